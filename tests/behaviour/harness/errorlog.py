@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Reads the error log of either server and finds the lines a test has to explain."""
+
+import re
+from dataclasses import dataclass
+
+from .deadline import wait_until
+
+ALARMING = {"warn", "error", "crit", "alert", "emerg"}
+
+# No test may declare one of these as expected.
+FATAL = re.compile(
+    r"panicked at|(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error: |segfault|"
+    r"exited on signal|exit signal|Fatal Python error|core dumped|double free|heap corruption|"
+    r"free\(\): |malloc\(\): |corrupted|stack smashing|Assertion .* failed"
+)
+
+# nginx: 2026/01/02 03:04:05 [error] 1#2: *3 text      httpd: [Fri Jan 02 ...] [module:error] [pid 1:tid 2] text
+LINE = re.compile(r"^(?:\d{4}/\d\d/\d\d [\d:]{8} \[(?P<nginx>\w+)\] |\[[^]]+\] \[\w*:(?P<apache>[a-z]+)\d?\] )(?P<text>.*)$")
+
+# What the servers say when all is well.
+BENIGN = [
+    re.compile(r"a client request body is buffered to a temporary file"),
+    # The distribution rebuilt OpenSSL after httpd.
+    re.compile(r"AH01882: Init: this version of mod_ssl was compiled against a newer library"),
+]
+
+
+@dataclass(frozen=True)
+class Line:
+    level: str | None
+    text: str
+    raw: str
+
+    @property
+    def alarming(self):
+        # A line without a level went past the server's log: it has no time, no process, no request.
+        return self.level is None or self.level in ALARMING
+
+
+def parse(raw):
+    found = LINE.match(raw)
+    if found is None:
+        return Line(None, raw, raw)
+    return Line(found["nginx"] or found["apache"], found["text"], raw)
+
+
+class ErrorLog:
+    def __init__(self, path):
+        self.path = path
+        self.offset = 0
+        self.expected = []
+        self.allowed = []
+
+    def mark(self):
+        """From here on a new test is responsible."""
+        self.offset = self.path.stat().st_size if self.path.exists() else 0
+        self.expected = []
+        self.allowed = []
+
+    def lines(self):
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read()
+        complete = data[: data.rfind(b"\n") + 1]
+        return [parse(raw) for raw in complete.decode("utf-8", "backslashreplace").split("\n")[:-1]]
+
+    def find(self, pattern):
+        return [line for line in self.lines() if re.search(pattern, line.raw)]
+
+    def allow(self, pattern):
+        """Lines like this may appear."""
+        self.allowed.append(re.compile(pattern))
+
+    def expect(self, pattern, timeout=10.0):
+        """Waits for a line like this and returns it; it must appear, and may do so more than once."""
+        self.allow(pattern)
+        tail = lambda: f"a log line like {pattern!r} in:\n" + "\n".join(line.raw for line in self.lines()[-20:])
+        return wait_until(lambda: self.find(pattern), tail, timeout)[0]
+
+    def problems(self):
+        found = []
+        for line in self.lines():
+            if FATAL.search(line.raw):
+                found.append(f"fatal line in the error log: {line.raw}")
+            elif line.alarming and not any(p.search(line.raw) for p in BENIGN + self.allowed):
+                found.append(f"undeclared line in the error log: {line.raw}")
+        return found

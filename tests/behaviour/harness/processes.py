@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What /proc knows of the processes under test."""
+
+import ctypes
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans():
+    """Makes this process the parent of every orphan below it, so that a child that outlives its server is seen
+    however often it forked or changed its session."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    parent: int
+    session: int
+    state: str
+    name: str
+
+
+def processes():
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path("/proc", entry, "stat").read_text(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        name = stat[stat.index("(") + 1 : stat.rindex(")")]
+        rest = stat[stat.rindex(")") + 2 :].split()
+        found[int(entry)] = Process(int(entry), int(rest[1]), int(rest[3]), rest[0], name)
+    return found
+
+
+def children(pid):
+    """The living children of a process, oldest first."""
+    return sorted(p.pid for p in processes().values() if p.parent == pid and p.state not in "ZX")
+
+
+def alive(pid):
+    return (p := processes().get(pid)) is not None and p.state not in "ZX"
+
+
+def descriptors(pid):
+    """Descriptor number -> what it refers to."""
+    found = {}
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def memory(pid, field="Pss"):
+    """Bytes of `field` (Rss, Pss, Private_Dirty ...) of a process."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(field)
+
+
+def resident(pid):
+    """Resident bytes, cheap enough to sample in a loop."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+def cpu_seconds(pid):
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    fields = stat[stat.rindex(")") + 2 :].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def reap_orphans(known):
+    """Collects adopted children that have ended; those in `known` belong to a Popen."""
+    for process in processes().values():
+        if process.parent == os.getpid() and process.state == "Z" and process.pid not in known:
+            try:
+                os.waitpid(process.pid, os.WNOHANG)
+            except ChildProcessError:
+                pass

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""httpd.conf from a Site."""
+
+import re
+
+from . import places
+from .site import quoted
+
+ACCESS_FORMAT = "%m %U%q %>s %B %u"
+
+MODULES = (
+    "access_compat alias auth_basic authn_core authn_file authz_core authz_host authz_user deflate dir env expires "
+    "filter headers include mime reqtimeout rewrite setenvif"
+).split()
+
+
+def section(spec):
+    opening, name = {
+        "prefix": (f"<Location {quoted(spec.path)}>", "Location"),
+        "exact": (f'<LocationMatch "^{re.escape(spec.path)}$">', "LocationMatch"),
+        "regex": (f"<LocationMatch {quoted(spec.path)}>", "LocationMatch"),
+        "directory": (f"<Directory {quoted(spec.path)}>", "Directory"),
+    }[spec.kind]
+    lines = []
+    if spec.files is not None:
+        slash = "/" if spec.path.endswith("/") else ""
+        lines.append(f"Alias {quoted(spec.path)} {quoted(spec.files.rstrip('/') + slash)}")
+    lines.append(opening)
+    if spec.target is not None:
+        lines.append("    GangwayWSGI " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
+    for key, value in spec.params.items():
+        lines.append(f"    GangwayParam {key} {quoted(value)}")
+    if spec.apache:
+        lines += ["    " + line.strip() for line in spec.apache.strip().splitlines()]
+    lines.append(f"</{name}>")
+    return "\n".join(lines)
+
+
+def mpm(site, name):
+    if name == "prefork":
+        return [
+            f"StartServers {site.workers}",
+            f"MinSpareServers {site.workers}",
+            f"MaxSpareServers {site.workers}",
+            f"MaxRequestWorkers {site.workers}",
+        ]
+    per_child = site.threads_per_child
+    total = site.workers * per_child
+    # A fixed number of processes: a test that compares descriptors and memory must not meet a new one.
+    return [
+        f"ThreadsPerChild {per_child}",
+        f"ThreadLimit {per_child}",
+        f"ServerLimit {site.workers}",
+        f"StartServers {site.workers}",
+        f"MaxRequestWorkers {total}",
+        f"MinSpareThreads {min(total, per_child)}",
+        f"MaxSpareThreads {total + per_child}",
+    ]
+
+
+def render(site, folder, ports, module, engines, mpm_name, certificate):
+    names = [f"mpm_{mpm_name}", *MODULES]
+    if site.http2:
+        names.append("http2")
+    if site.tls:
+        names += ["ssl", "socache_shmcb"]
+    lines = [f"ServerRoot {quoted(folder)}", f"DefaultRuntimeDir {quoted(folder)}"]
+    lines += [f"LoadModule {n}_module {places.APACHE_MODULES}/mod_{n}.so" for n in names]
+    if module is not None:
+        lines.append(f"LoadModule gangway_module {quoted(module)}")
+    if places.AS_ROOT:
+        user = site.user or places.WORKER_USER
+        lines += [f"User {user}", f"Group {user}"]
+    lines += mpm(site, mpm_name)
+    lines += [
+        f"PidFile {quoted(folder / 'httpd.pid')}",
+        f"Mutex file:{folder} default",
+        "ServerName localhost",
+        f"Listen 127.0.0.1:{ports['http']}",
+        f"ErrorLog {quoted(folder / 'error.log')}",
+        f"LogLevel info{' ssl:warn' if site.tls else ''}",
+        f'LogFormat "{ACCESS_FORMAT}" harness',
+        f"CustomLog {quoted(folder / 'access.log')} harness env=!quiet",
+        "SetEnvIf Request_URI ^/\\.ready$ quiet",
+        f"TypesConfig {quoted(folder / 'mime.types')}",
+        f"DocumentRoot {quoted(folder / 'htdocs')}",
+        '<Directory "/">',
+        "    Require all granted",
+        "</Directory>",
+        'RedirectMatch 204 "^/\\.ready$"',
+    ]
+    if site.http2:
+        lines += [f"Listen 127.0.0.1:{ports['http2']}", "Protocols h2 h2c http/1.1"]
+    if site.gzip:
+        lines.append("SetOutputFilter DEFLATE")
+    if site.body_limit is not None:
+        lines.append(f"LimitRequestBody {site.body_limit}")
+    if module is not None and engines != module.parent:
+        lines.append(f"GangwayEngineDir {quoted(engines)}")
+    lines.append(site.apache_main)
+    content = [site.apache_host, *(section(spec) for spec in site.locations)]
+    if not site.tls:
+        return "\n".join(lines + content) + "\n"
+    lines += [f"Listen 127.0.0.1:{ports['tls']}", f"SSLSessionCache shmcb:{folder}/ssl(65536)"]
+    for port, ssl in ((ports["http"], []), (ports["tls"], ssl_lines(certificate))):
+        lines += [f"<VirtualHost 127.0.0.1:{port}>", *ssl, *content, "</VirtualHost>"]
+    if site.http2:
+        lines += [f"<VirtualHost 127.0.0.1:{ports['http2']}>", *content, "</VirtualHost>"]
+    return "\n".join(lines) + "\n"
+
+
+def ssl_lines(certificate):
+    return ["SSLEngine on", f"SSLCertificateFile {certificate}.crt", f"SSLCertificateKeyFile {certificate}.key"]

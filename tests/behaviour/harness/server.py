@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A web server under test: its life, its processes, and what it must not leave behind."""
+
+import functools
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+
+from . import http2, places, processes, render_apache, render_nginx, wire
+from .deadline import DeadlineError, wait_until
+from .errorlog import FATAL, ErrorLog
+
+MIME = "text/html html\ntext/plain txt\ntext/css css\n"
+ADDRESS_IN_USE = re.compile(r"Address already in use|could not bind|Unable to open logs")
+
+
+class HarnessFailure(AssertionError):
+    """The server did, or left behind, something that no test asked for."""
+
+
+@dataclass(frozen=True)
+class ConfigTest:
+    status: int
+    output: str
+
+
+@functools.cache
+def certificate(folder):
+    """A self-signed certificate for localhost, made once per folder."""
+    base = folder / "localhost"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", f"{base}.key", "-out", f"{base}.crt"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return base
+
+
+class Server:
+    kind = None
+    binary = None
+    signals = {}
+
+    def __init__(self, workspace, site):
+        self.site = site
+        self.folder = workspace.folder()
+        (self.folder / "htdocs").mkdir()
+        (self.folder / "mime.types").write_text(MIME)
+        self.module = workspace.module(self.kind) if site.modules else None
+        self.engines = workspace.modules
+        self.certificate = certificate(workspace.root) if site.tls else None
+        self.log = ErrorLog(self.folder / "error.log")
+        self.process = None
+        self.ports = {}
+        self._connections = []
+        self._baseline = None
+
+    # ---- configuration ----
+
+    def write_configuration(self):
+        self.ports = {name: places.free_port() for name in ("http", "http2", "tls")}
+        self.configuration.write_text(self.render())
+
+    @property
+    def configuration(self):
+        return self.folder / "server.conf"
+
+    def rewrite(self, site=None):
+        """A new configuration on the same ports; reload() or restart() brings it into effect."""
+        if site is not None:
+            self.site = site
+        self.configuration.write_text(self.render())
+
+    def configtest(self):
+        if not self.ports:
+            self.write_configuration()
+        done = subprocess.run(
+            self.command(test=True), capture_output=True, text=True, errors="replace", timeout=60, env=self.environment()
+        )
+        output = done.stdout + done.stderr
+        if FATAL.search(output) or done.returncode < 0:
+            raise HarnessFailure(f"the configuration test crashed ({done.returncode}): {output}")
+        return ConfigTest(done.returncode, output)
+
+    def environment(self):
+        base = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYENV", "VIRTUAL_ENV", "GW_"))}
+        return {**base, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", **self.site.environment}
+
+    # ---- life ----
+
+    def start(self):
+        for attempt in range(5):
+            self.write_configuration()
+            with (self.folder / "output.log").open("wb") as output:
+                self.process = subprocess.Popen(
+                    self.command(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    env=self.environment(),
+                )
+            RUNNING.add(self.pid())
+            if self._becomes_ready():
+                break
+            RUNNING.discard(self.pid())
+            if not ADDRESS_IN_USE.search(self.last_words()) or attempt == 4:
+                raise HarnessFailure(f"{self.kind} did not start:\n{self.last_words()}")
+        self.settle()
+        return self
+
+    def _becomes_ready(self):
+        def ready():
+            if self.process.poll() is not None:
+                return "ended"
+            try:
+                return self.get("/.ready", timeout=20).status == 204
+            except (ConnectionError, OSError):
+                return False
+
+        try:
+            return wait_until(ready, f"{self.kind} answers", 30) is True
+        except DeadlineError:
+            self.process.kill()
+            self.process.wait()
+            raise HarnessFailure(f"{self.kind} does not answer:\n{self.last_words()}") from None
+
+    def last_words(self):
+        texts = []
+        for name in ("output.log", "error.log"):
+            path = self.folder / name
+            if path.exists():
+                texts.append(path.read_text(errors="replace")[-4000:])
+        return "\n".join(texts)
+
+    def settle(self):
+        """Takes the present descriptors as those that every later moment is compared with."""
+        self.close_clients()
+        wait_until(lambda: len(self.workers()) >= self.site.workers, "all workers run")
+        self._baseline = self._descriptor_counts()
+
+    def warm(self, *paths):
+        """Requests each path once, so that what an application opens at first use is part of the baseline."""
+        for path in paths:
+            self.get(path)
+        self.settle()
+
+    def pid(self):
+        return self.process.pid
+
+    def workers(self):
+        return processes.children(self.pid()) if self.site.master else [self.pid()]
+
+    def worker(self):
+        (only,) = self.workers()
+        return only
+
+    def send_signal(self, name):
+        self.process.send_signal(self.signals[name])
+
+    def reload(self, timeout=30.0):
+        """A graceful reload; returns when only new workers serve."""
+        old = set(self.workers())
+        self.send_signal("reload")
+        gone = lambda: not old & set(self.workers()) and len(self.workers()) >= self.site.workers
+        wait_until(gone, lambda: f"workers {sorted(old)} are replaced, have {self.workers()}", timeout)
+
+    def end(self, how, timeout=30.0):
+        """Ends the server by the signal of `how` and returns its exit status."""
+        if self.process.poll() is None:
+            self.send_signal(how)
+        return self.wait(timeout)
+
+    def wait(self, timeout=30.0):
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._kill_session()
+            raise HarnessFailure(f"{self.kind} did not end within {timeout:g}s:\n{self.last_words()}") from None
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self):
+        return self.end("stop")
+
+    def quit(self):
+        return self.end("quit")
+
+    # ---- what it must not leave behind ----
+
+    def _descriptor_counts(self):
+        counts = {"worker": max((len(processes.descriptors(pid)) for pid in self.workers()), default=0)}
+        if self.site.master:
+            counts["master"] = len(processes.descriptors(self.pid()))
+        return counts
+
+    def _leaked(self):
+        found = []
+        for pid in self.workers():
+            try:
+                open_now = processes.descriptors(pid)
+            except (FileNotFoundError, PermissionError):
+                continue  # it has ended since
+            if len(open_now) > self._baseline["worker"]:
+                found.append(f"worker {pid} has {len(open_now)} descriptors instead of {self._baseline['worker']}: {open_now}")
+            if grandchildren := processes.children(pid) if self.site.master else []:
+                found.append(f"worker {pid} has children {grandchildren}")
+        if self.site.master:
+            open_now = processes.descriptors(self.pid())
+            if len(open_now) > self._baseline["master"]:
+                found.append(f"the master has {len(open_now)} descriptors instead of {self._baseline['master']}: {open_now}")
+        return found
+
+    def verify(self, timeout=10.0):
+        """Fails unless the log is explained and nothing is left over; then the next test may begin."""
+        self.close_clients()
+        problems = self.log.problems() + self._output_problems()
+        if self.running():
+            try:
+                wait_until(lambda: not self._leaked(), "nothing is left over", timeout)
+            except DeadlineError:
+                problems += self._leaked()
+        elif self.process is not None and self.process.returncode != 0:
+            problems.append(f"{self.kind} ended with status {self.process.returncode}:\n{self.last_words()}")
+        self.log.mark()
+        if problems:
+            raise HarnessFailure("\n".join(problems))
+
+    def _output_problems(self):
+        text = (self.folder / "output.log").read_text(errors="replace") if self.process else ""
+        return [f"fatal line on the server's output: {line}" for line in text.splitlines() if FATAL.search(line)]
+
+    def finish(self):
+        """Stops the server if that has not been done, and checks its end."""
+        self.close_clients()
+        status = self.stop() if self.running() else self.process.returncode
+        survivors = self._survivors()
+        if survivors:
+            self._kill_session(survivors)
+            raise HarnessFailure(f"processes outlive {self.kind}: {survivors}")
+        problems = self.log.problems() + self._output_problems()
+        if status != 0:
+            problems.append(f"{self.kind} ended with status {status}:\n{self.last_words()}")
+        if problems:
+            raise HarnessFailure("\n".join(problems))
+
+    def _survivors(self, timeout=5.0):
+        """Processes of the server's session, and those that left it and were adopted by this process."""
+
+        def found():
+            processes.reap_orphans(RUNNING)
+            living = [p for p in processes.processes().values() if p.state not in "ZX"]
+            adopted = lambda p: p.parent == os.getpid() and p.pid not in RUNNING
+            return [p for p in living if p.session == self.pid() or adopted(p)]
+
+        RUNNING.discard(self.pid())
+        try:
+            wait_until(lambda: not found(), "", timeout)
+        except DeadlineError:
+            pass
+        return found()
+
+    def _kill_session(self, survivors=()):
+        for process in [*survivors, *(p for p in processes.processes().values() if p.session == self.pid())]:
+            try:
+                os.kill(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    # ---- clients ----
+
+    @property
+    def port(self):
+        return self.ports["http"]
+
+    def connect(self, port="http", **kw):
+        connection = wire.Connection(self.ports[port], **kw)
+        self._connections.append(connection)
+        return connection
+
+    def http2(self, port="http2", **kw):
+        connection = http2.Connection(self.ports[port], **kw)
+        self._connections.append(connection)
+        return connection
+
+    def close_clients(self):
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
+
+    def request(self, method, path, headers=(), body=None, *, version="HTTP/1.1", port="http", timeout=20.0, **kw):
+        """One request on a connection of its own; the whole response."""
+        with wire.Connection(self.ports[port], timeout=timeout, tls=port == "tls") as connection:
+            connection.request(method, path, [("Connection", "close"), *headers], body, version=version, **kw)
+            return connection.response(method)
+
+    def get(self, path, headers=(), **kw):
+        return self.request("GET", path, headers, **kw)
+
+    def post(self, path, body, headers=(), **kw):
+        return self.request("POST", path, headers, body, **kw)
+
+    def access_log(self):
+        return (self.folder / "access.log").read_text(errors="backslashreplace").splitlines()
+
+
+# Servers started by this process: they are its children and no orphans.
+RUNNING = set()
+
+
+class Nginx(Server):
+    kind = "nginx"
+    binary = places.NGINX
+    signals = {"stop": signal.SIGTERM, "quit": signal.SIGQUIT, "reload": signal.SIGHUP}
+
+    @functools.cached_property
+    def version(self):
+        return nginx_version(self.binary)
+
+    def command(self, test=False):
+        early = self.folder / "error.log"
+        return [str(self.binary), "-p", str(self.folder), "-e", str(early), "-c", str(self.configuration)] + (
+            ["-t"] if test else []
+        )
+
+    def render(self):
+        return render_nginx.render(
+            self.site, self.folder, self.ports, self.module, self.engines, self.version, self.certificate
+        )
+
+
+@functools.cache
+def nginx_version(binary):
+    done = subprocess.run([str(binary), "-v"], capture_output=True, text=True, timeout=20)
+    return tuple(int(part) for part in re.search(r"nginx/([\d.]+)", done.stderr)[1].split("."))
+
+
+class Nginx128(Nginx):
+    kind = "nginx128"
+    binary = places.NGINX128
+
+
+class Apache(Server):
+    kind = "apache"
+    binary = places.APACHE
+    mpm = "event"
+    signals = {
+        "stop": signal.SIGTERM,
+        "quit": signal.SIGWINCH,
+        "reload": signal.SIGUSR1,
+        "restart": signal.SIGHUP,
+    }
+
+    def command(self, test=False):
+        return [str(self.binary), "-d", str(self.folder), "-f", str(self.configuration)] + (
+            ["-t"] if test else ["-DFOREGROUND"]
+        )
+
+    def render(self):
+        return render_apache.render(
+            self.site, self.folder, self.ports, self.module, self.engines, self.mpm, self.certificate
+        )
+
+
+class ApacheWorker(Apache):
+    mpm = "worker"
+
+
+class ApachePrefork(Apache):
+    mpm = "prefork"
+
+
+KINDS = {
+    "nginx": Nginx,
+    "nginx128": Nginx128,
+    "apache": Apache,
+    "apache-worker": ApacheWorker,
+    "apache-prefork": ApachePrefork,
+}
+DEFAULT_KINDS = ("nginx", "nginx128", "apache")
