@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# `make help` explains the commands: the text after ## beside each target. The work is done by the scripts in tools/.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+
+# Another nginx than Debian's: its source and build folders; one of the two is enough.
+ifneq ($(NGINX_SOURCE_DIR)$(NGINX_BUILD_DIR),)
+override NGINX_BUILD_DIR := $(abspath $(or $(NGINX_BUILD_DIR),$(NGINX_SOURCE_DIR)/objs))
+override NGINX_SOURCE_DIR := $(abspath $(or $(NGINX_SOURCE_DIR),$(NGINX_BUILD_DIR)/..))
+export NGINX_BUILD_DIR NGINX_SOURCE_DIR
+ifneq ($(wildcard $(NGINX_BUILD_DIR)/nginx),)
+export GANGWAY_NGINX ?= $(NGINX_BUILD_DIR)/nginx
+endif
+endif
+
+MODULES := gangway-nginx gangway-apache gangway-python gangway-python-runtime
+
+.PHONY: help setup build debug demo test test-setup nginx-1.28 check bench bench-setup clean
+
+help: ## this text
+	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
+	@echo "NGINX_SOURCE_DIR and NGINX_BUILD_DIR in the environment choose another nginx than Debian's."
+
+setup: ## install missing Debian packages (as root; starts no service), prepare nginx's headers
+	@tools/packages.sh setup
+	@tools/nginx-headers.sh
+
+build: setup ## the finished modules in dist/ (this is what plain `make` does)
+	@tools/modules.sh dist $(MODULES) -- --release
+
+debug: setup ## the same without optimization, in dist/debug/
+	@tools/modules.sh dist/debug $(MODULES)
+
+demo: build ## a Flask application inside Debian's own server, until Ctrl-C: SERVER=nginx|apache PORT=8080
+	@exec tools/demo.sh "$(or $(SERVER),nginx)" "$(or $(PORT),8080)"
+
+test: test-setup build nginx-1.28 ## unit tests, then the behaviour suite: SERVER=nginx|nginx128|apache ARGS='-k name'
+	@SERVER="$(SERVER)" tools/test.sh $(ARGS)
+
+test-setup: setup
+	@tools/packages.sh test
+	@tools/venv.sh build/venv-test tests/requirements.txt
+
+nginx-1.28: test-setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/nginx-1.28/
+	@tools/nginx-1.28.sh nginx-1.28
+	@NGINX_SOURCE_DIR=$(CURDIR)/build/nginx-1.28 NGINX_BUILD_DIR=$(CURDIR)/build/nginx-1.28/objs \
+		tools/modules.sh dist/nginx-1.28 gangway-nginx -- --release --target-dir "$(or $(CARGO_TARGET_DIR),target)/nginx-1.28"
+
+check: setup ## formatting, clippy, documentation, the C header as C99 and C++17, the scripts' syntax
+	@tools/check.sh
+
+bench: bench-setup build ## Gangway beside its peers: ARGS='--quick' and more, see benches/README.md
+	@/usr/bin/python3 benches/run.py $(ARGS)
+
+bench-setup: setup
+	@tools/packages.sh bench
+	@tools/venv.sh build/venv-bench benches/requirements.txt
+
+clean: ## remove everything that make and cargo made
+	@rm -rf build dist
+	@cargo clean --quiet

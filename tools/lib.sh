@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# shellcheck shell=bash
+# Sourced by the scripts of this folder: the repository's root as working directory, messages, locks, quiet steps.
+
+set -euo pipefail
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$ROOT"
+BUILD=$ROOT/build
+mkdir -p "$BUILD/log"
+
+say() { printf '%s\n' "gangway: $*"; }
+die() {
+    printf '%s\n' "gangway: $*" >&2
+    exit 1
+}
+
+# lock NAME: one process at a time beyond this line; released when the script ends. Children that outlive the
+# script must close descriptor 9.
+lock() {
+    exec 9>"$BUILD/.$1.lock"
+    flock 9
+}
+
+# quiet NAME COMMAND...: output goes to build/log/NAME.log, whose end is shown when the command fails.
+quiet() {
+    local log=$BUILD/log/$1.log
+    shift
+    "$@" >"$log" 2>&1 </dev/null && return 0
+    tail -n 25 "$log" >&2
+    die "\`${*}\` failed; everything it said is in ${log#"$ROOT"/}"
+}
+
+# words FILE: its words, without comments.
+words() { sed 's/#.*//' "$1" | xargs -n1; }
+
+# The signature that nginx compares when it loads a module, from a finished binary or module.
+nginx_signature() { grep -aoE '[48],[48],[48],[01]{34}' "$1" | head -n1; }

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Prepares build/nginx/src: the sources of Debian's nginx-dev, configured as Debian's nginx is (nothing is compiled).
+. "$(dirname "$0")/lib.sh"
+
+SOURCE=/usr/share/nginx/src
+TARGET=$BUILD/nginx
+
+lock nginx-headers
+version=$(dpkg-query -W -f '${Version}' nginx-dev)
+stamp="nginx-dev $version, prepared by $(sha256sum <"$0" | cut -c1-16)"
+[[ $(cat "$TARGET/stamp" 2>/dev/null) != "$stamp" ]] || exit 0
+
+say "preparing the headers of nginx $version in build/nginx"
+rm -rf "$TARGET.new"
+mkdir -p "$TARGET.new"
+cp -R "$SOURCE" "$TARGET.new/src"
+. "$SOURCE/conf_flags"
+cd "$TARGET.new/src"
+quiet nginx-headers ./configure "${NGX_CONF_FLAGS[@]}"
+
+# The signature is a macro over the configuration: the preprocessor tells what the module will claim to be.
+claimed=$(printf '#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_module.h>\nNGX_MODULE_SIGNATURE\n' |
+    cc -E -P -I src/core -I src/event -I src/os/unix -I objs - | tail -n1 | tr -d '" ')
+[[ $claimed == "$(nginx_signature /usr/sbin/nginx)" ]] ||
+    die "nginx-dev $version and /usr/sbin/nginx have different signatures: bring both to one version with apt-get"
+
+cd "$ROOT"
+printf '%s\n' "$stamp" >"$TARGET.new/stamp"
+rm -rf "$TARGET"
+mv "$TARGET.new" "$TARGET"
