@@ -1,2 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! core
+//! The core of Gangway: everything that does not depend on a web server or a language.
+//!
+//! A server module (an *adapter*) turns its server's request into an [`exchange::Exchange`] and its server's
+//! log into a [`log::Sink`]; an *engine* is a shared object behind `include/gangway.h`. What lies between stands
+//! here: the configuration words ([`config`]), the meta-variables ([`cgi`]), the rules for response heads
+//! ([`http`]), the handler pool ([`pool`]) and the C ABI ([`engine`]).
+
+#![deny(unsafe_code)]
+
+pub mod abi;
+pub mod cgi;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod exchange;
+pub mod http;
+pub mod log;
+pub mod pool;
+pub mod runtime;
+pub mod sys;

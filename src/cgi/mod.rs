@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! RFC 3875 (CGI/1.1): the meta-variables, used by every path to an application.
+
+mod path;
+mod variables;
+
+pub use path::split_mount;
+pub use variables::{Facts, Param, meta_variables};

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The words of the configuration, parsed once for both servers.
+//!
+//! An adapter hands over the words of a directive and prints the error, if any, in its server's own way.
+
+mod application;
+mod options;
+mod param;
+mod values;
+
+pub use application::{Application, Interface, Parser, WSGI};
+pub use options::{OPTIONS, OptionDef, Owner, Value};
+pub use param::check_param_name;
+
+use crate::error::Code;
+
+/// Why a directive was refused: what, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} {text}")]
+pub struct ConfigError {
+    /// The log code.
+    pub code: Code,
+    /// Value and cure in one line; the server names the directive, the file and the line.
+    pub text: String,
+}
+
+impl ConfigError {
+    fn new(code: Code, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One application in an engine, and the calls about it.
+
+use std::{
+    ffi::{CStr, c_char},
+    ptr,
+    sync::{Arc, TryLockError},
+};
+
+use super::{
+    fence::fence,
+    host::{GW_AGAIN, GW_ERROR, GW_OK},
+    library::Engine,
+};
+use crate::{
+    abi,
+    error::ENGINE_MISUSE,
+    exchange::{Exchange, Outcome, Stop},
+    log::{self, Level},
+    sys::lock,
+};
+
+/// Longest reason that an engine can give.
+const ERROR_MOST: usize = 2048;
+
+/// What an engine gets to know of an application: its part of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// For log lines.
+    pub name: String,
+    /// Which of the engine's interfaces.
+    pub interface: &'static str,
+    /// What to load.
+    pub target: Vec<u8>,
+    /// The words that are the engine's.
+    pub options: Vec<(String, Vec<u8>)>,
+    /// Threads at a time.
+    pub threads: u32,
+    /// Other processes may run it too.
+    pub multiprocess: bool,
+}
+
+/// A spec in the form of `gangway.h`, borrowed from a [`Spec`].
+struct RawSpec<'a> {
+    spec: &'a Spec,
+    options: Vec<abi::gw_field>,
+}
+
+fn raw_bytes(bytes: &[u8]) -> abi::gw_bytes {
+    abi::gw_bytes { ptr: bytes.as_ptr(), len: bytes.len() }
+}
+
+fn raw_field((name, value): (&[u8], &[u8])) -> abi::gw_field {
+    abi::gw_field { name: raw_bytes(name), value: raw_bytes(value) }
+}
+
+impl<'a> RawSpec<'a> {
+    fn new(spec: &'a Spec) -> Self {
+        let options = spec.options.iter().map(|(key, value)| raw_field((key.as_bytes(), value))).collect();
+        Self { spec, options }
+    }
+
+    fn table(&self) -> abi::gw_app_spec {
+        abi::gw_app_spec {
+            struct_size: size_of::<abi::gw_app_spec>(),
+            name: raw_bytes(self.spec.name.as_bytes()),
+            interface_name: raw_bytes(self.spec.interface.as_bytes()),
+            target: raw_bytes(&self.spec.target),
+            options: self.options.as_ptr(),
+            option_count: self.options.len(),
+            threads: self.spec.threads,
+            flags: if self.spec.multiprocess { abi::GW_APP_MULTIPROCESS } else { 0 },
+        }
+    }
+}
+
+impl Engine {
+    /// Asks the engine whether these specifications are right and can share a process.
+    ///
+    /// # Errors
+    /// The engine's reason.
+    pub fn check(&self, specs: &[&Spec]) -> Result<(), String> {
+        let Some(check) = self.table().check else { return Ok(()) };
+        let raw: Vec<_> = specs.iter().map(|spec| RawSpec::new(spec)).collect();
+        let tables: Vec<_> = raw.iter().map(RawSpec::table).collect();
+        let pointers: Vec<*const abi::gw_app_spec> = tables.iter().map(ptr::from_ref).collect();
+        let mut error = [0 as c_char; ERROR_MOST];
+        // SAFETY: gangway.h: everything is borrowed for the call, and `error` is writable.
+        let status = unsafe { check(pointers.as_ptr(), pointers.len(), error.as_mut_ptr(), error.len()) };
+        if status == GW_OK { Ok(()) } else { Err(reason(&mut error)) }
+    }
+
+    /// Makes an application ready. THREAD: the engine thread.
+    ///
+    /// # Errors
+    /// The engine's reason.
+    pub fn load(&self, spec: &Spec) -> Result<App, String> {
+        let raw = RawSpec::new(spec);
+        let mut app = ptr::null_mut();
+        let mut error = [0 as c_char; ERROR_MOST];
+        // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
+        let status = unsafe {
+            self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len())
+        };
+        if status == GW_OK { Ok(App { engine: *self, raw: app }) } else { Err(reason(&mut error)) }
+    }
+}
+
+fn reason(error: &mut [c_char; ERROR_MOST]) -> String {
+    error[ERROR_MOST - 1] = 0;
+    // SAFETY: the array ends with NUL.
+    let text = log::escape(unsafe { CStr::from_ptr(error.as_ptr()) }.to_bytes());
+    if text.is_empty() { "the engine gave no reason".into() } else { text }
+}
+
+/// A loaded application.
+pub struct App {
+    engine: Engine,
+    raw: *mut abi::gw_app,
+}
+
+// SAFETY: gangway.h names the threads of each call; the pool and the runtime keep to them.
+unsafe impl Send for App {}
+// SAFETY: as above; handle() and enter() run on many threads at a time.
+unsafe impl Sync for App {}
+
+impl App {
+    /// Whether handle() returns at once.
+    #[must_use]
+    pub fn is_async(&self) -> bool {
+        self.engine.is_async()
+    }
+
+    /// A run of requests begins on this thread.
+    pub fn enter(&self) {
+        if let Some(enter) = self.engine.table().enter {
+            // SAFETY: gangway.h: on a pool thread, before handle().
+            unsafe { enter(self.raw) }
+        }
+    }
+
+    /// The run of requests ends.
+    pub fn leave(&self) {
+        if let Some(leave) = self.engine.table().leave {
+            // SAFETY: gangway.h: on the thread that entered.
+            unsafe { leave(self.raw) }
+        }
+    }
+
+    /// This thread makes no more calls.
+    pub fn thread_end(&self) {
+        if let Some(thread_end) = self.engine.table().thread_end {
+            // SAFETY: gangway.h: on a thread that called handle(), after its last call.
+            unsafe { thread_end(self.raw) }
+        }
+    }
+
+    /// Answers one request, between `enter` and `leave`. THREAD: pool thread, or any with an asynchronous engine.
+    pub fn handle(&self, exchange: &Arc<Exchange>) {
+        *lock(&exchange.running) = true;
+        let fields: Vec<abi::gw_field> = exchange.head().variables.iter().map(raw_field).collect();
+        let head = abi::gw_request_head {
+            struct_size: size_of::<abi::gw_request_head>(),
+            variables: fields.as_ptr(),
+            variable_count: fields.len(),
+            content_length: exchange
+                .head()
+                .content_length
+                .map_or(-1, |length| i64::try_from(length).unwrap_or(-1)),
+            flags: if exchange.head().no_body { abi::GW_REQUEST_NO_BODY } else { 0 },
+            reserved: 0,
+        };
+        if self.is_async() {
+            self.handle_async(exchange, fields, head);
+            return;
+        }
+        let request = Arc::as_ptr(exchange).cast_mut().cast();
+        // SAFETY: gangway.h: `exchange`, `fields` and `head` outlive the call, and a blocking engine does not
+        // use them after it.
+        let status = unsafe { self.engine.handle_fn()(self.raw, request, &raw const head) };
+        self.end(exchange, status);
+    }
+
+    /// The request outlives the call: its parts are kept by one reference that finish() gives up.
+    fn handle_async(
+        &self,
+        exchange: &Arc<Exchange>,
+        fields: Vec<abi::gw_field>,
+        mut head: abi::gw_request_head,
+    ) {
+        head.variables = fields.as_ptr();
+        let kept = Box::new(Kept { _fields: fields, head });
+        let head = &raw const kept.head;
+        exchange.keep(kept);
+        // The engine's reference: `finish` gives it up.
+        let request = Arc::into_raw(Arc::clone(exchange)).cast_mut().cast();
+        // SAFETY: gangway.h: the exchange lives until finish(), and with it `kept`.
+        let status = unsafe { self.engine.handle_fn()(self.raw, request, head) };
+        if status != GW_AGAIN && !exchange.is_finished() {
+            let _ = finish(exchange, Outcome::Failed);
+        }
+    }
+
+    fn end(&self, exchange: &Exchange, status: abi::gw_status) {
+        if !exchange.is_finished() {
+            if status == GW_OK || status == GW_AGAIN {
+                let text = format_args!("handle() returned {status} before finish()");
+                log::request(exchange, Level::Error, ENGINE_MISUSE, text);
+            }
+            let _ = exchange.finish(Outcome::Failed);
+        }
+        // An interrupt() may speak of this request at the moment and may need the lock that this thread holds
+        // since enter(): give it up while waiting.
+        match exchange.running.try_lock() {
+            Ok(mut running) => *running = false,
+            Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = false,
+            Err(TryLockError::WouldBlock) => {
+                self.leave();
+                *lock(&exchange.running) = false;
+                self.enter();
+            }
+        }
+    }
+
+    /// Makes a running handler return soon. Answers whether it was still running. May block.
+    pub fn interrupt(&self, exchange: &Arc<Exchange>) -> bool {
+        let running = lock(&exchange.running);
+        if *running && let Some(interrupt) = self.engine.table().interrupt {
+            // SAFETY: gangway.h: the request is valid for the call, because its handler cannot end while
+            // `running` is locked.
+            unsafe { interrupt(self.raw, Arc::as_ptr(exchange).cast_mut().cast()) }
+        }
+        *running
+    }
+
+    /// Whether a handler runs for this exchange. Never blocks.
+    #[must_use]
+    pub fn is_running(exchange: &Exchange) -> bool {
+        // Locked by somebody else: an interrupt() speaks of a handler that runs, or one ends just now.
+        exchange.running.try_lock().map_or(true, |running| *running)
+    }
+
+    /// Ends the application. THREAD: the engine thread, when no handler runs.
+    pub fn unload(self) {
+        fence("unload", (), || {
+            // SAFETY: gangway.h: the caller keeps to the thread and the time; `self` is consumed.
+            unsafe { self.engine.unload_fn()(self.raw) }
+        });
+    }
+}
+
+/// What an asynchronous request keeps alive.
+pub(crate) struct Kept {
+    _fields: Vec<abi::gw_field>,
+    head: abi::gw_request_head,
+}
+
+// SAFETY: the pointers are into the exchange that keeps this value, and only the engine reads through them.
+unsafe impl Send for Kept {}
+
+/// finish() of an engine. An asynchronous request is gone when this returns.
+pub(super) fn finish(exchange: &Exchange, outcome: Outcome) -> Result<(), Stop> {
+    let result = exchange.finish(outcome);
+    if result != Err(Stop::Misuse) && exchange.give_up() {
+        *lock(&exchange.running) = false;
+        // SAFETY: the reference that handle_async made; `give_up` is true once.
+        unsafe { Arc::decrement_strong_count(ptr::from_ref(exchange)) };
+    }
+    result
+}
+
+const _: () = assert!(GW_ERROR == -1);

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table of calls that engines get: `gw_host`.
+
+use std::{ffi::c_void, slice};
+
+use super::fence::fence;
+use crate::{
+    abi,
+    exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
+    log::{self, Level},
+    sys,
+};
+
+/// The one table of this process.
+pub(super) static HOST: abi::gw_host = abi::gw_host {
+    struct_size: size_of::<abi::gw_host>(),
+    abi_major: abi::GW_ABI_MAJOR,
+    abi_minor: abi::GW_ABI_MINOR,
+    read_body: Some(read_body),
+    start: Some(start),
+    write: Some(write),
+    write_owned: Some(write_owned),
+    send_file: Some(send_file),
+    flush: Some(flush),
+    finish: Some(finish),
+    cancelled: Some(cancelled),
+    log: Some(log_line),
+};
+
+/// Bytes that an engine lends for a call. `(NULL, 0)` is empty, `(NULL, n)` is `None`.
+///
+/// # Safety
+/// If `len` is not zero and `ptr` not NULL, `ptr` points to `len` readable bytes that stay unchanged for `'a`.
+pub(super) unsafe fn bytes<'a>(ptr: *const u8, len: usize) -> Option<&'a [u8]> {
+    match (ptr.is_null(), len) {
+        (_, 0) => Some(&[]),
+        (true, _) => None,
+        // SAFETY: the caller vouches for the bytes.
+        (false, _) => Some(unsafe { slice::from_raw_parts(ptr, len) }),
+    }
+}
+
+fn status(result: Result<(), Stop>) -> abi::gw_status {
+    match result {
+        Ok(()) => GW_OK,
+        Err(Stop::Again) => GW_AGAIN,
+        Err(Stop::Cancelled) => GW_CANCELLED,
+        Err(Stop::Failed) => GW_ERROR,
+        Err(Stop::Invalid) => GW_INVALID,
+        Err(Stop::Misuse) => GW_MISUSE,
+    }
+}
+
+pub(super) const GW_OK: abi::gw_status = abi::GW_OK as abi::gw_status;
+pub(super) const GW_AGAIN: abi::gw_status = abi::GW_AGAIN as abi::gw_status;
+const GW_CANCELLED: abi::gw_status = abi::GW_CANCELLED as abi::gw_status;
+pub(super) const GW_ERROR: abi::gw_status = abi::GW_ERROR;
+const GW_INVALID: abi::gw_status = abi::GW_INVALID;
+const GW_MISUSE: abi::gw_status = abi::GW_MISUSE;
+
+fn wait(flags: u32) -> Wait {
+    if flags & abi::GW_NOWAIT == 0 { Wait::Yes } else { Wait::No }
+}
+
+fn flushes(flags: u32) -> bool {
+    flags & abi::GW_FLUSH != 0
+}
+
+/// Every call of an engine about a request passes here: fence, NULL check, answer.
+///
+/// # Safety
+/// `request` is NULL or one that the engine got from handle() and that is not gone yet.
+unsafe fn call(
+    entry: &'static str,
+    request: *mut abi::gw_request,
+    body: impl FnOnce(&Exchange) -> Result<(), Stop>,
+) -> abi::gw_status {
+    fence(entry, GW_ERROR, || {
+        // SAFETY: a gw_request is the address of an Exchange that its handle() call keeps alive (app.rs).
+        match unsafe { request.cast::<Exchange>().as_ref() } {
+            Some(exchange) => status(body(exchange)),
+            None => GW_MISUSE,
+        }
+    })
+}
+
+unsafe extern "C" fn read_body(
+    request: *mut abi::gw_request,
+    buffer: *mut u8,
+    capacity: usize,
+    flags: u32,
+    length: *mut usize,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live; `buffer` is `capacity` bytes of the caller's and `length` is the
+    // caller's, both checked for NULL.
+    unsafe {
+        call("read_body", request, |exchange| {
+            if buffer.is_null() || capacity == 0 || length.is_null() {
+                return Err(exchange.misuse("read_body() without a buffer"));
+            }
+            let count = exchange.read_body(slice::from_raw_parts_mut(buffer, capacity), wait(flags))?;
+            length.write(count);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn start(
+    request: *mut abi::gw_request,
+    status: u16,
+    reason: abi::gw_bytes,
+    headers: *const abi::gw_field,
+    header_count: usize,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live; reason and headers are borrowed for the call.
+    unsafe {
+        call("start", request, |exchange| {
+            let Some(reason) = bytes(reason.ptr, reason.len) else {
+                return Err(exchange.misuse("start() with a NULL reason of some length"));
+            };
+            if headers.is_null() && header_count > 0 {
+                return Err(exchange.misuse("start() with a NULL header list of some length"));
+            }
+            let headers = if header_count == 0 { &[] } else { slice::from_raw_parts(headers, header_count) };
+            let mut broken = false;
+            let pairs = headers.iter().map(|field| {
+                let name = bytes(field.name.ptr, field.name.len);
+                let value = bytes(field.value.ptr, field.value.len);
+                broken |= name.is_none() || value.is_none();
+                (name.unwrap_or_default(), value.unwrap_or_default())
+            });
+            let result = exchange.start(status, reason, pairs);
+            if broken { Err(exchange.refuse("response refused: a header points to NULL")) } else { result }
+        })
+    }
+}
+
+unsafe extern "C" fn write(
+    request: *mut abi::gw_request,
+    data: *const u8,
+    length: usize,
+    flags: u32,
+) -> abi::gw_status {
+    /// Copies above it go out in slices when the caller may wait, so that they stay bounded.
+    const SLICE: usize = 64 * 1024;
+    // SAFETY: gangway.h: `request` is live and `data` is readable for the call.
+    unsafe {
+        call("write", request, |exchange| {
+            let Some(data) = bytes(data, length) else {
+                return Err(exchange.misuse("write() with NULL data of some length"));
+            };
+            if wait(flags) == Wait::No {
+                if length > SLICE {
+                    return Err(Stop::Again);
+                }
+                let piece = Piece::Copied(data.to_vec());
+                return exchange.write(piece, flushes(flags), Wait::No).map_err(|(stop, _)| stop);
+            }
+            let mut slices = data.chunks(SLICE).peekable();
+            if slices.peek().is_none() && flushes(flags) {
+                return exchange.flush(Wait::Yes);
+            }
+            while let Some(slice) = slices.next() {
+                let flush = flushes(flags) && slices.peek().is_none();
+                exchange.write(Piece::Copied(slice.to_vec()), flush, Wait::Yes).map_err(|(stop, _)| stop)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn write_owned(
+    request: *mut abi::gw_request,
+    data: *const u8,
+    length: usize,
+    release: Option<unsafe extern "C" fn(*mut c_void)>,
+    context: *mut c_void,
+    flags: u32,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live; `data` stays unchanged until release(context).
+    unsafe {
+        call("write_owned", request, |exchange| {
+            if data.is_null() && length > 0 {
+                return Err(exchange.misuse("write_owned() with NULL data of some length"));
+            }
+            let lent = Lent::new(data, length, release, context);
+            exchange.write(Piece::Lent(lent), flushes(flags), wait(flags)).map_err(|(stop, piece)| {
+                // Refused: the borrow stays the caller's.
+                if let Some(Piece::Lent(lent)) = piece {
+                    lent.forget();
+                }
+                stop
+            })
+        })
+    }
+}
+
+unsafe extern "C" fn send_file(
+    request: *mut abi::gw_request,
+    fd: i32,
+    offset: u64,
+    length: u64,
+    flags: u32,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live.
+    unsafe {
+        call("send_file", request, |exchange| {
+            let fits = offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok());
+            if !fits {
+                return Err(exchange.misuse("send_file() beyond the largest file"));
+            }
+            let fd = sys::duplicate(fd)
+                .map_err(|error| exchange.misuse(&format!("send_file() of descriptor {fd}: {error}")))?;
+            let piece = Piece::File(FileSlice { fd, offset, len: length });
+            exchange.write(piece, flushes(flags), wait(flags)).map_err(|(stop, _)| stop)
+        })
+    }
+}
+
+unsafe extern "C" fn flush(request: *mut abi::gw_request, flags: u32) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live.
+    unsafe { call("flush", request, |exchange| exchange.flush(wait(flags))) }
+}
+
+unsafe extern "C" fn finish(request: *mut abi::gw_request, outcome: abi::gw_status) -> abi::gw_status {
+    let outcome = if outcome == GW_OK { Outcome::Complete } else { Outcome::Failed };
+    // SAFETY: gangway.h: `request` is live; an asynchronous one is given up by `finish_async` below.
+    unsafe { call("finish", request, |exchange| super::app::finish(exchange, outcome)) }
+}
+
+unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
+    fence("cancelled", 1, || {
+        // SAFETY: gangway.h: `request` is live.
+        match unsafe { request.cast::<Exchange>().as_ref() } {
+            Some(exchange) => i32::from(exchange.cancelled().is_some()),
+            None => 1,
+        }
+    })
+}
+
+unsafe extern "C" fn log_line(request: *mut abi::gw_request, level: u32, text: *const u8, length: usize) {
+    fence("log", (), || {
+        // SAFETY: gangway.h: `text` is readable for the call.
+        let Some(text) = (unsafe { bytes(text, length) }) else { return };
+        let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
+        // SAFETY: gangway.h: `request` is NULL or live.
+        match unsafe { request.cast::<Exchange>().as_ref() } {
+            Some(exchange) => exchange.log(level, &line),
+            None => log::process(level, &line),
+        }
+    });
+}

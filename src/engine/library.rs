@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Opening an engine and the handshake of `gangway.h`.
+
+use std::{
+    ffi::{CStr, CString, OsStr},
+    mem::offset_of,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use super::host::HOST;
+use crate::{
+    abi,
+    error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION},
+};
+
+/// Bytes of the `gw_engine` of ABI 1.0: its last member and all before.
+const SIZE_1_0: usize = offset_of!(abi::gw_engine, unload) + size_of::<usize>();
+
+/// Why an engine was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// dlopen(3) failed.
+    #[error(
+        "cannot open the engine {path}: {reason}; install it beside the server module or name its directory"
+    )]
+    Open {
+        /// The file.
+        path: String,
+        /// What dlerror(3) says.
+        reason: String,
+    },
+    /// No entry point.
+    #[error("{0} is not an engine: it does not export gw_engine_entry")]
+    Entry(String),
+    /// The entry point returned NULL.
+    #[error("the engine {0} refused to work with this server module (its own log line says why)")]
+    Refused(String),
+    /// Another major version.
+    #[error(
+        "the engine {path} speaks ABI {found}, this server module speaks {wanted}; install both from one release"
+    )]
+    Version {
+        /// The file.
+        path: String,
+        /// The engine's version.
+        found: String,
+        /// Ours.
+        wanted: String,
+    },
+    /// A table that ends early.
+    #[error(
+        "the engine {path} has a table of {found} bytes where ABI 1.0 has {wanted}; build it with gangway.h"
+    )]
+    Short {
+        /// The file.
+        path: String,
+        /// Its size.
+        found: usize,
+        /// The least size.
+        wanted: usize,
+    },
+    /// A required member is NULL.
+    #[error("the engine {path} has no {member}, which gangway.h requires")]
+    Null {
+        /// The file.
+        path: String,
+        /// The member.
+        member: &'static str,
+    },
+}
+
+impl EngineError {
+    /// The log code.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Open { .. } => ENGINE_MISSING,
+            Self::Entry(_) | Self::Refused(_) => ENGINE_ENTRY,
+            Self::Version { .. } => ENGINE_VERSION,
+            Self::Short { .. } => ENGINE_SHORT,
+            Self::Null { .. } => ENGINE_NULL,
+        }
+    }
+}
+
+/// An engine that passed the handshake. Engines are never closed: their code may be on any thread's stack.
+#[derive(Clone, Copy)]
+pub struct Engine {
+    table: &'static abi::gw_engine,
+    handle: HandleFn,
+    load: LoadFn,
+    unload: UnloadFn,
+}
+
+// SAFETY: gangway.h: the table stays valid and unchanged until the process ends; its functions name their threads.
+unsafe impl Send for Engine {}
+
+pub(super) type HandleFn = unsafe extern "C" fn(
+    *mut abi::gw_app,
+    *mut abi::gw_request,
+    *const abi::gw_request_head,
+) -> abi::gw_status;
+pub(super) type LoadFn = unsafe extern "C" fn(
+    *const abi::gw_app_spec,
+    *mut *mut abi::gw_app,
+    *mut std::ffi::c_char,
+    usize,
+) -> abi::gw_status;
+pub(super) type UnloadFn = unsafe extern "C" fn(*mut abi::gw_app);
+
+impl Engine {
+    /// Opens the file and shakes hands.
+    ///
+    /// # Errors
+    /// One for each rule of the handshake.
+    pub fn open(path: &Path) -> Result<Self, EngineError> {
+        let shown = || path.display().to_string();
+        let entry = open_entry(path)?;
+        // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
+        let table = unsafe { entry(&raw const HOST) };
+        // SAFETY: gangway.h: NULL, or a table that stays valid and unchanged. Only the size is read before the
+        // size is known.
+        let size = match unsafe { table.cast::<usize>().as_ref() } {
+            None => return Err(EngineError::Refused(shown())),
+            Some(size) => *size,
+        };
+        if size < SIZE_1_0 {
+            return Err(EngineError::Short { path: shown(), found: size, wanted: SIZE_1_0 });
+        }
+        // SAFETY: the table has at least the members of 1.0, which are all that this host knows.
+        let table = unsafe { &*table };
+        if table.abi_major != abi::GW_ABI_MAJOR {
+            return Err(EngineError::Version {
+                path: shown(),
+                found: format!("{}.{}", table.abi_major, table.abi_minor),
+                wanted: format!("{}.{}", abi::GW_ABI_MAJOR, abi::GW_ABI_MINOR),
+            });
+        }
+        let null = |member| EngineError::Null { path: shown(), member };
+        if table.name.is_null() {
+            return Err(null("name"));
+        }
+        if table.enter.is_some() != table.leave.is_some() {
+            return Err(null(if table.enter.is_some() {
+                "leave (it has enter)"
+            } else {
+                "enter (it has leave)"
+            }));
+        }
+        Ok(Self {
+            table,
+            handle: table.handle.ok_or_else(|| null("handle"))?,
+            load: table.load.ok_or_else(|| null("load"))?,
+            unload: table.unload.ok_or_else(|| null("unload"))?,
+        })
+    }
+
+    /// The engine's own name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        // SAFETY: checked for NULL in the handshake; gangway.h: a C string that stays valid.
+        unsafe { CStr::from_ptr(self.table.name) }.to_string_lossy().into_owned()
+    }
+
+    /// Whether handle() returns at once.
+    #[must_use]
+    pub fn is_async(&self) -> bool {
+        self.table.flags & u64::from(abi::GW_ENGINE_ASYNC) != 0
+    }
+
+    pub(super) fn table(&self) -> &'static abi::gw_engine {
+        self.table
+    }
+
+    pub(super) fn handle_fn(&self) -> HandleFn {
+        self.handle
+    }
+
+    pub(super) fn load_fn(&self) -> LoadFn {
+        self.load
+    }
+
+    pub(super) fn unload_fn(&self) -> UnloadFn {
+        self.unload
+    }
+}
+
+type EntryFn = unsafe extern "C" fn(*const abi::gw_host) -> *const abi::gw_engine;
+
+fn open_entry(path: &Path) -> Result<EntryFn, EngineError> {
+    let shown = path.display().to_string();
+    let open_error = |reason| EngineError::Open { path: shown.clone(), reason };
+    let name =
+        CString::new(path.as_os_str().as_bytes()).map_err(|_| open_error("the path holds NUL".into()))?;
+    // SAFETY: `name` is a C string. The initialisers of the library are the administrator's choice. dlerror(3)
+    // is per thread.
+    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    if handle.is_null() {
+        return Err(open_error(last_dlerror()));
+    }
+    // SAFETY: `handle` is open and stays open; the name is a C string.
+    let symbol = unsafe { libc::dlsym(handle, abi::GW_ENGINE_ENTRY.as_ptr().cast()) };
+    if symbol.is_null() {
+        return Err(EngineError::Entry(shown));
+    }
+    // SAFETY: gangway.h gives the symbol of this name this type.
+    Ok(unsafe { std::mem::transmute::<*mut libc::c_void, EntryFn>(symbol) })
+}
+
+fn last_dlerror() -> String {
+    // SAFETY: dlerror(3) returns NULL or a C string that lives until the next dl call of this thread.
+    let text = unsafe { libc::dlerror() };
+    if text.is_null() {
+        return "unknown error".into();
+    }
+    // SAFETY: as above.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// The directory of the shared object that holds this code: engines are installed beside the server module.
+#[must_use]
+pub fn own_directory() -> Option<PathBuf> {
+    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: the address is of a function of ours; `info` is writable.
+    let found = unsafe {
+        libc::dladdr(own_directory as fn() -> Option<PathBuf> as *const libc::c_void, info.as_mut_ptr())
+    };
+    if found == 0 {
+        return None;
+    }
+    // SAFETY: dladdr(3) filled it.
+    let info = unsafe { info.assume_init() };
+    if info.dli_fname.is_null() {
+        return None;
+    }
+    // SAFETY: dladdr(3): the path of the shared object, valid while it is loaded.
+    let path = unsafe { CStr::from_ptr(info.dli_fname) };
+    Path::new(OsStr::from_bytes(path.to_bytes())).parent().map(Path::to_path_buf)
+}

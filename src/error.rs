@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Log codes. Each stands in docs/errors.md with its cause, outcome and action; a test compares the two.
+
+use std::fmt;
+
+/// A stable, greppable code of a log line: `GW0402`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    number: u16,
+    /// What the code says, as the title of its entry in docs/errors.md.
+    pub title: &'static str,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GW{:04}", self.number)
+    }
+}
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self} ({})", self.title)
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $title:literal;)*) => {
+        $(#[doc = $title] pub const $name: Code = Code { number: $number, title: $title };)*
+        /// Every code of the core and of the server modules, in order.
+        pub const ALL: &[Code] = &[$($name),*];
+    };
+}
+
+// Allocated in order within a hundred, never reused. 03xx belongs to the engines.
+codes! {
+    BAD_OPTION = 101, "an option word is not understood";
+    BAD_VALUE = 102, "the value of an option is not usable";
+    BAD_TARGET = 103, "the application to run is not named properly";
+    CANNOT_SHARE = 104, "two applications cannot share a process";
+    BAD_PARAM = 105, "a variable is not named properly";
+    ENGINE_MISSING = 201, "an engine cannot be opened";
+    ENGINE_ENTRY = 202, "an engine has no entry point or returned no table";
+    ENGINE_VERSION = 203, "an engine was built for another ABI version";
+    ENGINE_SHORT = 204, "an engine's table is too short";
+    ENGINE_NULL = 205, "an engine's table lacks a required member";
+    LOAD_FAILED = 206, "an engine could not load an application";
+    ENGINE_MISUSE = 207, "an engine broke the contract of gangway.h";
+    STOP_TIMEOUT = 208, "an engine did not stop in time";
+    PANIC = 209, "a programming error was caught";
+    QUEUE_FULL = 401, "the queue of an application is full";
+    DEADLINE = 402, "an application gave no output within its timeout";
+    STUCK = 403, "an interrupted request does not end";
+    RETIRED = 404, "a worker process is retired";
+    QUEUE_DEADLINE = 405, "a request waited in the queue for longer than its timeout";
+    THREADS_FAILED = 406, "threads for an application could not be started";
+    BAD_HEADER = 501, "a response header was refused";
+    BAD_STATUS = 502, "a response status was refused";
+    TOO_LONG = 503, "a response was longer than its Content-Length";
+    TOO_SHORT = 504, "a response was shorter than its Content-Length";
+    BAD_LENGTH = 505, "a response has a wrong Content-Length";
+    NO_HEAD = 506, "a handler ended without a response";
+    BODY_FAILED = 507, "the request body could not be read";
+    REQUEST_REFUSED = 508, "a request was refused before it reached a handler";
+    SERVER_FAILED = 601, "the web server refused an operation";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_ascend_and_are_unique() {
+        assert!(ALL.windows(2).all(|pair| pair[0].number < pair[1].number));
+    }
+
+    #[test]
+    fn codes_print_with_four_digits() {
+        assert_eq!(BAD_OPTION.to_string(), "GW0101");
+    }
+}

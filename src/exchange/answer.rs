@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The rules of a response in progress, and what of it waits to leave.
+
+use super::piece::{Delivery, End, Piece};
+use crate::{
+    error::{Code, NO_HEAD, TOO_SHORT},
+    http::Head,
+};
+
+/// Copied bytes that may wait for a flush. Above it they leave: memory stays bounded.
+const STAGED_MOST: usize = 64 * 1024;
+
+/// How a handler ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The response is complete.
+    Complete,
+    /// The handler failed.
+    Failed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    Started,
+    Ended,
+}
+
+/// ```text
+/// Waiting --start--> Started --finish--> Ended
+///    \--------------------finish---------/
+/// ```
+pub(super) struct Answer {
+    phase: Phase,
+    staged: Delivery,
+    head_left: bool,
+    drop_body: bool,
+    no_body: bool,
+    remaining: Option<u64>,
+}
+
+impl Answer {
+    pub(super) fn new(no_body: bool) -> Self {
+        Self {
+            phase: Phase::Waiting,
+            staged: Delivery::default(),
+            head_left: false,
+            drop_body: no_body,
+            no_body,
+            remaining: None,
+        }
+    }
+
+    pub(super) fn has_head(&self) -> bool {
+        self.phase != Phase::Waiting
+    }
+
+    pub(super) fn takes_body(&self) -> bool {
+        self.phase == Phase::Started
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    pub(super) fn has_staged(&self) -> bool {
+        self.staged.head.is_some() || !self.staged.pieces.is_empty()
+    }
+
+    pub(super) fn start(&mut self, head: Head) {
+        self.phase = Phase::Started;
+        self.drop_body = self.no_body || head.forbids_body();
+        self.remaining = if self.drop_body { None } else { head.content_length };
+        self.staged.head = Some(head);
+    }
+
+    /// Whether a piece of this length makes the staged output leave.
+    pub(super) fn must_deliver(&self, more: usize, flush: bool) -> bool {
+        let more = if self.drop_body { 0 } else { more };
+        (flush && (more > 0 || self.has_staged())) || self.staged.copied().saturating_add(more) > STAGED_MOST
+    }
+
+    /// Takes a piece, cut to what Content-Length allows. Answers the number of bytes that were too many.
+    pub(super) fn stage(&mut self, mut piece: Piece) -> u64 {
+        if self.drop_body {
+            return 0;
+        }
+        let mut excess = 0;
+        if let Some(remaining) = &mut self.remaining {
+            let length = piece.len() as u64;
+            excess = length.saturating_sub(*remaining);
+            piece.truncate(*remaining);
+            *remaining -= length - excess;
+        }
+        self.staged.push(piece);
+        excess
+    }
+
+    pub(super) fn take_staged(&mut self) -> Delivery {
+        let delivery = std::mem::take(&mut self.staged);
+        self.head_left |= delivery.head.is_some();
+        delivery
+    }
+
+    /// Ends the response. Answers what is wrong with it, if the handler believed that it was complete.
+    pub(super) fn end(&mut self, outcome: Outcome) -> Option<(Code, String)> {
+        let fault = match outcome {
+            Outcome::Failed => None,
+            Outcome::Complete if self.phase == Phase::Waiting => {
+                Some((NO_HEAD, "the application ended without a response".to_owned()))
+            }
+            Outcome::Complete => self.remaining.filter(|left| *left > 0).map(|left| {
+                (TOO_SHORT, format!("the application sent {left} bytes less than its Content-Length"))
+            }),
+        };
+        let complete = outcome == Outcome::Complete && fault.is_none();
+        if !complete && !self.head_left {
+            // Nothing has left: the client gets a whole error answer instead of a part of this one.
+            self.staged = Delivery::default();
+        }
+        self.staged.end = Some(if complete { End::Complete } else { End::Failed });
+        self.phase = Phase::Ended;
+        fault
+    }
+}

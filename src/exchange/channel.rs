@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The port of a handler that runs on another thread than its server.
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+};
+
+use super::{Body, Delivery, Port, Stop, Wait};
+use crate::{error::BODY_FAILED, log::Level, sys::lock};
+
+/// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`].
+pub const ROOM: usize = 256 * 1024;
+
+/// Tells the server's thread that a channel has something for it.
+pub trait Notify: Send + Sync {
+    /// The channel with this ticket has output, an end, or wants body bytes. THREAD: any. Must not block.
+    fn post(&self, ticket: u64);
+    /// A line for the error log with that request's context. THREAD: any.
+    fn log(&self, ticket: u64, level: Level, line: &str);
+}
+
+/// One request's queue between two threads.
+///
+/// The handler's side is [`Port`]; the server's side takes deliveries, says how much was sent, and feeds the body.
+pub struct Channel {
+    ticket: u64,
+    notify: Arc<dyn Notify>,
+    limit: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+    body: Mutex<Source>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: Delivery,
+    outstanding: usize,
+    posted: bool,
+    closed: bool,
+    sleepers: usize,
+    feed: Feed,
+}
+
+/// The body of a request whose server reads it on demand.
+#[derive(Default)]
+struct Feed {
+    wanted: bool,
+    bytes: Vec<u8>,
+    used: usize,
+    end: Option<bool>,
+}
+
+enum Source {
+    Whole(Body),
+    Fed,
+}
+
+impl Channel {
+    /// A channel whose body is already read.
+    #[must_use]
+    pub fn new(ticket: u64, notify: Arc<dyn Notify>, body: Body, limit: usize) -> Arc<Self> {
+        Self::with_source(ticket, notify, Source::Whole(body), limit)
+    }
+
+    /// A channel whose server feeds the body when it is wanted.
+    #[must_use]
+    pub fn fed(ticket: u64, notify: Arc<dyn Notify>, limit: usize) -> Arc<Self> {
+        Self::with_source(ticket, notify, Source::Fed, limit)
+    }
+
+    fn with_source(ticket: u64, notify: Arc<dyn Notify>, body: Source, limit: usize) -> Arc<Self> {
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        Arc::new(Self { ticket, notify, limit, state, changed, body: Mutex::new(body) })
+    }
+
+    /// Takes what waits. SERVER.
+    #[must_use]
+    pub fn take(&self) -> Delivery {
+        let mut state = lock(&self.state);
+        state.posted = false;
+        std::mem::take(&mut state.waiting)
+    }
+
+    /// Says that output of this weight has left memory. SERVER.
+    pub fn sent(&self, weight: usize) {
+        let mut state = lock(&self.state);
+        state.outstanding = state.outstanding.saturating_sub(weight);
+        if state.sleepers > 0 && state.outstanding < self.limit {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether output was taken or waits that has not left yet. SERVER.
+    #[must_use]
+    pub fn has_outstanding(&self) -> bool {
+        lock(&self.state).outstanding > 0
+    }
+
+    /// Whether the handler waits for body bytes. SERVER, for a fed channel.
+    #[must_use]
+    pub fn wants_body(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.posted = false;
+        state.feed.wanted
+    }
+
+    /// Gives body bytes to a handler that wants them. SERVER.
+    pub fn feed(&self, bytes: &[u8]) {
+        let mut state = lock(&self.state);
+        let feed = &mut state.feed;
+        feed.bytes.clear();
+        feed.bytes.extend_from_slice(bytes);
+        feed.used = 0;
+        feed.wanted = false;
+        self.changed.notify_all();
+    }
+
+    /// Ends the body: complete or broken. SERVER.
+    pub fn end_body(&self, complete: bool) {
+        let mut state = lock(&self.state);
+        state.feed.end = Some(complete);
+        state.feed.wanted = false;
+        self.changed.notify_all();
+    }
+
+    fn post(&self, mut state: std::sync::MutexGuard<'_, State>) {
+        let first = !std::mem::replace(&mut state.posted, true);
+        drop(state);
+        if first {
+            self.notify.post(self.ticket);
+        }
+    }
+
+    fn read_fed(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.closed {
+                return Err(Stop::Cancelled);
+            }
+            let feed = &mut state.feed;
+            let rest = feed.bytes.get(feed.used..).unwrap_or_default();
+            if !rest.is_empty() {
+                let count = rest.len().min(out.len());
+                if let (Some(to), Some(from)) = (out.get_mut(..count), rest.get(..count)) {
+                    to.copy_from_slice(from);
+                }
+                feed.used += count;
+                return Ok(count);
+            }
+            match feed.end {
+                Some(true) => return Ok(0),
+                Some(false) => return Err(Stop::Failed),
+                None if wait == Wait::No => return Err(Stop::Again),
+                None => {}
+            }
+            if !feed.wanted {
+                feed.wanted = true;
+                self.post(state);
+                state = lock(&self.state);
+                continue;
+            }
+            state = self.sleep(state);
+        }
+    }
+
+    fn sleep<'a>(&self, mut state: std::sync::MutexGuard<'a, State>) -> std::sync::MutexGuard<'a, State> {
+        state.sleepers += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleepers -= 1;
+        state
+    }
+
+    fn read_whole(&self, result: io::Result<usize>) -> Result<usize, Stop> {
+        result.map_err(|error| {
+            self.notify.log(
+                self.ticket,
+                Level::Error,
+                &format!("{BODY_FAILED} cannot read the request body: {error}"),
+            );
+            Stop::Failed
+        })
+    }
+}
+
+impl Port for Channel {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        match &mut *lock(&self.body) {
+            // A temporary file counts as memory: the server has just written it.
+            Source::Whole(body) => self.read_whole(body.read(out)),
+            Source::Fed => self.read_fed(out, wait),
+        }
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.closed {
+                return Err(Stop::Cancelled);
+            }
+            if state.outstanding < self.limit {
+                return Ok(());
+            }
+            if wait == Wait::No {
+                return Err(Stop::Again);
+            }
+            state = self.sleep(state);
+        }
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        let mut state = lock(&self.state);
+        if state.closed && delivery.end.is_none() {
+            return Err(Stop::Cancelled);
+        }
+        state.outstanding = state.outstanding.saturating_add(delivery.weight());
+        state.waiting.append(delivery);
+        self.post(state);
+        Ok(())
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.notify.log(self.ticket, level, line);
+    }
+
+    fn cancel(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        // What waits will never be sent; its memory goes now, not with the handler.
+        let waste = std::mem::take(&mut state.waiting.pieces);
+        self.changed.notify_all();
+        drop(state);
+        drop(waste);
+    }
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request between a server and a handler: body in, head and body out, cancellation, back-pressure.
+//!
+//! The handler's side is [`Exchange`], which keeps the rules of `gangway.h`. What passes them goes out through a
+//! [`Port`]: a [`Channel`] when the handler runs on another thread than the server's, or the adapter's own when
+//! the server's thread runs the handler itself.
+
+mod answer;
+mod body;
+mod channel;
+mod mailbox;
+mod outbox;
+mod piece;
+
+pub use answer::Outcome;
+pub use body::{Body, BodyPart};
+pub use channel::{Channel, Notify, ROOM};
+pub use mailbox::Mailbox;
+pub use outbox::{Event, Outbox};
+pub use piece::{Delivery, End, FileSlice, Lent, Piece};
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU8, Ordering},
+};
+
+use crate::{
+    error::{BAD_HEADER, ENGINE_MISUSE, TOO_LONG},
+    http::{Fields, Head},
+    log::{self, Level},
+    sys::lock,
+};
+use answer::Answer;
+
+/// Whether a call may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Answer "again" instead.
+    No,
+    /// Wait for the client.
+    Yes,
+}
+
+/// What stops a call from having its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It would have waited: nothing was done.
+    Again,
+    /// The client has left or the deadline has passed.
+    Cancelled,
+    /// The client's body is broken.
+    Failed,
+    /// A value was refused.
+    Invalid,
+    /// The contract was broken.
+    Misuse,
+}
+
+/// What a handler's output and input pass through. One request thread at a time calls the first four.
+pub trait Port: Send + Sync {
+    /// Copies body bytes; 0 is the end.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] when it would wait and must not, [`Stop::Cancelled`], [`Stop::Failed`].
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop>;
+
+    /// Answers when there is room for more output.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] when it would wait and must not, [`Stop::Cancelled`].
+    fn room(&self, wait: Wait) -> Result<(), Stop>;
+
+    /// Takes output after `room` said yes, and ends at any time. A delivery with an end must not block.
+    ///
+    /// # Errors
+    /// [`Stop::Cancelled`].
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop>;
+
+    /// Writes a line with the request's context. THREAD: any.
+    fn log(&self, level: Level, line: &str);
+
+    /// Wakes a caller that waits: the exchange is cancelled. THREAD: any.
+    fn cancel(&self);
+
+    /// Whether the client is known to have left. THREAD: any.
+    fn client_gone(&self) -> bool {
+        false
+    }
+}
+
+/// Why an exchange was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cause {
+    /// The client closed the connection or reset the stream.
+    ClientGone = 1,
+    /// The application gave no output within its timeout.
+    Deadline = 2,
+    /// The worker process ends.
+    Shutdown = 3,
+}
+
+/// What the handler gets to know of a request.
+#[derive(Debug, Default)]
+pub struct RequestHead {
+    /// The meta-variables.
+    pub variables: Fields,
+    /// Length of the body; `None` when it is known at its end only.
+    pub content_length: Option<u64>,
+    /// The answer carries no body (HEAD).
+    pub no_body: bool,
+}
+
+/// One request. Shared by the server's thread and the handler's.
+pub struct Exchange {
+    head: RequestHead,
+    port: Arc<dyn Port>,
+    cancelled: AtomicU8,
+    answer: Mutex<Answer>,
+    /// Held by `interrupt` while it speaks of a running handler; taken at the end of a handler's run.
+    pub(crate) running: Mutex<bool>,
+    /// What an asynchronous engine borrows until finish().
+    kept: Mutex<Option<Box<crate::engine::Kept>>>,
+}
+
+impl Exchange {
+    /// A request that has not been handled yet.
+    #[must_use]
+    pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
+        let answer = Mutex::new(Answer::new(head.no_body));
+        Arc::new(Self {
+            head,
+            port,
+            cancelled: AtomicU8::new(0),
+            answer,
+            running: Mutex::new(false),
+            kept: Mutex::default(),
+        })
+    }
+
+    /// Keeps what an asynchronous engine borrows.
+    pub(crate) fn keep(&self, kept: Box<crate::engine::Kept>) {
+        *lock(&self.kept) = Some(kept);
+    }
+
+    /// Whether an asynchronous engine held this request until now.
+    pub(crate) fn give_up(&self) -> bool {
+        lock(&self.kept).take().is_some()
+    }
+
+    /// What the handler gets to know.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// Stops the exchange: calls of the handler answer [`Stop::Cancelled`] from now on. The first cause stays.
+    pub fn cancel(&self, cause: Cause) {
+        let _ = self.cancelled.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.port.cancel();
+    }
+
+    /// Why the exchange was cancelled, if it was.
+    #[must_use]
+    pub fn cancelled(&self) -> Option<Cause> {
+        match self.cancelled.load(Ordering::Acquire) {
+            0 if self.port.client_gone() => Some(Cause::ClientGone),
+            0 => None,
+            1 => Some(Cause::ClientGone),
+            2 => Some(Cause::Deadline),
+            _ => Some(Cause::Shutdown),
+        }
+    }
+
+    /// Writes a line with the request's context.
+    pub fn log(&self, level: Level, line: &str) {
+        self.port.log(level, &log::escape(line.as_bytes()));
+    }
+
+    /// Reads body bytes; 0 is the end.
+    ///
+    /// # Errors
+    /// As [`Port::read_body`].
+    pub fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        if self.head.content_length == Some(0) {
+            return Ok(0);
+        }
+        self.live()?;
+        self.port.read_body(out, wait)
+    }
+
+    /// Gives the response head.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] for a head that must not be sent, [`Stop::Misuse`] for a second one.
+    pub fn start<'a>(
+        &self,
+        status: u16,
+        reason: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), Stop> {
+        let mut answer = lock(&self.answer);
+        self.live()?;
+        if answer.has_head() {
+            return Err(self.misuse("start() was called twice"));
+        }
+        match Head::check(status, reason, headers) {
+            Ok(head) => {
+                answer.start(head);
+                Ok(())
+            }
+            Err(error) => {
+                log::request(self, Level::Error, error.code(), format_args!("response refused: {error}"));
+                Err(Stop::Invalid)
+            }
+        }
+    }
+
+    /// Sends one piece of the body.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] without effect; [`Stop::Invalid`] when it is longer than Content-Length allows (what it
+    /// allows was sent); [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end.
+    pub fn write(&self, piece: Piece, flush: bool, wait: Wait) -> Result<(), (Stop, Option<Piece>)> {
+        let mut answer = lock(&self.answer);
+        if let Err(stop) = self.live() {
+            return Err((stop, Some(piece)));
+        }
+        if !answer.takes_body() {
+            return Err((self.misuse("a body write before start() or after finish()"), Some(piece)));
+        }
+        if answer.must_deliver(piece.len(), flush)
+            && let Err(stop) = self.port.room(wait)
+        {
+            return Err((stop, Some(piece)));
+        }
+        let excess = answer.stage(piece);
+        let delivered = if answer.must_deliver(0, flush) { self.deliver(&mut answer) } else { Ok(()) };
+        if excess > 0 {
+            let text = format_args!(
+                "the application sent {excess} bytes more than its Content-Length; they are dropped"
+            );
+            log::request(self, Level::Error, TOO_LONG, text);
+            return Err((Stop::Invalid, None));
+        }
+        delivered.map_err(|stop| (stop, None))
+    }
+
+    /// Sends what was staged.
+    ///
+    /// # Errors
+    /// As [`Exchange::write`].
+    pub fn flush(&self, wait: Wait) -> Result<(), Stop> {
+        let mut answer = lock(&self.answer);
+        self.live()?;
+        if !answer.takes_body() {
+            return Err(self.misuse("flush() before start() or after finish()"));
+        }
+        if !answer.has_staged() {
+            return Ok(());
+        }
+        self.port.room(wait)?;
+        self.deliver(&mut answer)
+    }
+
+    /// Ends the response.
+    ///
+    /// # Errors
+    /// [`Stop::Misuse`] the second time.
+    pub fn finish(&self, outcome: Outcome) -> Result<(), Stop> {
+        let mut answer = lock(&self.answer);
+        if answer.ended() {
+            return Err(self.misuse("finish() was called twice"));
+        }
+        if let Some((code, text)) = answer.end(outcome)
+            && self.cancelled().is_none()
+        {
+            log::request(self, Level::Error, code, format_args!("{text}"));
+        }
+        self.deliver(&mut answer)
+    }
+
+    /// Whether the response has been ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        lock(&self.answer).ended()
+    }
+
+    fn deliver(&self, answer: &mut Answer) -> Result<(), Stop> {
+        self.port.deliver(answer.take_staged())
+    }
+
+    fn live(&self) -> Result<(), Stop> {
+        match self.cancelled.load(Ordering::Acquire) {
+            0 => Ok(()),
+            _ => Err(Stop::Cancelled),
+        }
+    }
+
+    /// Logs a refusal of a header name, for the ABI's own checks.
+    pub(crate) fn refuse(&self, text: &str) -> Stop {
+        log::request(self, Level::Error, BAD_HEADER, format_args!("{text}"));
+        Stop::Invalid
+    }
+
+    pub(crate) fn misuse(&self, text: &str) -> Stop {
+        log::request(
+            self,
+            Level::Error,
+            ENGINE_MISUSE,
+            format_args!("the engine broke its contract: {text}"),
+        );
+        Stop::Misuse
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Lines for the server's own error log.
+//!
+//! There is no logging framework between a cause and its line: a line belongs to a request or to the process,
+//! has a level and a code, and goes to the one [`Sink`] that the server module installed.
+
+use std::{fmt, sync::OnceLock};
+
+use crate::{error::Code, exchange::Exchange};
+
+/// Severity, in the words that both servers share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A request or an application failed.
+    Error,
+    /// Something was refused, dropped or cut, and the request went on.
+    Warn,
+    /// Life cycle of applications and workers.
+    Notice,
+    /// Detail.
+    Info,
+    /// Detail for developers.
+    Debug,
+}
+
+impl Level {
+    /// The level of a `GW_LOG_*` number; unknown numbers are errors, so that nothing is hidden.
+    #[must_use]
+    pub fn from_abi(level: u32) -> Self {
+        match level {
+            2 => Self::Warn,
+            3 => Self::Notice,
+            4 => Self::Info,
+            5 => Self::Debug,
+            _ => Self::Error,
+        }
+    }
+}
+
+/// Where lines go: a server's error log.
+///
+/// Called from any thread. The line has no line end and no control bytes.
+pub trait Sink: Send + Sync {
+    /// Writes one line for the process.
+    fn write(&self, level: Level, line: &str);
+}
+
+static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
+
+/// Installs the sink of this process. The first one stays: a server module calls this once per process.
+pub fn install(sink: Box<dyn Sink>) {
+    let _ = SINK.set(sink);
+}
+
+/// Writes a line about the process.
+pub fn process(level: Level, line: &str) {
+    match SINK.get() {
+        Some(sink) => sink.write(level, &escape(line.as_bytes())),
+        None => eprintln!("gangway: {line}"),
+    }
+}
+
+/// Writes a coded line about the process.
+pub fn coded(level: Level, code: Code, text: fmt::Arguments<'_>) {
+    process(level, &format!("{code} {text}"));
+}
+
+/// Writes a coded line about one request.
+pub fn request(exchange: &Exchange, level: Level, code: Code, text: fmt::Arguments<'_>) {
+    exchange.log(level, &format!("{code} {text}"));
+}
+
+/// Makes one printable line of bytes that a client or an application chose: control bytes and what is not UTF-8
+/// become `\xNN`, so that nobody can forge a line of the log.
+#[must_use]
+pub fn escape(bytes: &[u8]) -> String {
+    let mut line = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\t' => line.push('\t'),
+                c if c.is_control() => push_hex(&mut line, u32::from(c)),
+                c => line.push(c),
+            }
+        }
+        for byte in chunk.invalid() {
+            push_hex(&mut line, u32::from(*byte));
+        }
+    }
+    line
+}
+
+fn push_hex(line: &mut String, value: u32) {
+    use fmt::Write;
+    // Writing to a String cannot fail.
+    let _ = write!(line, "\\x{value:02x}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_bytes_cannot_forge_a_line() {
+        assert_eq!(escape(b"a\r\nb\0\x1b[31m"), "a\\x0d\\x0ab\\x00\\x1b[31m");
+    }
+
+    #[test]
+    fn text_passes_and_broken_text_is_shown() {
+        assert_eq!(escape("käse\t1".as_bytes()), "käse\t1");
+        assert_eq!(escape(b"k\xe4se"), "k\\xe4se");
+    }
+}

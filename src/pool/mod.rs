@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The handler pool: a bounded queue and the threads that serve it.
+//!
+//! Two ways in. [`Pool::submit`] queues a request for the pool's own threads. [`Pool::admit`] lets a thread of the
+//! server run the handler itself, at most `threads` at a time, first come first served.
+
+mod gate;
+mod plan;
+
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+pub use gate::Permit;
+use plan::{Plan, Task};
+
+use crate::{
+    engine::{App, fence},
+    exchange::{Cause, Exchange, Outcome},
+    sys::{self, lock},
+};
+
+/// Stack of a pool thread: interpreters recurse deeply. Only touched pages cost memory.
+pub const STACK: usize = 8 * 1024 * 1024;
+
+/// Limits of one application in one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Handlers at a time.
+    pub threads: usize,
+    /// Requests that may wait.
+    pub queue: usize,
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// As many requests wait as may: 503.
+    Full,
+    /// It waited until its deadline: 504.
+    Deadline,
+    /// The process ends: 503.
+    Stopping,
+}
+
+/// Requests that wait and the threads that take them.
+pub struct Pool {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    plan: Mutex<Plan<Arc<Exchange>>>,
+    /// Pool threads sleep here.
+    work: Condvar,
+    /// The thread that stops the pool sleeps here.
+    ended: Condvar,
+    gate: gate::Gate,
+    limits: Limits,
+}
+
+impl Pool {
+    /// A pool that takes requests but serves none before [`Pool::open`].
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let shared = Shared {
+            plan: Mutex::new(Plan::new(limits.queue)),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+            gate: gate::Gate::new(limits),
+            limits,
+        };
+        Self { shared: Arc::new(shared), threads: Mutex::default() }
+    }
+
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// What the operating system says; the pool goes on with the threads that it got, and fails without any.
+    pub fn open(&self, app: &Arc<App>, name: &str) -> io::Result<usize> {
+        let mut threads = lock(&self.threads);
+        for _ in 0..self.shared.limits.threads {
+            let (shared, app) = (Arc::clone(&self.shared), Arc::clone(app));
+            let body = move || fence("a pool thread", (), || shared.serve(&app));
+            lock(&self.shared.plan).add_threads(1);
+            match sys::spawn(name, STACK, body) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    lock(&self.shared.plan).thread_ended();
+                    if threads.is_empty() {
+                        return Err(error);
+                    }
+                    break;
+                }
+            }
+        }
+        self.shared.gate.open();
+        Ok(threads.len())
+    }
+
+    /// Lets the server's own threads in; the pool has no threads itself.
+    pub fn open_gate(&self) {
+        self.shared.gate.open();
+    }
+
+    /// Queues a request. Never blocks.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`], [`Refusal::Stopping`].
+    pub fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
+        let wake = lock(&self.shared.plan).submit(exchange)?;
+        if wake {
+            self.shared.work.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Takes a request out of the queue, if it still waits there.
+    pub fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
+        lock(&self.shared.plan).withdraw(|waiting| Arc::ptr_eq(waiting, exchange))
+    }
+
+    /// Waits for a turn on the calling thread. The turn ends when the permit is dropped.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`], [`Refusal::Deadline`], [`Refusal::Stopping`].
+    pub fn admit(&self, deadline: Option<Instant>) -> Result<Permit<'_>, Refusal> {
+        self.shared.gate.admit(deadline)
+    }
+
+    /// Requests that wait now.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        lock(&self.shared.plan).waiting() + self.shared.gate.waiting()
+    }
+
+    /// Takes every waiting request out of the queue, for an application that cannot serve them.
+    #[must_use]
+    pub fn clear(&self) -> Vec<Arc<Exchange>> {
+        lock(&self.shared.plan).clear()
+    }
+
+    /// Stops taking requests, lets the threads finish what they run and waits for them until `deadline`.
+    /// Answers whether all of them have ended.
+    pub fn stop(&self, deadline: Instant) -> bool {
+        self.shared.gate.stop();
+        let mut plan = lock(&self.shared.plan);
+        let waste = plan.stop();
+        self.shared.work.notify_all();
+        drop(plan);
+        for exchange in waste {
+            exchange.cancel(Cause::Shutdown);
+            // The error is that somebody else has ended it.
+            let _ = exchange.finish(Outcome::Failed);
+        }
+        let mut plan = lock(&self.shared.plan);
+        while plan.alive() > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            plan = self.shared.ended.wait_timeout(plan, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        drop(plan);
+        for thread in lock(&self.threads).drain(..) {
+            // It has left its loop; a panic there has been logged by the fence.
+            let _ = thread.join();
+        }
+        self.shared.gate.drain(deadline)
+    }
+}
+
+impl Shared {
+    /// The life of a pool thread: sleep, take the application's lock, take requests until none waits.
+    fn serve(&self, app: &App) {
+        let mut plan = lock(&self.plan);
+        loop {
+            match plan.next_run() {
+                Task::Sleep => {
+                    plan.fall_asleep();
+                    plan = self.work.wait(plan).unwrap_or_else(PoisonError::into_inner);
+                    plan.wake_up();
+                }
+                Task::End => break,
+                Task::Run => {
+                    drop(plan);
+                    app.enter();
+                    plan = self.run(app);
+                    drop(plan);
+                    app.leave();
+                    plan = lock(&self.plan);
+                }
+            }
+        }
+        drop(plan);
+        app.thread_end();
+        lock(&self.plan).thread_ended();
+        self.ended.notify_all();
+        // Those that slept while the last searcher was on its way end now.
+        self.work.notify_all();
+    }
+
+    fn run<'a>(&'a self, app: &App) -> MutexGuard<'a, Plan<Arc<Exchange>>> {
+        let mut plan = lock(&self.plan);
+        plan.entered();
+        while let Some((exchange, wake)) = plan.take() {
+            drop(plan);
+            if wake {
+                self.work.notify_one();
+            }
+            if exchange.cancelled().is_none() {
+                app.handle(&exchange);
+            }
+            drop(exchange);
+            plan = lock(&self.plan);
+        }
+        plan
+    }
+}
+
+#[cfg(test)]
+mod tests;

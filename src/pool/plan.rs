@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who takes which request, and who must be woken: decisions without threads.
+
+use std::collections::VecDeque;
+
+use super::Refusal;
+
+/// What a pool thread that runs nothing does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    /// Wait to be woken, between [`Plan::fall_asleep`] and [`Plan::wake_up`].
+    Sleep,
+    /// Take the application's lock, then requests.
+    Run,
+    /// Leave.
+    End,
+}
+
+/// The thread that is on its way from sleep to its first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    None,
+    /// A sleeping thread has been woken.
+    Sent,
+    /// It is awake and waits for the application's lock.
+    OnItsWay,
+}
+
+/// The queue and the threads' states.
+///
+/// At most one thread searches at a time: it may wait long for an interpreter's lock, and a second one would only
+/// wait behind it, and be woken for nothing if the running thread empties the queue. A thread that takes a request
+/// while others wait sends the next searcher.
+///
+/// ```text
+/// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty--> asleep
+/// ```
+pub(super) struct Plan<T> {
+    waiting: VecDeque<T>,
+    most: usize,
+    alive: usize,
+    asleep: usize,
+    search: Search,
+    stopping: bool,
+}
+
+impl<T> Plan<T> {
+    pub(super) fn new(most: usize) -> Self {
+        Self { waiting: VecDeque::new(), most, alive: 0, asleep: 0, search: Search::None, stopping: false }
+    }
+
+    /// The pool has this many threads now.
+    pub(super) fn add_threads(&mut self, threads: usize) {
+        self.alive += threads;
+    }
+
+    /// Queues a request; answers whether a sleeping thread must be woken.
+    pub(super) fn submit(&mut self, request: T) -> Result<bool, Refusal> {
+        if self.stopping {
+            return Err(Refusal::Stopping);
+        }
+        // What a sleeping thread takes at once does not wait.
+        if self.waiting.len() >= self.most.saturating_add(self.asleep) {
+            return Err(Refusal::Full);
+        }
+        self.waiting.push_back(request);
+        Ok(self.send_searcher())
+    }
+
+    fn send_searcher(&mut self) -> bool {
+        let send = self.asleep > 0 && self.search == Search::None && !self.waiting.is_empty();
+        if send {
+            self.search = Search::Sent;
+        }
+        send
+    }
+
+    /// For a thread that runs nothing.
+    pub(super) fn next_run(&mut self) -> Task {
+        match self.search {
+            // Whoever wakes first takes the part, so a spurious wake-up does no harm.
+            Search::Sent => {
+                self.search = Search::OnItsWay;
+                Task::Run
+            }
+            // Came while this thread gave up the application's lock, when nobody slept who could be woken.
+            Search::None if !self.waiting.is_empty() => {
+                self.search = Search::OnItsWay;
+                Task::Run
+            }
+            Search::None | Search::OnItsWay if self.stopping => Task::End,
+            Search::None | Search::OnItsWay => Task::Sleep,
+        }
+    }
+
+    pub(super) fn fall_asleep(&mut self) {
+        self.asleep += 1;
+    }
+
+    pub(super) fn wake_up(&mut self) {
+        self.asleep -= 1;
+    }
+
+    /// The searcher has taken the application's lock.
+    pub(super) fn entered(&mut self) {
+        self.search = Search::None;
+    }
+
+    /// The next request for a running thread, and whether another thread must be woken.
+    pub(super) fn take(&mut self) -> Option<(T, bool)> {
+        let request = self.waiting.pop_front()?;
+        Some((request, self.send_searcher()))
+    }
+
+    /// Takes the first request that fits out of the queue.
+    pub(super) fn withdraw(&mut self, is_it: impl Fn(&T) -> bool) -> bool {
+        let index = self.waiting.iter().position(is_it);
+        index.and_then(|index| self.waiting.remove(index)).is_some()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Empties the queue.
+    pub(super) fn clear(&mut self) -> Vec<T> {
+        self.waiting.drain(..).collect()
+    }
+
+    /// Takes no more requests, and gives back those that wait.
+    pub(super) fn stop(&mut self) -> Vec<T> {
+        self.stopping = true;
+        self.clear()
+    }
+
+    pub(super) fn alive(&self) -> usize {
+        self.alive
+    }
+
+    pub(super) fn thread_ended(&mut self) {
+        self.alive -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pool whose threads do what the plan says, one step at a time.
+    struct World {
+        plan: Plan<u32>,
+        asleep: usize,
+        wakes: usize,
+        served: Vec<u32>,
+    }
+
+    impl World {
+        fn new(threads: usize, most: usize) -> Self {
+            let mut plan = Plan::new(most);
+            plan.add_threads(threads);
+            let mut world = Self { plan, asleep: 0, wakes: 0, served: Vec::new() };
+            for _ in 0..threads {
+                world.settle();
+            }
+            world
+        }
+
+        /// A thread without work decides.
+        fn settle(&mut self) -> Task {
+            let task = self.plan.next_run();
+            if task == Task::Sleep {
+                self.plan.fall_asleep();
+                self.asleep += 1;
+            }
+            task
+        }
+
+        fn wake(&mut self) -> Task {
+            self.plan.wake_up();
+            self.asleep -= 1;
+            self.settle()
+        }
+
+        fn submit(&mut self, request: u32) -> Result<(), Refusal> {
+            self.wakes += usize::from(self.plan.submit(request)?);
+            Ok(())
+        }
+
+        fn take(&mut self) -> bool {
+            match self.plan.take() {
+                Some((request, wake)) => {
+                    self.served.push(request);
+                    self.wakes += usize::from(wake);
+                    true
+                }
+                None => false,
+            }
+        }
+    }
+
+    #[test]
+    fn one_thread_is_woken_for_a_burst() {
+        let mut world = World::new(8, 100);
+        for request in 0..10 {
+            world.submit(request).unwrap();
+        }
+        assert_eq!(world.wakes, 1);
+        assert_eq!(world.wake(), Task::Run);
+        world.plan.entered();
+        while world.take() {}
+        assert_eq!(world.served, (0..10).collect::<Vec<_>>(), "first come, first served");
+        assert_eq!(
+            world.wakes, 2,
+            "the first take sends one more, which then searches until it has the lock"
+        );
+        assert_eq!(world.wake(), Task::Run);
+        world.plan.entered();
+        assert!(!world.take());
+        assert_eq!(world.settle(), Task::Sleep);
+    }
+
+    #[test]
+    fn handlers_that_block_let_the_next_thread_in() {
+        let mut world = World::new(4, 100);
+        for request in 0..4 {
+            world.submit(request).unwrap();
+        }
+        for busy in 1..=4 {
+            assert_eq!(world.wake(), Task::Run, "thread {busy}");
+            world.plan.entered();
+            assert!(world.take());
+        }
+        assert_eq!((world.asleep, world.served.len()), (0, 4));
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_a_thread_gives_up_the_lock() {
+        let mut world = World::new(1, 10);
+        world.submit(1).unwrap();
+        assert_eq!(world.wake(), Task::Run);
+        world.plan.entered();
+        assert!(world.take() && !world.take());
+        world.submit(2).unwrap();
+        assert_eq!(world.wakes, 1, "nobody sleeps");
+        assert_eq!(world.settle(), Task::Run);
+    }
+
+    #[test]
+    fn a_spurious_wake_up_takes_the_part_once() {
+        let mut world = World::new(2, 10);
+        world.submit(1).unwrap();
+        assert_eq!(world.wake(), Task::Run);
+        assert_eq!(world.wake(), Task::Sleep);
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_idle_threads_count() {
+        let mut world = World::new(1, 2);
+        for request in 0..3 {
+            world.submit(request).unwrap();
+        }
+        assert_eq!(world.submit(3), Err(Refusal::Full));
+        assert_eq!(world.wake(), Task::Run);
+        world.plan.entered();
+        world.take();
+        assert_eq!(world.plan.waiting(), 2);
+        assert_eq!(world.submit(3), Err(Refusal::Full));
+        world.take();
+        assert_eq!(world.submit(3), Ok(()));
+    }
+
+    #[test]
+    fn a_stopped_plan_gives_back_and_ends() {
+        let mut world = World::new(2, 10);
+        world.submit(1).unwrap();
+        assert_eq!(world.plan.stop(), [1]);
+        assert_eq!(world.submit(2), Err(Refusal::Stopping));
+        assert_eq!(world.wake(), Task::Run, "the one that was sent looks once more");
+        world.plan.entered();
+        assert!(!world.take());
+        assert_eq!(world.settle(), Task::End);
+        assert_eq!(world.wake(), Task::End);
+    }
+
+    #[test]
+    fn a_waiting_request_can_be_withdrawn() {
+        let mut world = World::new(0, 10);
+        world.submit(1).unwrap();
+        world.submit(2).unwrap();
+        assert!(world.plan.withdraw(|request| *request == 1));
+        assert!(!world.plan.withdraw(|request| *request == 1));
+        assert_eq!(world.plan.clear(), [2]);
+    }
+}

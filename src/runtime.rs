@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The applications of one server process: loaded once, on a thread of their own, after the fork.
+//!
+//! ```text
+//! Loading --load() ok--> Ready --stop--> Stopped
+//!    \---load() failed--> Failed --stop--/
+//! ```
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Sender},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    config::Application as Config,
+    engine::{App, Engine, Spec, fence, own_directory},
+    error::{ENGINE_MISSING, LOAD_FAILED, STOP_TIMEOUT, THREADS_FAILED},
+    exchange::{Cause, Exchange, Outcome},
+    log::{self, Level},
+    pool::{Limits, Permit, Pool, Refusal, STACK},
+    sys::{self, lock},
+};
+
+/// Who runs the handlers of an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// Threads of the pool.
+    Own,
+    /// The server's threads, each for its own request.
+    Server,
+}
+
+/// One application of this process. Locations with the same specification share it.
+pub struct Application {
+    config: Config,
+    state: Mutex<State>,
+    pool: Pool,
+    threads: Threads,
+}
+
+enum State {
+    Loading,
+    Ready(Arc<App>),
+    Failed(String),
+    Stopped,
+}
+
+impl Application {
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Queues a request for the pool. While the application loads, requests wait.
+    ///
+    /// # Errors
+    /// [`Refusal`], or the exchange is finished as failed when the application cannot be loaded.
+    pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
+        if let State::Failed(reason) = &*lock(&self.state) {
+            fail(exchange, reason);
+            return Ok(());
+        }
+        self.pool.submit(Arc::clone(exchange))
+    }
+
+    /// Takes a request out of the queue, if it still waits there.
+    pub fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
+        self.pool.withdraw(exchange)
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    /// Runs the handler on the calling thread, when its turn comes.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
+        let turn: Permit<'_> = self.pool.admit(deadline)?;
+        let app = match &*lock(&self.state) {
+            State::Ready(app) => Some(Arc::clone(app)),
+            State::Failed(reason) => {
+                fail(exchange, reason);
+                None
+            }
+            State::Loading | State::Stopped => return Err(Refusal::Stopping),
+        };
+        if let Some(app) = app {
+            app.enter();
+            app.handle(exchange);
+            app.leave();
+        }
+        drop(turn);
+        Ok(())
+    }
+
+    /// The calling server thread will run no more handlers of this application.
+    pub fn thread_end(&self) {
+        if let State::Ready(app) = &*lock(&self.state) {
+            app.thread_end();
+        }
+    }
+
+    /// Makes the handler of an expired request return soon, from a thread of its own: it may block.
+    pub fn interrupt(self: &Arc<Self>, exchange: &Arc<Exchange>) {
+        let (this, exchange) = (Arc::clone(self), Arc::clone(exchange));
+        let body = move || {
+            let app = match &*lock(&this.state) {
+                State::Ready(app) => Arc::clone(app),
+                _ => return,
+            };
+            fence("interrupt", (), || {
+                app.interrupt(&exchange);
+            });
+        };
+        if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
+            log::coded(
+                Level::Error,
+                THREADS_FAILED,
+                format_args!("cannot start a thread to interrupt a request: {error}"),
+            );
+        }
+    }
+
+    fn load(self: &Arc<Self>, engines: &mut Engines) {
+        let spec = self.config.spec();
+        let loaded = engines.get(self.config.engine_file()).and_then(|engine| {
+            engine.load(spec).map_err(|reason| {
+                log::coded(Level::Error, LOAD_FAILED, format_args!("cannot load {}: {reason}", spec.name));
+                reason
+            })
+        });
+        match loaded {
+            Ok(app) => self.ready(Arc::new(app)),
+            Err(reason) => self.failed(reason),
+        }
+    }
+
+    fn ready(&self, app: Arc<App>) {
+        *lock(&self.state) = State::Ready(Arc::clone(&app));
+        if self.threads == Threads::Server && !app.is_async() {
+            self.pool.open_gate();
+            return;
+        }
+        if let Err(error) = self.pool.open(&app, "gw-handler") {
+            let reason =
+                format!("cannot start a thread: {error}; raise the limit of processes of the server's user");
+            log::coded(Level::Error, THREADS_FAILED, format_args!("{}: {reason}", self.config.spec().name));
+            self.failed(reason);
+        }
+    }
+
+    fn failed(&self, reason: String) {
+        *lock(&self.state) = State::Failed(reason.clone());
+        self.pool.open_gate();
+        for exchange in self.pool.clear() {
+            fail(&exchange, &reason);
+        }
+    }
+
+    fn stop(&self, deadline: Instant) {
+        let ended = self.pool.stop(deadline);
+        let state = std::mem::replace(&mut *lock(&self.state), State::Stopped);
+        let State::Ready(app) = state else { return };
+        match Arc::try_unwrap(app) {
+            Ok(app) if ended => app.unload(),
+            // A handler still runs in it: unloading would pull the ground from under it.
+            _ => log::coded(
+                Level::Warn,
+                STOP_TIMEOUT,
+                format_args!(
+                    "{}: requests are still running at the end of the worker; exit handlers do not run",
+                    self.config.spec().name
+                ),
+            ),
+        }
+    }
+}
+
+fn fail(exchange: &Exchange, reason: &str) {
+    log::request(
+        exchange,
+        Level::Error,
+        LOAD_FAILED,
+        format_args!("the application could not be loaded: {reason}"),
+    );
+    // The error is that somebody else has ended it.
+    let _ = exchange.finish(Outcome::Failed);
+}
+
+/// Engines by file, opened once.
+struct Engines {
+    directory: PathBuf,
+    open: HashMap<&'static str, Result<Engine, String>>,
+}
+
+impl Engines {
+    fn get(&mut self, file: &'static str) -> Result<Engine, String> {
+        let path = self.directory.join(file);
+        self.open
+            .entry(file)
+            .or_insert_with(|| {
+                Engine::open(&path).map_err(|error| {
+                    log::coded(Level::Error, error.code(), format_args!("{error}"));
+                    error.to_string()
+                })
+            })
+            .clone()
+    }
+}
+
+/// Opens the engine of each configuration and asks it whether all of them are right and can share a process.
+/// For the configuration phase: nothing is started.
+///
+/// # Errors
+/// The index of the configuration at fault and the reason.
+pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usize, String)> {
+    let mut engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
+    for (last, config) in configs.iter().enumerate() {
+        let path = engines.directory.join(config.engine_file());
+        if !path.exists() {
+            let reason = format!(
+                "{ENGINE_MISSING} the engine {} is missing; install it there or name its directory",
+                path.display()
+            );
+            return Err((last, reason));
+        }
+        let engine = engines.get(config.engine_file()).map_err(|reason| (last, reason))?;
+        let same_engine =
+            configs.iter().take(last + 1).filter(|other| other.engine_file() == config.engine_file());
+        let specs: Vec<&Spec> = same_engine.map(Config::spec).collect();
+        engine.check(&specs).map_err(|reason| (last, reason))?;
+    }
+    Ok(())
+}
+
+fn engine_directory(directory: Option<&PathBuf>) -> PathBuf {
+    directory.cloned().or_else(own_directory).unwrap_or_else(|| PathBuf::from("."))
+}
+
+enum Order {
+    Load(Arc<Application>),
+    Stop(Instant),
+}
+
+/// The applications of this process and the thread that loads and ends them.
+pub struct Runtime {
+    orders: Sender<Order>,
+    done: Mutex<mpsc::Receiver<()>>,
+    applications: Mutex<HashMap<Config, Arc<Application>>>,
+}
+
+impl Runtime {
+    /// Starts the engine thread. Only after the fork.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn start(directory: Option<&PathBuf>) -> std::io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let (end, done) = mpsc::channel();
+        let engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
+        sys::spawn("gw-engine", STACK, move || {
+            fence("the engine thread", (), || serve(&inbox, engines));
+            // The error is that nobody waits any more.
+            let _ = end.send(());
+        })?;
+        Ok(Self { orders, done: Mutex::new(done), applications: Mutex::default() })
+    }
+
+    /// The application of this configuration; it is loaded when it is asked for the first time.
+    pub fn application(&self, config: &Config, threads: Threads) -> Arc<Application> {
+        let mut applications = lock(&self.applications);
+        if let Some(known) = applications.get(config) {
+            return Arc::clone(known);
+        }
+        let limits = Limits { threads: config.spec().threads as usize, queue: config.queue() };
+        let state = Mutex::new(State::Loading);
+        let application =
+            Arc::new(Application { config: config.clone(), state, pool: Pool::new(limits), threads });
+        applications.insert(config.clone(), Arc::clone(&application));
+        if self.orders.send(Order::Load(Arc::clone(&application))).is_err() {
+            application.failed("the engine thread has ended".into());
+        }
+        application
+    }
+
+    /// Ends all applications: waits for running handlers and exit handlers, `grace` at most.
+    pub fn stop(&self, grace: Duration) {
+        let deadline = Instant::now() + grace;
+        if self.orders.send(Order::Stop(deadline)).is_err() {
+            return;
+        }
+        if lock(&self.done).recv_timeout(grace).is_err() {
+            let text = format_args!(
+                "applications did not end within {}s; the worker process ends without them",
+                grace.as_secs_f32()
+            );
+            log::coded(Level::Warn, STOP_TIMEOUT, text);
+        }
+    }
+}
+
+fn serve(inbox: &mpsc::Receiver<Order>, mut engines: Engines) {
+    let mut loaded: Vec<Arc<Application>> = Vec::new();
+    while let Ok(order) = inbox.recv() {
+        match order {
+            Order::Load(application) => {
+                application.load(&mut engines);
+                loaded.push(application);
+            }
+            Order::Stop(deadline) => {
+                for application in loaded.iter().rev() {
+                    application.stop(deadline);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Cancels a request and takes it out of the queue, as both server modules do when its client has left.
+pub fn abandon(application: &Application, exchange: &Arc<Exchange>, cause: Cause) {
+    exchange.cancel(cause);
+    application.withdraw(exchange);
+}

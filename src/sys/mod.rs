@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The operating system: descriptors, threads, signals. With `engine` the home of `unsafe`.
+
+#![expect(unsafe_code, reason = "system calls")]
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    sync::{Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+/// Locks a mutex, poisoned or not: every critical section of this crate leaves its data whole.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A counter that an event loop can watch: eventfd(2).
+#[derive(Debug)]
+pub struct EventFd(OwnedFd);
+
+impl EventFd {
+    /// Makes one that never blocks and is not inherited.
+    ///
+    /// # Errors
+    /// What eventfd(2) says.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: eventfd(2) touches no memory.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Adds 1. It cannot fail before 2^64-2 signals, and then the loop has been told already.
+    pub fn signal(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: `one` is 8 readable bytes.
+        let _ = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+}
+
+impl AsRawFd for EventFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Duplicates a descriptor that somebody else owns; the copy is not inherited by children.
+///
+/// # Errors
+/// What fcntl(2) says, EBADF for a number that is no open descriptor.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: a wrong number is answered by EBADF; the borrow ends with this statement.
+    unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()
+}
+
+/// Starts a named thread that takes no signals: those of the process are its server's.
+///
+/// # Errors
+/// What pthread_create(3) says.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    stack: usize,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<thread::JoinHandle<T>> {
+    let guard = SignalGuard::block_all();
+    let spawned = thread::Builder::new().name(name.to_owned()).stack_size(stack).spawn(body);
+    drop(guard);
+    spawned
+}
+
+/// Blocks the signals of this thread while it lives; a thread started meanwhile inherits the mask.
+struct SignalGuard(libc::sigset_t);
+
+impl SignalGuard {
+    fn block_all() -> Self {
+        let (mut all, mut old) = (std::mem::MaybeUninit::uninit(), std::mem::MaybeUninit::uninit());
+        // SAFETY: both sets are writable and sigfillset/pthread_sigmask initialise them; neither call can fail
+        // with a valid `how`.
+        unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            // A crash must stay visible as one: the fault's own thread takes these.
+            for fault in
+                [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP]
+            {
+                libc::sigdelset(all.as_mut_ptr(), fault);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), old.as_mut_ptr());
+            Self(old.assume_init())
+        }
+    }
+}
+
+impl Drop for SignalGuard {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that pthread_sigmask gave us.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &raw const self.0, std::ptr::null_mut());
+        }
+    }
+}
