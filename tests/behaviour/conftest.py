@@ -4,6 +4,7 @@
 import pytest
 
 from harness import places, processes
+from harness.gate import Gate
 from harness.server import DEFAULT_KINDS, KINDS
 from harness.site import Site
 
@@ -129,3 +130,11 @@ def configtest(kind, workspace):
 def scratch(workspace):
     """A folder that workers may write to."""
     return workspace.folder("scratch")
+
+
+@pytest.fixture
+def gate(scratch):
+    """A meeting point of test and application."""
+    created = Gate(scratch)
+    yield created
+    created.close()

@@ -72,6 +72,7 @@ class Server:
         self.configuration.write_text(self.render())
 
     def configtest(self):
+        """Tests the configuration as it stands, or one made from the site if there is none."""
         if not self.ports:
             self.write_configuration()
         done = subprocess.run(

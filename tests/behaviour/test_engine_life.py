@@ -1,0 +1,293 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""From import to exit: what an application finds in its process, how it fails, heals, speaks and ends."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from harness import places
+from harness.deadline import wait_until
+
+HELLO = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"healed"]
+"""
+
+
+def write(path, text):
+    """Replaces a file in one step; its time differs from that of the file before."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o644)
+    if new.stat().st_mtime_ns == before:
+        os.utime(new, ns=(before + 10**9, before + 10**9))
+    new.rename(path)
+
+
+BROKEN = {
+    "missing module": ("import no_such_module_at_all\n", r"ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+    "syntax error": ("def app(:\n", r"SyntaxError"),
+    "raises": ("raise ValueError('at import')\n", r"ValueError: at import"),
+    "exits": ("import sys\nsys.exit(4)\n", r"SystemExit: 4"),
+    "no callable": ("application = None\n", r"app"),
+    "not callable": ("app = 5\n", r"app"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_failing_import_is_500_logged_and_heals(launch, scratch, name):
+    text, cause = BROKEN[name]
+    write(scratch / "broken.py", text)
+
+    def configure(site):
+        site.wsgi("/broken", "broken:app", root=scratch)
+        site.static("/static/", scratch)
+
+    server = launch(configure)
+    line = server.log.expect(rf"GW030[12] .*{cause}")
+    assert "broken" in line.raw
+    response = server.get("/broken")
+    assert response.status == 500
+    assert b"Traceback" not in response.body
+    assert server.get("/static/broken.py").status == 200
+    server.log.allow(r"GW03\d\d")
+    write(scratch / "broken.py", HELLO)
+    wait_until(lambda: server.get("/broken").text == "healed", "the application heals", 15)
+
+
+def test_a_failing_import_logs_its_traceback_and_a_line_with_the_cause(launch, scratch):
+    write(scratch / "deeper.py", "import os\n\nraise LookupError('deep down')\n")
+    write(scratch / "outer.py", "import deeper\n" + HELLO)
+    server = launch(lambda site: site.wsgi("/", "outer:app", root=scratch))
+    server.log.expect(r"GW0301 .*\"outer:app\".*LookupError: deep down")
+    server.log.expect(rf'File "{scratch}/outer.py", line 1')
+    server.log.expect(rf'File "{scratch}/deeper.py", line 3')
+    # Importing is not tried again for every request, and every file it touched is watched.
+    for _ in range(5):
+        assert server.get("/").status == 500
+    assert len(server.log.find(r"GW0301")) == 1
+    server.log.allow(r"GW03\d\d")
+    write(scratch / "deeper.py", "")
+    wait_until(lambda: server.get("/").text == "healed", "the application heals", 15)
+
+
+def test_a_module_that_appears_heals_the_import(launch, scratch):
+    server = launch(lambda site: site.wsgi("/", "later:app", root=scratch))
+    server.log.expect(r"GW0301 .*No module named 'later'")
+    assert server.get("/").status == 500
+    server.log.allow(r"GW03\d\d")
+    write(scratch / "later.py", HELLO)
+    wait_until(lambda: server.get("/").text == "healed", "the application heals", 15)
+
+
+def test_debug_shows_the_traceback_and_its_absence_does_not(launch, scratch):
+    write(scratch / "shown.py", "def app(environ, start_response):\n    raise ValueError('for <b>your</b> eyes')\n")
+
+    def configure(site):
+        site.wsgi("/debug", "shown:app", root=scratch, debug=True)
+        site.wsgi("/plain", "shown:app", root=scratch)
+
+    server = launch(configure)
+    server.log.allow(r"GW0306|Traceback|File|raise|ValueError")
+    shown = server.get("/debug")
+    assert shown.status == 500
+    assert "ValueError: for" in shown.text
+    assert "<b>your</b>" not in shown.text
+    plain = server.get("/plain")
+    assert plain.status == 500
+    assert "ValueError" not in plain.text
+
+
+def test_a_file_as_target(launch, scratch):
+    write(scratch / "any name.wsgi", HELLO)
+    server = launch(lambda site: site.wsgi("/", f"{scratch}/any name.wsgi:app", root=None))
+    assert server.get("/").text == "healed"
+
+
+def test_applications_load_in_the_worker_and_not_in_the_master(launch, scratch):
+    write(scratch / "where.py", "import os\nPID = os.getpid()\ndef app(e, s):\n    s('200 OK', [])\n    return [str(PID).encode()]\n")
+    server = launch(lambda site: site.wsgi("/", "where:app", root=scratch))
+    assert int(server.get("/").text) == server.worker()
+    maps = open(f"/proc/{server.pid()}/maps").read()
+    assert "libpython" not in maps
+    assert "libpython" in open(f"/proc/{server.worker()}/maps").read()
+
+
+def test_applications_load_at_start_without_a_request(launch, scratch):
+    write(scratch / "eager.py", f"open({str(scratch / 'loaded')!r}, 'w').close()\n" + HELLO)
+    launch(lambda site: site.wsgi("/", "eager:app", root=scratch))
+    wait_until((scratch / "loaded").exists, "the application is loaded")
+
+
+def test_two_locations_with_one_specification_share_one_application(launch):
+    def configure(site):
+        for path in ("/a", "/b"):
+            site.wsgi(path, "process:app", threads=3)
+
+    server = launch(configure)
+    assert server.get("/a/count").text == "1"
+    assert server.get("/b/count").text == "2"
+
+
+@pytest.fixture
+def venv(scratch):
+    path = scratch / "venv"
+    subprocess.run([places.SYSTEM_PYTHON, "-m", "venv", "--without-pip", str(path)], check=True, timeout=60)
+    (packages,) = path.glob("lib/python3.*/site-packages")
+    (packages / "only_in_venv.py").write_text("VALUE = 'from the venv'\n")
+    (packages / "added.pth").write_text(f"{scratch}/by_pth\n")
+    (scratch / "by_pth").mkdir()
+    return path
+
+
+def facts(server, path="/facts"):
+    return json.loads(server.get(path).body)
+
+
+def test_the_process_of_a_venv(launch, venv, scratch, workspace):
+    server = launch(lambda site: site.wsgi("/", "process:app", venv=venv))
+    found = facts(server)
+    assert found["prefix"] == str(venv)
+    assert found["base_prefix"] == "/usr"
+    assert found["executable"] in (f"{venv}/bin/python", f"{venv}/bin/python3")
+    assert found["argv"] == [""] or len(found["argv"]) == 1
+    assert str(workspace.apps) in found["path"]
+    assert f"{scratch}/by_pth" in found["path"]
+    assert any(entry.startswith(str(venv)) for entry in found["path"])
+    assert found["only_in_venv"] == "from the venv"
+    assert found["main"] == "__main__"
+
+
+def test_the_process_without_a_venv(launch):
+    found = facts(launch(lambda site: site.wsgi("/", "process:app")))
+    assert found["prefix"] == found["base_prefix"] == "/usr"
+    assert found["executable"].startswith("/usr/bin/python3")
+    assert found["only_in_venv"] is None
+    assert found["flags"]["optimize"] == 0
+    assert found["encoding"] == "utf-8"
+
+
+def test_an_applications_threads_and_signals(launch):
+    server = launch(lambda site: site.wsgi("/", "process:app"))
+    assert facts(server, "/signal")["outcome"] in ("ignored", "ValueError")
+    server.log.allow("GW0314")
+    found = facts(server, "/threads")
+    assert found["local_kept"] is True
+    assert found["joined"] is True
+
+
+def test_a_thread_keeps_its_thread_state(launch):
+    """threading.local of a pool thread survives from request to request."""
+    server = launch(lambda site: site.wsgi("/", "process:app", threads=1))
+    assert [server.get("/local").text for _ in range(4)] == ["1", "2", "3", "4"]
+
+
+def test_env_and_env_file(launch, scratch, kind):
+    (scratch / "env").write_text('# settings\nFROM_FILE=plain\nQUOTED="two words"\nexport BOTH=file\nEMPTY=\n\n')
+    (scratch / "env").chmod(0o644)
+
+    def configure(site):
+        site.wsgi(
+            "/", "process:app", env_file=scratch / "env", env=["FROM_OPTION=a=b; c", "BOTH=option", "DJANGO_SETTINGS_MODULE=x.y"]
+        )
+
+    server = launch(configure)
+    found = facts(server)
+    expected = {
+        "FROM_FILE": "plain",
+        "QUOTED": "two words",
+        "EMPTY": "",
+        "FROM_OPTION": "a=b; c",
+        "BOTH": "option",
+        "DJANGO_SETTINGS_MODULE": "x.y",
+    }
+    assert {name: found["environ"].get(name) for name in expected} == expected
+    # Child processes and C libraries see them too.
+    assert facts(server, "/child_environ")["FROM_FILE"] == "plain"
+
+
+SPEECH = {
+    "print": "printed line",
+    "stderr": "to standard error",
+    "errors": "to wsgi.errors",
+    "warning": "UserWarning: careful",
+    "logging": "a logged warning",
+    "unicode": "caf",
+}
+
+
+@pytest.mark.parametrize("how", SPEECH)
+def test_what_an_application_says_is_in_the_error_log_with_its_request(launch, kind, how):
+    server = launch(lambda site: site.wsgi("/", "process:app"))
+    server.get(f"/say?how={how}")
+    line = server.log.expect(SPEECH[how])
+    assert "127.0.0.1" in line.raw
+    if kind.startswith("nginx"):
+        assert f'request: "GET /say?how={how} HTTP/1.1"' in line.raw
+
+
+def test_lines_stay_lines(launch):
+    """Parts are collected to lines, lines are split, and no byte of a line can forge another."""
+    server = launch(lambda site: site.wsgi("/", "process:app"))
+    server.get("/say?how=parts")
+    server.log.expect("one part and another")
+    server.get("/say?how=lines")
+    first, second = server.log.expect("first of two"), server.log.expect("second of two")
+    assert first != second
+    server.get("/say?how=forged")
+    line = server.log.expect("looks harmless")
+    assert line.raw.count("[emerg]") <= 1
+    assert not [line for line in server.log.lines() if line.level == "emerg"]
+    server.get("/say?how=long")
+    server.log.expect("x{1000}")
+    server.get("/say?how=unfinished")
+    server.log.expect("no end of line")
+
+
+def test_output_at_import_is_logged(launch, scratch):
+    write(scratch / "talks.py", "import sys\nprint('while importing')\nprint('aside', file=sys.stderr)\n" + HELLO)
+    server = launch(lambda site: site.wsgi("/", "talks:app", root=scratch))
+    server.log.expect("while importing")
+    server.log.expect("aside")
+    assert server.get("/").text == "healed"
+
+
+@pytest.mark.parametrize("how", ["stop", "quit", "reload"])
+def test_atexit_handlers_run_when_the_worker_ends(launch, scratch, how):
+    witness = scratch / "at_exit"
+    (scratch / "ends.py").write_text(
+        f"import atexit, os, threading\n"
+        f"def end():\n"
+        f"    with open({str(witness)!r}, 'a') as out:\n"
+        f"        out.write(f'{{os.getpid()}} {{threading.current_thread() is threading.main_thread()}}\\n')\n"
+        f"    print('saying goodbye')\n"
+        f"atexit.register(end)\n" + HELLO
+    )
+    server = launch(lambda site: site.wsgi("/", "ends:app", root=scratch))
+    assert server.get("/").text == "healed"
+    worker = server.worker()
+    server.log.allow("saying goodbye")
+    server.reload() if how == "reload" else server.end(how)
+    wait_until(witness.exists, "the handler ran")
+    assert f"{worker} True" in witness.read_text().splitlines()
+
+
+def test_an_atexit_handler_that_hangs_does_not_stop_the_exit(launch, scratch):
+    (scratch / "hangs.py").write_text("import atexit, time\natexit.register(time.sleep, 3600)\n" + HELLO)
+    server = launch(lambda site: site.wsgi("/", "hangs:app", root=scratch))
+    assert server.get("/").text == "healed"
+    server.log.allow("GW0208|AH00045|AH00046")
+    server.send_signal("quit")
+    assert server.wait(40) == 0
+    server.log.expect("GW0208")
+
+
+def test_nothing_links_libpython(kind, workspace):
+    paths = [workspace.module(kind.partition("-")[0]), *(workspace.modules / name for name in places.ENGINE_FILES)]
+    for path in paths:
+        done = subprocess.run(["ldd", str(path)], capture_output=True, text=True, timeout=20, check=True)
+        assert "libpython" not in done.stdout, path
