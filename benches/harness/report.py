@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""From rounds to medians, ratios and the list of targets that were met or missed."""
+
+from dataclasses import dataclass, field
+from statistics import median
+
+from .peers import PEERS
+
+FIGURES = ("rate", "p50", "p99", "max", "cpu", "user_share", "switches", "foreign")
+# Issue targets: CPU per hello request against the ceiling at 32 connections.
+CEILINGS = {"nginx": 2.5, "httpd": 1.2}
+
+
+@dataclass
+class Group:
+    """All rounds of one scenario with one number of connections."""
+
+    scenario: str
+    title: str
+    connections: int
+    rounds: dict[str, list[dict]] = field(default_factory=dict)
+    calls: dict[str, float] = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+
+    def middle(self, peer: str, figure: str) -> float:
+        return median(one[figure] for one in self.rounds[peer])
+
+    def ratio(self, peer: str, other: str, figure: str) -> float | None:
+        """Median of the ratios within each round: what disturbs a whole round disturbs both sides of it."""
+        pairs = [(a[figure], b[figure]) for a, b in zip(self.rounds.get(peer, []), self.rounds.get(other, [])) if b[figure]]
+        return median(a / b for a, b in pairs) if pairs else None
+
+    def errors(self, peer: str) -> int:
+        return sum(one["errors"] for one in self.rounds[peer])
+
+    def named(self, server: str, role: str) -> list[str]:
+        return [peer.name for peer in PEERS if peer.server == server and peer.role == role and self.rounds.get(peer.name)]
+
+    def best(self, server: str, figure: str) -> str | None:
+        return min(self.named(server, "peer"), key=lambda name: self.middle(name, figure), default=None)
+
+    def rows(self) -> list[dict]:
+        rows = []
+        for peer in PEERS:
+            if not self.rounds.get(peer.name):
+                continue
+            ceiling = next(iter(self.named(peer.server, "ceiling")), None)
+            best, quickest = self.best(peer.server, "cpu"), self.best(peer.server, "p99")
+            row = {"peer": peer.name, "title": peer.title} | {figure: self.middle(peer.name, figure) for figure in FIGURES}
+            row["calls"] = self.calls.get(peer.name)
+            row["of_ceiling"] = self.ratio(peer.name, ceiling, "cpu") if ceiling else None
+            row["of_best"] = self.ratio(peer.name, best, "cpu") if best else None
+            row["p99_of_best"] = self.ratio(peer.name, quickest, "p99") if quickest else None
+            row["errors"] = self.errors(peer.name)
+            rows.append(row)
+        return rows
+
+    def verdicts(self) -> list[dict]:
+        """Every promise that this group can judge."""
+        found = []
+        for server, limit in CEILINGS.items():
+            for ours in self.named(server, "gangway"):
+                if self.scenario == "hello" and self.connections == 32:
+                    for ceiling in self.named(server, "ceiling"):
+                        found.append(self.verdict(ours, ceiling, "cpu", limit))
+                for peer in self.named(server, "peer"):
+                    found += [self.verdict(ours, peer, figure, 1.0) for figure in ("cpu", "p99")]
+        return found
+
+    def verdict(self, ours: str, other: str, figure: str, limit: float) -> dict:
+        ratio = self.ratio(ours, other, figure)
+        met = ratio is not None and ratio <= limit and self.errors(ours) == 0
+        return {"scenario": self.scenario, "connections": self.connections, "ours": ours, "other": other, "figure": figure, "ratio": ratio, "limit": limit, "met": met}
+
+
+def cell(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def table(group: Group) -> str:
+    head = f"{group.title}, {group.connections} connection{'s' if group.connections > 1 else ''}"
+    form = "{:<23}{:>9}{:>9}{:>9}{:>9}{:>6}{:>8}{:>8}{:>9}{:>8}{:>8}  {}"
+    lines = [head, form.format("", "req/s", "p50 us", "p99 us", "CPU us", "user", "ctxsw", "calls", "xceiling", "xbest", "p99", "")]
+    for row in group.rows():
+        note = f"{row['errors']} ERRORS" if row["errors"] else ""
+        if row["foreign"] > 0.10:
+            note += f" (others used {row['foreign']:.0%} of the machine)"
+        values = [cell(row["rate"], ".0f"), cell(row["p50"], ".0f"), cell(row["p99"], ".0f"), cell(row["cpu"], ".1f")]
+        values += [cell(row["user_share"], ".0%"), cell(row["switches"], ".2f"), cell(row["calls"], ".1f")]
+        values += [cell(row[key], ".2f") for key in ("of_ceiling", "of_best", "p99_of_best")]
+        lines.append(form.format(row["peer"], *values, note.strip()).rstrip())
+    lines += [f"{name:<23}not measured: {reason}" for name, reason in group.absent.items()]
+    return "\n".join(lines)
+
+
+def targets(groups: list[Group]) -> str:
+    verdicts = [verdict for group in groups for verdict in group.verdicts()]
+    if not verdicts:
+        return "targets: Gangway took no part"
+    lines = [f"targets: {sum(v['met'] for v in verdicts)} of {len(verdicts)} met"]
+    for verdict in verdicts:
+        if not verdict["met"] or verdict["limit"] != 1.0:
+            mark = "met   " if verdict["met"] else "MISSED"
+            what = f"{verdict['scenario']} at {verdict['connections']}: {verdict['figure']} of {verdict['ours']}"
+            lines.append(f"  {mark} {what} is {cell(verdict['ratio'], '.2f')} x {verdict['other']} (at most {verdict['limit']:.1f})")
+    return "\n".join(lines)
