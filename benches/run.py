@@ -54,7 +54,8 @@ class Running:
 
     def last_words(self) -> str:
         logs = [self.directory / name for name in ("output.log", "error.log")]
-        return " | ".join(line.strip() for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()[-3:])[-600:]
+        lines = [line.strip() for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()[-3:]]
+        return " | ".join(lines)[-600:]
 
     @property
     def roots(self) -> list[int]:
@@ -65,7 +66,9 @@ class Running:
             print(f"  {self.peer.name}: {len(killed)} processes had to be killed", flush=True)
 
 
-def start_all(peers: list[Peer], scenario: Scenario, scratch: Path, absent: dict[str, str], stack: contextlib.ExitStack) -> list[Running]:
+def start_all(
+    peers: list[Peer], scenario: Scenario, scratch: Path, absent: dict[str, str], stack: contextlib.ExitStack
+) -> list[Running]:
     started, ready = [], []
     for peer in peers:
         if reason := peer.missing():
@@ -101,8 +104,13 @@ def idle(ready: list[Running], seconds: float = 2.0) -> dict[str, dict]:
     return found
 
 
-def run_scenario(scenario: Scenario, options: argparse.Namespace, scratch: Path, deadline: float) -> tuple[list[report.Group], dict]:
-    groups = [report.Group(scenario.name, scenario.title, count) for count in scenario.connections if count in (options.connections or scenario.connections)]
+def run_scenario(
+    scenario: Scenario, options: argparse.Namespace, scratch: Path, deadline: float
+) -> tuple[list[report.Group], dict]:
+    counts = [count for count in scenario.connections if count in (options.connections or scenario.connections)]
+    groups = [report.Group(scenario.name, scenario.title, count) for count in counts]
+    if not groups:
+        return [], {}
     absent: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         ready = start_all(options.chosen, scenario, scratch, absent, stack)
@@ -147,7 +155,8 @@ def print_idle(resting: dict[str, dict], title: str) -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two short rounds, 32 (64) connections only")
-    parser.add_argument("--only", action="append", metavar="SCENARIO", choices=[s.name for s in SCENARIOS], help="repeatable")
+    names = [scenario.name for scenario in SCENARIOS]
+    parser.add_argument("--only", action="append", metavar="SCENARIO", choices=names, help=f"repeatable; of {', '.join(names)}")
     parser.add_argument("--peers", metavar="NAME,NAME", help="default: all; a part of a name is enough")
     parser.add_argument("--connections", type=lambda text: tuple(map(int, text.split(","))), help="of the scenario's own numbers")
     parser.add_argument("--rounds", type=int)
@@ -202,8 +211,12 @@ def main() -> int:
     results.mkdir(exist_ok=True)
     file = results / time.strftime("%Y%m%dT%H%M%S.json")
     settings = {"rounds": options.rounds, "seconds": options.seconds}
-    rows = [{"scenario": g.scenario, "connections": g.connections, "rows": g.rows(), "rounds": g.rounds, "absent": g.absent} for g in groups]
-    file.write_text(json.dumps({"machine": facts, "settings": settings, "groups": rows, "idle": resting, "verdicts": verdicts}, indent=1))
+    rows = [
+        {"scenario": g.scenario, "connections": g.connections, "rows": g.rows(), "rounds": g.rounds, "absent": g.absent}
+        for g in groups
+    ]
+    everything = {"machine": facts, "settings": settings, "groups": rows, "idle": resting, "verdicts": verdicts}
+    file.write_text(json.dumps(everything, indent=1))
     print(f"\n{time.monotonic() - started:.0f} s; {file.relative_to(ROOT)}")
     return 1 if options.check and not all(verdict["met"] for verdict in verdicts) else 0
 

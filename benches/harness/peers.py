@@ -20,7 +20,7 @@ VENV = ROOT / "build" / "venv-bench"
 DIST = Path(os.environ.get("GANGWAY_DIST", ROOT / "dist"))
 NGINX = os.environ.get("NGINX") or shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") or "nginx"
 HTTPD = os.environ.get("HTTPD") or shutil.which("apache2", path=f"{os.environ['PATH']}:/usr/sbin") or "apache2"
-# Debian's nginx is dynamic and its distribution build carries debug symbols apart; nothing else is needed to start it.
+# Nothing of the caller's own Python setup reaches a peer.
 ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
 
 
@@ -53,15 +53,16 @@ class Peer:
     needs: tuple[Path, ...] = ()
     # The ceiling's own answer where it cannot give the scenario's.
     answers: Callable[[Scenario], bytes] = lambda scenario: scenario.answer
-    scenarios: tuple[str, ...] = ()
 
     def missing(self) -> str | None:
-        return next((f"no {file.relative_to(ROOT) if file.is_relative_to(ROOT) else file}" for file in self.needs if not file.exists()), None)
+        file = next((file for file in self.needs if not file.exists()), None)
+        return f"no {os.path.relpath(file, ROOT)}" if file else None
 
 
 def nginx(site: Site, http: str, location: str, main: str = "") -> list[str]:
     user = "user root;" if os.geteuid() == 0 else ""
-    temporary = "\n".join(f"{kind}_temp_path {site.directory}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    temporary = "\n    ".join(f"{kind}_temp_path {site.directory}/{kind};" for kind in kinds)
     configuration = site.directory / "nginx.conf"
     configuration.write_text(f"""\
 {main}
@@ -219,7 +220,8 @@ def httpd_c(site: Site) -> Commands:
     if not built.exists() or built.stat().st_mtime < source.stat().st_mtime:
         built.parent.mkdir(parents=True, exist_ok=True)
         flags = asked("apr-1-config", "--includes", "--cppflags").split()
-        asked(os.environ.get("CC", "cc"), "-O2", "-fPIC", "-shared", "-Wall", "-Wextra", *flags, f"-I{asked('apxs', '-q', 'INCLUDEDIR')}", str(source), "-o", str(built))
+        flags += ["-O2", "-fPIC", "-shared", "-Wall", "-Wextra", f"-I{asked('apxs', '-q', 'INCLUDEDIR')}"]
+        asked(os.environ.get("CC", "cc"), *flags, str(source), "-o", str(built))
     return [httpd(site, f"LoadModule bench_hello_module {built}\n<Location />\n    SetHandler bench-hello\n</Location>")]
 
 
@@ -250,14 +252,17 @@ def ceiling_answer(scenario: Scenario) -> bytes:
     return HELLO if scenario.posted else scenario.answer
 
 
+NGINX_MODULES = (DIST / "ngx_http_gangway_module.so", DIST / "gangway_python.so")
+HTTPD_MODULES = (DIST / "mod_gangway.so", DIST / "gangway_python.so")
+MOD_WSGI = (VENV / "bin/mod_wsgi-express",)
 PEERS = (
     Peer("nginx-return", "nginx return 200 (a file for large answers)", "nginx", "ceiling", nginx_return, answers=ceiling_answer),
-    Peer("nginx-gangway", "nginx + Gangway", "nginx", "gangway", nginx_gangway, (DIST / "ngx_http_gangway_module.so", DIST / "gangway_python.so")),
+    Peer("nginx-gangway", "nginx + Gangway", "nginx", "gangway", nginx_gangway, NGINX_MODULES),
     Peer("nginx-granian", "nginx + granian", "nginx", "peer", nginx_granian, (VENV / "bin/granian",)),
     Peer("nginx-uwsgi", "nginx + uWSGI", "nginx", "peer", nginx_uwsgi, (VENV / "bin/uwsgi",)),
     Peer("nginx-gunicorn", "nginx + gunicorn gthread", "nginx", "peer", nginx_gunicorn, (VENV / "bin/gunicorn",)),
     Peer("httpd-c", "httpd C handler", "httpd", "ceiling", httpd_c),
-    Peer("httpd-gangway", "httpd + Gangway", "httpd", "gangway", httpd_gangway, (DIST / "mod_gangway.so", DIST / "gangway_python.so")),
-    Peer("httpd-mod_wsgi", "httpd + mod_wsgi embedded", "httpd", "peer", httpd_mod_wsgi, (VENV / "bin/mod_wsgi-express",)),
-    Peer("httpd-mod_wsgi-daemon", "httpd + mod_wsgi daemon", "httpd", "peer", httpd_mod_wsgi_daemon, (VENV / "bin/mod_wsgi-express",)),
+    Peer("httpd-gangway", "httpd + Gangway", "httpd", "gangway", httpd_gangway, HTTPD_MODULES),
+    Peer("httpd-mod_wsgi", "httpd + mod_wsgi embedded", "httpd", "peer", httpd_mod_wsgi, MOD_WSGI),
+    Peer("httpd-mod_wsgi-daemon", "httpd + mod_wsgi daemon", "httpd", "peer", httpd_mod_wsgi_daemon, MOD_WSGI),
 )

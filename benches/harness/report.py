@@ -70,7 +70,16 @@ class Group:
     def verdict(self, ours: str, other: str, figure: str, limit: float) -> dict:
         ratio = self.ratio(ours, other, figure)
         met = ratio is not None and ratio <= limit and self.errors(ours) == 0
-        return {"scenario": self.scenario, "connections": self.connections, "ours": ours, "other": other, "figure": figure, "ratio": ratio, "limit": limit, "met": met}
+        return {
+            "scenario": self.scenario,
+            "connections": self.connections,
+            "ours": ours,
+            "other": other,
+            "figure": figure,
+            "ratio": ratio,
+            "limit": limit,
+            "met": met,
+        }
 
 
 def cell(value: float | None, form: str) -> str:
