@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Clients that ask again and again while something happens to the server, and forgive nothing."""
+
+import itertools
+import threading
+
+from . import wire
+
+
+class Load:
+    """`with Load(server, "/app") as load:` runs `fresh` clients with a connection per request and `kept` clients that
+    keep theirs until the server says `Connection: close`."""
+
+    def __init__(self, server, base, fresh=3, kept=3):
+        self._port = server.port
+        self._base = base
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self.done = 0
+        self.failures = []
+        self.closed_while_idle = []
+        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in [False] * fresh + [True] * kept]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, keep):
+        connection = None
+        while not self._stop.is_set():
+            name = f"r{next(self._numbers)}"
+            reused = connection is not None
+            try:
+                if connection is None:
+                    connection = wire.Connection(self._port, timeout=30)
+                response = self._ask(connection, name, keep)
+            except (OSError, AssertionError) as error:
+                # RFC 9112 section 9.3.1: a server may close an idle connection at any time. That is no lost request,
+                # provided that not a byte of an answer came and no application has seen it, which the test verifies.
+                idle = reused and isinstance(error, (wire.Closed, BrokenPipeError, ConnectionResetError))
+                with self._lock:
+                    (self.closed_while_idle if idle else self.failures).append(name if idle else f"{name}: {error!r}")
+                connection.close() if connection else None
+                connection = None
+                continue
+            if not keep or (response.header("Connection") or "").lower() == "close":
+                connection.close()
+                connection = None
+            with self._lock:
+                self.done += 1
+        if connection is not None:
+            connection.close()
+
+    def _ask(self, connection, name, keep):
+        fields = [("X-Id", name)] + ([] if keep else [("Connection", "close")])
+        kind = int(name[1:]) % 4
+        if kind == 0:
+            connection.request("POST", f"{self._base}/echo", fields, name.encode() * 3000)
+            expected = name.encode() * 3000
+        elif kind == 1:
+            connection.request("GET", f"{self._base}/stream", fields)
+            expected = name.encode() + b"." * 50000
+        else:
+            connection.request("GET", f"{self._base}/get", fields)
+            expected = name.encode()
+        response = connection.response()
+        assert (response.status, response.body) == (200, expected), f"{response.status}, {len(response.body)} bytes"
+        return response

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The virtual environment with the frameworks, made once."""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+from . import places
+
+REQUIREMENTS = places.REPOSITORY / "tests" / "apps" / "requirements.txt"
+
+
+def home():
+    """build/, or a folder of this user's in /var/tmp when workers cannot reach the clone."""
+    places.BUILD.mkdir(exist_ok=True)
+    if places.readable_by_worker(places.BUILD):
+        return places.BUILD
+    folder = Path("/var/tmp") / f"gangway-tests-{os.geteuid()}"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+        raise PermissionError(f"{folder} belongs to somebody else")
+    return folder
+
+
+def applications_venv():
+    venv = home() / "venv-apps"
+    stamp = venv / "stamp"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    with (home() / "venv-apps.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not stamp.exists() or stamp.read_text() != wanted:
+            run(places.SYSTEM_PYTHON, "-m", "venv", "--clear", str(venv))
+            run(str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS))
+            stamp.write_text(wanted)
+    return venv
+
+
+def run(*command, **kw):
+    """Runs a command and shows what it said if it fails."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600, **kw)
+    assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout}"
+    return done.stdout

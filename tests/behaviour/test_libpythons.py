@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""One engine for every libpython of this machine."""
+
+import json
+import subprocess
+
+import pytest
+
+from harness import places, pythons
+
+PYTHONS = pythons.installed()
+
+
+@pytest.fixture(params=PYTHONS, ids=lambda python: python.name)
+def python(request, workspace):
+    return pythons.reachable(request.param, workspace)
+
+
+def test_the_systems_python_is_among_them():
+    assert any(str(python.prefix) == "/usr" for python in PYTHONS)
+
+
+def whole_job(server):
+    """A request of each kind that touches the interpreter's own types."""
+    assert server.get("/app/types").text == ""
+    assert server.get("/app/iterables?kind=generator").text == "abc"
+    assert server.get("/app/write?how=then").text == "writen+iterated"
+    assert server.post("/app/echo", b"x" * 100_000).body == b"x" * 100_000
+    assert json.loads(server.post("/app/lines?how=iterate", b"a\nb").body) == ["a\n", "b"]
+    assert server.get("/app/wrong?what=raise").status == 500
+    server.log.expect("GW0306 .*ValueError")
+    server.log.allow("Traceback|File|raise")
+    server.get("/process/say?how=print")
+    server.log.expect("printed line")
+
+
+def test_by_prefix(launch, python):
+    def configure(site):
+        site.wsgi("/app", "pep3333:app", python=python.prefix)
+        site.wsgi("/process", "process:app", python=python.prefix)
+
+    server = launch(configure, warm=["/app/hello", "/process/facts"])
+    found = json.loads(server.get("/process/facts").body)
+    assert tuple(found["version"]) == python.version
+    assert found["prefix"] == str(python.prefix)
+    whole_job(server)
+    server.reload()
+    assert server.get("/app/hello").text == "hello"
+
+
+def test_by_library(launch, python):
+    server = launch(lambda site: site.wsgi("/process", "process:app", python=python.library))
+    assert tuple(json.loads(server.get("/process/facts").body)["version"]) == python.version
+    maps = open(f"/proc/{server.worker()}/maps").read()
+    assert str(python.library.resolve()) in maps
+
+
+def test_by_venv(launch, python, scratch):
+    venv = scratch / "venv"
+    subprocess.run([str(python.program), "-m", "venv", "--without-pip", str(venv)], check=True, timeout=60)
+    server = launch(lambda site: site.wsgi("/process", "process:app", venv=venv))
+    found = json.loads(server.get("/process/facts").body)
+    assert tuple(found["version"]) == python.version
+    assert found["prefix"] == str(venv)
+    assert found["base_prefix"] == str(python.prefix)
+
+
+def test_deadlines(launch, python):
+    server = launch(lambda site: site.wsgi("/slow", "slow:app", python=python.prefix, threads=1, timeout="1s"))
+    server.log.allow("GW0402|GW0313|Traceback|File")
+    assert server.get("/slow/loop").status == 504
+    assert server.get("/slow/hello").text == "hello"
+
+
+def test_the_system_python_by_version(launch):
+    version = ".".join(map(str, next(p for p in PYTHONS if str(p.prefix) == "/usr").version[:2]))
+    server = launch(lambda site: site.wsgi("/process", "process:app", python=version))
+    assert json.loads(server.get("/process/facts").body)["base_prefix"] == "/usr"
+    assert places.SYSTEM_PYTHON.startswith("/usr/")
+
+
+@pytest.mark.skipif(len(PYTHONS) < 2, reason="this machine has one Python only")
+def test_two_applications_that_want_different_libpythons_are_refused(configtest, workspace):
+    one, two = (pythons.reachable(python, workspace) for python in PYTHONS[:2])
+
+    def both(site):
+        site.wsgi("/one", "pep3333:app", python=one.prefix)
+        site.wsgi("/two", "process:app", python=two.prefix)
+
+    result = configtest(both)
+    assert result.status != 0
+    (line,) = [line for line in result.output.splitlines() if "GW0104" in line]
+    for part in (".".join(map(str, one.version[:2])), ".".join(map(str, two.version[:2])), "one Python"):
+        assert part in line
