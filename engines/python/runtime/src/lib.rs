@@ -1,2 +1,174 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! gangway-python-runtime
+//! The runtime of the Python engine, `gangway_python_abi3.so`.
+//!
+//! It runs WSGI applications in the libpython that the front, `gangway_python.so`, has opened before it. It is
+//! linked against none: its Python symbols are undefined and of the stable ABI of 3.9, so one file serves every
+//! version from there on. Front and runtime speak include/gangway.h with each other.
+
+mod app;
+mod environ;
+mod errors_stream;
+mod exchange;
+mod failure;
+mod file_wrapper;
+mod gil;
+mod input;
+mod interpreter;
+mod kit;
+mod page;
+mod release;
+mod request;
+mod respond;
+mod send;
+mod start_response;
+mod text;
+mod threads;
+
+use std::{
+    ffi::c_char,
+    ptr,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use gangway_python_abi::{
+    bytes::put_line,
+    fence::fence,
+    ffi::{
+        GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_host, gw_request,
+        gw_request_head, gw_status,
+    },
+    host,
+};
+use pyo3::Python;
+
+use crate::app::{App, Spec};
+
+/// Applications that are loaded; with the last one the interpreter ends.
+static APPS: AtomicUsize = AtomicUsize::new(0);
+
+static ENGINE: Engine = Engine(gw_engine {
+    struct_size: size_of::<gw_engine>(),
+    abi_major: GW_ABI_MAJOR,
+    abi_minor: GW_ABI_MINOR,
+    name: c"python".as_ptr(),
+    flags: 0,
+    check: None,
+    load: Some(load),
+    enter: Some(enter),
+    leave: Some(leave),
+    thread_end: Some(thread_end),
+    handle: Some(handle),
+    interrupt: Some(interrupt),
+    unload: Some(unload),
+});
+
+struct Engine(gw_engine);
+
+// SAFETY: the table is never written after its initialization, and its only pointer is to a constant string.
+unsafe impl Sync for Engine {}
+
+/// The handshake of include/gangway.h, made by the front.
+///
+/// # Safety
+/// `table` is null or the host's table, valid until the process ends.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_engine {
+    fence("gw_engine_entry", ptr::null(), || {
+        // SAFETY: the caller's guarantee is the one that accept() asks for.
+        match unsafe { host::accept(table) } {
+            Ok(_) => &raw const ENGINE.0,
+            Err(_) => ptr::null(),
+        }
+    })
+}
+
+unsafe extern "C" fn load(
+    spec: *const gw_app_spec,
+    app: *mut *mut gw_app,
+    error: *mut c_char,
+    capacity: usize,
+) -> gw_status {
+    let loaded = fence("load", Err("defect in the Python engine; see the error log".to_owned()), || {
+        // SAFETY: the front gives a specification that lives for the call.
+        let raw = unsafe { spec.as_ref() }.ok_or("the specification is missing")?;
+        // SAFETY: as above.
+        let spec = unsafe { Spec::read(raw) }?;
+        for (name, value) in &spec.variables {
+            interpreter::set_variable(name, value)?;
+        }
+        interpreter::start(spec.program.as_deref(), spec.module().as_bytes())?;
+        let app = Python::attach(|py| App::load(py, spec));
+        // What the application printed while it was imported.
+        errors_stream::flush();
+        app
+    });
+    match loaded {
+        Ok(loaded) => {
+            APPS.fetch_add(1, Ordering::AcqRel);
+            // SAFETY: the host gives a place for the application.
+            unsafe { *app = Box::into_raw(Box::new(loaded)).cast() };
+            GW_OK
+        }
+        Err(text) => {
+            // SAFETY: the host gives a buffer of that capacity.
+            unsafe { put_line(&text, error, capacity) };
+            GW_ERROR
+        }
+    }
+}
+
+unsafe extern "C" fn enter(_app: *mut gw_app) {
+    fence("enter", (), || {
+        threads::enter();
+    });
+}
+
+unsafe extern "C" fn leave(_app: *mut gw_app) {
+    fence("leave", (), threads::leave);
+}
+
+unsafe extern "C" fn thread_end(_app: *mut gw_app) {
+    fence("thread_end", (), threads::end);
+}
+
+unsafe extern "C" fn handle(
+    app: *mut gw_app,
+    request: *mut gw_request,
+    head: *const gw_request_head,
+) -> gw_status {
+    fence("handle", GW_ERROR, || {
+        // SAFETY: the host gives an application of load() that is not unloaded, a live request and its head.
+        let (Some(app), Some(head)) = (unsafe { app.cast::<App>().as_ref() }, unsafe { head.as_ref() })
+        else {
+            return GW_ERROR;
+        };
+        // SAFETY: as above.
+        unsafe { request::handle(app, request, head) }
+    })
+}
+
+unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
+    fence("interrupt", (), || {
+        // SAFETY: the host gives an application of load() that is not unloaded.
+        if let Some(app) = unsafe { app.cast::<App>().as_ref() } {
+            request::interrupt(app, request);
+        }
+    });
+}
+
+unsafe extern "C" fn unload(app: *mut gw_app) {
+    fence("unload", (), || {
+        if app.is_null() {
+            return;
+        }
+        // SAFETY: the application is from load(), and the host makes no call with it after this one.
+        let app = unsafe { Box::from_raw(app.cast::<App>()) };
+        Python::attach(|py| {
+            release::drain(py);
+            drop(app);
+        });
+        if APPS.fetch_sub(1, Ordering::AcqRel) == 1 {
+            interpreter::end();
+        }
+    });
+}

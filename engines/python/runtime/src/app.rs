@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One application: its specification as the front passes it, and its callable, loaded or not.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, time::Instant};
+
+use gangway_python_abi::{
+    bytes::{borrow, options},
+    codes::Code,
+    ffi::{GW_APP_MULTIPROCESS, gw_app_spec, gw_request},
+    host::{self, Level, log_bytes},
+};
+use pyo3::{
+    prelude::*,
+    types::{PyList, PyString},
+};
+
+use crate::{environ::Environs, errors_stream::log_lines, failure::Failure, gil::Guarded, interpreter::Cold};
+
+/// What the front found out about the application.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    module: String,
+    callable: String,
+    pub(crate) root: Option<PathBuf>,
+    venv: Option<PathBuf>,
+    pub(crate) program: Option<Vec<u8>>,
+    pub(crate) variables: Vec<(Vec<u8>, Vec<u8>)>,
+    debug: bool,
+    multithread: bool,
+    multiprocess: bool,
+}
+
+impl Spec {
+    /// # Safety
+    /// `raw` is a specification as the front makes it.
+    pub(crate) unsafe fn read(raw: &gw_app_spec) -> Result<Self, String> {
+        // SAFETY: the caller guarantees the fields of the specification.
+        let (name, target) = unsafe { (borrow(raw.name), borrow(raw.target)) };
+        let target = String::from_utf8_lossy(target);
+        let (module, callable) = target.rsplit_once(':').ok_or("the target names no callable")?;
+        let mut spec = Self {
+            name: String::from_utf8_lossy(name).into_owned(),
+            module: module.to_owned(),
+            callable: callable.to_owned(),
+            root: None,
+            venv: None,
+            program: None,
+            variables: Vec::new(),
+            debug: false,
+            multithread: raw.threads > 1,
+            multiprocess: raw.flags & GW_APP_MULTIPROCESS != 0,
+        };
+        // SAFETY: the caller guarantees the options.
+        for (key, value) in unsafe { options(raw) } {
+            match key {
+                b"root" => spec.root = Some(OsStr::from_bytes(value).into()),
+                b"venv" => spec.venv = Some(OsStr::from_bytes(value).into()),
+                b"program" => spec.program = Some(value.to_vec()),
+                b"debug" => spec.debug = value == b"on",
+                b"env" => {
+                    let at = value.iter().position(|byte| *byte == b'=').ok_or("env= has no value")?;
+                    spec.variables.push((value[..at].to_vec(), value[at + 1..].to_vec()));
+                }
+                _ => {
+                    return Err(format!(
+                        "the front passed an unknown option {}",
+                        String::from_utf8_lossy(key)
+                    ));
+                }
+            }
+        }
+        Ok(spec)
+    }
+
+    /// The module's name or the file's path.
+    pub(crate) fn module(&self) -> &str {
+        &self.module
+    }
+}
+
+/// One application in this process.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) name: String,
+    pub(crate) debug: bool,
+    spec: Spec,
+    /// Modules that were there before the first attempt to load.
+    before: Py<PyAny>,
+    state: Guarded<State>,
+    pub(crate) environs: Guarded<Environs>,
+}
+
+#[derive(Debug)]
+enum State {
+    Ready(Py<PyAny>),
+    Failed(Failure),
+    /// A thread is trying again.
+    Retrying,
+}
+
+/// What a request finds.
+pub(crate) enum Found<'py> {
+    Ready(Bound<'py, PyAny>),
+    /// The lines of the page for debug=on: cause and traceback.
+    Failed(String, Vec<String>),
+}
+
+impl App {
+    /// Loads the application. A failing import is no error here, for it can heal.
+    pub(crate) fn load(py: Python<'_>, spec: Spec) -> Result<Self, String> {
+        let cold = Cold::get(py);
+        let text = |error: PyErr| format!("the application could not be prepared: {error}");
+        if let Some(root) = &spec.root {
+            let clash =
+                cold.function(py, "add_root").and_then(|function| function.call1((root.as_os_str(),)));
+            if let Some(clash) = clash.and_then(|clash| clash.extract::<Option<String>>()).map_err(text)? {
+                return Err(clash);
+            }
+        }
+        let before =
+            cold.function(py, "known_modules").and_then(|function| function.call0()).map_err(text)?;
+        let environs = Environs::new(
+            py,
+            spec.multithread,
+            spec.multiprocess,
+            cold.stderr.bind(py),
+            cold.file_wrapper.bind(py),
+        );
+        let app = Self {
+            name: spec.name.clone(),
+            debug: spec.debug,
+            before: before.unbind(),
+            state: Guarded::new(State::Retrying),
+            environs: Guarded::new(environs.map_err(text)?),
+            spec,
+        };
+        let state = app.attempt(py);
+        *app.state.get_mut(py).map_err(text)? = state;
+        Ok(app)
+    }
+
+    /// The callable, after another attempt to load it if a file has changed since the last one failed.
+    pub(crate) fn find<'py>(&self, py: Python<'py>, request: *mut gw_request) -> PyResult<Found<'py>> {
+        let mut state = self.state.get_mut(py)?;
+        if let State::Ready(callable) = &*state {
+            return Ok(Found::Ready(callable.bind(py).clone()));
+        }
+        let now = Instant::now();
+        if let State::Failed(failure) = &mut *state
+            && failure.is_outdated(now)
+        {
+            *state = State::Retrying;
+            // Other threads find Retrying meanwhile: an import gives up the interpreter's lock now and then.
+            drop(state);
+            let next = self.retry(py);
+            state = self.state.get_mut(py)?;
+            *state = next;
+        }
+        Ok(match &mut *state {
+            State::Ready(callable) => Found::Ready(callable.bind(py).clone()),
+            State::Failed(failure) => {
+                if failure.may_log(now) {
+                    let text = format!(
+                        "{} application {:?} is not loaded: {}",
+                        Code::NotLoaded,
+                        self.name,
+                        failure.cause
+                    );
+                    // SAFETY: the request is the one that this thread is inside handle() for.
+                    unsafe { log_bytes(request, Level::Error, text.as_bytes()) };
+                }
+                Found::Failed(failure.cause.clone(), failure.lines.clone())
+            }
+            State::Retrying => {
+                Found::Failed("it is being loaded again at this moment".to_owned(), Vec::new())
+            }
+        })
+    }
+
+    fn retry(&self, py: Python<'_>) -> State {
+        let cold = Cold::get(py);
+        let root = self.spec.root.as_ref().map(|root| root.as_os_str());
+        let _forgotten =
+            cold.function(py, "forget").and_then(|function| function.call1((&self.before, root)));
+        let state = self.attempt(py);
+        if matches!(state, State::Ready(_)) {
+            let text =
+                format_args!("application {:?} is loaded now, after its files have changed", self.name);
+            host::log(Level::Notice, Code::LoadedAfterAll, text);
+        }
+        state
+    }
+
+    fn attempt(&self, py: Python<'_>) -> State {
+        match self.import(py) {
+            Ok(callable) => State::Ready(callable.unbind()),
+            Err(error) => State::Failed(self.explain(py, &error)),
+        }
+    }
+
+    fn import<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let cold = Cold::get(py);
+        let load = if self.spec.module.starts_with('/') { "load_file" } else { "load_module" };
+        let module = cold.function(py, load)?.call1((&self.spec.module,))?;
+        cold.function(py, "find_callable")?.call1((module, &self.spec.callable))
+    }
+
+    /// Logs the traceback and one line with cause and cure.
+    fn explain(&self, py: Python<'_>, error: &PyErr) -> Failure {
+        let cold = Cold::get(py);
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
+        let (root, venv) = (path(&self.spec.root), path(&self.spec.venv));
+        let explained = cold
+            .function(py, "explain")
+            .and_then(|function| {
+                function.call1((error.value(py), &self.spec.module, root, venv, &self.before))
+            })
+            .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<std::ffi::OsString>)>());
+        let Ok((cause, lines, files)) = explained else {
+            host::log(
+                Level::Error,
+                Code::ImportFailed,
+                format_args!("cannot import {:?}: {error}", self.spec.module),
+            );
+            return Failure::new(error.to_string(), Vec::new(), Vec::new());
+        };
+        let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
+            Ok("NameClash") => Code::NameClash,
+            Ok("NoCallable") => Code::NoCallable,
+            _ => Code::ImportFailed,
+        };
+        if code == Code::ImportFailed {
+            log_lines(std::ptr::null_mut(), &lines);
+        }
+        host::log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
+        let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
+        Failure::new(cause, lines.collect(), files)
+    }
+}

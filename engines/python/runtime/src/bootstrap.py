@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The cold paths of the Python engine: loading an application and explaining why it failed.
+
+Compiled into the runtime and run once, when the interpreter starts. The path of a request is in Rust.
+"""
+
+import functools
+import importlib
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import threading  # noqa: F401  imported here, so that this thread is Python's main thread
+import traceback
+import types
+
+FILE = "<gangway>"
+WATCHED_FILES = 1000
+
+
+class RequestTimeout(BaseException):
+    """Raised in a request whose deadline has passed."""
+
+
+RequestTimeout.__module__ = "gangway"
+
+
+def prepare(argument, stdout, stderr, warn):
+    """Makes the interpreter what an application expects. `warn` logs one line."""
+    sys.argv = [argument]
+    sys.stdout, sys.stderr = stdout, stderr
+    module = types.ModuleType("gangway", "The Gangway server that runs this application.")
+    module.RequestTimeout = RequestTimeout
+    sys.modules.setdefault("gangway", module)
+    _guard_signals(warn)
+
+
+def _guard_signals(warn):
+    import signal
+
+    set_handler = signal.signal
+
+    @functools.wraps(set_handler)
+    def signal_ignored(signalnum, handler):
+        caller = sys._getframe(1)
+        place = f"{caller.f_code.co_filename} line {caller.f_lineno}"
+        warn(
+            f"signal.signal({signalnum!r}, ...) in {place} is ignored: signals belong to the web server; use atexit "
+            "for work at the end of the process"
+        )
+        return signal.getsignal(signalnum)
+
+    signal.signal = signal_ignored
+
+
+# ---- the search path -----------------------------------------------------------------------------------------
+
+
+class _Roots:
+    """The roots of this process's applications, and a finder that refuses a name that two of them have."""
+
+    def __init__(self):
+        self.paths = []
+
+    def add(self, root):
+        if root in self.paths:
+            return
+        self.paths.append(root)
+        if root not in sys.path:
+            sys.path.insert(len(self.paths) - 1, root)
+        if len(self.paths) == 2:
+            sys.meta_path.insert(0, self)
+
+    def find_spec(self, name, path=None, target=None):
+        if path is None:
+            holders = [root for root in self.paths if _has_module(root, name)]
+            if len(holders) > 1:
+                raise NameClash(name, holders[0], holders[1])
+        return None
+
+    def clash(self, root):
+        """The module of another root that is imported already and that `root` has as well."""
+        others = [other for other in self.paths if other != root]
+        for name, module in list(sys.modules.items()):
+            if "." in name or not others:
+                continue
+            home = _home(module)
+            if home in others and _has_module(root, name):
+                return NameClash(name, home, root)
+        return None
+
+
+class NameClash(ImportError):
+    def __init__(self, name, first, second):
+        super().__init__(
+            f'module "{name}" is in {first} and in {second}, and one server process has one module of a name; '
+            "rename one of the two",
+            name=name,
+        )
+
+
+_ROOTS = _Roots()
+
+
+def _has_module(root, name):
+    base = os.path.join(root, name)
+    if os.path.isfile(os.path.join(base, "__init__.py")):
+        return True
+    return any(os.path.isfile(base + suffix) for suffix in importlib.machinery.all_suffixes())
+
+
+def _home(module):
+    """The folder from which a top-level module was imported."""
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        return None
+    folder = os.path.dirname(file)
+    return os.path.dirname(folder) if hasattr(module, "__path__") else folder
+
+
+# ---- loading -------------------------------------------------------------------------------------------------
+
+
+def add_root(root):
+    """Puts the root on the search path; returns a line if it cannot share this process."""
+    root = os.path.realpath(root)
+    clash = _ROOTS.clash(root)
+    if clash is not None:
+        return str(clash)
+    _ROOTS.add(root)
+    return None
+
+
+def known_modules():
+    """What must stay when a failed load is undone."""
+    return frozenset(sys.modules)
+
+
+def load_module(name):
+    return importlib.import_module(name)
+
+
+def load_file(path):
+    stem, extension = os.path.splitext(os.path.basename(path))
+    if extension == ".py" and stem.isidentifier() and stem not in sys.modules:
+        # Under its own name, so that a sibling that imports it gets this module and not a second one.
+        spec = importlib.util.find_spec(stem)
+        if spec is not None and spec.origin is not None and os.path.exists(spec.origin):
+            if os.path.samefile(spec.origin, path):
+                return importlib.import_module(stem)
+    module = sys.modules.get(stem)
+    if module is not None and getattr(module, "__file__", None) == path:
+        return module
+    name = "_gangway_" + "".join(c if c.isalnum() else "_" for c in path)
+    if name in sys.modules:
+        return sys.modules[name]
+    loader = importlib.machinery.SourceFileLoader(name, path)
+    module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path, loader=loader))
+    sys.modules[name] = module
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+class NoCallable(Exception):
+    pass
+
+
+def find_callable(module, path):
+    """The callable of a target; `path` may have dots."""
+    found = module
+    for part in path.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise NoCallable(_no_attribute(module, path, part, found is module)) from None
+    if not callable(found):
+        kind = type(found).__name__
+        raise NoCallable(f'"{path}" in {_shown(module)} is not callable (it is a {kind}); name the WSGI application')
+    return found
+
+
+def _no_attribute(module, path, part, top):
+    text = f'{_shown(module)} has no "{part}"' if top else f'"{path}" in {_shown(module)} does not exist'
+    usual = ("application", "app", "wsgi_app", "wsgi", "site")
+    there = [name for name in usual if callable(getattr(module, name, None))]
+    if there:
+        return f'{text}, but it has "{there[0]}"; correct the name after the colon'
+    return f"{text}; correct the name after the colon"
+
+
+def _shown(module):
+    file = getattr(module, "__file__", None)
+    return f'module "{module.__name__}"' + (f" ({file})" if file else "")
+
+
+def forget(before, root):
+    """Removes the half-imported modules of a failed load, so that the next one starts anew."""
+    importlib.invalidate_caches()
+    if root is None:
+        return
+    root = os.path.realpath(root)
+    for name, module in list(sys.modules.items()):
+        if name not in before and _is_below(module, root):
+            sys.modules.pop(name, None)
+
+
+def _is_below(module, root):
+    file = getattr(module, "__file__", None)
+    if not isinstance(file, str):
+        # A namespace package has folders instead of a file.
+        paths = list(getattr(module, "__path__", ()))
+        file = os.path.join(paths[0], "x") if paths and isinstance(paths[0], str) else None
+    if file is None:
+        return False
+    file = os.path.realpath(file)
+    inside = file.startswith(root.rstrip("/") + "/")
+    # A virtual environment is often kept inside the root; its packages are not the application's.
+    return inside and not file.startswith(os.path.realpath(sys.prefix) + "/") and "/site-packages/" not in file
+
+
+# ---- explaining ----------------------------------------------------------------------------------------------
+
+
+def explain(error, target, root, venv, before):
+    """(cause and cure in one line, the traceback's lines, the files whose change is a reason to try again)"""
+    if isinstance(error, (NameClash, NoCallable)):
+        cause = str(error)
+    elif isinstance(error, SyntaxError) and error.filename:
+        cause = f"{type(error).__name__} in {error.filename} line {error.lineno}: {error.msg}; correct it"
+    elif isinstance(error, ModuleNotFoundError) and error.name:
+        cause = _missing(error.name, target, root, venv)
+    else:
+        cause = one_line(error) + "; the traceback is above"
+    return cause, lines(error), _watched(error, root, before)
+
+
+def _missing(name, target, root, venv):
+    searched = " and ".join(
+        [f"root {root}"] * (root is not None) + [f"venv {venv}"] * (venv is not None)
+        or [f"the packages of {sys.prefix}"]
+    )
+    text = f'there is no module "{name}" (searched {searched})'
+    if target == name or target.startswith(name + "."):
+        if root is None:
+            return f"{text}; add root= with the folder that holds it"
+        return f"{text}; correct the target or root="
+    pip = os.path.join(sys.prefix, "bin", "pip") if venv is not None else "pip"
+    if root is not None and _has_module(root, name.partition(".")[0]):
+        return f"{text}; correct the import"
+    return f"{text}; install it with {pip} install, or correct the import"
+
+
+def one_line(error):
+    """`ValueError: text at FILE line N in FUNCTION`"""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:
+        text = "(its str() failed)"
+    text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not _own(frame.f_code.co_filename):
+            place = f" at {frame.f_code.co_filename} line {line} in {frame.f_code.co_name}"
+    return text[:500] + (place or "")
+
+
+def lines(error):
+    """The traceback without the frames of the engine and of importlib."""
+    frames = error.__traceback__
+    while frames is not None and _own(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    try:
+        blocks = traceback.format_exception(type(error), error, frames)
+    except Exception:
+        blocks = [f"{type(error).__name__} (its traceback could not be formatted)"]
+    return "".join(blocks).splitlines()
+
+
+def _own(filename):
+    return filename == FILE or filename.startswith("<frozen importlib") or "/importlib/" in filename
+
+
+def stack(ident):
+    """The Python stack of a thread, innermost call last."""
+    frame = sys._current_frames().get(ident)
+    if frame is None:
+        return []
+    return "".join(traceback.format_stack(frame)).splitlines()
+
+
+def _watched(error, root, before):
+    files = []
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        files += [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+        if isinstance(error, SyntaxError) and error.filename:
+            files.append(error.filename)
+        if isinstance(error, ImportError) and error.name:
+            files += _candidates(error.name)
+        error = error.__cause__ or error.__context__
+    if root is not None:
+        real = os.path.realpath(root)
+        files += [
+            module.__file__
+            for name, module in list(sys.modules.items())
+            if name not in before and _is_below(module, real) and getattr(module, "__file__", None)
+        ]
+    return list(dict.fromkeys(file for file in files if os.path.isabs(file)))[:WATCHED_FILES]
+
+
+def _candidates(name):
+    """Where a missing module could appear. A folder changes when something is put into it."""
+    parts = name.split(".")
+    found = []
+    for folder in sys.path:
+        if not os.path.isdir(folder):
+            continue
+        for part in parts:
+            found.append(folder)
+            base = os.path.join(folder, part)
+            found += [base + ".py", os.path.join(base, "__init__.py")]
+            folder = base
+    return found

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The environ dictionary (PEP 3333, "environ Variables").
+//!
+//! Requests of one kind of client have the same variables in the same order, and most of their values are the
+//! same too. So the dictionary of a request is a copy of a template with those names, in which the values that
+//! differ are replaced.
+
+use gangway_python_abi::{
+    bytes::{borrow, fields},
+    ffi::{gw_field, gw_request_head},
+};
+use pyo3::{
+    ffi, intern,
+    prelude::*,
+    types::{PyDict, PyString},
+};
+
+use crate::{kit::Kit, text::native};
+
+/// Templates that are kept. Clients choose the names of their headers, so there must be a bound.
+const TEMPLATES: usize = 12;
+
+/// Variables whose last value is kept. Never what may hold a secret or what every client has its own value of.
+const KEPT: &[&[u8]] = &[
+    b"AUTH_TYPE",
+    b"CONTENT_TYPE",
+    b"CONTEXT_DOCUMENT_ROOT",
+    b"CONTEXT_PREFIX",
+    b"DOCUMENT_ROOT",
+    b"GATEWAY_INTERFACE",
+    b"HTTPS",
+    b"HTTP_ACCEPT",
+    b"HTTP_ACCEPT_ENCODING",
+    b"HTTP_ACCEPT_LANGUAGE",
+    b"HTTP_CONNECTION",
+    b"HTTP_HOST",
+    b"HTTP_USER_AGENT",
+    b"PATH_INFO",
+    b"PATH_TRANSLATED",
+    b"REMOTE_ADDR",
+    b"REQUEST_METHOD",
+    b"REQUEST_SCHEME",
+    b"SCRIPT_FILENAME",
+    b"SCRIPT_NAME",
+    b"SERVER_ADDR",
+    b"SERVER_ADMIN",
+    b"SERVER_NAME",
+    b"SERVER_PORT",
+    b"SERVER_PROTOCOL",
+    b"SERVER_SIGNATURE",
+    b"SERVER_SOFTWARE",
+];
+
+const _: () = {
+    let mut at = 1;
+    while at < KEPT.len() {
+        assert!(is_before(KEPT[at - 1], KEPT[at]), "the binary search needs a sorted table");
+        at += 1;
+    }
+};
+
+const fn is_before(mut left: &[u8], mut right: &[u8]) -> bool {
+    while let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) {
+        if *a != *b {
+            return *a < *b;
+        }
+        (left, right) = (left_rest, right_rest);
+    }
+    left.len() < right.len()
+}
+
+/// A value longer than this is not kept.
+const LONGEST_KEPT: usize = 1024;
+
+/// What an application's environ holds besides the variables of the request.
+#[derive(Debug)]
+pub(crate) struct Environs {
+    constants: Py<PyDict>,
+    templates: Vec<Template>,
+}
+
+#[derive(Debug)]
+struct Template {
+    variables: Vec<Variable>,
+    dict: Py<PyDict>,
+    https: bool,
+}
+
+#[derive(Debug)]
+struct Variable {
+    name: Box<[u8]>,
+    key: Py<PyString>,
+    /// The value in the template, if it is kept.
+    value: Option<Box<[u8]>>,
+    /// The engine has a value of its own for this key.
+    own: bool,
+}
+
+impl Environs {
+    /// `wsgi.multithread` and `wsgi.multiprocess` as the specification says; the streams and classes of the
+    /// interpreter.
+    pub(crate) fn new(
+        py: Python<'_>,
+        multithread: bool,
+        multiprocess: bool,
+        errors: &Bound<'_, PyAny>,
+        file_wrapper: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let constants = PyDict::new(py);
+        constants.set_item(intern!(py, "wsgi.version"), (1, 0))?;
+        constants.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "http"))?;
+        constants.set_item(intern!(py, "wsgi.input"), py.None())?;
+        constants.set_item(intern!(py, "wsgi.errors"), errors)?;
+        constants.set_item(intern!(py, "wsgi.multithread"), multithread)?;
+        constants.set_item(intern!(py, "wsgi.multiprocess"), multiprocess)?;
+        constants.set_item(intern!(py, "wsgi.run_once"), false)?;
+        constants.set_item(intern!(py, "wsgi.input_terminated"), true)?;
+        constants.set_item(intern!(py, "wsgi.file_wrapper"), file_wrapper)?;
+        constants.set_item(intern!(py, "gangway.disconnected"), py.None())?;
+        Ok(Self { constants: constants.unbind(), templates: Vec::new() })
+    }
+
+    /// The environ of one request: a new dictionary that belongs to the application.
+    ///
+    /// # Safety
+    /// `head` is that of a live request.
+    pub(crate) unsafe fn build<'py>(
+        &mut self,
+        py: Python<'py>,
+        head: &gw_request_head,
+        kit: &Kit,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        // SAFETY: the caller guarantees the head, whose variables live as long as the request.
+        let variables = unsafe { fields(head.variables, head.variable_count) };
+        let template = match self.templates.iter().position(|template| template.fits(variables)) {
+            Some(0) => &self.templates[0],
+            Some(at) => {
+                // The next request is likely to be of the same kind.
+                self.templates.swap(at, at - 1);
+                &self.templates[at - 1]
+            }
+            None => {
+                self.templates.truncate(TEMPLATES - 1);
+                self.templates.push(Template::new(py, self.constants.bind(py), variables)?);
+                self.templates
+                    .last()
+                    .ok_or_else(|| pyo3::exceptions::PyRuntimeError::new_err("no template"))?
+            }
+        };
+        let environ = template.instance(py, variables)?;
+        set(&environ, intern!(py, "wsgi.input"), kit.input.bind(py))?;
+        set(&environ, intern!(py, "gangway.disconnected"), kit.disconnected.bind(py))?;
+        Ok(environ)
+    }
+}
+
+impl Template {
+    fn new(py: Python<'_>, constants: &Bound<'_, PyDict>, fields: &[gw_field]) -> PyResult<Self> {
+        let dict = PyDict::new(py);
+        let mut variables = Vec::with_capacity(fields.len());
+        let mut https = false;
+        for field in fields {
+            // SAFETY: the caller's fields are those of a live request.
+            let (name, value) = unsafe { (borrow(field.name), borrow(field.value)) };
+            let key = native(py, name)?.cast_into::<PyString>()?;
+            let kept = value.len() <= LONGEST_KEPT && KEPT.binary_search(&name).is_ok();
+            if kept {
+                dict.set_item(&key, native(py, value)?)?;
+            } else {
+                dict.set_item(&key, py.None())?;
+            }
+            if name == b"HTTPS" {
+                https = is_on(value);
+            }
+            let own = constants.contains(&key)?;
+            let value = kept.then(|| value.into());
+            variables.push(Variable { name: name.into(), key: key.unbind(), value, own });
+        }
+        dict.update(constants.as_mapping())?;
+        if https {
+            dict.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
+        }
+        Ok(Self { variables, dict: dict.unbind(), https })
+    }
+
+    fn fits(&self, fields: &[gw_field]) -> bool {
+        self.variables.len() == fields.len()
+            && self.variables.iter().zip(fields).all(|(variable, field)| {
+                // SAFETY: the fields are those of a live request.
+                *variable.name == *unsafe { borrow(field.name) }
+            })
+    }
+
+    fn instance<'py>(&self, py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyDict>> {
+        // SAFETY: the template is a dict and the interpreter's lock is held; the copy is new, or null.
+        let environ = unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyDict_Copy(self.dict.as_ptr()))? };
+        // SAFETY: the copy of a dict is a dict.
+        let environ = unsafe { environ.cast_into_unchecked::<PyDict>() };
+        for (variable, field) in self.variables.iter().zip(fields) {
+            // SAFETY: the fields are those of a live request.
+            let value = unsafe { borrow(field.value) };
+            if variable.own || variable.value.as_deref() == Some(value) {
+                continue;
+            }
+            set(&environ, variable.key.bind(py), &native(py, value)?)?;
+            if *variable.name == *b"HTTPS" && is_on(value) != self.https {
+                let scheme = if is_on(value) { intern!(py, "https") } else { intern!(py, "http") };
+                set(&environ, intern!(py, "wsgi.url_scheme"), scheme)?;
+            }
+        }
+        Ok(environ)
+    }
+}
+
+/// PEP 3333, "URL Reconstruction": the scheme follows the variable HTTPS.
+fn is_on(value: &[u8]) -> bool {
+    value == b"1" || value.eq_ignore_ascii_case(b"on")
+}
+
+/// `dict[key] = value` without a conversion of either.
+fn set(dict: &Bound<'_, PyDict>, key: &Bound<'_, PyString>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    // SAFETY: all three are live objects and the interpreter's lock is held.
+    match unsafe { ffi::PyDict_SetItem(dict.as_ptr(), key.as_ptr(), value.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(dict.py())),
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! An application that could not be loaded: why, and which files have to change before it is tried again.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// How often the files are looked at, and how often requests are told in the log.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What identifies the content of a file without reading it; `None` for no file.
+type Stamp = Option<(i64, i64, u64, u64)>;
+
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// In one line, with the cure.
+    pub(crate) cause: String,
+    /// The traceback, for debug=on.
+    pub(crate) lines: Vec<String>,
+    files: Vec<(PathBuf, Stamp)>,
+    checked: Instant,
+    logged: Option<Instant>,
+}
+
+impl Failure {
+    pub(crate) fn new(cause: String, lines: Vec<String>, files: Vec<OsString>) -> Self {
+        let files = files.into_iter().map(PathBuf::from).map(|path| (path.clone(), stamp(&path))).collect();
+        Self { cause, lines, files, checked: Instant::now(), logged: None }
+    }
+
+    /// Whether a file has changed since the failure. Looks at most once in a while.
+    pub(crate) fn is_outdated(&mut self, now: Instant) -> bool {
+        if now.duration_since(self.checked) < INTERVAL {
+            return false;
+        }
+        self.checked = now;
+        self.files.iter().any(|(path, then)| stamp(path) != *then)
+    }
+
+    /// Whether a request may be told in the log again.
+    pub(crate) fn may_log(&mut self, now: Instant) -> bool {
+        let due = self.logged.is_none_or(|logged| now.duration_since(logged) >= INTERVAL);
+        if due {
+            self.logged = Some(now);
+        }
+        due
+    }
+}
+
+fn stamp(path: &PathBuf) -> Stamp {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino()))
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The interpreter: its start on the host's engine thread, its end, and the cold paths that are written in Python.
+
+use std::{
+    ffi::{CStr, CString, c_char, c_int, c_void},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use gangway_python_abi::{
+    codes::Code,
+    host::{self, Level},
+};
+use pyo3::{
+    exceptions::PyRuntimeError,
+    ffi, intern,
+    prelude::*,
+    sync::PyOnceLock,
+    types::{PyBytes, PyList, PyModule},
+};
+
+use crate::{
+    errors_stream::{self, LogStream},
+    file_wrapper::FileWrapper,
+    release,
+};
+
+const BOOTSTRAP: &CStr =
+    match CStr::from_bytes_with_nul(concat!(include_str!("bootstrap.py"), "\0").as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("bootstrap.py holds a NUL"),
+    };
+
+static COLD: PyOnceLock<Cold> = PyOnceLock::new();
+
+/// Whether the interpreter has ended. It cannot be started twice in a process.
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Objects that every application shares.
+#[derive(Debug)]
+pub(crate) struct Cold {
+    module: Py<PyModule>,
+    pub(crate) stderr: Py<PyAny>,
+    pub(crate) file_wrapper: Py<PyAny>,
+    pub(crate) timeout: Py<PyAny>,
+}
+
+/// Starts the interpreter, if it does not run yet. `argument` becomes `sys.argv[0]`.
+pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), String> {
+    if ENDED.load(Ordering::Acquire) {
+        return Err(
+            "Python has already ended in this server process and cannot be started twice; restart the \
+                    server"
+                .to_owned(),
+        );
+    }
+    // SAFETY: may be called at any time.
+    if unsafe { ffi::Py_IsInitialized() } == 0 {
+        initialize(program)?;
+        let prepared = Python::attach(|py| prepare(py, argument).map_err(|error| error.to_string()));
+        prepared.map_err(|error| format!("the Python interpreter could not be prepared: {error}"))?;
+        release::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+    }
+    if Python::attach(|py| COLD.get(py).is_none()) {
+        return Err(
+            "another module of this server already runs a Python interpreter; remove that module".to_owned()
+        );
+    }
+    Ok(())
+}
+
+/// Ends the interpreter: threading's shutdown and the exit handlers run, on this thread.
+pub(crate) fn end() {
+    if ENDED.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    release::stop();
+    // SAFETY: the interpreter runs; this thread started it, so it gets its main thread state back and finalizes
+    // with it. No other thread runs Python code of ours any more.
+    let status = unsafe {
+        ffi::PyGILState_Ensure();
+        ffi::Py_FinalizeEx()
+    };
+    errors_stream::flush();
+    if status != 0 {
+        host::log(
+            Level::Warn,
+            Code::ShutdownFailed,
+            format_args!("Python reported an error while it flushed its buffers at the end of the process"),
+        );
+    }
+}
+
+fn initialize(program: Option<&[u8]>) -> Result<(), String> {
+    let set_program_name = symbol(c"Py_SetProgramName");
+    if set_program_name.is_none()
+        && let Some(create) = symbol(c"PyInitConfig_Create")
+    {
+        // SAFETY: the symbol is of the libpython that the front has opened and has this type there.
+        return unsafe { initialize_by_config(create, program) };
+    }
+    // Embedded interpreters do not look at the locale as `python3` does: without UTF-8 mode a server without LANG
+    // would have ASCII as its file system encoding.
+    if utf8_mode()
+        && let Some(flag) = symbol(c"Py_UTF8Mode")
+    {
+        // SAFETY: Py_UTF8Mode is an int that may be set before the start.
+        unsafe { *flag.cast::<c_int>() = 1 };
+    }
+    if let (Some(function), Some(program)) = (set_program_name, program) {
+        // The interpreter keeps the pointer.
+        let name = Box::leak(wide(program).into_boxed_slice());
+        // SAFETY: the symbol has this type in every version that has it; the string is NUL-terminated and is never
+        // freed.
+        unsafe {
+            let function =
+                std::mem::transmute::<*mut c_void, unsafe extern "C" fn(*const libc::wchar_t)>(function);
+            function(name.as_ptr());
+        }
+    }
+    // SAFETY: the interpreter does not run yet. 0: no signal handlers, for signals are the server's.
+    unsafe { ffi::Py_InitializeEx(0) };
+    // SAFETY: the start left this thread with the lock.
+    unsafe { ffi::PyEval_SaveThread() };
+    Ok(())
+}
+
+/// PEP 741, for versions that have no Py_SetProgramName any more.
+///
+/// # Safety
+/// `create` is PyInitConfig_Create of the libpython that is open.
+unsafe fn initialize_by_config(create: *mut c_void, program: Option<&[u8]>) -> Result<(), String> {
+    type Config = *mut c_void;
+    let function =
+        |name: &CStr| symbol(name).ok_or_else(|| format!("libpython has no {}", name.to_string_lossy()));
+    // SAFETY: the symbols have these types in every version that has PyInitConfig_Create (PEP 741); the strings are
+    // NUL-terminated, and the configuration is freed once.
+    unsafe {
+        let create = std::mem::transmute::<*mut c_void, extern "C" fn() -> Config>(create);
+        let set_int = std::mem::transmute::<*mut c_void, extern "C" fn(Config, *const c_char, i64) -> c_int>(
+            function(c"PyInitConfig_SetInt")?,
+        );
+        let set_str = std::mem::transmute::<
+            *mut c_void,
+            extern "C" fn(Config, *const c_char, *const c_char) -> c_int,
+        >(function(c"PyInitConfig_SetStr")?);
+        let initialize = std::mem::transmute::<*mut c_void, extern "C" fn(Config) -> c_int>(function(
+            c"Py_InitializeFromInitConfig",
+        )?);
+        let get_error = std::mem::transmute::<*mut c_void, extern "C" fn(Config, *mut *const c_char) -> c_int>(
+            function(c"PyInitConfig_GetError")?,
+        );
+        let free = std::mem::transmute::<*mut c_void, extern "C" fn(Config)>(function(c"PyInitConfig_Free")?);
+        let config = create();
+        // The default is that of an isolated interpreter; these make it what `python3` is.
+        let numbers = [
+            (c"isolated", 0),
+            (c"use_environment", 1),
+            (c"user_site_directory", 1),
+            (c"configure_locale", 1),
+            (c"install_signal_handlers", 0),
+            (c"utf8_mode", i64::from(utf8_mode())),
+        ];
+        let mut status = 0;
+        for (name, value) in numbers {
+            status |= set_int(config, name.as_ptr(), value);
+        }
+        if let Some(program) = program.and_then(|program| CString::new(program).ok()) {
+            status |= set_str(config, c"program_name".as_ptr(), program.as_ptr());
+        }
+        if status == 0 {
+            status = initialize(config);
+        }
+        let mut text = std::ptr::null();
+        let outcome = if status != 0 && get_error(config, &raw mut text) != 0 && !text.is_null() {
+            Err(format!("Python did not start: {}", CStr::from_ptr(text).to_string_lossy()))
+        } else if status != 0 {
+            Err("Python did not start".to_owned())
+        } else {
+            Ok(())
+        };
+        free(config);
+        outcome?;
+        ffi::PyEval_SaveThread();
+    }
+    Ok(())
+}
+
+/// PEP 540: UTF-8 mode in the C and POSIX locales, or as PYTHONUTF8 says.
+fn utf8_mode() -> bool {
+    if let Some(wish) = std::env::var_os("PYTHONUTF8") {
+        return wish == "1";
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .filter_map(std::env::var_os)
+        .find(|value| !value.is_empty());
+    locale.is_none_or(|locale| locale == "C" || locale == "POSIX")
+}
+
+/// A path as the interpreter takes it; bytes that are not UTF-8 as PEP 383 has them.
+fn wide(path: &[u8]) -> Vec<libc::wchar_t> {
+    let mut text = Vec::with_capacity(path.len() + 1);
+    for chunk in path.utf8_chunks() {
+        text.extend(chunk.valid().chars().map(|char| char as libc::wchar_t));
+        text.extend(chunk.invalid().iter().map(|byte| 0xdc00 + libc::wchar_t::from(*byte)));
+    }
+    text.push(0);
+    text
+}
+
+/// A symbol that not every libpython has.
+pub(crate) fn symbol(name: &CStr) -> Option<*mut c_void> {
+    // SAFETY: the name is NUL-terminated; the front has opened libpython globally.
+    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+    (!address.is_null()).then_some(address)
+}
+
+fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
+    let module = PyModule::from_code(py, BOOTSTRAP, c"<gangway>", c"_gangway")?;
+    let stderr = Py::new(py, LogStream::stderr())?.into_any();
+    let stdout = Py::new(py, LogStream::stdout())?;
+    let argument = std::ffi::OsStr::new(std::str::from_utf8(argument).unwrap_or("gangway"));
+    module.call_method1("prepare", (argument, stdout, &stderr, wrap_pyfunction!(warn, &module)?))?;
+    let cold = Cold {
+        timeout: module.getattr("RequestTimeout")?.unbind(),
+        file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
+        module: module.unbind(),
+        stderr,
+    };
+    COLD.set(py, cold).map_err(|_| PyRuntimeError::new_err("prepared twice"))
+}
+
+/// Logs that a signal handler was ignored.
+#[pyfunction]
+fn warn(text: &str) {
+    host::log(Level::Warn, Code::SignalIgnored, format_args!("{text}"));
+}
+
+impl Cold {
+    /// The objects of the running interpreter.
+    ///
+    /// # Panics
+    /// Before `start()`, which comes before every application.
+    pub(crate) fn get(py: Python<'_>) -> &Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "no application exists before start(); the fence holds a defect here"
+        )]
+        COLD.get(py).expect("the interpreter is prepared")
+    }
+
+    /// A function of bootstrap.py.
+    pub(crate) fn function<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.module.bind(py).getattr(name)
+    }
+
+    /// The exception and where it came from, in one line.
+    pub(crate) fn one_line(&self, py: Python<'_>, error: &PyErr) -> String {
+        let line = self
+            .function(py, "one_line")
+            .and_then(|function| function.call1((error.value(py),)))
+            .and_then(|line| line.extract::<String>());
+        line.unwrap_or_else(|_| error.to_string())
+    }
+
+    /// The traceback, line by line.
+    pub(crate) fn lines<'py>(&self, py: Python<'py>, error: &PyErr) -> Option<Bound<'py, PyList>> {
+        let lines = self.function(py, "lines").and_then(|function| function.call1((error.value(py),)));
+        lines.ok()?.cast_into().ok()
+    }
+
+    /// The Python stack of a thread.
+    pub(crate) fn stack<'py>(&self, py: Python<'py>, ident: u64) -> Option<Bound<'py, PyList>> {
+        self.function(py, "stack").and_then(|function| function.call1((ident,))).ok()?.cast_into().ok()
+    }
+
+    /// Whether the exception is the one of interrupt().
+    pub(crate) fn is_timeout(&self, py: Python<'_>, error: &PyErr) -> bool {
+        error.is_instance(py, self.timeout.bind(py))
+    }
+}
+
+/// Sets a variable in the process and, if the interpreter runs, in `os.environ`.
+pub(crate) fn set_variable(name: &[u8], value: &[u8]) -> Result<(), String> {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    // SAFETY: may be called at any time.
+    if unsafe { ffi::Py_IsInitialized() } != 0 {
+        return Python::attach(|py| {
+            let environ = py.import("os")?.getattr(intern!(py, "environb"))?;
+            environ.set_item(PyBytes::new(py, name), PyBytes::new(py, value))
+        })
+        .map_err(|error: PyErr| format!("cannot set a variable in os.environ: {error}"));
+    }
+    // SAFETY: this happens while the worker starts, on the engine thread. The server's other threads read their
+    // environment before, if ever.
+    unsafe { std::env::set_var(OsStr::from_bytes(name), OsStr::from_bytes(value)) };
+    Ok(())
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The path of a request through the front: nothing but a call of the runtime.
+
+use std::sync::OnceLock;
+
+use gangway_python_abi::{
+    fence::fence,
+    ffi::{GW_ERROR, gw_app, gw_engine, gw_request, gw_request_head, gw_status},
+};
+
+/// The runtime's functions; set by the first load() that succeeds in opening it.
+pub(crate) static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+
+type AppFn = unsafe extern "C" fn(*mut gw_app);
+
+/// The functions of the runtime's table, all of which our own runtime has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Runtime {
+    pub(crate) load: unsafe extern "C" fn(
+        *const gangway_python_abi::ffi::gw_app_spec,
+        *mut *mut gw_app,
+        *mut std::ffi::c_char,
+        usize,
+    ) -> gw_status,
+    enter: AppFn,
+    leave: AppFn,
+    thread_end: AppFn,
+    handle: unsafe extern "C" fn(*mut gw_app, *mut gw_request, *const gw_request_head) -> gw_status,
+    interrupt: unsafe extern "C" fn(*mut gw_app, *mut gw_request),
+    unload: AppFn,
+}
+
+impl Runtime {
+    /// Takes the table apart; `None` if a function is missing.
+    pub(crate) fn new(table: &gw_engine) -> Option<Self> {
+        Some(Self {
+            load: table.load?,
+            enter: table.enter?,
+            leave: table.leave?,
+            thread_end: table.thread_end?,
+            handle: table.handle?,
+            interrupt: table.interrupt?,
+            unload: table.unload?,
+        })
+    }
+}
+
+fn with(entry: &'static str, call: impl FnOnce(&Runtime)) {
+    fence(entry, (), || {
+        if let Some(runtime) = RUNTIME.get() {
+            call(runtime);
+        }
+    });
+}
+
+pub(crate) unsafe extern "C" fn enter(app: *mut gw_app) {
+    // SAFETY: the host keeps the contract of enter(); `app` came from the runtime's own load().
+    with("enter", |runtime| unsafe { (runtime.enter)(app) });
+}
+
+pub(crate) unsafe extern "C" fn leave(app: *mut gw_app) {
+    // SAFETY: as for enter().
+    with("leave", |runtime| unsafe { (runtime.leave)(app) });
+}
+
+pub(crate) unsafe extern "C" fn thread_end(app: *mut gw_app) {
+    // SAFETY: as for enter().
+    with("thread_end", |runtime| unsafe { (runtime.thread_end)(app) });
+}
+
+pub(crate) unsafe extern "C" fn handle(
+    app: *mut gw_app,
+    request: *mut gw_request,
+    head: *const gw_request_head,
+) -> gw_status {
+    fence("handle", GW_ERROR, || {
+        // SAFETY: the host keeps the contract of handle(); `app` came from the runtime's own load().
+        RUNTIME.get().map_or(GW_ERROR, |runtime| unsafe { (runtime.handle)(app, request, head) })
+    })
+}
+
+pub(crate) unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
+    // SAFETY: the host keeps the contract of interrupt(); `app` came from the runtime's own load().
+    with("interrupt", |runtime| unsafe { (runtime.interrupt)(app, request) });
+}
+
+pub(crate) unsafe extern "C" fn unload(app: *mut gw_app) {
+    // SAFETY: as for enter().
+    with("unload", |runtime| unsafe { (runtime.unload)(app) });
+}
