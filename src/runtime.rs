@@ -10,7 +10,7 @@ use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex, PoisonError,
         mpsc::{self, Sender},
     },
     time::{Duration, Instant},
@@ -41,6 +41,9 @@ pub struct Application {
     state: Mutex<State>,
     pool: Pool,
     threads: Threads,
+    /// Threads that may be inside interrupt(): unload() comes after them.
+    interrupts: Mutex<usize>,
+    interrupts_done: Condvar,
 }
 
 enum State {
@@ -62,11 +65,13 @@ impl Application {
     /// # Errors
     /// [`Refusal`], or the exchange is finished as failed when the application cannot be loaded.
     pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
-        if let State::Failed(reason) = &*lock(&self.state) {
-            fail(exchange, reason);
-            return Ok(());
-        }
-        self.pool.submit(Arc::clone(exchange))
+        // Locked until the request is in the queue: a load that fails meanwhile empties the queue afterwards.
+        let state = lock(&self.state);
+        let State::Failed(reason) = &*state else { return self.pool.submit(Arc::clone(exchange)) };
+        let reason = reason.clone();
+        drop(state);
+        fail(exchange, &reason);
+        Ok(())
     }
 
     /// Takes a request out of the queue, if it still waits there.
@@ -113,21 +118,42 @@ impl Application {
     /// Makes the handler of an expired request return soon, from a thread of its own: it may block.
     pub fn interrupt(self: &Arc<Self>, exchange: &Arc<Exchange>) {
         let (this, exchange) = (Arc::clone(self), Arc::clone(exchange));
+        *lock(&self.interrupts) += 1;
         let body = move || {
-            let app = match &*lock(&this.state) {
-                State::Ready(app) => Arc::clone(app),
-                _ => return,
-            };
-            fence("interrupt", (), || {
-                app.interrupt(&exchange);
-            });
+            fence("interrupt", (), || this.interrupt_now(&exchange));
+            this.interrupt_ended();
         };
         if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
+            self.interrupt_ended();
             log::coded(
                 Level::Error,
                 THREADS_FAILED,
                 format_args!("cannot start a thread to interrupt a request: {error}"),
             );
+        }
+    }
+
+    fn interrupt_now(&self, exchange: &Arc<Exchange>) {
+        let app = match &*lock(&self.state) {
+            State::Ready(app) => Arc::clone(app),
+            _ => return,
+        };
+        app.interrupt(exchange);
+    }
+
+    fn interrupt_ended(&self) {
+        *lock(&self.interrupts) -= 1;
+        self.interrupts_done.notify_all();
+    }
+
+    fn await_interrupts(&self, deadline: Instant) {
+        let mut count = lock(&self.interrupts);
+        while *count > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            count = self.interrupts_done.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -167,21 +193,23 @@ impl Application {
         }
     }
 
-    fn stop(&self, deadline: Instant) {
+    fn stop(&self, deadline: Instant) -> bool {
         let ended = self.pool.stop(deadline);
+        self.await_interrupts(deadline);
         let state = std::mem::replace(&mut *lock(&self.state), State::Stopped);
-        let State::Ready(app) = state else { return };
+        let State::Ready(app) = state else { return true };
         match Arc::try_unwrap(app) {
-            Ok(app) if ended => app.unload(),
+            Ok(app) if ended => {
+                app.unload();
+                true
+            }
             // A handler still runs in it: unloading would pull the ground from under it.
-            _ => log::coded(
-                Level::Warn,
-                STOP_TIMEOUT,
-                format_args!(
-                    "{}: requests are still running at the end of the worker; exit handlers do not run",
-                    self.config.spec().name
-                ),
-            ),
+            _ => {
+                let name = &self.config.spec().name;
+                let text = format_args!("{name}: requests still run at the end of the worker; exit handlers do not");
+                log::coded(Level::Warn, STOP_TIMEOUT, text);
+                false
+            }
         }
     }
 }
@@ -255,7 +283,7 @@ enum Order {
 /// The applications of this process and the thread that loads and ends them.
 pub struct Runtime {
     orders: Sender<Order>,
-    done: Mutex<mpsc::Receiver<()>>,
+    done: Mutex<mpsc::Receiver<bool>>,
     applications: Mutex<HashMap<Config, Arc<Application>>>,
 }
 
@@ -269,9 +297,9 @@ impl Runtime {
         let (end, done) = mpsc::channel();
         let engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
         sys::spawn("gw-engine", STACK, move || {
-            fence("the engine thread", (), || serve(&inbox, engines));
+            let ended = fence("the engine thread", false, || serve(&inbox, engines));
             // The error is that nobody waits any more.
-            let _ = end.send(());
+            let _ = end.send(ended);
         })?;
         Ok(Self { orders, done: Mutex::new(done), applications: Mutex::default() })
     }
@@ -283,9 +311,14 @@ impl Runtime {
             return Arc::clone(known);
         }
         let limits = Limits { threads: config.spec().threads as usize, queue: config.queue() };
-        let state = Mutex::new(State::Loading);
-        let application =
-            Arc::new(Application { config: config.clone(), state, pool: Pool::new(limits), threads });
+        let application = Arc::new(Application {
+            config: config.clone(),
+            state: Mutex::new(State::Loading),
+            pool: Pool::new(limits),
+            threads,
+            interrupts: Mutex::default(),
+            interrupts_done: Condvar::new(),
+        });
         applications.insert(config.clone(), Arc::clone(&application));
         if self.orders.send(Order::Load(Arc::clone(&application))).is_err() {
             application.failed("the engine thread has ended".into());
@@ -293,23 +326,26 @@ impl Runtime {
         application
     }
 
-    /// Ends all applications: waits for running handlers and exit handlers, `grace` at most.
-    pub fn stop(&self, grace: Duration) {
+    /// Ends all applications: waits for running handlers and exit handlers, `grace` at most. Answers whether all
+    /// have ended; if not, threads of theirs are still running.
+    pub fn stop(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
         if self.orders.send(Order::Stop(deadline)).is_err() {
-            return;
+            return true;
         }
-        if lock(&self.done).recv_timeout(grace).is_err() {
+        let ended = lock(&self.done).recv_timeout(grace + Duration::from_millis(100));
+        if ended.is_err() {
             let text = format_args!(
                 "applications did not end within {}s; the worker process ends without them",
                 grace.as_secs_f32()
             );
             log::coded(Level::Warn, STOP_TIMEOUT, text);
         }
+        ended == Ok(true)
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<Order>, mut engines: Engines) {
+fn serve(inbox: &mpsc::Receiver<Order>, mut engines: Engines) -> bool {
     let mut loaded: Vec<Arc<Application>> = Vec::new();
     while let Ok(order) = inbox.recv() {
         match order {
@@ -318,13 +354,13 @@ fn serve(inbox: &mpsc::Receiver<Order>, mut engines: Engines) {
                 loaded.push(application);
             }
             Order::Stop(deadline) => {
-                for application in loaded.iter().rev() {
-                    application.stop(deadline);
-                }
-                return;
+                // All of them, even if one of them does not end.
+                let running = loaded.iter().rev().filter(|application| !application.stop(deadline)).count();
+                return running == 0;
             }
         }
     }
+    true
 }
 
 /// Cancels a request and takes it out of the queue, as both server modules do when its client has left.

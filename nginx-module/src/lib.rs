@@ -1,2 +1,74 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! gangway-nginx
+//! The nginx module of Gangway: nginx's types to the core's and back.
+//!
+//! ```text
+//! directives -> conf          (master and worker)
+//! request    -> handler       content phase: body by nginx's rules, then the exchange
+//!            -> worker        applications of this worker, tickets of running requests, the event loop's wake-up
+//!            -> flight        one running request: deadline, output, end
+//!            -> head, accel   the response head, internal redirects
+//! raw/                        nginx memory
+//! ```
+//! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
+
+mod accel;
+mod body;
+mod conf;
+mod flight;
+mod handler;
+mod head;
+mod raw;
+mod stuck;
+mod variables;
+mod worker;
+
+use std::{ffi::c_char, ptr};
+
+use nginx_sys::{NGX_HTTP_MODULE, ngx_http_module_t, ngx_module_t};
+
+static MODULE_CONTEXT: Shared<ngx_http_module_t> = Shared(ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(conf::postconfiguration),
+    create_main_conf: Some(conf::create_main),
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(conf::create_location),
+    merge_loc_conf: Some(conf::merge_location),
+});
+
+/// The module, as nginx knows it.
+#[unsafe(no_mangle)]
+pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
+    commands: (&raw const conf::COMMANDS).cast_mut().cast(),
+    type_: NGX_HTTP_MODULE as usize,
+    init_process: Some(worker::init_process),
+    exit_process: Some(worker::exit_process),
+    ..ngx_module_t::default()
+};
+
+/// The module, for reading: nginx has numbered it before any of our code runs.
+fn module() -> &'static ngx_module_t {
+    // SAFETY: nginx writes to it while modules are loaded, on one thread, and never while our code runs.
+    unsafe { &*ptr::addr_of!(ngx_http_gangway_module) }
+}
+
+/// A table for C with pointers in it, which nobody writes to.
+#[repr(transparent)]
+struct Shared<T>(T);
+
+// SAFETY: only read after it was made, by nginx's one thread.
+unsafe impl<T> Sync for Shared<T> {}
+
+/// What nginx looks for in a dynamic module.
+#[unsafe(no_mangle)]
+static ngx_modules: Shared<[*const ngx_module_t; 2]> =
+    Shared([&raw const ngx_http_gangway_module, ptr::null()]);
+
+#[unsafe(no_mangle)]
+static ngx_module_names: Shared<[*const c_char; 2]> =
+    Shared([c"ngx_http_gangway_module".as_ptr(), ptr::null()]);
+
+#[unsafe(no_mangle)]
+static ngx_module_order: Shared<[*const c_char; 1]> = Shared([ptr::null()]);

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Directives.
+
+use std::{
+    cell::OnceCell,
+    ffi::{c_char, c_void},
+    path::PathBuf,
+    ptr,
+    sync::Arc,
+    time::Duration,
+};
+
+use gangway::{
+    config::{self, Application as Config, Parser, WSGI},
+    engine::fence,
+    runtime::{self, Application},
+};
+use nginx_sys::{
+    NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
+    ngx_command_t, ngx_conf_t, ngx_int_t,
+};
+
+use crate::{
+    Shared, accel, handler, module,
+    raw::{Conf, ConfText, command, command_end, error_text},
+};
+
+/// How long an application may give no output when `timeout=` is not set, as fastcgi_read_timeout.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
+
+/// The table of directives.
+pub(crate) static COMMANDS: Shared<[ngx_command_t; 4]> = Shared([
+    command(b"gangway_wsgi", LOCATION | NGX_CONF_1MORE, set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(b"gangway_param", ANYWHERE | NGX_CONF_TAKE23, set_param, NGX_HTTP_LOC_CONF_OFFSET),
+    command(
+        b"gangway_engine_dir",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+        set_engine_dir,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+    ),
+    command_end(),
+]);
+
+/// The http block's part.
+#[derive(Default)]
+pub(crate) struct MainConf {
+    pub(crate) engine_dir: Option<PathBuf>,
+    /// Every application, in the order of the configuration.
+    pub(crate) applications: Vec<Config>,
+    pub(crate) variables: Option<VariableIndexes>,
+}
+
+/// Variables of nginx that requests need.
+#[derive(Clone, Copy)]
+pub(crate) struct VariableIndexes {
+    pub(crate) document_root: ngx_int_t,
+    pub(crate) remote_port: ngx_int_t,
+    pub(crate) server_addr: ngx_int_t,
+}
+
+/// A location's part.
+#[derive(Default)]
+pub(crate) struct LocationConf {
+    pub(crate) handler: Option<Handler>,
+    /// `None`: those of the enclosing block.
+    pub(crate) params: Option<Vec<Param>>,
+}
+
+/// What a location runs.
+pub(crate) struct Handler {
+    pub(crate) config: Config,
+    /// The path of the location, empty when it has none.
+    pub(crate) mount: Vec<u8>,
+    /// The application in this worker.
+    pub(crate) application: OnceCell<Arc<Application>>,
+}
+
+/// gangway_param.
+#[derive(Clone)]
+pub(crate) struct Param {
+    pub(crate) name: Vec<u8>,
+    pub(crate) value: ConfText,
+    pub(crate) if_not_empty: bool,
+}
+
+const OK: *mut c_char = ptr::null_mut();
+
+fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
+    match result {
+        Ok(()) => OK,
+        Err(text) => error_text(conf, &text),
+    }
+}
+
+/// A setter: five lines around a safe function.
+macro_rules! setter {
+    ($name:ident, $target:ty, $body:expr) => {
+        unsafe extern "C" fn $name(
+            cf: *mut ngx_conf_t,
+            _: *mut ngx_command_t,
+            conf: *mut c_void,
+        ) -> *mut c_char {
+            fence(stringify!($name), ptr::without_provenance_mut(usize::MAX), || {
+                // SAFETY: nginx calls a setter with the live phase and the configuration that create_* made.
+                let (cf, conf) = unsafe { (Conf::from_raw(cf), &mut *conf.cast::<$target>()) };
+                answer(&cf, $body(&cf, conf))
+            })
+        }
+    };
+}
+
+setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
+    if conf.handler.is_some() {
+        return Err("is duplicate".into());
+    }
+    let words = cf.words();
+    let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
+    let config =
+        parser.application(&WSGI, words.get(1..).unwrap_or_default()).map_err(|error| error.to_string())?;
+    // SAFETY: the http block's configuration of this module was made by create_main.
+    let main = unsafe { &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET) };
+    main.applications.push(config.clone());
+    runtime::check(main.engine_dir.as_ref(), &main.applications).map_err(|(_, reason)| reason)?;
+    conf.handler = Some(Handler { config, mount: cf.location_path(), application: OnceCell::new() });
+    cf.set_content_handler(handler::content_handler);
+    Ok(())
+});
+
+setter!(set_param, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
+    let words = cf.words();
+    let [_, name, value, flags @ ..] = words.as_slice() else {
+        return Err("needs a name and a value".into());
+    };
+    if let Some(flag) = flags.first()
+        && *flag != b"if_not_empty"
+    {
+        let flag = String::from_utf8_lossy(flag);
+        return Err(format!("has an unknown word \"{flag}\": only if_not_empty may follow the value"));
+    }
+    config::check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
+    let value = cf.compile(value).ok_or("has a value that nginx cannot compile")?;
+    let param = Param { name: name.to_vec(), value, if_not_empty: !flags.is_empty() };
+    conf.params.get_or_insert_default().push(param);
+    Ok(())
+});
+
+setter!(set_engine_dir, MainConf, |cf: &Conf, conf: &mut MainConf| {
+    use std::os::unix::ffi::OsStrExt;
+    if conf.engine_dir.is_some() {
+        return Err("is duplicate".into());
+    }
+    if !conf.applications.is_empty() {
+        return Err("must stand before the first application: move it to the top of the http block".into());
+    }
+    let words = cf.words();
+    let directory = cf.prefix().join(std::ffi::OsStr::from_bytes(words.get(1).copied().unwrap_or_default()));
+    if !directory.is_dir() {
+        return Err(format!(
+            "names \"{}\", which is not a directory; create it or correct the path",
+            directory.display()
+        ));
+    }
+    conf.engine_dir = Some(directory);
+    Ok(())
+});
+
+pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx calls this with the live phase.
+    let cf = unsafe { Conf::from_raw(cf) };
+    fence("create_main", ptr::null_mut(), || cf.own(MainConf::default()).cast())
+}
+
+pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx calls this with the live phase.
+    let cf = unsafe { Conf::from_raw(cf) };
+    fence("create_location", ptr::null_mut(), || cf.own(LocationConf::default()).cast())
+}
+
+pub(crate) unsafe extern "C" fn merge_location(
+    _cf: *mut ngx_conf_t,
+    outer: *mut c_void,
+    inner: *mut c_void,
+) -> *mut c_char {
+    fence("merge_location", ptr::without_provenance_mut(usize::MAX), || {
+        // SAFETY: both are configurations that create_location made.
+        let (outer, inner) = unsafe { (&*outer.cast::<LocationConf>(), &mut *inner.cast::<LocationConf>()) };
+        // As fastcgi_param: inherited only when there are none at this level.
+        if inner.params.is_none() {
+            inner.params.clone_from(&outer.params);
+        }
+        OK
+    })
+}
+
+pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    fence("postconfiguration", -1, || {
+        // SAFETY: nginx calls this with the live phase, in the http block.
+        let (cf, main) = unsafe {
+            let cf = Conf::from_raw(cf);
+            let main = &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET);
+            (cf, main)
+        };
+        main.variables = variable_indexes(&cf);
+        if main.variables.is_none() { -1 } else { accel::install(&cf) }
+    })
+}
+
+fn variable_indexes(cf: &Conf) -> Option<VariableIndexes> {
+    Some(VariableIndexes {
+        document_root: cf.variable(b"document_root")?,
+        remote_port: cf.variable(b"remote_port")?,
+        server_addr: cf.variable(b"server_addr")?,
+    })
+}

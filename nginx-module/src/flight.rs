@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One running request: what its handler sends, its deadline, and its end.
+//!
+//! A flight is found by its ticket, never by an address: nginx may end a request in any call that finalizes, and
+//! everybody else (a pool thread, a timer, nginx's cleanup) then finds that the ticket is gone.
+
+use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
+
+use gangway::{
+    engine::fence,
+    error::{DEADLINE, QUEUE_DEADLINE},
+    exchange::{Cause, Channel, End, Exchange},
+    log::Level,
+    runtime::{Application, abandon},
+};
+use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
+
+use crate::{
+    accel,
+    handler::NO_DEADLINE,
+    head::{self, Sent},
+    module,
+    raw::{Buffers, Request, Timer},
+    stuck::Stuck,
+    worker::Worker,
+};
+
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
+
+pub(crate) struct Flight {
+    request: Request,
+    application: Arc<Application>,
+    exchange: Arc<Exchange>,
+    channel: Arc<Channel>,
+    buffers: Buffers,
+    timer: Timer,
+    /// nginx has the rest: only the memory of what it still sends is kept.
+    finalized: bool,
+}
+
+/// What follows when a flight has done what it could.
+enum Next {
+    Wait,
+    /// Ends the request; the flight may be gone after it.
+    Finalize(ngx_int_t),
+    /// Sends the request elsewhere.
+    Redirect(Vec<u8>),
+}
+
+impl Flight {
+    pub(crate) fn new(
+        request: Request,
+        application: Arc<Application>,
+        exchange: Arc<Exchange>,
+        channel: Arc<Channel>,
+        ticket: u64,
+    ) -> Self {
+        let tag = ptr::from_ref(module()).cast_mut().cast();
+        let timer = Timer::new(on_deadline, as_data(ticket), true);
+        Self { request, application, exchange, channel, buffers: Buffers::new(tag), timer, finalized: false }
+    }
+
+    pub(crate) fn request(&self) -> Request {
+        self.request
+    }
+
+    fn restart_timer(&mut self) {
+        self.timer.set(self.application.config().timeout().unwrap_or(NO_DEADLINE));
+    }
+
+    /// Sends what the handler has given.
+    fn advance(&mut self) -> Next {
+        if self.finalized {
+            return Next::Wait;
+        }
+        let delivery = self.channel.take();
+        let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
+        if let Some(head) = delivery.head {
+            match head::send(self.request, &head) {
+                Sent::Header => {}
+                Sent::Failed(status) => return self.end(Next::Finalize(status)),
+                Sent::Redirect(target) => return self.end(Next::Redirect(target)),
+            }
+        }
+        if delivery.end == Some(End::Failed) && !self.request.header_sent() {
+            return self.end(Next::Finalize(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t));
+        }
+        let complete = delivery.end == Some(End::Complete);
+        let mut status = 0;
+        if self.request.header_only() {
+            self.channel.sent(delivery.pieces.iter().map(gangway::exchange::Piece::weight).sum());
+        } else if head_alone {
+            status = self.request.flush();
+        } else if !delivery.pieces.is_empty() || complete {
+            status = self.send(delivery.pieces, complete);
+        }
+        match delivery.end {
+            _ if status == ERROR => self.end(Next::Finalize(ERROR)),
+            Some(End::Complete) => self.end(Next::Finalize(status)),
+            // After the head the connection is cut: a client must see that the response is not whole.
+            Some(End::Failed) => self.end(Next::Finalize(ERROR)),
+            None => {
+                self.restart_timer();
+                self.watch_output()
+            }
+        }
+    }
+
+    fn send(&mut self, pieces: Vec<gangway::exchange::Piece>, last: bool) -> ngx_int_t {
+        let (status, sent) = self.buffers.send(self.request, pieces, last);
+        if sent > 0 {
+            self.channel.sent(sent);
+        }
+        status
+    }
+
+    fn watch_output(&mut self) -> Next {
+        if self.request.watch_output() { Next::Wait } else { self.end(Next::Finalize(ERROR)) }
+    }
+
+    /// The client can take more, or took nothing for too long.
+    fn writable(&mut self) -> Next {
+        let (timed_out, delayed) = self.request.write_state();
+        if self.finalized {
+            return Next::Wait;
+        }
+        if timed_out {
+            self.request.log(Level::Info, "client timed out");
+            self.request.set_timed_out();
+            return self.end(Next::Finalize(nginx_sys::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t));
+        }
+        if !delayed && self.request.header_sent() && self.send(Vec::new(), false) == ERROR {
+            return self.end(Next::Finalize(ERROR));
+        }
+        self.watch_output()
+    }
+
+    /// The application gave nothing for as long as its timeout.
+    fn deadline(&mut self) -> Next {
+        let Some(timeout) = self.application.config().timeout() else {
+            self.restart_timer();
+            return Next::Wait;
+        };
+        // A client that does not take what it has been given is not the application's fault: send_timeout.
+        if self.channel.has_outstanding() || (self.request.header_sent() && self.request.is_buffered()) {
+            self.restart_timer();
+            return Next::Wait;
+        }
+        let (name, seconds) = (&self.application.config().spec().name, timeout.as_secs_f32());
+        if self.application.withdraw(&self.exchange) {
+            let line = format!(
+                "{QUEUE_DEADLINE} the request waited {seconds}s for one of the threads of {name}; raise threads= or timeout="
+            );
+            self.request.log(Level::Error, &line);
+            self.exchange.cancel(Cause::Deadline);
+        } else {
+            let line = format!(
+                "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer raise timeout="
+            );
+            self.request.log(Level::Error, &line);
+            self.exchange.cancel(Cause::Deadline);
+            self.application.interrupt(&self.exchange);
+            Stuck::watch(&self.application, &self.exchange, &self.label());
+        }
+        let late = nginx_sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
+        self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { late }))
+    }
+
+    /// The request in words, for a line that is written when nginx has forgotten it.
+    fn label(&self) -> String {
+        let (method, uri) = (self.request.method(), self.request.unparsed_uri());
+        format!("\"{} {}\"", String::from_utf8_lossy(method), gangway::log::escape(uri))
+    }
+
+    fn end(&mut self, next: Next) -> Next {
+        self.finalized = true;
+        self.timer.stop();
+        next
+    }
+
+    /// nginx has ended the request.
+    fn close(self) {
+        if !self.finalized {
+            abandon(&self.application, &self.exchange, Cause::ClientGone);
+        }
+    }
+}
+
+fn as_data(ticket: u64) -> *mut c_void {
+    ptr::without_provenance_mut(ticket as usize)
+}
+
+/// Makes nginx tell us of the request's end and of its client. Answers false without memory.
+pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ticket: u64) -> bool {
+    if !request.on_end(Some(on_end), as_data(ticket)) {
+        return false;
+    }
+    request.set_context(module(), as_data(ticket));
+    request.watch_client(Some(on_writable));
+    flight.restart_timer();
+    worker.insert(ticket, flight);
+    true
+}
+
+/// Lets a flight do something, then carries out what follows, which may end it.
+fn step(ticket: u64, act: impl FnOnce(&mut Flight) -> Next) {
+    let Some(worker) = Worker::current() else { return };
+    let Some((request, next)) = worker.with(ticket, |flight| (flight.request, act(flight))) else { return };
+    match next {
+        Next::Wait => {}
+        Next::Finalize(status) => request.finalize(status),
+        Next::Redirect(target) => {
+            // What the handler still sends has no place to go.
+            worker.with(ticket, |flight| abandon(&flight.application, &flight.exchange, Cause::ClientGone));
+            match accel::redirect(request, &target) {
+                Ok(()) => request.finalize(DONE),
+                Err(status) => request.finalize(status),
+            }
+        }
+    }
+}
+
+/// A handler has given something.
+pub(crate) fn pump(ticket: u64) {
+    let Some(worker) = Worker::current() else { return };
+    let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
+    step(ticket, Flight::advance);
+    run_posted();
+}
+
+unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
+    fence("on_writable", (), || {
+        // SAFETY: nginx calls a write handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        step(request.context(module()).addr() as u64, Flight::writable);
+    });
+}
+
+unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
+    fence("on_deadline", (), || {
+        // SAFETY: nginx calls a timer's handler with its event, whose data is the ticket.
+        let ticket = unsafe { (*event).data }.addr() as u64;
+        let Some(worker) = Worker::current() else { return };
+        let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
+        step(ticket, Flight::deadline);
+        run_posted();
+    });
+}
+
+/// nginx frees the request.
+unsafe extern "C" fn on_end(data: *mut c_void) {
+    fence("on_end", (), || {
+        if let Some(flight) = Worker::current().and_then(|worker| worker.remove(data.addr() as u64)) {
+            flight.close();
+        }
+    });
+}
+
+/// How long an interrupted handler may take to end.
+pub(crate) const INTERRUPT_GRACE: Duration = Duration::from_secs(5);

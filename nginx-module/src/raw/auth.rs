@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether nginx itself has authenticated the user.
+
+use std::ffi::CStr;
+
+use nginx_sys::{ngx_cycle, ngx_http_complex_value_t, ngx_module_t};
+
+use super::Request;
+
+/// Whether auth_basic guards the request's location, so that a user of the request has been let in by it.
+///
+/// `$remote_user` is what the client claims: nginx takes it from `Authorization` whether or not anybody checked it.
+/// auth_basic's configuration is private; its first member has been the realm since nginx 0.8, NULL without one.
+pub(crate) fn auth_basic_guards(request: Request) -> bool {
+    if request.user().is_empty() {
+        return false;
+    }
+    let Some(module) = find(c"ngx_http_auth_basic_module") else { return false };
+    let conf: *const *mut ngx_http_complex_value_t = request.location_conf(module);
+    // SAFETY: the module's location configuration, made by its create_loc_conf.
+    let realm = unsafe { conf.as_ref() }.copied().unwrap_or(std::ptr::null_mut());
+    if realm.is_null() || realm.addr() == usize::MAX {
+        return false;
+    }
+    request.evaluate(super::ConfText::from_module(realm)).is_some_and(|realm| realm != b"off")
+}
+
+fn find(name: &CStr) -> Option<&'static ngx_module_t> {
+    // SAFETY: the cycle's list of modules ends with NULL and lives as long as the cycle.
+    unsafe {
+        let mut next = (*ngx_cycle).modules;
+        while let Some(module) = (*next).as_ref() {
+            if !module.name.is_null() && CStr::from_ptr(module.name) == name {
+                return Some(module);
+            }
+            next = next.add(1);
+        }
+        None
+    }
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Configuration: directives, their words, and values of ours that live as long as a cycle.
+
+use std::{
+    ffi::{c_char, c_void},
+    path::Path,
+    ptr,
+};
+
+use nginx_sys::{
+    ngx_array_push, ngx_command_t, ngx_conf_t, ngx_http_compile_complex_value,
+    ngx_http_compile_complex_value_t, ngx_http_complex_value_t, ngx_http_core_loc_conf_t,
+    ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_get_variable_index, ngx_http_handler_pt,
+    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_palloc, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t,
+    ngx_str_t, ngx_uint_t,
+};
+
+/// The bytes of an nginx string.
+///
+/// # Safety
+/// The string's memory stays unchanged for `'a`.
+pub(crate) unsafe fn str_bytes<'a>(text: &ngx_str_t) -> &'a [u8] {
+    if text.len == 0 || text.data.is_null() {
+        return &[];
+    }
+    // SAFETY: an nginx string of some length points to that many bytes; the caller vouches for `'a`.
+    unsafe { std::slice::from_raw_parts(text.data, text.len) }
+}
+
+/// A setter as nginx calls it.
+pub(crate) type Setter =
+    unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
+
+/// A directive. `conf` is the offset of the configuration that the setter gets.
+pub(crate) const fn command(
+    name: &'static [u8],
+    contexts: u32,
+    setter: Setter,
+    conf: usize,
+) -> ngx_command_t {
+    ngx_command_t {
+        name: ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() },
+        type_: contexts as ngx_uint_t,
+        set: Some(setter),
+        conf: conf as ngx_uint_t,
+        offset: 0,
+        post: ptr::null_mut(),
+    }
+}
+
+/// The end of a table of directives.
+pub(crate) const fn command_end() -> ngx_command_t {
+    ngx_command_t::empty()
+}
+
+/// Memory of a cycle for a message or a value.
+///
+/// # Safety
+/// `pool` is live.
+unsafe fn copy(pool: *mut ngx_pool_t, bytes: &[u8]) -> Option<ngx_str_t> {
+    // SAFETY: the caller vouches for the pool; one byte more makes a C string.
+    let data = unsafe { ngx_palloc(pool, bytes.len() + 1) }.cast::<u8>();
+    if data.is_null() {
+        return None;
+    }
+    // SAFETY: fresh memory of that size.
+    unsafe {
+        ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+        data.add(bytes.len()).write(0);
+    }
+    Some(ngx_str_t { len: bytes.len(), data })
+}
+
+/// The answer of a setter that failed: nginx prints it after the directive's name, with file and line.
+pub(crate) fn error_text(conf: &Conf, text: &str) -> *mut c_char {
+    // SAFETY: the pool of a configuration phase is live in it. NGX_CONF_ERROR is (void *) -1.
+    match unsafe { copy((*conf.raw).pool, text.as_bytes()) } {
+        Some(text) => text.data.cast(),
+        None => ptr::without_provenance_mut(usize::MAX),
+    }
+}
+
+/// Gives a value to a pool: it is dropped when the pool is destroyed.
+///
+/// # Safety
+/// `pool` is live.
+pub(crate) unsafe fn own<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
+    unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
+        gangway::engine::fence("a configuration's end", (), || {
+            // SAFETY: `own` made this pointer from a Box and nginx calls a cleanup once.
+            drop(unsafe { Box::from_raw(data.cast::<T>()) })
+        });
+    }
+    // SAFETY: the caller vouches for the pool.
+    let cleanup = unsafe { ngx_pool_cleanup_add(pool, 0) };
+    if cleanup.is_null() {
+        return ptr::null_mut();
+    }
+    let value = Box::into_raw(Box::new(value));
+    // SAFETY: fresh cleanup of a live pool.
+    unsafe {
+        (*cleanup).handler = Some(drop_value::<T>);
+        (*cleanup).data = value.cast();
+    }
+    value
+}
+
+/// A text of the configuration with nginx's variables in it.
+#[derive(Clone, Copy)]
+pub(crate) struct ConfText(*mut ngx_http_complex_value_t);
+
+impl ConfText {
+    /// A text that another module has compiled.
+    pub(super) fn from_module(value: *mut ngx_http_complex_value_t) -> Self {
+        Self(value)
+    }
+
+    pub(crate) fn raw(self) -> *mut ngx_http_complex_value_t {
+        self.0
+    }
+}
+
+/// A configuration phase.
+pub(crate) struct Conf {
+    raw: *mut ngx_conf_t,
+}
+
+impl Conf {
+    /// # Safety
+    /// `raw` is the live configuration phase that a callback got.
+    pub(crate) unsafe fn from_raw(raw: *mut ngx_conf_t) -> Self {
+        Self { raw }
+    }
+
+    /// The words of the directive, its name first.
+    pub(crate) fn words(&self) -> Vec<&[u8]> {
+        // SAFETY: while a setter runs `args` is an array of strings that live as long as the cycle.
+        let words: &[ngx_str_t] = unsafe { (*(*self.raw).args).as_slice() };
+        // SAFETY: as above.
+        words.iter().map(|word| unsafe { str_bytes(word) }).collect()
+    }
+
+    /// The prefix of relative paths: that of the configuration file, as for nginx's own files.
+    pub(crate) fn prefix(&self) -> &Path {
+        use std::os::unix::ffi::OsStrExt;
+        // SAFETY: the cycle of a configuration phase is live and its strings stay unchanged.
+        let prefix = unsafe { str_bytes(&(*(*self.raw).cycle).conf_prefix) };
+        Path::new(std::ffi::OsStr::from_bytes(prefix))
+    }
+
+    /// Gives a value to the cycle.
+    pub(crate) fn own<T>(&self, value: T) -> *mut T {
+        // SAFETY: the pool of a configuration phase is live in it.
+        unsafe { own((*self.raw).pool, value) }
+    }
+
+    /// The configuration of `module` at this place.
+    pub(crate) fn module_conf<T>(&self, module: &ngx_module_t, level: usize) -> *mut T {
+        // SAFETY: in an http block `ctx` is an ngx_http_conf_ctx_t whose arrays have a slot for each http module.
+        unsafe {
+            let context = (*self.raw).ctx.cast::<u8>().add(level).cast::<*mut *mut c_void>();
+            (*(*context).add(module.ctx_index)).cast()
+        }
+    }
+
+    fn core_location(&self) -> *mut ngx_http_core_loc_conf_t {
+        // SAFETY: nginx has numbered its modules before any configuration is read.
+        let module = unsafe { &*ptr::addr_of!(ngx_http_core_module) };
+        self.module_conf(module, nginx_sys::NGX_HTTP_LOC_CONF_OFFSET)
+    }
+
+    /// The path of this location. Regular expressions and names of locations are no paths.
+    pub(crate) fn location_path(&self) -> Vec<u8> {
+        // SAFETY: the core module's configuration exists for every location before its directives run.
+        let location = unsafe { &*self.core_location() };
+        if location.named() != 0 || !location.regex.is_null() {
+            Vec::new()
+        } else {
+            location.name.as_bytes().to_vec()
+        }
+    }
+
+    /// Lets `handler` answer the requests of this location.
+    pub(crate) fn set_content_handler(
+        &self,
+        handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
+    ) {
+        // SAFETY: as above.
+        unsafe { (*self.core_location()).handler = Some(handler) }
+    }
+
+    /// Adds a handler to the preaccess phase. Answers false without memory.
+    pub(crate) fn add_preaccess_handler(
+        &self,
+        handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
+    ) -> bool {
+        const PHASE: usize = nginx_sys::ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as usize;
+        // SAFETY: in postconfiguration the core module's phases have their arrays of handlers.
+        unsafe {
+            let core: *mut ngx_http_core_main_conf_t =
+                self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
+            let slot = ngx_array_push(&raw mut (*core).phases[PHASE].handlers).cast::<ngx_http_handler_pt>();
+            if slot.is_null() {
+                return false;
+            }
+            slot.write(Some(handler));
+            true
+        }
+    }
+
+    /// Compiles a text with variables.
+    pub(crate) fn compile(&self, text: &[u8]) -> Option<ConfText> {
+        // SAFETY: the pool is live; all-zero is what the C code starts from.
+        unsafe {
+            let value = ngx_pcalloc((*self.raw).pool, size_of::<ngx_http_complex_value_t>()).cast();
+            let mut source = copy((*self.raw).pool, text)?;
+            let mut compile: ngx_http_compile_complex_value_t = std::mem::zeroed();
+            compile.cf = self.raw;
+            compile.value = &raw mut source;
+            compile.complex_value = value;
+            let failed = value.is_null() || ngx_http_compile_complex_value(&raw mut compile) != 0;
+            (!failed).then_some(ConfText(value))
+        }
+    }
+
+    /// The index of one of nginx's variables.
+    pub(crate) fn variable(&self, name: &'static [u8]) -> Option<ngx_int_t> {
+        let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
+        // SAFETY: nginx copies the name.
+        let index = unsafe { ngx_http_get_variable_index(self.raw, &raw mut name) };
+        (index >= 0).then_some(index)
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Timers and watched descriptors of the event loop.
+
+use std::{ffi::c_void, os::fd::RawFd, ptr, time::Duration};
+
+use nginx_sys::{
+    NGX_PROCESS_WORKER, NGX_USE_CLEAR_EVENT, ngx_add_timer, ngx_connection_t, ngx_cycle, ngx_del_timer,
+    ngx_event_flags, ngx_event_t, ngx_exiting, ngx_free_connection, ngx_get_connection,
+    ngx_handle_read_event, ngx_process, ngx_quit, ngx_terminate,
+};
+
+/// A timer at a fixed address.
+pub(crate) struct Timer(Box<ngx_event_t>);
+
+impl Timer {
+    /// A timer that calls `handler` with an event whose `data` is `data`. `holds_worker`: a worker that shuts down
+    /// gracefully waits for it.
+    pub(crate) fn new(
+        handler: unsafe extern "C" fn(*mut ngx_event_t),
+        data: *mut c_void,
+        holds_worker: bool,
+    ) -> Self {
+        // SAFETY: all-zero is what nginx's own modules start an event from.
+        let mut event: Box<ngx_event_t> = Box::new(unsafe { std::mem::zeroed() });
+        event.handler = Some(handler);
+        event.data = data;
+        // SAFETY: ngx_cycle is set in a worker.
+        event.log = unsafe { (*ngx_cycle).log };
+        event.set_cancelable(u32::from(!holds_worker));
+        Self(event)
+    }
+
+    /// Starts it, anew if it runs.
+    pub(crate) fn set(&mut self, after: Duration) {
+        // SAFETY: the event has a fixed address and is removed before it is dropped.
+        unsafe { ngx_add_timer(&raw mut *self.0, after.as_millis().max(1) as _) }
+    }
+
+    /// Stops it.
+    pub(crate) fn stop(&mut self) {
+        if self.0.timer_set() != 0 {
+            // SAFETY: it is set.
+            unsafe { ngx_del_timer(&raw mut *self.0) }
+        }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Lets the event loop watch a descriptor of ours for reading.
+pub(crate) fn watch(
+    fd: RawFd,
+    handler: unsafe extern "C" fn(*mut ngx_event_t),
+) -> Option<*mut ngx_connection_t> {
+    // SAFETY: in init_process the event core is ready (its init_process ran first); nginx gives a connection
+    // with zeroed events.
+    unsafe {
+        let connection = ngx_get_connection(fd, (*ngx_cycle).log);
+        if connection.is_null() {
+            return None;
+        }
+        let read = (*connection).read;
+        (*read).handler = Some(handler);
+        (*read).log = (*ngx_cycle).log;
+        (*connection).log = (*ngx_cycle).log;
+        if ngx_handle_read_event(read, 0) != 0 {
+            ngx_free_connection(connection);
+            return None;
+        }
+        Some(connection)
+    }
+}
+
+/// Ends the watch; the descriptor stays open and is its owner's.
+pub(crate) fn close_watch(connection: *mut ngx_connection_t) {
+    // SAFETY: the pointer is from `watch`, used once.
+    unsafe {
+        // The number as nginx marks a free connection: a worker that ends reports every other one as left open.
+        (*connection).fd = -1;
+        ngx_free_connection(connection);
+    }
+}
+
+/// Empties an eventfd when the event method is level-triggered; with epoll it need not be read.
+///
+/// # Safety
+/// `event` belongs to a connection from `watch` with an eventfd.
+pub(crate) unsafe fn acknowledge(event: *mut ngx_event_t) {
+    // SAFETY: the caller vouches for the event; eight bytes are what an eventfd gives.
+    unsafe {
+        if ngx_event_flags & NGX_USE_CLEAR_EVENT as usize == 0 {
+            let mut count = [0u8; 8];
+            let fd = (*(*event).data.cast::<ngx_connection_t>()).fd;
+            libc::read(fd, ptr::from_mut(&mut count).cast(), count.len());
+        }
+    }
+}
+
+/// Whether this worker has been told to end at once, rather than gracefully.
+pub(crate) fn now_exiting() -> bool {
+    // SAFETY: plain flags of the worker's own thread.
+    unsafe { ngx_terminate != 0 || (ngx_exiting == 0 && ngx_quit == 0) }
+}
+
+/// Makes this worker shut down gracefully; the master starts another. Answers whether there is a master.
+pub(crate) fn quit_this_worker() -> bool {
+    // SAFETY: plain flags; `ngx_quit` is what a SIGQUIT from the master would set.
+    unsafe {
+        let has_master = ngx_process == NGX_PROCESS_WORKER as usize;
+        if has_master {
+            ngx_quit = 1;
+        }
+        has_master
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! nginx's types behind small wrappers: the place where this module touches nginx memory.
+//!
+//! Everything here runs on the worker's one event-loop thread (or, for configuration, the master's). A [`Request`]
+//! is a live request: whoever makes one from a pointer vouches that it is not used after nginx frees it, which
+//! happens in a finalize call of ours or in an event that runs our cleanup handler first.
+
+mod auth;
+mod conf;
+mod event;
+mod output;
+mod request;
+
+pub(crate) use auth::auth_basic_guards;
+pub(crate) use conf::{Conf, ConfText, command, command_end, error_text};
+pub(crate) use event::{Timer, acknowledge, close_watch, now_exiting, quit_this_worker, watch};
+pub(crate) use output::Buffers;
+pub(crate) use request::{HeaderSlot, Request, RequestBuffer};
+
+use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
+
+use gangway::log::Level;
+
+/// nginx's number for a level.
+fn level_number(level: Level) -> ngx_uint_t {
+    let number = match level {
+        Level::Error => nginx_sys::NGX_LOG_ERR,
+        Level::Warn => nginx_sys::NGX_LOG_WARN,
+        Level::Notice => nginx_sys::NGX_LOG_NOTICE,
+        Level::Info => nginx_sys::NGX_LOG_INFO,
+        Level::Debug => nginx_sys::NGX_LOG_DEBUG,
+    };
+    number as ngx_uint_t
+}
+
+/// Writes a line to a log of nginx; a long one in parts, because nginx cuts lines at 2048 bytes.
+///
+/// # Safety
+/// `log` is a live log of this process and the calling thread is the event loop's.
+unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
+    const PART: usize = 1600;
+    let number = level_number(level);
+    // SAFETY: the caller vouches for `log`.
+    if unsafe { (*log).log_level } < number {
+        return;
+    }
+    let mut rest = line;
+    loop {
+        let mut at = rest.len().min(PART);
+        while !rest.is_char_boundary(at) {
+            at -= 1;
+        }
+        let (part, more) = rest.split_at(at);
+        // SAFETY: "%*s" takes a size_t and that many bytes.
+        unsafe { ngx_log_error_core(number, log, 0, c"%*s".as_ptr(), part.len(), part.as_ptr()) };
+        if more.is_empty() {
+            break;
+        }
+        rest = more;
+    }
+}
+
+/// Writes a line about the process.
+pub(crate) fn process_log(level: Level, line: &str) {
+    // SAFETY: ngx_cycle and its log are set before any module code runs.
+    unsafe { write_log((*ngx_cycle).log, level, line) }
+}

@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request of nginx.
+
+use std::{ffi::c_void, ptr};
+
+use gangway::log::Level;
+use nginx_sys::{
+    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_connection_local_sockaddr, ngx_connection_t,
+    ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_cleanup_pt,
+    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
+    ngx_http_event_handler_pt, ngx_http_finalize_request, ngx_http_get_indexed_variable,
+    ngx_http_internal_redirect, ngx_http_named_location, ngx_http_parse_unsafe_uri,
+    ngx_http_read_client_request_body, ngx_http_request_t, ngx_http_run_posted_requests,
+    ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading, ngx_int_t, ngx_list_push, ngx_list_t,
+    ngx_module_t, ngx_parse_http_time, ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events, ngx_str_t,
+    ngx_table_elt_t,
+};
+
+use super::{ConfText, conf::str_bytes, write_log};
+
+/// A live request. See the module's page for what makes it sound.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request(*mut ngx_http_request_t);
+
+/// A part of a request body.
+pub(crate) enum RequestBuffer<'a> {
+    Memory(&'a [u8]),
+    File { fd: i32, offset: u64, len: u64 },
+}
+
+/// Headers that nginx's own filters look for in the response.
+#[derive(Clone, Copy)]
+pub(crate) enum HeaderSlot {
+    ContentEncoding,
+    LastModified,
+    ContentRange,
+    AcceptRanges,
+    WwwAuthenticate,
+    Expires,
+    ETag,
+    None,
+}
+
+impl Request {
+    /// # Safety
+    /// `raw` is a live request and the calling thread is the event loop's.
+    pub(crate) unsafe fn from_raw(raw: *mut ngx_http_request_t) -> Self {
+        Self(raw)
+    }
+
+    pub(crate) fn raw(self) -> *mut ngx_http_request_t {
+        self.0
+    }
+
+    fn get(&self) -> &ngx_http_request_t {
+        // SAFETY: live by the type's contract; one thread.
+        unsafe { &*self.0 }
+    }
+
+    #[expect(clippy::mut_from_ref, reason = "nginx's request is shared by pointer on one thread")]
+    fn get_mut(&self) -> &mut ngx_http_request_t {
+        // SAFETY: live by the type's contract; one thread; no reference is kept across calls into nginx.
+        unsafe { &mut *self.0 }
+    }
+
+    fn connection(&self) -> &ngx_connection_t {
+        // SAFETY: a live request has a live connection.
+        unsafe { &*self.get().connection }
+    }
+
+    pub(crate) fn pool(self) -> *mut ngx_pool_t {
+        self.get().pool
+    }
+
+    /// Bytes that live as long as the request.
+    fn bytes(&self, text: ngx_str_t) -> &[u8] {
+        // SAFETY: strings of a request live in its pool or its connection's.
+        unsafe { str_bytes(&text) }
+    }
+
+    pub(crate) fn method(&self) -> &[u8] {
+        self.bytes(self.get().method_name)
+    }
+
+    pub(crate) fn is_head(self) -> bool {
+        self.get().method == NGX_HTTP_HEAD as usize
+    }
+
+    pub(crate) fn uri(&self) -> &[u8] {
+        self.bytes(self.get().uri)
+    }
+
+    pub(crate) fn unparsed_uri(&self) -> &[u8] {
+        self.bytes(self.get().unparsed_uri)
+    }
+
+    pub(crate) fn query(&self) -> &[u8] {
+        self.bytes(self.get().args)
+    }
+
+    pub(crate) fn protocol(&self) -> &[u8] {
+        self.bytes(self.get().http_protocol)
+    }
+
+    pub(crate) fn remote_addr(&self) -> &[u8] {
+        self.bytes(self.connection().addr_text)
+    }
+
+    pub(crate) fn is_tls(self) -> bool {
+        #[cfg(ngx_feature = "http_v3")]
+        // HTTP/3 is always TLS, and its streams have no `ssl` of their own.
+        if !self.connection().quic.is_null() {
+            return true;
+        }
+        !self.connection().ssl.is_null()
+    }
+
+    /// The name of the server as the client and the configuration give it: never empty if there is one.
+    pub(crate) fn server_name(&self) -> &[u8] {
+        // SAFETY: a live request has its server configuration.
+        let server: &ngx_http_core_srv_conf_t = unsafe {
+            let module = &*ptr::addr_of!(ngx_http_core_module);
+            &*(*self.get().srv_conf.add(module.ctx_index)).cast()
+        };
+        let configured = self.bytes(server.server_name);
+        let host = self.bytes(self.get().headers_in.server);
+        // `_`, wildcards and regular expressions are no names.
+        let is_name = configured.iter().any(u8::is_ascii_alphanumeric)
+            && !configured.iter().any(|b| b"*~^".contains(b));
+        if is_name || host.is_empty() { configured } else { host }
+    }
+
+    /// The port of the listening socket.
+    pub(crate) fn server_port(self) -> u16 {
+        // SAFETY: the connection is live; a local address is an initialised sockaddr of its family.
+        unsafe {
+            let connection = self.get().connection;
+            if ngx_connection_local_sockaddr(connection, ptr::null_mut(), 0) != 0 {
+                return 0;
+            }
+            let address = (*connection).local_sockaddr.cast::<libc::sockaddr>();
+            match i32::from((*address).sa_family) {
+                libc::AF_INET => u16::from_be((*address.cast::<libc::sockaddr_in>()).sin_port),
+                libc::AF_INET6 => u16::from_be((*address.cast::<libc::sockaddr_in6>()).sin6_port),
+                _ => 0,
+            }
+        }
+    }
+
+    /// The value of one of nginx's variables; empty when it is not set.
+    pub(crate) fn variable(&self, index: ngx_int_t) -> &[u8] {
+        // SAFETY: the index is from the same configuration; the value lives in the request's pool.
+        unsafe {
+            let value = ngx_http_get_indexed_variable(self.0, index as usize);
+            match value.as_ref() {
+                Some(value) if value.not_found() == 0 => value.as_bytes(),
+                _ => &[],
+            }
+        }
+    }
+
+    /// A text of the configuration with this request's variables.
+    pub(crate) fn evaluate(&self, text: ConfText) -> Option<&[u8]> {
+        let mut value = ngx_str_t::empty();
+        // SAFETY: compiled by the same configuration; the value lives in the request's pool or the cycle's.
+        let status = unsafe { ngx_http_complex_value(self.0, text.raw(), &raw mut value) };
+        (status == 0).then(|| self.bytes(value))
+    }
+
+    /// The request headers in order.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        list(&self.get().headers_in.headers)
+            .filter(|header| header.hash != 0 || header.key.len > 0)
+            .map(|header| (self.bytes(header.key), self.bytes(header.value)))
+    }
+
+    /// Whether the client announced a body, be it empty.
+    pub(crate) fn declares_body(self) -> bool {
+        let headers = &self.get().headers_in;
+        !headers.content_length.is_null() || headers.chunked() != 0
+    }
+
+    /// The body that nginx has read, in order.
+    pub(crate) fn body_buffers(&self) -> impl Iterator<Item = RequestBuffer<'_>> {
+        // SAFETY: NULL, or the body of a live request.
+        let mut link = unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs);
+        std::iter::from_fn(move || {
+            // SAFETY: a chain of the request's pool, complete when the body's handler is called.
+            let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
+            link = next;
+            // SAFETY: a link has a buffer; one in a file has that file; one in memory points at its bytes.
+            unsafe {
+                let buffer = &*buffer;
+                if buffer.in_file() != 0 {
+                    let len = (buffer.file_last - buffer.file_pos).max(0) as u64;
+                    let offset = buffer.file_pos.max(0) as u64;
+                    return Some(RequestBuffer::File { fd: (*buffer.file).fd, offset, len });
+                }
+                let len = buffer.last.offset_from(buffer.pos).max(0) as usize;
+                let bytes = if len == 0 { &[][..] } else { std::slice::from_raw_parts(buffer.pos, len) };
+                Some(RequestBuffer::Memory(bytes))
+            }
+        })
+    }
+
+    pub(crate) fn content_type(&self) -> &[u8] {
+        // SAFETY: NULL or a header in the request's list.
+        unsafe { self.get().headers_in.content_type.as_ref() }.map_or(&[], |header| self.bytes(header.value))
+    }
+
+    /// The user whom auth_basic has let in, if it guards this location (`realm` is its configuration's).
+    pub(crate) fn user(&self) -> &[u8] {
+        self.bytes(self.get().headers_in.user)
+    }
+
+    /// Whether every access rule of the location had to be met.
+    pub(crate) fn satisfies_all(self) -> bool {
+        self.core_location().satisfy == NGX_HTTP_SATISFY_ALL as usize
+    }
+
+    pub(crate) fn core_location(&self) -> &ngx_http_core_loc_conf_t {
+        // SAFETY: every location has the core module's configuration.
+        unsafe { &*self.location_conf(&*ptr::addr_of!(ngx_http_core_module)) }
+    }
+
+    /// The configuration of a module for the request's location.
+    pub(crate) fn location_conf<T>(self, module: &ngx_module_t) -> *mut T {
+        // SAFETY: a live request has a slot for each http module.
+        unsafe { (*self.get().loc_conf.add(module.ctx_index)).cast() }
+    }
+
+    /// The configuration of a module for the http block.
+    pub(crate) fn main_conf<T>(self, module: &ngx_module_t) -> *mut T {
+        // SAFETY: a live request has a slot for each http module.
+        unsafe { (*self.get().main_conf.add(module.ctx_index)).cast() }
+    }
+
+    /// A module's word about the request.
+    pub(crate) fn context(self, module: &ngx_module_t) -> *mut c_void {
+        // SAFETY: a live request has a slot for each http module.
+        unsafe { *self.get().ctx.add(module.ctx_index) }
+    }
+
+    pub(crate) fn set_context(self, module: &ngx_module_t, data: *mut c_void) {
+        // SAFETY: as above.
+        unsafe { *self.get().ctx.add(module.ctx_index) = data }
+    }
+
+    /// Writes a line to the request's error log, with its context.
+    pub(crate) fn log(self, level: Level, line: &str) {
+        // SAFETY: a live connection has a live log.
+        unsafe { write_log(self.connection().log, level, line) }
+    }
+
+    pub(crate) fn is_main(self) -> bool {
+        self.0 == self.get().main
+    }
+
+    pub(crate) fn is_internal(self) -> bool {
+        self.get().internal() != 0
+    }
+
+    pub(crate) fn header_sent(self) -> bool {
+        self.get().header_sent() != 0
+    }
+
+    pub(crate) fn header_only(self) -> bool {
+        self.get().header_only() != 0
+    }
+
+    /// Whether output waits in nginx.
+    pub(crate) fn is_buffered(self) -> bool {
+        self.get().buffered() != 0 || !self.get().postponed.is_null() || self.connection().buffered() != 0
+    }
+
+    /// Runs `handler(data)` when the request ends. Main requests of one connection share the list.
+    pub(crate) fn on_end(self, handler: ngx_http_cleanup_pt, data: *mut c_void) -> bool {
+        // SAFETY: live request.
+        let cleanup = unsafe { ngx_http_cleanup_add(self.0, 0) };
+        // SAFETY: NULL or fresh.
+        match unsafe { cleanup.as_mut() } {
+            Some(cleanup) => {
+                cleanup.handler = handler;
+                cleanup.data = data;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The data of our handlers in the list of [`Request::on_end`].
+    pub(crate) fn end_data(self, handler: ngx_http_cleanup_pt) -> impl Iterator<Item = *mut c_void> {
+        // SAFETY: the main request is live as long as its parts; its list is made of pool memory.
+        let mut next = unsafe { (*self.get().main).cleanup };
+        std::iter::from_fn(move || {
+            // SAFETY: as above.
+            let cleanup = unsafe { next.as_ref() }?;
+            next = cleanup.next;
+            Some((cleanup.handler, cleanup.data))
+        })
+        .filter(move |(known, _)| known.map(|f| f as usize) == handler.map(|f| f as usize))
+        .map(|(_, data)| data)
+    }
+
+    /// Lets nginx watch for a client that leaves, and call `writable` when more can be sent.
+    pub(crate) fn watch_client(self, writable: ngx_http_event_handler_pt) {
+        let request = self.get_mut();
+        request.read_event_handler = Some(ngx_http_test_reading);
+        request.write_event_handler = writable;
+        // SAFETY: live connection; as ngx_http_upstream_init_request() does.
+        unsafe {
+            let read = self.connection().read;
+            if (*read).ready() != 0 {
+                // What arrived before is not announced again.
+                ngx_post_event(read, &raw mut ngx_posted_events);
+            } else {
+                // An error here shows again at the next use of the connection.
+                let _ = ngx_handle_read_event(read, 0);
+            }
+        }
+    }
+
+    /// After output: waits for the client as long as send_timeout, or not at all if nothing waits.
+    pub(crate) fn watch_output(self) -> bool {
+        let (timeout, lowat) = (self.core_location().send_timeout, self.core_location().send_lowat);
+        // SAFETY: live connection and write event.
+        unsafe {
+            let write = self.connection().write;
+            if self.connection().buffered() != 0 {
+                if (*write).delayed() == 0 && self.0 == self.connection().data.cast() {
+                    ngx_add_timer(write, timeout);
+                }
+            } else if (*write).timer_set() != 0 && (*write).delayed() == 0 {
+                ngx_del_timer(write);
+            }
+            ngx_handle_write_event(write, lowat) == 0
+        }
+    }
+
+    /// Whether a client took nothing for as long as send_timeout, and whether output is held back by a rate limit.
+    pub(crate) fn write_state(self) -> (bool, bool) {
+        // SAFETY: live write event.
+        let write = unsafe { &*self.connection().write };
+        (write.timedout() != 0, write.delayed() != 0)
+    }
+
+    pub(crate) fn set_timed_out(self) {
+        // SAFETY: live connection.
+        unsafe { (*self.get().connection).set_timedout(1) }
+    }
+
+    /// Reads the body by nginx's rules, then calls `ready`. Answers what a content handler answers.
+    pub(crate) fn read_body(self, ready: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
+        const SPECIAL_RESPONSE: ngx_int_t = nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
+        // SAFETY: live request in the content phase.
+        let status = unsafe { ngx_http_read_client_request_body(self.0, Some(ready)) };
+        if status >= SPECIAL_RESPONSE { status } else { nginx_sys::NGX_DONE as ngx_int_t }
+    }
+
+    /// Sends what waits in nginx.
+    pub(crate) fn flush(self) -> ngx_int_t {
+        // SAFETY: live request whose header has been sent.
+        unsafe { ngx_http_send_special(self.0, nginx_sys::NGX_HTTP_FLUSH as usize) }
+    }
+
+    pub(crate) fn send_header(self) -> ngx_int_t {
+        // SAFETY: live request whose header has not been sent.
+        unsafe { ngx_http_send_header(self.0) }
+    }
+
+    /// Ends the request: it is gone after this.
+    pub(crate) fn finalize(self, status: ngx_int_t) {
+        // SAFETY: live request that this module still holds.
+        unsafe { ngx_http_finalize_request(self.0, status) }
+    }
+
+    /// Runs what an event has made ready on the connection, as nginx's own event handlers do at their end.
+    pub(crate) fn posted_runner(self) -> impl FnOnce() {
+        let connection = self.get().connection;
+        // SAFETY: nginx keeps a connection's memory when it is closed, and the function checks for that.
+        move || unsafe { ngx_http_run_posted_requests(connection) }
+    }
+
+    /// Sends the request to another location.
+    ///
+    /// # Errors
+    /// The status that answers it when the target cannot be used.
+    pub(crate) fn redirect(self, target: &[u8]) -> Result<(), ngx_int_t> {
+        let mut uri = self.text(target).ok_or(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t)?;
+        let request = self.get_mut();
+        // SAFETY: live request; the strings live in its pool.
+        unsafe {
+            if target.starts_with(b"@") {
+                ngx_http_named_location(self.0, &raw mut uri);
+            } else {
+                let (mut args, mut flags) = (ngx_str_t::empty(), nginx_sys::NGX_HTTP_LOG_UNSAFE as usize);
+                if ngx_http_parse_unsafe_uri(self.0, &raw mut uri, &raw mut args, &raw mut flags) != 0 {
+                    return Err(nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t);
+                }
+                if request.method != NGX_HTTP_HEAD as usize {
+                    request.method = nginx_sys::NGX_HTTP_GET as usize;
+                    request.method_name = ngx_str_t { len: 3, data: b"GET ".as_ptr().cast_mut() };
+                }
+                ngx_http_internal_redirect(self.0, &raw mut uri, &raw mut args);
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy in the request's pool.
+    pub(crate) fn text(self, bytes: &[u8]) -> Option<ngx_str_t> {
+        // SAFETY: live pool; fresh memory of that size, with a NUL after it.
+        unsafe {
+            let data = ngx_pnalloc(self.pool(), bytes.len() + 1).cast::<u8>();
+            if data.is_null() {
+                return None;
+            }
+            ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+            data.add(bytes.len()).write(0);
+            Some(ngx_str_t { len: bytes.len(), data })
+        }
+    }
+
+    /// Begins a response head. `line` is status and reason, or nothing for nginx's own words.
+    pub(crate) fn set_status(self, status: u16, line: Option<ngx_str_t>) {
+        let out = &mut self.get_mut().headers_out;
+        out.status = usize::from(status);
+        out.status_line = line.unwrap_or(ngx_str_t::empty());
+    }
+
+    pub(crate) fn set_content_length(self, length: Option<u64>) {
+        let length = length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1);
+        self.get_mut().headers_out.content_length_n = length;
+    }
+
+    /// `type_len`: the length of the media type without its parameters, for filters that go by type.
+    pub(crate) fn set_content_type(self, value: ngx_str_t, type_len: usize) {
+        let out = &mut self.get_mut().headers_out;
+        out.content_type = value;
+        out.content_type_len = type_len;
+        out.content_type_lowcase = ptr::null_mut();
+    }
+
+    /// Lets nginx answer Range requests from the whole response.
+    pub(crate) fn allow_ranges(self) {
+        self.get_mut().set_allow_ranges(1);
+        // Several ranges at once need the whole body in one buffer.
+        self.get_mut().set_single_range(1);
+    }
+
+    pub(crate) fn set_limit_rate(self, rate: usize) {
+        self.get_mut().limit_rate = rate;
+        self.get_mut().set_limit_rate_set(1);
+    }
+
+    /// Adds a response header and tells nginx's filters of it.
+    pub(crate) fn add_header(self, name: ngx_str_t, value: ngx_str_t, slot: HeaderSlot) -> bool {
+        let out = &mut self.get_mut().headers_out;
+        // SAFETY: live list.
+        let header = unsafe { ngx_list_push(&raw mut out.headers) }.cast::<ngx_table_elt_t>();
+        if header.is_null() {
+            return false;
+        }
+        // SAFETY: fresh memory; all-zero is a header without a successor in every version.
+        unsafe {
+            header.write(std::mem::zeroed());
+            (*header).hash = 1;
+            (*header).key = name;
+            (*header).value = value;
+        }
+        match slot {
+            HeaderSlot::ContentEncoding => out.content_encoding = header,
+            HeaderSlot::LastModified => {
+                out.last_modified = header;
+                // SAFETY: the value is that many bytes.
+                out.last_modified_time = unsafe { ngx_parse_http_time(value.data, value.len) };
+            }
+            HeaderSlot::ContentRange => out.content_range = header,
+            HeaderSlot::AcceptRanges => out.accept_ranges = header,
+            HeaderSlot::WwwAuthenticate => out.www_authenticate = header,
+            HeaderSlot::Expires => out.expires = header,
+            HeaderSlot::ETag => out.etag = header,
+            HeaderSlot::None => {}
+        }
+        true
+    }
+}
+
+/// The elements of a list of headers.
+fn list(list: &ngx_list_t) -> impl Iterator<Item = &ngx_table_elt_t> {
+    let mut part = &raw const list.part;
+    let mut index = 0;
+    std::iter::from_fn(move || {
+        loop {
+            // SAFETY: a list is a chain of parts, each with `nelts` elements, that live as long as the request.
+            let current = unsafe { part.as_ref() }?;
+            if index < current.nelts {
+                // SAFETY: as above.
+                let header = unsafe { &*current.elts.cast::<ngx_table_elt_t>().add(index) };
+                index += 1;
+                return Some(header);
+            }
+            part = current.next;
+            index = 0;
+        }
+    })
+}

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one worker process has: its applications, the requests in flight, and the wake-up of its event loop.
+
+use std::{
+    cell::{Cell, RefCell},
+    os::fd::AsRawFd,
+    ptr,
+    sync::Arc,
+    time::Duration,
+};
+
+use gangway::{
+    config::Application as Config,
+    engine::fence,
+    error::SERVER_FAILED,
+    exchange::{Event, Notify, Outbox},
+    log::{self, Level},
+    runtime::{Application, Runtime, Threads},
+};
+use nginx_sys::{
+    NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_connection_t, ngx_core_conf_t, ngx_core_module, ngx_cycle_t,
+    ngx_event_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_int_t, ngx_process,
+};
+
+use crate::{
+    conf::MainConf,
+    flight::{self, Flight},
+    module, raw,
+    raw::{Request, Timer},
+    stuck::{Stuck, on_look},
+};
+
+/// How long a worker waits for applications when it shuts down gracefully, and when it must end now: the master
+/// kills a worker one second after a fast stop.
+const GRACE: Duration = Duration::from_secs(5);
+const SHORT_GRACE: Duration = Duration::from_millis(600);
+
+/// The event loop's state. Only the loop's thread has it.
+pub(crate) struct Worker {
+    runtime: Runtime,
+    outbox: Arc<Outbox>,
+    flights: RefCell<Flights>,
+    stuck: RefCell<Vec<Stuck>>,
+    look: RefCell<Timer>,
+    events: RefCell<Vec<Event>>,
+    watch: Cell<*mut ngx_connection_t>,
+    multiprocess: bool,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<&'static Worker>> = const { Cell::new(None) };
+}
+
+impl Worker {
+    /// The worker of this thread, if it is an event loop that runs applications.
+    pub(crate) fn current() -> Option<&'static Self> {
+        CURRENT.get()
+    }
+
+    fn start(main: &MainConf, multiprocess: bool) -> std::io::Result<Self> {
+        let outbox = Arc::new(Outbox::new()?);
+        log::install(Box::new(Lines(Arc::clone(&outbox))));
+        Ok(Self {
+            runtime: Runtime::start(main.engine_dir.as_ref())?,
+            outbox,
+            flights: RefCell::default(),
+            stuck: RefCell::default(),
+            look: RefCell::new(Timer::new(on_look, ptr::null_mut(), false)),
+            events: RefCell::default(),
+            watch: Cell::new(ptr::null_mut()),
+            multiprocess,
+        })
+    }
+
+    /// The application of this configuration, which begins to load when it is asked for the first time.
+    pub(crate) fn application(&self, config: &Config) -> Arc<Application> {
+        let mut config = config.clone();
+        config.set_multiprocess(self.multiprocess);
+        self.runtime.application(&config, Threads::Own)
+    }
+
+    pub(crate) fn main_conf(&self, request: Request) -> &MainConf {
+        // SAFETY: create_main made it; it lives as long as the request's cycle.
+        unsafe { &*request.main_conf(module()) }
+    }
+
+    pub(crate) fn notify(&self) -> Arc<dyn Notify> {
+        Arc::<Outbox>::clone(&self.outbox)
+    }
+
+    pub(crate) fn next_ticket(&self) -> u64 {
+        self.flights.borrow_mut().next_ticket()
+    }
+
+    pub(crate) fn insert(&self, ticket: u64, flight: Flight) {
+        self.flights.borrow_mut().insert(ticket, Box::new(flight));
+    }
+
+    /// Takes a flight away, if it is still there.
+    pub(crate) fn remove(&self, ticket: u64) -> Option<Box<Flight>> {
+        self.flights.borrow_mut().remove(ticket)
+    }
+
+    /// Lets `act` work on a flight, if it is still there. `act` must not end the request.
+    pub(crate) fn with<R>(&self, ticket: u64, act: impl FnOnce(&mut Flight) -> R) -> Option<R> {
+        // Out of the slab meanwhile: a call into nginx may come back to this worker.
+        let mut flight = self.flights.borrow_mut().take(ticket)?;
+        let result = act(&mut flight);
+        self.flights.borrow_mut().put_back(ticket, flight);
+        Some(result)
+    }
+
+    pub(crate) fn add_stuck(&self, stuck: Stuck, look_after: Duration) {
+        self.stuck.borrow_mut().push(stuck);
+        self.look.borrow_mut().set(look_after);
+    }
+
+    pub(crate) fn with_stuck(&self, look: impl FnOnce(&mut Vec<Stuck>) -> Option<Duration>) {
+        if let Some(again) = look(&mut self.stuck.borrow_mut()) {
+            self.look.borrow_mut().set(again);
+        }
+    }
+
+    /// Takes what pool threads have for the loop.
+    fn drain(&self) {
+        let mut events = self.events.take();
+        self.outbox.drain(&mut events);
+        for event in events.drain(..) {
+            match event {
+                Event::Ready(ticket) => flight::pump(ticket),
+                Event::Line(ticket, level, line) => match self.with(ticket, |flight| flight.request()) {
+                    Some(request) => request.log(level, &line),
+                    None => raw::process_log(level, &line),
+                },
+            }
+        }
+        self.events.replace(events);
+    }
+
+    fn stop(&self) {
+        let grace = if raw::now_exiting() { SHORT_GRACE } else { GRACE };
+        if !self.runtime.stop(grace) {
+            // A thread still runs an application: the destructors of exit(3) would pull the ground from under it.
+            gangway::sys::exit_without_destructors();
+        }
+        self.drain();
+        let watch = self.watch.replace(ptr::null_mut());
+        if !watch.is_null() {
+            raw::close_watch(watch);
+        }
+    }
+}
+
+/// The process's log lines, through the loop as all others.
+struct Lines(Arc<Outbox>);
+
+impl log::Sink for Lines {
+    fn write(&self, level: Level, line: &str) {
+        log::Sink::write(&*self.0, level, line);
+    }
+}
+
+/// Flights by ticket: index and generation, so that a late event never meets another request.
+#[derive(Default)]
+struct Flights {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Slot {
+    generation: u32,
+    flight: Option<Box<Flight>>,
+}
+
+impl Flights {
+    fn next_ticket(&mut self) -> u64 {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot::default());
+            self.slots.len() - 1
+        });
+        let generation = self.slots.get(index).map_or(0, |slot| slot.generation);
+        // Never 0, which is the process.
+        (u64::from(generation) << 32) | (index as u64 + 1)
+    }
+
+    fn slot(&mut self, ticket: u64) -> Option<(usize, &mut Slot)> {
+        let index = usize::try_from((ticket & 0xffff_ffff).checked_sub(1)?).ok()?;
+        let slot = self.slots.get_mut(index)?;
+        (u64::from(slot.generation) == ticket >> 32).then_some((index, slot))
+    }
+
+    fn insert(&mut self, ticket: u64, flight: Box<Flight>) {
+        if let Some((_, slot)) = self.slot(ticket) {
+            slot.flight = Some(flight);
+        }
+    }
+
+    fn take(&mut self, ticket: u64) -> Option<Box<Flight>> {
+        self.slot(ticket)?.1.flight.take()
+    }
+
+    fn put_back(&mut self, ticket: u64, flight: Box<Flight>) {
+        if let Some((_, slot)) = self.slot(ticket) {
+            slot.flight = Some(flight);
+        }
+    }
+
+    fn remove(&mut self, ticket: u64) -> Option<Box<Flight>> {
+        let (index, slot) = self.slot(ticket)?;
+        let flight = slot.flight.take();
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(index);
+        flight
+    }
+}
+
+pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    fence("init_process", nginx_sys::NGX_ERROR as ngx_int_t, || {
+        // SAFETY: nginx calls this in a live process of this cycle, after the modules' configurations were made.
+        let (serves, conf, multiprocess) = unsafe {
+            let serves = [NGX_PROCESS_WORKER, NGX_PROCESS_SINGLE].contains(&(ngx_process as u32));
+            (serves, main_conf_of(cycle).as_ref(), has_several_workers(cycle))
+        };
+        // Cache managers run this too; without an application there is nothing to run.
+        let Some(conf) = conf.filter(|conf| serves && !conf.applications.is_empty()) else { return 0 };
+        let started = Worker::start(conf, multiprocess).and_then(|worker| {
+            let worker: &'static Worker = Box::leak(Box::new(worker));
+            let watch = raw::watch(worker.outbox.eventfd().as_raw_fd(), on_outbox)
+                .ok_or_else(|| std::io::Error::other("no free connection; raise worker_connections"))?;
+            worker.watch.set(watch);
+            CURRENT.set(Some(worker));
+            for config in &conf.applications {
+                worker.application(config);
+            }
+            Ok(())
+        });
+        if let Err(error) = started {
+            raw::process_log(
+                Level::Error,
+                &format!("{SERVER_FAILED} applications cannot be started: {error}"),
+            );
+            return nginx_sys::NGX_ERROR as ngx_int_t;
+        }
+        0
+    })
+}
+
+pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
+    fence("exit_process", (), || {
+        if let Some(worker) = Worker::current() {
+            worker.stop();
+        }
+    });
+}
+
+/// A pool thread has signalled.
+unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
+    fence("on_outbox", (), || {
+        // SAFETY: nginx calls this with the event of our watch.
+        unsafe { raw::acknowledge(event) };
+        if let Some(worker) = Worker::current() {
+            worker.drain();
+        }
+    });
+}
+
+/// This module's configuration of the http block, NULL without one.
+///
+/// # Safety
+/// `cycle` is live and its configuration is complete.
+unsafe fn main_conf_of(cycle: *mut ngx_cycle_t) -> *const MainConf {
+    // SAFETY: `conf_ctx` has a slot for each module; http's is an ngx_http_conf_ctx_t or NULL.
+    unsafe {
+        let index = (*ptr::addr_of!(ngx_http_module)).index;
+        let http = (*(*cycle).conf_ctx.add(index)).cast::<ngx_http_conf_ctx_t>();
+        if http.is_null() {
+            return ptr::null();
+        }
+        (*(*http).main_conf.add(module().ctx_index)).cast_const().cast()
+    }
+}
+
+/// # Safety
+/// As [`main_conf_of`].
+unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
+    // SAFETY: the core module's configuration exists in every cycle.
+    unsafe {
+        let index = (*ptr::addr_of!(ngx_core_module)).index;
+        let conf = &*(*(*cycle).conf_ctx.add(index)).cast::<ngx_core_conf_t>();
+        // After a reload the old worker finishes beside the new one.
+        conf.master != 0
+    }
+}
