@@ -116,10 +116,13 @@ choose_folders
 tools/venv.sh "$VENV" "$EXAMPLE/requirements.txt"
 "${SERVER}_command"
 "${CHECK[@]}" >"$DEMO/check.log" 2>&1 || die "$SERVER refuses the configuration $CONFIG:"$'\n'"$(cat "$DEMO/check.log")"
+# Standard error becomes a pipe, which both servers can open by name whatever ours is.
+exec 8> >(trap '' INT TERM HUP && exec cat >&2)
 # In a session of its own Ctrl-C and a resized terminal (httpd stops on SIGWINCH) reach this script alone; should the
 # script be killed, the server gets a signal too.
-setsid setpriv --pdeathsig TERM "${COMMAND[@]}" </dev/null 2> >(exec cat >&2) &
+setsid setpriv --pdeathsig TERM "${COMMAND[@]}" </dev/null 2>&8 8>&- &
 PID=$!
+exec 8>&-
 wait_until_listening
 announce
 wait "$PID" || die "$SERVER ended with $?; its messages stand above"
