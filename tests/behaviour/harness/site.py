@@ -35,6 +35,7 @@ class Site:
     apache_main: str = ""
     apache_host: str = ""
     locations: list = field(default_factory=list)
+    text: object = None  # a whole configuration instead of all this: a function of the server
 
     def location(self, path, **kw):
         location = Location(path, **kw)

@@ -87,7 +87,6 @@ static gw_status answer_body(gw_request *request)
 static gw_status park(gw_app *app)
 {
     pthread_mutex_lock(&app->lock);
-    app->parked = 1;
     while (!app->interrupted && !app->ending) {
         pthread_cond_wait(&app->changed, &app->lock);
     }
@@ -102,6 +101,9 @@ static void run(gw_app *app, struct job *job)
     int parks = strcmp(path, "/park") == 0;
     gw_status status;
     if (parks) {
+        pthread_mutex_lock(&app->lock);
+        app->parked = 1;
+        pthread_mutex_unlock(&app->lock);
         status = answer(job->request, "parked");
         host->flush(job->request, GW_NOWAIT);
         status = status == GW_OK ? park(app) : status;

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What a small site needs in production; the key is made when the site is first set up."""
+
+from pathlib import Path
+
+from django.core.management.utils import get_random_secret_key
+
+BASE = Path(__file__).resolve().parent.parent
+DATA = BASE / "data"
+DATA.mkdir(exist_ok=True)
+
+
+def secret_key():
+    path = DATA / "secret_key"
+    if not path.exists():
+        path.write_text(get_random_secret_key())
+    return path.read_text()
+
+
+SECRET_KEY = secret_key()
+DEBUG = False
+ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
+ROOT_URLCONF = "guestbook.urls"
+INSTALLED_APPS = ["django.contrib.staticfiles", "guestbook"]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+]
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATA / "db.sqlite3"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA / "static"
+USE_TZ = True

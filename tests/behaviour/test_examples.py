@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Every example configuration is loaded by both servers and answers, with its paths moved to this checkout."""
+
+import re
+import shutil
+
+import pytest
+
+from harness import places, venvs
+
+EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").glob("*/nginx.conf"))
+# What the application says to one request, and what it needs to be set up.
+ANSWERS = {
+    "flask": ("/", "Flask inside"),
+    "wsgi": ("/anything?x=1", "Hello from"),
+    "django": ("/", "<form"),
+}
+
+
+def localized(text, name, folder, server):
+    """The example with this machine's paths instead of /srv/NAME and Debian's module folders."""
+    text = text.replace(f"/srv/{name}/.venv", str(venvs.applications_venv()))
+    text = text.replace(f"/srv/{name}", str(folder))
+    text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+    text = re.sub(r"\S*/modules/(ngx_http_gangway_module|mod_gangway)\.so", str(server.module), text)
+    if server.kind.startswith("nginx"):
+        user = f"user {places.WORKER_USER};\n" if places.AS_ROOT else ""
+        home = server.folder
+        paths = "".join(f"{n}_temp_path {home}/tmp;\n" for n in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi"))
+        engines = f"gangway_engine_dir {server.engines};\n" if server.engines != server.module.parent else ""
+        head = f"{user}daemon off;\npid {home}/nginx.pid;\nerror_log {home}/error.log info;\n"
+        return head + text.replace("http {", f"http {{\n{paths}{engines}access_log {home}/access.log;\n", 1)
+    user = f"User {places.WORKER_USER}\nGroup {places.WORKER_USER}\n" if places.AS_ROOT else ""
+    home = server.folder
+    head = f"DefaultRuntimeDir {home}\nPidFile {home}/httpd.pid\nErrorLog {home}/error.log\nLogLevel info\n"
+    return head + text + user
+
+
+@pytest.fixture
+def example(kind, scratch):
+    """`example(name)` copies an example and gives what launch() and configtest() take."""
+
+    def prepare(name):
+        folder = scratch / name
+        ignored = shutil.ignore_patterns("__pycache__", ".venv", "data")
+        shutil.copytree(places.REPOSITORY / "examples" / name, folder, ignore=ignored)
+        folder.chmod(0o755)
+        if name == "django":
+            prepare_django(folder)
+        text = (folder / ("httpd.conf" if kind == "apache" else "nginx.conf")).read_text()
+
+        def configure(site):
+            site.text = lambda server: localized(text, name, folder, server)
+
+        return configure
+
+    return prepare
+
+
+def prepare_django(folder):
+    python = str(venvs.applications_venv() / "bin" / "python")
+    venvs.run(python, "manage.py", "migrate", "--verbosity=0", cwd=folder)
+    venvs.run(python, "manage.py", "collectstatic", "--noinput", "--verbosity=0", cwd=folder)
+    for path in (folder / "data", *(folder / "data").glob("*.sqlite3")):
+        shutil.chown(path, places.WORKER_USER)
+
+
+def test_examples_are_complete():
+    assert {"flask", "wsgi", "django"} <= set(EXAMPLES)
+    assert set(EXAMPLES) == set(ANSWERS), "a new example needs its request in ANSWERS"
+    for name in EXAMPLES:
+        assert (places.REPOSITORY / "examples" / name / "httpd.conf").exists()
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_answers(example, launch, configtest, name):
+    configure = example(name)
+    result = configtest(configure)
+    assert result.status == 0, result.output
+    server = launch(configure)
+    path, expected = ANSWERS[name]
+    response = server.get(path)
+    assert (response.status, expected in response.text) == (200, True), response.text[:500]
+
+
+def test_the_django_example_keeps_entries_and_leaves_static_files_to_the_server(example, launch):
+    server = launch(example("django"))
+    page = server.get("/")
+    assert server.get("/static/style.css").header("Content-Type").startswith("text/css")
+    cookie = page.header("Set-Cookie").partition(";")[0]
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
+    fields = [("Cookie", cookie), ("Content-Type", "application/x-www-form-urlencoded")]
+    assert server.post("/", f"csrfmiddlewaretoken={token}&text=kept".encode(), fields).status == 302
+    assert "kept" in server.get("/").text

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Less than Content-Length, and a part has left: the connection is cut. */
+#include "skeleton.h"
+
+static gw_status break_rule(gw_app *app, gw_request *request, const gw_request_head *head)
+{
+    (void)app, (void)head;
+    start(request, "5");
+    write_text(request, "okay");
+    host->flush(request, 0);
+    report(request, "finish", host->finish(request, GW_OK));
+    return GW_OK;
+}
+
+static void spoil(gw_engine *engine)
+{
+    engine->handle = break_rule;
+}

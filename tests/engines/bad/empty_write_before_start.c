@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* A body before the head, though an empty one. */
+#include "skeleton.h"
+
+static gw_status break_rule(gw_app *app, gw_request *request, const gw_request_head *head)
+{
+    (void)app, (void)head;
+    report(request, "write", write_text(request, ""));
+    return GW_ERROR;
+}
+
+static void spoil(gw_engine *engine)
+{
+    engine->handle = break_rule;
+}

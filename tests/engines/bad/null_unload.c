@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* No unload, which is required. */
+#include "skeleton.h"
+
+static void spoil(gw_engine *engine)
+{
+    engine->unload = NULL;
+}

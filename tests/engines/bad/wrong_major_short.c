@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Built for another major version whose table is shorter: the version is what matters. */
+#include "skeleton.h"
+
+static void spoil(gw_engine *engine)
+{
+    engine->abi_major = GW_ABI_MAJOR + 1;
+    engine->struct_size = offsetof(gw_engine, load);
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The core with engines in C, compiled here: `good/` shows how to write one, `bad/` holds one broken engine per rule
+//! of `include/gangway.h`.
+
+mod asynchronous;
+mod broken;
+mod native;
+mod queue;
+mod stopping;
+mod world;

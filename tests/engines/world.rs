@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A server without a network: compiles engines, sends requests to them and looks at what comes back.
+//!
+//! Everything that waits does so for a condition, and panics after [`PATIENCE`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Arc, Condvar, Mutex, OnceLock, mpsc},
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    config::{Application as Config, Interface, Parser},
+    exchange::{
+        Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead, Stop,
+        Wait,
+    },
+    http::{Fields, Head},
+    log::{self, Level, Sink},
+    pool::Refusal,
+    runtime::{Application, Runtime, Threads},
+};
+
+/// The longest wait for something that takes microseconds.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The lines of this process.
+static LINES: Lines = Lines { lines: Mutex::new(Vec::new()), added: Condvar::new() };
+
+struct Lines {
+    lines: Mutex<Vec<String>>,
+    added: Condvar,
+}
+
+impl Sink for &'static Lines {
+    fn write(&self, _level: Level, line: &str) {
+        self.lines.lock().unwrap().push(line.to_owned());
+        self.added.notify_all();
+    }
+}
+
+/// The lines of the process so far that hold `part`. Tests run side by side: `part` must name the test's own engine
+/// or application.
+pub fn lines_with(part: &str) -> Vec<String> {
+    LINES.lines.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
+}
+
+/// Waits for a line of the process that holds `part`.
+pub fn await_line(part: &str) -> String {
+    let found = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(part));
+    let lines = LINES.lines.lock().unwrap();
+    let (lines, timeout) = LINES.added.wait_timeout_while(lines, PATIENCE, found).unwrap();
+    assert!(!timeout.timed_out(), "no line with {part:?} in {lines:?}");
+    lines.iter().find(|line| line.contains(part)).unwrap().clone()
+}
+
+/// Compiles `tests/engines/SOURCE.c` once and answers the file's name in [`directory`].
+pub fn compile(source: &str) -> &'static str {
+    static BUILT: OnceLock<Mutex<HashMap<String, &'static str>>> = OnceLock::new();
+    let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap();
+    if let Some(file) = built.get(source) {
+        return file;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let name = format!("{}.so", source.replace('/', "-"));
+    let unfinished = directory().join(format!("{name}.{}", std::process::id()));
+    let output = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()))
+        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC", "-pthread", "-g", "-I"])
+        .arg(root.join("include"))
+        .arg("-o")
+        .arg(&unfinished)
+        .arg(root.join("tests/engines").join(source).with_extension("c"))
+        .output()
+        .expect("a C compiler");
+    assert!(output.status.success(), "{source}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::rename(&unfinished, directory().join(&name)).unwrap();
+    let name = name.leak();
+    built.insert(source.to_owned(), name);
+    name
+}
+
+/// Where compiled engines are.
+pub fn directory() -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engines");
+    std::fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// The configuration of an application in the engine `file`.
+pub fn config(file: &'static str, words: &[&str]) -> Config {
+    let interface = Interface { name: "test", engine_file: file, target: "NAME:NAME" };
+    let mut all: Vec<&[u8]> = vec![b"demo:app"];
+    if words.first().is_some_and(|word| !word.contains('=')) {
+        all.clear();
+    }
+    all.extend(words.iter().map(|word| word.as_bytes()));
+    Parser { base: Path::new("/"), timeout: None }.application(&interface, &all).unwrap()
+}
+
+/// One server process.
+pub struct World {
+    runtime: Runtime,
+}
+
+impl World {
+    pub fn new() -> Self {
+        log::install(Box::new(&LINES));
+        Self { runtime: Runtime::start(Some(&directory())).unwrap() }
+    }
+
+    /// The application of `tests/engines/SOURCE.c` with these words: options, after the target if it matters.
+    pub fn load(&self, source: &str, words: &[&str]) -> Arc<Application> {
+        self.load_file(compile(source), words, Threads::Own)
+    }
+
+    pub fn load_file(&self, file: &'static str, words: &[&str], threads: Threads) -> Arc<Application> {
+        self.runtime.application(&config(file, words), threads)
+    }
+
+    pub fn stop(&self, grace: Duration) {
+        self.runtime.stop(grace);
+    }
+
+    /// Ends all applications, all of whose requests have ended.
+    pub fn end(self) {
+        self.runtime.stop(PATIENCE);
+    }
+}
+
+/// A request to be sent.
+pub struct Request {
+    variables: Vec<(String, String)>,
+    body: Vec<u8>,
+    feed: Option<VecDeque<Vec<u8>>>,
+    no_body: bool,
+    room: usize,
+}
+
+pub fn get(path: &str) -> Request {
+    let variables = vec![("REQUEST_METHOD".into(), "GET".into()), ("PATH_INFO".into(), path.into())];
+    Request { variables, body: Vec::new(), feed: None, no_body: false, room: ROOM }
+}
+
+impl Request {
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn body(mut self, bytes: &[u8]) -> Self {
+        self.body = bytes.to_vec();
+        self
+    }
+
+    /// The body comes in these parts when it is wanted; its length is not known before.
+    pub fn fed(mut self, parts: &[&[u8]]) -> Self {
+        self.feed = Some(parts.iter().map(|part| part.to_vec()).collect());
+        self
+    }
+
+    pub fn head_only(mut self) -> Self {
+        self.no_body = true;
+        self
+    }
+
+    /// Output that may wait for the client.
+    pub fn room(mut self, room: usize) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// A client that has not sent it yet.
+    pub fn prepare(self) -> Client {
+        let mailbox = Arc::new(Mailbox::default());
+        let notify: Arc<dyn Notify> = mailbox.clone();
+        let channel = match &self.feed {
+            Some(_) => Channel::fed(1, notify, self.room),
+            None => Channel::new(1, notify, Body::new([BodyPart::Memory(self.body.clone())]), self.room),
+        };
+        let (alive, gone) = mpsc::channel();
+        let (blocks, blocked) = mpsc::channel();
+        let port = Watched { channel: Arc::clone(&channel), blocks, _alive: alive };
+        let mut variables = Fields::default();
+        self.variables.iter().for_each(|(name, value)| variables.push(name.as_bytes(), value.as_bytes()));
+        let content_length = if self.feed.is_some() { None } else { Some(self.body.len() as u64) };
+        let head = RequestHead { variables, content_length, no_body: self.no_body };
+        Client {
+            exchange: Exchange::new(head, Arc::new(port)),
+            channel,
+            mailbox,
+            feed: self.feed.unwrap_or_default(),
+            blocked,
+            gone,
+            head: None,
+            body: Vec::new(),
+            end: None,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Sends it and does not wait for anything.
+    pub fn send(self, application: &Application) -> Client {
+        let client = self.prepare();
+        client.submit(application).unwrap();
+        client
+    }
+
+    /// Sends it and waits for the end of the response.
+    pub fn answer(self, application: &Application) -> Client {
+        self.send(application).ended()
+    }
+}
+
+/// A channel that tells when a handler is about to wait for room, and when nobody has the exchange any more.
+struct Watched {
+    channel: Arc<Channel>,
+    blocks: mpsc::Sender<()>,
+    _alive: mpsc::Sender<()>,
+}
+
+impl Port for Watched {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        self.channel.read_body(out, wait)
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        match self.channel.room(Wait::No) {
+            Err(Stop::Again) if wait == Wait::Yes => {
+                // The error is that the test does not look any more.
+                let _ = self.blocks.send(());
+                self.channel.room(Wait::Yes)
+            }
+            answer => answer,
+        }
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        self.channel.deliver(delivery)
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.channel.log(level, line);
+    }
+
+    fn cancel(&self) {
+        self.channel.cancel();
+    }
+}
+
+/// A request on its way, and what has come back of its response.
+pub struct Client {
+    pub exchange: Arc<Exchange>,
+    pub channel: Arc<Channel>,
+    mailbox: Arc<Mailbox>,
+    feed: VecDeque<Vec<u8>>,
+    blocked: mpsc::Receiver<()>,
+    gone: mpsc::Receiver<()>,
+    pub head: Option<Head>,
+    pub body: Vec<u8>,
+    pub end: Option<End>,
+    /// The log lines of this request.
+    pub lines: Vec<String>,
+}
+
+impl Client {
+    pub fn submit(&self, application: &Application) -> Result<(), Refusal> {
+        application.submit(&self.exchange)
+    }
+
+    /// Waits until `is_there` says yes.
+    pub fn until(mut self, is_there: impl Fn(&Self) -> bool) -> Self {
+        while !is_there(&self) {
+            self.step();
+        }
+        self
+    }
+
+    /// Waits for the end of the response.
+    pub fn ended(self) -> Self {
+        self.until(|client| client.end.is_some())
+    }
+
+    fn step(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (posted, lines) = self.mailbox.wait(Some(deadline));
+        assert!(posted || !lines.is_empty(), "nothing comes back: {:?} {:?}", self.head, self.lines);
+        self.lines.extend(lines.into_iter().map(|(_, line)| line));
+        let taken = self.take();
+        self.channel.sent(taken);
+        if self.channel.wants_body() {
+            match self.feed.pop_front() {
+                Some(part) => self.channel.feed(&part),
+                None => self.channel.end_body(true),
+            }
+        }
+    }
+
+    /// Takes what waits, and answers its weight: it has not been sent yet.
+    pub fn take(&mut self) -> usize {
+        let delivery = self.channel.take();
+        let weight = delivery.weight();
+        assert!(self.end.is_none() || weight == 0, "output after the end");
+        if let Some(head) = delivery.head {
+            assert!(self.head.is_none(), "two heads");
+            self.head = Some(head);
+        }
+        for piece in &delivery.pieces {
+            assert!(self.head.is_some() && !piece.is_empty());
+            match piece {
+                Piece::Copied(bytes) => self.body.extend_from_slice(bytes),
+                Piece::Lent(lent) => self.body.extend_from_slice(lent.as_slice()),
+                Piece::File(slice) => {
+                    let mut bytes = vec![0; piece.len()];
+                    let file = File::from(slice.fd.try_clone().unwrap());
+                    file.read_exact_at(&mut bytes, slice.offset).unwrap();
+                    self.body.extend_from_slice(&bytes);
+                }
+            }
+        }
+        self.end = self.end.or(delivery.end);
+        weight
+    }
+
+    /// Waits until the handler waits for room.
+    pub fn await_blocked(&self) {
+        self.blocked.recv_timeout(PATIENCE).expect("the handler waits for room");
+    }
+
+    /// Whether nothing has come back until now.
+    pub fn is_silent(&self) -> bool {
+        self.mailbox.wait(Some(Instant::now())) == (false, Vec::new())
+    }
+
+    /// Lets go of the exchange and waits until all others have.
+    pub fn await_gone(self) {
+        drop(self.exchange);
+        let gone = self.gone.recv_timeout(PATIENCE);
+        assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected), "somebody keeps the exchange");
+    }
+
+    pub fn status(&self) -> Option<u16> {
+        self.head.as_ref().map(|head| head.status)
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// Status, body and end in one.
+    pub fn summary(&self) -> (Option<u16>, String, Option<End>) {
+        (self.status(), self.text(), self.end)
+    }
+
+    pub fn has_line(&self, part: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(part))
+    }
+}
