@@ -4,7 +4,7 @@
 use std::{
     ffi::{CStr, c_char},
     ptr,
-    sync::{Arc, TryLockError},
+    sync::{Arc, TryLockError, atomic::Ordering},
 };
 
 use super::{
@@ -99,9 +99,7 @@ impl Engine {
         let mut app = ptr::null_mut();
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
-        let status = unsafe {
-            self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len())
-        };
+        let status = unsafe { self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK { Ok(App { engine: *self, raw: app }) } else { Err(reason(&mut error)) }
     }
 }
@@ -156,8 +154,10 @@ impl App {
     }
 
     /// Answers one request, between `enter` and `leave`. THREAD: pool thread, or any with an asynchronous engine.
+    ///
+    /// It never panics: the caller must get to `leave`, or the engine's lock would stay taken for ever.
     pub fn handle(&self, exchange: &Arc<Exchange>) {
-        *lock(&exchange.running) = true;
+        exchange.running.store(true, Ordering::Release);
         let fields: Vec<abi::gw_field> = exchange.head().variables.iter().map(raw_field).collect();
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),
@@ -196,48 +196,44 @@ impl App {
         let request = Arc::into_raw(Arc::clone(exchange)).cast_mut().cast();
         // SAFETY: gangway.h: the exchange lives until finish(), and with it `kept`.
         let status = unsafe { self.engine.handle_fn()(self.raw, request, head) };
-        if status != GW_AGAIN && !exchange.is_finished() {
-            let _ = finish(exchange, Outcome::Failed);
+        if status != GW_AGAIN {
+            finish_for(exchange, status);
         }
     }
 
     fn end(&self, exchange: &Exchange, status: abi::gw_status) {
-        if !exchange.is_finished() {
-            if status == GW_OK || status == GW_AGAIN {
-                let text = format_args!("handle() returned {status} before finish()");
-                log::request(exchange, Level::Error, ENGINE_MISUSE, text);
-            }
-            let _ = exchange.finish(Outcome::Failed);
-        }
+        finish_for(exchange, status);
         // An interrupt() may speak of this request at the moment and may need the lock that this thread holds
         // since enter(): give it up while waiting.
-        match exchange.running.try_lock() {
-            Ok(mut running) => *running = false,
-            Err(TryLockError::Poisoned(poisoned)) => *poisoned.into_inner() = false,
+        match exchange.interrupting.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 self.leave();
-                *lock(&exchange.running) = false;
+                let quiet = lock(&exchange.interrupting);
+                exchange.running.store(false, Ordering::Release);
+                drop(quiet);
                 self.enter();
             }
+            _quiet => exchange.running.store(false, Ordering::Release),
         }
     }
 
     /// Makes a running handler return soon. Answers whether it was still running. May block.
     pub fn interrupt(&self, exchange: &Arc<Exchange>) -> bool {
-        let running = lock(&exchange.running);
-        if *running && let Some(interrupt) = self.engine.table().interrupt {
-            // SAFETY: gangway.h: the request is valid for the call, because its handler cannot end while
-            // `running` is locked.
+        let speaking = lock(&exchange.interrupting);
+        let running = Self::is_running(exchange);
+        if running && let Some(interrupt) = self.engine.table().interrupt {
+            // SAFETY: gangway.h: the request is valid for the call: a blocking handler cannot end while
+            // `interrupting` is locked, and a finished asynchronous request lives as long as `exchange`.
             unsafe { interrupt(self.raw, Arc::as_ptr(exchange).cast_mut().cast()) }
         }
-        *running
+        drop(speaking);
+        running
     }
 
     /// Whether a handler runs for this exchange. Never blocks.
     #[must_use]
     pub fn is_running(exchange: &Exchange) -> bool {
-        // Locked by somebody else: an interrupt() speaks of a handler that runs, or one ends just now.
-        exchange.running.try_lock().map_or(true, |running| *running)
+        exchange.running.load(Ordering::Acquire)
     }
 
     /// Ends the application. THREAD: the engine thread, when no handler runs.
@@ -258,15 +254,32 @@ pub(crate) struct Kept {
 // SAFETY: the pointers are into the exchange that keeps this value, and only the engine reads through them.
 unsafe impl Send for Kept {}
 
-/// finish() of an engine. An asynchronous request is gone when this returns.
-pub(super) fn finish(exchange: &Exchange, outcome: Outcome) -> Result<(), Stop> {
+/// Ends a request whose handle() has returned without finish().
+fn finish_for(exchange: &Exchange, status: abi::gw_status) {
+    // The server's side of finish() may be at fault too, and the caller must go on to leave().
+    let reference = fence("finish", None, || {
+        if exchange.is_finished() {
+            return None;
+        }
+        if status != GW_ERROR {
+            let text = format_args!("handle() returned {status} before finish()");
+            log::request(exchange, Level::Error, ENGINE_MISUSE, text);
+        }
+        finish(exchange, Outcome::Failed).1
+    });
+    drop(reference);
+}
+
+/// finish() of an engine, and the engine's reference to an asynchronous request, for the caller to drop when it
+/// does not use `exchange` any more.
+pub(super) fn finish(exchange: &Exchange, outcome: Outcome) -> (Result<(), Stop>, Option<Arc<Exchange>>) {
     let result = exchange.finish(outcome);
-    if result != Err(Stop::Misuse) && exchange.give_up() {
-        *lock(&exchange.running) = false;
-        // SAFETY: the reference that handle_async made; `give_up` is true once.
-        unsafe { Arc::decrement_strong_count(ptr::from_ref(exchange)) };
+    if result == Err(Stop::Misuse) || !exchange.give_up() {
+        return (result, None);
     }
-    result
+    exchange.running.store(false, Ordering::Release);
+    // SAFETY: the reference that handle_async made; `give_up` is true once.
+    (result, Some(unsafe { Arc::from_raw(ptr::from_ref(exchange)) }))
 }
 
 const _: () = assert!(GW_ERROR == -1);

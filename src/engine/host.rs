@@ -6,6 +6,7 @@ use std::{ffi::c_void, slice};
 use super::fence::fence;
 use crate::{
     abi,
+    error::ENGINE_MISUSE,
     exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
     log::{self, Level},
     sys,
@@ -75,12 +76,27 @@ unsafe fn call(
     request: *mut abi::gw_request,
     body: impl FnOnce(&Exchange) -> Result<(), Stop>,
 ) -> abi::gw_status {
-    fence(entry, GW_ERROR, || {
+    // SAFETY: the caller's promise.
+    unsafe { call_or(GW_ERROR, entry, request, body) }
+}
+
+/// As [`call`], with the answer after a panic.
+///
+/// # Safety
+/// As [`call`].
+unsafe fn call_or(
+    panicked: abi::gw_status,
+    entry: &'static str,
+    request: *mut abi::gw_request,
+    body: impl FnOnce(&Exchange) -> Result<(), Stop>,
+) -> abi::gw_status {
+    fence(entry, panicked, || {
         // SAFETY: a gw_request is the address of an Exchange that its handle() call keeps alive (app.rs).
-        match unsafe { request.cast::<Exchange>().as_ref() } {
-            Some(exchange) => status(body(exchange)),
-            None => GW_MISUSE,
+        if let Some(exchange) = unsafe { request.cast::<Exchange>().as_ref() } {
+            return status(body(exchange));
         }
+        log::coded(Level::Error, ENGINE_MISUSE, format_args!("an engine called {entry}() without a request"));
+        GW_MISUSE
     })
 }
 
@@ -122,15 +138,16 @@ unsafe extern "C" fn start(
                 return Err(exchange.misuse("start() with a NULL header list of some length"));
             }
             let headers = if header_count == 0 { &[] } else { slice::from_raw_parts(headers, header_count) };
-            let mut broken = false;
-            let pairs = headers.iter().map(|field| {
-                let name = bytes(field.name.ptr, field.name.len);
-                let value = bytes(field.value.ptr, field.value.len);
-                broken |= name.is_none() || value.is_none();
-                (name.unwrap_or_default(), value.unwrap_or_default())
-            });
-            let result = exchange.start(status, reason, pairs);
-            if broken { Err(exchange.refuse("response refused: a header points to NULL")) } else { result }
+            let is_broken = |text: &abi::gw_bytes| text.ptr.is_null() && text.len > 0;
+            if headers.iter().any(|field| is_broken(&field.name) || is_broken(&field.value)) {
+                return Err(exchange.refuse("response refused: a header points to NULL"));
+            }
+            let text = |text: &abi::gw_bytes| bytes(text.ptr, text.len).unwrap_or_default();
+            exchange.start(
+                status,
+                reason,
+                headers.iter().map(|field| (text(&field.name), text(&field.value))),
+            )
         })
     }
 }
@@ -149,20 +166,17 @@ unsafe extern "C" fn write(
             let Some(data) = bytes(data, length) else {
                 return Err(exchange.misuse("write() with NULL data of some length"));
             };
-            if wait(flags) == Wait::No {
-                if length > SLICE {
-                    return Err(Stop::Again);
-                }
-                let piece = Piece::Copied(data.to_vec());
-                return exchange.write(piece, flushes(flags), Wait::No).map_err(|(stop, _)| stop);
+            let send = |slice: &[u8], flush| {
+                let piece = Piece::Copied(slice.to_vec());
+                exchange.write(piece, flush, wait(flags)).map_err(|(stop, _)| stop)
+            };
+            // All or nothing without waiting.
+            if wait(flags) == Wait::No || length <= SLICE {
+                return send(data, flushes(flags));
             }
             let mut slices = data.chunks(SLICE).peekable();
-            if slices.peek().is_none() && flushes(flags) {
-                return exchange.flush(Wait::Yes);
-            }
             while let Some(slice) = slices.next() {
-                let flush = flushes(flags) && slices.peek().is_none();
-                exchange.write(Piece::Copied(slice.to_vec()), flush, Wait::Yes).map_err(|(stop, _)| stop)?;
+                send(slice, flushes(flags) && slices.peek().is_none())?;
             }
             Ok(())
         })
@@ -177,9 +191,10 @@ unsafe extern "C" fn write_owned(
     context: *mut c_void,
     flags: u32,
 ) -> abi::gw_status {
+    // After a panic the piece may stand in a queue: GW_INVALID says that the borrow is the host's.
     // SAFETY: gangway.h: `request` is live; `data` stays unchanged until release(context).
     unsafe {
-        call("write_owned", request, |exchange| {
+        call_or(GW_INVALID, "write_owned", request, |exchange| {
             if data.is_null() && length > 0 {
                 return Err(exchange.misuse("write_owned() with NULL data of some length"));
             }
@@ -224,8 +239,18 @@ unsafe extern "C" fn flush(request: *mut abi::gw_request, flags: u32) -> abi::gw
 
 unsafe extern "C" fn finish(request: *mut abi::gw_request, outcome: abi::gw_status) -> abi::gw_status {
     let outcome = if outcome == GW_OK { Outcome::Complete } else { Outcome::Failed };
-    // SAFETY: gangway.h: `request` is live; an asynchronous one is given up by `finish_async` below.
-    unsafe { call("finish", request, |exchange| super::app::finish(exchange, outcome)) }
+    let mut reference = None;
+    // SAFETY: gangway.h: `request` is live; an asynchronous one is so until `reference` is dropped.
+    let answer = unsafe {
+        call("finish", request, |exchange| {
+            let (result, given_up) = super::app::finish(exchange, outcome);
+            reference = given_up;
+            result
+        })
+    };
+    // Perhaps the last one: the server's side of the exchange goes with it.
+    fence("finish", (), || drop(reference));
+    answer
 }
 
 unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {

@@ -7,8 +7,11 @@ use crate::{
     http::Head,
 };
 
-/// Copied bytes that may wait for a flush. Above it they leave: memory stays bounded.
+/// Output that may wait for a flush, in bytes of memory. Above it all of it leaves: memory stays bounded.
 const STAGED_MOST: usize = 64 * 1024;
+
+/// Pieces that may wait for a flush: each lent one holds memory of the engine, each file a descriptor.
+const PIECES_MOST: usize = 32;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +80,9 @@ impl Answer {
     /// Whether a piece of this length makes the staged output leave.
     pub(super) fn must_deliver(&self, more: usize, flush: bool) -> bool {
         let more = if self.drop_body { 0 } else { more };
-        (flush && (more > 0 || self.has_staged())) || self.staged.copied().saturating_add(more) > STAGED_MOST
+        (flush && (more > 0 || self.has_staged()))
+            || self.staged.weight().saturating_add(more) > STAGED_MOST
+            || self.staged.pieces.len() + usize::from(more > 0) > PIECES_MOST
     }
 
     /// Takes a piece, cut to what Content-Length allows. Answers the number of bytes that were too many.

@@ -151,7 +151,6 @@ impl Channel {
             match feed.end {
                 Some(true) => return Ok(0),
                 Some(false) => return Err(Stop::Failed),
-                None if wait == Wait::No => return Err(Stop::Again),
                 None => {}
             }
             if !feed.wanted {
@@ -159,6 +158,9 @@ impl Channel {
                 self.post(state);
                 state = lock(&self.state);
                 continue;
+            }
+            if wait == Wait::No {
+                return Err(Stop::Again);
             }
             state = self.sleep(state);
         }

@@ -21,7 +21,7 @@ pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
 use crate::{
@@ -117,8 +117,10 @@ pub struct Exchange {
     port: Arc<dyn Port>,
     cancelled: AtomicU8,
     answer: Mutex<Answer>,
-    /// Held by `interrupt` while it speaks of a running handler; taken at the end of a handler's run.
-    pub(crate) running: Mutex<bool>,
+    /// Whether a handler works on this request: from handle() to its end, or to finish() when it is asynchronous.
+    pub(crate) running: AtomicBool,
+    /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
+    pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
     kept: Mutex<Option<Box<crate::engine::Kept>>>,
 }
@@ -133,7 +135,8 @@ impl Exchange {
             port,
             cancelled: AtomicU8::new(0),
             answer,
-            running: Mutex::new(false),
+            running: AtomicBool::new(false),
+            interrupting: Mutex::default(),
             kept: Mutex::default(),
         })
     }
@@ -156,7 +159,7 @@ impl Exchange {
 
     /// Stops the exchange: calls of the handler answer [`Stop::Cancelled`] from now on. The first cause stays.
     pub fn cancel(&self, cause: Cause) {
-        let _ = self.cancelled.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        self.mark(cause);
         self.port.cancel();
     }
 
@@ -182,6 +185,9 @@ impl Exchange {
     /// # Errors
     /// As [`Port::read_body`].
     pub fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        if self.is_finished() {
+            return Err(self.misuse("read_body() after finish()"));
+        }
         if self.head.content_length == Some(0) {
             return Ok(0);
         }
@@ -220,7 +226,8 @@ impl Exchange {
     ///
     /// # Errors
     /// [`Stop::Again`] without effect; [`Stop::Invalid`] when it is longer than Content-Length allows (what it
-    /// allows was sent); [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end.
+    /// allows was sent); [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end. A piece that
+    /// comes back was not taken over.
     pub fn write(&self, piece: Piece, flush: bool, wait: Wait) -> Result<(), (Stop, Option<Piece>)> {
         let mut answer = lock(&self.answer);
         if let Err(stop) = self.live() {
@@ -229,13 +236,17 @@ impl Exchange {
         if !answer.takes_body() {
             return Err((self.misuse("a body write before start() or after finish()"), Some(piece)));
         }
-        if answer.must_deliver(piece.len(), flush)
+        if answer.must_deliver(piece.len().max(piece.weight()), flush)
             && let Err(stop) = self.port.room(wait)
         {
             return Err((stop, Some(piece)));
         }
         let excess = answer.stage(piece);
-        let delivered = if answer.must_deliver(0, flush) { self.deliver(&mut answer) } else { Ok(()) };
+        if answer.must_deliver(0, flush) {
+            // The piece has been taken over, so this call has succeeded even if the client left meanwhile; the
+            // next call answers Cancelled.
+            let _ = self.deliver(&mut answer);
+        }
         if excess > 0 {
             let text = format_args!(
                 "the application sent {excess} bytes more than its Content-Length; they are dropped"
@@ -243,7 +254,7 @@ impl Exchange {
             log::request(self, Level::Error, TOO_LONG, text);
             return Err((Stop::Invalid, None));
         }
-        delivered.map_err(|stop| (stop, None))
+        Ok(())
     }
 
     /// Sends what was staged.
@@ -287,7 +298,16 @@ impl Exchange {
     }
 
     fn deliver(&self, answer: &mut Answer) -> Result<(), Stop> {
-        self.port.deliver(answer.take_staged())
+        let delivered = self.port.deliver(answer.take_staged());
+        if delivered == Err(Stop::Cancelled) {
+            self.mark(Cause::ClientGone);
+        }
+        delivered
+    }
+
+    /// The first cause stays.
+    fn mark(&self, cause: Cause) {
+        let _ = self.cancelled.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
     }
 
     fn live(&self) -> Result<(), Stop> {

@@ -69,6 +69,9 @@ impl Lent {
     }
 }
 
+/// So that at most [`super::ROOM`] / this many files wait for one client.
+const FILE_WEIGHT: usize = 16 * 1024;
+
 /// A part of a regular file.
 #[derive(Debug)]
 pub struct FileSlice {
@@ -107,11 +110,13 @@ impl Piece {
         self.len() == 0
     }
 
-    /// How much memory it takes that the server must bound: lent bytes exist anyway, but hold the application.
+    /// How much memory it takes that the server must bound: lent bytes exist anyway, but hold the application;
+    /// a file holds a descriptor, of which a process has about a thousand.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::File(_) => 1,
+            Self::File(file) if file.len == 0 => 0,
+            Self::File(_) => FILE_WEIGHT,
             Self::Copied(_) | Self::Lent(_) => self.len(),
         }
     }
@@ -181,10 +186,5 @@ impl Delivery {
     #[must_use]
     pub fn weight(&self) -> usize {
         self.pieces.iter().map(Piece::weight).fold(0, usize::saturating_add)
-    }
-
-    /// Bytes of memory of our own.
-    pub(super) fn copied(&self) -> usize {
-        self.pieces.iter().map(|piece| if let Piece::Copied(bytes) = piece { bytes.len() } else { 0 }).sum()
     }
 }
