@@ -125,18 +125,23 @@ impl Engine {
             None => return Err(EngineError::Refused(shown())),
             Some(size) => *size,
         };
+        if size >= offset_of!(abi::gw_engine, name) {
+            // The version comes first: a table of another one may well be shorter.
+            // SAFETY: the table has at least the members before `name`.
+            let (major, minor) = unsafe { ((*table).abi_major, (*table).abi_minor) };
+            if major != abi::GW_ABI_MAJOR {
+                return Err(EngineError::Version {
+                    path: shown(),
+                    found: format!("{major}.{minor}"),
+                    wanted: format!("{}.{}", abi::GW_ABI_MAJOR, abi::GW_ABI_MINOR),
+                });
+            }
+        }
         if size < SIZE_1_0 {
             return Err(EngineError::Short { path: shown(), found: size, wanted: SIZE_1_0 });
         }
         // SAFETY: the table has at least the members of 1.0, which are all that this host knows.
         let table = unsafe { &*table };
-        if table.abi_major != abi::GW_ABI_MAJOR {
-            return Err(EngineError::Version {
-                path: shown(),
-                found: format!("{}.{}", table.abi_major, table.abi_minor),
-                wanted: format!("{}.{}", abi::GW_ABI_MAJOR, abi::GW_ABI_MINOR),
-            });
-        }
         let null = |member| EngineError::Null { path: shown(), member };
         if table.name.is_null() {
             return Err(null("name"));
