@@ -84,7 +84,10 @@ impl Pool {
         let mut threads = lock(&self.threads);
         for _ in 0..self.shared.limits.threads {
             let (shared, app) = (Arc::clone(&self.shared), Arc::clone(app));
-            let body = move || fence("a pool thread", (), || shared.serve(&app));
+            let body = move || {
+                fence("a pool thread", (), || shared.serve(&app));
+                shared.ended();
+            };
             lock(&self.shared.plan).add_threads(1);
             match sys::spawn(name, STACK, body) {
                 Ok(thread) => threads.push(thread),
@@ -111,11 +114,24 @@ impl Pool {
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Stopping`].
     pub fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
-        let wake = lock(&self.shared.plan).submit(exchange)?;
-        if wake {
-            self.shared.work.notify_one();
+        if self.submit_quietly(exchange)? {
+            self.wake();
         }
         Ok(())
+    }
+
+    /// Queues a request, but wakes nobody: answers whether [`Pool::wake`] must follow soon. A server that reads many
+    /// requests at a time wakes once for all of them.
+    ///
+    /// # Errors
+    /// As [`Pool::submit`].
+    pub fn submit_quietly(&self, exchange: Arc<Exchange>) -> Result<bool, Refusal> {
+        lock(&self.shared.plan).submit(exchange)
+    }
+
+    /// Wakes a thread for what was queued quietly.
+    pub fn wake(&self) {
+        self.shared.work.notify_one();
     }
 
     /// Takes a request out of the queue, if it still waits there.
@@ -197,10 +213,12 @@ impl Shared {
         }
         drop(plan);
         app.thread_end();
+    }
+
+    /// A thread has left its loop.
+    fn ended(&self) {
         lock(&self.plan).thread_ended();
         self.ended.notify_all();
-        // Those that slept while the last searcher was on its way end now.
-        self.work.notify_all();
     }
 
     fn run<'a>(&'a self, app: &App) -> MutexGuard<'a, Plan<Arc<Exchange>>> {
@@ -211,11 +229,15 @@ impl Shared {
             if wake {
                 self.work.notify_one();
             }
-            if exchange.cancelled().is_none() {
-                app.handle(&exchange);
-            }
-            drop(exchange);
+            // A panic of the server's side costs this request, not the thread, which must get to leave().
+            fence("a handler thread", (), || {
+                if exchange.cancelled().is_none() {
+                    app.handle(&exchange);
+                }
+                drop(exchange);
+            });
             plan = lock(&self.plan);
+            plan.handled();
         }
         plan
     }

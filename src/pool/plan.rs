@@ -40,13 +40,15 @@ pub(super) struct Plan<T> {
     most: usize,
     alive: usize,
     asleep: usize,
+    busy: usize,
     search: Search,
     stopping: bool,
 }
 
 impl<T> Plan<T> {
     pub(super) fn new(most: usize) -> Self {
-        Self { waiting: VecDeque::new(), most, alive: 0, asleep: 0, search: Search::None, stopping: false }
+        let (waiting, search) = (VecDeque::new(), Search::None);
+        Self { waiting, most, alive: 0, asleep: 0, busy: 0, search, stopping: false }
     }
 
     /// The pool has this many threads now.
@@ -59,8 +61,8 @@ impl<T> Plan<T> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
-        // What a sleeping thread takes at once does not wait.
-        if self.waiting.len() >= self.most.saturating_add(self.asleep) {
+        // What a thread without a request takes at once does not wait, be it asleep or on its way there.
+        if self.waiting.len() >= self.most.saturating_add(self.alive.saturating_sub(self.busy)) {
             return Err(Refusal::Full);
         }
         self.waiting.push_back(request);
@@ -109,7 +111,13 @@ impl<T> Plan<T> {
     /// The next request for a running thread, and whether another thread must be woken.
     pub(super) fn take(&mut self) -> Option<(T, bool)> {
         let request = self.waiting.pop_front()?;
+        self.busy += 1;
         Some((request, self.send_searcher()))
+    }
+
+    /// A running thread has done what it took.
+    pub(super) fn handled(&mut self) {
+        self.busy -= 1;
     }
 
     /// Takes the first request that fits out of the queue.
@@ -265,8 +273,24 @@ mod tests {
         world.take();
         assert_eq!(world.plan.waiting(), 2);
         assert_eq!(world.submit(3), Err(Refusal::Full));
+        world.plan.handled();
+        assert_eq!(world.submit(3), Ok(()), "the thread takes the next at once");
         world.take();
-        assert_eq!(world.submit(3), Ok(()));
+        assert_eq!(world.plan.waiting(), 2);
+    }
+
+    #[test]
+    fn a_thread_between_two_runs_has_room_without_a_queue() {
+        let mut world = World::new(1, 0);
+        world.submit(1).unwrap();
+        assert_eq!(world.wake(), Task::Run);
+        world.plan.entered();
+        assert!(world.take());
+        assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
+        world.plan.handled();
+        assert!(!world.take());
+        assert_eq!(world.submit(2), Ok(()), "it gives up the application's lock, and comes back");
+        assert_eq!(world.settle(), Task::Run);
     }
 
     #[test]
