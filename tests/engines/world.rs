@@ -16,8 +16,8 @@ use std::{
 use gangway::{
     config::{Application as Config, Interface, Parser},
     exchange::{
-        Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead, Stop,
-        Wait,
+        Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead,
+        Stop, Wait,
     },
     http::{Fields, Head},
     log::{self, Level, Sink},
@@ -26,7 +26,7 @@ use gangway::{
 };
 
 /// The longest wait for something that takes microseconds.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The lines of this process.
 static LINES: Lines = Lines { lines: Mutex::new(Vec::new()), added: Condvar::new() };
@@ -45,21 +45,22 @@ impl Sink for &'static Lines {
 
 /// The lines of the process so far that hold `part`. Tests run side by side: `part` must name the test's own engine
 /// or application.
-pub fn lines_with(part: &str) -> Vec<String> {
+pub(crate) fn lines_with(part: &str) -> Vec<String> {
     LINES.lines.lock().unwrap().iter().filter(|line| line.contains(part)).cloned().collect()
 }
 
 /// Waits for a line of the process that holds `part`.
-pub fn await_line(part: &str) -> String {
+pub(crate) fn await_line(part: &str) -> String {
     let found = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(part));
     let lines = LINES.lines.lock().unwrap();
     let (lines, timeout) = LINES.added.wait_timeout_while(lines, PATIENCE, found).unwrap();
-    assert!(!timeout.timed_out(), "no line with {part:?} in {lines:?}");
+    let last = lines.len().saturating_sub(9);
+    assert!(!timeout.timed_out(), "no line with {part:?}; the last ones are {:?}", &lines[last..]);
     lines.iter().find(|line| line.contains(part)).unwrap().clone()
 }
 
 /// Compiles `tests/engines/SOURCE.c` once and answers the file's name in [`directory`].
-pub fn compile(source: &str) -> &'static str {
+pub(crate) fn compile(source: &str) -> &'static str {
     static BUILT: OnceLock<Mutex<HashMap<String, &'static str>>> = OnceLock::new();
     let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap();
     if let Some(file) = built.get(source) {
@@ -69,7 +70,18 @@ pub fn compile(source: &str) -> &'static str {
     let name = format!("{}.so", source.replace('/', "-"));
     let unfinished = directory().join(format!("{name}.{}", std::process::id()));
     let output = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".into()))
-        .args(["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-shared", "-fPIC", "-pthread", "-g", "-I"])
+        .args([
+            "-std=c99",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-pedantic",
+            "-shared",
+            "-fPIC",
+            "-pthread",
+            "-g",
+            "-I",
+        ])
         .arg(root.join("include"))
         .arg("-o")
         .arg(&unfinished)
@@ -84,14 +96,14 @@ pub fn compile(source: &str) -> &'static str {
 }
 
 /// Where compiled engines are.
-pub fn directory() -> PathBuf {
+pub(crate) fn directory() -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engines");
     std::fs::create_dir_all(&directory).unwrap();
     directory
 }
 
 /// The configuration of an application in the engine `file`.
-pub fn config(file: &'static str, words: &[&str]) -> Config {
+pub(crate) fn config(file: &'static str, words: &[&str]) -> Config {
     let interface = Interface { name: "test", engine_file: file, target: "NAME:NAME" };
     let mut all: Vec<&[u8]> = vec![b"demo:app"];
     if words.first().is_some_and(|word| !word.contains('=')) {
@@ -102,37 +114,37 @@ pub fn config(file: &'static str, words: &[&str]) -> Config {
 }
 
 /// One server process.
-pub struct World {
+pub(crate) struct World {
     runtime: Runtime,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         log::install(Box::new(&LINES));
         Self { runtime: Runtime::start(Some(&directory())).unwrap() }
     }
 
     /// The application of `tests/engines/SOURCE.c` with these words: options, after the target if it matters.
-    pub fn load(&self, source: &str, words: &[&str]) -> Arc<Application> {
+    pub(crate) fn load(&self, source: &str, words: &[&str]) -> Arc<Application> {
         self.load_file(compile(source), words, Threads::Own)
     }
 
-    pub fn load_file(&self, file: &'static str, words: &[&str], threads: Threads) -> Arc<Application> {
+    pub(crate) fn load_file(&self, file: &'static str, words: &[&str], threads: Threads) -> Arc<Application> {
         self.runtime.application(&config(file, words), threads)
     }
 
-    pub fn stop(&self, grace: Duration) {
+    pub(crate) fn stop(&self, grace: Duration) {
         self.runtime.stop(grace);
     }
 
     /// Ends all applications, all of whose requests have ended.
-    pub fn end(self) {
+    pub(crate) fn end(self) {
         self.runtime.stop(PATIENCE);
     }
 }
 
 /// A request to be sent.
-pub struct Request {
+pub(crate) struct Request {
     variables: Vec<(String, String)>,
     body: Vec<u8>,
     feed: Option<VecDeque<Vec<u8>>>,
@@ -140,41 +152,41 @@ pub struct Request {
     room: usize,
 }
 
-pub fn get(path: &str) -> Request {
+pub(crate) fn get(path: &str) -> Request {
     let variables = vec![("REQUEST_METHOD".into(), "GET".into()), ("PATH_INFO".into(), path.into())];
     Request { variables, body: Vec::new(), feed: None, no_body: false, room: ROOM }
 }
 
 impl Request {
-    pub fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    pub fn body(mut self, bytes: &[u8]) -> Self {
+    pub(crate) fn body(mut self, bytes: &[u8]) -> Self {
         self.body = bytes.to_vec();
         self
     }
 
     /// The body comes in these parts when it is wanted; its length is not known before.
-    pub fn fed(mut self, parts: &[&[u8]]) -> Self {
+    pub(crate) fn fed(mut self, parts: &[&[u8]]) -> Self {
         self.feed = Some(parts.iter().map(|part| part.to_vec()).collect());
         self
     }
 
-    pub fn head_only(mut self) -> Self {
+    pub(crate) fn head_only(mut self) -> Self {
         self.no_body = true;
         self
     }
 
     /// Output that may wait for the client.
-    pub fn room(mut self, room: usize) -> Self {
+    pub(crate) fn room(mut self, room: usize) -> Self {
         self.room = room;
         self
     }
 
     /// A client that has not sent it yet.
-    pub fn prepare(self) -> Client {
+    pub(crate) fn prepare(self) -> Client {
         let mailbox = Arc::new(Mailbox::default());
         let notify: Arc<dyn Notify> = mailbox.clone();
         let channel = match &self.feed {
@@ -203,14 +215,14 @@ impl Request {
     }
 
     /// Sends it and does not wait for anything.
-    pub fn send(self, application: &Application) -> Client {
+    pub(crate) fn send(self, application: &Application) -> Client {
         let client = self.prepare();
         client.submit(application).unwrap();
         client
     }
 
     /// Sends it and waits for the end of the response.
-    pub fn answer(self, application: &Application) -> Client {
+    pub(crate) fn answer(self, application: &Application) -> Client {
         self.send(application).ended()
     }
 }
@@ -252,27 +264,27 @@ impl Port for Watched {
 }
 
 /// A request on its way, and what has come back of its response.
-pub struct Client {
-    pub exchange: Arc<Exchange>,
-    pub channel: Arc<Channel>,
+pub(crate) struct Client {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) channel: Arc<Channel>,
     mailbox: Arc<Mailbox>,
     feed: VecDeque<Vec<u8>>,
     blocked: mpsc::Receiver<()>,
     gone: mpsc::Receiver<()>,
-    pub head: Option<Head>,
-    pub body: Vec<u8>,
-    pub end: Option<End>,
+    pub(crate) head: Option<Head>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) end: Option<End>,
     /// The log lines of this request.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Client {
-    pub fn submit(&self, application: &Application) -> Result<(), Refusal> {
+    pub(crate) fn submit(&self, application: &Application) -> Result<(), Refusal> {
         application.submit(&self.exchange)
     }
 
     /// Waits until `is_there` says yes.
-    pub fn until(mut self, is_there: impl Fn(&Self) -> bool) -> Self {
+    pub(crate) fn until(mut self, is_there: impl Fn(&Self) -> bool) -> Self {
         while !is_there(&self) {
             self.step();
         }
@@ -280,7 +292,7 @@ impl Client {
     }
 
     /// Waits for the end of the response.
-    pub fn ended(self) -> Self {
+    pub(crate) fn ended(self) -> Self {
         self.until(|client| client.end.is_some())
     }
 
@@ -300,7 +312,7 @@ impl Client {
     }
 
     /// Takes what waits, and answers its weight: it has not been sent yet.
-    pub fn take(&mut self) -> usize {
+    pub(crate) fn take(&mut self) -> usize {
         let delivery = self.channel.take();
         let weight = delivery.weight();
         assert!(self.end.is_none() || weight == 0, "output after the end");
@@ -326,36 +338,36 @@ impl Client {
     }
 
     /// Waits until the handler waits for room.
-    pub fn await_blocked(&self) {
+    pub(crate) fn await_blocked(&self) {
         self.blocked.recv_timeout(PATIENCE).expect("the handler waits for room");
     }
 
     /// Whether nothing has come back until now.
-    pub fn is_silent(&self) -> bool {
+    pub(crate) fn is_silent(&self) -> bool {
         self.mailbox.wait(Some(Instant::now())) == (false, Vec::new())
     }
 
     /// Lets go of the exchange and waits until all others have.
-    pub fn await_gone(self) {
+    pub(crate) fn await_gone(self) {
         drop(self.exchange);
         let gone = self.gone.recv_timeout(PATIENCE);
         assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected), "somebody keeps the exchange");
     }
 
-    pub fn status(&self) -> Option<u16> {
+    pub(crate) fn status(&self) -> Option<u16> {
         self.head.as_ref().map(|head| head.status)
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// Status, body and end in one.
-    pub fn summary(&self) -> (Option<u16>, String, Option<End>) {
+    pub(crate) fn summary(&self) -> (Option<u16>, String, Option<End>) {
         (self.status(), self.text(), self.end)
     }
 
-    pub fn has_line(&self, part: &str) -> bool {
+    pub(crate) fn has_line(&self, part: &str) -> bool {
         self.lines.iter().any(|line| line.contains(part))
     }
 }

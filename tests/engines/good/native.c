@@ -30,7 +30,6 @@ struct gw_app {
     pthread_cond_t changed; /* signalled at each change of it */
     unsigned lent, released;
     unsigned interrupted; /* interrupt() has begun so often */
-    int doors;            /* /door waits until /open has been asked for */
 };
 
 static const gw_host *host;
@@ -288,35 +287,6 @@ static gw_status do_stubborn(gw_app *app, gw_request *request, const gw_request_
     return host->cancelled(request) ? GW_CANCELLED : status;
 }
 
-/* Waits for /open, with or without the client. */
-static gw_status do_door(gw_app *app, gw_request *request, const gw_request_head *head)
-{
-    gw_status status = start(request, 200, "");
-    (void)head;
-    pthread_mutex_unlock(&app->lock);
-    if (status == GW_OK) {
-        status = host->write(request, (const uint8_t *)"waiting", 7, GW_FLUSH);
-    }
-    pthread_mutex_lock(&app->state);
-    while (app->doors == 0) {
-        pthread_cond_wait(&app->changed, &app->state);
-    }
-    app->doors--;
-    pthread_mutex_unlock(&app->state);
-    pthread_mutex_lock(&app->lock);
-    return status;
-}
-
-static gw_status do_open(gw_app *app, gw_request *request, const gw_request_head *head)
-{
-    (void)head;
-    pthread_mutex_lock(&app->state);
-    app->doors++;
-    pthread_cond_broadcast(&app->changed);
-    pthread_mutex_unlock(&app->state);
-    return start(request, 204, "");
-}
-
 /* Answers when everything lent so far has been released. */
 static gw_status do_counts(gw_app *app, gw_request *request, const gw_request_head *head)
 {
@@ -341,7 +311,7 @@ static const struct {
     {"/hello", do_hello},       {"/options", do_options}, {"/variables", do_variables}, {"/echo", do_echo},
     {"/stream", do_stream},     {"/owned", do_owned},     {"/file", do_file},           {"/headers", do_headers},
     {"/refused", do_refused},   {"/fail", do_fail},       {"/fail-late", do_fail_late}, {"/stubborn", do_stubborn},
-    {"/door", do_door},         {"/open", do_open},       {"/counts", do_counts},
+    {"/counts", do_counts},
 };
 
 /* ---- The engine's table ------------------------------------------------------------------------------------ */
