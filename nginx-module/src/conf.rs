@@ -34,10 +34,10 @@ const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// The table of directives.
 pub(crate) static COMMANDS: Shared<[ngx_command_t; 4]> = Shared([
-    command(b"gangway_wsgi", LOCATION | NGX_CONF_1MORE, set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
-    command(b"gangway_param", ANYWHERE | NGX_CONF_TAKE23, set_param, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
-        b"gangway_engine_dir",
+        c"gangway_engine_dir",
         NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
         set_engine_dir,
         NGX_HTTP_MAIN_CONF_OFFSET,

@@ -2,7 +2,7 @@
 //! Configuration: directives, their words, and values of ours that live as long as a cycle.
 
 use std::{
-    ffi::{c_char, c_void},
+    ffi::{CStr, c_char, c_void},
     path::Path,
     ptr,
 };
@@ -33,13 +33,14 @@ pub(crate) type Setter =
 
 /// A directive. `conf` is the offset of the configuration that the setter gets.
 pub(crate) const fn command(
-    name: &'static [u8],
+    name: &'static CStr,
     contexts: u32,
     setter: Setter,
     conf: usize,
 ) -> ngx_command_t {
     ngx_command_t {
-        name: ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() },
+        // nginx compares names as C strings.
+        name: ngx_str_t { len: name.count_bytes(), data: name.as_ptr().cast_mut().cast() },
         type_: contexts as ngx_uint_t,
         set: Some(setter),
         conf: conf as ngx_uint_t,
