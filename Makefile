@@ -43,7 +43,8 @@ test-setup: setup
 	@tools/packages.sh test
 	@tools/venv.sh build/venv-test tests/requirements.txt
 
-nginx-1.28: test-setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/nginx-1.28/
+nginx-1.28: setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/nginx-1.28/
+	@tools/packages.sh test
 	@tools/nginx-1.28.sh nginx-1.28
 	@NGINX_SOURCE_DIR=$(CURDIR)/build/nginx-1.28 NGINX_BUILD_DIR=$(CURDIR)/build/nginx-1.28/objs \
 		tools/modules.sh dist/nginx-1.28 gangway-nginx -- --release --target-dir "$(or $(CARGO_TARGET_DIR),target)/nginx-1.28"
