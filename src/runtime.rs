@@ -65,29 +65,13 @@ impl Application {
     /// # Errors
     /// [`Refusal`], or the exchange is finished as failed when the application cannot be loaded.
     pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
-        if self.submit_quietly(exchange)? {
-            self.wake();
-        }
-        Ok(())
-    }
-
-    /// As [`Application::submit`], but wakes nobody: answers whether [`Application::wake`] must follow soon.
-    ///
-    /// # Errors
-    /// As [`Application::submit`].
-    pub fn submit_quietly(&self, exchange: &Arc<Exchange>) -> Result<bool, Refusal> {
         // Locked until the request is in the queue: a load that fails meanwhile empties the queue afterwards.
         let state = lock(&self.state);
-        let State::Failed(reason) = &*state else { return self.pool.submit_quietly(Arc::clone(exchange)) };
+        let State::Failed(reason) = &*state else { return self.pool.submit(Arc::clone(exchange)) };
         let reason = reason.clone();
         drop(state);
         fail(exchange, &reason);
-        Ok(false)
-    }
-
-    /// Wakes a thread for what was queued quietly.
-    pub fn wake(&self) {
-        self.pool.wake();
+        Ok(())
     }
 
     /// Takes a request out of the queue, if it still waits there.

@@ -114,24 +114,11 @@ impl Pool {
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Stopping`].
     pub fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
-        if self.submit_quietly(exchange)? {
-            self.wake();
+        let wake = lock(&self.shared.plan).submit(exchange)?;
+        if wake {
+            self.shared.work.notify_one();
         }
         Ok(())
-    }
-
-    /// Queues a request, but wakes nobody: answers whether [`Pool::wake`] must follow soon. A server that reads many
-    /// requests at a time wakes once for all of them.
-    ///
-    /// # Errors
-    /// As [`Pool::submit`].
-    pub fn submit_quietly(&self, exchange: Arc<Exchange>) -> Result<bool, Refusal> {
-        lock(&self.shared.plan).submit(exchange)
-    }
-
-    /// Wakes a thread for what was queued quietly.
-    pub fn wake(&self) {
-        self.shared.work.notify_one();
     }
 
     /// Takes a request out of the queue, if it still waits there.
