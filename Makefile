@@ -36,7 +36,7 @@ debug: setup ## the same without optimization, in dist/debug/
 demo: build ## a Flask application inside Debian's own server, until Ctrl-C: SERVER=nginx|apache PORT=8080
 	@exec tools/demo.sh "$(or $(SERVER),nginx)" "$(or $(PORT),8080)"
 
-test: test-setup build nginx-1.28 ## unit tests, then the behaviour suite: SERVER=nginx|nginx128|apache ARGS='-k name'
+test: test-setup build $(if $(filter nginx apache%,$(SERVER)),,nginx-1.28) ## unit tests, then the behaviour suite: SERVER=nginx|nginx128|apache ARGS='-k name'
 	@SERVER="$(SERVER)" tools/test.sh $(ARGS)
 
 test-setup: setup
