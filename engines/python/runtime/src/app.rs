@@ -14,7 +14,13 @@ use pyo3::{
     types::{PyList, PyString},
 };
 
-use crate::{environ::Environs, errors_stream::log_lines, failure::Failure, gil::Guarded, interpreter::Cold};
+use crate::{
+    environ::Environs,
+    errors_stream::log_lines,
+    failure::Failure,
+    gil::Guarded,
+    interpreter::{Cold, with_traceback},
+};
 
 /// What the front found out about the application.
 #[derive(Debug)]
@@ -214,7 +220,7 @@ impl App {
         let explained = cold
             .function(py, "explain")
             .and_then(|function| {
-                function.call1((error.value(py), &self.spec.module, root, venv, &self.before))
+                function.call1((with_traceback(py, error), &self.spec.module, root, venv, &self.before))
             })
             .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<std::ffi::OsString>)>());
         let Ok((cause, lines, files)) = explained else {

@@ -235,7 +235,8 @@ def explain(error, target, root, venv, before):
         cause = _missing(error.name, target, root, venv)
     else:
         cause = one_line(error) + "; the traceback is above"
-    return cause, lines(error), _watched(error, root, before)
+    files = [target] if os.path.isabs(target) else []
+    return cause, lines(error), files + _watched(error, root, before)
 
 
 def _missing(name, target, root, venv):

@@ -258,14 +258,15 @@ impl Cold {
     pub(crate) fn one_line(&self, py: Python<'_>, error: &PyErr) -> String {
         let line = self
             .function(py, "one_line")
-            .and_then(|function| function.call1((error.value(py),)))
+            .and_then(|function| function.call1((with_traceback(py, error),)))
             .and_then(|line| line.extract::<String>());
         line.unwrap_or_else(|_| error.to_string())
     }
 
     /// The traceback, line by line.
     pub(crate) fn lines<'py>(&self, py: Python<'py>, error: &PyErr) -> Option<Bound<'py, PyList>> {
-        let lines = self.function(py, "lines").and_then(|function| function.call1((error.value(py),)));
+        let lines =
+            self.function(py, "lines").and_then(|function| function.call1((with_traceback(py, error),)));
         lines.ok()?.cast_into().ok()
     }
 
@@ -278,6 +279,11 @@ impl Cold {
     pub(crate) fn is_timeout(&self, py: Python<'_>, error: &PyErr) -> bool {
         error.is_instance(py, self.timeout.bind(py))
     }
+}
+
+/// The exception object as Python code wants it: before 3.12 its traceback is kept beside it.
+pub(crate) fn with_traceback<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
+    error.clone_ref(py).into_value(py).into_bound(py).into_any()
 }
 
 /// Sets a variable in the process and, if the interpreter runs, in `os.environ`.
