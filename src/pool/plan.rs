@@ -18,6 +18,7 @@ pub(super) enum Task {
 
 /// The thread that is on its way from sleep to its first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(test, derive(Hash))]
 enum Search {
     None,
     /// A sleeping thread has been woken.
@@ -35,6 +36,7 @@ enum Search {
 /// ```text
 /// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty--> asleep
 /// ```
+#[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan<T> {
     waiting: VecDeque<T>,
     most: usize,

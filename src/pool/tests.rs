@@ -1,1 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every order in which threads, submissions and the end of a pool can meet, for small pools: the plan is run by a
+//! model of `Pool::serve` in which a step is one critical section, and all reachable states are visited.
 
+use std::collections::HashSet;
+
+use super::plan::{Plan, Task};
+
+/// Where a pool thread is in `Shared::serve`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    /// About to ask the plan.
+    Decides,
+    Asleep,
+    /// Notified, without the plan's lock yet.
+    Woken,
+    /// Waits for the application's lock.
+    Enters,
+    /// Has the application's lock, and will ask for a request.
+    Entered,
+    Handles,
+    /// In a handler that has given up the application's lock and waits for something of its own.
+    Blocked,
+    Leaves,
+    Ended,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct World {
+    plan: Plan<u8>,
+    threads: Vec<Place>,
+    /// Who has the application's lock.
+    holder: Option<usize>,
+    /// Calls of `notify_one` that are due: they are made after the critical section.
+    notices: usize,
+    submitted: u8,
+    taken: u8,
+    stopped: bool,
+}
+
+/// What may happen in an exploration.
+#[derive(Clone, Copy)]
+struct Rules {
+    threads: usize,
+    requests: u8,
+    stops: bool,
+    /// Handlers may wait for ever, without the application's lock.
+    blocks: bool,
+}
+
+impl World {
+    fn new(rules: Rules) -> Self {
+        let mut plan = Plan::new(usize::from(rules.requests));
+        plan.add_threads(rules.threads);
+        let threads = vec![Place::Decides; rules.threads];
+        Self { plan, threads, holder: None, notices: 0, submitted: 0, taken: 0, stopped: false }
+    }
+
+    fn decide(&mut self, thread: usize) {
+        self.threads[thread] = match self.plan.next_run() {
+            Task::Sleep => {
+                self.plan.fall_asleep();
+                Place::Asleep
+            }
+            Task::Run => Place::Enters,
+            Task::End => {
+                self.plan.thread_ended();
+                Place::Ended
+            }
+        };
+    }
+
+    fn take(&mut self, thread: usize) {
+        self.threads[thread] = match self.plan.take() {
+            Some((request, wake)) => {
+                assert_eq!(request, self.taken, "first come, first served");
+                self.taken += 1;
+                self.notices += usize::from(wake);
+                Place::Handles
+            }
+            None => Place::Leaves,
+        };
+    }
+
+    /// The states that a step of one thread leads to.
+    fn step(&self, thread: usize, rules: Rules) -> Vec<Self> {
+        let mut next = self.clone();
+        match self.threads[thread] {
+            Place::Decides => next.decide(thread),
+            Place::Woken => {
+                next.plan.wake_up();
+                next.decide(thread);
+            }
+            Place::Enters if self.holder.is_none() => {
+                next.holder = Some(thread);
+                next.threads[thread] = Place::Entered;
+            }
+            Place::Entered => {
+                next.plan.entered();
+                next.take(thread);
+            }
+            Place::Handles => {
+                let mut blocked = self.clone();
+                blocked.holder = None;
+                blocked.threads[thread] = Place::Blocked;
+                next.plan.handled();
+                next.take(thread);
+                return if rules.blocks { vec![next, blocked] } else { vec![next] };
+            }
+            Place::Leaves => {
+                next.holder = None;
+                next.threads[thread] = Place::Decides;
+            }
+            Place::Asleep | Place::Blocked | Place::Ended | Place::Enters => return Vec::new(),
+        }
+        vec![next]
+    }
+
+    /// One due `notify_one`: it wakes any of those that sleep, or nobody.
+    fn notify(&self) -> Vec<Self> {
+        if self.notices == 0 {
+            return Vec::new();
+        }
+        let mut next = self.clone();
+        next.notices -= 1;
+        let woken: Vec<_> = next.asleep().map(|thread| next.with(thread, Place::Woken)).collect();
+        if woken.is_empty() { vec![next] } else { woken }
+    }
+
+    /// What nobody may rely on: a wake-up without reason, a new request, a handler that goes on, the end.
+    fn surprises(&self, rules: Rules) -> Vec<Self> {
+        let mut all: Vec<_> = self.asleep().map(|thread| self.with(thread, Place::Woken)).collect();
+        if self.submitted < rules.requests && !self.stopped {
+            let mut next = self.clone();
+            let wake = next.plan.submit(self.submitted).unwrap();
+            next.submitted += 1;
+            next.notices += usize::from(wake);
+            all.push(next);
+        }
+        for thread in 0..self.threads.len() {
+            if self.threads[thread] == Place::Blocked && self.holder.is_none() {
+                let mut next = self.with(thread, Place::Handles);
+                next.holder = Some(thread);
+                all.push(next);
+            }
+        }
+        if rules.stops && !self.stopped {
+            let mut next = self.clone();
+            next.stopped = true;
+            next.plan.stop();
+            for thread in self.asleep() {
+                next.threads[thread] = Place::Woken;
+            }
+            all.push(next);
+        }
+        all
+    }
+
+    fn asleep(&self) -> impl Iterator<Item = usize> {
+        (0..self.threads.len()).filter(|thread| self.threads[*thread] == Place::Asleep)
+    }
+
+    fn with(&self, thread: usize, place: Place) -> Self {
+        let mut next = self.clone();
+        next.threads[thread] = place;
+        next
+    }
+
+    fn check(&self) {
+        let searching = self.threads.iter().filter(|place| **place == Place::Enters).count();
+        assert!(searching <= 1, "{searching} threads wait for the lock: {:?}", self.threads);
+    }
+
+    /// Nothing more happens by itself.
+    fn check_rest(&self) {
+        assert!(
+            self.plan.waiting() == 0 || self.asleep().next().is_none(),
+            "a request waits and a thread sleeps: {:?}",
+            self.threads
+        );
+        if self.stopped {
+            let at_an_end = |place: &Place| matches!(place, Place::Ended | Place::Blocked);
+            assert!(self.threads.iter().all(at_an_end), "a thread does not end: {:?}", self.threads);
+        }
+    }
+}
+
+/// Visits every reachable state, and answers how many there are.
+fn explore(rules: Rules) -> usize {
+    let first = World::new(rules);
+    let mut seen = HashSet::from([first.clone()]);
+    let mut open = vec![first];
+    while let Some(world) = open.pop() {
+        world.check();
+        let mut next: Vec<_> = (0..world.threads.len())
+            .flat_map(|thread| world.step(thread, rules))
+            .chain(world.notify())
+            .collect();
+        if next.is_empty() {
+            world.check_rest();
+        }
+        next.extend(world.surprises(rules));
+        open.extend(next.into_iter().filter(|world| seen.insert(world.clone())));
+    }
+    seen.len()
+}
+
+#[test]
+fn no_request_is_forgotten_in_any_order() {
+    for threads in 1..=3 {
+        let states = explore(Rules { threads, requests: 4, stops: false, blocks: false });
+        assert!(states > 50, "{states} states with {threads} threads");
+    }
+}
+
+#[test]
+fn no_thread_sleeps_while_a_request_waits_for_handlers_that_block() {
+    for threads in 1..=3 {
+        let states = explore(Rules { threads, requests: 4, stops: false, blocks: true });
+        assert!(states > 50, "{states} states with {threads} threads");
+    }
+}
+
+#[test]
+fn every_thread_ends_whenever_the_pool_is_stopped() {
+    for threads in 1..=3 {
+        let states = explore(Rules { threads, requests: 3, stops: true, blocks: true });
+        assert!(states > 50, "{states} states with {threads} threads");
+    }
+}
