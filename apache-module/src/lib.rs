@@ -1,2 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! gangway-apache
+//! The httpd module of Gangway: httpd's types to the core's and back.
+//!
+//! ```text
+//! directives -> config          (parent and child)
+//! child_init -> lifecycle       the applications of this process, to its end
+//! request    -> claim           which requests are an application's, and where it is mounted
+//!            -> handler         the exchange: variables, body length, refusals
+//!               -> direct       without timeout=: this thread runs the handler itself
+//!               -> relay        with timeout=: a pool thread runs it, this one passes on and looks at the clock
+//!                  -> reply     what a handler gave to what httpd sends
+//! raw/                          httpd memory
+//! ```
+
+#![deny(unsafe_code)]
+
+mod claim;
+mod config;
+mod direct;
+mod handler;
+mod lifecycle;
+mod log;
+mod probe;
+mod raw;
+mod relay;
+mod reply;
+mod stuck;
+mod variables;
+
+pub use raw::gangway_module;

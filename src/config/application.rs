@@ -77,6 +77,11 @@ impl Application {
         self.pass_authorization
     }
 
+    /// Says that the process serves at most this many requests at a time.
+    pub fn limit_threads(&mut self, most: u32) {
+        self.spec.threads = self.spec.threads.min(most);
+    }
+
     /// Says that other processes may run it too.
     pub fn set_multiprocess(&mut self, multiprocess: bool) {
         self.spec.multiprocess = multiprocess;

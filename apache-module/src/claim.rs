@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which requests are an application's.
+//!
+//! An application of a `<Location>`, a virtual host or the server takes its requests before httpd looks for files.
+//! One of a `<Directory>` or `<Files>` takes them after that, because only then httpd knows the section. An inner
+//! `SetHandler` wins over both.
+
+use std::ffi::c_int;
+
+use crate::raw::{Choice, DECLINED, OK, Request, Section};
+
+/// Before httpd maps the path to a file. What Alias maps has gone its way already.
+pub(crate) fn translate(request: Request<'_>) -> c_int {
+    if request.is_foreign() {
+        return DECLINED;
+    }
+    if request.is_rewritten() {
+        let status = request.walk_locations();
+        if status != OK {
+            return status;
+        }
+    }
+    let by_path = |section| matches!(section, Section::Server | Section::Location | Section::Pattern);
+    if !runs(request, by_path) {
+        return DECLINED;
+    }
+    request.claim();
+    OK
+}
+
+/// Nothing on disk stands for a claimed request.
+pub(crate) fn map_to_storage(request: Request<'_>) -> c_int {
+    if request.is_claimed() { OK } else { DECLINED }
+}
+
+/// After the walk through the file system and after authorization.
+pub(crate) fn fixups(request: Request<'_>) -> c_int {
+    let by_file =
+        |section| matches!(section, Section::Directory | Section::DirectoryPattern | Section::Files);
+    if !request.is_claimed() && runs(request, by_file) {
+        request.set_handler();
+    }
+    DECLINED
+}
+
+fn runs(request: Request<'_>, section: impl Fn(Section) -> bool) -> bool {
+    let conf = request.conf();
+    conf.is_some_and(|conf| matches!(conf.choice(), Choice::Run(_)) && section(conf.section()))
+        && !request.has_set_handler()
+}
+
+/// The path at which an application is mounted.
+pub(crate) fn mount<'r>(request: Request<'r>, section: Section, path: &'r [u8]) -> &'r [u8] {
+    match section {
+        Section::Server | Section::Pattern | Section::DirectoryPattern => b"",
+        Section::Location => path,
+        Section::Directory => directory_mount(path, request.filename(), request.path_info(), request.uri()),
+        Section::Files => request.uri().strip_suffix(request.path_info()).unwrap_or_default(),
+    }
+}
+
+/// The part of the path that leads to a directory: what is left of `uri` without that which lies below it.
+fn directory_mount<'r>(directory: &[u8], filename: &[u8], path_info: &[u8], uri: &'r [u8]) -> &'r [u8] {
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    let below = filename.strip_prefix(directory).unwrap_or_default();
+    uri.strip_suffix(path_info).and_then(|uri| uri.strip_suffix(below)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_mounted_where_its_prefix_ends() {
+        for (directory, filename, path_info, uri, mount) in [
+            ("/srv/app/", "/srv/app/", "", "/app/", "/app"),
+            ("/srv/app/", "/srv/app", "", "/app", "/app"),
+            ("/srv/app/", "/srv/app/x", "/y/z", "/app/x/y/z", "/app"),
+            ("/srv/app/", "/srv/app/x.html", "", "/x.html", ""),
+            ("/srv/", "/srv/app/x", "", "/app/x", ""),
+            ("/srv/app/", "/srv/app/real", "", "/alias", ""),
+            ("/srv/app/", "/elsewhere/x", "/y", "/app/x/y", "/app/x"),
+        ] {
+            let found = directory_mount(
+                directory.as_bytes(),
+                filename.as_bytes(),
+                path_info.as_bytes(),
+                uri.as_bytes(),
+            );
+            assert_eq!(String::from_utf8_lossy(found), mount, "{uri}");
+        }
+    }
+}

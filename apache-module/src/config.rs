@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Directives: what their words mean, and whether all of them together can work.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+};
+
+use gangway::{
+    config::{Application, Parser, WSGI, check_param_name},
+    log, runtime,
+};
+
+use crate::{
+    log as server_log,
+    raw::{self, Choice, Command, Section},
+};
+
+/// What the configuration that is being read has said so far. A child inherits it from its parent.
+static READ: Mutex<Read> = Mutex::new(Read { applications: Vec::new(), engine_dir: None });
+
+struct Read {
+    /// Every application with the place of its directive, in order.
+    applications: Vec<(Application, String)>,
+    engine_dir: Option<PathBuf>,
+}
+
+fn read<R>(body: impl FnOnce(&mut Read) -> R) -> R {
+    body(&mut READ.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A new configuration begins.
+pub(crate) fn reset() {
+    server_log::install();
+    read(|read| *read = Read { applications: Vec::new(), engine_dir: None });
+}
+
+/// What a child needs: the applications by number, and the directory of the engines.
+pub(crate) fn result() -> (Vec<Application>, Option<PathBuf>) {
+    read(|read| {
+        (read.applications.iter().map(|(config, _)| config.clone()).collect(), read.engine_dir.clone())
+    })
+}
+
+/// `GangwayWSGI TARGET [key=value ...]` or `GangwayWSGI Off`.
+pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
+    if let [first, rest @ ..] = words
+        && first.eq_ignore_ascii_case(b"off")
+    {
+        return if rest.is_empty() {
+            Ok(Choice::Off)
+        } else {
+            Err("Off takes no options; remove them".into())
+        };
+    }
+    let parser = Parser { base: raw::server_root(), timeout: None };
+    let config = parser.application(&WSGI, words).map_err(|error| error.to_string())?;
+    Ok(Choice::Run(read(|read| {
+        read.applications.push((config, command.place()));
+        read.applications.len() - 1
+    })))
+}
+
+/// The words of a `GangwayParam`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ParamWords<'w> {
+    pub(crate) name: &'w [u8],
+    pub(crate) value: &'w [u8],
+    /// The source of an expression instead of a value.
+    pub(crate) expr: Option<&'w [u8]>,
+    pub(crate) if_not_empty: bool,
+}
+
+/// `GangwayParam NAME VALUE [if_not_empty]`.
+pub(crate) fn param<'w>(words: &[&'w [u8]]) -> Result<ParamWords<'w>, String> {
+    let (name, value, if_not_empty) = match *words {
+        [name, value] => (name, value, false),
+        [name, value, b"if_not_empty"] => (name, value, true),
+        [_, _, flag, ..] => {
+            return Err(format!(
+                "has an unknown word \"{}\": only if_not_empty may follow the value",
+                log::escape(flag)
+            ));
+        }
+        _ => return Err("needs a name and a value".into()),
+    };
+    check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
+    Ok(ParamWords { name, value, expr: value.strip_prefix(b"expr="), if_not_empty })
+}
+
+/// `GangwayEngineDir DIR`.
+pub(crate) fn engine_dir(command: Command<'_>, words: &[&[u8]]) -> Result<(), String> {
+    command.is_global()?;
+    let [directory] = words else { return Err("needs one directory".into()) };
+    let directory = raw::server_root().join(OsStr::from_bytes(directory));
+    if !directory.is_dir() {
+        let shown = directory.display();
+        return Err(format!("names \"{shown}\", which is not a directory; create it or correct the path"));
+    }
+    if read(|read| read.engine_dir.replace(directory)).is_some() {
+        return Err("stands twice; keep one".into());
+    }
+    Ok(())
+}
+
+/// Asks the engines about all applications, which they must also be able to run side by side. A line says what
+/// is wrong, where a configuration test shows it.
+pub(crate) fn check() -> bool {
+    let (configs, engine_dir) = result();
+    let Err((index, reason)) = runtime::check(engine_dir.as_ref(), &configs) else { return true };
+    let place = read(|read| read.applications.get(index).map(|(_, place)| place.clone())).unwrap_or_default();
+    raw::log_startup(&format!("GangwayWSGI on {place}: {reason}"));
+    false
+}
+
+/// The kind and the path of a section, if sections of this name have one for us.
+///
+/// `arguments` is what follows the name, with the closing bracket.
+pub(crate) fn section(name: &[u8], arguments: &[u8]) -> Option<(Section, Vec<u8>)> {
+    let (plain, pattern) = match name.to_ascii_lowercase().as_slice() {
+        b"<location" => (Section::Location, Section::Pattern),
+        b"<locationmatch" => (Section::Pattern, Section::Pattern),
+        b"<directory" => (Section::Directory, Section::DirectoryPattern),
+        b"<directorymatch" => (Section::DirectoryPattern, Section::DirectoryPattern),
+        b"<files" | b"<filesmatch" => (Section::Files, Section::Files),
+        _ => return None,
+    };
+    let end = arguments.iter().rposition(|byte| *byte == b'>').unwrap_or(arguments.len());
+    let written = arguments.get(..end).unwrap_or_default().trim_ascii();
+    // "~" before the path makes it a regular expression.
+    if written.first() == Some(&b'~') {
+        return Some((pattern, Vec::new()));
+    }
+    let path: Vec<u8> = written.iter().copied().filter(|byte| *byte != b'"').collect();
+    let wild = path.iter().any(|byte| b"*?[".contains(byte));
+    Some((if wild { pattern } else { plain }, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_have_a_kind_and_a_path() {
+        for (name, arguments, kind, path) in [
+            ("<Location", "/app>", Section::Location, "/app"),
+            ("<location", " \"/my app\" >", Section::Location, "/my app"),
+            ("<Location", "~ \"^/a\">", Section::Pattern, ""),
+            ("<Location", "/a/*/b>", Section::Pattern, "/a/*/b"),
+            ("<LocationMatch", "^/a(b|c)$>", Section::Pattern, "^/a(b|c)$"),
+            ("<Directory", "/srv/app>", Section::Directory, "/srv/app"),
+            ("<DirectoryMatch", "^/srv>", Section::DirectoryPattern, "^/srv"),
+            ("<Files", "app.py>", Section::Files, "app.py"),
+        ] {
+            let found = section(name.as_bytes(), arguments.as_bytes());
+            assert_eq!(found, Some((kind, path.as_bytes().to_vec())), "{name} {arguments}");
+        }
+        assert_eq!(section(b"<VirtualHost", b"*:80>"), None);
+        assert_eq!(section(b"<If", b"\"true\">"), None);
+    }
+
+    #[test]
+    fn a_param_has_a_name_and_a_value() {
+        let words: [&[u8]; 3] = [b"APP_MODE", b"expr=%{HTTP_HOST}", b"if_not_empty"];
+        let parsed = param(&words).unwrap();
+        assert_eq!(
+            (parsed.name, parsed.expr, parsed.if_not_empty),
+            (words[0], Some(&b"%{HTTP_HOST}"[..]), true)
+        );
+        assert_eq!(param(&words[..2]).unwrap().if_not_empty, false);
+        assert_eq!(param(&[b"A", b""]).unwrap().expr, None);
+    }
+
+    #[test]
+    fn a_wrong_param_names_the_cure() {
+        for (words, part) in [
+            (&[&b"A"[..]][..], "needs a name and a value"),
+            (&[b"A B", b"x"], "GW0105"),
+            (&[b"A", b"x", b"if_empty"], "only if_not_empty"),
+            (&[b"A", b"x", b"if_not_empty", b"y"], "unknown word"),
+        ] {
+            assert!(param(words).unwrap_err().contains(part), "{words:?}");
+        }
+    }
+}

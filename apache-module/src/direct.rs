@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The usual way: the server's thread that has the request runs the handler itself.
+
+use std::{
+    ffi::c_int,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use gangway::{
+    error::BODY_FAILED,
+    exchange::{Delivery, Exchange, Port, RequestHead, Stop, Wait},
+    log::{self, Level},
+    runtime::Application,
+    sys::lock,
+};
+
+use crate::{
+    handler::refuse,
+    lifecycle,
+    probe::Probe,
+    raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Request, Session, with_lease},
+    reply::{Gone, Progress},
+};
+
+/// Runs the handler when its turn has come.
+pub(crate) fn run(request: Request<'_>, application: &Arc<Application>, head: RequestHead) -> c_int {
+    with_lease(request, |lease| {
+        let port = Arc::new(Direct {
+            lease: Arc::clone(lease),
+            state: Mutex::default(),
+            gone: AtomicBool::new(false),
+            probe: Probe::new(request.socket()),
+        });
+        let exchange = Exchange::new(head, Arc::<Direct>::clone(&port));
+        match lifecycle::inside(application, || application.run(&exchange, None)) {
+            Ok(()) => port.finish(),
+            Err(refusal) => refuse(request, application, refusal),
+        }
+    })
+}
+
+/// The port of a handler that runs on the server's thread. Output leaves at once, but the end of it: an engine
+/// gives that while it holds its lock, and it leaves when the lock has been given up.
+struct Direct {
+    lease: Arc<Lease>,
+    state: Mutex<State>,
+    gone: AtomicBool,
+    probe: Probe,
+}
+
+#[derive(Default)]
+struct State {
+    progress: Progress,
+    end: Option<Delivery>,
+}
+
+impl Direct {
+    /// Sends what the handler gave last. Answers what httpd's handler answers.
+    fn finish(&self) -> c_int {
+        let mut state = lock(&self.state);
+        let end = state.end.take().unwrap_or_default();
+        let sent = self.lease.with(|session| state.progress.finish(session, end));
+        sent.unwrap_or(INTERNAL_SERVER_ERROR)
+    }
+
+    fn live(&self) -> Result<(), Stop> {
+        if self.gone.load(Ordering::Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    fn set_gone(&self) -> Stop {
+        self.gone.store(true, Ordering::Relaxed);
+        Stop::Cancelled
+    }
+
+    fn body_failed(&self, session: &Session<'_>, error: BodyError) -> Stop {
+        lock(&self.state).progress.body_failure = Some(error.status);
+        session.request().log(Level::Info, &body_failed_line(error));
+        if error.status == FILTER_ERROR {
+            // The client has its answer already: what the application says now would be a second one.
+            self.set_gone();
+        }
+        Stop::Failed
+    }
+}
+
+/// Says why a body could not be read. httpd has logged more, where there is more.
+pub(crate) fn body_failed_line(error: BodyError) -> String {
+    match u16::try_from(error.status) {
+        Ok(status) => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
+        Err(_) => format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request"),
+    }
+}
+
+impl Port for Direct {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        self.live()?;
+        let read = |session: &mut Session<'_>| {
+            if session.body_ended() {
+                return Ok(0);
+            }
+            if wait == Wait::No {
+                return Err(Stop::Again);
+            }
+            session.read(out).map_err(|error| self.body_failed(session, error))
+        };
+        self.lease.with(read).unwrap_or(Err(Stop::Misuse))
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        self.live()?;
+        // Sending may wait for the client at any time.
+        if wait == Wait::No { Err(Stop::Again) } else { Ok(()) }
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        if delivery.end.is_some() {
+            lock(&self.state).end = Some(delivery);
+            return Ok(());
+        }
+        self.live()?;
+        let send = |session: &mut Session<'_>| lock(&self.state).progress.send(session, delivery);
+        match self.lease.with(send) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(Gone)) => Err(self.set_gone()),
+            None => Err(Stop::Misuse),
+        }
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        if self.lease.with(|session| session.request().log(level, line)).is_none() {
+            // Another thread of the application, or one that outlived the request.
+            log::process(level, line);
+        }
+    }
+
+    fn cancel(&self) {
+        self.set_gone();
+    }
+
+    fn client_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed) || self.probe.is_gone()
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The module as httpd knows it, and what httpd calls.
+
+use std::{ffi::c_int, ptr};
+
+use gangway::engine::fence;
+
+use super::{
+    ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, conf, directives,
+    sys::{self, apr_pool_t, request_rec, server_rec},
+};
+use crate::{claim, config, handler, lifecycle};
+
+/// The module. httpd numbers it when it loads it, and links it into its list.
+#[unsafe(no_mangle)]
+pub static mut gangway_module: sys::module = sys::module {
+    version: sys::MODULE_MAGIC_NUMBER_MAJOR as c_int,
+    minor_version: sys::MODULE_MAGIC_NUMBER_MINOR as c_int,
+    module_index: -1,
+    name: c"mod_gangway.c".as_ptr(),
+    dynamic_load_handle: ptr::null_mut(),
+    next: ptr::null_mut(),
+    magic: sys::GANGWAY_MAGIC_COOKIE,
+    rewrite_args: None,
+    create_dir_config: Some(conf::create),
+    merge_dir_config: Some(conf::merge),
+    create_server_config: None,
+    merge_server_config: None,
+    cmds: (&raw const directives::TABLE).cast(),
+    register_hooks: Some(register_hooks),
+    flags: 0,
+};
+
+/// The number of the module.
+pub(super) fn module_index() -> c_int {
+    // SAFETY: httpd writes it while it loads modules, on one thread, before it calls anything of ours.
+    unsafe { (&raw const gangway_module.module_index).read() }
+}
+
+/// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
+#[repr(transparent)]
+struct Names<const N: usize>([*const std::ffi::c_char; N]);
+
+// SAFETY: only read.
+unsafe impl<const N: usize> Sync for Names<N> {}
+
+static BEFORE: Names<6> = Names([
+    c"mod_alias.c".as_ptr(),
+    c"mod_rewrite.c".as_ptr(),
+    c"mod_proxy.c".as_ptr(),
+    c"mod_userdir.c".as_ptr(),
+    c"mod_jk.c".as_ptr(),
+    ptr::null(),
+]);
+/// mod_vhost_alias maps every path to a file.
+static AFTER: Names<2> = Names([c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+
+unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
+    let none: *const *const std::ffi::c_char = ptr::null();
+    let (middle, last) = (sys::APR_HOOK_MIDDLE as c_int, sys::APR_HOOK_LAST as c_int);
+    // SAFETY: httpd calls this while it registers hooks; the lists of names live for the process.
+    unsafe {
+        sys::ap_hook_pre_config(Some(pre_config), none, none, middle);
+        sys::ap_hook_check_config(Some(check_config), none, none, middle);
+        sys::ap_hook_child_init(Some(child_init), none, none, middle);
+        sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
+        // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.
+        sys::ap_hook_map_to_storage(Some(map_to_storage), none, none, last);
+        sys::ap_hook_fixups(Some(fixups), none, none, middle);
+        sys::ap_hook_handler(Some(content_handler), none, none, middle);
+    }
+}
+
+unsafe extern "C" fn pre_config(_: *mut apr_pool_t, _: *mut apr_pool_t, _: *mut apr_pool_t) -> c_int {
+    fence("pre_config", INTERNAL_SERVER_ERROR, || {
+        config::reset();
+        OK
+    })
+}
+
+unsafe extern "C" fn check_config(
+    _: *mut apr_pool_t,
+    _: *mut apr_pool_t,
+    _: *mut apr_pool_t,
+    _: *mut server_rec,
+) -> c_int {
+    fence("check_config", INTERNAL_SERVER_ERROR, || if config::check() { OK } else { INTERNAL_SERVER_ERROR })
+}
+
+unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec) {
+    // SAFETY: httpd gives the pool of the child.
+    fence("child_init", (), || lifecycle::start(unsafe { ChildPool::from_raw(pool) }));
+}
+
+/// A hook about a request: convert, call safe code, convert back.
+macro_rules! request_hook {
+    ($name:ident, $body:path) => {
+        unsafe extern "C" fn $name(r: *mut request_rec) -> c_int {
+            fence(stringify!($name), INTERNAL_SERVER_ERROR, || {
+                // SAFETY: httpd calls a request hook with a request that lives for the call.
+                unsafe { Request::from_raw(r) }.map_or(DECLINED, $body)
+            })
+        }
+    };
+}
+
+request_hook!(translate_name, claim::translate);
+request_hook!(map_to_storage, claim::map_to_storage);
+request_hook!(fixups, claim::fixups);
+request_hook!(content_handler, handler::serve);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! httpd's and APR's memory: the one place of this crate with `unsafe`.
+//!
+//! What httpd calls stands in `hooks` and `directives`, each a few lines around a safe function. A [`Request`]
+//! lives no longer than the call that brought it; what outlives such a call, an exchange, holds a [`Lease`].
+
+#![expect(unsafe_code, reason = "httpd's memory")]
+
+mod brigade;
+mod conf;
+mod directives;
+mod hooks;
+mod lease;
+mod pieces;
+mod request;
+mod response;
+mod server;
+
+pub use hooks::gangway_module;
+
+pub(crate) use brigade::{BodyError, Session};
+pub(crate) use conf::{Choice, DirConf, Section};
+pub(crate) use directives::Command;
+pub(crate) use lease::{Lease, with_lease};
+pub(crate) use request::{BodyLength, Request, Socket};
+pub(crate) use server::{
+    ChildPool, has_one_process, is_same_process, log_process, log_startup, on_exit, process_id, server_root,
+    threads_per_process,
+};
+
+#[allow(
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unnecessary_transmutes,
+    unused_qualifications,
+    unsafe_op_in_unsafe_fn,
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    reason = "generated from httpd's headers"
+)]
+mod sys {
+    include!(concat!(env!("OUT_DIR"), "/httpd.rs"));
+}
+
+use std::ffi::{CStr, c_char, c_int};
+
+/// The hook or handler did its part.
+pub(crate) const OK: c_int = sys::OK as c_int;
+/// Somebody else's request.
+pub(crate) const DECLINED: c_int = sys::DECLINED;
+/// A filter has given an answer instead of the handler.
+pub(crate) const FILTER_ERROR: c_int = sys::AP_FILTER_ERROR;
+/// Statuses that the module itself answers.
+pub(crate) const BAD_REQUEST: c_int = sys::HTTP_BAD_REQUEST as c_int;
+pub(crate) const TOO_LARGE: c_int = sys::HTTP_REQUEST_ENTITY_TOO_LARGE as c_int;
+pub(crate) const INTERNAL_SERVER_ERROR: c_int = sys::HTTP_INTERNAL_SERVER_ERROR as c_int;
+pub(crate) const SERVICE_UNAVAILABLE: c_int = sys::HTTP_SERVICE_UNAVAILABLE as c_int;
+pub(crate) const GATEWAY_TIME_OUT: c_int = sys::HTTP_GATEWAY_TIME_OUT as c_int;
+
+/// The bytes of a C string; NULL is empty.
+///
+/// # Safety
+/// `text` is NULL or a C string that stays unchanged for `'a`.
+unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
+    if text.is_null() {
+        return &[];
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { CStr::from_ptr(text) }.to_bytes()
+}

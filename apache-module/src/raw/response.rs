@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The response head, in httpd's words.
+
+use std::{
+    ffi::{CStr, c_char, c_int},
+    ptr,
+};
+
+use super::{Request, sys, text};
+
+impl Request<'_> {
+    /// Sets the status. An empty reason is httpd's own.
+    pub(crate) fn set_status(self, status: u16, reason: &[u8]) {
+        // SAFETY: a live request; the line is a C string in its pool or one of httpd's own.
+        unsafe {
+            let own = sys::ap_get_status_line(c_int::from(status));
+            // httpd answers 500 for a status that it does not know.
+            let known = text(own).get(..3).is_some_and(|digits| digits == status.to_string().as_bytes());
+            (*self.as_ptr()).status = c_int::from(status);
+            (*self.as_ptr()).status_line = if reason.is_empty() && known {
+                own
+            } else if text(own).get(4..) == Some(reason) && known {
+                own
+            } else {
+                let reason = if reason.is_empty() { b"Status" } else { reason };
+                let line = [status.to_string().as_bytes(), b" ", reason].concat();
+                self.keep(&line)
+            };
+        }
+    }
+
+    /// Sets the content type, or takes away what httpd guessed from a file name, with all that belongs to it.
+    pub(crate) fn set_content_type(self, value: Option<&[u8]>) {
+        let value = value.map_or(ptr::null(), |value| self.keep(value));
+        // SAFETY: a live request; the value is NULL or in its pool.
+        unsafe {
+            sys::ap_set_content_type(self.as_ptr(), value);
+            (*self.as_ptr()).content_encoding = ptr::null();
+            (*self.as_ptr()).content_languages = ptr::null_mut();
+        }
+    }
+
+    pub(crate) fn set_content_length(self, length: u64) {
+        // SAFETY: a live request. The core holds a length to what an offset can hold.
+        unsafe { sys::ap_set_content_length(self.as_ptr(), length as sys::apr_off_t) }
+    }
+
+    /// Adds a header beside those of its name.
+    pub(crate) fn add_header(self, name: &[u8], value: &[u8]) {
+        let (name, value) = (self.keep(name), self.keep(value));
+        // SAFETY: a live request; name and value are in its pool.
+        unsafe { sys::apr_table_addn((*self.as_ptr()).headers_out, name, value) }
+    }
+
+    /// Sets a header of the answer that httpd makes of a status.
+    pub(crate) fn set_error_header(self, name: &'static CStr, value: &'static CStr) {
+        // SAFETY: a live request; both live for the process.
+        unsafe { sys::apr_table_setn((*self.as_ptr()).err_headers_out, name.as_ptr(), value.as_ptr()) }
+    }
+
+    /// Whether the client can see where the response ends without the end of the connection.
+    pub(super) fn is_framed(self) -> bool {
+        // SAFETY: a live request and its table.
+        unsafe {
+            let length = sys::apr_table_get((*self.as_ptr()).headers_out, c"Content-Length".as_ptr());
+            (*self.as_ptr()).chunked != 0 || !length.is_null()
+        }
+    }
+
+    /// A C string in the request's pool.
+    fn keep(self, bytes: &[u8]) -> *const c_char {
+        // SAFETY: a live pool and readable bytes; APR aborts without memory.
+        unsafe {
+            sys::apr_pstrmemdup((*self.as_ptr()).pool, bytes.as_ptr().cast(), bytes.len() as sys::apr_size_t)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! httpd as a whole: its log, its processes, its end.
+
+use std::{
+    ffi::{c_char, c_int, c_void},
+    path::Path,
+    ptr,
+    sync::OnceLock,
+};
+
+use gangway::{engine::fence, log::Level};
+
+use super::{
+    hooks::module_index,
+    sys::{self, apr_pool_t},
+    text,
+};
+
+/// Where httpd takes a line to come from: the same for all, as the code of the line says where.
+pub(super) const SOURCE: *const c_char = c"mod_gangway.c".as_ptr();
+
+pub(super) fn level(level: Level) -> c_int {
+    (match level {
+        Level::Error => sys::APLOG_ERR,
+        Level::Warn => sys::APLOG_WARNING,
+        Level::Notice => sys::APLOG_NOTICE,
+        Level::Info => sys::APLOG_INFO,
+        Level::Debug => sys::APLOG_DEBUG,
+    }) as c_int
+}
+
+/// Writes a line of the process. THREAD: any.
+pub(crate) fn log_process(at: Level, line: &str) {
+    write(level(at), line);
+}
+
+/// Writes a line that a configuration test shows.
+pub(crate) fn log_startup(line: &str) {
+    write((sys::APLOG_ERR | sys::APLOG_STARTUP) as c_int, line);
+}
+
+fn write(level: c_int, line: &str) {
+    let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
+    // SAFETY: the format takes a length and that many bytes; httpd logs from any thread, and to its standard
+    // error as long as there is no server.
+    unsafe {
+        let server = sys::ap_server_conf;
+        let format = c"%.*s".as_ptr();
+        sys::ap_log_error_(SOURCE, 0, module_index(), level, 0, server, format, length, line.as_ptr());
+    }
+}
+
+/// ServerRoot, to which paths in the configuration are relative.
+pub(crate) fn server_root() -> &'static Path {
+    use std::os::unix::ffi::OsStrExt;
+    // SAFETY: httpd sets it before it reads directives, to a string that outlives the configuration phase.
+    let root = unsafe { text(sys::ap_server_root) };
+    Path::new(std::ffi::OsStr::from_bytes(if root.is_empty() { b"/" } else { root }))
+}
+
+fn query(what: u32) -> c_int {
+    let mut answer: c_int = 0;
+    // SAFETY: writes one integer. The MPM has read its configuration before child_init.
+    let status = unsafe { sys::ap_mpm_query(what as c_int, &raw mut answer) };
+    if status == 0 { answer } else { 0 }
+}
+
+/// Whether no other process runs the same applications.
+pub(crate) fn has_one_process() -> bool {
+    query(sys::AP_MPMQ_MAX_DAEMONS) == 1
+}
+
+/// How many requests this process may serve at a time.
+pub(crate) fn threads_per_process() -> u32 {
+    u32::try_from(query(sys::AP_MPMQ_MAX_THREADS)).unwrap_or(0).max(1)
+}
+
+/// The process that calls.
+pub(crate) fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// Whether this is still the process of that number, not one that an application has forked from it.
+pub(crate) fn is_same_process(id: u32) -> bool {
+    process_id() == id
+}
+
+/// The pool of a child process.
+pub(crate) struct ChildPool(*mut apr_pool_t);
+
+impl ChildPool {
+    /// Wraps it.
+    ///
+    /// # Safety
+    /// `pool` is the one that httpd gave to child_init.
+    pub(super) unsafe fn from_raw(pool: *mut apr_pool_t) -> Self {
+        Self(pool)
+    }
+}
+
+static EXIT: OnceLock<fn()> = OnceLock::new();
+
+/// Has a function called once when the child process ends.
+pub(crate) fn on_exit(pool: ChildPool, function: fn()) {
+    if EXIT.set(function).is_ok() {
+        // SAFETY: httpd gives child_init the pool of the process; what it calls lives as long as the process. A
+        // forked child that executes something else has nothing to end.
+        unsafe {
+            sys::apr_pool_cleanup_register(
+                pool.0,
+                ptr::null(),
+                Some(run_exit),
+                Some(sys::apr_pool_cleanup_null),
+            );
+        }
+    }
+}
+
+unsafe extern "C" fn run_exit(_: *mut c_void) -> sys::apr_status_t {
+    fence("the end of the process", 0, || {
+        if let Some(function) = EXIT.get() {
+            function();
+        }
+        0
+    })
+}
+
+type IsHttps = unsafe extern "C" fn(*mut sys::conn_rec) -> c_int;
+
+/// mod_ssl's answer, if it is loaded.
+pub(super) fn is_tls(connection: *mut sys::conn_rec) -> bool {
+    static FUNCTION: OnceLock<Option<IsHttps>> = OnceLock::new();
+    let function = FUNCTION.get_or_init(|| {
+        // SAFETY: asked for while requests are served, when the table of such functions is complete. A function
+        // of this name has this type: mod_ssl.h.
+        unsafe {
+            let found = sys::apr_dynamic_fn_retrieve(c"ssl_is_https".as_ptr());
+            std::mem::transmute::<sys::apr_opt_fn_t, Option<IsHttps>>(found)
+        }
+    });
+    // SAFETY: a live connection.
+    function.is_some_and(|is_https| unsafe { is_https(connection) } != 0)
+}

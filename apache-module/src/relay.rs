@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! With `timeout=`: a thread of the pool runs the handler, and the server's thread passes on what it gives, reads
+//! the body when it is wanted, and looks at the clock.
+
+use std::{
+    ffi::c_int,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    error::DEADLINE,
+    exchange::{
+        Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
+    },
+    log::{self, Level},
+    pool::Refusal,
+    runtime::{Application, abandon},
+    sys::lock,
+};
+
+use crate::{
+    direct::body_failed_line,
+    handler::refuse,
+    probe::Probe,
+    raw::{FILTER_ERROR, GATEWAY_TIME_OUT, OK, Request, Session},
+    reply::Progress,
+    stuck,
+};
+
+/// Body bytes that are read from the client at a time.
+const BODY_CHUNK: usize = 32 * 1024;
+
+/// Has the pool run the handler.
+pub(crate) fn run(
+    request: Request<'_>,
+    application: &Arc<Application>,
+    head: RequestHead,
+    timeout: Duration,
+) -> c_int {
+    let letters = Arc::new(Letters::default());
+    let channel = Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM);
+    let probe = Probe::new(request.socket());
+    let exchange = Exchange::new(head, Arc::new(Far { channel: Arc::clone(&channel), probe }));
+    if let Err(refusal) = application.submit(&exchange) {
+        return refuse(request, application, refusal);
+    }
+    let mut relay = Relay {
+        session: Session::new(request),
+        progress: Progress::default(),
+        application,
+        exchange: &exchange,
+        channel: &channel,
+        timeout,
+        deadline: Instant::now() + timeout,
+    };
+    let status = relay.pump(&letters.mailbox);
+    letters.close(|level, line| request.log(level, line), label(request));
+    status
+}
+
+fn label(request: Request<'_>) -> String {
+    format!("\"{} {}\"", log::escape(request.method()), log::escape(request.original_target()))
+}
+
+/// The server's side of one request.
+struct Relay<'r, 'a> {
+    session: Session<'r>,
+    progress: Progress,
+    application: &'a Arc<Application>,
+    exchange: &'a Arc<Exchange>,
+    channel: &'a Arc<Channel>,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Relay<'_, '_> {
+    /// Serves the handler until it has ended, its time is over or its client has left.
+    fn pump(&mut self, mailbox: &Mailbox) -> c_int {
+        loop {
+            let (posted, lines) = mailbox.wait(Some(self.deadline));
+            let silent = !posted && lines.is_empty();
+            for (level, line) in lines {
+                self.session.request().log(level, &line);
+            }
+            if posted {
+                if let Some(status) = self.advance() {
+                    return status;
+                }
+            } else if silent {
+                return self.expire();
+            }
+        }
+    }
+
+    /// Does what the handler waits for. Answers at the end.
+    fn advance(&mut self) -> Option<c_int> {
+        let delivery = self.channel.take();
+        if delivery.end.is_some() {
+            return Some(self.progress.finish(&mut self.session, delivery));
+        }
+        if delivery.head.is_some() || !delivery.pieces.is_empty() {
+            let weight = delivery.weight();
+            if self.progress.send(&mut self.session, delivery).is_err() {
+                abandon(self.application, self.exchange, Cause::ClientGone);
+                return Some(OK);
+            }
+            self.channel.sent(weight);
+            self.restart_clock();
+        }
+        if self.channel.wants_body() {
+            if let Some(status) = self.feed() {
+                return Some(status);
+            }
+            self.restart_clock();
+        }
+        None
+    }
+
+    /// What the client makes us wait for is not the application's time.
+    fn restart_clock(&mut self) {
+        self.deadline = Instant::now() + self.timeout;
+    }
+
+    /// Reads a part of the body. Answers when nothing can follow.
+    fn feed(&mut self) -> Option<c_int> {
+        let mut part = [0; BODY_CHUNK];
+        match self.session.read(&mut part) {
+            Ok(0) => self.channel.end_body(true),
+            Ok(count) => self.channel.feed(part.get(..count).unwrap_or_default()),
+            Err(error) => {
+                self.session.request().log(Level::Info, &body_failed_line(error));
+                if error.status == FILTER_ERROR {
+                    abandon(self.application, self.exchange, Cause::ClientGone);
+                    return Some(FILTER_ERROR);
+                }
+                self.progress.body_failure = Some(error.status);
+                self.channel.end_body(false);
+            }
+        }
+        None
+    }
+
+    /// The application gave nothing for as long as its timeout.
+    fn expire(&mut self) -> c_int {
+        let request = self.session.request();
+        if self.application.withdraw(self.exchange) {
+            self.exchange.cancel(Cause::Deadline);
+            return refuse(request, self.application, Refusal::Deadline);
+        }
+        let (name, seconds) = (&self.application.config().spec().name, self.timeout.as_secs_f32());
+        let line = format!(
+            "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer raise timeout="
+        );
+        request.log(Level::Error, &line);
+        self.exchange.cancel(Cause::Deadline);
+        self.application.interrupt(self.exchange);
+        stuck::watch(self.application, self.exchange, label(request));
+        if !self.progress.head_sent() {
+            return GATEWAY_TIME_OUT;
+        }
+        self.progress.finish(&mut self.session, Delivery { end: Some(End::Failed), ..Delivery::default() })
+    }
+}
+
+/// The handler's port: the channel, and the client's socket for those who ask.
+struct Far {
+    channel: Arc<Channel>,
+    probe: Probe,
+}
+
+impl Port for Far {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        self.channel.read_body(out, wait)
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        self.channel.room(wait)
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        self.channel.deliver(delivery)
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.channel.log(level, line);
+    }
+
+    fn cancel(&self) {
+        self.channel.cancel();
+    }
+
+    fn client_gone(&self) -> bool {
+        self.probe.is_gone()
+    }
+}
+
+/// A mailbox that the server's thread may leave while the handler still writes to it.
+#[derive(Default)]
+struct Letters {
+    mailbox: Mailbox,
+    /// The request in words, when the server's thread has left.
+    closed: Mutex<Option<String>>,
+}
+
+impl Letters {
+    /// The server's thread leaves: it writes the last lines, and later ones go to the log without it.
+    fn close(&self, mut write: impl FnMut(Level, &str), label: String) {
+        *lock(&self.closed) = Some(label);
+        let (_, lines) = self.mailbox.wait(Some(Instant::now()));
+        for (level, line) in lines {
+            write(level, &line);
+        }
+    }
+}
+
+impl Notify for Letters {
+    fn post(&self, ticket: u64) {
+        self.mailbox.post(ticket);
+    }
+
+    fn log(&self, ticket: u64, level: Level, line: &str) {
+        let closed = lock(&self.closed);
+        match &*closed {
+            Some(label) => log::process(level, &format!("{line} [{label}]")),
+            None => self.mailbox.log(ticket, level, line),
+        }
+    }
+}

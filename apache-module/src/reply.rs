@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From what a handler gave to what httpd sends.
+
+use std::ffi::c_int;
+
+use gangway::{
+    error::SERVER_FAILED,
+    exchange::{Delivery, End, Piece},
+    http::Head,
+    log::Level,
+};
+
+use crate::raw::{INTERNAL_SERVER_ERROR, OK, Request, Session};
+
+/// Bytes up to which the end of a response leaves inside the handler, so that the client's next request is often
+/// there when httpd looks for it. More would make the thread wait for a client that reads slowly; httpd's own
+/// filters send that, and the event MPM does it without a thread.
+const LEAVES_AT_ONCE: usize = 16 * 1024;
+
+/// The client has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Gone;
+
+/// How far the response of one request is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    head_sent: bool,
+    /// The status for the client when the body could not be read and the application gave no answer itself.
+    pub(crate) body_failure: Option<c_int>,
+}
+
+impl Progress {
+    /// Whether the head has been given to httpd.
+    pub(crate) fn head_sent(&self) -> bool {
+        self.head_sent
+    }
+
+    /// Sends a part of the response, now.
+    pub(crate) fn send(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
+        self.push(session, delivery)?;
+        session.push_flush();
+        if session.pass() { Ok(()) } else { Err(Gone) }
+    }
+
+    /// Sends the last part of the response. Answers what httpd's handler answers.
+    pub(crate) fn finish(&mut self, session: &mut Session<'_>, delivery: Delivery) -> c_int {
+        let complete = delivery.end == Some(End::Complete);
+        if !complete && !self.head_sent {
+            // Nothing has left: httpd makes the error page.
+            return self.body_failure.unwrap_or(INTERNAL_SERVER_ERROR);
+        }
+        let has_file = delivery.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
+        let at_once = !has_file && delivery.weight() <= LEAVES_AT_ONCE;
+        if self.push(session, delivery).is_err() || !complete {
+            self.cut(session);
+            return OK;
+        }
+        session.push_end(at_once);
+        // The client that left now has no use for another answer.
+        let _ = session.pass();
+        OK
+    }
+
+    /// Ends a response that is not whole so that the client sees it.
+    pub(crate) fn cut(&self, session: &mut Session<'_>) {
+        session.push_broken();
+        session.push_end(false);
+        let _ = session.pass();
+        session.reset_if_unframed();
+    }
+
+    fn push(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
+        if let Some(head) = &delivery.head {
+            set_head(session.request(), head);
+            self.head_sent = true;
+        }
+        for piece in delivery.pieces {
+            session.push(piece).map_err(|error| {
+                let line = format!("{SERVER_FAILED} cannot send a file: {error}; the response is cut");
+                session.request().log(Level::Error, &line);
+                Gone
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn set_head(request: Request<'_>, head: &Head) {
+    request.set_status(head.status, &head.reason);
+    // httpd reads the type from its own place, where a module that looked at a file name may have left one.
+    let types = head.fields.iter().filter(|(name, value)| is_content_type(name) && !value.is_empty());
+    request.set_content_type(types.last().map(|(_, value)| value));
+    for (name, value) in head.fields.iter().filter(|(name, _)| !is_content_type(name)) {
+        request.add_header(name, value);
+    }
+    if let Some(length) = head.content_length {
+        request.set_content_length(length);
+    }
+}
+
+fn is_content_type(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"content-type")
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What httpd knows of a request, for the core's meta-variables.
+
+use gangway::{
+    cgi::{Facts, meta_variables},
+    config::check_param_name,
+    error::SERVER_FAILED,
+    http::Fields,
+    log::{self, Level},
+};
+
+use crate::{
+    claim,
+    raw::{BodyLength, DirConf, INTERNAL_SERVER_ERROR, Request},
+};
+
+/// The variables of a request. As in CGI, what the request says wins over SetEnv; GangwayParam wins over both.
+///
+/// # Errors
+/// A status, when the expression of a variable failed.
+pub(crate) fn build(
+    request: Request<'_>,
+    conf: &DirConf,
+    length: BodyLength,
+    pass_authorization: bool,
+) -> Result<Fields, std::ffi::c_int> {
+    let params = conf.params(request).map_err(|(name, why)| {
+        let (name, why) = (log::escape(name), log::escape(why));
+        request.log(Level::Error, &format!("{SERVER_FAILED} the expression of {name} failed: {why}"));
+        INTERNAL_SERVER_ERROR
+    })?;
+    let (remote_user, auth_type) = request.user();
+    let (mut server_port, mut remote_port) = (Decimal::default(), Decimal::default());
+    let says_https = request.environment().any(|(name, value)| name == b"HTTPS" && is_on(value));
+    let facts = Facts {
+        method: request.method(),
+        request_uri: path_of(request.original_target()),
+        path: request.uri(),
+        query: request.query(),
+        protocol: request.protocol(),
+        mount: claim::mount(request, conf.section(), conf.path(request)),
+        document_root: request.document_root(),
+        server_name: request.server_name(),
+        server_port: server_port.write(request.server_port()),
+        server_addr: request.server_addr(),
+        server_software: request.server_software(),
+        remote_addr: request.remote_addr(),
+        remote_port: match request.remote_port() {
+            0 => b"",
+            port => remote_port.write(port),
+        },
+        remote_user,
+        auth_type,
+        content_type: request.header(c"Content-Type").unwrap_or_default(),
+        content_length: match length {
+            BodyLength::Known(0) if request.header(c"Content-Length").is_none() => None,
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Chunked | BodyLength::Invalid => None,
+        },
+        https: says_https || request.is_https(),
+        pass_authorization: pass_authorization || request.passes_authorization(),
+    };
+    let mut variables = meta_variables(&facts, request.headers(), &params);
+    let remote_host = request.remote_host();
+    let host = (!remote_host.is_empty()).then_some((&b"REMOTE_HOST"[..], remote_host));
+    for (name, value) in host.into_iter().chain(request.environment()) {
+        let is_name = std::str::from_utf8(name).is_ok_and(|name| check_param_name(name).is_ok());
+        if is_name && variables.position(name).is_none() {
+            variables.push(name, value);
+        }
+    }
+    Ok(variables)
+}
+
+/// How SetEnvIf says that a proxy before this server has ended TLS.
+fn is_on(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"on") || value == b"1"
+}
+
+/// The target without scheme and host, which a client may send: RFC 9112 §3.2.2.
+fn path_of(target: &[u8]) -> &[u8] {
+    if target.starts_with(b"/") {
+        return target;
+    }
+    let Some(colon) = target.windows(3).position(|part| part == b"://") else { return target };
+    let host = target.get(colon + 3..).unwrap_or_default();
+    match host.iter().position(|byte| b"/?".contains(byte)) {
+        Some(at) if host.get(at) == Some(&b'/') => host.get(at..).unwrap_or_default(),
+        _ => b"/",
+    }
+}
+
+/// A small number in decimal.
+#[derive(Default)]
+struct Decimal([u8; 5]);
+
+impl Decimal {
+    fn write(&mut self, mut value: u16) -> &[u8] {
+        let mut at = self.0.len();
+        while let Some(digit) = at.checked_sub(1).and_then(|next| self.0.get_mut(next)) {
+            *digit = b'0' + (value % 10) as u8;
+            value /= 10;
+            at -= 1;
+            if value == 0 {
+                break;
+            }
+        }
+        self.0.get(at..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_print_in_full() {
+        for port in [0, 7, 80, 443, 8080, u16::MAX] {
+            assert_eq!(Decimal::default().write(port), port.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn absolute_targets_lose_scheme_and_host() {
+        for (target, path) in [
+            ("/a?b=http://c/d", "/a?b=http://c/d"),
+            ("http://host/a?b", "/a?b"),
+            ("http://host:80/", "/"),
+            ("http://host", "/"),
+            ("http://host?q=/x", "/"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(path_of(target.as_bytes()), path.as_bytes(), "{target}");
+        }
+    }
+
+    #[test]
+    fn https_is_switched_on_by_the_usual_words() {
+        assert!(is_on(b"on") && is_on(b"On") && is_on(b"1"));
+        assert!(!is_on(b"off") && !is_on(b"") && !is_on(b"0"));
+    }
+}
