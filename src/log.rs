@@ -4,7 +4,11 @@
 //! There is no logging framework between a cause and its line: a line belongs to a request or to the process,
 //! has a level and a code, and goes to the one [`Sink`] that the server module installed.
 
-use std::{fmt, sync::OnceLock};
+use std::{
+    fmt,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use crate::{error::Code, exchange::Exchange};
 
@@ -70,6 +74,28 @@ pub fn request(exchange: &Exchange, level: Level, code: Code, text: fmt::Argumen
     exchange.log(level, &format!("{code} {text}"));
 }
 
+/// Lets a line through once a second at most, and counts the others.
+#[derive(Debug, Default)]
+pub struct Throttle(std::sync::Mutex<Option<(Instant, u64)>>);
+
+impl Throttle {
+    /// The number of lines that were held back since the last one, if this one may pass.
+    pub fn pass(&self, now: Instant) -> Option<u64> {
+        let mut last = crate::sys::lock(&self.0);
+        match &mut *last {
+            Some((at, held)) if now.saturating_duration_since(*at) < Duration::from_secs(1) => {
+                *held += 1;
+                None
+            }
+            seen => {
+                let held = seen.map_or(0, |(_, held)| held);
+                *seen = Some((now, 0));
+                Some(held)
+            }
+        }
+    }
+}
+
 /// Makes one printable line of bytes that a client or an application chose: control bytes and what is not UTF-8
 /// become `\xNN`, so that nobody can forge a line of the log.
 #[must_use]
@@ -103,6 +129,16 @@ mod tests {
     #[test]
     fn control_bytes_cannot_forge_a_line() {
         assert_eq!(escape(b"a\r\nb\0\x1b[31m"), "a\\x0d\\x0ab\\x00\\x1b[31m");
+    }
+
+    #[test]
+    fn a_flood_becomes_a_line_a_second() {
+        let (throttle, start) = (Throttle::default(), Instant::now());
+        assert_eq!(throttle.pass(start), Some(0));
+        assert_eq!(throttle.pass(start), None);
+        assert_eq!(throttle.pass(start + Duration::from_millis(999)), None);
+        assert_eq!(throttle.pass(start + Duration::from_secs(1)), Some(2));
+        assert_eq!(throttle.pass(start + Duration::from_secs(9)), Some(0));
     }
 
     #[test]

@@ -19,9 +19,12 @@ use std::{
 use crate::{
     config::Application as Config,
     engine::{App, Engine, Spec, fence, own_directory},
-    error::{ENGINE_MISSING, LOAD_FAILED, STOP_TIMEOUT, THREADS_FAILED},
+    error::{
+        BAD_VALUE, CANNOT_SHARE, DEADLINE, ENGINE_MISSING, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL,
+        STOP_TIMEOUT, THREADS_FAILED,
+    },
     exchange::{Cause, Exchange, Outcome},
-    log::{self, Level},
+    log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal, STACK},
     sys::{self, lock},
 };
@@ -41,6 +44,7 @@ pub struct Application {
     state: Mutex<State>,
     pool: Pool,
     threads: Threads,
+    refusals: Throttle,
     /// Threads that may be inside interrupt(): unload() comes after them.
     interrupts: Mutex<usize>,
     interrupts_done: Condvar,
@@ -72,6 +76,44 @@ impl Application {
         drop(state);
         fail(exchange, &reason);
         Ok(())
+    }
+
+    /// The line for a request that was not taken. A full queue has one line a second, not one for each request.
+    #[must_use]
+    pub fn refusal_line(&self, refusal: Refusal) -> Option<String> {
+        let (name, threads) = (&self.config.spec().name, self.config.spec().threads);
+        match refusal {
+            Refusal::Full => {
+                let held = self.refusals.pass(Instant::now())?;
+                let more = if held > 0 {
+                    format!(" ({held} more were refused since the last line)")
+                } else {
+                    String::new()
+                };
+                let queue = self.config.queue();
+                Some(format!(
+                    "{QUEUE_FULL} {name}: the request is refused, for queue={queue} requests wait for threads={threads}{more}; raise queue= or threads=, or make the application faster"
+                ))
+            }
+            Refusal::Deadline => Some(format!(
+                "{QUEUE_DEADLINE} {name}: the request waited {}s for one of threads={threads}; raise threads= or timeout=",
+                self.timeout_seconds()
+            )),
+            Refusal::Stopping => None,
+        }
+    }
+
+    /// The line for a request whose application gave no output within its timeout.
+    #[must_use]
+    pub fn deadline_line(&self) -> String {
+        let (name, seconds) = (&self.config.spec().name, self.timeout_seconds());
+        format!(
+            "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer, raise timeout="
+        )
+    }
+
+    fn timeout_seconds(&self) -> f32 {
+        self.config.timeout().unwrap_or_default().as_secs_f32()
     }
 
     /// Takes a request out of the queue, if it still waits there.
@@ -267,7 +309,9 @@ pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usi
         let same_engine =
             configs.iter().take(last + 1).filter(|other| other.engine_file() == config.engine_file());
         let specs: Vec<&Spec> = same_engine.map(Config::spec).collect();
-        engine.check(&specs).map_err(|reason| (last, reason))?;
+        // Alone first: then what is wrong with all of them together is that they are together.
+        engine.check(&[config.spec()]).map_err(|reason| (last, format!("{BAD_VALUE} {reason}")))?;
+        engine.check(&specs).map_err(|reason| (last, format!("{CANNOT_SHARE} {reason}")))?;
     }
     Ok(())
 }
@@ -317,6 +361,7 @@ impl Runtime {
             state: Mutex::new(State::Loading),
             pool: Pool::new(limits),
             threads,
+            refusals: Throttle::default(),
             interrupts: Mutex::default(),
             interrupts_done: Condvar::new(),
         });

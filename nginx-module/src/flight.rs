@@ -8,9 +8,9 @@ use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
 
 use gangway::{
     engine::fence,
-    error::{DEADLINE, QUEUE_DEADLINE},
     exchange::{Cause, Channel, End, Exchange},
     log::Level,
+    pool::Refusal,
     runtime::{Application, abandon},
 };
 use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
@@ -138,30 +138,26 @@ impl Flight {
 
     /// The application gave nothing for as long as its timeout.
     fn deadline(&mut self) -> Next {
-        let Some(timeout) = self.application.config().timeout() else {
+        if self.application.config().timeout().is_none() {
             self.restart_timer();
             return Next::Wait;
-        };
+        }
         // A client that does not take what it has been given is not the application's fault: send_timeout.
         if self.channel.has_outstanding() || (self.request.header_sent() && self.request.is_buffered()) {
             self.restart_timer();
             return Next::Wait;
         }
-        let (name, seconds) = (&self.application.config().spec().name, timeout.as_secs_f32());
-        if self.application.withdraw(&self.exchange) {
-            let line = format!(
-                "{QUEUE_DEADLINE} the request waited {seconds}s for one of the threads of {name}; raise threads= or timeout="
-            );
-            self.request.log(Level::Error, &line);
-            self.exchange.cancel(Cause::Deadline);
+        let queued = self.application.withdraw(&self.exchange);
+        let line = if queued {
+            self.application.refusal_line(Refusal::Deadline)
         } else {
-            let line = format!(
-                "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer raise timeout="
-            );
-            self.request.log(Level::Error, &line);
-            self.exchange.cancel(Cause::Deadline);
+            Some(self.application.deadline_line())
+        };
+        self.request.log(Level::Error, &line.unwrap_or_default());
+        self.exchange.cancel(Cause::Deadline);
+        if !queued {
             self.application.interrupt(&self.exchange);
-            Stuck::watch(&self.application, &self.exchange, &self.label());
+            Stuck::watch(&self.application, &self.exchange, self.channel.ticket(), &self.label());
         }
         let late = nginx_sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
         self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { late }))
@@ -169,8 +165,13 @@ impl Flight {
 
     /// The request in words, for a line that is written when nginx has forgotten it.
     fn label(&self) -> String {
-        let (method, uri) = (self.request.method(), self.request.unparsed_uri());
-        format!("\"{} {}\"", String::from_utf8_lossy(method), gangway::log::escape(uri))
+        let escape = gangway::log::escape;
+        format!(
+            "client: {}, request: \"{} {}\"",
+            escape(self.request.remote_addr()),
+            escape(self.request.method()),
+            escape(self.request.unparsed_uri())
+        )
     }
 
     fn end(&mut self, next: Next) -> Next {

@@ -5,16 +5,17 @@ use std::{sync::Arc, time::Duration};
 
 use gangway::{
     engine::fence,
-    error::{QUEUE_FULL, REQUEST_REFUSED, SERVER_FAILED},
+    error::{REQUEST_REFUSED, SERVER_FAILED},
     exchange::{Channel, Exchange, ROOM, RequestHead},
     log::Level,
     pool::Refusal,
+    runtime::Application,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
     accel, body,
-    conf::{Handler, LocationConf},
+    conf::LocationConf,
     flight::{self, Flight},
     head, module,
     raw::Request,
@@ -82,19 +83,12 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     }
     application.submit(&exchange).map_err(|refusal| {
         worker.remove(ticket);
-        refuse(request, handler, refusal)
+        refuse(request, &application, refusal)
     })
 }
 
-fn refuse(request: Request, handler: &Handler, refusal: Refusal) -> ngx_int_t {
-    let config = &handler.config;
-    if refusal == Refusal::Full {
-        let line = format!(
-            "{QUEUE_FULL} the queue of {} is full: {} requests wait for {} threads; raise threads= or queue=",
-            config.spec().name,
-            config.queue(),
-            config.spec().threads
-        );
+fn refuse(request: Request, application: &Application, refusal: Refusal) -> ngx_int_t {
+    if let Some(line) = application.refusal_line(refusal) {
         request.log(Level::Error, &line);
     }
     // Without memory for the header the status says enough.

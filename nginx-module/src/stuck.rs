@@ -23,22 +23,29 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct Stuck {
     application: Arc<Application>,
     exchange: Arc<Exchange>,
+    ticket: u64,
     label: String,
     since: Instant,
 }
 
 impl Stuck {
     /// Looks after a request that has just been interrupted.
-    pub(crate) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, label: &str) {
+    pub(crate) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, ticket: u64, label: &str) {
         let stuck = Self {
             application: Arc::clone(application),
             exchange: Arc::clone(exchange),
+            ticket,
             label: label.to_owned(),
             since: Instant::now(),
         };
         if let Some(worker) = Worker::current() {
             worker.add_stuck(stuck, LOOK_EVERY);
         }
+    }
+
+    /// The request in words, if it is the one with this ticket.
+    pub(crate) fn label_of(&self, ticket: u64) -> Option<&str> {
+        (self.ticket == ticket).then_some(&self.label)
     }
 
     fn is_hopeless(&self) -> bool {

@@ -130,11 +130,20 @@ impl Worker {
                 Event::Ready(ticket) => flight::pump(ticket),
                 Event::Line(ticket, level, line) => match self.with(ticket, |flight| flight.request()) {
                     Some(request) => request.log(level, &line),
-                    None => raw::process_log(level, &line),
+                    None => self.log_late(ticket, level, &line),
                 },
             }
         }
         self.events.replace(events);
+    }
+
+    /// Writes a line of a request that nginx has forgotten: what an interrupted handler says, for example.
+    fn log_late(&self, ticket: u64, level: Level, line: &str) {
+        let stuck = self.stuck.borrow();
+        match stuck.iter().find_map(|stuck| stuck.label_of(ticket)) {
+            Some(label) => raw::process_log(level, &format!("{line}, {label}")),
+            None => raw::process_log(level, line),
+        }
     }
 
     fn stop(&self) {
@@ -288,7 +297,6 @@ unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
     unsafe {
         let index = (*ptr::addr_of!(ngx_core_module)).index;
         let conf = &*(*(*cycle).conf_ctx.add(index)).cast::<ngx_core_conf_t>();
-        // After a reload the old worker finishes beside the new one.
-        conf.master != 0
+        conf.master != 0 && conf.worker_processes > 1
     }
 }

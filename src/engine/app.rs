@@ -157,7 +157,12 @@ impl App {
     ///
     /// It never panics: the caller must get to `leave`, or the engine's lock would stay taken for ever.
     pub fn handle(&self, exchange: &Arc<Exchange>) {
-        exchange.running.store(true, Ordering::Release);
+        exchange.running.swap(true, Ordering::SeqCst);
+        if exchange.cancelled().is_some() {
+            // Cancelled before: an interrupt() may have looked when nothing ran, and will not come again.
+            self.end(exchange, GW_ERROR);
+            return;
+        }
         let fields: Vec<abi::gw_field> = exchange.head().variables.iter().map(raw_field).collect();
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),

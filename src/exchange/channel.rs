@@ -74,6 +74,12 @@ impl Channel {
         Arc::new(Self { ticket, notify, limit, state, changed, body: Mutex::new(body) })
     }
 
+    /// The ticket that its notifications carry.
+    #[must_use]
+    pub fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
     /// Takes what waits. SERVER.
     #[must_use]
     pub fn take(&self) -> Delivery {
