@@ -11,6 +11,7 @@ use std::{
 };
 
 use gangway::{
+    engine::App,
     exchange::{
         Body, Cause, Channel, Delivery, End, Event, Exchange, Outbox, Port, ROOM, RequestHead, Stop, Wait,
     },
@@ -252,6 +253,20 @@ fn server_threads_that_wait_are_sent_away_at_the_end() {
     });
     assert_eq!(app.run(&get("/hello").prepare().exchange, None), Err(Refusal::Stopping));
     assert!(await_line("native: away:").contains("handled=1 "));
+}
+
+#[test]
+fn a_server_thread_does_not_run_what_is_cancelled() {
+    let world = World::new();
+    let words = ["env=GREETING=vain", "threads=1"];
+    let app = world.load_file(compile("good/native"), &words, Threads::Server);
+    let gone = get("/hello").prepare();
+    gone.exchange.cancel(Cause::Deadline);
+    assert_eq!(app.run(&gone.exchange, None), Ok(()));
+    assert!(!App::is_running(&gone.exchange));
+    assert_eq!(gone.ended().end, Some(End::Failed));
+    world.end();
+    assert!(await_line("native: vain:").contains("handled=0 "));
 }
 
 /// A server side that panics when it gets output.

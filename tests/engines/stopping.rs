@@ -120,7 +120,7 @@ fn the_configuration_test_asks_the_engine() {
     let bad = config(file, &["bad:app"]);
     assert_eq!(runtime::check(Some(&directory()), std::slice::from_ref(&good)), Ok(()));
     let (index, reason) = runtime::check(Some(&directory()), &[good.clone(), bad]).unwrap_err();
-    assert_eq!((index, reason.as_str()), (1, "\"bad:app\" cannot be run; use demo:app"));
+    assert!(index == 1 && reason.ends_with("\"bad:app\" cannot be run; use demo:app"), "{reason}");
     let missing = config("missing.so", &[]);
     let (index, reason) = runtime::check(Some(&directory()), &[good, missing]).unwrap_err();
     assert_eq!(index, 1);
