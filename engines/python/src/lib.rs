@@ -7,6 +7,8 @@
 
 mod env_file;
 mod forward;
+#[cfg(test)]
+mod layouts;
 mod libpython;
 mod loader;
 mod python;
@@ -17,7 +19,6 @@ mod venv;
 use std::{
     ffi::c_char,
     os::unix::ffi::OsStrExt,
-    path::Path,
     ptr, slice,
     sync::{
         Mutex, PoisonError,
@@ -37,6 +38,7 @@ use gangway_python_abi::{
 
 use crate::{
     forward::{RUNTIME, Runtime},
+    libpython::Install,
     sharing::Plan,
     spec::{Refusal, Spec},
 };
@@ -131,7 +133,7 @@ unsafe extern "C" fn load(
         let plan = Plan::make(unsafe { Spec::read(raw) }?)?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.iter().try_for_each(|(_, other)| plan.check_sharing(other))?;
-        let runtime = runtime(&plan.environment.install.libpython)?;
+        let runtime = runtime(&plan.environment.install)?;
         // SAFETY: the buffers are the host's own; the specification is complete and lives for the call.
         status = unsafe { forward_load(runtime, raw, &plan, app, error, capacity) };
         if status == GW_OK {
@@ -180,12 +182,13 @@ fn check_file(spec: &Spec) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn runtime(libpython: &Path) -> Result<&'static Runtime, Refusal> {
+fn runtime(install: &Install) -> Result<&'static Runtime, Refusal> {
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime);
     }
+    loader::refuse_foreign_home(install.version)?;
     // SAFETY: the table is that of the handshake; load() runs on the host's engine thread.
-    let table = unsafe { loader::open_runtime(libpython, TABLE.load(Ordering::Acquire)) }?;
+    let table = unsafe { loader::open_runtime(&install.libpython, TABLE.load(Ordering::Acquire)) }?;
     let runtime = Runtime::new(table).ok_or("gangway_python_abi3.so is incomplete; install it again")?;
     Ok(RUNTIME.get_or_init(|| runtime))
 }

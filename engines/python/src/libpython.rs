@@ -69,7 +69,7 @@ pub(crate) fn install(prefix: &Path, version: Version) -> Result<Install, Refusa
                     check_stdlib(prefix, version)?;
                     return Ok(Install { version, prefix: prefix.to_owned(), libpython: canonical(&path) });
                 }
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     unreadable.get_or_insert((path, error));
                 }
                 Ok(false) | Err(_) => {}
@@ -178,9 +178,9 @@ fn linker_folders(conf: &Path, depth: u32) -> Vec<PathBuf> {
 
 /// Whether the file begins as a shared library does: a linker script named libpython3.12.so does not.
 pub(crate) fn is_elf(path: &Path) -> io::Result<bool> {
-    let mut magic = [0; 4];
-    fs::File::open(path)?.read_exact(&mut magic)?;
-    Ok(&magic == b"\x7fELF")
+    let mut magic = Vec::new();
+    fs::File::open(path)?.take(4).read_to_end(&mut magic)?;
+    Ok(magic == b"\x7fELF")
 }
 
 /// `path` without symbolic links; as it is where it cannot be resolved.

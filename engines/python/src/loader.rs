@@ -11,7 +11,10 @@ use std::{
 
 use gangway_python_abi::ffi::{GW_ENGINE_ENTRY, gw_engine, gw_engine_entry_fn, gw_host};
 
-use crate::{libpython::canonical, spec::Refusal};
+use crate::{
+    libpython::{Version, canonical},
+    spec::Refusal,
+};
 
 const RUNTIME: &str = "gangway_python_abi3.so";
 
@@ -73,6 +76,24 @@ pub(crate) fn refuse_foreign_python(libpython: &Path) -> Result<(), Refusal> {
         ));
     }
     Ok(())
+}
+
+/// PYTHONHOME of the server's environment overrides everything, and an interpreter that does not find its
+/// standard library ends the whole process.
+pub(crate) fn refuse_foreign_home(version: Version) -> Result<(), Refusal> {
+    let Some(home) = std::env::var_os("PYTHONHOME").filter(|home| !home.is_empty()) else { return Ok(()) };
+    let home = home.to_string_lossy().into_owned();
+    let prefix = home.split(':').next().unwrap_or_default();
+    if ["lib", "lib64"]
+        .iter()
+        .any(|lib| Path::new(prefix).join(lib).join(format!("python{version}/encodings")).is_dir())
+    {
+        return Ok(());
+    }
+    Err(format!(
+        "the server's environment has PYTHONHOME={home}, where no standard library of Python {version} is; remove it \
+         from the server's environment"
+    ))
 }
 
 fn open(path: &Path, scope: libc::c_int) -> Result<*mut c_void, String> {

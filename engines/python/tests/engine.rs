@@ -5,6 +5,8 @@
 //! a process, and once per scenario for those that cannot. It builds both shared objects itself. Arguments are
 //! parts of scenario names; GANGWAY_TEST_PYTHONS names the Pythons; GANGWAY_TEST_LOG shows the log lines.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod host;
 mod scenarios;
 

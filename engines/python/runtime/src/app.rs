@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One application: its specification as the front passes it, and its callable, loaded or not.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf, time::Instant};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    time::{Instant, SystemTime},
+};
 
 use gangway_python_abi::{
     bytes::{borrow, options},
@@ -199,9 +204,10 @@ impl App {
     }
 
     fn attempt(&self, py: Python<'_>) -> State {
+        let begun = SystemTime::now();
         match self.import(py) {
             Ok(callable) => State::Ready(callable.unbind()),
-            Err(error) => State::Failed(self.explain(py, &error)),
+            Err(error) => State::Failed(self.explain(py, &error, begun)),
         }
     }
 
@@ -213,7 +219,7 @@ impl App {
     }
 
     /// Logs the traceback and one line with cause and cure.
-    fn explain(&self, py: Python<'_>, error: &PyErr) -> Failure {
+    fn explain(&self, py: Python<'_>, error: &PyErr, begun: SystemTime) -> Failure {
         let cold = Cold::get(py);
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
         let (root, venv) = (path(&self.spec.root), path(&self.spec.venv));
@@ -229,7 +235,7 @@ impl App {
                 Code::ImportFailed,
                 format_args!("cannot import {:?}: {error}", self.spec.module),
             );
-            return Failure::new(error.to_string(), Vec::new(), Vec::new());
+            return Failure::new(error.to_string(), Vec::new(), Vec::new(), begun);
         };
         let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
             Ok("NameClash") => Code::NameClash,
@@ -241,6 +247,6 @@ impl App {
         }
         host::log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
         let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
-        Failure::new(cause, lines.collect(), files)
+        Failure::new(cause, lines.collect(), files, begun)
     }
 }

@@ -6,7 +6,7 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// How often the files are looked at, and how often requests are told in the log.
@@ -22,14 +22,18 @@ pub(crate) struct Failure {
     /// The traceback, for debug=on.
     pub(crate) lines: Vec<String>,
     files: Vec<(PathBuf, Stamp)>,
+    /// A file was written while the attempt ran, so what it read is not known.
+    unsure: bool,
     checked: Instant,
     logged: Option<Instant>,
 }
 
 impl Failure {
-    pub(crate) fn new(cause: String, lines: Vec<String>, files: Vec<OsString>) -> Self {
+    /// `begun` is when the attempt began.
+    pub(crate) fn new(cause: String, lines: Vec<String>, files: Vec<OsString>, begun: SystemTime) -> Self {
+        let unsure = files.iter().any(|path| is_written_since(path, begun));
         let files = files.into_iter().map(PathBuf::from).map(|path| (path.clone(), stamp(&path))).collect();
-        Self { cause, lines, files, checked: Instant::now(), logged: None }
+        Self { cause, lines, files, unsure, checked: Instant::now(), logged: None }
     }
 
     /// Whether a file has changed since the failure. Looks at most once in a while.
@@ -38,7 +42,7 @@ impl Failure {
             return false;
         }
         self.checked = now;
-        self.files.iter().any(|(path, then)| stamp(path) != *then)
+        std::mem::take(&mut self.unsure) || self.files.iter().any(|(path, then)| stamp(path) != *then)
     }
 
     /// Whether a request may be told in the log again.
@@ -49,6 +53,15 @@ impl Failure {
         }
         due
     }
+}
+
+/// A folder changes by the attempt itself, which writes bytecode into it.
+fn is_written_since(path: &OsString, begun: SystemTime) -> bool {
+    // File times are as coarse as the kernel's clock tick.
+    let begun = begun - Duration::from_millis(10);
+    fs::metadata(path).is_ok_and(|metadata| {
+        metadata.is_file() && metadata.modified().is_ok_and(|modified| modified >= begun)
+    })
 }
 
 fn stamp(path: &PathBuf) -> Stamp {

@@ -3,9 +3,9 @@
 
 use std::{cell::RefMut, slice, sync::Arc};
 
-use gangway_python_abi::ffi::{GW_ERROR, GW_OK};
+use gangway_python_abi::ffi::{GW_ERROR, GW_MISUSE, GW_OK};
 use pyo3::{
-    exceptions::{PyMemoryError, PyOSError},
+    exceptions::{PyMemoryError, PyOSError, PyRuntimeError},
     ffi,
     prelude::*,
     types::{PyBytes, PyList, PyMemoryView, PySlice},
@@ -82,6 +82,11 @@ impl Body {
                 (host.read_body)(request, address as *mut u8, capacity, flags, length_address as *mut usize)
             }
         })?;
+        if status == GW_MISUSE {
+            return Err(PyRuntimeError::new_err(
+                "this server lets only the thread of the request read the request body; read it there first",
+            ));
+        }
         if status != GW_OK {
             self.broken = true;
             return Err(if status == GW_ERROR { broken() } else { left() });

@@ -24,8 +24,8 @@ use crate::{
 /// `request` and `head` are those of a handle() call that lasts for this one.
 pub(crate) unsafe fn handle(app: &App, request: *mut gw_request, head: &gw_request_head) -> gw_status {
     // A host without enter() is one that takes the lock once per request.
-    let entered = threads::enter();
-    let status = Python::attach(|py| {
+    let _entered = Entered(threads::enter());
+    Python::attach(|py| {
         let _current = Current::begin(py, request);
         release::drain(py);
         // SAFETY: the caller's guarantee.
@@ -37,11 +37,18 @@ pub(crate) unsafe fn handle(app: &App, request: *mut gw_request, head: &gw_reque
             unsafe { log_bytes(request, Level::Error, text.as_bytes()) };
             GW_ERROR
         })
-    });
-    if entered {
-        threads::leave();
+    })
+}
+
+/// Gives the lock up on every way out of handle(), a panic included, if handle() took it itself.
+struct Entered(bool);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.0 {
+            threads::leave();
+        }
     }
-    status
 }
 
 /// # Safety
