@@ -233,6 +233,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         };
         // Cache managers run this too; without an application there is nothing to run.
         let Some(conf) = conf.filter(|conf| serves && !conf.applications.is_empty()) else { return 0 };
+        raw::leave_children_alone();
         let started = Worker::start(conf, multiprocess).and_then(|worker| {
             let worker: &'static Worker = Box::leak(Box::new(worker));
             let watch = raw::watch(worker.outbox.eventfd().as_raw_fd(), on_outbox)

@@ -117,3 +117,10 @@ pub(crate) fn quit_this_worker() -> bool {
         has_master
     }
 }
+
+/// Leaves the exit statuses of child processes to the applications that have started them. nginx's handler of SIGCHLD
+/// collects those of every child, although only its master has children of its own.
+pub(crate) fn leave_children_alone() {
+    // SAFETY: the default action of SIGCHLD is none; no other thread runs yet that could rely on a handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}

@@ -13,7 +13,9 @@ mod request;
 
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use conf::{Conf, ConfText, command, command_end, error_text};
-pub(crate) use event::{Timer, acknowledge, close_watch, now_exiting, quit_this_worker, watch};
+pub(crate) use event::{
+    Timer, acknowledge, close_watch, leave_children_alone, now_exiting, quit_this_worker, watch,
+};
 pub(crate) use output::Buffers;
 pub(crate) use request::{HeaderSlot, Request, RequestBuffer};
 
