@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The pages say what the code has: directives, options, defaults, codes, and files that links lead to.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gangway::config::{OPTIONS, Value};
+
+const REFERENCE: &str = include_str!("../docs/directives.md");
+const NGINX: &str = include_str!("../nginx-module/src/conf.rs");
+const HTTPD: &str = include_str!("../apache-module/src/raw/directives.rs");
+
+/// The part of a page below a heading, to the next heading of the same rank.
+fn section<'p>(page: &'p str, heading: &str) -> &'p str {
+    let rank = heading.split(' ').next().unwrap();
+    let found = page.split_once(&format!("\n{heading}\n"));
+    let (_, text) = found.unwrap_or_else(|| panic!("there is no \"{heading}\""));
+    text.split(&format!("\n{rank} ")).next().unwrap()
+}
+
+fn headings<'p>(page: &'p str, rank: &str) -> Vec<&'p str> {
+    page.lines().filter_map(|line| line.strip_prefix(rank)?.strip_prefix(' ')).collect()
+}
+
+/// C strings in a table of directives that begin like a directive.
+fn directives<'s>(source: &'s str, prefix: &str) -> BTreeSet<&'s str> {
+    let strings = source.split("c\"").skip(1).filter_map(|rest| rest.split('"').next());
+    strings.filter(|text| text.starts_with(prefix) && !text.contains(' ')).collect()
+}
+
+#[test]
+fn directives_are_those_of_the_server_modules() {
+    let (nginx, httpd) = (directives(NGINX, "gangway_"), directives(HTTPD, "Gangway"));
+    assert_eq!((nginx.len(), httpd.len()), (3, 3), "{nginx:?} {httpd:?}");
+    let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
+    let (first, second): (BTreeSet<_>, BTreeSet<_>) =
+        pairs.filter(|(name, _)| name.starts_with("gangway_")).unzip();
+    assert_eq!((first, second), (nginx.clone(), httpd));
+    for name in nginx {
+        assert_eq!(
+            REFERENCE.matches(&format!("| [`{name}`](#{name}-")).count(),
+            1,
+            "{name} in the first table"
+        );
+    }
+}
+
+#[test]
+fn each_directive_has_syntax_default_and_context() {
+    for heading in headings(REFERENCE, "##").into_iter().filter(|heading| heading.starts_with("gangway_")) {
+        let text = section(REFERENCE, &format!("## {heading}"));
+        for word in ["| Syntax |", "| Default |", "| Context |"] {
+            assert!(text.contains(word), "{heading} lacks {word}");
+        }
+    }
+}
+
+#[test]
+fn options_are_those_of_the_table_in_its_order() {
+    let names: Vec<_> = OPTIONS.iter().map(|option| option.name).collect();
+    assert_eq!(headings(section(REFERENCE, "## Options"), "###"), names);
+    for name in names {
+        assert!(REFERENCE.contains(&format!("[{name}](#{name})")), "nothing leads to {name}");
+    }
+}
+
+#[test]
+fn each_option_has_its_syntax_and_its_default() {
+    for option in OPTIONS {
+        let text = section(section(REFERENCE, "## Options"), &format!("### {}", option.name));
+        let line = |word: &str| text.lines().find_map(|line| line.strip_prefix(word));
+        let syntax = line("Syntax: ").unwrap_or_else(|| panic!("{} lacks its syntax", option.name));
+        assert!(syntax.starts_with(&format!("`{}=", option.name)), "{syntax}");
+        assert_eq!(line("Default: "), Some(option.default), "{}", option.name);
+        if let Value::Count(least, most) = option.value {
+            assert!(syntax.ends_with(&format!(", {least} to {most}")), "{syntax}");
+        }
+        if option.value == Value::Switch {
+            assert_eq!(syntax, format!("`{0}=on` or `{0}=off`", option.name));
+        }
+        let repeats = text.contains("May be given several times");
+        assert_eq!(repeats, option.repeats, "{}", option.name);
+    }
+}
+
+/// README.md and its kin, and every page of docs/.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [root.to_owned(), root.join("docs")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let pages = files.map(|entry| entry.unwrap().path());
+    let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+/// The name of a heading in a link, as the usual renderers of Markdown make it.
+fn anchor(heading: &str) -> String {
+    let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+    text.chars().filter(|char| char.is_alphanumeric() || "-_".contains(*char)).collect()
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let pages = pages();
+    assert!(pages.len() > 5);
+    for (path, text) in &pages {
+        let links = text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap());
+        for link in links.filter(|link| !link.contains("://")) {
+            let (file, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} leads nowhere", path.display());
+            if !fragment.is_empty() {
+                let page = fs::read_to_string(&target).unwrap();
+                let found = page.lines().any(|line| line.starts_with('#') && anchor(line) == fragment);
+                assert!(found, "{}: {link} names no heading", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn codes_that_pages_mention_exist() {
+    let errors = include_str!("../docs/errors.md");
+    for (path, text) in pages() {
+        let codes = text.match_indices("GW").filter_map(|(at, _)| text.get(at..at + 6));
+        let codes = codes.filter(|code| code.bytes().skip(2).all(|byte| byte.is_ascii_digit()));
+        for code in codes {
+            assert!(errors.contains(&format!("\n### {code} ")), "{}: {code}", path.display());
+        }
+    }
+}
