@@ -14,6 +14,8 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod exchange;
+#[cfg(any(feature = "fuzzing", test))]
+pub mod fuzzing;
 pub mod http;
 pub mod log;
 pub mod pool;
