@@ -20,41 +20,79 @@ use crate::{kit::Kit, text::native};
 /// Templates that are kept. Clients choose the names of their headers, so there must be a bound.
 const TEMPLATES: usize = 12;
 
-/// Variables whose last value is kept. Never what may hold a secret or what every client has its own value of.
-const KEPT: &[&[u8]] = &[
-    b"AUTH_TYPE",
-    b"CONTENT_TYPE",
-    b"CONTEXT_DOCUMENT_ROOT",
-    b"CONTEXT_PREFIX",
-    b"DOCUMENT_ROOT",
-    b"GATEWAY_INTERFACE",
-    b"HTTPS",
-    b"HTTP_ACCEPT",
-    b"HTTP_ACCEPT_ENCODING",
-    b"HTTP_ACCEPT_LANGUAGE",
-    b"HTTP_CONNECTION",
-    b"HTTP_HOST",
-    b"HTTP_USER_AGENT",
-    b"PATH_INFO",
-    b"PATH_TRANSLATED",
-    b"REMOTE_ADDR",
-    b"REQUEST_METHOD",
-    b"REQUEST_SCHEME",
-    b"SCRIPT_FILENAME",
-    b"SCRIPT_NAME",
-    b"SERVER_ADDR",
-    b"SERVER_ADMIN",
-    b"SERVER_NAME",
-    b"SERVER_PORT",
-    b"SERVER_PROTOCOL",
-    b"SERVER_SIGNATURE",
-    b"SERVER_SOFTWARE",
+/// A usual variable. Its name is interned, as the names in an application's code are; names that clients make up
+/// are not, for interned strings may stay for ever.
+struct Known {
+    name: &'static [u8],
+    /// Whether the last value is kept. Never what may hold a secret or what every client has its own value of.
+    keep: bool,
+}
+
+const KEEP: bool = true;
+const ASK: bool = false;
+
+const fn known(name: &'static [u8], keep: bool) -> Known {
+    Known { name, keep }
+}
+
+const KNOWN: &[Known] = &[
+    known(b"AUTH_TYPE", KEEP),
+    known(b"CONTENT_LENGTH", ASK),
+    known(b"CONTENT_TYPE", KEEP),
+    known(b"CONTEXT_DOCUMENT_ROOT", KEEP),
+    known(b"CONTEXT_PREFIX", KEEP),
+    known(b"DOCUMENT_ROOT", KEEP),
+    known(b"GATEWAY_INTERFACE", KEEP),
+    known(b"HTTPS", KEEP),
+    known(b"HTTP_ACCEPT", KEEP),
+    known(b"HTTP_ACCEPT_ENCODING", KEEP),
+    known(b"HTTP_ACCEPT_LANGUAGE", KEEP),
+    known(b"HTTP_AUTHORIZATION", ASK),
+    known(b"HTTP_CACHE_CONTROL", ASK),
+    known(b"HTTP_CONNECTION", KEEP),
+    known(b"HTTP_COOKIE", ASK),
+    known(b"HTTP_HOST", KEEP),
+    known(b"HTTP_IF_MODIFIED_SINCE", ASK),
+    known(b"HTTP_IF_NONE_MATCH", ASK),
+    known(b"HTTP_ORIGIN", ASK),
+    known(b"HTTP_PRAGMA", ASK),
+    known(b"HTTP_RANGE", ASK),
+    known(b"HTTP_REFERER", ASK),
+    known(b"HTTP_SEC_FETCH_DEST", ASK),
+    known(b"HTTP_SEC_FETCH_MODE", ASK),
+    known(b"HTTP_SEC_FETCH_SITE", ASK),
+    known(b"HTTP_UPGRADE_INSECURE_REQUESTS", ASK),
+    known(b"HTTP_USER_AGENT", KEEP),
+    known(b"HTTP_X_FORWARDED_FOR", ASK),
+    known(b"HTTP_X_FORWARDED_HOST", ASK),
+    known(b"HTTP_X_FORWARDED_PROTO", ASK),
+    known(b"HTTP_X_REAL_IP", ASK),
+    known(b"HTTP_X_REQUESTED_WITH", ASK),
+    known(b"HTTP_X_REQUEST_ID", ASK),
+    known(b"PATH_INFO", KEEP),
+    known(b"PATH_TRANSLATED", KEEP),
+    known(b"QUERY_STRING", ASK),
+    known(b"REMOTE_ADDR", KEEP),
+    known(b"REMOTE_PORT", ASK),
+    known(b"REMOTE_USER", ASK),
+    known(b"REQUEST_METHOD", KEEP),
+    known(b"REQUEST_SCHEME", KEEP),
+    known(b"REQUEST_URI", ASK),
+    known(b"SCRIPT_FILENAME", KEEP),
+    known(b"SCRIPT_NAME", KEEP),
+    known(b"SERVER_ADDR", KEEP),
+    known(b"SERVER_ADMIN", KEEP),
+    known(b"SERVER_NAME", KEEP),
+    known(b"SERVER_PORT", KEEP),
+    known(b"SERVER_PROTOCOL", KEEP),
+    known(b"SERVER_SIGNATURE", KEEP),
+    known(b"SERVER_SOFTWARE", KEEP),
 ];
 
 const _: () = {
     let mut at = 1;
-    while at < KEPT.len() {
-        assert!(is_before(KEPT[at - 1], KEPT[at]), "the binary search needs a sorted table");
+    while at < KNOWN.len() {
+        assert!(is_before(KNOWN[at - 1].name, KNOWN[at].name), "the binary search needs a sorted table");
         at += 1;
     }
 };
@@ -162,8 +200,12 @@ impl Template {
         for field in fields {
             // SAFETY: the caller's fields are those of a live request.
             let (name, value) = unsafe { (borrow(field.name), borrow(field.value)) };
-            let key = native(py, name)?.cast_into::<PyString>()?;
-            let kept = value.len() <= LONGEST_KEPT && KEPT.binary_search(&name).is_ok();
+            let known = KNOWN.binary_search_by_key(&name, |known| known.name).ok().map(|at| &KNOWN[at]);
+            let key = match known.and_then(|known| str::from_utf8(known.name).ok()) {
+                Some(name) => PyString::intern(py, name),
+                None => native(py, name)?.cast_into()?,
+            };
+            let kept = value.len() <= LONGEST_KEPT && known.is_some_and(|known| known.keep);
             if kept {
                 dict.set_item(&key, native(py, value)?)?;
             } else {

@@ -105,7 +105,10 @@ impl Exchange {
     }
 
     /// Calls the host: first so that it does not wait, and where it would, again without the interpreter's lock,
-    /// so that other requests go on meanwhile. One thread at a time, as the ABI demands.
+    /// so that other requests go on meanwhile.
+    ///
+    /// One thread at a time. It is the request's own thread, or one that reads the body for it: an asynchronous view
+    /// runs on another thread than the one that waits for it.
     pub(crate) fn call(
         &self,
         py: Python<'_>,

@@ -11,6 +11,7 @@ use pyo3::{
 };
 
 use crate::{
+    errors_stream,
     exchange::Exchange,
     send::{Failure, send_block},
     text::{type_name, with_latin1},
@@ -95,7 +96,9 @@ pub(crate) struct Write(pub(crate) Arc<Exchange>);
 impl Write {
     #[pyo3(signature = (data, /))]
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0.request(py)?;
+        if self.0.request(py)? != errors_stream::current() {
+            return Err(PyRuntimeError::new_err("write() is for the thread of the request alone"));
+        }
         let Ok(data) = data.cast::<PyBytes>() else {
             return Err(PyTypeError::new_err(format!("write() takes bytes, not {}", type_name(data))));
         };

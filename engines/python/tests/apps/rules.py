@@ -3,6 +3,7 @@
 
 import atexit
 import contextvars
+import gc
 import gzip
 import io
 import os
@@ -153,6 +154,42 @@ class Raw(io.RawIOBase):
 
     def readinto(self, buffer):
         return self.stream.readinto(buffer)
+
+
+def read_elsewhere(environ, start_response):
+    """As asynchronous views do under WSGI: the request's thread waits for the one that reads."""
+    results = []
+
+    def read():
+        results.append(environ["wsgi.input"].read())
+        try:
+            write(b"not from here")
+        except RuntimeError as error:
+            results.append(str(error).encode())
+
+    write = start_response("200 OK", TEXT)
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    return results
+
+
+def left_behind(environ, start_response):
+    """A thread still reads when the request ends."""
+    started = threading.Event()
+
+    def read():
+        started.set()
+        try:
+            environ["wsgi.input"].read()
+        except OSError:
+            pass
+        EVENTS.append("read")
+
+    threading.Thread(target=read).start()
+    started.wait()
+    time.sleep(0.05)
+    return hello(environ, start_response)
 
 
 def broken_body(environ, start_response):
@@ -312,6 +349,22 @@ class Tracked(bytes):
         Tracked.alive -= 1
 
 
+class Loud(bytes):
+    def __del__(self):
+        print("freed", len(self))
+
+
+def loud(environ, start_response):
+    start_response("200 OK", TEXT)
+    return [Loud(int(environ["QUERY_STRING"]))]
+
+
+def blocks_allocated(environ, start_response):
+    gc.collect()
+    start_response("200 OK", TEXT)
+    return [str(sys.getallocatedblocks()).encode()]
+
+
 def tracked(environ, start_response):
     start_response("200 OK", TEXT)
     return [Tracked(int(environ["QUERY_STRING"]))]
@@ -466,7 +519,9 @@ def prints(environ, start_response):
     print("part", end="")
     sys.stderr.write("err\n")
     environ["wsgi.errors"].writelines(["w1\n", "w2\n"])
-    warnings.warn("careful")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("careful")
     print("\udcff snowman \u2603")
     sys.stdout.buffer.write(b"bytes\n")
     thread = threading.Thread(target=print, args=("from a thread",))
@@ -546,6 +601,31 @@ def wait_until_stuck(environ, start_response):
 
 def count_a_little(environ, start_response):
     return [start_response("200 OK", TEXT) and str(sum(range(100000))).encode()]
+
+
+def starts_threads(environ, start_response):
+    def forever():
+        while True:
+            print("daemon")
+            time.sleep(0.001)
+
+    def a_while():
+        time.sleep(0.2)
+        print("non-daemon thread has ended")
+
+    threading.Thread(target=forever, daemon=True).start()
+    # A thread of a thread that Python did not start would be a daemon by default.
+    threading.Thread(target=a_while, daemon=False).start()
+    return hello(environ, start_response)
+
+
+def executor(environ, start_response):
+    import concurrent.futures
+
+    global POOL
+    POOL = concurrent.futures.ThreadPoolExecutor(2)
+    start_response("200 OK", TEXT)
+    return [POOL.submit(lambda: b"from an executor").result()]
 
 
 @atexit.register

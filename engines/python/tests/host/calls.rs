@@ -73,6 +73,10 @@ unsafe extern "C" fn start(
         breach("start() twice");
         return GW_MISUSE;
     }
+    // SAFETY: as above.
+    if headers.iter().any(|field| unsafe { borrow(field.name) } == b"X-Host-Refuses") {
+        return GW_INVALID;
+    }
     state.answer.status = Some(status);
     state.answer.reason = String::from_utf8_lossy(reason).into_owned();
     for field in headers {

@@ -31,6 +31,8 @@ pub(crate) struct Wish {
     pub(crate) leaves_after: Option<usize>,
     /// Blocking calls wait until `Request::open_gate`.
     pub(crate) gate_shut: bool,
+    /// Other threads of the application may call, one at a time.
+    pub(crate) other_threads: bool,
 }
 
 impl Default for Wish {
@@ -61,6 +63,7 @@ impl Default for Wish {
             always_again: false,
             leaves_after: None,
             gate_shut: false,
+            other_threads: false,
         }
     }
 }
@@ -206,7 +209,10 @@ impl Request {
         if state.ended {
             breach("a call for a request whose handle() has returned");
         }
-        if state.thread != Some(thread::current().id()) {
+        if state.waiting {
+            breach("two calls at the same time");
+        }
+        if state.thread != Some(thread::current().id()) && !self.wish.other_threads {
             breach("a call from another thread than that of handle()");
         }
         if self.wish.always_again && flags & GW_NOWAIT != 0 && !state.asked {

@@ -100,3 +100,9 @@ pub(crate) fn write_callable(world: &World) {
     let answer = world.get("/write_str");
     assert!(answer.logged("write() takes bytes, not str"));
 }
+
+pub(crate) fn refused_by_the_host(world: &World) {
+    let answer = world.run(query("/head", "('200 OK', [('X-Host-Refuses', 'x')])"));
+    assert_eq!((answer.finished, answer.status), (Some(GW_ERROR), None));
+    assert!(answer.logged("GW0312"), "{:?}", answer.log);
+}

@@ -180,3 +180,93 @@ pub(crate) fn end(world: &World) {
         world.engine.load(&world.spec("rules:hello").option("root", apps())).map(|_| ()).expect_err("ended");
     assert!(refusal.contains("cannot be started twice"), "{refusal}");
 }
+
+/// Threads that have thread states, of the server and of the application, are there when the interpreter ends.
+pub(crate) fn end_with_threads(world: &World) {
+    let app = world.load(&world.spec("rules:application").option("root", apps())).0;
+    let engine = world.engine;
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let (used, is_used) = std::sync::mpsc::channel();
+    let sleeping = thread::spawn(move || {
+        let texts = ["/hello", "/starts_threads", "/executor"].map(|path| engine.get(app, path).text());
+        used.send(texts).expect("the test listens");
+        // As a server's own thread: it never says thread_end().
+        let _ended = wait.recv();
+    });
+    assert_eq!(is_used.recv().expect("ran"), ["hello", "hello", "from an executor"]);
+    world.forget();
+    take_log();
+    engine.unload(app);
+    let log: Vec<String> =
+        take_log().into_iter().map(|(_, line)| line).filter(|line| line != "daemon").collect();
+    assert_eq!(log, ["non-daemon thread has ended", "goodbye from atexit"]);
+    drop(done);
+    sleeping.join().expect("no panic");
+}
+
+pub(crate) fn nothing_leaks(world: &World) {
+    let app = world.app("application");
+    let engine = world.engine;
+    let blocks = || engine.get(app, "/blocks_allocated").text().parse::<i64>().expect("a number");
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for path in [
+                "hello",
+                "generator",
+                "raises",
+                "large",
+                "file",
+                "memory_file",
+                "head",
+                "prints",
+                "returns",
+                "starts",
+            ] {
+                let run = || {
+                    let wish =
+                        Wish::path(&format!("/{path}")).post(&[b"body"]).with("HTTP_X_SOMETHING", "value");
+                    engine.run(app, wish.with("QUERY_STRING", if path == "returns" { "['x']" } else { "" }));
+                };
+                (0..300).for_each(|_| run());
+                let before = blocks();
+                (0..1000).for_each(|_| run());
+                let grown = blocks() - before;
+                // Caches of the interpreter grow a little; a leak grows by a block per request at least.
+                assert!(grown < 500, "{grown} blocks after 1000 requests of {path}");
+            }
+            engine.thread_end(app);
+        });
+    });
+}
+
+pub(crate) fn other_thread(world: &World) {
+    world.app_events();
+    let mut wish = Wish::path("/read_elsewhere").post(&[b"all of ", b"it"]).again();
+    wish.other_threads = true;
+    let answer = world.run(wish);
+    assert_eq!(answer.text(), "all of itwrite() is for the thread of the request alone", "{:?}", answer.log);
+    // The request ends only when the thread has left the host.
+    let mut wish = Wish::path("/left_behind").post(&[b"x"]);
+    wish.other_threads = true;
+    wish.gate_shut = true;
+    let request = Request::new(wish);
+    let app = world.app("application");
+    let engine = world.engine;
+    thread::scope(|scope| {
+        let request = &*request;
+        let pool = scope.spawn(move || {
+            engine.enter(app);
+            let answer = engine.handle(app, request);
+            engine.leave(app);
+            engine.thread_end(app);
+            answer
+        });
+        request.wait_until_waiting();
+        request.open_gate();
+        pool.join().expect("no panic");
+    });
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while world.app_events() != "read" {
+        assert!(std::time::Instant::now() < end, "the thread never came back");
+    }
+}

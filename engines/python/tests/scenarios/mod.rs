@@ -48,6 +48,10 @@ pub(crate) const SHARED: &[Scenario] = &[
     Scenario("content_length", response::content_length),
     Scenario("large_blocks", response::large_blocks),
     Scenario("references_come_back", response::references_come_back),
+    Scenario("large_responses_do_not_linger", response::freed_without_a_request),
+    Scenario("nothing_leaks", lifecycle::nothing_leaks),
+    Scenario("body_read_by_another_thread", lifecycle::other_thread),
+    Scenario("host_refuses_the_head", head::refused_by_the_host),
     Scenario("client_leaves", response::client_leaves),
     Scenario("files", response::files),
     Scenario("other_files", response::other_files),
@@ -69,6 +73,7 @@ pub(crate) const SHARED: &[Scenario] = &[
 pub(crate) const ALONE: &[Scenario] = &[
     Scenario("interpreter_facts", lifecycle::facts),
     Scenario("end_of_the_interpreter", lifecycle::end),
+    Scenario("end_with_threads", lifecycle::end_with_threads),
     Scenario("import_heals", loading::heals),
     Scenario("import_failures_are_explained", loading::explained),
     Scenario("file_targets", loading::files),

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What an application returns, and how it leaves.
 
+use std::time::{Duration, Instant};
+
 use gangway_python_abi::ffi::{GW_ERROR, GW_OK};
 
 use super::{World, query};
-use crate::host::Wish;
+use crate::host::{Wish, take_log};
 
 pub(crate) fn hello(world: &World) {
     let answer = world.get("/hello");
@@ -105,6 +107,18 @@ pub(crate) fn references_come_back(world: &World) {
     let gone = query("/tracked", "1000000").leaves_after(0);
     world.run(gone);
     assert_eq!(world.get("/tracked_alive").text(), "0");
+}
+
+/// An idle worker must not hold the last large response until its next request.
+pub(crate) fn freed_without_a_request(world: &World) {
+    let app = world.app("application");
+    take_log();
+    world.run_app(app, query("/loud", "1000000"));
+    let end = Instant::now() + Duration::from_secs(20);
+    while !take_log().iter().any(|(_, line)| line == "freed 1000000") {
+        assert!(Instant::now() < end, "the response is still held");
+        std::thread::yield_now();
+    }
 }
 
 pub(crate) fn client_leaves(world: &World) {
