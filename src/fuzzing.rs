@@ -157,10 +157,7 @@ pub fn fields(data: &[u8]) {
         assert!(fields.position(word) == model.iter().position(|(name, _)| name == word));
     }
     assert!(fields.len() == model.len() && fields.is_empty() == model.is_empty());
-    let same = |((name, value), (known, held)): ((&[u8], &[u8]), &(Vec<u8>, Vec<u8>))| {
-        name == known && value == held
-    };
-    assert!(fields.iter().zip(&model).all(same));
+    assert!(fields.iter().eq(model.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))));
 }
 
 /// A line for the log.
