@@ -74,25 +74,35 @@ pub fn request(exchange: &Exchange, level: Level, code: Code, text: fmt::Argumen
     exchange.log(level, &format!("{code} {text}"));
 }
 
-/// Lets a line through once a second at most, and counts the others.
+/// Lets a few lines a second through, and counts the others.
 #[derive(Debug, Default)]
-pub struct Throttle(std::sync::Mutex<Option<(Instant, u64)>>);
+pub struct Throttle(std::sync::Mutex<Second>);
+
+#[derive(Debug, Default)]
+struct Second {
+    start: Option<Instant>,
+    passed: u32,
+    held: u64,
+}
 
 impl Throttle {
+    const LINES: u32 = 5;
+
     /// The number of lines that were held back since the last one, if this one may pass.
     pub fn pass(&self, now: Instant) -> Option<u64> {
-        let mut last = crate::sys::lock(&self.0);
-        match &mut *last {
-            Some((at, held)) if now.saturating_duration_since(*at) < Duration::from_secs(1) => {
-                *held += 1;
-                None
-            }
-            seen => {
-                let held = seen.map_or(0, |(_, held)| held);
-                *seen = Some((now, 0));
-                Some(held)
-            }
+        let mut second = crate::sys::lock(&self.0);
+        let old =
+            second.start.is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1));
+        if old {
+            second.start = Some(now);
+            second.passed = 0;
         }
+        if second.passed == Self::LINES {
+            second.held += 1;
+            return None;
+        }
+        second.passed += 1;
+        Some(std::mem::take(&mut second.held))
     }
 }
 
@@ -132,9 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_becomes_a_line_a_second() {
+    fn a_flood_becomes_a_few_lines_a_second() {
         let (throttle, start) = (Throttle::default(), Instant::now());
-        assert_eq!(throttle.pass(start), Some(0));
+        for _ in 0..Throttle::LINES {
+            assert_eq!(throttle.pass(start), Some(0));
+        }
         assert_eq!(throttle.pass(start), None);
         assert_eq!(throttle.pass(start + Duration::from_millis(999)), None);
         assert_eq!(throttle.pass(start + Duration::from_secs(1)), Some(2));

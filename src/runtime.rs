@@ -78,7 +78,7 @@ impl Application {
         Ok(())
     }
 
-    /// The line for a request that was not taken. A full queue has one line a second, not one for each request.
+    /// The line for a request that was not taken. A full queue has a few lines a second, not one for each request.
     #[must_use]
     pub fn refusal_line(&self, refusal: Refusal) -> Option<String> {
         let (name, threads) = (&self.config.spec().name, self.config.spec().threads);

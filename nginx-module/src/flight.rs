@@ -37,6 +37,8 @@ pub(crate) struct Flight {
     timer: Timer,
     /// nginx has the rest: only the memory of what it still sends is kept.
     finalized: bool,
+    /// The handler has ended its response.
+    ended: bool,
 }
 
 /// What follows when a flight has done what it could.
@@ -58,7 +60,16 @@ impl Flight {
     ) -> Self {
         let tag = ptr::from_ref(module()).cast_mut().cast();
         let timer = Timer::new(on_deadline, as_data(ticket), true);
-        Self { request, application, exchange, channel, buffers: Buffers::new(tag), timer, finalized: false }
+        Self {
+            request,
+            application,
+            exchange,
+            channel,
+            buffers: Buffers::new(tag),
+            timer,
+            finalized: false,
+            ended: false,
+        }
     }
 
     pub(crate) fn request(&self) -> Request {
@@ -75,9 +86,12 @@ impl Flight {
             return Next::Wait;
         }
         let delivery = self.channel.take();
+        self.ended = delivery.end.is_some();
         let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
         if let Some(head) = delivery.head {
-            match head::send(self.request, &head) {
+            // nginx can cut several ranges out of one piece, and one range out of many.
+            let whole = delivery.end == Some(End::Complete) && delivery.pieces.len() == 1;
+            match head::send(self.request, &head, whole) {
                 Sent::Header => {}
                 Sent::Failed(status) => return self.end(Next::Finalize(status)),
                 Sent::Redirect(target) => return self.end(Next::Redirect(target)),
@@ -182,7 +196,7 @@ impl Flight {
 
     /// nginx has ended the request.
     fn close(self) {
-        if !self.finalized {
+        if !self.ended {
             abandon(&self.application, &self.exchange, Cause::ClientGone);
         }
     }

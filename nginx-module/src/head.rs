@@ -16,8 +16,8 @@ pub(crate) enum Sent {
     Redirect(Vec<u8>),
 }
 
-/// Gives a head to nginx and its header filters.
-pub(crate) fn send(request: Request, head: &Head) -> Sent {
+/// Gives a head to nginx and its header filters. `whole`: the body is one piece, which follows.
+pub(crate) fn send(request: Request, head: &Head, whole: bool) -> Sent {
     const NO_MEMORY: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
     let target = head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"x-accel-redirect"));
     if let Some((_, target)) = target
@@ -28,7 +28,7 @@ pub(crate) fn send(request: Request, head: &Head) -> Sent {
             None => Sent::Failed(NO_MEMORY),
         };
     }
-    if set(request, head).is_none() {
+    if set(request, head, whole).is_none() {
         return Sent::Failed(NO_MEMORY);
     }
     match request.send_header() {
@@ -37,7 +37,7 @@ pub(crate) fn send(request: Request, head: &Head) -> Sent {
     }
 }
 
-fn set(request: Request, head: &Head) -> Option<()> {
+fn set(request: Request, head: &Head, whole: bool) -> Option<()> {
     let line = if head.reason.is_empty() {
         None
     } else {
@@ -53,7 +53,7 @@ fn set(request: Request, head: &Head) -> Option<()> {
     }
     // The whole response is known to be that long, and the application did not speak of ranges itself.
     if head.status == 200 && head.content_length.is_some() && !head.has(b"accept-ranges") {
-        request.allow_ranges();
+        request.allow_ranges(!whole);
     }
     Some(())
 }

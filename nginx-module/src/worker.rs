@@ -298,6 +298,7 @@ unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
     unsafe {
         let index = (*ptr::addr_of!(ngx_core_module)).index;
         let conf = &*(*(*cycle).conf_ctx.add(index)).cast::<ngx_core_conf_t>();
-        conf.master != 0 && conf.worker_processes > 1
+        // Even a single worker has another process beside it while a reload lets it finish.
+        conf.master != 0
     }
 }

@@ -2,16 +2,19 @@
 //! Opening an engine and the handshake of `gangway.h`.
 
 use std::{
+    collections::BTreeMap,
     ffi::{CStr, CString, OsStr},
     mem::offset_of,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use super::host::HOST;
 use crate::{
     abi,
     error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION},
+    sys::lock,
 };
 
 /// Bytes of the `gw_engine` of ABI 1.0: its last member and all before.
@@ -116,9 +119,7 @@ impl Engine {
     /// One for each rule of the handshake.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
         let shown = || path.display().to_string();
-        let entry = open_entry(path)?;
-        // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
-        let table = unsafe { entry(&raw const HOST) };
+        let table = open_table(path)?;
         // SAFETY: gangway.h: NULL, or a table that stays valid and unchanged. Only the size is read before the
         // size is known.
         let size = match unsafe { table.cast::<usize>().as_ref() } {
@@ -193,7 +194,23 @@ impl Engine {
 
 type EntryFn = unsafe extern "C" fn(*const abi::gw_host) -> *const abi::gw_engine;
 
-fn open_entry(path: &Path) -> Result<EntryFn, EngineError> {
+/// The tables of this process, as addresses, by the handle of their shared object: the configuration is checked and
+/// used in one process, and gangway.h promises one call of the entry point.
+static TABLES: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+
+fn open_table(path: &Path) -> Result<*const abi::gw_engine, EngineError> {
+    // Held for the call: nobody else may make it meanwhile.
+    let mut tables = lock(&TABLES);
+    let (handle, entry) = open_entry(path)?;
+    let table = tables.entry(handle as usize).or_insert_with(|| {
+        // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
+        let table = unsafe { entry(&raw const HOST) };
+        table as usize
+    });
+    Ok(*table as *const abi::gw_engine)
+}
+
+fn open_entry(path: &Path) -> Result<(*mut libc::c_void, EntryFn), EngineError> {
     let shown = path.display().to_string();
     let open_error = |reason| EngineError::Open { path: shown.clone(), reason };
     let name =
@@ -210,7 +227,7 @@ fn open_entry(path: &Path) -> Result<EntryFn, EngineError> {
         return Err(EngineError::Entry(shown));
     }
     // SAFETY: gangway.h gives the symbol of this name this type.
-    Ok(unsafe { std::mem::transmute::<*mut libc::c_void, EntryFn>(symbol) })
+    Ok((handle, unsafe { std::mem::transmute::<*mut libc::c_void, EntryFn>(symbol) }))
 }
 
 fn last_dlerror() -> String {

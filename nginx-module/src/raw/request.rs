@@ -441,11 +441,11 @@ impl Request {
         out.content_type_lowcase = ptr::null_mut();
     }
 
-    /// Lets nginx answer Range requests from the whole response.
-    pub(crate) fn allow_ranges(self) {
+    /// Lets nginx answer Range requests from the response. `single`: only one range at a time, because several need
+    /// the whole body in one buffer.
+    pub(crate) fn allow_ranges(self, single: bool) {
         self.get_mut().set_allow_ranges(1);
-        // Several ranges at once need the whole body in one buffer.
-        self.get_mut().set_single_range(1);
+        self.get_mut().set_single_range(u32::from(single));
     }
 
     pub(crate) fn set_limit_rate(self, rate: usize) {
