@@ -132,6 +132,17 @@ fn the_configuration_test_asks_the_engine() {
 }
 
 #[test]
+fn the_entry_point_is_called_once_per_process() {
+    let file = compile("good/once");
+    runtime::check(Some(&directory()), &[config(file, &[])]).unwrap();
+    for _ in 0..3 {
+        let world = World::new();
+        assert_eq!(get("/").answer(&world.load("good/once", &[])).text(), "1");
+        world.end();
+    }
+}
+
+#[test]
 fn handlers_run_without_the_servers_signals() {
     let (tell, told) = mpsc::channel();
     gangway::sys::spawn("gw-test", 1 << 20, move || {
