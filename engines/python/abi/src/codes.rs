@@ -40,7 +40,7 @@ codes! {
     HeadRefused = 312, "the server refused the response head";
     Interrupted = 313, "the application was interrupted after its deadline";
     SignalIgnored = 314, "the application tried to set a signal handler";
-    RuntimeFailed = 315, "the interpreter could not be prepared";
+    RequestFailed = 315, "the engine could not make the objects of a request";
     ShutdownFailed = 316, "the interpreter reported an error while it ended";
     Panic = 317, "a defect in the engine";
 }

@@ -2,7 +2,7 @@
 //! One application: its specification as the front passes it, and its callable, loaded or not.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::PathBuf,
     time::{Instant, SystemTime},
@@ -22,7 +22,7 @@ use pyo3::{
 use crate::{
     environ::Environs,
     errors_stream::log_lines,
-    failure::Failure,
+    failure::{Explained, Failure},
     gil::Guarded,
     interpreter::{Cold, with_traceback},
 };
@@ -96,8 +96,6 @@ pub(crate) struct App {
     pub(crate) name: String,
     pub(crate) debug: bool,
     spec: Spec,
-    /// Modules that were there before the first attempt to load.
-    before: Py<PyAny>,
     state: Guarded<State>,
     pub(crate) environs: Guarded<Environs>,
 }
@@ -129,8 +127,6 @@ impl App {
                 return Err(clash);
             }
         }
-        let before =
-            cold.function(py, "known_modules").and_then(|function| function.call0()).map_err(text)?;
         let environs = Environs::new(
             py,
             spec.multithread,
@@ -141,7 +137,6 @@ impl App {
         let app = Self {
             name: spec.name.clone(),
             debug: spec.debug,
-            before: before.unbind(),
             state: Guarded::new(State::Retrying),
             environs: Guarded::new(environs.map_err(text)?),
             spec,
@@ -161,12 +156,11 @@ impl App {
         if let State::Failed(failure) = &mut *state
             && failure.is_outdated(now)
         {
-            *state = State::Retrying;
             // Other threads find Retrying meanwhile: an import gives up the interpreter's lock now and then.
+            let failed = std::mem::replace(&mut *state, State::Retrying);
             drop(state);
-            let next = self.retry(py);
+            self.retry(py, failed);
             state = self.state.get_mut(py)?;
-            *state = next;
         }
         Ok(match &mut *state {
             State::Ready(callable) => Found::Ready(callable.bind(py).clone()),
@@ -189,25 +183,28 @@ impl App {
         })
     }
 
-    fn retry(&self, py: Python<'_>) -> State {
-        let cold = Cold::get(py);
-        let root = self.spec.root.as_ref().map(|root| root.as_os_str());
-        let _forgotten =
-            cold.function(py, "forget").and_then(|function| function.call1((&self.before, root)));
+    fn retry(&self, py: Python<'_>, failed: State) {
+        let mut next = Next { app: self, py, state: Some(failed) };
+        if let Some(State::Failed(failure)) = &next.state {
+            let forget = Cold::get(py).function(py, "forget");
+            let _forgotten = forget.and_then(|forget| forget.call1((failure.imported.clone(),)));
+        }
         let state = self.attempt(py);
         if matches!(state, State::Ready(_)) {
             let text =
                 format_args!("application {:?} is loaded now, after its files have changed", self.name);
             host::log(Level::Notice, Code::LoadedAfterAll, text);
         }
-        state
+        next.state = Some(state);
     }
 
     fn attempt(&self, py: Python<'_>) -> State {
         let begun = SystemTime::now();
-        match self.import(py) {
-            Ok(callable) => State::Ready(callable.unbind()),
-            Err(error) => State::Failed(self.explain(py, &error, begun)),
+        let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());
+        match before.map(|before| (self.import(py), before)) {
+            Ok((Ok(callable), _)) => State::Ready(callable.unbind()),
+            Ok((Err(error), before)) => State::Failed(self.explain(py, &error, &before, begun)),
+            Err(error) => State::Failed(Failure::new(error.to_string(), Explained::default(), begun)),
         }
     }
 
@@ -219,23 +216,26 @@ impl App {
     }
 
     /// Logs the traceback and one line with cause and cure.
-    fn explain(&self, py: Python<'_>, error: &PyErr, begun: SystemTime) -> Failure {
+    fn explain(
+        &self,
+        py: Python<'_>,
+        error: &PyErr,
+        before: &Bound<'_, PyAny>,
+        begun: SystemTime,
+    ) -> Failure {
         let cold = Cold::get(py);
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
         let (root, venv) = (path(&self.spec.root), path(&self.spec.venv));
         let explained = cold
             .function(py, "explain")
-            .and_then(|function| {
-                function.call1((with_traceback(py, error), &self.spec.module, root, venv, &self.before))
+            .and_then(|explain| {
+                explain.call1((with_traceback(py, error), &self.spec.module, root, venv, before))
             })
-            .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<std::ffi::OsString>)>());
-        let Ok((cause, lines, files)) = explained else {
-            host::log(
-                Level::Error,
-                Code::ImportFailed,
-                format_args!("cannot import {:?}: {error}", self.spec.module),
-            );
-            return Failure::new(error.to_string(), Vec::new(), Vec::new(), begun);
+            .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
+        let Ok((cause, lines, files, imported)) = explained else {
+            let text = format_args!("cannot load {:?}: {error}", self.name);
+            host::log(Level::Error, Code::ImportFailed, text);
+            return Failure::new(error.to_string(), Explained::default(), begun);
         };
         let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
             Ok("NameClash") => Code::NameClash,
@@ -247,6 +247,21 @@ impl App {
         }
         host::log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
         let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
-        Failure::new(cause, lines.collect(), files, begun)
+        Failure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
+    }
+}
+
+/// The state after a retry: the old one comes back if there is no new one, be it for a panic.
+struct Next<'a, 'py> {
+    app: &'a App,
+    py: Python<'py>,
+    state: Option<State>,
+}
+
+impl Drop for Next<'_, '_> {
+    fn drop(&mut self) {
+        if let (Ok(mut state), Some(next)) = (self.app.state.get_mut(self.py), self.state.take()) {
+            *state = next;
+        }
     }
 }

@@ -132,7 +132,7 @@ def add_root(root):
 
 
 def known_modules():
-    """What must stay when a failed load is undone."""
+    """What must stay when an attempt to load is undone."""
     return frozenset(sys.modules)
 
 
@@ -197,15 +197,20 @@ def _shown(module):
     return f'module "{module.__name__}"' + (f" ({file})" if file else "")
 
 
-def forget(before, root):
-    """Removes the half-imported modules of a failed load, so that the next one starts anew."""
+def forget(names):
+    """Removes the modules of a failed attempt, so that the next one starts anew."""
     importlib.invalidate_caches()
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def _imported_since(before, root):
+    """The application's own modules that an attempt has imported."""
     if root is None:
-        return
+        return []
     root = os.path.realpath(root)
-    for name, module in list(sys.modules.items()):
-        if name not in before and _is_below(module, root):
-            sys.modules.pop(name, None)
+    modules = list(sys.modules.items())
+    return [name for name, module in modules if name not in before and _is_below(module, root)]
 
 
 def _is_below(module, root):
@@ -226,7 +231,8 @@ def _is_below(module, root):
 
 
 def explain(error, target, root, venv, before):
-    """(cause and cure in one line, the traceback's lines, the files whose change is a reason to try again)"""
+    """(cause and cure in one line, the traceback's lines, the files whose change is a reason to try again, the
+    modules to forget before that)"""
     if isinstance(error, (NameClash, NoCallable)):
         cause = str(error)
     elif isinstance(error, SyntaxError) and error.filename:
@@ -235,8 +241,9 @@ def explain(error, target, root, venv, before):
         cause = _missing(error.name, target, root, venv)
     else:
         cause = one_line(error) + "; the traceback is above"
+    imported = _imported_since(before, root)
     files = [target] if os.path.isabs(target) else []
-    return cause, lines(error), files + _watched(error, root, before)
+    return cause, lines(error), files + _watched(error, imported), imported
 
 
 def _missing(name, target, root, venv):
@@ -293,7 +300,7 @@ def stack(ident):
     return "".join(traceback.format_stack(frame)).splitlines()
 
 
-def _watched(error, root, before):
+def _watched(error, imported):
     files = []
     seen = set()
     while error is not None and id(error) not in seen:
@@ -303,14 +310,10 @@ def _watched(error, root, before):
             files.append(error.filename)
         if isinstance(error, ImportError) and error.name:
             files += _candidates(error.name)
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            files.append(error.filename)
         error = error.__cause__ or error.__context__
-    if root is not None:
-        real = os.path.realpath(root)
-        files += [
-            module.__file__
-            for name, module in list(sys.modules.items())
-            if name not in before and _is_below(module, real) and getattr(module, "__file__", None)
-        ]
+    files += [getattr(sys.modules.get(name), "__file__", None) or "" for name in imported]
     return list(dict.fromkeys(file for file in files if os.path.isabs(file)))[:WATCHED_FILES]
 
 

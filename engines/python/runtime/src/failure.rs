@@ -21,6 +21,8 @@ pub(crate) struct Failure {
     pub(crate) cause: String,
     /// The traceback, for debug=on.
     pub(crate) lines: Vec<String>,
+    /// Modules to forget before the next attempt.
+    pub(crate) imported: Vec<String>,
     files: Vec<(PathBuf, Stamp)>,
     /// A file was written while the attempt ran, so what it read is not known.
     unsure: bool,
@@ -28,12 +30,21 @@ pub(crate) struct Failure {
     logged: Option<Instant>,
 }
 
+/// What bootstrap.py finds out about a failed attempt.
+#[derive(Debug, Default)]
+pub(crate) struct Explained {
+    pub(crate) lines: Vec<String>,
+    pub(crate) files: Vec<OsString>,
+    pub(crate) imported: Vec<String>,
+}
+
 impl Failure {
     /// `begun` is when the attempt began.
-    pub(crate) fn new(cause: String, lines: Vec<String>, files: Vec<OsString>, begun: SystemTime) -> Self {
+    pub(crate) fn new(cause: String, explained: Explained, begun: SystemTime) -> Self {
+        let Explained { lines, files, imported } = explained;
         let unsure = files.iter().any(|path| is_written_since(path, begun));
         let files = files.into_iter().map(PathBuf::from).map(|path| (path.clone(), stamp(&path))).collect();
-        Self { cause, lines, files, unsure, checked: Instant::now(), logged: None }
+        Self { cause, lines, imported, files, unsure, checked: Instant::now(), logged: None }
     }
 
     /// Whether a file has changed since the failure. Looks at most once in a while.

@@ -32,6 +32,9 @@ const BOOTSTRAP: &CStr =
 
 static COLD: PyOnceLock<Cold> = PyOnceLock::new();
 
+/// Whether it was this engine that started the interpreter.
+static STARTED: AtomicBool = AtomicBool::new(false);
+
 /// Whether the interpreter has ended. It cannot be started twice in a process.
 static ENDED: AtomicBool = AtomicBool::new(false);
 
@@ -56,11 +59,15 @@ pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), Strin
     // SAFETY: may be called at any time.
     if unsafe { ffi::Py_IsInitialized() } == 0 {
         initialize(program)?;
+        STARTED.store(true, Ordering::Release);
         let prepared = Python::attach(|py| prepare(py, argument).map_err(|error| error.to_string()));
         prepared.map_err(|error| format!("the Python interpreter could not be prepared: {error}"))?;
         release::start().map_err(|error| format!("cannot start a thread: {error}"))?;
     }
     if Python::attach(|py| COLD.get(py).is_none()) {
+        if STARTED.load(Ordering::Acquire) {
+            return Err("the Python interpreter could not be prepared; an earlier line says why".to_owned());
+        }
         return Err(
             "another module of this server already runs a Python interpreter; remove that module".to_owned()
         );

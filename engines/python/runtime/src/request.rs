@@ -32,7 +32,7 @@ pub(crate) unsafe fn handle(app: &App, request: *mut gw_request, head: &gw_reque
         let status = unsafe { serve(py, app, request, head) };
         release::drain(py);
         status.unwrap_or_else(|error| {
-            let text = format!("{} the request could not be prepared: {error}", Code::RuntimeFailed);
+            let text = format!("{} the request could not be prepared: {error}", Code::RequestFailed);
             // SAFETY: the request is alive until handle() returns.
             unsafe { log_bytes(request, Level::Error, text.as_bytes()) };
             GW_ERROR

@@ -46,6 +46,13 @@ pub(crate) fn heals(world: &World) {
     assert_eq!(answer.status, Some(500));
     assert!(answer.header("content-type")[0].starts_with("text/plain"));
     assert!(answer.logged("GW0304") && !answer.text().contains("SyntaxError"), "{answer:?}");
+    // What another application imports meanwhile stays when this one is tried again.
+    fs::write(root.join("state.py"), "COUNT = [0]\n").expect("write");
+    let counting = "import state\ndef application(environ, start_response):\n    import state as again\n    \
+        again.COUNT[0] += 1\n    start_response('200 OK', [])\n    return [b'%d' % state.COUNT[0]]\n";
+    fs::write(root.join("counting.py"), counting).expect("write");
+    let (other, _) = world.load(&world.spec("counting:application").option("root", root));
+    assert_eq!(world.run_app(other, Wish::path("/")).text(), "1");
     // The syntax error is corrected; the next failure is a missing module.
     fs::write(root.join("blog/settings.py"), "TEXT = b'settings'\n").expect("write");
     let end = Instant::now() + Duration::from_secs(20);
@@ -62,6 +69,7 @@ pub(crate) fn heals(world: &World) {
     fs::write(root.join("missing_thing.py"), "").expect("write");
     assert_eq!(wait_for(world, app, 200).text(), "settings");
     assert!(take_log().iter().any(|(_, line)| line.starts_with("GW0305 ")));
+    assert_eq!(world.run_app(other, Wish::path("/")).text(), "2");
 }
 
 pub(crate) fn explained(world: &World) {
