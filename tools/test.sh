@@ -22,7 +22,7 @@ rust_tests() {
 behaviour_tests() {
     local log=$BUILD/log/behaviour.log status=0
     timeout --foreground --signal=INT --kill-after=60 40m build/venv-test/bin/python -m pytest tests/behaviour \
-        -n "$JOBS" ${SERVER:+--server="$SERVER"} "$@" 2>&1 </dev/null | tee "$log" || status=$?
+        -n "$JOBS" -o faulthandler_timeout=240 ${SERVER:+--server="$SERVER"} "$@" 2>&1 </dev/null | tee "$log" || status=$?
     SUMMARY+=("behaviour suite on ${SERVER:-nginx, nginx 1.28 and httpd}: $(tail -n1 "$log" | tr -d '=' | xargs)")
     return "$status"
 }
