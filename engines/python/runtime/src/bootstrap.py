@@ -25,13 +25,20 @@ class RequestTimeout(BaseException):
 RequestTimeout.__module__ = "gangway"
 
 
-def prepare(argument, stdout, stderr, warn):
-    """Makes the interpreter what an application expects. `warn` logs one line."""
+def prepare(argument, stdout, stderr, warn, leave_server):
+    """Makes the interpreter what an application expects. `warn` logs one line; `leave_server` is for forked children."""
     sys.argv = [argument]
     sys.stdout, sys.stderr = stdout, stderr
     module = types.ModuleType("gangway", "The Gangway server that runs this application.")
     module.RequestTimeout = RequestTimeout
     sys.modules.setdefault("gangway", module)
+
+    def in_child():
+        leave_server()
+        # Nobody in the child takes lines for the server's log; its standard error leads there too.
+        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)
+
+    os.register_at_fork(after_in_child=in_child)
     _guard_signals(warn)
 
 

@@ -19,6 +19,7 @@ use pyo3::{
 };
 
 use crate::{
+    children,
     errors_stream::{self, LogStream},
     file_wrapper::FileWrapper,
     release,
@@ -58,6 +59,7 @@ pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), Strin
     }
     // SAFETY: may be called at any time.
     if unsafe { ffi::Py_IsInitialized() } == 0 {
+        children::watch();
         initialize(program)?;
         STARTED.store(true, Ordering::Release);
         let prepared = Python::attach(|py| prepare(py, argument).map_err(|error| error.to_string()));
@@ -227,7 +229,9 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     let stderr = Py::new(py, LogStream::stderr())?.into_any();
     let stdout = Py::new(py, LogStream::stdout())?;
     let argument = std::ffi::OsStr::new(std::str::from_utf8(argument).unwrap_or("gangway"));
-    module.call_method1("prepare", (argument, stdout, &stderr, wrap_pyfunction!(warn, &module)?))?;
+    let leave_server = wrap_pyfunction!(children::leave_server, &module)?;
+    let warn = wrap_pyfunction!(warn, &module)?;
+    module.call_method1("prepare", (argument, stdout, &stderr, warn, leave_server))?;
     let cold = Cold {
         timeout: module.getattr("RequestTimeout")?.unbind(),
         file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),

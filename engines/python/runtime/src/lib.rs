@@ -6,6 +6,7 @@
 //! version from there on. Front and runtime speak include/gangway.h with each other.
 
 mod app;
+mod children;
 mod environ;
 mod errors_stream;
 mod exchange;

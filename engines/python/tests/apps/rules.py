@@ -203,29 +203,36 @@ def broken_body(environ, start_response):
     return [" ".join(results).encode()]
 
 
+KEPT = {}
+
+
 def keep(environ, start_response):
-    global KEPT
-    KEPT = environ, start_response, start_response("200 OK", TEXT)
+    write = start_response("200 OK", TEXT)
+    kept = {
+        "input": environ["wsgi.input"],
+        "disconnected": environ["gangway.disconnected"],
+        "start_response": start_response,
+        "write": write,
+    }
+    name = environ["QUERY_STRING"]
+    KEPT[name] = kept[name]
     return [b"kept"]
 
 
 def use_kept(environ, start_response):
-    kept, old_start, old_write = KEPT
-    results = []
-    for attempt in (
-        lambda: kept["wsgi.input"].read(),
-        lambda: kept["wsgi.input"].read(0),
-        lambda: old_start("200 OK", []),
-        lambda: old_write(b"stray"),
-    ):
-        try:
-            attempt()
-            results.append("done")
-        except ValueError as error:
-            results.append(str(error))
-    results.append(str(kept["gangway.disconnected"]()))
+    uses = {
+        "input": lambda kept: [kept.read(), kept.read(0)],
+        "disconnected": lambda kept: kept(),
+        "start_response": lambda kept: kept("200 OK", []),
+        "write": lambda kept: kept(b"stray"),
+    }
+    name = environ["QUERY_STRING"]
+    try:
+        text = repr(uses[name](KEPT.pop(name)))
+    except ValueError as error:
+        text = str(error)
     start_response("200 OK", TEXT)
-    return ["|".join(results).encode()]
+    return [text.encode()]
 
 
 # ---- start_response ----------------------------------------------------------------------------------------------
@@ -532,6 +539,7 @@ def prints(environ, start_response):
     except OSError:
         print("no fileno")
     print("x" * 20000)
+    print("tail", end="")
     return hello(environ, start_response)
 
 
@@ -554,6 +562,7 @@ def facts(environ, start_response):
         "path0": sys.path[0],
         "encoding": sys.getfilesystemencoding(),
         "set": os.environ.get("GANGWAY_TEST_SET"),
+        "file": os.environ.get("GANGWAY_TEST_FILE"),
         "main": threading.main_thread() is threading.current_thread(),
         "multithread": environ["wsgi.multithread"],
         "multiprocess": environ["wsgi.multiprocess"],

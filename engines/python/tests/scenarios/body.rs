@@ -137,9 +137,24 @@ pub(crate) fn broken_body(world: &World) {
     assert_eq!(answer.text(), "OSError OSError");
 }
 
+/// What an application keeps of a request must not work on the next one of the same thread.
 pub(crate) fn objects_after_the_request(world: &World) {
-    assert_eq!(world.run(Wish::path("/keep").post(&[b"unread"])).text(), "kept");
-    let answer = world.get("/use_kept");
-    let ended = "this object belongs to a request that has ended";
-    assert_eq!(answer.text(), format!("{ended}|{ended}|{ended}|{ended}|True"), "{:?}", answer.log);
+    let app = world.app("application");
+    let engine = world.engine;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for name in ["input", "disconnected", "start_response", "write"] {
+                let answer = engine.run(app, query("/keep", name).post(&[b"first"]));
+                assert_eq!(answer.text(), "kept", "{name}");
+                let answer = engine.run(app, query("/use_kept", name).post(&[b"second"]));
+                let want = if name == "disconnected" {
+                    "True"
+                } else {
+                    "this object belongs to a request that has ended"
+                };
+                assert_eq!(answer.text(), want, "{name}: {:?}", answer.log);
+            }
+            engine.thread_end(app);
+        });
+    });
 }

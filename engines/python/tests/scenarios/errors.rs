@@ -76,6 +76,7 @@ pub(crate) fn log_lines(world: &World) {
     let long: Vec<usize> =
         lines.iter().filter(|line| line.starts_with("xxx")).map(|line| line.len()).collect();
     assert_eq!(long, [8192, 8192, 3616]);
+    assert_eq!(lines.last(), Some(&"tail"), "a line without end is complete when the request is");
     assert!(!lines.contains(&"from a thread"), "that thread is in no request");
     assert!(take_log().iter().any(|(_, line)| line == "from a thread"));
 }

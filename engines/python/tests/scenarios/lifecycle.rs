@@ -87,17 +87,41 @@ pub(crate) fn interrupt(world: &World) {
     assert_eq!((second.finished, second.text().as_str()), (Some(GW_OK), "4999950000"));
 }
 
-/// An interrupt that the application has no time to see must not hit the next request.
+/// An interrupt that comes when the request runs no Python code any more must not hit the next one.
 pub(crate) fn late_interrupt(world: &World) {
     let app = world.app("application");
-    world.app_events();
-    let [first, second] = stuck(world, "/stuck_and_swallows", |request| {
-        world.engine.interrupt(app, request);
-        // A second one may come while the application ends, or after.
-        world.engine.interrupt(app, request);
+    let engine = world.engine;
+    let mut wish = Wish::path("/pair");
+    wish.gate_shut = true;
+    let request = Request::new(wish);
+    let [first, second] = thread::scope(|scope| {
+        let request = &*request;
+        let pool = scope.spawn(move || {
+            engine.enter(app);
+            let first = engine.handle(app, request);
+            let second = engine.handle(app, &Request::new(Wish::path("/count_a_little")));
+            engine.leave(app);
+            engine.thread_end(app);
+            [first, second]
+        });
+        request.wait_until_waiting();
+        engine.interrupt(app, request);
+        request.open_gate();
+        pool.join().expect("no panic")
     });
-    assert!(matches!(first.returned, GW_OK | GW_ERROR));
+    assert_eq!((first.finished, first.text().as_str()), (Some(GW_OK), "onetwo"));
+    assert!(first.logged("GW0313"));
     assert_eq!((second.finished, second.text().as_str()), (Some(GW_OK), "4999950000"), "{:?}", second.log);
+}
+
+/// The application may catch the interrupt and answer all the same.
+pub(crate) fn swallowed_interrupt(world: &World) {
+    let app = world.app("application");
+    world.app_events();
+    let [first, second] = stuck(world, "/stuck_and_swallows", |request| world.engine.interrupt(app, request));
+    assert_eq!((first.finished, first.text().as_str()), (Some(GW_OK), "hello"));
+    assert_eq!(second.text(), "4999950000");
+    assert_eq!(world.app_events(), "swallowed");
 }
 
 pub(crate) fn without_enter(world: &World) {
@@ -138,8 +162,15 @@ pub(crate) fn many_threads(world: &World) {
 }
 
 pub(crate) fn facts(world: &World) {
-    let mut spec =
-        world.spec("rules:facts").option("root", apps()).option("env", "GANGWAY_TEST_SET=before = start");
+    let folder = tempfile::tempdir().expect("temp dir");
+    let file = folder.path().join("variables");
+    std::fs::write(&file, "# comment\nGANGWAY_TEST_SET=of the file\nGANGWAY_TEST_FILE='of the file'\n")
+        .expect("write");
+    let mut spec = world
+        .spec("rules:facts")
+        .option("env_file", &file)
+        .option("root", apps())
+        .option("env", "GANGWAY_TEST_SET=before = start");
     spec.threads = 1;
     spec.multiprocess = true;
     let app = world.load(&spec).0;
@@ -149,6 +180,7 @@ pub(crate) fn facts(world: &World) {
         "'argv': ['rules']",
         "'encoding': 'utf-8'",
         "'set': 'before = start'",
+        "'file': 'of the file'",
         "'main': False",
         "'multithread': False",
         "'multiprocess': True",

@@ -65,6 +65,7 @@ pub(crate) const SHARED: &[Scenario] = &[
     Scenario("waits_without_the_lock", lifecycle::waits_without_the_lock),
     Scenario("interrupt", lifecycle::interrupt),
     Scenario("late_interrupt", lifecycle::late_interrupt),
+    Scenario("swallowed_interrupt", lifecycle::swallowed_interrupt),
     Scenario("handle_without_enter", lifecycle::without_enter),
     Scenario("many_threads", lifecycle::many_threads),
 ];

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the child processes of an application inherit: 0, 1, 2 and what the application passes on itself.
+//!
+//! A server process holds listening sockets, its clients' connections and keys of TLS, and nginx does not mark them
+//! close-on-exec. Python closes them in most of the children that it starts, but not with `close_fds=False`,
+//! `os.system()` and `os.posix_spawn()`. Before each of them everything that is open is marked; requests pay nothing.
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    fs,
+    os::fd::RawFd,
+    sync::Mutex,
+};
+
+use pyo3::{ffi, prelude::*};
+
+use crate::interpreter::symbol;
+
+/// The server's sockets and event descriptors as they were before the first line of an application.
+static SERVERS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+
+type AuditHook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
+
+/// Watches for children. Before the interpreter starts.
+pub(crate) fn watch() {
+    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = server_descriptors();
+    let Some(add) = symbol(c"PySys_AddAuditHook") else { return };
+    // SAFETY: PEP 578: the symbol has this type in every version from 3.8 on, and may be called before the start.
+    unsafe {
+        let add =
+            std::mem::transmute::<*mut c_void, unsafe extern "C" fn(AuditHook, *mut c_void) -> c_int>(add);
+        add(on_event, std::ptr::null_mut());
+    }
+}
+
+/// PEP 578. Called for every audit event, so it decides by the name alone.
+unsafe extern "C" fn on_event(event: *const c_char, _: *mut ffi::PyObject, _: *mut c_void) -> c_int {
+    const STARTS: [&CStr; 6] =
+        [c"subprocess.Popen", c"os.system", c"os.posix_spawn", c"os.exec", c"os.fork", c"os.forkpty"];
+    // SAFETY: PEP 578: `event` is a C string.
+    let event = unsafe { CStr::from_ptr(event) };
+    if STARTS.contains(&event) {
+        mark_close_on_exec();
+    }
+    0
+}
+
+fn mark_close_on_exec() {
+    // SAFETY: close_range(2) with this flag changes flags of descriptors and nothing else.
+    let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int) };
+    if status == 0 {
+        return;
+    }
+    // Linux before 5.11.
+    for fd in open_descriptors() {
+        // SAFETY: a number that is not open any more is answered by EBADF.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+}
+
+fn open_descriptors() -> Vec<RawFd> {
+    let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    numbers.filter(|fd| *fd > 2).collect()
+}
+
+fn server_descriptors() -> Vec<RawFd> {
+    let is_servers = |fd: &RawFd| {
+        fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|target| {
+            let target = target.to_string_lossy();
+            target.starts_with("socket:") || target.starts_with("anon_inode:")
+        })
+    };
+    open_descriptors().into_iter().filter(is_servers).collect()
+}
+
+/// In a child of os.fork(): gives up the server's sockets, which would keep its port in use after it has ended.
+#[pyfunction]
+pub(crate) fn leave_server() {
+    // The thread that forked did not hold the lock; if another did, the child lives with the descriptors.
+    let Ok(mut servers) = SERVERS.try_lock() else { return };
+    for fd in servers.drain(..) {
+        // SAFETY: the child's copy of a descriptor that no code of the child uses.
+        unsafe { libc::close(fd) };
+    }
+}
