@@ -160,6 +160,9 @@ unsafe fn initialize_by_config(create: *mut c_void, program: Option<&[u8]>) -> R
         );
         let free = std::mem::transmute::<*mut c_void, extern "C" fn(Config)>(function(c"PyInitConfig_Free")?);
         let config = create();
+        if config.is_null() {
+            return Err("Python did not start: out of memory".to_owned());
+        }
         // The default is that of an isolated interpreter; these make it what `python3` is.
         let numbers = [
             (c"isolated", 0),
