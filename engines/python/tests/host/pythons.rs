@@ -8,7 +8,7 @@ use std::{
 
 /// Prefixes or programs, each of another Python; GANGWAY_TEST_PYTHONS (separated by colons) overrides the search.
 pub(crate) fn found() -> Vec<PathBuf> {
-    if let Some(list) = env::var_os("GANGWAY_TEST_PYTHONS") {
+    if let Some(list) = env::var_os("GANGWAY_TEST_PYTHONS").filter(|list| !list.is_empty()) {
         return env::split_paths(&list).collect();
     }
     let mut found = Vec::new();
