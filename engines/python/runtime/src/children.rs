@@ -12,6 +12,7 @@ use std::{
     sync::Mutex,
 };
 
+use gangway_python_abi::fence::fence;
 use pyo3::{ffi, prelude::*};
 
 use crate::interpreter::symbol;
@@ -40,7 +41,7 @@ unsafe extern "C" fn on_event(event: *const c_char, _: *mut ffi::PyObject, _: *m
     // SAFETY: PEP 578: `event` is a C string.
     let event = unsafe { CStr::from_ptr(event) };
     if STARTS.contains(&event) {
-        mark_close_on_exec();
+        fence("audit hook", (), mark_close_on_exec);
     }
     0
 }
