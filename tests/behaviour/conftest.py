@@ -106,11 +106,10 @@ def launch(kind, workspace):
     yield start
     problems = []
     for running in started:
-        for check in (running.verify, running.finish):
-            try:
-                check()
-            except AssertionError as error:
-                problems.append(str(error))
+        try:
+            running.finish()
+        except AssertionError as error:
+            problems.append(str(error))
     assert not problems, "\n".join(problems)
 
 

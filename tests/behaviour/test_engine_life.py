@@ -29,7 +29,7 @@ def write(path, text):
 
 
 BROKEN = {
-    "missing module": ("import no_such_module_at_all\n", r"ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+    "missing module": ("import no_such_module_at_all\n", r"no module \"no_such_module_at_all\""),
     "syntax error": ("def app(:\n", r"SyntaxError"),
     "raises": ("raise ValueError('at import')\n", r"ValueError: at import"),
     "exits": ("import sys\nsys.exit(4)\n", r"SystemExit: 4"),
@@ -77,7 +77,7 @@ def test_a_failing_import_logs_its_traceback_and_a_line_with_the_cause(launch, s
 
 def test_a_module_that_appears_heals_the_import(launch, scratch):
     server = launch(lambda site: site.wsgi("/", "later:app", root=scratch))
-    server.log.expect(r"GW0301 .*No module named 'later'")
+    server.log.expect(r"GW0301 .*\"later:app\".*no module \"later\" .*root")
     assert server.get("/").status == 500
     server.log.allow(r"GW03\d\d")
     write(scratch / "later.py", HELLO)
@@ -225,6 +225,7 @@ def test_what_an_application_says_is_in_the_error_log_with_its_request(launch, k
     server = launch(lambda site: site.wsgi("/", "process:app"))
     server.get(f"/say?how={how}")
     line = server.log.expect(SPEECH[how])
+    server.log.allow("more lines|warnings.warn")
     assert "127.0.0.1" in line.raw
     if kind.startswith("nginx"):
         assert f'request: "GET /say?how={how} HTTP/1.1"' in line.raw
@@ -244,6 +245,7 @@ def test_lines_stay_lines(launch):
     assert not [line for line in server.log.lines() if line.level == "emerg"]
     server.get("/say?how=long")
     server.log.expect("x{1000}")
+    server.log.allow("x{100}")
     server.get("/say?how=unfinished")
     server.log.expect("no end of line")
 

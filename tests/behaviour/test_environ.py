@@ -172,29 +172,36 @@ def test_the_absolute_form_of_the_request_target(server):
 def test_process_facts(server):
     found = environ(server)
     assert found["wsgi.multithread"] == ["bool", "True"]
-    assert found["wsgi.multiprocess"] == ["bool", "False"]
     assert found["wsgi.run_once"] == ["bool", "False"]
     assert found["wsgi.version"] == ["tuple", "(1, 0)"]
     assert environ(server, "/one")["wsgi.multithread"] == ["bool", "False"]
 
 
-def test_several_workers_are_multiprocess(launch):
-    def two(site):
-        site.workers = 2
+@pytest.mark.parametrize("workers", [1, 2])
+def test_other_processes_may_run_the_application(launch, workers):
+    """Also with one worker: after a reload the old one finishes beside the new one."""
+
+    def several(site):
+        site.workers = workers
         site.wsgi("/app", "pep3333:app")
 
-    assert environ(launch(two))["wsgi.multiprocess"] == ["bool", "True"]
+    assert environ(launch(several))["wsgi.multiprocess"] == ["bool", "True"]
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_without_a_master_there_is_one_process(launch):
+    def single(site):
+        site.master = False
+        site.wsgi("/app", "pep3333:app")
+
+    assert environ(launch(single))["wsgi.multiprocess"] == ["bool", "False"]
 
 
 @pytest.mark.servers("apache-worker", "apache-prefork")
 def test_the_other_mpms(launch, kind):
-    def one(site):
-        site.workers = 2 if kind == "apache-prefork" else 1
-        site.wsgi("/app", "pep3333:app")
-
-    found = environ(launch(one))
+    found = environ(launch(lambda site: site.wsgi("/app", "pep3333:app")))
     assert found["wsgi.multithread"] == ["bool", str(kind == "apache-worker")]
-    assert found["wsgi.multiprocess"] == ["bool", str(kind == "apache-prefork")]
+    assert found["wsgi.multiprocess"] == ["bool", "True"]
 
 
 def test_params_add_and_override(server):

@@ -131,6 +131,9 @@ def test_a_range_beyond_the_end_is_416(server, file):
 
 def test_several_ranges(server, file):
     response = server.get(url(file, f"&etag={quote(ETAG)}"), [("Range", "bytes=0-1,5-6")])
+    if response.status == 200:  # a server may ignore Range; nginx joins no parts of a response in several buffers
+        assert response.body == file.read_bytes()
+        return
     assert response.status == 206
     assert response.header("Content-Type").startswith("multipart/byteranges")
     assert b"\x00\x01" in response.body

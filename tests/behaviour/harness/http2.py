@@ -7,6 +7,7 @@ import ssl
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import h2.settings
 
 from .wire import Response
@@ -40,6 +41,7 @@ class Connection:
             validate_inbound_headers=True,
         )
         self.state = h2.connection.H2Connection(config)
+        self.state.decoder.max_header_list_size = 1 << 24
         self.state.initiate_connection()
         self.state.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
         self.scheme = "https" if tls else "http"
@@ -69,6 +71,13 @@ class Connection:
         return stream
 
     def send_body(self, stream, data, *, end=True):
+        """Sends until everything is sent or the server has ended the stream."""
+        try:
+            self._send_body(stream, data, end)
+        except h2.exceptions.StreamClosedError:
+            return
+
+    def _send_body(self, stream, data, end):
         while data:
             room = min(self.state.local_flow_control_window(stream), self.state.max_outbound_frame_size)
             if room == 0:

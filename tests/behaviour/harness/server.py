@@ -19,6 +19,11 @@ ADDRESS_IN_USE = re.compile(r"Address already in use|could not bind|Unable to op
 class HarnessFailure(AssertionError):
     """The server did, or left behind, something that no test asked for."""
 
+    @classmethod
+    def of(cls, problems):
+        more = [f"... and {len(problems) - 8} more"] if len(problems) > 8 else []
+        return cls("\n".join([*problems[:8], *more]))
+
 
 @dataclass(frozen=True)
 class ConfigTest:
@@ -210,36 +215,38 @@ class Server:
 
     def verify(self, timeout=10.0):
         """Fails unless the log is explained and nothing is left over; then the next test may begin."""
-        self.close_clients()
-        problems = self.log.problems() + self._output_problems()
-        if self.running():
-            try:
-                wait_until(lambda: not self._leaked(), "nothing is left over", timeout)
-            except DeadlineError:
-                problems += self._leaked()
-        elif self.process is not None and self.process.returncode != 0:
-            problems.append(f"{self.kind} ended with status {self.process.returncode}:\n{self.last_words()}")
+        problems = self._left_over(timeout) + self.log.problems() + self._output_problems()
         self.log.mark()
         if problems:
-            raise HarnessFailure("\n".join(problems))
+            raise HarnessFailure.of(problems)
+
+    def _left_over(self, timeout):
+        self.close_clients()
+        if not self.running():
+            return []  # finish() looks at how it ended
+        try:
+            wait_until(lambda: not self._leaked(), "nothing is left over", timeout)
+        except DeadlineError:
+            return self._leaked()
+        return []
 
     def _output_problems(self):
         text = (self.folder / "output.log").read_text(errors="replace") if self.process else ""
         return [f"fatal line on the server's output: {line}" for line in text.splitlines() if FATAL.search(line)]
 
-    def finish(self):
-        """Stops the server if that has not been done, and checks its end."""
-        self.close_clients()
+    def finish(self, timeout=10.0):
+        """Checks what is left over, stops the server if that has not been done, and checks its end."""
+        problems = self._left_over(timeout)
         status = self.stop() if self.running() else self.process.returncode
         survivors = self._survivors()
         if survivors:
             self._kill_session(survivors)
-            raise HarnessFailure(f"processes outlive {self.kind}: {survivors}")
-        problems = self.log.problems() + self._output_problems()
+            problems.append(f"processes outlive {self.kind}: {survivors}")
+        problems += self.log.problems() + self._output_problems()
         if status != 0:
             problems.append(f"{self.kind} ended with status {status}:\n{self.last_words()}")
         if problems:
-            raise HarnessFailure("\n".join(problems))
+            raise HarnessFailure.of(problems)
 
     def _survivors(self, timeout=5.0):
         """Processes of the server's session, and those that left it and were adopted by this process."""
