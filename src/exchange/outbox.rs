@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What handler threads have for an event loop, with one wake-up for many events.
 
-use std::sync::{
-    Mutex,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Mutex;
 
 use super::channel::Notify;
 use crate::{
@@ -26,9 +23,15 @@ pub enum Event {
 /// The eventfd is written only when the loop has not been told yet, so a burst of events costs one system call.
 /// The loop watches it edge-triggered and never reads it.
 pub struct Outbox {
-    events: Mutex<Vec<Event>>,
-    signalled: AtomicBool,
+    state: Mutex<State>,
     eventfd: EventFd,
+}
+
+#[derive(Default)]
+struct State {
+    events: Vec<Event>,
+    /// The eventfd has been written, or is about to be, since the loop took the events.
+    signalled: bool,
 }
 
 impl Outbox {
@@ -37,7 +40,7 @@ impl Outbox {
     /// # Errors
     /// When no eventfd can be made.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { events: Mutex::default(), signalled: AtomicBool::new(false), eventfd: EventFd::new()? })
+        Ok(Self { state: Mutex::default(), eventfd: EventFd::new()? })
     }
 
     /// The descriptor to watch for reading.
@@ -48,15 +51,19 @@ impl Outbox {
 
     /// Swaps all events into `into`, which should be empty; its capacity is used again. LOOP.
     pub fn drain(&self, into: &mut Vec<Event>) {
-        // Cleared before the events are taken: a later event signals anew, so none is left behind.
-        self.signalled.store(false, Ordering::SeqCst);
-        std::mem::swap(&mut *lock(&self.events), into);
+        let mut state = lock(&self.state);
+        // Together: a later event signals anew, so none is left behind.
+        state.signalled = false;
+        std::mem::swap(&mut state.events, into);
     }
 
     /// Adds an event. THREAD: any.
     pub fn push(&self, event: Event) {
-        lock(&self.events).push(event);
-        if !self.signalled.swap(true, Ordering::SeqCst) {
+        let mut state = lock(&self.state);
+        state.events.push(event);
+        let first = !std::mem::replace(&mut state.signalled, true);
+        drop(state);
+        if first {
             self.eventfd.signal();
         }
     }
