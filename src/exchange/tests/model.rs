@@ -61,6 +61,7 @@ struct Model {
     remaining: Option<u64>,
     /// Accepted and not delivered, besides the head.
     staged: Vec<u8>,
+    weight: usize,
     head_staged: bool,
     left: Vec<u8>,
     head_left: bool,
@@ -73,6 +74,7 @@ struct Model {
 impl Model {
     fn deliver(&mut self) {
         self.left.append(&mut self.staged);
+        self.weight = 0;
         self.head_left |= std::mem::take(&mut self.head_staged);
     }
 
@@ -98,7 +100,12 @@ impl Model {
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
+    /// Whether what is staged has to leave, with so much more.
+    fn leaves(&self, flush: bool, more: usize) -> bool {
+        (flush && (self.head_staged || self.weight + more > 0)) || self.weight + more > 64 * 1024
+    }
+
+    fn write(&mut self, kind: Kind, bytes: &[u8], flush: bool) -> Result<(), Stop> {
         if self.cancelled {
             return Err(Stop::Cancelled);
         }
@@ -106,14 +113,18 @@ impl Model {
             return self.misuse();
         }
         let bytes = if self.drop_body { &[] } else { bytes };
-        let leaves = flush && (self.head_staged || !self.staged.is_empty() || !bytes.is_empty());
-        if leaves && self.full {
+        let weigh = |length: usize| match kind {
+            Kind::File if length > 0 => 16 * 1024,
+            _ => length,
+        };
+        if self.leaves(flush, weigh(bytes.len())) && self.full {
             return Err(Stop::Again);
         }
         let allowed = self.remaining.map_or(bytes.len(), |left| bytes.len().min(left as usize));
         self.staged.extend_from_slice(&bytes[..allowed]);
+        self.weight += weigh(allowed);
         self.remaining = self.remaining.map(|left| left - allowed as u64);
-        if flush && (self.head_staged || !self.staged.is_empty()) {
+        if self.leaves(flush, 0) {
             self.deliver();
         }
         if allowed < bytes.len() {
@@ -163,9 +174,9 @@ fn make(call: &Call, exchange: &Exchange, port: &Fake, lender: &Lender, model: &
             let answer = give_back(exchange.write(piece, *flush, Wait::No));
             let taken_over = matches!(answer, Ok(()) | Err(Stop::Invalid));
             model.lent += usize::from(taken_over && matches!(kind, Kind::Lent));
-            assert_eq!(answer, model.write(&bytes, *flush));
+            assert_eq!(answer, model.write(*kind, &bytes, *flush));
         }
-        Call::Flush => assert_eq!(exchange.flush(Wait::No), model.write(b"", true)),
+        Call::Flush => assert_eq!(exchange.flush(Wait::No), model.write(Kind::Copied, b"", true)),
         Call::Finish(outcome) => assert_eq!(exchange.finish(*outcome), model.finish(*outcome)),
         Call::Cancel => {
             exchange.cancel(Cause::ClientGone);
