@@ -27,6 +27,7 @@
  *   Unwinding   Nothing may unwind (C++ exception, Rust panic, longjmp) across any function of this header.
  *   Blocking    Functions with a `flags` argument that has GW_NOWAIT never block; without it they may wait for
  *               the client. Do not wait while you hold a lock that other requests need (an interpreter's).
+ *               start(), finish(), cancelled() and log() never wait for the client.
  *   Growth      Every struct begins with its size, in bytes, as its writer knew it. A reader must not touch
  *               members that lie beyond the writer's struct_size.
  *
@@ -127,7 +128,8 @@ typedef struct gw_host {
     /* Copies at most `capacity` (at least 1) bytes of the request body into `buffer`. `*length` is written on
      * GW_OK alone; 0 is the end of the body, also on every later call. GW_ERROR: the client's body is broken or
      * too late.
-     * FLAGS GW_NOWAIT. THREAD: request thread. */
+     * FLAGS GW_NOWAIT. THREAD: request thread; a host that has read the body beforehand allows any one thread at a
+     * time while handle() runs, every other host answers GW_MISUSE there. */
     gw_status (*read_body)(gw_request *request, uint8_t *buffer, size_t capacity, uint32_t flags, size_t *length);
 
     /* Gives the response head: status 200 to 599, a reason phrase (empty: the server's own), headers in order.

@@ -58,7 +58,7 @@ impl Stuck {
         raw::process_log(
             Level::Error,
             &format!(
-                "{STUCK} {name} still runs {} {seconds}s after it was interrupted; its thread is lost",
+                "{STUCK} {name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
                 self.label
             ),
         );

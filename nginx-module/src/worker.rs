@@ -125,13 +125,18 @@ impl Worker {
     fn drain(&self) {
         let mut events = self.events.take();
         self.outbox.drain(&mut events);
+        // Lines first: a request that ends takes its context with it.
+        for event in &events {
+            if let Event::Line(ticket, level, line) = event {
+                match self.with(*ticket, |flight| flight.request()) {
+                    Some(request) => request.log(*level, line),
+                    None => self.log_late(*ticket, *level, line),
+                }
+            }
+        }
         for event in events.drain(..) {
-            match event {
-                Event::Ready(ticket) => flight::pump(ticket),
-                Event::Line(ticket, level, line) => match self.with(ticket, |flight| flight.request()) {
-                    Some(request) => request.log(level, &line),
-                    None => self.log_late(ticket, level, &line),
-                },
+            if let Event::Ready(ticket) = event {
+                flight::pump(ticket);
             }
         }
         self.events.replace(events);

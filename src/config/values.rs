@@ -2,6 +2,7 @@
 //! Values of options.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,8 +49,11 @@ pub(super) fn existing(text: &str, base: &Path, directory: bool) -> Result<PathB
     match std::fs::metadata(&path) {
         Ok(found) if found.is_dir() == directory => Ok(path),
         Ok(_) => Err(format!("\"{}\" is not a {kind}", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(format!("there is no such {kind} \"{}\"; create it or correct the path", path.display()))
+        }
         Err(error) => Err(format!(
-            "there is no such {kind} \"{}\" ({error}); create it or correct the path",
+            "the {kind} \"{}\" cannot be used ({error}); correct the path or its permissions",
             path.display()
         )),
     }

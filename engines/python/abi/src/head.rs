@@ -38,8 +38,6 @@ pub enum Rule {
     Name(String),
     /// A control character in the value of the header.
     Value(String),
-    /// A header that belongs to the connection.
-    HopByHop(String),
     /// Not a number, or given twice.
     Length(String),
 }
@@ -81,7 +79,9 @@ impl Head {
             return Err(Rule::Value(shown()));
         }
         if is_hop_by_hop(name) {
-            return Err(Rule::HopByHop(shown()));
+            // PEP 3333 calls it an error; half of all examples of streaming set `Connection: keep-alive` all the
+            // same, and what is not passed on does no harm.
+            return Ok(());
         }
         let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -185,12 +185,6 @@ impl fmt::Display for Rule {
             Self::Value(name) => {
                 write!(f, "the value of header {name:?} holds a control character (CR, LF, NUL, ...)")
             }
-            Self::HopByHop(name) => {
-                write!(
-                    f,
-                    "header {name:?} belongs to the connection, which is the server's (PEP 3333); remove it"
-                )
-            }
             Self::Length(value) => write!(f, "Content-Length {value:?} is not one decimal number given once"),
         }
     }
@@ -258,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_headers_are_refused() {
+    fn hop_by_hop_headers_are_dropped() {
         for name in [
             "Connection",
             "KEEP-ALIVE",
@@ -268,10 +262,15 @@ mod tests {
             "Trailers",
             "Proxy-Authenticate",
         ] {
-            assert!(matches!(begun().push(name.as_bytes(), b"x"), Err(Rule::HopByHop(_))), "{name}");
+            let mut head = begun();
+            assert_eq!(head.push(name.as_bytes(), b"x"), Ok(()), "{name}");
+            assert!(head.parts().1.is_empty(), "{name}");
         }
-        assert!(begun().push(b"Cookie", b"x").is_ok());
-        assert!(begun().push(b"Text", b"x").is_ok());
+        for name in ["Cookie", "Text"] {
+            let mut head = begun();
+            assert_eq!(head.push(name.as_bytes(), b"x"), Ok(()));
+            assert_eq!(head.parts().1.len(), 1, "{name}");
+        }
     }
 
     #[test]

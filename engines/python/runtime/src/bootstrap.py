@@ -259,6 +259,9 @@ def _missing(name, target, root, venv):
         or [f"the packages of {sys.prefix}"]
     )
     text = f'there is no module "{name}" (searched {searched})'
+    closed = next((folder for folder in (root, venv) if folder is not None and not _is_open(folder)), None)
+    if closed is not None:
+        return f"{text}; the user of the server's workers may not read {closed}: open it and what is above to that user"
     if target == name or target.startswith(name + "."):
         if root is None:
             return f"{text}; add root= with the folder that holds it"
@@ -267,6 +270,16 @@ def _missing(name, target, root, venv):
     if root is not None and _has_module(root, name.partition(".")[0]):
         return f"{text}; correct the import"
     return f"{text}; install it with {pip} install, or correct the import"
+
+
+def _is_open(folder):
+    try:
+        os.listdir(folder)
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def one_line(error):
