@@ -16,7 +16,7 @@ check_arguments() {
     nginx | apache) ;;
     *) die "SERVER=$SERVER is not known: make demo SERVER=nginx or make demo SERVER=apache" ;;
     esac
-    [[ $PORT =~ ^[0-9]+$ ]] && ((10#$PORT > 0 && 10#$PORT < 65536)) ||
+    [[ $PORT =~ ^0*[1-9][0-9]{0,4}$ && 10#$PORT -lt 65536 ]] ||
         die "PORT=$PORT is not a port: take a number from 1 to 65535, for example make demo PORT=8081"
     local reason
     reason=$(/usr/bin/python3 - "$PORT" <<'PYTHON'
@@ -73,7 +73,7 @@ apache_command() {
     CONFIG=$DEMO/httpd.conf
     localize "$EXAMPLE/httpd.conf" >"$CONFIG"
     COMMAND=("$HTTPD" -d "$DEMO" -C "DefaultRuntimeDir $DEMO" -C "PidFile $DEMO/httpd.pid"
-        -C "ErrorLog /dev/stderr" -C "LogLevel info" -f "$CONFIG" -DFOREGROUND)
+        -C "ErrorLog /dev/stderr" -C "LogLevel notice" -f "$CONFIG" -DFOREGROUND)
     [[ -z $WORKER ]] || COMMAND+=(-C "User $WORKER" -C "Group $WORKER")
     CHECK=("${COMMAND[@]}" -t)
 }

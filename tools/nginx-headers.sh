@@ -15,6 +15,7 @@ say "preparing the headers of nginx $version in build/nginx"
 rm -rf "$TARGET.new"
 mkdir -p "$TARGET.new"
 cp -R "$SOURCE" "$TARGET.new/src"
+# shellcheck source=/dev/null
 . "$SOURCE/conf_flags"
 cd "$TARGET.new/src"
 quiet nginx-headers ./configure "${NGX_CONF_FLAGS[@]}"

@@ -33,4 +33,5 @@ SUMMARY=()
 behaviour_tests "$@" || status=1
 printf '\n'
 for line in "${SUMMARY[@]}"; do say "$line"; done
-((status == 0)) && say "all tests passed" || die "tests FAILED"
+((status == 0)) || die "tests FAILED"
+say "all tests passed"
