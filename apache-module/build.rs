@@ -7,8 +7,9 @@ const HEADER: &str = "src/raw/bindings.h";
 
 const FUNCTIONS: &[&str] = &[
     "ap_check_cmd_context",
-    "ap_document_root",
     "ap_bucket_error_create",
+    "ap_document_root",
+    "ap_exists_config_define",
     "ap_expr_parse_cmd_mi",
     "ap_expr_str_exec",
     "ap_get_brigade",
@@ -37,6 +38,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_pool_cleanup_(null|register)",
     "apr_pstrmemdup",
     "apr_table_(addn|elts|get|setn)",
+    "apr_thread_pool_get",
 ];
 
 const TYPES: &[&str] = &[
@@ -53,7 +55,7 @@ const VALUES: &[&str] = &[
     "AP_CGI_PASS_AUTH_ON",
     "AP_FILTER_ERROR",
     "AP_EXPR_FLAG_STRING_RESULT",
-    "AP_MPMQ_MAX_(DAEMON_USED|DAEMONS|THREADS)",
+    "AP_MPMQ_MAX_THREADS",
     "APLOG_(DEBUG|ERR|INFO|NOTICE|STARTUP|WARNING)",
     "APR_(FOPEN_SENDFILE_ENABLED|HOOK_LAST|HOOK_MIDDLE)",
     "DECLINED",

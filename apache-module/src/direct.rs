@@ -26,7 +26,12 @@ use crate::{
 };
 
 /// Runs the handler when its turn has come.
-pub(crate) fn run(request: Request<'_>, application: &Arc<Application>, head: RequestHead) -> c_int {
+pub(crate) fn run(
+    request: Request<'_>,
+    application: &Arc<Application>,
+    number: usize,
+    head: RequestHead,
+) -> c_int {
     with_lease(request, |lease| {
         let port = Arc::new(Direct {
             lease: Arc::clone(lease),
@@ -35,7 +40,7 @@ pub(crate) fn run(request: Request<'_>, application: &Arc<Application>, head: Re
             probe: Probe::new(request.socket()),
         });
         let exchange = Exchange::new(head, Arc::<Direct>::clone(&port));
-        match lifecycle::inside(application, || application.run(&exchange, None)) {
+        match lifecycle::inside(request, number, || application.run(&exchange, None)) {
             Ok(()) => port.finish(),
             Err(refusal) => refuse(request, application, refusal),
         }
@@ -141,6 +146,8 @@ impl Port for Direct {
     }
 
     fn client_gone(&self) -> bool {
-        self.gone.load(Ordering::Relaxed) || self.probe.is_gone()
+        self.gone.load(Ordering::Relaxed)
+            || self.probe.is_gone()
+            || self.lease.with(|session| session.request().is_aborted()) == Some(true)
     }
 }

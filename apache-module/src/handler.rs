@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The content handler: from httpd's request to a running application.
 
-use std::{ffi::c_int, sync::Arc};
+use std::ffi::c_int;
 
 use gangway::{
-    error::{QUEUE_DEADLINE, QUEUE_FULL, REQUEST_REFUSED, SERVER_FAILED},
+    error::{REQUEST_REFUSED, SERVER_FAILED},
     exchange::RequestHead,
     log::Level,
     pool::Refusal,
@@ -41,7 +41,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     });
     match (head, config.timeout()) {
         (Err(status), _) => status,
-        (Ok(head), None) => direct::run(request, application, head),
+        (Ok(head), None) => direct::run(request, application, number, head),
         (Ok(head), Some(timeout)) => relay::run(request, application, head, timeout),
     }
 }
@@ -63,26 +63,12 @@ fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
 }
 
 /// Answers a request that no handler takes.
-pub(crate) fn refuse(request: Request<'_>, application: &Arc<Application>, refusal: Refusal) -> c_int {
-    let config = application.config();
-    let (name, threads) = (&config.spec().name, config.spec().threads);
-    match refusal {
-        Refusal::Full => {
-            let queue = config.queue();
-            request.log(
-                Level::Error,
-                &format!("{QUEUE_FULL} the queue of {name} is full: {queue} requests wait for {threads} threads; raise threads= or queue="),
-            );
-        }
-        Refusal::Deadline => {
-            let seconds = config.timeout().unwrap_or_default().as_secs_f32();
-            request.log(
-                Level::Error,
-                &format!("{QUEUE_DEADLINE} the request waited {seconds}s for one of the threads of {name}; raise threads= or timeout="),
-            );
-            return GATEWAY_TIME_OUT;
-        }
-        Refusal::Stopping => {}
+pub(crate) fn refuse(request: Request<'_>, application: &Application, refusal: Refusal) -> c_int {
+    if let Some(line) = application.refusal_line(refusal) {
+        request.log(Level::Error, &line);
+    }
+    if refusal == Refusal::Deadline {
+        return GATEWAY_TIME_OUT;
     }
     request.set_error_header(c"Retry-After", c"1");
     SERVICE_UNAVAILABLE

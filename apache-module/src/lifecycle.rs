@@ -10,11 +10,13 @@ use std::{
 use gangway::{
     error::SERVER_FAILED,
     log::{self, Level},
-    pool::Refusal,
     runtime::{Application, Runtime, Threads},
 };
 
-use crate::{config, raw};
+use crate::{
+    config,
+    raw::{self, Request},
+};
 
 /// How long the end of a child waits for its applications. httpd's parent kills a child nine seconds after it
 /// was told to stop.
@@ -50,7 +52,7 @@ pub(crate) fn start(pool: raw::ChildPool) {
             return;
         }
     };
-    let (multiprocess, threads) = (!raw::has_one_process(), raw::threads_per_process());
+    let (multiprocess, threads) = (!raw::is_single_process(), raw::threads_per_process());
     let load = |mut config: gangway::config::Application| {
         config.set_multiprocess(multiprocess);
         config.limit_threads(threads);
@@ -76,34 +78,34 @@ fn stop() {
 }
 
 thread_local! {
+    /// Whether this thread runs a handler.
     static INSIDE: Cell<bool> = const { Cell::new(false) };
-    static SEATS: Seats = const { Seats(RefCell::new(Vec::new())) };
+    /// The applications that this thread has run, by their addresses.
+    static SERVED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The applications that a thread of the server has run, which want to know when it ends.
-struct Seats(RefCell<Vec<Arc<Application>>>);
-
-impl Drop for Seats {
-    fn drop(&mut self) {
-        for application in self.0.take() {
-            gangway::engine::fence("the end of a thread", (), || application.thread_end());
-        }
+/// Runs a handler on the calling thread of the server, which will say when it ends.
+pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce() -> R) -> R {
+    if let Some(application) = application(number) {
+        let address = Arc::as_ptr(application).addr();
+        SERVED.with_borrow_mut(|served| {
+            if !served.contains(&address) {
+                served.push(address);
+                raw::on_thread_end(request, number);
+            }
+        });
     }
-}
-
-/// Runs a handler on the calling thread, which ends later than that.
-pub(crate) fn inside(
-    application: &Arc<Application>,
-    body: impl FnOnce() -> Result<(), Refusal>,
-) -> Result<(), Refusal> {
-    SEATS.with(|seats| {
-        let mut seats = seats.0.borrow_mut();
-        if !seats.iter().any(|known| Arc::ptr_eq(known, application)) {
-            seats.push(Arc::clone(application));
-        }
-    });
     let outer = INSIDE.replace(true);
     let result = body();
     INSIDE.set(outer);
     result
+}
+
+/// The calling thread of the server ends, which has run this application.
+pub(crate) fn thread_ends(number: usize) {
+    if let Some(application) = application(number)
+        && !INSIDE.get()
+    {
+        application.thread_end();
+    }
 }

@@ -9,7 +9,6 @@ use std::{
 };
 
 use gangway::{
-    error::DEADLINE,
     exchange::{
         Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
     },
@@ -30,6 +29,9 @@ use crate::{
 
 /// Body bytes that are read from the client at a time.
 const BODY_CHUNK: usize = 32 * 1024;
+
+/// How often the server's thread looks whether the client is still there, while it waits for the handler.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Has the pool run the handler.
 pub(crate) fn run(
@@ -78,26 +80,31 @@ impl Relay<'_, '_> {
     /// Serves the handler until it has ended, its time is over or its client has left.
     fn pump(&mut self, mailbox: &Mailbox) -> c_int {
         loop {
-            let (posted, lines) = mailbox.wait(Some(self.deadline));
-            let silent = !posted && lines.is_empty();
-            for (level, line) in lines {
-                self.session.request().log(level, &line);
+            let (posted, lines) = mailbox.wait(Some(self.deadline.min(Instant::now() + LOOK_EVERY)));
+            for (level, line) in &lines {
+                self.session.request().log(*level, line);
             }
             if posted {
                 if let Some(status) = self.advance() {
                     return status;
                 }
-            } else if silent {
-                return self.expire();
+            } else if lines.is_empty() {
+                if self.session.request().is_lost() {
+                    abandon(self.application, self.exchange, Cause::ClientGone);
+                    return OK;
+                }
+                if Instant::now() >= self.deadline {
+                    return self.expire();
+                }
             }
         }
     }
 
     /// Does what the handler waits for. Answers at the end.
     fn advance(&mut self) -> Option<c_int> {
-        let delivery = self.channel.take();
-        if delivery.end.is_some() {
-            return Some(self.progress.finish(&mut self.session, delivery));
+        let mut delivery = self.channel.take();
+        if let Some(end) = delivery.end.take() {
+            return Some(self.finish(delivery, end));
         }
         if delivery.head.is_some() || !delivery.pieces.is_empty() {
             let weight = delivery.weight();
@@ -115,6 +122,19 @@ impl Relay<'_, '_> {
             self.restart_clock();
         }
         None
+    }
+
+    /// Sends the last part. How the response is framed and where it breaks off must not depend on how much of it
+    /// came at once: a stream, whose head has no length, has begun when it ends.
+    fn finish(&mut self, mut delivery: Delivery, end: End) -> c_int {
+        let streams = delivery.head.as_ref().is_some_and(|head| head.content_length.is_none());
+        if streams && !delivery.pieces.is_empty() {
+            let begun = std::mem::take(&mut delivery);
+            if self.progress.send(&mut self.session, begun).is_err() {
+                return OK;
+            }
+        }
+        self.progress.finish(&mut self.session, Delivery { end: Some(end), ..delivery })
     }
 
     /// What the client makes us wait for is not the application's time.
@@ -148,11 +168,7 @@ impl Relay<'_, '_> {
             self.exchange.cancel(Cause::Deadline);
             return refuse(request, self.application, Refusal::Deadline);
         }
-        let (name, seconds) = (&self.application.config().spec().name, self.timeout.as_secs_f32());
-        let line = format!(
-            "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer raise timeout="
-        );
-        request.log(Level::Error, &line);
+        request.log(Level::Error, &self.application.deadline_line());
         self.exchange.cancel(Cause::Deadline);
         self.application.interrupt(self.exchange);
         stuck::watch(self.application, self.exchange, label(request));

@@ -37,6 +37,9 @@ impl Progress {
 
     /// Sends a part of the response, now.
     pub(crate) fn send(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
+        if delivery.head.is_none() && delivery.pieces.is_empty() {
+            return Ok(());
+        }
         self.push(session, delivery)?;
         session.push_flush();
         if session.pass() { Ok(()) } else { Err(Gone) }
@@ -45,13 +48,20 @@ impl Progress {
     /// Sends the last part of the response. Answers what httpd's handler answers.
     pub(crate) fn finish(&mut self, session: &mut Session<'_>, delivery: Delivery) -> c_int {
         let complete = delivery.end == Some(End::Complete);
-        if !complete && !self.head_sent {
+        if !complete && !self.head_sent && delivery.head.is_none() {
             // Nothing has left: httpd makes the error page.
             return self.body_failure.unwrap_or(INTERNAL_SERVER_ERROR);
         }
+        if !complete {
+            // httpd would take the error below for the whole answer as long as nothing else has passed its filters.
+            if self.send(session, delivery).is_ok() {
+                self.cut(session);
+            }
+            return OK;
+        }
         let has_file = delivery.pieces.iter().any(|piece| matches!(piece, Piece::File(_)));
         let at_once = !has_file && delivery.weight() <= LEAVES_AT_ONCE;
-        if self.push(session, delivery).is_err() || !complete {
+        if self.push(session, delivery).is_err() {
             self.cut(session);
             return OK;
         }
@@ -62,7 +72,7 @@ impl Progress {
     }
 
     /// Ends a response that is not whole so that the client sees it.
-    pub(crate) fn cut(&self, session: &mut Session<'_>) {
+    fn cut(&self, session: &mut Session<'_>) {
         session.push_broken();
         session.push_end(false);
         let _ = session.pass();
@@ -86,7 +96,11 @@ impl Progress {
 }
 
 fn set_head(request: Request<'_>, head: &Head) {
-    request.set_status(head.status, &head.reason);
+    match request.error_status() {
+        // An ErrorDocument that has nothing to say about the status: the error stays one.
+        Some(_) if head.status == 200 => {}
+        _ => request.set_status(head.status, &head.reason),
+    }
     // httpd reads the type from its own place, where a module that looked at a file name may have left one.
     let types = head.fields.iter().filter(|(name, value)| is_content_type(name) && !value.is_empty());
     request.set_content_type(types.last().map(|(_, value)| value));

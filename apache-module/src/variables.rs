@@ -61,9 +61,14 @@ pub(crate) fn build(
         pass_authorization: pass_authorization || request.passes_authorization(),
     };
     let mut variables = meta_variables(&facts, request.headers(), &params);
-    let remote_host = request.remote_host();
-    let host = (!remote_host.is_empty()).then_some((&b"REMOTE_HOST"[..], remote_host));
-    for (name, value) in host.into_iter().chain(request.environment()) {
+    let (redirect_url, redirect_query) = request.redirected_from().unwrap_or_default();
+    let ours = [
+        (&b"REMOTE_HOST"[..], request.remote_host()),
+        (b"REDIRECT_URL", redirect_url),
+        (b"REDIRECT_QUERY_STRING", redirect_query),
+    ];
+    let known = ours.into_iter().filter(|(_, value)| !value.is_empty());
+    for (name, value) in known.chain(request.environment()) {
         let is_name = std::str::from_utf8(name).is_ok_and(|name| check_param_name(name).is_ok());
         if is_name && variables.position(name).is_none() {
             variables.push(name, value);

@@ -257,7 +257,7 @@ unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
     fence("cancelled", 1, || {
         // SAFETY: gangway.h: `request` is live.
         match unsafe { request.cast::<Exchange>().as_ref() } {
-            Some(exchange) => i32::from(exchange.cancelled().is_some()),
+            Some(exchange) => i32::from(exchange.is_abandoned()),
             None => 1,
         }
     })

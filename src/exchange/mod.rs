@@ -167,12 +167,18 @@ impl Exchange {
     #[must_use]
     pub fn cancelled(&self) -> Option<Cause> {
         match self.cancelled.load(Ordering::Acquire) {
-            0 if self.port.client_gone() => Some(Cause::ClientGone),
             0 => None,
             1 => Some(Cause::ClientGone),
             2 => Some(Cause::Deadline),
             _ => Some(Cause::Shutdown),
         }
+    }
+
+    /// Whether nobody waits for the response, as far as can be told by asking the server now. A client that has
+    /// only closed its sending side counts as gone: nothing else is done about it, so it still gets its answer.
+    #[must_use]
+    pub fn is_abandoned(&self) -> bool {
+        self.cancelled().is_some() || self.port.client_gone()
     }
 
     /// Writes a line with the request's context.
@@ -284,7 +290,7 @@ impl Exchange {
             return Err(self.misuse("finish() was called twice"));
         }
         if let Some((code, text)) = answer.end(outcome)
-            && self.cancelled().is_none()
+            && !self.is_abandoned()
         {
             log::request(self, Level::Error, code, format_args!("{text}"));
         }

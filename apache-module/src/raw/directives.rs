@@ -63,8 +63,9 @@ impl<'c> Command<'c> {
             while !at.is_null() {
                 let (name, arguments) = (text((*at).directive), text((*at).args));
                 if let Some((section, written)) = config::section(name, arguments) {
-                    // httpd has made the path canonical, unless a section within the section has its own.
-                    let canonical = at == (*own).parent && !(*self.raw).path.is_null();
+                    // httpd has made the path of a directory canonical, unless a section in it has its own.
+                    let by_file = matches!(section, Section::Directory | Section::DirectoryPattern);
+                    let canonical = by_file && at == (*own).parent && !(*self.raw).path.is_null();
                     let path = if canonical { text((*self.raw).path) } else { &written };
                     return (section, path.to_vec());
                 }

@@ -24,8 +24,8 @@ pub(crate) use directives::Command;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use request::{BodyLength, Request, Socket};
 pub(crate) use server::{
-    ChildPool, has_one_process, is_same_process, log_process, log_startup, on_exit, process_id, server_root,
-    threads_per_process,
+    ChildPool, is_same_process, is_single_process, log_process, log_startup, on_exit, on_thread_end,
+    process_id, server_root, threads_per_process,
 };
 
 #[allow(

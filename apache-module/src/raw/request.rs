@@ -83,6 +83,14 @@ impl<'r> Request<'r> {
         from.map_or(self, Self::origin)
     }
 
+    /// The path and the query of the request that was redirected here.
+    pub(crate) fn redirected_from(self) -> Option<(&'r [u8], &'r [u8])> {
+        let previous = field!(self, prev);
+        // SAFETY: NULL or a request that lives longer than those that a redirect made from it.
+        let previous = unsafe { Self::from_raw(previous) }?;
+        Some((previous.uri(), previous.query()))
+    }
+
     /// The configuration that applies to it now.
     pub(crate) fn conf(self) -> Option<DirConf> {
         // SAFETY: httpd keeps one configuration per module, ours made by `create` or `merge`.
@@ -321,6 +329,17 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// Whether httpd has given up the connection, or the stream of HTTP/2.
+    pub(crate) fn is_aborted(self) -> bool {
+        // SAFETY: a live connection. The thread of the connection marks its streams, so the value is read anew.
+        unsafe { (&raw const (*self.connection()).aborted).read_volatile() != 0 }
+    }
+
+    /// Whether no answer can reach the client any more. Never blocks.
+    pub(crate) fn is_lost(self) -> bool {
+        self.is_aborted() || self.socket().is_some_and(Socket::is_reset)
+    }
+
     /// The client's socket, if the connection is the request's alone.
     pub(crate) fn socket(self) -> Option<Socket> {
         // SAFETY: a live connection; a connection without a master has a socket for as long as it lives.
@@ -344,10 +363,19 @@ impl Socket {
     /// Whether the client has closed its side, also while bytes of it wait to be read. Never blocks. A number
     /// that is no longer this client's gives a wrong answer and does no harm.
     pub(crate) fn is_closed(self) -> bool {
+        self.shows(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR)
+    }
+
+    /// Whether the connection has been reset: unlike a client that only sends no more, nobody reads an answer.
+    fn is_reset(self) -> bool {
+        self.shows(libc::POLLHUP | libc::POLLERR)
+    }
+
+    fn shows(self, events: libc::c_short) -> bool {
         let mut poll = libc::pollfd { fd: self.0, events: libc::POLLRDHUP, revents: 0 };
         // SAFETY: one pollfd is readable and writable.
         let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-        ready > 0 && poll.revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+        ready > 0 && poll.revents & events != 0
     }
 
     /// Makes the end of the connection a reset, which no client takes for the end of a response.

@@ -13,20 +13,26 @@ impl Request<'_> {
     pub(crate) fn set_status(self, status: u16, reason: &[u8]) {
         // SAFETY: a live request; the line is a C string in its pool or one of httpd's own.
         unsafe {
-            let own = sys::ap_get_status_line(c_int::from(status));
-            // httpd answers 500 for a status that it does not know.
-            let known = text(own).get(..3).is_some_and(|digits| digits == status.to_string().as_bytes());
             (*self.as_ptr()).status = c_int::from(status);
-            (*self.as_ptr()).status_line = if reason.is_empty() && known {
-                own
-            } else if text(own).get(4..) == Some(reason) && known {
+            let own = sys::ap_get_status_line(c_int::from(status));
+            let (code, phrase) = text(own).split_at_checked(4).unwrap_or_default();
+            let number = status.to_string();
+            // httpd answers 500 for a status that it does not know.
+            let known = code.trim_ascii() == number.as_bytes();
+            (*self.as_ptr()).status_line = if known && (reason.is_empty() || phrase == reason) {
                 own
             } else {
                 let reason = if reason.is_empty() { b"Status" } else { reason };
-                let line = [status.to_string().as_bytes(), b" ", reason].concat();
-                self.keep(&line)
+                self.keep(&[number.as_bytes(), b" ", reason].concat())
             };
         }
+    }
+
+    /// The status of the error whose page this request is to give, if it is one of ErrorDocument.
+    pub(crate) fn error_status(self) -> Option<u16> {
+        // SAFETY: a live request.
+        let (previous, status) = unsafe { ((*self.as_ptr()).prev, (*self.as_ptr()).status) };
+        u16::try_from(status).ok().filter(|status| *status >= 400 && !previous.is_null())
     }
 
     /// Sets the content type, or takes away what httpd guessed from a file name, with all that belongs to it.

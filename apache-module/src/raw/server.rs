@@ -11,10 +11,12 @@ use std::{
 use gangway::{engine::fence, log::Level};
 
 use super::{
+    Request,
     hooks::module_index,
     sys::{self, apr_pool_t},
     text,
 };
+use crate::lifecycle;
 
 /// Where httpd takes a line to come from: the same for all, as the code of the line says where.
 pub(super) const SOURCE: *const c_char = c"mod_gangway.c".as_ptr();
@@ -58,21 +60,22 @@ pub(crate) fn server_root() -> &'static Path {
     Path::new(std::ffi::OsStr::from_bytes(if root.is_empty() { b"/" } else { root }))
 }
 
-fn query(what: u32) -> c_int {
-    let mut answer: c_int = 0;
-    // SAFETY: writes one integer. The MPM has read its configuration before child_init.
-    let status = unsafe { sys::ap_mpm_query(what as c_int, &raw mut answer) };
-    if status == 0 { answer } else { 0 }
-}
-
-/// Whether no other process runs the same applications.
-pub(crate) fn has_one_process() -> bool {
-    query(sys::AP_MPMQ_MAX_DAEMONS) == 1
+/// Whether httpd serves everything in this one process, for debugging (`httpd -X`). Otherwise there are others, if
+/// only those that finish what they do after a graceful restart.
+pub(crate) fn is_single_process() -> bool {
+    let defined = |name: &std::ffi::CStr| {
+        // SAFETY: looks for a C string in the list of -D words.
+        unsafe { sys::ap_exists_config_define(name.as_ptr()) != 0 }
+    };
+    defined(c"DEBUG") || defined(c"ONE_PROCESS")
 }
 
 /// How many requests this process may serve at a time.
 pub(crate) fn threads_per_process() -> u32 {
-    u32::try_from(query(sys::AP_MPMQ_MAX_THREADS)).unwrap_or(0).max(1)
+    let mut answer: c_int = 0;
+    // SAFETY: writes one integer. The MPM has read its configuration before child_init.
+    let status = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_MAX_THREADS as c_int, &raw mut answer) };
+    u32::try_from(answer).ok().filter(|_| status == 0).unwrap_or(0).max(1)
 }
 
 /// The process that calls.
@@ -123,6 +126,28 @@ unsafe extern "C" fn run_exit(_: *mut c_void) -> sys::apr_status_t {
         }
         0
     })
+}
+
+/// Has `lifecycle::thread_ends` called with this number at the end of the server's thread that serves the request.
+pub(crate) fn on_thread_end(request: Request<'_>, number: usize) {
+    // SAFETY: a live connection; the pool of a thread lives until its end, and only the thread itself uses it.
+    unsafe {
+        let thread = (*request.connection()).current_thread;
+        if !thread.is_null() {
+            let (pool, data) = (sys::apr_thread_pool_get(thread), ptr::without_provenance::<c_void>(number));
+            sys::apr_pool_cleanup_register(
+                pool,
+                data,
+                Some(run_thread_end),
+                Some(sys::apr_pool_cleanup_null),
+            );
+        }
+    }
+}
+
+unsafe extern "C" fn run_thread_end(number: *mut c_void) -> sys::apr_status_t {
+    fence("the end of a thread", (), || lifecycle::thread_ends(number.addr()));
+    0
 }
 
 type IsHttps = unsafe extern "C" fn(*mut sys::conn_rec) -> c_int;
