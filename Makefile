@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-python gangway-python-runtime
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 check bench bench-setup clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan check bench bench-setup clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -48,6 +48,11 @@ nginx-1.28: setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/n
 	@tools/nginx-1.28.sh nginx-1.28
 	@NGINX_SOURCE_DIR=$(CURDIR)/build/nginx-1.28 NGINX_BUILD_DIR=$(CURDIR)/build/nginx-1.28/objs \
 		tools/modules.sh dist/nginx-1.28 gangway-nginx -- --release --target-dir "$(or $(CARGO_TARGET_DIR),target)/nginx-1.28"
+
+asan: test-setup build nginx-1.28 ## the behaviour suite on an nginx 1.28 with AddressSanitizer and unpooled memory
+	@tools/nginx-1.28.sh nginx-1.28-asan '-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1'
+	@ASAN_OPTIONS=detect_leaks=0 GANGWAY_NGINX128="$(CURDIR)/build/nginx-1.28-asan/objs/nginx" SERVER=nginx128 \
+		tools/test.sh -k 'not memory and not test_large' $(ARGS)
 
 check: setup ## formatting, clippy, documentation, the C header as C99 and C++17, the scripts' syntax
 	@tools/check.sh
