@@ -25,6 +25,17 @@ impl<T> Guarded<T> {
         self.0.try_borrow().map_err(|_| in_use())
     }
 
+    /// For a value that nobody keeps while waiting for a client: its user gives up the lock for moments only, as
+    /// making an object can, and the others wait for that.
+    pub(crate) fn wait_mut<'a>(&'a self, py: Python<'a>) -> RefMut<'a, T> {
+        loop {
+            match self.0.try_borrow_mut() {
+                Ok(value) => return value,
+                Err(_) => py.detach(std::thread::yield_now),
+            }
+        }
+    }
+
     pub(crate) fn get_mut<'a>(&'a self, _py: Python<'a>) -> PyResult<RefMut<'a, T>> {
         self.0.try_borrow_mut().map_err(|_| in_use())
     }

@@ -70,7 +70,7 @@ unsafe fn serve(
     let status = match app.find(py, request)? {
         Found::Ready(callable) => {
             // SAFETY: the caller's guarantee.
-            let environ = unsafe { app.environs.get_mut(py)?.build(py, head, &kit)? };
+            let environ = unsafe { app.environs.wait_mut(py).build(py, head, &kit)? };
             let _context = Context::enter(py);
             Run { py, app, kit: &kit }.run(&callable, environ)
         }
