@@ -50,10 +50,12 @@ def mpm(site, name):
     return [
         f"ThreadsPerChild {per_child}",
         f"ThreadLimit {per_child}",
-        f"ServerLimit {site.workers}",
+        # Room for the processes that finish their requests after a graceful restart.
+        f"ServerLimit {site.workers + 8}",
         f"StartServers {site.workers}",
         f"MaxRequestWorkers {total}",
-        f"MinSpareThreads {min(total, per_child)}",
+        # More would make the event MPM warn that no process is left to start.
+        "MinSpareThreads 1",
         f"MaxSpareThreads {total + per_child}",
     ]
 
