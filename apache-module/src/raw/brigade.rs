@@ -172,7 +172,9 @@ impl<'r> Session<'r> {
             self.push_bucket(bucket);
         }
         // The end of a subrequest must be the last bucket: httpd takes it out there.
-        if flush && !self.request.is_subrequest() {
+        // A stream of HTTP/2 leaves through its connection's own thread: a flush behind the end would only wait for it,
+        // and a stream that ends so before its body was read is reset.
+        if flush && !self.request.is_subrequest() && !self.request.is_stream() {
             self.push_flush();
             // ap_pass_brigade() does it when the end is the last bucket.
             self.request.set_ended();

@@ -340,6 +340,12 @@ impl<'r> Request<'r> {
         self.is_aborted() || self.socket().is_some_and(Socket::is_reset)
     }
 
+    /// Whether the request is a stream of a connection that it shares, as with HTTP/2.
+    pub(crate) fn is_stream(self) -> bool {
+        // SAFETY: a live request has a live connection.
+        unsafe { !(*self.connection()).master.is_null() }
+    }
+
     /// The client's socket, if the connection is the request's alone.
     pub(crate) fn socket(self) -> Option<Socket> {
         // SAFETY: a live connection; a connection without a master has a socket for as long as it lives.
