@@ -145,6 +145,12 @@ impl Port for Direct {
         self.set_gone();
     }
 
+    /// The handler's turn is over before its last output leaves: a client that reads slowly does not take the
+    /// place of another request for longer than the application itself needs.
+    fn is_patient(&self) -> bool {
+        true
+    }
+
     fn client_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
             || self.probe.is_gone()

@@ -168,10 +168,11 @@ impl Relay<'_, '_> {
             self.exchange.cancel(Cause::Deadline);
             return refuse(request, self.application, Refusal::Deadline);
         }
-        request.log(Level::Error, &self.application.deadline_line());
+        let label = label(request);
+        request.log(Level::Error, &format!("{} [{label}]", self.application.deadline_line()));
         self.exchange.cancel(Cause::Deadline);
         self.application.interrupt(self.exchange);
-        stuck::watch(self.application, self.exchange, label(request));
+        stuck::watch(self.application, self.exchange, label);
         if !self.progress.head_sent() {
             return GATEWAY_TIME_OUT;
         }

@@ -25,6 +25,8 @@ pub(crate) struct Gone;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     head_sent: bool,
+    /// The answer has no body, whatever the application gives.
+    bodiless: bool,
     /// The status for the client when the body could not be read and the application gave no answer itself.
     pub(crate) body_failure: Option<c_int>,
 }
@@ -81,8 +83,11 @@ impl Progress {
 
     fn push(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
         if let Some(head) = &delivery.head {
-            set_head(session.request(), head);
+            self.bodiless = set_head(session.request(), head);
             self.head_sent = true;
+        }
+        if self.bodiless {
+            return Ok(());
         }
         for piece in delivery.pieces {
             session.push(piece).map_err(|error| {
@@ -95,12 +100,16 @@ impl Progress {
     }
 }
 
-fn set_head(request: Request<'_>, head: &Head) {
-    match request.error_status() {
+/// Gives httpd the head. Answers whether the client has the body already.
+fn set_head(request: Request<'_>, head: &Head) -> bool {
+    let is_error_page = match request.error_status() {
         // An ErrorDocument that has nothing to say about the status: the error stays one.
-        Some(_) if head.status == 200 => {}
-        _ => request.set_status(head.status, &head.reason),
-    }
+        Some(_) if head.status == 200 => true,
+        _ => {
+            request.set_status(head.status, &head.reason);
+            false
+        }
+    };
     // httpd reads the type from its own place, where a module that looked at a file name may have left one.
     let types = head.fields.iter().filter(|(name, value)| is_content_type(name) && !value.is_empty());
     request.set_content_type(types.last().map(|(_, value)| value));
@@ -110,6 +119,13 @@ fn set_head(request: Request<'_>, head: &Head) {
     if let Some(length) = head.content_length {
         request.set_content_length(length);
     }
+    let last_modified = head
+        .fields
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(b"last-modified"))
+        .map(|(_, value)| value);
+    let has_validator = last_modified.is_some() || head.has(b"etag");
+    head.status == 200 && has_validator && !is_error_page && request.is_not_modified(last_modified)
 }
 
 fn is_content_type(name: &[u8]) -> bool {

@@ -11,12 +11,14 @@ use std::{
 
 use gangway::{
     engine::{App, fence},
-    error::{STUCK, THREADS_FAILED},
+    error::{RETIRED, STUCK, THREADS_FAILED},
     exchange::Exchange,
     log::{self, Level},
     runtime::Application,
     sys,
 };
+
+use crate::raw;
 
 /// How long an interrupted handler may take to end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -55,14 +57,19 @@ pub(crate) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, la
 
 fn look(stuck: &Stuck) {
     std::thread::sleep(stuck.until.saturating_duration_since(Instant::now()));
-    if App::is_running(&stuck.exchange) {
-        let (name, seconds) = (&stuck.application.config().spec().name, GRACE.as_secs());
-        log::process(
-            Level::Error,
-            &format!(
-                "{STUCK} {name} still runs {} {seconds}s after it was interrupted; its thread is lost until it ends: apachectl graceful replaces the process",
-                stuck.label
-            ),
-        );
+    if !App::is_running(&stuck.exchange) {
+        return;
     }
+    let (name, seconds) = (&stuck.application.config().spec().name, GRACE.as_secs());
+    let line = format_args!(
+        "{name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
+        stuck.label
+    );
+    log::coded(Level::Error, STUCK, line);
+    let outcome = if raw::retire_process() {
+        "this process ends gracefully and is replaced"
+    } else {
+        "httpd cannot replace a process of a threaded MPM by itself: run apachectl graceful"
+    };
+    log::coded(Level::Error, RETIRED, format_args!("a thread of {name} is lost: {outcome}"));
 }

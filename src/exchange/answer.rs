@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rules of a response in progress, and what of it waits to leave.
 
-use super::piece::{Delivery, End, Piece};
+use super::{
+    channel::ROOM,
+    piece::{Delivery, End, Piece},
+};
 use crate::{
     error::{Code, NO_HEAD, TOO_SHORT},
     http::Head,
@@ -83,6 +86,11 @@ impl Answer {
         (flush && (more > 0 || self.has_staged()))
             || self.staged.weight().saturating_add(more) > STAGED_MOST
             || self.staged.pieces.len() + usize::from(more > 0) > PIECES_MOST
+    }
+
+    /// Whether so much waits for a patient port that it must leave with the next piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.staged.weight() >= ROOM || self.staged.pieces.len() >= PIECES_MOST
     }
 
     /// Takes a piece, cut to what Content-Length allows. Answers the number of bytes that were too many.

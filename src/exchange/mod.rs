@@ -82,6 +82,12 @@ pub trait Port: Send + Sync {
     /// Wakes a caller that waits: the exchange is cancelled. THREAD: any.
     fn cancel(&self);
 
+    /// Whether sending makes the handler wait, so that output had better stay together until it must leave or has
+    /// ended: a piece is then never too long to wait here, and memory is bounded by [`ROOM`] and one piece.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
     /// Whether the client is known to have left. THREAD: any.
     fn client_gone(&self) -> bool {
         false
@@ -242,13 +248,14 @@ impl Exchange {
         if !answer.takes_body() {
             return Err((self.misuse("a body write before start() or after finish()"), Some(piece)));
         }
-        if answer.must_deliver(piece.len().max(piece.weight()), flush)
-            && let Err(stop) = self.port.room(wait)
-        {
+        let patient = !flush && self.port.is_patient();
+        let full = patient && answer.is_full();
+        let leaves = full || (!patient && answer.must_deliver(piece.len().max(piece.weight()), flush));
+        if leaves && let Err(stop) = self.port.room(wait) {
             return Err((stop, Some(piece)));
         }
         let excess = answer.stage(piece);
-        if answer.must_deliver(0, flush) {
+        if full || (!patient && answer.must_deliver(0, flush)) {
             // The piece has been taken over, so this call has succeeded even if the client left meanwhile; the
             // next call answers Cancelled.
             let _ = self.deliver(&mut answer);

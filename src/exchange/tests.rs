@@ -31,6 +31,7 @@ struct FakeState {
     lines: Vec<String>,
     /// There is no room.
     full: bool,
+    patient: bool,
     /// The client leaves between `room` and `deliver`.
     broken: bool,
     cancels: usize,
@@ -63,6 +64,10 @@ impl Port for Fake {
 
     fn cancel(&self) {
         lock(&self.state).cancels += 1;
+    }
+
+    fn is_patient(&self) -> bool {
+        lock(&self.state).patient
     }
 }
 

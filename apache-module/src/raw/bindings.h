@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * What bindgen reads: httpd's own headers, and the macros that it cannot turn into constants. */
+#include <signal.h>
+
 #include "httpd.h"
 #include "http_config.h"
 #include "http_core.h"
@@ -7,9 +9,11 @@
 #include "http_main.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "mpm_common.h"
 #include "ap_expr.h"
 #include "ap_mpm.h"
 #include "apr_buckets.h"
+#include "apr_date.h"
 #include "apr_optional.h"
 #include "apr_portable.h"
 #include "apr_strings.h"
@@ -19,3 +23,4 @@
 
 static const unsigned long GANGWAY_MAGIC_COOKIE = MODULE_MAGIC_COOKIE;
 static const unsigned int GANGWAY_GLOBAL_ONLY = GLOBAL_ONLY;
+static const int GANGWAY_SIG_GRACEFUL = AP_SIG_GRACEFUL;

@@ -25,7 +25,7 @@ pub(crate) use lease::{Lease, with_lease};
 pub(crate) use request::{BodyLength, Request, Socket};
 pub(crate) use server::{
     ChildPool, is_same_process, is_single_process, log_process, log_startup, on_exit, on_thread_end,
-    process_id, server_root, threads_per_process,
+    process_id, retire_process, server_root, threads_per_process,
 };
 
 #[allow(

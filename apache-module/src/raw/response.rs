@@ -51,6 +51,25 @@ impl Request<'_> {
         unsafe { sys::ap_set_content_length(self.as_ptr(), length as sys::apr_off_t) }
     }
 
+    /// Whether the client has what the head that was set stands for, by ETag and Last-Modified: then the answer has
+    /// become a 304. Only for reading: what an application has changed is done, whatever the client asked for.
+    pub(crate) fn is_not_modified(self, last_modified: Option<&[u8]>) -> bool {
+        // SAFETY: a live request; the date is a C string in its pool.
+        unsafe {
+            if (*self.as_ptr()).method_number != sys::M_GET as c_int || self.is_subrequest() {
+                return false;
+            }
+            if let Some(date) = last_modified {
+                sys::ap_update_mtime(self.as_ptr(), sys::apr_date_parse_http(self.keep(date)));
+            }
+            let not_modified = sys::ap_meets_conditions(self.as_ptr()) == sys::HTTP_NOT_MODIFIED as c_int;
+            if not_modified {
+                self.set_status(sys::HTTP_NOT_MODIFIED as u16, b"");
+            }
+            not_modified
+        }
+    }
+
     /// Adds a header beside those of its name.
     pub(crate) fn add_header(self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.keep(name), self.keep(value));

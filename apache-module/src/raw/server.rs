@@ -78,6 +78,18 @@ pub(crate) fn threads_per_process() -> u32 {
     u32::try_from(answer).ok().filter(|_| status == 0).unwrap_or(0).max(1)
 }
 
+/// Has this process end when it has served its connection, if httpd's MPM can do that.
+pub(crate) fn retire_process() -> bool {
+    let mut threaded: c_int = 0;
+    // SAFETY: writes one integer.
+    let known = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_IS_THREADED as c_int, &raw mut threaded) } == 0;
+    if !known || threaded != 0 || is_single_process() {
+        return false;
+    }
+    // SAFETY: to this process itself. AP_SIG_GRACEFUL makes a prefork child stop listening.
+    unsafe { libc::kill(libc::getpid(), sys::GANGWAY_SIG_GRACEFUL) == 0 }
+}
+
 /// The process that calls.
 pub(crate) fn process_id() -> u32 {
     std::process::id()

@@ -52,6 +52,32 @@ fn staged_memory_is_bounded() {
 }
 
 #[test]
+fn a_patient_port_gets_a_long_body_at_its_end_and_what_is_flushed_at_once() {
+    let lender = Lender::default();
+    let (exchange, port) = started(None);
+    lock(&port.state).patient = true;
+    port.set_full(true);
+    static LONG: [u8; ROOM + 1] = [b'l'; ROOM + 1];
+    write(&exchange, lender.lend(&LONG)).unwrap();
+    assert_eq!(port.deliveries(), 0, "one long piece waits");
+    assert_eq!(write(&exchange, copied(1)), Err(Stop::Again), "but nothing beside it");
+    port.set_full(false);
+    write(&exchange, copied(1)).unwrap();
+    assert_eq!((port.deliveries(), port.body().len()), (1, LONG.len() + 1));
+    give_back(exchange.write(copied(1), true, Wait::No)).unwrap();
+    assert_eq!(port.deliveries(), 2, "a flush is obeyed");
+    write(&exchange, copied(1)).unwrap();
+    exchange.flush(Wait::No).unwrap();
+    assert_eq!(port.deliveries(), 3);
+    for written in 1..=1000 {
+        write(&exchange, lender.lend(b"!")).unwrap();
+        assert!(written + LONG.len() + 3 - port.body().len() <= 32, "pieces are bounded");
+    }
+    exchange.finish(Outcome::Complete).unwrap();
+    assert_eq!(port.body().len(), LONG.len() + 3 + 1000);
+}
+
+#[test]
 fn staged_loans_and_descriptors_are_bounded() {
     let lender = Lender::default();
     let (exchange, port) = started(None);
