@@ -81,7 +81,8 @@ def test_an_application_cannot_frame_or_steer_the_connection(server, protocol, f
     response = answer(server, protocol, headers=[field], body="0\r\n\r\nHTTP/1.1 200 OK\r\n")
     assert response.status == 200
     assert response.body == b"0\r\n\r\nHTTP/1.1 200 OK\r\n"
-    assert field[1] not in response.all(field[0])
+    # The client of `h1` has asked for the close itself.
+    assert field[1] not in response.all(field[0]) or field == ["Connection", "close"]
 
 
 @pytest.mark.parametrize("says", ["2", "10", "5"])
@@ -204,7 +205,8 @@ def test_answers_find_their_own_requests_when_others_are_aborted(server, gate):
 
 def test_http2_streams_get_their_own_answers(server, gate):
     client = server.http2()
-    streams = {f"id{n}": client.send_head("GET", f"/app/hold?{gate.query}", [("x-id", f"id{n}")]) for n in range(8)}
+    # httpd runs six streams of a new connection at a time.
+    streams = {f"id{n}": client.send_head("GET", f"/app/hold?{gate.query}", [("x-id", f"id{n}")]) for n in range(6)}
     visitors = [gate.visitor() for _ in streams]
     client.cancel(streams.pop("id2"))
     client.cancel(streams.pop("id5"))
