@@ -60,16 +60,15 @@ fn look(stuck: &Stuck) {
     if !App::is_running(&stuck.exchange) {
         return;
     }
-    let (name, seconds) = (&stuck.application.config().spec().name, GRACE.as_secs());
-    let line = format_args!(
-        "{name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
-        stuck.label
-    );
-    log::coded(Level::Error, STUCK, line);
-    let outcome = if raw::retire_process() {
-        "this process ends gracefully and is replaced"
+    let (name, seconds, label) = (&stuck.application.config().spec().name, GRACE.as_secs(), &stuck.label);
+    let lost = format!("{name} still runs {label} {seconds}s after it was interrupted; its thread is lost");
+    if raw::retire_process() {
+        log::coded(Level::Error, STUCK, format_args!("{lost}"));
+        let line = format_args!("a thread of {name} is lost: this process ends gracefully and is replaced");
+        log::coded(Level::Error, RETIRED, line);
     } else {
-        "httpd cannot replace a process of a threaded MPM by itself: run apachectl graceful"
-    };
-    log::coded(Level::Error, RETIRED, format_args!("a thread of {name} is lost: {outcome}"));
+        // No MPM with threads lets a module end a process without cutting its other connections.
+        let line = format_args!("{lost} until the handler returns: apachectl graceful replaces the process");
+        log::coded(Level::Error, STUCK, line);
+    }
 }
