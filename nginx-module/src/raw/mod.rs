@@ -10,6 +10,7 @@ mod conf;
 mod event;
 mod output;
 mod request;
+mod response;
 
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use conf::{Conf, ConfText, command, command_end, error_text};
@@ -17,7 +18,8 @@ pub(crate) use event::{
     Timer, acknowledge, close_watch, leave_children_alone, now_exiting, quit_this_worker, watch,
 };
 pub(crate) use output::Buffers;
-pub(crate) use request::{HeaderSlot, Request, RequestBuffer};
+pub(crate) use request::{Request, RequestBuffer};
+pub(crate) use response::HeaderSlot;
 
 use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
 
