@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Which servers a test meets, and the checks that follow every test."""
 
+import signal
+
 import pytest
 
 from harness import places, processes
 from harness.gate import Gate
 from harness.server import DEFAULT_KINDS, KINDS
 from harness.site import Site
+
+TEST_LIMIT = 180
 
 
 def pytest_addoption(parser):
@@ -55,6 +59,22 @@ def pytest_collection_modifyitems(config, items):
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """No test hangs: after TEST_LIMIT seconds it fails with the place where it was."""
+
+    def expired(number, frame):
+        raise TimeoutError(f"{item.name} took longer than {TEST_LIMIT}s")
+
+    before = signal.signal(signal.SIGALRM, expired)
+    signal.alarm(TEST_LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

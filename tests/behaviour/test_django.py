@@ -25,6 +25,7 @@ def configure(site, kind):
     project = site.apps / "djangosite"
     data = site.apps.parent / f"django-{kind}"
     data.mkdir()
+    site.body_limit = 20 << 20
     manage(venv, project, data, "migrate", "--verbosity=0")
     manage(venv, project, data, "createsuperuser", "--noinput", "--username=admin", "--email=a@example.org")
     manage(venv, project, data, "collectstatic", "--noinput", "--verbosity=0")

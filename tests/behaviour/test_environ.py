@@ -116,7 +116,8 @@ def test_headers(server):
     assert found["HTTP_X_SIMPLE"] == "value"
     assert found["HTTP_X_LOWER_CASE"] == "l"
     assert found["HTTP_ACCEPT"] == "a/b, c/d"
-    assert found["HTTP_COOKIE"].split("; ") == ["one=1", "two=2"]
+    # RFC 6265 section 5.4 knows one Cookie line; httpd joins several as it joins every header.
+    assert found["HTTP_COOKIE"] == ("one=1, two=2" if server.kind == "apache" else "one=1; two=2")
     assert found["HTTP_X_BYTES"] == "\xe9\xff\x80"
     assert found["HTTP_X_EMPTY"] == ""
     assert found["HTTP_X_LONG"] == "l" * 3000

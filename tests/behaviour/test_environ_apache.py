@@ -147,7 +147,7 @@ def test_cgipassauth_passes_the_header(server):
 
 def test_virtual_hosts_have_their_own_applications(launch):
     def hosts(site):
-        site.wsgi("/", "pep3333:env_app", params={"HOST_IS": "default"})
+        site.wsgi("/everywhere", "pep3333:env_app", params={"HOST_IS": "a section outside of all hosts"})
         site.apache_main = f"""
             <VirtualHost *>
                 ServerName one.example
@@ -168,5 +168,8 @@ def test_virtual_hosts_have_their_own_applications(launch):
     server = launch(hosts)
     one = environ(server, "/x", headers=[("Host", "one.example")])
     assert (one["HOST_IS"], one["SERVER_NAME"]) == ("one", "one.example")
+    # The sections outside of all hosts are merged into each.
+    every = environ(server, "/everywhere/x", headers=[("Host", "two.example")])
+    assert (every["HOST_IS"], every["SCRIPT_NAME"]) == ("a section outside of all hosts", "/everywhere")
     two = environ(server, "/sub/x", headers=[("Host", "two.example")])
     assert (two["HOST_IS"], two["SCRIPT_NAME"]) == ("two", "/sub")

@@ -317,8 +317,8 @@ def test_header_values_keep_their_bytes(server):
 def test_repeated_headers_stay_repeated(server):
     expression = quote("[('Vary','A'),('Vary','B'),('Link','<a>'),('Link','<b>'),('WWW-Authenticate','X'),('WWW-Authenticate','Y')]")
     response = server.get(f"/app/headers?expr={expression}")
-    assert [v for line in response.all("Vary") for v in line.split(", ")] == ["A", "B"]
-    assert [v for line in response.all("Link") for v in line.split(", ")] == ["<a>", "<b>"]
+    assert [v for line in response.all("Vary") for v in line.replace(" ", "").split(",")] == ["A", "B"]
+    assert [v for line in response.all("Link") for v in line.replace(" ", "").split(",")] == ["<a>", "<b>"]
     assert response.all("WWW-Authenticate") == ["X", "Y"]
 
 

@@ -285,7 +285,7 @@ def test_http2_framing_headers_do_not_change_the_body(server):
     """Content-Length that disagrees with the frames, Transfer-Encoding and Connection are errors in HTTP/2."""
     from harness.http2 import Reset
 
-    server.log.allow("client sent|AH|invalid|GW0507|client prematurely")
+    server.log.allow("client sent|AH|invalid|GW0507|GW0306|client prematurely")
     server.get("/app/forget")
     for fields in ([("content-length", "3")], [("content-length", "300")], [("transfer-encoding", "chunked")], [("connection", "close")]):
         client = server.http2()

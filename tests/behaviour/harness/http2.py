@@ -71,10 +71,10 @@ class Connection:
         return stream
 
     def send_body(self, stream, data, *, end=True):
-        """Sends until everything is sent or the server has ended the stream."""
+        """Sends until everything is sent, or the server has answered or given up the stream."""
         try:
             self._send_body(stream, data, end)
-        except h2.exceptions.StreamClosedError:
+        except (h2.exceptions.StreamClosedError, BrokenPipeError, ConnectionResetError):
             return
 
     def _send_body(self, stream, data, end):
@@ -82,6 +82,8 @@ class Connection:
             room = min(self.state.local_flow_control_window(stream), self.state.max_outbound_frame_size)
             if room == 0:
                 self._pump()
+                if self.closed or self.streams[stream].complete:
+                    return
                 continue
             self.state.send_data(stream, data[:room])
             data = data[room:]
