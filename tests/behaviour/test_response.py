@@ -159,7 +159,9 @@ def test_an_error_after_the_head_resets_the_http2_stream_and_not_the_connection(
     client = server.http2()
     with pytest.raises(Reset) as caught:
         client.get("/app/failing?at=1")
-    assert caught.value.response.status == 200
+    # mod_http2 may drop a head that waits beside the reset.
+    assert caught.value.response.status in ((0, 200) if server.kind == "apache" else (200,))
+    assert not caught.value.response.complete
     server.log.expect(r"GW03\d\d .*RuntimeError")
     assert client.get("/app/hello").body == b"hello"
 
