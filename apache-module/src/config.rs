@@ -201,7 +201,7 @@ mod tests {
             (parsed.name, parsed.expr, parsed.if_not_empty),
             (words[0], Some(&b"%{HTTP_HOST}"[..]), true)
         );
-        assert_eq!(param(&words[..2]).unwrap().if_not_empty, false);
+        assert!(!param(&words[..2]).unwrap().if_not_empty);
         assert_eq!(param(&[b"A", b""]).unwrap().expr, None);
     }
 

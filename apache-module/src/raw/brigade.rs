@@ -75,7 +75,7 @@ impl<'r> Session<'r> {
     /// Moves what the input filters gave into `out`.
     fn take(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
         let brigade = self.input;
-        let mut count = out.len() as sys::apr_size_t;
+        let mut count = out.len();
         // SAFETY: the brigade was filled by `read`, with no more bytes than `out` has; its ring is whole.
         let status = unsafe {
             let sentinel = sentinel(brigade);
@@ -95,7 +95,7 @@ impl<'r> Session<'r> {
         if status != 0 {
             return Err(BodyError { status: INTERNAL_SERVER_ERROR });
         }
-        Ok(usize::try_from(count).unwrap_or(0))
+        Ok(count)
     }
 
     /// Adds a piece of the response body. Answers an error when a file cannot be read.

@@ -54,7 +54,7 @@ impl Text {
     /// `pool` is live.
     pub(super) unsafe fn copy(pool: *mut apr_pool_t, bytes: &[u8]) -> Self {
         // SAFETY: the caller vouches for the pool; the bytes are readable. APR aborts without memory.
-        let ptr = unsafe { sys::apr_pstrmemdup(pool, bytes.as_ptr().cast(), bytes.len() as sys::apr_size_t) };
+        let ptr = unsafe { sys::apr_pstrmemdup(pool, bytes.as_ptr().cast(), bytes.len()) };
         Self { ptr: ptr.cast(), len: bytes.len() }
     }
 
@@ -165,7 +165,7 @@ impl DirConf {
         let size = size_of_val(all.as_slice());
         // SAFETY: APR gives `size` bytes, aligned for any type, or aborts.
         unsafe {
-            let place = sys::apr_palloc(pool, size as sys::apr_size_t).cast::<ParamEntry>();
+            let place = sys::apr_palloc(pool, size).cast::<ParamEntry>();
             ptr::copy_nonoverlapping(all.as_ptr(), place, all.len());
             self.params = place;
         }
@@ -180,7 +180,7 @@ impl DirConf {
 unsafe fn place(pool: *mut apr_pool_t, conf: DirConf) -> *mut c_void {
     // SAFETY: APR gives memory that is aligned for any type, or aborts.
     unsafe {
-        let place = sys::apr_palloc(pool, size_of::<DirConf>() as sys::apr_size_t).cast::<DirConf>();
+        let place = sys::apr_palloc(pool, size_of::<DirConf>()).cast::<DirConf>();
         place.write(conf);
         place.cast()
     }

@@ -80,11 +80,7 @@ impl<'c> Command<'c> {
         let mut error: *const c_char = ptr::null();
         // SAFETY: a live command; the expression must be a C string, which a copy in the pool is.
         let parsed = unsafe {
-            let source = sys::apr_pstrmemdup(
-                (*self.raw).pool,
-                source.as_ptr().cast(),
-                source.len() as sys::apr_size_t,
-            );
+            let source = sys::apr_pstrmemdup((*self.raw).pool, source.as_ptr().cast(), source.len());
             let index = super::hooks::module_index();
             let flags = sys::AP_EXPR_FLAG_STRING_RESULT;
             sys::ap_expr_parse_cmd_mi(self.raw, source, flags, &raw mut error, None, index)
@@ -101,7 +97,7 @@ impl<'c> Command<'c> {
         let Err(reason) = result else { return ptr::null() };
         let line = format!("{directive}: {reason}");
         // SAFETY: a live command; the line is readable.
-        unsafe { sys::apr_pstrmemdup((*self.raw).pool, line.as_ptr().cast(), line.len() as sys::apr_size_t) }
+        unsafe { sys::apr_pstrmemdup((*self.raw).pool, line.as_ptr().cast(), line.len()) }
     }
 }
 

@@ -39,6 +39,7 @@ pub(crate) use server::{
     unused_qualifications,
     unsafe_op_in_unsafe_fn,
     clippy::all,
+    clippy::use_self,
     clippy::undocumented_unsafe_blocks,
     reason = "generated from httpd's headers"
 )]

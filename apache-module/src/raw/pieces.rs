@@ -62,13 +62,12 @@ pub(super) unsafe fn bucket(bytes: Bytes, list: *mut sys::apr_bucket_alloc_t) ->
     // SAFETY: APR_BUCKET_INIT and the rest of what APR's own types do; the allocator gives memory of this size
     // or aborts. apr_bucket_shared_make sets data, start, length and the count.
     unsafe {
-        let bucket =
-            sys::apr_bucket_alloc(size_of::<apr_bucket>() as sys::apr_size_t, list).cast::<apr_bucket>();
+        let bucket = sys::apr_bucket_alloc(size_of::<apr_bucket>(), list).cast::<apr_bucket>();
         (*bucket).link.next = bucket;
         (*bucket).link.prev = bucket;
         (*bucket).free = Some(sys::apr_bucket_free);
         (*bucket).list = list;
-        sys::apr_bucket_shared_make(bucket, shared.cast(), 0, length as sys::apr_size_t);
+        sys::apr_bucket_shared_make(bucket, shared.cast(), 0, length);
         (*bucket).type_ = &raw const TYPE.0;
         bucket
     }

@@ -95,8 +95,6 @@ impl Request<'_> {
     /// A C string in the request's pool.
     fn keep(self, bytes: &[u8]) -> *const c_char {
         // SAFETY: a live pool and readable bytes; APR aborts without memory.
-        unsafe {
-            sys::apr_pstrmemdup((*self.as_ptr()).pool, bytes.as_ptr().cast(), bytes.len() as sys::apr_size_t)
-        }
+        unsafe { sys::apr_pstrmemdup((*self.as_ptr()).pool, bytes.as_ptr().cast(), bytes.len()) }
     }
 }
