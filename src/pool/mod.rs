@@ -11,11 +11,11 @@ use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub use gate::Permit;
-use plan::{Plan, Task};
+use plan::{Nap, Plan, Task};
 
 use crate::{
     engine::{App, fence},
@@ -51,6 +51,15 @@ pub struct Pool {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
+
+type Queue<'a> = MutexGuard<'a, Plan<Arc<Exchange>>>;
+
+/// A wait for the application's lock from which on it counts as contended: nearly the 5 ms after which CPython makes
+/// a thread give its lock up, and more than a busy machine delays a thread that could have it at once.
+const CONTENDED: Duration = Duration::from_millis(4);
+/// A nap, and how many in a row: then the lock is tried in any case, for it may be free by now.
+const NAP: Duration = Duration::from_millis(2);
+const NAPS: u32 = 5;
 
 struct Shared {
     plan: Mutex<Plan<Arc<Exchange>>>,
@@ -189,11 +198,14 @@ impl Shared {
                 }
                 Task::End => break,
                 Task::Run => {
-                    drop(plan);
-                    app.enter();
-                    plan = self.run(app);
-                    drop(plan);
-                    app.leave();
+                    let (rested, enter) = self.nap(plan);
+                    drop(rested);
+                    if enter {
+                        let start = Instant::now();
+                        app.enter();
+                        drop(self.run(app, start.elapsed() >= CONTENDED));
+                        app.leave();
+                    }
                     plan = lock(&self.plan);
                 }
             }
@@ -208,9 +220,26 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    fn run<'a>(&'a self, app: &App) -> MutexGuard<'a, Plan<Arc<Exchange>>> {
+    /// Lets the threads that run get on, as long as they do. Answers whether to ask for the application's lock.
+    fn nap<'a>(&'a self, mut plan: Queue<'a>) -> (Queue<'a>, bool) {
+        for _ in 0..NAPS {
+            if !plan.should_nap() {
+                break;
+            }
+            let mark = plan.nap();
+            plan = self.work.wait_timeout(plan, NAP).unwrap_or_else(PoisonError::into_inner).0;
+            match plan.nap_ends(mark) {
+                Nap::Enter => break,
+                Nap::Again => {}
+                Nap::Over => return (plan, false),
+            }
+        }
+        (plan, true)
+    }
+
+    fn run(&self, app: &App, waited: bool) -> Queue<'_> {
         let mut plan = lock(&self.plan);
-        plan.entered();
+        plan.entered(waited);
         while let Some((exchange, wake)) = plan.take() {
             drop(plan);
             if wake {

@@ -34,7 +34,7 @@ enum Search {
 /// while others wait sends the next searcher.
 ///
 /// ```text
-/// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty--> asleep
+/// asleep --submit or take--> sent --awake--> on its way (may nap) --entered--> running --queue empty--> asleep
 /// ```
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan<T> {
@@ -44,13 +44,41 @@ pub(super) struct Plan<T> {
     asleep: usize,
     busy: usize,
     search: Search,
+    /// The searcher waits before it asks for the application's lock.
+    napping: bool,
+    /// The last searcher had to wait for the application's lock.
+    contended: bool,
+    /// Requests taken so far.
+    taken: u64,
     stopping: bool,
+}
+
+/// What a searcher does after a nap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nap {
+    /// Nobody gets on: ask for the application's lock.
+    Enter,
+    /// Others get on with the queue: nap again.
+    Again,
+    /// Nothing is left to search for.
+    Over,
 }
 
 impl<T> Plan<T> {
     pub(super) fn new(most: usize) -> Self {
         let (waiting, search) = (VecDeque::new(), Search::None);
-        Self { waiting, most, alive: 0, asleep: 0, busy: 0, search, stopping: false }
+        Self {
+            waiting,
+            most,
+            alive: 0,
+            asleep: 0,
+            busy: 0,
+            search,
+            napping: false,
+            contended: false,
+            taken: 0,
+            stopping: false,
+        }
     }
 
     /// The pool has this many threads now.
@@ -105,15 +133,50 @@ impl<T> Plan<T> {
         self.asleep -= 1;
     }
 
-    /// The searcher has taken the application's lock.
-    pub(super) fn entered(&mut self) {
+    /// Whether the searcher should see first whether others get on without it. Under an interpreter's lock that one
+    /// thread holds all the time, a second one that asks for it only makes the first give up in the middle of a
+    /// request, which then waits.
+    pub(super) fn should_nap(&self) -> bool {
+        self.contended && self.busy > 0 && !self.stopping
+    }
+
+    /// The searcher naps. It counts as asleep: a request that finds nobody else is its own. Answers a mark for
+    /// [`Plan::nap_ends`].
+    pub(super) fn nap(&mut self) -> u64 {
+        self.napping = true;
+        self.asleep += 1;
+        self.taken
+    }
+
+    pub(super) fn nap_ends(&mut self, mark: u64) -> Nap {
+        self.asleep -= 1;
+        if !std::mem::take(&mut self.napping) {
+            return Nap::Over;
+        }
+        if self.stopping || self.waiting.is_empty() {
+            self.search = Search::None;
+            return Nap::Over;
+        }
+        if self.taken == mark { Nap::Enter } else { Nap::Again }
+    }
+
+    /// The searcher has taken the application's lock, and whether it had to wait for it.
+    pub(super) fn entered(&mut self, waited: bool) {
         self.search = Search::None;
+        self.contended = waited;
     }
 
     /// The next request for a running thread, and whether another thread must be woken.
     pub(super) fn take(&mut self) -> Option<(T, bool)> {
-        let request = self.waiting.pop_front()?;
+        let Some(request) = self.waiting.pop_front() else {
+            // A napping searcher would be sent for the next request, not for one that is gone.
+            if std::mem::take(&mut self.napping) {
+                self.search = Search::None;
+            }
+            return None;
+        };
         self.busy += 1;
+        self.taken += 1;
         Some((request, self.send_searcher()))
     }
 
@@ -216,7 +279,7 @@ mod tests {
         }
         assert_eq!(world.wakes, 1);
         assert_eq!(world.wake(), Task::Run);
-        world.plan.entered();
+        world.plan.entered(false);
         while world.take() {}
         assert_eq!(world.served, (0..10).collect::<Vec<_>>(), "first come, first served");
         assert_eq!(
@@ -224,7 +287,7 @@ mod tests {
             "the first take sends one more, which then searches until it has the lock"
         );
         assert_eq!(world.wake(), Task::Run);
-        world.plan.entered();
+        world.plan.entered(false);
         assert!(!world.take());
         assert_eq!(world.settle(), Task::Sleep);
     }
@@ -237,7 +300,7 @@ mod tests {
         }
         for busy in 1..=4 {
             assert_eq!(world.wake(), Task::Run, "thread {busy}");
-            world.plan.entered();
+            world.plan.entered(false);
             assert!(world.take());
         }
         assert_eq!((world.asleep, world.served.len()), (0, 4));
@@ -248,11 +311,63 @@ mod tests {
         let mut world = World::new(1, 10);
         world.submit(1).unwrap();
         assert_eq!(world.wake(), Task::Run);
-        world.plan.entered();
+        world.plan.entered(false);
         assert!(world.take() && !world.take());
         world.submit(2).unwrap();
         assert_eq!(world.wakes, 1, "nobody sleeps");
         assert_eq!(world.settle(), Task::Run);
+    }
+
+    /// One thread runs, a request waits, and the thread that searches for it has met a busy lock before.
+    fn napping() -> (World, u64) {
+        let mut world = World::new(2, 10);
+        for request in 0..3 {
+            world.submit(request).unwrap();
+        }
+        assert_eq!(world.wake(), Task::Run);
+        assert!(!world.plan.should_nap(), "the first one goes at once");
+        world.plan.entered(true);
+        assert!(world.take());
+        assert_eq!(world.wake(), Task::Run);
+        assert!(world.plan.should_nap());
+        let mark = world.plan.nap();
+        (world, mark)
+    }
+
+    #[test]
+    fn a_searcher_naps_while_others_get_on() {
+        let (mut world, mark) = napping();
+        world.plan.handled();
+        assert!(world.take());
+        assert_eq!(world.plan.nap_ends(mark), Nap::Again);
+        let mark = world.plan.nap();
+        assert_eq!(world.plan.nap_ends(mark), Nap::Enter, "nobody took anything meanwhile");
+        world.plan.entered(false);
+        assert!(!world.plan.should_nap(), "the lock was free");
+    }
+
+    #[test]
+    fn a_nap_ends_with_the_queue_and_the_next_request_wakes_the_napper() {
+        let (mut world, mark) = napping();
+        for _ in 0..2 {
+            world.plan.handled();
+            assert!(world.take());
+        }
+        world.plan.handled();
+        assert!(!world.take(), "the runner finds nothing more");
+        let wakes = world.wakes;
+        world.submit(9).unwrap();
+        assert_eq!(world.wakes, wakes + 1, "the napper counts as asleep");
+        assert_eq!(world.plan.nap_ends(mark), Nap::Over);
+        assert_eq!(world.settle(), Task::Run);
+    }
+
+    #[test]
+    fn a_napper_ends_with_the_pool() {
+        let (mut world, mark) = napping();
+        world.plan.stop();
+        assert_eq!(world.plan.nap_ends(mark), Nap::Over);
+        assert_eq!(world.settle(), Task::End);
     }
 
     #[test]
@@ -271,7 +386,7 @@ mod tests {
         }
         assert_eq!(world.submit(3), Err(Refusal::Full));
         assert_eq!(world.wake(), Task::Run);
-        world.plan.entered();
+        world.plan.entered(false);
         world.take();
         assert_eq!(world.plan.waiting(), 2);
         assert_eq!(world.submit(3), Err(Refusal::Full));
@@ -286,7 +401,7 @@ mod tests {
         let mut world = World::new(1, 0);
         world.submit(1).unwrap();
         assert_eq!(world.wake(), Task::Run);
-        world.plan.entered();
+        world.plan.entered(false);
         assert!(world.take());
         assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
         world.plan.handled();
@@ -302,7 +417,7 @@ mod tests {
         assert_eq!(world.plan.stop(), [1]);
         assert_eq!(world.submit(2), Err(Refusal::Stopping));
         assert_eq!(world.wake(), Task::Run, "the one that was sent looks once more");
-        world.plan.entered();
+        world.plan.entered(false);
         assert!(!world.take());
         assert_eq!(world.settle(), Task::End);
         assert_eq!(world.wake(), Task::End);

@@ -96,7 +96,7 @@ impl World {
                 next.threads[thread] = Place::Entered;
             }
             Place::Entered => {
-                next.plan.entered();
+                next.plan.entered(false);
                 next.take(thread);
             }
             Place::Handles => {
