@@ -3,17 +3,31 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 
 from gate import query
 
 LOCAL = threading.local()
 COUNT = 0
+TICKS = 0
+
+
+def tick():
+    global TICKS
+    while True:
+        TICKS += 1
+        time.sleep(0.001)
+
+
+# A thread that an application starts at import, as schedulers and metrics do.
+threading.Thread(target=tick, daemon=True).start()
 
 
 def facts(environ):
@@ -69,6 +83,28 @@ def count(environ):
     return COUNT
 
 
+def ticks(environ):
+    return TICKS
+
+
+def children(environ):
+    """Exit statuses of children made in every way are the application's own."""
+    context = multiprocessing.get_context("fork")
+    worker = context.Process(target=sys.exit, args=(5,))
+    worker.start()
+    worker.join(20)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(6)
+    return {
+        "multiprocessing": worker.exitcode,
+        "fork": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]),
+        "run": subprocess.run(["sh", "-c", "exit 7"]).returncode,
+        "system": os.waitstatus_to_exitcode(os.system("exit 8")),
+        "output": subprocess.check_output(["echo", "said"], text=True).strip(),
+    }
+
+
 def say(environ):
     how = query(environ)["how"]
     errors = environ["wsgi.errors"]
@@ -110,6 +146,8 @@ def app(environ, start_response):
         "threads": threads,
         "local": local,
         "count": count,
+        "ticks": ticks,
+        "children": children,
         "say": say,
     }[name]
     result = work(environ)

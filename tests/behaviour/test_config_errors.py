@@ -20,8 +20,8 @@ def one_line(result, directive, *parts):
 
 
 def directive(kind, name="wsgi"):
-    nginx = {"wsgi": "gangway_wsgi", "param": "gangway_param", "engine_dir": "gangway_engine_dir"}
-    apache = {"wsgi": "GangwayWSGI", "param": "GangwayParam", "engine_dir": "GangwayEngineDir"}
+    nginx = {"wsgi": "gangway_wsgi", "param": "gangway_param"}
+    apache = {"wsgi": "GangwayWSGI", "param": "GangwayParam"}
     return (apache if kind.startswith("apache") else nginx)[name]
 
 
@@ -163,16 +163,9 @@ def test_a_malformed_env_file(configtest, kind, scratch):
 
 def test_a_missing_engine(configtest, kind, workspace):
     def elsewhere(site):
+        site.engine_dir = workspace.apps
         site.wsgi("/app", "pep3333:app")
-        name = directive(kind, "engine_dir")
-        line = f"{name} {workspace.apps}"
-        if kind.startswith("apache"):
-            site.apache_main = line
-        else:
-            site.nginx_http = line + ";"
 
-    if kind == "nginx128":
-        pytest.skip("the harness already gives this server its gangway_engine_dir")
     one_line(configtest(elsewhere), "", "GW0201", str(workspace.apps / "gangway_python.so"))
 
 

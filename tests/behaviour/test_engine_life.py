@@ -193,6 +193,50 @@ def test_a_thread_keeps_its_thread_state(launch):
     assert sum(counts) >= sum(range(1, 11)) * 2
 
 
+def test_an_applications_own_threads_run_while_no_request_does(launch):
+    server = launch(lambda site: site.wsgi("/", "process:app"))
+    first = int(server.get("/ticks").text)
+    # Not one request at a time: the thread must get on between them too.
+    wait_until(lambda: int(server.get("/ticks").text) > first + 200, "the thread has run")
+
+
+def test_exit_statuses_of_children_are_the_applications(launch):
+    server = launch(lambda site: site.wsgi("/", "process:app", threads=4))
+    for _ in range(10):
+        assert json.loads(server.get("/children").body) == {
+            "multiprocessing": 5, "fork": 6, "run": 7, "system": 8, "output": "said",
+        }  # fmt: skip
+
+
+def test_requests_wait_while_the_application_loads(launch, scratch, gate):
+    text = "from gate import Gate\ng = Gate({'QUERY_STRING': %r})\ng.wait('loading')\ng.close()\n" % gate.query
+    write(scratch / "slow_start.py", text + HELLO)
+    (scratch / "gate.py").write_text((places.REPOSITORY / "tests" / "apps" / "gate.py").read_text())
+
+    def configure(site):
+        site.wsgi("/", "slow_start:app", root=scratch)
+        site.wsgi("/other", "slow_start:app", root=scratch, threads=1)
+
+    server = launch(configure)
+    loading = gate.visitor().at("loading")
+    clients = [server.connect() for _ in range(5)]
+    for client in clients:
+        client.request("GET", "/")
+    assert server.get("/.ready").status == 204
+    loading.go()
+    assert [client.response().text for client in clients] == ["healed"] * 5
+    assert server.get("/other").text == "healed"
+
+
+@pytest.mark.parametrize("name", ["two words", "caf\u00e9", "semi;colon", "dollar$HOME", 'quo"te'])
+def test_folders_with_unusual_names(launch, scratch, name):
+    folder = scratch / name
+    folder.mkdir()
+    write(folder / "named.py", HELLO)
+    server = launch(lambda site: site.wsgi("/", "named:app", root=folder))
+    assert server.get("/").text == "healed"
+
+
 def test_env_and_env_file(launch, scratch, kind):
     (scratch / "env").write_text('# settings\nFROM_FILE=plain\nQUOTED="two words"\nexport BOTH=file\nEMPTY=\n\n')
     (scratch / "env").chmod(0o644)

@@ -145,6 +145,26 @@ def test_cgipassauth_passes_the_header(server):
     assert "HTTP_AUTHORIZATION" not in environ(server, "/bare", headers=headers)
 
 
+def test_htaccess_cannot_name_an_application(launch, workspace):
+    """Whoever may write a page must not run code in the server's process."""
+    folder = workspace.folder("pages")
+    (folder / ".htaccess").write_text(f"GangwayWSGI hostile:app root={workspace.apps}\n")
+    (folder / "page.txt").write_text("page")
+
+    def overridable(site):
+        site.wsgi("/app", "pep3333:app")
+        site.apache_main = f"""
+            Alias "/pages" "{folder}"
+            <Directory "{folder}">
+                AllowOverride All
+            </Directory>
+        """
+
+    server = launch(overridable)
+    assert server.get("/pages/page.txt").status == 500
+    server.log.expect("GangwayWSGI not allowed here")
+
+
 def test_virtual_hosts_have_their_own_applications(launch):
     def hosts(site):
         site.wsgi("/everywhere", "pep3333:env_app", params={"HOST_IS": "a section outside of all hosts"})

@@ -60,6 +60,16 @@ def descriptors(pid):
     return found
 
 
+def accepted(ports):
+    """How many connections to these local ports some process still holds."""
+    found = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        listening, inode = fields[3] == "0A", fields[9]
+        found += int(fields[1].partition(":")[2], 16) in ports and not listening and inode != "0"
+    return found
+
+
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 

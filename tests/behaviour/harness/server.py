@@ -52,7 +52,7 @@ class Server:
         (self.folder / "htdocs").mkdir()
         (self.folder / "mime.types").write_text(MIME)
         self.module = workspace.module(self.kind) if site.modules else None
-        self.engines = workspace.modules
+        self.engines = site.engine_dir or workspace.modules
         self.certificate = certificate(workspace.root) if site.tls else None
         self.log = ErrorLog(self.folder / "error.log")
         self.process = None
@@ -138,6 +138,7 @@ class Server:
         """Takes the present descriptors as those that every later moment is compared with."""
         self.close_clients()
         wait_until(lambda: len(self.workers()) >= self.site.workers, "all workers run")
+        wait_until(lambda: not processes.accepted(set(self.ports.values())), "no connection is left")
         self._baseline = self._descriptor_counts()
 
     def warm(self, *paths):
@@ -270,6 +271,8 @@ class Server:
                 os.kill(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        for process in survivors:
+            wait_until(lambda pid=process.pid: not processes.alive(pid), f"process {process.pid} is gone")
 
     # ---- clients ----
 

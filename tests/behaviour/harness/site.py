@@ -28,6 +28,7 @@ class Site:
     gzip: bool = False
     body_limit: int | None = None
     modules: bool = True  # load Gangway at all
+    engine_dir: object = None  # where the engines are; None: where the harness put them
     environment: dict = field(default_factory=dict)  # of the server process itself
     nginx_main: str = ""
     nginx_http: str = ""

@@ -210,3 +210,10 @@ class Connection:
         if not response.complete:
             raise Truncated(response)
         return response
+
+    def refused(self, *statuses):
+        """Whether the request failed visibly: no response, a cut one, or one with such a status."""
+        try:
+            return self.response().status in statuses
+        except (Closed, Truncated):
+            return True
