@@ -25,7 +25,9 @@ def env(environ, start_response):
 def process(environ, start_response):
     return text(
         start_response,
-        json.dumps({"environ": dict(os.environ), "uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups()}),
+        json.dumps(
+            {"environ": dict(os.environ), "uid": os.getresuid(), "gid": os.getresgid(), "groups": os.getgroups()}
+        ),
     )
 
 

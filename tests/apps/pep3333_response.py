@@ -63,10 +63,12 @@ def hello(environ, start_response):
 def iterables(environ, start_response):
     kind = query(environ)["kind"]
     if kind == "generator_head":  # start_response runs at the first next()
+
         def late():
             start_response("200 OK", [TEXT])
             yield b"ab"
             yield b"c"
+
         return late()
     start_response("200 OK", [TEXT])
     blocks = [b"a", b"", b"b", b"c"]
@@ -98,9 +100,11 @@ def wrong(environ, start_response):
     if what == "no_start_empty":
         return []
     if what == "start_late":
+
         def late():
             yield b"body"
             start_response("200 OK", [TEXT])
+
         return late()
     if what == "raise":
         raise ValueError("application broke")
@@ -240,6 +244,7 @@ def write_late(environ, start_response):
 @register
 def close_order(environ, start_response):
     """close() must come after the last block and exactly once, also for an iterable that is its own iterator."""
+
     class Own(Blocks):
         def __init__(self):
             super().__init__([b"x"])

@@ -30,7 +30,9 @@ def pytest_configure(config):
     config.chosen_servers = chosen or set(DEFAULT_KINDS)
     for kind in config.chosen_servers:
         if not KINDS[kind].binary.exists():
-            raise pytest.UsageError(f"{kind}: {KINDS[kind].binary} is missing; `make setup` provides it, --server= narrows")
+            raise pytest.UsageError(
+                f"{kind}: {KINDS[kind].binary} is missing; `make setup` provides it, --server= narrows"
+            )
 
 
 def chosen_kinds(config, kinds):

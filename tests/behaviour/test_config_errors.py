@@ -28,7 +28,14 @@ def directive(kind, name="wsgi"):
 def test_a_right_configuration_passes(configtest):
     def right(site):
         site.wsgi(
-            "/app", "pep3333:app", threads=4, queue=10, timeout="500ms", env=["A=1", "B=two words"], debug=True, python="3.11"
+            "/app",
+            "pep3333:app",
+            threads=4,
+            queue=10,
+            timeout="500ms",
+            env=["A=1", "B=two words"],
+            debug=True,
+            python="3.11",
         )
         site.wsgi("/file", f"{site.apps}/pep3333.py:app", root=None, env=["A=1", "B=two words"])
 

@@ -109,7 +109,10 @@ def test_a_file_as_target(launch, scratch):
 
 
 def test_applications_load_in_the_worker_and_not_in_the_master(launch, scratch):
-    write(scratch / "where.py", "import os\nPID = os.getpid()\ndef app(e, s):\n    s('200 OK', [])\n    return [str(PID).encode()]\n")
+    write(
+        scratch / "where.py",
+        "import os\nPID = os.getpid()\ndef app(e, s):\n    s('200 OK', [])\n    return [str(PID).encode()]\n",
+    )
     server = launch(lambda site: site.wsgi("/", "where:app", root=scratch))
     assert int(server.get("/").text) == server.worker()
     maps = open(f"/proc/{server.pid()}/maps").read()
@@ -243,7 +246,10 @@ def test_env_and_env_file(launch, scratch, kind):
 
     def configure(site):
         site.wsgi(
-            "/", "process:app", env_file=scratch / "env", env=["FROM_OPTION=a=b; c", "BOTH=option", "DJANGO_SETTINGS_MODULE=x.y"]
+            "/",
+            "process:app",
+            env_file=scratch / "env",
+            env=["FROM_OPTION=a=b; c", "BOTH=option", "DJANGO_SETTINGS_MODULE=x.y"],
         )
 
     server = launch(configure)

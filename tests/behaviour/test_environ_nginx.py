@@ -31,7 +31,11 @@ def configure(site, kind):
             gangway_param SCRIPT_NAME /params/deeper;
         """,
     )
-    site.wsgi("/inherits/", app, nginx="location /inherits/own/ { gangway_param OWN yes; gangway_wsgi pep3333:env_app root=%s; }" % site.apps)
+    site.wsgi(
+        "/inherits/",
+        app,
+        nginx="location /inherits/own/ { gangway_param OWN yes; gangway_wsgi pep3333:env_app root=%s; }" % site.apps,
+    )
     site.wsgi("/auth/", app, nginx="auth_basic realm; auth_basic_user_file htpasswd;")
     site.nginx_server = "gangway_param FROM_SERVER yes;"
     site.nginx_http = "underscores_in_headers on;"

@@ -14,14 +14,21 @@ ETAG = '"v1"'
 
 def configure(site, kind):
     applications.pep3333(site, kind)
-    site.wsgi("/zipped", "pep3333:app", nginx="gzip on; gzip_types *; gzip_min_length 100;", apache="SetOutputFilter DEFLATE")
+    site.wsgi(
+        "/zipped", "pep3333:app", nginx="gzip on; gzip_types *; gzip_min_length 100;", apache="SetOutputFilter DEFLATE"
+    )
     site.wsgi(
         "/pages",
         "pages:app",
         nginx="ssi on; ssi_types text/html;",
         apache="Options +Includes\nSetOutputFilter INCLUDES",
     )
-    site.wsgi("/intercepted", "pep3333:app", nginx="error_page 404 /static/missing.txt;", apache="ErrorDocument 404 /static/missing.txt")
+    site.wsgi(
+        "/intercepted",
+        "pep3333:app",
+        nginx="error_page 404 /static/missing.txt;",
+        apache="ErrorDocument 404 /static/missing.txt",
+    )
     site.static("/static/", site.apps / "served")
 
 

@@ -79,7 +79,9 @@ def test_flask_upload(server, size, chunked):
 
 def test_flask_json(server):
     body = json.dumps({"values": [1, 2]}).encode()
-    assert json.loads(server.post("/flask/json", body, [("Content-Type", "application/json")]).body) == {"doubled": [2, 4]}
+    assert json.loads(server.post("/flask/json", body, [("Content-Type", "application/json")]).body) == {
+        "doubled": [2, 4]
+    }
     assert server.post("/flask/json", b"{", [("Content-Type", "application/json")]).status == 400
 
 
@@ -139,7 +141,11 @@ def test_bottle(server):
     assert response.header("X-Name").encode("latin-1").decode() == "Wörld"
     assert server.get("/bottle/stream").body == b"a" + b"b" * 10_000
     body, headers = multipart(b"q" * 70_000, text="t")
-    assert json.loads(server.post("/bottle/form", body, headers).body) == {"text": "t", "name": "up.bin", "length": 70_000}
+    assert json.loads(server.post("/bottle/form", body, headers).body) == {
+        "text": "t",
+        "name": "up.bin",
+        "length": 70_000,
+    }
     assert server.get("/bottle/static/bottle_app.py").body == (server.site.apps / "bottle_app.py").read_bytes()
     assert server.get("/bottle/static/bottle_app.py", [("Range", "bytes=0-4")]).status == 206
     assert server.get("/bottle/redirect").status in (302, 303)

@@ -26,7 +26,9 @@ def configure(site, kind):
         nginx=f"client_max_body_size {LIMIT};",
         apache=f"LimitRequestBody {LIMIT}",
     )
-    site.wsgi("/memory", "pep3333:app", timeout="30s", nginx="client_body_buffer_size 1m; client_body_in_single_buffer on;")
+    site.wsgi(
+        "/memory", "pep3333:app", timeout="30s", nginx="client_body_buffer_size 1m; client_body_in_single_buffer on;"
+    )
     site.wsgi("/file", "pep3333:app", timeout="30s", nginx="client_body_in_file_only clean;")
     site.nginx_http = "client_max_body_size 64m;"
 
@@ -186,7 +188,9 @@ def test_an_application_that_ignores_the_body_still_answers_an_expecting_client(
 @pytest.mark.parametrize("form", ["length", "chunked", "h2"])
 def test_a_body_above_the_limit_is_413(server, form):
     assert send(server, form, "/limited/digest", b"x" * LIMIT).status == 200
-    server.log.allow("client intended to send too large|AH01587|AH01588|AH01589|AH00588|larger than the configured limit|GW0507")
+    server.log.allow(
+        "client intended to send too large|AH01587|AH01588|AH01589|AH00588|larger than the configured limit|GW0507"
+    )
     try:
         response = send(server, form, "/limited/digest", b"x" * (LIMIT + 1))
     except ConnectionError:
@@ -204,7 +208,9 @@ def test_a_declared_length_above_the_limit_is_413_at_once(server):
 def test_a_body_that_ends_early_is_an_error_for_the_application_and_no_success(server, gate):
     server.log.allow("GW0507|prematurely closed|AH0|ended early|client")
     client = server.connect()
-    client.send(wire.head_bytes("POST", f"/app/read_failing?{gate.query}", [("Host", "x"), ("Content-Length", "100000")]))
+    client.send(
+        wire.head_bytes("POST", f"/app/read_failing?{gate.query}", [("Host", "x"), ("Content-Length", "100000")])
+    )
     client.send(b"x" * 500)
     client.half_close()
     if server.kind == "apache":  # nginx reads the whole body first and never starts the application
@@ -233,7 +239,10 @@ def test_chunks_of_any_size_and_extensions(server):
 def test_pipelined_requests_with_bodies(server):
     client = server.connect()
     one = wire.head_bytes("POST", "/app/echo", [("Host", "x"), ("Content-Length", "3")]) + b"one"
-    two = wire.head_bytes("POST", "/app/echo", [("Host", "x"), ("Transfer-Encoding", "chunked")]) + b"3\r\ntwo\r\n0\r\n\r\n"
+    two = (
+        wire.head_bytes("POST", "/app/echo", [("Host", "x"), ("Transfer-Encoding", "chunked")])
+        + b"3\r\ntwo\r\n0\r\n\r\n"
+    )
     client.send(one + two + wire.head_bytes("GET", "/app/hello", [("Host", "x")]))
     assert [client.response().body for _ in range(3)] == [b"one", b"two", b"hello"]
 
@@ -244,6 +253,8 @@ def test_large_bodies_use_constant_memory(server):
     server.post("/app/count", b"x" * 1_000_000)
     before = processes.resident(server.worker())
     pieces = (b"y" * 65536 for _ in range(1024))  # 64 MiB; test_large.py sends 1 GiB
-    response = server.post("/app/count", pieces) if server.kind == "apache" else server.post("/app/count", b"y" * (63 << 20))
+    response = (
+        server.post("/app/count", pieces) if server.kind == "apache" else server.post("/app/count", b"y" * (63 << 20))
+    )
     assert json.loads(response.body)["length"] in (64 << 20, 63 << 20)
     wait_until(lambda: processes.resident(server.worker()) - before < 16 << 20, "the worker's memory is flat")

@@ -18,7 +18,9 @@ def configure(site, kind):
     site.location("/protected/", nginx="internal;", files=str(site.apps / "served"))
     site.location("/open/", files=str(site.apps / "served"))
     site.wsgi("/internal-app", "pep3333:app", nginx="internal;")
-    site.wsgi("/guarded", "pep3333:app", nginx="auth_request /guard/decide; auth_request_set $who $upstream_http_x_who;")
+    site.wsgi(
+        "/guarded", "pep3333:app", nginx="auth_request /guard/decide; auth_request_set $who $upstream_http_x_who;"
+    )
     site.wsgi("/mirrored", "pep3333:app", nginx="mirror /mirror;")
     site.location("/mirror", kind="exact", nginx="internal; gangway_wsgi accel:mirror root=%s;" % site.apps)
     site.wsgi("/facts", "pep3333:app", nginx="access_log facts.log facts;")

@@ -21,7 +21,9 @@ def closed(server):
 
 
 @pytest.mark.parametrize("prefix", ["/app", "/checked"])
-@pytest.mark.parametrize("kind_of", ["list", "one", "tuple", "generator", "generator_head", "iterator", "set", "map", "blocks"])
+@pytest.mark.parametrize(
+    "kind_of", ["list", "one", "tuple", "generator", "generator_head", "iterator", "set", "map", "blocks"]
+)
 def test_iterables_of_every_kind(server, prefix, kind_of):
     response = server.get(f"{prefix}/iterables?kind={kind_of}")
     assert (response.status, response.body) == (200, b"abc")
@@ -95,7 +97,12 @@ def test_close_is_called_once_however_it_ends(server):
         assert closed(server) == before + count, path
     server.request("HEAD", "/app/iterables?kind=blocks")
     assert closed(server) == before + 7
-    for path in ("failing?at=1", "failing?at=2", "content_length?says=3&blocks=2,2", "content_length?says=9&blocks=2,2"):
+    for path in (
+        "failing?at=1",
+        "failing?at=2",
+        "content_length?says=3&blocks=2,2",
+        "content_length?says=9&blocks=2,2",
+    ):
         try:
             server.get(f"/app/{path}")
         except wire.Truncated:
@@ -225,7 +232,9 @@ def test_a_status_that_is_no_native_string_is_500(server, expression):
     server.log.expect(r"GW0[35]\d\d .*status")
 
 
-@pytest.mark.parametrize("path", ["hello", "iterables?kind=generator", "write?how=then", "content_length?says=4&blocks=4"])
+@pytest.mark.parametrize(
+    "path", ["hello", "iterables?kind=generator", "write?how=then", "content_length?says=4&blocks=4"]
+)
 def test_head_has_the_head_of_get_and_no_body(server, path):
     client = server.connect()
     client.request("HEAD", f"/app/{path}")
@@ -293,7 +302,9 @@ def test_less_than_content_length_resets_http2(server):
 
 @pytest.mark.parametrize("value", ["abc", "-1", "5x", "", " 5", "5, 5", "18446744073709551616", "0x5", "+5"])
 def test_a_content_length_that_is_no_number_is_500(server, value):
-    response = server.get(f"/app/content_length?says={quote(value)}&blocks=5" if value else "/app/headers?expr=[('Content-Length','')]")
+    response = server.get(
+        f"/app/content_length?says={quote(value)}&blocks=5" if value else "/app/headers?expr=[('Content-Length','')]"
+    )
     # Optional whitespace around a field value is not part of it (RFC 9110 section 5.5).
     assert response.status in ((200, 500) if value == " 5" else (500,))
     if response.status == 500:
@@ -317,7 +328,9 @@ def test_header_values_keep_their_bytes(server):
 
 
 def test_repeated_headers_stay_repeated(server):
-    expression = quote("[('Vary','A'),('Vary','B'),('Link','<a>'),('Link','<b>'),('WWW-Authenticate','X'),('WWW-Authenticate','Y')]")
+    expression = quote(
+        "[('Vary','A'),('Vary','B'),('Link','<a>'),('Link','<b>'),('WWW-Authenticate','X'),('WWW-Authenticate','Y')]"
+    )
     response = server.get(f"/app/headers?expr={expression}")
     assert [v for line in response.all("Vary") for v in line.replace(" ", "").split(",")] == ["A", "B"]
     assert [v for line in response.all("Link") for v in line.replace(" ", "").split(",")] == ["<a>", "<b>"]
@@ -335,7 +348,9 @@ def test_the_servers_own_headers_appear_once(server):
     response = server.get("/app/hello")
     assert len(response.all("Date")) == 1
     assert len(response.all("Server")) == 1
-    mine = server.get(f"/app/headers?expr={quote(repr([('Date', 'Thu, 01 Jan 1970 00:00:00 GMT'), ('Server', 'mine')]))}")
+    mine = server.get(
+        f"/app/headers?expr={quote(repr([('Date', 'Thu, 01 Jan 1970 00:00:00 GMT'), ('Server', 'mine')]))}"
+    )
     assert len(mine.all("Date")) == 1
     assert len(mine.all("Server")) == 1
 

@@ -57,7 +57,16 @@ def test_httpoxy(server, protocol, name):
 @PROTOCOLS
 @pytest.mark.parametrize(
     "name",
-    ["X_Forwarded_For", "X-Forwarded_For", "Content_Length", "Content_Type", "Remote_User", "X.Forwarded.For", "X'Y", "X~Y"],
+    [
+        "X_Forwarded_For",
+        "X-Forwarded_For",
+        "Content_Length",
+        "Content_Type",
+        "Remote_User",
+        "X.Forwarded.For",
+        "X'Y",
+        "X~Y",
+    ],
 )
 def test_names_with_a_second_spelling_are_dropped(server, protocol, name):
     found = ask(server, protocol, [("X-Forwarded-For", "198.51.100.7"), (name, "evil")])
@@ -70,7 +79,16 @@ def test_names_with_a_second_spelling_are_dropped(server, protocol, name):
 
 @PROTOCOLS
 def test_a_client_cannot_set_a_variable_of_the_server(server, protocol):
-    names = ["Remote-Addr", "Remote-User", "Script-Name", "Path-Info", "Redirect-Status", "Https", "Wsgi.url-scheme", "Auth-Type"]
+    names = [
+        "Remote-Addr",
+        "Remote-User",
+        "Script-Name",
+        "Path-Info",
+        "Redirect-Status",
+        "Https",
+        "Wsgi.url-scheme",
+        "Auth-Type",
+    ]
     found = ask(server, protocol, [(name, "evil") for name in names if "." not in name])
     assert {name for name, value in found.items() if value == "evil"} <= {
         "HTTP_" + name.upper().replace("-", "_") for name in names
@@ -94,7 +112,9 @@ def test_authorization_passes_when_it_is_enabled(server):
     assert "REMOTE_USER" not in found
 
 
-@pytest.mark.parametrize("nominated", ["X-Set-By-Gateway", "HTTP_X_SET_BY_GATEWAY", "Remote-Addr, Content-Length, Host"])
+@pytest.mark.parametrize(
+    "nominated", ["X-Set-By-Gateway", "HTTP_X_SET_BY_GATEWAY", "Remote-Addr, Content-Length, Host"]
+)
 def test_connection_cannot_remove_what_the_gateway_set(server, nominated):
     headers = [("Host", "localhost"), ("Connection", f"close, {nominated}")]
     client = server.connect()
@@ -158,7 +178,11 @@ CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n"
 
 
 def framing(*fields):
-    return b"POST /app/body HTTP/1.1\r\nHost: localhost\r\nX-Id: first\r\n" + b"".join(f + b"\r\n" for f in fields) + b"\r\n"
+    return (
+        b"POST /app/body HTTP/1.1\r\nHost: localhost\r\nX-Id: first\r\n"
+        + b"".join(f + b"\r\n" for f in fields)
+        + b"\r\n"
+    )
 
 
 # What a front and a back might read in two ways: every one is refused or has exactly one reading.
@@ -287,7 +311,12 @@ def test_http2_framing_headers_do_not_change_the_body(server):
 
     server.log.allow("client sent|AH|invalid|GW0507|GW0306|client prematurely")
     server.get("/app/forget")
-    for fields in ([("content-length", "3")], [("content-length", "300")], [("transfer-encoding", "chunked")], [("connection", "close")]):
+    for fields in (
+        [("content-length", "3")],
+        [("content-length", "300")],
+        [("transfer-encoding", "chunked")],
+        [("connection", "close")],
+    ):
         client = server.http2()
         try:
             response = client.request("POST", "/app/body", [("x-id", "first"), *fields], b"abcdef")
@@ -305,7 +334,13 @@ def test_http2_header_injection(server):
 
     # nginx 1.22 itself writes the client's line end into its log.
     server.log.allow("client sent|AH|invalid|while reading client request headers")
-    for fields in ([("x-a", "b\r\nproxy: evil")], [("x-a\r\nproxy", "evil")], [("x-a", "b\0c")], [("x a", "b")], [("", "b")]):
+    for fields in (
+        [("x-a", "b\r\nproxy: evil")],
+        [("x-a\r\nproxy", "evil")],
+        [("x-a", "b\0c")],
+        [("x a", "b")],
+        [("", "b")],
+    ):
         client = server.http2()
         try:
             response = client.get("/app/env", fields)

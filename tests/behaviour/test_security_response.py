@@ -30,8 +30,35 @@ def answer(server, protocol, **wanted):
 
 
 PROTOCOLS = pytest.mark.parametrize("protocol", ["h1", "h2"])
-BAD_NAMES = ["", "X Y", "X:Y", "X\r\nEvil", "X\nEvil", "X\rEvil", "X\0", "X\t", "(X)", "X\u00e9", "X\u20ac", "X/Y", '"X"', " X", "X "]
-BAD_VALUES = ["a\r\nEvil: yes", "a\nEvil: yes", "a\rEvil: yes", "a\0b", "a\r\n folded", "a\x01b", "a\x7fb", "a\u20acb", "\r", "\n"]
+BAD_NAMES = [
+    "",
+    "X Y",
+    "X:Y",
+    "X\r\nEvil",
+    "X\nEvil",
+    "X\rEvil",
+    "X\0",
+    "X\t",
+    "(X)",
+    "X\u00e9",
+    "X\u20ac",
+    "X/Y",
+    '"X"',
+    " X",
+    "X ",
+]
+BAD_VALUES = [
+    "a\r\nEvil: yes",
+    "a\nEvil: yes",
+    "a\rEvil: yes",
+    "a\0b",
+    "a\r\n folded",
+    "a\x01b",
+    "a\x7fb",
+    "a\u20acb",
+    "\r",
+    "\n",
+]
 
 
 @PROTOCOLS
@@ -124,7 +151,9 @@ def test_two_content_lengths_are_refused(server, protocol):
 
 @pytest.mark.parametrize("status", ["200 OK", "302 Found", "404 Not Found"])
 def test_location_is_for_the_client_and_starts_no_handler(server, status):
-    response = answer(server, "h1", status=status, headers=[["Location", "/open/README"], ["Content-Type", "text/plain"]])
+    response = answer(
+        server, "h1", status=status, headers=[["Location", "/open/README"], ["Content-Type", "text/plain"]]
+    )
     assert response.status == int(status[:3])
     assert response.header("Location").endswith("/open/README")
     assert response.body == b"body"
@@ -137,7 +166,9 @@ def test_no_header_serves_a_file_of_the_machine(server, name):
     assert b"root:" not in response.body
 
 
-@pytest.mark.parametrize("content_type", ["application/x-httpd-cgi", "application/x-httpd-php", "server-parsed", "type-map"])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-httpd-cgi", "application/x-httpd-php", "server-parsed", "type-map"]
+)
 def test_a_content_type_starts_no_handler(server, content_type):
     response = answer(server, "h1", headers=[["Content-Type", content_type]])
     assert (response.status, response.body) == (200, b"body")
@@ -246,4 +277,3 @@ def test_a_child_that_outlives_its_server_is_noticed_by_the_harness(launch, kind
     with pytest.raises(HarnessFailure, match=f"processes outlive .*pid={child}"):
         server.finish()
     wait_until(lambda: not processes.alive(child) or os.kill(child, 9), "the child is gone")
-

@@ -269,4 +269,3 @@ def test_truncation_is_visible_when_the_worker_is_told_to_fail_midway(server):
     http2 = server.http2()
     with pytest.raises(Reset):
         http2.get("/app/failing?at=1")
-

@@ -22,7 +22,9 @@ TRACEBACK = re.compile(
 )
 
 # nginx: 2026/01/02 03:04:05 [error] 1#2: *3 text      httpd: [Fri Jan 02 ...] [module:error] [pid 1:tid 2] text
-LINE = re.compile(r"^(?:\d{4}/\d\d/\d\d [\d:]{8} \[(?P<nginx>\w+)\] |\[[^]]+\] \[\w*:(?P<apache>[a-z]+)\d?\] )(?P<text>.*)$")
+LINE = re.compile(
+    r"^(?:\d{4}/\d\d/\d\d [\d:]{8} \[(?P<nginx>\w+)\] |\[[^]]+\] \[\w*:(?P<apache>[a-z]+)\d?\] )(?P<text>.*)$"
+)
 
 # What the servers say when all is well.
 BENIGN = [

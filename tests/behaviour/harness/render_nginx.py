@@ -81,10 +81,5 @@ def render(site, folder, ports, module, engines, version, certificate):
     server.append("location = /.ready { access_log off; return 204; }")
     server += [location(spec) for spec in site.locations]
     return "\n".join(
-        main
-        + ["events { worker_connections 2048; }", "http {"]
-        + http
-        + ["server {"]
-        + server
-        + ["}", "}", ""]
+        main + ["events { worker_connections 2048; }", "http {"] + http + ["server {"] + server + ["}", "}", ""]
     )

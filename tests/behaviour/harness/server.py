@@ -75,7 +75,12 @@ class Server:
         if not self.ports:
             self.write_configuration()
         done = subprocess.run(
-            self.command(test=True), capture_output=True, text=True, errors="replace", timeout=60, env=self.environment()
+            self.command(test=True),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=60,
+            env=self.environment(),
         )
         output = done.stdout + done.stderr
         if FATAL.search(output) or done.returncode < 0:
@@ -205,13 +210,17 @@ class Server:
             except (FileNotFoundError, PermissionError):
                 continue  # it has ended since
             if len(open_now) > self._baseline["worker"]:
-                found.append(f"worker {pid} has {len(open_now)} descriptors instead of {self._baseline['worker']}: {open_now}")
+                found.append(
+                    f"worker {pid} has {len(open_now)} descriptors instead of {self._baseline['worker']}: {open_now}"
+                )
             if grandchildren := processes.children(pid) if self.site.master else []:
                 found.append(f"worker {pid} has children {grandchildren}")
         if self.site.master:
             open_now = processes.descriptors(self.pid())
             if len(open_now) > self._baseline["master"]:
-                found.append(f"the master has {len(open_now)} descriptors instead of {self._baseline['master']}: {open_now}")
+                found.append(
+                    f"the master has {len(open_now)} descriptors instead of {self._baseline['master']}: {open_now}"
+                )
         return found
 
     def verify(self, timeout=10.0):
