@@ -143,6 +143,7 @@ def test_an_answer_after_the_deadline_goes_to_nobody(server, gate):
         assert client.response().text == "hello"
     for _ in range(20):
         assert server.get("/timed/hello").text == "hello"
+    server.log.expect("GW0313")
 
 
 def closed(client):
@@ -177,7 +178,7 @@ def test_a_deadline_after_the_head_cuts_the_connection(server):
     assert not head.complete
     assert time.monotonic() - start < 2.5 * SECOND
     server.log.expect("GW0402")
-    server.log.allow("GW0313")
+    server.log.expect("GW0313")
 
 
 def test_a_deadline_resets_an_http2_stream(server):
@@ -185,7 +186,7 @@ def test_a_deadline_resets_an_http2_stream(server):
     with pytest.raises(Reset):
         client.get("/timed/stall")
     server.log.expect("GW0402")
-    server.log.allow("GW0313")
+    server.log.expect("GW0313")
     assert client.get("/plain/hello").body == b"hello"
 
 
