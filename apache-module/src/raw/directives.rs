@@ -89,7 +89,8 @@ impl<'c> Command<'c> {
             return Ok(parsed);
         }
         // SAFETY: a C string in the command's pool.
-        Err(String::from_utf8_lossy(unsafe { text(error) }).into_owned())
+        let reason = String::from_utf8_lossy(unsafe { text(error) });
+        Err(format!("has an expression that httpd does not understand: {reason}"))
     }
 
     /// httpd's form of a result: NULL or the reason.
