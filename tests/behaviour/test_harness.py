@@ -124,7 +124,7 @@ def test_a_process_that_outlives_its_server_is_noticed(plain):
     os.kill(plain.pid(), signal.SIGKILL)
     plain.wait()
     with pytest.raises(HarnessFailure, match=f"processes outlive {plain.kind}"):
-        plain.finish()
+        plain.finish(timeout=0.5)
     assert not [p for p in processes.processes().values() if p.session == plain.pid() and p.state not in "ZX"]
 
 

@@ -295,7 +295,8 @@ def test_less_than_content_length_resets_http2(server):
     try:
         assert client.get("/app/content_length?says=500&blocks=3").status == 500
     except Reset as reset:
-        assert reset.response.body == b"xxx"
+        # mod_http2 may drop what waits beside the reset.
+        assert reset.response.body in ((b"", b"xxx") if server.kind == "apache" else (b"xxx",))
     server.log.expect("GW0504")
     assert client.get("/app/hello").body == b"hello"
 

@@ -275,5 +275,5 @@ def test_a_child_that_outlives_its_server_is_noticed_by_the_harness(launch, kind
     with pytest.raises(HarnessFailure, match=f"has children \\[{child}\\]"):
         server.verify(timeout=0.3)
     with pytest.raises(HarnessFailure, match=f"processes outlive .*pid={child}"):
-        server.finish()
+        server.finish(timeout=0.5)
     wait_until(lambda: not processes.alive(child) or os.kill(child, 9), "the child is gone")

@@ -248,7 +248,7 @@ class Server:
         """Checks what is left over, stops the server if that has not been done, and checks its end."""
         problems = self._left_over(timeout)
         status = self.stop() if self.running() else self.process.returncode
-        survivors = self._survivors()
+        survivors = self._survivors(timeout)
         if survivors:
             self._kill_session(survivors)
             problems.append(f"processes outlive {self.kind}: {survivors}")
@@ -258,7 +258,7 @@ class Server:
         if problems:
             raise HarnessFailure.of(problems)
 
-    def _survivors(self, timeout=5.0):
+    def _survivors(self, timeout):
         """Processes of the server's session, and those that left it and were adopted by this process."""
 
         def found():
