@@ -73,6 +73,9 @@ pub(crate) fn send_block(
             )
         }
     });
+    // What came back meanwhile goes before the application makes more: a long download stays flat even where the thread
+    // that frees is late.
+    release::drain(py);
     if !matches!(status, Ok(GW_OK | GW_INVALID)) {
         // SAFETY: with every other answer, and without a call, the host has not taken the borrow.
         unsafe { release::reclaim(py, context) };
