@@ -10,14 +10,14 @@ use std::{
 };
 
 use gangway::{
-    error::BODY_FAILED,
-    exchange::{Delivery, Exchange, Port, RequestHead, Stop, Wait},
+    exchange::{Body, BodyPart, Delivery, Exchange, Port, RequestHead, Stop, Wait},
     log::{self, Level},
     runtime::Application,
     sys::lock,
 };
 
 use crate::{
+    body,
     handler::refuse,
     lifecycle,
     probe::Probe,
@@ -33,9 +33,14 @@ pub(crate) fn run(
     head: RequestHead,
 ) -> c_int {
     with_lease(request, |lease| {
+        let small = match lease.with(|session| body::read_small(session, head.content_length)) {
+            Some(Ok(small)) => small.map(|bytes| Body::new([BodyPart::Memory(bytes)])),
+            Some(Err(status)) => return status,
+            None => return INTERNAL_SERVER_ERROR,
+        };
         let port = Arc::new(Direct {
             lease: Arc::clone(lease),
-            state: Mutex::default(),
+            state: Mutex::new(State { small, ..State::default() }),
             gone: AtomicBool::new(false),
             probe: Probe::new(request.socket()),
         });
@@ -60,6 +65,8 @@ struct Direct {
 struct State {
     progress: Progress,
     end: Option<Delivery>,
+    /// A body that has been read in advance.
+    small: Option<Body>,
 }
 
 impl Direct {
@@ -82,7 +89,7 @@ impl Direct {
 
     fn body_failed(&self, session: &Session<'_>, error: BodyError) -> Stop {
         lock(&self.state).progress.body_failure = Some(error.status);
-        session.request().log(Level::Info, &body_failed_line(error));
+        session.request().log(Level::Info, &body::failed_line(error));
         if error.status == FILTER_ERROR {
             // The client has its answer already: what the application says now would be a second one.
             self.set_gone();
@@ -91,17 +98,12 @@ impl Direct {
     }
 }
 
-/// Says why a body could not be read. httpd has logged more, where there is more.
-pub(crate) fn body_failed_line(error: BodyError) -> String {
-    match u16::try_from(error.status) {
-        Ok(status) => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
-        Err(_) => format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request"),
-    }
-}
-
 impl Port for Direct {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
         self.live()?;
+        if let Some(small) = &mut lock(&self.state).small {
+            return small.read(out).map_err(|_| Stop::Failed);
+        }
         let read = |session: &mut Session<'_>| {
             if session.body_ended() {
                 return Ok(0);

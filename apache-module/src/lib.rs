@@ -14,6 +14,7 @@
 
 #![deny(unsafe_code)]
 
+mod body;
 mod claim;
 mod config;
 mod direct;

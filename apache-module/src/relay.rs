@@ -10,7 +10,8 @@ use std::{
 
 use gangway::{
     exchange::{
-        Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
+        Body, BodyPart, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead,
+        Stop, Wait,
     },
     log::{self, Level},
     pool::Refusal,
@@ -19,7 +20,7 @@ use gangway::{
 };
 
 use crate::{
-    direct::body_failed_line,
+    body,
     handler::refuse,
     probe::Probe,
     raw::{FILTER_ERROR, GATEWAY_TIME_OUT, OK, Request, Session},
@@ -41,14 +42,22 @@ pub(crate) fn run(
     timeout: Duration,
 ) -> c_int {
     let letters = Arc::new(Letters::default());
-    let channel = Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM);
+    let mut session = Session::new(request);
+    let channel = match body::read_small(&mut session, head.content_length) {
+        Ok(None) => Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM),
+        Ok(Some(small)) => {
+            let small = Body::new([BodyPart::Memory(small)]);
+            Channel::new(0, Arc::<Letters>::clone(&letters), small, ROOM)
+        }
+        Err(status) => return status,
+    };
     let probe = Probe::new(request.socket());
     let exchange = Exchange::new(head, Arc::new(Far { channel: Arc::clone(&channel), probe }));
     if let Err(refusal) = application.submit(&exchange) {
         return refuse(request, application, refusal);
     }
     let mut relay = Relay {
-        session: Session::new(request),
+        session,
         progress: Progress::default(),
         application,
         exchange: &exchange,
@@ -149,7 +158,7 @@ impl Relay<'_, '_> {
             Ok(0) => self.channel.end_body(true),
             Ok(count) => self.channel.feed(part.get(..count).unwrap_or_default()),
             Err(error) => {
-                self.session.request().log(Level::Info, &body_failed_line(error));
+                self.session.request().log(Level::Info, &body::failed_line(error));
                 if error.status == FILTER_ERROR {
                     abandon(self.application, self.exchange, Cause::ClientGone);
                     return Some(FILTER_ERROR);

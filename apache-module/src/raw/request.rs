@@ -273,6 +273,11 @@ impl<'r> Request<'r> {
         u64::try_from(unsafe { sys::ap_get_limit_req_body(self.raw.as_ptr()) }).unwrap_or(0)
     }
 
+    /// Whether the client sends the body only when it is asked to go on.
+    pub(crate) fn expects_continue(self) -> bool {
+        field!(self, expecting_100) != 0
+    }
+
     pub(crate) fn body_length(self) -> BodyLength {
         if self.header(c"Transfer-Encoding").is_some() {
             return BodyLength::Chunked;
