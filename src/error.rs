@@ -62,6 +62,12 @@ codes! {
     BODY_FAILED = 507, "the request body could not be read";
     REQUEST_REFUSED = 508, "a request was refused before it reached a handler";
     SERVER_FAILED = 601, "the web server refused an operation";
+    BACKEND_BROKE = 701, "a backend broke its protocol";
+    BACKEND_REFUSED = 702, "a FastCGI backend refused a request";
+    BACKEND_CUT = 703, "a response ended too early";
+    BAD_RESPONSE_HEAD = 704, "the head of a response was refused";
+    RESPONSE_HEAD_TOO_LARGE = 705, "the head of a response is too large";
+    CANNOT_ENCODE = 706, "a request cannot be expressed in the protocol of its backend";
 }
 
 #[cfg(test)]

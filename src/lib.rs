@@ -19,5 +19,7 @@ pub mod fuzzing;
 pub mod http;
 pub mod log;
 pub mod pool;
+pub mod protocol;
 pub mod runtime;
 pub mod sys;
+mod wire;

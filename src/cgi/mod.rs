@@ -2,7 +2,10 @@
 //! RFC 3875 (CGI/1.1): the meta-variables, used by every path to an application.
 
 mod path;
+mod response;
+pub mod script;
 mod variables;
 
 pub use path::split_mount;
+pub use response::{Form, Location, ResponseError, ResponseHead, ResponseParser};
 pub use variables::{Facts, Param, meta_variables};

@@ -118,7 +118,7 @@ impl Head {
 }
 
 /// RFC 9110 §8.6: `1*DIGIT`, within what a file offset can hold.
-fn parse_length(value: &[u8]) -> Option<u64> {
+pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -5,6 +5,7 @@ mod fields;
 mod head;
 
 pub use fields::Fields;
+pub(crate) use head::parse_length;
 pub use head::{Head, HeadError};
 
 /// Whether `name` is a field name: a token of RFC 9110 §5.6.2, not empty.

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The records of a response.
+
+use super::{END_REQUEST, REQUEST, STDERR, STDOUT, VERSION};
+use crate::{
+    protocol::{DecodeError, EndStatus, Event, ProtocolStatus},
+    wire::{Gather, Reader},
+};
+
+/// The state of one response: no buffer but the parts of a record's header, or of the body of the last one.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::protocol) struct Decoder {
+    place: Place,
+    gather: Gather<8>,
+    /// Bytes of the record's content that are still to come.
+    content: u16,
+    /// Bytes of its padding that are still to come.
+    padding: u8,
+    output_ended: bool,
+    end: Option<EndStatus>,
+    failed: Option<DecodeError>,
+}
+
+/// What the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Header,
+    Output,
+    Errors,
+    EndBody,
+    Padding,
+    EndPadding,
+    /// After FCGI_END_REQUEST: there is none.
+    Ended,
+}
+
+impl Decoder {
+    pub(super) const NEW: Self = Self {
+        place: Place::Header,
+        gather: Gather::EMPTY,
+        content: 0,
+        padding: 0,
+        output_ended: false,
+        end: None,
+        failed: None,
+    };
+
+    pub(in crate::protocol) fn decode<'i>(
+        &mut self,
+        input: &'i [u8],
+    ) -> Result<(usize, Event<'i>), DecodeError> {
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let mut reader = Reader::new(input);
+        loop {
+            match self.step(&mut reader) {
+                Ok(Some(event)) => return Ok((input.len().saturating_sub(reader.len()), event)),
+                Ok(None) => {}
+                Err(error) => {
+                    self.failed = Some(error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// One part of a record. `None`: there is nothing to tell, but there may be more to take.
+    fn step<'i>(&mut self, reader: &mut Reader<'i>) -> Result<Option<Event<'i>>, DecodeError> {
+        if reader.is_empty() && !matches!(self.place, Place::EndPadding) {
+            return Ok(Some(Event::More));
+        }
+        match self.place {
+            Place::Header => match self.gather.fill(reader) {
+                Some(header) => self.begin_record(header),
+                None => Ok(Some(Event::More)),
+            },
+            Place::Output => Ok(Some(Event::Output(self.take_content(reader)))),
+            Place::Errors => Ok(Some(Event::Errors(self.take_content(reader)))),
+            Place::EndBody => match self.gather.fill(reader) {
+                Some(body) => {
+                    self.end = Some(end_status(body)?);
+                    self.place = Place::EndPadding;
+                    Ok(None)
+                }
+                None => Ok(Some(Event::More)),
+            },
+            Place::Padding => {
+                self.skip_padding(reader);
+                Ok(None)
+            }
+            Place::EndPadding => Ok(Some(self.close(reader))),
+            Place::Ended => Err(DecodeError::AfterEnd(reader.len())),
+        }
+    }
+
+    /// §3.3, §3.5: what may stand in a response is decided by the header alone.
+    fn begin_record<'i>(&mut self, header: [u8; 8]) -> Result<Option<Event<'i>>, DecodeError> {
+        let [version, kind, id_high, id_low, high, low, padding, _reserved] = header;
+        let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
+        if version != VERSION {
+            return Err(DecodeError::Version(version));
+        }
+        // Management records (id 0, §4) answer questions, and a connection with a request on it asks none.
+        if !matches!(kind, STDOUT | STDERR | END_REQUEST) {
+            return Err(DecodeError::Type(kind));
+        }
+        if id != REQUEST {
+            return Err(DecodeError::RequestId(id));
+        }
+        (self.content, self.padding) = (content, padding);
+        match kind {
+            END_REQUEST if content != 8 => Err(DecodeError::EndLength(content)),
+            END_REQUEST => {
+                self.place = Place::EndBody;
+                Ok(None)
+            }
+            STDOUT if content > 0 && self.output_ended => Err(DecodeError::OutputAfterEnd(content)),
+            STDOUT if content > 0 => {
+                self.place = Place::Output;
+                Ok(None)
+            }
+            STDERR if content > 0 => {
+                self.place = Place::Errors;
+                Ok(None)
+            }
+            _ => Ok(self.end_stream(kind)),
+        }
+    }
+
+    /// §3.3: a stream ends with an empty record. The end of FCGI_STDERR tells nothing.
+    fn end_stream<'i>(&mut self, kind: u8) -> Option<Event<'i>> {
+        self.after_content();
+        if kind != STDOUT || self.output_ended {
+            return None;
+        }
+        self.output_ended = true;
+        Some(Event::OutputEnd)
+    }
+
+    fn take_content<'i>(&mut self, reader: &mut Reader<'i>) -> &'i [u8] {
+        let bytes = reader.take_up_to(usize::from(self.content));
+        // Never more than `content`, which has 16 bits.
+        self.content = self.content.saturating_sub(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        if self.content == 0 {
+            self.after_content();
+            self.skip_padding(reader);
+        }
+        bytes
+    }
+
+    fn after_content(&mut self) {
+        self.place = if self.padding > 0 { Place::Padding } else { Place::Header };
+    }
+
+    fn skip_padding(&mut self, reader: &mut Reader<'_>) {
+        let skipped = reader.take_up_to(usize::from(self.padding));
+        self.padding = self.padding.saturating_sub(u8::try_from(skipped.len()).unwrap_or(u8::MAX));
+        if self.padding == 0 && self.place == Place::Padding {
+            self.place = Place::Header;
+        }
+    }
+
+    /// The padding of the last record belongs to the request: the connection is clean only behind it.
+    fn close<'i>(&mut self, reader: &mut Reader<'i>) -> Event<'i> {
+        self.skip_padding(reader);
+        match self.end {
+            Some(status) if self.padding == 0 => {
+                self.place = Place::Ended;
+                Event::End(status)
+            }
+            _ => Event::More,
+        }
+    }
+
+    pub(in crate::protocol) fn finish(&self) -> Result<(), DecodeError> {
+        match self.failed {
+            Some(error) => Err(error),
+            // Either says that no output is missing.
+            None if self.end.is_some() || self.output_ended => Ok(()),
+            None => Err(DecodeError::Cut),
+        }
+    }
+
+    pub(in crate::protocol) fn ended(&self) -> bool {
+        self.place == Place::Ended
+    }
+}
+
+/// §5.5: appStatus, protocolStatus, and three reserved bytes.
+fn end_status(body: [u8; 8]) -> Result<EndStatus, DecodeError> {
+    let [a, b, c, d, protocol, ..] = body;
+    let refused = match protocol {
+        0 => return Ok(EndStatus { application: u32::from_be_bytes([a, b, c, d]) }),
+        1 => ProtocolStatus::CannotMultiplex,
+        2 => ProtocolStatus::Overloaded,
+        3 => ProtocolStatus::UnknownRole,
+        other => ProtocolStatus::Other(other),
+    };
+    Err(DecodeError::Refused(refused))
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The uwsgi protocol, as the uWSGI project describes it in "The uwsgi (lowercase!) Protocol".
+
+use super::{BodyPart, Decoder, EncodeError, Protocol, Settings, State};
+use crate::{
+    http::Fields,
+    wire::{Mark, Writer},
+};
+
+/// The uwsgi protocol: a packet of at most 65,535 bytes of variables, then the body; the response ends with the
+/// connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Uwsgi;
+
+impl Protocol for Uwsgi {
+    fn name(&self) -> &'static str {
+        "uwsgi"
+    }
+
+    fn encode_head(
+        &self,
+        settings: &Settings<'_>,
+        variables: &Fields,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let mut writer = Writer::new(out);
+        match packet(settings, variables, &mut writer) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                writer.take_back();
+                Err(error)
+            }
+        }
+    }
+
+    fn body_part(&self, available: u64) -> BodyPart {
+        BodyPart::plain(available)
+    }
+
+    fn body_end(&self) -> &'static [u8] {
+        &[]
+    }
+
+    fn abort(&self) -> &'static [u8] {
+        &[]
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder(State::Plain)
+    }
+
+    fn keeps_connections(&self) -> bool {
+        false
+    }
+}
+
+/// The packet's header is a byte, a size of 16 bits (little endian), and another byte.
+fn packet(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    writer.put(&[settings.modifier1]);
+    let size = writer.mark();
+    writer.put(&[0, 0, settings.modifier2]);
+    let block = writer.mark();
+    for (name, value) in variables.iter() {
+        for part in [name, value] {
+            writer.put(&checked("variable", part.len())?);
+            writer.put(part);
+        }
+        // Checked here too, so that a request that cannot be sent is not copied as a whole.
+        check_block(writer, block)?;
+    }
+    writer.put(settings.string);
+    let length = check_block(writer, block)?;
+    writer.patch(size, &length);
+    Ok(())
+}
+
+fn check_block(writer: &Writer<'_>, block: Mark) -> Result<[u8; 2], EncodeError> {
+    checked("list of variables", writer.since(block))
+}
+
+fn checked(what: &'static str, length: usize) -> Result<[u8; 2], EncodeError> {
+    u16::try_from(length).map(u16::to_le_bytes).map_err(|_| EncodeError::TooLong {
+        what,
+        protocol: "uwsgi",
+        length,
+        limit: usize::from(u16::MAX),
+    })
+}

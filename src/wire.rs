@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Bounded cursors over bytes: the only place of the protocols where offsets are computed.
+
+/// Reads from the front of a slice; what is not there is `None`, never a panic.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// The number of bytes that are left.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Exactly `len` bytes.
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(head)
+    }
+
+    /// What is there, and `len` bytes at most.
+    pub(crate) fn take_up_to(&mut self, len: usize) -> &'a [u8] {
+        let (head, rest) = self.0.split_at_checked(len).unwrap_or((self.0, &[]));
+        self.0 = rest;
+        head
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+}
+
+/// `N` bytes that may arrive in parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gather<const N: usize> {
+    bytes: [u8; N],
+    have: usize,
+}
+
+impl<const N: usize> Gather<N> {
+    pub(crate) const EMPTY: Self = Self { bytes: [0; N], have: 0 };
+
+    /// Takes what is missing; all `N` bytes once they are there, and then the next `N` begin.
+    pub(crate) fn fill(&mut self, reader: &mut Reader<'_>) -> Option<[u8; N]> {
+        if self.have == 0
+            && let Some(whole) = reader.array()
+        {
+            return Some(whole);
+        }
+        let missing = self.bytes.get_mut(self.have..)?;
+        let part = reader.take_up_to(missing.len());
+        for (slot, byte) in missing.iter_mut().zip(part) {
+            *slot = *byte;
+        }
+        self.have += part.len();
+        if self.have < N {
+            return None;
+        }
+        self.have = 0;
+        Some(self.bytes)
+    }
+}
+
+/// Appends to a buffer of the caller, and takes everything back when what was begun cannot be finished.
+#[derive(Debug)]
+pub(crate) struct Writer<'v> {
+    out: &'v mut Vec<u8>,
+    start: usize,
+}
+
+/// A place in the output whose bytes are known later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark(usize);
+
+impl<'v> Writer<'v> {
+    pub(crate) fn new(out: &'v mut Vec<u8>) -> Self {
+        let start = out.len();
+        Self { out, start }
+    }
+
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.out.len())
+    }
+
+    /// The number of bytes written since `mark`.
+    pub(crate) fn since(&self, mark: Mark) -> usize {
+        self.out.len().saturating_sub(mark.0)
+    }
+
+    /// Overwrites bytes that were written at `mark`.
+    pub(crate) fn patch(&mut self, mark: Mark, bytes: &[u8]) {
+        if let Some(place) = self.out.get_mut(mark.0..).and_then(|rest| rest.get_mut(..bytes.len())) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Makes room for `len` bytes that are about to be written.
+    pub(crate) fn reserve(&mut self, len: usize) {
+        self.out.reserve(len);
+    }
+
+    /// Removes everything that was written.
+    pub(crate) fn take_back(self) {
+        self.out.truncate(self.start);
+    }
+}
