@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::{
     error::{BACKEND_CUT, BAD_RESPONSE_HEAD, Code, RESPONSE_HEAD_TOO_LARGE},
     http::{is_field_name, is_field_value, parse_length},
-    log::escape,
+    log,
 };
 
 /// How a head begins.
@@ -209,7 +209,7 @@ impl ResponseParser {
     /// RFC 9112 §4: `HTTP/1.1 200 OK`; the reason and the space before it may be missing.
     fn status_line(&self, line: &Range<usize>) -> Result<Status, ResponseError> {
         let text = self.text(line);
-        let refused = || ResponseError::StatusLine(escape(text));
+        let refused = || ResponseError::StatusLine(excerpt(text));
         let version = text.iter().position(|byte| *byte == b' ').ok_or_else(refused)?;
         if !text.get(..version).is_some_and(is_version) {
             return Err(refused());
@@ -220,7 +220,7 @@ impl ResponseParser {
     /// §6.3.3: `status-code SP reason-phrase`. Numbers above 599 pass, as they do through other gateways.
     fn parse_status(&self, range: Range<usize>) -> Result<Status, ResponseError> {
         let text = self.text(&range);
-        let refused = || ResponseError::Status(escape(text));
+        let refused = || ResponseError::Status(excerpt(text));
         let (digits, reason) = text.split_at_checked(3).ok_or_else(refused)?;
         let separated = reason.is_empty() || reason.starts_with(b" ") || reason.starts_with(b"\t");
         if !separated || !digits.iter().all(u8::is_ascii_digit) || !is_field_value(reason) {
@@ -237,18 +237,18 @@ impl ResponseParser {
     fn field(&mut self, line: Range<usize>) -> Result<(), ResponseError> {
         let text = self.text(&line);
         if text.starts_with(b" ") || text.starts_with(b"\t") {
-            return Err(ResponseError::Folded(escape(text)));
+            return Err(ResponseError::Folded(excerpt(text)));
         }
         let Some(colon) = text.iter().position(|byte| *byte == b':') else {
-            return Err(ResponseError::NoColon(escape(text)));
+            return Err(ResponseError::NoColon(excerpt(text)));
         };
         let name = line.start..line.start + colon;
         let value = trim(&self.bytes, name.end + 1..line.end);
         if !is_field_name(self.text(&name)) {
-            return Err(ResponseError::Name(escape(self.text(&name))));
+            return Err(ResponseError::Name(excerpt(self.text(&name))));
         }
         if !is_field_value(self.text(&value)) {
-            return Err(ResponseError::Value(escape(self.text(&name)), escape(self.text(&value))));
+            return Err(ResponseError::Value(excerpt(self.text(&name)), excerpt(self.text(&value))));
         }
         self.add(Span { name, value })
     }
@@ -265,7 +265,7 @@ impl ResponseParser {
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             let text = self.text(&span.value);
-            let refused = || ResponseError::ContentLength(escape(text));
+            let refused = || ResponseError::ContentLength(excerpt(text));
             let length = parse_length(text).ok_or_else(refused)?;
             // RFC 9112 §6.3: several lengths that differ cannot be trusted.
             if self.content_length.is_some_and(|known| known != length) {
@@ -349,6 +349,15 @@ impl<'h> ResponseHead<'h> {
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
         self.0.content_length
+    }
+}
+
+/// What a log line quotes of a text of any length.
+fn excerpt(text: &[u8]) -> String {
+    const LIMIT: usize = 200;
+    match text.split_at_checked(LIMIT) {
+        Some((start, rest)) if !rest.is_empty() => log::escape(start) + "...",
+        _ => log::escape(text),
     }
 }
 

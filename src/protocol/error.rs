@@ -68,8 +68,8 @@ pub enum DecodeError {
     #[error("the backend sent {0} bytes of output after the end of its output")]
     OutputAfterEnd(u16),
     /// Bytes after FCGI_END_REQUEST.
-    #[error("the backend sent {0} bytes after the end of the request")]
-    AfterEnd(usize),
+    #[error("the backend sent more after the end of the request")]
+    AfterEnd,
     /// The connection was closed too early.
     #[error("the backend closed the connection before the end of its response")]
     Cut,
@@ -87,7 +87,7 @@ impl DecodeError {
             | Self::RequestId(_)
             | Self::EndLength(_)
             | Self::OutputAfterEnd(_)
-            | Self::AfterEnd(_) => BACKEND_BROKE,
+            | Self::AfterEnd => BACKEND_BROKE,
         }
     }
 }

@@ -90,7 +90,7 @@ impl Decoder {
                 Ok(None)
             }
             Place::EndPadding => Ok(Some(self.close(reader))),
-            Place::Ended => Err(DecodeError::AfterEnd(reader.len())),
+            Place::Ended => Err(DecodeError::AfterEnd),
         }
     }
 
