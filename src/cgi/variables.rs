@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     pub content_length: Option<u64>,
     /// Whether the client's connection is TLS.
     pub https: bool,
+    /// More variables that one kind of application expects, such as SCRIPT_FILENAME.
+    pub extra: &'a [(&'a [u8], &'a [u8])],
     /// Whether the application may see `Authorization` (§9.2: credentials are the server's own business).
     pub pass_authorization: bool,
 }
@@ -118,6 +120,9 @@ fn add_facts(variables: &mut Fields, facts: &Facts<'_>, params: &[Param<'_>]) {
         if !value.is_empty() {
             variables.push(name, value);
         }
+    }
+    for (name, value) in facts.extra {
+        variables.push(name, value);
     }
 }
 

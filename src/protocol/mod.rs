@@ -167,6 +167,16 @@ impl Decoder {
         }
     }
 
+    /// How many bytes finish what has been begun, so that a caller who likes large pieces knows when to stop
+    /// waiting for more. `None`: the protocol cannot tell.
+    #[must_use]
+    pub fn wanted(&self) -> Option<u16> {
+        match &self.0 {
+            State::Plain => None,
+            State::FastCgi(decoder) => Some(decoder.wanted()),
+        }
+    }
+
     /// Whether [`Event::End`] has come.
     #[must_use]
     pub fn ended(&self) -> bool {

@@ -185,6 +185,14 @@ impl Decoder {
     pub(in crate::protocol) fn ended(&self) -> bool {
         self.place == Place::Ended
     }
+
+    pub(in crate::protocol) fn wanted(&self) -> u16 {
+        match self.place {
+            Place::Output | Place::Errors => self.content,
+            Place::Padding | Place::EndPadding => u16::from(self.padding).max(1),
+            Place::Header | Place::EndBody | Place::Ended => 1,
+        }
+    }
 }
 
 /// §5.5: appStatus, protocolStatus, and three reserved bytes.
