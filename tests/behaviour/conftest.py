@@ -7,6 +7,7 @@ import pytest
 
 from harness import places, processes
 from harness.gate import Gate
+from harness.gateway import PROTOCOLS
 from harness.server import DEFAULT_KINDS, KINDS
 from harness.site import Site
 
@@ -19,6 +20,13 @@ def pytest_addoption(parser):
         action="append",
         default=[],
         help="only these servers (nginx, nginx128, apache with its MPMs), comma-separated or repeated",
+    )
+    parser.addoption(
+        "--upstream",
+        choices=("gangway", "stock"),
+        default="gangway",
+        help="who speaks to FastCGI, SCGI and uwsgi backends: Gangway, or the server's own modules, which shows that an"
+        " expectation is the field's; tests marked `better` must then fail",
     )
 
 
@@ -56,11 +64,35 @@ def pytest_collection_modifyitems(config, items):
         if kind is pytest.param or (kind is not None and not isinstance(kind, str)):
             dropped.append(item)
             continue
+        if config.getoption("--upstream") == "stock" and not on_stock(item, kind):
+            dropped.append(item)
+            continue
         item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}:{kind}"))
         kept.append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def on_stock(item, kind):
+    """Only the tests of upstreams run on the stock modules; where those are known to differ they must."""
+    if not item.module.__name__.startswith("test_upstream_"):
+        return False
+    for marker in item.iter_markers("better"):
+        on = marker.kwargs.get("on", ("nginx", "apache"))
+        wanted = marker.kwargs.get("when", {})
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if kind and kind.startswith(tuple(on)) and all(params.get(k) in v for k, v in wanted.items()):
+            reason = marker.args[0]
+            if marker.kwargs.get("absent"):
+                return False
+            item.add_marker(pytest.mark.xfail(reason=reason, strict=marker.kwargs.get("strict", True)))
+    return True
+
+
+def must_differ(item):
+    """Whether the test runs on stock modules that are known to fail it: what they log then is not looked at."""
+    return item.config.getoption("--upstream") == "stock" and item.get_closest_marker("xfail") is not None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -90,27 +122,40 @@ def workspace():
 @pytest.fixture(scope="module")
 def shared_server(request, kind, workspace):
     """The server of a module: its function `configure(site, kind)` says what is served."""
-    site = Site(apps=workspace.apps)
+    site = new_site(request, workspace)
     configure = request.module.configure
-    configure(site, kind)
-    running = KINDS[kind](workspace, site).start()
-    running.warm(*getattr(request.module, "WARM", ()))
-    yield running
-    running.finish()
+    try:
+        configure(site, kind)
+        running = KINDS[kind](workspace, site).start()
+        running.warm(*getattr(request.module, "WARM", ()))
+        yield running
+        running.finish()
+    finally:
+        site.close()
+
+
+def new_site(request, workspace):
+    upstream = request.config.getoption("--upstream")
+    return Site(
+        apps=workspace.apps, upstream=upstream, modules=upstream != "stock", scratch=workspace.folder("sockets")
+    )
 
 
 @pytest.fixture
-def server(shared_server):
+def server(request, shared_server):
     """The module's server, checked after each test."""
     shared_server.log.mark()
     yield shared_server
+    if must_differ(request.node):
+        shared_server.log.mark()
     shared_server.verify()
 
 
 @pytest.fixture
-def launch(kind, workspace):
+def launch(request, kind, workspace):
     """Starts servers of a test's own: `launch(configure)`, where `configure(site)` fills a Site."""
     started = []
+    sites = []
 
     def start(configure, *, warm=()):
         running = prepare(configure)
@@ -120,7 +165,8 @@ def launch(kind, workspace):
         return running
 
     def prepare(configure):
-        site = Site(apps=workspace.apps)
+        site = new_site(request, workspace)
+        sites.append(site)
         configure(site)
         return KINDS[kind](workspace, site)
 
@@ -128,19 +174,24 @@ def launch(kind, workspace):
     yield start
     problems = []
     for running in started:
+        if must_differ(request.node):
+            running.log.mark()
         try:
             running.finish()
         except AssertionError as error:
             problems.append(str(error))
+    for site in sites:
+        site.close()
     assert not problems, "\n".join(problems)
 
 
 @pytest.fixture
-def configtest(kind, workspace):
+def configtest(request, kind, workspace):
     """Runs the server's configuration test on what `configure(site)` describes."""
 
     def run(configure):
-        site = Site(apps=workspace.apps)
+        site = new_site(request, workspace)
+        request.addfinalizer(site.close)
         configure(site)
         return KINDS[kind](workspace, site).configtest()
 
@@ -159,3 +210,18 @@ def gate(scratch):
     created = Gate(scratch)
     yield created
     created.close()
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request):
+    """A gateway protocol; its recorder has the same name."""
+    return request.param
+
+
+@pytest.fixture
+def backend(server, protocol):
+    """The recorder of `protocol`; what a test leaves open is closed before the server is checked."""
+    recorder = server.site.backends[protocol]
+    recorder.reset()
+    yield recorder
+    recorder.reset()

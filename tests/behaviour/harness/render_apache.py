@@ -14,6 +14,19 @@ MODULES = (
 ).split()
 
 
+STOCK_PROXY = ("proxy_fcgi", "proxy_scgi", "proxy_uwsgi")
+BALANCING = ("proxy_balancer", "slotmem_shm", "lbmethod_byrequests")
+SCHEMES = {"fastcgi": "fcgi", "scgi": "scgi", "uwsgi": "uwsgi"}
+
+
+def backend_url(address, path):
+    """The address of a backend as ProxyPass takes it, for what is below `path`."""
+    protocol, _, where = address.partition("://")
+    if where.startswith("unix:"):
+        return f"{where}|{SCHEMES[protocol]}://localhost{path}"
+    return f"{SCHEMES[protocol]}://{where}{path}"
+
+
 def section(spec):
     opening, name = {
         "prefix": (f"<Location {quoted(spec.path)}>", "Location"),
@@ -28,8 +41,11 @@ def section(spec):
     lines.append(opening)
     if spec.target is not None:
         lines.append("    GangwayWSGI " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
+    if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
+        lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))}")
     for key, value in spec.params.items():
-        lines.append(f"    GangwayParam {key} {quoted(value)}")
+        # SetEnv reaches every backend of mod_proxy, whichever module speaks to it.
+        lines.append(f"    {'GangwayParam' if spec.passes is None else 'SetEnv'} {key} {quoted(value)}")
     if spec.apache:
         lines += ["    " + line.strip() for line in spec.apache.strip().splitlines()]
     lines.append(f"</{name}>")
@@ -66,10 +82,15 @@ def render(site, folder, ports, module, engines, mpm_name, certificate):
         names.append("http2")
     if site.tls:
         names += ["ssl", "socache_shmcb"]
+    proxying = any(spec.passes for spec in site.locations)
+    if proxying:
+        names += ["proxy", *BALANCING, *(STOCK_PROXY if site.upstream == "stock" else ())]
     lines = [f"ServerRoot {quoted(folder)}", f"DefaultRuntimeDir {quoted(folder)}"]
     lines += [f"LoadModule {n}_module {places.APACHE_MODULES}/mod_{n}.so" for n in names]
     if module is not None:
         lines.append(f"LoadModule gangway_module {quoted(module)}")
+        if proxying and site.upstream == "gangway":
+            lines.append(f"LoadModule proxy_gangway_module {quoted(module.parent / places.PROXY_MODULE)}")
     if places.AS_ROOT:
         user = site.user or places.WORKER_USER
         lines += [f"User {user}", f"Group {user}"]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """nginx.conf from a Site."""
 
+import re
+
 from . import places
 from .site import quoted
 
@@ -11,7 +13,72 @@ def indented(text, spaces):
     return "\n".join(" " * spaces + line.strip() for line in text.strip().splitlines())
 
 
-def location(spec):
+# What a site includes with `fastcgi_params`; Gangway sends these by itself.
+STANDARD = {
+    "GATEWAY_INTERFACE": "CGI/1.1",
+    "SERVER_SOFTWARE": "nginx/$nginx_version",
+    "QUERY_STRING": "$query_string",
+    "REQUEST_METHOD": "$request_method",
+    "CONTENT_TYPE": "$content_type",
+    "REQUEST_URI": "$request_uri",
+    "DOCUMENT_URI": "$document_uri",
+    "DOCUMENT_ROOT": "$document_root",
+    "SERVER_PROTOCOL": "$server_protocol",
+    "REQUEST_SCHEME": "$scheme",
+    "REMOTE_ADDR": "$remote_addr",
+    "REMOTE_PORT": "$remote_port",
+    "SERVER_ADDR": "$server_addr",
+    "SERVER_PORT": "$server_port",
+    "SERVER_NAME": "$server_name",
+}
+OF_PROTOCOL = {
+    "fastcgi": {
+        "CONTENT_LENGTH": "$content_length",
+        "REDIRECT_STATUS": "200",
+        "SCRIPT_NAME": "$fastcgi_script_name",
+        "SCRIPT_FILENAME": "$document_root$fastcgi_script_name",
+    },
+    "scgi": {"SCGI": "1", "PATH_INFO": "$document_uri"},
+    "uwsgi": {"CONTENT_LENGTH": "$content_length", "PATH_INFO": "$document_uri"},
+}
+OURS_ALONE = r"(script_\w+|flush_wait|head_max_size|stderr_level|keepalive\w*|authorize)"
+
+
+def stock(text, protocol="fastcgi"):
+    """Lines in Gangway's words for the server's own module of a protocol."""
+    text = re.sub(rf"\bgangway_{OURS_ALONE}\b[^;]*;", "", text)
+    text = re.sub(
+        r"\bgangway_pass (fastcgi|s?uwsgi|scgi)://([^;]*);",
+        lambda found: f"{found[1].removeprefix('s')}_pass {'suwsgi://' if found[1] == 'suwsgi' else ''}{found[2]};"
+        if found[1] != "scgi"
+        else f"scgi_pass {found[2]};",
+        text,
+    )
+    return re.sub(r"\bgangway_", f"{protocol}_", text)
+
+
+def passing(spec, upstream):
+    """The lines of a location that passes its requests to a backend."""
+    if upstream == "gangway":
+        return [f"    gangway_pass {spec.passes};", *params("gangway", spec.params)]
+    protocol = spec.passes.partition("://")[0].replace("suwsgi", "uwsgi")
+    standard = {**STANDARD, **OF_PROTOCOL[protocol]}
+    lines = [stock(f"    gangway_pass {spec.passes};")]
+    # Names that the location sets itself replace those of the included file.
+    return lines + params(protocol, {k: v for k, v in standard.items() if k not in spec.params} | spec.params)
+
+
+def params(prefix, values):
+    """A value may be a pair: itself and `if_not_empty`. The name may be repeated by a list of values."""
+    lines = []
+    for name, value in values.items():
+        for one in value if isinstance(value, list) else [value]:
+            words = one if isinstance(one, tuple) else (one,)
+            lines.append(f"    {prefix}_param {name} " + " ".join(map(quoted, words)) + ";")
+    return lines
+
+
+def location(spec, upstream="gangway"):
     opening = {
         "prefix": spec.path,
         "exact": f"= {spec.path}",
@@ -22,12 +89,17 @@ def location(spec):
     if spec.target is not None:
         words = [quoted(spec.target), *map(quoted, spec.options)]
         lines.append("    gangway_wsgi " + " ".join(words) + ";")
-    for name, value in spec.params.items():
-        lines.append(f"    gangway_param {name} {quoted(value)};")
+    raw = spec.nginx
+    if spec.passes is not None:
+        lines += passing(spec, upstream)
+        if upstream == "stock":
+            raw = stock(raw, spec.passes.partition("://")[0].replace("suwsgi", "uwsgi"))
+    else:
+        lines += params("gangway", spec.params)
     if spec.files is not None:
         lines.append(f"    alias {quoted(spec.files.rstrip('/') + ('/' if spec.path.endswith('/') else ''))};")
-    if spec.nginx:
-        lines.append(indented(spec.nginx, 4))
+    if raw:
+        lines.append(indented(raw, 4))
     lines.append("}")
     return "\n".join(lines)
 
@@ -72,14 +144,17 @@ def render(site, folder, ports, module, engines, version, certificate):
         http += ["gzip on;", "gzip_min_length 0;", "gzip_types *;", "gzip_http_version 1.0;"]
     if site.body_limit is not None:
         http.append(f"client_max_body_size {site.body_limit};")
-    http.append(site.nginx_http)
+    plain = stock if site.upstream == "stock" else str
+    if site.upstream == "gangway" and any(spec.passes for spec in site.locations):
+        http.append(f"gangway_temp_path {folder}/tmp;")
+    http.append(plain(site.nginx_http))
     server = listens(site, ports, version)
     server += ["server_name localhost;", f"root {folder}/htdocs;"]
     if site.tls:
         server += [f"ssl_certificate {certificate}.crt;", f"ssl_certificate_key {certificate}.key;"]
-    server.append(site.nginx_server)
+    server.append(plain(site.nginx_server))
     server.append("location = /.ready { access_log off; return 204; }")
-    server += [location(spec) for spec in site.locations]
+    server += [location(spec, site.upstream) for spec in site.locations]
     return "\n".join(
         main + ["events { worker_connections 2048; }", "http {"] + http + ["server {"] + server + ["}", "}", ""]
     )

@@ -197,16 +197,26 @@ class Server:
     # ---- what it must not leave behind ----
 
     def _descriptor_counts(self):
-        counts = {"worker": max((len(processes.descriptors(pid)) for pid in self.workers()), default=0)}
+        counts = {"worker": max((len(self._descriptors(pid)) for pid in self.workers()), default=0)}
         if self.site.master:
             counts["master"] = len(processes.descriptors(self.pid()))
         return counts
+
+    def _descriptors(self, pid):
+        """Without the idle connections to backends, as long as they are few."""
+        found = processes.descriptors(pid)
+        if ports := self.site.proxied_ports():
+            idle = processes.connected(ports)
+            kept = {number for number, target in found.items() if target in idle}
+            if len(kept) <= self.site.kept_connections:
+                return {number: target for number, target in found.items() if number not in kept}
+        return found
 
     def _leaked(self):
         found = []
         for pid in self.workers():
             try:
-                open_now = processes.descriptors(pid)
+                open_now = self._descriptors(pid)
             except (FileNotFoundError, PermissionError):
                 continue  # it has ended since
             if len(open_now) > self._baseline["worker"]:

@@ -3,6 +3,8 @@
 
 from dataclasses import dataclass, field
 
+from .recorder import Recorder
+
 
 @dataclass
 class Location:
@@ -12,6 +14,7 @@ class Location:
     options: list = field(default_factory=list)  # key=value words, in order
     params: dict = field(default_factory=dict)
     files: str | None = None  # static files from this folder
+    passes: str | None = None  # address of gangway_pass: fastcgi://host:port and the like
     nginx: str = ""  # raw lines for one server
     apache: str = ""
 
@@ -28,6 +31,9 @@ class Site:
     gzip: bool = False
     body_limit: int | None = None
     modules: bool = True  # load Gangway at all
+    upstream: str = "gangway"  # who speaks to the backends: gangway, or stock for the server's own modules
+    scratch: object = None  # a folder for sockets
+    kept_connections: int = 32  # idle connections to backends that a worker may keep
     engine_dir: object = None  # where the engines are; None: where the harness put them
     environment: dict = field(default_factory=dict)  # of the server process itself
     nginx_main: str = ""
@@ -36,6 +42,7 @@ class Site:
     apache_main: str = ""
     apache_host: str = ""
     locations: list = field(default_factory=list)
+    backends: dict = field(default_factory=dict)
     text: object = None  # a whole configuration instead of all this: a function of the server
 
     def location(self, path, **kw):
@@ -58,6 +65,32 @@ class Site:
         return self.location(
             path, kind=kind, target=target, options=words, params=params or {}, nginx=nginx, apache=apache
         )
+
+    def passes(self, path, address, *, kind="prefix", params=None, nginx="", apache=""):
+        """Passes what is below `path` to a backend: a Recorder, a Program or an address. The lines for nginx use the names
+        of Gangway; for the stock modules the prefix changes and lines that only Gangway knows are left out."""
+        if not isinstance(address, str):
+            address = address.address
+        return self.location(path, kind=kind, passes=address, params=params or {}, nginx=nginx, apache=apache)
+
+    def recorder(self, protocol, *, name=None, unix=False, certificate=None):
+        """A backend in the test's hands, found again as `site.backends[name]`."""
+        path = self.scratch / f"{name or protocol}.sock" if unix else None
+        recorder = self.backends[name or protocol] = Recorder(protocol, path, certificate)
+        return recorder
+
+    def program(self, name, program):
+        """A real backend, ended with the site."""
+        self.backends[name] = program
+        return program
+
+    def proxied_ports(self):
+        """Ports of backends: idle connections to them may stay open."""
+        return {port for backend in self.backends.values() if (port := getattr(backend, "port", None))}
+
+    def close(self):
+        for backend in self.backends.values():
+            backend.close()
 
     def static(self, path, folder, **kw):
         return self.location(path, files=str(folder), **kw)

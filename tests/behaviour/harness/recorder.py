@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""A backend in the test's own hands: it records exactly what the server sends and answers what the test says."""
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+
+from . import places
+from .gateway import CODECS
+
+TIMEOUT = 20.0
+
+
+class PeerClosed(ConnectionError):
+    """The server closed its connection where more was to come."""
+
+
+class NoConnection(AssertionError):
+    """The server did not connect to the backend."""
+
+
+class Peer:
+    """One connection of the server to the backend."""
+
+    def __init__(self, connection, codec):
+        self.socket = connection
+        self.socket.settimeout(TIMEOUT)
+        self.codec = codec(self._read)
+        self.received = 0
+        self.keep = False
+
+    def _read(self, length):
+        pieces, left = [], length
+        while left:
+            piece = self.socket.recv(min(left, 1 << 20))
+            if not piece:
+                raise PeerClosed(f"closed {left} bytes before the end of {length}")
+            pieces.append(piece)
+            left -= len(piece)
+            self.received += len(piece)
+        return b"".join(pieces)
+
+    def head(self):
+        """The variables of the next request."""
+        request = self.codec.head()
+        self.keep = request.keep
+        return request
+
+    def request(self):
+        """The next request with its body."""
+        request = self.head()
+        self.codec.body(request)
+        return request
+
+    def record(self):
+        return self.codec.record()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def send_each(self, data):
+        """Byte by byte, each in a segment of its own as far as the kernel allows."""
+        if self.socket.family == socket.AF_INET:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for at in range(len(data)):
+            self.send(data[at : at + 1])
+
+    def output(self, data):
+        """A part of a response."""
+        self.send(self.codec.output(data))
+
+    def answer(self, data, **kw):
+        """A whole response. SCGI and uwsgi end it by closing, and so does FastCGI when the server does not keep the
+        connection (§3.5, FCGI_KEEP_CONN)."""
+        self.send(self.codec.answer(data, **kw))
+        if not self.keep:
+            self.close()
+
+    def end(self):
+        """The end of a response whose parts were given to output()."""
+        self.answer(b"")
+
+    def waits(self):
+        """True while the server neither sent anything nor closed."""
+        return not select.select([self.socket], [], [], 0)[0]
+
+    def at_end(self):
+        """Waits for the next byte or the end; True when it is the end."""
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def discard(self):
+        """Reads whatever comes until the server closes; returns how much that was."""
+        total = 0
+        with contextlib.suppress(ConnectionResetError):
+            while piece := self.socket.recv(1 << 16):
+                total += len(piece)
+        return total
+
+    def close(self):
+        self.socket.close()
+
+    def reset(self):
+        """Ends the connection with RST; unread input does that on a unix socket."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        self.socket.close()
+
+
+class Recorder:
+    """Listens on loopback or a unix socket. Either the test takes each connection itself (`accept`), or threads answer
+    (`serving`)."""
+
+    def __init__(self, protocol, path=None, certificate=None):
+        self.protocol = protocol
+        self.path = path
+        self.certificate = certificate
+        self.port = None if path else places.free_port()
+        self._codec = CODECS[protocol]
+        self._peers = []
+        self._lock = threading.Lock()
+        self._listener = None
+        self.accepted = 0
+        self.listen()
+
+    @property
+    def where(self):
+        """host:port or unix:/path, as nginx writes addresses."""
+        return f"unix:{self.path}" if self.path else f"127.0.0.1:{self.port}"
+
+    @property
+    def address(self):
+        return f"{'suwsgi' if self.certificate else self.protocol}://{self.where}"
+
+    def listen(self):
+        """Listens (again, after refuse())."""
+        if self.path:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.path))
+            self.path.chmod(0o777)
+        else:
+            self._listener = socket.socket()
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(512)
+        self._listener.settimeout(TIMEOUT)
+
+    def refuse(self):
+        """From now on connections are refused."""
+        self._listener.close()
+        if self.path:
+            self.path.unlink()
+
+    def accept(self, client=None, timeout=TIMEOUT):
+        """The server's next connection. With the client's connection a server that answers it instead of connecting is
+        noticed at once."""
+        waits_for = [self._listener, *([client.socket] if client else [])]
+        ready = select.select(waits_for, [], [], timeout)[0]
+        if client and ready == [client.socket]:
+            raise NoConnection(f"the server answered without the backend: {client.socket.recv(4096)!r}")
+        if not ready:
+            raise NoConnection(f"no connection within {timeout:g}s")
+        self._listener.settimeout(timeout)
+        connection, _ = self._listener.accept()
+        connection.settimeout(TIMEOUT)
+        if self.certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(f"{self.certificate}.crt", f"{self.certificate}.key")
+            connection = context.wrap_socket(connection, server_side=True)
+        peer = Peer(connection, self._codec)
+        with self._lock:
+            self._peers.append(peer)
+            self.accepted += 1
+        return peer
+
+    def pending(self):
+        """Whether a connection waits to be accepted."""
+        return bool(select.select([self._listener], [], [], 0)[0])
+
+    @contextlib.contextmanager
+    def serving(self, answer):
+        """Threads answer every request with `answer(request, peer)`: bytes are a whole response, None means that the
+        function has answered by itself. Gives the list of requests."""
+        service = Service(self, answer)
+        try:
+            yield service.requests
+        finally:
+            service.stop()
+
+    def reset(self):
+        """Closes what a test has left and forgets it; connections that nobody accepted are closed too."""
+        while self._listener.fileno() != -1 and self.pending():
+            self._listener.accept()[0].close()
+        with self._lock:
+            for peer in self._peers:
+                peer.close()
+            self._peers.clear()
+            self.accepted = 0
+
+    def close(self):
+        self.reset()
+        self._listener.close()
+
+
+class Service:
+    def __init__(self, recorder, answer):
+        self.requests = []
+        self.errors = []
+        self._recorder = recorder
+        self._answer = answer
+        self._stopping = threading.Event()
+        self._peers = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self):
+        while not self._stopping.is_set():
+            if not select.select([self._recorder._listener], [], [], 0.02)[0]:
+                continue
+            try:
+                peer = self._recorder.accept()
+            except (BlockingIOError, TimeoutError):
+                continue
+            self._peers.append(peer)
+            thread = threading.Thread(target=self._serve, args=(peer,))
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, peer):
+        try:
+            while peer.socket.fileno() != -1:
+                peer.socket.settimeout(None)
+                request = peer.request()
+                self.requests.append(request)
+                found = self._answer(request, peer)
+                if found is not None:
+                    peer.answer(found)
+        except (ConnectionError, OSError):
+            pass  # the server closed an idle connection, or the test is over
+        except Exception as error:  # what the server sent made no sense
+            self.errors.append(repr(error))
+        finally:
+            peer.close()
+
+    def stop(self):
+        self._stopping.set()
+        self._threads[0].join(30)
+        for peer in self._peers:
+            with contextlib.suppress(OSError):
+                peer.socket.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(30)
+        assert not self.errors, f"the backend met: {self.errors}"

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the tests of upstreams have in common: a recorder per protocol, and one request from client to backend."""
+
+import threading
+
+from .gateway import PROTOCOLS
+
+
+def head(protocol, status=b"200 OK", fields=b"Content-Type: text/plain\r\n"):
+    """A response head as the applications of a protocol write it: uwsgi's begin with a status line."""
+    first = b"HTTP/1.1 " if protocol == "uwsgi" else b"Status: "
+    return first + status + b"\r\n" + fields + b"\r\n"
+
+
+def hello(protocol):
+    return head(protocol) + b"hello"
+
+
+def recorders(site, **kw):
+    """`/fastcgi/`, `/scgi/` and `/uwsgi/`, each passed to a recorder of that name."""
+    for protocol in PROTOCOLS:
+        site.passes(f"/{protocol}/", site.recorder(protocol), **kw)
+
+
+def ask(server, backend, path="/x", method="GET", headers=(), body=None, **kw):
+    """Sends a request; returns the client's connection, the backend's, and what the backend received."""
+    client = server.connect()
+    send = lambda: client.request(method, f"/{backend.protocol}{path}", headers, body, **kw)
+    if body is None:
+        send()
+        peer = backend.accept(client)
+        return client, peer, peer.request()
+    # A body larger than the buffers on its way waits for the backend to read it.
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        peer = backend.accept(client)
+        request = peer.request()
+    finally:
+        sender.join(30)
+    return client, peer, request
+
+
+def sent(server, backend, *args, **kw):
+    """What the backend receives for a request that it answers with hello()."""
+    client, peer, request = ask(server, backend, *args, **kw)
+    peer.answer(hello(backend.protocol))
+    assert client.response(kw.get("method", "GET")).status == 200
+    return request
+
+
+def answered(server, backend, data, path="/x", method="GET", headers=(), **kw):
+    """The response to a request that the backend answers with `data` (RFC 3875 §6)."""
+    client, peer, _ = ask(server, backend, path, method, headers)
+    peer.answer(data, **kw)
+    return client.response(method)
