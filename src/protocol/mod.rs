@@ -7,6 +7,8 @@
 mod error;
 pub mod fastcgi;
 mod scgi;
+#[cfg(test)]
+mod tests;
 mod uwsgi;
 
 pub use error::{DecodeError, EncodeError, ProtocolStatus};
@@ -177,7 +179,7 @@ impl Decoder {
         }
     }
 
-    /// Whether [`Event::End`] has come.
+    /// Whether [`Event::End`] has come, and nothing behind it: such a connection can carry the next request.
     #[must_use]
     pub fn ended(&self) -> bool {
         match &self.0 {

@@ -183,7 +183,7 @@ impl Decoder {
     }
 
     pub(in crate::protocol) fn ended(&self) -> bool {
-        self.place == Place::Ended
+        self.place == Place::Ended && self.failed.is_none()
     }
 
     pub(in crate::protocol) fn wanted(&self) -> u16 {
