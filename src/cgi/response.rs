@@ -381,3 +381,6 @@ fn trim(bytes: &[u8], mut range: Range<usize>) -> Range<usize> {
     }
     range
 }
+
+#[cfg(test)]
+mod tests;
