@@ -13,6 +13,12 @@ fn main() {
             println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
         }
     }
+    println!("cargo:rerun-if-env-changed=DEP_NGINX_VERSION_NUMBER");
+    println!("cargo::rustc-check-cfg=cfg(nginx_certificate_cache)");
+    let version = env::var("DEP_NGINX_VERSION_NUMBER").ok().and_then(|number| number.parse::<u32>().ok());
+    if version.is_some_and(|version| version >= 1_027_004) {
+        println!("cargo::rustc-cfg=nginx_certificate_cache");
+    }
     // Threads of the pool may still run the module's code when a worker process ends.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
 }

@@ -38,6 +38,8 @@ codes! {
     BAD_TARGET = 103, "the application to run is not named properly";
     CANNOT_SHARE = 104, "two applications cannot share a process";
     BAD_PARAM = 105, "a variable is not named properly";
+    BAD_UPSTREAM = 106, "a backend is not named properly";
+    TWO_HANDLERS = 107, "two handlers in one location";
     ENGINE_MISSING = 201, "an engine cannot be opened";
     ENGINE_ENTRY = 202, "an engine has no entry point or returned no table";
     ENGINE_VERSION = 203, "an engine was built for another ABI version";

@@ -23,7 +23,11 @@ use nginx_sys::{
 
 use crate::{
     Shared, accel, handler, module,
-    raw::{Conf, ConfText, command, command_end, error_text},
+    raw::{Conf, ConfText, command, error_text},
+    upstream::{
+        self,
+        conf::{UpstreamConf, UpstreamMain, two_handlers},
+    },
 };
 
 /// How long an application may give no output when `timeout=` is not set, as fastcgi_read_timeout.
@@ -32,8 +36,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
-/// The table of directives.
-pub(crate) static COMMANDS: Shared<[ngx_command_t; 4]> = Shared([
+/// Directives of this file.
+const OWN: [ngx_command_t; 3] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
@@ -42,16 +46,20 @@ pub(crate) static COMMANDS: Shared<[ngx_command_t; 4]> = Shared([
         set_engine_dir,
         NGX_HTTP_MAIN_CONF_OFFSET,
     ),
-    command_end(),
-]);
+];
+
+/// The table of directives: these, those of `gangway_pass`, and the end.
+pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::conf::COUNT + 1]> =
+    Shared(upstream::conf::after(OWN));
 
 /// The http block's part.
-#[derive(Default)]
 pub(crate) struct MainConf {
     pub(crate) engine_dir: Option<PathBuf>,
     /// Every application, in the order of the configuration.
     pub(crate) applications: Vec<Config>,
     pub(crate) variables: Option<VariableIndexes>,
+    /// What `gangway_pass` needs.
+    pub(crate) upstream: UpstreamMain,
 }
 
 /// Variables of nginx that requests need.
@@ -63,11 +71,12 @@ pub(crate) struct VariableIndexes {
 }
 
 /// A location's part.
-#[derive(Default)]
 pub(crate) struct LocationConf {
     pub(crate) handler: Option<Handler>,
     /// `None`: those of the enclosing block.
     pub(crate) params: Option<Vec<Param>>,
+    /// `gangway_pass` and its settings.
+    pub(crate) upstream: UpstreamConf,
 }
 
 /// What a location runs.
@@ -89,7 +98,7 @@ pub(crate) struct Param {
 
 const OK: *mut c_char = ptr::null_mut();
 
-fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
+pub(crate) fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
     match result {
         Ok(()) => OK,
         Err(text) => error_text(conf, &text),
@@ -99,23 +108,27 @@ fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
 /// A setter: five lines around a safe function.
 macro_rules! setter {
     ($name:ident, $target:ty, $body:expr) => {
-        unsafe extern "C" fn $name(
-            cf: *mut ngx_conf_t,
-            _: *mut ngx_command_t,
-            conf: *mut c_void,
-        ) -> *mut c_char {
-            fence(stringify!($name), ptr::without_provenance_mut(usize::MAX), || {
+        pub(crate) unsafe extern "C" fn $name(
+            cf: *mut nginx_sys::ngx_conf_t,
+            _: *mut nginx_sys::ngx_command_t,
+            conf: *mut std::ffi::c_void,
+        ) -> *mut std::ffi::c_char {
+            gangway::engine::fence(stringify!($name), std::ptr::without_provenance_mut(usize::MAX), || {
                 // SAFETY: nginx calls a setter with the live phase and the configuration that create_* made.
-                let (cf, conf) = unsafe { (Conf::from_raw(cf), &mut *conf.cast::<$target>()) };
-                answer(&cf, $body(&cf, conf))
+                let (cf, conf) = unsafe { ($crate::raw::Conf::from_raw(cf), &mut *conf.cast::<$target>()) };
+                $crate::conf::answer(&cf, $body(&cf, conf))
             })
         }
     };
 }
+pub(crate) use setter;
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     if conf.handler.is_some() {
         return Err("is duplicate".into());
+    }
+    if conf.upstream.pass.is_some() {
+        return Err(two_handlers("gangway_pass"));
     }
     let words = cf.words();
     let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
@@ -171,28 +184,42 @@ setter!(set_engine_dir, MainConf, |cf: &Conf, conf: &mut MainConf| {
 pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
-    fence("create_main", ptr::null_mut(), || cf.own(MainConf::default()).cast())
+    fence("create_main", ptr::null_mut(), || {
+        let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
+        let main = MainConf { engine_dir: None, applications: Vec::new(), variables: None, upstream };
+        cf.own(main).cast()
+    })
 }
 
 pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
-    fence("create_location", ptr::null_mut(), || cf.own(LocationConf::default()).cast())
+    fence("create_location", ptr::null_mut(), || {
+        cf.own(LocationConf { handler: None, params: None, upstream: UpstreamConf::unset() }).cast()
+    })
 }
 
 pub(crate) unsafe extern "C" fn merge_location(
-    _cf: *mut ngx_conf_t,
+    cf: *mut ngx_conf_t,
     outer: *mut c_void,
     inner: *mut c_void,
 ) -> *mut c_char {
     fence("merge_location", ptr::without_provenance_mut(usize::MAX), || {
-        // SAFETY: both are configurations that create_location made.
-        let (outer, inner) = unsafe { (&*outer.cast::<LocationConf>(), &mut *inner.cast::<LocationConf>()) };
+        // SAFETY: a live phase, and two configurations that create_location made.
+        let (cf, outer, inner) = unsafe {
+            (Conf::from_raw(cf), &mut *outer.cast::<LocationConf>(), &mut *inner.cast::<LocationConf>())
+        };
         // As fastcgi_param: inherited only when there are none at this level.
         if inner.params.is_none() {
             inner.params.clone_from(&outer.params);
         }
-        OK
+        match upstream::conf::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
+            Ok(()) => OK,
+            Err(text) => {
+                cf.fail(&text);
+                ptr::without_provenance_mut(usize::MAX)
+            }
+        }
     })
 }
 
@@ -205,7 +232,7 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
             (cf, main)
         };
         main.variables = variable_indexes(&cf);
-        if main.variables.is_none() { -1 } else { accel::install(&cf) }
+        if main.variables.is_none() || !main.upstream.find_variables(&cf) { -1 } else { accel::install(&cf) }
     })
 }
 

@@ -19,6 +19,16 @@ mod handler;
 mod head;
 mod raw;
 mod stuck;
+mod upstream {
+    //! Settings of `gangway_pass`; what reads them follows.
+    pub(crate) mod conf;
+
+    pub(crate) unsafe extern "C" fn content_handler(
+        _: *mut nginx_sys::ngx_http_request_t,
+    ) -> nginx_sys::ngx_int_t {
+        nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as nginx_sys::ngx_int_t
+    }
+}
 mod variables;
 mod worker;
 
@@ -27,7 +37,7 @@ use std::{ffi::c_char, ptr};
 use nginx_sys::{NGX_HTTP_MODULE, ngx_http_module_t, ngx_module_t};
 
 static MODULE_CONTEXT: Shared<ngx_http_module_t> = Shared(ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(upstream::conf::add_variables),
     postconfiguration: Some(conf::postconfiguration),
     create_main_conf: Some(conf::create_main),
     init_main_conf: None,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use nginx_sys::{
-    ngx_array_push, ngx_command_t, ngx_conf_t, ngx_http_compile_complex_value,
+    ngx_array_push, ngx_command_t, ngx_conf_log_error, ngx_conf_t, ngx_http_compile_complex_value,
     ngx_http_compile_complex_value_t, ngx_http_complex_value_t, ngx_http_core_loc_conf_t,
     ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_get_variable_index, ngx_http_handler_pt,
     ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_palloc, ngx_pcalloc, ngx_pool_cleanup_add, ngx_pool_t,
@@ -133,12 +133,40 @@ impl Conf {
         Self { raw }
     }
 
+    pub(crate) fn raw(&self) -> *mut ngx_conf_t {
+        self.raw
+    }
+
+    /// A warning of the configuration test.
+    pub(crate) fn warn(&self, text: &str) {
+        self.print(nginx_sys::NGX_LOG_WARN, text);
+    }
+
+    /// The line of a failure that belongs to no directive: blocks that do not fit together.
+    pub(crate) fn fail(&self, text: &str) {
+        self.print(nginx_sys::NGX_LOG_EMERG, text);
+    }
+
+    fn print(&self, level: u32, text: &str) {
+        // SAFETY: "%*s" takes a size_t and that many bytes.
+        unsafe {
+            ngx_conf_log_error(level as ngx_uint_t, self.raw, 0, c"%*s".as_ptr(), text.len(), text.as_ptr());
+        }
+    }
+
     /// The words of the directive, its name first.
     pub(crate) fn words(&self) -> Vec<&[u8]> {
         // SAFETY: while a setter runs `args` is an array of strings that live as long as the cycle.
         let words: &[ngx_str_t] = unsafe { (*(*self.raw).args).as_slice() };
         // SAFETY: as above.
         words.iter().map(|word| unsafe { str_bytes(word) }).collect()
+    }
+
+    /// The word after the directive, as nginx has it: NUL follows it in memory, and it lives as long as the cycle.
+    pub(crate) fn first_word(&self) -> ngx_str_t {
+        // SAFETY: as above.
+        let words: &[ngx_str_t] = unsafe { (*(*self.raw).args).as_slice() };
+        words.get(1).copied().unwrap_or(ngx_str_t::empty())
     }
 
     /// The prefix of relative paths: that of the configuration file, as for nginx's own files.
@@ -188,6 +216,33 @@ impl Conf {
     ) {
         // SAFETY: as above.
         unsafe { (*self.core_location()).handler = Some(handler) }
+    }
+
+    /// A location whose path ends in `/` answers the path without it by a redirect, as those of nginx's own handlers.
+    pub(crate) fn redirect_to_slash(&self) {
+        // SAFETY: as above.
+        let location = unsafe { &mut *self.core_location() };
+        if location.name.as_bytes().ends_with(b"/") {
+            location.set_auto_redirect(1);
+        }
+    }
+
+    /// Whether this is the block of an `if` or a `limit_except`.
+    pub(crate) fn is_nameless_block(&self) -> bool {
+        // SAFETY: as above.
+        unsafe { (*self.core_location()).noname() != 0 }
+    }
+
+    /// Lets `handler` answer in a `limit_except` that has no handler of its own: its block replaces the location's.
+    pub(crate) fn set_limit_except_handler(
+        &self,
+        handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
+    ) {
+        // SAFETY: as above.
+        let location = unsafe { &mut *self.core_location() };
+        if location.lmt_excpt() != 0 && location.handler.is_none() {
+            location.handler = Some(handler);
+        }
     }
 
     /// Adds a handler to the preaccess phase. Answers false without memory.

@@ -13,7 +13,7 @@ mod request;
 mod response;
 
 pub(crate) use auth::auth_basic_guards;
-pub(crate) use conf::{Conf, ConfText, command, command_end, error_text};
+pub(crate) use conf::{Conf, ConfText, Setter, command, command_end, error_text, str_bytes};
 pub(crate) use event::{
     Timer, acknowledge, close_watch, leave_children_alone, now_exiting, quit_this_worker, watch,
 };

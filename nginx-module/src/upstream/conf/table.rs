@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directives of `gangway_pass` and their settings, as nginx wants them.
+
+use std::{
+    ffi::{CStr, c_void},
+    mem::offset_of,
+    ptr,
+};
+
+use nginx_sys::{
+    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_HTTP_403,
+    NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429, NGX_HTTP_UPSTREAM_FT_HTTP_500,
+    NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT,
+    NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT, NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t,
+    ngx_conf_bitmask_t, ngx_conf_check_num_bounds, ngx_conf_enum_t, ngx_conf_num_bounds_t,
+    ngx_conf_set_access_slot, ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot, ngx_conf_set_enum_slot,
+    ngx_conf_set_flag_slot, ngx_conf_set_msec_slot, ngx_conf_set_num_slot, ngx_conf_set_off_slot,
+    ngx_conf_set_path_slot, ngx_conf_set_size_slot, ngx_conf_set_str_array_slot, ngx_conf_set_str_slot,
+    ngx_http_complex_value_t, ngx_http_file_cache_set_slot, ngx_http_file_cache_valid_set_slot,
+    ngx_http_set_complex_value_size_slot, ngx_http_set_predicate_slot, ngx_http_upstream_bind_set_slot,
+    ngx_http_upstream_cache_method_mask, ngx_http_upstream_conf_t, ngx_http_upstream_ignore_headers_masks,
+    ngx_str_t, ngx_uint_t,
+};
+
+use super::{
+    LEVELS,
+    pass::set_pass,
+    setters::{set_cache, set_cache_key, set_script_suffixes, set_store},
+    split::set_split_path_info,
+};
+use crate::{
+    Shared,
+    conf::{LocationConf, MainConf},
+    raw::{Setter, command_end},
+};
+
+/// A C string as a string of nginx.
+pub(super) const fn text(text: &'static CStr) -> ngx_str_t {
+    ngx_str_t { len: text.count_bytes(), data: text.as_ptr().cast_mut().cast() }
+}
+
+/// A setting of a location that `setter` writes at `offset`.
+pub(super) const fn slot(name: &'static CStr, words: u32, setter: Setter, offset: usize) -> ngx_command_t {
+    ngx_command_t {
+        name: text(name),
+        type_: (LEVELS | words) as ngx_uint_t,
+        set: Some(setter),
+        conf: NGX_HTTP_LOC_CONF_OFFSET as ngx_uint_t,
+        offset: offset as ngx_uint_t,
+        post: ptr::null_mut(),
+    }
+}
+
+/// As [`slot`], with the table or check that the setter uses.
+pub(super) const fn slot_with(
+    name: &'static CStr,
+    words: u32,
+    setter: Setter,
+    offset: usize,
+    post: *const c_void,
+) -> ngx_command_t {
+    ngx_command_t { post: post.cast_mut(), ..slot(name, words, setter, offset) }
+}
+
+const fn flag(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_FLAG, ngx_conf_set_flag_slot, offset)
+}
+
+const fn msec(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_TAKE1, ngx_conf_set_msec_slot, offset)
+}
+
+const fn size(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_TAKE1, ngx_conf_set_size_slot, offset)
+}
+
+const fn number(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_TAKE1, ngx_conf_set_num_slot, offset)
+}
+
+const fn string(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_TAKE1, ngx_conf_set_str_slot, offset)
+}
+
+const fn strings(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot(name, NGX_CONF_TAKE1, ngx_conf_set_str_array_slot, offset)
+}
+
+const fn bits(name: &'static CStr, offset: usize, masks: *const c_void) -> ngx_command_t {
+    slot_with(name, NGX_CONF_1MORE, ngx_conf_set_bitmask_slot, offset, masks)
+}
+
+/// The offset of a setting of ours.
+macro_rules! own {
+    ($field:ident) => {
+        offset_of!(LocationConf, upstream.$field)
+    };
+}
+
+/// The offset of a setting of nginx's upstream.
+macro_rules! theirs {
+    ($field:ident) => {
+        offset_of!(LocationConf, upstream.conf.$field)
+    };
+}
+
+const fn mask(name: &'static CStr, mask: u32) -> ngx_conf_bitmask_t {
+    ngx_conf_bitmask_t { name: text(name), mask: mask as ngx_uint_t }
+}
+
+/// The end of a table of masks.
+pub(super) const NO_MASK: ngx_conf_bitmask_t = ngx_conf_bitmask_t { name: ngx_str_t::empty(), mask: 0 };
+
+static NEXT_UPSTREAM: Shared<[ngx_conf_bitmask_t; 12]> = Shared([
+    mask(c"error", NGX_HTTP_UPSTREAM_FT_ERROR),
+    mask(c"timeout", NGX_HTTP_UPSTREAM_FT_TIMEOUT),
+    mask(c"invalid_header", NGX_HTTP_UPSTREAM_FT_INVALID_HEADER),
+    mask(c"non_idempotent", NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT),
+    mask(c"http_500", NGX_HTTP_UPSTREAM_FT_HTTP_500),
+    mask(c"http_503", NGX_HTTP_UPSTREAM_FT_HTTP_503),
+    mask(c"http_403", NGX_HTTP_UPSTREAM_FT_HTTP_403),
+    mask(c"http_404", NGX_HTTP_UPSTREAM_FT_HTTP_404),
+    mask(c"http_429", NGX_HTTP_UPSTREAM_FT_HTTP_429),
+    mask(c"updating", NGX_HTTP_UPSTREAM_FT_UPDATING),
+    mask(c"off", NGX_HTTP_UPSTREAM_FT_OFF),
+    NO_MASK,
+]);
+
+const fn level(name: &'static CStr, value: ngx_uint_t) -> ngx_conf_enum_t {
+    ngx_conf_enum_t { name: text(name), value }
+}
+
+/// The words and numbers of `Level::from_abi`.
+static LEVELS_OF_LOG: Shared<[ngx_conf_enum_t; 6]> = Shared([
+    level(c"error", 1),
+    level(c"warn", 2),
+    level(c"notice", 3),
+    level(c"info", 4),
+    level(c"debug", 5),
+    ngx_conf_enum_t { name: ngx_str_t::empty(), value: 0 },
+]);
+
+static BYTE: Shared<ngx_conf_num_bounds_t> =
+    Shared(ngx_conf_num_bounds_t { post_handler: Some(ngx_conf_check_num_bounds), low: 0, high: 255 });
+
+/// How a version of nginx keeps `limit_rate`: a size, from 1.27.0 on a text with variables.
+trait Rate {
+    const SETTER: Setter;
+}
+
+impl Rate for usize {
+    const SETTER: Setter = ngx_conf_set_size_slot;
+}
+
+impl Rate for *mut ngx_http_complex_value_t {
+    const SETTER: Setter = ngx_http_set_complex_value_size_slot;
+}
+
+const fn rate_setter<T: Rate>(_: fn(&ngx_http_upstream_conf_t) -> &T) -> Setter {
+    T::SETTER
+}
+
+/// The directives of this folder, without those of TLS.
+const COMMANDS: [ngx_command_t; 59] = [
+    ngx_command_t {
+        type_: (NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1) as ngx_uint_t,
+        ..slot(c"gangway_pass", NGX_CONF_TAKE1, set_pass, 0)
+    },
+    // Requests.
+    string(c"gangway_index", own!(index)),
+    slot(c"gangway_split_path_info", NGX_CONF_TAKE1, set_split_path_info, 0),
+    slot(c"gangway_script_suffixes", NGX_CONF_1MORE, set_script_suffixes, 0),
+    flag(c"gangway_script_check", own!(script_check)),
+    flag(c"gangway_pass_request_headers", theirs!(pass_request_headers)),
+    flag(c"gangway_pass_request_body", theirs!(pass_request_body)),
+    flag(c"gangway_request_buffering", theirs!(request_buffering)),
+    byte(c"gangway_modifier1", own!(modifier1)),
+    byte(c"gangway_modifier2", own!(modifier2)),
+    string(c"gangway_string", own!(string)),
+    // Connections.
+    slot(c"gangway_bind", NGX_CONF_TAKE12, ngx_http_upstream_bind_set_slot, theirs!(local)),
+    flag(c"gangway_socket_keepalive", theirs!(socket_keepalive)),
+    msec(c"gangway_connect_timeout", theirs!(connect_timeout)),
+    msec(c"gangway_send_timeout", theirs!(send_timeout)),
+    msec(c"gangway_read_timeout", theirs!(read_timeout)),
+    size(c"gangway_send_lowat", theirs!(send_lowat)),
+    flag(c"gangway_ignore_client_abort", theirs!(ignore_client_abort)),
+    flag(c"gangway_keep_conn", own!(keep_conn)),
+    number(c"gangway_keepalive", own!(keepalive)),
+    msec(c"gangway_keepalive_timeout", own!(keepalive_timeout)),
+    number(c"gangway_keepalive_requests", own!(keepalive_requests)),
+    bits(c"gangway_next_upstream", theirs!(next_upstream), (&raw const NEXT_UPSTREAM).cast()),
+    number(c"gangway_next_upstream_tries", theirs!(next_upstream_tries)),
+    msec(c"gangway_next_upstream_timeout", theirs!(next_upstream_timeout)),
+    // Responses.
+    flag(c"gangway_buffering", theirs!(buffering)),
+    size(c"gangway_buffer_size", theirs!(buffer_size)),
+    slot(c"gangway_buffers", NGX_CONF_TAKE2, ngx_conf_set_bufs_slot, theirs!(bufs)),
+    size(c"gangway_busy_buffers_size", theirs!(busy_buffers_size_conf)),
+    msec(c"gangway_flush_wait", own!(flush_wait)),
+    size(c"gangway_head_max_size", own!(head_max_size)),
+    slot(c"gangway_limit_rate", NGX_CONF_TAKE1, rate_setter(|conf| &conf.limit_rate), theirs!(limit_rate)),
+    flag(c"gangway_force_ranges", theirs!(force_ranges)),
+    strings(c"gangway_pass_header", theirs!(pass_headers)),
+    strings(c"gangway_hide_header", theirs!(hide_headers)),
+    bits(
+        c"gangway_ignore_headers",
+        theirs!(ignore_headers),
+        (&raw const ngx_http_upstream_ignore_headers_masks).cast(),
+    ),
+    flag(c"gangway_intercept_errors", theirs!(intercept_errors)),
+    strings(c"gangway_catch_stderr", own!(catch_stderr)),
+    slot_with(
+        c"gangway_stderr_level",
+        NGX_CONF_TAKE1,
+        ngx_conf_set_enum_slot,
+        own!(stderr_level),
+        (&raw const LEVELS_OF_LOG).cast(),
+    ),
+    // Files.
+    slot(c"gangway_temp_path", NGX_CONF_TAKE1234, ngx_conf_set_path_slot, theirs!(temp_path)),
+    size(c"gangway_max_temp_file_size", theirs!(max_temp_file_size_conf)),
+    size(c"gangway_temp_file_write_size", theirs!(temp_file_write_size_conf)),
+    slot(c"gangway_store", NGX_CONF_TAKE1, set_store, 0),
+    slot(c"gangway_store_access", NGX_CONF_TAKE123, ngx_conf_set_access_slot, theirs!(store_access)),
+    // The cache.
+    slot(c"gangway_cache", NGX_CONF_TAKE1, set_cache, 0),
+    slot(c"gangway_cache_key", NGX_CONF_TAKE1, set_cache_key, 0),
+    ngx_command_t {
+        type_: (NGX_HTTP_MAIN_CONF | NGX_CONF_2MORE) as ngx_uint_t,
+        conf: NGX_HTTP_MAIN_CONF_OFFSET as ngx_uint_t,
+        ..slot_with(
+            c"gangway_cache_path",
+            NGX_CONF_2MORE,
+            ngx_http_file_cache_set_slot,
+            offset_of!(MainConf, upstream.caches),
+            (&raw const crate::ngx_http_gangway_module).cast(),
+        )
+    },
+    slot(c"gangway_cache_bypass", NGX_CONF_1MORE, ngx_http_set_predicate_slot, theirs!(cache_bypass)),
+    slot(c"gangway_no_cache", NGX_CONF_1MORE, ngx_http_set_predicate_slot, theirs!(no_cache)),
+    slot(c"gangway_cache_valid", NGX_CONF_1MORE, ngx_http_file_cache_valid_set_slot, theirs!(cache_valid)),
+    number(c"gangway_cache_min_uses", theirs!(cache_min_uses)),
+    slot(
+        c"gangway_cache_max_range_offset",
+        NGX_CONF_TAKE1,
+        ngx_conf_set_off_slot,
+        theirs!(cache_max_range_offset),
+    ),
+    bits(c"gangway_cache_use_stale", theirs!(cache_use_stale), (&raw const NEXT_UPSTREAM).cast()),
+    bits(
+        c"gangway_cache_methods",
+        theirs!(cache_methods),
+        (&raw const ngx_http_upstream_cache_method_mask).cast(),
+    ),
+    flag(c"gangway_cache_lock", theirs!(cache_lock)),
+    msec(c"gangway_cache_lock_timeout", theirs!(cache_lock_timeout)),
+    msec(c"gangway_cache_lock_age", theirs!(cache_lock_age)),
+    flag(c"gangway_cache_revalidate", theirs!(cache_revalidate)),
+    flag(c"gangway_cache_background_update", theirs!(cache_background_update)),
+];
+
+#[cfg(ngx_feature = "ssl")]
+use super::tls::COMMANDS as TLS;
+#[cfg(not(ngx_feature = "ssl"))]
+const TLS: [ngx_command_t; 0] = [];
+
+/// The number of directives of this folder.
+pub(crate) const COUNT: usize = COMMANDS.len() + TLS.len();
+
+/// A table of `first`, the directives of this folder, and the end.
+pub(crate) const fn after<const A: usize, const N: usize>(first: [ngx_command_t; A]) -> [ngx_command_t; N] {
+    assert!(N == A + COUNT + 1);
+    let mut all = [command_end(); N];
+    let mut at = 0;
+    while at < A + COUNT {
+        all[at] = if at < A {
+            first[at]
+        } else if at < A + COMMANDS.len() {
+            COMMANDS[at - A]
+        } else {
+            TLS[at - A - COMMANDS.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
+const fn byte(name: &'static CStr, offset: usize) -> ngx_command_t {
+    slot_with(name, NGX_CONF_TAKE1, ngx_conf_set_num_slot, offset, (&raw const BYTE).cast())
+}

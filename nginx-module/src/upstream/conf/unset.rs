@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Settings that nginx's setters have not touched yet, and how an outer block fills them.
+
+/// A type whose settings nginx marks as unset by a value of all ones (`NGX_CONF_UNSET*`).
+pub(super) trait Setting: Copy + PartialEq {
+    const UNSET: Self;
+    /// Off, none, NULL.
+    const NONE: Self;
+}
+
+/// Flags and signed numbers.
+impl Setting for isize {
+    const UNSET: Self = -1;
+    const NONE: Self = 0;
+}
+
+/// Sizes, times and unsigned numbers.
+impl Setting for usize {
+    const UNSET: Self = Self::MAX;
+    const NONE: Self = 0;
+}
+
+/// Offsets in files.
+impl Setting for i64 {
+    const UNSET: Self = -1;
+    const NONE: Self = 0;
+}
+
+impl<T> Setting for *mut T {
+    const UNSET: Self = std::ptr::without_provenance_mut(usize::MAX);
+    const NONE: Self = std::ptr::null_mut();
+}
+
+/// Fills an unset setting from the outer block, else with its default (`ngx_conf_merge_*_value`).
+pub(super) fn merge<T: Setting>(inner: &mut T, outer: T, default: T) {
+    if *inner == T::UNSET {
+        *inner = if outer == T::UNSET { default } else { outer };
+    }
+}
+
+/// As [`merge`] for bit masks, which are unset when they are 0.
+pub(super) fn merge_mask(inner: &mut usize, outer: usize, default: usize) {
+    if *inner == 0 {
+        *inner = if outer == 0 { default } else { outer };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inner_block_wins_over_the_outer_one_and_that_over_the_default() {
+        for (inner, outer, merged) in [(1, 2, 1), (0, 2, 0), (usize::MAX, 2, 2), (usize::MAX, usize::MAX, 3)]
+        {
+            let mut value: usize = inner;
+            merge(&mut value, outer, 3);
+            assert_eq!(value, merged, "{inner} {outer}");
+        }
+        let mut flag = isize::UNSET;
+        merge(&mut flag, 0, 1);
+        assert_eq!(flag, 0);
+    }
+
+    #[test]
+    fn masks_are_unset_when_they_are_empty() {
+        for (inner, outer, merged) in [(1, 2, 1), (0, 2, 2), (0, 0, 3)] {
+            let mut value = inner;
+            merge_mask(&mut value, outer, 3);
+            assert_eq!(value, merged, "{inner} {outer}");
+        }
+    }
+}
