@@ -70,6 +70,17 @@ codes! {
     BAD_RESPONSE_HEAD = 704, "the head of a response was refused";
     RESPONSE_HEAD_TOO_LARGE = 705, "the head of a response is too large";
     CANNOT_ENCODE = 706, "a request cannot be expressed in the protocol of its backend";
+    BACKEND_STDERR = 707, "a FastCGI application wrote to its standard error";
+    TOO_MUCH_BODY = 708, "a backend sent more than its Content-Length";
+    SCRIPT_MISSING = 709, "a request names a script that is no file below the root";
+    CGI_FAILED = 801, "a script could not be started";
+    CGI_HEAD = 802, "a script gave no usable response head";
+    CGI_STDERR = 803, "a script wrote to its standard error";
+    CGI_TIMEOUT = 804, "a script gave no output within its timeout";
+    CGI_FULL = 805, "too many requests wait for scripts";
+    CGI_SPAWNER = 806, "the spawner does not work";
+    CGI_REFUSED = 807, "a path or a request was refused before a script ran";
+    CGI_REDIRECT = 808, "a local redirect of a script was refused";
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::{
 use crate::{error::Code, exchange::Exchange};
 
 /// Severity, in the words that both servers share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// A request or an application failed.
     Error,

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gangway::config::{OPTIONS, Value};
+use gangway::config::{CGI_OPTIONS, OPTIONS, OptionDef, Value};
 
 const REFERENCE: &str = include_str!("../docs/directives.md");
 const NGINX: &str = include_str!("../nginx-module/src/conf.rs");
@@ -60,28 +60,39 @@ fn each_directive_has_syntax_default_and_context() {
     }
 }
 
+/// The tables with the headings of their sections.
+const TABLES: [(&str, &[OptionDef]); 2] = [("## Options", OPTIONS), ("## CGI options", CGI_OPTIONS)];
+
 #[test]
 fn options_are_those_of_the_table_in_its_order() {
-    let names: Vec<_> = OPTIONS.iter().map(|option| option.name).collect();
-    assert_eq!(headings(section(REFERENCE, "## Options"), "###"), names);
-    for name in names {
-        assert!(REFERENCE.contains(&format!("[{name}](#{name})")), "nothing leads to {name}");
+    for (heading, table) in TABLES {
+        let names: Vec<_> = table.iter().map(|option| option.name).collect();
+        assert_eq!(headings(section(REFERENCE, heading), "###"), names);
+        for name in names {
+            let twice = TABLES.iter().all(|(_, table)| table.iter().any(|option| option.name == name));
+            let anchor = if twice && heading == "## CGI options" { "cgi-options" } else { name };
+            assert!(REFERENCE.contains(&format!("[{name}](#{anchor})")), "nothing leads to {name}");
+        }
     }
 }
 
 #[test]
 fn each_option_has_its_syntax_and_its_default() {
-    for option in OPTIONS {
-        let text = section(section(REFERENCE, "## Options"), &format!("### {}", option.name));
+    for (heading, option) in TABLES.iter().flat_map(|(heading, table)| table.iter().map(|o| (*heading, o))) {
+        let text = section(section(REFERENCE, heading), &format!("### {}", option.name));
         let line = |word: &str| text.lines().find_map(|line| line.strip_prefix(word));
         let syntax = line("Syntax: ").unwrap_or_else(|| panic!("{} lacks its syntax", option.name));
         assert!(syntax.starts_with(&format!("`{}=", option.name)), "{syntax}");
         assert_eq!(line("Default: "), Some(option.default), "{}", option.name);
-        if let Value::Count(least, most) = option.value {
-            assert!(syntax.ends_with(&format!(", {least} to {most}")), "{syntax}");
-        }
-        if option.value == Value::Switch {
-            assert_eq!(syntax, format!("`{0}=on` or `{0}=off`", option.name));
+        match option.value {
+            Value::Count(least, most) => {
+                assert!(syntax.ends_with(&format!(", {least} to {most}")), "{syntax}");
+            }
+            Value::Switch => assert_eq!(syntax, format!("`{0}=on` or `{0}=off`", option.name)),
+            Value::Word(words) => {
+                words.iter().for_each(|word| assert!(syntax.contains(word), "{syntax} lacks {word}"));
+            }
+            _ => {}
         }
         let repeats = text.contains("May be given several times");
         assert_eq!(repeats, option.repeats, "{}", option.name);

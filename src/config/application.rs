@@ -124,7 +124,7 @@ impl Parser<'_> {
         };
         let mut seen: Vec<&str> = Vec::new();
         for word in options {
-            let (option, value) = split_option(text(word)?)?;
+            let (option, value) = options::split(options::OPTIONS, text(word)?)?;
             if seen.contains(&option.name) && !option.repeats {
                 return Err(ConfigError::new(
                     BAD_OPTION,
@@ -144,7 +144,7 @@ impl Parser<'_> {
         let wrong =
             |why: &str| ConfigError::new(BAD_TARGET, format!("\"{target}\" {why}: use {}", interface.target));
         if let Some((key, _)) = target.split_once('=')
-            && options::find(key).is_some()
+            && options::find(options::OPTIONS, key).is_some()
         {
             return Err(wrong("stands where the application must stand, which comes first"));
         }
@@ -191,7 +191,8 @@ impl Parser<'_> {
                 value.to_owned()
             }
             Value::Text if value.is_empty() => return Err("it is empty".into()),
-            Value::Text => value.to_owned(),
+            // No application has these.
+            Value::Text | Value::Size | Value::Word(_) => value.to_owned(),
         };
         if option.owner == Owner::Engine {
             application.spec.options.push((option.name.to_owned(), stored.into_bytes()));
@@ -200,30 +201,8 @@ impl Parser<'_> {
     }
 }
 
-fn split_option(word: &str) -> Result<(&'static OptionDef, &str), ConfigError> {
-    let Some((key, value)) = word.split_once('=') else {
-        let text = match options::find(word) {
-            Some(_) => format!("\"{word}\" needs a value: {word}=VALUE"),
-            None => format!("\"{word}\" is not an option: options are key=value; known are {}", known()),
-        };
-        return Err(ConfigError::new(BAD_OPTION, text));
-    };
-    if let Some(option) = options::find(key) {
-        return Ok((option, value));
-    }
-    let cure = match options::nearest(key) {
-        Some(near) => format!("did you mean \"{near}=\"?"),
-        None => format!("known are {}", known()),
-    };
-    Err(ConfigError::new(BAD_OPTION, format!("unknown option \"{key}\" in \"{word}\": {cure}")))
-}
-
-fn known() -> String {
-    options::OPTIONS.iter().map(|option| option.name).collect::<Vec<_>>().join(", ")
-}
-
 /// Words are text: paths and names that Python and both servers can print.
-fn text(word: &[u8]) -> Result<&str, ConfigError> {
+pub(super) fn text(word: &[u8]) -> Result<&str, ConfigError> {
     std::str::from_utf8(word)
         .map_err(|_| ConfigError::new(BAD_VALUE, format!("\"{}\" is not UTF-8", crate::log::escape(word))))
 }

@@ -4,12 +4,14 @@
 //! An adapter hands over the words of a directive and prints the error, if any, in its server's own way.
 
 mod application;
+mod cgi;
 mod options;
 mod param;
 mod values;
 
 pub use application::{Application, Interface, Parser, WSGI};
-pub use options::{OPTIONS, OptionDef, Owner, Value};
+pub use cgi::Cgi;
+pub use options::{CGI_OPTIONS, OPTIONS, OptionDef, Owner, Value};
 pub use param::check_param_name;
 
 use crate::error::Code;

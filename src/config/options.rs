@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The table of application options: `key=value` words after a handler directive.
+//! The tables of options: `key=value` words after a handler directive.
 
 /// Who acts on an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub enum Value {
     Assignment,
     /// A text that is not empty.
     Text,
+    /// Bytes: `512k`, `64m`, `2g`, `1000`.
+    Size,
+    /// One of these words.
+    Word(&'static [&'static str]),
 }
 
 /// One option.
@@ -62,14 +66,66 @@ pub const OPTIONS: &[OptionDef] = &[
     option("pass_authorization", Owner::Host, Value::Switch, "off"),
 ];
 
+/// Words of `stderr_level=`.
+const LEVELS: &[&str] = &["error", "warn", "notice", "info", "debug", "off"];
+
+const fn host(name: &'static str, value: Value, default: &'static str) -> OptionDef {
+    option(name, Owner::Host, value, default)
+}
+
+/// The options of CGI programs, in the order of the reference page.
+pub const CGI_OPTIONS: &[OptionDef] = &[
+    host("index", Value::Text, "none"),
+    OptionDef { repeats: true, ..host("interpreter", Value::Text, "none") },
+    host("args", Value::Switch, "off"),
+    OptionDef { repeats: true, ..host("env", Value::Assignment, "none") },
+    OptionDef { repeats: true, ..host("pass_env", Value::Text, "none") },
+    host("timeout", Value::Time, "60s"),
+    host("processes", Value::Count(1, 100_000), "32"),
+    host("queue", Value::Count(0, 1_000_000), "512"),
+    host("memory", Value::Size, "none"),
+    host("cpu", Value::Time, "none"),
+    host("files", Value::Count(3, 1_000_000), "none"),
+    host("user", Value::Text, "the user of the worker processes"),
+    host("abort", Value::Switch, "on"),
+    host("head_size", Value::Size, "64k"),
+    host("stderr_level", Value::Word(LEVELS), "error"),
+    host("symlinks", Value::Word(&["inside", "any"]), "inside (nginx), as Options says (httpd)"),
+    host("refuse_shellshock", Value::Switch, "on"),
+    host("pass_authorization", Value::Switch, "off"),
+];
+
+/// Splits `key=value` and finds the key.
+pub(super) fn split<'w>(
+    table: &'static [OptionDef],
+    word: &'w str,
+) -> Result<(&'static OptionDef, &'w str), super::ConfigError> {
+    let refuse = |text| super::ConfigError::new(crate::error::BAD_OPTION, text);
+    let known = || table.iter().map(|option| option.name).collect::<Vec<_>>().join(", ");
+    let Some((key, value)) = word.split_once('=') else {
+        return Err(refuse(match find(table, word) {
+            Some(_) => format!("\"{word}\" needs a value: {word}=VALUE"),
+            None => format!("\"{word}\" is not an option: options are key=value; known are {}", known()),
+        }));
+    };
+    if let Some(option) = find(table, key) {
+        return Ok((option, value));
+    }
+    let cure = match nearest(table, key) {
+        Some(near) => format!("did you mean \"{near}=\"?"),
+        None => format!("known are {}", known()),
+    };
+    Err(refuse(format!("unknown option \"{key}\" in \"{word}\": {cure}")))
+}
+
 /// The option of this name.
-pub(super) fn find(name: &str) -> Option<&'static OptionDef> {
-    OPTIONS.iter().find(|option| option.name == name)
+pub(super) fn find(table: &'static [OptionDef], name: &str) -> Option<&'static OptionDef> {
+    table.iter().find(|option| option.name == name)
 }
 
 /// The known name that is most like a wrong one, if one is like it at all.
-pub(super) fn nearest(name: &str) -> Option<&'static str> {
-    OPTIONS
+fn nearest(table: &'static [OptionDef], name: &str) -> Option<&'static str> {
+    table
         .iter()
         .map(|option| (strsim::damerau_levenshtein(option.name, &name.to_ascii_lowercase()), option.name))
         .min()
@@ -83,16 +139,18 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for (index, option) in OPTIONS.iter().enumerate() {
-            assert!(!OPTIONS[..index].iter().any(|other| other.name == option.name), "{}", option.name);
+        for table in [OPTIONS, CGI_OPTIONS] {
+            for (index, option) in table.iter().enumerate() {
+                assert!(!table[..index].iter().any(|other| other.name == option.name), "{}", option.name);
+            }
         }
     }
 
     #[test]
     fn likely_typing_errors_are_recognised() {
-        assert_eq!(nearest("thread"), Some("threads"));
-        assert_eq!(nearest("Root"), Some("root"));
-        assert_eq!(nearest("quue"), Some("queue"));
-        assert_eq!(nearest("processes"), None);
+        assert_eq!(nearest(OPTIONS, "thread"), Some("threads"));
+        assert_eq!(nearest(OPTIONS, "Root"), Some("root"));
+        assert_eq!(nearest(OPTIONS, "quue"), Some("queue"));
+        assert_eq!(nearest(OPTIONS, "processes"), None);
     }
 }

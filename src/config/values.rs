@@ -59,6 +59,24 @@ pub(super) fn existing(text: &str, base: &Path, directory: bool) -> Result<PathB
     }
 }
 
+/// Bytes, with the units that both servers use.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (digits, unit) = text.split_at(split);
+    let factor = match unit {
+        "" => Some(1),
+        "k" | "K" => Some(1 << 10),
+        "m" | "M" => Some(1 << 20),
+        "g" | "G" => Some(1 << 30),
+        _ => None,
+    };
+    let number =
+        digits.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    number
+        .filter(|bytes| *bytes > 0 && i64::try_from(*bytes).is_ok())
+        .ok_or_else(|| "it must be a size such as 512k, 64m or 2g".into())
+}
+
 /// `NAME=VALUE` for the environment.
 pub(super) fn assignment(text: &str) -> Result<(), String> {
     match text.split_once('=') {
@@ -101,6 +119,14 @@ mod tests {
             existing("no-such-thing", &base, true).unwrap_err().contains("create it or correct the path")
         );
         assert!(existing("", &base, true).is_err());
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!((size("1000"), size("64k"), size("2G")), (Ok(1000), Ok(65_536), Ok(2 << 30)));
+        for bad in ["", "k", "-1", "1.5m", "1t", "0", "99999999999g", "9223372036854775808"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

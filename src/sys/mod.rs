@@ -3,6 +3,8 @@
 
 #![expect(unsafe_code, reason = "system calls")]
 
+pub mod spawn;
+
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},

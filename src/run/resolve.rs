@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which file of a path is the script.
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file; whether somebody may execute it.
+    File {
+        /// Whether a run bit is set.
+        executable: bool,
+    },
+    /// A directory.
+    Directory,
+    /// Something else: a socket, a pipe, a device.
+    Other,
+    /// It may not be looked at.
+    Forbidden,
+    /// Nothing.
+    Missing,
+}
+
+/// Where to look.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The path in the file system: the root with the rest of the request's path behind it.
+    pub path: &'a [u8],
+    /// How many bytes of it are the root, which may itself name a script.
+    pub root: usize,
+    /// File names for a path that leads to a directory, in order.
+    pub index: &'a [String],
+}
+
+/// What a path means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A script.
+    Script {
+        /// Its path.
+        file: Vec<u8>,
+        /// Whether a run bit is set.
+        executable: bool,
+        /// How many bytes at the end of the request's path are PATH_INFO.
+        info: usize,
+        /// The file name of `index=` that belongs behind SCRIPT_NAME.
+        index: Vec<u8>,
+    },
+    /// A directory whose path should end in `/`.
+    NeedsSlash,
+    /// Nothing that can be run: 404.
+    Missing,
+    /// Something that must not be run: 403.
+    Forbidden,
+}
+
+/// Finds the script: RFC 3875 §4.1.13 with §4.1.5, split at the first part of the path that is a regular file. So an
+/// upload `photo.jpg` is never taken for the directory of `photo.jpg/x.php` (CVE-2013-4547 and kin).
+///
+/// `look` says what stands at a path; it is asked as rarely as possible, and never for a path with `..` or NUL in it.
+pub fn resolve(place: &Place<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
+    let Some((root, below)) = place.path.split_at_checked(place.root) else { return Found::Missing };
+    if !is_safe(below) {
+        return Found::Missing;
+    }
+    let script = |file: &[u8], executable, index: &str| Found::Script {
+        info: if index.is_empty() { place.path.len().saturating_sub(file.len()) } else { 0 },
+        file: file.to_vec(),
+        executable,
+        index: index.as_bytes().to_vec(),
+    };
+    // Most paths name the script and nothing else.
+    if !place.path.ends_with(b"/") && !below.is_empty() {
+        match look(place.path) {
+            Kind::File { executable } => return script(place.path, executable, ""),
+            Kind::Directory => return index_or_slash(place, look),
+            Kind::Other => return Found::Forbidden,
+            Kind::Forbidden | Kind::Missing => {}
+        }
+    }
+    let bare_root = root.strip_suffix(b"/").unwrap_or(root).len();
+    let ends = (bare_root.max(1)..=place.path.len())
+        .filter(|&end| end == place.path.len() || place.path.get(end) == Some(&b'/'));
+    for end in ends {
+        let part = place.path.get(..end).unwrap_or_default();
+        if part.ends_with(b"/") && end > 1 {
+            continue;
+        }
+        match look(part) {
+            Kind::File { executable } => return script(part, executable, ""),
+            Kind::Directory => {}
+            Kind::Other | Kind::Forbidden => return Found::Forbidden,
+            Kind::Missing => return Found::Missing,
+        }
+    }
+    index_or_slash(place, look)
+}
+
+fn index_or_slash(place: &Place<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
+    let slash = place.path.ends_with(b"/");
+    for name in place.index {
+        let separator: &[u8] = if slash { b"" } else { b"/" };
+        let file = [place.path, separator, name.as_bytes()].concat();
+        match look(&file) {
+            Kind::File { .. } if !slash => return Found::NeedsSlash,
+            Kind::File { executable } => {
+                return Found::Script { file, executable, info: 0, index: name.clone().into_bytes() };
+            }
+            _ => {}
+        }
+    }
+    // A directory is not listed and not run.
+    Found::Forbidden
+}
+
+/// Servers have taken `.` and `..` out of a path; what still has them, or a NUL, was smuggled in.
+fn is_safe(path: &[u8]) -> bool {
+    !path.contains(&0) && path.split(|byte| *byte == b'/').all(|part| part != b"." && part != b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILES: &[&str] =
+        &["/srv/cgi/env.cgi", "/srv/cgi/photo.jpg", "/srv/cgi/sub/index.cgi", "/usr/lib/git-http-backend"];
+
+    fn look(path: &[u8]) -> Kind {
+        let path = std::str::from_utf8(path).unwrap();
+        assert!(!path.contains(".."), "{path}");
+        let inside = |file: &str| file.starts_with(&format!("{}/", path.trim_end_matches('/')));
+        match path {
+            "/srv/cgi/pipe" => Kind::Other,
+            "/srv/cgi/secret" => Kind::Forbidden,
+            "/srv/cgi/empty" => Kind::Directory,
+            _ if FILES.contains(&path) => Kind::File { executable: !path.ends_with(".jpg") },
+            _ if FILES.iter().any(|file| inside(file)) => Kind::Directory,
+            _ => Kind::Missing,
+        }
+    }
+
+    fn find(root: &str, below: &str) -> Found {
+        let path = [root, below].concat();
+        let index = ["index.pl".to_owned(), "index.cgi".to_owned()];
+        resolve(&Place { path: path.as_bytes(), root: root.len(), index: &index }, look)
+    }
+
+    fn split(root: &str, below: &str) -> (String, usize, String) {
+        match find(root, below) {
+            Found::Script { file, info, index, .. } => {
+                (String::from_utf8(file).unwrap(), info, String::from_utf8(index).unwrap())
+            }
+            other => panic!("{root}{below}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_regular_file_is_the_script() {
+        for (root, below, file, info) in [
+            ("/srv/cgi", "/env.cgi", "/srv/cgi/env.cgi", ""),
+            ("/srv/cgi", "/env.cgi/", "/srv/cgi/env.cgi", "/"),
+            ("/srv/cgi", "/env.cgi/a/b", "/srv/cgi/env.cgi", "/a/b"),
+            ("/srv/cgi/", "env.cgi/a//b", "/srv/cgi/env.cgi", "/a//b"),
+            ("/srv/cgi", "/env.cgi/photo.jpg", "/srv/cgi/env.cgi", "/photo.jpg"),
+            ("/srv/cgi", "/photo.jpg/env.cgi", "/srv/cgi/photo.jpg", "/env.cgi"),
+            ("/srv/cgi", "//env.cgi/x", "/srv/cgi//env.cgi", "/x"),
+            ("/usr/lib/git-http-backend/", "a.git/info", "/usr/lib/git-http-backend", "/a.git/info"),
+            ("/usr/lib/git-http-backend/", "", "/usr/lib/git-http-backend", "/"),
+            ("/usr/lib/git-http-backend", "", "/usr/lib/git-http-backend", ""),
+        ] {
+            // The fake file system has no double slashes.
+            let look = |path: &[u8]| {
+                look(String::from_utf8_lossy(path).replace("//", "/").trim_end_matches('\0').as_bytes())
+            };
+            let path = [root, below].concat();
+            let found = resolve(&Place { path: path.as_bytes(), root: root.len(), index: &[] }, look);
+            let Found::Script { file: got, info: length, .. } = found else { panic!("{path}: {found:?}") };
+            assert_eq!((got.as_slice(), length), (file.as_bytes(), info.len()), "{path}");
+        }
+    }
+
+    #[test]
+    fn directories_need_an_index_and_a_slash() {
+        assert_eq!(split("/srv/cgi", "/sub/"), ("/srv/cgi/sub/index.cgi".into(), 0, "index.cgi".into()));
+        assert_eq!(find("/srv/cgi", "/sub"), Found::NeedsSlash);
+        assert_eq!(find("/srv/cgi", "/empty/"), Found::Forbidden);
+        assert_eq!(find("/srv/cgi", "/empty"), Found::Forbidden);
+    }
+
+    #[test]
+    fn what_is_no_script_is_not_run() {
+        assert_eq!(find("/srv/cgi", "/none"), Found::Missing);
+        assert_eq!(find("/srv/cgi", "/none/env.cgi"), Found::Missing);
+        assert_eq!(find("/srv/cgi", "/pipe"), Found::Forbidden);
+        assert_eq!(find("/srv/cgi", "/pipe/x"), Found::Forbidden);
+        assert_eq!(find("/srv/cgi", "/secret/x"), Found::Forbidden);
+    }
+
+    #[test]
+    fn smuggled_paths_are_not_looked_at() {
+        for below in ["/../cgi/env.cgi", "/sub/../env.cgi", "/./env.cgi", "/env.cgi\0.jpg", "/env.cgi/.."] {
+            assert_eq!(find("/srv/cgi", below), Found::Missing, "{below:?}");
+        }
+        let place = Place { path: b"/x", root: 9, index: &[] };
+        assert_eq!(resolve(&place, look), Found::Missing);
+    }
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the spawner to the script: a child that shares the spawner's memory until it executes, so that its price does
+//! not depend on any memory (CLONE_VM with CLONE_VFORK, as posix_spawn(3) does it, which has no limits and no users).
+
+use std::{
+    ffi::{CStr, c_char, c_int, c_void},
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use crate::run::{Failure, Identity, Run, Step};
+
+/// Bytes of the stack that children run on, one after the other: the spawner waits until each has executed.
+const STACK: usize = 64 * 1024;
+
+/// The children's stack, with a page below it that nobody may touch.
+pub(super) struct Launcher {
+    top: *mut c_void,
+}
+
+/// Who a child becomes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Become<'a> {
+    /// Nobody else.
+    Same,
+    /// The user of the server process.
+    Server(&'a Identity),
+    /// A user of the configuration, with the checks that belong to it.
+    User(&'a Identity),
+}
+
+/// All that a child needs, made ready before it begins: it may not allocate.
+struct Plan<'a> {
+    run: &'a Run<'a>,
+    fds: [RawFd; 3],
+    user: Become<'a>,
+    argv: *const *const c_char,
+    envp: *const *const c_char,
+    /// Written by the child when it fails; the memory is shared.
+    failure: Option<Failure>,
+}
+
+impl Launcher {
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: a new mapping; the guard is its first page.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_STACK;
+            let base = libc::mmap(ptr::null_mut(), STACK, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            if base == libc::MAP_FAILED || libc::mprotect(base, 4096, libc::PROT_NONE) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Self { top: base.byte_add(STACK) })
+        }
+    }
+
+    /// Starts a script. Answers its process number.
+    pub(super) fn launch(&self, run: &Run<'_>, fds: &[OwnedFd; 3], user: Become<'_>) -> Result<i32, Failure> {
+        let mut argv: Vec<*const c_char> = Vec::with_capacity(run.arguments.len() + 2);
+        argv.push(run.program.as_ptr());
+        argv.extend(run.arguments.iter().map(|word| word.as_ptr()));
+        argv.push(ptr::null());
+        let mut envp: Vec<*const c_char> = run.environment.iter().map(|word| word.as_ptr()).collect();
+        envp.push(ptr::null());
+        let mut plan = Plan {
+            run,
+            fds: [fds[0].as_raw_fd(), fds[1].as_raw_fd(), fds[2].as_raw_fd()],
+            user,
+            argv: argv.as_ptr(),
+            envp: envp.as_ptr(),
+            failure: None,
+        };
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the child runs `child` on a stack of its own while this thread, the only one, waits; it reads the
+        // plan and writes `failure`, and ends by execve(2) or _exit(2).
+        let pid = unsafe { libc::clone(child, self.top, flags, (&raw mut plan).cast()) };
+        if pid < 0 {
+            let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+            return Err(Failure { step: Step::Process, errno });
+        }
+        // SAFETY: `plan` is live; the child has written it through a pointer, so it is read anew.
+        match unsafe { (&raw const plan.failure).read_volatile() } {
+            None => Ok(pid),
+            Some(failure) => {
+                // SAFETY: our child, which ends at once; nothing is written.
+                unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+                Err(failure)
+            }
+        }
+    }
+}
+
+extern "C" fn child(plan: *mut c_void) -> c_int {
+    // SAFETY: `launch` gives its plan, which nobody else touches until this child has executed or ended.
+    let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
+    let Err(step) = enter(plan);
+    let failure = Failure { step, errno: errno() };
+    // SAFETY: the field is live; _exit(2) runs nothing of this process.
+    unsafe {
+        (&raw mut plan.failure).write_volatile(Some(failure));
+        libc::_exit(127)
+    }
+}
+
+fn errno() -> i32 {
+    // SAFETY: the address of this thread's number, which the waiting spawner shares.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Becomes the script. Only system calls: the memory belongs to the spawner.
+fn enter(plan: &Plan<'_>) -> Result<std::convert::Infallible, Step> {
+    let run = plan.run;
+    // SAFETY: each call gets live C strings and numbers; what fails is answered by a number.
+    unsafe {
+        // A session of its own is also a process group of its own, and has no terminal.
+        libc::setsid();
+        place_descriptors(plan.fds).ok_or(Step::Descriptors)?;
+        set_limits(plan).ok_or(Step::Limits)?;
+        match plan.user {
+            Become::Same => {}
+            Become::Server(identity) | Become::User(identity) => change_user(identity).ok_or(Step::User)?,
+        }
+        if libc::chdir(run.directory.as_ptr()) != 0 {
+            return Err(Step::Directory);
+        }
+        if let Become::User(identity) = plan.user {
+            check_owner(run.script, identity, run.script == run.program)?;
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        libc::execve(run.program.as_ptr(), plan.argv, plan.envp);
+    }
+    Err(Step::Execute)
+}
+
+/// # Safety
+/// Only in a child, whose descriptors are its own.
+unsafe fn place_descriptors(fds: [RawFd; 3]) -> Option<()> {
+    for (target, fd) in (0..).zip(fds) {
+        // SAFETY: numbers only. The spawner holds 0 to 2 itself, so those of the message are others and dup2(2)
+        // takes their close-on-exec away.
+        if unsafe { libc::dup2(fd, target) } < 0 {
+            return None;
+        }
+    }
+    // All of the spawner's own close on exec; this is for what somebody may have opened otherwise. Kernels before 5.9
+    // do not know the call.
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+    Some(())
+}
+
+fn set_limits(plan: &Plan<'_>) -> Option<()> {
+    let limits = plan.run.limits;
+    for (resource, limit) in [
+        (libc::RLIMIT_AS, limits.memory),
+        (libc::RLIMIT_CPU, limits.cpu),
+        (libc::RLIMIT_NOFILE, limits.files),
+    ] {
+        if limit == 0 {
+            continue;
+        }
+        // A second of grace lets a script that catches SIGXCPU say something.
+        let hard = if resource == libc::RLIMIT_CPU { limit.saturating_add(1) } else { limit };
+        let pair = libc::rlimit { rlim_cur: limit, rlim_max: hard };
+        // SAFETY: one structure is readable. It is this process' own limit, not the spawner's.
+        if unsafe { libc::setrlimit(resource, &raw const pair) } != 0 {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// Becomes somebody else for good. The raw calls change this process alone; glibc's would look for threads.
+pub(super) fn change_user(identity: &Identity) -> Option<()> {
+    let (user, group) = (identity.user, identity.group);
+    // SAFETY: the groups are readable; the calls change credentials only.
+    unsafe {
+        let groups = identity.groups.as_slice();
+        if libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) != 0
+            || libc::syscall(libc::SYS_setresgid, group, group, group) != 0
+            || libc::syscall(libc::SYS_setresuid, user, user, user) != 0
+        {
+            return None;
+        }
+        // CVE-2014-0240 and kin: believe it only when it is so, and only when there is no way back.
+        let is_so = libc::syscall(libc::SYS_getuid) == i64::from(user)
+            && libc::syscall(libc::SYS_geteuid) == i64::from(user)
+            && libc::syscall(libc::SYS_getgid) == i64::from(group)
+            && libc::syscall(libc::SYS_getegid) == i64::from(group);
+        let way_back = user != 0 && libc::syscall(libc::SYS_setresuid, 0, 0, 0) == 0;
+        (is_so && !way_back).then_some(())
+    }
+}
+
+/// What suexec checks of the directory, which is the working directory by now, and of the script.
+fn check_owner(script: &CStr, identity: &Identity, executed: bool) -> Result<(), Step> {
+    const OTHERS_WRITE: libc::mode_t = libc::S_IWGRP | libc::S_IWOTH;
+    let belongs = |found: &libc::stat| found.st_uid == identity.user && found.st_gid == identity.group;
+    // SAFETY: a stat of zeros is valid; the calls get C strings and a writable structure.
+    unsafe {
+        let mut found: libc::stat = std::mem::zeroed();
+        if libc::stat(c".".as_ptr(), &raw mut found) != 0 {
+            return Err(Step::Look);
+        }
+        if found.st_mode & OTHERS_WRITE != 0 {
+            return Err(Step::DirectoryWritable);
+        }
+        if !belongs(&found) {
+            return Err(Step::Owner);
+        }
+        if libc::lstat(script.as_ptr(), &raw mut found) != 0 {
+            return Err(Step::Look);
+        }
+        if found.st_mode & libc::S_IFMT != libc::S_IFREG {
+            return Err(Step::NoFile);
+        }
+        if found.st_mode & OTHERS_WRITE != 0 {
+            return Err(Step::ScriptWritable);
+        }
+        if found.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
+            return Err(Step::SetId);
+        }
+        if !belongs(&found) {
+            return Err(Step::Owner);
+        }
+        if executed && found.st_mode & libc::S_IXUSR == 0 {
+            *libc::__errno_location() = libc::EACCES;
+            return Err(Step::Execute);
+        }
+    }
+    Ok(())
+}

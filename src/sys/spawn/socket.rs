@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Messages with descriptors over a unix socket that keeps their bounds: unix(7), SOCK_SEQPACKET.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+};
+
+/// The most descriptors of one message.
+pub(super) const MOST_FDS: usize = 4;
+
+const FD_BYTES: usize = MOST_FDS * size_of::<RawFd>();
+// SAFETY: CMSG_SPACE computes a size.
+const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(FD_BYTES as libc::c_uint) } as usize;
+
+/// Room for the control part of a message, aligned as the kernel wants it.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_BYTES]);
+
+/// The two ends of a connection, not inherited by programs.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: two integers are writable.
+    let made = unsafe {
+        libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+    };
+    if made != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just given us both descriptors; nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
+
+/// Sends one message. With `wait` it waits for room; without, a full socket is `WouldBlock`.
+pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd], wait: bool) -> io::Result<()> {
+    let mut control = Control([0; CONTROL_BYTES]);
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: a message header of zeros is valid.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    if !fds.is_empty() {
+        if fds.len() > MOST_FDS {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let size = size_of_val(fds);
+        message.msg_control = control.0.as_mut_ptr().cast();
+        // SAFETY: `control` has room for MOST_FDS descriptors, and `fds` are no more.
+        unsafe {
+            message.msg_controllen = libc::CMSG_SPACE(size as libc::c_uint) as _;
+            let header = libc::CMSG_FIRSTHDR(&raw const message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(size as libc::c_uint) as _;
+            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size);
+        }
+    }
+    let flags = libc::MSG_NOSIGNAL | if wait { 0 } else { libc::MSG_DONTWAIT };
+    loop {
+        // SAFETY: the header points to live memory of the lengths it says.
+        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
+        if sent >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// What a message brought.
+pub(super) struct Received {
+    /// Bytes in the buffer; 0 is the end of the connection.
+    pub(super) length: usize,
+    /// Its descriptors, in order.
+    pub(super) fds: Vec<OwnedFd>,
+}
+
+/// Receives one message. A message that is longer than `buffer` is `InvalidData`.
+pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Received> {
+    let mut control = Control([0; CONTROL_BYTES]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: a message header of zeros is valid.
+    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
+    let length = loop {
+        // SAFETY: the header points to live memory of the lengths it says.
+        let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
+        if let Ok(length) = usize::try_from(received) {
+            break length;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    };
+    // SAFETY: the kernel has filled the control part as the header now says.
+    let fds = unsafe { take_fds(&message) };
+    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(Received { length, fds })
+}
+
+/// # Safety
+/// `message` was filled by recvmsg(2) and its control part has not been read yet.
+unsafe fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
+    let mut found = Vec::new();
+    // SAFETY: the macros of cmsg(3) stay within the control part; SCM_RIGHTS holds whole descriptors, which are
+    // ours from now on.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while !header.is_null() {
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
+                let bytes = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
+                let data = libc::CMSG_DATA(header).cast::<RawFd>();
+                for index in 0..bytes / size_of::<RawFd>() {
+                    found.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
+                }
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+    found
+}
+
+/// Who made the other end of a connection: user, group and groups. The kernel says it, so it can be trusted.
+pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, u32, Vec<u32>)> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the option writes one ucred.
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    if asked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut groups = vec![0u32; 65_536];
+    let mut length = size_of_val(groups.as_slice()) as libc::socklen_t;
+    // SAFETY: the option writes at most `length` bytes of numbers.
+    let asked = unsafe {
+        let (fd, place) = (socket.as_raw_fd(), groups.as_mut_ptr().cast());
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERGROUPS, place, &raw mut length)
+    };
+    if asked != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    groups.truncate(length as usize / size_of::<u32>());
+    Ok((credentials.uid, credentials.gid, groups))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{Read, Write},
+        os::fd::AsFd,
+    };
+
+    use super::*;
+
+    #[test]
+    fn bytes_and_descriptors_arrive_together_and_messages_keep_their_bounds() {
+        let (here, there) = pair().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
+        send(here.as_fd(), b"first", &[writer.as_raw_fd()], true).unwrap();
+        send(here.as_fd(), b"second", &[], true).unwrap();
+        drop(writer);
+        let mut buffer = [0; 64];
+        let first = receive(there.as_fd(), &mut buffer, true).unwrap();
+        assert_eq!((&buffer[..first.length], first.fds.len()), (&b"first"[..], 1));
+        for fd in first.fds {
+            File::from(fd).write_all(b"through").unwrap();
+        }
+        let mut text = String::new();
+        { reader }.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "through");
+        let second = receive(there.as_fd(), &mut buffer, true).unwrap();
+        assert_eq!((&buffer[..second.length], second.fds.len()), (&b"second"[..], 0));
+        let error = receive(there.as_fd(), &mut buffer, false).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(here);
+        assert_eq!(receive(there.as_fd(), &mut buffer, true).unwrap().length, 0);
+    }
+
+    #[test]
+    fn a_message_that_does_not_fit_is_refused() {
+        let (here, there) = pair().unwrap();
+        send(here.as_fd(), &[1; 100], &[], true).unwrap();
+        let error = receive(there.as_fd(), &mut [0; 64], true).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn the_peer_is_who_made_the_pair() {
+        let (here, _there) = pair().unwrap();
+        let (user, group, _) = peer(here.as_fd()).unwrap();
+        // SAFETY: both have no conditions.
+        assert_eq!((user, group), unsafe { (libc::geteuid(), libc::getegid()) });
+    }
+}
