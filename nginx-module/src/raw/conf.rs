@@ -142,9 +142,16 @@ impl Conf {
         self.print(nginx_sys::NGX_LOG_WARN, text);
     }
 
-    /// The line of a failure that belongs to no directive: blocks that do not fit together.
+    /// The line of a failure in a merge. nginx adds the end of the http block as the place, so the block is named here.
     pub(crate) fn fail(&self, text: &str) {
-        self.print(nginx_sys::NGX_LOG_EMERG, text);
+        // SAFETY: the core module's configuration exists for every block.
+        let name = unsafe { (*self.core_location()).name };
+        let place = if name.len == 0 {
+            "outside of locations".into()
+        } else {
+            format!("in location \"{}\"", String::from_utf8_lossy(name.as_bytes()))
+        };
+        self.print(nginx_sys::NGX_LOG_EMERG, &format!("{text} ({place})"));
     }
 
     fn print(&self, level: u32, text: &str) {

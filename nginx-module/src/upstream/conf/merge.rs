@@ -14,7 +14,7 @@ use nginx_sys::{
 use super::{
     UpstreamConf,
     table::text,
-    unset::{Setting, merge as fill, merge_mask as fill_mask},
+    unset::{Setting, merge as fill, merge_mask as fill_mask, switch},
 };
 use crate::{Shared, raw::Conf};
 
@@ -67,7 +67,7 @@ pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamCon
     merge_buffers(&outer.conf, &mut inner.conf)?;
     merge_cache(&outer.conf, &mut inner.conf)?;
     merge_own(outer, inner);
-    if inner.conf.cache() > 0 && inner.cache_key.is_none() {
+    if switch(inner.conf.cache()) == Some(true) && inner.cache_key.is_none() {
         cf.warn("no \"gangway_cache_key\" for \"gangway_cache\"");
     }
     if inner.pass.is_some() {
@@ -93,14 +93,14 @@ fn inherit_pass(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
 }
 
 fn merge_upstream(outer: &ngx_http_upstream_conf_t, inner: &mut ngx_http_upstream_conf_t) {
-    if inner.store() > 0 {
+    if switch(inner.store()) == Some(true) {
         inner.set_cache(0);
     }
-    if inner.cache() > 0 {
+    if switch(inner.cache()) == Some(true) {
         inner.set_store(0);
     }
-    if inner.store() == -1 {
-        inner.set_store(outer.store().max(0));
+    if switch(inner.store()).is_none() {
+        inner.set_store(switch(outer.store()).unwrap_or(false).into());
         inner.store_lengths = outer.store_lengths;
         inner.store_values = outer.store_values;
     }
@@ -191,8 +191,8 @@ fn or(value: usize, default: usize) -> usize {
 }
 
 fn merge_cache(outer: &ngx_http_upstream_conf_t, inner: &mut ngx_http_upstream_conf_t) -> Result<(), String> {
-    if inner.cache() == -1 {
-        inner.set_cache(outer.cache().max(0));
+    if switch(inner.cache()).is_none() {
+        inner.set_cache(switch(outer.cache()).unwrap_or(false).into());
         inner.cache_zone = outer.cache_zone;
         inner.cache_value = outer.cache_value;
     }
@@ -230,6 +230,9 @@ fn merge_cache(outer: &ngx_http_upstream_conf_t, inner: &mut ngx_http_upstream_c
 fn merge_own(outer: &UpstreamConf, inner: &mut UpstreamConf) {
     inner.split = inner.split.or(outer.split);
     inner.cache_key = inner.cache_key.or(outer.cache_key);
+    inner.modifier1 = inner.modifier1.or(outer.modifier1);
+    inner.modifier2 = inner.modifier2.or(outer.modifier2);
+    inner.stderr_level = inner.stderr_level.or(outer.stderr_level);
     if inner.suffixes.is_none() {
         let default = || SUFFIXES.iter().map(|suffix| suffix.to_vec()).collect::<Arc<[_]>>();
         inner.suffixes = Some(outer.suffixes.clone().unwrap_or_else(default));
@@ -243,11 +246,8 @@ fn merge_own(outer: &UpstreamConf, inner: &mut UpstreamConf) {
     // On, unlike fastcgi_keep_conn: persistent connections are what FastCGI is for.
     fill(&mut inner.keep_conn, outer.keep_conn, 1);
     fill(&mut inner.script_check, outer.script_check, 1);
-    fill(&mut inner.modifier1, outer.modifier1, 0);
-    fill(&mut inner.modifier2, outer.modifier2, 0);
     fill(&mut inner.flush_wait, outer.flush_wait, 5);
     fill(&mut inner.head_max_size, outer.head_max_size, 64 * 1024);
-    fill(&mut inner.stderr_level, outer.stderr_level, 1);
     fill(&mut inner.keepalive, outer.keepalive, 32);
     fill(&mut inner.keepalive_timeout, outer.keepalive_timeout, 10_000);
     fill(&mut inner.keepalive_requests, outer.keepalive_requests, 1000);

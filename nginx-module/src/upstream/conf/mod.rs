@@ -6,13 +6,15 @@
 //! pass       gangway_pass: scheme and target
 //! setters    directives that nginx has no setter for
 //! merge      inheritance, defaults and what must fit together
-//! tls        suwsgi://
+//! tls        suwsgi://; certificate_cache: its newest part
 //! split      gangway_split_path_info and the variables $gangway_script_name, $gangway_path_info
 //! unset      what "not set" is
 //! ```
 //! Names, syntax, defaults and merging follow ngx_http_fastcgi_module.c and ngx_http_uwsgi_module.c. A setting that
 //! nginx's own setters write is a field of nginx's type in nginx's representation, read through a function here.
 
+#[cfg(all(ngx_feature = "ssl", nginx_certificate_cache))]
+mod certificate_cache;
 mod merge;
 mod pass;
 mod setters;
@@ -87,11 +89,11 @@ pub(crate) struct UpstreamConf {
     keep_conn: ngx_flag_t,
     script_check: ngx_flag_t,
     string: ngx_str_t,
-    modifier1: ngx_uint_t,
-    modifier2: ngx_uint_t,
+    modifier1: Option<u8>,
+    modifier2: Option<u8>,
     flush_wait: ngx_msec_t,
     head_max_size: usize,
-    stderr_level: ngx_uint_t,
+    stderr_level: Option<Level>,
     keepalive: ngx_uint_t,
     keepalive_timeout: ngx_msec_t,
     keepalive_requests: ngx_uint_t,
@@ -113,11 +115,11 @@ impl UpstreamConf {
             keep_conn: Setting::UNSET,
             script_check: Setting::UNSET,
             string: ngx_str_t::empty(),
-            modifier1: Setting::UNSET,
-            modifier2: Setting::UNSET,
+            modifier1: None,
+            modifier2: None,
             flush_wait: Setting::UNSET,
             head_max_size: Setting::UNSET,
-            stderr_level: Setting::UNSET,
+            stderr_level: None,
             keepalive: Setting::UNSET,
             keepalive_timeout: Setting::UNSET,
             keepalive_requests: Setting::UNSET,
@@ -138,15 +140,14 @@ impl UpstreamConf {
         unsafe { str_bytes(&self.string) }
     }
 
-    /// `gangway_modifier1` of uwsgi, 0 to 255.
+    /// `gangway_modifier1` of uwsgi.
     pub(crate) fn modifier1(&self) -> u8 {
-        // The directive's bounds are those of a byte.
-        u8::try_from(self.modifier1).unwrap_or(0)
+        self.modifier1.unwrap_or(0)
     }
 
-    /// `gangway_modifier2` of uwsgi, 0 to 255.
+    /// `gangway_modifier2` of uwsgi.
     pub(crate) fn modifier2(&self) -> u8 {
-        u8::try_from(self.modifier2).unwrap_or(0)
+        self.modifier2.unwrap_or(0)
     }
 
     /// `gangway_catch_stderr`: FCGI_STDERR with one of these texts makes the response an invalid one.
@@ -185,7 +186,7 @@ impl UpstreamConf {
 
     /// `gangway_stderr_level`: the level of lines from FCGI_STDERR.
     pub(crate) fn stderr_level(&self) -> Level {
-        u32::try_from(self.stderr_level).map_or(Level::Error, Level::from_abi)
+        self.stderr_level.unwrap_or(Level::Error)
     }
 
     /// `gangway_keepalive`: idle connections per worker and address; 0 keeps none.

@@ -97,22 +97,23 @@ fn parse(word: &[u8]) -> Result<Word<'_>, String> {
     }
     let text = String::from_utf8_lossy(word);
     Err(match text.split_once("://") {
-        Some((scheme, rest)) => format!(
-            "has the unknown scheme \"{scheme}\" in \"{text}\": write {}://{rest}",
-            suggestion(scheme).unwrap_or("fastcgi, scgi, uwsgi or suwsgi")
-        ),
+        Some((scheme, rest)) => {
+            format!("has the unknown scheme \"{scheme}\" in \"{text}\": {}", cure(scheme, rest))
+        }
         None => {
             format!("has no scheme in \"{text}\": write fastcgi://{text} (or scgi://, uwsgi://, suwsgi://)")
         }
     })
 }
 
-/// What somebody meant who wrote another module's scheme.
-fn suggestion(scheme: &str) -> Option<&'static str> {
-    match scheme {
-        "fcgi" | "FCGI" => Some("fastcgi"),
-        "uwsgis" | "uwsgi+ssl" => Some("suwsgi"),
-        _ => None,
+/// What to write for a scheme that is another module's, or nobody's.
+fn cure(scheme: &str, rest: &str) -> String {
+    match scheme.to_ascii_lowercase().as_str() {
+        "fcgi" => format!("write fastcgi://{rest}"),
+        "uwsgis" => format!("write suwsgi://{rest}"),
+        "http" | "https" => "the directive for HTTP is proxy_pass".into(),
+        "grpc" | "grpcs" => "the directive for gRPC is grpc_pass".into(),
+        _ => "write fastcgi, scgi, uwsgi or suwsgi".into(),
     }
 }
 
@@ -244,10 +245,8 @@ mod tests {
             ("unix:/run/a", "write fastcgi://unix:/run/a (or"),
             ("127.0.0.1:$port", "write fastcgi://127.0.0.1:$port (or"),
             ("", "no scheme"),
-            (
-                "http://a:80",
-                "unknown scheme \"http\" in \"http://a:80\": write fastcgi, scgi, uwsgi or suwsgi://a:80",
-            ),
+            ("http://a:80", "scheme \"http\" in \"http://a:80\": the directive for HTTP is proxy_pass"),
+            ("ajp://a:80", "scheme \"ajp\" in \"ajp://a:80\": write fastcgi, scgi, uwsgi or suwsgi"),
             ("fcgi://a:1", "write fastcgi://a:1"),
             ("scgi://", "write scgi://HOST:PORT or scgi://unix:/PATH"),
         ] {

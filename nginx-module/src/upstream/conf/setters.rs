@@ -3,12 +3,13 @@
 
 use std::mem;
 
-use gangway::error::BAD_VALUE;
+use gangway::{error::BAD_VALUE, log::Level};
 use nginx_sys::{
     ngx_http_script_compile, ngx_http_script_compile_t, ngx_http_script_variables_count,
     ngx_shared_memory_add,
 };
 
+use super::unset::switch;
 use crate::{
     conf::{LocationConf, setter},
     raw::Conf,
@@ -16,7 +17,7 @@ use crate::{
 
 setter!(set_store, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     let conf = &mut location.upstream.conf;
-    if conf.store() != -1 {
+    if switch(conf.store()).is_some() {
         return Err("is duplicate".into());
     }
     let words = cf.words();
@@ -26,7 +27,9 @@ setter!(set_store, LocationConf, |cf: &Conf, location: &mut LocationConf| {
             return Ok(());
         }
         b"" => return Err(format!("{BAD_VALUE} has an empty path: write on, off or a path")),
-        _ if conf.cache() > 0 => return Err("is incompatible with \"gangway_cache\"".into()),
+        _ if switch(conf.cache()) == Some(true) => {
+            return Err("is incompatible with \"gangway_cache\"".into());
+        }
         b"on" => {
             conf.set_store(1);
             return Ok(());
@@ -53,7 +56,7 @@ setter!(set_store, LocationConf, |cf: &Conf, location: &mut LocationConf| {
 
 setter!(set_cache, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     let conf = &mut location.upstream.conf;
-    if conf.cache() != -1 {
+    if switch(conf.cache()).is_some() {
         return Err("is duplicate".into());
     }
     let words = cf.words();
@@ -62,7 +65,7 @@ setter!(set_cache, LocationConf, |cf: &Conf, location: &mut LocationConf| {
         conf.set_cache(0);
         return Ok(());
     }
-    if conf.store() > 0 {
+    if switch(conf.store()) == Some(true) {
         return Err("is incompatible with \"gangway_store\"".into());
     }
     if zone.is_empty() {
@@ -101,6 +104,51 @@ setter!(set_script_suffixes, LocationConf, |cf: &Conf, location: &mut LocationCo
     Ok(())
 });
 
+setter!(set_modifier1, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    set_once(&mut location.upstream.modifier1, cf, byte)
+});
+
+setter!(set_modifier2, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    set_once(&mut location.upstream.modifier2, cf, byte)
+});
+
+setter!(set_stderr_level, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    set_once(&mut location.upstream.stderr_level, cf, level)
+});
+
+/// Sets what may be set once, from the word after the directive.
+fn set_once<T>(slot: &mut Option<T>, cf: &Conf, parse: fn(&[u8]) -> Result<T, String>) -> Result<(), String> {
+    if slot.is_some() {
+        return Err("is duplicate".into());
+    }
+    let words = cf.words();
+    *slot = Some(parse(words.get(1).copied().unwrap_or_default())?);
+    Ok(())
+}
+
+fn byte(word: &[u8]) -> Result<u8, String> {
+    let text = String::from_utf8_lossy(word);
+    let digits = !word.is_empty() && word.iter().all(u8::is_ascii_digit);
+    let number = if digits { text.parse().ok() } else { None };
+    number.ok_or_else(|| format!("{BAD_VALUE} has the value \"{text}\": it must be between 0 and 255"))
+}
+
+fn level(word: &[u8]) -> Result<Level, String> {
+    Ok(match word {
+        b"error" => Level::Error,
+        b"warn" => Level::Warn,
+        b"notice" => Level::Notice,
+        b"info" => Level::Info,
+        b"debug" => Level::Debug,
+        _ => {
+            let text = String::from_utf8_lossy(word);
+            return Err(format!(
+                "{BAD_VALUE} has the level \"{text}\": write error, warn, notice, info or debug"
+            ));
+        }
+    })
+}
+
 /// The suffixes of scripts, without their dot.
 fn suffixes(words: &[&[u8]]) -> Result<Vec<Vec<u8>>, String> {
     let mut suffixes = Vec::with_capacity(words.len());
@@ -124,6 +172,20 @@ fn suffixes(words: &[&[u8]]) -> Result<Vec<Vec<u8>>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn modifiers_are_bytes() {
+        assert_eq!((byte(b"0"), byte(b"255")), (Ok(0), Ok(255)));
+        for word in ["", "256", "-1", "+1", "x", "1 "] {
+            assert!(byte(word.as_bytes()).unwrap_err().contains("between 0 and 255"), "{word}");
+        }
+    }
+
+    #[test]
+    fn levels_are_those_of_the_log() {
+        assert_eq!((level(b"error"), level(b"debug")), (Ok(Level::Error), Ok(Level::Debug)));
+        assert!(level(b"loud").unwrap_err().contains("\"loud\": write error, warn"));
+    }
 
     #[test]
     fn suffixes_are_parts_of_names() {

@@ -14,8 +14,7 @@ use nginx_sys::{
     NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429, NGX_HTTP_UPSTREAM_FT_HTTP_500,
     NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT,
     NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT, NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t,
-    ngx_conf_bitmask_t, ngx_conf_check_num_bounds, ngx_conf_enum_t, ngx_conf_num_bounds_t,
-    ngx_conf_set_access_slot, ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot, ngx_conf_set_enum_slot,
+    ngx_conf_bitmask_t, ngx_conf_set_access_slot, ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot,
     ngx_conf_set_flag_slot, ngx_conf_set_msec_slot, ngx_conf_set_num_slot, ngx_conf_set_off_slot,
     ngx_conf_set_path_slot, ngx_conf_set_size_slot, ngx_conf_set_str_array_slot, ngx_conf_set_str_slot,
     ngx_http_complex_value_t, ngx_http_file_cache_set_slot, ngx_http_file_cache_valid_set_slot,
@@ -27,7 +26,10 @@ use nginx_sys::{
 use super::{
     LEVELS,
     pass::set_pass,
-    setters::{set_cache, set_cache_key, set_script_suffixes, set_store},
+    setters::{
+        set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_suffixes, set_stderr_level,
+        set_store,
+    },
     split::set_split_path_info,
 };
 use crate::{
@@ -128,23 +130,6 @@ static NEXT_UPSTREAM: Shared<[ngx_conf_bitmask_t; 12]> = Shared([
     NO_MASK,
 ]);
 
-const fn level(name: &'static CStr, value: ngx_uint_t) -> ngx_conf_enum_t {
-    ngx_conf_enum_t { name: text(name), value }
-}
-
-/// The words and numbers of `Level::from_abi`.
-static LEVELS_OF_LOG: Shared<[ngx_conf_enum_t; 6]> = Shared([
-    level(c"error", 1),
-    level(c"warn", 2),
-    level(c"notice", 3),
-    level(c"info", 4),
-    level(c"debug", 5),
-    ngx_conf_enum_t { name: ngx_str_t::empty(), value: 0 },
-]);
-
-static BYTE: Shared<ngx_conf_num_bounds_t> =
-    Shared(ngx_conf_num_bounds_t { post_handler: Some(ngx_conf_check_num_bounds), low: 0, high: 255 });
-
 /// How a version of nginx keeps `limit_rate`: a size, from 1.27.0 on a text with variables.
 trait Rate {
     const SETTER: Setter;
@@ -176,8 +161,8 @@ const COMMANDS: [ngx_command_t; 59] = [
     flag(c"gangway_pass_request_headers", theirs!(pass_request_headers)),
     flag(c"gangway_pass_request_body", theirs!(pass_request_body)),
     flag(c"gangway_request_buffering", theirs!(request_buffering)),
-    byte(c"gangway_modifier1", own!(modifier1)),
-    byte(c"gangway_modifier2", own!(modifier2)),
+    slot(c"gangway_modifier1", NGX_CONF_TAKE1, set_modifier1, 0),
+    slot(c"gangway_modifier2", NGX_CONF_TAKE1, set_modifier2, 0),
     string(c"gangway_string", own!(string)),
     // Connections.
     slot(c"gangway_bind", NGX_CONF_TAKE12, ngx_http_upstream_bind_set_slot, theirs!(local)),
@@ -212,13 +197,7 @@ const COMMANDS: [ngx_command_t; 59] = [
     ),
     flag(c"gangway_intercept_errors", theirs!(intercept_errors)),
     strings(c"gangway_catch_stderr", own!(catch_stderr)),
-    slot_with(
-        c"gangway_stderr_level",
-        NGX_CONF_TAKE1,
-        ngx_conf_set_enum_slot,
-        own!(stderr_level),
-        (&raw const LEVELS_OF_LOG).cast(),
-    ),
+    slot(c"gangway_stderr_level", NGX_CONF_TAKE1, set_stderr_level, 0),
     // Files.
     slot(c"gangway_temp_path", NGX_CONF_TAKE1234, ngx_conf_set_path_slot, theirs!(temp_path)),
     size(c"gangway_max_temp_file_size", theirs!(max_temp_file_size_conf)),
@@ -286,8 +265,4 @@ pub(crate) const fn after<const A: usize, const N: usize>(first: [ngx_command_t;
         at += 1;
     }
     all
-}
-
-const fn byte(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot_with(name, NGX_CONF_TAKE1, ngx_conf_set_num_slot, offset, (&raw const BYTE).cast())
 }

@@ -100,8 +100,11 @@ const fn string(name: &'static CStr, offset: usize) -> ngx_command_t {
     slot(name, NGX_CONF_TAKE1, ngx_conf_set_str_slot, offset)
 }
 
+/// The number of directives of TLS: nginx has one more from 1.27.4 on.
+const COUNT: usize = if cfg!(nginx_certificate_cache) { 14 } else { 13 };
+
 /// The directives of TLS.
-pub(super) const COMMANDS: [ngx_command_t; 13] = [
+pub(super) const COMMANDS: [ngx_command_t; COUNT] = [
     flag(c"gangway_ssl_session_reuse", theirs!(ssl_session_reuse)),
     slot_with(
         c"gangway_ssl_protocols",
@@ -131,6 +134,13 @@ pub(super) const COMMANDS: [ngx_command_t; 13] = [
     ),
     slot(c"gangway_ssl_password_file", NGX_CONF_TAKE1, set_password_file, 0),
     slot(c"gangway_ssl_conf_command", NGX_CONF_TAKE2, ngx_conf_set_keyval_slot, own!(conf_commands)),
+    #[cfg(nginx_certificate_cache)]
+    slot(
+        c"gangway_ssl_certificate_cache",
+        nginx_sys::NGX_CONF_TAKE123,
+        super::certificate_cache::set_certificate_cache,
+        0,
+    ),
 ];
 
 setter!(set_password_file, LocationConf, |cf: &Conf, location: &mut LocationConf| {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Settings that nginx's setters have not touched yet, and how an outer block fills them.
 
+use std::ffi::c_int;
+
 /// A type whose settings nginx marks as unset by a value of all ones (`NGX_CONF_UNSET*`).
 pub(super) trait Setting: Copy + PartialEq {
     const UNSET: Self;
@@ -45,6 +47,15 @@ pub(super) fn merge_mask(inner: &mut usize, outer: usize, default: usize) {
     }
 }
 
+/// A switch in two bits of C, whose sign the bindings lose: -1, which is unset, comes back as 3.
+pub(super) fn switch(bits: c_int) -> Option<bool> {
+    match bits {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -69,5 +80,14 @@ mod tests {
             merge_mask(&mut value, outer, 3);
             assert_eq!(value, merged, "{inner} {outer}");
         }
+    }
+
+    #[test]
+    fn switches_of_two_bits_keep_that_they_are_unset() {
+        let mut conf = super::super::unset_upstream();
+        assert_eq!((switch(conf.store()), switch(conf.cache())), (None, None));
+        conf.set_store(1);
+        conf.set_cache(0);
+        assert_eq!((switch(conf.store()), switch(conf.cache())), (Some(true), Some(false)));
     }
 }
