@@ -14,7 +14,7 @@ use crate::{
     error::{BAD_OPTION, BAD_VALUE},
     log::Level,
     run::{Identity, Limits},
-    sys::spawn,
+    sys::spawner,
 };
 
 /// How programs of a location are run. Equal ones share their places and their queue.
@@ -250,14 +250,14 @@ impl Cgi {
                 self.interpreters.push((suffix.to_owned(), file.display().to_string()));
             }
             "user" => {
-                if !spawn::is_root() {
+                if !spawner::is_root() {
                     return Err(
                         "only a server that is started as root can run scripts as another user; start it as \
                                 root or remove the option"
                             .into(),
                     );
                 }
-                self.user = Some(spawn::lookup(value)?);
+                self.user = Some(spawner::lookup(value)?);
             }
             _ => {
                 check_param_name(value).map_err(|_| "it must be the name of a variable".to_owned())?;

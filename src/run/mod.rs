@@ -2,7 +2,7 @@
 //! One run of a CGI program (RFC 3875), as far as it can be thought without a process: which file is the script, what
 //! it is told, what the spawner is asked, who waits for a place, how its standard error becomes lines.
 //!
-//! [`crate::sys::spawn`] does it.
+//! [`crate::sys::spawner`] does it.
 
 mod environment;
 mod line;

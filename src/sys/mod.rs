@@ -3,13 +3,14 @@
 
 #![expect(unsafe_code, reason = "system calls")]
 
-pub mod spawn;
+pub mod spawner;
 
 use std::{
     io,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 /// Locks a mutex, poisoned or not: every critical section of this crate leaves its data whole.
@@ -44,9 +45,32 @@ impl EventFd {
     }
 }
 
+impl EventFd {
+    /// Takes all that was added, so that it is not readable until more is.
+    pub fn take(&self) {
+        let mut count = [0u8; 8];
+        // SAFETY: `count` is 8 writable bytes.
+        let _ = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
 impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+/// Waits until one of the descriptors shows what its entry asks for, or the time is over; entries without a descriptor
+/// (-1) are skipped. poll(2) writes into the entries. An interruption counts as the end of the time.
+pub fn poll(entries: &mut [libc::pollfd], timeout: Option<Duration>) {
+    // A part of a millisecond must not become a wait of none, again and again.
+    let whole = timeout.map_or(-1, |left| i32::try_from(left.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
+    // SAFETY: as many entries are readable and writable.
+    let shown = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, whole) };
+    if shown < 0 {
+        for entry in entries {
+            entry.revents = 0;
+        }
     }
 }
 
