@@ -6,6 +6,7 @@ use std::{
     ffi::{c_char, c_void},
     path::PathBuf,
     ptr,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -60,6 +61,7 @@ pub(crate) struct MainConf {
     pub(crate) variables: Option<VariableIndexes>,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
+    pub(crate) balancers: Balancers,
 }
 
 /// Variables of nginx that requests need.
@@ -72,7 +74,8 @@ pub(crate) struct VariableIndexes {
 
 /// A location's part.
 pub(crate) struct LocationConf {
-    pub(crate) handler: Option<Handler>,
+    /// `gangway_wsgi`; the blocks of `if` and `limit_except` share that of their location.
+    pub(crate) handler: Option<Rc<Handler>>,
     /// `None`: those of the enclosing block.
     pub(crate) params: Option<Vec<Param>>,
     /// `gangway_pass` and its settings.
@@ -138,7 +141,8 @@ setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     let main = unsafe { &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET) };
     main.applications.push(config.clone());
     runtime::check(main.engine_dir.as_ref(), &main.applications).map_err(|(_, reason)| reason)?;
-    conf.handler = Some(Handler { config, mount: cf.location_path(), application: OnceCell::new() });
+    let handler = Handler { config, mount: cf.location_path(), application: OnceCell::new() };
+    conf.handler = Some(Rc::new(handler));
     cf.set_content_handler(handler::content_handler);
     Ok(())
 });
@@ -212,6 +216,12 @@ pub(crate) unsafe extern "C" fn merge_location(
         // As fastcgi_param: inherited only when there are none at this level.
         if inner.params.is_none() {
             inner.params.clone_from(&outer.params);
+        }
+        if cf.is_nameless_block() && inner.handler.is_none() && inner.upstream.pass.is_none() {
+            inner.handler.clone_from(&outer.handler);
+        }
+        if inner.handler.is_some() {
+            cf.set_limit_except_handler(handler::content_handler);
         }
         match upstream::conf::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
             Ok(()) => OK,

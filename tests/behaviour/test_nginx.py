@@ -27,6 +27,7 @@ def configure(site, kind):
     site.nginx_http = FORMAT
     site.wsgi("/added", "pep3333:app", nginx="add_header X-Added yes; expires 1h;")
     site.wsgi("/limited", "pep3333:app", nginx="limit_except GET { deny all; }")
+    site.wsgi("/blocks", "pep3333:app", nginx="if ($arg_x) { expires 1h; } limit_except GET { deny 10.0.0.0/8; }")
 
 
 def test_x_accel_redirect_to_a_file(server):
@@ -115,6 +116,15 @@ def test_access_rules_come_before_the_application(server):
     assert server.get("/limited/hello").status == 200
     assert server.post("/limited/echo", b"x").status == 403
     server.log.expect("access forbidden by rule")
+
+
+def test_blocks_of_if_and_limit_except_run_their_location_s_application(server):
+    """Their configuration replaces the location's, handler included."""
+    assert server.get("/blocks/hello").body == b"hello"
+    response = server.get("/blocks/hello?x=1")
+    assert (response.status, response.body) == (200, b"hello")
+    assert response.header("Cache-Control") == "max-age=3600"
+    assert server.request("POST", "/blocks/hello", body=b"x").body == b"hello"
 
 
 def test_master_process_off(launch):
