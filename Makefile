@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-python gangway-python-runtime
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan check bench bench-setup clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan check fuzz bench bench-setup clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -56,6 +56,9 @@ asan: test-setup build nginx-1.28 ## the behaviour suite on an nginx 1.28 with A
 
 check: setup ## formatting, clippy, documentation, the C header as C99 and C++17, the scripts' syntax
 	@tools/check.sh
+
+fuzz: setup ## the fuzz targets for longer than `make test` does: SECONDS_EACH=60 with cargo-fuzz, else RUNS=3000000
+	@SECONDS_EACH="$(SECONDS_EACH)" RUNS="$(RUNS)" SEED="$(SEED)" tools/fuzz.sh $(ARGS)
 
 bench: bench-setup build ## Gangway beside its peers: ARGS='--quick' and more, see benches/README.md
 	@/usr/bin/python3 benches/run.py $(ARGS)

@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bodies of the fuzz targets below fuzz/: what must hold for any bytes. `cargo test` replays the committed corpus.
 
+mod gateways;
+pub(crate) mod reference;
+#[cfg(test)]
+mod tests;
+
+pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
+
 use std::{path::Path, time::Duration};
 
 use crate::{
@@ -168,54 +175,4 @@ pub fn line(data: &[u8]) {
     let line = escape(data);
     assert!(line.chars().all(|c| c == '\t' || !c.is_control()));
     assert_eq!(escape(line.as_bytes()), line);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The committed inputs of a target, each whole, cut at every place and with each byte spoiled.
-    fn replay(target: &str, body: fn(&[u8])) {
-        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
-        let mut inputs = 0;
-        for entry in std::fs::read_dir(&corpus).unwrap() {
-            let input = std::fs::read(entry.unwrap().path()).unwrap();
-            body(&input);
-            for at in 0..input.len() {
-                body(&input[..at]);
-                for spoiled in [0, b'\n', b' ', b'-', b'0', b':', b'=', b'_', 0x7f, PAIR, PART] {
-                    let mut input = input.clone();
-                    input[at] = spoiled;
-                    body(&input);
-                }
-            }
-            inputs += 1;
-        }
-        assert!(inputs >= 3, "{inputs} inputs in {}", corpus.display());
-    }
-
-    #[test]
-    fn the_corpus_of_heads_holds() {
-        replay("head", head);
-    }
-
-    #[test]
-    fn the_corpus_of_variables_holds() {
-        replay("variables", variables);
-    }
-
-    #[test]
-    fn the_corpus_of_words_holds() {
-        replay("words", words);
-    }
-
-    #[test]
-    fn the_corpus_of_fields_holds() {
-        replay("fields", fields);
-    }
-
-    #[test]
-    fn the_corpus_of_lines_holds() {
-        replay("line", line);
-    }
 }

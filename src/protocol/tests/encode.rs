@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Requests, byte for byte.
 
-use super::{reference::*, *};
+use super::{backend::wire, *};
+use crate::fuzzing::reference::*;
 
 fn encode(protocol: &dyn Protocol, settings: &Settings<'_>, variables: &Fields) -> Vec<u8> {
     let mut out = b"before".to_vec();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Responses of good and bad backends.
 
-use super::{reference::*, *};
+use super::{backend::wire, *};
+use crate::fuzzing::reference::Record;
 
 const STDOUT: u8 = 6;
 const STDERR: u8 = 7;
@@ -205,7 +206,7 @@ fn a_response_cut_anywhere_is_known_to_be_cut() {
         assert!(!told.ended, "the padding belongs to the request");
     }
     let ended = [Record::new(STDOUT, b"hello"), Record::padded(STDOUT, b"", 4)];
-    let wire = reference::wire(&ended);
+    let wire = backend::wire(&ended);
     for cut in 0..=wire.len() {
         let told = run_all_ways(&FastCgi, &wire[..cut]);
         assert_eq!(told.end, (cut < 13 + 8).then_some(DecodeError::Cut), "{cut}");
@@ -268,4 +269,28 @@ fn pairs_with_lying_lengths_end_the_list() {
         assert_eq!(pairs.next(), Some((&b"N"[..], &b"V"[..])));
         assert_eq!((pairs.next(), pairs.rest()), (None, block.len()));
     }
+}
+
+/// Who reads as many bytes as are wanted gets whole records' contents, and nothing of what follows them.
+#[test]
+fn what_is_wanted_ends_with_the_content() {
+    let records = [
+        Record::padded(STDOUT, b"hello", 3),
+        Record::padded(STDERR, &[b'e'; 300], 255),
+        Record::new(STDOUT, &[b'x'; 65_535]),
+        Record::padded(END, COMPLETE, 9),
+    ];
+    let wire = wire(&records);
+    let (mut decoder, mut rest, mut parts) = (FastCgi.decoder(), wire.as_slice(), Vec::new());
+    while !decoder.ended() {
+        let (part, more) = rest.split_at(usize::from(decoder.wanted().unwrap()));
+        let (used, event) = decoder.decode(part).unwrap();
+        assert_eq!(used, part.len());
+        if let Event::Output(bytes) | Event::Errors(bytes) = event {
+            parts.push(bytes.len());
+        }
+        rest = more;
+    }
+    assert_eq!((parts, rest), (vec![5, 300, 65_535], &[][..]));
+    assert_eq!(Scgi.decoder().wanted(), None);
 }

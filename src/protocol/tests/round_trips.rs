@@ -3,7 +3,8 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{reference::*, *};
+use super::{backend::wire, *};
+use crate::fuzzing::reference::*;
 
 /// Lengths that are near a boundary more often than not.
 fn length() -> impl Strategy<Value = usize> {
