@@ -73,6 +73,7 @@ codes! {
     BACKEND_STDERR = 707, "a FastCGI application wrote to its standard error";
     TOO_MUCH_BODY = 708, "a backend sent more than its Content-Length";
     SCRIPT_MISSING = 709, "a request names a script that is no file below the root";
+    CACHE_SKIPPED = 710, "a response is not cached because its head is too large";
     CGI_FAILED = 801, "a script could not be started";
     CGI_HEAD = 802, "a script gave no usable response head";
     CGI_STDERR = 803, "a script wrote to its standard error";

@@ -23,6 +23,11 @@ pub(crate) fn was_sent_here(request: Request) -> bool {
     request.is_internal() && request.is_main() && request.end_data(Some(sent_on)).next().is_some()
 }
 
+/// Marks a request that nginx is about to send on because its backend says so. Answers `None` without memory.
+pub(crate) fn mark(request: Request) -> Option<()> {
+    request.on_end(Some(sent_on), std::ptr::null_mut()).then_some(())
+}
+
 /// Sends the request on.
 ///
 /// # Errors

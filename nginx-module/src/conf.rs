@@ -61,7 +61,7 @@ pub(crate) struct MainConf {
     pub(crate) variables: Option<VariableIndexes>,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
-    pub(crate) balancers: Balancers,
+    pub(crate) balancers: upstream::Balancers,
 }
 
 /// Variables of nginx that requests need.
@@ -190,7 +190,13 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
     let cf = unsafe { Conf::from_raw(cf) };
     fence("create_main", ptr::null_mut(), || {
         let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
-        let main = MainConf { engine_dir: None, applications: Vec::new(), variables: None, upstream };
+        let main = MainConf {
+            engine_dir: None,
+            applications: Vec::new(),
+            variables: None,
+            upstream,
+            balancers: Default::default(),
+        };
         cf.own(main).cast()
     })
 }
@@ -242,6 +248,7 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
             (cf, main)
         };
         main.variables = variable_indexes(&cf);
+        upstream::install_peers(&cf, &mut main.balancers);
         if main.variables.is_none() || !main.upstream.find_variables(&cf) { -1 } else { accel::install(&cf) }
     })
 }

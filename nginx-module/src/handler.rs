@@ -70,8 +70,15 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         INTERNAL_SERVER_ERROR
     })?;
     let main = worker.main_conf(request);
-    let variables =
-        variables::build(request, main, location, handler, length).ok_or(INTERNAL_SERVER_ERROR)?;
+    let shape = variables::Shape {
+        mount: &handler.mount,
+        path: request.uri(),
+        length: Some(length),
+        headers: true,
+        authorization: handler.config.pass_authorization(),
+        ..variables::Shape::default()
+    };
+    let variables = variables::build(request, main, location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
     let head = RequestHead { variables, content_length: Some(length), no_body: request.is_head() };
     let application = Arc::clone(handler.application.get_or_init(|| worker.application(&handler.config)));
     let ticket = worker.next_ticket();

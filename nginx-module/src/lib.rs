@@ -7,6 +7,7 @@
 //!            -> worker        applications of this worker, tickets of running requests, the event loop's wake-up
 //!            -> flight        one running request: deadline, output, end
 //!            -> head, accel   the response head, internal redirects
+//!            -> upstream      or: another process, over FastCGI, SCGI or uwsgi
 //! raw/                        nginx memory
 //! ```
 //! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
@@ -19,16 +20,7 @@ mod handler;
 mod head;
 mod raw;
 mod stuck;
-mod upstream {
-    //! Settings of `gangway_pass`; what reads them follows.
-    pub(crate) mod conf;
-
-    pub(crate) unsafe extern "C" fn content_handler(
-        _: *mut nginx_sys::ngx_http_request_t,
-    ) -> nginx_sys::ngx_int_t {
-        nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as nginx_sys::ngx_int_t
-    }
-}
+mod upstream;
 mod variables;
 mod worker;
 
@@ -53,6 +45,7 @@ pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
     commands: (&raw const conf::COMMANDS).cast_mut().cast(),
     type_: NGX_HTTP_MODULE as usize,
+    init_module: Some(upstream::make_signals),
     init_process: Some(worker::init_process),
     exit_process: Some(worker::exit_process),
     ..ngx_module_t::default()

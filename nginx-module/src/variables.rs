@@ -7,40 +7,56 @@ use gangway::{
 };
 
 use crate::{
-    conf::{Handler, LocationConf, MainConf},
+    conf::{LocationConf, MainConf},
     raw::Request,
 };
 
-/// The variables of a request whose body has `length` bytes. `None` when nginx has no memory for a value.
+/// What one kind of application is told about a request.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Shape<'a> {
+    /// The leading part of `path` that is SCRIPT_NAME.
+    pub(crate) mount: &'a [u8],
+    /// SCRIPT_NAME and PATH_INFO together.
+    pub(crate) path: &'a [u8],
+    /// The length of the body in bytes, if it is known.
+    pub(crate) length: Option<u64>,
+    /// Variables beyond those of RFC 3875.
+    pub(crate) extra: &'a [(&'a [u8], &'a [u8])],
+    /// Words of the module that win over request headers and are in turn overridden by the administrator's.
+    pub(crate) params: &'a [Param<'a>],
+    /// Request headers that do not become variables, in lower case.
+    pub(crate) hidden: &'a [&'a [u8]],
+    /// Whether request headers become variables at all.
+    pub(crate) headers: bool,
+    /// Whether `Authorization` does.
+    pub(crate) authorization: bool,
+}
+
+/// The variables of a request. `None` when nginx has no memory for a value.
 pub(crate) fn build(
     request: Request,
     main: &MainConf,
     location: &LocationConf,
-    handler: &Handler,
-    length: u64,
+    shape: &Shape<'_>,
 ) -> Option<Fields> {
     let indexes = main.variables?;
-    let params: Vec<Param<'_>> = match &location.params {
-        None => Vec::new(),
-        Some(params) => params
-            .iter()
-            .map(|param| {
-                let value = request.evaluate(param.value)?;
-                Some(Param { name: &param.name, value, if_not_empty: param.if_not_empty })
-            })
-            .collect::<Option<_>>()?,
-    };
+    let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
+    params.extend_from_slice(shape.params);
+    for param in location.params.iter().flatten() {
+        let value = request.evaluate(param.value)?;
+        params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
+    }
     let port = request.server_port().to_string();
     let user =
         if request.satisfies_all() && crate::raw::auth_basic_guards(request) { request.user() } else { b"" };
-    let has_body = length > 0 || !request.content_type().is_empty() || request.declares_body();
+    let announced = !request.content_type().is_empty() || request.declares_body();
     let facts = Facts {
         method: request.method(),
         request_uri: request.unparsed_uri(),
-        path: request.uri(),
+        path: shape.path,
         query: request.query(),
         protocol: request.protocol(),
-        mount: &handler.mount,
+        mount: shape.mount,
         document_root: request.variable(indexes.document_root),
         server_name: request.server_name(),
         server_port: port.as_bytes(),
@@ -51,11 +67,15 @@ pub(crate) fn build(
         remote_user: user,
         auth_type: b"Basic",
         content_type: request.content_type(),
-        content_length: has_body.then_some(length),
+        content_length: shape.length.filter(|length| *length > 0 || announced),
         https: request.is_tls(),
-        pass_authorization: handler.config.pass_authorization(),
+        extra: shape.extra,
+        pass_authorization: shape.authorization,
     };
-    Some(meta_variables(&facts, request.headers(), &params))
+    let headers = request.headers().filter(|(name, _)| {
+        shape.headers && !shape.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
+    });
+    Some(meta_variables(&facts, headers, &params))
 }
 
 /// SERVER_SOFTWARE: the nginx that the module was built for, as `$nginx_version` in fastcgi_params.

@@ -36,6 +36,11 @@ impl Timer {
         unsafe { ngx_add_timer(&raw mut *self.0, after.as_millis().max(1) as _) }
     }
 
+    /// Whether it runs.
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.timer_set() != 0
+    }
+
     /// Stops it.
     pub(crate) fn stop(&mut self) {
         if self.0.timer_set() != 0 {

@@ -8,18 +8,23 @@
 mod auth;
 mod conf;
 mod event;
+mod interim;
+#[cfg(ngx_feature = "http_v2")]
+mod interim_v2;
 mod output;
 mod request;
 mod response;
+mod upstream;
 
 pub(crate) use auth::auth_basic_guards;
-pub(crate) use conf::{Conf, ConfText, Setter, command, command_end, error_text, str_bytes};
+pub(crate) use conf::{Conf, ConfText, Setter, command, command_end, error_text, own, str_bytes};
 pub(crate) use event::{
     Timer, acknowledge, close_watch, leave_children_alone, now_exiting, quit_this_worker, watch,
 };
 pub(crate) use output::Buffers;
 pub(crate) use request::{Request, RequestBuffer};
 pub(crate) use response::HeaderSlot;
+pub(crate) use upstream::{NoMemory, Upstream, buffers, bytes, is_special, tag};
 
 use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
 

@@ -5,14 +5,15 @@ use std::{ffi::c_void, ptr};
 
 use gangway::log::Level;
 use nginx_sys::{
-    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_connection_local_sockaddr, ngx_connection_t,
-    ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_cleanup_pt,
-    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
-    ngx_http_event_handler_pt, ngx_http_finalize_request, ngx_http_get_indexed_variable,
-    ngx_http_internal_redirect, ngx_http_named_location, ngx_http_parse_unsafe_uri,
-    ngx_http_read_client_request_body, ngx_http_request_t, ngx_http_run_posted_requests,
-    ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading, ngx_int_t, ngx_list_t, ngx_module_t,
-    ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events, ngx_str_t, ngx_table_elt_t,
+    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_chain_t, ngx_connection_local_sockaddr,
+    ngx_connection_t, ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add,
+    ngx_http_cleanup_pt, ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module,
+    ngx_http_core_srv_conf_t, ngx_http_event_handler_pt, ngx_http_finalize_request,
+    ngx_http_get_indexed_variable, ngx_http_internal_redirect, ngx_http_named_location,
+    ngx_http_parse_unsafe_uri, ngx_http_read_client_request_body, ngx_http_request_t,
+    ngx_http_run_posted_requests, ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading,
+    ngx_int_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events,
+    ngx_str_t, ngx_table_elt_t,
 };
 
 use super::{ConfText, conf::str_bytes, write_log};
@@ -164,6 +165,75 @@ impl Request {
     pub(crate) fn declares_body(self) -> bool {
         let headers = &self.get().headers_in;
         !headers.content_length.is_null() || headers.chunked() != 0
+    }
+
+    /// Whether the body came chunked.
+    pub(crate) fn is_chunked(self) -> bool {
+        self.get().headers_in.chunked() != 0
+    }
+
+    /// What the client says of the body's length.
+    pub(crate) fn announced_length(self) -> Option<u64> {
+        u64::try_from(self.get().headers_in.content_length_n).ok()
+    }
+
+    /// Lets the body be sent on while it comes in.
+    pub(crate) fn stream_body(self) {
+        self.get_mut().set_request_body_no_buffering(1);
+    }
+
+    pub(crate) fn streams_body(self) -> bool {
+        self.get().request_body_no_buffering() != 0
+    }
+
+    /// The bytes of the request's line and headers.
+    pub(crate) fn head_length(self) -> usize {
+        let body = self.get().headers_in.content_length_n.max(0);
+        usize::try_from(self.get().request_length.saturating_sub(body)).unwrap_or(usize::MAX)
+    }
+
+    /// The body that nginx has read, as its chain.
+    pub(crate) fn body_chain(self) -> *mut ngx_chain_t {
+        // SAFETY: NULL, or the body of a live request.
+        unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs)
+    }
+
+    /// Whether the response comes from nginx's cache.
+    pub(crate) fn is_cached(self) -> bool {
+        self.get().cached() != 0
+    }
+
+    /// Whether the method may not be tried twice, as ngx_http_upstream_next() sees it, or the body cannot.
+    pub(crate) fn is_for_once(self) -> bool {
+        const METHODS: u32 = nginx_sys::NGX_HTTP_POST | nginx_sys::NGX_HTTP_LOCK | nginx_sys::NGX_HTTP_PATCH;
+        self.get().method & METHODS as usize != 0 || self.streams_body()
+    }
+
+    /// The root of the request: `$document_root`. `None` before the configuration is complete.
+    pub(crate) fn document_root(&self, main: &crate::conf::MainConf) -> Option<&[u8]> {
+        Some(self.variable(main.variables?.document_root))
+    }
+
+    /// Whether a filter of the response works on its bytes, and may keep some back.
+    pub(crate) fn filters_hold_back(self) -> bool {
+        let request = self.get();
+        request.main_filter_need_in_memory() != 0 || request.filter_need_in_memory() != 0
+    }
+
+    /// Lets nginx call the request's write handler after the current event.
+    pub(crate) fn post_write_event(self) {
+        // SAFETY: the live write event of a live connection.
+        unsafe { ngx_post_event(self.connection().write, &raw mut ngx_posted_events) }
+    }
+
+    /// The path of the request's location. Regular expressions and names of locations are no paths.
+    pub(crate) fn location_path(&self) -> &[u8] {
+        let location = self.core_location();
+        if location.named() != 0 || location.noname() != 0 || !location.regex.is_null() {
+            &[]
+        } else {
+            self.bytes(location.name)
+        }
     }
 
     /// The body that nginx has read, in order.

@@ -245,7 +245,8 @@ fn merge_own(outer: &UpstreamConf, inner: &mut UpstreamConf) {
     fill(&mut inner.catch_stderr, outer.catch_stderr, Setting::NONE);
     // On, unlike fastcgi_keep_conn: persistent connections are what FastCGI is for.
     fill(&mut inner.keep_conn, outer.keep_conn, 1);
-    fill(&mut inner.script_check, outer.script_check, 1);
+    inner.script_check = inner.script_check.or(outer.script_check);
+    fill(&mut inner.pass_authorization, outer.pass_authorization, 0);
     fill(&mut inner.flush_wait, outer.flush_wait, 5);
     fill(&mut inner.head_max_size, outer.head_max_size, 64 * 1024);
     fill(&mut inner.keepalive, outer.keepalive, 32);

@@ -87,7 +87,8 @@ pub(crate) struct UpstreamConf {
     /// Array of `ngx_str_t`, or NULL.
     catch_stderr: *mut ngx_array_t,
     keep_conn: ngx_flag_t,
-    script_check: ngx_flag_t,
+    script_check: Option<ScriptCheck>,
+    pass_authorization: ngx_flag_t,
     string: ngx_str_t,
     modifier1: Option<u8>,
     modifier2: Option<u8>,
@@ -99,6 +100,17 @@ pub(crate) struct UpstreamConf {
     keepalive_requests: ngx_uint_t,
     #[cfg(ngx_feature = "ssl")]
     tls: tls::Settings,
+}
+
+/// `gangway_script_check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ScriptCheck {
+    /// The scripts are on another machine.
+    Off,
+    /// A script is a regular file that really lies below the root.
+    On,
+    /// Symbolic links may lead to files elsewhere.
+    Symlinks,
 }
 
 impl UpstreamConf {
@@ -113,7 +125,8 @@ impl UpstreamConf {
             index: ngx_str_t::empty(),
             catch_stderr: Setting::UNSET,
             keep_conn: Setting::UNSET,
-            script_check: Setting::UNSET,
+            script_check: None,
+            pass_authorization: Setting::UNSET,
             string: ngx_str_t::empty(),
             modifier1: None,
             modifier2: None,
@@ -170,8 +183,18 @@ impl UpstreamConf {
     }
 
     /// `gangway_script_check`: whether a script with one of the suffixes must be a file here.
-    pub(crate) fn script_check(&self) -> bool {
-        self.script_check == 1
+    pub(crate) fn script_check(&self) -> ScriptCheck {
+        self.script_check.unwrap_or(ScriptCheck::On)
+    }
+
+    /// `gangway_pass_authorization`: whether `Authorization` becomes a variable.
+    pub(crate) fn pass_authorization(&self) -> bool {
+        self.pass_authorization == 1
+    }
+
+    /// Whether `gangway_ignore_headers` names X-Accel-Redirect.
+    pub(crate) fn ignores_accel_redirect(&self) -> bool {
+        self.conf.ignore_headers & nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize != 0
     }
 
     /// `gangway_flush_wait` in milliseconds: how long output waits for more in buffered mode; 0 does not wait.

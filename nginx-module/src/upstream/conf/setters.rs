@@ -9,7 +9,7 @@ use nginx_sys::{
     ngx_shared_memory_add,
 };
 
-use super::unset::switch;
+use super::{ScriptCheck, unset::switch};
 use crate::{
     conf::{LocationConf, setter},
     raw::Conf,
@@ -115,6 +115,22 @@ setter!(set_modifier2, LocationConf, |cf: &Conf, location: &mut LocationConf| {
 setter!(set_stderr_level, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     set_once(&mut location.upstream.stderr_level, cf, level)
 });
+
+setter!(set_script_check, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    set_once(&mut location.upstream.script_check, cf, script_check)
+});
+
+fn script_check(word: &[u8]) -> Result<ScriptCheck, String> {
+    match word {
+        b"on" => Ok(ScriptCheck::On),
+        b"off" => Ok(ScriptCheck::Off),
+        b"symlinks" => Ok(ScriptCheck::Symlinks),
+        _ => Err(format!(
+            "{BAD_VALUE} has the value \"{}\": it must be on, symlinks or off",
+            String::from_utf8_lossy(word)
+        )),
+    }
+}
 
 /// Sets what may be set once, from the word after the directive.
 fn set_once<T>(slot: &mut Option<T>, cf: &Conf, parse: fn(&[u8]) -> Result<T, String>) -> Result<(), String> {

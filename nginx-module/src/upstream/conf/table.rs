@@ -27,8 +27,8 @@ use super::{
     LEVELS,
     pass::set_pass,
     setters::{
-        set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_suffixes, set_stderr_level,
-        set_store,
+        set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,
+        set_stderr_level, set_store,
     },
     split::set_split_path_info,
 };
@@ -148,7 +148,7 @@ const fn rate_setter<T: Rate>(_: fn(&ngx_http_upstream_conf_t) -> &T) -> Setter 
 }
 
 /// The directives of this folder, without those of TLS.
-const COMMANDS: [ngx_command_t; 59] = [
+const COMMANDS: [ngx_command_t; 60] = [
     ngx_command_t {
         type_: (NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1) as ngx_uint_t,
         ..slot(c"gangway_pass", NGX_CONF_TAKE1, set_pass, 0)
@@ -157,7 +157,8 @@ const COMMANDS: [ngx_command_t; 59] = [
     string(c"gangway_index", own!(index)),
     slot(c"gangway_split_path_info", NGX_CONF_TAKE1, set_split_path_info, 0),
     slot(c"gangway_script_suffixes", NGX_CONF_1MORE, set_script_suffixes, 0),
-    flag(c"gangway_script_check", own!(script_check)),
+    slot(c"gangway_script_check", NGX_CONF_TAKE1, set_script_check, 0),
+    flag(c"gangway_pass_authorization", own!(pass_authorization)),
     flag(c"gangway_pass_request_headers", theirs!(pass_request_headers)),
     flag(c"gangway_pass_request_body", theirs!(pass_request_body)),
     flag(c"gangway_request_buffering", theirs!(request_buffering)),

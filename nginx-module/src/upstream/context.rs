@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of one request to a backend.
+
+use gangway::{
+    cgi::{Form, ResponseParser},
+    protocol::{Decoder, Protocol},
+};
+use nginx_sys::{ngx_chain_t, ngx_http_request_t};
+
+use super::{
+    conf::{Scheme, UpstreamConf},
+    flush::Flush,
+    peer::Peer,
+    script::Place,
+    stderr::Stderr,
+};
+use crate::{
+    conf::LocationConf,
+    raw::{NoMemory, Request, Upstream, own},
+};
+
+/// The state of a request; it lives as long as the request's pool.
+pub(super) struct Context {
+    pub(super) request: Request,
+    pub(super) location: &'static LocationConf,
+    pub(super) scheme: Scheme,
+    pub(super) place: Place,
+    pub(super) decoder: Decoder,
+    pub(super) parser: ResponseParser,
+    /// What may still come of the response body.
+    pub(super) rest: Rest,
+    /// Bytes other than those of the final head have been taken from nginx's buffer, which a cache must not see.
+    pub(super) mixed: bool,
+    /// The backend has answered with something.
+    pub(super) received: bool,
+    /// The response has failed or ended: what still comes is not looked at.
+    pub(super) closed: bool,
+    pub(super) stderr: Stderr,
+    pub(super) flush: Flush,
+    pub(super) peer: Peer,
+    /// Buffers of a body that is sent while it comes in.
+    pub(super) free: *mut ngx_chain_t,
+    pub(super) busy: *mut ngx_chain_t,
+    pub(super) head_sent: bool,
+}
+
+/// What Content-Length and the method say of the response body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Whatever comes.
+    Unknown,
+    /// So many bytes.
+    Exactly(u64),
+    /// The answer to HEAD: no bytes, or those of a GET.
+    Head(Option<u64>),
+}
+
+impl Rest {
+    /// What of `count` bytes that have come belongs to the body.
+    pub(super) fn take(&mut self, count: usize) -> usize {
+        if let Self::Head(length) = *self {
+            *self = length.map_or(Self::Unknown, Self::Exactly);
+        }
+        match self {
+            Self::Exactly(left) => {
+                let taken = count.min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= taken as u64;
+                taken
+            }
+            Self::Unknown | Self::Head(_) => count,
+        }
+    }
+
+    /// Whether bytes are missing.
+    pub(super) fn is_short(self) -> bool {
+        matches!(self, Self::Exactly(left) if left > 0)
+    }
+}
+
+impl Context {
+    /// A context in the request's pool.
+    pub(super) fn create(
+        request: Request,
+        location: &'static LocationConf,
+        scheme: Scheme,
+        place: Place,
+    ) -> Result<*mut Self, NoMemory> {
+        let conf = &location.upstream;
+        let context = Self {
+            request,
+            location,
+            scheme,
+            place,
+            decoder: scheme.protocol().decoder(),
+            parser: ResponseParser::new(Form::Cgi, conf.head_max_size()),
+            rest: Rest::Unknown,
+            mixed: false,
+            received: false,
+            closed: false,
+            stderr: Stderr::new(conf.stderr_level()),
+            flush: Flush::default(),
+            peer: Peer::default(),
+            free: std::ptr::null_mut(),
+            busy: std::ptr::null_mut(),
+            head_sent: false,
+        };
+        // SAFETY: the pool of a live request.
+        let context = unsafe { own(request.pool(), context) };
+        if context.is_null() { Err(NoMemory) } else { Ok(context) }
+    }
+
+    /// The context of a request whose upstream is one of ours.
+    ///
+    /// # Safety
+    /// nginx has called a function of this module for `r`, which only `start` gives to an upstream; nobody else
+    /// holds the reference.
+    pub(super) unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
+        // SAFETY: the caller vouches for `r`.
+        unsafe { Request::from_raw(r).upstream()?.data::<Self>().as_mut() }
+    }
+
+    pub(super) fn conf(&self) -> &'static UpstreamConf {
+        &self.location.upstream
+    }
+
+    pub(super) fn protocol(&self) -> &'static dyn Protocol {
+        self.scheme.protocol()
+    }
+
+    /// Whether the backend is asked to keep the connection.
+    pub(super) fn keeps_connection(&self) -> bool {
+        self.protocol().keeps_connections() && self.conf().keep_conn()
+    }
+
+    pub(super) fn upstream(&self) -> Option<Upstream> {
+        self.request.upstream()
+    }
+
+    /// Whether an idle connection must be looked at before it is used: the request cannot be sent a second time.
+    pub(super) fn needs_certainty(&self) -> bool {
+        let retried = self.conf().conf.next_upstream & nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR as usize != 0;
+        self.request.is_for_once() || !retried
+    }
+
+    /// Forgets the response of a backend that has failed: another one is asked.
+    pub(super) fn restart(&mut self) {
+        self.decoder = self.protocol().decoder();
+        self.parser = ResponseParser::new(Form::Cgi, self.conf().head_max_size());
+        self.rest = Rest::Unknown;
+        self.mixed = false;
+        self.received = false;
+        self.closed = false;
+        self.head_sent = false;
+        self.stderr.finish(self.request);
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Output that waits for more of it does not wait for long.
+//!
+//! In buffered mode nginx hands a buffer on when it is full. A backend that pauses would leave the start of its output
+//! there for as long as it pauses. So each read that leaves the connection empty starts a timer; when it fires, the
+//! buffer goes on as it is, and filters that hold bytes back (gzip) are told to let them go.
+
+use std::{ffi::c_void, ptr, time::Duration};
+
+use gangway::engine::fence;
+use nginx_sys::{
+    NGX_HTTP_FLUSH, ngx_chain_t, ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_http_send_special,
+    ngx_msec_t, ngx_recv_chain_pt,
+};
+
+use super::context::Context;
+use crate::raw::{Request, Timer};
+
+/// The timer of one response.
+#[derive(Default)]
+pub(super) struct Flush {
+    wait: Duration,
+    /// What the connection reads with, while ours is in its place.
+    receive: ngx_recv_chain_pt,
+    timer: Option<Timer>,
+    /// The filter is called because of the timer.
+    pub(super) now: bool,
+}
+
+impl Flush {
+    /// Watches the reads from a backend whose response is buffered.
+    pub(super) fn begin(&mut self, connection: *mut ngx_connection_t, wait: ngx_msec_t) {
+        self.wait = Duration::from_millis(wait as u64);
+        // SAFETY: NULL (a cached response) or the live connection to the backend.
+        let Some(connection) = (unsafe { connection.as_mut() }) else { return };
+        if self.receive.is_none() {
+            self.receive = connection.recv_chain;
+            connection.recv_chain = Some(receive_chain);
+        }
+    }
+
+    /// Ends the watch: the connection may be closed or kept for another request.
+    pub(super) fn stop(&mut self, connection: *mut ngx_connection_t) {
+        self.timer = None;
+        if let Some(receive) = self.receive.take() {
+            // SAFETY: NULL or the live connection to the backend.
+            if let Some(connection) = unsafe { connection.as_mut() } {
+                connection.recv_chain = Some(receive);
+            }
+        }
+    }
+
+    fn start_timer(&mut self, context: *mut Context) {
+        let timer = self.timer.get_or_insert_with(|| Timer::new(on_timer, context.cast::<c_void>(), false));
+        if !timer.is_set() {
+            timer.set(self.wait);
+        }
+    }
+}
+
+unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_chain_t, limit: i64) -> isize {
+    const ERROR: isize = nginx_sys::NGX_ERROR as isize;
+    fence("receive_chain", ERROR, || {
+        // SAFETY: nginx reads from the live connection of a request whose upstream is ours: its data is the request.
+        unsafe {
+            let r = (*c).data.cast::<ngx_http_request_t>();
+            let Some(context) = Context::of(r) else { return ERROR };
+            let Some(receive) = context.flush.receive else { return ERROR };
+            let count = receive(c, chain, limit);
+            if count > 0 && (*(*c).read).ready() == 0 {
+                let this = ptr::from_mut(context);
+                context.flush.start_timer(this);
+            }
+            count
+        }
+    })
+}
+
+unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
+    fence("flush::on_timer", (), || {
+        // SAFETY: the timer is stopped before its context is dropped.
+        let Some(context) = (unsafe { (*event).data.cast::<Context>().as_mut() }) else { return };
+        let request = context.request;
+        let run_posted = request.posted_runner();
+        hand_on(request, context);
+        run_posted();
+    });
+}
+
+/// Gives the part of a buffer that is there to the filter, and lets nginx send. The request may be gone after it.
+fn hand_on(request: Request, context: &mut Context) {
+    let Some(upstream) = context.upstream() else { return };
+    // SAFETY: the pipe of a response that is being read, its list of buffers, and the request's own handler, which is
+    // nginx's ngx_http_upstream_process_downstream() as long as the pipe is in use.
+    unsafe {
+        let Some(pipe) = upstream.get().pipe.as_mut() else { return };
+        if pipe.aio() != 0 || !pipe.writing.is_null() || pipe.upstream.is_null() {
+            return;
+        }
+        let first = pipe.free_raw_bufs;
+        if let Some(link) = first.as_mut()
+            && (*link.buf).pos < (*link.buf).last
+        {
+            pipe.free_raw_bufs = link.next;
+            (*link.buf).num = pipe.num;
+            pipe.num += 1;
+            context.flush.now = true;
+            let status = pipe.input_filter.map_or(-1, |filter| filter(pipe, link.buf));
+            context.flush.now = false;
+            if status == 0 {
+                // ngx_free_chain()
+                (*first).next = (*pipe.pool).chain;
+                (*pipe.pool).chain = first;
+            } else {
+                pipe.set_upstream_error(1);
+            }
+        } else if request.filters_hold_back() {
+            // An error here is one of the client's connection, which the handler finds.
+            let _ = ngx_http_send_special(request.raw(), NGX_HTTP_FLUSH as usize);
+        }
+        if pipe.cacheable() != 0 {
+            // What goes to a cache file is read back from there: a second turn sends it.
+            request.post_write_event();
+        }
+        if let Some(handler) = (*request.raw()).write_event_handler {
+            handler(request.raw());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The response head: out of the protocol's framing, through the core's parser, into nginx's list.
+
+use gangway::{
+    cgi::ResponseError,
+    engine::fence,
+    error::{BACKEND_CUT, CACHE_SKIPPED},
+    http::is_connection_field,
+    log::Level,
+    protocol::Event,
+};
+use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
+
+use super::{ERROR, context::Context, hints};
+use crate::{accel, raw::Upstream};
+
+const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
+
+/// What a part of the response made of the head.
+enum Step {
+    /// It is whole.
+    Done,
+    /// There is more in the buffer.
+    Next,
+    /// nginx has to read more.
+    Wait,
+}
+
+pub(super) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("process_header", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream is ours.
+        let Some(context) = (unsafe { Context::of(r) }) else { return ERROR };
+        let Some(upstream) = context.upstream() else { return ERROR };
+        if !context.received {
+            context.received = true;
+            context.peer.answered();
+        }
+        loop {
+            match step(context, upstream) {
+                Ok(Step::Next) => {}
+                Ok(Step::Wait) => return AGAIN,
+                Ok(Step::Done) => {
+                    return match finish(context, upstream) {
+                        Ok(()) => 0,
+                        Err(status) => status,
+                    };
+                }
+                Err(status) => return status,
+            }
+        }
+    })
+}
+
+/// One event of the protocol.
+fn step(context: &mut Context, upstream: Upstream) -> Result<Step, ngx_int_t> {
+    let request = context.request;
+    let input = upstream.unread();
+    let before = context.decoder;
+    let (count, event) = context.decoder.decode(input).map_err(|error| {
+        request.log(Level::Error, &format!("{} {error}", error.code()));
+        INVALID_HEADER
+    })?;
+    match event {
+        Event::More => {
+            upstream.take(count);
+            if upstream.room() == 0 {
+                // The parser has its own copy, so a head may be larger than nginx's buffer.
+                upstream.rewind(request);
+                context.mixed = true;
+            }
+            Ok(Step::Wait)
+        }
+        Event::Output(bytes) => {
+            let Some(end) = context.parser.feed(bytes).map_err(|error| refuse(context, &error))? else {
+                upstream.take(count);
+                return Ok(Step::Next);
+            };
+            // What follows in this record is body, which the filters take apart themselves.
+            let taken = count - bytes.len() + end;
+            context.decoder = before;
+            let _ = context.decoder.decode(input.get(..taken).unwrap_or_default());
+            upstream.take(taken);
+            if !context.parser.head().is_interim() {
+                return Ok(Step::Done);
+            }
+            context.mixed = true;
+            if !request.is_cached() {
+                hints::send(request, context.parser.head());
+            }
+            context.parser.restart();
+            Ok(Step::Next)
+        }
+        Event::Errors(bytes) => {
+            context.mixed = true;
+            let caught = context.conf().catch_stderr().any(|text| contains(bytes, text));
+            context.stderr.add(request, bytes);
+            upstream.take(count);
+            if caught { Err(INVALID_HEADER) } else { Ok(Step::Next) }
+        }
+        Event::OutputEnd | Event::End(_) => {
+            context.stderr.finish(request);
+            let line = format!(
+                "{BACKEND_CUT} the backend ended its response before the end of the head; look at the application's own log"
+            );
+            request.log(Level::Error, &line);
+            Err(INVALID_HEADER)
+        }
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    !word.is_empty() && text.windows(word.len()).any(|window| window == word)
+}
+
+fn refuse(context: &Context, error: &ResponseError) -> ngx_int_t {
+    let cure = if matches!(error, ResponseError::TooLarge(_)) { "; raise gangway_head_max_size" } else { "" };
+    context.request.log(Level::Error, &format!("{} {error}{cure}", error.code()));
+    INVALID_HEADER
+}
+
+/// Gives the head to nginx.
+fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+    let request = context.request;
+    let head = context.parser.head();
+    for (name, value) in head.fields() {
+        // nginx knows what to do with these two, and the others are the connection's alone.
+        let known =
+            name.eq_ignore_ascii_case(b"connection") || name.eq_ignore_ascii_case(b"transfer-encoding");
+        if known || !is_connection_field(name) {
+            upstream.add_header(request, name, value)?;
+        }
+    }
+    let u = upstream.get();
+    u.headers_in.status_n = usize::from(head.status());
+    u.headers_in.status_line = if head.reason().is_empty() {
+        ngx_str_t::empty()
+    } else {
+        request.text(&[head.status().to_string().as_bytes(), b" ", head.reason()].concat()).ok_or(ERROR)?
+    };
+    // SAFETY: NULL or the state of the backend that is being asked.
+    if let Some(state) = unsafe { u.state.as_mut() }
+        && state.status == 0
+    {
+        state.status = usize::from(head.status());
+    }
+    let streams = head.get(b"content-type").is_some_and(is_event_stream);
+    if !u.headers_in.x_accel_redirect.is_null() && !context.conf().ignores_accel_redirect() {
+        accel::mark(request).ok_or(ERROR)?;
+    }
+    if context.mixed && u.cacheable() != 0 {
+        rewrite(context, upstream)?;
+    }
+    if request.is_head() || matches!(u.headers_in.status_n, 204 | 304) {
+        keep_without_body(context, upstream);
+    }
+    if streams {
+        // An event is for now: no buffer waits until it is full.
+        u.set_buffering(0);
+    }
+    Ok(())
+}
+
+/// nginx looks at no body here. What is left of the response may be there already: then the connection can be kept.
+fn keep_without_body(context: &mut Context, upstream: Upstream) {
+    if upstream.get().cacheable() != 0 || !context.keeps_connection() {
+        return;
+    }
+    let (mut decoder, mut input) = (context.decoder, upstream.unread());
+    while let Ok((count, event)) = decoder.decode(input) {
+        input = input.get(count..).unwrap_or_default();
+        match event {
+            Event::End(_) if input.is_empty() => {
+                context.decoder = decoder;
+                upstream.get().set_keepalive(1);
+                return;
+            }
+            Event::More | Event::End(_) => return,
+            Event::Output(_) | Event::Errors(_) | Event::OutputEnd => {}
+        }
+    }
+}
+
+fn is_event_stream(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// Puts the head alone where nginx looks for what it writes to a cache file.
+fn rewrite(context: &Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+    let request = context.request;
+    let raw = context.parser.raw();
+    let mut parts = Vec::new();
+    let frames: Vec<[u8; 8]> = raw.chunks(usize::from(u16::MAX)).map(output_header).collect();
+    for (frame, content) in frames.iter().zip(raw.chunks(usize::from(u16::MAX))) {
+        if context.decoder.wanted().is_some() {
+            parts.push(frame.as_slice());
+        }
+        parts.push(content);
+    }
+    upstream.replace_head(request, &parts).map_err(|_| ERROR)?;
+    let limit = context.conf().conf.buffer_size;
+    if upstream.taken() > limit {
+        // nginx reads so much of a cache file to find the body.
+        let line = format!(
+            "{CACHE_SKIPPED} the head of a response is larger than gangway_buffer_size and is not cached; raise it"
+        );
+        request.log(Level::Warn, &line);
+        upstream.get().set_cacheable(0);
+    }
+    Ok(())
+}
+
+/// The header of an FCGI_STDOUT record without padding (FastCGI §3.3).
+fn output_header(content: &[u8]) -> [u8; 8] {
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+    [1, 6, 0, 1, high, low, 0, 0]
+}

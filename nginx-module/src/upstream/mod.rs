@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway_pass`: FastCGI, SCGI and uwsgi on nginx's own upstream.
+//!
+//! ```text
+//! conf       directives
+//! target     which backend a request goes to
+//! script     which script it names, and whether it may be sent
+//! request    the request as bytes; body: the same while the body still comes in
+//! head       the response head; hints: interim ones
+//! pipe       the response body in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
+//! stderr     FCGI_STDERR
+//! peer       idle connections
+//! ```
+//! Balancing, retries, buffers, caches, timeouts and filters are nginx's. Everything here runs on its event loop.
+
+mod body;
+pub(crate) mod conf;
+mod context;
+mod flush;
+mod head;
+mod hints;
+mod peer;
+mod pipe;
+mod request;
+mod script;
+mod stderr;
+mod stream;
+mod target;
+
+use gangway::{engine::fence, error::SERVER_FAILED, log::Level};
+use nginx_sys::{ngx_http_request_t, ngx_http_upstream_init, ngx_int_t, ngx_str_t};
+
+use crate::{
+    conf::LocationConf,
+    module,
+    raw::{NoMemory, Request, tag},
+};
+use context::Context;
+
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+pub(crate) use peer::{Balancers, install as install_peers, make_signals};
+
+pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("upstream::content_handler", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a content handler with a live request, whose location has a configuration of ours.
+        let (request, location) = unsafe {
+            let request = Request::from_raw(r);
+            (request, &*request.location_conf::<LocationConf>(module()))
+        };
+        match start(request, location) {
+            Ok(()) => request.read_body(body_ready),
+            Err(status) => status,
+        }
+    })
+}
+
+/// Makes the request's upstream.
+fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_int_t> {
+    let no_memory = |_: NoMemory| INTERNAL_SERVER_ERROR;
+    let place = script::place(request, &location.upstream)?;
+    let upstream = request.create_upstream().map_err(no_memory)?;
+    let scheme = target::choose(request, upstream, location)?;
+    let context = Context::create(request, location, scheme, place).map_err(no_memory)?;
+    let pipe = upstream.create_pipe(request.pool()).map_err(no_memory)?;
+    pipe.input_filter = Some(pipe::input_filter);
+    pipe.input_ctx = context.cast();
+    let u = upstream.get();
+    u.output.tag = tag();
+    // SAFETY: the http block's configuration outlives its requests; nginx changes the list of caches only while it
+    // reads the configuration.
+    u.caches = unsafe {
+        let main = request.main_conf::<crate::conf::MainConf>(module());
+        &raw mut (*main).upstream.caches
+    };
+    u.create_key = Some(request::create_key);
+    u.create_request = Some(request::create_request);
+    u.reinit_request = Some(request::reinit_request);
+    u.process_header = Some(head::process_header);
+    u.abort_request = Some(request::abort_request);
+    u.finalize_request = Some(request::finalize_request);
+    u.input_filter_init = Some(pipe::filter_init);
+    u.input_filter = Some(stream::input_filter);
+    u.input_filter_ctx = context.cast();
+    let conf = &location.upstream.conf;
+    u.set_buffering(u32::from(conf.buffering != 0));
+    let unbuffered = conf.request_buffering == 0 && conf.pass_request_body != 0;
+    // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
+    if unbuffered && (scheme == conf::Scheme::FastCgi || !request.is_chunked()) {
+        request.stream_body();
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
+    fence("upstream::body_ready", (), || {
+        // SAFETY: nginx calls a body handler with a live request, once; its upstream has been made by `start`.
+        unsafe {
+            let request = Request::from_raw(r);
+            match request::check(request) {
+                Ok(()) => ngx_http_upstream_init(r),
+                Err(status) => request.finalize(status),
+            }
+        }
+    });
+}
+
+/// A text that lives as long as the program, as nginx wants it.
+const fn text(bytes: &'static [u8]) -> ngx_str_t {
+    ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
+}
+
+/// The line and the status when nginx has no memory for a request.
+fn out_of_memory(request: Request) -> ngx_int_t {
+    request.log(Level::Error, &format!("{SERVER_FAILED} nginx has no memory for a request to a backend"));
+    ERROR
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Connections that wait for another request.
+//!
+//! A wrapper around nginx's balancer: it chooses an address as always, and an idle connection to that address is taken
+//! if there is one. `upstream{}` groups with a `keepalive` of their own are left to it.
+//!
+//! A FastCGI process usually serves one connection at a time: an idle connection pins it. So a request on a fresh
+//! connection that gets no answer says so in memory that all workers share ([`signals`]), and they close their idle
+//! connections to that address as long as it says so.
+
+mod idle;
+mod signals;
+
+use std::{ffi::c_void, ptr, time::Duration};
+
+use gangway::engine::fence;
+use nginx_sys::{
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t,
+    ngx_http_request_t, ngx_http_upstream_conf_t, ngx_http_upstream_create_round_robin_peer,
+    ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
+    ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
+};
+
+use super::{ERROR, context::Context, request::create_request};
+use crate::{
+    conf::MainConf,
+    module,
+    raw::{Conf, Request, Timer, Upstream},
+};
+use idle::Address;
+
+pub(crate) use signals::make as make_signals;
+
+const OK: ngx_int_t = 0;
+
+/// How long an answer on a fresh connection may take before the connection counts as one that nobody has accepted.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How often a request that waits says so again.
+const REPEAT: Duration = Duration::from_millis(20);
+
+/// The wrapper's part of a request.
+#[derive(Default)]
+pub(super) struct Peer {
+    data: Option<ptr::NonNull<c_void>>,
+    get: ngx_event_get_peer_pt,
+    free: ngx_event_free_peer_pt,
+    /// An idle connection has failed this request: no second one is tried.
+    fresh_only: bool,
+    waiting: Option<Timer>,
+    address: Option<Address>,
+}
+
+impl Peer {
+    /// The backend has answered.
+    pub(super) fn answered(&mut self) {
+        self.waiting = None;
+    }
+
+    fn data(&self) -> *mut c_void {
+        self.data.map_or(ptr::null_mut(), ptr::NonNull::as_ptr)
+    }
+}
+
+/// How the balancers of the upstreams begin a request; ours comes before them.
+#[derive(Default)]
+pub(crate) struct Balancers(Vec<(usize, ngx_http_upstream_init_peer_pt)>);
+
+/// Comes before the balancer of every upstream that does not keep connections itself.
+pub(crate) fn install(cf: &Conf, balancers: &mut Balancers) {
+    // SAFETY: in postconfiguration the upstreams are complete and belong to the cycle.
+    unsafe {
+        let main: *mut ngx_http_upstream_main_conf_t =
+            cf.module_conf(&*ptr::addr_of!(ngx_http_upstream_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
+        let Some(main) = main.as_ref() else { return };
+        for &upstream in main.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>() {
+            if idle::keeps_its_own(upstream) || (*upstream).peer.init.is_none() {
+                continue;
+            }
+            balancers.0.push((upstream.addr(), (*upstream).peer.init));
+            (*upstream).peer.init = Some(init);
+        }
+    }
+}
+
+unsafe extern "C" fn init(
+    r: *mut ngx_http_request_t,
+    upstream: *mut ngx_http_upstream_srv_conf_t,
+) -> ngx_int_t {
+    fence("peer::init", ERROR, || {
+        // SAFETY: nginx calls this with a live request; the http block's configuration outlives it.
+        let (request, main) = unsafe {
+            let request = Request::from_raw(r);
+            (request, &*request.main_conf::<MainConf>(module()))
+        };
+        let known = main.balancers.0.iter().find(|(address, _)| *address == upstream.addr());
+        let Some((_, Some(original))) = known else { return ERROR };
+        // SAFETY: the balancer's own function, with what it was to be called with.
+        let status = unsafe { original(r, upstream) };
+        if status == OK {
+            wrap(request);
+        }
+        status
+    })
+}
+
+/// Puts the wrapper in place, if the request is one of ours and its connections can be kept.
+fn wrap(request: Request) {
+    let Some(upstream) = request.upstream() else { return };
+    if upstream.get().create_request.map(|f| f as usize) != Some(create_request as *const () as usize) {
+        return;
+    }
+    // SAFETY: the upstream is ours.
+    let Some(context) = (unsafe { Context::of(request.raw()) }) else { return };
+    if context.conf().keepalive() == 0 || !context.keeps_connection() {
+        return;
+    }
+    let peer = &mut upstream.get().peer;
+    context.peer.data = ptr::NonNull::new(peer.data);
+    context.peer.get = peer.get;
+    context.peer.free = peer.free;
+    peer.data = ptr::from_mut(context).cast();
+    peer.get = Some(get);
+    peer.free = Some(free);
+}
+
+unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
+    fence("peer::get", ERROR, || {
+        // SAFETY: nginx calls this with the request's connection and the context that `wrap` gave to it.
+        let (pc, context) = unsafe { (&mut *pc, &mut *data.cast::<Context>()) };
+        let Some(original) = context.peer.get else { return ERROR };
+        // SAFETY: the balancer's own function and data.
+        let status = unsafe { original(pc, context.peer.data()) };
+        if status != OK {
+            return status;
+        }
+        let address = Address::of(pc);
+        context.peer.address = Some(address);
+        if !context.peer.fresh_only
+            && let Some(connection) = idle::take(&address, context.needs_certainty())
+        {
+            idle::wake(connection, pc);
+            return nginx_sys::NGX_DONE as ngx_int_t;
+        }
+        let this = ptr::from_mut(context).cast();
+        let timer = context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false));
+        timer.set(PATIENCE);
+        OK
+    })
+}
+
+unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {
+    fence("peer::free", (), || {
+        // SAFETY: as for `get`.
+        let (pc, context) = unsafe { (&mut *pc, &mut *data.cast::<Context>()) };
+        context.peer.waiting = None;
+        let Some(upstream) = context.upstream() else { return };
+        let mut state = state;
+        if pc.cached() != 0 && !context.received && state & NGX_PEER_FAILED as usize != 0 {
+            // The backend has closed an idle connection, as it may: that says nothing about it, and the next
+            // attempt is not to meet a second one.
+            state = NGX_PEER_NEXT as usize;
+            context.peer.fresh_only = true;
+        }
+        if state & NGX_PEER_FAILED as usize == 0
+            && upstream.get().keepalive() != 0
+            && upstream.get().request_body_sent() != 0
+            && let Some(address) = context.peer.address
+            && idle::keep(pc, address, context.conf())
+        {
+            pc.connection = ptr::null_mut();
+        }
+        if let Some(original) = context.peer.free {
+            // SAFETY: the balancer's own function and data.
+            unsafe { original(pc, context.peer.data(), state) };
+        }
+    });
+}
+
+unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
+    fence("peer::on_wait", (), || {
+        // SAFETY: the timer is stopped before its context is dropped.
+        let Some(context) = (unsafe { (*event).data.cast::<Context>().as_mut() }) else { return };
+        let Some(address) = context.peer.address else { return };
+        if context.received || context.upstream().is_none_or(|upstream| idle::was_read(&upstream, &address)) {
+            return;
+        }
+        signals::say(&address);
+        if let Some(timer) = context.peer.waiting.as_mut() {
+            timer.set(REPEAT);
+        }
+    });
+}
+
+/// Lets a request whose variables have made an address keep its connection as well: nginx's own way to such an address
+/// has no place for a wrapper.
+pub(super) fn use_literal(request: Request, upstream: Upstream) {
+    let u = upstream.get();
+    let resolved = u.resolved;
+    // SAFETY: live request; the address is one that `target` has made; a group of that name is nginx's to find.
+    unsafe {
+        if resolved.is_null() || idle::is_named(request, &*resolved) {
+            return;
+        }
+        let conf = ngx_palloc(request.pool(), size_of::<ngx_http_upstream_conf_t>())
+            .cast::<ngx_http_upstream_conf_t>();
+        let server = ngx_pcalloc(request.pool(), size_of::<ngx_http_upstream_srv_conf_t>())
+            .cast::<ngx_http_upstream_srv_conf_t>();
+        if conf.is_null() || server.is_null() {
+            return;
+        }
+        conf.copy_from_nonoverlapping(u.conf, 1);
+        (*server).peer.init = Some(init_literal);
+        (*server).host = (*resolved).host;
+        (*server).port = (*resolved).port;
+        // Where `init_literal` finds the address.
+        (*server).peer.data = resolved.cast();
+        (*conf).upstream = server;
+        u.conf = conf;
+        u.resolved = ptr::null_mut();
+    }
+}
+
+unsafe extern "C" fn init_literal(
+    r: *mut ngx_http_request_t,
+    server: *mut ngx_http_upstream_srv_conf_t,
+) -> ngx_int_t {
+    fence("peer::init_literal", ERROR, || {
+        // SAFETY: nginx calls this with a live request and the configuration that `use_literal` made for it.
+        unsafe {
+            let status = ngx_http_upstream_create_round_robin_peer(r, (*server).peer.data.cast());
+            if status == OK {
+                wrap(Request::from_raw(r));
+            }
+            status
+        }
+    })
+}

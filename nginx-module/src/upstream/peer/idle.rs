@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The idle connections of this worker.
+
+use std::{cell::RefCell, ptr, time::Duration};
+
+use gangway::engine::fence;
+use nginx_sys::{
+    ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
+    ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
+    ngx_http_upstream_resolved_t, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_peer_connection_t,
+    ngx_terminate,
+};
+
+use super::{super::conf::UpstreamConf, signals};
+use crate::raw::{Request, Timer, Upstream};
+
+/// How often idle connections are compared with what other workers say.
+const LISTEN: Duration = Duration::from_millis(20);
+
+/// A backend's address, and ours that was bound for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::upstream) struct Address {
+    bytes: [u8; size_of::<libc::sockaddr_un>()],
+    len: usize,
+    local: usize,
+}
+
+impl Address {
+    pub(super) fn of(pc: &ngx_peer_connection_t) -> Self {
+        let mut bytes = [0; size_of::<libc::sockaddr_un>()];
+        let len = (pc.socklen as usize).min(bytes.len());
+        // SAFETY: nginx's address of a chosen peer has `socklen` bytes.
+        unsafe { ptr::copy_nonoverlapping(pc.sockaddr.cast::<u8>(), bytes.as_mut_ptr(), len) };
+        Self { bytes, len, local: pc.local.addr() }
+    }
+
+    fn is_unix(&self) -> bool {
+        let [a, b, ..] = self.bytes;
+        i32::from(libc::sa_family_t::from_ne_bytes([a, b])) == libc::AF_UNIX
+    }
+
+    /// FNV-1a, of the backend's address alone.
+    pub(super) fn hash(&self) -> usize {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        hash as usize
+    }
+}
+
+struct Idle {
+    connection: *mut ngx_connection_t,
+    address: Address,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// The one that was used last stands at the end.
+    idle: Vec<Idle>,
+    timer: Option<Timer>,
+}
+
+thread_local! {
+    static POOL: RefCell<Pool> = RefCell::default();
+}
+
+/// Takes a connection to `address`. `certain`: one that the backend has not closed as far as can be known now.
+pub(super) fn take(address: &Address, certain: bool) -> Option<*mut ngx_connection_t> {
+    loop {
+        let connection = POOL.with_borrow_mut(|pool| {
+            let at = pool.idle.iter().rposition(|idle| idle.address == *address)?;
+            Some(pool.idle.remove(at).connection)
+        })?;
+        if !certain || is_open(connection) {
+            return Some(connection);
+        }
+        close(connection);
+    }
+}
+
+/// Whether the backend has neither closed the connection nor sent something on it.
+fn is_open(connection: *mut ngx_connection_t) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: the descriptor of a live connection; one byte.
+    let count = unsafe {
+        libc::recv((*connection).fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
+    };
+    count < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
+}
+
+/// Makes an idle connection one of a request.
+pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connection_t) {
+    // SAFETY: a live connection that this module has kept, and the request's.
+    unsafe {
+        let c = &mut *connection;
+        c.set_idle(0);
+        c.sent = 0;
+        c.data = ptr::null_mut();
+        c.log = pc.log;
+        (*c.read).log = pc.log;
+        (*c.write).log = pc.log;
+        (*c.pool).log = pc.log;
+        if (*c.read).timer_set() != 0 {
+            ngx_del_timer(c.read);
+        }
+    }
+    pc.connection = connection;
+    pc.set_cached(1);
+}
+
+/// Keeps the connection of a request that has ended well, if it may be kept.
+pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &UpstreamConf) -> bool {
+    // SAFETY: NULL or the live connection of the request; plain flags of the worker.
+    unsafe {
+        let Some(c) = pc.connection.as_mut() else { return false };
+        let (read, write) = (&mut *c.read, &mut *c.write);
+        let broken = read.eof() | read.error() | read.timedout() | write.error() | write.timedout();
+        if broken != 0
+            || c.requests >= conf.keepalive_requests()
+            || ngx_terminate != 0
+            || ngx_exiting != 0
+            || signals::heard(&address)
+            || ngx_handle_read_event(c.read, 0) != 0
+        {
+            return false;
+        }
+        read.set_delayed(0);
+        ngx_add_timer(c.read, conf.keepalive_timeout());
+        if write.timer_set() != 0 {
+            ngx_del_timer(c.write);
+        }
+        write.handler = Some(on_writable);
+        read.handler = Some(on_readable);
+        c.data = ptr::null_mut();
+        c.set_idle(1);
+        c.log = (*ngx_cycle).log;
+        read.log = c.log;
+        write.log = c.log;
+        (*c.pool).log = c.log;
+        add(Idle { connection: c, address }, conf.keepalive());
+        if read.ready() != 0 {
+            on_readable(c.read);
+        }
+    }
+    true
+}
+
+fn add(idle: Idle, limit: usize) {
+    let surplus = POOL.with_borrow_mut(|pool| {
+        let same = |known: &&Idle| known.address == idle.address;
+        let full = pool.idle.iter().filter(same).count() >= limit;
+        let oldest = full.then(|| pool.idle.iter().position(|known| known.address == idle.address)).flatten();
+        let surplus = oldest.map(|at| pool.idle.remove(at).connection);
+        pool.idle.push(idle);
+        let timer = pool.timer.get_or_insert_with(|| Timer::new(on_listen, ptr::null_mut(), false));
+        if !timer.is_set() {
+            timer.set(LISTEN);
+        }
+        surplus
+    });
+    if let Some(connection) = surplus {
+        close(connection);
+    }
+}
+
+fn close(connection: *mut ngx_connection_t) {
+    // SAFETY: a live connection that nobody else knows any more.
+    unsafe {
+        ngx_destroy_pool((*connection).pool);
+        ngx_close_connection(connection);
+    }
+}
+
+unsafe extern "C" fn on_writable(_: *mut ngx_event_t) {}
+
+/// The backend has closed the connection, sent something that nobody asked for, or its time is over.
+unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
+    fence("peer::on_readable", (), || {
+        // SAFETY: nginx calls this with the event of a live connection that is idle.
+        unsafe {
+            let connection = (*event).data.cast::<ngx_connection_t>();
+            let c = &mut *connection;
+            if c.close() == 0 && (*event).timedout() == 0 && is_open(connection) {
+                (*event).set_ready(0);
+                if ngx_handle_read_event(c.read, 0) == 0 {
+                    return;
+                }
+            }
+            POOL.with_borrow_mut(|pool| pool.idle.retain(|idle| idle.connection != connection));
+            close(connection);
+        }
+    });
+}
+
+unsafe extern "C" fn on_listen(_: *mut ngx_event_t) {
+    fence("peer::on_listen", (), || {
+        let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
+            let given_up = pool.idle.extract_if(.., |idle| signals::heard(&idle.address)).collect();
+            if !pool.idle.is_empty()
+                && let Some(timer) = pool.timer.as_mut()
+            {
+                timer.set(LISTEN);
+            }
+            given_up
+        });
+        given_up.into_iter().for_each(|idle: Idle| close(idle.connection));
+    });
+}
+
+/// Whether the backend has read the request, as far as can be known: then somebody has accepted the connection.
+pub(super) fn was_read(upstream: &Upstream, address: &Address) -> bool {
+    // SAFETY: NULL or the live connection of the request.
+    let Some(connection) = (unsafe { upstream.get().peer.connection.as_ref() }) else { return true };
+    if !address.is_unix() || connection.sent == 0 {
+        // The kernel takes the bytes of a TCP connection long before anybody accepts it.
+        return false;
+    }
+    let mut unread: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ writes one int; for a unix socket it counts what the peer has not read.
+    let status = unsafe { libc::ioctl(connection.fd, libc::TIOCOUTQ, &raw mut unread) };
+    status == 0 && unread == 0
+}
+
+/// Whether a group keeps idle connections by a `keepalive` of its own.
+pub(super) fn keeps_its_own(upstream: *mut ngx_http_upstream_srv_conf_t) -> bool {
+    // SAFETY: the module may be missing from an nginx; its configuration begins with the number of connections that
+    // `keepalive` gives, and is there for upstream{} blocks.
+    unsafe {
+        let name = c"ngx_http_upstream_keepalive_module";
+        let keepalive = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast::<ngx_module_t>();
+        let (Some(keepalive), false) = (keepalive.as_ref(), (*upstream).srv_conf.is_null()) else {
+            return false;
+        };
+        let conf = *(*upstream).srv_conf.add(keepalive.ctx_index);
+        !conf.is_null() && *conf.cast::<nginx_sys::ngx_uint_t>() > 0
+    }
+}
+
+/// Whether an address is the name of an upstream, as ngx_http_upstream_init_request() looks for it.
+pub(super) fn is_named(request: Request, resolved: &ngx_http_upstream_resolved_t) -> bool {
+    // SAFETY: the upstreams of the request's cycle.
+    unsafe {
+        let main: *mut ngx_http_upstream_main_conf_t =
+            request.main_conf(&*ptr::addr_of!(ngx_http_upstream_module));
+        let upstreams = (*main).upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>();
+        upstreams.iter().any(|&known| {
+            let known = &*known;
+            ((known.port == 0 && resolved.no_port != 0) || known.port == resolved.port)
+                && known.host.as_bytes().eq_ignore_ascii_case(resolved.host.as_bytes())
+        })
+    }
+}

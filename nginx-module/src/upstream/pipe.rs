@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The response body in buffered mode: nginx's event pipe reads into its buffers, and this filter says which parts of
+//! them are body.
+
+use gangway::{
+    engine::fence,
+    error::{BACKEND_CUT, TOO_MUCH_BODY},
+    log::Level,
+    protocol::{DecodeError, Event},
+};
+use nginx_sys::{
+    ngx_buf_t, ngx_chain_get_free_buf, ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
+};
+
+use super::{
+    ERROR,
+    context::{Context, Rest},
+};
+use crate::raw::{Upstream, bytes};
+
+/// A length that no buffer reaches: nginx then waits until a buffer is full, or the flush timer asks for it.
+const MUCH: i64 = i64::MAX;
+
+/// What the head says of the body.
+pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_int_t {
+    fence("filter_init", ERROR, || {
+        // SAFETY: nginx gives the value that `start` gave to the upstream.
+        let Some(context) = (unsafe { data.cast::<Context>().as_mut() }) else { return ERROR };
+        let Some(upstream) = context.upstream() else { return ERROR };
+        let u = upstream.get();
+        let status = u.headers_in.status_n;
+        let length = u64::try_from(u.headers_in.content_length_n).ok();
+        context.rest = if status == nginx_sys::NGX_HTTP_NO_CONTENT as usize
+            || status == nginx_sys::NGX_HTTP_NOT_MODIFIED as usize
+        {
+            Rest::Exactly(0)
+        } else if context.request.is_head() {
+            Rest::Head(length)
+        } else {
+            length.map_or(Rest::Unknown, Rest::Exactly)
+        };
+        let least = least(context);
+        u.length = if context.decoder.wanted().is_some() { 1 } else { least };
+        // SAFETY: made by `start`.
+        if let Some(pipe) = unsafe { u.pipe.as_mut() } {
+            pipe.length = least;
+        }
+        if u.buffering() != 0 {
+            context.flush.begin(u.peer.connection, context.conf().flush_wait());
+        }
+        0
+    })
+}
+
+/// The number of bytes for which nginx's pipe waits before it calls the filter with a part of a buffer: -1 for none, in
+/// which case the end of the connection is also the end of the response.
+fn least(context: &Context) -> i64 {
+    match (context.decoder.wanted(), context.rest) {
+        (Some(_), _) if context.conf().flush_wait() == 0 => 1,
+        (Some(wanted), _) => i64::from(wanted),
+        (None, Rest::Exactly(left)) => i64::try_from(left).unwrap_or(MUCH),
+        (None, Rest::Unknown | Rest::Head(_)) => -1,
+    }
+}
+
+pub(super) unsafe extern "C" fn input_filter(
+    pipe: *mut ngx_event_pipe_t,
+    buffer: *mut ngx_buf_t,
+) -> ngx_int_t {
+    fence("pipe::input_filter", ERROR, || {
+        // SAFETY: nginx calls this with its live pipe, the value that `start` gave to it, and one of its buffers.
+        let (pipe, buffer) = unsafe { (&mut *pipe, &mut *buffer) };
+        // SAFETY: as above.
+        let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
+        let Some(upstream) = context.upstream() else { return ERROR };
+        if buffer.pos == buffer.last {
+            return 0;
+        }
+        if pipe.upstream_done() != 0 || context.closed {
+            // Bytes after the end: the connection is not clean.
+            upstream.get().set_keepalive(0);
+            return 0;
+        }
+        let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
+        if filter(context, upstream, &mut parts).is_err() {
+            return ERROR;
+        }
+        parts.finish()
+    })
+}
+
+fn filter(context: &mut Context, upstream: Upstream, parts: &mut Parts<'_>) -> Result<(), ngx_int_t> {
+    let request = context.request;
+    // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
+    let mut input = unsafe { bytes(parts.buffer.pos, parts.buffer.last) };
+    loop {
+        let (count, event) = match context.decoder.decode(input) {
+            Ok(found) => found,
+            Err(error) => {
+                fail(context, parts.pipe, &error);
+                return Ok(());
+            }
+        };
+        input = input.get(count..).unwrap_or_default();
+        match event {
+            Event::More => break,
+            Event::Errors(bytes) => context.stderr.add(request, bytes),
+            Event::Output(bytes) => {
+                let body = context.rest.take(bytes.len());
+                if body > 0 {
+                    parts.add(bytes.get(..body).unwrap_or_default())?;
+                }
+                if body < bytes.len() {
+                    too_much(context);
+                    parts.pipe.set_upstream_done(1);
+                    return Ok(());
+                }
+            }
+            Event::OutputEnd | Event::End(_) if context.rest.is_short() => {
+                short(context);
+                context.closed = true;
+                parts.pipe.set_upstream_error(1);
+                parts.pipe.set_upstream_eof(0);
+                return Ok(());
+            }
+            Event::OutputEnd => {
+                if !context.keeps_connection() {
+                    parts.pipe.set_upstream_done(1);
+                    return Ok(());
+                }
+            }
+            Event::End(_) => {
+                parts.pipe.set_upstream_done(1);
+                upstream.get().set_keepalive(u32::from(input.is_empty() && context.keeps_connection()));
+                return Ok(());
+            }
+        }
+    }
+    parts.pipe.length = least(context);
+    Ok(())
+}
+
+/// The backend broke its protocol within the body: the client gets what has come, and sees that it is cut.
+fn fail(context: &mut Context, pipe: &mut ngx_event_pipe_t, error: &DecodeError) {
+    context.request.log(Level::Error, &format!("{} {error}", error.code()));
+    context.closed = true;
+    pipe.set_upstream_error(1);
+    pipe.set_upstream_eof(0);
+}
+
+pub(super) fn too_much(context: &Context) {
+    // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
+    if context.upstream().is_some_and(|upstream| upstream.get().headers_in.content_length_n >= 0) {
+        let line = format!(
+            "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
+        );
+        context.request.log(Level::Warn, &line);
+    }
+}
+
+pub(super) fn short(context: &Context) {
+    let line = format!("{BACKEND_CUT} the backend ended its response before its Content-Length was reached");
+    context.request.log(Level::Error, &line);
+}
+
+/// The parts of one buffer that are body, as nginx's pipe wants them: each a buffer of its own that shares the memory,
+/// linked so that the memory is used again when the last of them has been sent.
+struct Parts<'p> {
+    pipe: &'p mut ngx_event_pipe_t,
+    buffer: &'p mut ngx_buf_t,
+    last: *mut ngx_buf_t,
+    /// No filter may hold the bytes back.
+    flush: bool,
+}
+
+impl Parts<'_> {
+    fn add(&mut self, body: &[u8]) -> Result<(), ngx_int_t> {
+        // SAFETY: live pipe and pool; the bytes lie in the buffer; `last_in` is set when the list is not empty.
+        unsafe {
+            let link = ngx_chain_get_free_buf(self.pipe.pool, &raw mut self.pipe.free);
+            let Some(link) = link.as_mut() else { return Err(ERROR) };
+            let part = link.buf;
+            part.write(std::mem::zeroed());
+            (*part).pos = body.as_ptr().cast_mut();
+            (*part).last = (*part).pos.add(body.len());
+            (*part).start = self.buffer.start;
+            (*part).end = self.buffer.end;
+            (*part).tag = self.pipe.tag;
+            (*part).num = self.buffer.num;
+            (*part).set_temporary(1);
+            (*part).set_recycled(1);
+            match self.last.as_mut() {
+                Some(last) => last.shadow = part,
+                None => self.buffer.shadow = part,
+            }
+            self.last = part;
+            if self.pipe.in_.is_null() {
+                self.pipe.in_ = link;
+            } else {
+                *self.pipe.last_in = link;
+            }
+            self.pipe.last_in = &raw mut link.next;
+            Ok(())
+        }
+    }
+
+    fn finish(self) -> ngx_int_t {
+        // SAFETY: parts of this call; a buffer without any goes back to nginx.
+        unsafe {
+            match self.last.as_mut() {
+                Some(last) => {
+                    last.shadow = self.buffer;
+                    last.set_last_shadow(1);
+                    last.set_flush(u32::from(self.flush));
+                    0
+                }
+                None => ngx_event_pipe_add_free_buf(self.pipe, self.buffer),
+            }
+        }
+    }
+}

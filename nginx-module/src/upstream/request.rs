@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The request as the backend gets it.
+
+use std::cell::RefCell;
+
+use gangway::{
+    cgi::Param,
+    engine::fence,
+    http::Fields,
+    log::Level,
+    protocol::{EncodeError, Settings},
+};
+use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
+
+use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory};
+use crate::{
+    conf::MainConf,
+    module,
+    raw::{NoMemory, Request, Upstream, buffers, bytes, is_special},
+    variables::{self, Shape},
+};
+
+/// Heads of requests that are larger than this are tried before nginx begins with the upstream: only then the
+/// answer can be another status than 500.
+const LARGE: usize = 16 * 1024;
+
+thread_local! {
+    /// Where a request's head is written before its length is known; kept for the next one.
+    static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a response from a cache must not depend on: the cache decides (as the stock modules' cache headers).
+const CONDITIONS: [&[u8]; 6] =
+    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
+
+/// The variables of the request.
+fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
+    let request = context.request;
+    // SAFETY: the http block's configuration outlives its requests.
+    let main: &MainConf = unsafe { &*request.main_conf(module()) };
+    let conf = context.conf();
+    let cacheable = upstream.get().cacheable() != 0;
+    let mut params = Vec::new();
+    if cacheable && conf.conf.cache_revalidate != 0 {
+        let variable = |name, index| Param { name, value: request.variable(index), if_not_empty: true };
+        params.push(variable(b"HTTP_IF_MODIFIED_SINCE", main.upstream.cache_last_modified));
+        params.push(variable(b"HTTP_IF_NONE_MATCH", main.upstream.cache_etag));
+    }
+    let root = request.document_root(main)?;
+    let place = &context.place;
+    let filename = [root, &place.script_name].concat();
+    let translated = if place.path_info.is_empty() { Vec::new() } else { [root, &place.path_info].concat() };
+    let mut extra: Vec<(&[u8], &[u8])> = Vec::with_capacity(4);
+    extra.push((b"DOCUMENT_URI", request.uri()));
+    match context.scheme {
+        Scheme::FastCgi => {
+            extra.push((b"SCRIPT_FILENAME", &filename));
+            // What PHP with cgi.force_redirect wants to see.
+            extra.push((b"REDIRECT_STATUS", b"200"));
+        }
+        Scheme::Scgi => extra.push((b"SCGI", b"1")),
+        Scheme::Uwsgi | Scheme::Suwsgi => {}
+    }
+    if !translated.is_empty() && context.scheme == Scheme::FastCgi {
+        // RFC 3875 §4.1.6: only with PATH_INFO.
+        extra.push((b"PATH_TRANSLATED", &translated));
+    }
+    let path = place.path();
+    let shape = Shape {
+        mount: &place.script_name,
+        path: &path,
+        length: if conf.conf.pass_request_body == 0 { None } else { length(request, upstream) },
+        extra: &extra,
+        params: &params,
+        hidden: if cacheable { &CONDITIONS } else { &[] },
+        headers: conf.conf.pass_request_headers != 0,
+        authorization: conf.pass_authorization(),
+    };
+    variables::build(request, main, context.location, &shape)
+}
+
+/// The length of the body, if it is known.
+fn length(request: Request, upstream: Upstream) -> Option<u64> {
+    if request.streams_body() {
+        return request.announced_length();
+    }
+    let mut sum = 0u64;
+    // SAFETY: the body of a live request that nginx has read.
+    for buffer in unsafe { buffers(upstream.get().request_bufs) } {
+        // SAFETY: as above.
+        sum += size(unsafe { &*buffer });
+    }
+    Some(sum)
+}
+
+/// `ngx_buf_size()`.
+pub(super) fn size(buffer: &ngx_buf_t) -> u64 {
+    if is_special(buffer) {
+        0
+    } else if buffer.in_file() != 0 {
+        u64::try_from(buffer.file_last - buffer.file_pos).unwrap_or(0)
+    } else {
+        // SAFETY: a buffer in memory points at its bytes.
+        unsafe { bytes(buffer.pos, buffer.last) }.len() as u64
+    }
+}
+
+fn settings<'a>(context: &Context) -> Settings<'a> {
+    let conf = context.conf();
+    Settings {
+        keep_connection: context.keeps_connection(),
+        role: context.place.role,
+        modifier1: conf.modifier1(),
+        modifier2: conf.modifier2(),
+        string: conf.string(),
+    }
+}
+
+/// Writes the head of the request, and gives it to `then`.
+fn with_head<T>(
+    context: &Context,
+    upstream: Upstream,
+    then: impl FnOnce(&[u8]) -> Result<T, ngx_int_t>,
+) -> Result<T, ngx_int_t> {
+    let request = context.request;
+    let variables = variables(context, upstream).ok_or_else(|| out_of_memory(request))?;
+    HEAD.with_borrow_mut(|head| {
+        head.clear();
+        context.protocol().encode_head(&settings(context), &variables, head).map_err(|error| {
+            request.log(Level::Error, &refusal(context, &error));
+            error.status() as ngx_int_t
+        })?;
+        then(head)
+    })
+}
+
+fn refusal(context: &Context, error: &EncodeError) -> String {
+    format!("{} {error}: the request cannot be sent over {}", error.code(), context.protocol().name())
+}
+
+/// Whether a large request can be expressed at all.
+///
+/// # Errors
+/// The status that answers it.
+pub(super) fn check(request: Request) -> Result<(), ngx_int_t> {
+    // SAFETY: the request's upstream is one that `start` has made.
+    let context = unsafe { Context::of(request.raw()) };
+    match (context, request.upstream()) {
+        (Some(context), Some(upstream)) if request.head_length() > LARGE => {
+            let u = upstream.get();
+            u.request_bufs = request.body_chain();
+            with_head(context, upstream, |_| Ok(()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the chain that nginx sends.
+pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("create_request", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream is ours.
+        let Some(context) = (unsafe { Context::of(r) }) else { return ERROR };
+        let Some(upstream) = context.upstream() else { return ERROR };
+        let made = with_head(context, upstream, |head| {
+            chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
+        });
+        if made.is_ok() { 0 } else { ERROR }
+    })
+}
+
+/// The head, and the body as far as it is there.
+fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMemory> {
+    let request = context.request;
+    let u = upstream.get();
+    // Room for the framing of the first part of the body and for its end.
+    let first = request.buffer(head, 16)?;
+    let whole = std::mem::replace(&mut u.request_bufs, first);
+    if request.streams_body() {
+        u.output.output_filter = Some(body::output_filter);
+        // SAFETY: the request is live as long as its upstream.
+        u.output.filter_ctx = request.raw().cast();
+        return Ok(());
+    }
+    let mut last = first;
+    if context.conf().conf.pass_request_body != 0 {
+        // SAFETY: the body of a live request that nginx has read; parts of it are appended after `last`.
+        for buffer in unsafe { buffers(whole) } {
+            // SAFETY: as above.
+            last = append(context, last, unsafe { &*buffer })?;
+        }
+    }
+    write(last, context.protocol().body_end());
+    Ok(())
+}
+
+/// Appends a buffer of the body in parts with their framing. Answers the last link, whose buffer has room for the
+/// next framing.
+fn append(
+    context: &Context,
+    mut last: *mut ngx_chain_t,
+    whole: &ngx_buf_t,
+) -> Result<*mut ngx_chain_t, NoMemory> {
+    let request = context.request;
+    let mut done = 0u64;
+    let total = size(whole);
+    while done < total {
+        let frame = context.protocol().body_part(total - done);
+        write(last, frame.header());
+        let part = request.part(whole)?;
+        narrow(part, whole, done, frame.content);
+        let link = request.link(part)?;
+        // SAFETY: fresh links of the request's pool.
+        unsafe { (*last).next = link };
+        last = link;
+        done += frame.content.max(1);
+        if !frame.header().is_empty() {
+            let link = request.buffer(&[], 16)?;
+            // SAFETY: as above.
+            unsafe { (*last).next = link };
+            last = link;
+        }
+    }
+    Ok(last)
+}
+
+/// Makes `part` the bytes `[from, from + count)` of `whole`.
+pub(super) fn narrow(part: *mut ngx_buf_t, whole: &ngx_buf_t, from: u64, count: u64) {
+    // SAFETY: `part` is a fresh copy of `whole`, which has that many bytes.
+    unsafe {
+        if whole.in_file() != 0 {
+            (*part).file_pos = whole.file_pos + from as i64;
+            (*part).file_last = (*part).file_pos + count as i64;
+        } else {
+            (*part).pos = whole.pos.add(from as usize);
+            // nginx begins here again when it asks another backend.
+            (*part).start = (*part).pos;
+            (*part).last = (*part).pos.add(count as usize);
+        }
+    }
+}
+
+/// Writes framing into a buffer that has room for it.
+pub(super) fn write(link: *mut ngx_chain_t, framing: &[u8]) {
+    if framing.is_empty() {
+        return;
+    }
+    // SAFETY: the last link's buffer is one of ours, with room for two record headers.
+    unsafe {
+        let buffer = &mut *(*link).buf;
+        if bytes(buffer.last, buffer.end).len() >= framing.len() {
+            std::ptr::copy_nonoverlapping(framing.as_ptr(), buffer.last, framing.len());
+            buffer.last = buffer.last.add(framing.len());
+        }
+    }
+}
+
+/// Another backend is asked, or a cached response is sent instead.
+pub(super) unsafe extern "C" fn reinit_request(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("reinit_request", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream is ours.
+        if let Some(context) = unsafe { Context::of(r) } {
+            context.restart();
+        }
+        0
+    })
+}
+
+/// The key of a cached response: `gangway_cache_key`.
+pub(super) unsafe extern "C" fn create_key(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("create_key", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream is ours and that has a cache entry.
+        unsafe {
+            let Some(context) = Context::of(r) else { return ERROR };
+            let key = ngx_array_push(&raw mut (*(*r).cache).keys).cast::<ngx_str_t>();
+            let Some(value) = context.conf().cache_key.and_then(|value| context.request.evaluate(value))
+            else {
+                return ERROR;
+            };
+            if key.is_null() {
+                return ERROR;
+            }
+            key.write(ngx_str_t { len: value.len(), data: value.as_ptr().cast_mut() });
+        }
+        0
+    })
+}
+
+/// nginx has no use for it.
+pub(super) unsafe extern "C" fn abort_request(_: *mut ngx_http_request_t) {}
+
+/// The upstream's part of the request ends; its connection is still there.
+pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, _: ngx_int_t) {
+    fence("finalize_request", (), || {
+        // SAFETY: nginx calls this with a live request whose upstream is ours.
+        let Some(context) = (unsafe { Context::of(r) }) else { return };
+        let Some(upstream) = context.upstream() else { return };
+        context.stderr.finish(context.request);
+        let u = upstream.get();
+        context.flush.stop(u.peer.connection);
+        // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
+        let words = context.protocol().abort();
+        if u.request_body_sent() != 0 && !context.decoder.ended() && !words.is_empty() {
+            // SAFETY: NULL or the live connection to the backend.
+            if let Some(connection) = unsafe { u.peer.connection.as_mut() }
+                && let Some(send) = connection.send
+            {
+                // SAFETY: live events of a live connection.
+                let (write, read) = unsafe { (&*connection.write, &*connection.read) };
+                if write.ready() != 0 && write.error() == 0 && read.eof() == 0 && read.error() == 0 {
+                    // SAFETY: the bytes are static; what cannot be sent at once is given up.
+                    unsafe { send(connection, words.as_ptr().cast_mut(), words.len()) };
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! FCGI_STDERR: lines for the error log.
+
+use gangway::{
+    error::BACKEND_STDERR,
+    log::{Level, escape},
+};
+
+use crate::raw::Request;
+
+/// How long a line may get before it is written in parts.
+const LINE: usize = 1500;
+
+/// The lines of one response.
+pub(super) struct Stderr {
+    level: Level,
+    line: Vec<u8>,
+}
+
+impl Stderr {
+    pub(super) fn new(level: Level) -> Self {
+        Self { level, line: Vec::new() }
+    }
+
+    /// Writes the lines that are whole, and keeps the start of the next one.
+    pub(super) fn add(&mut self, request: Request, mut bytes: &[u8]) {
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let (line, rest) = bytes.split_at(end);
+            self.line.extend_from_slice(line);
+            self.finish(request);
+            bytes = rest.get(1..).unwrap_or_default();
+        }
+        self.line.extend_from_slice(bytes);
+        while self.line.len() > LINE {
+            let rest = self.line.split_off(LINE);
+            self.finish(request);
+            self.line = rest;
+        }
+    }
+
+    /// Writes what is there as a line.
+    pub(super) fn finish(&mut self, request: Request) {
+        let line = self.line.trim_ascii_end();
+        if !line.is_empty() {
+            request.log(self.level, &format!("{BACKEND_STDERR} FastCGI stderr: {}", escape(line)));
+        }
+        self.line.clear();
+    }
+}
