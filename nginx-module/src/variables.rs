@@ -24,6 +24,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) extra: &'a [(&'a [u8], &'a [u8])],
     /// Words of the module that win over request headers and are in turn overridden by the administrator's.
     pub(crate) params: &'a [Param<'a>],
+    /// A word of the administrator whose value is known already.
+    pub(crate) settled: Option<(&'a [u8], &'a [u8])>,
     /// Request headers that do not become variables, in lower case.
     pub(crate) hidden: &'a [&'a [u8]],
     /// Whether request headers become variables at all.
@@ -43,7 +45,10 @@ pub(crate) fn build(
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
     for param in location.params.iter().flatten() {
-        let value = request.evaluate(param.value)?;
+        let value = match shape.settled {
+            Some((name, value)) if name == param.name => value,
+            _ => request.evaluate(param.value)?,
+        };
         params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
     }
     let port = request.server_port().to_string();

@@ -59,7 +59,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 /// Makes the request's upstream.
 fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_int_t> {
     let no_memory = |_: NoMemory| INTERNAL_SERVER_ERROR;
-    let place = script::place(request, &location.upstream)?;
+    let place = script::place(request, location)?;
     let upstream = request.create_upstream().map_err(no_memory)?;
     let scheme = target::choose(request, upstream, location)?;
     let context = Context::create(request, location, scheme, place).map_err(no_memory)?;

@@ -12,7 +12,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory};
+use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory, script::Files};
 use crate::{
     conf::MainConf,
     module,
@@ -46,10 +46,14 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
         params.push(variable(b"HTTP_IF_MODIFIED_SINCE", main.upstream.cache_last_modified));
         params.push(variable(b"HTTP_IF_NONE_MATCH", main.upstream.cache_etag));
     }
-    let root = request.document_root(main)?;
     let place = &context.place;
-    let filename = [root, &place.script_name].concat();
-    let translated = if place.path_info.is_empty() { Vec::new() } else { [root, &place.path_info].concat() };
+    let files = Files::of(request)?;
+    let filename = files.file(&place.script_name);
+    let translated = if place.path_info.is_empty() {
+        Vec::new()
+    } else {
+        [files.root.as_slice(), &place.path_info].concat()
+    };
     let mut extra: Vec<(&[u8], &[u8])> = Vec::with_capacity(4);
     extra.push((b"DOCUMENT_URI", request.uri()));
     match context.scheme {
@@ -73,6 +77,7 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
         extra: &extra,
         params: &params,
         hidden: if cacheable { &CONDITIONS } else { &[] },
+        settled: place.filename.as_deref().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
         headers: conf.conf.pass_request_headers != 0,
         authorization: conf.pass_authorization(),
     };

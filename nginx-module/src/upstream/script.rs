@@ -23,7 +23,11 @@ use super::{
     INTERNAL_SERVER_ERROR,
     conf::{Pass, Scheme, ScriptCheck, UpstreamConf, split_path},
 };
-use crate::{conf::MainConf, module, raw::Request};
+use crate::{
+    conf::{LocationConf, MainConf},
+    module,
+    raw::Request,
+};
 
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
 
@@ -44,10 +48,16 @@ thread_local! {
 pub(super) struct Place {
     pub(super) script_name: Vec<u8>,
     pub(super) path_info: Vec<u8>,
+    /// The administrator's SCRIPT_FILENAME for this request, if it has been looked at.
+    pub(super) filename: Option<Vec<u8>>,
     pub(super) role: Role,
 }
 
 impl Place {
+    fn new(script_name: &[u8], path_info: &[u8]) -> Self {
+        Self { script_name: script_name.to_vec(), path_info: path_info.to_vec(), ..Self::default() }
+    }
+
     /// Both together.
     pub(super) fn path(&self) -> Vec<u8> {
         [self.script_name.as_slice(), &self.path_info].concat()
@@ -58,76 +68,125 @@ impl Place {
 ///
 /// # Errors
 /// 404 for a script that is not there; 500 when nginx fails.
-pub(super) fn place(request: Request, conf: &UpstreamConf) -> Result<Place, ngx_int_t> {
+pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, ngx_int_t> {
+    let conf = &location.upstream;
     // As the stock modules: a FastCGI application is a script that the path names; the applications behind SCGI and
     // uwsgi are mounted at the location.
-    let mounted = match conf.pass {
-        Some(Pass::Group(scheme) | Pass::Address(scheme, _)) => scheme != Scheme::FastCgi,
-        Some(Pass::Url(_)) | None => false,
-    };
-    if mounted {
-        let mount = request.location_path();
-        let (script_name, path_info) = gangway::cgi::split_mount(mount, request.uri());
-        return Ok(Place {
-            script_name: script_name.to_vec(),
-            path_info: path_info.to_vec(),
-            role: Role::Responder,
-        });
+    if let Some(Pass::Group(scheme) | Pass::Address(scheme, _)) = conf.pass
+        && scheme != Scheme::FastCgi
+    {
+        let (script_name, path_info) = gangway::cgi::split_mount(request.location_path(), request.uri());
+        return Ok(Place::new(script_name, path_info));
     }
+    let place = named(request, conf)?.map_err(|missing| refuse(request, &missing))?;
+    if conf.script_check() == ScriptCheck::Off {
+        return Ok(place);
+    }
+    own_filename(request, location, place)
+}
+
+/// Script name and path info of a request, whether or not the script is there.
+pub(super) fn names(request: Request, conf: &UpstreamConf) -> Option<(Vec<u8>, Vec<u8>)> {
+    let place = named(request, conf).ok()?.unwrap_or_else(|missing| missing);
+    Some((place.script_name, place.path_info))
+}
+
+/// The place that the path names; the inner error is that of a script that is not there.
+fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, ngx_int_t> {
     let (script_name, path_info) = split_path(&request, conf).ok_or(INTERNAL_SERVER_ERROR)?;
-    let mut place =
-        Place { script_name: script_name.to_vec(), path_info: path_info.to_vec(), role: Role::Responder };
+    let mut place = Place::new(script_name, path_info);
     if place.script_name.ends_with(b"/") {
         place.script_name.extend_from_slice(conf.index());
     }
-    match conf.script_check() {
-        ScriptCheck::Off => Ok(place),
-        check => checked(request, conf, check, place),
+    let check = conf.script_check();
+    if check == ScriptCheck::Off || conf.suffixes().is_empty() {
+        return Ok(Ok(place));
     }
+    let files = Files::of(request).ok_or(INTERNAL_SERVER_ERROR)?;
+    let path = place.path();
+    Ok(match resolve(&path, conf.suffixes(), |name| look(request, &files.root, &files.file(name), check)) {
+        Resolution::NotScript => Ok(place),
+        Resolution::Script { script_name, path_info } => Ok(Place::new(script_name, path_info)),
+        Resolution::NotFound => Err(place),
+    })
 }
 
-fn checked(
-    request: Request,
-    conf: &UpstreamConf,
-    check: ScriptCheck,
-    place: Place,
-) -> Result<Place, ngx_int_t> {
-    // SAFETY: the http block's configuration outlives its requests.
-    let main: &MainConf = unsafe { &*request.main_conf(module()) };
-    let root = request.document_root(main).ok_or(INTERNAL_SERVER_ERROR)?;
-    let path = place.path();
-    let found = resolve(&path, conf.suffixes(), |name| look(request, root, name, check));
-    match found {
-        Resolution::NotScript => Ok(place),
+fn refuse(request: Request, place: &Place) -> ngx_int_t {
+    let line = format!(
+        "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if the scripts are on another machine, set gangway_script_check off",
+        escape(&place.path()),
+        escape(Files::of(request).map(|files| files.root).unwrap_or_default().as_slice())
+    );
+    request.log(Level::Error, &line);
+    NOT_FOUND
+}
+
+/// SCRIPT_FILENAME by the administrator is what the backend runs, so it is looked at as well, when the request has a say
+/// in it.
+fn own_filename(request: Request, location: &LocationConf, mut place: Place) -> Result<Place, ngx_int_t> {
+    let conf = &location.upstream;
+    let mut params = location.params.iter().flatten().rev();
+    let Some(param) = params.find(|param| param.name == b"SCRIPT_FILENAME") else { return Ok(place) };
+    if param.value.is_constant() {
+        return Ok(place);
+    }
+    let filename = request.evaluate(param.value).ok_or(INTERNAL_SERVER_ERROR)?;
+    let root = Files::of(request).ok_or(INTERNAL_SERVER_ERROR)?.root;
+    // Below the root the root's rule holds; elsewhere the administrator has chosen another place.
+    let check = if filename.starts_with(&root) { conf.script_check() } else { ScriptCheck::Symlinks };
+    match resolve(filename, conf.suffixes(), |file| look(request, &root, file, check)) {
+        Resolution::NotScript => place.filename = Some(filename.to_vec()),
         Resolution::Script { script_name, path_info } => {
-            Ok(Place { script_name: script_name.to_vec(), path_info: path_info.to_vec(), role: place.role })
+            place.filename = Some(script_name.to_vec());
+            if let Some(name) = place.script_name.strip_suffix(path_info)
+                && place.path_info.is_empty()
+            {
+                place.script_name = name.to_vec();
+                place.path_info = path_info.to_vec();
+            }
         }
-        Resolution::NotFound => {
-            let line = format!(
-                "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if the scripts are on another machine, set gangway_script_check off",
-                escape(&path),
-                escape(root)
-            );
-            request.log(Level::Error, &line);
-            Err(NOT_FOUND)
-        }
+        Resolution::NotFound => return Err(refuse(request, &Place::new(filename, b""))),
+    }
+    Ok(place)
+}
+
+/// Where the files of a request are.
+pub(super) struct Files {
+    /// `$document_root`: the value of `root` or `alias`.
+    pub(super) root: Vec<u8>,
+    /// How much of a path `alias` stands for.
+    alias: usize,
+}
+
+impl Files {
+    pub(super) fn of(request: Request) -> Option<Self> {
+        // SAFETY: the http block's configuration outlives its requests.
+        let main: &MainConf = unsafe { &*request.main_conf(module()) };
+        let root = request.document_root(main)?.to_vec();
+        Some(Self { root, alias: request.core_location().alias })
+    }
+
+    /// The file of a path, as ngx_http_map_uri_to_path().
+    pub(super) fn file(&self, path: &[u8]) -> Vec<u8> {
+        // An alias with a pattern is the whole name of the file.
+        let rest = path.get(self.alias..).unwrap_or_default();
+        [self.root.as_slice(), rest].concat()
     }
 }
 
 /// What stands at a path below the root.
-fn look(request: Request, root: &[u8], name: &[u8], check: ScriptCheck) -> Entry {
-    let file = [root, name].concat();
+fn look(request: Request, root: &[u8], file: &[u8], check: ScriptCheck) -> Entry {
     let now = Instant::now();
     let known =
-        FOUND.with_borrow(|found| found.get(&file).is_some_and(|since| now.duration_since(*since) < FRESH));
+        FOUND.with_borrow(|found| found.get(file).is_some_and(|since| now.duration_since(*since) < FRESH));
     if known {
         return Entry::File;
     }
-    let entry = match kind(root, &file, check) {
+    let entry = match kind(root, file, check) {
         Ok(entry) => entry,
         Err(error) => {
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-                request.log(Level::Error, &format!("{SERVER_FAILED} \"{}\": {error}", escape(&file)));
+                request.log(Level::Error, &format!("{SERVER_FAILED} \"{}\": {error}", escape(file)));
             }
             Entry::Nothing
         }
@@ -137,7 +196,7 @@ fn look(request: Request, root: &[u8], name: &[u8], check: ScriptCheck) -> Entry
             if found.len() >= REMEMBERED {
                 found.clear();
             }
-            found.insert(file, now);
+            found.insert(file.to_vec(), now);
         });
     }
     entry

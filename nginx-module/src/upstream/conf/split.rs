@@ -4,11 +4,10 @@
 use gangway::{engine::fence, log::Level};
 use nginx_sys::{
     NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_NOHASH, ngx_conf_t, ngx_http_add_variable,
-    ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_pnalloc,
-    ngx_str_t,
+    ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
 };
 
-use super::UpstreamConf;
+use super::{super::script::names, UpstreamConf};
 use crate::{
     conf::{LocationConf, setter},
     module,
@@ -134,22 +133,8 @@ unsafe extern "C" fn script_name(
         // SAFETY: nginx asks for a variable of a live request and gives room for its value.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
         let conf = location(&request);
-        let Some((name, _)) = split_path(&request, conf) else { return -1 };
-        if !name.ends_with(b"/") || conf.index().is_empty() {
-            return set(value, name);
-        }
-        let index = conf.index();
-        // SAFETY: the pool of a live request; the memory is as large as what is written.
-        let whole = unsafe {
-            let data = ngx_pnalloc(request.pool(), name.len() + index.len()).cast::<u8>();
-            if data.is_null() {
-                return -1;
-            }
-            data.copy_from_nonoverlapping(name.as_ptr(), name.len());
-            data.add(name.len()).copy_from_nonoverlapping(index.as_ptr(), index.len());
-            std::slice::from_raw_parts(data, name.len() + index.len())
-        };
-        set(value, whole)
+        let Some((name, _)) = names(request, conf) else { return -1 };
+        set(request, value, &name)
     })
 }
 
@@ -162,7 +147,7 @@ unsafe extern "C" fn path_info(
         // SAFETY: as above.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
         let conf = location(&request);
-        split_path(&request, conf).map_or(-1, |(_, info)| set(value, info))
+        names(request, conf).map_or(-1, |(_, info)| set(request, value, &info))
     })
 }
 
@@ -171,13 +156,13 @@ fn location(request: &Request) -> &UpstreamConf {
     unsafe { &(*request.location_conf::<LocationConf>(module())).upstream }
 }
 
-/// Gives nginx bytes that live as long as the request.
-fn set(value: &mut ngx_http_variable_value_t, bytes: &[u8]) -> ngx_int_t {
-    let Ok(len) = u32::try_from(bytes.len()) else { return -1 };
+/// Gives nginx a copy that lives as long as the request.
+fn set(request: Request, value: &mut ngx_http_variable_value_t, bytes: &[u8]) -> ngx_int_t {
+    let (Ok(len), Some(text)) = (u32::try_from(bytes.len()), request.text(bytes)) else { return -1 };
     value.set_len(len);
     value.set_valid(1);
     value.set_no_cacheable(0);
     value.set_not_found(0);
-    value.data = bytes.as_ptr().cast_mut();
+    value.data = text.data;
     0
 }
