@@ -13,6 +13,11 @@ use gangway::config::{CGI_OPTIONS, OPTIONS, OptionDef, Value};
 
 const REFERENCE: &str = include_str!("../docs/directives.md");
 const NGINX: &str = include_str!("../nginx-module/src/conf.rs");
+/// The settings of gangway_pass, which have their own tables in the page.
+const SETTINGS: [&str; 2] = [
+    include_str!("../nginx-module/src/upstream/conf/table.rs"),
+    include_str!("../nginx-module/src/upstream/conf/tls.rs"),
+];
 const HTTPD: &str = include_str!("../apache-module/src/raw/directives.rs");
 
 /// The part of a page below a heading, to the next heading of the same rank.
@@ -57,6 +62,35 @@ fn each_directive_has_syntax_default_and_context() {
         for word in ["| Syntax |", "| Default |", "| Context |"] {
             assert!(text.contains(word), "{heading} lacks {word}");
         }
+    }
+}
+
+/// The word after "| `" in each row of a table, as far as it is the name of a directive.
+fn rows(text: &str) -> Vec<&str> {
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `gangway_"));
+    rows.filter_map(|row| row.split([' ', '`']).next()).collect()
+}
+
+#[test]
+fn each_setting_of_gangway_pass_has_one_row() {
+    let mut settings: BTreeSet<_> =
+        SETTINGS.iter().flat_map(|source| directives(source, "gangway_")).collect();
+    assert!(settings.remove("gangway_pass"), "{settings:?}");
+    assert!(settings.len() > 70, "{settings:?}");
+    let settings: Vec<_> = settings.into_iter().filter_map(|name| name.strip_prefix("gangway_")).collect();
+    let mut rows = rows(section(REFERENCE, "## Settings of gangway_pass"));
+    rows.sort_unstable();
+    assert_eq!(rows, settings);
+}
+
+#[test]
+fn each_row_of_a_setting_has_its_default_and_its_meaning() {
+    let text = section(REFERENCE, "## Settings of gangway_pass");
+    for row in text.lines().filter(|line| line.starts_with("| `gangway_")) {
+        let cells: Vec<_> =
+            row.trim_matches('|').replace("\\|", "or").split('|').map(str::to_owned).collect();
+        assert_eq!(cells.len(), 3, "{row}");
+        assert!(cells.iter().all(|cell| cell.trim().len() > 1 || cell.trim() == "0"), "{row}");
     }
 }
 
