@@ -77,7 +77,7 @@ fn step(context: &mut Context, upstream: Upstream) -> Result<Step, ngx_int_t> {
                 return Ok(Step::Next);
             };
             // What follows in this record is body, which the filters take apart themselves.
-            let taken = count - bytes.len() + end;
+            let taken = bytes.as_ptr().addr() - input.as_ptr().addr() + end;
             context.decoder = before;
             let _ = context.decoder.decode(input.get(..taken).unwrap_or_default());
             upstream.take(taken);

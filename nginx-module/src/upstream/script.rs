@@ -24,7 +24,7 @@ use super::{
     conf::{Pass, Scheme, ScriptCheck, UpstreamConf, split_path},
 };
 use crate::{
-    conf::{LocationConf, MainConf},
+    conf::{LocationConf, MainConf, Param},
     module,
     raw::Request,
 };
@@ -78,11 +78,15 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
         let (script_name, path_info) = gangway::cgi::split_mount(request.location_path(), request.uri());
         return Ok(Place::new(script_name, path_info));
     }
-    let place = named(request, conf)?.map_err(|missing| refuse(request, &missing))?;
+    let named = named(request, conf)?;
     if conf.script_check() == ScriptCheck::Off {
-        return Ok(place);
+        return Ok(named.unwrap_or_else(|missing| missing));
     }
-    own_filename(request, location, place)
+    let mut params = location.params.iter().flatten().rev();
+    match params.find(|param| param.name == b"SCRIPT_FILENAME") {
+        Some(param) => own_filename(request, conf, param, named.unwrap_or_else(|missing| missing)),
+        None => named.map_err(|missing| refuse(request, &missing)),
+    }
 }
 
 /// Script name and path info of a request, whether or not the script is there.
@@ -123,10 +127,12 @@ fn refuse(request: Request, place: &Place) -> ngx_int_t {
 
 /// SCRIPT_FILENAME by the administrator is what the backend runs, so it is looked at as well, when the request has a say
 /// in it.
-fn own_filename(request: Request, location: &LocationConf, mut place: Place) -> Result<Place, ngx_int_t> {
-    let conf = &location.upstream;
-    let mut params = location.params.iter().flatten().rev();
-    let Some(param) = params.find(|param| param.name == b"SCRIPT_FILENAME") else { return Ok(place) };
+fn own_filename(
+    request: Request,
+    conf: &UpstreamConf,
+    param: &Param,
+    mut place: Place,
+) -> Result<Place, ngx_int_t> {
     if param.value.is_constant() {
         return Ok(place);
     }
