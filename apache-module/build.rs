@@ -6,7 +6,9 @@ use std::{env, error::Error, path::PathBuf, process::Command};
 const HEADER: &str = "src/raw/bindings.h";
 
 const FUNCTIONS: &[&str] = &[
+    "ap_allow_options",
     "ap_check_cmd_context",
+    "ap_context_document_root",
     "ap_bucket_error_create",
     "ap_document_root",
     "ap_exists_config_define",
@@ -21,7 +23,8 @@ const FUNCTIONS: &[&str] = &[
     "ap_get_status_line",
     "ap_get_useragent_host",
     "ap_getword_conf",
-    "ap_hook_(check_config|child_init|fixups|handler|map_to_storage|pre_config|translate_name)",
+    "ap_hook_(check_config|child_init|fixups|handler|map_to_storage|post_config|pre_config|translate_name)",
+    "ap_internal_redirect_handler",
     "ap_location_walk",
     "ap_log_r?error_",
     "ap_map_http_request_error",
@@ -29,7 +32,9 @@ const FUNCTIONS: &[&str] = &[
     "ap_mpm_query",
     "ap_pass_brigade",
     "ap_run_http_scheme",
+    "ap_send_interim_response",
     "ap_set_content_(length|type)",
+    "ap_state_query",
     "ap_update_mtime",
     "apr_date_parse_http",
     "apr_brigade_(cleanup|create|destroy|flatten|insert_file)",
@@ -40,7 +45,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_palloc",
     "apr_pool_cleanup_(null|register)",
     "apr_pstrmemdup",
-    "apr_table_(addn|elts|get|setn)",
+    "apr_table_(addn|elts|get|setn|unset)",
     "apr_thread_pool_get",
 ];
 
@@ -57,6 +62,7 @@ const VALUES: &[&str] = &[
     "ACCESS_CONF",
     "AP_CGI_PASS_AUTH_ON",
     "AP_FILTER_ERROR",
+    "AP_SQ_(MAIN_STATE|MS_CREATE_PRE_CONFIG)",
     "AP_EXPR_FLAG_STRING_RESULT",
     "AP_MPMQ_(IS_THREADED|MAX_THREADS)",
     "APLOG_(DEBUG|ERR|INFO|NOTICE|STARTUP|WARNING)",
@@ -67,6 +73,7 @@ const VALUES: &[&str] = &[
     "HTTP_.*",
     "MODULE_MAGIC_.*",
     "OK",
+    "OPT_EXECCGI",
     "M_GET",
     "REMOTE_HOST",
     "RSRC_CONF",

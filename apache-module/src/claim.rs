@@ -7,7 +7,10 @@
 
 use std::ffi::c_int;
 
-use crate::raw::{Choice, DECLINED, OK, Request, Section};
+use crate::{
+    cgi,
+    raw::{Choice, DECLINED, OK, Request, Section},
+};
 
 /// Before httpd maps the path to a file. What Alias maps has gone its way already.
 pub(crate) fn translate(request: Request<'_>) -> c_int {
@@ -39,6 +42,11 @@ pub(crate) fn fixups(request: Request<'_>) -> c_int {
         |section| matches!(section, Section::Directory | Section::DirectoryPattern | Section::Files);
     if !request.is_claimed() && runs(request, by_file) {
         request.set_handler();
+    }
+    if let Some(conf) = request.conf()
+        && matches!(conf.choice(), Choice::Script(_))
+    {
+        cgi::claim(request, &conf);
     }
     DECLINED
 }

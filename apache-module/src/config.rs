@@ -9,7 +9,7 @@ use std::{
 };
 
 use gangway::{
-    config::{Application, Parser, WSGI, check_param_name},
+    config::{Application, Cgi, Parser, WSGI, check_param_name},
     log, runtime,
 };
 
@@ -19,11 +19,14 @@ use crate::{
 };
 
 /// What the configuration that is being read has said so far. A child inherits it from its parent.
-static READ: Mutex<Read> = Mutex::new(Read { applications: Vec::new(), engine_dir: None });
+static READ: Mutex<Read> =
+    Mutex::new(Read { applications: Vec::new(), scripts: Vec::new(), engine_dir: None });
 
 struct Read {
     /// Every application with the place of its directive, in order.
     applications: Vec<(Application, String)>,
+    /// The settings of scripts, each once.
+    scripts: Vec<Cgi>,
     engine_dir: Option<PathBuf>,
 }
 
@@ -34,7 +37,7 @@ fn read<R>(body: impl FnOnce(&mut Read) -> R) -> R {
 /// A new configuration begins.
 pub(crate) fn reset() {
     server_log::install();
-    read(|read| *read = Read { applications: Vec::new(), engine_dir: None });
+    read(|read| *read = Read { applications: Vec::new(), scripts: Vec::new(), engine_dir: None });
 }
 
 /// What a child needs: the applications by number, and the directory of the engines.
@@ -61,6 +64,35 @@ pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, Stri
         read.applications.push((config, command.place()));
         read.applications.len() - 1
     })))
+}
+
+/// `GangwayCGI On [key=value ...]` or `GangwayCGI Off`.
+pub(crate) fn cgi(words: &[&[u8]]) -> Result<Choice, String> {
+    let (first, rest) = words.split_first().ok_or("needs On or Off")?;
+    if first.eq_ignore_ascii_case(b"off") {
+        return if rest.is_empty() {
+            Ok(Choice::Off)
+        } else {
+            Err("Off takes no options; remove them".into())
+        };
+    }
+    if !first.eq_ignore_ascii_case(b"on") {
+        return Err(format!("begins with \"{}\": On or Off comes first, then options", log::escape(first)));
+    }
+    let parser = Parser { base: raw::server_root(), timeout: None };
+    let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
+    Ok(Choice::Script(read(|read| {
+        let known = read.scripts.iter().position(|known| *known == settings);
+        known.unwrap_or_else(|| {
+            read.scripts.push(settings);
+            read.scripts.len() - 1
+        })
+    })))
+}
+
+/// The settings of scripts, by number.
+pub(crate) fn scripts() -> Vec<Cgi> {
+    read(|read| read.scripts.clone())
 }
 
 /// The words of a `GangwayParam`.

@@ -12,7 +12,7 @@ use gangway::{
 };
 
 use crate::{
-    direct, lifecycle,
+    cgi, claim, direct, lifecycle,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DECLINED, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, Request,
         SERVICE_UNAVAILABLE, TOO_LARGE,
@@ -21,6 +21,9 @@ use crate::{
 };
 
 pub(crate) fn serve(request: Request<'_>) -> c_int {
+    if request.is_script() {
+        return cgi::serve(request);
+    }
     if !request.is_ours() {
         return DECLINED;
     }
@@ -31,8 +34,9 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let config = application.config();
+    let mount = claim::mount(request, conf.section(), conf.path(request));
     let head = body_length(request).and_then(|length| {
-        let variables = variables::build(request, &conf, length, config.pass_authorization())?;
+        let variables = variables::build(request, &conf, mount, length, config.pass_authorization())?;
         let content_length = match length {
             BodyLength::Known(length) => Some(length),
             BodyLength::Chunked | BodyLength::Invalid => None,
@@ -47,7 +51,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
 }
 
 /// The length of a body that may be read.
-fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
+pub(crate) fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
     match request.body_length() {
         BodyLength::Invalid => Err(BAD_REQUEST),
         BodyLength::Known(length) if length > request.body_limit() && request.body_limit() > 0 => {

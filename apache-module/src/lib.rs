@@ -9,12 +9,14 @@
 //!               -> direct       without timeout=: this thread runs the handler itself
 //!               -> relay        with timeout=: a pool thread runs it, this one passes on and looks at the clock
 //!                  -> reply     what a handler gave to what httpd sends
+//!            -> cgi            scripts instead of applications
 //! raw/                          httpd memory
 //! ```
 
 #![deny(unsafe_code)]
 
 mod body;
+mod cgi;
 mod claim;
 mod config;
 mod direct;

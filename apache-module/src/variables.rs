@@ -9,18 +9,16 @@ use gangway::{
     log::{self, Level},
 };
 
-use crate::{
-    claim,
-    raw::{BodyLength, DirConf, INTERNAL_SERVER_ERROR, Request},
-};
+use crate::raw::{BodyLength, DirConf, INTERNAL_SERVER_ERROR, Request};
 
-/// The variables of a request. As in CGI, what the request says wins over SetEnv; GangwayParam wins over both.
+/// The variables of a request for what is mounted at `mount`. As in CGI, what the request says wins over SetEnv; GangwayParam wins over both.
 ///
 /// # Errors
 /// A status, when the expression of a variable failed.
 pub(crate) fn build(
     request: Request<'_>,
     conf: &DirConf,
+    mount: &[u8],
     length: BodyLength,
     pass_authorization: bool,
 ) -> Result<Fields, std::ffi::c_int> {
@@ -38,7 +36,7 @@ pub(crate) fn build(
         path: request.uri(),
         query: request.query(),
         protocol: request.protocol(),
-        mount: claim::mount(request, conf.section(), conf.path(request)),
+        mount,
         document_root: request.document_root(),
         server_name: request.server_name(),
         server_port: server_port.write(request.server_port()),
@@ -58,6 +56,7 @@ pub(crate) fn build(
             BodyLength::Chunked | BodyLength::Invalid => None,
         },
         https: says_https || request.is_https(),
+        extra: &[],
         pass_authorization: pass_authorization || request.passes_authorization(),
     };
     let mut variables = meta_variables(&facts, request.headers(), &params);

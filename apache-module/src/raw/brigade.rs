@@ -27,6 +27,17 @@ pub(crate) struct BodyError {
     pub(crate) status: c_int,
 }
 
+/// What reading a body gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyRead {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing yet.
+    Later,
+    /// There is no more.
+    End,
+}
+
 /// One request's input and output.
 pub(crate) struct Session<'r> {
     request: Request<'r>,
@@ -51,14 +62,32 @@ impl<'r> Session<'r> {
 
     /// Reads body bytes, waiting for the client; 0 is the end.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
+        loop {
+            match self.read_as(out, sys::APR_BLOCK_READ)? {
+                BodyRead::Bytes(count) => return Ok(count),
+                BodyRead::End => return Ok(0),
+                BodyRead::Later => {}
+            }
+        }
+    }
+
+    /// Reads body bytes that are there.
+    pub(crate) fn read_now(&mut self, out: &mut [u8]) -> Result<BodyRead, BodyError> {
+        self.read_as(out, sys::APR_NONBLOCK_READ)
+    }
+
+    fn read_as(&mut self, out: &mut [u8], block: sys::apr_read_type_e) -> Result<BodyRead, BodyError> {
         while !self.body_ended {
             // SAFETY: the brigade is empty and the request's own; APR fills it or says why not.
             let status = unsafe {
                 let brigade = brigade(&mut self.input, self.request);
-                let (block, most) = (sys::APR_BLOCK_READ, out.len() as sys::apr_off_t);
+                let most = out.len() as sys::apr_off_t;
                 let filters = (*self.request.as_ptr()).input_filters;
                 sys::ap_get_brigade(filters, brigade, sys::AP_MODE_READBYTES, block, most)
             };
+            if status == libc::EAGAIN || (status == 0 && self.has_no_input()) {
+                return Ok(BodyRead::Later);
+            }
             if status != 0 {
                 // SAFETY: only looks at the numbers.
                 let answer = unsafe { sys::ap_map_http_request_error(status, BAD_REQUEST) };
@@ -66,10 +95,16 @@ impl<'r> Session<'r> {
             }
             let count = self.take(out)?;
             if count > 0 {
-                return Ok(count);
+                return Ok(BodyRead::Bytes(count));
             }
         }
-        Ok(0)
+        Ok(BodyRead::End)
+    }
+
+    /// Whether the input filters gave nothing, which is how some say that there is nothing yet.
+    fn has_no_input(&self) -> bool {
+        // SAFETY: `read_as` has made the brigade; its ring is whole.
+        unsafe { (*self.input).list.next == sentinel(self.input) && (*self.request.as_ptr()).eos_sent == 0 }
     }
 
     /// Moves what the input filters gave into `out`.

@@ -15,10 +15,12 @@ use super::{
 pub(crate) enum Choice {
     /// Nothing: as the enclosing section.
     Inherit,
-    /// `GangwayWSGI Off`.
+    /// `GangwayWSGI Off` or `GangwayCGI Off`.
     Off,
     /// The application with this number.
     Run(usize),
+    /// Scripts, by the settings with this number.
+    Script(usize),
 }
 
 /// The kind of section that a directive stands in.

@@ -140,6 +140,25 @@ unsafe extern "C" fn set_wsgi(
     }
 }
 
+unsafe extern "C" fn set_cgi(
+    raw: *mut sys::cmd_parms,
+    conf: *mut c_void,
+    words: *const c_char,
+) -> *const c_char {
+    // SAFETY: as for set_wsgi.
+    unsafe {
+        run("GangwayCGI", raw, conf, words, |command, conf, words| {
+            if conf.choice() != Choice::Inherit {
+                return Err("this section has a handler already; keep one".into());
+            }
+            let choice = config::cgi(words)?;
+            let (section, path) = command.section();
+            conf.set(choice, section, Text::copy((*command.raw).pool, &path));
+            Ok(())
+        })
+    }
+}
+
 unsafe extern "C" fn set_param(
     raw: *mut sys::cmd_parms,
     conf: *mut c_void,
@@ -176,7 +195,7 @@ unsafe extern "C" fn set_engine_dir(
 
 /// The table, for `gangway_module`.
 #[repr(transparent)]
-pub(super) struct Table([sys::command_rec; 4]);
+pub(super) struct Table([sys::command_rec; 5]);
 
 // SAFETY: httpd only reads it.
 unsafe impl Sync for Table {}
@@ -208,6 +227,7 @@ pub(super) static TABLE: Table = Table([
         ANYWHERE,
         c"MODULE:CALLABLE or /path/file.py:CALLABLE [key=value ...], or Off",
     ),
+    directive(c"GangwayCGI", set_cgi, ANYWHERE, c"On [key=value ...], or Off"),
     directive(
         c"GangwayParam",
         set_param,

@@ -6,7 +6,7 @@ use std::{ffi::c_int, ptr};
 use gangway::engine::fence;
 
 use super::{
-    ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, conf, directives,
+    ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, cgi, conf, directives,
     sys::{self, apr_pool_t, request_rec, server_rec},
 };
 use crate::{claim, config, handler, lifecycle};
@@ -62,6 +62,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
     unsafe {
         sys::ap_hook_pre_config(Some(pre_config), none, none, middle);
         sys::ap_hook_check_config(Some(check_config), none, none, middle);
+        sys::ap_hook_post_config(Some(cgi::post_config), none, none, middle);
         sys::ap_hook_child_init(Some(child_init), none, none, middle);
         sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
         // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.

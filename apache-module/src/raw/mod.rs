@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "httpd's memory")]
 
 mod brigade;
+mod cgi;
 mod conf;
 mod directives;
 mod hooks;
@@ -18,7 +19,7 @@ mod server;
 
 pub use hooks::gangway_module;
 
-pub(crate) use brigade::{BodyError, Session};
+pub(crate) use brigade::{BodyError, BodyRead, Session};
 pub(crate) use conf::{Choice, DirConf, Section};
 pub(crate) use directives::Command;
 pub(crate) use lease::{Lease, with_lease};
@@ -57,8 +58,11 @@ pub(crate) const DECLINED: c_int = sys::DECLINED;
 pub(crate) const FILTER_ERROR: c_int = sys::AP_FILTER_ERROR;
 /// Statuses that the module itself answers.
 pub(crate) const BAD_REQUEST: c_int = sys::HTTP_BAD_REQUEST as c_int;
+pub(crate) const FORBIDDEN: c_int = sys::HTTP_FORBIDDEN as c_int;
+pub(crate) const NOT_FOUND: c_int = sys::HTTP_NOT_FOUND as c_int;
 pub(crate) const TOO_LARGE: c_int = sys::HTTP_REQUEST_ENTITY_TOO_LARGE as c_int;
 pub(crate) const INTERNAL_SERVER_ERROR: c_int = sys::HTTP_INTERNAL_SERVER_ERROR as c_int;
+pub(crate) const BAD_GATEWAY: c_int = sys::HTTP_BAD_GATEWAY as c_int;
 pub(crate) const SERVICE_UNAVAILABLE: c_int = sys::HTTP_SERVICE_UNAVAILABLE as c_int;
 pub(crate) const GATEWAY_TIME_OUT: c_int = sys::HTTP_GATEWAY_TIME_OUT as c_int;
 

@@ -371,6 +371,11 @@ impl<'r> Request<'r> {
 pub(crate) struct Socket(RawFd);
 
 impl Socket {
+    /// The number.
+    pub(crate) fn descriptor(self) -> RawFd {
+        self.0
+    }
+
     /// Whether the client has closed its side, also while bytes of it wait to be read. Never blocks. A number
     /// that is no longer this client's gives a wrong answer and does no harm.
     pub(crate) fn is_closed(self) -> bool {

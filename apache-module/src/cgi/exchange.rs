@@ -1,0 +1,498 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One script's three pipes and httpd's filters. Nothing waits for one of them alone, so no order in which a script reads
+//! and writes can make it hang.
+
+use std::{
+    ffi::c_int,
+    io::{self, Read, Write},
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    cgi::{Form, Location, ResponseParser},
+    config::Cgi,
+    error::{CGI_FAILED, CGI_HEAD, CGI_SPAWNER, CGI_STDERR, CGI_TIMEOUT, TOO_LONG, TOO_SHORT},
+    exchange::{Delivery, End, Piece},
+    http::Head,
+    log::{Level, escape},
+    run::{Lines, News},
+    sys::poll,
+};
+
+use super::{
+    REDIRECTED,
+    client::{Fate, Rest, Running, entry},
+};
+use crate::{
+    body,
+    raw::{
+        BAD_GATEWAY, BodyRead, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request,
+        SERVICE_UNAVAILABLE, Session,
+    },
+    reply::Progress,
+};
+
+/// Bytes that are read at a time: what a pipe holds.
+const CHUNK: usize = 64 * 1024;
+/// Bytes of a body that are read from the client at a time.
+const BODY_CHUNK: usize = 32 * 1024;
+/// How long output waits for more. Most scripts end right after their last byte, and then head, body and end leave at
+/// once.
+const GATHER: Duration = Duration::from_millis(2);
+/// How often a silent script's end is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How long the output of a script that has ended may be silent, when others hold it open.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long the cause of an empty answer is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Bytes of a script's output that a line of the log quotes.
+const EXCERPT: usize = 200;
+
+pub(super) fn serve(
+    session: Session<'_>,
+    cgi: &Cgi,
+    running: Running,
+    file: &[u8],
+    unsent: Option<Vec<u8>>,
+) -> c_int {
+    let name = file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
+    let mut exchange = Exchange {
+        request: session.request(),
+        session,
+        cgi,
+        script: escape(file),
+        stage: Stage::Head(ResponseParser::new(form, cgi.head_size())),
+        progress: Progress::default(),
+        held: Vec::new(),
+        gather_until: None,
+        chunk: unsent.clone().unwrap_or_default(),
+        written: 0,
+        body_ended: unsent.is_some() || running.stdin.is_none(),
+        lines: Lines::default(),
+        last_news: Instant::now(),
+        running,
+    };
+    let status = exchange.pump();
+    exchange.leave();
+    status
+}
+
+enum Stage {
+    Head(ResponseParser),
+    /// The head has not left yet; the bytes of the body that may still follow, if that is known.
+    Body(Option<Box<Head>>, Option<u64>),
+}
+
+/// What reading the script's output gave.
+enum Output {
+    Bytes(usize),
+    Later,
+    End,
+}
+
+struct Exchange<'r, 'c> {
+    request: Request<'r>,
+    session: Session<'r>,
+    cgi: &'c Cgi,
+    script: String,
+    stage: Stage,
+    progress: Progress,
+    /// Body bytes that wait for more.
+    held: Vec<u8>,
+    gather_until: Option<Instant>,
+    /// Bytes of the request body, and how many of them the script has.
+    chunk: Vec<u8>,
+    written: usize,
+    body_ended: bool,
+    lines: Lines,
+    /// When the script last said or took something.
+    last_news: Instant,
+    running: Running,
+}
+
+impl Exchange<'_, '_> {
+    /// Answers what httpd's handler answers.
+    fn pump(&mut self) -> c_int {
+        loop {
+            let wants_client = match self.feed() {
+                Ok(wants_client) => wants_client,
+                Err(status) => return self.give_up(status),
+            };
+            self.take_errors();
+            match self.take_output() {
+                Ok(None) => {}
+                Ok(Some(status)) | Err(status) => return status,
+            }
+            if let Some(status) = self.look_at_clock() {
+                return status;
+            }
+            if let Some(status) = self.wait(wants_client) {
+                return status;
+            }
+        }
+    }
+
+    /// Sleeps until something may have changed. Answers when the client has left.
+    fn wait(&self, wants_client: bool) -> Option<c_int> {
+        let now = Instant::now();
+        let running = &self.running;
+        let mut entries = [
+            entry(Some(running.stdout.as_raw_fd())),
+            entry(running.stderr.as_ref().map(AsRawFd::as_raw_fd)),
+            entry(running.stdin.as_ref().filter(|_| self.written < self.chunk.len()).map(AsRawFd::as_raw_fd)),
+            entry(self.request.socket().map(|socket| socket.descriptor())),
+        ];
+        entries[2].events = libc::POLLOUT;
+        // Input of the client matters while its body is wanted; its end only after that.
+        let watches = self.cgi.abort() && self.body_ended;
+        entries[3].events = match (wants_client, watches) {
+            (true, _) => libc::POLLIN,
+            (false, true) => libc::POLLRDHUP,
+            (false, false) => 0,
+        };
+        let ends = [self.deadline(), self.gather_until].into_iter().flatten();
+        let first = ends.map(|at| at.saturating_duration_since(now)).min();
+        // A stream of HTTP/2 has no socket to watch.
+        let most = if wants_client && self.request.socket().is_none() { GATHER } else { LOOK_EVERY };
+        poll(&mut entries, Some(first.map_or(most, |first| first.min(most))));
+        let gone = entries[3].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+            || self.request.is_aborted();
+        (gone && watches).then(|| self.client_left())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.cgi.timeout().and_then(|timeout| self.last_news.checked_add(timeout))
+    }
+
+    /// Looks for the end of the script's time, and of a script whose output others hold open.
+    fn look_at_clock(&mut self) -> Option<c_int> {
+        let now = Instant::now();
+        let fate = self.running.state.fate();
+        if fate == Some(Fate::Lost) {
+            return Some(self.fail());
+        }
+        if fate.is_some() && now.saturating_duration_since(self.last_news) >= QUIET {
+            return Some(self.finish());
+        }
+        if self.deadline().is_none_or(|at| now < at) {
+            return None;
+        }
+        let seconds = self.cgi.timeout().unwrap_or_default().as_secs_f32();
+        let line = format!(
+            "{CGI_TIMEOUT} {} gave no output for {seconds}s; it is ended; if it needs longer, raise timeout=",
+            self.script
+        );
+        self.request.log(Level::Error, &line);
+        Some(self.give_up(GATEWAY_TIME_OUT))
+    }
+
+    fn client_left(&self) -> c_int {
+        self.running.client.kill(self.running.id);
+        OK
+    }
+
+    /// Ends the script. The client gets the status, or sees that its response is cut.
+    fn give_up(&mut self, status: c_int) -> c_int {
+        self.running.client.kill(self.running.id);
+        if !self.progress.head_sent() {
+            return status;
+        }
+        self.progress.finish(&mut self.session, Delivery { end: Some(End::Failed), ..Delivery::default() })
+    }
+
+    /// Moves the request body on, as far as nobody has to wait. Answers whether the client must send more.
+    fn feed(&mut self) -> Result<bool, c_int> {
+        while let Some(stdin) = &mut self.running.stdin {
+            if let Some(part) = self.chunk.get(self.written..).filter(|part| !part.is_empty()) {
+                match stdin.write(part) {
+                    Ok(count) => {
+                        self.written += count;
+                        self.last_news = Instant::now();
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    // The script wants no more. httpd reads the rest, as for any handler that leaves it.
+                    Err(_) => {
+                        self.running.stdin = None;
+                        self.body_ended = true;
+                    }
+                }
+                continue;
+            }
+            if self.body_ended {
+                // Standard input ends: RFC 3875 §4.2.
+                self.running.stdin = None;
+                break;
+            }
+            self.chunk.resize(BODY_CHUNK, 0);
+            self.written = self.chunk.len();
+            match self.session.read_now(&mut self.chunk) {
+                Ok(BodyRead::Later) => return Ok(true),
+                Ok(BodyRead::Bytes(count)) => {
+                    self.chunk.truncate(count);
+                    self.written = 0;
+                }
+                Ok(BodyRead::End) => self.body_ended = true,
+                Err(error) => {
+                    self.request.log(Level::Info, &body::failed_line(error));
+                    return Err(error.status);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn take_errors(&mut self) {
+        let Some(stderr) = &mut self.running.stderr else { return };
+        let (request, script) = (self.request, &self.script);
+        let level = self.cgi.stderr_level().unwrap_or(Level::Error);
+        let write = |line: &[u8]| request.log(level, &format!("{CGI_STDERR} {script}: {}", escape(line)));
+        let mut buffer = [0; 4096];
+        // A few times only: a script that floods its standard error must not keep its output from being read.
+        for _ in 0..8 {
+            match stderr.read(&mut buffer) {
+                Ok(0) => {
+                    self.lines.finish(write);
+                    self.running.stderr = None;
+                    return;
+                }
+                Ok(count) => self.lines.take(buffer.get(..count).unwrap_or_default(), write),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads what the script has written and passes on what need not wait. Answers at the end.
+    fn take_output(&mut self) -> Result<Option<c_int>, c_int> {
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            match self.read_output(&mut buffer) {
+                Output::Bytes(count) => {
+                    self.last_news = Instant::now();
+                    let bytes = buffer.get(..count).unwrap_or_default();
+                    if let Some(status) = self.take(bytes)? {
+                        return Ok(Some(status));
+                    }
+                }
+                Output::Later => break,
+                Output::End => return Ok(Some(self.finish())),
+            }
+            if self.held.len() >= CHUNK {
+                self.send()?;
+            }
+        }
+        let has_output = !self.held.is_empty() || matches!(self.stage, Stage::Body(Some(_), _));
+        match self.gather_until {
+            None if has_output && self.may_gather() => self.gather_until = Some(Instant::now() + GATHER),
+            Some(until) if Instant::now() < until => {}
+            _ if has_output => self.send()?,
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// An event stream waits for nothing.
+    fn may_gather(&self) -> bool {
+        let Stage::Body(Some(head), _) = &self.stage else { return false };
+        !head.fields.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case(b"content-type")
+                && value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+        })
+    }
+
+    fn read_output(&mut self, buffer: &mut [u8]) -> Output {
+        loop {
+            return match self.running.stdout.read(buffer) {
+                Ok(0) => Output::End,
+                Ok(count) => Output::Bytes(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Output::Later,
+                Err(_) => Output::End,
+            };
+        }
+    }
+
+    /// Takes output. Answers when nothing of the script is wanted any more.
+    fn take(&mut self, mut bytes: &[u8]) -> Result<Option<c_int>, c_int> {
+        while let Stage::Head(parser) = &mut self.stage {
+            let known = parser.raw().len();
+            let used = match parser.feed(bytes) {
+                Ok(None) => return Ok(None),
+                Ok(Some(used)) => used,
+                Err(error) => {
+                    let start = [parser.raw().get(..known).unwrap_or_default(), bytes].concat();
+                    return Err(self.refuse_head(&error.to_string(), &start));
+                }
+            };
+            bytes = bytes.get(used..).unwrap_or_default();
+            if let Some(status) = self.end_head()? {
+                return Ok(Some(status));
+            }
+        }
+        let Stage::Body(_, left) = &mut self.stage else { return Ok(None) };
+        if let Some(left) = left {
+            let most = usize::try_from(*left).unwrap_or(usize::MAX);
+            if bytes.len() > most {
+                let line = format!(
+                    "{TOO_LONG} {} writes more than its Content-Length; the rest is dropped",
+                    self.script
+                );
+                self.request.log(Level::Warn, &line);
+                bytes = bytes.get(..most).unwrap_or_default();
+            }
+            *left -= bytes.len() as u64;
+        }
+        self.held.extend_from_slice(bytes);
+        // Nothing can follow: the client need not wait for the script's end.
+        if matches!(self.stage, Stage::Body(_, Some(0))) {
+            return Ok(Some(self.finish()));
+        }
+        Ok(None)
+    }
+
+    /// A head is whole: an interim one is sent, a local redirect is followed, another one is kept.
+    fn end_head(&mut self) -> Result<Option<c_int>, c_int> {
+        let Stage::Head(parser) = &mut self.stage else { return Ok(None) };
+        let head = parser.head();
+        if head.is_interim() {
+            if head.status() != 100 {
+                self.request.send_interim(head.status(), head.fields());
+            }
+            parser.restart();
+            return Ok(None);
+        }
+        if let Some(Location::Local(target)) = head.location() {
+            let target = target.to_vec();
+            self.running.client.kill(self.running.id);
+            self.take_errors();
+            self.request.redirect_locally(&target);
+            return Ok(Some(REDIRECTED));
+        }
+        match Head::check(head.status(), head.reason(), head.fields()) {
+            Ok(head) => {
+                let left = head.content_length.filter(|_| !self.request.is_head() && !head.forbids_body());
+                self.stage = Stage::Body(Some(Box::new(head)), left);
+                Ok(None)
+            }
+            Err(error) => {
+                let start = parser.raw().to_vec();
+                Err(self.refuse_head(&error.to_string(), &start))
+            }
+        }
+    }
+
+    fn refuse_head(&mut self, why: &str, start: &[u8]) -> c_int {
+        let start = escape(start.get(..EXCERPT).unwrap_or(start));
+        let line = format!("{CGI_HEAD} {}: {why}; it began with \"{start}\"", self.script);
+        self.request.log(Level::Error, &line);
+        self.running.client.kill(self.running.id);
+        self.take_errors();
+        BAD_GATEWAY
+    }
+
+    /// Passes on what is held, now.
+    fn send(&mut self) -> Result<(), c_int> {
+        let delivery = self.delivery();
+        let sent = self.progress.send(&mut self.session, delivery);
+        // What the client makes us wait for is not the script's time.
+        self.last_news = Instant::now();
+        self.gather_until = None;
+        if sent.is_err() {
+            if self.cgi.abort() {
+                return Err(self.client_left());
+            }
+            return Err(OK);
+        }
+        Ok(())
+    }
+
+    fn delivery(&mut self) -> Delivery {
+        let head = match &mut self.stage {
+            Stage::Body(head, _) => head.take().map(|head| *head),
+            Stage::Head(_) => None,
+        };
+        let held = std::mem::take(&mut self.held);
+        let pieces = if held.is_empty() { Vec::new() } else { vec![Piece::Copied(held)] };
+        Delivery { head, pieces, end: None }
+    }
+
+    /// The output has ended.
+    fn finish(&mut self) -> c_int {
+        let left = match &self.stage {
+            Stage::Head(_) => return self.fail(),
+            Stage::Body(_, left) => left.unwrap_or(0),
+        };
+        let mut delivery = self.delivery();
+        delivery.end = Some(End::Complete);
+        if left > 0 {
+            let line = format!("{TOO_SHORT} {} ended {left} bytes before its Content-Length", self.script);
+            self.request.log(Level::Error, &line);
+            delivery.end = Some(End::Failed);
+        }
+        self.progress.finish(&mut self.session, delivery)
+    }
+
+    /// The output has ended without a head: what was the matter?
+    fn fail(&mut self) -> c_int {
+        let fate = self.running.state.fate_within(PATIENCE);
+        self.take_errors();
+        let (line, status) = match fate {
+            Some(Fate::News(News::Failed(failure))) => {
+                let status = match failure {
+                    _ if failure.is_refusal() => FORBIDDEN,
+                    _ if failure.is_shortage() => SERVICE_UNAVAILABLE,
+                    _ => INTERNAL_SERVER_ERROR,
+                };
+                (format!("{CGI_FAILED} {}: {failure}", self.script), status)
+            }
+            Some(Fate::Lost) => {
+                (format!("{CGI_SPAWNER} {}: its helper process has ended", self.script), BAD_GATEWAY)
+            }
+            Some(Fate::News(News::Ended(exit))) => (self.headless(&exit.to_string()), BAD_GATEWAY),
+            None => {
+                self.running.client.kill(self.running.id);
+                (self.headless("it has closed its output and goes on"), BAD_GATEWAY)
+            }
+        };
+        self.request.log(Level::Error, &line);
+        if self.progress.head_sent() { self.give_up(status) } else { status }
+    }
+
+    fn headless(&self, how: &str) -> String {
+        let start = match &self.stage {
+            Stage::Head(parser) => parser.raw(),
+            Stage::Body(..) => &[],
+        };
+        let start = start.get(..EXCERPT).unwrap_or(start);
+        if start.is_empty() {
+            return format!("{CGI_HEAD} {}: it printed nothing; {how}", self.script);
+        }
+        format!("{CGI_HEAD} {}: its head has no end; {how}; it began with \"{}\"", self.script, escape(start))
+    }
+
+    /// Hands on what the script still does.
+    fn leave(mut self) {
+        self.running.stdin = None;
+        self.take_errors();
+        let ended = self.running.state.fate().is_some();
+        let wants_output = !self.cgi.abort() && !ended;
+        if ended && self.running.stderr.is_none() {
+            self.lines.finish(|_| ());
+            return;
+        }
+        let Running { client, id, state, stdout, stderr, .. } = self.running;
+        client.adopt(Rest {
+            id,
+            state,
+            stdout: wants_output.then_some(stdout),
+            stderr,
+            lines: self.lines,
+            level: self.cgi.stderr_level().unwrap_or(Level::Error),
+            script: self.script,
+            deadline: self.cgi.timeout().and_then(|timeout| Instant::now().checked_add(timeout)),
+        });
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! CGI programs: from httpd's request to a script, on the thread that has the request.
+//!
+//! ```text
+//! post_config -> start        the parent forks the spawner, while it is small and root
+//! fixups      -> claim        which requests are a script's
+//! handler     -> serve        the file, the words, a place among processes=
+//!                -> client    this process' way to its helper, what becomes of scripts, what they leave behind
+//!                -> exchange  three pipes between the script and httpd's filters
+//! ```
+
+mod client;
+mod exchange;
+
+use std::{
+    ffi::{OsStr, c_int},
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    config::Cgi,
+    error::{CGI_FAILED, CGI_FULL, CGI_REDIRECT, CGI_REFUSED, CGI_SPAWNER},
+    http::Fields,
+    log::{self, Level, Throttle},
+    pool::{Limits, Permit, Pool, Refusal},
+    run::{Identity, Order, RunError, Words, words},
+    sys::spawner::Spawner,
+};
+
+use self::client::Client;
+use crate::{
+    body, config, handler,
+    raw::{
+        BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
+        NOT_FOUND, OK, Request, SERVICE_UNAVAILABLE, Section, Session,
+    },
+    variables,
+};
+
+/// Made by the parent; children inherit its descriptor.
+static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
+
+/// What the configuration says, with a gate for each of its directives. In a child.
+struct Scripts {
+    settings: Vec<Cgi>,
+    gates: Vec<Pool>,
+    users: Vec<Identity>,
+    refusals: Throttle,
+}
+
+static SCRIPTS: OnceLock<Scripts> = OnceLock::new();
+
+fn scripts() -> &'static Scripts {
+    SCRIPTS.get_or_init(|| {
+        let settings = config::scripts();
+        let gate = |cgi: &Cgi| {
+            let gate = Pool::new(Limits { threads: cgi.processes(), queue: cgi.queue() });
+            gate.open_gate();
+            gate
+        };
+        let (gates, users) = (settings.iter().map(gate).collect(), users(&settings));
+        Scripts { settings, gates, users, refusals: Throttle::default() }
+    })
+}
+
+/// The users of all directives, each once.
+fn users(settings: &[Cgi]) -> Vec<Identity> {
+    let mut users: Vec<Identity> = Vec::new();
+    for user in settings.iter().filter_map(Cgi::user) {
+        if !users.contains(user) {
+            users.push(user.clone());
+        }
+    }
+    users
+}
+
+/// The parent has read its configuration and is about to make children. Answers whether they can run scripts.
+pub(crate) fn start() -> bool {
+    let settings = config::scripts();
+    let mut place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    // That of an earlier configuration ends with the last child that uses it.
+    *place = None;
+    if settings.is_empty() {
+        return true;
+    }
+    match Spawner::start(&users(&settings), || ()) {
+        Ok(spawner) => *place = Some(spawner),
+        Err(error) => {
+            let text = format_args!("cannot start the process that starts scripts: {error}");
+            log::coded(Level::Error, CGI_SPAWNER, text);
+            return false;
+        }
+    }
+    true
+}
+
+/// After the walk through the file system: whether the request is a script's.
+pub(crate) fn claim(request: Request<'_>, conf: &DirConf) {
+    let marked = request.has_script_handler();
+    // Of the server as a whole only what httpd's own rules mark is a script, or all static files would be.
+    let all = conf.section() != Section::Server && !request.has_handler();
+    if marked || all {
+        request.set_script_handler();
+    }
+}
+
+/// Runs a script. The handler is ours already.
+pub(crate) fn serve(request: Request<'_>) -> c_int {
+    if request.is_local_redirect() {
+        // A document that a script asks for is not made by a script: its path may come from a client.
+        let line = format!("{CGI_REDIRECT} the target of a script's local redirect is a script; refused");
+        request.log(Level::Error, &line);
+        return INTERNAL_SERVER_ERROR;
+    }
+    let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
+    let Choice::Script(number) = conf.choice() else {
+        // Declining would send the script's source to the client.
+        let line = format!("{CGI_REFUSED} the handler gangway-cgi is set where GangwayCGI is not On");
+        request.log(Level::Error, &line);
+        return INTERNAL_SERVER_ERROR;
+    };
+    let found = scripts();
+    let Some((cgi, gate)) = found.settings.get(number).zip(found.gates.get(number)) else {
+        return INTERNAL_SERVER_ERROR;
+    };
+    match prepare(request, &conf, cgi) {
+        Ok(ready) => run(request, cgi, gate, ready),
+        Err(status) => status,
+    }
+}
+
+/// All that is known before a process is needed.
+struct Ready {
+    file: Vec<u8>,
+    words: Words,
+    length: BodyLength,
+}
+
+fn prepare(request: Request<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_int> {
+    let (file, index, executable) = script_file(request, cgi)?;
+    let length = handler::body_length(request)?;
+    let uri = request.uri();
+    let script_name = uri.strip_suffix(request.path_info()).unwrap_or(uri);
+    let mut variables = variables::build(request, conf, script_name, length, cgi.pass_authorization())?;
+    add_script(request, &mut variables, &file, index);
+    let words = words(cgi, &variables, &file, executable).map_err(|error| {
+        let status = if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
+        request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
+        status
+    })?;
+    Ok(Ready { file, words, length })
+}
+
+/// What RFC 3875 and its users want to know beyond the request. The administrator's own values stay.
+fn add_script(request: Request<'_>, variables: &mut Fields, file: &[u8], index: &[u8]) {
+    if !index.is_empty()
+        && let Some(at) = variables.position(b"SCRIPT_NAME")
+    {
+        let name = [request.uri(), index].concat();
+        variables.replace(at, &name);
+        if let Some(at) = variables.position(b"PATH_INFO") {
+            variables.replace(at, b"");
+        }
+    }
+    // RFC 3875 §4.1.6: where the server would look for PATH_INFO.
+    let translated = match request.path_info() {
+        b"" => Vec::new(),
+        info => [request.document_root(), info].concat(),
+    };
+    for (name, value) in [(&b"SCRIPT_FILENAME"[..], file), (b"PATH_TRANSLATED", translated.as_slice())] {
+        if !value.is_empty() && variables.position(name).is_none() {
+            variables.push(name, value);
+        }
+    }
+}
+
+/// The file that httpd has found, if it may be run: its path, the name that `index=` added, whether it has a run bit.
+fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [u8], bool), c_int> {
+    let refuse = |status, why: &str| {
+        let file = log::escape(request.filename());
+        request.log(Level::Error, &format!("{CGI_REFUSED} {file}: {why}"));
+        status
+    };
+    let (file, index, metadata) = if request.is_directory() {
+        let slashed = request.uri().ends_with(b"/") && request.path_info().is_empty();
+        let found = cgi.index().iter().filter(|_| slashed).find_map(|name| {
+            let file = joined(request.filename(), name.as_bytes());
+            let metadata = fs::metadata(path(&file)).ok().filter(fs::Metadata::is_file)?;
+            Some((file, name.as_bytes(), metadata))
+        });
+        found.ok_or_else(|| refuse(FORBIDDEN, "a directory is run by index= only"))?
+    } else {
+        let file = request.filename().to_vec();
+        let metadata = fs::metadata(path(&file)).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => refuse(FORBIDDEN, "it cannot be looked at: permission denied"),
+            _ => {
+                request.log(Level::Info, &format!("{CGI_REFUSED} {}: {error}", log::escape(&file)));
+                NOT_FOUND
+            }
+        })?;
+        (file, &[][..], metadata)
+    };
+    if !metadata.is_file() {
+        return Err(refuse(FORBIDDEN, "it is no plain file"));
+    }
+    if !request.may_execute() {
+        return Err(refuse(FORBIDDEN, "Options ExecCGI is off in this directory; add Options +ExecCGI"));
+    }
+    if cgi.any_symlinks() == Some(false) && !lies_below(&file, request.context_root()) {
+        return Err(refuse(FORBIDDEN, "a symbolic link leads out of the root (symlinks=any lets it)"));
+    }
+    Ok((file, index, metadata.permissions().mode() & 0o111 != 0))
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+    [directory, separator, name].concat()
+}
+
+fn lies_below(file: &[u8], root: &[u8]) -> bool {
+    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
+    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
+}
+
+fn run(request: Request<'_>, cgi: &'static Cgi, gate: &'static Pool, ready: Ready) -> c_int {
+    let mut session = Session::new(request);
+    let known = match ready.length {
+        BodyLength::Known(length) => Some(length),
+        BodyLength::Chunked | BodyLength::Invalid => None,
+    };
+    // A small body is there before the script's turn, so a client that sends slowly holds no place.
+    let small = match body::read_small(&mut session, known) {
+        Ok(None) if known == Some(0) => Some(Vec::new()),
+        Ok(small) => small,
+        Err(status) => return status,
+    };
+    let deadline = cgi.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
+    let permit = match gate.admit(deadline) {
+        Ok(permit) => permit,
+        Err(refusal) => return refuse(request, cgi, refusal),
+    };
+    match begin(request, cgi, permit, &ready, small.as_deref()) {
+        Ok(running) => {
+            let unsent = small.filter(|_| running.stdin.is_some());
+            exchange::serve(session, cgi, running, &ready.file, unsent)
+        }
+        Err(status) => status,
+    }
+}
+
+fn begin(
+    request: Request<'_>,
+    cgi: &'static Cgi,
+    permit: Permit<'static>,
+    ready: &Ready,
+    small: Option<&[u8]>,
+) -> Result<client::Running, c_int> {
+    let directory = ready.file.iter().rposition(|byte| *byte == b'/').unwrap_or(0).max(1);
+    let order = Order {
+        id: 0,
+        identity: cgi
+            .user()
+            .and_then(|user| scripts().users.iter().position(|known| known == user))
+            .and_then(|index| u32::try_from(index).ok()),
+        outlives: !cgi.abort(),
+        limits: cgi.limits(),
+        directory: ready.file.get(..directory).unwrap_or_default(),
+        script: &ready.file,
+        program: &ready.words.program,
+        arguments: &ready.words.arguments,
+        environment: &ready.words.environment,
+    };
+    let failed = |error: &dyn std::fmt::Display| {
+        request.log(Level::Error, &format!("{CGI_FAILED} {}: {error}", log::escape(&ready.file)));
+        SERVICE_UNAVAILABLE
+    };
+    let client = Client::of_process().map_err(|error| {
+        request.log(
+            Level::Error,
+            &format!("{CGI_SPAWNER} the spawner cannot be reached: {error}; reload the server"),
+        );
+        SERVICE_UNAVAILABLE
+    })?;
+    client.run(&order, permit, small, cgi.stderr_level().is_some()).map_err(|error| failed(&error))
+}
+
+fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {
+    let (processes, queue) = (cgi.processes(), cgi.queue());
+    match refusal {
+        Refusal::Full => {
+            if let Some(held) = scripts().refusals.pass(Instant::now()) {
+                let line = format!(
+                    "{CGI_FULL} the request is refused, for queue={queue} requests wait for processes={processes} ({held} \
+                     more were refused since the last line); raise queue= or processes=, or make the scripts faster"
+                );
+                request.log(Level::Error, &line);
+            }
+        }
+        Refusal::Deadline => {
+            let line =
+                format!("{CGI_FULL} the request waited as long as timeout= for one of processes={processes}");
+            request.log(Level::Error, &line);
+            return GATEWAY_TIME_OUT;
+        }
+        Refusal::Stopping => {}
+    }
+    request.set_error_header(c"Retry-After", c"1");
+    SERVICE_UNAVAILABLE
+}
+
+/// How long a script that was told to end may take, before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Shared by those who wait for one script.
+type Shared = Arc<client::State>;
+
+/// The answer of a request that another one took over.
+const REDIRECTED: c_int = OK;
