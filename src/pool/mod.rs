@@ -6,16 +6,18 @@
 
 mod gate;
 mod plan;
+mod turn;
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 pub use gate::Permit;
-use plan::{Nap, Plan, Task};
+use plan::{Plan, Task};
+use turn::Turn;
 
 use crate::{
     engine::{App, fence},
@@ -52,19 +54,14 @@ pub struct Pool {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-type Queue<'a> = MutexGuard<'a, Plan<Arc<Exchange>>>;
-
-/// A wait for the application's lock from which on it counts as contended: nearly the 5 ms after which CPython makes
-/// a thread give its lock up, and more than a busy machine delays a thread that could have it at once.
-const CONTENDED: Duration = Duration::from_millis(4);
-/// A nap, and how many in a row: then the lock is tried in any case, for it may be free by now.
-const NAP: Duration = Duration::from_millis(2);
-const NAPS: u32 = 5;
+/// The rest of a thread that has given way and finds nobody else to search: time for those who wait for the
+/// application's lock to take it.
+const PAUSE: Duration = Duration::from_micros(100);
 
 struct Shared {
     plan: Mutex<Plan<Arc<Exchange>>>,
-    /// Pool threads sleep here.
-    work: Condvar,
+    /// Pool threads sleep here, each at its own.
+    work: Box<[Condvar]>,
     /// The thread that stops the pool sleeps here.
     ended: Condvar,
     gate: gate::Gate,
@@ -77,7 +74,7 @@ impl Pool {
     pub fn new(limits: Limits) -> Self {
         let shared = Shared {
             plan: Mutex::new(Plan::new(limits.queue)),
-            work: Condvar::new(),
+            work: (0..limits.threads).map(|_| Condvar::new()).collect(),
             ended: Condvar::new(),
             gate: gate::Gate::new(limits),
             limits,
@@ -91,10 +88,10 @@ impl Pool {
     /// What the operating system says; the pool goes on with the threads that it got, and fails without any.
     pub fn open(&self, app: &Arc<App>, name: &str) -> io::Result<usize> {
         let mut threads = lock(&self.threads);
-        for _ in 0..self.shared.limits.threads {
+        for number in 0..self.shared.limits.threads {
             let (shared, app) = (Arc::clone(&self.shared), Arc::clone(app));
             let body = move || {
-                fence("a pool thread", (), || shared.serve(&app));
+                fence("a pool thread", (), || shared.serve(&app, number));
                 shared.ended();
             };
             lock(&self.shared.plan).add_threads(1);
@@ -124,9 +121,7 @@ impl Pool {
     /// [`Refusal::Full`], [`Refusal::Stopping`].
     pub fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
         let wake = lock(&self.shared.plan).submit(exchange)?;
-        if wake {
-            self.shared.work.notify_one();
-        }
+        self.shared.wake(wake);
         Ok(())
     }
 
@@ -161,7 +156,9 @@ impl Pool {
         self.shared.gate.stop();
         let mut plan = lock(&self.shared.plan);
         let waste = plan.stop();
-        self.shared.work.notify_all();
+        for place in &self.shared.work {
+            place.notify_one();
+        }
         drop(plan);
         for exchange in waste {
             exchange.cancel(Cause::Shutdown);
@@ -187,25 +184,27 @@ impl Pool {
 
 impl Shared {
     /// The life of a pool thread: sleep, take the application's lock, take requests until none waits.
-    fn serve(&self, app: &App) {
+    fn serve(&self, app: &App, thread: usize) {
+        let Some(place) = self.work.get(thread) else { return };
+        let mut gave_way = false;
         let mut plan = lock(&self.plan);
         loop {
             match plan.next_run() {
                 Task::Sleep => {
-                    plan.fall_asleep();
-                    plan = self.work.wait(plan).unwrap_or_else(PoisonError::into_inner);
-                    plan.wake_up();
+                    plan.fall_asleep(thread);
+                    plan = place.wait(plan).unwrap_or_else(PoisonError::into_inner);
+                    plan.wake_up(thread);
+                    gave_way = false;
                 }
                 Task::End => break,
                 Task::Run => {
-                    let (rested, enter) = self.nap(plan);
-                    drop(rested);
-                    if enter {
-                        let start = Instant::now();
-                        app.enter();
-                        drop(self.run(app, start.elapsed() >= CONTENDED));
-                        app.leave();
+                    drop(plan);
+                    if gave_way {
+                        thread::sleep(PAUSE);
                     }
+                    app.enter();
+                    gave_way = self.run(app);
+                    app.leave();
                     plan = lock(&self.plan);
                 }
             }
@@ -214,37 +213,27 @@ impl Shared {
         app.thread_end();
     }
 
+    fn wake(&self, thread: Option<usize>) {
+        if let Some(place) = thread.and_then(|thread| self.work.get(thread)) {
+            place.notify_one();
+        }
+    }
+
     /// A thread has left its loop.
     fn ended(&self) {
         lock(&self.plan).thread_ended();
         self.ended.notify_all();
     }
 
-    /// Lets the threads that run get on, as long as they do. Answers whether to ask for the application's lock.
-    fn nap<'a>(&'a self, mut plan: Queue<'a>) -> (Queue<'a>, bool) {
-        for _ in 0..NAPS {
-            if !plan.should_nap() {
-                break;
-            }
-            let mark = plan.nap();
-            plan = self.work.wait_timeout(plan, NAP).unwrap_or_else(PoisonError::into_inner).0;
-            match plan.nap_ends(mark) {
-                Nap::Enter => break,
-                Nap::Again => {}
-                Nap::Over => return (plan, false),
-            }
-        }
-        (plan, true)
-    }
-
-    fn run(&self, app: &App, waited: bool) -> Queue<'_> {
+    /// Takes requests until none waits, or until others should have the application's lock. Answers whether it was the
+    /// latter.
+    fn run(&self, app: &App) -> bool {
+        let mut turn = Turn::new(Instant::now());
         let mut plan = lock(&self.plan);
-        plan.entered(waited);
+        plan.entered();
         while let Some((exchange, wake)) = plan.take() {
             drop(plan);
-            if wake {
-                self.work.notify_one();
-            }
+            self.wake(wake);
             // A panic of the server's side costs this request, not the thread, which must get to leave().
             fence("a handler thread", (), || {
                 if exchange.cancelled().is_none() {
@@ -252,10 +241,14 @@ impl Shared {
                 }
                 drop(exchange);
             });
+            let held = turn.handled(Instant::now());
             plan = lock(&self.plan);
             plan.handled();
+            if plan.gives_way(held) {
+                return true;
+            }
         }
-        plan
+        false
     }
 }
 

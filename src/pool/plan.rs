@@ -27,6 +27,16 @@ enum Search {
     OnItsWay,
 }
 
+/// How long a running thread has had the application's lock, as far as a clock can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Briefly,
+    /// For long, unless its handler waited for something meanwhile and gave the lock up.
+    Perhaps,
+    /// For long, with one short request after the other.
+    Long,
+}
+
 /// The queue and the threads' states.
 ///
 /// At most one thread searches at a time: it may wait long for an interpreter's lock, and a second one would only
@@ -34,51 +44,25 @@ enum Search {
 /// while others wait sends the next searcher.
 ///
 /// ```text
-/// asleep --submit or take--> sent --awake--> on its way (may nap) --entered--> running --queue empty--> asleep
+/// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty, or gives way--> asleep
 /// ```
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan<T> {
     waiting: VecDeque<T>,
     most: usize,
     alive: usize,
-    asleep: usize,
+    /// Threads that sleep and have not been sent. The last to fall asleep is the first to be woken: its stack and
+    /// what the engine keeps for it are still in the processor's caches.
+    asleep: Vec<usize>,
     busy: usize,
     search: Search,
-    /// The searcher waits before it asks for the application's lock.
-    napping: bool,
-    /// The last searcher had to wait for the application's lock.
-    contended: bool,
-    /// Requests taken so far.
-    taken: u64,
     stopping: bool,
-}
-
-/// What a searcher does after a nap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nap {
-    /// Nobody gets on: ask for the application's lock.
-    Enter,
-    /// Others get on with the queue: nap again.
-    Again,
-    /// Nothing is left to search for.
-    Over,
 }
 
 impl<T> Plan<T> {
     pub(super) fn new(most: usize) -> Self {
-        let (waiting, search) = (VecDeque::new(), Search::None);
-        Self {
-            waiting,
-            most,
-            alive: 0,
-            asleep: 0,
-            busy: 0,
-            search,
-            napping: false,
-            contended: false,
-            taken: 0,
-            stopping: false,
-        }
+        let (waiting, asleep, search) = (VecDeque::new(), Vec::new(), Search::None);
+        Self { waiting, most, alive: 0, asleep, busy: 0, search, stopping: false }
     }
 
     /// The pool has this many threads now.
@@ -86,8 +70,8 @@ impl<T> Plan<T> {
         self.alive += threads;
     }
 
-    /// Queues a request; answers whether a sleeping thread must be woken.
-    pub(super) fn submit(&mut self, request: T) -> Result<bool, Refusal> {
+    /// Queues a request; answers which sleeping thread must be woken.
+    pub(super) fn submit(&mut self, request: T) -> Result<Option<usize>, Refusal> {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
@@ -99,12 +83,13 @@ impl<T> Plan<T> {
         Ok(self.send_searcher())
     }
 
-    fn send_searcher(&mut self) -> bool {
-        let send = self.asleep > 0 && self.search == Search::None && !self.waiting.is_empty();
-        if send {
-            self.search = Search::Sent;
+    fn send_searcher(&mut self) -> Option<usize> {
+        if self.search != Search::None || self.waiting.is_empty() {
+            return None;
         }
-        send
+        let thread = self.asleep.pop()?;
+        self.search = Search::Sent;
+        Some(thread)
     }
 
     /// For a thread that runs nothing.
@@ -125,64 +110,43 @@ impl<T> Plan<T> {
         }
     }
 
-    pub(super) fn fall_asleep(&mut self) {
-        self.asleep += 1;
+    pub(super) fn fall_asleep(&mut self, thread: usize) {
+        self.asleep.push(thread);
     }
 
-    pub(super) fn wake_up(&mut self) {
-        self.asleep -= 1;
+    /// A thread is awake again, sent or without a reason.
+    pub(super) fn wake_up(&mut self, thread: usize) {
+        self.asleep.retain(|asleep| *asleep != thread);
     }
 
-    /// Whether the searcher should see first whether others get on without it. Under an interpreter's lock that one
-    /// thread holds all the time, a second one that asks for it only makes the first give up in the middle of a
-    /// request, which then waits.
-    pub(super) fn should_nap(&self) -> bool {
-        self.contended && self.busy > 0 && !self.stopping
-    }
-
-    /// The searcher naps. It counts as asleep: a request that finds nobody else is its own. Answers a mark for
-    /// [`Plan::nap_ends`].
-    pub(super) fn nap(&mut self) -> u64 {
-        self.napping = true;
-        self.asleep += 1;
-        self.taken
-    }
-
-    pub(super) fn nap_ends(&mut self, mark: u64) -> Nap {
-        self.asleep -= 1;
-        if !std::mem::take(&mut self.napping) {
-            return Nap::Over;
-        }
-        if self.stopping || self.waiting.is_empty() {
-            self.search = Search::None;
-            return Nap::Over;
-        }
-        if self.taken == mark { Nap::Enter } else { Nap::Again }
-    }
-
-    /// The searcher has taken the application's lock, and whether it had to wait for it.
-    pub(super) fn entered(&mut self, waited: bool) {
+    /// The searcher has taken the application's lock.
+    pub(super) fn entered(&mut self) {
         self.search = Search::None;
-        self.contended = waited;
     }
 
-    /// The next request for a running thread, and whether another thread must be woken.
-    pub(super) fn take(&mut self) -> Option<(T, bool)> {
-        let Some(request) = self.waiting.pop_front() else {
-            // A napping searcher would be sent for the next request, not for one that is gone.
-            if std::mem::take(&mut self.napping) {
-                self.search = Search::None;
-            }
-            return None;
-        };
+    /// The next request for a running thread, and which other thread must be woken.
+    pub(super) fn take(&mut self) -> Option<(T, Option<usize>)> {
+        let request = self.waiting.pop_front()?;
         self.busy += 1;
-        self.taken += 1;
         Some((request, self.send_searcher()))
     }
 
     /// A running thread has done what it took.
     pub(super) fn handled(&mut self) {
         self.busy -= 1;
+    }
+
+    /// Whether a running thread gives up the application's lock between two requests although some wait. Under an
+    /// interpreter's lock others may wait for it: the searcher, or handlers that have waited for something else and
+    /// want to go on. The interpreter would take it away in the end, in the middle of a request, and that
+    /// request would wait for as long.
+    pub(super) fn gives_way(&self, held: Held) -> bool {
+        let others = match held {
+            Held::Briefly => false,
+            Held::Perhaps => self.search == Search::OnItsWay,
+            Held::Long => self.search == Search::OnItsWay || self.busy > 0,
+        };
+        others && !self.waiting.is_empty()
     }
 
     /// Takes the first request that fits out of the queue.
@@ -222,160 +186,183 @@ mod tests {
     /// A pool whose threads do what the plan says, one step at a time.
     struct World {
         plan: Plan<u32>,
-        asleep: usize,
-        wakes: usize,
+        /// Whom the plan has had woken, in order.
+        woken: Vec<usize>,
         served: Vec<u32>,
     }
 
     impl World {
+        /// Thread 0 is the last to fall asleep.
         fn new(threads: usize, most: usize) -> Self {
             let mut plan = Plan::new(most);
             plan.add_threads(threads);
-            let mut world = Self { plan, asleep: 0, wakes: 0, served: Vec::new() };
-            for _ in 0..threads {
-                world.settle();
+            let mut world = Self { plan, woken: Vec::new(), served: Vec::new() };
+            for thread in (0..threads).rev() {
+                assert_eq!(world.settle(thread), Task::Sleep);
             }
             world
         }
 
         /// A thread without work decides.
-        fn settle(&mut self) -> Task {
+        fn settle(&mut self, thread: usize) -> Task {
             let task = self.plan.next_run();
             if task == Task::Sleep {
-                self.plan.fall_asleep();
-                self.asleep += 1;
+                self.plan.fall_asleep(thread);
             }
             task
         }
 
-        fn wake(&mut self) -> Task {
-            self.plan.wake_up();
-            self.asleep -= 1;
-            self.settle()
+        fn wake(&mut self, thread: usize) -> Task {
+            self.plan.wake_up(thread);
+            self.settle(thread)
+        }
+
+        /// A thread that was woken gets the application's lock.
+        fn enter(&mut self, thread: usize) {
+            assert_eq!(self.wake(thread), Task::Run);
+            self.plan.entered();
         }
 
         fn submit(&mut self, request: u32) -> Result<(), Refusal> {
-            self.wakes += usize::from(self.plan.submit(request)?);
+            let wake = self.plan.submit(request)?;
+            self.woken.extend(wake);
             Ok(())
         }
 
         fn take(&mut self) -> bool {
-            match self.plan.take() {
-                Some((request, wake)) => {
-                    self.served.push(request);
-                    self.wakes += usize::from(wake);
-                    true
-                }
-                None => false,
-            }
+            let Some((request, wake)) = self.plan.take() else { return false };
+            self.served.push(request);
+            self.woken.extend(wake);
+            true
         }
+
+        fn handle(&mut self) -> bool {
+            let taken = self.take();
+            if taken {
+                self.plan.handled();
+            }
+            taken
+        }
+    }
+
+    fn with_requests(threads: usize, requests: u32) -> World {
+        let mut world = World::new(threads, 100);
+        for request in 0..requests {
+            world.submit(request).unwrap();
+        }
+        world
     }
 
     #[test]
     fn one_thread_is_woken_for_a_burst() {
-        let mut world = World::new(8, 100);
-        for request in 0..10 {
-            world.submit(request).unwrap();
-        }
-        assert_eq!(world.wakes, 1);
-        assert_eq!(world.wake(), Task::Run);
-        world.plan.entered(false);
-        while world.take() {}
+        let mut world = with_requests(8, 10);
+        assert_eq!(world.woken, [0]);
+        world.enter(0);
+        while world.handle() {}
         assert_eq!(world.served, (0..10).collect::<Vec<_>>(), "first come, first served");
-        assert_eq!(
-            world.wakes, 2,
-            "the first take sends one more, which then searches until it has the lock"
-        );
-        assert_eq!(world.wake(), Task::Run);
-        world.plan.entered(false);
+        let reason = "the first take sends one more, which then searches until it has the lock";
+        assert_eq!(world.woken, [0, 1], "{reason}");
+        world.enter(1);
         assert!(!world.take());
-        assert_eq!(world.settle(), Task::Sleep);
+        assert_eq!(world.settle(1), Task::Sleep);
     }
 
     #[test]
     fn handlers_that_block_let_the_next_thread_in() {
-        let mut world = World::new(4, 100);
-        for request in 0..4 {
-            world.submit(request).unwrap();
-        }
-        for busy in 1..=4 {
-            assert_eq!(world.wake(), Task::Run, "thread {busy}");
-            world.plan.entered(false);
+        let mut world = with_requests(4, 4);
+        for thread in 0..4 {
+            assert_eq!(world.woken.last(), Some(&thread));
+            world.enter(thread);
             assert!(world.take());
         }
-        assert_eq!((world.asleep, world.served.len()), (0, 4));
+        assert_eq!(world.served.len(), 4);
+    }
+
+    #[test]
+    fn the_last_to_fall_asleep_is_the_first_to_be_woken() {
+        let mut world = with_requests(3, 1);
+        for request in 1..5 {
+            assert_eq!(world.woken.last(), Some(&0), "request {request}");
+            world.enter(0);
+            while world.handle() {}
+            assert_eq!(world.settle(0), Task::Sleep);
+            world.submit(request).unwrap();
+        }
     }
 
     #[test]
     fn nothing_is_forgotten_while_a_thread_gives_up_the_lock() {
-        let mut world = World::new(1, 10);
-        world.submit(1).unwrap();
-        assert_eq!(world.wake(), Task::Run);
-        world.plan.entered(false);
-        assert!(world.take() && !world.take());
+        let mut world = with_requests(1, 1);
+        world.enter(0);
+        assert!(world.handle() && !world.take());
         world.submit(2).unwrap();
-        assert_eq!(world.wakes, 1, "nobody sleeps");
-        assert_eq!(world.settle(), Task::Run);
+        assert_eq!(world.woken, [0], "nobody sleeps");
+        assert_eq!(world.settle(0), Task::Run);
     }
 
-    /// One thread runs, a request waits, and the thread that searches for it has met a busy lock before.
-    fn napping() -> (World, u64) {
-        let mut world = World::new(2, 10);
-        for request in 0..3 {
-            world.submit(request).unwrap();
-        }
-        assert_eq!(world.wake(), Task::Run);
-        assert!(!world.plan.should_nap(), "the first one goes at once");
-        world.plan.entered(true);
+    #[test]
+    fn a_thread_gives_way_to_a_searcher_that_waits_for_the_lock() {
+        let mut world = with_requests(2, 9);
+        world.enter(0);
+        assert!(world.handle());
+        assert_eq!(world.woken, [0, 1]);
+        assert!(!world.plan.gives_way(Held::Long), "the other is not awake yet");
+        assert_eq!(world.wake(1), Task::Run);
+        assert!(!world.plan.gives_way(Held::Briefly));
+        assert!(world.plan.gives_way(Held::Perhaps) && world.plan.gives_way(Held::Long));
+        assert_eq!(world.settle(0), Task::Sleep, "the searcher takes over");
+        world.plan.entered();
         assert!(world.take());
-        assert_eq!(world.wake(), Task::Run);
-        assert!(world.plan.should_nap());
-        let mark = world.plan.nap();
-        (world, mark)
+        assert_eq!(world.woken, [0, 1, 0], "and sends the one that gave way as the next");
     }
 
     #[test]
-    fn a_searcher_naps_while_others_get_on() {
-        let (mut world, mark) = napping();
-        world.plan.handled();
+    fn a_thread_gives_way_to_handlers_that_may_wait_for_the_lock() {
+        let mut world = with_requests(2, 9);
+        world.enter(0);
         assert!(world.take());
-        assert_eq!(world.plan.nap_ends(mark), Nap::Again);
-        let mark = world.plan.nap();
-        assert_eq!(world.plan.nap_ends(mark), Nap::Enter, "nobody took anything meanwhile");
-        world.plan.entered(false);
-        assert!(!world.plan.should_nap(), "the lock was free");
-    }
-
-    #[test]
-    fn a_nap_ends_with_the_queue_and_the_next_request_wakes_the_napper() {
-        let (mut world, mark) = napping();
-        for _ in 0..2 {
-            world.plan.handled();
-            assert!(world.take());
-        }
+        world.enter(1);
+        assert!(world.handle());
+        assert!(!world.plan.gives_way(Held::Briefly));
+        assert!(!world.plan.gives_way(Held::Perhaps), "it may have been without the lock itself");
+        assert!(world.plan.gives_way(Held::Long));
+        assert_eq!(world.settle(1), Task::Run, "nobody else is left to search");
         world.plan.handled();
-        assert!(!world.take(), "the runner finds nothing more");
-        let wakes = world.wakes;
-        world.submit(9).unwrap();
-        assert_eq!(world.wakes, wakes + 1, "the napper counts as asleep");
-        assert_eq!(world.plan.nap_ends(mark), Nap::Over);
-        assert_eq!(world.settle(), Task::Run);
+        assert!(
+            world.plan.gives_way(Held::Perhaps),
+            "the handler that went on leaves the queue to the searcher"
+        );
     }
 
     #[test]
-    fn a_napper_ends_with_the_pool() {
-        let (mut world, mark) = napping();
-        world.plan.stop();
-        assert_eq!(world.plan.nap_ends(mark), Nap::Over);
-        assert_eq!(world.settle(), Task::End);
+    fn a_thread_keeps_the_lock_if_nobody_can_want_it() {
+        let mut world = with_requests(1, 9);
+        world.enter(0);
+        assert!(world.handle());
+        assert!(!world.plan.gives_way(Held::Long), "nobody else runs or searches");
+        let mut world = with_requests(3, 2);
+        world.enter(0);
+        assert!(world.take());
+        assert_eq!(world.wake(1), Task::Run);
+        assert!(world.plan.withdraw(|_| true));
+        world.plan.handled();
+        assert!(!world.plan.gives_way(Held::Long), "nothing waits: it leaves anyway");
     }
 
     #[test]
     fn a_spurious_wake_up_takes_the_part_once() {
-        let mut world = World::new(2, 10);
+        let mut world = with_requests(2, 1);
+        assert_eq!(world.woken, [0]);
+        assert_eq!(world.wake(1), Task::Run, "it comes before the one that was sent");
+        assert_eq!(world.wake(0), Task::Sleep);
+        world.plan.entered();
+        assert!(world.handle() && !world.take());
+        assert_eq!(world.settle(1), Task::Sleep);
         world.submit(1).unwrap();
-        assert_eq!(world.wake(), Task::Run);
-        assert_eq!(world.wake(), Task::Sleep);
+        world.submit(2).unwrap();
+        world.enter(1);
+        assert!(world.take());
+        assert_eq!(world.woken, [0, 1, 0], "nobody is in the list of sleepers twice");
     }
 
     #[test]
@@ -385,8 +372,7 @@ mod tests {
             world.submit(request).unwrap();
         }
         assert_eq!(world.submit(3), Err(Refusal::Full));
-        assert_eq!(world.wake(), Task::Run);
-        world.plan.entered(false);
+        world.enter(0);
         world.take();
         assert_eq!(world.plan.waiting(), 2);
         assert_eq!(world.submit(3), Err(Refusal::Full));
@@ -400,14 +386,13 @@ mod tests {
     fn a_thread_between_two_runs_has_room_without_a_queue() {
         let mut world = World::new(1, 0);
         world.submit(1).unwrap();
-        assert_eq!(world.wake(), Task::Run);
-        world.plan.entered(false);
+        world.enter(0);
         assert!(world.take());
         assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
         world.plan.handled();
         assert!(!world.take());
         assert_eq!(world.submit(2), Ok(()), "it gives up the application's lock, and comes back");
-        assert_eq!(world.settle(), Task::Run);
+        assert_eq!(world.settle(0), Task::Run);
     }
 
     #[test]
@@ -416,11 +401,11 @@ mod tests {
         world.submit(1).unwrap();
         assert_eq!(world.plan.stop(), [1]);
         assert_eq!(world.submit(2), Err(Refusal::Stopping));
-        assert_eq!(world.wake(), Task::Run, "the one that was sent looks once more");
-        world.plan.entered(false);
+        assert_eq!(world.wake(0), Task::Run, "the one that was sent looks once more");
+        world.plan.entered();
         assert!(!world.take());
-        assert_eq!(world.settle(), Task::End);
-        assert_eq!(world.wake(), Task::End);
+        assert_eq!(world.settle(0), Task::End);
+        assert_eq!(world.wake(1), Task::End);
     }
 
     #[test]

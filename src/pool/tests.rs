@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::plan::{Plan, Task};
+use super::plan::{Held, Plan, Task};
 
 /// Where a pool thread is in `Shared::serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,8 +31,8 @@ struct World {
     threads: Vec<Place>,
     /// Who has the application's lock.
     holder: Option<usize>,
-    /// Calls of `notify_one` that are due: they are made after the critical section.
-    notices: usize,
+    /// Calls of `notify_one` that are due for each thread: they are made after the critical section.
+    notices: Vec<usize>,
     submitted: u8,
     taken: u8,
     stopped: bool,
@@ -53,13 +53,14 @@ impl World {
         let mut plan = Plan::new(usize::from(rules.requests));
         plan.add_threads(rules.threads);
         let threads = vec![Place::Decides; rules.threads];
-        Self { plan, threads, holder: None, notices: 0, submitted: 0, taken: 0, stopped: false }
+        let notices = vec![0; rules.threads];
+        Self { plan, threads, holder: None, notices, submitted: 0, taken: 0, stopped: false }
     }
 
     fn decide(&mut self, thread: usize) {
         self.threads[thread] = match self.plan.next_run() {
             Task::Sleep => {
-                self.plan.fall_asleep();
+                self.plan.fall_asleep(thread);
                 Place::Asleep
             }
             Task::Run => Place::Enters,
@@ -75,11 +76,29 @@ impl World {
             Some((request, wake)) => {
                 assert_eq!(request, self.taken, "first come, first served");
                 self.taken += 1;
-                self.notices += usize::from(wake);
+                self.notify(wake);
                 Place::Handles
             }
             None => Place::Leaves,
         };
+    }
+
+    fn notify(&mut self, thread: Option<usize>) {
+        if let Some(thread) = thread {
+            self.notices[thread] += 1;
+        }
+    }
+
+    /// A handler of a thread ends, which has had the lock for some time.
+    fn handled(&self, thread: usize, held: Held) -> Self {
+        let mut next = self.clone();
+        next.plan.handled();
+        if next.plan.gives_way(held) {
+            next.threads[thread] = Place::Leaves;
+        } else {
+            next.take(thread);
+        }
+        next
     }
 
     /// The states that a step of one thread leads to.
@@ -88,7 +107,7 @@ impl World {
         match self.threads[thread] {
             Place::Decides => next.decide(thread),
             Place::Woken => {
-                next.plan.wake_up();
+                next.plan.wake_up(thread);
                 next.decide(thread);
             }
             Place::Enters if self.holder.is_none() => {
@@ -96,16 +115,18 @@ impl World {
                 next.threads[thread] = Place::Entered;
             }
             Place::Entered => {
-                next.plan.entered(false);
+                next.plan.entered();
                 next.take(thread);
             }
             Place::Handles => {
-                let mut blocked = self.clone();
-                blocked.holder = None;
-                blocked.threads[thread] = Place::Blocked;
-                next.plan.handled();
-                next.take(thread);
-                return if rules.blocks { vec![next, blocked] } else { vec![next] };
+                let mut all: Vec<_> =
+                    [Held::Briefly, Held::Perhaps, Held::Long].map(|held| self.handled(thread, held)).into();
+                if rules.blocks {
+                    next.holder = None;
+                    next.threads[thread] = Place::Blocked;
+                    all.push(next);
+                }
+                return all;
             }
             Place::Leaves => {
                 next.holder = None;
@@ -116,15 +137,15 @@ impl World {
         vec![next]
     }
 
-    /// One due `notify_one`: it wakes any of those that sleep, or nobody.
-    fn notify(&self) -> Vec<Self> {
-        if self.notices == 0 {
-            return Vec::new();
-        }
-        let mut next = self.clone();
-        next.notices -= 1;
-        let woken: Vec<_> = next.asleep().map(|thread| next.with(thread, Place::Woken)).collect();
-        if woken.is_empty() { vec![next] } else { woken }
+    /// The `notify_one` calls that are due. One that finds its thread awake does nothing.
+    fn notices(&self) -> impl Iterator<Item = Self> {
+        let due = (0..self.threads.len()).filter(|thread| self.notices[*thread] > 0);
+        due.map(|thread| {
+            let asleep = self.threads[thread] == Place::Asleep;
+            let mut next = if asleep { self.with(thread, Place::Woken) } else { self.clone() };
+            next.notices[thread] -= 1;
+            next
+        })
     }
 
     /// What nobody may rely on: a wake-up without reason, a new request, a handler that goes on, the end.
@@ -134,7 +155,7 @@ impl World {
             let mut next = self.clone();
             let wake = next.plan.submit(self.submitted).unwrap();
             next.submitted += 1;
-            next.notices += usize::from(wake);
+            next.notify(wake);
             all.push(next);
         }
         for thread in 0..self.threads.len() {
@@ -194,7 +215,7 @@ fn explore(rules: Rules) -> usize {
         world.check();
         let mut next: Vec<_> = (0..world.threads.len())
             .flat_map(|thread| world.step(thread, rules))
-            .chain(world.notify())
+            .chain(world.notices())
             .collect();
         if next.is_empty() {
             world.check_rest();

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How long a thread has had the application's lock.
+
+use std::time::{Duration, Instant};
+
+use super::plan::Held;
+
+/// A thread gives way after so long. Less than the 5 ms after which CPython makes a thread give its lock up in the
+/// middle of a request, by as much as the request takes that runs then.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// A request of this length may have waited for something, without the lock.
+const WAITED: Duration = Duration::from_millis(1);
+
+/// The time between enter() and leave().
+pub(super) struct Turn {
+    entered: Instant,
+    /// The last moment at which it may have been without the lock.
+    steady: Instant,
+    /// The end of the last request.
+    last: Instant,
+}
+
+impl Turn {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { entered: now, steady: now, last: now }
+    }
+
+    /// A request has ended.
+    pub(super) fn handled(&mut self, now: Instant) -> Held {
+        if now.duration_since(self.last) >= WAITED {
+            self.steady = now;
+        }
+        self.last = now;
+        if now.duration_since(self.steady) >= SLICE {
+            Held::Long
+        } else if now.duration_since(self.entered) >= SLICE {
+            Held::Perhaps
+        } else {
+            Held::Briefly
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a thread has heard after requests of these lengths.
+    fn after(requests: impl IntoIterator<Item = Duration>) -> Vec<Held> {
+        let mut now = Instant::now();
+        let mut turn = Turn::new(now);
+        let handled = |length| {
+            now += length;
+            turn.handled(now)
+        };
+        requests.into_iter().map(handled).collect()
+    }
+
+    #[test]
+    fn short_requests_add_up() {
+        let held = after([Duration::from_micros(100); 25]);
+        assert_eq!(held[..19], [Held::Briefly; 19]);
+        assert_eq!(held[19..], [Held::Long; 6]);
+    }
+
+    #[test]
+    fn a_request_that_may_have_waited_begins_anew() {
+        let mut requests = vec![Duration::from_micros(1999), Duration::from_millis(50)];
+        requests.extend([Duration::from_micros(500); 5]);
+        let held = after(requests);
+        assert_eq!(held[..2], [Held::Briefly, Held::Perhaps]);
+        assert_eq!(held[2..], [Held::Perhaps, Held::Perhaps, Held::Perhaps, Held::Long, Held::Long]);
+    }
+
+    #[test]
+    fn the_slice_ends_before_the_interpreter_takes_the_lock_away() {
+        let interval = Duration::from_millis(5);
+        assert!(SLICE + WAITED < interval, "the longest request that does not count as one that waited");
+    }
+}
