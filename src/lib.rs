@@ -4,7 +4,7 @@
 //! A server module (an *adapter*) turns its server's request into an [`exchange::Exchange`] and its server's
 //! log into a [`log::Sink`]; an *engine* is a shared object behind `include/gangway.h`. What lies between stands
 //! here: the configuration words ([`config`]), the meta-variables ([`cgi`]), the rules for response heads
-//! ([`http`]), the handler pool ([`pool`]) and the C ABI ([`engine`]).
+//! ([`http`]), the gateway protocols ([`protocol`]), the handler pool ([`pool`]) and the C ABI ([`engine`]).
 
 #![deny(unsafe_code)]
 
