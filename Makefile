@@ -14,7 +14,7 @@ export GANGWAY_NGINX ?= $(NGINX_BUILD_DIR)/nginx
 endif
 endif
 
-MODULES := gangway-nginx gangway-apache gangway-python gangway-python-runtime
+MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime
 
 .PHONY: help setup build debug demo test test-setup nginx-1.28 asan check fuzz bench bench-setup clean
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes the Rust types of httpd's and APR's headers. The environment variable APXS chooses another httpd.
+//! Makes the Rust types of httpd's and APR's headers.
 
-use std::{env, error::Error, path::PathBuf, process::Command};
+use std::error::Error;
+
+use gangway_apxs::{Names, generate};
 
 const HEADER: &str = "src/raw/bindings.h";
 
@@ -83,53 +85,5 @@ const VALUES: &[&str] = &[
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-env-changed=APXS");
-    println!("cargo:rerun-if-changed={HEADER}");
-    let mut builder = bindgen::Builder::default()
-        .header(HEADER)
-        .clang_args(include_flags()?)
-        .use_core()
-        .generate_comments(false)
-        .layout_tests(true)
-        .prepend_enum_name(false)
-        .rust_edition(bindgen::RustEdition::Edition2024);
-    builder = FUNCTIONS.iter().fold(builder, |builder, name| builder.allowlist_function(name));
-    builder = TYPES.iter().fold(builder, |builder, name| builder.allowlist_type(name));
-    builder = VALUES.iter().fold(builder, |builder, name| builder.allowlist_var(name));
-    builder.generate()?.write_to_file(PathBuf::from(env::var("OUT_DIR")?).join("httpd.rs"))?;
-
-    // httpd unloads and loads its modules again while it starts; threads of an engine may run code of ours for
-    // as long as the process lives.
-    println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-    // The unit tests are an executable without httpd, and touch nothing of it.
-    println!("cargo:rustc-link-arg=-Wl,--unresolved-symbols=ignore-all");
-    Ok(())
-}
-
-fn include_flags() -> Result<Vec<String>, Box<dyn Error>> {
-    let apxs = env::var("APXS").unwrap_or_else(|_| "apxs".into());
-    let mut flags = vec![format!("-I{}", run(&apxs, &["-q", "INCLUDEDIR"])?)];
-    for (variable, arguments) in
-        [("APR_CONFIG", &["--cppflags", "--includes"][..]), ("APU_CONFIG", &["--includes"])]
-    {
-        let tool = run(&apxs, &["-q", variable])?;
-        flags.extend(run(&tool, arguments)?.split_whitespace().map(str::to_owned));
-    }
-    Ok(flags)
-}
-
-fn run(program: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| format!("cannot run {program}: {error}; install httpd's development files (Debian: apache2-dev) or name its apxs in APXS"))?;
-    if !output.status.success() {
-        return Err(format!(
-            "{program} {} failed: {}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        )
-        .into());
-    }
-    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    generate(HEADER, Names { functions: FUNCTIONS, types: TYPES, values: VALUES })
 }

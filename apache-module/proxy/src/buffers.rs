@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory that a thread uses for one request after the other.
+
+use std::{cell::Cell, ops::Range};
+
+/// Bytes that one call receives.
+pub(crate) const RECEIVED: usize = 64 * 1024;
+/// What has grown beyond this is given back to the system.
+const KEPT: usize = 256 * 1024;
+
+/// The memory for one request.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// What is sent: the head, then parts of the body.
+    pub(crate) out: Vec<u8>,
+    /// What is received.
+    pub(crate) input: Vec<u8>,
+    /// The bytes of `input` that are for the client.
+    pub(crate) pieces: Vec<Range<usize>>,
+}
+
+thread_local! {
+    static SPARE: Cell<Option<Buffers>> = const { Cell::new(None) };
+}
+
+impl Buffers {
+    /// The memory of this thread; new memory while a request that this one is a part of uses it.
+    pub(crate) fn take() -> Self {
+        let mut buffers = SPARE.with(Cell::take).unwrap_or_default();
+        buffers.input.resize(RECEIVED, 0);
+        buffers
+    }
+
+    /// Gives it back to the thread.
+    pub(crate) fn give_back(mut self) {
+        self.out.clear();
+        self.out.shrink_to(KEPT);
+        self.pieces.clear();
+        SPARE.with(|spare| spare.set(Some(self)));
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The canonical form of our URLs, and what mod_proxy's users control about it. In each detail as
+//! mod_proxy_fcgi, mod_proxy_scgi and mod_proxy_uwsgi, because SCRIPT_FILENAME is made of it.
+
+use std::ffi::c_int;
+
+use gangway::{
+    error::REQUEST_REFUSED,
+    log::{self, Level},
+};
+
+use crate::{
+    raw::{Address, BAD_REQUEST, DECLINED, FORBIDDEN, OK, Request},
+    scheme::{Kind, Scheme},
+};
+
+/// Makes the request's file name of the URL. Answers what mod_proxy's hook answers.
+pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
+    let Some((scheme, rest)) = Scheme::of(url) else { return DECLINED };
+    let default_port = scheme.kind.default_port();
+    let address = match request.split_address(rest, default_port) {
+        Ok(address) => address,
+        Err(why) => {
+            let (url, why) = (log::escape(url), log::escape(why));
+            request.log(Level::Error, &format!("{REQUEST_REFUSED} the URL {url} cannot be used: {why}"));
+            return BAD_REQUEST;
+        }
+    };
+    let path = match path(request, scheme.kind, address.path) {
+        Ok(path) => path,
+        Err(status) => return status,
+    };
+    request.set_filename(&canonical_url(scheme, &address, path));
+    match scheme.kind {
+        Kind::FastCgi => set_fastcgi_path_info(request, address.path, path),
+        Kind::Scgi if request.variable(c"proxy-scgi-pathinfo").is_some() => {
+            request.set_path_info(&[b"/", path].concat());
+        }
+        Kind::Scgi | Kind::Uwsgi => {}
+    }
+    OK
+}
+
+fn canonical_url(scheme: Scheme, address: &Address<'_>, path: &[u8]) -> Vec<u8> {
+    let mut url = [b"proxy:", scheme.name().as_slice(), b"://"].concat();
+    if address.host.contains(&b':') {
+        url.extend_from_slice(&[b"[", address.host, b"]"].concat());
+    } else {
+        url.extend_from_slice(address.host);
+    }
+    if address.port != scheme.kind.default_port() {
+        url.extend_from_slice(format!(":{}", address.port).as_bytes());
+    }
+    url.push(b'/');
+    url.extend_from_slice(path);
+    url
+}
+
+/// The path to forward: encoded, unless somebody has done that or it is the name of a file.
+fn path<'r>(request: Request<'r>, kind: Kind, path: &'r [u8]) -> Result<&'r [u8], c_int> {
+    let as_it_is = match kind {
+        Kind::Scgi => false,
+        Kind::FastCgi | Kind::Uwsgi => {
+            request.note(c"proxy-nocanon").is_some()
+                || request.note(c"proxy-noencode").is_some()
+                || kind == Kind::FastCgi && request.note(c"proxy-sethandler").is_some()
+        }
+    };
+    if !as_it_is {
+        return request.encode_path(path).ok_or(BAD_REQUEST);
+    }
+    // php-fpm cuts the name of a script at a question mark.
+    let may_be_fpm = request.conf().is_none_or(|conf| conf.may_be_fpm());
+    let is_wrong = |byte: &u8| match kind {
+        Kind::FastCgi => byte.is_ascii_control() || may_be_fpm && *byte == b'?',
+        Kind::Scgi | Kind::Uwsgi => *byte <= b' ' || *byte == 0x7f,
+    };
+    if path.iter().any(is_wrong) {
+        let path = log::escape(path);
+        request.log(
+            Level::Error,
+            &format!("{REQUEST_REFUSED} the path {path} holds bytes that are not forwarded"),
+        );
+        return Err(FORBIDDEN);
+    }
+    Ok(path)
+}
+
+/// `SetEnv proxy-fcgi-pathinfo`.
+fn set_fastcgi_path_info(request: Request<'_>, url: &[u8], path: &[u8]) {
+    let Some(kind) = request.variable(c"proxy-fcgi-pathinfo") else { return };
+    let dot = match kind.to_ascii_lowercase().as_slice() {
+        b"full" => return request.look_for_script(&[b"/", url].concat()),
+        b"first-dot" => path.iter().position(|byte| *byte == b'.'),
+        b"last-dot" => path.iter().rposition(|byte| *byte == b'.'),
+        b"unescape" => {
+            return request.set_path_info(request.decode_keeping_slashes(&[b"/", path].concat()));
+        }
+        _ => return request.set_path_info(&[b"/", path].concat()),
+    };
+    if let Some(info) = after_dot(path, dot) {
+        request.set_path_info(request.decode_keeping_slashes(info));
+    }
+}
+
+/// What follows the segment with the dot, from its slash on.
+fn after_dot(path: &[u8], dot: Option<usize>) -> Option<&[u8]> {
+    let rest = path.get(dot?..)?;
+    rest.get(rest.iter().position(|byte| *byte == b'/')?..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str, host: &str, port: u16, path: &str) -> String {
+        let (scheme, _) = Scheme::of(text.as_bytes()).unwrap();
+        let address = Address { host: host.as_bytes(), port, path: b"" };
+        String::from_utf8(canonical_url(scheme, &address, path.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn default_ports_are_left_out_and_ipv6_has_brackets() {
+        assert_eq!(url("fcgi://", "h", 8000, "a.php"), "proxy:fcgi://h/a.php");
+        assert_eq!(url("fcgi://", "h", 9000, ""), "proxy:fcgi://h:9000/");
+        assert_eq!(url("scgi://", "::1", 4000, "a"), "proxy:scgi://[::1]/a");
+        assert_eq!(url("uwsgi://", "h", 3031, "a"), "proxy:uwsgi://h/a");
+        assert_eq!(url("gangway+uwsgi://", "h", 1, "a"), "proxy:gangway+uwsgi://h:1/a");
+    }
+
+    #[test]
+    fn path_info_follows_the_segment_with_the_dot() {
+        for (path, first, last) in [
+            ("srv/a.php/b", Some("/b"), Some("/b")),
+            ("srv/a.php", None, None),
+            ("v1.2/a.php/b.c/d", Some("/a.php/b.c/d"), Some("/d")),
+            ("v1.2/a.php", Some("/a.php"), None),
+            ("plain/path", None, None),
+        ] {
+            let path = path.as_bytes();
+            let dot = |found: Option<usize>| after_dot(path, found).map(|info| str::from_utf8(info).unwrap());
+            assert_eq!(dot(path.iter().position(|byte| *byte == b'.')), first);
+            assert_eq!(dot(path.iter().rposition(|byte| *byte == b'.')), last);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Idle connections of this process to FastCGI backends.
+//!
+//! A process of php-fpm serves one connection until it is closed: an idle connection keeps it from everybody
+//! else. So idle connections are few, they live for a second, and they are closed as soon as any process of this
+//! server has a request that waits on a new connection to the same backend ([`Board`]).
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    mem,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    log::Level,
+    sys::{lock, spawn},
+};
+
+use crate::raw::{Board, Wire, log_process};
+
+/// How long a connection may be idle where nothing is configured.
+pub(crate) const IDLE_TIME: Duration = Duration::from_secs(1);
+/// Idle connections of a process to a backend where nothing is configured.
+pub(crate) const IDLE_LIMIT: usize = 32;
+/// Requests after which a connection is closed.
+const MOST_REQUESTS: u32 = 1000;
+/// How long nobody keeps a connection after somebody has waited. Longer than the time between two entries.
+const SHY_TIME: Duration = Duration::from_millis(100);
+/// The stack of the thread that closes connections.
+const STACK: usize = 64 * 1024;
+
+/// A backend: its address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    hash: u64,
+    address: Vec<u8>,
+}
+
+impl Key {
+    pub(crate) fn new(address: Vec<u8>) -> Self {
+        // The same in all processes of a server: this hasher has no random start.
+        let mut hasher = DefaultHasher::new();
+        address.hash(&mut hasher);
+        Self { hash: hasher.finish(), address }
+    }
+
+    /// Tells everybody that a request waits for this backend.
+    pub(crate) fn call_for_room(&self) {
+        if let Some(board) = Board::shared() {
+            board.enter(self.hash);
+        }
+    }
+
+    fn is_wanted(&self) -> bool {
+        Board::shared().is_some_and(|board| board.is_recent(self.hash, SHY_TIME))
+    }
+}
+
+/// What a connection has done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct History {
+    born: Instant,
+    served: u32,
+}
+
+impl History {
+    /// That of a new connection.
+    pub(crate) fn begin() -> Self {
+        Self { born: Instant::now(), served: 0 }
+    }
+}
+
+/// How connections to a backend are kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many may be idle in this process.
+    pub(crate) count: usize,
+    /// For how long.
+    pub(crate) time: Duration,
+    /// How old they may become.
+    pub(crate) age: Option<Duration>,
+}
+
+struct Idle {
+    key: Key,
+    wire: Wire,
+    history: History,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// In the order in which they became idle.
+    idle: Vec<Idle>,
+    /// There is a thread that closes them.
+    has_reaper: bool,
+    /// It sleeps, because there was nothing to close.
+    reaper_sleeps: bool,
+}
+
+static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), has_reaper: false, reaper_sleeps: false });
+static WAKE: Condvar = Condvar::new();
+
+/// The connection to a backend that became idle last, if it is still good.
+pub(crate) fn take(key: &Key) -> Option<(Wire, History)> {
+    loop {
+        let found = {
+            let mut pool = lock(&POOL);
+            let at = pool.idle.iter().rposition(|idle| idle.key == *key)?;
+            pool.idle.remove(at)
+        };
+        if found.until > Instant::now() && found.wire.is_idle() {
+            return Some((found.wire, found.history));
+        }
+    }
+}
+
+/// Keeps a connection that has served one more request, unless it is old or somebody needs its place.
+pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: Limits) {
+    history.served += 1;
+    let now = Instant::now();
+    let is_old = limits.age.is_some_and(|age| now.saturating_duration_since(history.born) >= age);
+    if limits.count == 0 || history.served >= MOST_REQUESTS || is_old || key.is_wanted() {
+        return;
+    }
+    let Ok(wire) = wire.into_kept() else { return };
+    let mut surplus = None;
+    let mut pool = lock(&POOL);
+    if pool.idle.iter().filter(|idle| idle.key == key).count() >= limits.count
+        && let Some(oldest) = pool.idle.iter().position(|idle| idle.key == key)
+    {
+        surplus = Some(pool.idle.remove(oldest));
+    }
+    pool.idle.push(Idle { key, wire, history, until: now + limits.time });
+    if !pool.has_reaper {
+        pool.has_reaper = spawn("gw-idle", STACK, reap).is_ok();
+        if !pool.has_reaper {
+            // Nobody would close what is idle.
+            let all = mem::take(&mut pool.idle);
+            drop(pool);
+            drop(all);
+            log_process(Level::Warn, "no thread for idle connections: connections to backends are not kept");
+        }
+    } else if mem::take(&mut pool.reaper_sleeps) {
+        drop(pool);
+        WAKE.notify_one();
+    }
+    // Closing takes a system call: not inside of the lock.
+    drop(surplus);
+}
+
+/// Closes what has been idle for too long, or is in somebody's way.
+fn reap() {
+    let mut pool = lock(&POOL);
+    loop {
+        let seen = Board::shared().map_or(0, Board::changes);
+        let now = Instant::now();
+        let (closing, idle) =
+            mem::take(&mut pool.idle).into_iter().partition(|idle| idle.until <= now || idle.key.is_wanted());
+        pool.idle = idle;
+        let next = pool.idle.iter().map(|idle| idle.until.saturating_duration_since(now)).min();
+        let Some(next) = next else {
+            pool = close(pool, closing);
+            if pool.idle.is_empty() {
+                pool.reaper_sleeps = true;
+                pool = WAKE.wait(pool).unwrap_or_else(PoisonError::into_inner);
+            }
+            continue;
+        };
+        drop(pool);
+        drop(closing);
+        match Board::shared() {
+            Some(board) => board.wait(seen, next),
+            None => std::thread::sleep(next),
+        }
+        pool = lock(&POOL);
+    }
+}
+
+/// Closes connections outside of the lock.
+fn close(pool: MutexGuard<'static, Pool>, closing: Vec<Idle>) -> MutexGuard<'static, Pool> {
+    if closing.is_empty() {
+        return pool;
+    }
+    drop(pool);
+    drop(closing);
+    lock(&POOL)
+}

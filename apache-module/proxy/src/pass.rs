@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `GangwayPass`: the spelling of a backend that nginx has too.
+//!
+//! A file that exists goes to a FastCGI backend as with `SetHandler "proxy:…"`: the backend gets its path. Everything
+//! else is a request to an application that is mounted at the path of its `<Location>`, as with ProxyPass.
+
+use std::ffi::c_int;
+
+use crate::{
+    canonical::canonicalise,
+    raw::{DECLINED, OK, Request, Text},
+    scheme::{Kind, Scheme},
+    script,
+};
+
+/// Gives the request to mod_proxy. httpd calls this last before it looks for a handler.
+pub(crate) fn fixups(request: Request<'_>) -> c_int {
+    let Some((url, mount)) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
+    // Somebody else's: another proxy, or SetHandler in a section inside.
+    if request.is_proxied() || request.handler().starts_with(b"proxy:") {
+        return DECLINED;
+    }
+    let origin = url.rsplit(|byte| *byte == b'|').next().unwrap_or(url);
+    let Some((scheme, _)) = Scheme::of(origin) else { return DECLINED };
+    let names_script =
+        script::names_script(&[request.filename(), request.path_info()].concat(), suffixes(request));
+    if scheme.kind == Kind::FastCgi && (request.is_file() || names_script) {
+        request.set_handler(url);
+        return DECLINED;
+    }
+    let below = below(request.uri(), mount);
+    request.set_path_info(below);
+    if let Some(path) = url.strip_prefix(b"unix:") {
+        // mod_proxy has taken the sockets out of its URLs already.
+        request.set_socket_path(path.split(|byte| *byte == b'|').next().unwrap_or_default());
+    }
+    let url = [origin, below].concat();
+    request.set_proxied(&url);
+    match canonicalise(request, &url) {
+        OK => DECLINED,
+        refused => refused,
+    }
+}
+
+fn suffixes(request: Request<'_>) -> Option<&[Text]> {
+    request.conf().and_then(|conf| conf.script_suffixes())
+}
+
+/// The part of a path below the mount, from its slash on.
+fn below<'p>(uri: &'p [u8], mount: &[u8]) -> &'p [u8] {
+    uri.strip_prefix(mount).filter(|rest| rest.is_empty() || rest.starts_with(b"/")).unwrap_or(uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_end_at_slashes() {
+        for (uri, mount, rest) in [
+            ("/app/x/y", "/app", "/x/y"),
+            ("/app", "/app", ""),
+            ("/x", "", "/x"),
+            ("/application", "/app", "/application"),
+        ] {
+            assert_eq!(below(uri.as_bytes(), mount.as_bytes()), rest.as_bytes(), "{uri}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ * What bindgen reads: httpd's own headers, and the macros that it cannot turn into constants. */
+#include "httpd.h"
+#include "http_config.h"
+#include "http_core.h"
+#include "http_log.h"
+#include "http_protocol.h"
+#include "http_request.h"
+#include "ap_expr.h"
+#include "apr_buckets.h"
+#include "apr_date.h"
+#include "apr_optional_hooks.h"
+#include "apr_portable.h"
+#include "apr_strings.h"
+#include "apr_tables.h"
+#include "mod_proxy.h"
+#include "util_filter.h"
+#include "util_script.h"
+
+static const unsigned long GANGWAY_MAGIC_COOKIE = MODULE_MAGIC_COOKIE;
+static const int GANGWAY_TIMEUP = APR_TIMEUP;
+static const int GANGWAY_EAGAIN = APR_EAGAIN;

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The configuration of a section, as httpd keeps, merges and frees it: plain data in a pool.
+
+use std::{
+    ffi::{CStr, c_void},
+    ptr, slice,
+};
+
+use gangway::{engine::fence, log::Level};
+
+use super::sys::{self, apr_pool_t};
+
+/// What `ProxyFCGIBackendType` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BackendType {
+    /// Nothing: it may be php-fpm.
+    #[default]
+    Unknown,
+    /// `FPM`.
+    Fpm,
+    /// `GENERIC`.
+    Generic,
+}
+
+/// A response header that asks the server for something, of mod_proxy_scgi.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Pseudo {
+    /// As the enclosing section.
+    #[default]
+    Unset,
+    /// No header does.
+    Off,
+    /// The header of the module's own name.
+    On,
+    /// This header.
+    Named(Text),
+}
+
+/// Items in a pool that lives at least as long as the configuration that points to them.
+pub(crate) struct Pooled<T> {
+    first: *const T,
+    count: usize,
+}
+
+/// Bytes in a pool, followed by a NUL.
+pub(crate) type Text = Pooled<u8>;
+
+impl<T> Clone for Pooled<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Pooled<T> {}
+
+impl<T> Default for Pooled<T> {
+    fn default() -> Self {
+        Self { first: ptr::null(), count: 0 }
+    }
+}
+
+impl<T: Copy> Pooled<T> {
+    pub(crate) fn as_slice(&self) -> &[T] {
+        if self.count == 0 {
+            return &[];
+        }
+        // SAFETY: made by `copy`; the pool of the configuration that holds this lives at least as long.
+        unsafe { slice::from_raw_parts(self.first, self.count) }
+    }
+
+    /// Copies items into a pool.
+    ///
+    /// # Safety
+    /// `pool` lives as long as the configuration that will hold the result.
+    pub(super) unsafe fn copy(pool: *mut apr_pool_t, items: &[T]) -> Self {
+        // One byte more than needed is zeroed, so that bytes are a C string too.
+        let size = size_of_val(items);
+        // SAFETY: APR gives memory that is aligned for any type, or aborts.
+        unsafe {
+            let place = sys::apr_palloc(pool, size + 1).cast::<T>();
+            ptr::copy_nonoverlapping(items.as_ptr(), place, items.len());
+            place.cast::<u8>().add(size).write(0);
+            Self { first: place, count: items.len() }
+        }
+    }
+}
+
+impl Text {
+    pub(super) fn as_c_str(&self) -> &CStr {
+        if self.count == 0 {
+            return c"";
+        }
+        // SAFETY: `copy` has put a NUL behind the bytes.
+        unsafe { CStr::from_ptr(self.first.cast()) }
+    }
+}
+
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+/// One `ProxyFCGISetEnvIf`.
+#[derive(Clone, Copy)]
+pub(super) struct SetEnvIf {
+    pub(super) condition: *mut sys::ap_expr_info_t,
+    /// NULL to take the variable out.
+    pub(super) value: *mut sys::ap_expr_info_t,
+    /// Without the `!` of the second form.
+    pub(super) name: Text,
+}
+
+/// What a section says.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct DirConf {
+    pub(super) backend_type: BackendType,
+    pub(super) set_env_if: Pooled<SetEnvIf>,
+    pub(super) pass: Option<Pass>,
+    pub(super) script_check: Option<bool>,
+    pub(super) script_suffixes: Option<Pooled<Text>>,
+    pub(super) stderr_level: Option<Level>,
+    pub(super) head_max: Option<usize>,
+    pub(super) flush_wait: Option<u32>,
+    pub(super) keep_conn: Option<bool>,
+    pub(super) scgi_sendfile: Pseudo,
+    pub(super) scgi_redirect: Pseudo,
+}
+
+/// One `GangwayPass`.
+#[derive(Clone, Copy)]
+pub(super) enum Pass {
+    Off,
+    To { url: Text, mount: Text },
+}
+
+impl DirConf {
+    /// Where `GangwayPass` sends requests, and the path that it stands at.
+    pub(crate) fn pass(&self) -> Option<(&[u8], &[u8])> {
+        match &self.pass {
+            Some(Pass::To { url, mount }) => Some((url.as_slice(), mount.as_slice())),
+            Some(Pass::Off) | None => None,
+        }
+    }
+
+    pub(crate) fn may_be_fpm(&self) -> bool {
+        self.backend_type != BackendType::Generic
+    }
+
+    pub(crate) fn checks_scripts(&self) -> bool {
+        self.script_check.unwrap_or(true)
+    }
+
+    /// The suffixes of scripts; `None` for the built-in ones.
+    pub(crate) fn script_suffixes(&self) -> Option<&[Text]> {
+        self.script_suffixes.as_ref().map(Pooled::as_slice)
+    }
+
+    pub(crate) fn stderr_level(&self) -> Level {
+        self.stderr_level.unwrap_or(Level::Error)
+    }
+
+    /// Bytes that the head of a response may have.
+    pub(crate) fn head_max(&self) -> usize {
+        self.head_max.unwrap_or(64 * 1024)
+    }
+
+    /// Milliseconds that output may wait for more.
+    pub(crate) fn flush_wait(&self) -> Option<u32> {
+        self.flush_wait
+    }
+
+    pub(crate) fn keeps_connections(&self) -> bool {
+        self.keep_conn.unwrap_or(true)
+    }
+
+    /// The header that asks for a file, if one does.
+    pub(crate) fn sendfile_header(&self) -> Option<&CStr> {
+        match &self.scgi_sendfile {
+            Pseudo::Unset | Pseudo::Off => None,
+            Pseudo::On => Some(c"X-Sendfile"),
+            Pseudo::Named(name) => Some(name.as_c_str()),
+        }
+    }
+
+    /// The header that asks for an internal redirect, if one does.
+    pub(crate) fn redirect_header(&self) -> Option<&CStr> {
+        match &self.scgi_redirect {
+            Pseudo::Off => None,
+            Pseudo::Unset | Pseudo::On => Some(c"Location"),
+            Pseudo::Named(name) => Some(name.as_c_str()),
+        }
+    }
+
+    fn merged(pool: *mut apr_pool_t, outer: &Self, inner: &Self) -> Self {
+        let fixups = [outer.set_env_if.as_slice(), inner.set_env_if.as_slice()].concat();
+        let pick = |inner: Pseudo, outer: Pseudo| if matches!(inner, Pseudo::Unset) { outer } else { inner };
+        Self {
+            backend_type: match inner.backend_type {
+                BackendType::Unknown => outer.backend_type,
+                chosen @ (BackendType::Fpm | BackendType::Generic) => chosen,
+            },
+            // SAFETY: `merge` gives the pool of the merged configuration.
+            set_env_if: unsafe { Pooled::copy(pool, &fixups) },
+            pass: inner.pass.or(outer.pass),
+            script_check: inner.script_check.or(outer.script_check),
+            script_suffixes: inner.script_suffixes.or(outer.script_suffixes),
+            stderr_level: inner.stderr_level.or(outer.stderr_level),
+            head_max: inner.head_max.or(outer.head_max),
+            flush_wait: inner.flush_wait.or(outer.flush_wait),
+            keep_conn: inner.keep_conn.or(outer.keep_conn),
+            scgi_sendfile: pick(inner.scgi_sendfile, outer.scgi_sendfile),
+            scgi_redirect: pick(inner.scgi_redirect, outer.scgi_redirect),
+        }
+    }
+}
+
+/// Puts a configuration into a pool, which frees it: nothing in it needs more.
+///
+/// # Safety
+/// `pool` is live.
+unsafe fn place(pool: *mut apr_pool_t, conf: DirConf) -> *mut c_void {
+    // SAFETY: APR gives memory that is aligned for any type, or aborts.
+    unsafe {
+        let place = sys::apr_palloc(pool, size_of::<DirConf>()).cast::<DirConf>();
+        place.write(conf);
+        place.cast()
+    }
+}
+
+pub(super) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
+    // SAFETY: httpd calls this with a live pool.
+    unsafe { place(pool, DirConf::default()) }
+}
+
+pub(super) unsafe extern "C" fn merge(
+    pool: *mut apr_pool_t,
+    outer: *mut c_void,
+    inner: *mut c_void,
+) -> *mut c_void {
+    fence("merge", outer, || {
+        // SAFETY: httpd calls this with two configurations that `create` or `merge` made, and a pool that does
+        // not outlive theirs.
+        unsafe { place(pool, DirConf::merged(pool, &*outer.cast::<DirConf>(), &*inner.cast::<DirConf>())) }
+    })
+}

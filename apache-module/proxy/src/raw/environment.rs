@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The variables of a request, as httpd makes them: mod_proxy_fcgi, mod_proxy_scgi and mod_proxy_uwsgi send what
+//! `ap_add_common_vars` and `ap_add_cgi_vars` say, and so do we, because sites and their tests rely on it. Those
+//! functions drop `Proxy` and names that are not letters, digits and `-`, and obey CGIPassAuth.
+
+use std::{
+    ffi::{c_char, c_int},
+    ptr,
+};
+
+use gangway::{
+    error::SERVER_FAILED,
+    log::{self, Level},
+};
+
+use super::{INTERNAL_SERVER_ERROR, Request, conf::SetEnvIf, request_state::State, sys, text};
+use crate::script;
+
+impl Request<'_> {
+    /// Notes a path to look for in the file system, for `proxy-fcgi-pathinfo` full.
+    pub(crate) fn look_for_script(self, path: &[u8]) {
+        State::of(self).script_path = self.keep(path);
+    }
+
+    /// Fills the request's table of variables, with SCRIPT_FILENAME from the URL without what no backend expects.
+    pub(crate) fn add_variables(self, is_fastcgi: bool) {
+        let request = self.as_ptr();
+        // SAFETY: a live request; its file name is a C string in its pool.
+        unsafe {
+            let url = (*request).filename;
+            if is_fastcgi {
+                self.find_script(url);
+                if (*request).filename == url {
+                    self.strip_url(url);
+                }
+            }
+            sys::ap_add_common_vars(request);
+            sys::ap_add_cgi_vars(request);
+            (*request).filename = url;
+        }
+    }
+
+    /// Looks for the path that `look_for_script` has noted, without DocumentRoot before it and with it. When it
+    /// leads to a file, file name and PATH_INFO are those of the file.
+    ///
+    /// # Safety
+    /// `url` is the request's file name.
+    unsafe fn find_script(self, url: *mut c_char) {
+        let path = State::of(self).script_path;
+        if path.is_null() {
+            return;
+        }
+        let request = self.as_ptr();
+        // SAFETY: a live request; what the walk changes is put back as mod_proxy_fcgi does.
+        unsafe {
+            let (uri, path_info) = ((*request).uri, (*request).path_info);
+            let (canonical, kind) = ((*request).canonical_filename, (*request).finfo.filetype);
+            (*request).proxyreq = sys::PROXYREQ_NONE as c_int;
+            for below_root in [false, true] {
+                (*request).path_info = ptr::null_mut();
+                (*request).finfo.filetype = sys::APR_NOFILE;
+                (*request).uri = path;
+                (*request).filename = path;
+                (*request).canonical_filename = path;
+                if !below_root || sys::ap_core_translate(request) == 0 {
+                    sys::ap_directory_walk(request);
+                }
+                if (*request).finfo.filetype == sys::APR_REG {
+                    break;
+                }
+            }
+            (*request).proxyreq = sys::PROXYREQ_REVERSE as c_int;
+            if (*request).finfo.filetype != sys::APR_REG {
+                (*request).filename = url;
+                (*request).canonical_filename = canonical;
+                (*request).finfo.filetype = kind;
+                (*request).path_info = path_info;
+            }
+            (*request).uri = uri;
+        }
+    }
+
+    /// Gives SCRIPT_FILENAME the form that the backend expects.
+    ///
+    /// # Safety
+    /// `url` is the request's file name.
+    unsafe fn strip_url(self, url: *mut c_char) {
+        // SAFETY: a C string in the request's pool.
+        let name = unsafe { text(url) };
+        let generic = self.conf().is_some_and(|conf| !conf.may_be_fpm());
+        let Some(name) = script::script_filename(name, generic, self.args()) else { return };
+        // SAFETY: a live request.
+        unsafe { (*self.as_ptr()).filename = self.keep(&name) }
+    }
+
+    fn args(self) -> &'static [u8] {
+        // SAFETY: NULL or a C string in the request's pool; not kept.
+        unsafe { text((*self.as_ptr()).args) }
+    }
+
+    /// `ProxyFCGISetEnvIf`, in order.
+    ///
+    /// # Errors
+    /// A status: a condition could not be evaluated.
+    pub(crate) fn apply_set_env_if(self) -> Result<(), c_int> {
+        let Some(conf) = self.conf() else { return Ok(()) };
+        for entry in conf.set_env_if.as_slice() {
+            self.apply(entry)?;
+        }
+        Ok(())
+    }
+
+    fn apply(self, entry: &SetEnvIf) -> Result<(), c_int> {
+        let mut matches = [sys::ap_regmatch_t { rm_so: -1, rm_eo: -1 }; sys::AP_MAX_REG_MATCH as usize];
+        let (mut source, mut error): (*const c_char, *const c_char) = (ptr::null(), ptr::null());
+        let request = self.as_ptr();
+        // SAFETY: a live request; expressions and names live in the configuration's pool. The second call is given
+        // what the first has matched.
+        unsafe {
+            let table = (*request).subprocess_env;
+            let (most, found) = (matches.len(), matches.as_mut_ptr());
+            let holds =
+                sys::ap_expr_exec_re(request, entry.condition, most, found, &raw mut source, &raw mut error);
+            if holds < 0 {
+                self.log_expression("condition", entry, text(error));
+                return Err(INTERNAL_SERVER_ERROR);
+            }
+            if holds == 0 {
+                return Ok(());
+            }
+            let name = entry.name.as_c_str().as_ptr();
+            if entry.value.is_null() {
+                sys::apr_table_unset(table, name);
+                return Ok(());
+            }
+            let value =
+                sys::ap_expr_str_exec_re(request, entry.value, most, found, &raw mut source, &raw mut error);
+            if error.is_null() {
+                sys::apr_table_setn(table, name, value);
+            } else {
+                self.log_expression("value", entry, text(error));
+            }
+        }
+        Ok(())
+    }
+
+    fn log_expression(self, what: &str, entry: &SetEnvIf, why: &[u8]) {
+        let (name, why) = (log::escape(entry.name.as_slice()), log::escape(why));
+        self.log(
+            Level::Error,
+            &format!("{SERVER_FAILED} the {what} of ProxyFCGISetEnvIf for {name} failed: {why}"),
+        );
+    }
+
+    /// Whether `CGIPassAuth Off` stands in the configuration.
+    pub(crate) fn hides_authorization(self) -> bool {
+        self.core_conf().is_some_and(|conf| conf.cgi_pass_auth() == sys::AP_CGI_PASS_AUTH_OFF)
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The response head, in httpd's words: what `ap_scan_script_header_err_core` makes of one, so that modules and
+//! filters behind mod_proxy_fcgi see no difference.
+
+use std::{
+    ffi::{CStr, c_int},
+    ptr,
+};
+
+use gangway::{cgi::ResponseHead, http::is_connection_field};
+
+use super::{Request, sys, text};
+
+impl Request<'_> {
+    /// Gives httpd a head. Answers the status that the response has now: a condition of the client's may have changed
+    /// it, where the backend has named none.
+    pub(crate) fn set_head(self, head: &ResponseHead<'_>, names_status: bool) -> u16 {
+        self.set_status(head.status(), head.reason());
+        for (name, value) in head.fields().filter(|(name, _)| !is_connection_field(name)) {
+            self.set_field(name, value);
+        }
+        // SAFETY: a live request.
+        let changed = unsafe {
+            if names_status || (*self.as_ptr()).method_number != sys::M_GET as c_int {
+                0
+            } else {
+                sys::ap_meets_conditions(self.as_ptr())
+            }
+        };
+        match u16::try_from(changed) {
+            Ok(status) if status >= 300 => {
+                self.set_status(status, b"");
+                status
+            }
+            _ => head.status(),
+        }
+    }
+
+    /// Sets the status. An empty reason is httpd's own.
+    fn set_status(self, status: u16, reason: &[u8]) {
+        let number = status.to_string();
+        // SAFETY: a live request; the line is a C string in its pool or NULL for httpd's own.
+        unsafe {
+            (*self.as_ptr()).status = c_int::from(status);
+            // httpd answers 500 for a status that it does not know.
+            let is_known = text(sys::ap_get_status_line(c_int::from(status))).starts_with(number.as_bytes());
+            (*self.as_ptr()).status_line = if is_known && reason.is_empty() {
+                ptr::null()
+            } else {
+                let reason = if reason.is_empty() { b"Status" } else { reason };
+                self.keep(&[number.as_bytes(), b" ", reason].concat())
+            };
+        }
+    }
+
+    fn set_field(self, name: &[u8], value: &[u8]) {
+        /// What a script says about the response itself, where filters look for it.
+        const OWN: [&CStr; 4] = [c"Location", c"Content-Length", c"Content-Range", c"ETag"];
+        let text = self.keep(value);
+        // SAFETY: a live request; names and values are in its pool or live for the process.
+        unsafe {
+            let request = self.as_ptr();
+            if name.eq_ignore_ascii_case(b"content-type") {
+                sys::ap_content_type_tolower(text);
+                sys::ap_set_content_type(request, text);
+            } else if let Some(own) = OWN.iter().find(|own| name.eq_ignore_ascii_case(own.to_bytes())) {
+                sys::apr_table_setn((*request).headers_out, own.as_ptr(), text);
+            } else if name.eq_ignore_ascii_case(b"last-modified") {
+                let date = sys::apr_date_parse_http(text);
+                // A date that is none is left out; one in the future becomes the present.
+                if date > 0 {
+                    sys::ap_update_mtime(request, date);
+                    sys::ap_set_last_modified(request);
+                }
+            } else if name.eq_ignore_ascii_case(b"set-cookie") {
+                sys::apr_table_addn((*request).err_headers_out, self.keep(name), text);
+            } else {
+                sys::apr_table_merge((*request).err_headers_out, self.keep(name), text);
+            }
+        }
+    }
+
+    /// Whether the client's protocol has interim responses.
+    fn has_interim(self) -> bool {
+        // SAFETY: a live request. HTTP/1.1 is 1001.
+        unsafe { (*self.as_ptr()).proto_num >= 1001 }
+    }
+
+    /// Sends an interim response, which must be the first thing that leaves.
+    pub(crate) fn send_interim(self, head: &ResponseHead<'_>) {
+        if !self.has_interim() || self.is_subrequest() {
+            return;
+        }
+        self.set_status(head.status(), head.reason());
+        // SAFETY: a live request; httpd sends what stands in the table and empties it.
+        unsafe {
+            let request = self.as_ptr();
+            let headers = (*request).headers_out;
+            sys::apr_table_clear(headers);
+            for (name, value) in head.fields().filter(|(name, _)| !is_connection_field(name)) {
+                sys::apr_table_addn(headers, self.keep(name), self.keep(value));
+            }
+            sys::ap_send_interim_response(request, 1);
+            sys::apr_table_clear(headers);
+            (*request).status = sys::HTTP_OK as c_int;
+            (*request).status_line = ptr::null();
+        }
+    }
+
+    /// Takes back a head of which nothing has left: httpd answers in its place.
+    pub(crate) fn forget_head(self) {
+        // SAFETY: a live request and its tables.
+        unsafe {
+            let request = self.as_ptr();
+            sys::apr_table_clear((*request).headers_out);
+            sys::apr_table_clear((*request).err_headers_out);
+            (*request).status = sys::HTTP_OK as c_int;
+            (*request).status_line = ptr::null();
+            sys::ap_set_content_type(request, ptr::null());
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A board in memory that all processes of the server share: who waits for a backend writes the time on it, and
+//! whoever has an idle connection to that backend closes it.
+//!
+//! The parent process only maps the memory. Children trust nothing in it: whatever a number says, the worst that
+//! follows is a connection that is closed too early or a second too late.
+
+use std::{
+    ptr::{self, NonNull},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+/// Backends that share a slot lose idle connections for each other, no more.
+const SLOTS: usize = 64;
+
+/// The board.
+#[repr(C)]
+pub(crate) struct Board {
+    /// Changes with each entry; what `wait` sleeps on.
+    changes: AtomicU32,
+    /// Milliseconds of the clock at the last entry.
+    entries: [AtomicU64; SLOTS],
+}
+
+struct Mapped(NonNull<Board>);
+
+// SAFETY: the board is made of atomics, and is never unmapped.
+unsafe impl Send for Mapped {}
+// SAFETY: as above.
+unsafe impl Sync for Mapped {}
+
+static BOARD: OnceLock<Option<Mapped>> = OnceLock::new();
+
+impl Board {
+    /// The board; `None` when there was no memory for it. Called first by the process that all others come from.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        let mapped = BOARD.get_or_init(|| {
+            // SAFETY: a new mapping of zeros, which is what a board is at first.
+            let memory = unsafe {
+                libc::mmap(
+                    ptr::null_mut(),
+                    size_of::<Self>(),
+                    libc::PROT_READ | libc::PROT_WRITE,
+                    libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                )
+            };
+            if memory == libc::MAP_FAILED { None } else { NonNull::new(memory.cast()).map(Mapped) }
+        });
+        // SAFETY: mapped for the life of the process.
+        mapped.as_ref().map(|mapped| unsafe { mapped.0.as_ref() })
+    }
+
+    /// Notes that somebody waits for the backend of this key, and wakes those who sleep.
+    pub(crate) fn enter(&self, key: u64) {
+        if let Some(entry) = self.entry(key) {
+            entry.store(now(), Ordering::Relaxed);
+            self.changes.fetch_add(1, Ordering::Release);
+            // SAFETY: the address is that of a live integer of 32 bits.
+            unsafe {
+                libc::syscall(libc::SYS_futex, self.changes.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX);
+            }
+        }
+    }
+
+    /// Whether somebody has waited for the backend of this key within the last `time`.
+    pub(crate) fn is_recent(&self, key: u64, time: Duration) -> bool {
+        let Some(entry) = self.entry(key) else { return false };
+        let last = entry.load(Ordering::Relaxed);
+        last != 0 && u128::from(now().saturating_sub(last)) <= time.as_millis()
+    }
+
+    /// The number of changes so far.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until there is another change than `seen`, or the time is over.
+    pub(crate) fn wait(&self, seen: u32, time: Duration) {
+        let limit = libc::timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(time.subsec_nanos()),
+        };
+        // SAFETY: the address is that of a live integer; the time is readable.
+        unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                self.changes.as_ptr(),
+                libc::FUTEX_WAIT,
+                seen,
+                &raw const limit,
+                ptr::null::<u32>(),
+                0,
+            );
+        }
+    }
+
+    fn entry(&self, key: u64) -> Option<&AtomicU64> {
+        self.entries.get(usize::try_from(key % SLOTS as u64).ok()?)
+    }
+}
+
+/// Milliseconds of a clock that all processes share and nobody sets.
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: one writable time.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let milliseconds = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
+    u64::try_from(milliseconds).unwrap_or(0)
+}

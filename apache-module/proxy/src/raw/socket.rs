@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A connection to a backend: system calls, and nothing else.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+use gangway::sys::duplicate;
+
+/// How long a patient connection waits for bytes before it says that there are none: the kernel waits in the same
+/// call that reads.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// What sending did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// So many bytes are with the kernel.
+    Bytes(usize),
+    /// There is no room at present.
+    Full,
+    /// The backend has closed the connection.
+    Broken,
+}
+
+/// What receiving gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing at present.
+    Nothing,
+    /// The backend has closed the connection.
+    End,
+    /// The backend has reset the connection.
+    Broken,
+}
+
+/// What may be done without waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Readiness {
+    /// Receive from the backend, be it its end.
+    pub(crate) receive: bool,
+    /// Send to the backend.
+    pub(crate) send: bool,
+    /// Read from the client.
+    pub(crate) client: bool,
+    /// The client has closed its side.
+    pub(crate) client_closed: bool,
+    /// The client's connection has been reset: nobody reads an answer.
+    pub(crate) client_reset: bool,
+}
+
+/// What to wait for besides bytes from the backend.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Interest {
+    pub(crate) send: bool,
+    /// The client's socket, and whether its bytes are of interest, or only its end.
+    pub(crate) client: Option<(RawFd, bool)>,
+}
+
+/// A connection to a backend.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    fd: RawFd,
+    /// Ours; otherwise the server closes it.
+    owned: Option<OwnedFd>,
+}
+
+impl Wire {
+    /// A socket of the server's, which must outlive this.
+    pub(super) fn of_server(fd: RawFd) -> Self {
+        Self { fd, owned: None }
+    }
+
+    /// Whether it has carried a request before, and waits in the kernel for bytes.
+    pub(crate) fn is_reused(&self) -> bool {
+        self.owned.is_some()
+    }
+
+    /// Makes a connection that outlives the request: blocking, with a limit for each wait.
+    pub(crate) fn into_kept(self) -> io::Result<Self> {
+        if self.owned.is_some() {
+            return Ok(self);
+        }
+        let owned = duplicate(self.fd)?;
+        let fd = owned.as_raw_fd();
+        let limit = libc::timeval { tv_sec: 0, tv_usec: i64::from(PATIENCE.subsec_micros()) };
+        // SAFETY: a descriptor of ours; the option is readable.
+        let done = unsafe {
+            let size = size_of::<libc::timeval>() as libc::socklen_t;
+            let place = (&raw const limit).cast();
+            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, place, size) == 0
+                && libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR) == 0
+        };
+        if done { Ok(Self { fd, owned: Some(owned) }) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Whether an idle connection can carry a request: the backend has neither closed it nor sent anything.
+    pub(crate) fn is_idle(&self) -> bool {
+        let mut byte = 0u8;
+        // SAFETY: one writable byte.
+        let count =
+            unsafe { libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+        count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// Sends what fits. Never waits.
+    pub(crate) fn send(&self, bytes: &[u8]) -> Sent {
+        loop {
+            // SAFETY: the bytes are readable.
+            let count = unsafe {
+                let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+                libc::send(self.fd, bytes.as_ptr().cast(), bytes.len(), flags)
+            };
+            match usize::try_from(count) {
+                Ok(count) => return Sent::Bytes(count),
+                Err(_) => match io::Error::last_os_error().kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => return Sent::Full,
+                    _ => return Sent::Broken,
+                },
+            }
+        }
+    }
+
+    /// Receives what is there. Never waits.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Received {
+        self.receive_with(buffer, libc::MSG_DONTWAIT)
+    }
+
+    /// Receives what is there or comes soon.
+    pub(crate) fn receive_soon(&self, buffer: &mut [u8], soon: Duration) -> Received {
+        if self.owned.is_some() && soon == PATIENCE {
+            return self.receive_with(buffer, 0);
+        }
+        if self.wait(Interest::default(), soon).receive { self.receive(buffer) } else { Received::Nothing }
+    }
+
+    fn receive_with(&self, buffer: &mut [u8], flags: libc::c_int) -> Received {
+        loop {
+            // SAFETY: the buffer is writable.
+            let count = unsafe { libc::recv(self.fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+            match usize::try_from(count) {
+                Ok(0) => return Received::End,
+                Ok(count) => return Received::Bytes(count),
+                Err(_) => match io::Error::last_os_error().kind() {
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::WouldBlock => return Received::Nothing,
+                    _ => return Received::Broken,
+                },
+            }
+        }
+    }
+
+    /// Waits for bytes from the backend or for what else is of interest. Nothing is ready when the time is over.
+    pub(crate) fn wait(&self, interest: Interest, time: Duration) -> Readiness {
+        let own = libc::POLLIN | if interest.send { libc::POLLOUT } else { 0 };
+        let (client, reads) = interest.client.unwrap_or((-1, false));
+        let of_client = libc::POLLRDHUP | if reads { libc::POLLIN } else { 0 };
+        let mut polls = [
+            libc::pollfd { fd: self.fd, events: own, revents: 0 },
+            // poll(2) passes over negative numbers.
+            libc::pollfd { fd: client, events: of_client, revents: 0 },
+        ];
+        let count = if client < 0 { 1 } else { 2 };
+        let limit = i32::try_from(time.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: so many entries are readable and writable. An interruption is a wait that ended early.
+        if unsafe { libc::poll(polls.as_mut_ptr(), count, limit) } <= 0 {
+            return Readiness::default();
+        }
+        let [own, client] = polls.map(|poll| poll.revents);
+        let failed = libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
+        Readiness {
+            receive: own & (libc::POLLIN | failed) != 0,
+            send: own & libc::POLLOUT != 0,
+            client: client & (libc::POLLIN | failed) != 0,
+            client_closed: client & libc::POLLRDHUP != 0,
+            client_reset: client & failed != 0,
+        }
+    }
+}

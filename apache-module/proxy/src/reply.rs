@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A response as the client gets it: the head, and how much of the body.
+
+use std::ops::Range;
+
+use gangway::{
+    cgi::{Form, ResponseError, ResponseHead, ResponseParser},
+    error::TOO_MUCH_BODY,
+    log::Level,
+};
+
+use crate::{
+    raw::{Request, Target},
+    scheme::Kind,
+};
+
+/// The reply to one request.
+pub(crate) struct Reply {
+    kind: Kind,
+    parser: ResponseParser,
+    head_done: bool,
+    /// Bytes that Content-Length still promises.
+    left: Option<u64>,
+    /// The body is not for the client.
+    is_dropped: bool,
+    /// More came than Content-Length promised.
+    is_too_long: bool,
+    /// `text/event-stream`: each event leaves at once.
+    pub(crate) is_event_stream: bool,
+    /// The page of this status takes the place of the response (ProxyErrorOverride).
+    pub(crate) page: Option<u16>,
+    /// The response asks for a file or another path.
+    pub(crate) is_redirected: bool,
+}
+
+impl Reply {
+    pub(crate) fn new(kind: Kind, limit: usize) -> Self {
+        Self {
+            kind,
+            parser: ResponseParser::new(Form::Cgi, limit),
+            head_done: false,
+            left: None,
+            is_dropped: false,
+            is_too_long: false,
+            is_event_stream: false,
+            page: None,
+            is_redirected: false,
+        }
+    }
+
+    /// Whether the head has been given to httpd.
+    pub(crate) fn has_head(&self) -> bool {
+        self.head_done
+    }
+
+    /// Whether the client gets bytes of this response, and not something in its place.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.head_done && self.page.is_none() && !self.is_redirected
+    }
+
+    /// Whether everything that the client gets is there, whatever the backend has to say yet.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.is_too_long
+    }
+
+    /// Bytes that Content-Length promised and that are missing at the end.
+    pub(crate) fn missing(&self) -> u64 {
+        self.left.filter(|_| !self.is_dropped).unwrap_or(0)
+    }
+
+    /// The response has ended: was there a head?
+    pub(crate) fn finish(&self) -> Result<(), ResponseError> {
+        self.parser.finish()
+    }
+
+    /// Takes output of the backend that stands at `at` of the caller's buffer; answers what of it is body for the
+    /// client.
+    pub(crate) fn feed(
+        &mut self,
+        target: Target<'_>,
+        output: &[u8],
+        at: usize,
+    ) -> Result<Range<usize>, ResponseError> {
+        let (mut rest, mut begin) = (output, at);
+        while !self.head_done {
+            let Some(count) = self.parser.feed(rest)? else { return Ok(begin..begin) };
+            rest = rest.get(count..).unwrap_or_default();
+            begin += count;
+            let head = self.parser.head();
+            if head.status() == 101 {
+                return Err(ResponseError::Status("101, which asks for another protocol".into()));
+            }
+            if head.is_interim() {
+                target.request().send_interim(&head);
+                self.parser.restart();
+            } else {
+                self.begin(target);
+            }
+        }
+        Ok(begin..begin + self.admit(target.request(), rest.len()))
+    }
+
+    /// Gives the head to httpd.
+    fn begin(&mut self, target: Target<'_>) {
+        let (request, head) = (target.request(), self.parser.head());
+        self.head_done = true;
+        let status = request.set_head(&head, names_status(&self.parser, &head));
+        self.left = head.content_length();
+        self.is_event_stream = head.get(b"content-type").is_some_and(is_event_stream);
+        if self.kind == Kind::Scgi && request.asks_for_another(status) {
+            self.is_redirected = true;
+        } else if target.overrides(status) && request.is_initial() {
+            self.page = Some(status);
+        }
+        self.is_dropped = !self.is_forwarded()
+            || request.is_head()
+            || matches!(status, 204 | 304)
+            || status != head.status();
+    }
+
+    /// How many of `count` bytes of the body are for the client.
+    fn admit(&mut self, request: Request<'_>, count: usize) -> usize {
+        if self.is_dropped {
+            return 0;
+        }
+        let Some(left) = self.left else { return count };
+        let admitted = usize::try_from(left).unwrap_or(count).min(count);
+        self.left = Some(left - admitted as u64);
+        if admitted < count && !self.is_too_long {
+            self.is_too_long = true;
+            let line = format!(
+                "{TOO_MUCH_BODY} the backend sent more than its Content-Length says; the rest is dropped"
+            );
+            request.log(Level::Warn, &line);
+        }
+        admitted
+    }
+}
+
+fn is_event_stream(value: &[u8]) -> bool {
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// Whether the backend has named a status: then it has judged the client's conditions itself.
+fn names_status(parser: &ResponseParser, head: &ResponseHead<'_>) -> bool {
+    head.status() != 200
+        || parser.raw().split(|byte| *byte == b'\n').any(|line| {
+            let (word, _) = line.split_at(line.len().min(7));
+            word.eq_ignore_ascii_case(b"status:") || word.starts_with(b"HTTP/")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn says(head: &str) -> bool {
+        let mut parser = ResponseParser::new(Form::Cgi, 4096);
+        assert!(parser.feed(head.as_bytes()).unwrap().is_some());
+        names_status(&parser, &parser.head())
+    }
+
+    #[test]
+    fn a_status_is_one_that_was_named() {
+        assert!(
+            says("Status: 200\r\n\r\n")
+                && says("A: b\nstatus: 200 OK\n\n")
+                && says("HTTP/1.1 200 OK\r\n\r\n")
+        );
+        assert!(says("Status: 404\r\n\r\n"));
+        assert!(!says("Content-Type: a\r\nX-Status: 200\r\n\r\n"));
+    }
+
+    #[test]
+    fn event_streams_are_known_by_their_type() {
+        assert!(
+            is_event_stream(b"text/event-stream") && is_event_stream(b"Text/Event-Stream; charset=utf-8")
+        );
+        assert!(!is_event_stream(b"text/event-streams") && !is_event_stream(b"text/plain"));
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request of mod_proxy's: which connection it takes, and what becomes of it when an attempt fails.
+
+use std::ffi::c_int;
+
+use gangway::{
+    cgi::ResponseError,
+    error::{BACKEND_SILENT, BODY_FAILED, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
+    http::Fields,
+    log::{self, Level},
+    protocol::{EncodeError, Settings},
+};
+
+use crate::{
+    buffers::Buffers,
+    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits},
+    raw::{
+        BAD_GATEWAY, Backend, Body, DECLINED, DONE, FILTER_ERROR, Filled, GATEWAY_TIME_OUT, OK, Request,
+        SERVICE_UNAVAILABLE, Target, Then, Wire,
+    },
+    scheme::{Kind, Scheme},
+    transfer::{Failure, Transfer},
+    variables,
+};
+
+/// Serves a request. Answers what mod_proxy's hook answers.
+pub(crate) fn serve(target: Target<'_>) -> c_int {
+    let Some((scheme, _)) = Scheme::of(target.url()) else { return DECLINED };
+    let mut buffers = Buffers::take();
+    let status = attempt(target, scheme, &mut buffers).unwrap_or_else(|status| status);
+    buffers.give_back();
+    status
+}
+
+fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<c_int, c_int> {
+    let (request, kind) = (target.request(), scheme.kind);
+    let mut backend = target.acquire(kind)?;
+    let mut body = Body::prepare(request, &backend, kind)?;
+    let variables = variables::build(target, kind)?;
+    let keeps = keeps(target, kind);
+    let key = Key::new(address(target, scheme));
+    encode(request, kind, keeps, &variables, buffers)?;
+    // The first part of the body leaves with the head.
+    body.end_of_none(&mut buffers.out, kind.protocol());
+    if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
+        return Err(body_failed(request, status));
+    }
+
+    let kept = if keeps { keep::take(&key) } else { None };
+    let (wire, history) = match kept {
+        Some(kept) => kept,
+        None => (connect(&mut backend, scheme, &body)?, History::begin()),
+    };
+    let (status, retry) = transfer(target, kind, wire, history, &key, buffers, &mut body);
+    if !retry {
+        return Ok(status);
+    }
+    let wire = connect(&mut backend, scheme, &body)?;
+    Ok(transfer(target, kind, wire, History::begin(), &key, buffers, &mut body).0)
+}
+
+/// Connects. A balancer may send the request to another backend if this one cannot be reached, unless a part of its
+/// body would be missing there.
+fn connect(backend: &mut Backend<'_>, scheme: Scheme, body: &Body<'_>) -> Result<Wire, c_int> {
+    backend.connect(scheme).map_err(|status| match status {
+        SERVICE_UNAVAILABLE if body.is_taken() => BAD_GATEWAY,
+        status => status,
+    })
+}
+
+/// Whether the connection may carry more than this request.
+fn keeps(target: Target<'_>, kind: Kind) -> bool {
+    kind.protocol().keeps_connections()
+        && !target.forbids_reuse()
+        && !target.is_remote()
+        && target.request().conf().is_none_or(|conf| conf.keeps_connections())
+}
+
+/// What tells one backend from another.
+fn address(target: Target<'_>, scheme: Scheme) -> Vec<u8> {
+    let path = target.unix_path();
+    if !path.is_empty() {
+        return [b"unix:", path].concat();
+    }
+    let url = scheme.to_connect(target.url());
+    let place = url.splitn(4, |byte| *byte == b'/').nth(2).unwrap_or_default();
+    place.to_ascii_lowercase()
+}
+
+fn encode(
+    request: Request<'_>,
+    kind: Kind,
+    keeps: bool,
+    variables: &Fields,
+    buffers: &mut Buffers,
+) -> Result<(), c_int> {
+    let settings = Settings { keep_connection: keeps, ..Settings::default() };
+    buffers.out.clear();
+    kind.protocol().encode_head(&settings, variables, &mut buffers.out).map_err(|error: EncodeError| {
+        request.log(Level::Error, &format!("{CANNOT_ENCODE} {error}"));
+        c_int::from(error.status())
+    })
+}
+
+/// Makes one attempt. Answers a status, and whether the request should be tried once more on a new connection.
+fn transfer<'r>(
+    target: Target<'r>,
+    kind: Kind,
+    wire: Wire,
+    history: History,
+    key: &Key,
+    buffers: &mut Buffers,
+    body: &mut Body<'r>,
+) -> (c_int, bool) {
+    let mut transfer = Transfer::new(target, kind, &wire, key, buffers, body);
+    let done = transfer.run();
+    match done {
+        Ok(()) => {
+            let (page, is_clean) = (transfer.reply.page, transfer.is_clean);
+            if is_clean && keeps(target, kind) {
+                let limits = Limits {
+                    count: target.idle_limit(IDLE_LIMIT),
+                    time: target.idle_time().unwrap_or(IDLE_TIME),
+                    age: target.address_ttl(),
+                };
+                keep::put(key.clone(), wire, history, limits);
+            }
+            if let Some(status) = page {
+                target.request().answer_with_page(status);
+            }
+            (OK, false)
+        }
+        Err(failure) => {
+            if wire.is_reused() && may_retry(&transfer, &failure) {
+                return (OK, true);
+            }
+            (fail(&mut transfer, &failure), false)
+        }
+    }
+}
+
+/// Whether a connection that was idle before has only turned out to be closed, and the request can be sent again: it
+/// has not left at all, or it may arrive twice.
+fn may_retry(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
+    let is_unanswered = matches!(failure, Failure::Closed(_)) && transfer.total_received == 0;
+    let is_harmless = transfer.total_sent == 0 || is_idempotent(transfer.target.request().method());
+    is_unanswered && is_harmless && transfer.is_first_part
+}
+
+/// RFC 9110 §9.2.2, and the one of RFC 4918 that only reads.
+fn is_idempotent(method: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND"];
+    METHODS.contains(&method)
+}
+
+/// Ends a request whose last attempt has failed. Answers a status.
+fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
+    let (target, request) = (transfer.target, transfer.target.request());
+    log_failure(target, failure, transfer.has_begun);
+    if matches!(failure, Failure::Gone) {
+        request.set_aborted();
+        return OK;
+    }
+    if transfer.has_begun {
+        if transfer.deliver(Then::More).is_ok() {
+            transfer.output.cut();
+        }
+        return DONE;
+    }
+    if transfer.reply.has_head() {
+        request.forget_head();
+    }
+    match failure {
+        Failure::Body(status) => *status,
+        Failure::Timeout => GATEWAY_TIME_OUT,
+        // A balancer takes this status for a reason to ask another backend.
+        Failure::Closed(_)
+            if transfer.total_received == 0
+                && target.is_member()
+                && !transfer.body.is_taken()
+                && is_idempotent(request.method()) =>
+        {
+            SERVICE_UNAVAILABLE
+        }
+        _ => BAD_GATEWAY,
+    }
+}
+
+fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {
+    let outcome = if has_begun { "; the response is cut" } else { "" };
+    let name = log::escape(target.name());
+    let (level, line) = match failure {
+        Failure::Gone => (
+            Level::Info,
+            format!("{CLIENT_LEFT} the client has left before the response of {name} was whole"),
+        ),
+        Failure::Timeout => {
+            let time = target.timeout().as_secs_f32();
+            (Level::Error, format!("{BACKEND_SILENT} {name} has sent nothing for {time} seconds{outcome}"))
+        }
+        Failure::Closed(error) | Failure::Broken(error) => {
+            (Level::Error, format!("{} {error}: {name}{outcome}", error.code()))
+        }
+        Failure::Head(error) => {
+            let cure =
+                if matches!(error, ResponseError::TooLarge(_)) { "; raise GangwayHeadMaxSize" } else { "" };
+            (Level::Error, format!("{} {error}: {name}{cure}", error.code()))
+        }
+        Failure::Short(missing) => {
+            let line = format!(
+                "{TOO_SHORT} {missing} bytes that Content-Length promised are missing: {name}{outcome}"
+            );
+            (Level::Error, line)
+        }
+        Failure::Body(status) => (Level::Info, body_line(*status)),
+    };
+    target.request().log(level, &line);
+}
+
+fn body_failed(request: Request<'_>, status: c_int) -> c_int {
+    request.log(Level::Info, &body_line(status));
+    status
+}
+
+fn body_line(status: c_int) -> String {
+    match status {
+        FILTER_ERROR => {
+            format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request")
+        }
+        status => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_that_change_something_each_time_are_not_repeated() {
+        assert!(is_idempotent(b"GET") && is_idempotent(b"PUT"));
+        for method in [&b"POST"[..], b"PATCH", b"LOCK", b"get", b""] {
+            assert!(!is_idempotent(method));
+        }
+    }
+}

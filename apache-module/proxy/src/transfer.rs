@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One attempt of a request on one connection: the request goes out while the client sends it, the response comes
+//! in and goes on as the backend sends it. Neither side waits for the other to finish.
+
+use std::{
+    ffi::c_int,
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    cgi::ResponseError,
+    log::{self, Level},
+    protocol::{DecodeError, Decoder, Event, Protocol},
+};
+
+use crate::{
+    buffers::Buffers,
+    keep::Key,
+    raw::{
+        Body, Filled, Interest, Output, PATIENCE, REQUEST_TIME_OUT, Received, Request, Sent, Target, Then,
+        Wait, Wire,
+    },
+    reply::Reply,
+    scheme::Kind,
+    stderr::Lines,
+};
+
+/// A request on a new connection that has had no answer for so long may wait for idle connections of others.
+const CALLS_AFTER: Duration = Duration::from_millis(15);
+/// It calls again while it waits.
+const CALLS_EACH: Duration = Duration::from_millis(50);
+/// How long a client that has closed its side gets an answer: it may have closed only that.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often a stream of HTTP/2, which has no socket, is asked whether it is still wanted.
+const LOOKS_EACH: Duration = Duration::from_millis(250);
+/// How often a client that sends its body slowly is measured by RequestReadTimeout.
+const READS_EACH: Duration = Duration::from_secs(1);
+
+/// Why an attempt has failed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The client has left.
+    Gone,
+    /// The backend was silent for too long.
+    Timeout,
+    /// The backend has closed or reset the connection.
+    Closed(DecodeError),
+    /// The backend broke its protocol.
+    Broken(DecodeError),
+    /// The head of the response is not one.
+    Head(ResponseError),
+    /// So many bytes of the body are missing.
+    Short(u64),
+    /// The body of the request cannot be read: the status to answer.
+    Body(c_int),
+}
+
+/// One attempt.
+pub(crate) struct Transfer<'a, 'r> {
+    pub(crate) target: Target<'r>,
+    pub(crate) wire: &'a Wire,
+    pub(crate) key: &'a Key,
+    pub(crate) protocol: &'static dyn Protocol,
+    pub(crate) buffers: &'a mut Buffers,
+    pub(crate) body: &'a mut Body<'r>,
+    pub(crate) reply: Reply,
+    pub(crate) output: Output<'r>,
+    pub(crate) stderr_level: Level,
+    decoder: Decoder,
+    /// Bytes of `buffers.out` that have left.
+    sent: usize,
+    /// Bytes of `buffers.input` that are in use.
+    filled: usize,
+    lines: Lines,
+    client: Option<i32>,
+    soon: Duration,
+    flushes_each: bool,
+    timeout: Duration,
+    /// httpd has bytes that it may not have sent.
+    is_dirty: bool,
+    /// httpd has begun to send the response.
+    pub(crate) has_begun: bool,
+    pub(crate) total_sent: u64,
+    pub(crate) total_received: u64,
+    /// `buffers.out` is still the first part of the request.
+    pub(crate) is_first_part: bool,
+    /// The connection can carry another request.
+    pub(crate) is_clean: bool,
+    ended: bool,
+}
+
+impl<'a, 'r> Transfer<'a, 'r> {
+    pub(crate) fn new(
+        target: Target<'r>,
+        kind: Kind,
+        wire: &'a Wire,
+        key: &'a Key,
+        buffers: &'a mut Buffers,
+        body: &'a mut Body<'r>,
+    ) -> Self {
+        let request = target.request();
+        let conf = request.conf();
+        let wait = match conf.and_then(|conf| conf.flush_wait()) {
+            Some(0) => Wait::Never,
+            Some(time) => Wait::For(time),
+            None => target.flush(),
+        };
+        let protocol = kind.protocol();
+        Self {
+            target,
+            wire,
+            key,
+            protocol,
+            buffers,
+            body,
+            reply: Reply::new(kind, conf.map_or(64 * 1024, |conf| conf.head_max())),
+            output: Output::new(request),
+            stderr_level: conf.map_or(Level::Error, |conf| conf.stderr_level()),
+            decoder: protocol.decoder(),
+            sent: 0,
+            filled: 0,
+            lines: Lines::default(),
+            client: request.client(),
+            soon: if let Wait::For(time) = wait { Duration::from_millis(time.into()) } else { PATIENCE },
+            flushes_each: wait == Wait::Never,
+            timeout: target.timeout(),
+            is_dirty: false,
+            has_begun: false,
+            total_sent: 0,
+            total_received: 0,
+            is_first_part: true,
+            is_clean: false,
+            ended: false,
+        }
+    }
+
+    fn request(&self) -> Request<'r> {
+        self.target.request()
+    }
+
+    /// Carries the request and its response.
+    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+        let mut done = self.send_request();
+        if done.is_ok() {
+            done = self.receive_response();
+        }
+        let (request, level) = (self.target.request(), self.stderr_level);
+        self.lines.flush(|line| log_line(request, level, line));
+        self.target.count(self.total_sent, self.total_received);
+        if done.is_err() && self.sent == self.buffers.out.len() && !self.ended {
+            // Only between two records: the backend can end what nobody waits for. It goes out or it does not.
+            let _ = self.wire.send(self.protocol.abort());
+        }
+        done
+    }
+
+    // ---- the request ----
+
+    /// Sends what there is, and what the client sends, until all of it has left or the backend wants no more.
+    fn send_request(&mut self) -> Result<(), Failure> {
+        while !self.ended {
+            let rest = self.buffers.out.get(self.sent..).unwrap_or_default();
+            if rest.is_empty() {
+                if self.body.ended() || !self.read_body()? {
+                    return Ok(());
+                }
+                continue;
+            }
+            match self.wire.send(rest) {
+                Sent::Bytes(count) => {
+                    self.sent += count;
+                    self.total_sent += count as u64;
+                }
+                Sent::Full => self.wait_for_room()?,
+                // It may have answered before it closed.
+                Sent::Broken => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// The backend does not read: it may be writing.
+    fn wait_for_room(&mut self) -> Result<(), Failure> {
+        let client = self.client.map(|fd| (fd, false));
+        let ready = self.wire.wait(Interest { send: true, client }, self.timeout);
+        if ready.client_reset || self.request().is_aborted() {
+            return Err(Failure::Gone);
+        }
+        if ready.receive {
+            return self.receive_now();
+        }
+        if ready.send || ready.client_closed { Ok(()) } else { Err(Failure::Timeout) }
+    }
+
+    /// Reads the next part of the body. Answers whether there may be more to do: false when the backend has ended.
+    fn read_body(&mut self) -> Result<bool, Failure> {
+        self.buffers.out.clear();
+        (self.sent, self.is_first_part) = (0, false);
+        let begun = Instant::now();
+        loop {
+            match self.body.fill(&mut self.buffers.out, self.protocol, false) {
+                Filled::Some => return Ok(true),
+                Filled::Failed(status) => return Err(Failure::Body(status)),
+                Filled::Nothing => {}
+            }
+            self.receive_now()?;
+            if self.ended {
+                return Ok(false);
+            }
+            let Some(client) = self.client else {
+                // A stream of HTTP/2 can only be waited for by reading.
+                return match self.body.fill(&mut self.buffers.out, self.protocol, true) {
+                    Filled::Some => Ok(true),
+                    Filled::Nothing => Ok(false),
+                    Filled::Failed(status) => Err(Failure::Body(status)),
+                };
+            };
+            let ready = self.wire.wait(Interest { send: false, client: Some((client, true)) }, READS_EACH);
+            if ready.client_reset {
+                return Err(Failure::Gone);
+            }
+            // The input filters know the time that the client has: RequestReadTimeout. Timeout is the bound without.
+            if !ready.client && !ready.receive && begun.elapsed() > self.timeout {
+                return Err(Failure::Body(REQUEST_TIME_OUT));
+            }
+        }
+    }
+
+    // ---- the response ----
+
+    fn receive_response(&mut self) -> Result<(), Failure> {
+        while !self.ended {
+            let room = self.buffers.input.get_mut(self.filled..).unwrap_or_default();
+            match self.wire.receive_soon(room, self.soon) {
+                Received::Bytes(count) => {
+                    self.take(count)?;
+                    let half = self.buffers.input.len() / 2;
+                    if self.ended {
+                        break;
+                    } else if self.flushes_each || self.reply.is_event_stream {
+                        self.deliver(Then::Flush)?;
+                    } else if self.filled > half {
+                        self.deliver(Then::More)?;
+                    }
+                }
+                Received::Nothing => {
+                    if self.is_dirty || self.reply.is_forwarded() && self.filled > 0 {
+                        self.deliver(Then::Flush)?;
+                    }
+                    self.wait_long()?;
+                }
+                Received::End => self.close(true)?,
+                Received::Broken => self.close(false)?,
+            }
+        }
+        self.finish()
+    }
+
+    /// Takes what is there, while the request is still on its way.
+    fn receive_now(&mut self) -> Result<(), Failure> {
+        let room = self.buffers.input.get_mut(self.filled..).unwrap_or_default();
+        match self.wire.receive(room) {
+            Received::Bytes(count) => {
+                self.take(count)?;
+                if !self.ended { self.deliver(Then::Flush) } else { Ok(()) }
+            }
+            Received::Nothing => Ok(()),
+            Received::End => self.close(true),
+            Received::Broken => self.close(false),
+        }
+    }
+
+    /// Understands bytes that have come.
+    fn take(&mut self, count: usize) -> Result<(), Failure> {
+        self.total_received += count as u64;
+        let mut at = self.filled;
+        self.filled = (at + count).min(self.buffers.input.len());
+        let Buffers { input, pieces, .. } = &mut *self.buffers;
+        let start = input.as_ptr().addr();
+        while at < self.filled {
+            let new = input.get(at..self.filled).unwrap_or_default();
+            let (used, event) = self.decoder.decode(new).map_err(Failure::Broken)?;
+            match event {
+                Event::Output(output) => {
+                    let piece = self
+                        .reply
+                        .feed(self.target, output, output.as_ptr().addr() - start)
+                        .map_err(Failure::Head)?;
+                    if !piece.is_empty() {
+                        pieces.push(piece);
+                    }
+                }
+                Event::Errors(part) => {
+                    let (request, level) = (self.target.request(), self.stderr_level);
+                    self.lines.feed(part, |line| log_line(request, level, line));
+                }
+                Event::End(_) => {
+                    self.ended = true;
+                    // Bytes behind the end belong to nobody: who knows what the next ones are.
+                    self.is_clean = at + used == self.filled;
+                    return Ok(());
+                }
+                Event::OutputEnd => {}
+                Event::More => return Ok(()),
+            }
+            at += used;
+        }
+        if self.reply.is_overfull() {
+            self.ended = true;
+        }
+        Ok(())
+    }
+
+    /// The backend has closed the connection.
+    fn close(&mut self, orderly: bool) -> Result<(), Failure> {
+        self.decoder.finish().map_err(Failure::Closed)?;
+        if !orderly {
+            // Without an end in the protocol, a reset is no end.
+            return Err(Failure::Closed(DecodeError::Cut));
+        }
+        if self.total_received == 0 {
+            return Err(Failure::Closed(DecodeError::Cut));
+        }
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The response has come: its last bytes leave.
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.reply.finish().map_err(Failure::Head)?;
+        let missing = self.reply.missing();
+        if missing > 0 {
+            self.is_clean = false;
+            return Err(Failure::Short(missing));
+        }
+        // What was not sent would be taken for the next request.
+        self.is_clean &= self.sent == self.buffers.out.len() && self.body.ended();
+        if self.reply.is_forwarded() { self.deliver(Then::End) } else { Ok(()) }
+    }
+
+    /// Gives httpd what has come for the client.
+    pub(crate) fn deliver(&mut self, then: Then) -> Result<(), Failure> {
+        self.filled = 0;
+        if !self.reply.is_forwarded() {
+            self.buffers.pieces.clear();
+            return Ok(());
+        }
+        let Buffers { input, pieces, .. } = &mut *self.buffers;
+        let bytes = pieces.iter().map(|piece| input.get(piece.clone()).unwrap_or_default());
+        let is_there = self.output.pass(bytes, then);
+        pieces.clear();
+        self.has_begun = true;
+        self.is_dirty = then == Then::More;
+        if is_there { Ok(()) } else { Err(Failure::Gone) }
+    }
+
+    /// Waits for a backend that has paused.
+    fn wait_long(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let calls = self.protocol.keeps_connections() && !self.wire.is_reused() && self.total_received == 0;
+        let mut client = self.client.map(|fd| (fd, false));
+        let mut closed_at: Option<Instant> = None;
+        let mut step = CALLS_AFTER;
+        loop {
+            let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+            let mut time = left.ok_or(Failure::Timeout)?;
+            if calls {
+                time = time.min(step);
+            }
+            if let Some(at) = closed_at {
+                time = time.min(GRACE.saturating_sub(at.elapsed()).max(Duration::from_millis(1)));
+            }
+            if self.client.is_none() {
+                time = time.min(LOOKS_EACH);
+            }
+            let ready = self.wire.wait(Interest { send: false, client }, time);
+            if ready.receive {
+                return Ok(());
+            }
+            if ready.client_reset || self.request().is_aborted() {
+                return Err(Failure::Gone);
+            }
+            if ready.client_closed {
+                (closed_at, client) = (Some(Instant::now()), None);
+            }
+            if closed_at.is_some_and(|at| at.elapsed() >= GRACE) {
+                return Err(Failure::Gone);
+            }
+            if calls && begun.elapsed() >= CALLS_AFTER {
+                self.key.call_for_room();
+                step = CALLS_EACH;
+            }
+        }
+    }
+}
+
+fn log_line(request: Request<'_>, level: Level, line: &[u8]) {
+    request.log(level, &format!("{} {}", gangway::error::BACKEND_STDERR, log::escape(line)));
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The variables that a backend gets: httpd's own, with what each stock module changes about them.
+
+use std::ffi::c_int;
+
+use gangway::{
+    error::{REQUEST_REFUSED, SCRIPT_MISSING},
+    http::Fields,
+    log::{self, Level},
+};
+
+use crate::{
+    raw::{INTERNAL_SERVER_ERROR, NOT_FOUND, Request, Target},
+    scheme::Kind,
+    script,
+};
+
+/// Makes the variables of a request.
+///
+/// # Errors
+/// The status to answer.
+pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
+    let request = target.request();
+    match kind {
+        Kind::FastCgi => {
+            request.add_variables(true);
+            request.apply_set_env_if()?;
+            check_script(request)?;
+        }
+        Kind::Scgi => request.add_variables(false),
+        Kind::Uwsgi => add_uwsgi(target)?,
+    }
+    let mut fields = Fields::with_capacity(48, 4096);
+    for (name, value) in request.variables() {
+        // mod_proxy_scgi leaves it out; SCGI's own variables are the encoder's.
+        let is_left_out = kind == Kind::Scgi && (name == b"GATEWAY_INTERFACE" || name == b"SCGI");
+        if !is_left_out && !name.is_empty() {
+            fields.push(name, value);
+        }
+    }
+    Ok(fields)
+}
+
+/// As mod_proxy_uwsgi: PATH_INFO is the path of the URL, SCRIPT_NAME is what precedes it, and the application sees
+/// Authorization, unless CGIPassAuth says no.
+fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
+    let request = target.request();
+    let path = script::path_of(target.url());
+    let Some(path) = request.decode_path(if path.is_empty() { b"/" } else { path }) else {
+        let url = log::escape(target.url());
+        request.log(Level::Error, &format!("{REQUEST_REFUSED} the path of {url} cannot be decoded"));
+        return Err(INTERNAL_SERVER_ERROR);
+    };
+    let more = path.iter().take_while(|byte| **byte == b'/').count().saturating_sub(1);
+    let path_info = path.get(more..).unwrap_or_default();
+    request.set_variable(c"PATH_INFO", path_info);
+    request.add_variables(false);
+    if let Some(authorization) = request.header(c"Authorization").filter(|_| !request.hides_authorization()) {
+        request.set_variable(c"HTTP_AUTHORIZATION", authorization);
+    }
+    let script_name = request.variable(c"SCRIPT_NAME").unwrap_or_default();
+    let path_info = request.variable(c"PATH_INFO").unwrap_or_default();
+    request.set_variable(c"SCRIPT_NAME", mount(script_name, path_info));
+    Ok(())
+}
+
+/// What precedes PATH_INFO.
+fn mount<'n>(script_name: &'n [u8], path_info: &[u8]) -> &'n [u8] {
+    match path_info {
+        b"/" if script_name == b"/" => b"",
+        b"/" | b"" => script_name,
+        _ => script_name.strip_suffix(path_info).unwrap_or(script_name),
+    }
+}
+
+/// Whether PHP would run the script that the request names, and no other file.
+fn check_script(request: Request<'_>) -> Result<(), c_int> {
+    let Some(conf) = request.conf().filter(|conf| conf.checks_scripts()) else { return Ok(()) };
+    let name = request.variable(c"SCRIPT_FILENAME").unwrap_or_default();
+    let is_url = name.starts_with(b"proxy:");
+    let file = if is_url { script::path_of(name) } else { name };
+    let is_raw = [c"proxy-sethandler", c"proxy-nocanon", c"proxy-noencode"];
+    let file = if is_url && !is_raw.iter().any(|note| request.note(note).is_some()) {
+        request.decode_path(file).unwrap_or(file)
+    } else {
+        file
+    };
+    // Where httpd has split the path, the two parts together are what the client has named.
+    let info = request.variable(c"PATH_INFO").unwrap_or_default();
+    let path = if file.ends_with(info) { file.to_vec() } else { [file, info].concat() };
+    if script::may_run(&path, conf.script_suffixes()) {
+        return Ok(());
+    }
+    let path = log::escape(&path);
+    request.log(
+        Level::Info,
+        &format!("{SCRIPT_MISSING} \"{path}\" is no script: there is no such file (GangwayScriptCheck)"),
+    );
+    Err(NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_precedes_path_info() {
+        for (script_name, path_info, expected) in [
+            ("/app/x", "/x", "/app"),
+            ("/app/", "/", "/app/"),
+            ("/", "/", ""),
+            ("/x", "/x", ""),
+            ("/app", "/other/x", "/app"),
+            ("/app", "", "/app"),
+        ] {
+            let found = mount(script_name.as_bytes(), path_info.as_bytes());
+            assert_eq!(found, expected.as_bytes(), "{script_name} {path_info}");
+        }
+    }
+}
