@@ -101,7 +101,7 @@ fn fastcgi_carries_names_and_values_of_any_length() {
 /// PHP parses each record on its own.
 #[test]
 fn fastcgi_pairs_stay_within_a_record_when_they_can() {
-    for size in [1_000, 21_843, 21_844, 21_845, 32_763, 32_764, 65_524, 65_528, 65_529] {
+    for size in [1_000, 13_101, 21_839, 21_843, 21_844, 21_845, 32_763, 32_764, 65_524, 65_528, 65_529] {
         let value = vec![b'v'; size];
         let variables = fields(&vec![(&b"A"[..], value.as_slice()); 9]);
         let wire = encode(&FastCgi, &Settings::default(), &variables);
@@ -138,6 +138,14 @@ fn fastcgi_frames_bodies_in_records_of_a_checked_length() {
     assert_eq!((FastCgi.body_part(0).header(), FastCgi.body_part(0).content), (&[][..], 0));
     assert_eq!(FastCgi.body_end(), b"\x01\x05\0\x01\0\0\0\0");
     assert_eq!(FastCgi.abort(), b"\x01\x02\0\x01\0\0\0\0");
+}
+
+#[test]
+fn fastcgi_pairs_beyond_a_record_fill_records() {
+    let value = vec![b'v'; 200_000];
+    let wire = encode(&FastCgi, &Settings::default(), &fields(&[(b"A", b"1"), (b"B", &value), (b"C", b"2")]));
+    let lengths: Vec<_> = records(&wire).iter().skip(1).map(|record| record.content.len()).collect();
+    assert_eq!(lengths, [4, 65_535, 65_535, 65_535, 200_006 - 3 * 65_535 + 4, 0]);
 }
 
 /// CVE class "FastCGI record-length truncation": a body that looks like records is one body.
