@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness import places, processes
+from harness.deadline import wait_until
 from harness.gate import Gate
 from harness.gateway import PROTOCOLS
 from harness.server import DEFAULT_KINDS, KINDS
@@ -225,3 +226,6 @@ def backend(server, protocol):
     recorder.reset()
     yield recorder
     recorder.reset()
+    if server.kind.startswith("nginx") and recorder.port and server.running():
+        # The worker sees that its idle connections were closed before the next test meets it.
+        wait_until(lambda: not processes.established({recorder.port}), "connections to the backend are closed")

@@ -85,9 +85,11 @@ UWSGI = {
     "ssl_conf_command": (None, "Options -SessionTicket"),
 }
 OWN = {
+    "authorize": ("off", "fastcgi://127.0.0.1:9"),
+    "authorize_param": (None, "MODE strict if_not_empty"),
     "script_suffixes": ("php phtml phar", "php"),
     "script_check": ("on", "symlinks"),
-    "pass_authorization": ("on", "off"),
+    "pass_authorization": ("off", "on"),
     "flush_wait": ("5ms", "0"),
     "head_max_size": ("64k", "1m"),
     "stderr_level": ("error", "debug"),
@@ -175,7 +177,7 @@ def test_inner_blocks_replace_every_setting(configtest, lines):
     assert result.status == 0, result.output
 
 
-REPEATED = {"hide_header", "pass_header", "catch_stderr", "cache_valid", "ssl_conf_command"}
+REPEATED = {"authorize_param", "hide_header", "pass_header", "catch_stderr", "cache_valid", "ssl_conf_command"}
 
 
 @pytest.mark.parametrize("name", sorted({*FASTCGI, *UWSGI} - REPEATED))
@@ -189,7 +191,7 @@ def test_a_setting_may_be_repeated_where_the_stock_modules_let_it(configtest, li
     assert answers[0] in ((0, False), (1, True))
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", sorted({*OWN} - REPEATED))
 def test_a_setting_of_our_own_stands_once_in_a_block(configtest, lines, name):
     line = lines("gangway", {name: OWN[name]}, 1)
     result = configtest(lambda site: site.location("/", nginx=f"{line}\n{line}"))
@@ -245,6 +247,10 @@ REFUSED = {
     "twice": ("gangway_pass fastcgi://127.0.0.1:1; gangway_pass scgi://127.0.0.1:2;", '"gangway_pass" directive is duplicate'),
     "beside wsgi": ("gangway_wsgi pep3333:app root={apps}; gangway_pass scgi://127.0.0.1:1;", "GW0107", '"gangway_wsgi"'),
     "wsgi beside it": ("gangway_pass scgi://127.0.0.1:1; gangway_wsgi pep3333:app root={apps};", "GW0107", '"gangway_pass"'),
+    "authorizer's scheme": ("gangway_authorize scgi://127.0.0.1:1;", "GW0106", "only FastCGI has authorizers"),
+    "authorizer's variables": ("gangway_authorize fastcgi://$host:1;", "GW0106", "variables"),
+    "authorizer without scheme": ("gangway_authorize 127.0.0.1:1;", "GW0106", "write fastcgi://127.0.0.1:1"),
+    "authorizer's parameter": ("gangway_authorize_param A=B x;", "GW0105", '"gangway_authorize_param" directive'),
     "modifier": ("gangway_modifier1 256;", "GW0102", '"256"', "between 0 and 255"),
     "modifier, text": ("gangway_modifier2 psgi;", "GW0102", '"psgi"', "between 0 and 255"),
     "level": ("gangway_stderr_level loud;", "GW0102", '"loud"', "error, warn, notice, info or debug"),

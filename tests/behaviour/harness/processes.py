@@ -80,6 +80,15 @@ def connected(ports):
     return found
 
 
+def established(ports):
+    """How many connections to these remote ports some process still holds."""
+    found = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        found += int(fields[2].partition(":")[2], 16) in ports and fields[9] != "0"
+    return found
+
+
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 
-from . import places
+from . import places, wire
 from .gateway import CODECS
 
 TIMEOUT = 20.0
@@ -18,7 +18,16 @@ class PeerClosed(ConnectionError):
 
 
 class NoConnection(AssertionError):
-    """The server did not connect to the backend."""
+    """The server did not connect to the backend. `closed`: it closed the client's connection instead."""
+
+    closed = False
+
+
+def unasked(client):
+    data = client.socket.recv(4096)
+    error = NoConnection(f"the server answered without the backend: {data!r}")
+    error.closed = not data
+    return error
 
 
 class Peer:
@@ -85,6 +94,16 @@ class Peer:
     def waits(self):
         """True while the server neither sent anything nor closed."""
         return not select.select([self.socket], [], [], 0)[0]
+
+    def has_more(self):
+        """Waits for the next byte, which stays unread, or the end: then this side closes too, and it is False."""
+        try:
+            more = self.socket.recv(1, socket.MSG_PEEK) != b""
+        except ConnectionResetError:
+            more = False
+        if not more:
+            self.close()
+        return more
 
     def at_end(self):
         """Waits for the next byte or the end; True when it is the end."""
@@ -160,7 +179,7 @@ class Recorder:
         waits_for = [self._listener, *([client.socket] if client else [])]
         ready = select.select(waits_for, [], [], timeout)[0]
         if client and ready == [client.socket]:
-            raise NoConnection(f"the server answered without the backend: {client.socket.recv(4096)!r}")
+            raise unasked(client)
         if not ready:
             raise NoConnection(f"no connection within {timeout:g}s")
         self._listener.settimeout(timeout)
@@ -175,6 +194,29 @@ class Recorder:
             self._peers.append(peer)
             self.accepted += 1
         return peer
+
+    def next(self, client, timeout=TIMEOUT):
+        """The connection on which the server sends the client's request: a kept one or a new one."""
+        while True:
+            with self._lock:
+                kept = {peer.socket: peer for peer in self._peers if peer.socket.fileno() != -1}
+            # An HTTP/2 server speaks unasked.
+            answers = [client.socket] if isinstance(client, wire.Connection) else []
+            ready = select.select([self._listener, *kept, *answers], [], [], timeout)[0]
+            if not ready:
+                raise NoConnection(f"no request within {timeout:g}s")
+            for connection in ready:
+                if connection in kept and kept[connection].has_more():
+                    return kept[connection]
+            if self._listener in ready:
+                return self.accept()
+            if answers and client.socket in ready:
+                raise unasked(client)
+
+    def peers(self):
+        """The connections of this test, closed ones included."""
+        with self._lock:
+            return list(self._peers)
 
     def pending(self):
         """Whether a connection waits to be accepted."""

@@ -4,6 +4,7 @@
 import threading
 
 from .gateway import PROTOCOLS
+from .recorder import NoConnection
 
 
 def head(protocol, status=b"200 OK", fields=b"Content-Type: text/plain\r\n"):
@@ -28,13 +29,13 @@ def ask(server, backend, path="/x", method="GET", headers=(), body=None, **kw):
     send = lambda: client.request(method, f"/{backend.protocol}{path}", headers, body, **kw)
     if body is None:
         send()
-        peer = backend.accept(client)
+        peer = backend.next(client)
         return client, peer, peer.request()
     # A body larger than the buffers on its way waits for the backend to read it.
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        peer = backend.accept(client)
+        peer = backend.next(client)
         request = peer.request()
     finally:
         sender.join(30)
@@ -54,3 +55,21 @@ def answered(server, backend, data, path="/x", method="GET", headers=(), **kw):
     client, peer, _ = ask(server, backend, path, method, headers)
     peer.answer(data, **kw)
     return client.response(method)
+
+
+def follows(backend, client, *, may_close=True):
+    """No byte of an earlier response is taken for the next one on the client's connection, which the server may have
+    closed instead."""
+    try:
+        client.request("GET", f"/{backend.protocol}/next")
+        peer = backend.next(client)
+    except NoConnection as error:
+        assert error.closed and may_close, error
+        return
+    except ConnectionError:
+        assert may_close, "the server closed the connection"
+        return
+    assert peer.request()["REQUEST_URI"] == f"/{backend.protocol}/next"
+    peer.answer(hello(backend.protocol))
+    response = client.response()
+    assert (response.status, response.body) == (200, b"hello")

@@ -28,6 +28,7 @@ class Response:
     body: bytes = b""
     trailers: list = field(default_factory=list)
     complete: bool = False
+    interim: list = field(default_factory=list)  # HTTP/2: (status, headers) of the 1xx responses before
 
     def all(self, name):
         return [value for key, value in self.headers if key.lower() == name.lower()]
