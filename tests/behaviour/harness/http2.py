@@ -43,7 +43,9 @@ class Connection:
         self.state = h2.connection.H2Connection(config)
         self.state.decoder.max_header_list_size = 1 << 24
         self.state.initiate_connection()
-        self.state.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
+        # A server that takes the links of early hints for pushes is asked not to: clients do not take them any more.
+        settings = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20, h2.settings.SettingCodes.ENABLE_PUSH: 0}
+        self.state.update_settings(settings)
         self.scheme = "https" if tls else "http"
         self.streams = {}
         self.closed = False
