@@ -99,14 +99,18 @@ class Backend:
 
     def answer(self, connection):
         with connection, connection.makefile("rb") as stream:
-            _, length, _ = struct.unpack("<BHB", stream.read(4))
-            stream.read(length)
+            head = stream.read(4)
+            if not head:
+                raise OSError("the client left after the handshake")
+            stream.read(struct.unpack("<BHB", head)[1])
             subject = dict(pair[0] for pair in (connection.getpeercert() or {}).get("subject", ()))
             self.seen.append((connection.version(), connection.cipher()[0], subject.get("commonName")))
             self.reused = connection.session_reused
             connection.sendall(upstreams.hello("uwsgi"))
 
     def close(self):
+        if self.listener.fileno() == -1:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join(20)
@@ -120,6 +124,11 @@ def authority(workspace):
 @pytest.fixture(scope="module")
 def named(authority):
     return authority.issue("localhost", authority.certificate)
+
+
+@pytest.fixture(scope="module")
+def revoked(authority, named):
+    return authority.revoked(named)
 
 
 @pytest.fixture
@@ -208,9 +217,9 @@ def test_a_backend_of_another_authority(served, workspace):
     refused(served(verify + " gangway_ssl_name localhost;"), "certificate verify error")
 
 
-def test_a_revoked_certificate(served, authority, named):
+def test_a_revoked_certificate(served, authority, revoked):
     verify = VERIFY.format(authority=authority.certificate)
-    lines = f"{verify} gangway_ssl_name localhost; gangway_ssl_crl {authority.revoked(named)};"
+    lines = f"{verify} gangway_ssl_name localhost; gangway_ssl_crl {revoked};"
     refused(served(lines), r"certificate verify error: \(23:certificate revoked\)")
 
 
@@ -239,9 +248,9 @@ def test_a_key_with_a_password(served, backend, authority, variable):
 @pytest.mark.parametrize("backend", [ASKS], indirect=True)
 def test_no_certificate_for_a_backend_that_wants_one(served, backend):
     server = served()
-    server.log.allow("SSL_read|alert|SSL_do_handshake|prematurely closed")
+    server.log.allow("SSL_read|alert|SSL_do_handshake|prematurely closed|reset by peer")
     assert server.get("/").status == 502
-    wait_until(lambda: backend.failures)
+    wait_until(lambda: backend.failures, "the backend to refuse the handshake")
     assert not backend.seen
 
 
