@@ -309,6 +309,12 @@ impl<'h> ResponseHead<'h> {
         }
     }
 
+    /// Whether the application itself has named a status, by Status or a status line.
+    #[must_use]
+    pub fn names_status(&self) -> bool {
+        self.0.status.is_some()
+    }
+
     /// The reason phrase, empty if there was none: the server has its own.
     #[must_use]
     pub fn reason(&self) -> &'h [u8] {
