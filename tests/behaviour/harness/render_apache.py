@@ -113,7 +113,8 @@ def render(site, folder, ports, module, engines, mpm_name, certificate):
         'RedirectMatch 204 "^/\\.ready$"',
     ]
     if site.http2:
-        lines += [f"Listen 127.0.0.1:{ports['http2']}", "Protocols h2 h2c http/1.1"]
+        # Without the last line httpd keeps 103 to itself.
+        lines += [f"Listen 127.0.0.1:{ports['http2']}", "Protocols h2 h2c http/1.1", "H2EarlyHints on"]
     if site.gzip:
         lines.append("SetOutputFilter DEFLATE")
     if site.body_limit is not None:
