@@ -40,8 +40,9 @@ pub(crate) fn script_filename(url: &[u8], generic: bool, query: &[u8]) -> Option
     path.get(..cut.unwrap_or(path.len())).map(<[u8]>::to_vec)
 }
 
-/// Whether the backend may be asked for this path.
-pub(crate) fn may_run(path: &[u8], suffixes: Option<&[impl AsRef<[u8]>]>) -> bool {
+/// Whether the backend may be asked for this path. `known` is a regular file, or empty.
+pub(crate) fn may_run(path: &[u8], suffixes: Option<&[impl AsRef<[u8]>]>, known: &[u8]) -> bool {
+    let look = |path: &[u8]| if path == known { Entry::File } else { look(path) };
     let resolution = match suffixes {
         Some(suffixes) => resolve(path, suffixes, look),
         None => resolve(path, &SUFFIXES, look),
@@ -109,23 +110,23 @@ mod tests {
             std::fs::write(folder.join(name), "").unwrap();
         }
         let base = folder.to_str().unwrap();
-        let runs = |rest: &str| may_run(format!("{base}{rest}").as_bytes(), None::<&[&[u8]]>);
+        let runs = |rest: &str| may_run(format!("{base}{rest}").as_bytes(), None::<&[&[u8]]>, b"");
         for good in ["/a.php", "/a.php/info", "/a.php/a\nb", "/a.php/b.php", "/photo.jpg", "/nothing", ""] {
             assert!(runs(good), "{good:?}");
         }
         for bad in ["/photo.jpg/x.php", "/missing.php", "/a.php/../x.php", "/x.phar/y", "/photo.jpg\0.php"] {
             assert!(!runs(bad), "{bad:?}");
         }
-        assert!(may_run(format!("{base}/x.cgi").as_bytes(), None::<&[&[u8]]>));
-        assert!(!may_run(format!("{base}/x.cgi").as_bytes(), Some(&[b"cgi"])));
+        assert!(may_run(format!("{base}/x.cgi").as_bytes(), None::<&[&[u8]]>, b""));
+        assert!(!may_run(format!("{base}/x.cgi").as_bytes(), Some(&[b"cgi"]), b""));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn paths_of_other_machines_are_not_looked_at() {
         for elsewhere in ["/index.php", "/no-such-directory/x.php", "/no-such-directory/a.jpg/x.php"] {
-            assert!(may_run(elsewhere.as_bytes(), None::<&[&[u8]]>), "{elsewhere}");
+            assert!(may_run(elsewhere.as_bytes(), None::<&[&[u8]]>, b""), "{elsewhere}");
         }
-        assert!(!may_run(b"//etc/x.php", None::<&[&[u8]]>));
+        assert!(!may_run(b"//etc/x.php", None::<&[&[u8]]>, b""));
     }
 }

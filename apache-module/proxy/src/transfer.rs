@@ -314,11 +314,9 @@ impl<'a, 'r> Transfer<'a, 'r> {
     /// The backend has closed the connection.
     fn close(&mut self, orderly: bool) -> Result<(), Failure> {
         self.decoder.finish().map_err(Failure::Closed)?;
-        if !orderly {
-            // Without an end in the protocol, a reset is no end.
-            return Err(Failure::Closed(DecodeError::Cut));
-        }
-        if self.total_received == 0 {
+        // Where the end of the connection is the end of the response, a reset is none.
+        let can_end = !self.protocol.keeps_connections() && self.total_received > 0;
+        if !can_end || !orderly {
             return Err(Failure::Closed(DecodeError::Cut));
         }
         self.ended = true;

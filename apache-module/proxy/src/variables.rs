@@ -32,9 +32,8 @@ pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
     }
     let mut fields = Fields::with_capacity(48, 4096);
     for (name, value) in request.variables() {
-        // mod_proxy_scgi leaves it out; SCGI's own variables are the encoder's.
-        let is_left_out = kind == Kind::Scgi && (name == b"GATEWAY_INTERFACE" || name == b"SCGI");
-        if !is_left_out && !name.is_empty() {
+        // SCGI's own variable is the encoder's.
+        if !name.is_empty() && !(kind == Kind::Scgi && name == b"SCGI") {
             fields.push(name, value);
         }
     }
@@ -88,7 +87,10 @@ fn check_script(request: Request<'_>) -> Result<(), c_int> {
     // Where httpd has split the path, the two parts together are what the client has named.
     let info = request.variable(c"PATH_INFO").unwrap_or_default();
     let path = if file.ends_with(info) { file.to_vec() } else { [file, info].concat() };
-    if script::may_run(&path, conf.script_suffixes()) {
+    // httpd has looked at the file of a SetHandler already.
+    let is_known = request.is_file() && request.note(c"proxy-sethandler").is_some();
+    let known = if is_known { file } else { b"" };
+    if script::may_run(&path, conf.script_suffixes(), known) {
         return Ok(());
     }
     let path = log::escape(&path);
