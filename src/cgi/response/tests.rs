@@ -131,6 +131,7 @@ fn statuses_of_every_form() {
         ("Status: 100\n\n", 100, ""),
     ] {
         assert_eq!(status(wire), (code, reason.into()), "{wire:?}");
+        assert!(parsed(wire).head().names_status());
         assert!(parsed(wire).head().get(b"status").is_none(), "Status is not forwarded");
     }
 }
@@ -191,6 +192,7 @@ fn without_status_it_is_200_or_302() {
             (code, if code == 201 { "Created".into() } else { String::new() }),
             "{wire:?}"
         );
+        assert_eq!(parsed(wire).head().names_status(), code == 201);
     }
 }
 
