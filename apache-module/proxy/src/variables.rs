@@ -33,7 +33,8 @@ pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
     let mut fields = Fields::with_capacity(48, 4096);
     for (name, value) in request.variables() {
         // SCGI's own variable is the encoder's.
-        if !name.is_empty() && !(kind == Kind::Scgi && name == b"SCGI") {
+        let is_left_out = name.is_empty() || kind == Kind::Scgi && name == b"SCGI";
+        if !is_left_out {
             fields.push(name, value);
         }
     }

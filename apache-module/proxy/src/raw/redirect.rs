@@ -16,7 +16,7 @@ use super::{DECLINED, INTERNAL_SERVER_ERROR, OK, Request, request_state::State, 
 
 impl Request<'_> {
     /// Looks for such a header in the head that has been set. Then the response itself is not wanted.
-    pub(crate) fn asks_for_another(self, status: u16) -> bool {
+    pub(crate) fn asks_for_another(self, names_status: bool, status: u16) -> bool {
         let Some(conf) = self.conf() else { return false };
         if let Some(header) = conf.sendfile_header()
             && let Some(file) = self.pseudo_header(header, true)
@@ -25,8 +25,8 @@ impl Request<'_> {
             (state.redirect, state.is_file) = (file, true);
             return true;
         }
-        // The status is 302 where the backend has named none: RFC 3875 §6.2.3.
-        if matches!(status, 200 | 302)
+        // Where the backend has named no status, Location alone has made it 302: RFC 3875 §6.2.3.
+        if (status == 200 || !names_status)
             && let Some(header) = conf.redirect_header()
         {
             let is_location = header.to_bytes().eq_ignore_ascii_case(b"Location");

@@ -14,14 +14,17 @@ use super::{Request, sys, text};
 impl Request<'_> {
     /// Gives httpd a head. Answers the status that the response has now: a condition of the client's may have changed
     /// it, where the backend has named none.
-    pub(crate) fn set_head(self, head: &ResponseHead<'_>, names_status: bool) -> u16 {
+    pub(crate) fn set_head(self, head: &ResponseHead<'_>) -> u16 {
         self.set_status(head.status(), head.reason());
         for (name, value) in head.fields().filter(|(name, _)| !is_connection_field(name)) {
             self.set_field(name, value);
         }
         // SAFETY: a live request.
         let changed = unsafe {
-            if names_status || (*self.as_ptr()).method_number != sys::M_GET as c_int {
+            if head.names_status()
+                || head.status() != 200
+                || (*self.as_ptr()).method_number != sys::M_GET as c_int
+            {
                 0
             } else {
                 sys::ap_meets_conditions(self.as_ptr())
