@@ -12,6 +12,7 @@ from harness.upstreams import answered, ask, follows, head, hello
 
 def configure(site, kind):
     site.http2 = True
+    site.apache_main = "H2EarlyHints on"  # off by default, for the sake of browsers
     upstreams.recorders(site, nginx="gangway_buffers 8 8k; gangway_buffer_size 8k; gangway_busy_buffers_size 16k;")
 
 
@@ -163,6 +164,10 @@ def test_a_backend_does_not_frame_the_response(server, backend, field, over):
         peer.request()
         peer.answer(data)
         response = client.response(stream)
+    if field == b"Transfer-Encoding: gzip" and response.status == 502:
+        # nginx since 1.23 refuses a coding that it does not know.
+        server.log.expect("unknown \"Transfer-Encoding\"")
+        return
     assert (response.status, response.header("X-Kept"), response.body) == (200, "yes", body)
     own = response.headers if over == "h2" or name != "Transfer-Encoding" else []
     assert value not in [found for key, found in own if key.lower() == name.lower()]

@@ -8,7 +8,7 @@ import ssl
 import threading
 
 from . import places, wire
-from .gateway import CODECS
+from .gateway import ABORT_REQUEST, CODECS
 
 TIMEOUT = 20.0
 
@@ -96,9 +96,11 @@ class Peer:
         return not select.select([self.socket], [], [], 0)[0]
 
     def has_more(self):
-        """Waits for the next byte, which stays unread, or the end: then this side closes too, and it is False."""
+        """Waits for the next request, which stays unread, or the end, or that the server aborts what was answered: then
+        this side closes too, and it is False."""
         try:
-            more = self.socket.recv(1, socket.MSG_PEEK) != b""
+            start = self.socket.recv(2, socket.MSG_PEEK)
+            more = start != b"" and not (self.codec.scheme == "fastcgi" and start[1:] == bytes([ABORT_REQUEST]))
         except ConnectionResetError:
             more = False
         if not more:
