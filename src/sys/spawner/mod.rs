@@ -14,6 +14,7 @@ use std::{
     sync::Mutex,
 };
 
+pub use process::memory_file;
 pub use users::{is_root, lookup};
 
 use super::lock;
@@ -86,7 +87,7 @@ impl Message {
         if self.bytes.len() <= process::INLINE {
             return socket::send(socket, &self.bytes, &numbers, wait);
         }
-        let file = process::memory_file(&self.bytes)?;
+        let file = memory_file(&self.bytes)?;
         numbers.push(file.as_raw_fd());
         socket::send(socket, b"file", &numbers, wait)
     }

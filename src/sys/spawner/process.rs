@@ -336,8 +336,11 @@ fn read_long(file: &OwnedFd) -> Option<Vec<u8>> {
     Some(order)
 }
 
-/// A file of memory with these bytes.
-pub(super) fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A file of memory with these bytes, whose position is its beginning.
+///
+/// # Errors
+/// What memfd_create(2) and write(2) say.
+pub fn memory_file(bytes: &[u8]) -> io::Result<OwnedFd> {
     use std::os::unix::fs::FileExt;
     // SAFETY: a C string; the descriptor is new and ours.
     let fd = unsafe {

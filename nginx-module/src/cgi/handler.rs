@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From nginx's request to a script that can be started.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+    rc::Rc,
+};
+
+use gangway::{
+    cgi::{Form, Location},
+    config::Cgi,
+    engine::fence,
+    error::{CGI_HEAD, CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
+    http::Fields,
+    log::{Level, escape},
+    run::{Found, Kind, Place, RunError, Words, resolve, words},
+};
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use super::{conf::Programs, peer::Run, stdin};
+use crate::{
+    accel,
+    conf::{LocationConf, MainConf},
+    module,
+    raw::{Request, own},
+    upstream,
+    variables::{self, Shape},
+};
+
+const OK: ngx_int_t = 0;
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
+const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
+const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
+const MOVED: ngx_int_t = nginx_sys::NGX_HTTP_MOVED_PERMANENTLY as ngx_int_t;
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
+/// Bytes of a script's output that a line of the log quotes.
+const EXCERPT: usize = 200;
+
+/// What a cached response must not depend on: the cache decides (as the stock modules' cache headers).
+const CONDITIONS: [&[u8]; 6] =
+    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
+
+/// A script that a request names.
+pub(super) struct Target {
+    pub(super) file: Vec<u8>,
+    executable: bool,
+    script_name: Vec<u8>,
+    path_info: Vec<u8>,
+}
+
+/// Makes the request's upstream.
+///
+/// # Errors
+/// The status that answers it.
+pub(crate) fn start(
+    request: Request,
+    location: &'static LocationConf,
+    programs: &Rc<Programs>,
+) -> Result<(), ngx_int_t> {
+    if accel::was_sent_here(request) {
+        // The path of such a request may come from a client.
+        let line =
+            format!("{CGI_REDIRECT} the target of a redirect by an application or a script is a script");
+        request.log(Level::Error, &line);
+        return Err(INTERNAL_SERVER_ERROR);
+    }
+    let target = target(request, &programs.settings)?;
+    let name = target.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
+    let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
+    let run = Run::new(request, Rc::clone(programs), target);
+    // SAFETY: the pool of a live request.
+    let run = unsafe { own(request.pool(), run) };
+    if run.is_null() {
+        return Err(INTERNAL_SERVER_ERROR);
+    }
+    let u = upstream.get();
+    u.create_request = Some(create_request);
+    u.process_header = Some(process_header);
+    u.peer.data = run.cast();
+    if location.upstream.conf.request_buffering == 0 {
+        request.stream_body();
+    }
+    Ok(())
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn look(file: &[u8]) -> Kind {
+    match fs::metadata(path(file)) {
+        Ok(found) if found.is_file() => Kind::File { executable: found.permissions().mode() & 0o111 != 0 },
+        Ok(found) if found.is_dir() => Kind::Directory,
+        Ok(_) => Kind::Other,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Kind::Forbidden,
+        Err(_) => Kind::Missing,
+    }
+}
+
+fn target(request: Request, cgi: &Cgi) -> Result<Target, ngx_int_t> {
+    let (mapped, root) = request.map_to_path().ok_or(INTERNAL_SERVER_ERROR)?;
+    let refuse = |why: &str| {
+        request.log(Level::Error, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped)));
+        FORBIDDEN
+    };
+    let uri = request.uri();
+    match resolve(&Place { path: &mapped, root, index: cgi.index() }, look) {
+        Found::Script { file, executable, info, index } => {
+            let root = mapped.get(..root).unwrap_or_default();
+            // The administrator may name the script itself; what lies below a root may not lead out of it.
+            let below = file.len() > root.len();
+            if below && cgi.any_symlinks() != Some(true) && !lies_below(&file, root) {
+                return Err(refuse("a symbolic link leads out of the root (symlinks=any lets it)"));
+            }
+            let (name, path_info) =
+                uri.split_at_checked(uri.len().saturating_sub(info)).unwrap_or((uri, b""));
+            let script_name = [name, &index].concat();
+            Ok(Target { file, executable, script_name, path_info: path_info.to_vec() })
+        }
+        Found::NeedsSlash => {
+            let location = [uri, b"/"].concat();
+            request.set_location(&location).ok_or(INTERNAL_SERVER_ERROR)?;
+            Err(MOVED)
+        }
+        Found::Missing => {
+            request.log(Level::Info, &format!("{CGI_REFUSED} {}: there is no such file", escape(&mapped)));
+            Err(NOT_FOUND)
+        }
+        Found::Forbidden => Err(refuse("it is no plain file, or a directory without index=")),
+    }
+}
+
+fn lies_below(file: &[u8], root: &[u8]) -> bool {
+    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
+    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
+}
+
+unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("cgi::create_request", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream `start` has made.
+        let Some(run) = (unsafe { Run::of(r) }) else { return ERROR };
+        match tell(run) {
+            Ok(words) => run.words = Some(words),
+            Err(TellError::Memory) => return ERROR,
+            Err(TellError::Refused(error)) => {
+                run.request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
+                let status =
+                    if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
+                run.refuse(status);
+            }
+        }
+        if stdin::prepare(run) { OK } else { ERROR }
+    })
+}
+
+enum TellError {
+    Memory,
+    Refused(RunError),
+}
+
+fn tell(run: &Run) -> Result<Words, TellError> {
+    let variables = tell_variables(run).ok_or_else(|| {
+        let line = format!("{SERVER_FAILED} nginx has no memory for the variables of a script");
+        run.request.log(Level::Error, &line);
+        TellError::Memory
+    })?;
+    let target = &run.target;
+    words(&run.programs.settings, &variables, &target.file, target.executable).map_err(TellError::Refused)
+}
+
+fn tell_variables(run: &Run) -> Option<Fields> {
+    let (request, target) = (run.request, &run.target);
+    // SAFETY: the configurations of the http block and of a location outlive their requests.
+    let (main, location): (&MainConf, &LocationConf) =
+        unsafe { (&*request.main_conf(module()), &*request.location_conf(module())) };
+    // RFC 3875 §4.1.6: where the server would look for PATH_INFO.
+    let translated = match target.path_info.as_slice() {
+        b"" => Vec::new(),
+        info => {
+            let root = request.document_root(main)?;
+            [root.strip_suffix(b"/").unwrap_or(root), info].concat()
+        }
+    };
+    let mut extra: Vec<(&[u8], &[u8])> = vec![(b"SCRIPT_FILENAME", &target.file)];
+    if !translated.is_empty() {
+        extra.push((b"PATH_TRANSLATED", &translated));
+    }
+    let cacheable = request.upstream()?.get().cacheable() != 0;
+    let whole = [target.script_name.as_slice(), &target.path_info].concat();
+    let shape = Shape {
+        mount: &target.script_name,
+        path: &whole,
+        length: if request.streams_body() { request.announced_length() } else { stdin::length(request) },
+        extra: &extra,
+        hidden: if cacheable { &CONDITIONS } else { &[] },
+        headers: location.upstream.conf.pass_request_headers != 0,
+        authorization: run.programs.settings.pass_authorization(),
+        ..Shape::default()
+    };
+    variables::build(request, main, location, &shape)
+}
+
+unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx calls this with a live request whose upstream `start` has made.
+    let status = unsafe { upstream::process_header(r) };
+    fence("cgi::process_header", ERROR, || {
+        // SAFETY: as above.
+        let (Some(run), Some(parser)) = (unsafe { (Run::of(r), upstream::script_parser(r)) }) else {
+            return ERROR;
+        };
+        let request = run.request;
+        if status == INVALID_HEADER {
+            run.head_done = true;
+            let start = parser.raw();
+            let start = escape(start.get(..EXCERPT).unwrap_or(start));
+            let file = escape(&run.target.file);
+            request.log(
+                Level::Error,
+                &format!("{CGI_HEAD} {file}: its output is refused; it began with \"{start}\""),
+            );
+        }
+        if status != OK {
+            return status;
+        }
+        run.head_done = true;
+        if let Some(Location::Local(target)) = parser.head().location()
+            && let Some(upstream) = request.upstream()
+        {
+            // RFC 3875 §6.2.2: the server answers with another document.
+            let sent = accel::mark_local(request).ok_or(ERROR);
+            let added = sent.and_then(|()| upstream.add_header(request, b"X-Accel-Redirect", target));
+            if let Err(status) = added {
+                return status;
+            }
+        }
+        OK
+    })
+}

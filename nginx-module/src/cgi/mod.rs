@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway_cgi`: programs on nginx's upstream, whose output stands as an SCGI backend's does.
+//!
+//! ```text
+//! conf      the directive; the parent forks the spawner, while it is small and root
+//! handler   the file; then as gangway_pass: body, cache, buffers, filters
+//! peer      in place of a connection: a script with its pipes, which nginx reads and writes
+//! script    the scripts of this worker, from their order to their end, with their standard error
+//! stdin     the request body as a script gets it
+//! ```
+//! The event loop never waits: a helper process starts the scripts (see `gangway::sys::spawner`).
+
+pub(crate) mod conf;
+mod handler;
+mod peer;
+mod script;
+mod stdin;
+
+pub(crate) use handler::start;
+pub(crate) use script::stop;
