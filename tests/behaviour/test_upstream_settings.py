@@ -6,7 +6,7 @@ import stat
 
 import pytest
 
-from harness import places, upstreams
+from harness import upstreams
 from harness.deadline import wait_until
 from harness.gateway import PROTOCOLS, stderr
 from harness.upstreams import answered, ask, head, hello, sent
@@ -68,7 +68,7 @@ def configure(site, kind):
             lines = lines.replace("{scratch}", str(site.scratch)).replace("{protocol}", protocol)
             if name in CACHED:
                 key = "" if "cache_key" in lines else " gangway_cache_key $request_uri$request_method;"
-                lines += f" gangway_cache pages;{key} add_header X-Cache $upstream_cache_status;"
+                lines += f" gangway_cache pages;{key} add_header X-Cache $upstream_cache_status always;"
             site.passes(f"/{protocol}/{name}/", backend, nginx=lines)
         group = f"{backend.protocol}_group"
         site.nginx_http += f"\nupstream {group} {{ server {backend.where} max_fails=0; server {spare.where} backup; }}"
@@ -91,13 +91,12 @@ def with_fields(protocol, *fields, status=b"200 OK", body=b"hello"):
 
 
 def test_hidden_and_passed_headers(server, backend, protocol):
-    data = with_fields(protocol, b"X-Secret: 1", b"X-Accel-Expires: 10", b"X-Accel-Charset: utf-8", b"X-Open: 1")
+    data = with_fields(protocol, b"X-Secret: 1", b"X-Accel-Expires: 10", b"X-Accel-Buffering: yes", b"X-Open: 1")
     response = answered(server, backend, data, "/headers/x")
     assert response.body == b"hello"
     assert response.header("X-Secret") is None
     assert response.header("X-Accel-Expires") == "10"
-    assert response.header("X-Accel-Charset") is None
-    assert response.header("Content-Type") == "text/plain; charset=utf-8"
+    assert response.header("X-Accel-Buffering") is None
     assert response.header("X-Open") == "1"
 
 
@@ -142,11 +141,15 @@ def test_requests_without_bodies(server, backend):
     client = server.connect()
     client.request("POST", f"/{backend.protocol}/no-body/x", body=b"12345")
     peer = backend.next(client)
-    assert peer.head()["REQUEST_METHOD"] == "POST"
+    request = peer.head()
+    assert request["REQUEST_METHOD"] == "POST"
+    if backend.protocol == "fastcgi":
+        assert peer.codec.body(request) == b""
     peer.answer(hello(backend.protocol))
     assert client.response().body == b"hello"
 
 
+@pytest.mark.better("the length of an SCGI request is that of what has come", on=("nginx",), when={"protocol": ["scgi"]})
 def test_a_body_is_sent_while_it_comes_in(server, backend):
     client = server.connect()
     start = f"POST /{backend.protocol}/streamed/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345"
@@ -329,7 +332,7 @@ def filled(server, backend, path, *fields, status="MISS", body=b"hello", **kw):
 
 @cache
 def test_a_cached_response(server, backend):
-    filled(server, backend, "/cached/x", b"X-Kind: one")
+    filled(server, backend, "/cached/x", b"X-Kind: one", b"Accept-Ranges: bytes", b"Content-Length: 5")
     assert cached(server, "/cached/x", "HIT").header("X-Kind") == "one"
     assert cached(server, "/cached/x", "HIT", b"ell", headers=[("Range", "bytes=1-3")]).status == 206
     filled(server, backend, "/cached/y", body=b"another")
@@ -410,9 +413,11 @@ def expired(server, backend, path):
 @cache
 @pytest.mark.parametrize("fails", ["busy", "closes"])
 def test_a_stale_response_is_better_than_none(server, backend, fails):
-    server.log.allow("prematurely closed|before the end")
+    server.log.allow("prematurely closed|before the end|reset by peer")
     path = f"/stale/{fails}"
     expired(server, backend, path)
+    # What fails on a kept connection is tried again on a fresh one.
+    backend.reset()
     client, peer, _ = ask(server, backend, path)
     if fails == "busy":
         peer.answer(with_fields("fastcgi", status=b"503 Busy"))
