@@ -45,6 +45,22 @@ def children(pid):
     return sorted(p.pid for p in processes().values() if p.parent == pid and p.state not in "ZX")
 
 
+SPAWNER = "gangway-spawn"
+
+
+def scripts(ancestor):
+    """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie."""
+    everything = processes()
+
+    def below(process):
+        while process is not None and process.pid != ancestor:
+            process = everything.get(process.parent)
+        return process is not None
+
+    helpers = {p.pid for p in everything.values() if p.name == SPAWNER}
+    return [p for p in everything.values() if p.parent in helpers and p.name != SPAWNER and below(p)]
+
+
 def alive(pid):
     return (p := processes().get(pid)) is not None and p.state not in "ZX"
 

@@ -41,6 +41,8 @@ def section(spec):
     lines.append(opening)
     if spec.target is not None:
         lines.append("    GangwayWSGI " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
+    if spec.cgi is not None:
+        lines += ["    Options +ExecCGI", "    GangwayCGI " + " ".join(["On", *map(quoted, spec.cgi)])]
     if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
         lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))}")
     for key, value in spec.params.items():

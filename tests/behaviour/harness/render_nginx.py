@@ -89,6 +89,8 @@ def location(spec, upstream="gangway"):
     if spec.target is not None:
         words = [quoted(spec.target), *map(quoted, spec.options)]
         lines.append("    gangway_wsgi " + " ".join(words) + ";")
+    if spec.cgi is not None:
+        lines.append("    gangway_cgi " + " ".join(["on", *map(quoted, spec.cgi)]) + ";")
     raw = spec.nginx
     if spec.passes is not None:
         lines += passing(spec, upstream)
@@ -145,7 +147,7 @@ def render(site, folder, ports, module, engines, version, certificate):
     if site.body_limit is not None:
         http.append(f"client_max_body_size {site.body_limit};")
     plain = stock if site.upstream == "stock" else str
-    if site.upstream == "gangway" and any(spec.passes for spec in site.locations):
+    if site.upstream == "gangway" and any(spec.passes or spec.cgi is not None for spec in site.locations):
         http.append(f"gangway_temp_path {folder}/tmp;")
     http.append(plain(site.nginx_http))
     server = listens(site, ports, version)

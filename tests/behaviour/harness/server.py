@@ -225,6 +225,8 @@ class Server:
                 )
             if grandchildren := processes.children(pid) if self.site.master else []:
                 found.append(f"worker {pid} has children {grandchildren}")
+        if left := processes.scripts(os.getpid()):
+            found.append(f"scripts are left: {left}")
         if self.site.master:
             open_now = processes.descriptors(self.pid())
             if len(open_now) > self._baseline["master"]:
@@ -274,7 +276,9 @@ class Server:
         def found():
             processes.reap_orphans(RUNNING)
             living = [p for p in processes.processes().values() if p.state not in "ZX"]
-            adopted = lambda p: p.parent == os.getpid() and p.pid not in RUNNING
+            adopted = lambda p: p.parent == os.getpid() and p.pid not in RUNNING and not others(p)
+            # The spawner of another server that still runs.
+            others = lambda p: p.name == processes.SPAWNER and bool(RUNNING)
             return [p for p in living if p.session == self.pid() or adopted(p)]
 
         RUNNING.discard(self.pid())

@@ -15,6 +15,7 @@ class Location:
     params: dict = field(default_factory=dict)
     files: str | None = None  # static files from this folder
     passes: str | None = None  # address of gangway_pass: fastcgi://host:port and the like
+    cgi: list | None = None  # words of gangway_cgi / GangwayCGI after `on`; `files` is where the scripts are
     nginx: str = ""  # raw lines for one server
     apache: str = ""
 
@@ -64,6 +65,18 @@ class Site:
                 words.append(f"{key}={one}")
         return self.location(
             path, kind=kind, target=target, options=words, params=params or {}, nginx=nginx, apache=apache
+        )
+
+    def cgi(self, path, place, *, kind="prefix", params=None, nginx="", apache="", **options):
+        """Runs the scripts of the folder `place`, or that file, below `path`. Further keywords are options; a list repeats its key."""
+        words = []
+        for key, value in options.items():
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(one, bool):
+                    one = "on" if one else "off"
+                words.append(f"{key}={one}")
+        return self.location(
+            path, kind=kind, cgi=words, files=str(place), params=params or {}, nginx=nginx, apache=apache
         )
 
     def passes(self, path, address, *, kind="prefix", params=None, nginx="", apache=""):
