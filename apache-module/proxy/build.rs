@@ -24,6 +24,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_pass_brigade",
     "ap_proxy_(acquire|determine|release)_connection",
     "ap_proxy_(backend_broke|canon_netloc|canonenc_ex|connect_backend|port_of_scheme)",
+    "ap_proxy_(cookie|location)_reverse_map",
     "ap_proxy_(prefetch|spool)_input",
     "ap_proxy_should_override",
     "ap_request_has_body",

@@ -104,7 +104,7 @@ impl Reply {
     fn begin(&mut self, target: Target<'_>) {
         let (request, head) = (target.request(), self.parser.head());
         self.head_done = true;
-        let status = request.set_head(&head);
+        let (status, is_changed) = request.set_head(&head);
         self.left = head.content_length();
         self.is_event_stream = head.get(b"content-type").is_some_and(is_event_stream);
         if self.kind == Kind::Scgi && request.asks_for_another(head.names_status(), status) {
@@ -112,10 +112,8 @@ impl Reply {
         } else if target.overrides(status) && request.is_initial() {
             self.page = Some(status);
         }
-        self.is_dropped = !self.is_forwarded()
-            || request.is_head()
-            || matches!(status, 204 | 304)
-            || status != head.status();
+        self.is_dropped =
+            !self.is_forwarded() || request.is_head() || matches!(status, 204 | 304) || is_changed;
     }
 
     /// How many of `count` bytes of the body are for the client.

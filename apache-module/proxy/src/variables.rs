@@ -54,6 +54,10 @@ fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
     let more = path.iter().take_while(|byte| **byte == b'/').count().saturating_sub(1);
     let path_info = path.get(more..).unwrap_or_default();
     request.set_variable(c"PATH_INFO", path_info);
+    if let Some(url) = request.filename().strip_suffix(script::path_of(request.filename())) {
+        // The stock module decodes the path where httpd takes SCRIPT_FILENAME from.
+        request.set_filename(&[url, path].concat());
+    }
     request.add_variables(false);
     if let Some(authorization) = request.header(c"Authorization").filter(|_| !request.hides_authorization()) {
         request.set_variable(c"HTTP_AUTHORIZATION", authorization);

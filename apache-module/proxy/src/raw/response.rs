@@ -3,7 +3,7 @@
 //! filters behind mod_proxy_fcgi see no difference.
 
 use std::{
-    ffi::{CStr, c_int},
+    ffi::{CStr, c_char, c_int},
     ptr,
 };
 
@@ -12,30 +12,29 @@ use gangway::{cgi::ResponseHead, http::is_connection_field};
 use super::{Request, sys, text};
 
 impl Request<'_> {
-    /// Gives httpd a head. Answers the status that the response has now: a condition of the client's may have changed
-    /// it, where the backend has named none.
-    pub(crate) fn set_head(self, head: &ResponseHead<'_>) -> u16 {
-        self.set_status(head.status(), head.reason());
+    /// Gives httpd a head. Answers the status that the response has now, and whether a condition of the client's has
+    /// changed it, where the backend has named none: then the body is not wanted.
+    pub(crate) fn set_head(self, head: &ResponseHead<'_>) -> (u16, bool) {
+        // Without a status of its own the response keeps the one of the error whose page it is.
+        if head.names_status() || head.status() != 200 {
+            self.set_status(head.status(), head.reason());
+        }
         for (name, value) in head.fields().filter(|(name, _)| !is_connection_field(name)) {
             self.set_field(name, value);
         }
-        // SAFETY: a live request.
-        let changed = unsafe {
-            if head.names_status()
-                || head.status() != 200
-                || (*self.as_ptr()).method_number != sys::M_GET as c_int
-            {
-                0
-            } else {
-                sys::ap_meets_conditions(self.as_ptr())
+        // SAFETY: a live request and its table.
+        unsafe {
+            let request = self.as_ptr();
+            let judged = head.names_status() || head.status() != 200;
+            if !judged && (*request).method_number == sys::M_GET as c_int {
+                let changed = u16::try_from(sys::ap_meets_conditions(request)).unwrap_or(0);
+                if changed >= 300 {
+                    self.set_status(changed, b"");
+                    sys::apr_table_unset((*request).headers_out, c"Content-Length".as_ptr());
+                    return (changed, true);
+                }
             }
-        };
-        match u16::try_from(changed) {
-            Ok(status) if status >= 300 => {
-                self.set_status(status, b"");
-                status
-            }
-            _ => head.status(),
+            (u16::try_from((*request).status).unwrap_or_else(|_| head.status()), false)
         }
     }
 
@@ -59,7 +58,7 @@ impl Request<'_> {
     fn set_field(self, name: &[u8], value: &[u8]) {
         /// What a script says about the response itself, where filters look for it.
         const OWN: [&CStr; 4] = [c"Location", c"Content-Length", c"Content-Range", c"ETag"];
-        let text = self.keep(value);
+        let text = self.map_back(name, self.keep(value));
         // SAFETY: a live request; names and values are in its pool or live for the process.
         unsafe {
             let request = self.as_ptr();
@@ -79,6 +78,25 @@ impl Request<'_> {
                 sys::apr_table_addn((*request).err_headers_out, self.keep(name), text);
             } else {
                 sys::apr_table_merge((*request).err_headers_out, self.keep(name), text);
+            }
+        }
+    }
+
+    /// ProxyPassReverse and its kin: what the backend says about places, seen from the client.
+    fn map_back(self, name: &[u8], value: *mut c_char) -> *mut c_char {
+        const PLACES: [&[u8]; 4] = [b"location", b"content-location", b"uri", b"destination"];
+        let conf = self.proxy_conf();
+        if conf.is_null() {
+            return value;
+        }
+        // SAFETY: a live request, mod_proxy's configuration for it, and a C string in its pool; so is what comes back.
+        unsafe {
+            if PLACES.iter().any(|place| name.eq_ignore_ascii_case(place)) {
+                sys::ap_proxy_location_reverse_map(self.as_ptr(), conf, value).cast_mut()
+            } else if name.eq_ignore_ascii_case(b"set-cookie") {
+                sys::ap_proxy_cookie_reverse_map(self.as_ptr(), conf, value).cast_mut()
+            } else {
+                value
             }
         }
     }

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""mod_proxy_gangway in the place of mod_proxy_fcgi, mod_proxy_scgi and mod_proxy_uwsgi, and beside them: the same
+configuration, the same variables at the backend, mod_proxy's own settings."""
+
+import contextlib
+import re
+
+import pytest
+
+from harness import places
+from harness.gateway import KEEP_CONN, PROTOCOLS
+from harness.recorder import Recorder
+from harness.render_apache import STOCK_PROXY
+from harness.upstreams import hello
+
+pytestmark = pytest.mark.servers("apache")
+STOCK_FOLDER = places.APACHE_MODULES
+# Differs from one server to the next, or from one connection to the next.
+VARYING = re.compile(r"^(SERVER_PORT|HTTP_HOST|REMOTE_PORT|DOCUMENT_ROOT|CONTEXT_DOCUMENT_ROOT|UNIQUE_ID)$")
+
+
+@pytest.fixture
+def recorder(request):
+    """A backend that several servers share."""
+    with contextlib.closing(Recorder(getattr(request, "param", "fastcgi"))) as created:
+        yield created
+
+
+def lines(site, backend, text, *, upstream="gangway", environment="", modules=True):
+    """A site whose whole proxy configuration is `text`, with %p for the port of the backend."""
+    site.upstream = upstream
+    site.modules = modules and upstream == "gangway"
+    # The harness loads mod_proxy where something is passed.
+    site.passes("/unused/", backend.address)
+    site.apache_host = text.replace("%p", str(backend.port)) + "\n" + environment
+
+
+def received(server, backend, path, method="GET", headers=(), body=None):
+    """What the backend receives for a request."""
+    client = server.connect()
+    client.request(method, path, headers, body)
+    peer = backend.next(client)
+    request = peer.request()
+    peer.answer(hello(backend.protocol))
+    assert client.response(method).status == 200
+    return request
+
+
+def comparable(request, server):
+    """The variables, without those that differ between two servers anyway."""
+    found = {}
+    for name, value in request.variables:
+        name, value = name.decode(), value.decode("latin-1")
+        assert name not in found, f"{name} was sent twice"
+        if not VARYING.match(name):
+            found[name] = value.replace(str(server.folder), "FOLDER")
+    return found
+
+
+BODY = b"field=value"
+REQUESTS = [
+    ("GET", "/x", [], None),
+    ("GET", "/a%20b/c%2Bd/?q=1&r=%2F", [("X-Custom", "1"), ("X_Dropped", "1"), ("Proxy", "http://evil")], None),
+    ("HEAD", "/x.y/z", [("Authorization", "Basic YTpi")], None),
+    ("POST", "/form", [("Content-Type", "application/x-www-form-urlencoded")], BODY),
+    ("POST", "/chunked", [], [b"one", b"two"]),
+    ("PUT", "/v1.2/script.cgi/info/more.txt", [], b""),
+]
+CONFIGURATIONS = {
+    "ProxyPass": ("fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"', ""),
+    "ProxyPass at the root of the backend": ("fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"', ""),
+    "ProxyPassMatch": ("fastcgi", 'ProxyPassMatch "^/d/(.*)$" "fcgi://127.0.0.1:%p/srv/www/$1"', ""),
+    "nocanon": ("fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/" nocanon', ""),
+    "SetHandler": ("fastcgi", '<Location "/d/">\nSetHandler "proxy:fcgi://127.0.0.1:%p"\n</Location>', ""),
+    "GENERIC": ("fastcgi", 'ProxyFCGIBackendType GENERIC\nProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"', ""),
+    "GENERIC SetHandler": (
+        "fastcgi",
+        '<Location "/d/">\nProxyFCGIBackendType GENERIC\nSetHandler "proxy:fcgi://127.0.0.1:%p"\n</Location>',
+        "",
+    ),
+    "FPM": ("fastcgi", 'ProxyFCGIBackendType FPM\nProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"', ""),
+    **{
+        f"proxy-fcgi-pathinfo {value}": (
+            "fastcgi",
+            'ProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"',
+            f"SetEnv proxy-fcgi-pathinfo {value}",
+        )
+        for value in ("1", "first-dot", "last-dot", "full", "unescape")
+    },
+    "proxy-sendcl": ("fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"', "SetEnv proxy-sendcl 1"),
+    "CGIPassAuth": (
+        "fastcgi",
+        'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"',
+        '<Location "/d/">\nCGIPassAuth On\n</Location>',
+    ),
+    "ProxyFCGISetEnvIf": (
+        "fastcgi",
+        'ProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"',
+        'ProxyFCGISetEnvIf "true" COVENV1 "value"\n'
+        "ProxyFCGISetEnvIf \"reqenv('SCRIPT_FILENAME') =~ m#/www/(.)#\" PATH_TRANSLATED \"from $1\"\n"
+        'ProxyFCGISetEnvIf "true" "!SERVER_SIGNATURE"\n'
+        'ProxyFCGISetEnvIf "false" NEVER "x"\n'
+        'ProxyFCGISetEnvIf "true" EMPTY',
+    ),
+    "balancer": (
+        "fastcgi",
+        '<Proxy "balancer://pool">\nBalancerMember "fcgi://127.0.0.1:%p"\n</Proxy>\n'
+        'ProxyPass "/d/" "balancer://pool/srv/www/"',
+        "",
+    ),
+    "rewritten": (
+        "fastcgi",
+        'RewriteEngine On\nRewriteRule "^/d/(.*)$" "fcgi://127.0.0.1:%p/srv/www/$1" [P]',
+        "",
+    ),
+    "error document": (
+        "fastcgi",
+        'ErrorDocument 404 /d/error\nProxyPass "/d/missing" !\nProxyPass "/d/" "fcgi://127.0.0.1:%p/"',
+        "",
+    ),
+    "scgi": ("scgi", 'ProxyPass "/d/" "scgi://127.0.0.1:%p/"', ""),
+    "proxy-scgi-pathinfo": ("scgi", 'ProxyPass "/d/" "scgi://127.0.0.1:%p/"', "SetEnv proxy-scgi-pathinfo 1"),
+    "uwsgi": ("uwsgi", 'ProxyPass "/d/" "uwsgi://127.0.0.1:%p/"', ""),
+    "uwsgi at the same path": ("uwsgi", 'ProxyPass "/d" "uwsgi://127.0.0.1:%p/d"', ""),
+    "uwsgi nocanon": ("uwsgi", 'ProxyPass "/d/" "uwsgi://127.0.0.1:%p/" nocanon', ""),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_the_backend_sees_what_it_sees_of_the_stock_module(name, launch):
+    """Every variable with its value, and the body."""
+    protocol, text, environment = CONFIGURATIONS[name]
+    with contextlib.closing(Recorder(protocol)) as backend:
+        seen = []
+        for upstream in ("stock", "gangway"):
+            server = launch(
+                lambda site, upstream=upstream: lines(
+                    site, backend, text, upstream=upstream, environment=environment
+                )
+            )
+            requests = REQUESTS if name != "error document" else [("GET", "/missing?q=1", [], None)]
+            if protocol != "fastcgi":
+                # The stock modules answer 411 to a body whose length is not known.
+                requests = [request for request in requests if not isinstance(request[3], list)]
+            if "nocanon" in name:
+                # The stock modules refuse a query (fcgi) and an encoded slash in it (uwsgi) there.
+                requests = [request for request in requests if "?" not in request[1]]
+            found = []
+            for method, path, headers, body in requests:
+                if name == "error document":
+                    client = server.connect()
+                    client.request(method, f"/d{path}")
+                    peer = backend.next(client)
+                    request = peer.request()
+                    # Without a status of its own it is the page of the error.
+                    peer.answer(b"Content-Type: text/plain\r\n\r\nhello")
+                    assert client.response().status == 404
+                else:
+                    request = received(server, backend, f"/d{path}", method, headers, body)
+                found.append((comparable(request, server), request.body))
+            seen.append(found)
+            server.finish()
+            backend.reset()
+        stock, ours = seen
+        for (expected, body), (variables, our_body) in zip(stock, ours, strict=True):
+            if protocol == "scgi":
+                # RFC 3875 section 4.1.4 wants it of everybody; mod_proxy_scgi leaves it out.
+                assert variables.pop("GATEWAY_INTERFACE") == "CGI/1.1"
+            if body == b"onetwo":
+                # A chunked body that is there at once gets a length; whether it is depends on the network.
+                for found in (variables, expected):
+                    assert found.pop("CONTENT_LENGTH", "6") == "6"
+                    found.pop("HTTP_TRANSFER_ENCODING", None)
+            assert variables == expected
+            assert our_body == body
+
+
+@pytest.mark.parametrize("first", ["stock", "gangway"])
+def test_both_loaded_the_first_serves_and_our_own_schemes_are_always_ours(first, launch, recorder):
+    """mod_proxy asks modules in the order of their LoadModule lines. Ours is known by the flag that keeps connections."""
+
+    def configure(site):
+        text = 'ProxyPass "/shared/" "fcgi://127.0.0.1:%p/"\nProxyPass "/own/" "gangway+fcgi://127.0.0.1:%p/"'
+        lines(site, recorder, text)
+
+    server = launch.prepare(configure)
+    loads = "\n".join(f"LoadModule {n}_module {STOCK_FOLDER}/mod_{n}.so" for n in STOCK_PROXY)
+    rendered = server.render
+
+    def render():
+        text = rendered()
+        at = re.search(r"LoadModule proxy_gangway_module .*\n", text)
+        place = at.start() if first == "stock" else at.end()
+        return text[:place] + loads + "\n" + text[place:]
+
+    server.render = render
+    server.start()
+    try:
+        keeps = lambda path: bool(received(server, recorder, path).keep)
+        assert keeps("/own/x")
+        assert keeps("/shared/x") == (first == "gangway")
+    finally:
+        server.finish()
+
+
+def test_enablereuse_off_and_keep_conn_off_close_each_connection(launch, recorder):
+    text = (
+        'ProxyPass "/off/" "fcgi://127.0.0.1:%p/off/" enablereuse=off\n'
+        'ProxyPass "/conf/" "fcgi://127.0.0.1:%p/conf/"\n'
+        'ProxyPass "/on/" "fcgi://127.0.0.1:%p/on/"\n'
+        '<Location "/conf/">\nGangwayKeepConn Off\n</Location>'
+    )
+    server = launch(lambda site: lines(site, recorder, text))
+    assert not received(server, recorder, "/off/x").keep
+    assert not received(server, recorder, "/conf/x").keep
+    assert recorder.accepted == 2
+    for _ in range(3):
+        assert received(server, recorder, "/on/x").keep == bool(KEEP_CONN)
+    assert recorder.accepted == 3
+
+
+def test_error_override_and_reverse_mapping(launch, recorder):
+    text = (
+        'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"\nProxyPassReverse "/d/" "http://inside/"\n'
+        'ProxyPassReverseCookiePath "/" "/d/"\nErrorDocument 404 "our own page"\n'
+        '<Location "/d/over">\nProxyErrorOverride On\n</Location>'
+    )
+    server = launch(lambda site: lines(site, recorder, text))
+
+    def answer(path, data):
+        client = server.connect()
+        client.request("GET", path)
+        peer = recorder.next(client)
+        peer.request()
+        peer.answer(data)
+        return client.response()
+
+    missing = b"Status: 404 Not Found\r\nContent-Type: text/plain\r\n\r\nthe backend's page"
+    plain = answer("/d/x", missing)
+    assert (plain.status, plain.body) == (404, b"the backend's page")
+    over = answer("/d/over", missing)
+    assert (over.status, over.body) == (404, b"our own page")
+    # The connection is good for the next one: nothing of the page that was dropped is left on it.
+    moved = answer("/d/x", b"Status: 302\r\nLocation: http://inside/y\r\nSet-Cookie: a=b; path=/\r\n\r\n")
+    assert moved.header("Location") == "http://localhost/d/y"
+    assert moved.header("Set-Cookie") == "a=b; path=/d/"
+    assert recorder.accepted == 1
+
+
+@pytest.mark.parametrize("recorder", ["scgi"], indirect=True)
+def test_scgi_backends_may_ask_for_another_document(launch, recorder):
+    text = (
+        'ProxyPass "/d/" "scgi://127.0.0.1:%p/"\n'
+        '<Location "/d/file">\nProxySCGISendfile On\n</Location>\n'
+        '<Location "/d/off">\nProxySCGIInternalRedirect Off\n</Location>'
+    )
+    server = launch(lambda site: lines(site, recorder, text))
+    page = server.folder / "htdocs" / "page.txt"
+    page.write_text("the page")
+
+    def answer(path, data):
+        client = server.connect()
+        client.request("GET", path)
+        peer = recorder.next(client)
+        peer.request()
+        peer.answer(data)
+        return client.response()
+
+    redirect = b"Content-Type: text/plain\r\nLocation: /page.txt\r\n\r\n"
+    assert answer("/d/x", redirect).body == b"the page"
+    assert answer("/d/x", b"Status: 302\r\n" + redirect).status == 302
+    off = answer("/d/off", redirect)
+    assert (off.status, off.header("Location")) == (302, "/page.txt")
+    sent = answer("/d/file", b"Content-Type: text/x-own\r\nX-Sendfile: " + str(page).encode() + b"\r\n\r\n")
+    assert (sent.status, sent.body, sent.header("X-Sendfile")) == (200, b"the page", None)
+    assert answer("/d/file", b"X-Sendfile: /no/such/file\r\n\r\n").status == 500
+    server.log.expect("GW0601")
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_gangway_pass(protocol, unix, launch):
+    """An application is mounted where the section stands; a file goes to a FastCGI backend by its path."""
+
+    def configure(site):
+        backend = site.recorder(protocol, unix=unix)
+        site.passes("/unused/", "fastcgi://127.0.0.1:1")
+        address = f"{protocol}://{backend.where}"
+        site.apache_host = f'<Location "/app">\nGangwayPass {address}\n</Location>\n'
+        site.apache_host += f'<Location "/files">\nGangwayPass {address}\n</Location>\n'
+        site.apache_host += '<Location "/app/not">\nGangwayPass Off\n</Location>\n'
+
+    server = launch(configure)
+    backend = server.site.backends[protocol]
+    files = server.folder / "htdocs" / "files"
+    files.mkdir()
+    (files / "a.php").write_text("")
+    request = received(server, backend, "/app/x%20y/z?q=1")
+    assert (request["SCRIPT_NAME"], request["PATH_INFO"], request["QUERY_STRING"]) == ("/app", "/x y/z", "q=1")
+    assert server.get("/app/not/x").status == 404
+    if protocol == "fastcgi":
+        request = received(server, backend, "/files/a.php/info")
+        assert request["SCRIPT_FILENAME"].endswith(f"{files}/a.php")
+        assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == ("/files/a.php", "/info")
+        assert server.get("/files/missing.php").status == 404
+        assert server.get("/files/a.txt/x.php").status == 404
+    server.log.allow("GW0709|AH00128")
+
+
+@pytest.mark.parametrize(
+    "line, part",
+    [
+        ("GangwayPass http://h:1", "must be fastcgi://"),
+        ("GangwayPass fastcgi://host", "has no port"),
+        ("GangwayPass fastcgi://h:1 more", "takes one word"),
+        ("GangwayScriptCheck maybe", "On or Off"),
+        ("GangwayScriptSuffixes", "at least one"),
+        ("GangwayScriptSuffixes a/b", "a word such as php"),
+        ("GangwayStderrLevel loud", "error, warn, notice"),
+        ("GangwayHeadMaxSize 1", "a size such as 64k"),
+        ("GangwayFlushWait 5", "a time such as 5ms"),
+        ("GangwayKeepConn yes", "On or Off"),
+        ("ProxyFCGIBackendType PHP", "GENERIC"),
+        ('ProxyFCGISetEnvIf "true" "!A" "b"', "third argument"),
+        ('ProxyFCGISetEnvIf "true" "!"', "not a valid variable name"),
+        ('ProxyFCGISetEnvIf "nonsense (" A b', "does not understand"),
+    ],
+)
+def test_a_wrong_directive_stops_the_configuration_test(line, part, configtest, recorder):
+    done = configtest(lambda site: lines(site, recorder, f'<Location "/d">\n{line}\n</Location>'))
+    assert done.status != 0
+    assert part in done.output

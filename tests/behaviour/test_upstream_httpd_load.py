@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""httpd's balancers, reloads and MPMs with our backends: what happens to requests while something happens to servers, and
+to connections that are kept."""
+
+import threading
+import time
+
+import pytest
+
+from harness import wire
+from harness.deadline import wait_until
+from harness.upstreams import hello
+
+pytestmark = pytest.mark.servers("apache")
+MPMS = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
+
+
+def lines(site, text):
+    """A site whose proxy configuration is `text`; %NAME% is the port of the recorder of that name."""
+    site.passes("/unused/", "fastcgi://127.0.0.1:1")
+    for name, backend in site.backends.items():
+        text = text.replace(f"%{name}%", str(backend.port))
+    site.apache_host = text
+
+
+def one_backend(site, settings="", more=""):
+    site.recorder("fastcgi")
+    lines(site, f'ProxyPass "/d/" "fcgi://127.0.0.1:%fastcgi%/" {settings}\n{more}')
+
+
+def echo(request, peer):
+    """The name of the request, or its body."""
+    return b"Content-Type: text/plain\r\n\r\n" + (request.body or request.bytes("QUERY_STRING"))
+
+
+class Clients:
+    """Threads that ask again and again, each time on a connection of their own, and forgive nothing."""
+
+    def __init__(self, server, path, count=6, method="GET"):
+        self.failures = []
+        self.done = 0
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._work = lambda: self._run(server, path, method)
+        self._threads = [threading.Thread(target=self._work) for _ in range(count)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def _run(self, server, path, method):
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            name = f"{threading.get_ident()}-{number}"
+            try:
+                with wire.Connection(server.port, timeout=30) as client:
+                    client.request(method, f"{path}?{name}", [("Connection", "close")])
+                    response = client.response()
+                    assert (response.status, response.body) == (200, name.encode()), f"{response.status}"
+            except (OSError, AssertionError) as error:
+                with self._lock:
+                    self.failures.append(f"{name}: {error!r}")
+            with self._lock:
+                self.done += 1
+
+    def more(self, count):
+        """Waits for so many more answers."""
+        target = self.done + count
+        wait_until(lambda: self.done >= target, f"{count} more answers", 60)
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+def test_a_balancer_loses_nothing_when_a_backend_dies_and_comes_back(launch, unix):
+    """Requests that may be repeated go to the other backend; a second later the first is asked again."""
+
+    def configure(site):
+        url = lambda name: f"unix:{site.backends[name].path}|fcgi://{name}" if unix else f"fcgi://127.0.0.1:%{name}%"
+        for name in ("first", "second"):
+            site.recorder("fastcgi", name=name, unix=unix)
+        members = "".join(f'BalancerMember "{url(name)}" retry=1\n' for name in ("first", "second"))
+        lines(site, f'<Proxy "balancer://pool">\n{members}</Proxy>\nProxyPass "/d/" "balancer://pool/"')
+
+    server = launch(configure)
+    server.log.allow("AH0[0-9]+|AH10[0-9]+|GW0703")
+    first, second = server.site.backends["first"], server.site.backends["second"]
+    with second.serving(echo) as kept, Clients(server, "/d/x") as clients:
+        for _ in range(2):
+            with first.serving(echo) as served:
+                clients.more(100)
+                wait_until(lambda served=served: len(served) > 20, "the first backend serves")
+            # It dies: connections are closed, some of them with a request on them, and new ones are refused.
+            first.refuse()
+            clients.more(100)
+            first.listen()
+    assert clients.failures == []
+    assert len(kept) > 100
+
+
+def test_a_graceful_restart_loses_nothing(launch):
+    def configure(site):
+        site.workers = 2
+        one_backend(site)
+
+    server = launch(configure)
+    with server.site.backends["fastcgi"].serving(echo), Clients(server, "/d/x") as clients:
+        for _ in range(3):
+            clients.more(60)
+            server.reload(60)
+        clients.more(60)
+    assert clients.failures == []
+
+
+@MPMS
+def test_connections_are_kept_in_every_mpm(launch, kind):
+    server = launch(one_backend)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    for number in range(5):
+        client.request("POST", f"/d/x?{number}", body=b"n%d" % number)
+        peer = backend.next(client)
+        assert peer.request().body == b"n%d" % number
+        peer.answer(b"Content-Type: text/plain\r\n\r\n%d" % number)
+        assert client.response().body == b"%d" % number
+    assert backend.accepted == 1
+    # An idle connection does not stay: php-fpm would have a process less.
+    begun = time.monotonic()
+    assert peer.at_end()
+    assert time.monotonic() - begun < 5
+
+
+def test_an_idle_connection_is_given_up_when_another_request_waits(launch):
+    """A backend of one process, like php-fpm with pm.max_children=1: the second request is answered only when the first
+    connection, which is idle, is closed."""
+
+    def configure(site):
+        site.recorder("fastcgi")
+        keeps = 'ProxyPass "/d/" "fcgi://127.0.0.1:%fastcgi%/d/" ttl=60\n'
+        lines(site, keeps + 'ProxyPass "/e/" "fcgi://127.0.0.1:%fastcgi%/e/" enablereuse=off')
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    first = server.connect()
+    first.request("GET", "/d/x")
+    peer = backend.next(first)
+    peer.request()
+    peer.answer(hello("fastcgi"))
+    assert first.response().body == b"hello"
+    # What keeps no connections cannot take the idle one, so its request is on a new one that nobody accepts yet.
+    second = server.connect()
+    second.request("GET", "/e/x")
+    assert peer.at_end()
+    waiting = backend.accept()
+    waiting.request()
+    waiting.answer(hello("fastcgi"))
+    assert second.response().body == b"hello"
+
+
+@pytest.mark.parametrize("method, again", [("GET", True), ("PUT", True), ("POST", False)])
+def test_a_kept_connection_that_dies_under_a_request(launch, method, again):
+    """What may arrive twice is sent again on a new connection. What may not is not, even if the client gets an error."""
+    server = launch(lambda site: one_backend(site, "ttl=60"))
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.answer(hello("fastcgi"))
+    assert client.response().status == 200
+    client.request(method, "/d/y", body=None if method == "GET" else b"body")
+    assert backend.next(client) is peer
+    assert peer.request().body == (b"" if method == "GET" else b"body")
+    peer.close()
+    if again:
+        fresh = backend.accept()
+        assert fresh.request().body == (b"" if method == "GET" else b"body")
+        fresh.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+    else:
+        assert client.response().status == 502
+        server.log.expect("GW0703")
+    assert not backend.pending()
+
+
+def test_a_connection_that_was_closed_while_idle_is_not_used(launch):
+    server = launch(lambda site: one_backend(site, "ttl=60"))
+    backend = server.site.backends["fastcgi"]
+    for _ in range(3):
+        client = server.connect()
+        client.request("POST", "/d/x", body=b"body")
+        peer = backend.next(client)
+        assert peer.request().body == b"body"
+        peer.answer(hello("fastcgi"))
+        assert client.response().status == 200
+        peer.close()
+    assert backend.accepted == 3
+
+
+def test_a_silent_backend_is_a_timeout_and_may_be_retried_by_the_client(launch):
+    server = launch(lambda site: one_backend(site, "timeout=1"))
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    assert client.response().status == 504
+    assert peer.record().type == 2  # FCGI_ABORT_REQUEST
+    assert peer.at_end()
+    server.log.expect("GW0711")
+
+
+def test_balancer_manager_and_status_know_our_workers(launch):
+    def configure(site):
+        site.recorder("fastcgi")
+        lines(
+            site,
+            '<Proxy "balancer://pool">\nBalancerMember "fcgi://127.0.0.1:%fastcgi%" route=r1\n</Proxy>\n'
+            'ProxyPass "/d/" "balancer://pool/"\n'
+            '<Location "/manager">\nSetHandler balancer-manager\n</Location>',
+        )
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.answer(hello("fastcgi"))
+    assert client.response().status == 200
+    page = server.get("/manager").text
+    server.log.allow("AH10187")
+    assert f"fcgi://127.0.0.1:{backend.port}" in page and "r1" in page and "Init Ok" in page
