@@ -58,9 +58,9 @@ pub fn resolve<'p>(
     result
 }
 
-/// The ends of the segments of a path: each `/` but the first, and the end.
+/// The ends of the segments of a path: each `/`, and the end.
 fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
-    let slashes = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
     slashes.chain(std::iter::once(path.len()))
 }
 

@@ -302,6 +302,13 @@ fn interim_heads_come_before_the_final_one() {
         assert_eq!((parser.head().status(), parser.head().fields().count()), (200, 1));
         assert_eq!(body, b"body");
     }
+    // Nothing of an interim head is left in the next one.
+    let mut parser = parsed("HTTP/1.1 103 Early\nLink: </a>\nContent-Length: 5\nLocation: /b\n\n");
+    parser.restart();
+    assert_eq!(parser.feed(b"Location: /a\n\n"), Ok(Some(14)));
+    let head = parser.head();
+    assert_eq!((head.status(), head.reason(), head.content_length()), (302, &b""[..], None));
+    assert_eq!((head.location(), head.fields().count()), (Some(Location::Local(b"/a")), 1));
     for (code, interim) in [(100, true), (101, false), (102, true), (103, true), (199, true), (200, false)] {
         assert_eq!(parsed(&format!("Status: {code}\n\n")).head().is_interim(), interim, "{code}");
     }
