@@ -172,9 +172,10 @@ impl Request {
         self.get().headers_in.chunked() != 0
     }
 
-    /// What the client says of the body's length.
+    /// What the client says of the body's length. Of a chunked body nginx counts what has come so far.
     pub(crate) fn announced_length(self) -> Option<u64> {
-        u64::try_from(self.get().headers_in.content_length_n).ok()
+        let headers = &self.get().headers_in;
+        if headers.chunked() != 0 { None } else { u64::try_from(headers.content_length_n).ok() }
     }
 
     /// Lets the body be sent on while it comes in.
