@@ -109,10 +109,10 @@ def test_a_daemon_with_the_output_does_not_hold_the_client(server, base):
 
 
 @BOTH
-@pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
-def test_events_arrive_at_once(server, gate, base, kind):
+@pytest.mark.parametrize("media", ["text/event-stream", "text/plain"])
+def test_events_arrive_at_once(server, gate, base, media):
     client = server.connect()
-    client.request("GET", f"{base}/gate/{kind}?{gate.query}")
+    client.request("GET", f"{base}/gate/{media}?{gate.query}")
     script = gate.visitor()
     script.at("before 0")
     blocks = None

@@ -122,6 +122,14 @@ class Peer:
                 total += len(piece)
         return total
 
+    def half_close(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def shutdown(self):
+        """Ends both directions; whoever waits on this connection in another thread sees the end."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
     def close(self):
         self.socket.close()
 
