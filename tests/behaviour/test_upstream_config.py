@@ -310,6 +310,28 @@ def test_wrong_lines(configtest, workspace, name):
         assert f'"{directive}" directive' in lines[0]
 
 
+def snippets():
+    page = (places.REPOSITORY / "docs" / "migrate-nginx.md").read_text()
+    return [text for text in re.findall(r"```nginx\n(.*?)```", page, re.S) if "fastcgi_pass" not in text]
+
+
+@pytest.mark.parametrize("text", snippets())
+def test_what_the_guide_for_moving_says(configtest, folder, text):
+    def moved(site):
+        if "server {" in text:
+            cache = text.replace("/var/cache/nginx", str(folder))
+            site.nginx_http = cache.replace("server {", f"server {{ listen 127.0.0.1:{places.free_port()};")
+        else:
+            site.nginx_server = text
+
+    result = configtest(moved)
+    assert result.status == 0, result.output
+
+
+def test_the_guide_for_moving_has_its_configurations():
+    assert len(snippets()) == 5
+
+
 @pytest.mark.parametrize("place", ["http", "server", "limit_except"])
 def test_a_pass_stands_in_a_location(configtest, place):
     def wrong(site):
@@ -405,7 +427,7 @@ def test_only_a_location_that_passes_makes_a_folder_for_temporary_files(launch, 
     """This nginx was built with folders below its prefix, which is the server's folder here."""
 
     def site_of(site):
-        site.nginx_http = "gangway_read_timeout 10s;"
+        site.nginx_http = "# no gangway_temp_path here"
         site.location("/", nginx="gangway_pass fastcgi://127.0.0.1:9;" if passes else "return 204;")
 
     server = launch(site_of)

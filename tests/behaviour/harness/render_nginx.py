@@ -147,7 +147,7 @@ def render(site, folder, ports, module, engines, version, certificate):
     if site.body_limit is not None:
         http.append(f"client_max_body_size {site.body_limit};")
     plain = stock if site.upstream == "stock" else str
-    if site.upstream == "gangway" and any(spec.passes or spec.cgi is not None for spec in site.locations):
+    if site.upstream == "gangway" and module is not None and "gangway_temp_path" not in site.nginx_http:
         http.append(f"gangway_temp_path {folder}/tmp;")
     http.append(plain(site.nginx_http))
     server = listens(site, ports, version)
