@@ -50,7 +50,8 @@ impl Flush {
         }
     }
 
-    fn start_timer(&mut self, context: *mut Context) {
+    /// Hands on what is there, unless more comes soon.
+    pub(super) fn start_timer(&mut self, context: *mut Context) {
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_timer, context.cast::<c_void>(), false));
         if !timer.is_set() {
             timer.set(self.wait);
