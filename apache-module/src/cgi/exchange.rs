@@ -388,7 +388,7 @@ impl Exchange<'_, '_> {
         let start = escape(start.get(..EXCERPT).unwrap_or(start));
         let line = format!("{CGI_HEAD} {}: {why}; it began with \"{start}\"", self.script);
         self.request.log(Level::Error, &line);
-        self.running.client.kill(self.running.id);
+        // It may go on: what it says on standard error is often the explanation.
         self.take_errors();
         BAD_GATEWAY
     }

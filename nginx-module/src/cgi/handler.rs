@@ -216,7 +216,7 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
         };
         let request = run.request;
         if status == INVALID_HEADER {
-            run.head_done = true;
+            (run.head_done, run.head_refused) = (true, true);
             let start = parser.raw();
             let start = escape(start.get(..EXCERPT).unwrap_or(start));
             let file = escape(&run.target.file);

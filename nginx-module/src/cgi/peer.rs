@@ -56,6 +56,8 @@ pub(super) struct Run {
     pub(super) id: u32,
     /// The response head is whole, or refused.
     pub(super) head_done: bool,
+    /// It was refused.
+    pub(super) head_refused: bool,
     pub(super) body_ended: bool,
     /// The cause of an empty answer has been waited for.
     waited: bool,
@@ -72,6 +74,7 @@ impl Run {
             words: None,
             id: 0,
             head_done: false,
+            head_refused: false,
             body_ended: false,
             waited: false,
             refusal: None,
@@ -350,10 +353,13 @@ fn ending(run: &Run, timed_out: bool) -> Ending {
         Ending::Dropped
     } else if bodiless {
         Ending::Unwanted
-    } else if done || u.length == 0 {
+    } else if done || u.length == 0 || run.head_refused {
+        // After a refused head it may go on: what it says on standard error is often the explanation.
         Ending::Complete
-    } else {
+    } else if run.programs.settings.abort() {
         Ending::Dropped
+    } else {
+        Ending::Unwanted
     }
 }
 
