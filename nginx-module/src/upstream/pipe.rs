@@ -47,7 +47,8 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         }
         if u.buffering() != 0 {
             context.flush.begin(u.peer.connection, context.conf().flush_wait());
-            if !upstream.unread().is_empty() {
+            // SAFETY: as above.
+            if unsafe { u.pipe.as_ref() }.is_some_and(|pipe| pipe.preread_size > 0) {
                 // Body bytes that came with the head: there may be no other read for a long time.
                 let this = std::ptr::from_mut(context);
                 context.flush.start_timer(this);
