@@ -207,6 +207,9 @@ impl<'a, 'r> Transfer<'a, 'r> {
             if self.ended {
                 return Ok(false);
             }
+            if !self.reply.has_head() {
+                self.request().send_continue();
+            }
             let Some(client) = self.client else {
                 // A stream of HTTP/2 can only be waited for by reading.
                 return match self.body.fill(&mut self.buffers.out, self.protocol, true) {

@@ -107,6 +107,22 @@ impl Request<'_> {
         unsafe { (*self.as_ptr()).proto_num >= 1001 }
     }
 
+    /// Asks a client that waits for "100 Continue" for its body.
+    pub(crate) fn send_continue(self) {
+        // SAFETY: a live request; httpd sends nothing unless the client waits.
+        unsafe {
+            let request = self.as_ptr();
+            if (*request).expecting_100 != 0 {
+                let (status, line) = ((*request).status, (*request).status_line);
+                (*request).status = sys::HTTP_CONTINUE as c_int;
+                (*request).status_line = ptr::null();
+                sys::ap_send_interim_response(request, 0);
+                (*request).status = status;
+                (*request).status_line = line;
+            }
+        }
+    }
+
     /// Sends an interim response, which must be the first thing that leaves.
     pub(crate) fn send_interim(self, head: &ResponseHead<'_>) {
         if !self.has_interim() || self.is_subrequest() {
