@@ -25,9 +25,8 @@ use crate::{
     stderr::Lines,
 };
 
-/// A request on a new connection that has had no answer for so long may wait for idle connections of others.
-const CALLS_AFTER: Duration = Duration::from_millis(15);
-/// It calls again while it waits.
+/// A request on a new connection that has had no answer at the first pause may wait for idle connections of
+/// others. It says so then, and so often while it waits.
 const CALLS_EACH: Duration = Duration::from_millis(50);
 /// How long a client that has closed its side gets an answer: it may have closed only that.
 const GRACE: Duration = Duration::from_secs(1);
@@ -361,12 +360,14 @@ impl<'a, 'r> Transfer<'a, 'r> {
         let calls = self.protocol.keeps_connections() && !self.wire.is_reused() && self.total_received == 0;
         let mut client = self.client.map(|fd| (fd, false));
         let mut closed_at: Option<Instant> = None;
-        let mut step = CALLS_AFTER;
         loop {
+            if calls {
+                self.key.call_for_room();
+            }
             let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
             let mut time = left.ok_or(Failure::Timeout)?;
             if calls {
-                time = time.min(step);
+                time = time.min(CALLS_EACH);
             }
             if let Some(at) = closed_at {
                 time = time.min(GRACE.saturating_sub(at.elapsed()).max(Duration::from_millis(1)));
@@ -386,10 +387,6 @@ impl<'a, 'r> Transfer<'a, 'r> {
             }
             if closed_at.is_some_and(|at| at.elapsed() >= GRACE) {
                 return Err(Failure::Gone);
-            }
-            if calls && begun.elapsed() >= CALLS_AFTER {
-                self.key.call_for_room();
-                step = CALLS_EACH;
             }
         }
     }
