@@ -84,6 +84,8 @@ pub(super) struct Rest {
     pub(super) lines: Lines,
     pub(super) level: Level,
     pub(super) script: String,
+    /// The request in words.
+    pub(super) label: String,
     /// When its time is over.
     pub(super) deadline: Option<Instant>,
 }
@@ -237,9 +239,10 @@ impl Rest {
         let now = Instant::now();
         let mut buffer = [0; 8192];
         self.stdout = self.stdout.take().filter(|file| drain(file, &mut buffer, |_| ()));
-        let (script, level) = (&self.script, self.level);
-        let write =
-            |line: &[u8]| log::process(level, &format!("{CGI_STDERR} {script}: {}", log::escape(line)));
+        let (script, level, label) = (&self.script, self.level, &self.label);
+        let write = |line: &[u8]| {
+            log::process(level, &format!("{CGI_STDERR} {script}: {} [{label}]", log::escape(line)))
+        };
         let lines = &mut self.lines;
         self.stderr =
             self.stderr.take().filter(|file| drain(file, &mut buffer, |bytes| lines.take(bytes, write)));

@@ -452,10 +452,7 @@ impl Exchange<'_, '_> {
                 (format!("{CGI_SPAWNER} {}: its helper process has ended", self.script), BAD_GATEWAY)
             }
             Some(Fate::News(News::Ended(exit))) => (self.headless(&exit.to_string()), BAD_GATEWAY),
-            None => {
-                self.running.client.kill(self.running.id);
-                (self.headless("it has closed its output and goes on"), BAD_GATEWAY)
-            }
+            None => (self.headless("it has closed its output and goes on"), BAD_GATEWAY),
         };
         self.request.log(Level::Error, &line);
         if self.progress.head_sent() { self.give_up(status) } else { status }
@@ -491,6 +488,7 @@ impl Exchange<'_, '_> {
             stderr,
             lines: self.lines,
             level: self.cgi.stderr_level().unwrap_or(Level::Error),
+            label: format!("{} {}", escape(self.request.method()), escape(self.request.original_target())),
             script: self.script,
             deadline: self.cgi.timeout().and_then(|timeout| Instant::now().checked_add(timeout)),
         });
