@@ -19,6 +19,8 @@ const SETTINGS: [&str; 2] = [
     include_str!("../nginx-module/src/upstream/conf/tls.rs"),
 ];
 const HTTPD: &str = include_str!("../apache-module/src/raw/directives.rs");
+/// The module for mod_proxy, with directives of its own.
+const PROXY: &str = include_str!("../apache-module/proxy/src/raw/directives.rs");
 
 /// The part of a page below a heading, to the next heading of the same rank.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
@@ -53,6 +55,25 @@ fn directives_are_those_of_the_server_modules() {
             "{name} in the first table"
         );
     }
+}
+
+#[test]
+fn each_directive_of_the_proxy_module_is_explained() {
+    let words = PROXY.split('"').filter(|word| word.starts_with("Gangway") && !word.contains(' '));
+    let names: BTreeSet<_> = words.filter(|name| *name != "GangwayPass").collect();
+    assert_eq!(names.len(), 6, "{names:?}");
+    let text = section(REFERENCE, "## GangwayPass");
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `Gangway"));
+    let rows: Vec<_> = rows.filter_map(|row| row.split(' ').next()).collect();
+    assert_eq!(rows.len(), names.len());
+    let rows: BTreeSet<_> = rows.into_iter().map(|name| format!("Gangway{name}")).collect();
+    assert_eq!(rows, names.into_iter().map(str::to_owned).collect());
+    // Those of the stock modules stand in the guide.
+    let guide = include_str!("../docs/migrate-httpd.md");
+    let stock: BTreeSet<_> =
+        PROXY.split('"').filter(|word| word.starts_with("Proxy") && !word.contains(' ')).collect();
+    assert_eq!(stock.len(), 4, "{stock:?}");
+    assert!(stock.iter().all(|name| guide.contains(&format!("`{name}`"))), "{stock:?}");
 }
 
 #[test]
