@@ -80,20 +80,25 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("flush::on_timer", (), || {
         // SAFETY: the timer is stopped before its context is dropped.
-        let Some(context) = (unsafe { (*event).data.cast::<Context>().as_mut() }) else { return };
-        let request = context.request;
+        let context = unsafe { (*event).data.cast::<Context>() };
+        // SAFETY: as above.
+        let Some(request) = (unsafe { context.as_ref() }).map(|context| context.request) else { return };
         let run_posted = request.posted_runner();
-        hand_on(request, context);
+        // SAFETY: as above; no reference to the context is held here.
+        unsafe { hand_on(request, context) };
         run_posted();
     });
 }
 
 /// Gives the part of a buffer that is there to the filter, and lets nginx send. The request may be gone after it.
-fn hand_on(request: Request, context: &mut Context) {
-    let Some(upstream) = context.upstream() else { return };
+///
+/// # Safety
+/// `context` is that of `request`. It is a pointer because the filter, called from here, takes its own reference.
+unsafe fn hand_on(request: Request, context: *mut Context) {
     // SAFETY: the pipe of a response that is being read, its list of buffers, and the request's own handler, which is
     // nginx's ngx_http_upstream_process_downstream() as long as the pipe is in use.
     unsafe {
+        let Some(upstream) = (*context).upstream() else { return };
         let Some(pipe) = upstream.get().pipe.as_mut() else { return };
         if pipe.aio() != 0 || !pipe.writing.is_null() || pipe.upstream.is_null() {
             return;
@@ -105,9 +110,9 @@ fn hand_on(request: Request, context: &mut Context) {
             pipe.free_raw_bufs = link.next;
             (*link.buf).num = pipe.num;
             pipe.num += 1;
-            context.flush.now = true;
+            (*context).flush.now = true;
             let status = pipe.input_filter.map_or(-1, |filter| filter(pipe, link.buf));
-            context.flush.now = false;
+            (*context).flush.now = false;
             if status == 0 {
                 // ngx_free_chain()
                 (*first).next = (*pipe.pool).chain;
@@ -115,7 +120,8 @@ fn hand_on(request: Request, context: &mut Context) {
             } else {
                 pipe.set_upstream_error(1);
             }
-        } else if request.filters_hold_back() {
+        } else if request.filters_hold_back() || !(*request.raw()).out.is_null() {
+            // The last filter keeps what is small, a head without its body above all.
             // An error here is one of the client's connection, which the handler finds.
             let _ = ngx_http_send_special(request.raw(), NGX_HTTP_FLUSH as usize);
         }

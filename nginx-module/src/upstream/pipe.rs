@@ -47,12 +47,9 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         }
         if u.buffering() != 0 {
             context.flush.begin(u.peer.connection, context.conf().flush_wait());
-            // SAFETY: as above.
-            if unsafe { u.pipe.as_ref() }.is_some_and(|pipe| pipe.preread_size > 0) {
-                // Body bytes that came with the head: there may be no other read for a long time.
-                let this = std::ptr::from_mut(context);
-                context.flush.start_timer(this);
-            }
+            // The head, and body bytes that came with it: there may be no other read for a long time.
+            let this = std::ptr::from_mut(context);
+            context.flush.start_timer(this);
         }
         0
     })
