@@ -44,7 +44,8 @@ def section(spec):
     if spec.cgi is not None:
         lines += ["    Options +ExecCGI", "    GangwayCGI " + " ".join(["On", *map(quoted, spec.cgi)])]
     if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
-        lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))}")
+        # A backend that refused a connection is asked again at once.
+        lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))} retry=0")
     for key, value in spec.params.items():
         # SetEnv reaches every backend of mod_proxy, whichever module speaks to it.
         lines.append(f"    {'GangwayParam' if spec.passes is None else 'SetEnv'} {key} {quoted(value)}")
