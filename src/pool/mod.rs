@@ -231,7 +231,9 @@ impl Shared {
         let mut turn = Turn::new(Instant::now());
         let mut plan = lock(&self.plan);
         plan.entered();
-        while let Some((exchange, wake)) = plan.take() {
+        let mut served = 0;
+        let mut gives_way = false;
+        while !gives_way && let Some((exchange, wake)) = plan.take() {
             drop(plan);
             self.wake(wake);
             // A panic of the server's side costs this request, not the thread, which must get to leave().
@@ -242,13 +244,13 @@ impl Shared {
                 drop(exchange);
             });
             let held = turn.handled(Instant::now());
+            served += 1;
             plan = lock(&self.plan);
             plan.handled();
-            if plan.gives_way(held) {
-                return true;
-            }
+            gives_way = plan.gives_way(held);
         }
-        false
+        plan.left(served);
+        gives_way
     }
 }
 

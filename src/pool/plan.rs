@@ -27,6 +27,9 @@ enum Search {
     OnItsWay,
 }
 
+/// After so many runs of one request each the requests come one after the other.
+const CALM: u32 = 32;
+
 /// How long a running thread has had the application's lock, as far as a clock can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Held {
@@ -51,18 +54,19 @@ pub(super) struct Plan<T> {
     waiting: VecDeque<T>,
     most: usize,
     alive: usize,
-    /// Threads that sleep and have not been sent. The last to fall asleep is the first to be woken: its stack and
-    /// what the engine keeps for it are still in the processor's caches.
-    asleep: Vec<usize>,
+    /// Threads that sleep and have not been sent, the last to fall asleep at the end.
+    asleep: VecDeque<usize>,
     busy: usize,
     search: Search,
+    /// Runs that found one request each, in a row; no more than [`CALM`].
+    single: u32,
     stopping: bool,
 }
 
 impl<T> Plan<T> {
     pub(super) fn new(most: usize) -> Self {
-        let (waiting, asleep, search) = (VecDeque::new(), Vec::new(), Search::None);
-        Self { waiting, most, alive: 0, asleep, busy: 0, search, stopping: false }
+        let (waiting, asleep, search) = (VecDeque::new(), VecDeque::new(), Search::None);
+        Self { waiting, most, alive: 0, asleep, busy: 0, search, single: CALM, stopping: false }
     }
 
     /// The pool has this many threads now.
@@ -87,7 +91,11 @@ impl<T> Plan<T> {
         if self.search != Search::None || self.waiting.is_empty() {
             return None;
         }
-        let thread = self.asleep.pop()?;
+        // One request after the other: the last to sleep has its stack and its objects in the processor's caches.
+        // Many at a time: the one that needs longest to wake finds more requests when it comes, and is woken for
+        // fewer of them.
+        let calm = self.single == CALM;
+        let thread = if calm { self.asleep.pop_back() } else { self.asleep.pop_front() }?;
         self.search = Search::Sent;
         Some(thread)
     }
@@ -111,7 +119,7 @@ impl<T> Plan<T> {
     }
 
     pub(super) fn fall_asleep(&mut self, thread: usize) {
-        self.asleep.push(thread);
+        self.asleep.push_back(thread);
     }
 
     /// A thread is awake again, sent or without a reason.
@@ -147,6 +155,16 @@ impl<T> Plan<T> {
             Held::Long => self.search == Search::OnItsWay || self.busy > 0,
         };
         others && !self.waiting.is_empty()
+    }
+
+    /// A run has ended that served so many requests.
+    pub(super) fn left(&mut self, served: usize) {
+        match served {
+            // Came for what somebody else took.
+            0 => {}
+            1 => self.single = CALM.min(self.single + 1),
+            _ => self.single = 0,
+        }
     }
 
     /// Takes the first request that fits out of the queue.
@@ -278,16 +296,45 @@ mod tests {
         assert_eq!(world.served.len(), 4);
     }
 
+    /// Serves what waits on the thread that was woken last, and lets it fall asleep.
+    fn run_one(world: &mut World) {
+        let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+        world.enter(thread);
+        let before = world.served.len();
+        while world.handle() {}
+        world.plan.left(world.served.len() - before);
+        assert_eq!(world.settle(thread), Task::Sleep);
+    }
+
     #[test]
-    fn the_last_to_fall_asleep_is_the_first_to_be_woken() {
-        let mut world = with_requests(3, 1);
-        for request in 1..5 {
-            assert_eq!(world.woken.last(), Some(&0), "request {request}");
-            world.enter(0);
-            while world.handle() {}
-            assert_eq!(world.settle(0), Task::Sleep);
+    fn single_requests_wake_the_last_to_fall_asleep() {
+        let mut world = World::new(3, 10);
+        for request in 0..5 {
             world.submit(request).unwrap();
+            run_one(&mut world);
         }
+        assert_eq!(world.woken, [0; 5]);
+    }
+
+    #[test]
+    fn requests_at_a_time_wake_the_first_to_fall_asleep_until_they_are_single_again() {
+        let mut world = with_requests(3, 2);
+        world.enter(0);
+        while world.handle() {}
+        world.plan.left(2);
+        world.enter(1);
+        assert!(!world.take());
+        world.plan.left(0);
+        assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
+        for request in 0..CALM {
+            world.submit(request).unwrap();
+            run_one(&mut world);
+        }
+        let turns: Vec<_> = [2, 1, 0].into_iter().cycle().take(CALM as usize).collect();
+        assert_eq!(world.woken[2..], turns);
+        let last = turns.last().copied();
+        world.submit(0).unwrap();
+        assert_eq!(world.woken.last().copied(), last);
     }
 
     #[test]
