@@ -233,7 +233,8 @@ impl<'a, 'r> Transfer<'a, 'r> {
     fn receive_response(&mut self) -> Result<(), Failure> {
         while !self.ended {
             let room = self.buffers.input.get_mut(self.filled..).unwrap_or_default();
-            match self.wire.receive_soon(room, self.soon) {
+            // The rest of a response, or its end, mostly follows at once.
+            match self.wire.receive_soon(room, self.soon, self.total_received > 0) {
                 Received::Bytes(count) => {
                     self.take(count)?;
                     let half = self.buffers.input.len() / 2;

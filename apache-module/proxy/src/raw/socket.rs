@@ -130,10 +130,16 @@ impl Wire {
         self.receive_with(buffer, libc::MSG_DONTWAIT)
     }
 
-    /// Receives what is there or comes soon.
-    pub(crate) fn receive_soon(&self, buffer: &mut [u8], soon: Duration) -> Received {
+    /// Receives what is there or comes soon. `likely`: it is probably there.
+    pub(crate) fn receive_soon(&self, buffer: &mut [u8], soon: Duration, likely: bool) -> Received {
         if self.owned.is_some() && soon == PATIENCE {
             return self.receive_with(buffer, 0);
+        }
+        if likely {
+            let received = self.receive(buffer);
+            if received != Received::Nothing {
+                return received;
+            }
         }
         if self.wait(Interest::default(), soon).receive { self.receive(buffer) } else { Received::Nothing }
     }
