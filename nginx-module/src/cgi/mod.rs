@@ -5,7 +5,8 @@
 //! conf      the directive; the parent forks the spawner, while it is small and root
 //! handler   the file; then as gangway_pass: body, cache, buffers, filters
 //! peer      in place of a connection: a script with its pipes, which nginx reads and writes
-//! script    the scripts of this worker, from their order to their end, with their standard error
+//! places    who runs and who waits in this worker, and what the helper says
+//! script    one script, from its order to its end, with its standard error
 //! stdin     the request body as a script gets it
 //! ```
 //! The event loop never waits: a helper process starts the scripts (see `gangway::sys::spawner`).
@@ -13,8 +14,9 @@
 pub(crate) mod conf;
 mod handler;
 mod peer;
+mod places;
 mod script;
 mod stdin;
 
 pub(crate) use handler::start;
-pub(crate) use script::stop;
+pub(crate) use places::stop;

@@ -29,7 +29,8 @@ use nginx_sys::{
 use super::{
     conf::Programs,
     handler::Target,
-    script::{self, Admitted, Ending},
+    places::{self, Admitted},
+    script::{self, Ending},
     stdin,
 };
 use crate::raw::{Request, Timer, bytes};
@@ -127,7 +128,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        script::detach(self.id, Ending::Dropped);
+        places::detach(self.id, Ending::Dropped);
     }
 }
 
@@ -189,7 +190,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         };
         pc.connection = connection;
         if run.refusal.is_none() {
-            match script::admit(run, connection) {
+            match places::admit(run, connection) {
                 Admitted::Runs | Admitted::Waits => {}
                 Admitted::Not(status) => run.refuse(status),
             }
@@ -337,7 +338,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, _: 
                 run.request.log(Level::Error, &line);
             }
             let ending = ending(run, timed_out);
-            script::detach(run.id, ending);
+            places::detach(run.id, ending);
             run.id = 0;
         }
     });
