@@ -162,6 +162,130 @@ def test_an_idle_connection_is_given_up_when_another_request_waits(launch):
     assert second.response().body == b"hello"
 
 
+@pytest.mark.servers("apache", "apache-prefork")
+def test_a_backend_of_one_process_serves_all_processes_of_the_server(launch, kind):
+    """It serves one connection until that is closed, like a process of php-fpm. Kept connections must not starve others."""
+
+    def configure(site):
+        site.workers = 4 if kind == "apache-prefork" else 2
+        one_backend(site, "ttl=60")
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    stop = threading.Event()
+    slowest = 0.0
+
+    def serve():
+        while not stop.is_set():
+            if not backend.pending():
+                stop.wait(0.001)
+                continue
+            peer = backend.accept()
+            try:
+                while True:
+                    request = peer.request()
+                    peer.answer(echo(request, peer))
+            except (ConnectionError, OSError):
+                peer.close()
+
+    process = threading.Thread(target=serve)
+    process.start()
+    try:
+        with Clients(server, "/d/x", count=4) as clients:
+            for _ in range(10):
+                begun = time.monotonic()
+                clients.more(20)
+                slowest = max(slowest, time.monotonic() - begun)
+    finally:
+        # The connection that is still kept ends with the server.
+        server.stop()
+        stop.set()
+        process.join(30)
+    assert clients.failures == []
+    # With ttl=60 a starved process would wait for a minute.
+    assert slowest < 20
+
+
+def test_an_answer_that_comes_before_the_body_is_complete(launch):
+    """The backend does not wait for the end of an upload, and the server does not either."""
+    server = launch(one_backend)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.send(wire.head_bytes("POST", "/d/x", [("Host", "x"), ("Content-Length", "1000000")]) + b"x" * 1000)
+    peer = backend.next(client)
+    peer.head()
+    peer.answer(b"Status: 413\r\nContent-Type: text/plain\r\n\r\ntoo much")
+    response = client.response()
+    assert (response.status, response.body) == (413, b"too much")
+    # The rest of this body must not be taken for another request's.
+    assert peer.at_end() or peer.discard() >= 0
+    other = server.connect()
+    other.request("GET", "/d/y")
+    fresh = backend.next(other)
+    assert fresh is not peer
+    fresh.request()
+    fresh.answer(hello("fastcgi"))
+    assert other.response().status == 200
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_client_that_leaves_frees_the_backend(launch, how):
+    """FCGI_ABORT_REQUEST, then the connection closes: at once after a reset, in a second when the client only closed."""
+    server = launch(one_backend)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    getattr(client, how)()
+    assert peer.record().type == 2
+    assert peer.at_end()
+
+
+def test_a_stream_of_http2_that_is_cancelled_frees_the_backend(launch):
+    def configure(site):
+        site.http2 = True
+        one_backend(site)
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    client = server.http2()
+    stream = client.send_head("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    client.cancel(stream)
+    assert peer.record().type == 2
+    assert peer.at_end()
+
+
+def test_a_half_closed_client_gets_what_comes_within_a_second(launch):
+    server = launch(one_backend)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x", [("Connection", "close")])
+    client.half_close()
+    peer = backend.next(client)
+    peer.request()
+    peer.answer(hello("fastcgi"))
+    assert client.response().body == b"hello"
+
+
+def test_output_leaves_when_the_backend_pauses(launch):
+    server = launch(one_backend)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.output(b"Content-Type: text/plain\r\n\r\n")
+    blocks = client.blocks(client.head())
+    for number in range(3):
+        peer.output(b"part %d" % number)
+        assert next(blocks) == b"part %d" % number
+    peer.end()
+    assert list(blocks) == []
+
+
 @pytest.mark.parametrize("method, again", [("GET", True), ("PUT", True), ("POST", False)])
 def test_a_kept_connection_that_dies_under_a_request(launch, method, again):
     """What may arrive twice is sent again on a new connection. What may not is not, even if the client gets an error."""
