@@ -217,3 +217,40 @@ def test_another_user(launch):
     for name, why in [("foreign", "belong"), ("writable", "written by others"), ("setuid", "set-user-ID")]:
         assert server.get(f"/cgi/{name}").status == 403
         assert why in server.log.expect(f"GW0801 .*/{name}").raw
+
+
+def test_error_pages_are_the_servers(launch, kind):
+    def configure(site):
+        folder = scripts.Folder(site.scratch / "cgi")
+        folder.shell("hello", "echo; echo hello")
+        folder.write("no-interpreter", "#!/no/such/interpreter\n")
+        folder.shell("nothing", "exit 1")
+        (site.scratch / "pages").mkdir()
+        (site.scratch / "pages" / "sorry.txt").write_text("sorry")
+        site.static("/pages/", site.scratch / "pages")
+        site.cgi(
+            "/cgi",
+            folder,
+            nginx="error_page 500 502 /pages/sorry.txt;",
+            apache="ErrorDocument 500 /pages/sorry.txt\nErrorDocument 502 /pages/sorry.txt",
+        )
+
+    server = launch(configure, warm=["/cgi/hello"])
+    server.log.allow("GW080[12]|" + NGINX)
+    for name, status in [("no-interpreter", 500), ("nothing", 502)]:
+        response = server.get(f"/cgi/{name}")
+        assert (response.status, response.body) == (status, b"sorry")
+
+
+def test_a_server_of_one_process(launch, kind):
+    if kind.startswith("apache"):
+        pytest.skip("httpd has a debugging mode for it")
+
+    def configure(site):
+        site.master = False
+        folder = scripts.Folder(site.scratch / "cgi")
+        folder.shell("hello", "echo; echo hello")
+        site.cgi("/cgi", folder)
+
+    server = launch(configure, warm=["/cgi/hello"])
+    assert server.get("/cgi/hello").body == b"hello\n"
