@@ -54,3 +54,15 @@ def test_a_right_configuration_passes(configtest, scratch):
             site.cgi("/c", scratch, user="nobody")
 
     assert configtest(right).status == 0
+
+
+@pytest.mark.servers("nginx", "nginx128")
+@pytest.mark.parametrize("other", ["gangway_wsgi pep3333:app root=APPS;", "gangway_pass fastcgi://127.0.0.1:9;"])
+@pytest.mark.parametrize("first", [True, False])
+def test_one_location_has_one_handler(configtest, kind, other, first):
+    def both(site):
+        lines = ["gangway_cgi on;", other.replace("APPS", str(site.apps))]
+        site.location("/both", nginx="\n".join(lines if first else lines[::-1]))
+
+    result = configtest(both)
+    one_line(result, "GW0107", "one location")
