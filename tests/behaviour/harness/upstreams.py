@@ -47,6 +47,7 @@ def sent(server, backend, *args, **kw):
     client, peer, request = ask(server, backend, *args, **kw)
     peer.answer(hello(backend.protocol))
     assert client.response(kw.get("method", "GET")).status == 200
+    client.close()
     return request
 
 
