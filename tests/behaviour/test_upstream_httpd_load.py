@@ -33,6 +33,25 @@ def echo(request, peer):
     return b"Content-Type: text/plain\r\n\r\n" + (request.body or request.bytes("QUERY_STRING"))
 
 
+def kept(server, backend, path="/d/x"):
+    """The backend's end of a connection that waits for its next request. Not every one does: with a busy machine requests
+    look as if they waited for a process of the backend, and then nobody keeps connections."""
+    before = None
+    for _ in range(100):
+        client = server.connect()
+        client.request("GET", path)
+        peer = backend.next(client)
+        peer.request()
+        peer.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+        # A process of prefork serves one client at a time.
+        client.close()
+        if peer is before:
+            return peer
+        before = peer
+    raise AssertionError("no connection is kept")
+
+
 class Clients:
     """Threads that ask again and again, each time on a connection of their own, and forgive nothing."""
 
@@ -128,7 +147,8 @@ def test_connections_are_kept_in_every_mpm(launch, kind):
         assert peer.request().body == b"n%d" % number
         peer.answer(b"Content-Type: text/plain\r\n\r\n%d" % number)
         assert client.response().body == b"%d" % number
-    assert backend.accepted == 1
+    client.close()
+    peer = kept(server, backend)
     # An idle connection does not stay: php-fpm would have a process less.
     begun = time.monotonic()
     assert peer.at_end()
@@ -146,12 +166,7 @@ def test_an_idle_connection_is_given_up_when_another_request_waits(launch):
 
     server = launch(configure)
     backend = server.site.backends["fastcgi"]
-    first = server.connect()
-    first.request("GET", "/d/x")
-    peer = backend.next(first)
-    peer.request()
-    peer.answer(hello("fastcgi"))
-    assert first.response().body == b"hello"
+    peer = kept(server, backend)
     # What keeps no connections cannot take the idle one, so its request is on a new one that nobody accepts yet.
     second = server.connect()
     second.request("GET", "/e/x")
@@ -291,12 +306,8 @@ def test_a_kept_connection_that_dies_under_a_request(launch, method, again):
     """What may arrive twice is sent again on a new connection. What may not is not, even if the client gets an error."""
     server = launch(lambda site: one_backend(site, "ttl=60"))
     backend = server.site.backends["fastcgi"]
+    peer = kept(server, backend)
     client = server.connect()
-    client.request("GET", "/d/x")
-    peer = backend.next(client)
-    peer.request()
-    peer.answer(hello("fastcgi"))
-    assert client.response().status == 200
     client.request(method, "/d/y", body=None if method == "GET" else b"body")
     assert backend.next(client) is peer
     assert peer.request().body == (b"" if method == "GET" else b"body")

@@ -30,6 +30,9 @@ const SHY_TIME: Duration = Duration::from_millis(100);
 /// The stack of the thread that closes connections.
 const STACK: usize = 64 * 1024;
 
+/// What precedes the path of a unix socket in an address.
+pub(crate) const UNIX: &[u8] = b"unix:";
+
 /// A backend: its address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -50,6 +53,11 @@ impl Key {
         if let Some(board) = Board::shared() {
             board.enter(self.hash);
         }
+    }
+
+    /// Whether the backend has a path, not a port.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.address.starts_with(UNIX)
     }
 
     fn is_wanted(&self) -> bool {

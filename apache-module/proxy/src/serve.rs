@@ -80,7 +80,7 @@ fn keeps(target: Target<'_>, kind: Kind) -> bool {
 fn address(target: Target<'_>, scheme: Scheme) -> Vec<u8> {
     let path = target.unix_path();
     if !path.is_empty() {
-        return [b"unix:", path].concat();
+        return [keep::UNIX, path].concat();
     }
     let url = scheme.to_connect(target.url());
     let place = url.splitn(4, |byte| *byte == b'/').nth(2).unwrap_or_default();

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// A request on a new connection that has had no answer at the first pause may wait for idle connections of
-/// others. It says so then, and so often while it waits.
+/// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
 const CALLS_EACH: Duration = Duration::from_millis(50);
 /// How long a client that has closed its side gets an answer: it may have closed only that.
 const GRACE: Duration = Duration::from_secs(1);
@@ -362,7 +362,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         let mut client = self.client.map(|fd| (fd, false));
         let mut closed_at: Option<Instant> = None;
         loop {
-            if calls {
+            if calls && self.wire.may_wait(self.key.is_unix()) {
                 self.key.call_for_room();
             }
             let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
@@ -377,11 +377,11 @@ impl<'a, 'r> Transfer<'a, 'r> {
                 time = time.min(LOOKS_EACH);
             }
             let ready = self.wire.wait(Interest { send: false, client }, time);
-            if ready.receive {
-                return Ok(());
-            }
             if ready.client_reset || self.request().is_aborted() {
                 return Err(Failure::Gone);
+            }
+            if ready.receive {
+                return Ok(());
             }
             if ready.client_closed {
                 (closed_at, client) = (Some(Instant::now()), None);

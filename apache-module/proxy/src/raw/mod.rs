@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "httpd's memory and system calls")]
 
 mod backend;
+mod backlog;
 mod canonical;
 mod conf;
 mod directives;

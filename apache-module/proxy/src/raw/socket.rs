@@ -9,6 +9,8 @@ use std::{
 
 use gangway::sys::duplicate;
 
+use super::backlog;
+
 /// How long a patient connection waits for bytes before it says that there are none: the kernel waits in the same
 /// call that reads.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
@@ -104,6 +106,21 @@ impl Wire {
         let count =
             unsafe { libc::recv(self.fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
         count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+    }
+
+    /// Whether a request on this new connection may be waiting for a process of the backend: for TCP when somebody waits to
+    /// be accepted there, or nobody here can tell.
+    pub(crate) fn may_wait(&self, is_unix: bool) -> bool {
+        if is_unix { self.has_unread() } else { backlog::has_waiting(self.fd).unwrap_or(true) }
+    }
+
+    /// For unix sockets: whether the backend has not read all that was sent. Nobody serves a connection whose request
+    /// is unread.
+    fn has_unread(&self) -> bool {
+        let mut count: libc::c_int = 0;
+        // SAFETY: SIOCOUTQ, of the same number as TIOCOUTQ, writes one integer.
+        let status = unsafe { libc::ioctl(self.fd, libc::TIOCOUTQ, &raw mut count) };
+        status != 0 || count > 0
     }
 
     /// Sends what fits. Never waits.
