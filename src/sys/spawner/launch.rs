@@ -11,7 +11,7 @@ use std::{
 
 use crate::run::{Failure, Identity, Run, Step};
 
-/// Bytes of the stack that children run on, one after the other: the spawner waits until each has executed.
+/// Bytes of the stack that the children of a thread run on, one after the other: it waits until each has executed.
 const STACK: usize = 64 * 1024;
 
 /// The children's stack, with a page below it that nobody may touch.
@@ -54,8 +54,13 @@ impl Launcher {
         }
     }
 
-    /// Starts a script. Answers its process number.
-    pub(super) fn launch(&self, run: &Run<'_>, fds: &[OwnedFd; 3], user: Become<'_>) -> Result<i32, Failure> {
+    /// Starts a script. Answers its process number; after a failure that of a child to collect, if there was one.
+    pub(super) fn launch(
+        &self,
+        run: &Run<'_>,
+        fds: &[OwnedFd; 3],
+        user: Become<'_>,
+    ) -> Result<i32, (Failure, Option<i32>)> {
         let mut argv: Vec<*const c_char> = Vec::with_capacity(run.arguments.len() + 2);
         argv.push(run.program.as_ptr());
         argv.extend(run.arguments.iter().map(|word| word.as_ptr()));
@@ -71,21 +76,17 @@ impl Launcher {
             failure: None,
         };
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        // SAFETY: the child runs `child` on a stack of its own while this thread, the only one, waits; it reads the
-        // plan and writes `failure`, and ends by execve(2) or _exit(2).
+        // SAFETY: the child runs `child` on a stack of its own while this thread waits; it reads the plan and writes
+        // `failure`, makes system calls that need nothing of other threads, and ends by execve(2) or _exit(2).
         let pid = unsafe { libc::clone(child, self.top, flags, (&raw mut plan).cast()) };
         if pid < 0 {
             let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
-            return Err(Failure { step: Step::Process, errno });
+            return Err((Failure { step: Step::Process, errno }, None));
         }
         // SAFETY: `plan` is live; the child has written it through a pointer, so it is read anew.
         match unsafe { (&raw const plan.failure).read_volatile() } {
             None => Ok(pid),
-            Some(failure) => {
-                // SAFETY: our child, which ends at once; nothing is written.
-                unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-                Err(failure)
-            }
+            Some(failure) => Err((failure, Some(pid))),
         }
     }
 }

@@ -14,10 +14,12 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use super::{
+    super::{EventFd, lock, poll},
     launch::{Become, Launcher, change_user},
     socket,
 };
@@ -118,7 +120,7 @@ fn fork_helper(connection: OwnedFd, identities: &[Identity]) {
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
     let status = match Helper::new(connection, identities) {
-        Ok(mut helper) => {
+        Ok(helper) => {
             helper.serve();
             0
         }
@@ -128,17 +130,40 @@ fn fork_helper(connection: OwnedFd, identities: &[Identity]) {
     unsafe { libc::_exit(status) }
 }
 
-/// One worker's helper.
+/// One worker's helper. Several threads take orders, because each stands still until its script has executed, which
+/// on a busy machine is when the script gets its first turn.
 struct Helper<'a> {
     connection: OwnedFd,
     children: OwnedFd,
-    launcher: Launcher,
+    /// Wakes the thread that looks after scripts.
+    wake: EventFd,
     /// The users of the configuration.
     identities: &'a [Identity],
     /// The worker's own user, if this process is somebody else.
     server: Option<Identity>,
-    scripts: Vec<Script>,
-    buffer: Vec<u8>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Scripts that are being started, and whether they are to be ended at once.
+    starting: Vec<(u32, Option<Instant>)>,
+    running: Vec<Script>,
+    /// Scripts that have ended before the thread that started them could say so: their processes, and how.
+    early: Vec<(i32, i32)>,
+    /// Threads that take orders.
+    threads: usize,
+}
+
+impl State {
+    /// Collects a child that has ended, or is about to, without becoming a script.
+    fn collect(&mut self, pid: i32) {
+        match self.early.iter().position(|(early, _)| *early == pid) {
+            Some(index) => drop(self.early.swap_remove(index)),
+            // SAFETY: our child; nothing is written. Nobody else waits for it while the lock is held.
+            None => drop(unsafe { libc::waitpid(pid, ptr::null_mut(), 0) }),
+        }
+    }
 }
 
 /// A script that has not ended.
@@ -149,13 +174,18 @@ struct Script {
     kill_at: Option<Instant>,
 }
 
+/// Threads that take orders.
+const THREADS: usize = 6;
+/// Stack of each.
+const THREAD_STACK: usize = 256 * 1024;
+
 impl<'a> Helper<'a> {
     fn new(connection: OwnedFd, identities: &'a [Identity]) -> io::Result<Self> {
         let (user, group, groups) = socket::peer(connection.as_fd())?;
         let worker = Identity { name: String::new(), user, group, groups };
         // SAFETY: it has no conditions.
         let server = (unsafe { libc::geteuid() } != user).then_some(worker);
-        // Rights that nobody needs are given up at once.
+        // Rights that nobody needs are given up at once, before there are threads.
         let server = match server {
             Some(worker) if identities.is_empty() => {
                 change_user(&worker).ok_or(io::ErrorKind::PermissionDenied)?;
@@ -163,75 +193,100 @@ impl<'a> Helper<'a> {
             }
             other => other,
         };
-        Ok(Self {
-            children: child_signals()?,
-            launcher: Launcher::new()?,
-            connection,
-            identities,
-            server,
-            scripts: Vec::new(),
-            buffer: vec![0; INLINE],
-        })
+        let (children, wake) = (child_signals()?, EventFd::new()?);
+        Ok(Self { connection, children, wake, identities, server, state: Mutex::default() })
     }
 
     /// Serves until the worker has ended, and ends what it has left.
-    fn serve(&mut self) {
-        while self.wait(true) {}
+    fn serve(&self) {
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                lock(&self.state).threads += 1;
+                let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
+                if thread.spawn_scoped(scope, || self.take_orders()).is_err() {
+                    self.thread_ends();
+                }
+            }
+            while lock(&self.state).threads > 0 {
+                self.look_after();
+            }
+        });
         let until = Instant::now() + LAST_GRACE;
-        self.scripts.retain(|script| !script.outlives);
-        for script in &mut self.scripts {
+        let mut state = lock(&self.state);
+        state.running.retain(|script| !script.outlives);
+        for script in &mut state.running {
             script.end(until);
         }
-        while !self.scripts.is_empty() {
-            self.wait(false);
+        while !state.running.is_empty() {
+            drop(state);
+            self.look_after();
+            state = lock(&self.state);
         }
     }
 
-    /// Waits for the next thing and does it. Answers whether the worker is still there.
-    fn wait(&mut self, connected: bool) -> bool {
-        let first = self.scripts.iter().filter_map(|script| script.kill_at).min();
-        let timeout = first.map_or(-1, |at| {
-            let left = at.saturating_duration_since(Instant::now()).as_millis();
-            i32::try_from(left).unwrap_or(i32::MAX).saturating_add(1)
-        });
-        let entry = |fd: &OwnedFd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        let mut polled = [entry(&self.children), entry(&self.connection)];
-        let watched = if connected { 2 } else { 1 };
-        // SAFETY: as many entries are readable and writable.
-        unsafe { libc::poll(polled.as_mut_ptr(), watched, timeout) };
-        self.kill_late_ones();
-        if polled[0].revents != 0 {
-            self.reap();
-        }
-        !connected || polled[1].revents == 0 || self.read()
+    fn thread_ends(&self) {
+        lock(&self.state).threads -= 1;
+        self.wake.signal();
     }
 
-    fn kill_late_ones(&mut self) {
+    /// A thread's life: until the worker has ended.
+    fn take_orders(&self) {
+        let Ok(launcher) = Launcher::new() else { return self.thread_ends() };
+        let mut buffer = vec![0; INLINE];
+        loop {
+            match socket::receive(self.connection.as_fd(), &mut buffer, true) {
+                Ok(received) if received.length == 0 && received.fds.is_empty() => break,
+                Ok(received) => {
+                    let message = buffer.get(..received.length).unwrap_or_default();
+                    self.obey(&launcher, message, received.fds);
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(_) => break,
+            }
+        }
+        self.thread_ends();
+    }
+
+    /// Waits for ends, and for scripts whose time is over.
+    fn look_after(&self) {
+        let first = lock(&self.state).running.iter().filter_map(|script| script.kill_at).min();
+        let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut entries = [entry(self.children.as_raw_fd()), entry(self.wake.as_raw_fd())];
+        poll(&mut entries, first.map(|at| at.saturating_duration_since(Instant::now())));
+        self.wake.take();
         let now = Instant::now();
-        for script in &mut self.scripts {
+        for script in &mut lock(&self.state).running {
             if script.kill_at.is_some_and(|at| at <= now) {
                 script.kill_at = None;
                 script.signal(libc::SIGKILL);
             }
         }
+        self.reap();
     }
 
-    fn reap(&mut self) {
+    fn reap(&self) {
         let mut taken = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
+        // SAFETY: the structure is writable, of the size that is said.
+        unsafe {
+            let size = size_of::<libc::signalfd_siginfo>();
+            while libc::read(self.children.as_raw_fd(), taken.as_mut_ptr().cast(), size) > 0 {}
+        }
         loop {
-            // SAFETY: the structure is writable, of the size that is said; the status is written by waitpid(2).
-            let (pid, status) = unsafe {
-                let size = size_of::<libc::signalfd_siginfo>();
-                while libc::read(self.children.as_raw_fd(), taken.as_mut_ptr().cast(), size) > 0 {}
-                let mut status = 0;
-                (libc::waitpid(-1, &raw mut status, libc::WNOHANG), status)
-            };
+            // The lock is held over the wait: whoever finds a script in the list may signal it.
+            let mut state = lock(&self.state);
+            let mut status = 0;
+            // SAFETY: the status is written by waitpid(2).
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
             if pid <= 0 {
                 return;
             }
-            if let Some(index) = self.scripts.iter().position(|script| script.pid == pid) {
-                let id = self.scripts.swap_remove(index).id;
-                self.report(id, News::Ended(Exit::from_wait(status)));
+            match state.running.iter().position(|script| script.pid == pid) {
+                Some(index) => {
+                    let id = state.running.swap_remove(index).id;
+                    drop(state);
+                    self.report(id, News::Ended(Exit::from_wait(status)));
+                }
+                None => state.early.push((pid, status)),
             }
         }
     }
@@ -241,24 +296,7 @@ impl<'a> Helper<'a> {
         let _ = socket::send(self.connection.as_fd(), &Report { id, news }.encode(), &[], true);
     }
 
-    /// Reads a message and obeys it. Answers whether the worker is still there.
-    fn read(&mut self) -> bool {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let received = socket::receive(self.connection.as_fd(), &mut buffer, true);
-        let connected = match received {
-            Ok(received) if received.length == 0 && received.fds.is_empty() => false,
-            Ok(received) => {
-                let message = buffer.get(..received.length).unwrap_or_default();
-                self.obey(message, received.fds);
-                true
-            }
-            Err(error) => error.kind() == io::ErrorKind::InvalidData,
-        };
-        self.buffer = buffer;
-        connected
-    }
-
-    fn obey(&mut self, message: &[u8], mut fds: Vec<OwnedFd>) {
+    fn obey(&self, launcher: &Launcher, message: &[u8], mut fds: Vec<OwnedFd>) {
         let long = match (fds.len(), fds.pop()) {
             (4, Some(file)) => read_long(&file),
             (_, Some(last)) => {
@@ -268,32 +306,71 @@ impl<'a> Helper<'a> {
             _ => None,
         };
         match (Command::decode(long.as_deref().unwrap_or(message)), <[OwnedFd; 3]>::try_from(fds)) {
-            (Some(Command::Run(run)), Ok(fds)) => match self.launch(&run, &fds) {
-                Ok(pid) => {
-                    self.scripts.push(Script { id: run.id, pid, outlives: run.outlives, kill_at: None });
-                }
-                Err(failure) => self.report(run.id, News::Failed(failure)),
-            },
+            (Some(Command::Run(run)), Ok(fds)) => self.run(launcher, &run, &fds),
             (Some(Command::Kill { id, grace }), _) => {
-                let until = Instant::now() + Duration::from_millis(u64::from(grace));
-                for script in self.scripts.iter_mut().filter(|script| script.id == id) {
-                    script.end(until);
-                }
+                self.end(id, Instant::now() + Duration::from_millis(u64::from(grace)));
             }
             _ => {}
         }
     }
 
-    fn launch(&self, run: &Run<'_>, fds: &[OwnedFd; 3]) -> Result<i32, Failure> {
+    fn run(&self, launcher: &Launcher, run: &Run<'_>, fds: &[OwnedFd; 3]) {
+        lock(&self.state).starting.push((run.id, None));
+        let launched = self.launch(launcher, run, fds);
+        let mut state = lock(&self.state);
+        let index = state.starting.iter().position(|(id, _)| *id == run.id);
+        let doomed = index.and_then(|index| state.starting.swap_remove(index).1);
+        let news = match launched {
+            Err((failure, child)) => {
+                if let Some(pid) = child {
+                    state.collect(pid);
+                }
+                News::Failed(failure)
+            }
+            Ok(pid) => match state.early.iter().position(|(early, _)| *early == pid) {
+                Some(index) => News::Ended(Exit::from_wait(state.early.swap_remove(index).1)),
+                None => {
+                    let mut script = Script { id: run.id, pid, outlives: run.outlives, kill_at: None };
+                    if let Some(until) = doomed {
+                        script.end(until);
+                        self.wake.signal();
+                    }
+                    state.running.push(script);
+                    return;
+                }
+            },
+        };
+        drop(state);
+        self.report(run.id, news);
+    }
+
+    /// Ends a script, also one that is just being started.
+    fn end(&self, id: u32, until: Instant) {
+        let mut state = lock(&self.state);
+        for (_, doomed) in state.starting.iter_mut().filter(|(starting, _)| *starting == id) {
+            *doomed = Some(until);
+        }
+        for script in state.running.iter_mut().filter(|script| script.id == id) {
+            script.end(until);
+        }
+        self.wake.signal();
+    }
+
+    fn launch(
+        &self,
+        launcher: &Launcher,
+        run: &Run<'_>,
+        fds: &[OwnedFd; 3],
+    ) -> Result<i32, (Failure, Option<i32>)> {
         let user = match (run.identity, &self.server) {
             (None, None) => Become::Same,
             (None, Some(worker)) => Become::Server(worker),
             (Some(index), _) => {
                 let known = usize::try_from(index).ok().and_then(|index| self.identities.get(index));
-                Become::User(known.ok_or(Failure { step: Step::UnknownUser, errno: 0 })?)
+                Become::User(known.ok_or((Failure { step: Step::UnknownUser, errno: 0 }, None))?)
             }
         };
-        self.launcher.launch(run, fds, user)
+        launcher.launch(run, fds, user)
     }
 }
 
