@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use gate::Permit;
-use plan::{Plan, Task};
+use plan::{Look, Plan, Task, Way};
 use turn::Turn;
 
 use crate::{
@@ -54,9 +54,12 @@ pub struct Pool {
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// The rest of a thread that has given way and finds nobody else to search: time for those who wait for the
-/// application's lock to take it.
+/// The rest of a thread that has given way and comes back: time for those who wait for the application's lock.
 const PAUSE: Duration = Duration::from_micros(100);
+/// A wait for that lock from which on it counts: less than the time after which others give way to the searcher.
+const WAITED: Duration = Duration::from_micros(1500);
+/// How long nothing may be taken before a watching thread asks for the lock, at least.
+const MOMENT: Duration = Duration::from_millis(1);
 
 struct Shared {
     plan: Mutex<Plan<Arc<Exchange>>>,
@@ -186,31 +189,49 @@ impl Shared {
     /// The life of a pool thread: sleep, take the application's lock, take requests until none waits.
     fn serve(&self, app: &App, thread: usize) {
         let Some(place) = self.work.get(thread) else { return };
-        let mut gave_way = false;
         let mut plan = lock(&self.plan);
         loop {
-            match plan.next_run() {
+            let runs = match plan.next_run() {
                 Task::Sleep => {
                     plan.fall_asleep(thread);
                     plan = place.wait(plan).unwrap_or_else(PoisonError::into_inner);
                     plan.wake_up(thread);
-                    gave_way = false;
+                    false
                 }
                 Task::End => break,
-                Task::Run => {
-                    drop(plan);
-                    if gave_way {
-                        thread::sleep(PAUSE);
+                Task::Run => true,
+                Task::Watch => loop {
+                    plan = place.wait_timeout(plan, MOMENT).unwrap_or_else(PoisonError::into_inner).0;
+                    match plan.look() {
+                        Look::Again => {}
+                        Look::Enter => break true,
+                        Look::Over => break false,
                     }
-                    app.enter();
-                    gave_way = self.run(app);
-                    app.leave();
-                    plan = lock(&self.plan);
-                }
+                },
+            };
+            if runs {
+                drop(plan);
+                self.search(app);
+                plan = lock(&self.plan);
             }
         }
         drop(plan);
         app.thread_end();
+    }
+
+    /// Takes the application's lock and requests, as often as it is to come back.
+    fn search(&self, app: &App) {
+        let mut start = Instant::now();
+        loop {
+            app.enter();
+            let returns = self.run(app, start);
+            app.leave();
+            if !returns {
+                break;
+            }
+            thread::sleep(PAUSE);
+            start = Instant::now();
+        }
     }
 
     fn wake(&self, thread: Option<usize>) {
@@ -225,15 +246,18 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    /// Takes requests until none waits, or until others should have the application's lock. Answers whether it was the
-    /// latter.
-    fn run(&self, app: &App) -> bool {
-        let mut turn = Turn::new(Instant::now());
+    /// Takes requests until none waits, or until others should have the application's lock. Answers whether it comes back
+    /// for the rest.
+    fn run(&self, app: &App, start: Instant) -> bool {
+        let now = Instant::now();
+        let mut turn = Turn::new(now);
         let mut plan = lock(&self.plan);
-        plan.entered();
+        plan.entered(now.duration_since(start) >= WAITED);
         let mut served = 0;
-        let mut gives_way = false;
-        while !gives_way && let Some((exchange, wake)) = plan.take() {
+        let mut way = Way::Keep;
+        while way == Way::Keep
+            && let Some((exchange, wake)) = plan.take()
+        {
             drop(plan);
             self.wake(wake);
             // A panic of the server's side costs this request, not the thread, which must get to leave().
@@ -247,10 +271,10 @@ impl Shared {
             served += 1;
             plan = lock(&self.plan);
             plan.handled();
-            gives_way = plan.gives_way(held);
+            way = plan.way(held);
         }
         plan.left(served);
-        gives_way
+        way == Way::Return
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::plan::{Held, Plan, Task};
+use super::plan::{Held, Look, Plan, Task, Way};
 
 /// Where a pool thread is in `Shared::serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ enum Place {
     Asleep,
     /// Notified, without the plan's lock yet.
     Woken,
+    /// Sleeps for moments, and looks after each.
+    Watches,
     /// Waits for the application's lock.
     Enters,
     /// Has the application's lock, and will ask for a request.
@@ -22,6 +24,8 @@ enum Place {
     /// In a handler that has given up the application's lock and waits for something of its own.
     Blocked,
     Leaves,
+    /// Gives up the application's lock, and will ask for it again.
+    Returns,
     Ended,
 }
 
@@ -33,28 +37,35 @@ struct World {
     holder: Option<usize>,
     /// Calls of `notify_one` that are due for each thread: they are made after the critical section.
     notices: Vec<usize>,
+    /// Requests of the run of each thread; 2 stands for more.
+    served: Vec<usize>,
     submitted: u8,
     taken: u8,
     stopped: bool,
 }
 
 /// What may happen in an exploration.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Rules {
     threads: usize,
     requests: u8,
     stops: bool,
     /// Handlers may wait for ever, without the application's lock.
     blocks: bool,
+    /// Threads are sent to watch from the beginning.
+    crowded: bool,
 }
 
 impl World {
     fn new(rules: Rules) -> Self {
         let mut plan = Plan::new(usize::from(rules.requests));
         plan.add_threads(rules.threads);
+        if rules.crowded {
+            plan.crowd();
+        }
         let threads = vec![Place::Decides; rules.threads];
-        let notices = vec![0; rules.threads];
-        Self { plan, threads, holder: None, notices, submitted: 0, taken: 0, stopped: false }
+        let (notices, served) = (vec![0; rules.threads], vec![0; rules.threads]);
+        Self { plan, threads, holder: None, notices, served, submitted: 0, taken: 0, stopped: false }
     }
 
     fn decide(&mut self, thread: usize) {
@@ -64,6 +75,7 @@ impl World {
                 Place::Asleep
             }
             Task::Run => Place::Enters,
+            Task::Watch => Place::Watches,
             Task::End => {
                 self.plan.thread_ended();
                 Place::Ended
@@ -77,9 +89,13 @@ impl World {
                 assert_eq!(request, self.taken, "first come, first served");
                 self.taken += 1;
                 self.notify(wake);
+                self.served[thread] = 2.min(self.served[thread] + 1);
                 Place::Handles
             }
-            None => Place::Leaves,
+            None => {
+                self.plan.left(self.served[thread]);
+                Place::Leaves
+            }
         };
     }
 
@@ -89,14 +105,25 @@ impl World {
         }
     }
 
+    /// A thread has the lock, perhaps after a long time.
+    fn entered(&self, thread: usize, waited: bool) -> Self {
+        let mut next = self.clone();
+        next.plan.entered(waited);
+        next.served[thread] = 0;
+        next.take(thread);
+        next
+    }
+
     /// A handler of a thread ends, which has had the lock for some time.
     fn handled(&self, thread: usize, held: Held) -> Self {
         let mut next = self.clone();
         next.plan.handled();
-        if next.plan.gives_way(held) {
-            next.threads[thread] = Place::Leaves;
-        } else {
-            next.take(thread);
+        match next.plan.way(held) {
+            Way::Keep => next.take(thread),
+            way => {
+                next.plan.left(next.served[thread]);
+                next.threads[thread] = if way == Way::Leave { Place::Leaves } else { Place::Returns };
+            }
         }
         next
     }
@@ -115,8 +142,16 @@ impl World {
                 next.threads[thread] = Place::Entered;
             }
             Place::Entered => {
-                next.plan.entered();
-                next.take(thread);
+                return [false, true].map(|waited| self.entered(thread, waited)).into();
+            }
+            Place::Watches => {
+                match next.plan.look() {
+                    Look::Again => {}
+                    Look::Enter => next.threads[thread] = Place::Enters,
+                    Look::Over => next.threads[thread] = Place::Decides,
+                }
+                // Time passes, and nothing else.
+                return if next == *self { Vec::new() } else { vec![next] };
             }
             Place::Handles => {
                 let mut all: Vec<_> =
@@ -128,9 +163,10 @@ impl World {
                 }
                 return all;
             }
-            Place::Leaves => {
+            Place::Leaves | Place::Returns => {
                 next.holder = None;
-                next.threads[thread] = Place::Decides;
+                let returns = self.threads[thread] == Place::Returns;
+                next.threads[thread] = if returns { Place::Enters } else { Place::Decides };
             }
             Place::Asleep | Place::Blocked | Place::Ended | Place::Enters => return Vec::new(),
         }
@@ -226,26 +262,31 @@ fn explore(rules: Rules) -> usize {
     seen.len()
 }
 
+/// From both beginnings: fewer requests do not get from one to the other.
+fn explore_both(rules: Rules) {
+    for crowded in [false, true] {
+        let states = explore(Rules { crowded, ..rules });
+        assert!(states > 50, "{states} states of {rules:?}");
+    }
+}
+
 #[test]
 fn no_request_is_forgotten_in_any_order() {
-    for threads in 1..=3 {
-        let states = explore(Rules { threads, requests: 4, stops: false, blocks: false });
-        assert!(states > 50, "{states} states with {threads} threads");
+    for (threads, requests) in [(1, 4), (2, 3), (3, 2)] {
+        explore_both(Rules { threads, requests, stops: false, blocks: false, crowded: false });
     }
 }
 
 #[test]
 fn no_thread_sleeps_while_a_request_waits_for_handlers_that_block() {
-    for threads in 1..=3 {
-        let states = explore(Rules { threads, requests: 4, stops: false, blocks: true });
-        assert!(states > 50, "{states} states with {threads} threads");
+    for (threads, requests) in [(1, 4), (2, 3), (3, 2)] {
+        explore_both(Rules { threads, requests, stops: false, blocks: true, crowded: false });
     }
 }
 
 #[test]
 fn every_thread_ends_whenever_the_pool_is_stopped() {
-    for threads in 1..=3 {
-        let states = explore(Rules { threads, requests: 3, stops: true, blocks: true });
-        assert!(states > 50, "{states} states with {threads} threads");
+    for (threads, requests) in [(1, 3), (2, 2), (3, 2)] {
+        explore_both(Rules { threads, requests, stops: true, blocks: true, crowded: false });
     }
 }

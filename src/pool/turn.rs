@@ -10,7 +10,7 @@ use super::plan::Held;
 const SLICE: Duration = Duration::from_millis(2);
 
 /// A request of this length may have waited for something, without the lock.
-const WAITED: Duration = Duration::from_millis(1);
+const WAITED: Duration = Duration::from_micros(500);
 
 /// The time between enter() and leave().
 pub(super) struct Turn {
@@ -67,10 +67,11 @@ mod tests {
     #[test]
     fn a_request_that_may_have_waited_begins_anew() {
         let mut requests = vec![Duration::from_micros(1999), Duration::from_millis(50)];
-        requests.extend([Duration::from_micros(500); 5]);
+        requests.extend([Duration::from_micros(400); 6]);
         let held = after(requests);
         assert_eq!(held[..2], [Held::Briefly, Held::Perhaps]);
-        assert_eq!(held[2..], [Held::Perhaps, Held::Perhaps, Held::Perhaps, Held::Long, Held::Long]);
+        assert_eq!(held[2..6], [Held::Perhaps; 4]);
+        assert_eq!(held[6..], [Held::Long; 2]);
     }
 
     #[test]

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One rule of the plan at a time.
+
+use super::*;
+
+/// A pool whose threads do what the plan says, one step at a time.
+struct World {
+    plan: Plan<u32>,
+    /// Whom the plan has had woken, in order.
+    woken: Vec<usize>,
+    served: Vec<u32>,
+}
+
+impl World {
+    /// Thread 0 is the last to fall asleep.
+    fn new(threads: usize, most: usize) -> Self {
+        let mut plan = Plan::new(most);
+        plan.add_threads(threads);
+        let mut world = Self { plan, woken: Vec::new(), served: Vec::new() };
+        for thread in (0..threads).rev() {
+            assert_eq!(world.settle(thread), Task::Sleep);
+        }
+        world
+    }
+
+    /// A thread without work decides.
+    fn settle(&mut self, thread: usize) -> Task {
+        let task = self.plan.next_run();
+        if task == Task::Sleep {
+            self.plan.fall_asleep(thread);
+        }
+        task
+    }
+
+    fn wake(&mut self, thread: usize) -> Task {
+        self.plan.wake_up(thread);
+        self.settle(thread)
+    }
+
+    /// A thread that was woken gets the application's lock.
+    fn enter(&mut self, thread: usize) {
+        assert_eq!(self.wake(thread), Task::Run);
+        self.plan.entered(false);
+    }
+
+    fn submit(&mut self, request: u32) -> Result<(), Refusal> {
+        let wake = self.plan.submit(request)?;
+        self.woken.extend(wake);
+        Ok(())
+    }
+
+    fn take(&mut self) -> bool {
+        let Some((request, wake)) = self.plan.take() else { return false };
+        self.served.push(request);
+        self.woken.extend(wake);
+        true
+    }
+
+    fn handle(&mut self) -> bool {
+        let taken = self.take();
+        if taken {
+            self.plan.handled();
+        }
+        taken
+    }
+}
+
+fn with_requests(threads: usize, requests: u32) -> World {
+    let mut world = World::new(threads, 100);
+    for request in 0..requests {
+        world.submit(request).unwrap();
+    }
+    world
+}
+
+#[test]
+fn one_thread_is_woken_for_a_burst() {
+    let mut world = with_requests(8, 10);
+    assert_eq!(world.woken, [0]);
+    world.enter(0);
+    while world.handle() {}
+    assert_eq!(world.served, (0..10).collect::<Vec<_>>(), "first come, first served");
+    let reason = "the first take sends one more, which then searches until it has the lock";
+    assert_eq!(world.woken, [0, 1], "{reason}");
+    world.enter(1);
+    assert!(!world.take());
+    world.plan.left(0);
+    assert_eq!(world.settle(1), Task::Sleep);
+}
+
+#[test]
+fn handlers_that_block_let_the_next_thread_in() {
+    let mut world = with_requests(4, 4);
+    for thread in 0..4 {
+        assert_eq!(world.woken.last(), Some(&thread));
+        world.enter(thread);
+        assert!(world.take());
+    }
+    assert_eq!(world.served.len(), 4);
+}
+
+/// Serves what waits on the thread that was woken last, and lets it fall asleep.
+fn run_one(world: &mut World) {
+    let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+    world.enter(thread);
+    let before = world.served.len();
+    while world.handle() {}
+    world.plan.left(world.served.len() - before);
+    assert_eq!(world.settle(thread), Task::Sleep);
+}
+
+#[test]
+fn single_requests_wake_the_last_to_fall_asleep() {
+    let mut world = World::new(3, 10);
+    for request in 0..5 {
+        world.submit(request).unwrap();
+        run_one(&mut world);
+    }
+    assert_eq!(world.woken, [0; 5]);
+}
+
+#[test]
+fn requests_at_a_time_wake_the_first_to_fall_asleep_until_they_are_single_again() {
+    let mut world = with_requests(3, 2);
+    world.enter(0);
+    while world.handle() {}
+    world.enter(1);
+    world.plan.left(2);
+    assert!(!world.take());
+    world.plan.left(0);
+    assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
+    for request in 0..CALM {
+        world.submit(request).unwrap();
+        run_one(&mut world);
+    }
+    let turns: Vec<_> = [2, 1, 0].into_iter().cycle().take(CALM as usize).collect();
+    assert_eq!(world.woken[2..], turns);
+    let last = turns.last().copied();
+    world.submit(0).unwrap();
+    assert_eq!(world.woken.last().copied(), last);
+}
+
+#[test]
+fn nothing_is_forgotten_while_a_thread_gives_up_the_lock() {
+    let mut world = with_requests(1, 1);
+    world.enter(0);
+    assert!(world.handle() && !world.take());
+    world.plan.left(1);
+    world.submit(2).unwrap();
+    assert_eq!(world.woken, [0], "nobody sleeps");
+    assert_eq!(world.settle(0), Task::Run);
+}
+
+#[test]
+fn a_thread_gives_way_to_a_searcher_that_waits_for_the_lock() {
+    let mut world = with_requests(2, 9);
+    world.enter(0);
+    assert!(world.handle());
+    assert_eq!(world.woken, [0, 1]);
+    assert_eq!(world.plan.way(Held::Long), Way::Keep, "the other is not awake yet");
+    assert_eq!(world.wake(1), Task::Run);
+    assert_eq!(world.plan.way(Held::Briefly), Way::Keep);
+    assert_eq!(world.plan.way(Held::Perhaps), Way::Leave);
+    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    world.plan.left(1);
+    assert_eq!(world.settle(0), Task::Sleep, "the searcher takes over");
+    world.plan.entered(false);
+    assert!(world.take());
+    assert_eq!(world.woken, [0, 1, 0], "and sends the one that gave way as the next");
+}
+
+#[test]
+fn a_thread_gives_way_to_handlers_that_may_wait_for_the_lock() {
+    let mut world = with_requests(2, 9);
+    world.enter(0);
+    assert!(world.take());
+    world.enter(1);
+    assert!(world.handle());
+    assert_eq!(world.plan.way(Held::Briefly), Way::Keep);
+    assert_eq!(world.plan.way(Held::Perhaps), Way::Keep, "it may have been without the lock itself");
+    assert_eq!(world.plan.way(Held::Long), Way::Return, "and nobody else searches");
+    world.plan.left(1);
+    world.plan.handled();
+    let reason = "the handler that went on leaves the queue to the one that comes back";
+    assert_eq!(world.plan.way(Held::Perhaps), Way::Leave, "{reason}");
+    world.plan.left(1);
+    assert_eq!(world.settle(0), Task::Sleep);
+    world.plan.entered(false);
+    assert!(world.take());
+}
+
+#[test]
+fn a_thread_keeps_the_lock_if_nobody_can_want_it() {
+    let mut world = with_requests(1, 9);
+    world.enter(0);
+    assert!(world.handle());
+    assert_eq!(world.plan.way(Held::Long), Way::Keep, "nobody else runs or searches");
+    let mut world = with_requests(3, 2);
+    world.enter(0);
+    assert!(world.take());
+    assert_eq!(world.wake(1), Task::Run);
+    assert!(world.plan.withdraw(|_| true));
+    world.plan.handled();
+    assert_eq!(world.plan.way(Held::Long), Way::Keep, "nothing waits: it leaves anyway");
+}
+
+/// Thread 1 has had to wait for the lock while thread 0 served two requests, and thread 2 is to be woken.
+fn crowded() -> World {
+    let mut world = with_requests(4, 20);
+    world.enter(0);
+    assert!(world.take());
+    assert_eq!(world.wake(1), Task::Run);
+    world.plan.handled();
+    for _ in 0..2 {
+        assert!(world.handle());
+    }
+    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    world.plan.left(3);
+    assert_eq!(world.settle(0), Task::Sleep);
+    world.plan.entered(true);
+    assert!(world.handle());
+    world
+}
+
+/// The same, with the woken thread awake.
+fn watched() -> (World, usize) {
+    let mut world = crowded();
+    let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+    assert_eq!(world.wake(thread), Task::Watch);
+    (world, thread)
+}
+
+#[test]
+fn a_searcher_that_waited_without_need_is_the_last() {
+    let (mut world, _) = watched();
+    let woken = world.woken.len();
+    for _ in 0..5 {
+        assert!(world.handle());
+        assert_eq!(world.plan.way(Held::Long), Way::Keep, "nobody waits for the lock");
+        assert_eq!(world.plan.look(), Look::Again, "others get on");
+        world.submit(9).unwrap();
+    }
+    assert_eq!(world.woken.len(), woken, "one thread watches, nobody else is needed");
+}
+
+#[test]
+fn a_searcher_that_waited_for_one_long_request_was_needed() {
+    let mut world = with_requests(4, 20);
+    world.enter(0);
+    assert!(world.take());
+    assert_eq!(world.wake(1), Task::Run);
+    world.plan.entered(true);
+    assert!(world.take());
+    let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+    assert_eq!(world.wake(thread), Task::Run);
+}
+
+#[test]
+fn a_watching_thread_goes_to_the_lock_when_nothing_is_taken() {
+    let (mut world, _) = watched();
+    assert!(world.take());
+    assert_eq!(world.plan.look(), Look::Again, "one was taken since the last look");
+    assert_eq!(world.plan.look(), Look::Enter);
+    world.plan.entered(false);
+    assert!(world.take());
+    let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+    assert_eq!(world.wake(thread), Task::Run, "the lock was free: handlers wait for something else");
+}
+
+#[test]
+fn a_watching_thread_that_had_to_wait_for_the_lock_changes_nothing() {
+    let (mut world, _) = watched();
+    assert_eq!(world.plan.look(), Look::Enter, "nothing was taken since it woke");
+    assert!(world.handle(), "the other had only been slow");
+    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    world.plan.left(2);
+    world.plan.entered(true);
+    assert!(world.take());
+    let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
+    assert_eq!(world.wake(thread), Task::Watch);
+}
+
+#[test]
+fn a_thread_watches_through_an_empty_queue_but_not_when_requests_are_single() {
+    let (mut world, thread) = watched();
+    while world.handle() {}
+    world.plan.left(20);
+    assert_eq!(world.settle(1), Task::Sleep);
+    assert_eq!(world.plan.look(), Look::Again, "others waited a moment ago");
+    let woken = world.woken.len();
+    world.submit(9).unwrap();
+    assert_eq!(world.woken.len(), woken + 1, "no running thread takes it");
+    let Some(&next) = world.woken.last() else { panic!("nobody was woken") };
+    assert_ne!(next, thread);
+    world.enter(next);
+    assert!(world.handle());
+    assert_eq!(world.plan.look(), Look::Over, "nothing waited behind it");
+    assert_eq!(world.settle(thread), Task::Sleep);
+}
+
+#[test]
+fn a_watching_thread_ends_with_the_pool() {
+    let (mut world, thread) = watched();
+    world.plan.stop();
+    assert_eq!(world.plan.look(), Look::Over);
+    assert_eq!(world.settle(thread), Task::End);
+}
+
+#[test]
+fn a_spurious_wake_up_takes_the_part_once() {
+    let mut world = with_requests(2, 1);
+    assert_eq!(world.woken, [0]);
+    assert_eq!(world.wake(1), Task::Run, "it comes before the one that was sent");
+    assert_eq!(world.wake(0), Task::Sleep);
+    world.plan.entered(false);
+    assert!(world.handle() && !world.take());
+    world.plan.left(1);
+    assert_eq!(world.settle(1), Task::Sleep);
+    world.submit(1).unwrap();
+    world.submit(2).unwrap();
+    world.enter(1);
+    assert!(world.take());
+    assert_eq!(world.woken, [0, 1, 0], "nobody is in the list of sleepers twice");
+}
+
+#[test]
+fn the_queue_is_bounded_and_idle_threads_count() {
+    let mut world = World::new(1, 2);
+    for request in 0..3 {
+        world.submit(request).unwrap();
+    }
+    assert_eq!(world.submit(3), Err(Refusal::Full));
+    world.enter(0);
+    world.take();
+    assert_eq!(world.plan.waiting(), 2);
+    assert_eq!(world.submit(3), Err(Refusal::Full));
+    world.plan.handled();
+    assert_eq!(world.submit(3), Ok(()), "the thread takes the next at once");
+    world.take();
+    assert_eq!(world.plan.waiting(), 2);
+}
+
+#[test]
+fn a_thread_between_two_runs_has_room_without_a_queue() {
+    let mut world = World::new(1, 0);
+    world.submit(1).unwrap();
+    world.enter(0);
+    assert!(world.take());
+    assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
+    world.plan.handled();
+    assert!(!world.take());
+    world.plan.left(1);
+    assert_eq!(world.submit(2), Ok(()), "it gives up the application's lock, and comes back");
+    assert_eq!(world.settle(0), Task::Run);
+}
+
+#[test]
+fn a_stopped_plan_gives_back_and_ends() {
+    let mut world = World::new(2, 10);
+    world.submit(1).unwrap();
+    assert_eq!(world.plan.stop(), [1]);
+    assert_eq!(world.submit(2), Err(Refusal::Stopping));
+    assert_eq!(world.wake(0), Task::Run, "the one that was sent looks once more");
+    world.plan.entered(false);
+    assert!(!world.take());
+    world.plan.left(0);
+    assert_eq!(world.settle(0), Task::End);
+    assert_eq!(world.wake(1), Task::End);
+}
+
+#[test]
+fn a_waiting_request_can_be_withdrawn() {
+    let mut world = World::new(0, 10);
+    world.submit(1).unwrap();
+    world.submit(2).unwrap();
+    assert!(world.plan.withdraw(|request| *request == 1));
+    assert!(!world.plan.withdraw(|request| *request == 1));
+    assert_eq!(world.plan.clear(), [2]);
+}
