@@ -84,6 +84,11 @@ pub(super) unsafe extern "C" fn input_filter(
             upstream.get().set_keepalive(0);
             return 0;
         }
+        if context.decoder.ended() {
+            // A response without a body, whose end was there with its head.
+            pipe.set_upstream_done(1);
+            return 0;
+        }
         let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
         if filter(context, upstream, &mut parts).is_err() {
             return ERROR;

@@ -40,6 +40,11 @@ fn filter(context: &mut Context, upstream: Upstream, mut input: &[u8]) -> Result
         u.set_keepalive(0);
         return Ok(());
     }
+    if context.decoder.ended() {
+        // A response without a body, whose end was there with its head.
+        u.length = 0;
+        return Ok(());
+    }
     loop {
         let (count, event) = match context.decoder.decode(input) {
             Ok(found) => found,
