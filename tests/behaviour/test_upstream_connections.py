@@ -59,6 +59,24 @@ def test_an_answer_with_application_status_keeps_its_connection(server, backend)
     assert any(twice(server, backend, app_status=3) for _ in range(20))
 
 
+@KEPT
+@pytest.mark.parametrize("protocol", ["fastcgi"])
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified", b"404 Not Found", b"503 Busy"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_every_status_keeps_its_connection(server, backend, status, method):
+    """Also those without a body, whose end comes with the head; and nothing is worth a line in the log."""
+    peers = []
+    for number in range(20):
+        client = server.connect()
+        client.request(method, f"/fastcgi/{number}")
+        peers.append(backend.next(client))
+        peers[-1].request()
+        peers[-1].answer(head("fastcgi", status), padding=number % 9)
+        assert client.response(method).status == int(status[:3])
+        client.close()
+    assert len(set(peers)) < 10
+
+
 @NGINX
 @pytest.mark.parametrize("protocol", ["fastcgi"])
 @pytest.mark.parametrize("prefix", ["/off", "/none"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The virtual environment with the frameworks, made once."""
+"""The virtual environments with the frameworks and with the backends, made once."""
 
 import fcntl
 import hashlib
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import places
 
-REQUIREMENTS = places.REPOSITORY / "tests" / "apps" / "requirements.txt"
+TESTS = places.REPOSITORY / "tests"
 
 
 def home():
@@ -25,14 +25,25 @@ def home():
 
 
 def applications_venv():
-    venv = home() / "venv-apps"
+    return prepared("venv-apps", TESTS / "apps" / "requirements.txt")
+
+
+def backends_venv():
+    return prepared("venv-backends", TESTS / "backends" / "requirements.txt")
+
+
+def prepared(name, requirements):
+    venv = home() / name
     stamp = venv / "stamp"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    with (home() / "venv-apps.lock").open("w") as lock:
+    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    with (home() / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
             run(places.SYSTEM_PYTHON, "-m", "venv", "--clear", str(venv))
-            run(str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(REQUIREMENTS))
+            # What is compiled is compiled for Debian's Python, whichever other one is in PATH.
+            environment = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+            pip = (str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--no-cache-dir")
+            run(*pip, "-r", str(requirements), env=environment)
             stamp.write_text(wanted)
     return venv
 

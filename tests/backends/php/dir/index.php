@@ -1,0 +1,2 @@
+<?php // SPDX-License-Identifier: MIT OR Apache-2.0
+echo "the index of dir";
