@@ -13,7 +13,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_core_translate",
     "ap_die",
     "ap_directory_walk",
-    "ap_expr_(exec_re|parse_cmd_mi|str_exec_re)",
+    "ap_expr_(exec_re|parse_cmd_mi|str_exec|str_exec_re)",
     "ap_get_(brigade|conn_socket|status_line|server_port)",
     "ap_getword_conf",
     "ap_hook_(child_init|fixups|post_config)",

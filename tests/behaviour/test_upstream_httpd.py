@@ -7,13 +7,14 @@ import re
 
 import pytest
 
-from harness import places
+from harness import places, wire
 from harness.gateway import KEEP_CONN, PROTOCOLS
 from harness.recorder import Recorder
 from harness.render_apache import STOCK_PROXY
 from harness.upstreams import hello
 
 pytestmark = pytest.mark.servers("apache")
+PROXY = {"fastcgi": "fcgi", "scgi": "scgi", "uwsgi": "uwsgi"}
 STOCK_FOLDER = places.APACHE_MODULES
 # Differs from one server to the next, or from one connection to the next.
 VARYING = re.compile(r"^(SERVER_PORT|HTTP_HOST|REMOTE_PORT|DOCUMENT_ROOT|CONTEXT_DOCUMENT_ROOT|UNIQUE_ID)$")
@@ -275,6 +276,46 @@ def test_scgi_backends_may_ask_for_another_document(launch, recorder):
     assert (sent.status, sent.body, sent.header("X-Sendfile")) == (200, b"the page", None)
     assert answer("/d/file", b"X-Sendfile: /no/such/file\r\n\r\n").status == 500
     server.log.expect("GW0601")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_gangway_param_wins(protocol, launch):
+    def configure(site):
+        backend = site.recorder(protocol)
+        text = f'GangwayParam OUTER "1"\nGangwayParam BOTH "outer"\nProxyPass "/d/" "{PROXY[protocol]}://127.0.0.1:%p/"\n'
+        text += '<Location "/d/">\nSetEnv FROM_ENV "env"\nGangwayParam BOTH "inner"\nGangwayParam FROM_ENV "param"\n'
+        text += 'GangwayParam EXPR "expr=%{REQUEST_METHOD} it"\nGangwayParam NONE "" if_not_empty\n'
+        text += 'GangwayParam EMPTY ""\nGangwayParam SERVER_NAME "other"\n</Location>'
+        lines(site, backend, text)
+
+    server = launch(configure)
+    request = received(server, server.site.backends[protocol], "/d/x")
+    expected = {"OUTER": "1", "BOTH": "inner", "FROM_ENV": "param", "EXPR": "GET it", "EMPTY": "", "SERVER_NAME": "other"}
+    assert {name: request[name] for name in expected} == expected
+    assert "NONE" not in request
+
+
+@pytest.mark.parametrize("backend_type, streams", [("FPM", False), ("GENERIC", True)])
+def test_php_gets_the_length_of_every_body(backend_type, streams, launch, recorder):
+    """PHP reads as many bytes as CONTENT_LENGTH says: none, when the client sent chunks."""
+    text = f'ProxyFCGIBackendType {backend_type}\nProxyPass "/d/" "fcgi://127.0.0.1:%p/no-such-directory/"'
+    server = launch(lambda site: lines(site, recorder, text))
+    client = server.connect()
+    client.send(wire.head_bytes("POST", "/d/x.php", [("Host", "x"), ("Transfer-Encoding", "chunked")]))
+    client.send(wire.chunk(b"x" * 100_000))
+    if streams:
+        peer = recorder.next(client)
+        request = peer.head()
+        client.send(b"0\r\n\r\n")
+        assert len(peer.codec.body(request)) == 100_000
+        assert "CONTENT_LENGTH" not in request
+    else:
+        client.send(b"0\r\n\r\n")
+        peer = recorder.next(client)
+        request = peer.request()
+        assert (request["CONTENT_LENGTH"], len(request.body)) == ("100000", 100_000)
+    peer.answer(hello("fastcgi"))
+    assert client.response().status == 200
 
 
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])

@@ -25,7 +25,7 @@ pub(crate) const IDLE_TIME: Duration = Duration::from_secs(1);
 pub(crate) const IDLE_LIMIT: usize = 32;
 /// Requests after which a connection is closed.
 const MOST_REQUESTS: u32 = 1000;
-/// How long nobody keeps a connection after somebody has waited. Longer than the time between two entries.
+/// How long nobody keeps a connection after somebody who waits has said so. Longer than the time between two calls.
 const SHY_TIME: Duration = Duration::from_millis(100);
 /// The stack of the thread that closes connections.
 const STACK: usize = 64 * 1024;
@@ -48,11 +48,12 @@ impl Key {
         Self { hash: hasher.finish(), address }
     }
 
-    /// Tells everybody that a request waits for this backend.
-    pub(crate) fn call_for_room(&self) {
+    /// A request begins to wait for this backend.
+    pub(crate) fn wait(&self) -> Waiting {
         if let Some(board) = Board::shared() {
             board.enter(self.hash);
         }
+        Waiting(self.hash)
     }
 
     /// Whether the backend has a path, not a port.
@@ -61,7 +62,27 @@ impl Key {
     }
 
     fn is_wanted(&self) -> bool {
-        Board::shared().is_some_and(|board| board.is_recent(self.hash, SHY_TIME))
+        Board::shared().is_some_and(|board| board.is_wanted(self.hash, SHY_TIME))
+    }
+}
+
+/// A request that waits, until this is dropped.
+pub(crate) struct Waiting(u64);
+
+impl Waiting {
+    /// Tells everybody.
+    pub(crate) fn call(&self) {
+        if let Some(board) = Board::shared() {
+            board.call(self.0);
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(board) = Board::shared() {
+            board.leave(self.0);
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn serve(target: Target<'_>) -> c_int {
 fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<c_int, c_int> {
     let (request, kind) = (target.request(), scheme.kind);
     let mut backend = target.acquire(kind)?;
-    let mut body = Body::prepare(request, &backend, kind)?;
+    // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
+    let needs_length = kind != Kind::FastCgi || variables::names_php(request);
+    let mut body = Body::prepare(request, &backend, needs_length)?;
     let variables = variables::build(target, kind)?;
     let keeps = keeps(target, kind);
     let key = Key::new(address(target, scheme));

@@ -15,10 +15,10 @@ use gangway::{
 
 use crate::{
     buffers::Buffers,
-    keep::Key,
+    keep::{Key, Waiting},
     raw::{
-        Body, Filled, Interest, Output, PATIENCE, REQUEST_TIME_OUT, Received, Request, Sent, Target, Then,
-        Wait, Wire,
+        Body, Filled, Interest, Output, PATIENCE, REQUEST_TIME_OUT, Readiness, Received, Request, Sent,
+        Target, Then, Wait, Wire,
     },
     reply::Reply,
     scheme::Kind,
@@ -28,7 +28,7 @@ use crate::{
 /// A request on a new connection that has had no answer at the first pause may wait for idle connections of
 /// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
 const CALLS_EACH: Duration = Duration::from_millis(50);
-/// How long a client that has closed its side gets an answer: it may have closed only that.
+/// For how long a backend may be silent when the client has closed its side: it may have closed only that.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a stream of HTTP/2, which has no socket, is asked whether it is still wanted.
 const LOOKS_EACH: Duration = Duration::from_millis(250);
@@ -72,6 +72,8 @@ pub(crate) struct Transfer<'a, 'r> {
     filled: usize,
     lines: Lines,
     client: Option<i32>,
+    /// When the client closed its side.
+    closed_at: Option<Instant>,
     soon: Duration,
     flushes_each: bool,
     timeout: Duration,
@@ -120,6 +122,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             filled: 0,
             lines: Lines::default(),
             client: request.client(),
+            closed_at: None,
             soon: if let Wait::For(time) = wait { Duration::from_millis(time.into()) } else { PATIENCE },
             flushes_each: wait == Wait::Never,
             timeout: target.timeout(),
@@ -180,15 +183,47 @@ impl<'a, 'r> Transfer<'a, 'r> {
 
     /// The backend does not read: it may be writing.
     fn wait_for_room(&mut self) -> Result<(), Failure> {
-        let client = self.client.map(|fd| (fd, false));
-        let ready = self.wire.wait(Interest { send: true, client }, self.timeout);
+        let begun = Instant::now();
+        loop {
+            let time = self.patience(begun)?;
+            let ready = self.wire.wait(Interest { send: true, client: self.watched() }, time);
+            self.look_at_client(ready, begun)?;
+            if ready.receive {
+                return self.receive_now();
+            }
+            if ready.send {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The client's socket, to see its end.
+    fn watched(&self) -> Option<(i32, bool)> {
+        // A client that has closed its side is one event for ever.
+        self.client.filter(|_| self.closed_at.is_none()).map(|fd| (fd, false))
+    }
+
+    /// How long the next wait may take that is one of those that began then.
+    fn patience(&self, begun: Instant) -> Result<Duration, Failure> {
+        let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+        let mut time = left.ok_or(Failure::Timeout)?;
+        if let Some(at) = self.closed_at {
+            let grace = GRACE.saturating_sub(at.max(begun).elapsed());
+            time = time.min(grace.max(Duration::from_millis(1)));
+        }
+        Ok(if self.client.is_none() { time.min(LOOKS_EACH) } else { time })
+    }
+
+    /// Notes whether the client is still there, in a wait that began then.
+    fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), Failure> {
         if ready.client_reset || self.request().is_aborted() {
             return Err(Failure::Gone);
         }
-        if ready.receive {
-            return self.receive_now();
+        if ready.client_closed && self.closed_at.is_none() {
+            self.closed_at = Some(Instant::now());
         }
-        if ready.send || ready.client_closed { Ok(()) } else { Err(Failure::Timeout) }
+        let is_over = self.closed_at.is_some_and(|at| at.max(begun).elapsed() >= GRACE);
+        if is_over && !ready.receive { Err(Failure::Gone) } else { Ok(()) }
     }
 
     /// Reads the next part of the body. Answers whether there may be more to do: false when the backend has ended.
@@ -222,7 +257,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
                 return Err(Failure::Gone);
             }
             // The input filters know the time that the client has: RequestReadTimeout. Timeout is the bound without.
-            if !ready.client && !ready.receive && begun.elapsed() > self.timeout {
+            if !ready.client && !ready.receive && begun.elapsed() > self.target.client_timeout() {
                 return Err(Failure::Body(REQUEST_TIME_OUT));
             }
         }
@@ -356,38 +391,24 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Waits for a backend that has paused.
-    fn wait_long(&self) -> Result<(), Failure> {
+    fn wait_long(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
         let calls = self.protocol.keeps_connections() && !self.wire.is_reused() && self.total_received == 0;
-        let mut client = self.client.map(|fd| (fd, false));
-        let mut closed_at: Option<Instant> = None;
+        let mut waiting: Option<Waiting> = None;
         loop {
-            if calls && self.wire.may_wait(self.key.is_unix()) {
-                self.key.call_for_room();
-            }
-            let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
-            let mut time = left.ok_or(Failure::Timeout)?;
+            let mut time = self.patience(begun)?;
             if calls {
                 time = time.min(CALLS_EACH);
+                if self.wire.may_wait(self.key.is_unix()) {
+                    waiting.get_or_insert_with(|| self.key.wait()).call();
+                } else {
+                    waiting = None;
+                }
             }
-            if let Some(at) = closed_at {
-                time = time.min(GRACE.saturating_sub(at.elapsed()).max(Duration::from_millis(1)));
-            }
-            if self.client.is_none() {
-                time = time.min(LOOKS_EACH);
-            }
-            let ready = self.wire.wait(Interest { send: false, client }, time);
-            if ready.client_reset || self.request().is_aborted() {
-                return Err(Failure::Gone);
-            }
+            let ready = self.wire.wait(Interest { send: false, client: self.watched() }, time);
+            self.look_at_client(ready, begun)?;
             if ready.receive {
                 return Ok(());
-            }
-            if ready.client_closed {
-                (closed_at, client) = (Some(Instant::now()), None);
-            }
-            if closed_at.is_some_and(|at| at.elapsed() >= GRACE) {
-                return Err(Failure::Gone);
             }
         }
     }

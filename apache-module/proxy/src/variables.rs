@@ -25,10 +25,13 @@ pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
         Kind::FastCgi => {
             request.add_variables(true);
             request.apply_set_env_if()?;
-            check_script(request)?;
         }
         Kind::Scgi => request.add_variables(false),
         Kind::Uwsgi => add_uwsgi(target)?,
+    }
+    request.apply_params()?;
+    if kind == Kind::FastCgi {
+        check_script(request)?;
     }
     let mut fields = Fields::with_capacity(48, 4096);
     for (name, value) in request.variables() {
@@ -75,6 +78,13 @@ fn mount<'n>(script_name: &'n [u8], path_info: &[u8]) -> &'n [u8] {
         b"/" | b"" => script_name,
         _ => script_name.strip_suffix(path_info).unwrap_or(script_name),
     }
+}
+
+/// Whether the request is one for a script of PHP, as far as its path says.
+pub(crate) fn names_php(request: Request<'_>) -> bool {
+    let Some(conf) = request.conf().filter(|conf| conf.may_be_fpm()) else { return false };
+    let path = [script::path_of(request.filename()), request.path_info()].concat();
+    script::names_script(&path, conf.script_suffixes())
 }
 
 /// Whether PHP would run the script that the request names, and no other file.

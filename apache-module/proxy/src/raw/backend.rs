@@ -122,6 +122,13 @@ impl<'r> Target<'r> {
         micros(own.or(of_proxy).unwrap_or(of_server)).unwrap_or(Duration::from_secs(60))
     }
 
+    /// How long the client may be silent: Timeout.
+    pub(crate) fn client_timeout(self) -> Duration {
+        // SAFETY: the server of a request outlives it.
+        let timeout = unsafe { (*(*self.request.as_ptr()).server).timeout };
+        micros(timeout).unwrap_or(Duration::from_secs(60))
+    }
+
     /// `flushpackets` and `flushwait`.
     pub(crate) fn flush(self) -> Wait {
         match shared!(self, flush_packets) {

@@ -111,11 +111,22 @@ pub(super) struct SetEnvIf {
     pub(super) name: Text,
 }
 
+/// One `GangwayParam`.
+#[derive(Clone, Copy)]
+pub(super) struct Param {
+    pub(super) name: Text,
+    pub(super) value: Text,
+    /// In place of the value, or NULL.
+    pub(super) expr: *mut sys::ap_expr_info_t,
+    pub(super) if_not_empty: bool,
+}
+
 /// What a section says.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct DirConf {
     pub(super) backend_type: BackendType,
     pub(super) set_env_if: Pooled<SetEnvIf>,
+    pub(super) params: Pooled<Param>,
     pub(super) pass: Option<Pass>,
     pub(super) script_check: Option<bool>,
     pub(super) script_suffixes: Option<Pooled<Text>>,
@@ -192,6 +203,22 @@ impl DirConf {
         }
     }
 
+    /// The variables with more, each in the place of an earlier one of its name.
+    ///
+    /// # Safety
+    /// `pool` is that of the configuration that will hold the result.
+    pub(super) unsafe fn with_params(&self, pool: *mut apr_pool_t, more: &[Param]) -> Pooled<Param> {
+        let mut all = self.params.as_slice().to_vec();
+        for param in more {
+            match all.iter_mut().find(|known| known.name.as_slice() == param.name.as_slice()) {
+                Some(known) => *known = *param,
+                None => all.push(*param),
+            }
+        }
+        // SAFETY: the caller vouches for the pool.
+        unsafe { Pooled::copy(pool, &all) }
+    }
+
     fn merged(pool: *mut apr_pool_t, outer: &Self, inner: &Self) -> Self {
         let fixups = [outer.set_env_if.as_slice(), inner.set_env_if.as_slice()].concat();
         let pick = |inner: Pseudo, outer: Pseudo| if matches!(inner, Pseudo::Unset) { outer } else { inner };
@@ -202,6 +229,8 @@ impl DirConf {
             },
             // SAFETY: `merge` gives the pool of the merged configuration.
             set_env_if: unsafe { Pooled::copy(pool, &fixups) },
+            // SAFETY: as above.
+            params: unsafe { outer.with_params(pool, inner.params.as_slice()) },
             pass: inner.pass.or(outer.pass),
             script_check: inner.script_check.or(outer.script_check),
             script_suffixes: inner.script_suffixes.or(outer.script_suffixes),

@@ -12,7 +12,7 @@ use std::{
 use gangway::engine::fence;
 
 use super::{
-    conf::{BackendType, DirConf, Pass, Pooled, Pseudo, SetEnvIf, Text},
+    conf::{BackendType, DirConf, Param, Pass, Pooled, Pseudo, SetEnvIf, Text},
     hooks::module_index,
     sys, text,
 };
@@ -169,6 +169,20 @@ fn set_env_if(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<
     Ok(())
 }
 
+fn param(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+    let words = words::param(words)?;
+    let flags = sys::AP_EXPR_FLAG_STRING_RESULT;
+    let param = Param {
+        name: command.copy(words.name),
+        value: command.copy(words.value),
+        expr: words.expr.map_or(Ok(ptr::null_mut()), |source| command.expression(source, flags))?,
+        if_not_empty: words.if_not_empty,
+    };
+    // SAFETY: the pool of the configuration.
+    conf.params = unsafe { conf.with_params(command.pool(), &[param]) };
+    Ok(())
+}
+
 fn pseudo(command: &Command, words: &[&[u8]]) -> Result<Pseudo, String> {
     let word = one(words)?;
     Ok(match word.to_ascii_lowercase().as_slice() {
@@ -213,6 +227,8 @@ directives! {
     set_pass, "GangwayPass", sys::ACCESS_CONF,
         "fastcgi://, scgi:// or uwsgi:// with host:port or unix:/path, or Off",
         pass;
+    set_param, "GangwayParam", ANYWHERE, "NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION",
+        param;
     set_script_check, "GangwayScriptCheck", ANYWHERE, "On or Off",
         |_, conf, words| { conf.script_check = Some(words::switch(one(words)?)?); Ok(()) };
     set_script_suffixes, "GangwayScriptSuffixes", ANYWHERE, "suffixes of scripts, without the dot",

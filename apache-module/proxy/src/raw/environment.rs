@@ -110,6 +110,34 @@ impl Request<'_> {
         Ok(())
     }
 
+    /// `GangwayParam`: what it says wins over all others.
+    ///
+    /// # Errors
+    /// A status: an expression failed.
+    pub(crate) fn apply_params(self) -> Result<(), c_int> {
+        let Some(conf) = self.conf() else { return Ok(()) };
+        for param in conf.params.as_slice() {
+            let mut error: *const c_char = ptr::null();
+            // SAFETY: a live request and its table; names, values and expressions live in the configuration's pool.
+            unsafe {
+                let value = if param.expr.is_null() {
+                    param.value.as_c_str().as_ptr()
+                } else {
+                    sys::ap_expr_str_exec(self.as_ptr(), param.expr, &raw mut error)
+                };
+                if !error.is_null() {
+                    self.log_expression("value", "GangwayParam", param.name.as_slice(), text(error));
+                    return Err(INTERNAL_SERVER_ERROR);
+                }
+                if !param.if_not_empty || !text(value).is_empty() {
+                    let name = param.name.as_c_str().as_ptr();
+                    sys::apr_table_setn((*self.as_ptr()).subprocess_env, name, value);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn apply(self, entry: &SetEnvIf) -> Result<(), c_int> {
         let mut matches = [sys::ap_regmatch_t { rm_so: -1, rm_eo: -1 }; sys::AP_MAX_REG_MATCH as usize];
         let (mut source, mut error): (*const c_char, *const c_char) = (ptr::null(), ptr::null());
@@ -122,7 +150,7 @@ impl Request<'_> {
             let holds =
                 sys::ap_expr_exec_re(request, entry.condition, most, found, &raw mut source, &raw mut error);
             if holds < 0 {
-                self.log_expression("condition", entry, text(error));
+                self.log_expression("condition", "ProxyFCGISetEnvIf", entry.name.as_slice(), text(error));
                 return Err(INTERNAL_SERVER_ERROR);
             }
             if holds == 0 {
@@ -138,17 +166,17 @@ impl Request<'_> {
             if error.is_null() {
                 sys::apr_table_setn(table, name, value);
             } else {
-                self.log_expression("value", entry, text(error));
+                self.log_expression("value", "ProxyFCGISetEnvIf", entry.name.as_slice(), text(error));
             }
         }
         Ok(())
     }
 
-    fn log_expression(self, what: &str, entry: &SetEnvIf, why: &[u8]) {
-        let (name, why) = (log::escape(entry.name.as_slice()), log::escape(why));
+    fn log_expression(self, what: &str, directive: &str, name: &[u8], why: &[u8]) {
+        let (name, why) = (log::escape(name), log::escape(why));
         self.log(
             Level::Error,
-            &format!("{SERVER_FAILED} the {what} of ProxyFCGISetEnvIf for {name} failed: {why}"),
+            &format!("{SERVER_FAILED} the {what} of {directive} for {name} failed: {why}"),
         );
     }
 

@@ -13,7 +13,6 @@ use super::{
     backend::Backend,
     sys::{self, apr_bucket, apr_bucket_brigade},
 };
-use crate::scheme::Kind;
 
 /// Bytes of a body that are read before a connection is taken, and that are kept in memory when the whole body
 /// must be there first: what mod_proxy_fcgi does.
@@ -48,7 +47,11 @@ impl<'r> Body<'r> {
     ///
     /// # Errors
     /// The status to answer.
-    pub(crate) fn prepare(request: Request<'r>, backend: &Backend<'_>, kind: Kind) -> Result<Self, c_int> {
+    pub(crate) fn prepare(
+        request: Request<'r>,
+        backend: &Backend<'_>,
+        needs_length: bool,
+    ) -> Result<Self, c_int> {
         let mut body =
             Self { request, saved: ptr::null_mut(), fresh: ptr::null_mut(), ended: true, taken: false };
         let mut known = ptr::null_mut();
@@ -67,13 +70,12 @@ impl<'r> Body<'r> {
             body.saved = sys::apr_brigade_create(request.pool(), request.bucket_list());
             sys::apr_pool_userdata_setn(body.saved.cast(), KEY.as_ptr(), None, request.pool());
         }
-        body.read_ahead(backend, kind)?;
+        body.read_ahead(backend, needs_length)?;
         Ok(body)
     }
 
-    /// How the length of the body becomes known: as mod_proxy_fcgi does it. SCGI and uwsgi have no other way than to
-    /// know it first.
-    fn read_ahead(&self, backend: &Backend<'_>, kind: Kind) -> Result<(), c_int> {
+    /// How the length of the body becomes known, as mod_proxy_fcgi does it; or it must be known first.
+    fn read_ahead(&self, backend: &Backend<'_>, needs_length: bool) -> Result<(), c_int> {
         let (request, saved) = (self.request, self.saved);
         let chunked = request.header(c"Transfer-Encoding").is_some();
         // SAFETY: a live request; without Transfer-Encoding Content-Length is the length.
@@ -100,7 +102,7 @@ impl<'r> Body<'r> {
             }
             let is_plain = (*request.as_ptr()).input_filters == (*request.as_ptr()).proto_input_filters;
             let has_length = !chunked && request.header(c"Content-Length").is_some() && is_plain;
-            let may_stream = kind == Kind::FastCgi && request.variable(c"proxy-sendcl").is_none();
+            let may_stream = !needs_length && request.variable(c"proxy-sendcl").is_none();
             if has_length || may_stream {
                 return Ok(());
             }

@@ -33,7 +33,7 @@ pub(crate) use output::{Output, Then};
 pub(crate) use request::Request;
 pub(crate) use server::log_process;
 pub(crate) use shared::Board;
-pub(crate) use socket::{Interest, PATIENCE, Received, Sent, Wire};
+pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
 
 #[allow(
     dead_code,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A board in memory that all processes of the server share: who waits for a backend writes the time on it, and
+//! A board in memory that all processes of the server share: who waits for a backend is counted there, with the time, and
 //! whoever has an idle connection to that backend closes it.
 //!
 //! The parent process only maps the memory. Children trust nothing in it: whatever a number says, the worst that
@@ -22,8 +22,15 @@ const SLOTS: usize = 64;
 pub(crate) struct Board {
     /// Changes with each entry; what `wait` sleeps on.
     changes: AtomicU32,
-    /// Milliseconds of the clock at the last entry.
-    entries: [AtomicU64; SLOTS],
+    entries: [Entry; SLOTS],
+}
+
+#[repr(C)]
+struct Entry {
+    /// Milliseconds of the clock when somebody waited last.
+    last: AtomicU64,
+    /// How many wait. A process that is killed while it waits is counted for ever; then `last` alone decides.
+    waiting: AtomicU32,
 }
 
 struct Mapped(NonNull<Board>);
@@ -56,10 +63,25 @@ impl Board {
         mapped.as_ref().map(|mapped| unsafe { mapped.0.as_ref() })
     }
 
-    /// Notes that somebody waits for the backend of this key, and wakes those who sleep.
+    /// Counts one more who waits for the backend of this key.
     pub(crate) fn enter(&self, key: u64) {
         if let Some(entry) = self.entry(key) {
-            entry.store(now(), Ordering::Relaxed);
+            entry.waiting.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts one less.
+    pub(crate) fn leave(&self, key: u64) {
+        if let Some(entry) = self.entry(key) {
+            let less = |count: u32| count.checked_sub(1);
+            let _ = entry.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
+
+    /// Notes that somebody still waits, and wakes those who sleep.
+    pub(crate) fn call(&self, key: u64) {
+        if let Some(entry) = self.entry(key) {
+            entry.last.store(now(), Ordering::Relaxed);
             self.changes.fetch_add(1, Ordering::Release);
             // SAFETY: the address is that of a live integer of 32 bits.
             unsafe {
@@ -68,11 +90,12 @@ impl Board {
         }
     }
 
-    /// Whether somebody has waited for the backend of this key within the last `time`.
-    pub(crate) fn is_recent(&self, key: u64, time: Duration) -> bool {
-        let Some(entry) = self.entry(key) else { return false };
-        let last = entry.load(Ordering::Relaxed);
-        last != 0 && u128::from(now().saturating_sub(last)) <= time.as_millis()
+    /// Whether somebody waits for the backend of this key, and has said so within the last `time`.
+    pub(crate) fn is_wanted(&self, key: u64, time: Duration) -> bool {
+        self.entry(key).is_some_and(|entry| {
+            entry.waiting.load(Ordering::Relaxed) > 0
+                && u128::from(now().saturating_sub(entry.last.load(Ordering::Relaxed))) <= time.as_millis()
+        })
     }
 
     /// The number of changes so far.
@@ -100,7 +123,7 @@ impl Board {
         }
     }
 
-    fn entry(&self, key: u64) -> Option<&AtomicU64> {
+    fn entry(&self, key: u64) -> Option<&Entry> {
         self.entries.get(usize::try_from(key % SLOTS as u64).ok()?)
     }
 }
