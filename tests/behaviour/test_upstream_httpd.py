@@ -371,3 +371,65 @@ def test_a_wrong_directive_stops_the_configuration_test(line, part, configtest, 
     done = configtest(lambda site: lines(site, recorder, f'<Location "/d">\n{line}\n</Location>'))
     assert done.status != 0
     assert part in done.output
+
+
+RESPONSES = {
+    "plain": b"Content-Type: Text/Plain; Charset=UTF-8\r\n\r\nbody",
+    "no type": b"X-A: 1\r\n\r\nbody",
+    "no body": b"Status: 204 No Content\r\n\r\n",
+    "reason": b"Status: 299 Very Special\r\n\r\nbody",
+    "unknown status": b"Status: 499\r\n\r\nbody",
+    "not found": b"Status: 404\r\nContent-Type: text/html\r\n\r\nown page",
+    "redirect": b"Status: 301 Moved Permanently\r\nLocation: http://elsewhere/x\r\n\r\n",
+    "cookies": b"Set-Cookie: a=1\r\nSet-Cookie: b=2; path=/\r\nset-cookie: c=3\r\n\r\nbody",
+    "repeated": b"X-A: 1\r\nX-B: 2\r\nX-A: 3\r\nLink: </a>\r\nLink: </b>\r\nVary: Accept\r\nVary: Cookie\r\n\r\nbody",
+    "authentication": b"Status: 401\r\nWWW-Authenticate: Basic realm=x\r\nWWW-Authenticate: Bearer\r\n\r\nno",
+    "dates": b"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\nExpires: 0\r\nETag: \"x\"\r\n\r\nbody",
+    "a date that is none": b"Last-Modified: yesterday\r\n\r\nbody",
+    "a type with a charset": b"Content-Type: text/html; charset=ISO-8859-1\r\nContent-Language: de\r\n\r\nbody",
+    "an encoding": b"Content-Type: text/plain\r\nContent-Encoding: x-own\r\nCache-Control: no-store\r\n\r\nbody",
+    "spaces": b"X-A:   padded  \r\nX-B:\r\n\r\nbody",
+    "line feeds": b"Status: 200 OK\nContent-Type: text/plain\nX-A: 1\n\nbody",
+    "a server of its own": b"Server: backend/1\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nX-Powered-By: x\r\n\r\nbody",
+    "partial": b"Status: 206\r\nContent-Range: bytes 0-3/10\r\n\r\nbody",
+}
+# What a client may ask on top.
+ASKS = {
+    "GET": ("GET", []),
+    "HEAD": ("HEAD", []),
+    "a condition that holds": ("GET", [("If-None-Match", '"x"')]),
+    "a date": ("GET", [("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT")]),
+    "another condition": ("GET", [("If-Match", '"other"')]),
+    "POST": ("POST", [("If-None-Match", '"x"')]),
+}
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi", "scgi"])
+def test_the_client_sees_what_it_sees_of_the_stock_module(protocol, launch):
+    """Status line, headers and body. Only the framing is httpd's, and Content-Length ours."""
+    with contextlib.closing(Recorder(protocol)) as backend:
+        seen = []
+        for upstream in ("stock", "gangway"):
+            text = f'ProxyPass "/d/" "{PROXY[protocol]}://127.0.0.1:%p/"'
+            server = launch(lambda site, text=text, upstream=upstream: lines(site, backend, text, upstream=upstream))
+            found = {}
+            for name, data in RESPONSES.items():
+                for ask, (method, headers) in ASKS.items():
+                    client = server.connect()
+                    client.request(method, "/d/x", headers, b"" if method == "POST" else None)
+                    peer = backend.next(client)
+                    peer.request()
+                    peer.answer(data)
+                    response = client.response(method)
+                    client.close()
+                    framing = ("date", "content-length", "transfer-encoding")
+                    fields = [(k.lower(), v) for k, v in response.headers if k.lower() not in framing]
+                    if name == "a server of its own":
+                        fields += [("date", response.header("Date"))]
+                    found[name, ask] = (response.status, response.reason, sorted(fields), response.body)
+            seen.append(found)
+            server.log.allow("AH\\d+|GW")
+            server.finish()
+            backend.reset()
+        stock, ours = seen
+        assert {case: (ours[case], stock[case]) for case in stock if ours[case] != stock[case]} == {}

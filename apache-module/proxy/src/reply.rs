@@ -109,6 +109,9 @@ impl Reply {
         self.is_event_stream = head.get(b"content-type").is_some_and(is_event_stream);
         if self.kind == Kind::Scgi && request.asks_for_another(head.names_status(), status) {
             self.is_redirected = true;
+        } else if is_changed && status == 412 && self.kind == Kind::Scgi {
+            // mod_proxy_scgi has a page for it, mod_proxy_fcgi has none.
+            self.page = Some(status);
         } else if target.overrides(status) && request.is_initial() {
             self.page = Some(status);
         }

@@ -46,11 +46,10 @@ impl Request<'_> {
             (*self.as_ptr()).status = c_int::from(status);
             // httpd answers 500 for a status that it does not know.
             let is_known = text(sys::ap_get_status_line(c_int::from(status))).starts_with(number.as_bytes());
-            (*self.as_ptr()).status_line = if is_known && reason.is_empty() {
-                ptr::null()
-            } else {
-                let reason = if reason.is_empty() { b"Status" } else { reason };
-                self.keep(&[number.as_bytes(), b" ", reason].concat())
+            (*self.as_ptr()).status_line = match reason {
+                b"" if is_known => ptr::null(),
+                b"" => self.keep(number.as_bytes()),
+                reason => self.keep(&[number.as_bytes(), b" ", reason].concat()),
             };
         }
     }
