@@ -76,6 +76,7 @@ codes! {
     CACHE_SKIPPED = 710, "a response is not cached because its head is too large";
     BACKEND_SILENT = 711, "a backend was silent for too long";
     CLIENT_LEFT = 712, "a client left before its response was whole";
+    NOT_AUTHORIZED = 713, "an authorizer could not be asked";
     CGI_FAILED = 801, "a script could not be started";
     CGI_HEAD = 802, "a script gave no usable response head";
     CGI_STDERR = 803, "a script wrote to its standard error";

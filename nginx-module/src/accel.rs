@@ -6,10 +6,14 @@
 
 use std::ffi::c_void;
 
-use gangway::{engine::fence, error::REQUEST_REFUSED, log::Level};
+use gangway::{
+    engine::fence,
+    error::{CGI_REDIRECT, REQUEST_REFUSED},
+    log::Level,
+};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use crate::raw::{Conf, Request};
+use crate::raw::{Conf, Phase, Request};
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
@@ -18,9 +22,24 @@ const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
 /// of what to do at the request's end.
 unsafe extern "C" fn sent_on(_: *mut c_void) {}
 
+/// Marks a request that a script's `Location: /path` sends on.
+unsafe extern "C" fn sent_on_locally(_: *mut c_void) {}
+
+/// Marks a request that nginx is about to send on because a script asks for another document (RFC 3875 §6.2.2): one that
+/// any client may ask for. Answers `None` without memory.
+pub(crate) fn mark_local(request: Request) -> Option<()> {
+    request.on_end(Some(sent_on_locally), std::ptr::null_mut()).then_some(())
+}
+
+fn is_local(request: Request) -> bool {
+    request.is_internal() && request.is_main() && request.end_data(Some(sent_on_locally)).next().is_some()
+}
+
 /// Whether an application has sent this request to the location where it is now.
 pub(crate) fn was_sent_here(request: Request) -> bool {
-    request.is_internal() && request.is_main() && request.end_data(Some(sent_on)).next().is_some()
+    let marked =
+        request.is_internal() && request.is_main() && request.end_data(Some(sent_on)).next().is_some();
+    marked || is_local(request)
 }
 
 /// Marks a request that nginx is about to send on because its backend says so. Answers `None` without memory.
@@ -41,7 +60,7 @@ pub(crate) fn redirect(request: Request, target: &[u8]) -> Result<(), ngx_int_t>
 
 /// Installs the check of targets in the preaccess phase, after the location is known.
 pub(crate) fn install(conf: &Conf) -> ngx_int_t {
-    if conf.add_preaccess_handler(check_target) { 0 } else { nginx_sys::NGX_ERROR as ngx_int_t }
+    if conf.add_phase_handler(Phase::Preaccess, check_target) { 0 } else { nginx_sys::NGX_ERROR as ngx_int_t }
 }
 
 unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -52,6 +71,17 @@ unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
             return DECLINED;
         }
         let location = request.core_location();
+        if is_local(request) {
+            if location.internal != 1 && location.named() == 0 {
+                return DECLINED;
+            }
+            let line = format!(
+                "{CGI_REDIRECT} Location: {} leads to an internal location, which only X-Accel-Redirect may",
+                gangway::log::escape(request.uri())
+            );
+            request.log(Level::Error, &line);
+            return NOT_FOUND;
+        }
         if location.internal == 1 || location.named() != 0 {
             return DECLINED;
         }

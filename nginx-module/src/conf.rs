@@ -23,8 +23,8 @@ use nginx_sys::{
 };
 
 use crate::{
-    Shared, accel, handler, module,
-    raw::{Conf, ConfText, command, error_text},
+    Shared, accel, cgi, handler, module,
+    raw::{Conf, ConfText, Phase, command, error_text},
     upstream::{
         self,
         conf::{UpstreamConf, UpstreamMain, two_handlers},
@@ -38,8 +38,9 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 3] = [
+const OWN: [ngx_command_t; 4] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::conf::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
         c"gangway_engine_dir",
@@ -58,6 +59,8 @@ pub(crate) struct MainConf {
     pub(crate) engine_dir: Option<PathBuf>,
     /// Every application, in the order of the configuration.
     pub(crate) applications: Vec<Config>,
+    /// The settings of scripts, each once.
+    pub(crate) programs: Vec<config::Cgi>,
     pub(crate) variables: Option<VariableIndexes>,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
@@ -76,6 +79,8 @@ pub(crate) struct VariableIndexes {
 pub(crate) struct LocationConf {
     /// `gangway_wsgi`; the blocks of `if` and `limit_except` share that of their location.
     pub(crate) handler: Option<Rc<Handler>>,
+    /// `gangway_cgi`, likewise.
+    pub(crate) programs: Option<Rc<cgi::conf::Programs>>,
     /// `None`: those of the enclosing block.
     pub(crate) params: Option<Vec<Param>>,
     /// `gangway_pass` and its settings.
@@ -130,6 +135,9 @@ setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     if conf.handler.is_some() {
         return Err("is duplicate".into());
     }
+    if conf.programs.is_some() {
+        return Err(two_handlers("gangway_cgi"));
+    }
     if conf.upstream.pass.is_some() {
         return Err(two_handlers("gangway_pass"));
     }
@@ -148,6 +156,13 @@ setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
 });
 
 setter!(set_param, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
+    let param = param(cf)?;
+    conf.params.get_or_insert_default().push(param);
+    Ok(())
+});
+
+/// The words of `gangway_param`.
+pub(crate) fn param(cf: &Conf) -> Result<Param, String> {
     let words = cf.words();
     let [_, name, value, flags @ ..] = words.as_slice() else {
         return Err("needs a name and a value".into());
@@ -160,10 +175,8 @@ setter!(set_param, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     }
     config::check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
     let value = cf.compile(value).ok_or("has a value that nginx cannot compile")?;
-    let param = Param { name: name.to_vec(), value, if_not_empty: !flags.is_empty() };
-    conf.params.get_or_insert_default().push(param);
-    Ok(())
-});
+    Ok(Param { name: name.to_vec(), value, if_not_empty: !flags.is_empty() })
+}
 
 setter!(set_engine_dir, MainConf, |cf: &Conf, conf: &mut MainConf| {
     use std::os::unix::ffi::OsStrExt;
@@ -193,6 +206,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
         let main = MainConf {
             engine_dir: None,
             applications: Vec::new(),
+            programs: Vec::new(),
             variables: None,
             upstream,
             balancers: Default::default(),
@@ -205,7 +219,8 @@ pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_v
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
     fence("create_location", ptr::null_mut(), || {
-        cf.own(LocationConf { handler: None, params: None, upstream: UpstreamConf::unset() }).cast()
+        cf.own(LocationConf { handler: None, programs: None, params: None, upstream: UpstreamConf::unset() })
+            .cast()
     })
 }
 
@@ -225,12 +240,16 @@ pub(crate) unsafe extern "C" fn merge_location(
         }
         if cf.is_nameless_block() && inner.handler.is_none() && inner.upstream.pass.is_none() {
             inner.handler.clone_from(&outer.handler);
+            inner.programs.clone_from(&outer.programs);
         }
         if inner.handler.is_some() {
             cf.set_limit_except_handler(handler::content_handler);
         }
         match upstream::conf::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
-            Ok(()) => OK,
+            Ok(()) => {
+                cgi::conf::settle(inner);
+                OK
+            }
             Err(text) => {
                 cf.fail(&text);
                 ptr::without_provenance_mut(usize::MAX)
@@ -249,6 +268,9 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
         };
         main.variables = variable_indexes(&cf);
         upstream::install_peers(&cf, &mut main.balancers);
+        if !cf.add_phase_handler(Phase::Access, upstream::access_handler) {
+            return -1;
+        }
         if main.variables.is_none() || !main.upstream.find_variables(&cf) { -1 } else { accel::install(&cf) }
     })
 }

@@ -8,12 +8,14 @@
 //!            -> flight        one running request: deadline, output, end
 //!            -> head, accel   the response head, internal redirects
 //!            -> upstream      or: another process, over FastCGI, SCGI or uwsgi
+//!            -> cgi           or: a script
 //! raw/                        nginx memory
 //! ```
 //! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
 
 mod accel;
 mod body;
+mod cgi;
 mod conf;
 mod flight;
 mod handler;
@@ -45,11 +47,20 @@ pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
     commands: (&raw const conf::COMMANDS).cast_mut().cast(),
     type_: NGX_HTTP_MODULE as usize,
-    init_module: Some(upstream::make_signals),
+    init_module: Some(init_module),
     init_process: Some(worker::init_process),
     exit_process: Some(worker::exit_process),
     ..ngx_module_t::default()
 };
+
+/// What workers share, made by the process that forks them.
+unsafe extern "C" fn init_module(cycle: *mut nginx_sys::ngx_cycle_t) -> nginx_sys::ngx_int_t {
+    // SAFETY: nginx calls this with a live cycle, as both want it.
+    match unsafe { upstream::make_signals(cycle) } {
+        0 => cgi::conf::start_spawner(cycle),
+        status => status,
+    }
+}
 
 /// The module, for reading: nginx has numbered it before any of our code runs.
 fn module() -> &'static ngx_module_t {

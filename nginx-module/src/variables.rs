@@ -4,11 +4,13 @@
 use gangway::{
     cgi::{Facts, Param, meta_variables},
     http::Fields,
+    protocol::Role,
 };
 
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
+    upstream::Authorization,
 };
 
 /// What one kind of application is told about a request.
@@ -32,6 +34,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) headers: bool,
     /// Whether `Authorization` does.
     pub(crate) authorization: bool,
+    /// Who asks: the application, or the authorizer before it.
+    pub(crate) role: Role,
 }
 
 /// The variables of a request. `None` when nginx has no memory for a value.
@@ -44,7 +48,13 @@ pub(crate) fn build(
     let indexes = main.variables?;
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
-    for param in location.params.iter().flatten() {
+    let authorized = if shape.role == Role::Responder { Authorization::of(&request) } else { None };
+    for (name, value) in authorized.into_iter().flat_map(Authorization::variables) {
+        params.push(Param { name, value, if_not_empty: false });
+    }
+    let more =
+        if shape.role == Role::Authorizer { location.upstream.authorize_params.as_ref() } else { None };
+    for param in location.params.iter().flatten().chain(more.into_iter().flatten()) {
         let value = match shape.settled {
             Some((name, value)) if name == param.name => value,
             _ => request.evaluate(param.value)?,

@@ -263,6 +263,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
 
 pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     fence("exit_process", (), || {
+        crate::cgi::stop();
         if let Some(worker) = Worker::current() {
             worker.stop();
         }
@@ -284,7 +285,7 @@ unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
 ///
 /// # Safety
 /// `cycle` is live and its configuration is complete.
-unsafe fn main_conf_of(cycle: *mut ngx_cycle_t) -> *const MainConf {
+pub(crate) unsafe fn main_conf_of(cycle: *mut ngx_cycle_t) -> *const MainConf {
     // SAFETY: `conf_ctx` has a slot for each module; http's is an ngx_http_conf_ctx_t or NULL.
     unsafe {
         let index = (*ptr::addr_of!(ngx_http_module)).index;

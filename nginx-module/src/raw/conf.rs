@@ -27,6 +27,17 @@ pub(crate) unsafe fn str_bytes<'a>(text: &ngx_str_t) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(text.data, text.len) }
 }
 
+/// Whether a location is chosen by a regular expression.
+pub(super) fn is_regex(location: &ngx_http_core_loc_conf_t) -> bool {
+    #[cfg(ngx_feature = "pcre")]
+    return !location.regex.is_null();
+    #[cfg(not(ngx_feature = "pcre"))]
+    return {
+        let _ = location;
+        false
+    };
+}
+
 /// A setter as nginx calls it.
 pub(crate) type Setter =
     unsafe extern "C" fn(*mut ngx_conf_t, *mut ngx_command_t, *mut c_void) -> *mut c_char;
@@ -127,6 +138,13 @@ impl ConfText {
     }
 }
 
+/// A phase of requests.
+#[derive(Clone, Copy)]
+pub(crate) enum Phase {
+    Preaccess,
+    Access,
+}
+
 /// A configuration phase.
 pub(crate) struct Conf {
     raw: *mut ngx_conf_t,
@@ -215,7 +233,7 @@ impl Conf {
     pub(crate) fn location_path(&self) -> Vec<u8> {
         // SAFETY: the core module's configuration exists for every location before its directives run.
         let location = unsafe { &*self.core_location() };
-        if location.named() != 0 || !location.regex.is_null() {
+        if location.named() != 0 || is_regex(location) {
             Vec::new()
         } else {
             location.name.as_bytes().to_vec()
@@ -258,17 +276,27 @@ impl Conf {
         }
     }
 
-    /// Adds a handler to the preaccess phase. Answers false without memory.
-    pub(crate) fn add_preaccess_handler(
+    /// Adds a handler to a phase. Answers false without memory.
+    pub(crate) fn add_phase_handler(
         &self,
+        phase: Phase,
         handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
     ) -> bool {
-        const PHASE: usize = nginx_sys::ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as usize;
         // SAFETY: in postconfiguration the core module's phases have their arrays of handlers.
         unsafe {
             let core: *mut ngx_http_core_main_conf_t =
                 self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
-            let slot = ngx_array_push(&raw mut (*core).phases[PHASE].handlers).cast::<ngx_http_handler_pt>();
+            let handlers = match phase {
+                Phase::Preaccess => {
+                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as usize]
+                        .handlers
+                }
+                Phase::Access => {
+                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE as usize]
+                        .handlers
+                }
+            };
+            let slot = ngx_array_push(handlers).cast::<ngx_http_handler_pt>();
             if slot.is_null() {
                 return false;
             }

@@ -90,6 +90,26 @@ pub(crate) fn close_watch(connection: *mut ngx_connection_t) {
     }
 }
 
+/// Ends the watch of a descriptor that is closed right after it.
+pub(crate) fn forget_watch(connection: *mut ngx_connection_t) {
+    // SAFETY: the pointer is from `watch`, used once. An event that has been taken from the kernel already finds that the
+    // connection is another one, or none.
+    unsafe {
+        if (*(*connection).read).posted() != 0 {
+            nginx_sys::ngx_delete_posted_event((*connection).read);
+        }
+        (*(*connection).read).set_active(0);
+        (*(*connection).read).set_ready(0);
+    }
+    close_watch(connection);
+}
+
+/// Names this process in ps(1).
+pub(crate) fn set_title(title: &'static std::ffi::CStr) {
+    // SAFETY: nginx has room for titles since its start; it only reads the text.
+    unsafe { nginx_sys::ngx_setproctitle(title.as_ptr().cast_mut()) }
+}
+
 /// Empties an eventfd when the event method is level-triggered; with epoll it need not be read.
 ///
 /// # Safety

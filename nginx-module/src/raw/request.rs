@@ -16,7 +16,11 @@ use nginx_sys::{
     ngx_str_t, ngx_table_elt_t,
 };
 
-use super::{ConfText, conf::str_bytes, write_log};
+use super::{
+    ConfText,
+    conf::{is_regex, str_bytes},
+    write_log,
+};
 
 /// A live request. See the module's page for what makes it sound.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -230,7 +234,7 @@ impl Request {
     /// The path of the request's location. Regular expressions and names of locations are no paths.
     pub(crate) fn location_path(&self) -> &[u8] {
         let location = self.core_location();
-        if location.named() != 0 || location.noname() != 0 || !location.regex.is_null() {
+        if location.named() != 0 || location.noname() != 0 || is_regex(location) {
             &[]
         } else {
             self.bytes(location.name)
@@ -431,6 +435,50 @@ impl Request {
         unsafe { ngx_http_finalize_request(self.0, status) }
     }
 
+    /// Ends the request's upstream, but not the request: as ngx_http_upstream_create() does it for another one.
+    pub(crate) fn leave_upstream(self) {
+        // SAFETY: live request; the upstream's clean-up gives back the count that is added for it.
+        unsafe {
+            let upstream = self.get_mut().upstream;
+            if let Some(upstream) = upstream.as_ref()
+                && let Some(Some(cleanup)) = upstream.cleanup.as_ref()
+            {
+                let main = self.get_mut().main;
+                (*main).set_count((*main).count() + 1);
+                cleanup(self.0.cast());
+            }
+        }
+    }
+
+    /// The file that the path is mapped to by `root` or `alias`, and how much of it is the root.
+    pub(crate) fn map_to_path(self) -> Option<(Vec<u8>, usize)> {
+        let (mut path, mut root) = (ngx_str_t::empty(), 0);
+        // SAFETY: live request; nginx answers the end of the path in its pool, or NULL.
+        unsafe {
+            let last = nginx_sys::ngx_http_map_uri_to_path(self.0, &raw mut path, &raw mut root, 0);
+            let length = last.addr().checked_sub(path.data.addr()).filter(|_| !last.is_null())?;
+            let mapped = std::slice::from_raw_parts(path.data, length);
+            Some((mapped.to_vec(), root))
+        }
+    }
+
+    /// Sets where a redirect of nginx's own leads.
+    pub(crate) fn set_location(self, target: &[u8]) -> Option<()> {
+        let value = self.text(target)?;
+        // SAFETY: live request and list; all-zero is what nginx starts a header from.
+        unsafe {
+            let header = nginx_sys::ngx_list_push(&raw mut self.get_mut().headers_out.headers);
+            let header = header.cast::<ngx_table_elt_t>();
+            header.as_mut()?;
+            header.write(std::mem::zeroed());
+            (*header).hash = 1;
+            (*header).key = ngx_str_t { len: 8, data: b"Location".as_ptr().cast_mut() };
+            (*header).value = value;
+            self.get_mut().headers_out.location = header;
+        }
+        Some(())
+    }
+
     /// Runs what an event has made ready on the connection, as nginx's own event handlers do at their end.
     pub(crate) fn posted_runner(self) -> impl FnOnce() {
         let connection = self.get().connection;
@@ -480,7 +528,7 @@ impl Request {
 }
 
 /// The elements of a list of headers.
-fn list(list: &ngx_list_t) -> impl Iterator<Item = &ngx_table_elt_t> {
+pub(super) fn list(list: &ngx_list_t) -> impl Iterator<Item = &ngx_table_elt_t> {
     let mut part = &raw const list.part;
     let mut index = 0;
     std::iter::from_fn(move || {

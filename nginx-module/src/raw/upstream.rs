@@ -10,7 +10,7 @@ use nginx_sys::{
     ngx_pnalloc, ngx_pool_t, ngx_str_t, ngx_table_elt_t,
 };
 
-use super::Request;
+use super::{Request, str_bytes};
 
 /// The upstream of a live request.
 #[derive(Clone, Copy)]
@@ -185,6 +185,14 @@ impl Upstream {
         let buffer = &self.get().buffer;
         // SAFETY: both are places in the buffer's memory.
         unsafe { bytes(buffer.start, buffer.pos) }.len()
+    }
+
+    /// The headers of the response.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        super::request::list(&self.get().headers_in.headers)
+            .filter(|header| header.hash != 0)
+            // SAFETY: strings in the request's pool.
+            .map(|header| unsafe { (str_bytes(&header.key), str_bytes(&header.value)) })
     }
 
     /// Adds a header of the response, as nginx's own modules do: known ones have handlers.

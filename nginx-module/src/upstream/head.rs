@@ -27,7 +27,7 @@ enum Step {
     Wait,
 }
 
-pub(super) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
+pub(crate) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("process_header", ERROR, || {
         // SAFETY: nginx calls this with a live request whose upstream is ours.
         let Some(context) = (unsafe { Context::of(r) }) else { return ERROR };

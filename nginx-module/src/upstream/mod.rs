@@ -10,9 +10,11 @@
 //! pipe       the response body in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
 //! stderr     FCGI_STDERR
 //! peer       idle connections
+//! authorize  gangway_authorize: the authorizer role
 //! ```
 //! Balancing, retries, buffers, caches, timeouts and filters are nginx's. Everything here runs on its event loop.
 
+mod authorize;
 mod body;
 pub(crate) mod conf;
 mod context;
@@ -27,19 +29,26 @@ mod stderr;
 mod stream;
 mod target;
 
-use gangway::{engine::fence, error::SERVER_FAILED, log::Level};
+use gangway::{
+    cgi::{Form, ResponseParser},
+    engine::fence,
+    error::SERVER_FAILED,
+    log::Level,
+};
 use nginx_sys::{ngx_http_request_t, ngx_http_upstream_init, ngx_int_t, ngx_str_t};
 
 use crate::{
     conf::LocationConf,
     module,
-    raw::{NoMemory, Request, tag},
+    raw::{NoMemory, Request, Upstream, tag},
 };
 use context::Context;
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
+pub(crate) use authorize::{Authorization, access_handler};
+pub(crate) use head::process_header;
 pub(crate) use peer::{Balancers, install as install_peers, make_signals};
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -49,7 +58,11 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             let request = Request::from_raw(r);
             (request, &*request.location_conf::<LocationConf>(module()))
         };
-        match start(request, location) {
+        let started = match &location.programs {
+            Some(programs) => crate::cgi::start(request, location, programs),
+            None => start(request, location),
+        };
+        match started {
             Ok(()) => request.read_body(body_ready),
             Err(status) => status,
         }
@@ -58,10 +71,63 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 
 /// Makes the request's upstream.
 fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_int_t> {
-    let no_memory = |_: NoMemory| INTERNAL_SERVER_ERROR;
     let place = script::place(request, location)?;
-    let upstream = request.create_upstream().map_err(no_memory)?;
+    let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, location)?;
+    prepare(Prepared { request, upstream, location, scheme, place })?;
+    let conf = &location.upstream.conf;
+    // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
+    let length_is_known = scheme == conf::Scheme::FastCgi || !request.is_chunked();
+    if conf.request_buffering == 0 && conf.pass_request_body != 0 && length_is_known {
+        request.stream_body();
+    }
+    Ok(())
+}
+
+/// Makes the upstream of a request that a script answers, whose output stands as an SCGI backend's does.
+///
+/// # Errors
+/// The status that answers the request.
+pub(crate) fn prepare_script(
+    request: Request,
+    location: &'static LocationConf,
+    form: Form,
+    head_size: usize,
+) -> Result<Upstream, ngx_int_t> {
+    let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
+    upstream.get().conf = (&raw const location.upstream.conf).cast_mut();
+    upstream.get().schema = text(b"cgi://");
+    let (scheme, place) = (conf::Scheme::Scgi, script::Place::default());
+    prepare(Prepared { request, upstream, location, scheme, place })?;
+    // SAFETY: `prepare` has made the context; nobody else has it yet.
+    if let Some(context) = unsafe { Context::of(request.raw()) } {
+        context.parser = ResponseParser::new(form, head_size);
+    }
+    Ok(upstream)
+}
+
+/// The head of a script's response, as far as it has come.
+///
+/// # Safety
+/// `r` is a live request whose upstream [`prepare_script`] has made.
+pub(crate) unsafe fn script_parser<'a>(r: *mut ngx_http_request_t) -> Option<&'a ResponseParser> {
+    // SAFETY: the caller vouches for it.
+    unsafe { Context::of(r) }.map(|context| &context.parser)
+}
+
+/// A request that knows its backend.
+struct Prepared {
+    request: Request,
+    upstream: Upstream,
+    location: &'static LocationConf,
+    scheme: conf::Scheme,
+    place: script::Place,
+}
+
+/// Gives the upstream its context and its functions.
+fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
+    let no_memory = |NoMemory| INTERNAL_SERVER_ERROR;
+    let Prepared { request, upstream, location, scheme, place } = prepared;
     let context = Context::create(request, location, scheme, place).map_err(no_memory)?;
     let pipe = upstream.create_pipe(request.pool()).map_err(no_memory)?;
     pipe.input_filter = Some(pipe::input_filter);
@@ -77,19 +143,13 @@ fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_in
     u.create_key = Some(request::create_key);
     u.create_request = Some(request::create_request);
     u.reinit_request = Some(request::reinit_request);
-    u.process_header = Some(head::process_header);
+    u.process_header = Some(process_header);
     u.abort_request = Some(request::abort_request);
     u.finalize_request = Some(request::finalize_request);
     u.input_filter_init = Some(pipe::filter_init);
     u.input_filter = Some(stream::input_filter);
     u.input_filter_ctx = context.cast();
-    let conf = &location.upstream.conf;
-    u.set_buffering(u32::from(conf.buffering != 0));
-    let unbuffered = conf.request_buffering == 0 && conf.pass_request_body != 0;
-    // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
-    if unbuffered && (scheme == conf::Scheme::FastCgi || !request.is_chunked()) {
-        request.stream_body();
-    }
+    u.set_buffering(u32::from(location.upstream.conf.buffering != 0));
     Ok(())
 }
 

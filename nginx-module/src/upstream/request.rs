@@ -8,7 +8,7 @@ use gangway::{
     engine::fence,
     http::Fields,
     log::Level,
-    protocol::{EncodeError, Settings},
+    protocol::{EncodeError, Role, Settings},
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
@@ -57,6 +57,7 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
     let mut extra: Vec<(&[u8], &[u8])> = Vec::with_capacity(4);
     extra.push((b"DOCUMENT_URI", request.uri()));
     match context.scheme {
+        Scheme::FastCgi if place.role == Role::Authorizer => {}
         Scheme::FastCgi => {
             extra.push((b"SCRIPT_FILENAME", &filename));
             // What PHP with cgi.force_redirect wants to see.
@@ -79,9 +80,20 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
         hidden: if cacheable { &CONDITIONS } else { &[] },
         settled: place.filename.as_deref().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
         headers: conf.conf.pass_request_headers != 0,
-        authorization: conf.pass_authorization(),
+        // Credentials are the server's own business, and the authorizer is a part of it.
+        authorization: place.role == Role::Authorizer || conf.pass_authorization(),
+        role: place.role,
     };
-    variables::build(request, main, context.location, &shape)
+    let mut variables = variables::build(request, main, context.location, &shape)?;
+    if place.role == Role::Authorizer {
+        // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
+        for name in [&b"CONTENT_LENGTH"[..], b"PATH_INFO", b"PATH_TRANSLATED", b"SCRIPT_NAME"] {
+            if let Some(index) = variables.position(name) {
+                variables.remove(index);
+            }
+        }
+    }
+    Some(variables)
 }
 
 /// The length of the body, if it is known.
@@ -184,6 +196,9 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
         u.output.output_filter = Some(body::output_filter);
         // SAFETY: the request is live as long as its upstream.
         u.output.filter_ctx = request.raw().cast();
+        return Ok(());
+    }
+    if context.place.role == Role::Authorizer {
         return Ok(());
     }
     let mut last = first;

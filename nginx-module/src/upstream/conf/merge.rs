@@ -78,7 +78,32 @@ pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamCon
     }
     #[cfg(ngx_feature = "ssl")]
     super::tls::merge(cf, outer, inner)?;
-    hide_headers(cf, &mut outer.conf, &mut inner.conf)
+    hide_headers(cf, &mut outer.conf, &mut inner.conf)?;
+    merge_authorizer(outer, inner);
+    Ok(())
+}
+
+/// The authorizer is asked with the settings of the location, for each request anew and without its body.
+fn merge_authorizer(outer: &UpstreamConf, inner: &mut UpstreamConf) {
+    if inner.authorize_params.is_none() {
+        inner.authorize_params.clone_from(&outer.authorize_params);
+    }
+    inner.authorize = inner.authorize.or(outer.authorize);
+    let Some(upstream) = inner.authorize.flatten() else { return };
+    let mut conf = inner.conf;
+    conf.upstream = upstream;
+    conf.set_cache(0);
+    conf.set_store(0);
+    conf.cache_zone = ptr::null_mut();
+    conf.pass_request_body = 0;
+    conf.request_buffering = 1;
+    conf.intercept_errors = 0;
+    conf.ignore_client_abort = 0;
+    conf.max_temp_file_size = 0;
+    // X-Accel-Redirect and its kin are for answers to clients.
+    conf.ignore_headers = usize::MAX;
+    conf.temp_path = ptr::null_mut();
+    inner.authorizer = conf;
 }
 
 /// `if` and `limit_except` go where their location goes.

@@ -29,10 +29,13 @@ use std::{mem, sync::Arc};
 use gangway::log::Level;
 use nginx_sys::{
     NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, ngx_array_create, ngx_array_t, ngx_flag_t,
-    ngx_http_upstream_conf_t, ngx_int_t, ngx_msec_t, ngx_str_t, ngx_uint_t,
+    ngx_http_upstream_conf_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_msec_t, ngx_str_t, ngx_uint_t,
 };
 
-use crate::raw::{Conf, ConfText, str_bytes};
+use crate::{
+    conf::Param,
+    raw::{Conf, ConfText, str_bytes},
+};
 
 pub(crate) use merge::merge;
 pub(crate) use pass::{Pass, Scheme, split_scheme, two_handlers};
@@ -82,6 +85,12 @@ pub(crate) struct UpstreamConf {
     pub(crate) split: Option<Split>,
     /// `gangway_cache_key`.
     pub(crate) cache_key: Option<ConfText>,
+    /// `gangway_authorize_param`; `None`: those of the enclosing block.
+    pub(crate) authorize_params: Option<Vec<Param>>,
+    /// `gangway_authorize`; `Some(None)` is `off`.
+    authorize: Option<Option<*mut ngx_http_upstream_srv_conf_t>>,
+    /// What nginx's upstream reads when it asks the authorizer.
+    authorizer: ngx_http_upstream_conf_t,
     suffixes: Option<Arc<[Vec<u8>]>>,
     index: ngx_str_t,
     /// Array of `ngx_str_t`, or NULL.
@@ -121,6 +130,9 @@ impl UpstreamConf {
             pass: None,
             split: None,
             cache_key: None,
+            authorize_params: None,
+            authorize: None,
+            authorizer: unset_upstream(),
             suffixes: None,
             index: ngx_str_t::empty(),
             catch_stderr: Setting::UNSET,
@@ -139,6 +151,16 @@ impl UpstreamConf {
             #[cfg(ngx_feature = "ssl")]
             tls: tls::Settings::unset(),
         }
+    }
+
+    /// Whether an authorizer is asked before a request is answered here.
+    pub(crate) fn authorizes(&self) -> bool {
+        self.authorize.flatten().is_some()
+    }
+
+    /// How the authorizer is asked.
+    pub(crate) fn authorizer(&self) -> *mut ngx_http_upstream_conf_t {
+        (&raw const self.authorizer).cast_mut()
     }
 
     /// `gangway_index`: what is added to a script name that ends in `/`. Empty by default.

@@ -53,6 +53,7 @@ pub(crate) enum Pass {
 
 impl Pass {
     /// Whether a connection may be one of TLS.
+    #[cfg(ngx_feature = "ssl")]
     pub(crate) fn may_be_tls(self) -> bool {
         match self {
             Self::Group(scheme) | Self::Address(scheme, _) => scheme.is_tls(),
@@ -118,6 +119,9 @@ fn cure(scheme: &str, rest: &str) -> String {
 }
 
 setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    if location.programs.is_some() {
+        return Err(two_handlers("gangway_cgi"));
+    }
     let conf = &mut location.upstream;
     if conf.pass.is_some() {
         return Err("is duplicate".into());
@@ -143,6 +147,41 @@ setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     conf.pass = Some(pass);
     cf.set_content_handler(crate::upstream::content_handler);
     cf.redirect_to_slash();
+    Ok(())
+});
+
+setter!(set_authorize, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    let conf = &mut location.upstream;
+    if conf.authorize.is_some() {
+        return Err("is duplicate".into());
+    }
+    let words = cf.words();
+    let word = words.get(1).copied().unwrap_or_default();
+    if word == b"off" {
+        conf.authorize = Some(None);
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(word);
+    match parse(word) {
+        Ok(Word::Fixed(Scheme::FastCgi, target)) => {
+            let upstream =
+                add_upstream(cf, Scheme::FastCgi, target).map_err(|text| format!("{BAD_UPSTREAM} {text}"))?;
+            conf.authorize = Some(Some(upstream));
+            Ok(())
+        }
+        Ok(Word::Fixed(..)) => Err(format!(
+            "{BAD_UPSTREAM} has \"{text}\": only FastCGI has authorizers, write fastcgi://HOST:PORT or off"
+        )),
+        Ok(_) => Err(format!(
+            "{BAD_UPSTREAM} has variables in \"{text}\": name one backend or upstream block, or off"
+        )),
+        Err(error) => Err(format!("{BAD_UPSTREAM} {error}")),
+    }
+});
+
+setter!(set_authorize_param, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    let param = crate::conf::param(cf)?;
+    location.upstream.authorize_params.get_or_insert_default().push(param);
     Ok(())
 });
 

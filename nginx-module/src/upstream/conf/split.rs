@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_split_path_info`, `$gangway_script_name` and `$gangway_path_info`, as their `fastcgi_` namesakes.
 
-use gangway::{engine::fence, log::Level};
+use gangway::engine::fence;
 use nginx_sys::{
-    NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_NOHASH, ngx_conf_t, ngx_http_add_variable,
+    NGX_HTTP_VAR_NOCACHEABLE, NGX_HTTP_VAR_NOHASH, NGX_HTTP_VAR_PREFIX, ngx_conf_t, ngx_http_add_variable,
     ngx_http_get_variable_pt, ngx_http_request_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t,
 };
 
@@ -11,7 +11,8 @@ use super::{super::script::names, UpstreamConf};
 use crate::{
     conf::{LocationConf, setter},
     module,
-    raw::{Conf, Request},
+    raw::{Conf, Request, str_bytes},
+    upstream::Authorization,
 };
 
 /// A compiled pattern with two groups: script name and path info.
@@ -91,7 +92,7 @@ impl Split {
                 gangway::error::SERVER_FAILED,
                 gangway::log::escape(path)
             );
-            request.log(Level::Error, &line);
+            request.log(gangway::log::Level::Error, &line);
             return None;
         }
         let group = |at: usize| {
@@ -121,7 +122,47 @@ pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t 
         let Some(variable) = variable else { return -1 };
         variable.get_handler = handler;
     }
+    let mut name = crate::upstream::text(PREFIX);
+    let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH | NGX_HTTP_VAR_PREFIX;
+    // SAFETY: as above.
+    match unsafe { ngx_http_add_variable(cf, &raw mut name, flags as usize).as_mut() } {
+        Some(variable) => variable.get_handler = Some(authorized),
+        None => return -1,
+    }
     0
+}
+
+/// `$gangway_variable_NAME`: what the authorizer has said in `Variable-NAME`.
+const PREFIX: &[u8] = b"gangway_variable_";
+
+unsafe extern "C" fn authorized(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    name: usize,
+) -> ngx_int_t {
+    fence("authorized", -1, || {
+        // SAFETY: nginx asks for a variable of a live request; for a prefix the data is the variable's whole name.
+        let (request, value, name) = unsafe {
+            let name = std::ptr::with_exposed_provenance::<ngx_str_t>(name);
+            (Request::from_raw(r), &mut *value, str_bytes(&*name))
+        };
+        let wanted = name.get(PREFIX.len()..).unwrap_or_default();
+        let same = |known: &[u8]| {
+            known.len() == wanted.len()
+                && known.iter().zip(wanted).all(|(a, b)| match a {
+                    b'-' => *b == b'_',
+                    _ => a.eq_ignore_ascii_case(b),
+                })
+        };
+        let mut variables = Authorization::of(&request).into_iter().flat_map(Authorization::variables);
+        match variables.find(|(known, _)| same(known)) {
+            Some((_, text)) => set(request, value, text),
+            None => {
+                value.set_not_found(1);
+                0
+            }
+        }
+    })
 }
 
 unsafe extern "C" fn script_name(

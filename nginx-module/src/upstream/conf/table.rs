@@ -9,23 +9,23 @@ use std::{
 
 use nginx_sys::{
     NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
-    NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_HTTP_403,
-    NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429, NGX_HTTP_UPSTREAM_FT_HTTP_500,
-    NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT,
-    NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT, NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t,
-    ngx_conf_bitmask_t, ngx_conf_set_access_slot, ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot,
-    ngx_conf_set_flag_slot, ngx_conf_set_msec_slot, ngx_conf_set_num_slot, ngx_conf_set_off_slot,
-    ngx_conf_set_path_slot, ngx_conf_set_size_slot, ngx_conf_set_str_array_slot, ngx_conf_set_str_slot,
-    ngx_http_complex_value_t, ngx_http_file_cache_set_slot, ngx_http_file_cache_valid_set_slot,
-    ngx_http_set_complex_value_size_slot, ngx_http_set_predicate_slot, ngx_http_upstream_bind_set_slot,
-    ngx_http_upstream_cache_method_mask, ngx_http_upstream_conf_t, ngx_http_upstream_ignore_headers_masks,
-    ngx_str_t, ngx_uint_t,
+    NGX_CONF_TAKE23, NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_UPSTREAM_FT_ERROR,
+    NGX_HTTP_UPSTREAM_FT_HTTP_403, NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429,
+    NGX_HTTP_UPSTREAM_FT_HTTP_500, NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER,
+    NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT,
+    NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t, ngx_conf_bitmask_t, ngx_conf_set_access_slot,
+    ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot, ngx_conf_set_flag_slot, ngx_conf_set_msec_slot,
+    ngx_conf_set_num_slot, ngx_conf_set_off_slot, ngx_conf_set_path_slot, ngx_conf_set_size_slot,
+    ngx_conf_set_str_array_slot, ngx_conf_set_str_slot, ngx_http_complex_value_t,
+    ngx_http_file_cache_set_slot, ngx_http_file_cache_valid_set_slot, ngx_http_set_complex_value_size_slot,
+    ngx_http_set_predicate_slot, ngx_http_upstream_bind_set_slot, ngx_http_upstream_cache_method_mask,
+    ngx_http_upstream_conf_t, ngx_http_upstream_ignore_headers_masks, ngx_str_t, ngx_uint_t,
 };
 
 use super::{
     LEVELS,
-    pass::set_pass,
+    pass::{set_authorize, set_authorize_param, set_pass},
     setters::{
         set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,
         set_stderr_level, set_store,
@@ -148,7 +148,7 @@ const fn rate_setter<T: Rate>(_: fn(&ngx_http_upstream_conf_t) -> &T) -> Setter 
 }
 
 /// The directives of this folder, without those of TLS.
-const COMMANDS: [ngx_command_t; 60] = [
+const COMMANDS: [ngx_command_t; 62] = [
     ngx_command_t {
         type_: (NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF | NGX_CONF_TAKE1) as ngx_uint_t,
         ..slot(c"gangway_pass", NGX_CONF_TAKE1, set_pass, 0)
@@ -157,6 +157,8 @@ const COMMANDS: [ngx_command_t; 60] = [
     string(c"gangway_index", own!(index)),
     slot(c"gangway_split_path_info", NGX_CONF_TAKE1, set_split_path_info, 0),
     slot(c"gangway_script_suffixes", NGX_CONF_1MORE, set_script_suffixes, 0),
+    slot(c"gangway_authorize", NGX_CONF_TAKE1, set_authorize, 0),
+    slot(c"gangway_authorize_param", NGX_CONF_TAKE23, set_authorize_param, 0),
     slot(c"gangway_script_check", NGX_CONF_TAKE1, set_script_check, 0),
     flag(c"gangway_pass_authorization", own!(pass_authorization)),
     flag(c"gangway_pass_request_headers", theirs!(pass_request_headers)),

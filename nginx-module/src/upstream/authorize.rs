@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway_authorize`: a FastCGI authorizer (FastCGI §6.3) says whether a request may pass.
+//!
+//! The authorizer is asked by a subrequest that runs no phases: it goes straight to the backend. 200 lets the request
+//! pass, and its `Variable-NAME` headers become variables of the request. Everything else is the answer to the client:
+//! status, headers and body.
+
+use std::ffi::c_void;
+
+use gangway::{engine::fence, http::is_connection_field, log::Level, protocol::Role};
+use nginx_sys::{
+    NGX_HTTP_SUBREQUEST_IN_MEMORY, NGX_HTTP_SUBREQUEST_WAITED, ngx_http_discard_request_body,
+    ngx_http_finalize_request, ngx_http_output_filter, ngx_http_post_subrequest_t, ngx_http_request_t,
+    ngx_http_send_header, ngx_http_subrequest, ngx_http_upstream_init, ngx_int_t, ngx_pcalloc,
+};
+
+use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place};
+use crate::{
+    conf::LocationConf,
+    head, module,
+    raw::{NoMemory, Request, Upstream, bytes, own},
+};
+
+const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
+const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
+
+/// What an authorizer has said.
+#[derive(Default)]
+pub(crate) struct Authorization {
+    /// `None`: it has not answered.
+    status: Option<usize>,
+    /// `Variable-NAME: value`, without `Variable-`.
+    variables: Vec<(Vec<u8>, Vec<u8>)>,
+    headers: Vec<(Vec<u8>, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Authorization {
+    /// Of this request, if it has been authorized.
+    pub(crate) fn of(request: &Request) -> Option<&Self> {
+        let data = request.end_data(Some(forget)).next()?;
+        // SAFETY: `begin` gave the list a pointer to a value in the request's pool.
+        unsafe { data.cast::<Self>().as_ref() }
+    }
+
+    /// The variables, in order.
+    pub(crate) fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+}
+
+/// Marks the value in the list of what to do at the request's end; the pool frees it.
+unsafe extern "C" fn forget(_: *mut c_void) {}
+
+/// The handler of the access phase.
+pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("access_handler", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a phase handler with a live request, whose location has a configuration of ours.
+        let (request, location) = unsafe {
+            let request = Request::from_raw(r);
+            (request, &*request.location_conf::<LocationConf>(module()))
+        };
+        if !request.is_main() || !location.upstream.authorizes() {
+            return DECLINED;
+        }
+        match Authorization::of(&request).map(|answer| (answer.status, answer)) {
+            None => begin(request).map_or(INTERNAL_SERVER_ERROR, |()| AGAIN),
+            Some((None, _)) => AGAIN,
+            Some((Some(200), _)) => 0,
+            Some((Some(status), answer)) => deny(request, status, answer),
+        }
+    })
+}
+
+/// Asks the authorizer.
+fn begin(request: Request) -> Result<(), NoMemory> {
+    // SAFETY: live request and pool; the subrequest is nginx's, and its handler is ours before it can run.
+    unsafe {
+        let answer = own(request.pool(), Authorization::default());
+        if answer.is_null() || !request.on_end(Some(forget), answer.cast()) {
+            return Err(NoMemory);
+        }
+        let after = ngx_pcalloc(request.pool(), size_of::<ngx_http_post_subrequest_t>())
+            .cast::<ngx_http_post_subrequest_t>();
+        let Some(after) = after.as_mut() else { return Err(NoMemory) };
+        after.handler = Some(answered);
+        after.data = answer.cast();
+        let r = request.raw();
+        let (mut uri, mut args) = ((*r).uri, (*r).args);
+        let mut subrequest = std::ptr::null_mut();
+        let flags = NGX_HTTP_SUBREQUEST_WAITED | NGX_HTTP_SUBREQUEST_IN_MEMORY;
+        if ngx_http_subrequest(r, &raw mut uri, &raw mut args, &raw mut subrequest, after, flags as usize)
+            != 0
+        {
+            return Err(NoMemory);
+        }
+        // No phases: the rules of the location have been applied to the request itself.
+        (*subrequest).loc_conf = (*r).loc_conf;
+        (*subrequest).method_name = (*r).method_name;
+        (*subrequest).write_event_handler = Some(ask);
+    }
+    Ok(())
+}
+
+/// Starts the subrequest, instead of its phases.
+unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
+    fence("authorize::ask", (), || {
+        // SAFETY: nginx runs a posted subrequest, which is live; its location is that of the request.
+        unsafe {
+            let request = Request::from_raw(r);
+            let location = &*request.location_conf::<LocationConf>(module());
+            (*r).write_event_handler = Some(wait);
+            let place = Place { role: Role::Authorizer, ..Place::default() };
+            let upstream = request.create_upstream();
+            let prepared = upstream.map_err(|NoMemory| ERROR).and_then(|upstream: Upstream| {
+                upstream.get().conf = location.upstream.authorizer();
+                upstream.get().schema = super::text(b"fastcgi://");
+                prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, place })
+            });
+            match prepared {
+                Ok(()) => ngx_http_upstream_init(r),
+                Err(_) => ngx_http_finalize_request(r, INTERNAL_SERVER_ERROR),
+            }
+        }
+    });
+}
+
+unsafe extern "C" fn wait(_: *mut ngx_http_request_t) {}
+
+/// The authorizer has answered, or cannot.
+unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, status: ngx_int_t) -> ngx_int_t {
+    fence("authorize::answered", ERROR, || {
+        // SAFETY: nginx calls this with the live subrequest and the value of `begin`, which lives as long.
+        let (request, answer) = unsafe { (Request::from_raw(r), &mut *data.cast::<Authorization>()) };
+        if answer.status.is_some() {
+            return status;
+        }
+        let failed = status < 0 || status >= nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
+        // SAFETY: live request.
+        let sent = unsafe { (*r).headers_out.status };
+        if failed || sent == 0 {
+            let code = if status > 0 && failed { status as usize } else { 500 };
+            request.log(
+                Level::Error,
+                &format!("{} the authorizer did not answer: {code}", gangway::error::NOT_AUTHORIZED),
+            );
+            answer.status = Some(code);
+            return 0;
+        }
+        answer.status = Some(sent);
+        take(request, answer);
+        0
+    })
+}
+
+/// Copies what the client or the application gets.
+fn take(request: Request, answer: &mut Authorization) {
+    let Some(upstream) = request.upstream() else { return };
+    for (name, value) in upstream.headers() {
+        const PREFIX: &[u8] = b"variable-";
+        let prefix = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+        match name.get(PREFIX.len()..) {
+            // §6.3: the rest of the name is the variable's, as it stands.
+            Some(variable) if prefix && !variable.is_empty() => {
+                answer.variables.push((variable.to_vec(), value.to_vec()));
+            }
+            _ => answer.headers.push((name.to_vec(), value.to_vec())),
+        }
+    }
+    // SAFETY: nginx's postpone filter keeps the body of a subrequest in memory in one buffer.
+    unsafe {
+        if let Some(link) = (*request.raw()).out.as_ref()
+            && let Some(buffer) = link.buf.as_ref()
+        {
+            answer.body = bytes(buffer.pos, buffer.last).to_vec();
+        }
+    }
+}
+
+/// Sends the authorizer's answer to the client.
+fn deny(request: Request, status: usize, answer: &Authorization) -> ngx_int_t {
+    let other_rules_may_pass = !request.satisfies_all() && matches!(status, 401 | 403);
+    if answer.headers.is_empty() && answer.body.is_empty() || other_rules_may_pass {
+        // nginx has pages for these; a status below them is no refusal that a client understands.
+        return if (300..600).contains(&status) { status as ngx_int_t } else { 403 };
+    }
+    // SAFETY: a live main request in its access phase, whose head has not been sent.
+    unsafe {
+        let r = request.raw();
+        let discarded = ngx_http_discard_request_body(r);
+        if discarded != 0 {
+            return discarded;
+        }
+        (*r).headers_out.status = if (200..600).contains(&status) { status } else { 403 };
+        for (name, value) in &answer.headers {
+            let skipped = is_connection_field(name)
+                || name.eq_ignore_ascii_case(b"content-length")
+                || name.eq_ignore_ascii_case(b"status");
+            if !skipped && head::add(request, name, value).is_none() {
+                return INTERNAL_SERVER_ERROR;
+            }
+        }
+        (*r).headers_out.content_length_n = answer.body.len() as i64;
+        if answer.body.is_empty() {
+            (*r).set_header_only(1);
+        }
+        let status = ngx_http_send_header(r);
+        if status != 0 || answer.body.is_empty() {
+            ngx_http_finalize_request(r, status);
+            return DONE;
+        }
+        let Ok(body) = request.buffer(&answer.body, 0) else { return ERROR };
+        (*(*body).buf).set_last_buf(1);
+        (*(*body).buf).set_last_in_chain(1);
+        let status = ngx_http_output_filter(r, body);
+        ngx_http_finalize_request(r, status);
+    }
+    DONE
+}
