@@ -3,10 +3,12 @@
 
 mod gateways;
 pub(crate) mod reference;
+mod scripts;
 #[cfg(test)]
 mod tests;
 
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
+pub use scripts::{cgi_path, order, stderr};
 
 use std::{path::Path, time::Duration};
 

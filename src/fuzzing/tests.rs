@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 10] = [
+const TARGETS: [Target; 13] = [
     ("head", head),
     ("variables", variables),
     ("words", words),
@@ -21,6 +21,9 @@ const TARGETS: [Target; 10] = [
     ("cgi_response", cgi_response),
     ("request", request),
     ("script", script),
+    ("order", order),
+    ("cgi_path", cgi_path),
+    ("stderr", stderr),
 ];
 
 fn below_fuzz(path: &str) -> std::path::PathBuf {

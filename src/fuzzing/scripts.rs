@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What must hold for CGI programs: orders to the spawner, which file is the script, lines of standard error.
+
+use super::{PART, parts};
+use crate::run::{Command, Found, Kind, Limits, Lines, Order, Place, Report, encode_kill, resolve};
+
+/// A message as the spawner gets it from a worker that nobody trusts; and an order made of parts, which must come back.
+///
+/// # Panics
+/// When an order changes on its way, or a message is understood in two ways.
+pub fn order(data: &[u8]) {
+    if let Some(Command::Run(run)) = Command::decode(data) {
+        let arguments: Vec<_> = run.arguments.iter().map(|word| word.to_bytes().to_vec()).collect();
+        let environment: Vec<u8> =
+            run.environment.iter().flat_map(|pair| pair.to_bytes_with_nul()).copied().collect();
+        let again = Order {
+            id: run.id,
+            identity: run.identity,
+            outlives: run.outlives,
+            limits: run.limits,
+            directory: run.directory.to_bytes(),
+            script: run.script.to_bytes(),
+            program: run.program.to_bytes(),
+            arguments: &arguments,
+            environment: &environment,
+        };
+        let message = again.encode().unwrap_or_default();
+        assert!(Command::decode(&message) == Some(Command::Run(run)));
+    }
+    if let Some(report) = Report::decode(data) {
+        assert_eq!(Report::decode(&report.encode()), Some(report));
+    }
+    let mut words = parts(data);
+    let [directory, script, program] = std::array::from_fn(|_| words.next().unwrap_or_default());
+    let arguments: Vec<_> = words.map(<[u8]>::to_vec).collect();
+    let order = Order {
+        id: 1,
+        identity: None,
+        outlives: false,
+        limits: Limits::default(),
+        directory,
+        script,
+        program,
+        arguments: &arguments,
+        environment: b"A=1\0",
+    };
+    let Ok(message) = order.encode() else {
+        assert!(data.contains(&0));
+        return;
+    };
+    let Some(Command::Run(run)) = Command::decode(&message) else { panic!("an order was not understood") };
+    assert!(run.directory.to_bytes() == directory && run.script.to_bytes() == script);
+    assert!(run.arguments.iter().map(|word| word.to_bytes()).eq(arguments.iter().map(Vec::as_slice)));
+    assert_eq!(Command::decode(&encode_kill(3, 4)), Some(Command::Kill { id: 3, grace: 4 }));
+}
+
+/// A root, the rest of a path, and the files that there are.
+///
+/// # Panics
+/// When something runs that is no file, when the path is not whole, or when a dangerous path is looked at.
+pub fn cgi_path(data: &[u8]) {
+    let mut all = parts(data);
+    let (root, below) = (all.next().unwrap_or_default(), all.next().unwrap_or_default());
+    let files: Vec<&[u8]> = all.collect();
+    let path = [root, below].concat();
+    let index = ["index.cgi".to_owned()];
+    let place = Place { path: &path, root: root.len(), index: &index };
+    let found = resolve(&place, |file| {
+        let rest = file.get(root.len()..).unwrap_or_default();
+        assert!(!rest.contains(&0) && !rest.split(|byte| *byte == b'/').any(|part| part == b".."));
+        if files.contains(&file) {
+            Kind::File { executable: true }
+        } else if files.iter().any(|known| known.starts_with(file)) {
+            Kind::Directory
+        } else {
+            Kind::Missing
+        }
+    });
+    if let Found::Script { file, info, index, .. } = found {
+        assert!(files.contains(&file.as_slice()));
+        let info = path.get(path.len() - info..).unwrap_or_default();
+        assert!(info.is_empty() || info.starts_with(b"/"));
+        assert!(!index.is_empty() || [file.as_slice(), info].concat() == path);
+    }
+}
+
+/// Standard error in parts.
+///
+/// # Panics
+/// When lines depend on how the bytes came, or bytes are lost.
+pub fn stderr(data: &[u8]) {
+    let run = |chunks: &[&[u8]]| {
+        let (mut lines, mut found) = (Lines::default(), Vec::new());
+        chunks.iter().for_each(|chunk| lines.take(chunk, |line| found.push(line.to_vec())));
+        lines.finish(|line| found.push(line.to_vec()));
+        found
+    };
+    let whole = run(&[data]);
+    assert_eq!(whole, run(&data.chunks(1).collect::<Vec<_>>()));
+    assert_eq!(whole, run(&data.split_inclusive(|byte| *byte == PART).collect::<Vec<_>>()));
+    assert!(whole.iter().all(|line| !line.is_empty() && !line.contains(&b'\n')));
+    let kept = |byte: &u8| *byte != b'\n' && *byte != b'\r';
+    assert!(whole.concat().into_iter().filter(|byte| kept(byte)).eq(data.iter().copied().filter(kept)));
+}
