@@ -29,8 +29,8 @@ enum Search {
     OnItsWay,
 }
 
-/// After so many runs of one request each the requests come one after the other.
-const CALM: u32 = 32;
+/// After so many runs in which nothing waited behind another, requests come one after the other.
+const CALM: u32 = 256;
 
 /// The thread that sleeps for moments and sees whether others get on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub(super) struct Plan<T> {
     from_watch: bool,
     /// A request was taken while others waited, since the last look.
     others_waited: bool,
-    /// Runs that found one request each, in a row; no more than [`CALM`].
+    /// Runs since a request was taken while others waited; no more than [`CALM`].
     single: u32,
     stopping: bool,
 }
@@ -250,8 +250,12 @@ impl<T> Plan<T> {
         let request = self.waiting.pop_front()?;
         self.busy += 1;
         self.taken += 1;
-        self.others_waited |= !self.waiting.is_empty();
-        Some((request, self.send()))
+        let wake = self.send();
+        if !self.waiting.is_empty() {
+            self.others_waited = true;
+            self.single = 0;
+        }
+        Some((request, wake))
     }
 
     /// A running thread has done what it took.
@@ -278,11 +282,9 @@ impl<T> Plan<T> {
     /// A run has ended that served so many requests.
     pub(super) fn left(&mut self, served: usize) {
         self.running -= 1;
-        match served {
-            // Came for what somebody else took.
-            0 => {}
-            1 => self.single = CALM.min(self.single + 1),
-            _ => self.single = 0,
+        // None: it came for what somebody else took.
+        if served > 0 {
+            self.single = CALM.min(self.single + 1);
         }
     }
 

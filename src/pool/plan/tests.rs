@@ -91,8 +91,9 @@ fn one_thread_is_woken_for_a_burst() {
 #[test]
 fn handlers_that_block_let_the_next_thread_in() {
     let mut world = with_requests(4, 4);
-    for thread in 0..4 {
-        assert_eq!(world.woken.last(), Some(&thread));
+    for nth in 0..4 {
+        assert_eq!(world.woken.len(), nth + 1);
+        let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
         world.enter(thread);
         assert!(world.take());
     }
@@ -120,6 +121,25 @@ fn single_requests_wake_the_last_to_fall_asleep() {
 }
 
 #[test]
+fn a_request_that_comes_at_the_end_of_a_run_is_single_too() {
+    let mut world = World::new(3, 10);
+    for request in 0..5 {
+        world.submit(2 * request).unwrap();
+        world.enter(0);
+        assert!(world.handle());
+        world.submit(2 * request + 1).unwrap();
+        while world.handle() {}
+        world.plan.left(2);
+        let woken = world.woken.split_off(0);
+        assert_eq!(woken, [0, 1], "the second one sends a searcher, which finds nothing");
+        world.enter(1);
+        assert!(!world.take());
+        world.plan.left(0);
+        assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
+    }
+}
+
+#[test]
 fn requests_at_a_time_wake_the_first_to_fall_asleep_until_they_are_single_again() {
     let mut world = with_requests(3, 2);
     world.enter(0);
@@ -129,11 +149,12 @@ fn requests_at_a_time_wake_the_first_to_fall_asleep_until_they_are_single_again(
     assert!(!world.take());
     world.plan.left(0);
     assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
-    for request in 0..CALM {
+    // The run of thread 0 was the first.
+    for request in 1..CALM {
         world.submit(request).unwrap();
         run_one(&mut world);
     }
-    let turns: Vec<_> = [2, 1, 0].into_iter().cycle().take(CALM as usize).collect();
+    let turns: Vec<_> = [2, 1, 0].into_iter().cycle().take(CALM as usize - 1).collect();
     assert_eq!(world.woken[2..], turns);
     let last = turns.last().copied();
     world.submit(0).unwrap();
