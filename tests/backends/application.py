@@ -2,6 +2,7 @@
 """The WSGI application behind flup, uWSGI and the SCGI server of this folder. Its paths are those of every backend here."""
 
 import json
+import os
 import sys
 from urllib.parse import parse_qs
 
@@ -16,7 +17,7 @@ def application(environ, start_response):
     query = {key: values[0] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
     plain = [("Content-Type", "text/plain")]
     if path == "hello":
-        start_response("200 OK", plain)
+        start_response("200 OK", [*plain, ("X-Backend", os.environ.get("BACKEND", ""))])
         return [b"hello"]
     if path == "env":
         start_response("200 OK", [("Content-Type", "application/json")])

@@ -25,7 +25,7 @@ my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%env, $listener, 0);
 while ($request->Accept() >= 0) {
     my $uri = $env{REQUEST_URI};
     if ($uri =~ m{/hello}) {
-        print "Content-Type: text/plain\r\n\r\nhello";
+        print "Content-Type: text/plain\r\nX-Backend: $ENV{BACKEND}\r\n\r\nhello";
     } elsif ($uri =~ m{/env}) {
         print "Content-Type: application/json\r\n\r\n{";
         print join(',', map { quoted($_) . ':' . quoted($env{$_}) } sort keys %env);

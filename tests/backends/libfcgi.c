@@ -9,6 +9,7 @@
 #include <fcgiapp.h>
 
 static int listener;
+static const char *name = "";
 
 static void json_string(FCGX_Stream *out, const char *text, size_t length)
 {
@@ -67,7 +68,7 @@ static void answer(FCGX_Request *request)
 {
     const char *uri = FCGX_GetParam("REQUEST_URI", request->envp);
     if (strstr(uri, "/hello"))
-        FCGX_FPrintF(request->out, "Content-Type: text/plain\r\n\r\nhello");
+        FCGX_FPrintF(request->out, "Content-Type: text/plain\r\nX-Backend: %s\r\n\r\nhello", name);
     else if (strstr(uri, "/env"))
         env(request);
     else if (strstr(uri, "/echo"))
@@ -103,6 +104,8 @@ int main(int argc, char **argv)
     if (argc != 3)
         return 2;
     snprintf(address, sizeof address, "127.0.0.1:%s", argv[1]);
+    if (getenv("BACKEND"))
+        name = getenv("BACKEND");
     FCGX_Init();
     listener = FCGX_OpenSocket(address, 512);
     if (listener < 0)

@@ -48,7 +48,7 @@ class Program:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.environment},
+                env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "BACKEND": str(self.port), **self.environment},
             )
         # It is no orphan of a server under test.
         server.RUNNING.add(self.process.pid)
