@@ -9,6 +9,7 @@ import pytest
 
 from harness import wire
 from harness.deadline import wait_until
+from harness.gateway import OVERLOADED, end_request
 from harness.upstreams import hello
 
 pytestmark = pytest.mark.servers("apache")
@@ -120,6 +121,43 @@ def test_a_balancer_loses_nothing_when_a_backend_dies_and_comes_back(launch, uni
             first.listen()
     assert clients.failures == []
     assert len(kept) > 100
+
+
+@pytest.mark.parametrize("failure", ["unreachable", "overloaded", "dies"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_balancer_asks_another_backend_only_if_the_first_has_done_nothing(launch, failure, method):
+    def configure(site):
+        for name in ("first", "second"):
+            site.recorder("fastcgi", name=name)
+        members = "BalancerMember fcgi://127.0.0.1:%first% retry=60\nBalancerMember fcgi://127.0.0.1:%second% status=+H\n"
+        lines(site, f'<Proxy "balancer://pool">\n{members}</Proxy>\nProxyPass "/d/" "balancer://pool/"')
+
+    server = launch(configure)
+    server.log.allow("AH\\d+|GW070[23]")
+    first, second = server.site.backends["first"], server.site.backends["second"]
+    body = b"the whole body" * 3000 if method == "POST" else None
+    client = server.connect()
+    if failure == "unreachable":
+        first.refuse()
+    client.request(method, "/d/x", body=body)
+    if failure != "unreachable":
+        peer = first.next(client)
+        assert peer.request().body == (body or b"")
+        if failure == "overloaded":
+            peer.send(end_request(protocol_status=OVERLOADED))
+        else:
+            peer.close()
+    if method == "POST" and failure != "unreachable":
+        # Its body has left, and what died may have acted on it.
+        assert client.response().status == 502
+        assert not second.pending()
+        return
+    peer = second.next(client)
+    assert peer.request().body == (body or b"")
+    peer.answer(hello("fastcgi"))
+    assert client.response().body == b"hello"
+    if failure == "unreachable":
+        first.listen()
 
 
 def test_a_graceful_restart_loses_nothing(launch):

@@ -8,14 +8,14 @@ use gangway::{
     error::{BACKEND_SILENT, BODY_FAILED, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
     http::Fields,
     log::{self, Level},
-    protocol::{EncodeError, Settings},
+    protocol::{DecodeError, EncodeError, Settings},
 };
 
 use crate::{
     buffers::Buffers,
     keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits},
     raw::{
-        BAD_GATEWAY, Backend, Body, DECLINED, DONE, FILTER_ERROR, Filled, GATEWAY_TIME_OUT, OK, Request,
+        BAD_GATEWAY, Body, DECLINED, DONE, FILTER_ERROR, Filled, GATEWAY_TIME_OUT, OK, Request,
         SERVICE_UNAVAILABLE, Target, Then, Wire,
     },
     scheme::{Kind, Scheme},
@@ -41,33 +41,28 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     let variables = variables::build(target, kind)?;
     let keeps = keeps(target, kind);
     let key = Key::new(address(target, scheme));
+    let kept = if keeps { keep::take(&key) } else { None };
+    let (wire, history) = match kept {
+        Some(kept) => kept,
+        // A balancer may send the request to another backend: nothing of its body has been taken yet.
+        None => (backend.connect(scheme)?, History::begin()),
+    };
     encode(request, kind, keeps, &variables, buffers)?;
     // The first part of the body leaves with the head.
     body.end_of_none(&mut buffers.out, kind.protocol());
     if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
         return Err(body_failed(request, status));
     }
-
-    let kept = if keeps { keep::take(&key) } else { None };
-    let (wire, history) = match kept {
-        Some(kept) => kept,
-        None => (connect(&mut backend, scheme, &body)?, History::begin()),
-    };
     let (status, retry) = transfer(target, kind, wire, history, &key, buffers, &mut body);
     if !retry {
         return Ok(status);
     }
-    let wire = connect(&mut backend, scheme, &body)?;
-    Ok(transfer(target, kind, wire, History::begin(), &key, buffers, &mut body).0)
-}
-
-/// Connects. A balancer may send the request to another backend if this one cannot be reached, unless a part of its
-/// body would be missing there.
-fn connect(backend: &mut Backend<'_>, scheme: Scheme, body: &Body<'_>) -> Result<Wire, c_int> {
-    backend.connect(scheme).map_err(|status| match status {
+    let wire = backend.connect(scheme).map_err(|status| match status {
+        // A part of the body would be missing elsewhere.
         SERVICE_UNAVAILABLE if body.is_taken() => BAD_GATEWAY,
         status => status,
-    })
+    })?;
+    Ok(transfer(target, kind, wire, History::begin(), &key, buffers, &mut body).0)
 }
 
 /// Whether the connection may carry more than this request.
@@ -181,6 +176,12 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
                 && target.is_member()
                 && !transfer.body.is_taken()
                 && is_idempotent(request.method()) =>
+        {
+            SERVICE_UNAVAILABLE
+        }
+        // The backend has not begun with it.
+        Failure::Broken(DecodeError::Refused(_))
+            if target.is_member() && !transfer.body.is_taken() && !transfer.reply.has_head() =>
         {
             SERVICE_UNAVAILABLE
         }

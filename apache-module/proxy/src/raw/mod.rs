@@ -25,7 +25,7 @@ mod socket;
 
 pub use hooks::proxy_gangway_module;
 
-pub(crate) use backend::{Backend, Target, Wait};
+pub(crate) use backend::{Target, Wait};
 pub(crate) use canonical::Address;
 pub(crate) use conf::Text;
 pub(crate) use input::{Body, Filled};
