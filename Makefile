@@ -62,6 +62,7 @@ fuzz: setup ## the fuzz targets for longer than `make test` does: SECONDS_EACH=6
 
 bench: bench-setup build ## Gangway beside its peers: ARGS='--quick' and more, see benches/README.md
 	@/usr/bin/python3 benches/run.py $(ARGS)
+	@/usr/bin/python3 benches/upstreams.py $(UPSTREAM_ARGS)
 	@[ $$(id -u) -ne 0 ] || /usr/bin/python3 benches/cgi.py $(CGI_ARGS)
 
 bench-setup: setup
