@@ -215,7 +215,7 @@ def test_data_on_an_idle_connection_answers_no_request(server, backend, data):
 
 @pytest.mark.parametrize("types", [[STDERR], [STDERR, STDOUT]], ids=["stderr", "both"])
 @pytest.mark.parametrize("protocol", ["fastcgi"])
-def test_a_flood_of_stderr_is_bounded(server, backend, types):
+def test_a_flood_of_stderr_stays_out_of_memory(server, backend, types):
     """Sixteen megabytes in the error stream: the response comes, memory stays, the log has lines of bounded length."""
     before = processes.resident(server.worker())
     flood = stderr(b"e" * 999 + b"\n") * 64

@@ -76,7 +76,7 @@ def download(server, backend, path, size):
 
 
 @pytest.mark.parametrize("path", ["", "/unbuffered"])
-def test_a_download_of_one_gibibyte(server, backend, path):
+def test_a_download_of_one_gibibyte_in_constant_memory(server, backend, path):
     assert download(server, backend, path, WARM_UP) == WARM_UP
     with Watch(server.worker()) as watch:
         assert download(server, backend, path, GIB) == GIB
@@ -122,7 +122,7 @@ def upload(server, backend, path, size, chunked):
 )
 @pytest.mark.parametrize("path", ["", "/collected"])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_an_upload_of_one_gibibyte(server, backend, path, chunked):
+def test_an_upload_of_one_gibibyte_in_constant_memory(server, backend, path, chunked):
     server.log.allow("body is buffered")
     size = GIB
     if path and server.kind.startswith("apache"):
@@ -133,7 +133,7 @@ def test_an_upload_of_one_gibibyte(server, backend, path, chunked):
     assert watch.growth < FLAT, f"grew by {watch.growth >> 20} MiB"
 
 
-def test_a_slow_backend_holds_the_client_back(server, backend):
+def test_a_slow_backend_holds_the_client_back_in_constant_memory(server, backend):
     """The body is not collected in memory while the backend does not read: what has left the client stops growing."""
     server.log.allow("client|upstream|GW07|AH\\d+|prematurely")
     client = server.connect(timeout=60)
