@@ -254,3 +254,23 @@ def test_a_server_of_one_process(launch, kind):
 
     server = launch(configure, warm=["/cgi/hello"])
     assert server.get("/cgi/hello").body == b"hello\n"
+
+
+def test_a_slow_body_holds_no_place_for_long(launch):
+    def configure(site):
+        folder = scripts.Folder(site.scratch / "cgi")
+        folder.shell("hello", "echo; echo hello")
+        folder.shell("count", "echo; exec wc -c")
+        site.cgi("/cgi", folder, processes=1, queue=0, timeout="2s", nginx="client_body_timeout 2s;")
+
+    server = launch(configure, warm=["/cgi/hello"])
+    server.log.allow("GW0804|GW0805|GW0507|GW0803|" + NGINX)
+    fields = lambda size: [("Host", "localhost"), ("Content-Length", str(size))]
+    with server.connect() as small, server.connect() as large:
+        small.send(wire.head_bytes("POST", "/cgi/count", fields(1000)) + b"x")
+        # A body that comes slowly is waited for before its script gets a place.
+        wait_until(lambda: server.get("/cgi/hello").status == 200, "a place is free")
+        large.send(wire.head_bytes("POST", "/cgi/count", fields(1_000_000)) + b"x")
+        # httpd starts the script with the body; its time is bounded by timeout=.
+        wait_until(lambda: server.get("/cgi/hello").status == 200, "a place is free again", 8)
+        assert large.refused(408, 502, 504)
