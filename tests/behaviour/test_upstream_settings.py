@@ -38,6 +38,7 @@ FASTCGI = {
     "index": "gangway_index index.cgi;",
     "cached": "gangway_cache_valid 200 404 1m;",
     "keyed": "gangway_cache_valid 1m; gangway_cache_key $uri;",
+    "keyless": "gangway_cache_valid 1m;",
     "bypassed": "gangway_cache_valid 1m; gangway_cache_bypass $arg_fresh; gangway_no_cache $arg_secret;",
     "posts": "gangway_cache_valid 1m; gangway_cache_methods POST;",
     "twice": "gangway_cache_valid 1m; gangway_cache_min_uses 2;",
@@ -46,7 +47,7 @@ FASTCGI = {
     "asked": "gangway_cache_revalidate on;",
     "locked": "gangway_cache_valid 1m; gangway_cache_lock on; gangway_cache_lock_timeout 20s; gangway_cache_lock_age 20s;",
 }
-CACHED = {"cached", "keyed", "bypassed", "posts", "twice", "stale", "refreshed", "asked", "locked"}
+CACHED = {"keyless", "cached", "keyed", "bypassed", "posts", "twice", "stale", "refreshed", "asked", "locked"}
 UWSGI = {"modified": "gangway_modifier1 5; gangway_modifier2 7;"}
 GROUPS = {
     "next": "gangway_next_upstream error http_503 invalid_header;",
@@ -67,7 +68,7 @@ def configure(site, kind):
         for name, lines in {**LOCATIONS, **own}.items():
             lines = lines.replace("{scratch}", str(site.scratch)).replace("{protocol}", protocol)
             if name in CACHED:
-                key = "" if "cache_key" in lines else " gangway_cache_key $request_uri$request_method;"
+                key = "" if "cache_key" in lines or name == "keyless" else " gangway_cache_key $request_uri$request_method;"
                 lines += f" gangway_cache pages;{key} add_header X-Cache $upstream_cache_status always;"
             site.passes(f"/{protocol}/{name}/", backend, nginx=lines)
         group = f"{backend.protocol}_group"
@@ -337,6 +338,15 @@ def test_a_cached_response(server, backend):
     assert cached(server, "/cached/x", "HIT", b"ell", headers=[("Range", "bytes=1-3")]).status == 206
     filled(server, backend, "/cached/y", body=b"another")
     cached(server, "/cached/x", "HIT")
+
+
+@cache
+@pytest.mark.better("the stock module has no default key: every request gets the same response")
+def test_a_cache_without_a_key_tells_requests_apart(server, backend):
+    answered(server, backend, with_fields("fastcgi", body=b"one"), "/keyless/a?x=1")
+    answered(server, backend, with_fields("fastcgi", body=b"two"), "/keyless/a?x=2")
+    assert [server.get(f"/fastcgi/keyless/a?x={x}").body for x in (1, 2)] == [b"one", b"two"]
+    assert server.get("/fastcgi/keyless/a?x=1").header("X-Cache") == "HIT"
 
 
 @cache

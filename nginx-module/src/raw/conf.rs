@@ -161,11 +161,6 @@ impl Conf {
         self.raw
     }
 
-    /// A warning of the configuration test.
-    pub(crate) fn warn(&self, text: &str) {
-        self.print(nginx_sys::NGX_LOG_WARN, text);
-    }
-
     /// The line of a failure in a merge. nginx adds the end of the http block as the place, so the block is named here.
     pub(crate) fn fail(&self, text: &str) {
         // SAFETY: the core module's configuration exists for every block.

@@ -21,6 +21,9 @@ use crate::{Shared, raw::Conf};
 /// The default of `gangway_script_suffixes`: what PHP's own servers run.
 const SUFFIXES: [&[u8]; 3] = [b"php", b"phtml", b"phar"];
 
+/// The default of `gangway_cache_key`: the stock FastCGI module has none, and gives every request the same response.
+const CACHE_KEY: &[u8] = b"$request_method$scheme$host$request_uri";
+
 /// Headers of a response that are nginx's own business.
 static HIDDEN: Shared<[ngx_str_t; 7]> = Shared([
     text(c"Status"),
@@ -68,7 +71,7 @@ pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamCon
     merge_cache(&outer.conf, &mut inner.conf)?;
     merge_own(outer, inner);
     if switch(inner.conf.cache()) == Some(true) && inner.cache_key.is_none() {
-        cf.warn("no \"gangway_cache_key\" for \"gangway_cache\"");
+        inner.cache_key = Some(cf.compile(CACHE_KEY).ok_or("nginx has no memory for the key of a cache")?);
     }
     if inner.pass.is_some() {
         merge_temp_path(cf, &outer.conf, &mut inner.conf)?;

@@ -149,7 +149,7 @@ pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &Upstream
 fn add(idle: Idle, limit: usize) {
     let surplus = POOL.with_borrow_mut(|pool| {
         let same = |known: &&Idle| known.address == idle.address;
-        let full = pool.idle.iter().filter(same).count() >= limit;
+        let full = pool.idle.len() >= limit && pool.idle.iter().filter(same).count() >= limit;
         let oldest = full.then(|| pool.idle.iter().position(|known| known.address == idle.address)).flatten();
         let surplus = oldest.map(|at| pool.idle.remove(at).connection);
         pool.idle.push(idle);
