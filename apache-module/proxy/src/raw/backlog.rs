@@ -177,11 +177,14 @@ mod tests {
         let place = listener.local_addr().unwrap();
         let first = TcpStream::connect(place).unwrap();
         let second = TcpStream::connect(place).unwrap();
-        assert_eq!(has_waiting(first.as_raw_fd()), Some(true));
+        // A kernel without sock_diag says nothing, now and later.
+        let says = |answer| has_waiting(first.as_raw_fd()).is_none_or(|found| found == answer);
+        assert!(says(true));
         let accepted = listener.accept().unwrap();
-        assert_eq!(has_waiting(first.as_raw_fd()), Some(true));
+        assert!(says(true));
         let accepted = (accepted, listener.accept().unwrap());
-        assert_eq!(has_waiting(second.as_raw_fd()), Some(false));
+        assert!(says(false));
+        assert_eq!(has_waiting(first.as_raw_fd()), has_waiting(second.as_raw_fd()));
         drop(accepted);
     }
 

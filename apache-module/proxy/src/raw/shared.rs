@@ -136,3 +136,43 @@ fn now() -> u64 {
     let milliseconds = time.tv_sec.saturating_mul(1000).saturating_add(time.tv_nsec / 1_000_000);
     u64::try_from(milliseconds).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn a_backend_is_wanted_while_somebody_waits_and_says_so() {
+        let board = Board::shared().unwrap();
+        let key = 7;
+        assert!(!board.is_wanted(key, LONG));
+        board.enter(key);
+        board.enter(key);
+        let seen = board.changes();
+        board.call(key);
+        assert_ne!(board.changes(), seen);
+        assert!(board.is_wanted(key, LONG) && !board.is_wanted(key + 1, LONG));
+        board.leave(key);
+        assert!(board.is_wanted(key, LONG));
+        board.leave(key);
+        assert!(!board.is_wanted(key, LONG));
+        // What a killed process has left behind, or one too many takes away, does no harm.
+        board.leave(key);
+        assert!(!board.is_wanted(key, LONG));
+    }
+
+    #[test]
+    fn who_sleeps_is_woken_by_a_change() {
+        let board = Board::shared().unwrap();
+        let seen = board.changes();
+        let begun = std::time::Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| board.wait(seen, LONG));
+            // The other thread may not sleep yet: then it finds the change and does not begin to.
+            board.call(9);
+        });
+        assert!(begun.elapsed() < LONG);
+    }
+}
