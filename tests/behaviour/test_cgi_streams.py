@@ -311,3 +311,18 @@ def test_a_helper_that_is_killed_is_replaced(launch):
     os.kill(helpers[0], signal.SIGKILL)
     server.log.expect("GW0806")
     wait_until(lambda: server.get("/cgi/hello").body == b"hello\n", "another helper runs scripts")
+
+
+@pytest.mark.servers("apache-prefork", "apache-worker")
+def test_other_mpms(launch):
+    def configure(site):
+        folder = scripts.Folder(site.scratch / "cgi")
+        folder.shell("hello", "echo; echo hello")
+        folder.shell("count", "echo; exec wc -c")
+        site.cgi("/cgi", folder, processes=4)
+
+    server = launch(configure, warm=["/cgi/hello"])
+    assert [server.get("/cgi/hello").body for _ in range(5)] == [b"hello\n"] * 5
+    assert server.post("/cgi/count", b"x" * 300_000).text.strip() == "300000"
+    server.reload()
+    assert server.get("/cgi/hello").body == b"hello\n"
