@@ -41,7 +41,7 @@ def twice(server, backend, prefix="", **kw):
 def test_fastcgi_connections_are_kept(server, backend):
     for number in range(50):
         assert sent(server, backend, f"/{number}")["REQUEST_URI"] == f"/fastcgi/{number}"
-    # One, and a few more where the machine was too busy to answer within 5 ms.
+    # One, and a few more where the machine was too busy to answer in time.
     assert backend.accepted < 10
 
 
@@ -118,16 +118,24 @@ def test_a_connection_serves_so_many_requests(server, backend):
 @NGINX
 @pytest.mark.parametrize("protocol", ["fastcgi"])
 def test_so_many_idle_connections_are_kept(server, backend):
-    clients = [server.connect() for _ in range(6)]
-    peers = []
-    for number, client in enumerate(clients):
-        client.request("GET", f"/few/fastcgi/{number}")
-        peers.append(backend.next(client))
-        peers[-1].request()
-    for client, peer in zip(clients, peers, strict=True):
-        peer.answer(hello("fastcgi"))
-        assert client.response().status == 200
-    wait_until(lambda: sum(peer.waits() for peer in peers) == 2, "two connections are left")
+    kept = []
+    for _ in range(10):
+        clients = [server.connect() for _ in range(6)]
+        peers = []
+        for number, client in enumerate(clients):
+            client.request("GET", f"/few/fastcgi/{number}")
+            peers.append(backend.next(client))
+            peers[-1].request()
+        for client, peer in zip(clients, peers, strict=True):
+            peer.answer(hello("fastcgi"))
+            assert client.response().status == 200
+            client.close()
+        wait_until(lambda peers=peers: sum(peer.waits() for peer in peers) <= 2, "no more than two are left")
+        kept.append(sum(peer.waits() for peer in peers))
+        if kept[-1] == 2:
+            return
+    # Fewer only where the machine was so busy that a request seemed to wait for somebody else's idle connection.
+    pytest.fail(f"idle connections after each round: {kept}")
 
 
 # ---- what happened to a connection that was kept ----

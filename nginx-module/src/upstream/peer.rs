@@ -34,7 +34,7 @@ pub(crate) use signals::make as make_signals;
 const OK: ngx_int_t = 0;
 
 /// How long an answer on a fresh connection may take before the connection counts as one that nobody has accepted.
-const PATIENCE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_millis(20);
 /// How often a request that waits says so again.
 const REPEAT: Duration = Duration::from_millis(20);
 
