@@ -92,8 +92,10 @@ def test_the_head_leaves_before_the_second_block(server, gate):
     client.request("GET", f"/app/blocks_gate?{gate.query}&blocks=1")
     application = gate.visitor()
     application.at("before 0").go()
-    assert client.head().status == 200
+    head = client.head()
+    assert head.status == 200
     application.at("before end").go()
+    assert list(client.blocks(head)) == [b"block 0"]
 
 
 @pytest.mark.parametrize("block", [1, 1000, 65536, 1 << 20])
