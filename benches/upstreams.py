@@ -5,6 +5,7 @@
 import argparse
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -218,6 +219,15 @@ def start_all(fronts: list[Front], scratch: Path, results: Results, everything: 
     return ready
 
 
+def shuffled(fronts: list[Running]) -> list[Running]:
+    """Another order in every round, in which those that are compared follow each other: then they meet the same neighbours."""
+    groups: dict[tuple[str, str], list[Running]] = {}
+    for running in fronts:
+        groups.setdefault((running.front.server, running.front.backend), []).append(running)
+    order = random.sample(list(groups.values()), len(groups))
+    return [running for group in order for running in random.sample(group, len(group))]
+
+
 def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
     everything: list[Running] = []
     try:
@@ -225,13 +235,12 @@ def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
         for name in options.only or TITLES:
             taking_part = [running for running in ready if name in running.front.scenarios]
             for number in range(-1, options.rounds):
-                turn = number % max(1, len(taking_part))
-                for running in taking_part[turn:] + taking_part[:turn]:
+                for running in shuffled(taking_part):
                     got = measure(running, name, options.seconds if number >= 0 else 0.3)
                     if number >= 0:
                         results.rounds.setdefault((name, running.front.name), []).append(got)
             for running in taking_part if options.syscalls else []:
-                results.calls[name, running.front.name] = system_calls(running, name, max(1.5, options.seconds))
+                results.calls[name, running.front.name] = system_calls(running, name, max(1.0, options.seconds))
             print("\n" + results.table(name), flush=True)
     finally:
         for running in everything:
