@@ -6,7 +6,7 @@
 
 POLICY=/usr/sbin/policy-rc.d
 MARK="# written by gangway's make setup, for the time of an installation"
-SERVICES=(nginx apache2)
+SERVICES=(nginx apache2 php-fpm fcgiwrap lighttpd)
 
 missing_packages() {
     local name
@@ -39,6 +39,8 @@ install_packages() {
     quiet apt-update "${apt[@]}" update
     quiet apt-install "${apt[@]}" install -y --no-install-recommends "$@"
     for service in "${fresh[@]}"; do
+        # Debian 12's php-fpm is a package that names no version and a service that does.
+        service=${service/#php-fpm/php8.2-fpm}
         quiet "disable-$service" update-rc.d "$service" disable
     done
 }

@@ -18,7 +18,6 @@ def configure(site, kind):
     app = site.recorder("fastcgi", name="fastcgi")
     asks = f"gangway_authorize fastcgi://{ask.where}; gangway_authorize_param REALM staff;"
     site.passes("/app/", app, nginx=f"{asks} add_header X-Known $gangway_variable_user_name;")
-    site.passes("/pages/", app, nginx=f"{asks} subrequest_output_buffer_size 64k;")
     inner = f"location /outer/open/ {{ gangway_authorize off; gangway_pass fastcgi://{app.where}; }}"
     site.location("/outer/", nginx=f"{asks} {inner}")
     site.static("/files/", site.apps / "served", nginx=asks)
@@ -187,12 +186,15 @@ def test_an_authorizers_connection_is_kept_too(server, authorizer, app):
     assert len(peers) < 10
 
 
-def test_a_page_of_the_authorizer(server, authorizer, app):
-    """nginx keeps it in memory, as much as subrequest_output_buffer_size says."""
-    page = b"not you " * 5000
+@pytest.mark.parametrize("size", [1, 8000, 65536, 100_000])
+@pytest.mark.parametrize("length", [True, False])
+def test_a_page_of_the_authorizer(server, authorizer, app, size, length):
+    """It is kept in memory: of one that is larger than 64 KiB the client gets the start."""
+    page = (b"not you " * (size // 8 + 1))[:size]
     client = server.connect()
-    client.request("GET", "/pages/x")
-    decide(authorizer, client, b"Status: 403 No\r\nContent-Type: text/plain\r\n\r\n" + page)
+    client.request("GET", "/app/x")
+    fields = b"Content-Type: text/plain\r\n" + (b"Content-Length: %d\r\n" % size if length else b"")
+    decide(authorizer, client, b"Status: 403 No\r\n" + fields + b"\r\n" + page)
     response = client.response()
-    assert (response.status, response.body) == (403, page)
+    assert (response.status, response.body) == (403, page[:65536])
     assert not app.pending()

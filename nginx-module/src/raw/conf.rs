@@ -271,6 +271,13 @@ impl Conf {
         }
     }
 
+    /// Lets the subrequests of this location that are kept in memory have so many bytes.
+    pub(crate) fn keep_subrequests_in_memory(&self, bytes: usize) {
+        // SAFETY: nginx merges the core module's configuration of a location before those of other modules.
+        let size = unsafe { &mut (*self.core_location()).subrequest_output_buffer_size };
+        *size = (*size).max(bytes);
+    }
+
     /// Adds a handler to a phase. Answers false without memory.
     pub(crate) fn add_phase_handler(
         &self,

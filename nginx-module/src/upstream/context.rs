@@ -3,7 +3,7 @@
 
 use gangway::{
     cgi::{Form, ResponseParser},
-    protocol::{Decoder, Protocol},
+    protocol::{Decoder, Protocol, Role},
 };
 use nginx_sys::{ngx_chain_t, ngx_http_request_t};
 
@@ -35,6 +35,8 @@ pub(super) struct Context {
     pub(super) received: bool,
     /// The response has failed or ended: what still comes is not looked at.
     pub(super) closed: bool,
+    /// How many bytes of the body may still be kept: those of an authorizer are held in memory.
+    room: Option<usize>,
     pub(super) stderr: Stderr,
     pub(super) flush: Flush,
     pub(super) peer: Peer,
@@ -86,6 +88,7 @@ impl Context {
         place: Place,
     ) -> Result<*mut Self, NoMemory> {
         let conf = &location.upstream;
+        let room = (place.role == Role::Authorizer).then_some(super::authorize::BODY);
         let context = Self {
             request,
             location,
@@ -97,6 +100,7 @@ impl Context {
             mixed: false,
             received: false,
             closed: false,
+            room,
             stderr: Stderr::new(conf.stderr_level()),
             flush: Flush::default(),
             peer: Peer::default(),
@@ -140,6 +144,14 @@ impl Context {
     pub(super) fn needs_certainty(&self) -> bool {
         let retried = self.conf().conf.next_upstream & nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR as usize != 0;
         self.request.is_for_once() || !retried
+    }
+
+    /// As many bytes of the body as may be kept.
+    pub(super) fn clip<'b>(&mut self, body: &'b [u8]) -> &'b [u8] {
+        let Some(room) = self.room.as_mut() else { return body };
+        let kept = body.get(..body.len().min(*room)).unwrap_or_default();
+        *room -= kept.len();
+        kept
     }
 
     /// Forgets the response of a backend that has failed: another one is asked.

@@ -7,11 +7,11 @@ use gangway::{
     error::{BACKEND_CUT, CACHE_SKIPPED},
     http::is_connection_field,
     log::Level,
-    protocol::Event,
+    protocol::{Event, Role},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, context::Context, hints};
+use super::{ERROR, authorize, context::Context, hints};
 use crate::{accel, raw::Upstream};
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -143,6 +143,12 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
         && state.status == 0
     {
         state.status = usize::from(head.status());
+    }
+    if context.place.role == Role::Authorizer
+        && usize::try_from(u.headers_in.content_length_n).is_ok_and(|length| length > authorize::BODY)
+    {
+        // The client gets the start of such a page, and nginx makes room for no more.
+        u.headers_in.content_length_n = -1;
     }
     let streams = head.get(b"content-type").is_some_and(is_event_stream);
     if !u.headers_in.x_accel_redirect.is_null() && !context.conf().ignores_accel_redirect() {

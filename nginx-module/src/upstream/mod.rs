@@ -47,7 +47,7 @@ use context::Context;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
-pub(crate) use authorize::{Authorization, access_handler};
+pub(crate) use authorize::{Authorization, BODY as AUTHORIZER_PAGE, access_handler};
 pub(crate) use head::process_header;
 pub(crate) use peer::{Balancers, install as install_peers, make_signals};
 

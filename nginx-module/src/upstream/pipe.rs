@@ -129,8 +129,9 @@ fn filter(context: &mut Context, upstream: Upstream, parts: &mut Parts<'_>) -> R
             Event::Errors(bytes) => context.stderr.add(request, bytes),
             Event::Output(bytes) => {
                 let body = context.rest.take(bytes.len());
-                if body > 0 {
-                    parts.add(bytes.get(..body).unwrap_or_default())?;
+                let kept = context.clip(bytes.get(..body).unwrap_or_default());
+                if !kept.is_empty() {
+                    parts.add(kept)?;
                 }
                 if body < bytes.len() {
                     too_much(context);

@@ -61,8 +61,9 @@ fn filter(context: &mut Context, upstream: Upstream, mut input: &[u8]) -> Result
             Event::Errors(bytes) => context.stderr.add(request, bytes),
             Event::Output(bytes) => {
                 let body = context.rest.take(bytes.len());
-                if body > 0 {
-                    add(upstream, context, bytes.get(..body).unwrap_or_default())?;
+                let kept = context.clip(bytes.get(..body).unwrap_or_default());
+                if !kept.is_empty() {
+                    add(upstream, context, kept)?;
                 }
                 if body < bytes.len() {
                     pipe::too_much(context);

@@ -82,17 +82,18 @@ pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamCon
     #[cfg(ngx_feature = "ssl")]
     super::tls::merge(cf, outer, inner)?;
     hide_headers(cf, &mut outer.conf, &mut inner.conf)?;
-    merge_authorizer(outer, inner);
+    merge_authorizer(cf, outer, inner);
     Ok(())
 }
 
 /// The authorizer is asked with the settings of the location, for each request anew and without its body.
-fn merge_authorizer(outer: &UpstreamConf, inner: &mut UpstreamConf) {
+fn merge_authorizer(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
     if inner.authorize_params.is_none() {
         inner.authorize_params.clone_from(&outer.authorize_params);
     }
     inner.authorize = inner.authorize.or(outer.authorize);
     let Some(upstream) = inner.authorize.flatten() else { return };
+    cf.keep_subrequests_in_memory(crate::upstream::AUTHORIZER_PAGE);
     let mut conf = inner.conf;
     conf.upstream = upstream;
     conf.set_cache(0);
