@@ -132,6 +132,11 @@ impl ResponseParser {
     /// The head is malformed or too large. The parser is of no use any more.
     pub fn feed(&mut self, input: &[u8]) -> Result<Option<usize>, ResponseError> {
         let mut rest = input;
+        if self.bytes.capacity() == 0 {
+            // Most heads come whole and are small; what follows in `input` is body.
+            self.bytes.reserve(input.len().min(512));
+            self.fields.reserve(8);
+        }
         while !self.done {
             let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
             let (line, more) = rest.split_at_checked(end).unwrap_or((rest, &[]));

@@ -103,7 +103,7 @@ fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, 
         place.script_name.extend_from_slice(conf.index());
     }
     let check = conf.script_check();
-    if check == ScriptCheck::Off || conf.suffixes().is_empty() {
+    if check == ScriptCheck::Off || !may_name_script(&place, conf.suffixes()) {
         return Ok(Ok(place));
     }
     let files = Files::of(request).ok_or(INTERNAL_SERVER_ERROR)?;
@@ -112,6 +112,15 @@ fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, 
         Resolution::NotScript => Ok(place),
         Resolution::Script { script_name, path_info } => Ok(Place::new(script_name, path_info)),
         Resolution::NotFound => Err(place),
+    })
+}
+
+/// Whether a suffix stands anywhere in the path: most requests for other applications are told from scripts by this alone.
+fn may_name_script(place: &Place, suffixes: &[Vec<u8>]) -> bool {
+    [&place.script_name, &place.path_info].into_iter().any(|part| {
+        suffixes.iter().any(|suffix| {
+            !suffix.is_empty() && part.windows(suffix.len()).any(|window| window == suffix.as_slice())
+        })
     })
 }
 

@@ -23,6 +23,7 @@ pub(in crate::upstream) struct Address {
     bytes: [u8; size_of::<libc::sockaddr_un>()],
     len: usize,
     local: usize,
+    hash: usize,
 }
 
 impl Address {
@@ -31,7 +32,12 @@ impl Address {
         let len = (pc.socklen as usize).min(bytes.len());
         // SAFETY: nginx's address of a chosen peer has `socklen` bytes.
         unsafe { ptr::copy_nonoverlapping(pc.sockaddr.cast::<u8>(), bytes.as_mut_ptr(), len) };
-        Self { bytes, len, local: pc.local.addr() }
+        // FNV-1a by words: unused bytes are zero.
+        let hash = bytes.chunks(8).fold(0xcbf2_9ce4_8422_2325_u64, |hash, word| {
+            let word = word.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+            (hash ^ word).wrapping_mul(0x100_0000_01b3)
+        });
+        Self { bytes, len, local: pc.local.addr(), hash: (hash ^ hash >> 32) as usize }
     }
 
     fn is_unix(&self) -> bool {
@@ -39,13 +45,9 @@ impl Address {
         i32::from(libc::sa_family_t::from_ne_bytes([a, b])) == libc::AF_UNIX
     }
 
-    /// FNV-1a, of the backend's address alone.
+    /// Of the backend's address alone.
     pub(super) fn hash(&self) -> usize {
-        let bytes = self.bytes.get(..self.len).unwrap_or_default();
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        });
-        hash as usize
+        self.hash
     }
 }
 
