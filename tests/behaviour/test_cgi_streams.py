@@ -152,7 +152,8 @@ def test_a_client_that_leaves_ends_the_script(server, base, script):
     client = server.connect()
     client.request("GET", f"{base}/{script}")
     next(client.blocks(client.head()))
-    assert named(name)
+    # The shell has written before it starts this program.
+    wait_until(lambda: named(name), "the script runs its program")
     client.close()
     wait_until(lambda: not named(name), "the script has ended")
 
