@@ -166,8 +166,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="exit 1 when a target is missed")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs")
     options = parser.parse_args()
-    options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (0.5 if options.quick else 0.8)
+    options.rounds = options.rounds or (2 if options.quick else 15)
+    options.seconds = options.seconds or (0.5 if options.quick else 0.25)
     options.warm_up = min(0.5, options.seconds)
     if options.quick and not options.connections:
         options.connections = (32, 64)

@@ -5,7 +5,7 @@ use gangway::{
     cgi::{Facts, meta_variables},
     config::check_param_name,
     error::SERVER_FAILED,
-    http::Fields,
+    http::{Decimal, Fields},
     log::{self, Level},
 };
 
@@ -94,35 +94,9 @@ fn path_of(target: &[u8]) -> &[u8] {
     }
 }
 
-/// A small number in decimal.
-#[derive(Default)]
-struct Decimal([u8; 5]);
-
-impl Decimal {
-    fn write(&mut self, mut value: u16) -> &[u8] {
-        let mut at = self.0.len();
-        while let Some(digit) = at.checked_sub(1).and_then(|next| self.0.get_mut(next)) {
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
-            at -= 1;
-            if value == 0 {
-                break;
-            }
-        }
-        self.0.get(at..).unwrap_or_default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ports_print_in_full() {
-        for port in [0, 7, 80, 443, 8080, u16::MAX] {
-            assert_eq!(Decimal::default().write(port), port.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn absolute_targets_lose_scheme_and_host() {

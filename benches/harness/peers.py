@@ -158,10 +158,10 @@ def nginx_uwsgi(site: Site) -> Commands:
     return [[str(VENV / "bin/uwsgi"), "--ini", str(configuration)], nginx(site, "", location)]
 
 
-def nginx_gangway(site: Site) -> Commands:
+def nginx_gangway(site: Site, dist: Path = DIST) -> Commands:
     target = f"{APPS / site.scenario.module}.py:application"
     location = f"location / {{ gangway_wsgi {target} venv={VENV} threads={site.scenario.threads}; }}"
-    return [nginx(site, "", location, f"load_module {DIST}/ngx_http_gangway_module.so;")]
+    return [nginx(site, "", location, f"load_module {dist}/ngx_http_gangway_module.so;")]
 
 
 @functools.cache
@@ -266,3 +266,7 @@ PEERS = (
     Peer("httpd-mod_wsgi", "httpd + mod_wsgi embedded", "httpd", "peer", httpd_mod_wsgi, MOD_WSGI),
     Peer("httpd-mod_wsgi-daemon", "httpd + mod_wsgi daemon", "httpd", "peer", httpd_mod_wsgi_daemon, MOD_WSGI),
 )
+# Another build of this project, to see what a change has brought; no target counts it.
+if BEFORE := os.environ.get("GANGWAY_BEFORE"):
+    before = functools.partial(nginx_gangway, dist=Path(BEFORE))
+    PEERS += (Peer("nginx-gangway-before", f"nginx + {BEFORE}", "nginx", "before", before),)

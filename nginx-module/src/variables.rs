@@ -2,8 +2,8 @@
 //! What nginx knows of a request, for the core's meta-variables.
 
 use gangway::{
-    cgi::{Facts, Param, meta_variables},
-    http::Fields,
+    cgi::{Extra, Facts, Param, write_meta_variables},
+    http::{Decimal, Fields},
     protocol::Role,
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct Shape<'a> {
     /// The length of the body in bytes, if it is known.
     pub(crate) length: Option<u64>,
     /// Variables beyond those of RFC 3875.
-    pub(crate) extra: &'a [(&'a [u8], &'a [u8])],
+    pub(crate) extra: &'a [Extra<'a>],
     /// Words of the module that win over request headers and are in turn overridden by the administrator's.
     pub(crate) params: &'a [Param<'a>],
     /// A word of the administrator whose value is known already.
@@ -45,6 +45,19 @@ pub(crate) fn build(
     location: &LocationConf,
     shape: &Shape<'_>,
 ) -> Option<Fields> {
+    let mut variables = Fields::with_capacity(32, 1024);
+    write(&mut variables, request, main, location, shape)?;
+    Some(variables)
+}
+
+/// [`build`], into an empty list of the caller's.
+pub(crate) fn write(
+    variables: &mut Fields,
+    request: Request,
+    main: &MainConf,
+    location: &LocationConf,
+    shape: &Shape<'_>,
+) -> Option<()> {
     let indexes = main.variables?;
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
@@ -61,7 +74,7 @@ pub(crate) fn build(
         };
         params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
     }
-    let port = request.server_port().to_string();
+    let mut port = Decimal::default();
     let user =
         if request.satisfies_all() && crate::raw::auth_basic_guards(request) { request.user() } else { b"" };
     let announced = !request.content_type().is_empty() || request.declares_body();
@@ -74,7 +87,7 @@ pub(crate) fn build(
         mount: shape.mount,
         document_root: request.variable(indexes.document_root),
         server_name: request.server_name(),
-        server_port: port.as_bytes(),
+        server_port: port.write(request.server_port()),
         server_addr: request.variable(indexes.server_addr),
         server_software: SOFTWARE,
         remote_addr: request.remote_addr(),
@@ -90,7 +103,8 @@ pub(crate) fn build(
     let headers = request.headers().filter(|(name, _)| {
         shape.headers && !shape.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
     });
-    Some(meta_variables(&facts, headers, &params))
+    write_meta_variables(variables, &facts, headers, &params);
+    Some(())
 }
 
 /// SERVER_SOFTWARE: the nginx that the module was built for, as `$nginx_version` in fastcgi_params.

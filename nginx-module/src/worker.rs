@@ -43,7 +43,7 @@ pub(crate) struct Worker {
     stuck: RefCell<Vec<Stuck>>,
     look: RefCell<Timer>,
     events: RefCell<Vec<Event>>,
-    watch: Cell<*mut ngx_connection_t>,
+    watches: Cell<[*mut ngx_connection_t; 2]>,
     multiprocess: bool,
 }
 
@@ -67,7 +67,7 @@ impl Worker {
             stuck: RefCell::default(),
             look: RefCell::new(Timer::new(on_look, ptr::null_mut(), false)),
             events: RefCell::default(),
-            watch: Cell::new(ptr::null_mut()),
+            watches: Cell::new([ptr::null_mut(); 2]),
             multiprocess,
         })
     }
@@ -158,9 +158,10 @@ impl Worker {
             gangway::sys::exit_without_destructors();
         }
         self.drain();
-        let watch = self.watch.replace(ptr::null_mut());
-        if !watch.is_null() {
-            raw::close_watch(watch);
+        for watch in self.watches.replace([ptr::null_mut(); 2]) {
+            if !watch.is_null() {
+                raw::close_watch(watch);
+            }
         }
     }
 }
@@ -241,9 +242,12 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         raw::leave_children_alone();
         let started = Worker::start(conf, multiprocess).and_then(|worker| {
             let worker: &'static Worker = Box::leak(Box::new(worker));
-            let watch = raw::watch(worker.outbox.eventfd().as_raw_fd(), on_outbox)
-                .ok_or_else(|| std::io::Error::other("no free connection; raise worker_connections"))?;
-            worker.watch.set(watch);
+            let watch = |fd| {
+                raw::watch(fd, on_outbox)
+                    .ok_or_else(|| std::io::Error::other("no free connection; raise worker_connections"))
+            };
+            let outbox = &worker.outbox;
+            worker.watches.set([watch(outbox.eventfd().as_raw_fd())?, watch(outbox.timerfd().as_raw_fd())?]);
             CURRENT.set(Some(worker));
             for config in &conf.applications {
                 worker.application(config);
@@ -273,7 +277,7 @@ pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
 /// A pool thread has signalled.
 unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
     fence("on_outbox", (), || {
-        // SAFETY: nginx calls this with the event of our watch.
+        // SAFETY: nginx calls this with the event of one of our watches.
         unsafe { raw::acknowledge(event) };
         if let Some(worker) = Worker::current() {
             worker.drain();

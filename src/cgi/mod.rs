@@ -8,4 +8,4 @@ mod variables;
 
 pub use path::split_mount;
 pub use response::{Form, Location, ResponseError, ResponseHead, ResponseParser};
-pub use variables::{Facts, Param, meta_variables};
+pub use variables::{Extra, Facts, Param, meta_variables, write_meta_variables};

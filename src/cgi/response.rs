@@ -125,6 +125,18 @@ impl ResponseParser {
         }
     }
 
+    /// Begins with another response, in the memory of the one before.
+    pub fn reset(&mut self, form: Form, limit: usize) {
+        self.restart();
+        (self.form, self.limit, self.earlier) = (form, limit, 0);
+    }
+
+    /// How many bytes of memory the head could have.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Takes the next part of a response. `None`: all of `input` was taken, and more is needed. Otherwise the
     /// head ended after that many bytes of `input`.
     ///

@@ -16,6 +16,10 @@ pub const ROOM: usize = 256 * 1024;
 pub trait Notify: Send + Sync {
     /// The channel with this ticket has output, an end, or wants body bytes. THREAD: any. Must not block.
     fn post(&self, ticket: u64);
+    /// The same, but it can wait for less than a millisecond, until more is there.
+    fn post_late(&self, ticket: u64) {
+        self.post(ticket);
+    }
     /// A line for the error log with that request's context. THREAD: any.
     fn log(&self, ticket: u64, level: Level, line: &str);
 }
@@ -38,6 +42,8 @@ struct State {
     outstanding: usize,
     posted: bool,
     closed: bool,
+    /// Output may be told of late.
+    late: bool,
     sleepers: usize,
     feed: Feed,
 }
@@ -132,9 +138,13 @@ impl Channel {
 
     fn post(&self, mut state: std::sync::MutexGuard<'_, State>) {
         let first = !std::mem::replace(&mut state.posted, true);
+        // A handler that wants body bytes waits for them.
+        let late = state.late && !state.feed.wanted;
         drop(state);
-        if first {
-            self.notify.post(self.ticket);
+        match (first, late) {
+            (true, true) => self.notify.post_late(self.ticket),
+            (true, false) => self.notify.post(self.ticket),
+            (false, _) => {}
         }
     }
 
@@ -239,5 +249,9 @@ impl Port for Channel {
         self.changed.notify_all();
         drop(state);
         drop(waste);
+    }
+
+    fn can_leave_late(&self) {
+        lock(&self.state).late = true;
     }
 }

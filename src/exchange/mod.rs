@@ -16,6 +16,7 @@ pub use answer::Outcome;
 pub use body::{Body, BodyPart};
 pub use channel::{Channel, Notify, ROOM};
 pub use mailbox::Mailbox;
+pub(crate) use outbox::LATE;
 pub use outbox::{Event, Outbox};
 pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 
@@ -92,6 +93,9 @@ pub trait Port: Send + Sync {
     fn client_gone(&self) -> bool {
         false
     }
+
+    /// Output may leave a moment later, together with that of the requests behind this one.
+    fn can_leave_late(&self) {}
 }
 
 /// Why an exchange was cancelled.
@@ -167,6 +171,11 @@ impl Exchange {
     pub fn cancel(&self, cause: Cause) {
         self.mark(cause);
         self.port.cancel();
+    }
+
+    /// The server may be told a moment late of output, together with that of requests that follow.
+    pub(crate) fn can_leave_late(&self) {
+        self.port.can_leave_late();
     }
 
     /// Why the exchange was cancelled, if it was.

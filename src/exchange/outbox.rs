@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What handler threads have for an event loop, with one wake-up for many events.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use super::channel::Notify;
 use crate::{
     log::Level,
-    sys::{EventFd, lock},
+    sys::{EventFd, TimerFd, lock},
 };
 
 /// Something for the event loop.
@@ -21,26 +21,40 @@ pub enum Event {
 /// A queue from any thread to one event loop, which sleeps on an eventfd.
 ///
 /// The eventfd is written only when the loop has not been told yet, so a burst of events costs one system call.
-/// The loop watches it edge-triggered and never reads it.
+/// Events that can wait for each other set a timer in its place. The loop watches both edge-triggered and never reads them.
 pub struct Outbox {
     state: Mutex<State>,
     eventfd: EventFd,
+    timerfd: TimerFd,
+}
+
+/// For how long an event that can wait does.
+pub(crate) const LATE: Duration = Duration::from_micros(150);
+
+/// What the loop has been told, or is about to be, since it took the events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Told {
+    #[default]
+    Nothing,
+    /// The timer is set.
+    Late,
+    /// The eventfd has been written.
+    Now,
 }
 
 #[derive(Default)]
 struct State {
     events: Vec<Event>,
-    /// The eventfd has been written, or is about to be, since the loop took the events.
-    signalled: bool,
+    told: Told,
 }
 
 impl Outbox {
     /// An empty outbox.
     ///
     /// # Errors
-    /// When no eventfd can be made.
+    /// When no descriptor can be made.
     pub fn new() -> std::io::Result<Self> {
-        Ok(Self { state: Mutex::default(), eventfd: EventFd::new()? })
+        Ok(Self { state: Mutex::default(), eventfd: EventFd::new()?, timerfd: TimerFd::new()? })
     }
 
     /// The descriptor to watch for reading.
@@ -49,29 +63,53 @@ impl Outbox {
         &self.eventfd
     }
 
+    /// The other descriptor to watch for reading.
+    #[must_use]
+    pub fn timerfd(&self) -> &TimerFd {
+        &self.timerfd
+    }
+
     /// Swaps all events into `into`, which should be empty; its capacity is used again. LOOP.
     pub fn drain(&self, into: &mut Vec<Event>) {
         let mut state = lock(&self.state);
         // Together: a later event signals anew, so none is left behind.
-        state.signalled = false;
+        state.told = Told::Nothing;
         std::mem::swap(&mut state.events, into);
     }
 
     /// Adds an event. THREAD: any.
     pub fn push(&self, event: Event) {
-        let mut state = lock(&self.state);
-        state.events.push(event);
-        let first = !std::mem::replace(&mut state.signalled, true);
-        drop(state);
-        if first {
+        if self.add(event, Told::Now) != Told::Now {
             self.eventfd.signal();
         }
+    }
+
+    /// Adds an event that can wait for a moment. THREAD: any.
+    pub fn push_late(&self, event: Event) {
+        if self.add(event, Told::Late) == Told::Nothing {
+            self.timerfd.set(LATE);
+        }
+    }
+
+    /// Answers what the loop had been told before.
+    fn add(&self, event: Event, how: Told) -> Told {
+        let mut state = lock(&self.state);
+        state.events.push(event);
+        let before = state.told;
+        if before != Told::Now {
+            state.told = how;
+        }
+        before
     }
 }
 
 impl Notify for Outbox {
     fn post(&self, ticket: u64) {
         self.push(Event::Ready(ticket));
+    }
+
+    fn post_late(&self, ticket: u64) {
+        self.push_late(Event::Ready(ticket));
     }
 
     fn log(&self, ticket: u64, level: Level, line: &str) {

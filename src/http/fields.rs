@@ -32,6 +32,29 @@ impl Fields {
         self.finish_pair(start, value);
     }
 
+    /// Adds a pair whose value is these parts one after the other.
+    pub fn push_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(name);
+        let split = self.bytes.len();
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        self.finish_value(start, split);
+    }
+
+    /// Forgets all pairs and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.spans.clear();
+    }
+
+    /// How many bytes of memory the names and values could have.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Adds a pair whose name is built by `write_name`.
     pub fn push_with(&mut self, write_name: impl FnOnce(&mut Vec<u8>), value: &[u8]) {
         let start = self.bytes.len();
@@ -42,6 +65,10 @@ impl Fields {
     fn finish_pair(&mut self, start: usize, value: &[u8]) {
         let split = self.bytes.len();
         self.bytes.extend_from_slice(value);
+        self.finish_value(start, split);
+    }
+
+    fn finish_value(&mut self, start: usize, split: usize) {
         let end = self.bytes.len();
         self.bytes.push(0);
         self.spans.push(Span { name: start..split, value: split..end });
@@ -137,6 +164,10 @@ mod tests {
         assert_eq!(fields.get(b"A"), Some(&b""[..]));
         fields.remove(0);
         assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"B"[..], &b"2"[..])]);
+        fields.push_parts(b"C", &[b"/srv", b"", b"/x"]);
+        assert_eq!(fields.get(b"C"), Some(&b"/srv/x"[..]));
+        fields.clear();
+        assert!(fields.is_empty() && fields.get(b"B").is_none() && fields.capacity() >= 18);
     }
 
     #[test]

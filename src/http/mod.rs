@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Response heads as bytes, and the rules for header names and values.
 
+mod decimal;
 mod fields;
 mod head;
 
+pub use decimal::Decimal;
 pub use fields::Fields;
 pub(crate) use head::parse_length;
 pub use head::{Head, HeadError};

@@ -258,11 +258,16 @@ impl Shared {
         while way == Way::Keep
             && let Some((exchange, wake)) = plan.take()
         {
+            let others_wait = plan.waiting() > 0;
             drop(plan);
             self.wake(wake);
             // A panic of the server's side costs this request, not the thread, which must get to leave().
             fence("a handler thread", (), || {
                 if exchange.cancelled().is_none() {
+                    if others_wait && turn.ends_soon() {
+                        // The server wakes once for several of them.
+                        exchange.can_leave_late();
+                    }
                     app.handle(&exchange);
                 }
                 drop(exchange);

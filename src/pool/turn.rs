@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::plan::Held;
+use crate::exchange::LATE;
 
 /// A thread gives way after so long. Less than the 5 ms after which CPython makes a thread give its lock up in the
 /// middle of a request, by as much as the request takes that runs then.
@@ -19,16 +20,22 @@ pub(super) struct Turn {
     steady: Instant,
     /// The end of the last request.
     last: Instant,
+    /// How long it took.
+    length: Duration,
 }
+
+/// Requests of less than this come so thick that the server wakes once for many of them anyway.
+const SHORT: Duration = Duration::from_micros(20);
 
 impl Turn {
     pub(super) fn new(now: Instant) -> Self {
-        Self { entered: now, steady: now, last: now }
+        Self { entered: now, steady: now, last: now, length: Duration::ZERO }
     }
 
     /// A request has ended.
     pub(super) fn handled(&mut self, now: Instant) -> Held {
-        if now.duration_since(self.last) >= WAITED {
+        self.length = now.duration_since(self.last);
+        if self.length >= WAITED {
             self.steady = now;
         }
         self.last = now;
@@ -39,6 +46,11 @@ impl Turn {
         } else {
             Held::Briefly
         }
+    }
+
+    /// Whether another request like the last one ends while its response is kept for a moment.
+    pub(super) fn ends_soon(&self) -> bool {
+        (SHORT..=LATE).contains(&self.length)
     }
 }
 

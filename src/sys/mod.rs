@@ -60,6 +60,41 @@ impl AsRawFd for EventFd {
     }
 }
 
+/// A time that an event loop can watch: timerfd_create(2).
+#[derive(Debug)]
+pub struct TimerFd(OwnedFd);
+
+impl TimerFd {
+    /// Makes one that never blocks, is not inherited and is not set.
+    ///
+    /// # Errors
+    /// What timerfd_create(2) says.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: timerfd_create(2) touches no memory.
+        let fd =
+            unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Becomes readable once, after less than a second, in place of what was set before.
+    pub fn set(&self, after: Duration) {
+        let time = libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(after.subsec_nanos().max(1)) };
+        let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: time };
+        // SAFETY: `once` is readable; the kernel needs not say what was set before.
+        unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
+    }
+}
+
+impl AsRawFd for TimerFd {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
 /// Waits until one of the descriptors shows what its entry asks for, or the time is over; entries without a descriptor
 /// (-1) are skipped. poll(2) writes into the entries. An interruption counts as the end of the time.
 pub fn poll(entries: &mut [libc::pollfd], timeout: Option<Duration>) {

@@ -89,6 +89,8 @@ def ticks(environ):
 
 def children(environ):
     """Exit statuses of children made in every way are the application's own."""
+    # Logging asks for it, too. From now on `threading` knows this thread, which is none of its own.
+    name = threading.current_thread().name
     context = multiprocessing.get_context("fork")
     worker = context.Process(target=sys.exit, args=(5,))
     worker.start()
@@ -101,6 +103,7 @@ def children(environ):
         "fork": os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]),
         "run": subprocess.run(["sh", "-c", "exit 7"]).returncode,
         "system": os.waitstatus_to_exitcode(os.system("exit 8")),
+        "named": bool(name),
         "output": subprocess.check_output(["echo", "said"], text=True).strip(),
     }
 

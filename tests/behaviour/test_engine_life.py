@@ -207,7 +207,7 @@ def test_exit_statuses_of_children_are_the_applications(launch):
     server = launch(lambda site: site.wsgi("/", "process:app", threads=4))
     for _ in range(10):
         assert json.loads(server.get("/children").body) == {
-            "multiprocessing": 5, "fork": 6, "run": 7, "system": 8, "output": "said",
+            "multiprocessing": 5, "fork": 6, "run": 7, "system": 8, "named": True, "output": "said",
         }  # fmt: skip
 
 

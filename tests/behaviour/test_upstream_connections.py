@@ -330,6 +330,25 @@ def test_the_next_backend_is_asked(group, protocol, failure, method):
     assert client.response().body == b"hello"
 
 
+@pytest.mark.better("mod_proxy_fcgi answers 500, mod_proxy_scgi 500 and mod_proxy_uwsgi 502", on=("apache",))
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_backend_that_ends_within_its_head(group, protocol, method):
+    """It was killed while it wrote: the client has seen nothing, and what may arrive twice is asked of the next one."""
+    server, a, b = group(protocol)
+    server.log.allow(EXPLAINED)
+    client, peer, _ = over_group(server, a, method, b"body" if method == "POST" else None)
+    whole = head(protocol)
+    peer.output(whole[: len(whole) // 2])
+    peer.close()
+    if method == "POST":
+        assert client.response().status == 502
+        assert not b.pending(), "a POST was sent twice"
+        return
+    second = b.accept(client)
+    second.answer(hello(protocol))
+    assert client.response().body == b"hello"
+
+
 @KEPT
 @NGINX
 def test_a_group_keeps_connections_of_its_own(launch):

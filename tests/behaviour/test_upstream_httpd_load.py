@@ -9,7 +9,7 @@ import pytest
 
 from harness import wire
 from harness.deadline import wait_until
-from harness.gateway import OVERLOADED, end_request
+from harness.gateway import OVERLOADED, end_request, stdout
 from harness.upstreams import hello
 
 pytestmark = pytest.mark.servers("apache")
@@ -123,7 +123,7 @@ def test_a_balancer_loses_nothing_when_a_backend_dies_and_comes_back(launch, uni
     assert len(kept) > 100
 
 
-@pytest.mark.parametrize("failure", ["unreachable", "overloaded", "dies"])
+@pytest.mark.parametrize("failure", ["unreachable", "overloaded", "dies", "dies in its body"])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_balancer_asks_another_backend_only_if_the_first_has_done_nothing(launch, failure, method):
     def configure(site):
@@ -146,6 +146,8 @@ def test_a_balancer_asks_another_backend_only_if_the_first_has_done_nothing(laun
         if failure == "overloaded":
             peer.send(end_request(protocol_status=OVERLOADED))
         else:
+            if failure == "dies in its body":
+                peer.send(stdout(b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhe"))
             peer.close()
     if method == "POST" and failure != "unreachable":
         # Its body has left, and what died may have acted on it.

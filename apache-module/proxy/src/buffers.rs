@@ -3,6 +3,8 @@
 
 use std::{cell::Cell, ops::Range};
 
+use gangway::http::Fields;
+
 /// Bytes that one call receives.
 pub(crate) const RECEIVED: usize = 64 * 1024;
 /// What has grown beyond this is given back to the system.
@@ -11,6 +13,8 @@ const KEPT: usize = 256 * 1024;
 /// The memory for one request.
 #[derive(Default)]
 pub(crate) struct Buffers {
+    /// The variables of the request.
+    pub(crate) variables: Fields,
     /// What is sent: the head, then parts of the body.
     pub(crate) out: Vec<u8>,
     /// What is received.
@@ -33,6 +37,10 @@ impl Buffers {
 
     /// Gives it back to the thread.
     pub(crate) fn give_back(mut self) {
+        self.variables.clear();
+        if self.variables.capacity() > KEPT {
+            self.variables = Fields::default();
+        }
         self.out.clear();
         self.out.shrink_to(KEPT);
         self.pieces.clear();

@@ -6,7 +6,6 @@ use std::ffi::c_int;
 use gangway::{
     cgi::ResponseError,
     error::{BACKEND_SILENT, BODY_FAILED, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
-    http::Fields,
     log::{self, Level},
     protocol::{DecodeError, EncodeError, Settings},
 };
@@ -38,7 +37,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
     let needs_length = kind != Kind::FastCgi || variables::names_php(request);
     let mut body = Body::prepare(request, &backend, needs_length)?;
-    let variables = variables::build(target, kind)?;
+    variables::write(&mut buffers.variables, target, kind)?;
     let keeps = keeps(target, kind);
     let key = Key::new(address(target, scheme));
     let kept = if keeps { keep::take(&key) } else { None };
@@ -47,7 +46,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
         // A balancer may send the request to another backend: nothing of its body has been taken yet.
         None => (backend.connect(scheme)?, History::begin()),
     };
-    encode(request, kind, keeps, &variables, buffers)?;
+    encode(request, kind, keeps, buffers)?;
     // The first part of the body leaves with the head.
     body.end_of_none(&mut buffers.out, kind.protocol());
     if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
@@ -84,16 +83,11 @@ fn address(target: Target<'_>, scheme: Scheme) -> Vec<u8> {
     place.to_ascii_lowercase()
 }
 
-fn encode(
-    request: Request<'_>,
-    kind: Kind,
-    keeps: bool,
-    variables: &Fields,
-    buffers: &mut Buffers,
-) -> Result<(), c_int> {
+fn encode(request: Request<'_>, kind: Kind, keeps: bool, buffers: &mut Buffers) -> Result<(), c_int> {
     let settings = Settings { keep_connection: keeps, ..Settings::default() };
-    buffers.out.clear();
-    kind.protocol().encode_head(&settings, variables, &mut buffers.out).map_err(|error: EncodeError| {
+    let Buffers { variables, out, .. } = buffers;
+    out.clear();
+    kind.protocol().encode_head(&settings, variables, out).map_err(|error: EncodeError| {
         request.log(Level::Error, &format!("{CANNOT_ENCODE} {error}"));
         c_int::from(error.status())
     })
@@ -171,22 +165,22 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
         Failure::Body(status) => *status,
         Failure::Timeout => GATEWAY_TIME_OUT,
         // A balancer takes this status for a reason to ask another backend.
-        Failure::Closed(_)
-            if transfer.total_received == 0
-                && target.is_member()
-                && !transfer.body.is_taken()
-                && is_idempotent(request.method()) =>
-        {
-            SERVICE_UNAVAILABLE
-        }
-        // The backend has not begun with it.
-        Failure::Broken(DecodeError::Refused(_))
-            if target.is_member() && !transfer.body.is_taken() && !transfer.reply.has_head() =>
-        {
-            SERVICE_UNAVAILABLE
-        }
+        failure if may_ask_another(transfer, failure) => SERVICE_UNAVAILABLE,
         _ => BAD_GATEWAY,
     }
+}
+
+/// Whether another member of a balancer can have a request of which the client has seen nothing: this one has not
+/// begun with it, or has ended in the middle of an answer and it may arrive twice.
+fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
+    let is_harmless = match failure {
+        Failure::Broken(DecodeError::Refused(_)) => !transfer.reply.has_head(),
+        Failure::Closed(_) | Failure::Head(ResponseError::Cut(_)) | Failure::Short(_) => {
+            is_idempotent(transfer.target.request().method())
+        }
+        _ => false,
+    };
+    is_harmless && transfer.target.is_member() && !transfer.body.is_taken()
 }
 
 fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {

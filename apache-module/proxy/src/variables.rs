@@ -15,11 +15,11 @@ use crate::{
     script,
 };
 
-/// Makes the variables of a request.
+/// Makes the variables of a request, in an empty list.
 ///
 /// # Errors
 /// The status to answer.
-pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
+pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Result<(), c_int> {
     let request = target.request();
     match kind {
         Kind::FastCgi => {
@@ -33,7 +33,6 @@ pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
     if kind == Kind::FastCgi {
         check_script(request)?;
     }
-    let mut fields = Fields::with_capacity(48, 4096);
     for (name, value) in request.variables() {
         // SCGI's own variable is the encoder's.
         let is_left_out = name.is_empty() || kind == Kind::Scgi && name == b"SCGI";
@@ -41,7 +40,7 @@ pub(crate) fn build(target: Target<'_>, kind: Kind) -> Result<Fields, c_int> {
             fields.push(name, value);
         }
     }
-    Ok(fields)
+    Ok(())
 }
 
 /// As mod_proxy_uwsgi: PATH_INFO is the path of the URL, SCRIPT_NAME is what precedes it, and the application sees

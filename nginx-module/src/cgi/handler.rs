@@ -10,7 +10,7 @@ use std::{
 };
 
 use gangway::{
-    cgi::{Form, Location},
+    cgi::{Extra, Form, Location},
     config::Cgi,
     engine::fence,
     error::{CGI_HEAD, CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
@@ -187,9 +187,9 @@ fn tell_variables(run: &Run) -> Option<Fields> {
             [root.strip_suffix(b"/").unwrap_or(root), info].concat()
         }
     };
-    let mut extra: Vec<(&[u8], &[u8])> = vec![(b"SCRIPT_FILENAME", &target.file)];
+    let mut extra: Vec<Extra<'_>> = vec![(b"SCRIPT_FILENAME", [&target.file, b""])];
     if !translated.is_empty() {
-        extra.push((b"PATH_TRANSLATED", &translated));
+        extra.push((b"PATH_TRANSLATED", [&translated, b""]));
     }
     let cacheable = request.upstream()?.get().cacheable() != 0;
     let whole = [target.script_name.as_slice(), &target.path_info].concat();

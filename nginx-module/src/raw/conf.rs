@@ -99,22 +99,23 @@ pub(crate) fn error_text(conf: &Conf, text: &str) -> *mut c_char {
 pub(crate) unsafe fn own<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     unsafe extern "C" fn drop_value<T>(data: *mut c_void) {
         gangway::engine::fence("a configuration's end", (), || {
-            // SAFETY: `own` made this pointer from a Box and nginx calls a cleanup once.
-            drop(unsafe { Box::from_raw(data.cast::<T>()) })
+            // SAFETY: `own` has written the value there, and nginx calls a cleanup once, before it frees the memory.
+            unsafe { data.cast::<T>().drop_in_place() }
         });
     }
-    // SAFETY: the caller vouches for the pool.
-    let cleanup = unsafe { ngx_pool_cleanup_add(pool, 0) };
-    if cleanup.is_null() {
-        return ptr::null_mut();
-    }
-    let value = Box::into_raw(Box::new(value));
-    // SAFETY: fresh cleanup of a live pool.
+    // NGX_ALIGNMENT.
+    const { assert!(align_of::<T>() <= align_of::<usize>() && size_of::<T>() > 0) };
+    // SAFETY: the caller vouches for the pool, whose memory for a cleanup is as large as asked for and aligned.
     unsafe {
+        let cleanup = ngx_pool_cleanup_add(pool, size_of::<T>());
+        if cleanup.is_null() {
+            return ptr::null_mut();
+        }
+        let place = (*cleanup).data.cast::<T>();
+        place.write(value);
         (*cleanup).handler = Some(drop_value::<T>);
-        (*cleanup).data = value.cast();
+        place
     }
-    value
 }
 
 /// A text of the configuration with nginx's variables in it.

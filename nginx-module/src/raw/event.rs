@@ -110,12 +110,12 @@ pub(crate) fn set_title(title: &'static std::ffi::CStr) {
     unsafe { nginx_sys::ngx_setproctitle(title.as_ptr().cast_mut()) }
 }
 
-/// Empties an eventfd when the event method is level-triggered; with epoll it need not be read.
+/// Empties an eventfd or a timerfd when the event method is level-triggered; with epoll it need not be read.
 ///
 /// # Safety
-/// `event` belongs to a connection from `watch` with an eventfd.
+/// `event` belongs to a connection from `watch` with an eventfd or a timerfd.
 pub(crate) unsafe fn acknowledge(event: *mut ngx_event_t) {
-    // SAFETY: the caller vouches for the event; eight bytes are what an eventfd gives.
+    // SAFETY: the caller vouches for the event; eight bytes are what either gives.
     unsafe {
         if ngx_event_flags & NGX_USE_CLEAR_EVENT as usize == 0 {
             let mut count = [0u8; 8];

@@ -23,7 +23,7 @@ pub(crate) use event::{
     set_title, watch,
 };
 pub(crate) use output::Buffers;
-pub(crate) use request::{Request, RequestBuffer};
+pub(crate) use request::{PoolText, Request, RequestBuffer};
 pub(crate) use response::HeaderSlot;
 pub(crate) use upstream::{NoMemory, Upstream, buffers, bytes, is_special, tag};
 

@@ -7,7 +7,7 @@
 
 use std::ffi::c_void;
 
-use gangway::{engine::fence, http::is_connection_field, log::Level, protocol::Role};
+use gangway::{engine::fence, http::is_connection_field, log::Level};
 use nginx_sys::{
     NGX_HTTP_SUBREQUEST_IN_MEMORY, NGX_HTTP_SUBREQUEST_WAITED, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_output_filter, ngx_http_post_subrequest_t, ngx_http_request_t,
@@ -114,7 +114,7 @@ unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
             let request = Request::from_raw(r);
             let location = &*request.location_conf::<LocationConf>(module());
             (*r).write_event_handler = Some(wait);
-            let place = Place { role: Role::Authorizer, ..Place::default() };
+            let place = Place::of_authorizer();
             let upstream = request.create_upstream();
             let prepared = upstream.map_err(|NoMemory| ERROR).and_then(|upstream: Upstream| {
                 upstream.get().conf = location.upstream.authorizer();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is known of one request to a backend.
 
+use std::cell::RefCell;
+
 use gangway::{
     cgi::{Form, ResponseParser},
     protocol::{Decoder, Protocol, Role},
@@ -18,6 +20,25 @@ use crate::{
     conf::LocationConf,
     raw::{NoMemory, Request, Upstream, own},
 };
+
+thread_local! {
+    /// Parsers of responses that have ended, whose memory the next ones use.
+    static PARSERS: RefCell<Vec<ResponseParser>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How many parsers are kept, and how large their memory may be.
+const KEPT: usize = 32;
+const KEPT_SIZE: usize = 4096;
+
+fn new_parser(limit: usize) -> ResponseParser {
+    match PARSERS.with_borrow_mut(Vec::pop) {
+        Some(mut parser) => {
+            parser.reset(Form::Cgi, limit);
+            parser
+        }
+        None => ResponseParser::new(Form::Cgi, limit),
+    }
+}
 
 /// The state of a request; it lives as long as the request's pool.
 pub(super) struct Context {
@@ -95,7 +116,7 @@ impl Context {
             scheme,
             place,
             decoder: scheme.protocol().decoder(),
-            parser: ResponseParser::new(Form::Cgi, conf.head_max_size()),
+            parser: new_parser(conf.head_max_size()),
             rest: Rest::Unknown,
             mixed: false,
             received: false,
@@ -157,12 +178,25 @@ impl Context {
     /// Forgets the response of a backend that has failed: another one is asked.
     pub(super) fn restart(&mut self) {
         self.decoder = self.protocol().decoder();
-        self.parser = ResponseParser::new(Form::Cgi, self.conf().head_max_size());
+        self.parser.reset(Form::Cgi, self.conf().head_max_size());
         self.rest = Rest::Unknown;
         self.mixed = false;
         self.received = false;
         self.closed = false;
         self.head_sent = false;
         self.stderr.finish(self.request);
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        let parser = std::mem::replace(&mut self.parser, ResponseParser::new(Form::Cgi, 0));
+        // At the end of the process the list may be gone.
+        let _ = PARSERS.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if kept.len() < KEPT && parser.capacity() <= KEPT_SIZE {
+                kept.push(parser);
+            }
+        });
     }
 }

@@ -101,7 +101,7 @@ pub(crate) fn prepare_script(
     prepare(Prepared { request, upstream, location, scheme, place })?;
     // SAFETY: `prepare` has made the context; nobody else has it yet.
     if let Some(context) = unsafe { Context::of(request.raw()) } {
-        context.parser = ResponseParser::new(form, head_size);
+        context.parser.reset(form, head_size);
     }
     Ok(upstream)
 }

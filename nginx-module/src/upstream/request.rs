@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The request as the backend gets it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use gangway::{
-    cgi::Param,
+    cgi::{Extra, Param},
     engine::fence,
     http::Fields,
     log::Level,
@@ -27,14 +27,19 @@ const LARGE: usize = 16 * 1024;
 thread_local! {
     /// Where a request's head is written before its length is known; kept for the next one.
     static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// The variables of the request that is being written; their memory is kept for the next one.
+    static VARIABLES: Cell<Fields> = Cell::default();
 }
+
+/// How much memory is kept for the next request: a large one gives its own back.
+const KEPT: usize = 64 * 1024;
 
 /// What a response from a cache must not depend on: the cache decides (as the stock modules' cache headers).
 const CONDITIONS: [&[u8]; 6] =
     [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
 
-/// The variables of the request.
-fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
+/// Writes the variables of the request. `None` when nginx has no memory.
+fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream) -> Option<()> {
     let request = context.request;
     // SAFETY: the http block's configuration outlives its requests.
     let main: &MainConf = unsafe { &*request.main_conf(module()) };
@@ -47,44 +52,37 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
         params.push(variable(b"HTTP_IF_NONE_MATCH", main.upstream.cache_etag));
     }
     let place = &context.place;
-    let files = Files::of(request)?;
-    let filename = files.file(&place.script_name);
-    let translated = if place.path_info.is_empty() {
-        Vec::new()
-    } else {
-        [files.root.as_slice(), &place.path_info].concat()
+    let files = Files::of(&request)?;
+    let document: Extra<'_> = (b"DOCUMENT_URI", [request.uri(), b""]);
+    let extra = [
+        document,
+        (b"SCRIPT_FILENAME", files.file(place.script_name())),
+        // What PHP with cgi.force_redirect wants to see.
+        (b"REDIRECT_STATUS", [b"200", b""]),
+        (b"PATH_TRANSLATED", [files.root, place.path_info()]),
+    ];
+    let extra = match context.scheme {
+        Scheme::FastCgi if place.role == Role::Authorizer => extra.get(..1),
+        // RFC 3875 §4.1.6: PATH_TRANSLATED only with PATH_INFO.
+        Scheme::FastCgi if place.path_info().is_empty() => extra.get(..3),
+        Scheme::FastCgi => Some(&extra[..]),
+        Scheme::Scgi => Some(&[document, (b"SCGI", [b"1", b""])][..]),
+        Scheme::Uwsgi | Scheme::Suwsgi => extra.get(..1),
     };
-    let mut extra: Vec<(&[u8], &[u8])> = Vec::with_capacity(4);
-    extra.push((b"DOCUMENT_URI", request.uri()));
-    match context.scheme {
-        Scheme::FastCgi if place.role == Role::Authorizer => {}
-        Scheme::FastCgi => {
-            extra.push((b"SCRIPT_FILENAME", &filename));
-            // What PHP with cgi.force_redirect wants to see.
-            extra.push((b"REDIRECT_STATUS", b"200"));
-        }
-        Scheme::Scgi => extra.push((b"SCGI", b"1")),
-        Scheme::Uwsgi | Scheme::Suwsgi => {}
-    }
-    if !translated.is_empty() && context.scheme == Scheme::FastCgi {
-        // RFC 3875 §4.1.6: only with PATH_INFO.
-        extra.push((b"PATH_TRANSLATED", &translated));
-    }
-    let path = place.path();
     let shape = Shape {
-        mount: &place.script_name,
-        path: &path,
+        mount: place.script_name(),
+        path: place.path(),
         length: if conf.conf.pass_request_body == 0 { None } else { length(request, upstream) },
-        extra: &extra,
+        extra: extra.unwrap_or_default(),
         params: &params,
         hidden: if cacheable { &CONDITIONS } else { &[] },
-        settled: place.filename.as_deref().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
+        settled: place.filename().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
         headers: conf.conf.pass_request_headers != 0,
         // Credentials are the server's own business, and the authorizer is a part of it.
         authorization: place.role == Role::Authorizer || conf.pass_authorization(),
         role: place.role,
     };
-    let mut variables = variables::build(request, main, context.location, &shape)?;
+    variables::write(variables, request, main, context.location, &shape)?;
     if place.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
         for name in [&b"CONTENT_LENGTH"[..], b"PATH_INFO", b"PATH_TRANSLATED", b"SCRIPT_NAME"] {
@@ -93,7 +91,7 @@ fn variables(context: &Context, upstream: Upstream) -> Option<Fields> {
             }
         }
     }
-    Some(variables)
+    Some(())
 }
 
 /// The length of the body, if it is known.
@@ -140,15 +138,26 @@ fn with_head<T>(
     then: impl FnOnce(&[u8]) -> Result<T, ngx_int_t>,
 ) -> Result<T, ngx_int_t> {
     let request = context.request;
-    let variables = variables(context, upstream).ok_or_else(|| out_of_memory(request))?;
-    HEAD.with_borrow_mut(|head| {
-        head.clear();
-        context.protocol().encode_head(&settings(context), &variables, head).map_err(|error| {
-            request.log(Level::Error, &refusal(context, &error));
-            error.status() as ngx_int_t
-        })?;
-        then(head)
-    })
+    let mut variables = VARIABLES.take();
+    variables.clear();
+    let done = match write_variables(&mut variables, context, upstream) {
+        None => Err(out_of_memory(request)),
+        Some(()) => HEAD.with_borrow_mut(|head| {
+            head.clear();
+            let encoded = context.protocol().encode_head(&settings(context), &variables, head);
+            let done = encoded.map_err(|error| {
+                request.log(Level::Error, &refusal(context, &error));
+                error.status() as ngx_int_t
+            });
+            let done = done.and_then(|()| then(head));
+            head.shrink_to(KEPT);
+            done
+        }),
+    };
+    if variables.capacity() <= KEPT {
+        VARIABLES.set(variables);
+    }
+    done
 }
 
 fn refusal(context: &Context, error: &EncodeError) -> String {

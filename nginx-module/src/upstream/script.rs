@@ -26,7 +26,7 @@ use super::{
 use crate::{
     conf::{LocationConf, MainConf, Param},
     module,
-    raw::Request,
+    raw::{PoolText, Request},
 };
 
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
@@ -44,23 +44,45 @@ thread_local! {
 }
 
 /// What of a path is the script's, and what is its own.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
-    pub(super) script_name: Vec<u8>,
-    pub(super) path_info: Vec<u8>,
+    path: PoolText,
+    /// Where the script's name ends.
+    split: usize,
     /// The administrator's SCRIPT_FILENAME for this request, if it has been looked at.
-    pub(super) filename: Option<Vec<u8>>,
+    filename: Option<PoolText>,
     pub(super) role: Role,
 }
 
 impl Place {
-    fn new(script_name: &[u8], path_info: &[u8]) -> Self {
-        Self { script_name: script_name.to_vec(), path_info: path_info.to_vec(), ..Self::default() }
+    /// A place of its own memory or, if they are its path, of the request's. `None` when nginx has no memory.
+    fn new(request: Request, script_name: &[u8], path_info: &[u8]) -> Option<Self> {
+        let (uri, split) = (request.uri(), script_name.len());
+        let is_uri = uri.split_at_checked(split) == Some((script_name, path_info));
+        let path = if is_uri { request.pool_uri() } else { request.pool_text(&[script_name, path_info])? };
+        Some(Self { path, split, ..Self::default() })
+    }
+
+    /// No script: the authorizer decides about the request as a whole.
+    pub(super) fn of_authorizer() -> Self {
+        Self { role: Role::Authorizer, ..Self::default() }
+    }
+
+    pub(super) fn script_name(&self) -> &[u8] {
+        self.path().get(..self.split).unwrap_or_default()
+    }
+
+    pub(super) fn path_info(&self) -> &[u8] {
+        self.path().get(self.split..).unwrap_or_default()
     }
 
     /// Both together.
-    pub(super) fn path(&self) -> Vec<u8> {
-        [self.script_name.as_slice(), &self.path_info].concat()
+    pub(super) fn path(&self) -> &[u8] {
+        self.path.bytes()
+    }
+
+    pub(super) fn filename(&self) -> Option<&[u8]> {
+        self.filename.as_ref().map(PoolText::bytes)
     }
 }
 
@@ -76,7 +98,7 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
         && scheme != Scheme::FastCgi
     {
         let (script_name, path_info) = gangway::cgi::split_mount(request.location_path(), request.uri());
-        return Ok(Place::new(script_name, path_info));
+        return Place::new(request, script_name, path_info).ok_or(INTERNAL_SERVER_ERROR);
     }
     let named = named(request, conf)?;
     if conf.script_check() == ScriptCheck::Off {
@@ -85,50 +107,53 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
     let mut params = location.params.iter().flatten().rev();
     match params.find(|param| param.name == b"SCRIPT_FILENAME") {
         Some(param) => own_filename(request, conf, param, named.unwrap_or_else(|missing| missing)),
-        None => named.map_err(|missing| refuse(request, &missing)),
+        None => named.map_err(|missing| refuse(request, missing.path())),
     }
 }
 
 /// Script name and path info of a request, whether or not the script is there.
-pub(super) fn names(request: Request, conf: &UpstreamConf) -> Option<(Vec<u8>, Vec<u8>)> {
-    let place = named(request, conf).ok()?.unwrap_or_else(|missing| missing);
-    Some((place.script_name, place.path_info))
+pub(super) fn names(request: Request, conf: &UpstreamConf) -> Option<Place> {
+    Some(named(request, conf).ok()?.unwrap_or_else(|missing| missing))
 }
 
 /// The place that the path names; the inner error is that of a script that is not there.
 fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, ngx_int_t> {
     let (script_name, path_info) = split_path(&request, conf).ok_or(INTERNAL_SERVER_ERROR)?;
-    let mut place = Place::new(script_name, path_info);
-    if place.script_name.ends_with(b"/") {
-        place.script_name.extend_from_slice(conf.index());
-    }
+    let place = if script_name.ends_with(b"/") && !conf.index().is_empty() {
+        let path = request.pool_text(&[script_name, conf.index(), path_info]);
+        let split = script_name.len() + conf.index().len();
+        path.map(|path| Place { path, split, ..Place::default() })
+    } else {
+        Place::new(request, script_name, path_info)
+    };
+    let place = place.ok_or(INTERNAL_SERVER_ERROR)?;
     let check = conf.script_check();
     if check == ScriptCheck::Off || !may_name_script(&place, conf.suffixes()) {
         return Ok(Ok(place));
     }
-    let files = Files::of(request).ok_or(INTERNAL_SERVER_ERROR)?;
-    let path = place.path();
-    Ok(match resolve(&path, conf.suffixes(), |name| look(request, &files.root, &files.file(name), check)) {
+    let files = Files::of(&request).ok_or(INTERNAL_SERVER_ERROR)?;
+    let look_at = |name: &[u8]| look(request, files.root, &files.file(name).concat(), check);
+    Ok(match resolve(place.path(), conf.suffixes(), look_at) {
         Resolution::NotScript => Ok(place),
-        Resolution::Script { script_name, path_info } => Ok(Place::new(script_name, path_info)),
+        Resolution::Script { script_name, .. } => Ok(Place { split: script_name.len(), ..place }),
         Resolution::NotFound => Err(place),
     })
 }
 
 /// Whether a suffix stands anywhere in the path: most requests for other applications are told from scripts by this alone.
 fn may_name_script(place: &Place, suffixes: &[Vec<u8>]) -> bool {
-    [&place.script_name, &place.path_info].into_iter().any(|part| {
+    [place.script_name(), place.path_info()].into_iter().any(|part| {
         suffixes.iter().any(|suffix| {
             !suffix.is_empty() && part.windows(suffix.len()).any(|window| window == suffix.as_slice())
         })
     })
 }
 
-fn refuse(request: Request, place: &Place) -> ngx_int_t {
+fn refuse(request: Request, path: &[u8]) -> ngx_int_t {
     let line = format!(
         "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if the scripts are on another machine, set gangway_script_check off",
-        escape(&place.path()),
-        escape(Files::of(request).map(|files| files.root).unwrap_or_default().as_slice())
+        escape(path),
+        escape(Files::of(&request).map(|files| files.root).unwrap_or_default())
     );
     request.log(Level::Error, &line);
     NOT_FOUND
@@ -146,46 +171,46 @@ fn own_filename(
         return Ok(place);
     }
     let filename = request.evaluate(param.value).ok_or(INTERNAL_SERVER_ERROR)?;
-    let root = Files::of(request).ok_or(INTERNAL_SERVER_ERROR)?.root;
+    let keep = |bytes: &[u8]| request.pool_text(&[bytes]).ok_or(INTERNAL_SERVER_ERROR);
+    let root = Files::of(&request).ok_or(INTERNAL_SERVER_ERROR)?.root;
     // Below the root the root's rule holds; elsewhere the administrator has chosen another place.
-    let check = if filename.starts_with(&root) { conf.script_check() } else { ScriptCheck::Symlinks };
-    match resolve(filename, conf.suffixes(), |file| look(request, &root, file, check)) {
-        Resolution::NotScript => place.filename = Some(filename.to_vec()),
+    let check = if filename.starts_with(root) { conf.script_check() } else { ScriptCheck::Symlinks };
+    match resolve(filename, conf.suffixes(), |file| look(request, root, file, check)) {
+        Resolution::NotScript => place.filename = Some(keep(filename)?),
         Resolution::Script { script_name, path_info } => {
-            place.filename = Some(script_name.to_vec());
-            if let Some(name) = place.script_name.strip_suffix(path_info)
-                && place.path_info.is_empty()
-            {
-                place.script_name = name.to_vec();
-                place.path_info = path_info.to_vec();
+            place.filename = Some(keep(script_name)?);
+            if place.path_info().is_empty() && place.path().ends_with(path_info) {
+                place.split -= path_info.len();
             }
         }
-        Resolution::NotFound => return Err(refuse(request, &Place::new(filename, b""))),
+        Resolution::NotFound => return Err(refuse(request, filename)),
     }
     Ok(place)
 }
 
 /// Where the files of a request are.
-pub(super) struct Files {
+pub(super) struct Files<'r> {
     /// `$document_root`: the value of `root` or `alias`.
-    pub(super) root: Vec<u8>,
+    pub(super) root: &'r [u8],
     /// How much of a path `alias` stands for.
     alias: usize,
 }
 
-impl Files {
-    pub(super) fn of(request: Request) -> Option<Self> {
+impl<'r> Files<'r> {
+    pub(super) fn of(request: &'r Request) -> Option<Self> {
         // SAFETY: the http block's configuration outlives its requests.
         let main: &MainConf = unsafe { &*request.main_conf(module()) };
-        let root = request.document_root(main)?.to_vec();
+        let root = request.document_root(main)?;
         Some(Self { root, alias: request.core_location().alias })
     }
 
-    /// The file of a path, as ngx_http_map_uri_to_path().
-    pub(super) fn file(&self, path: &[u8]) -> Vec<u8> {
+    /// The file of a path, as ngx_http_map_uri_to_path(), in two parts.
+    pub(super) fn file<'p>(&self, path: &'p [u8]) -> [&'p [u8]; 2]
+    where
+        'r: 'p,
+    {
         // An alias with a pattern is the whole name of the file.
-        let rest = path.get(self.alias..).unwrap_or_default();
-        [self.root.as_slice(), rest].concat()
+        [self.root, path.get(self.alias..).unwrap_or_default()]
     }
 }
 

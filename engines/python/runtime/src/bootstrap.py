@@ -10,7 +10,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import threading  # noqa: F401  imported here, so that this thread is Python's main thread
+import threading  # imported here, so that this thread is Python's main thread
 import traceback
 import types
 
@@ -35,11 +35,25 @@ def prepare(argument, stdout, stderr, warn, leave_server):
 
     def in_child():
         leave_server()
+        _become_main_thread()
         # Nobody in the child takes lines for the server's log; its standard error leads there too.
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)
 
     os.register_at_fork(after_in_child=in_child)
     _guard_signals(warn)
+
+
+def _become_main_thread():
+    """Makes the one thread of a forked child its main thread. Before 3.12 (gh-102512) Python forgets it where the thread
+    was none of its own and `threading.current_thread()` had been asked for it: a child of multiprocessing, whatever its
+    exit status was, then ended with 1."""
+    main = threading.main_thread()
+    if type(main) is not threading._DummyThread:
+        return
+    main.__class__ = threading._MainThread
+    main._name, main._daemonic = "MainThread", False
+    if getattr(main, "_tstate_lock", True) is None:
+        main._set_tstate_lock()
 
 
 def _guard_signals(warn):

@@ -174,8 +174,7 @@ unsafe extern "C" fn script_name(
         // SAFETY: nginx asks for a variable of a live request and gives room for its value.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
         let conf = location(&request);
-        let Some((name, _)) = names(request, conf) else { return -1 };
-        set(request, value, &name)
+        names(request, conf).map_or(-1, |place| set(request, value, place.script_name()))
     })
 }
 
@@ -188,7 +187,7 @@ unsafe extern "C" fn path_info(
         // SAFETY: as above.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
         let conf = location(&request);
-        names(request, conf).map_or(-1, |(_, info)| set(request, value, &info))
+        names(request, conf).map_or(-1, |place| set(request, value, place.path_info()))
     })
 }
 
