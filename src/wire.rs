@@ -88,6 +88,7 @@ impl<'v> Writer<'v> {
         Self { out, start }
     }
 
+    #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }

@@ -26,6 +26,7 @@ impl Fields {
     }
 
     /// Adds a pair at the end.
+    #[inline]
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
@@ -122,6 +123,12 @@ impl Fields {
         Some((self.bytes.get(span.name.clone())?, self.bytes.get(span.value.clone())?))
     }
 
+    /// The bytes of the name and the value of the pair at `index`, if they stand next to each other.
+    pub(crate) fn joined(&self, index: usize) -> Option<&[u8]> {
+        let span = self.spans.get(index).filter(|span| span.name.end == span.value.start)?;
+        self.bytes.get(span.name.start..span.value.end)
+    }
+
     /// The number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -151,6 +158,15 @@ mod tests {
         fields.push(b"Set-Cookie", b"b=2");
         let all: Vec<_> = fields.iter().collect();
         assert_eq!(all, [(&b"Set-Cookie"[..], &b"a=1"[..]), (b"Set-Cookie", b"b=2")]);
+    }
+
+    #[test]
+    fn a_pair_is_joined_until_its_value_moves() {
+        let mut fields = Fields::default();
+        fields.push(b"A", b"1");
+        fields.push_parts(b"B", &[b"2", b"3"]);
+        fields.replace(0, b"4");
+        assert_eq!((fields.joined(0), fields.joined(1), fields.joined(2)), (None, Some(&b"B23"[..]), None));
     }
 
     #[test]

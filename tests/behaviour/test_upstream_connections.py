@@ -345,6 +345,7 @@ def test_a_backend_that_ends_within_its_head(group, protocol, method):
         assert not b.pending(), "a POST was sent twice"
         return
     second = b.accept(client)
+    assert second.request()["REQUEST_URI"] == "/group/x"
     second.answer(hello(protocol))
     assert client.response().body == b"hello"
 

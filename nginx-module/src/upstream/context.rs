@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use gangway::{
     cgi::{Form, ResponseParser},
-    protocol::{Decoder, Protocol, Role},
+    protocol::{Decoder, Event, Protocol, Role},
 };
 use nginx_sys::{ngx_chain_t, ngx_http_request_t};
 
@@ -52,6 +52,8 @@ pub(super) struct Context {
     pub(super) rest: Rest,
     /// Bytes other than those of the final head have been taken from nginx's buffer, which a cache must not see.
     pub(super) mixed: bool,
+    /// All of the response came with its head.
+    pub(super) whole: bool,
     /// The backend has answered with something.
     pub(super) received: bool,
     /// The response has failed or ended: what still comes is not looked at.
@@ -119,6 +121,7 @@ impl Context {
             parser: new_parser(conf.head_max_size()),
             rest: Rest::Unknown,
             mixed: false,
+            whole: false,
             received: false,
             closed: false,
             room,
@@ -167,6 +170,22 @@ impl Context {
         self.request.is_for_once() || !retried
     }
 
+    /// When these bytes are all that is still to come of the response: the decoder behind them, and how many of them are
+    /// output.
+    pub(super) fn rest_in(&self, mut input: &[u8]) -> Option<(Decoder, u64)> {
+        let (mut decoder, mut length) = (self.decoder, 0);
+        while let Ok((count, event)) = decoder.decode(input) {
+            input = input.get(count..).unwrap_or_default();
+            match event {
+                Event::Output(output) => length += output.len() as u64,
+                Event::Errors(_) | Event::OutputEnd => {}
+                Event::End(_) if input.is_empty() => return Some((decoder, length)),
+                Event::End(_) | Event::More => return None,
+            }
+        }
+        None
+    }
+
     /// As many bytes of the body as may be kept.
     pub(super) fn clip<'b>(&mut self, body: &'b [u8]) -> &'b [u8] {
         let Some(room) = self.room.as_mut() else { return body };
@@ -181,6 +200,7 @@ impl Context {
         self.parser.reset(Form::Cgi, self.conf().head_max_size());
         self.rest = Rest::Unknown;
         self.mixed = false;
+        self.whole = false;
         self.received = false;
         self.closed = false;
         self.head_sent = false;

@@ -157,9 +157,7 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     if context.mixed && u.cacheable() != 0 {
         rewrite(context, upstream)?;
     }
-    if request.is_head() || matches!(u.headers_in.status_n, 204 | 304) {
-        keep_without_body(context, upstream);
-    }
+    take_whole(context, upstream);
     if streams {
         // An event is for now: no buffer waits until it is full.
         u.set_buffering(0);
@@ -167,23 +165,23 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     Ok(())
 }
 
-/// nginx looks at no body here. What is left of the response may be there already: then the connection can be kept.
-fn keep_without_body(context: &mut Context, upstream: Upstream) {
-    if upstream.get().cacheable() != 0 || !context.keeps_connection() {
+/// Uses what is known when all of the response has come with its head, as small ones do.
+fn take_whole(context: &mut Context, upstream: Upstream) {
+    if context.request.is_cached() {
         return;
     }
-    let (mut decoder, mut input) = (context.decoder, upstream.unread());
-    while let Ok((count, event)) = decoder.decode(input) {
-        input = input.get(count..).unwrap_or_default();
-        match event {
-            Event::End(_) if input.is_empty() => {
-                context.decoder = decoder;
-                upstream.get().set_keepalive(1);
-                return;
-            }
-            Event::More | Event::End(_) => return,
-            Event::Output(_) | Event::Errors(_) | Event::OutputEnd => {}
+    let Some((decoder, length)) = context.rest_in(upstream.unread()) else { return };
+    context.whole = true;
+    let u = upstream.get();
+    if context.request.is_head() || matches!(u.headers_in.status_n, 204 | 304) {
+        // nginx looks at no body here; so it does not find out that the connection can be kept.
+        if u.cacheable() == 0 && context.keeps_connection() {
+            context.decoder = decoder;
+            u.set_keepalive(1);
         }
+    } else if u.headers_in.content_length_n < 0 && context.place.role == Role::Responder {
+        // No chunks for what has a length, and the connection of a client of HTTP/1.0 can go on.
+        u.headers_in.content_length_n = i64::try_from(length).unwrap_or(-1);
     }
 }
 

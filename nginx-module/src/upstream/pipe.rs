@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         if let Some(pipe) = unsafe { u.pipe.as_mut() } {
             pipe.length = least;
         }
-        if u.buffering() != 0 && !is_whole(context, upstream) {
+        if u.buffering() != 0 && !context.whole {
             context.flush.begin(u.peer.connection, context.conf().flush_wait());
             // The head, and body bytes that came with it: there may be no other read for a long time.
             let this = std::ptr::from_mut(context);
@@ -53,20 +53,6 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         }
         0
     })
-}
-
-/// Whether the end of the response has come with its head, as small ones do: then nothing of it waits for more.
-fn is_whole(context: &Context, upstream: Upstream) -> bool {
-    let (mut decoder, mut input) = (context.decoder, upstream.unread());
-    while let Ok((count, event)) = decoder.decode(input) {
-        input = input.get(count..).unwrap_or_default();
-        match event {
-            Event::End(_) => return true,
-            Event::More => return false,
-            Event::Output(_) | Event::Errors(_) | Event::OutputEnd => {}
-        }
-    }
-    false
 }
 
 /// The number of bytes for which nginx's pipe waits before it calls the filter with a part of a buffer: -1 for none, in

@@ -58,7 +58,9 @@ impl Place {
     /// A place of its own memory or, if they are its path, of the request's. `None` when nginx has no memory.
     fn new(request: Request, script_name: &[u8], path_info: &[u8]) -> Option<Self> {
         let (uri, split) = (request.uri(), script_name.len());
-        let is_uri = uri.split_at_checked(split) == Some((script_name, path_info));
+        let is_start = script_name.as_ptr() == uri.as_ptr();
+        let is_rest = path_info.is_empty() || path_info.as_ptr_range().end == uri.as_ptr_range().end;
+        let is_uri = is_start && is_rest && split + path_info.len() == uri.len();
         let path = if is_uri { request.pool_uri() } else { request.pool_text(&[script_name, path_info])? };
         Some(Self { path, split, ..Self::default() })
     }
@@ -142,11 +144,11 @@ fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, 
 
 /// Whether a suffix stands anywhere in the path: most requests for other applications are told from scripts by this alone.
 fn may_name_script(place: &Place, suffixes: &[Vec<u8>]) -> bool {
-    [place.script_name(), place.path_info()].into_iter().any(|part| {
-        suffixes.iter().any(|suffix| {
-            !suffix.is_empty() && part.windows(suffix.len()).any(|window| window == suffix.as_slice())
+    let path = place.path();
+    path.contains(&b'.')
+        && suffixes.iter().any(|suffix| {
+            !suffix.is_empty() && path.windows(suffix.len()).any(|window| window == suffix.as_slice())
         })
-    })
 }
 
 fn refuse(request: Request, path: &[u8]) -> ngx_int_t {

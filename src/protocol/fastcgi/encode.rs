@@ -36,11 +36,16 @@ fn records(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>)
     writer.put(&header(BEGIN_REQUEST, 8));
     writer.put(&[0, role, flags, 0, 0, 0, 0, 0]);
     let mut params = Params::begin(writer);
-    for (name, value) in variables.iter() {
+    for (index, (name, value)) in variables.iter().enumerate() {
         if settings.role == Role::Authorizer && is_kept_from_authorizers(name) {
             continue;
         }
-        params.pair(name, value)?;
+        match variables.joined(index) {
+            Some(joined) if name.len() <= SHORT && value.len() <= SHORT => {
+                params.short_pair([name.len() as u8, value.len() as u8], joined);
+            }
+            _ => params.pair(name, value)?,
+        }
     }
     params.end();
     Ok(())
@@ -85,6 +90,15 @@ impl<'w, 'v> Params<'w, 'v> {
         Ok(())
     }
 
+    /// [`Params::pair`] for lengths of one byte each.
+    fn short_pair(&mut self, lengths: [u8; 2], joined: &[u8]) {
+        if lengths.len() + joined.len() > self.room() {
+            self.next_record();
+        }
+        self.writer.put(&lengths);
+        self.writer.put(joined);
+    }
+
     fn put_in_pieces(&mut self, mut part: &[u8]) {
         while !part.is_empty() {
             if self.room() == 0 {
@@ -124,6 +138,9 @@ impl<'w, 'v> Params<'w, 'v> {
         self.next_record();
     }
 }
+
+/// The largest length of one byte (§3.4).
+const SHORT: usize = 127;
 
 /// §3.4: one byte for lengths up to 127, else four whose highest bit is set.
 pub(super) struct Length {

@@ -5,25 +5,25 @@ use std::{cell::RefCell, ptr, time::Duration};
 
 use gangway::engine::fence;
 use nginx_sys::{
-    ngx_add_timer, ngx_close_connection, ngx_connection_t, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
+    ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
     ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
-    ngx_http_upstream_resolved_t, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_peer_connection_t,
-    ngx_terminate,
+    ngx_http_upstream_resolved_t, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_msec_t,
+    ngx_peer_connection_t, ngx_terminate,
 };
 
 use super::{super::conf::UpstreamConf, signals};
 use crate::raw::{Request, Timer, Upstream};
 
-/// How often idle connections are compared with what other workers say.
+/// How often idle connections are compared with what other workers say, and with the clock.
 const LISTEN: Duration = Duration::from_millis(20);
 
 /// A backend's address, and ours that was bound for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::upstream) struct Address {
-    bytes: [u8; size_of::<libc::sockaddr_un>()],
-    len: usize,
-    local: usize,
     hash: usize,
+    local: usize,
+    len: usize,
+    bytes: [u8; size_of::<libc::sockaddr_un>()],
 }
 
 impl Address {
@@ -53,7 +53,18 @@ impl Address {
 
 struct Idle {
     connection: *mut ngx_connection_t,
+    /// When its time is over, as ngx_current_msec.
+    until: ngx_msec_t,
     address: Address,
+}
+
+impl Idle {
+    fn is_over(&self) -> bool {
+        // SAFETY: a plain number of the worker's own thread.
+        let now = unsafe { ngx_current_msec };
+        // Milliseconds may wrap around.
+        now.wrapping_sub(self.until) as isize >= 0
+    }
 }
 
 #[derive(Default)]
@@ -103,9 +114,6 @@ pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connecti
         (*c.read).log = pc.log;
         (*c.write).log = pc.log;
         (*c.pool).log = pc.log;
-        if (*c.read).timer_set() != 0 {
-            ngx_del_timer(c.read);
-        }
     }
     pc.connection = connection;
     pc.set_cached(1);
@@ -128,7 +136,10 @@ pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &Upstream
             return false;
         }
         read.set_delayed(0);
-        ngx_add_timer(c.read, conf.keepalive_timeout());
+        // The time of all idle connections is looked at together.
+        if read.timer_set() != 0 {
+            ngx_del_timer(c.read);
+        }
         if write.timer_set() != 0 {
             ngx_del_timer(c.write);
         }
@@ -140,7 +151,8 @@ pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &Upstream
         read.log = c.log;
         write.log = c.log;
         (*c.pool).log = c.log;
-        add(Idle { connection: c, address }, conf.keepalive());
+        let until = ngx_current_msec.wrapping_add(conf.keepalive_timeout());
+        add(Idle { connection: c, until, address }, conf.keepalive());
         if read.ready() != 0 {
             on_readable(c.read);
         }
@@ -176,14 +188,14 @@ fn close(connection: *mut ngx_connection_t) {
 
 unsafe extern "C" fn on_writable(_: *mut ngx_event_t) {}
 
-/// The backend has closed the connection, sent something that nobody asked for, or its time is over.
+/// The backend has closed the connection, or sent something that nobody asked for.
 unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
     fence("peer::on_readable", (), || {
         // SAFETY: nginx calls this with the event of a live connection that is idle.
         unsafe {
             let connection = (*event).data.cast::<ngx_connection_t>();
             let c = &mut *connection;
-            if c.close() == 0 && (*event).timedout() == 0 && is_open(connection) {
+            if c.close() == 0 && is_open(connection) {
                 (*event).set_ready(0);
                 if ngx_handle_read_event(c.read, 0) == 0 {
                     return;
@@ -198,7 +210,8 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
 unsafe extern "C" fn on_listen(_: *mut ngx_event_t) {
     fence("peer::on_listen", (), || {
         let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
-            let given_up = pool.idle.extract_if(.., |idle| signals::heard(&idle.address)).collect();
+            let is_over = |idle: &mut Idle| idle.is_over() || signals::heard(&idle.address);
+            let given_up = pool.idle.extract_if(.., is_over).collect();
             if !pool.idle.is_empty()
                 && let Some(timer) = pool.timer.as_mut()
             {
