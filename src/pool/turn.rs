@@ -87,6 +87,19 @@ mod tests {
     }
 
     #[test]
+    fn only_requests_of_a_certain_length_are_worth_waiting_for() {
+        let mut now = Instant::now();
+        let mut turn = Turn::new(now);
+        assert!(!turn.ends_soon(), "nothing is known of the first one");
+        for (micros, worth) in [(5, false), (20, true), (60, true), (150, true), (151, false), (5000, false)]
+        {
+            now += Duration::from_micros(micros);
+            turn.handled(now);
+            assert_eq!(turn.ends_soon(), worth, "{micros}");
+        }
+    }
+
+    #[test]
     fn the_slice_ends_before_the_interpreter_takes_the_lock_away() {
         let interval = Duration::from_millis(5);
         assert!(SLICE + WAITED < interval, "the longest request that does not count as one that waited");

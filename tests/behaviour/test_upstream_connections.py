@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Connections to backends: kept where it is safe, given up before they pin anybody, retried where it is right; groups."""
 
+import os
+import signal
+
 import pytest
 
 from harness import gateway, processes, upstreams
@@ -168,6 +171,45 @@ def test_a_connection_that_was_closed_while_idle_is_not_used(server, backend, ho
         wait_until(lambda: not processes.established({backend.port}), "the server has seen the end")
     body = b"body" if method == "POST" else None
     assert sent(server, backend, "/second", method, body=body)["REQUEST_URI"] == "/fastcgi/second"
+
+
+@KEPT
+@NGINX
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("length", [4, 200_000], ids=["small", "in-a-file"])
+def test_a_unix_socket_that_closed_a_moment_ago_has_not_taken_the_request(launch, method, length):
+    """The worker finds the request first and the end of the connection second: it takes the connection, and nothing can be
+    sent on it."""
+
+    def configure(site):
+        site.passes("/fastcgi/", site.recorder("fastcgi", unix=True))
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    body = b"x" * length if method == "POST" else None
+    for _ in range(5):
+        peer = kept(server, backend)
+        client = server.connect()
+        # The worker has the connection, so that the request is the first event.
+        client.request("GET", "/fastcgi/first")
+        waiting = backend.next(client)
+        waiting.request()
+        waiting.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGSTOP)
+        try:
+            client.request(method, "/fastcgi/second", body=body)
+            for known in {peer, waiting}:
+                known.close()
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        fresh = backend.accept(client)
+        request = fresh.request()
+        assert (request["REQUEST_URI"], request.body) == ("/fastcgi/second", body or b"")
+        fresh.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+        fresh.close()
 
 
 @KEPT

@@ -121,6 +121,34 @@ fn a_burst_costs_one_signal() {
 }
 
 #[test]
+fn late_events_wait_for_each_other_and_for_nothing_else() {
+    let outbox = Outbox::new().unwrap();
+    let mut told = [outbox.eventfd().as_raw_fd(), outbox.timerfd().as_raw_fd()]
+        .map(|fd| File::from(sys::duplicate(fd).unwrap()));
+    let mut events = Vec::new();
+    let mut count = [0; 8];
+    for round in 0..3 {
+        (0..5).for_each(|ticket| outbox.push_late(Event::Ready(ticket)));
+        let until = Instant::now() + PATIENCE;
+        while told[1].read(&mut count).is_err() {
+            assert!(Instant::now() < until, "round {round}");
+            thread::yield_now();
+        }
+        assert_eq!(u64::from_ne_bytes(count), 1);
+        assert!(told[0].read(&mut count).is_err(), "the loop is told once");
+        outbox.drain(&mut events);
+        assert_eq!(events.drain(..).count(), 5);
+    }
+    // Whoever cannot wait takes the others along.
+    outbox.push_late(Event::Ready(1));
+    outbox.push(Event::Ready(2));
+    outbox.push_late(Event::Ready(3));
+    assert_eq!(told[0].read(&mut count).unwrap(), 8);
+    outbox.drain(&mut events);
+    assert_eq!(events.len(), 3);
+}
+
+#[test]
 fn no_event_is_left_behind_by_a_loop_that_sleeps() {
     const ROUNDS: u64 = 5_000;
     let outbox = Arc::new(Outbox::new().unwrap());

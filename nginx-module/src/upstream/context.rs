@@ -12,13 +12,13 @@ use nginx_sys::{ngx_chain_t, ngx_http_request_t};
 use super::{
     conf::{Scheme, UpstreamConf},
     flush::Flush,
-    peer::Peer,
+    peer::{Address, Peer},
     script::Place,
     stderr::Stderr,
 };
 use crate::{
     conf::LocationConf,
-    raw::{NoMemory, Request, Upstream, own},
+    raw::{NoMemory, Request, Upstream, buffers, own},
 };
 
 thread_local! {
@@ -164,10 +164,21 @@ impl Context {
         self.request.upstream()
     }
 
-    /// Whether an idle connection must be looked at before it is used: the request cannot be sent a second time.
-    pub(super) fn needs_certainty(&self) -> bool {
+    /// Whether an idle connection must be looked at before it is used: the request cannot be sent a second time, and the
+    /// kernel may take its bytes although the backend has gone.
+    pub(super) fn needs_certainty(&self, address: &Address) -> bool {
         let retried = self.conf().conf.next_upstream & nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR as usize != 0;
-        self.request.is_for_once() || !retried
+        !retried || self.request.is_for_once() && !(address.is_unix() && self.has_request_in_memory())
+    }
+
+    /// Whether nginx has read all of the request, and holds no part of it in a file.
+    pub(super) fn has_request_in_memory(&self) -> bool {
+        let Some(upstream) = self.upstream().filter(|_| !self.request.streams_body()) else { return false };
+        // SAFETY: the chain of a live request that `create_request` has made.
+        unsafe { buffers(upstream.get().request_bufs) }.all(|buffer| {
+            // SAFETY: as above.
+            unsafe { (*buffer).in_file() == 0 }
+        })
     }
 
     /// When these bytes are all that is still to come of the response: the decoder behind them, and how many of them are

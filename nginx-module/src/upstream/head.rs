@@ -34,7 +34,7 @@ pub(crate) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ng
         let Some(upstream) = context.upstream() else { return ERROR };
         if !context.received {
             context.received = true;
-            context.peer.answered();
+            context.peer.answered(upstream);
         }
         loop {
             match step(context, upstream) {

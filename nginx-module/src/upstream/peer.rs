@@ -13,7 +13,7 @@ mod signals;
 
 use std::{ffi::c_void, ptr, time::Duration};
 
-use gangway::engine::fence;
+use gangway::{engine::fence, error::BACKEND_CUT, log::Level};
 use nginx_sys::{
     NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t,
     ngx_http_request_t, ngx_http_upstream_conf_t, ngx_http_upstream_create_round_robin_peer,
@@ -27,7 +27,7 @@ use crate::{
     module,
     raw::{Conf, Request, Timer, Upstream},
 };
-use idle::Address;
+pub(super) use idle::Address;
 
 pub(crate) use signals::make as make_signals;
 
@@ -52,8 +52,12 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The backend has answered.
-    pub(super) fn answered(&mut self) {
+    pub(super) fn answered(&mut self, upstream: Upstream) {
         self.waiting = None;
+        // SAFETY: NULL or the live connection of the request.
+        if let Some(connection) = unsafe { upstream.get().peer.connection.as_mut() } {
+            connection.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_ERR);
+        }
     }
 
     fn data(&self) -> *mut c_void {
@@ -136,7 +140,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         let address = Address::of(pc);
         context.peer.address = Some(address);
         if !context.peer.fresh_only
-            && let Some(connection) = idle::take(&address, context.needs_certainty())
+            && let Some(connection) = idle::take(&address, context.needs_certainty(&address))
         {
             idle::wake(connection, pc);
             return nginx_sys::NGX_DONE as ngx_int_t;
@@ -160,6 +164,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             // attempt is not to meet a second one.
             state = NGX_PEER_NEXT as usize;
             context.peer.fresh_only = true;
+            take_back(context, pc);
         }
         if state & NGX_PEER_FAILED as usize == 0
             && upstream.get().keepalive() != 0
@@ -174,6 +179,27 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             unsafe { original(pc, context.peer.data(), state) };
         }
     });
+}
+
+/// A kept connection has failed a request without an answer. If the kernel took nothing of it, which for a unix socket
+/// means that the backend had gone before, the request has not been sent, whatever its method is.
+fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
+    let Some(upstream) = context.upstream() else { return };
+    // SAFETY: NULL or the live connection of the request.
+    let sent = unsafe { pc.connection.as_ref() }.map_or(0, |connection| connection.sent);
+    if sent == 0 && context.has_request_in_memory() {
+        let u = upstream.get();
+        // What ngx_http_upstream_reinit() does with the chains of a request that was sent.
+        u.output.buf = ptr::null_mut();
+        u.output.in_ = ptr::null_mut();
+        u.output.busy = ptr::null_mut();
+        u.set_request_sent(0);
+    } else if context.request.is_for_once() {
+        let line = format!(
+            "{BACKEND_CUT} the backend closed a kept connection when a request was on its way that changes something; it may have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent"
+        );
+        context.request.log(Level::Error, &line);
+    }
 }
 
 unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {

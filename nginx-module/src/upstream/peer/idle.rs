@@ -40,7 +40,7 @@ impl Address {
         Self { bytes, len, local: pc.local.addr(), hash: (hash ^ hash >> 32) as usize }
     }
 
-    fn is_unix(&self) -> bool {
+    pub(in crate::upstream) fn is_unix(&self) -> bool {
         let [a, b, ..] = self.bytes;
         i32::from(libc::sa_family_t::from_ne_bytes([a, b])) == libc::AF_UNIX
     }
@@ -114,6 +114,8 @@ pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connecti
         (*c.read).log = pc.log;
         (*c.write).log = pc.log;
         (*c.pool).log = pc.log;
+        // That the backend has closed it meanwhile is no error; see `Peer::answered`.
+        c.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
     }
     pc.connection = connection;
     pc.set_cached(1);
