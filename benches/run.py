@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import random
 import shutil
 import socket
 import sys
@@ -120,7 +121,7 @@ def run_scenario(
         for number in range(options.rounds):
             for group in groups:
                 # Another order in every round: nobody always follows the same neighbour.
-                for running in ready[number % len(ready) :] + ready[: number % len(ready)] if ready else []:
+                for running in random.Random(number).sample(ready, len(ready)):
                     if time.monotonic() > deadline or running.peer.name in absent:
                         continue
                     one_round(running, group, options.seconds, absent)

@@ -93,8 +93,18 @@ impl<'v> Writer<'v> {
         self.out.extend_from_slice(bytes);
     }
 
+    #[inline]
+    pub(crate) fn put_byte(&mut self, byte: u8) {
+        self.out.push(byte);
+    }
+
     pub(crate) fn mark(&self) -> Mark {
         Mark(self.out.len())
+    }
+
+    /// The bytes written since `mark`.
+    pub(crate) fn written(&self, mark: Mark) -> &[u8] {
+        self.out.get(mark.0..).unwrap_or_default()
     }
 
     /// The number of bytes written since `mark`.
@@ -102,16 +112,16 @@ impl<'v> Writer<'v> {
         self.out.len().saturating_sub(mark.0)
     }
 
+    /// Writes bytes and one more before those that were written since `mark`.
+    pub(crate) fn insert(&mut self, mark: Mark, bytes: &[u8], last: u8) {
+        self.out.splice(mark.0..mark.0, bytes.iter().copied().chain([last]));
+    }
+
     /// Overwrites bytes that were written at `mark`.
     pub(crate) fn patch(&mut self, mark: Mark, bytes: &[u8]) {
         if let Some(place) = self.out.get_mut(mark.0..).and_then(|rest| rest.get_mut(..bytes.len())) {
             place.copy_from_slice(bytes);
         }
-    }
-
-    /// Makes room for `len` bytes that are about to be written.
-    pub(crate) fn reserve(&mut self, len: usize) {
-        self.out.reserve(len);
     }
 
     /// Removes everything that was written.

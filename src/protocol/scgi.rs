@@ -2,7 +2,11 @@
 //! SCGI: "A Simple Common Gateway Interface alternative" (N. Schemenauer, 2008).
 
 use super::{BodyPart, Decoder, EncodeError, Protocol, Settings, State};
-use crate::{http::Fields, log::escape, wire::Writer};
+use crate::{
+    http::{Decimal, Fields},
+    log::escape,
+    wire::Writer,
+};
 
 /// The SCGI protocol: a netstring of NUL-terminated names and values, then the body; the response ends with the
 /// connection.
@@ -27,26 +31,29 @@ impl Protocol for Scgi {
             Some(length) if length.iter().all(u8::is_ascii_digit) => length,
             Some(other) => return Err(EncodeError::ContentLength(escape(other))),
         };
-        let mut size = 0usize;
+        let mut writer = Writer::new(out);
+        let block = writer.mark();
+        let mut ends = 0usize;
         for (name, value) in pairs(length, variables) {
             if name.is_empty() {
+                writer.take_back();
                 return Err(EncodeError::NoName);
             }
-            if name.contains(&0) || value.contains(&0) {
-                return Err(EncodeError::Nul(escape(name)));
-            }
-            size = size.saturating_add(name.len()).saturating_add(value.len()).saturating_add(2);
-        }
-        let mut writer = Writer::new(out);
-        writer.reserve(size);
-        write_decimal(&mut writer, size);
-        writer.put(b":");
-        for (name, value) in pairs(length, variables) {
             writer.put(name);
-            writer.put(b"\0");
+            writer.put_byte(0);
             writer.put(value);
-            writer.put(b"\0");
+            writer.put_byte(0);
+            ends += 2;
         }
+        // More NULs than there are ends stand within a name or a value.
+        let size = writer.since(block);
+        if zeros(writer.written(block)) != ends {
+            writer.take_back();
+            let mut pairs = pairs(length, variables);
+            let culprit = pairs.find(|(name, value)| name.contains(&0) || value.contains(&0));
+            return Err(EncodeError::Nul(escape(culprit.unwrap_or_default().0)));
+        }
+        writer.insert(block, Decimal::default().write(size as u64), b':');
         writer.put(b",");
         Ok(())
     }
@@ -72,6 +79,12 @@ impl Protocol for Scgi {
     }
 }
 
+/// How many bytes are NUL. Sums of one byte each are what a processor adds up many at a time.
+fn zeros(bytes: &[u8]) -> usize {
+    let sums = bytes.chunks(255).map(|chunk| chunk.iter().map(|byte| u8::from(*byte == 0)).sum::<u8>());
+    sums.map(usize::from).sum()
+}
+
 const CONTENT_LENGTH: &[u8] = b"CONTENT_LENGTH";
 
 /// The headers in the order of the wire: "Duplicate names are not allowed in the headers", so those that the
@@ -79,19 +92,4 @@ const CONTENT_LENGTH: &[u8] = b"CONTENT_LENGTH";
 fn pairs<'v>(length: &'v [u8], variables: &'v Fields) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
     let own = [(CONTENT_LENGTH, length), (b"SCGI", b"1")];
     own.into_iter().chain(variables.iter().filter(|(name, _)| *name != CONTENT_LENGTH && *name != b"SCGI"))
-}
-
-/// A netstring's length has no leading zeros.
-fn write_decimal(writer: &mut Writer<'_>, number: usize) {
-    let mut digits = [0u8; 20];
-    let mut rest = number;
-    let mut from = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
-        (from, rest) = (at, rest / 10);
-        if rest == 0 {
-            break;
-        }
-    }
-    writer.put(digits.get(from..).unwrap_or_default());
 }
