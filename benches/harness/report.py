@@ -2,6 +2,7 @@
 """From rounds to medians, ratios and the list of targets that were met or missed."""
 
 from dataclasses import dataclass, field
+import math
 from statistics import median
 
 from .peers import PEERS
@@ -80,6 +81,17 @@ class Group:
             "limit": limit,
             "met": met,
         }
+
+
+def spread(values: list[float]) -> tuple[float, float]:
+    """Between which values the true median lies with a probability of 95 %: those so far from either end of the sorted list
+    that fewer of so many tosses of a coin show heads no more often than one time in forty."""
+    count, below, cut = len(values), 0.0, 0
+    while below + math.comb(count, cut) / 2**count <= 0.025:
+        below += math.comb(count, cut) / 2**count
+        cut += 1
+    values = sorted(values)
+    return values[max(cut - 1, 0)], values[min(count - cut, count - 1)]
 
 
 def cell(value: float | None, form: str) -> str:
