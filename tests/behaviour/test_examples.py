@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness import places, venvs
+from harness import places, programs, venvs
 
 EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").glob("*/nginx.conf"))
 # What the application says to one request, and what it needs to be set up.
@@ -15,6 +15,7 @@ ANSWERS = {
     "wsgi": ("/anything?x=1", "Hello from"),
     "cgi": ("/cgi-bin/hello/anything", "You asked for /cgi-bin/hello/anything."),
     "django": ("/", "<form"),
+    "php": ("/any/page?x=1", " answers /any/page for 127.0.0.1"),
 }
 
 
@@ -24,6 +25,10 @@ def localized(text, name, folder, server):
     text = text.replace(f"/srv/{name}", str(folder))
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     text = re.sub(r"\S*/modules/(ngx_http_gangway_module|mod_gangway)\.so", str(server.module), text)
+    text = re.sub(r"\S*/modules/(mod_proxy_gangway\.so)", rf"{server.module.parent}/\1", text)
+    if fpm := server.site.backends.get("fpm"):
+        text = text.replace("unix:/run/php/php-fpm.sock|fcgi://localhost", f"fcgi://{fpm.where}")
+        text = text.replace("unix:/run/php/php-fpm.sock", fpm.where)
     if server.kind.startswith("nginx"):
         user = f"user {places.WORKER_USER};\n" if places.AS_ROOT else ""
         home = server.folder
@@ -51,6 +56,8 @@ def example(kind, scratch):
         text = (folder / ("httpd.conf" if kind == "apache" else "nginx.conf")).read_text()
 
         def configure(site):
+            if name == "php":
+                site.program("fpm", programs.PhpFpm(site.scratch))
             site.text = lambda server: localized(text, name, folder, server)
 
         return configure
@@ -67,7 +74,7 @@ def prepare_django(folder):
 
 
 def test_examples_are_complete():
-    assert {"flask", "wsgi", "django", "cgi"} <= set(EXAMPLES)
+    assert {"flask", "wsgi", "django", "cgi", "php"} <= set(EXAMPLES)
     assert set(EXAMPLES) == set(ANSWERS), "a new example needs its request in ANSWERS"
     for name in EXAMPLES:
         assert (places.REPOSITORY / "examples" / name / "httpd.conf").exists()
