@@ -204,8 +204,9 @@ def test_an_applications_own_threads_run_while_no_request_does(launch):
 
 
 def test_exit_statuses_of_children_are_the_applications(launch):
+    """Also right after the start, while the server still opens and closes sockets whose numbers pipes of the application get."""
     server = launch(lambda site: site.wsgi("/", "process:app", threads=4))
-    for _ in range(10):
+    for _ in range(50):
         assert json.loads(server.get("/children").body) == {
             "multiprocessing": 5, "fork": 6, "run": 7, "system": 8, "named": True, "output": "said",
         }  # fmt: skip

@@ -17,14 +17,33 @@ use pyo3::{ffi, prelude::*};
 
 use crate::interpreter::symbol;
 
-/// The server's sockets and event descriptors as they were before the first line of an application.
-static SERVERS: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+/// The server's sockets as they were before the first line of an application.
+static SERVERS: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+
+/// A socket by its number and its inode, which no other socket has: the server may close it, and the number is then
+/// perhaps a pipe of the application's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Socket {
+    fd: RawFd,
+    inode: u64,
+}
+
+impl Socket {
+    fn at(fd: RawFd) -> Option<Self> {
+        let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
+        // SAFETY: fstat(2) writes one stat, and all-zero is one as well.
+        let (answer, status) = unsafe { (libc::fstat(fd, status.as_mut_ptr()), status.assume_init()) };
+        let is_socket = answer == 0 && status.st_mode & libc::S_IFMT == libc::S_IFSOCK;
+        is_socket.then_some(Self { fd, inode: status.st_ino })
+    }
+}
 
 type AuditHook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
 /// Watches for children. Before the interpreter starts.
 pub(crate) fn watch() {
-    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = server_descriptors();
+    let sockets = open_descriptors().into_iter().filter_map(Socket::at).collect();
+    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = sockets;
     let Some(add) = symbol(c"PySys_AddAuditHook") else { return };
     // SAFETY: PEP 578: the symbol has this type in every version from 3.8 on, and may be called before the start.
     unsafe {
@@ -65,23 +84,15 @@ fn open_descriptors() -> Vec<RawFd> {
     numbers.filter(|fd| *fd > 2).collect()
 }
 
-fn server_descriptors() -> Vec<RawFd> {
-    let is_servers = |fd: &RawFd| {
-        fs::read_link(format!("/proc/self/fd/{fd}")).is_ok_and(|target| {
-            let target = target.to_string_lossy();
-            target.starts_with("socket:") || target.starts_with("anon_inode:")
-        })
-    };
-    open_descriptors().into_iter().filter(is_servers).collect()
-}
-
 /// In a child of os.fork(): gives up the server's sockets, which would keep its port in use after it has ended.
 #[pyfunction]
 pub(crate) fn leave_server() {
     // The thread that forked did not hold the lock; if another did, the child lives with the descriptors.
     let Ok(mut servers) = SERVERS.try_lock() else { return };
-    for fd in servers.drain(..) {
-        // SAFETY: the child's copy of a descriptor that no code of the child uses.
-        unsafe { libc::close(fd) };
+    for socket in servers.drain(..) {
+        if Socket::at(socket.fd) == Some(socket) {
+            // SAFETY: the child's copy of a descriptor that no code of the child uses.
+            unsafe { libc::close(socket.fd) };
+        }
     }
 }
