@@ -3,7 +3,10 @@
 
 #![expect(unsafe_code, reason = "system calls")]
 
+mod accepted;
 pub mod spawner;
+
+pub use accepted::is_accepted;
 
 use std::{
     io,

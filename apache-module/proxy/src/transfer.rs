@@ -399,7 +399,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             let mut time = self.patience(begun)?;
             if calls {
                 time = time.min(CALLS_EACH);
-                if self.wire.may_wait(self.key.is_unix()) {
+                if self.wire.may_wait(self.key.is_unix(), begun.elapsed() < CALLS_EACH) {
                     waiting.get_or_insert_with(|| self.key.wait()).call();
                 } else {
                     waiting = None;

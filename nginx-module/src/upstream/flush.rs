@@ -2,8 +2,9 @@
 //! Output that waits for more of it does not wait for long.
 //!
 //! In buffered mode nginx hands a buffer on when it is full. A backend that pauses would leave the start of its output
-//! there for as long as it pauses. So each read that leaves the connection empty starts a timer; when it fires, the
-//! buffer goes on as it is, and filters that hold bytes back (gzip) are told to let them go.
+//! there for as long as it pauses. So a read that leaves the connection empty starts a timer; when the backend has been
+//! silent for that time, the buffer goes on as it is, and filters that hold bytes back (gzip) are told to let them go. A
+//! backend that sends a little again and again does not pause, but what it sends waits no longer than [`PATIENCE`].
 
 use std::{ffi::c_void, ptr, time::Duration};
 
@@ -16,10 +17,16 @@ use nginx_sys::{
 use super::context::Context;
 use crate::raw::{Request, Timer};
 
+/// For how long bytes may wait for more of them that come again and again.
+const PATIENCE: ngx_msec_t = 50;
+
 /// The timer of one response.
 #[derive(Default)]
 pub(super) struct Flush {
-    wait: Duration,
+    wait: ngx_msec_t,
+    /// When the timer was started by a read, and the last read, as ngx_current_msec.
+    since: ngx_msec_t,
+    last: ngx_msec_t,
     /// What the connection reads with, while ours is in its place.
     receive: ngx_recv_chain_pt,
     timer: Option<Timer>,
@@ -30,7 +37,7 @@ pub(super) struct Flush {
 impl Flush {
     /// Watches the reads from a backend whose response is buffered.
     pub(super) fn begin(&mut self, connection: *mut ngx_connection_t, wait: ngx_msec_t) {
-        self.wait = Duration::from_millis(wait as u64);
+        self.wait = wait;
         // SAFETY: NULL (a cached response) or the live connection to the backend.
         let Some(connection) = (unsafe { connection.as_mut() }) else { return };
         if self.receive.is_none() {
@@ -52,11 +59,31 @@ impl Flush {
 
     /// Hands on what is there, unless more comes soon.
     pub(super) fn start_timer(&mut self, context: *mut Context) {
+        self.last = now();
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_timer, context.cast::<c_void>(), false));
         if !timer.is_set() {
-            timer.set(self.wait);
+            self.since = self.last;
+            timer.set(Duration::from_millis(self.wait as u64));
         }
     }
+
+    /// Whether the backend has sent something a moment ago, and the timer has been started for the rest of the time.
+    fn goes_on(&mut self) -> bool {
+        let now = now();
+        let (pause, age) = (now.wrapping_sub(self.last), now.wrapping_sub(self.since));
+        if pause >= self.wait || age >= PATIENCE.max(self.wait) {
+            return false;
+        }
+        if let Some(timer) = self.timer.as_mut() {
+            timer.set(Duration::from_millis((self.wait - pause) as u64));
+        }
+        true
+    }
+}
+
+fn now() -> ngx_msec_t {
+    // SAFETY: a plain number of the worker's own thread.
+    unsafe { nginx_sys::ngx_current_msec }
 }
 
 unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_chain_t, limit: i64) -> isize {
@@ -82,7 +109,15 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
         // SAFETY: the timer is stopped before its context is dropped.
         let context = unsafe { (*event).data.cast::<Context>() };
         // SAFETY: as above.
-        let Some(request) = (unsafe { context.as_ref() }).map(|context| context.request) else { return };
+        let request = match unsafe { context.as_mut() } {
+            Some(context) => {
+                if context.flush.goes_on() {
+                    return;
+                }
+                context.request
+            }
+            None => return,
+        };
         let run_posted = request.posted_runner();
         // SAFETY: as above; no reference to the context is held here.
         unsafe { hand_on(request, context) };

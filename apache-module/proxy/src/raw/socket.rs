@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::sys::duplicate;
+use gangway::sys::{duplicate, is_accepted};
 
 use super::backlog;
 
@@ -108,10 +108,15 @@ impl Wire {
         count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Whether a request on this new connection may be waiting for a process of the backend: for TCP when somebody waits to
-    /// be accepted there, or nobody here can tell.
-    pub(crate) fn may_wait(&self, is_unix: bool) -> bool {
-        if is_unix { self.has_unread() } else { backlog::has_waiting(self.fd).unwrap_or(true) }
+    /// Whether a request on this new connection may be waiting for a process of the backend. Over a unix socket: nobody has
+    /// read it, nor, when the wait is young, accepted the connection (a backend of threads may accept it long before one of
+    /// them is free). Over TCP: somebody waits to be accepted there, or nobody here can tell.
+    pub(crate) fn may_wait(&self, is_unix: bool, is_young: bool) -> bool {
+        if is_unix {
+            self.has_unread() && !(is_young && is_accepted(self.fd) == Some(true))
+        } else {
+            backlog::has_waiting(self.fd).unwrap_or(true)
+        }
     }
 
     /// For unix sockets: whether the backend has not read all that was sent. Nobody serves a connection whose request
