@@ -55,6 +55,36 @@ def test_each_part_arrives_while_the_backend_waits(server, backend, where):
     assert response.complete
 
 
+@pytest.mark.servers("nginx", "nginx128")
+@pytest.mark.better("the stock modules hold output until a buffer is full", strict=False)
+def test_what_comes_again_and_again_arrives_although_there_is_no_pause(server, backend):
+    """A byte each millisecond never leaves the backend silent for 5 ms, and does not fill a buffer within seconds."""
+    client = server.connect()
+    client.request("GET", f"/{backend.protocol}/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.output(head(backend.protocol))
+    arrived, sent_bytes = threading.Event(), []
+
+    def trickle():
+        until = time.monotonic() + 3
+        while not arrived.is_set() and time.monotonic() < until:
+            peer.output(b"x")
+            sent_bytes.append(1)
+            time.sleep(0.001)
+        peer.end()
+
+    sender = threading.Thread(target=trickle)
+    sender.start()
+    response = client.head()
+    blocks = client.blocks(response)
+    first = next(blocks)
+    arrived.set()
+    sender.join()
+    assert len(first) < 1000, "it waited for a full buffer"
+    assert len(first) + sum(map(len, blocks)) == len(sent_bytes)
+
+
 @pytest.mark.better("the stock modules hold the head", strict=False)
 @WHERE
 def test_the_head_arrives_before_the_body(server, backend, where):

@@ -37,6 +37,8 @@ const OK: ngx_int_t = 0;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// How often a request that waits says so again.
 const REPEAT: Duration = Duration::from_millis(20);
+/// For so many looks a connection that was accepted counts as one that is being served.
+const YOUNG: u32 = 5;
 
 /// The wrapper's part of a request.
 #[derive(Default)]
@@ -47,6 +49,8 @@ pub(super) struct Peer {
     /// An idle connection has failed this request: no second one is tried.
     fresh_only: bool,
     waiting: Option<Timer>,
+    /// How often a fresh connection has been looked at that gives no answer.
+    looks: u32,
     address: Option<Address>,
 }
 
@@ -148,6 +152,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         let this = ptr::from_mut(context).cast();
         let timer = context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false));
         timer.set(PATIENCE);
+        context.peer.looks = 0;
         OK
     })
 }
@@ -207,10 +212,15 @@ unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
         // SAFETY: the timer is stopped before its context is dropped.
         let Some(context) = (unsafe { (*event).data.cast::<Context>().as_mut() }) else { return };
         let Some(address) = context.peer.address else { return };
-        if context.received || context.upstream().is_none_or(|upstream| idle::was_read(&upstream, &address)) {
+        let Some(upstream) = context.upstream().filter(|_| !context.received) else { return };
+        if idle::was_read(&upstream, &address) {
             return;
         }
-        signals::say(&address);
+        context.peer.looks += 1;
+        // A backend of threads may accept a connection long before one of them is free for it.
+        if context.peer.looks > YOUNG || !idle::was_accepted(&upstream, &address) {
+            signals::say(&address);
+        }
         if let Some(timer) = context.peer.waiting.as_mut() {
             timer.set(REPEAT);
         }

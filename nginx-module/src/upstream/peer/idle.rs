@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, ptr, time::Duration};
 
-use gangway::engine::fence;
+use gangway::{engine::fence, sys::is_accepted};
 use nginx_sys::{
     ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
     ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
@@ -237,6 +237,13 @@ pub(super) fn was_read(upstream: &Upstream, address: &Address) -> bool {
     // SAFETY: SIOCOUTQ writes one int; for a unix socket it counts what the peer has not read.
     let status = unsafe { libc::ioctl(connection.fd, libc::TIOCOUTQ, &raw mut unread) };
     status == 0 && unread == 0
+}
+
+/// Whether somebody has accepted the connection, as far as can be known.
+pub(super) fn was_accepted(upstream: &Upstream, address: &Address) -> bool {
+    // SAFETY: NULL or the live connection of the request.
+    let connection = unsafe { upstream.get().peer.connection.as_ref() };
+    address.is_unix() && connection.is_some_and(|connection| is_accepted(connection.fd) == Some(true))
 }
 
 /// Whether a group keeps idle connections by a `keepalive` of its own.
