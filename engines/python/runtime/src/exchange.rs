@@ -4,7 +4,7 @@
 use std::{
     ptr,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicPtr, Ordering},
     },
 };
@@ -28,11 +28,19 @@ pub(crate) struct Exchange {
     pub(crate) host: &'static Host,
     /// Null outside of a request. Changed and read with the interpreter's lock alone.
     request: AtomicPtr<gw_request>,
-    /// Whether a thread waits inside a call of the host without the interpreter's lock.
-    waiting: Mutex<bool>,
+    calls: Mutex<Calls>,
     idle: Condvar,
     pub(crate) response: Guarded<Response>,
     pub(crate) body: Guarded<Body>,
+}
+
+/// Calls of the host without the interpreter's lock.
+#[derive(Debug, Default)]
+struct Calls {
+    /// A thread waits inside one.
+    inside: bool,
+    /// Threads that wait for its end: without any, nobody needs to be woken, which is a system call for each block.
+    watchers: usize,
 }
 
 /// What is known of the response so far.
@@ -68,7 +76,7 @@ impl Exchange {
         Self {
             host,
             request: AtomicPtr::new(ptr::null_mut()),
-            waiting: Mutex::new(false),
+            calls: Mutex::default(),
             idle: Condvar::new(),
             response: Guarded::default(),
             body: Guarded::default(),
@@ -115,19 +123,23 @@ impl Exchange {
         call: impl Fn(&Host, *mut gw_request, u32) -> gw_status + Send + Sync,
     ) -> PyResult<gw_status> {
         let request = self.request(py)?;
-        if *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+        if self.calls().inside {
             return Err(in_use());
         }
         let status = call(self.host, request, GW_NOWAIT);
         if status != GW_AGAIN {
             return Ok(status);
         }
-        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.calls().inside = true;
         let request = Waiting(request);
         let status = py.detach(|| {
             let status = call(self.host, request.request(), 0);
-            *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = false;
-            self.idle.notify_all();
+            let mut calls = self.calls();
+            calls.inside = false;
+            if calls.watchers > 0 {
+                self.idle.notify_all();
+            }
+            drop(calls);
             status
         });
         Ok(status)
@@ -135,15 +147,21 @@ impl Exchange {
 
     /// Waits until no other thread of the application is inside the host.
     pub(crate) fn wait_idle(&self, py: Python<'_>) {
-        if !*self.waiting.lock().unwrap_or_else(PoisonError::into_inner) {
+        if !self.calls().inside {
             return;
         }
         py.detach(|| {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            while *waiting {
-                waiting = self.idle.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            let mut calls = self.calls();
+            calls.watchers += 1;
+            while calls.inside {
+                calls = self.idle.wait(calls).unwrap_or_else(PoisonError::into_inner);
             }
+            calls.watchers -= 1;
         });
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the client has left or the deadline has passed.
