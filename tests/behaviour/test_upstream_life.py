@@ -10,7 +10,8 @@ import pytest
 
 from harness import programs, upstreams, wire
 from harness.deadline import wait_until
-from harness.upstreams import hello
+from harness.gateway import PROTOCOLS
+from harness.upstreams import head, hello
 
 EXPLAINED = r"upstream|GW07\d\d|AH\d+|proxy|connect\(\) failed|recv\(\) failed|no live"
 
@@ -184,3 +185,42 @@ def test_php_fpm_reloads_under_load(launch):
             )
             load.go_on(100)
     load.check()
+
+
+PLACES = ["before the head", "in the head", "after the head"]
+
+
+@pytest.mark.better("nginx has taken the head for the response", on=("nginx",), when={"place": ["after the head"]})
+@pytest.mark.better("httpd's stock modules ask nobody else", on=("apache",), strict=False)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_backend_dies_before_its_body(launch, protocol, place, end, method):
+    """The client has seen nothing yet: the other backend of the group is asked, or the answer is a clear 502."""
+
+    def configure(site):
+        group(site, [site.recorder(protocol, name=name) for name in ("a", "b")])
+
+    server = launch(configure)
+    server.log.allow(EXPLAINED)
+    backends = [server.site.backends[name] for name in ("a", "b")]
+    data = head(protocol, fields=b"Content-Type: text/plain\r\nContent-Length: 5\r\n")
+    client = server.connect()
+    client.request(method, "/group/x", body=None if method == "GET" else b"body")
+    wait_until(lambda: any(backend.pending() for backend in backends), "a backend is asked")
+    backends.sort(key=lambda backend: not backend.pending())
+    peer = backends[0].accept()
+    peer.request()
+    if place != "before the head":
+        peer.output(data if place == "after the head" else data[:20])
+    peer.close() if end == "close" else peer.reset()
+    if method == "POST":
+        assert client.response("POST").status == 502
+        assert not backends[1].pending()
+        return
+    peer = backends[1].accept(client)
+    peer.request()
+    peer.answer(data + b"hello")
+    response = client.response()
+    assert (response.status, response.body) == (200, b"hello")

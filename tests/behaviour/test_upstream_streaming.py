@@ -384,3 +384,30 @@ def test_standard_error_between_the_bytes_of_a_response(server, backend):
         peer.close()
     assert client.response().body == body
     follows(backend, client)
+
+
+@pytest.mark.parametrize("protocol", ["scgi", "uwsgi"])
+def test_a_head_is_all_that_comes(server, backend, protocol):
+    """Without Content-Length the end of the connection is the end of the response, however soon it comes."""
+    client, peer, _ = ask(server, backend, "/x")
+    peer.output(head(protocol, fields=b"Content-Type: text/plain\r\n"))
+    peer.close()
+    response = client.response()
+    assert (response.status, response.body) == (200, b"")
+
+
+@pytest.mark.better("the stock modules hold output until a buffer is full", strict=False)
+@pytest.mark.parametrize("protocol", gateway.PROTOCOLS)
+def test_a_head_that_waits_for_its_body(server, backend, protocol):
+    """It goes to the client when the backend pauses; what comes byte by byte around its end arrives as it was sent."""
+    client, peer, _ = ask(server, backend, "/x")
+    peer.output(head(protocol, fields=b"Content-Type: text/plain\r\n"))
+    blocks = client.blocks(client.head())
+    peer.output(b"hello")
+    assert next(blocks) == b"hello"
+    peer.end()
+    assert list(blocks) == []
+    client, peer, _ = ask(server, backend, "/x")
+    peer.send_each(peer.codec.output(head(protocol, fields=b"Content-Length: 5\r\n")) + peer.codec.output(b"hello"))
+    peer.end()
+    assert client.response().body == b"hello"

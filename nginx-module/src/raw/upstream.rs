@@ -122,6 +122,22 @@ impl Upstream {
         buffer.pos = unsafe { buffer.pos.add(count) };
     }
 
+    /// Takes the last byte that nginx has read out of the buffer, as if it had not come.
+    pub(crate) fn keep_back(self) -> Option<u8> {
+        let buffer = &mut self.get().buffer;
+        // SAFETY: start <= pos <= last are places in the buffer's memory, and what lies before `last` has been read.
+        unsafe {
+            if buffer.last.addr() <= buffer.start.addr() {
+                return None;
+            }
+            buffer.last = buffer.last.sub(1);
+            if buffer.pos.addr() > buffer.last.addr() {
+                buffer.pos = buffer.last;
+            }
+            Some(*buffer.last)
+        }
+    }
+
     /// Bytes before the head in a buffer that is to be written to a cache file.
     fn cache_gap(self, request: Request) -> usize {
         // SAFETY: NULL or the live cache entry of the request.

@@ -12,6 +12,7 @@ use nginx_sys::{ngx_chain_t, ngx_http_request_t};
 use super::{
     conf::{Scheme, UpstreamConf},
     flush::Flush,
+    hold::Hold,
     peer::{Address, Peer},
     script::Place,
     stderr::Stderr,
@@ -62,6 +63,7 @@ pub(super) struct Context {
     room: Option<usize>,
     pub(super) stderr: Stderr,
     pub(super) flush: Flush,
+    pub(super) hold: Hold,
     pub(super) peer: Peer,
     /// Buffers of a body that is sent while it comes in.
     pub(super) free: *mut ngx_chain_t,
@@ -127,6 +129,7 @@ impl Context {
             room,
             stderr: Stderr::new(conf.stderr_level()),
             flush: Flush::default(),
+            hold: Hold::default(),
             peer: Peer::default(),
             free: std::ptr::null_mut(),
             busy: std::ptr::null_mut(),
@@ -197,6 +200,19 @@ impl Context {
         None
     }
 
+    /// Whether these bytes hold a byte of output, or its end.
+    pub(super) fn begins_body(&self, mut input: &[u8]) -> bool {
+        let mut decoder = self.decoder;
+        while let Ok((count, event)) = decoder.decode(input) {
+            match event {
+                Event::Errors(_) => input = input.get(count..).unwrap_or_default(),
+                Event::More => return false,
+                Event::Output(_) | Event::OutputEnd | Event::End(_) => return true,
+            }
+        }
+        true
+    }
+
     /// As many bytes of the body as may be kept.
     pub(super) fn clip<'b>(&mut self, body: &'b [u8]) -> &'b [u8] {
         let Some(room) = self.room.as_mut() else { return body };
@@ -207,6 +223,8 @@ impl Context {
 
     /// Forgets the response of a backend that has failed: another one is asked.
     pub(super) fn restart(&mut self) {
+        let connection = self.upstream().map_or(std::ptr::null_mut(), |u| u.get().peer.connection);
+        self.hold.restart(connection);
         self.decoder = self.protocol().decoder();
         self.parser.reset(Form::Cgi, self.conf().head_max_size());
         self.rest = Rest::Unknown;

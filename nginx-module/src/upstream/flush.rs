@@ -93,7 +93,9 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
         unsafe {
             let r = (*c).data.cast::<ngx_http_request_t>();
             let Some(context) = Context::of(r) else { return ERROR };
-            let Some(receive) = context.flush.receive else { return ERROR };
+            let Some(receive) = context.flush.receive.filter(|_| !context.hold.failed()) else {
+                return ERROR;
+            };
             let count = receive(c, chain, limit);
             if count > 0 && (*(*c).read).ready() == 0 {
                 let this = ptr::from_mut(context);

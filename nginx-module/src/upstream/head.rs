@@ -11,7 +11,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, authorize, context::Context, hints};
+use super::{ERROR, authorize, context::Context, hints, hold};
 use crate::{accel, raw::Upstream};
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -36,16 +36,15 @@ pub(crate) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ng
             context.received = true;
             context.peer.answered(upstream);
         }
+        if context.hold.end(upstream) {
+            return finish(context, upstream).err().unwrap_or(0);
+        }
         loop {
             match step(context, upstream) {
                 Ok(Step::Next) => {}
                 Ok(Step::Wait) => return AGAIN,
-                Ok(Step::Done) => {
-                    return match finish(context, upstream) {
-                        Ok(()) => 0,
-                        Err(status) => status,
-                    };
-                }
+                Ok(Step::Done) if hold::begin(context, upstream) => return AGAIN,
+                Ok(Step::Done) => return finish(context, upstream).err().unwrap_or(0),
                 Err(status) => return status,
             }
         }

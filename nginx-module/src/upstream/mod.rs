@@ -6,7 +6,7 @@
 //! target     which backend a request goes to
 //! script     which script it names, and whether it may be sent
 //! request    the request as bytes; body: the same while the body still comes in
-//! head       the response head; hints: interim ones
+//! head       the response head; hints: interim ones, hold: one that waits for its body
 //! pipe       the response body in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
 //! stderr     FCGI_STDERR
 //! peer       idle connections
@@ -21,6 +21,7 @@ mod context;
 mod flush;
 mod head;
 mod hints;
+mod hold;
 mod peer;
 mod pipe;
 mod request;
@@ -102,6 +103,7 @@ pub(crate) fn prepare_script(
     // SAFETY: `prepare` has made the context; nobody else has it yet.
     if let Some(context) = unsafe { Context::of(request.raw()) } {
         context.parser.reset(form, head_size);
+        context.hold = hold::Hold::off();
     }
     Ok(upstream)
 }

@@ -47,7 +47,7 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         }
         // SAFETY: NULL (a cached response) or the live connection to the backend.
         let has_ended = unsafe { u.peer.connection.as_ref().map(|c| (*c.read).pending_eof()) } == Some(1);
-        if u.buffering() != 0 && !context.whole && !has_ended {
+        if u.buffering() != 0 && !context.whole && (!has_ended || context.hold.failed()) {
             context.flush.begin(u.peer.connection, context.conf().flush_wait());
             // The head, and body bytes that came with it: there may be no other read for a long time.
             let this = std::ptr::from_mut(context);

@@ -326,6 +326,7 @@ pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, _: 
         context.stderr.finish(context.request);
         let u = upstream.get();
         context.flush.stop(u.peer.connection);
+        context.hold.stop(u.peer.connection);
         // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
         let words = context.protocol().abort();
         if u.request_body_sent() != 0 && !context.decoder.ended() && !words.is_empty() {

@@ -205,8 +205,9 @@ class Recorder:
             self.accepted += 1
         return peer
 
-    def next(self, client, timeout=TIMEOUT):
-        """The connection on which the server sends the client's request: a kept one or a new one."""
+    def next(self, client=None, timeout=TIMEOUT):
+        """The connection on which the server sends the client's request: a kept one or a new one. Without a client's
+        connection it is one that the server sends for its own sake."""
         while True:
             with self._lock:
                 kept = {peer.socket: peer for peer in self._peers if peer.socket.fileno() != -1}
