@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 use crate::{
     error::{BACKEND_CUT, BAD_RESPONSE_HEAD, Code, RESPONSE_HEAD_TOO_LARGE},
     http::{is_field_name, is_field_value, parse_length},
@@ -150,7 +152,7 @@ impl ResponseParser {
             self.fields.reserve(8);
         }
         while !self.done {
-            let end = rest.iter().position(|byte| *byte == b'\n').map_or(rest.len(), |at| at + 1);
+            let end = memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
             let (line, more) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             let room = self.limit.saturating_sub(self.earlier).saturating_sub(self.bytes.len());
             if line.len() > room {
@@ -256,7 +258,7 @@ impl ResponseParser {
         if text.starts_with(b" ") || text.starts_with(b"\t") {
             return Err(ResponseError::Folded(excerpt(text)));
         }
-        let Some(colon) = text.iter().position(|byte| *byte == b':') else {
+        let Some(colon) = memchr(b':', text) else {
             return Err(ResponseError::NoColon(excerpt(text)));
         };
         let name = line.start..line.start + colon;

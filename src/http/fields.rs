@@ -5,7 +5,8 @@ use std::ops::Range;
 
 /// Names and values in order, in one allocation of bytes and one of positions.
 ///
-/// Each value is followed by a NUL that is not part of it, because both servers and `gangway.h` want C strings.
+/// Each name and each value is followed by a NUL that is not part of it: both servers and `gangway.h` want C strings, and
+/// so does SCGI, which can take pairs that stand one after the other as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
@@ -22,7 +23,7 @@ impl Fields {
     /// An empty list with room for `fields` pairs of `bytes` bytes together.
     #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes + fields), spans: Vec::with_capacity(fields) }
+        Self { bytes: Vec::with_capacity(bytes + 2 * fields), spans: Vec::with_capacity(fields) }
     }
 
     /// Adds a pair at the end.
@@ -38,6 +39,7 @@ impl Fields {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(name);
         let split = self.bytes.len();
+        self.bytes.push(0);
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
@@ -65,6 +67,7 @@ impl Fields {
 
     fn finish_pair(&mut self, start: usize, value: &[u8]) {
         let split = self.bytes.len();
+        self.bytes.push(0);
         self.bytes.extend_from_slice(value);
         self.finish_value(start, split);
     }
@@ -72,7 +75,7 @@ impl Fields {
     fn finish_value(&mut self, start: usize, split: usize) {
         let end = self.bytes.len();
         self.bytes.push(0);
-        self.spans.push(Span { name: start..split, value: split..end });
+        self.spans.push(Span { name: start..split, value: split + 1..end });
     }
 
     /// Replaces the value of the pair at `index` by itself, `separator` and `more`.
@@ -123,10 +126,39 @@ impl Fields {
         Some((self.bytes.get(span.name.clone())?, self.bytes.get(span.value.clone())?))
     }
 
-    /// The bytes of the name and the value of the pair at `index`, if they stand next to each other.
-    pub(crate) fn joined(&self, index: usize) -> Option<&[u8]> {
-        let span = self.spans.get(index).filter(|span| span.name.end == span.value.start)?;
-        self.bytes.get(span.name.start..span.value.end)
+    /// Gives `put` the pairs whose names are not `hidden`, in order: each name and each value with the NUL behind it, in
+    /// as few pieces as the memory allows. Answers how many pairs that were; `None` when one has an empty name.
+    #[inline]
+    pub(crate) fn write_terminated(
+        &self,
+        hidden: impl Fn(&[u8]) -> bool,
+        mut put: impl FnMut(&[u8]),
+    ) -> Option<usize> {
+        let mut count = 0;
+        let mut run = 0..0;
+        for span in &self.spans {
+            let name = self.bytes.get(span.name.clone())?;
+            if name.is_empty() {
+                return None;
+            }
+            if hidden(name) {
+                continue;
+            }
+            count += 1;
+            if span.name.start == run.end && span.value.start == span.name.end + 1 {
+                run.end = span.value.end + 1;
+                continue;
+            }
+            for part in [&span.name, &span.value] {
+                if part.start != run.end {
+                    put(self.bytes.get(run)?);
+                    run = part.clone();
+                }
+                run.end = part.end + 1;
+            }
+        }
+        put(self.bytes.get(run)?);
+        Some(count)
     }
 
     /// The number of pairs.
@@ -161,12 +193,29 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_is_joined_until_its_value_moves() {
+    fn neighbours_are_written_as_one_piece() {
+        let written = |fields: &Fields, hidden: &[u8]| {
+            let mut pieces = Vec::new();
+            let put = |piece: &[u8]| pieces.push(String::from_utf8_lossy(piece).replace('\0', "."));
+            let count = fields.write_terminated(|name| name == hidden, put).unwrap();
+            pieces.retain(|piece| !piece.is_empty());
+            (count, pieces)
+        };
         let mut fields = Fields::default();
+        assert_eq!(written(&fields, b""), (0, vec![]));
         fields.push(b"A", b"1");
         fields.push_parts(b"B", &[b"2", b"3"]);
-        fields.replace(0, b"4");
-        assert_eq!((fields.joined(0), fields.joined(1), fields.joined(2)), (None, Some(&b"B23"[..]), None));
+        fields.push_with(|name| name.push(b'C'), b"");
+        assert_eq!(written(&fields, b""), (3, vec!["A.1.B.23.C..".to_owned()]));
+        assert_eq!(written(&fields, b"B"), (2, vec!["A.1.".to_owned(), "C..".to_owned()]));
+        fields.replace(1, b"4");
+        fields.push(b"D", b"5");
+        assert_eq!(written(&fields, b"C").1.concat(), "A.1.B.4.D.5.");
+        fields.append_to(0, b",", b"6");
+        fields.remove(1);
+        assert_eq!(written(&fields, b"").1.concat(), "A.1,6.C..D.5.");
+        fields.push(b"", b"7");
+        assert_eq!(fields.write_terminated(|_| false, |_| ()), None);
     }
 
     #[test]
@@ -187,12 +236,12 @@ mod tests {
     }
 
     #[test]
-    fn each_value_is_followed_by_nul() {
+    fn names_and_values_are_followed_by_nul() {
         let mut fields = Fields::default();
         fields.push(b"A", b"1");
         fields.append_to(0, b", ", b"3");
         for span in &fields.spans {
-            assert_eq!(fields.bytes[span.value.end], 0);
+            assert_eq!((fields.bytes[span.name.end], fields.bytes[span.value.end]), (0, 0));
         }
     }
 }

@@ -13,18 +13,52 @@ pub use head::{Head, HeadError};
 /// Whether `name` is a field name: a token of RFC 9110 §5.6.2, not empty.
 #[must_use]
 pub fn is_field_name(name: &[u8]) -> bool {
-    !name.is_empty() && name.iter().copied().all(is_token_byte)
+    !name.is_empty() && name.iter().all(|&byte| KINDS[usize::from(byte)] & TOKEN != 0)
 }
 
 /// Whether `value` may be a field value: RFC 9110 §5.5 without control bytes (HTAB is allowed).
 #[must_use]
 pub fn is_field_value(value: &[u8]) -> bool {
-    value.iter().all(|&byte| byte == b'\t' || (byte >= 0x20 && byte != 0x7f))
+    value.iter().all(|&byte| KINDS[usize::from(byte)] & TEXT != 0)
 }
 
-fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
+const TOKEN: u8 = 1;
+const TEXT: u8 = 2;
+
+/// What each byte may be a part of.
+static KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let other = matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        if byte.is_ascii_alphanumeric() || other {
+            kinds[byte as usize] |= TOKEN;
+        }
+        if byte == b'\t' || byte >= 0x20 && byte != 0x7f {
+            kinds[byte as usize] |= TEXT;
+        }
+        if byte == u8::MAX {
+            break kinds;
+        }
+        byte += 1;
+    }
+};
 
 /// Whether a header speaks about the connection, which is the server's alone: RFC 9110 §7.6.1 with the older
 /// `Keep-Alive` and `Proxy-Connection`.

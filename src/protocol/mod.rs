@@ -158,6 +158,13 @@ impl Decoder {
         }
     }
 
+    /// Whether the protocol has no framing: all that comes is [`Event::Output`].
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self.0, State::Plain)
+    }
+
     /// The peer has closed the connection: was the response whole, as far as the protocol can tell?
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SCGI: "A Simple Common Gateway Interface alternative" (N. Schemenauer, 2008).
 
+use memchr::memchr_iter;
+
 use super::{BodyPart, Decoder, EncodeError, Protocol, Settings, State};
 use crate::{
     http::{Decimal, Fields},
@@ -33,24 +35,21 @@ impl Protocol for Scgi {
         };
         let mut writer = Writer::new(out);
         let block = writer.mark();
-        let mut ends = 0usize;
-        for (name, value) in pairs(length, variables) {
-            if name.is_empty() {
-                writer.take_back();
-                return Err(EncodeError::NoName);
-            }
-            writer.put(name);
+        for text in [CONTENT_LENGTH, length, SCGI, b"1"] {
+            writer.put(text);
             writer.put_byte(0);
-            writer.put(value);
-            writer.put_byte(0);
-            ends += 2;
         }
+        let own = |name: &[u8]| name == CONTENT_LENGTH || name == SCGI;
+        let Some(count) = variables.write_terminated(own, |pairs| writer.put(pairs)) else {
+            writer.take_back();
+            return Err(EncodeError::NoName);
+        };
         // More NULs than there are ends stand within a name or a value.
         let size = writer.since(block);
-        if zeros(writer.written(block)) != ends {
+        if memchr_iter(0, writer.written(block)).count() != 2 * (count + 2) {
             writer.take_back();
-            let mut pairs = pairs(length, variables);
-            let culprit = pairs.find(|(name, value)| name.contains(&0) || value.contains(&0));
+            let mut others = variables.iter().filter(|(name, _)| !own(name));
+            let culprit = others.find(|(name, value)| name.contains(&0) || value.contains(&0));
             return Err(EncodeError::Nul(escape(culprit.unwrap_or_default().0)));
         }
         writer.insert(block, Decimal::default().write(size as u64), b':');
@@ -79,17 +78,7 @@ impl Protocol for Scgi {
     }
 }
 
-/// How many bytes are NUL. Sums of one byte each are what a processor adds up many at a time.
-fn zeros(bytes: &[u8]) -> usize {
-    let sums = bytes.chunks(255).map(|chunk| chunk.iter().map(|byte| u8::from(*byte == 0)).sum::<u8>());
-    sums.map(usize::from).sum()
-}
-
+/// "Duplicate names are not allowed in the headers": those that the protocol itself sets stand once, whatever the variables
+/// have.
 const CONTENT_LENGTH: &[u8] = b"CONTENT_LENGTH";
-
-/// The headers in the order of the wire: "Duplicate names are not allowed in the headers", so those that the
-/// protocol itself sets stand once, whatever the variables have.
-fn pairs<'v>(length: &'v [u8], variables: &'v Fields) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
-    let own = [(CONTENT_LENGTH, length), (b"SCGI", b"1")];
-    own.into_iter().chain(variables.iter().filter(|(name, _)| *name != CONTENT_LENGTH && *name != b"SCGI"))
-}
+const SCGI: &[u8] = b"SCGI";

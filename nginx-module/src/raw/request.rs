@@ -514,7 +514,12 @@ impl Request {
 
     /// A copy in the request's pool.
     pub(crate) fn text(self, bytes: &[u8]) -> Option<ngx_str_t> {
-        self.pool_text(&[bytes]).map(|text| text.0)
+        self.joined_text(&[bytes])
+    }
+
+    /// A copy of these parts one after the other in the request's pool.
+    pub(crate) fn joined_text(self, parts: &[&[u8]]) -> Option<ngx_str_t> {
+        self.pool_text(parts).map(|text| text.0)
     }
 
     /// The path of the request, for as long as the request lives.

@@ -98,6 +98,22 @@ impl Rest {
         }
     }
 
+    /// [`Rest::take`], if all of `count` bytes belong to the body; else nothing has happened.
+    #[inline]
+    pub(super) fn takes_all(&mut self, count: usize) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Exactly(left) => match left.checked_sub(count as u64) {
+                Some(after) => {
+                    *left = after;
+                    true
+                }
+                None => false,
+            },
+            Self::Head(_) => false,
+        }
+    }
+
     /// Whether bytes are missing.
     pub(super) fn is_short(self) -> bool {
         matches!(self, Self::Exactly(left) if left > 0)
@@ -211,6 +227,11 @@ impl Context {
             }
         }
         true
+    }
+
+    /// Whether nothing of the body is cut off.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.room.is_none()
     }
 
     /// As many bytes of the body as may be kept.

@@ -5,7 +5,7 @@ use gangway::{
     cgi::ResponseError,
     engine::fence,
     error::{BACKEND_CUT, CACHE_SKIPPED},
-    http::is_connection_field,
+    http::{Decimal, is_connection_field},
     log::Level,
     protocol::{Event, Role},
 };
@@ -135,7 +135,7 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     u.headers_in.status_line = if head.reason().is_empty() {
         ngx_str_t::empty()
     } else {
-        request.text(&[head.status().to_string().as_bytes(), b" ", head.reason()].concat()).ok_or(ERROR)?
+        request.joined_text(&[Decimal::default().write(head.status()), b" ", head.reason()]).ok_or(ERROR)?
     };
     // SAFETY: NULL or the state of the backend that is being asked.
     if let Some(state) = unsafe { u.state.as_mut() }

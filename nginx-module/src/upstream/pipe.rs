@@ -78,7 +78,9 @@ pub(super) unsafe extern "C" fn input_filter(
         // SAFETY: as above.
         let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
         let Some(upstream) = context.upstream() else { return ERROR };
-        if buffer.pos == buffer.last {
+        // SAFETY: the bytes that nginx has read into the buffer.
+        let size = unsafe { bytes(buffer.pos, buffer.last) }.len();
+        if size == 0 {
             return 0;
         }
         if pipe.upstream_done() != 0 || context.closed {
@@ -92,6 +94,13 @@ pub(super) unsafe extern "C" fn input_filter(
             return 0;
         }
         let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
+        if context.decoder.is_plain() && context.keeps_all() && context.rest.takes_all(size) {
+            // All of the buffer is body, as nearly always with SCGI and uwsgi.
+            parts.pipe.length = least(context);
+            // SAFETY: the bytes that nginx has read into the buffer; the part only points at them.
+            let added = parts.add(unsafe { bytes(parts.buffer.pos, parts.buffer.last) });
+            return added.map_or_else(|status| status, |()| parts.finish());
+        }
         if filter(context, upstream, &mut parts).is_err() {
             return ERROR;
         }

@@ -66,8 +66,7 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         // RFC 3875 §4.1.6: PATH_TRANSLATED only with PATH_INFO.
         Scheme::FastCgi if place.path_info().is_empty() => extra.get(..3),
         Scheme::FastCgi => Some(&extra[..]),
-        Scheme::Scgi => Some(&[document, (b"SCGI", [b"1", b""])][..]),
-        Scheme::Uwsgi | Scheme::Suwsgi => extra.get(..1),
+        Scheme::Scgi | Scheme::Uwsgi | Scheme::Suwsgi => extra.get(..1),
     };
     let shape = Shape {
         mount: place.script_name(),

@@ -36,15 +36,14 @@ fn records(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>)
     writer.put(&header(BEGIN_REQUEST, 8));
     writer.put(&[0, role, flags, 0, 0, 0, 0, 0]);
     let mut params = Params::begin(writer);
-    for (index, (name, value)) in variables.iter().enumerate() {
+    for (name, value) in variables.iter() {
         if settings.role == Role::Authorizer && is_kept_from_authorizers(name) {
             continue;
         }
-        match variables.joined(index) {
-            Some(joined) if name.len() <= SHORT && value.len() <= SHORT => {
-                params.short_pair([name.len() as u8, value.len() as u8], joined);
-            }
-            _ => params.pair(name, value)?,
+        if name.len() <= SHORT && value.len() <= SHORT {
+            params.short_pair([name.len() as u8, value.len() as u8], name, value);
+        } else {
+            params.pair(name, value)?;
         }
     }
     params.end();
@@ -91,12 +90,13 @@ impl<'w, 'v> Params<'w, 'v> {
     }
 
     /// [`Params::pair`] for lengths of one byte each.
-    fn short_pair(&mut self, lengths: [u8; 2], joined: &[u8]) {
-        if lengths.len() + joined.len() > self.room() {
+    fn short_pair(&mut self, lengths: [u8; 2], name: &[u8], value: &[u8]) {
+        if lengths.len() + name.len() + value.len() > self.room() {
             self.next_record();
         }
-        self.writer.put(&lengths);
-        self.writer.put(joined);
+        for part in [&lengths, name, value] {
+            self.writer.put(part);
+        }
     }
 
     fn put_in_pieces(&mut self, mut part: &[u8]) {
