@@ -230,22 +230,29 @@ def shuffled(fronts: list[Running]) -> list[Running]:
 
 
 def run(options: argparse.Namespace, scratch: Path, results: Results) -> None:
-    everything: list[Running] = []
-    try:
-        ready = start_all(options.fronts, scratch, results, everything)
-        for name in options.only or TITLES:
-            taking_part = [running for running in ready if name in running.front.scenarios]
-            for number in range(-1, options.rounds):
-                for running in shuffled(taking_part):
-                    got = measure(running, name, options.seconds if number >= 0 else 0.3)
-                    if number >= 0:
-                        results.rounds.setdefault((name, running.front.name), []).append(got)
-            for running in taking_part if options.syscalls else []:
-                results.calls[name, running.front.name] = system_calls(running, name, max(1.0, options.seconds))
-            print("\n" + results.table(name), flush=True)
-    finally:
-        for running in everything:
-            running.stop()
+    """The rounds are spread over several starts of every server: where its memory happens to lie decides some percent of what
+    a process costs, for as long as it lives."""
+    for start in range(options.starts):
+        everything: list[Running] = []
+        try:
+            place = scratch / str(start)
+            place.mkdir(mode=0o755)
+            ready = start_all(options.fronts, place, results, everything)
+            is_last = start == options.starts - 1
+            for name in options.only or TITLES:
+                taking_part = [running for running in ready if name in running.front.scenarios]
+                for number in range(-1, -(-options.rounds // options.starts)):
+                    for running in shuffled(taking_part):
+                        got = measure(running, name, options.seconds if number >= 0 else 0.3)
+                        if number >= 0:
+                            results.rounds.setdefault((name, running.front.name), []).append(got)
+                for running in taking_part if options.syscalls and is_last else []:
+                    results.calls[name, running.front.name] = system_calls(running, name, max(1.0, options.seconds))
+        finally:
+            for running in everything:
+                running.stop()
+    for name in options.only or TITLES:
+        print("\n" + results.table(name), flush=True)
 
 
 def arguments() -> argparse.Namespace:
@@ -253,6 +260,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=TITLES, help="repeatable")
     parser.add_argument("--peers", default="", help="comma separated parts of names, of which a name must have one")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--starts", type=int, default=3, help="how often everything is started; the rounds are divided among them")
     parser.add_argument("--seconds", type=float, default=0.25, help="length of a round")
     parser.add_argument("--no-syscalls", dest="syscalls", action="store_false", help="do not count system calls with strace")
     parser.add_argument("--check", action="store_true", help="exit status 1 when a target is missed")
@@ -268,7 +276,7 @@ def main() -> int:
     compiled()
     scratch = Path(tempfile.mkdtemp(prefix="gangway-bench-"))
     scratch.chmod(0o755)
-    facts = f"load {os.getloadavg()[0]:.1f}; {options.rounds} rounds of {options.seconds:g} s"
+    facts = f"load {os.getloadavg()[0]:.1f}; {options.rounds} rounds of {options.seconds:g} s, {options.starts} starts"
     print(f"CPU us: of the web server per request, without the backend; {facts}")
     try:
         run(options, scratch, results)

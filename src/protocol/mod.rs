@@ -158,11 +158,15 @@ impl Decoder {
         }
     }
 
-    /// Whether the protocol has no framing: all that comes is [`Event::Output`].
+    /// [`Decoder::decode`] for the next `count` bytes if all of them are output, which they can be without a look at them.
+    /// Answers whether that is so; if not, nothing has been taken.
     #[inline]
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        matches!(self.0, State::Plain)
+    pub fn pass(&mut self, count: usize) -> bool {
+        match &mut self.0 {
+            State::Plain => true,
+            State::FastCgi(decoder) => decoder.pass(count),
+        }
     }
 
     /// The peer has closed the connection: was the response whole, as far as the protocol can tell?

@@ -84,6 +84,7 @@ pub(super) enum Rest {
 
 impl Rest {
     /// What of `count` bytes that have come belongs to the body.
+    #[inline]
     pub(super) fn take(&mut self, count: usize) -> usize {
         if let Self::Head(length) = *self {
             *self = length.map_or(Self::Unknown, Self::Exactly);
@@ -98,18 +99,12 @@ impl Rest {
         }
     }
 
-    /// [`Rest::take`], if all of `count` bytes belong to the body; else nothing has happened.
+    /// Whether all of `count` bytes belong to the body.
     #[inline]
-    pub(super) fn takes_all(&mut self, count: usize) -> bool {
+    pub(super) fn holds(self, count: usize) -> bool {
         match self {
             Self::Unknown => true,
-            Self::Exactly(left) => match left.checked_sub(count as u64) {
-                Some(after) => {
-                    *left = after;
-                    true
-                }
-                None => false,
-            },
+            Self::Exactly(left) => left >= count as u64,
             Self::Head(_) => false,
         }
     }

@@ -14,7 +14,7 @@ use nginx_sys::{
     ngx_msec_t, ngx_recv_chain_pt,
 };
 
-use super::context::Context;
+use super::{context::Context, pipe};
 use crate::raw::{Request, Timer};
 
 /// For how long bytes may wait for more of them that come again and again.
@@ -96,6 +96,9 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
             let Some(receive) = context.flush.receive.filter(|_| !context.hold.failed()) else {
                 return ERROR;
             };
+            if let Some(pipe) = context.upstream().and_then(|upstream| upstream.get().pipe.as_mut()) {
+                pipe::widen(pipe, chain, (*(*c).read).available, limit);
+            }
             let count = receive(c, chain, limit);
             if count > 0 && (*(*c).read).ready() == 0 {
                 let this = ptr::from_mut(context);

@@ -9,7 +9,8 @@ use gangway::{
     protocol::{DecodeError, Event},
 };
 use nginx_sys::{
-    ngx_buf_t, ngx_chain_get_free_buf, ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
+    ngx_alloc_chain_link, ngx_buf_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_create_temp_buf,
+    ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
 };
 
 use super::{
@@ -45,13 +46,15 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         if let Some(pipe) = unsafe { u.pipe.as_mut() } {
             pipe.length = least;
         }
-        // SAFETY: NULL (a cached response) or the live connection to the backend.
-        let has_ended = unsafe { u.peer.connection.as_ref().map(|c| (*c.read).pending_eof()) } == Some(1);
-        if u.buffering() != 0 && !context.whole && (!has_ended || context.hold.failed()) {
+        if u.buffering() != 0 && !context.whole {
             context.flush.begin(u.peer.connection, context.conf().flush_wait());
-            // The head, and body bytes that came with it: there may be no other read for a long time.
-            let this = std::ptr::from_mut(context);
-            context.flush.start_timer(this);
+            // SAFETY: NULL (a cached response) or the live connection to the backend.
+            let has_ended = unsafe { u.peer.connection.as_ref().map(|c| (*c.read).pending_eof()) } == Some(1);
+            if !has_ended {
+                // The head, and body bytes that came with it: there may be no other read for a long time.
+                let this = std::ptr::from_mut(context);
+                context.flush.start_timer(this);
+            }
         }
         0
     })
@@ -68,6 +71,43 @@ fn least(context: &Context) -> i64 {
     }
 }
 
+/// Adds buffers to those of a read, as many as `available` bytes need and the configuration allows. nginx itself makes one
+/// for each read as long as it makes new ones, and reads as often.
+///
+/// # Safety
+/// The live pipe of a request, and the chain that nginx is about to read into.
+pub(super) unsafe fn widen(
+    pipe: &mut ngx_event_pipe_t,
+    mut chain: *mut ngx_chain_t,
+    available: i32,
+    limit: i64,
+) {
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let wanted = usize::try_from(available).unwrap_or(0).min(limit);
+    let mut room = 0;
+    // SAFETY: live links with live buffers of nginx's, and fresh ones of the request's pool behind them.
+    unsafe {
+        while let Some(link) = chain.as_mut() {
+            room += bytes((*link.buf).last, (*link.buf).end).len();
+            if link.next.is_null() {
+                if room >= wanted || pipe.allocated >= pipe.bufs.num || pipe.single_buf() != 0 {
+                    return;
+                }
+                let buffer = ngx_create_temp_buf(pipe.pool, pipe.bufs.size);
+                let next = ngx_alloc_chain_link(pipe.pool);
+                if buffer.is_null() || next.is_null() {
+                    return;
+                }
+                (*next).buf = buffer;
+                (*next).next = std::ptr::null_mut();
+                link.next = next;
+                pipe.allocated += 1;
+            }
+            chain = link.next;
+        }
+    }
+}
+
 pub(super) unsafe extern "C" fn input_filter(
     pipe: *mut ngx_event_pipe_t,
     buffer: *mut ngx_buf_t,
@@ -78,8 +118,9 @@ pub(super) unsafe extern "C" fn input_filter(
         // SAFETY: as above.
         let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
         let Some(upstream) = context.upstream() else { return ERROR };
-        // SAFETY: the bytes that nginx has read into the buffer.
-        let size = unsafe { bytes(buffer.pos, buffer.last) }.len();
+        // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
+        let content = unsafe { bytes(buffer.pos, buffer.last) };
+        let size = content.len();
         if size == 0 {
             return 0;
         }
@@ -88,30 +129,32 @@ pub(super) unsafe extern "C" fn input_filter(
             upstream.get().set_keepalive(0);
             return 0;
         }
+        if context.keeps_all() && context.rest.holds(size) && context.decoder.pass(size) {
+            context.rest.take(size);
+            pipe.length = least(context);
+            let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
+            return parts.add(content).map_or_else(|status| status, |()| parts.finish());
+        }
         if context.decoder.ended() {
             // A response without a body, whose end was there with its head.
             pipe.set_upstream_done(1);
             return 0;
         }
         let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
-        if context.decoder.is_plain() && context.keeps_all() && context.rest.takes_all(size) {
-            // All of the buffer is body, as nearly always with SCGI and uwsgi.
-            parts.pipe.length = least(context);
-            // SAFETY: the bytes that nginx has read into the buffer; the part only points at them.
-            let added = parts.add(unsafe { bytes(parts.buffer.pos, parts.buffer.last) });
-            return added.map_or_else(|status| status, |()| parts.finish());
-        }
-        if filter(context, upstream, &mut parts).is_err() {
+        if filter(context, upstream, &mut parts, content).is_err() {
             return ERROR;
         }
         parts.finish()
     })
 }
 
-fn filter(context: &mut Context, upstream: Upstream, parts: &mut Parts<'_>) -> Result<(), ngx_int_t> {
+fn filter(
+    context: &mut Context,
+    upstream: Upstream,
+    parts: &mut Parts<'_>,
+    mut input: &[u8],
+) -> Result<(), ngx_int_t> {
     let request = context.request;
-    // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
-    let mut input = unsafe { bytes(parts.buffer.pos, parts.buffer.last) };
     loop {
         let (count, event) = match context.decoder.decode(input) {
             Ok(found) => found,
@@ -134,6 +177,9 @@ fn filter(context: &mut Context, upstream: Upstream, parts: &mut Parts<'_>) -> R
                     too_much(context);
                     parts.pipe.set_upstream_done(1);
                     return Ok(());
+                }
+                if input.is_empty() {
+                    break;
                 }
             }
             Event::OutputEnd | Event::End(_) if context.rest.is_short() => {

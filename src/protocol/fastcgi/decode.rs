@@ -173,6 +173,20 @@ impl Decoder {
         }
     }
 
+    /// Takes `count` bytes if they are content of FCGI_STDOUT and nothing else.
+    #[inline]
+    pub(in crate::protocol) fn pass(&mut self, count: usize) -> bool {
+        let left = usize::from(self.content).checked_sub(count).and_then(|left| u16::try_from(left).ok());
+        let Some(left) = left.filter(|_| self.place == Place::Output && self.failed.is_none()) else {
+            return false;
+        };
+        self.content = left;
+        if left == 0 {
+            self.after_content();
+        }
+        true
+    }
+
     pub(in crate::protocol) fn finish(&self) -> Result<(), DecodeError> {
         match self.failed {
             Some(error) => Err(error),
