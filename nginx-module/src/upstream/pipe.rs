@@ -62,6 +62,7 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
 
 /// The number of bytes for which nginx's pipe waits before it calls the filter with a part of a buffer: -1 for none, in
 /// which case the end of the connection is also the end of the response.
+#[inline]
 fn least(context: &Context) -> i64 {
     match (context.decoder.wanted(), context.rest) {
         (Some(_), _) if context.conf().flush_wait() == 0 => 1,
@@ -84,13 +85,16 @@ pub(super) unsafe fn widen(
 ) {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let wanted = usize::try_from(available).unwrap_or(0).min(limit);
+    if pipe.allocated >= pipe.bufs.num || pipe.single_buf() != 0 {
+        return;
+    }
     let mut room = 0;
     // SAFETY: live links with live buffers of nginx's, and fresh ones of the request's pool behind them.
     unsafe {
         while let Some(link) = chain.as_mut() {
             room += bytes((*link.buf).last, (*link.buf).end).len();
             if link.next.is_null() {
-                if room >= wanted || pipe.allocated >= pipe.bufs.num || pipe.single_buf() != 0 {
+                if room >= wanted || pipe.allocated >= pipe.bufs.num {
                     return;
                 }
                 let buffer = ngx_create_temp_buf(pipe.pool, pipe.bufs.size);
@@ -117,23 +121,23 @@ pub(super) unsafe extern "C" fn input_filter(
         let (pipe, buffer) = unsafe { (&mut *pipe, &mut *buffer) };
         // SAFETY: as above.
         let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
         // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
         let content = unsafe { bytes(buffer.pos, buffer.last) };
         let size = content.len();
         if size == 0 {
             return 0;
         }
-        if pipe.upstream_done() != 0 || context.closed {
+        let is_late = pipe.upstream_done() != 0 || context.closed;
+        if !is_late && context.keeps_all() && context.rest.holds(size) && context.decoder.pass(size) {
+            context.rest.take(size);
+            pipe.length = least(context);
+            return append_whole(pipe, buffer, content, context.flush.now);
+        }
+        let Some(upstream) = context.upstream() else { return ERROR };
+        if is_late {
             // Bytes after the end: the connection is not clean.
             upstream.get().set_keepalive(0);
             return 0;
-        }
-        if context.keeps_all() && context.rest.holds(size) && context.decoder.pass(size) {
-            context.rest.take(size);
-            pipe.length = least(context);
-            let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
-            return parts.add(content).map_or_else(|status| status, |()| parts.finish());
         }
         if context.decoder.ended() {
             // A response without a body, whose end was there with its head.
@@ -241,33 +245,14 @@ struct Parts<'p> {
 
 impl Parts<'_> {
     fn add(&mut self, body: &[u8]) -> Result<(), ngx_int_t> {
-        // SAFETY: live pipe and pool; the bytes lie in the buffer; `last_in` is set when the list is not empty.
-        unsafe {
-            let link = ngx_chain_get_free_buf(self.pipe.pool, &raw mut self.pipe.free);
-            let Some(link) = link.as_mut() else { return Err(ERROR) };
-            let part = link.buf;
-            part.write(std::mem::zeroed());
-            (*part).pos = body.as_ptr().cast_mut();
-            (*part).last = (*part).pos.add(body.len());
-            (*part).start = self.buffer.start;
-            (*part).end = self.buffer.end;
-            (*part).tag = self.pipe.tag;
-            (*part).num = self.buffer.num;
-            (*part).set_temporary(1);
-            (*part).set_recycled(1);
-            match self.last.as_mut() {
-                Some(last) => last.shadow = part,
-                None => self.buffer.shadow = part,
-            }
-            self.last = part;
-            if self.pipe.in_.is_null() {
-                self.pipe.in_ = link;
-            } else {
-                *self.pipe.last_in = link;
-            }
-            self.pipe.last_in = &raw mut link.next;
-            Ok(())
+        let part = append(self.pipe, template(self.pipe, self.buffer, body))?;
+        // SAFETY: parts of this call.
+        match unsafe { self.last.as_mut() } {
+            Some(last) => last.shadow = part,
+            None => self.buffer.shadow = part,
         }
+        self.last = part;
+        Ok(())
     }
 
     fn finish(self) -> ngx_int_t {
@@ -283,5 +268,55 @@ impl Parts<'_> {
                 None => ngx_event_pipe_add_free_buf(self.pipe, self.buffer),
             }
         }
+    }
+}
+
+/// A part of a buffer, not yet linked to it.
+#[inline]
+fn template(pipe: &ngx_event_pipe_t, buffer: &ngx_buf_t, body: &[u8]) -> ngx_buf_t {
+    // SAFETY: all-zero is what nginx starts a buffer from.
+    let mut part: ngx_buf_t = unsafe { std::mem::zeroed() };
+    part.pos = body.as_ptr().cast_mut();
+    part.last = part.pos.wrapping_add(body.len());
+    part.start = buffer.start;
+    part.end = buffer.end;
+    part.tag = pipe.tag;
+    part.num = buffer.num;
+    part.set_temporary(1);
+    part.set_recycled(1);
+    part
+}
+
+/// Puts a part at the end of what goes to the client.
+#[inline]
+fn append(pipe: &mut ngx_event_pipe_t, part: ngx_buf_t) -> Result<*mut ngx_buf_t, ngx_int_t> {
+    // SAFETY: live pipe and pool; `last_in` is set when the list is not empty.
+    unsafe {
+        let link = ngx_chain_get_free_buf(pipe.pool, &raw mut pipe.free);
+        let Some(link) = link.as_mut() else { return Err(ERROR) };
+        link.buf.write(part);
+        if pipe.in_.is_null() {
+            pipe.in_ = link;
+        } else {
+            *pipe.last_in = link;
+        }
+        pipe.last_in = &raw mut link.next;
+        Ok(link.buf)
+    }
+}
+
+/// A buffer that is nothing but body: [`Parts`] with one part.
+#[inline]
+fn append_whole(pipe: &mut ngx_event_pipe_t, buffer: &mut ngx_buf_t, body: &[u8], flush: bool) -> ngx_int_t {
+    let mut part = template(pipe, buffer, body);
+    part.shadow = buffer;
+    part.set_last_shadow(1);
+    part.set_flush(u32::from(flush));
+    match append(pipe, part) {
+        Ok(part) => {
+            buffer.shadow = part;
+            0
+        }
+        Err(status) => status,
     }
 }
