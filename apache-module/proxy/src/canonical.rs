@@ -6,6 +6,7 @@ use std::ffi::c_int;
 
 use gangway::{
     error::REQUEST_REFUSED,
+    http::Decimal,
     log::{self, Level},
 };
 
@@ -42,18 +43,15 @@ pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
 }
 
 fn canonical_url(scheme: Scheme, address: &Address<'_>, path: &[u8]) -> Vec<u8> {
-    let mut url = [b"proxy:", scheme.name().as_slice(), b"://"].concat();
-    if address.host.contains(&b':') {
-        url.extend_from_slice(&[b"[", address.host, b"]"].concat());
+    let [prefix, name] = scheme.name();
+    let [open, close]: [&[u8]; 2] = if address.host.contains(&b':') { [b"[", b"]"] } else { [b"", b""] };
+    let mut digits = Decimal::default();
+    let port: [&[u8]; 2] = if address.port == scheme.kind.default_port() {
+        [b"", b""]
     } else {
-        url.extend_from_slice(address.host);
-    }
-    if address.port != scheme.kind.default_port() {
-        url.extend_from_slice(format!(":{}", address.port).as_bytes());
-    }
-    url.push(b'/');
-    url.extend_from_slice(path);
-    url
+        [b":", digits.write(address.port)]
+    };
+    [b"proxy:", prefix, name, b"://", open, address.host, close, port[0], port[1], b"/", path].concat()
 }
 
 /// The path to forward: encoded, unless somebody has done that or it is the name of a file.

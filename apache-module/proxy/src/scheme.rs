@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The schemes of URLs that are ours.
 
-use gangway::protocol::{FastCgi, Protocol, Scgi, Uwsgi};
+use gangway::{
+    http::Decimal,
+    protocol::{FastCgi, Protocol, Scgi, Uwsgi},
+};
 
 /// What a backend speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +55,19 @@ impl Scheme {
     /// The scheme of a URL, and what follows the colon. `None` for one that is not ours.
     pub(crate) fn of(url: &[u8]) -> Option<(Self, &[u8])> {
         let colon = url.iter().position(|byte| *byte == b':')?;
-        let (name, rest) = (url.get(..colon)?.to_ascii_lowercase(), url.get(colon + 1..)?);
-        let own = name.strip_prefix(OWN);
+        let (name, rest) = (url.get(..colon)?, url.get(colon + 1..)?);
+        let own = name.split_at_checked(OWN.len()).filter(|(start, _)| start.eq_ignore_ascii_case(OWN));
+        let plain = own.map_or(name, |(_, plain)| plain);
         let kinds = [Kind::FastCgi, Kind::Scgi, Kind::Uwsgi];
-        let kind = kinds.into_iter().find(|kind| own.unwrap_or(&name) == kind.name())?;
+        let kind = kinds.into_iter().find(|kind| plain.eq_ignore_ascii_case(kind.name()))?;
         // mod_proxy_fcgi takes "fcgi:" for its own, the others want "//" too.
         let complete = kind == Kind::FastCgi || rest.starts_with(b"//");
         complete.then_some((Self { kind, own: own.is_some() }, rest))
     }
 
-    /// The name in canonical URLs.
-    pub(crate) fn name(self) -> Vec<u8> {
-        let prefix = if self.own { OWN } else { b"" };
-        [prefix, self.kind.name()].concat()
+    /// The name in canonical URLs, in two parts.
+    pub(crate) fn name(self) -> [&'static [u8]; 2] {
+        [if self.own { OWN } else { b"" }, self.kind.name()]
     }
 
     /// A canonical URL as mod_proxy can connect to it: with a scheme that it knows, and with a port.
@@ -72,8 +75,10 @@ impl Scheme {
         let rest = Self::of(url).map(|(_, rest)| rest).unwrap_or_default();
         let place = rest.strip_prefix(b"//").unwrap_or(rest);
         let (host, path) = place.split_at(place.iter().position(|byte| *byte == b'/').unwrap_or(place.len()));
-        let port = if has_port(host) { String::new() } else { format!(":{}", self.kind.default_port()) };
-        [self.kind.name(), b"://", host, port.as_bytes(), path].concat()
+        let mut digits = Decimal::default();
+        let port: [&[u8]; 2] =
+            if has_port(host) { [b"", b""] } else { [b":", digits.write(self.kind.default_port())] };
+        [self.kind.name(), b"://", host, port[0], port[1], path].concat()
     }
 }
 

@@ -39,8 +39,9 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     let mut body = Body::prepare(request, &backend, needs_length)?;
     variables::write(&mut buffers.variables, target, kind)?;
     let keeps = keeps(target, kind);
-    let key = Key::new(address(target, scheme));
-    let kept = if keeps { keep::take(&key) } else { None };
+    // Connections of other protocols are nobody's to wait for.
+    let key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
+    let kept = key.as_ref().filter(|_| keeps).and_then(keep::take);
     let (wire, history) = match kept {
         Some(kept) => kept,
         // A balancer may send the request to another backend: nothing of its body has been taken yet.
@@ -52,7 +53,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
         return Err(body_failed(request, status));
     }
-    let (status, retry) = transfer(target, kind, wire, history, &key, buffers, &mut body);
+    let (status, retry) = transfer(target, kind, wire, history, key.as_ref(), buffers, &mut body);
     if !retry {
         return Ok(status);
     }
@@ -61,7 +62,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
         SERVICE_UNAVAILABLE if body.is_taken() => BAD_GATEWAY,
         status => status,
     })?;
-    Ok(transfer(target, kind, wire, History::begin(), &key, buffers, &mut body).0)
+    Ok(transfer(target, kind, wire, History::begin(), key.as_ref(), buffers, &mut body).0)
 }
 
 /// Whether the connection may carry more than this request.
@@ -99,7 +100,7 @@ fn transfer<'r>(
     kind: Kind,
     wire: Wire,
     history: History,
-    key: &Key,
+    key: Option<&Key>,
     buffers: &mut Buffers,
     body: &mut Body<'r>,
 ) -> (c_int, bool) {
@@ -108,7 +109,10 @@ fn transfer<'r>(
     match done {
         Ok(()) => {
             let (page, is_clean) = (transfer.reply.page, transfer.is_clean);
-            if is_clean && keeps(target, kind) {
+            if let Some(key) = key
+                && is_clean
+                && keeps(target, kind)
+            {
                 let limits = Limits {
                     count: target.idle_limit(IDLE_LIMIT),
                     time: target.idle_time().unwrap_or(IDLE_TIME),

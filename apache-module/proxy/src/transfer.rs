@@ -58,7 +58,8 @@ pub(crate) enum Failure {
 pub(crate) struct Transfer<'a, 'r> {
     pub(crate) target: Target<'r>,
     pub(crate) wire: &'a Wire,
-    pub(crate) key: &'a Key,
+    /// Where others may keep connections that this request waits for.
+    pub(crate) key: Option<&'a Key>,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) buffers: &'a mut Buffers,
     pub(crate) body: &'a mut Body<'r>,
@@ -95,7 +96,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         target: Target<'r>,
         kind: Kind,
         wire: &'a Wire,
-        key: &'a Key,
+        key: Option<&'a Key>,
         buffers: &'a mut Buffers,
         body: &'a mut Body<'r>,
     ) -> Self {
@@ -393,14 +394,14 @@ impl<'a, 'r> Transfer<'a, 'r> {
     /// Waits for a backend that has paused.
     fn wait_long(&mut self) -> Result<(), Failure> {
         let begun = Instant::now();
-        let calls = self.protocol.keeps_connections() && !self.wire.is_reused() && self.total_received == 0;
+        let key = self.key.filter(|_| !self.wire.is_reused() && self.total_received == 0);
         let mut waiting: Option<Waiting> = None;
         loop {
             let mut time = self.patience(begun)?;
-            if calls {
+            if let Some(key) = key {
                 time = time.min(CALLS_EACH);
-                if self.wire.may_wait(self.key.is_unix(), begun.elapsed() < CALLS_EACH) {
-                    waiting.get_or_insert_with(|| self.key.wait()).call();
+                if self.wire.may_wait(key.is_unix(), begun.elapsed() < CALLS_EACH) {
+                    waiting.get_or_insert_with(|| key.wait()).call();
                 } else {
                     waiting = None;
                 }
