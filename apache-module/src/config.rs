@@ -9,7 +9,7 @@ use std::{
 };
 
 use gangway::{
-    config::{Application, Cgi, Parser, WSGI, check_param_name},
+    config::{Application, Cgi, Parser, WSGI},
     log, runtime,
 };
 
@@ -93,33 +93,6 @@ pub(crate) fn cgi(words: &[&[u8]]) -> Result<Choice, String> {
 /// The settings of scripts, by number.
 pub(crate) fn scripts() -> Vec<Cgi> {
     read(|read| read.scripts.clone())
-}
-
-/// The words of a `GangwayParam`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ParamWords<'w> {
-    pub(crate) name: &'w [u8],
-    pub(crate) value: &'w [u8],
-    /// The source of an expression instead of a value.
-    pub(crate) expr: Option<&'w [u8]>,
-    pub(crate) if_not_empty: bool,
-}
-
-/// `GangwayParam NAME VALUE [if_not_empty]`.
-pub(crate) fn param<'w>(words: &[&'w [u8]]) -> Result<ParamWords<'w>, String> {
-    let (name, value, if_not_empty) = match *words {
-        [name, value] => (name, value, false),
-        [name, value, b"if_not_empty"] => (name, value, true),
-        [_, _, flag, ..] => {
-            return Err(format!(
-                "has an unknown word \"{}\": only if_not_empty may follow the value",
-                log::escape(flag)
-            ));
-        }
-        _ => return Err("needs a name and a value".into()),
-    };
-    check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
-    Ok(ParamWords { name, value, expr: value.strip_prefix(b"expr="), if_not_empty })
 }
 
 /// `GangwayEngineDir DIR`.
@@ -223,29 +196,5 @@ mod tests {
         }
         assert_eq!(section(b"<VirtualHost", b"*:80>"), None);
         assert_eq!(section(b"<If", b"\"true\">"), None);
-    }
-
-    #[test]
-    fn a_param_has_a_name_and_a_value() {
-        let words: [&[u8]; 3] = [b"APP_MODE", b"expr=%{HTTP_HOST}", b"if_not_empty"];
-        let parsed = param(&words).unwrap();
-        assert_eq!(
-            (parsed.name, parsed.expr, parsed.if_not_empty),
-            (words[0], Some(&b"%{HTTP_HOST}"[..]), true)
-        );
-        assert!(!param(&words[..2]).unwrap().if_not_empty);
-        assert_eq!(param(&[b"A", b""]).unwrap().expr, None);
-    }
-
-    #[test]
-    fn a_wrong_param_names_the_cure() {
-        for (words, part) in [
-            (&[&b"A"[..]][..], "needs a name and a value"),
-            (&[b"A B", b"x"], "GW0105"),
-            (&[b"A", b"x", b"if_empty"], "only if_not_empty"),
-            (&[b"A", b"x", b"if_not_empty", b"y"], "unknown word"),
-        ] {
-            assert!(param(words).unwrap_err().contains(part), "{words:?}");
-        }
     }
 }

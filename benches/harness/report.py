@@ -26,10 +26,14 @@ class Group:
     def middle(self, peer: str, figure: str) -> float:
         return median(one[figure] for one in self.rounds[peer])
 
-    def ratio(self, peer: str, other: str, figure: str) -> float | None:
-        """Median of the ratios within each round: what disturbs a whole round disturbs both sides of it."""
+    def ratios(self, peer: str, other: str, figure: str) -> list[float]:
+        """The ratio within each round: what disturbs a whole round disturbs both sides of it."""
         pairs = [(a[figure], b[figure]) for a, b in zip(self.rounds.get(peer, []), self.rounds.get(other, [])) if b[figure]]
-        return median(a / b for a, b in pairs) if pairs else None
+        return [a / b for a, b in pairs]
+
+    def ratio(self, peer: str, other: str, figure: str) -> float | None:
+        ratios = self.ratios(peer, other, figure)
+        return median(ratios) if ratios else None
 
     def errors(self, peer: str) -> int:
         return sum(one["errors"] for one in self.rounds[peer])
@@ -69,18 +73,34 @@ class Group:
         return found
 
     def verdict(self, ours: str, other: str, figure: str, limit: float) -> dict:
-        ratio = self.ratio(ours, other, figure)
-        met = ratio is not None and ratio <= limit and self.errors(ours) == 0
-        return {
-            "scenario": self.scenario,
-            "connections": self.connections,
-            "ours": ours,
-            "other": other,
-            "figure": figure,
-            "ratio": ratio,
-            "limit": limit,
-            "met": met,
-        }
+        judged = judge(self.ratios(ours, other, figure), limit, self.errors(ours) == 0)
+        where = {"scenario": self.scenario, "connections": self.connections}
+        return where | {"ours": ours, "other": other, "figure": figure} | judged
+
+
+def judge(ratios: list[float], limit: float, sound: bool) -> dict:
+    """`met`: the median is within the limit. `even`: it is above, by less than what the rounds differ."""
+    if not ratios:
+        return {"ratio": None, "limit": limit, "spread": (0.0, 0.0), "result": "MISSED"}
+    ratio, (low, high) = median(ratios), spread(ratios)
+    result = "met" if sound and ratio <= limit else "even" if sound and low <= limit else "MISSED"
+    return {"ratio": ratio, "limit": limit, "spread": (low, high), "result": result}
+
+
+def summary(verdicts: list[dict]) -> list[str]:
+    """The number of each result, and every line that is not simply met."""
+    counts = {result: sum(one["result"] == result for one in verdicts) for result in ("met", "even", "MISSED")}
+    more = f", {counts['even']} even (above, by less than the rounds differ), {counts['MISSED']} missed"
+    lines = [f"targets: {counts['met']} of {len(verdicts)} met{more}"]
+    for one in verdicts:
+        if one["result"] == "met" and one["limit"] == 1.0:
+            continue
+        where = f"{one['scenario']} at {one['connections']}" if "connections" in one else one["scenario"]
+        low, high = one["spread"]
+        between = f" ({low:.2f} to {high:.2f})" if low < high else ""
+        ratio = f"{cell(one['ratio'], '.2f')}{between} x {one['other']}"
+        lines.append(f"  {one['result']:6} {where}: {one['figure']} of {one['ours']} {ratio} (at most {one['limit']})")
+    return lines
 
 
 def spread(values: list[float]) -> tuple[float, float]:
@@ -116,12 +136,4 @@ def table(group: Group) -> str:
 
 def targets(groups: list[Group]) -> str:
     verdicts = [verdict for group in groups for verdict in group.verdicts()]
-    if not verdicts:
-        return "targets: Gangway took no part"
-    lines = [f"targets: {sum(v['met'] for v in verdicts)} of {len(verdicts)} met"]
-    for verdict in verdicts:
-        if not verdict["met"] or verdict["limit"] != 1.0:
-            mark = "met   " if verdict["met"] else "MISSED"
-            what = f"{verdict['scenario']} at {verdict['connections']}: {verdict['figure']} of {verdict['ours']}"
-            lines.append(f"  {mark} {what} is {cell(verdict['ratio'], '.2f')} x {verdict['other']} (at most {verdict['limit']:.1f})")
-    return "\n".join(lines)
+    return "\n".join(summary(verdicts)) if verdicts else "targets: Gangway took no part"

@@ -19,7 +19,7 @@ pub use uwsgi::Uwsgi;
 use crate::http::Fields;
 
 /// How requests and responses of one gateway protocol stand on the wire. One connection carries one request at
-/// a time.
+/// a time. What has a body here is so for protocols that frame nothing, whose response ends with the connection.
 pub trait Protocol: Sync {
     /// The name for the log: `FastCGI`, `SCGI` or `uwsgi`.
     fn name(&self) -> &'static str;
@@ -37,19 +37,29 @@ pub trait Protocol: Sync {
 
     /// The framing of the next part of a body of which `available` bytes are at hand. Nothing is available:
     /// nothing is framed, because an empty part would end the body.
-    fn body_part(&self, available: u64) -> BodyPart;
+    fn body_part(&self, available: u64) -> BodyPart {
+        BodyPart { header: [0; 8], framed: false, content: available }
+    }
 
     /// What follows the body, also one of no bytes. A FastCGI authorizer gets no body (§6.3) and not this.
-    fn body_end(&self) -> &'static [u8];
+    fn body_end(&self) -> &'static [u8] {
+        &[]
+    }
 
     /// What tells the peer that nobody waits for its response; empty when the protocol has no such words.
-    fn abort(&self) -> &'static [u8];
+    fn abort(&self) -> &'static [u8] {
+        &[]
+    }
 
     /// The decoder for one response.
-    fn decoder(&self) -> Decoder;
+    fn decoder(&self) -> Decoder {
+        Decoder(State::Plain)
+    }
 
     /// Whether a connection can carry another request after [`Event::End`].
-    fn keeps_connections(&self) -> bool;
+    fn keeps_connections(&self) -> bool {
+        false
+    }
 }
 
 /// The protocol of a scheme: `fastcgi`, `scgi` or `uwsgi`.
@@ -103,10 +113,6 @@ impl BodyPart {
     #[must_use]
     pub fn header(&self) -> &[u8] {
         if self.framed { &self.header } else { &[] }
-    }
-
-    fn plain(content: u64) -> Self {
-        Self { header: [0; 8], framed: false, content }
     }
 }
 

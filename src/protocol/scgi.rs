@@ -3,7 +3,7 @@
 
 use memchr::memchr_iter;
 
-use super::{BodyPart, Decoder, EncodeError, Protocol, Settings, State};
+use super::{EncodeError, Protocol, Settings};
 use crate::{
     http::{Decimal, Fields},
     log::escape,
@@ -55,26 +55,6 @@ impl Protocol for Scgi {
         writer.insert(block, Decimal::default().write(size as u64), b':');
         writer.put(b",");
         Ok(())
-    }
-
-    fn body_part(&self, available: u64) -> BodyPart {
-        BodyPart::plain(available)
-    }
-
-    fn body_end(&self) -> &'static [u8] {
-        &[]
-    }
-
-    fn abort(&self) -> &'static [u8] {
-        &[]
-    }
-
-    fn decoder(&self) -> Decoder {
-        Decoder(State::Plain)
-    }
-
-    fn keeps_connections(&self) -> bool {
-        false
     }
 }
 

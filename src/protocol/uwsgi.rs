@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The uwsgi protocol, as the uWSGI project describes it in "The uwsgi (lowercase!) Protocol".
 
-use super::{BodyPart, Decoder, EncodeError, Protocol, Settings, State};
+use super::{EncodeError, Protocol, Settings};
 use crate::{
     http::Fields,
     wire::{Mark, Writer},
@@ -31,26 +31,6 @@ impl Protocol for Uwsgi {
                 Err(error)
             }
         }
-    }
-
-    fn body_part(&self, available: u64) -> BodyPart {
-        BodyPart::plain(available)
-    }
-
-    fn body_end(&self) -> &'static [u8] {
-        &[]
-    }
-
-    fn abort(&self) -> &'static [u8] {
-        &[]
-    }
-
-    fn decoder(&self) -> Decoder {
-        Decoder(State::Plain)
-    }
-
-    fn keeps_connections(&self) -> bool {
-        false
     }
 }
 

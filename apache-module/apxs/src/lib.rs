@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Makes the Rust types of httpd's and APR's headers. The environment variable APXS chooses another httpd.
+//! For build scripts: Rust types of httpd's and APR's headers, and how modules are linked. The environment variable APXS
+//! chooses another httpd.
 
 use std::{env, error::Error, path::PathBuf, process::Command};
 
@@ -14,8 +15,7 @@ pub struct Names<'n> {
     pub values: &'n [&'n str],
 }
 
-/// Writes `httpd.rs` into the output folder of the build script that calls this, and says how a module of httpd is
-/// linked. `header` includes httpd's own.
+/// Writes `httpd.rs` into the output folder of the build script that calls this. `header` includes httpd's own.
 ///
 /// # Errors
 /// httpd's development files are missing, or clang cannot read them.
@@ -34,13 +34,20 @@ pub fn generate(header: &str, names: Names<'_>) -> Result<(), Box<dyn Error>> {
     builder = names.types.iter().fold(builder, |builder, name| builder.allowlist_type(name));
     builder = names.values.iter().fold(builder, |builder, name| builder.allowlist_var(name));
     builder.generate()?.write_to_file(PathBuf::from(env::var("OUT_DIR")?).join("httpd.rs"))?;
+    Ok(())
+}
 
+/// Says how a module of httpd is linked.
+pub fn link_module() {
     // httpd unloads and loads its modules again while it starts; threads may run code of ours for as long as the
     // process lives.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-    // The unit tests are an executable without httpd, and touch nothing of it.
+    link_tests();
+}
+
+/// Says how unit tests are linked: an executable without httpd, which touches nothing of it.
+pub fn link_tests() {
     println!("cargo:rustc-link-arg=-Wl,--unresolved-symbols=ignore-all");
-    Ok(())
 }
 
 fn include_flags() -> Result<Vec<String>, Box<dyn Error>> {

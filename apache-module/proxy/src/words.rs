@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the words of directives mean.
 
-use gangway::{config::check_param_name, log::Level};
+use gangway::log::Level;
 
 /// `On` or `Off`.
 pub(crate) fn switch(word: &[u8]) -> Result<bool, String> {
@@ -96,27 +96,6 @@ pub(crate) fn address(word: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The words of a `GangwayParam`.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct ParamWords<'w> {
-    pub(crate) name: &'w [u8],
-    pub(crate) value: &'w [u8],
-    /// The source of an expression instead of a value.
-    pub(crate) expr: Option<&'w [u8]>,
-    pub(crate) if_not_empty: bool,
-}
-
-/// `GangwayParam NAME VALUE [if_not_empty]`, as mod_gangway reads it, which has the same directive.
-pub(crate) fn param<'w>(words: &[&'w [u8]]) -> Result<ParamWords<'w>, String> {
-    let (name, value, if_not_empty) = match *words {
-        [name, value] => (name, value, false),
-        [name, value, b"if_not_empty"] => (name, value, true),
-        _ => return Err("needs a name and a value, and nothing but if_not_empty after them".into()),
-    };
-    check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
-    Ok(ParamWords { name, value, expr: value.strip_prefix(b"expr="), if_not_empty })
-}
-
 fn shown(word: &[u8]) -> String {
     gangway::log::escape(word)
 }
@@ -148,16 +127,6 @@ mod tests {
         assert!(level(b"crit").is_err());
         assert_eq!(suffix(b".php"), Ok(&b"php"[..]));
         assert!(suffix(b".").is_err() && suffix(b"a/b").is_err());
-    }
-
-    #[test]
-    fn a_param_has_a_name_and_a_value() {
-        let parsed = param(&[b"A", b"expr=%{HTTP_HOST}", b"if_not_empty"]).unwrap();
-        assert_eq!((parsed.expr, parsed.if_not_empty), (Some(&b"%{HTTP_HOST}"[..]), true));
-        assert_eq!(param(&[b"A", b""]).unwrap().expr, None);
-        for bad in [&[&b"A"[..]][..], &[b"A B", b"x"], &[b"A", b"x", b"if_empty"]] {
-            assert!(param(bad).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

@@ -1,47 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of directives and what httpd calls for each.
 
-use std::{
-    ffi::{c_char, c_int, c_void},
-    marker::PhantomData,
-    ptr,
-};
+use std::ffi::{c_char, c_void};
 
 use gangway::engine::fence;
+use gangway_httpd::{
+    directive::{self, END, Table, directive as line},
+    param,
+};
 
 use super::{
-    conf::{Choice, DirConf, ParamEntry, Section, Text},
+    conf::{Choice, DirConf, Section},
+    hooks::module_index,
     sys, text,
 };
 use crate::config;
 
 /// A directive that is being read.
 #[derive(Clone, Copy)]
-pub(crate) struct Command<'c> {
-    raw: *mut sys::cmd_parms,
-    life: PhantomData<&'c ()>,
-}
+pub(crate) struct Command<'c>(directive::Command<'c>);
 
-impl<'c> Command<'c> {
-    /// Splits the rest of the line into words, by httpd's rules for quotes.
-    fn words(self, arguments: *const c_char) -> Vec<&'c [u8]> {
-        let mut rest = arguments;
-        let mut words = Vec::new();
-        // SAFETY: httpd gives a C string and a live pool for temporary things, which outlives the command;
-        // ap_getword_conf moves `rest` along the string.
-        unsafe {
-            while *rest != 0 {
-                words.push(text(sys::ap_getword_conf((*self.raw).temp_pool, &raw mut rest)));
-            }
-        }
-        words
-    }
-
+impl Command<'_> {
     /// Where the directive stands, for messages.
     pub(crate) fn place(self) -> String {
         // SAFETY: httpd gives a live directive with each command.
         let (file, line) = unsafe {
-            let directive = (*self.raw).directive;
+            let directive = (*self.0.as_ptr()).directive;
             (text((*directive).filename), (*directive).line_num)
         };
         format!("line {line} of {}", String::from_utf8_lossy(file))
@@ -50,7 +34,7 @@ impl<'c> Command<'c> {
     /// Whether the directive stands outside of virtual hosts and sections; else what httpd says to that.
     pub(crate) fn is_global(self) -> Result<(), String> {
         // SAFETY: a live command; the answer is NULL or a C string in its pool.
-        let wrong = unsafe { text(sys::ap_check_cmd_context(self.raw, sys::GANGWAY_GLOBAL_ONLY)) };
+        let wrong = unsafe { text(sys::ap_check_cmd_context(self.0.as_ptr(), sys::GANGWAY_GLOBAL_ONLY)) };
         if wrong.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(wrong).into_owned()) }
     }
 
@@ -58,47 +42,21 @@ impl<'c> Command<'c> {
     fn section(self) -> (Section, Vec<u8>) {
         // SAFETY: httpd gives a live directive with each command; parents are live as well.
         unsafe {
-            let own = (*self.raw).directive;
+            let own = (*self.0.as_ptr()).directive;
             let mut at = (*own).parent;
             while !at.is_null() {
                 let (name, arguments) = (text((*at).directive), text((*at).args));
                 if let Some((section, written)) = config::section(name, arguments) {
                     // httpd has made the path of a directory canonical, unless a section in it has its own.
                     let by_file = matches!(section, Section::Directory | Section::DirectoryPattern);
-                    let canonical = by_file && at == (*own).parent && !(*self.raw).path.is_null();
-                    let path = if canonical { text((*self.raw).path) } else { &written };
+                    let canonical = by_file && at == (*own).parent && !(*self.0.as_ptr()).path.is_null();
+                    let path = if canonical { text((*self.0.as_ptr()).path) } else { &written };
                     return (section, path.to_vec());
                 }
                 at = (*at).parent;
             }
         }
         (Section::Server, Vec::new())
-    }
-
-    /// Parses an expression of httpd's.
-    fn expression(self, source: &[u8]) -> Result<*mut sys::ap_expr_info_t, String> {
-        let mut error: *const c_char = ptr::null();
-        // SAFETY: a live command; the expression must be a C string, which a copy in the pool is.
-        let parsed = unsafe {
-            let source = sys::apr_pstrmemdup((*self.raw).pool, source.as_ptr().cast(), source.len());
-            let index = super::hooks::module_index();
-            let flags = sys::AP_EXPR_FLAG_STRING_RESULT;
-            sys::ap_expr_parse_cmd_mi(self.raw, source, flags, &raw mut error, None, index)
-        };
-        if error.is_null() {
-            return Ok(parsed);
-        }
-        // SAFETY: a C string in the command's pool.
-        let reason = String::from_utf8_lossy(unsafe { text(error) });
-        Err(format!("has an expression that httpd does not understand: {reason}"))
-    }
-
-    /// httpd's form of a result: NULL or the reason.
-    fn answer(self, directive: &str, result: Result<(), String>) -> *const c_char {
-        let Err(reason) = result else { return ptr::null() };
-        let line = format!("{directive}: {reason}");
-        // SAFETY: a live command; the line is readable.
-        unsafe { sys::apr_pstrmemdup((*self.raw).pool, line.as_ptr().cast(), line.len()) }
     }
 }
 
@@ -114,10 +72,13 @@ unsafe fn run(
     body: impl FnOnce(Command<'_>, &mut DirConf, &[&[u8]]) -> Result<(), String>,
 ) -> *const c_char {
     fence(name, c"a programming error of mod_gangway; please report it".as_ptr(), || {
-        let command = Command { raw, life: PhantomData };
-        // SAFETY: `create` made the configuration; nobody else has it at this time.
-        let conf = unsafe { &mut *conf.cast::<DirConf>() };
-        command.answer(name, body(command, conf, &command.words(arguments)))
+        // SAFETY: what httpd has called the directive's function with; `create` made the configuration, and nobody else has
+        // it at this time.
+        let (command, conf, words) = unsafe {
+            let command = directive::Command::from_raw(raw, module_index());
+            (command, &mut *conf.cast::<DirConf>(), command.words(arguments))
+        };
+        command.answer(body(Command(command), conf, &words).map_err(|reason| format!("{name}: {reason}")))
     })
 }
 
@@ -134,7 +95,7 @@ unsafe extern "C" fn set_wsgi(
             }
             let choice = config::wsgi(command, words)?;
             let (section, path) = command.section();
-            conf.set(choice, section, Text::copy((*command.raw).pool, &path));
+            conf.set(choice, section, command.0.copy(&path));
             Ok(())
         })
     }
@@ -153,7 +114,7 @@ unsafe extern "C" fn set_cgi(
             }
             let choice = config::cgi(words)?;
             let (section, path) = command.section();
-            conf.set(choice, section, Text::copy((*command.raw).pool, &path));
+            conf.set(choice, section, command.0.copy(&path));
             Ok(())
         })
     }
@@ -167,16 +128,8 @@ unsafe extern "C" fn set_param(
     // SAFETY: as for set_wsgi.
     unsafe {
         run("GangwayParam", raw, conf, words, |command, conf, words| {
-            let param = config::param(words)?;
-            let pool = (*command.raw).pool;
-            let expr = param.expr.map_or(Ok(ptr::null_mut()), |source| command.expression(source))?;
-            let entry = ParamEntry {
-                name: Text::copy(pool, param.name),
-                value: Text::copy(pool, param.value),
-                expr,
-                if_not_empty: param.if_not_empty,
-            };
-            conf.add_params(pool, &[entry]);
+            let param = param::read(&command.0, words)?;
+            conf.add_params(command.0.pool(), &[param]);
             Ok(())
         })
     }
@@ -193,54 +146,17 @@ unsafe extern "C" fn set_engine_dir(
     }
 }
 
-/// The table, for `gangway_module`.
-#[repr(transparent)]
-pub(super) struct Table([sys::command_rec; 5]);
-
-// SAFETY: httpd only reads it.
-unsafe impl Sync for Table {}
-
-type RawArgs = unsafe extern "C" fn(*mut sys::cmd_parms, *mut c_void, *const c_char) -> *const c_char;
-
-const fn directive(
-    name: &'static std::ffi::CStr,
-    function: RawArgs,
-    place: u32,
-    help: &'static std::ffi::CStr,
-) -> sys::command_rec {
-    sys::command_rec {
-        name: name.as_ptr(),
-        func: sys::cmd_func { raw_args: Some(function) },
-        cmd_data: ptr::null_mut(),
-        req_override: place as c_int,
-        args_how: sys::RAW_ARGS,
-        errmsg: help.as_ptr(),
-    }
-}
-
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 
-pub(super) static TABLE: Table = Table([
-    directive(
+pub(super) static TABLE: Table<5> = Table([
+    line(
         c"GangwayWSGI",
         set_wsgi,
         ANYWHERE,
         c"MODULE:CALLABLE or /path/file.py:CALLABLE [key=value ...], or Off",
     ),
-    directive(c"GangwayCGI", set_cgi, ANYWHERE, c"On [key=value ...], or Off"),
-    directive(
-        c"GangwayParam",
-        set_param,
-        ANYWHERE,
-        c"NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION",
-    ),
-    directive(c"GangwayEngineDir", set_engine_dir, sys::RSRC_CONF, c"the directory of the engines"),
-    sys::command_rec {
-        name: ptr::null(),
-        func: sys::cmd_func { raw_args: None },
-        cmd_data: ptr::null_mut(),
-        req_override: 0,
-        args_how: sys::RAW_ARGS,
-        errmsg: ptr::null(),
-    },
+    line(c"GangwayCGI", set_cgi, ANYWHERE, c"On [key=value ...], or Off"),
+    line(c"GangwayParam", set_param, ANYWHERE, c"NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION"),
+    line(c"GangwayEngineDir", set_engine_dir, sys::RSRC_CONF, c"the directory of the engines"),
+    END,
 ]);

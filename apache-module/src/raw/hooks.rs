@@ -4,6 +4,7 @@
 use std::{ffi::c_int, ptr};
 
 use gangway::engine::fence;
+use gangway_httpd::module::module;
 
 use super::{
     ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, cgi, conf, directives,
@@ -13,23 +14,13 @@ use crate::{claim, config, handler, lifecycle};
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
-pub static mut gangway_module: sys::module = sys::module {
-    version: sys::MODULE_MAGIC_NUMBER_MAJOR as c_int,
-    minor_version: sys::MODULE_MAGIC_NUMBER_MINOR as c_int,
-    module_index: -1,
-    name: c"mod_gangway.c".as_ptr(),
-    dynamic_load_handle: ptr::null_mut(),
-    next: ptr::null_mut(),
-    magic: sys::GANGWAY_MAGIC_COOKIE,
-    rewrite_args: None,
-    create_dir_config: Some(conf::create),
-    merge_dir_config: Some(conf::merge),
-    create_server_config: None,
-    merge_server_config: None,
-    cmds: (&raw const directives::TABLE).cast(),
-    register_hooks: Some(register_hooks),
-    flags: 0,
-};
+pub static mut gangway_module: sys::module = module(
+    c"mod_gangway.c",
+    conf::create,
+    conf::merge,
+    (&raw const directives::TABLE).cast(),
+    register_hooks,
+);
 
 /// The number of the module.
 pub(super) fn module_index() -> c_int {

@@ -2,7 +2,7 @@
 //! What httpd knows of a request.
 
 use std::{
-    ffi::{CStr, c_char, c_int},
+    ffi::{CStr, c_char, c_int, c_void},
     marker::PhantomData,
     os::fd::RawFd,
     ptr::{self, NonNull},
@@ -10,11 +10,12 @@ use std::{
 };
 
 use gangway::log::Level;
+use gangway_httpd::module::{core_conf, place_of};
 
 use super::{
     conf::DirConf,
     hooks::module_index,
-    server::{self, SOURCE},
+    server::{self, LOG},
     sys::{self, request_rec},
     text,
 };
@@ -97,19 +98,16 @@ impl<'r> Request<'r> {
         unsafe { self.module_conf(module_index()).cast::<DirConf>().as_ref().copied() }
     }
 
-    fn module_conf(self, index: c_int) -> *mut std::ffi::c_void {
-        let Ok(index) = usize::try_from(index) else { return ptr::null_mut() };
+    fn module_conf(self, index: c_int) -> *mut c_void {
         let vector = field!(self, per_dir_config);
-        // SAFETY: ap_get_module_config: the vector has a place for each loaded module.
-        unsafe { vector.cast::<*mut std::ffi::c_void>().add(index).read() }
+        // SAFETY: a live request's list.
+        unsafe { place_of(vector, index).read() }
     }
 
     fn core_conf(self) -> Option<&'r sys::core_dir_config> {
-        // SAFETY: the core's configuration has this type and is not changed while requests are served.
-        unsafe {
-            let index = (&raw const sys::core_module.module_index).read();
-            self.module_conf(index).cast::<sys::core_dir_config>().as_ref()
-        }
+        let vector = field!(self, per_dir_config);
+        // SAFETY: a live request's list, which httpd does not change while it serves the request.
+        unsafe { core_conf(vector) }
     }
 
     /// Whether SetHandler decides what serves the request.
@@ -326,12 +324,8 @@ impl<'r> Request<'r> {
 
     /// Writes a line with the request's context.
     pub(crate) fn log(self, level: Level, line: &str) {
-        let (level, length) = (server::level(level), c_int::try_from(line.len()).unwrap_or(c_int::MAX));
-        // SAFETY: a live request on its own thread; the format takes a length and that many bytes.
-        unsafe {
-            let (request, format) = (self.raw.as_ptr().cast_const(), c"%.*s".as_ptr());
-            sys::ap_log_rerror_(SOURCE, 0, module_index(), level, 0, request, format, length, line.as_ptr());
-        }
+        // SAFETY: a live request on its own thread.
+        unsafe { LOG.request(self.raw.as_ptr(), level, line) }
     }
 
     /// Whether httpd has given up the connection, or the stream of HTTP/2.

@@ -2,13 +2,14 @@
 //! httpd as a whole: its log, its processes, its end.
 
 use std::{
-    ffi::{c_char, c_int, c_void},
+    ffi::{c_int, c_void},
     path::Path,
     ptr,
     sync::OnceLock,
 };
 
 use gangway::{engine::fence, log::Level};
+use gangway_httpd::log::Log;
 
 use super::{
     Request,
@@ -18,38 +19,17 @@ use super::{
 };
 use crate::lifecycle;
 
-/// Where httpd takes a line to come from: the same for all, as the code of the line says where.
-pub(super) const SOURCE: *const c_char = c"mod_gangway.c".as_ptr();
-
-pub(super) fn level(level: Level) -> c_int {
-    (match level {
-        Level::Error => sys::APLOG_ERR,
-        Level::Warn => sys::APLOG_WARNING,
-        Level::Notice => sys::APLOG_NOTICE,
-        Level::Info => sys::APLOG_INFO,
-        Level::Debug => sys::APLOG_DEBUG,
-    }) as c_int
-}
+/// The lines of this module.
+pub(super) static LOG: Log = Log { source: c"mod_gangway.c", module_index };
 
 /// Writes a line of the process. THREAD: any.
 pub(crate) fn log_process(at: Level, line: &str) {
-    write(level(at), line);
+    LOG.process(at, line);
 }
 
 /// Writes a line that a configuration test shows.
 pub(crate) fn log_startup(line: &str) {
-    write((sys::APLOG_ERR | sys::APLOG_STARTUP) as c_int, line);
-}
-
-fn write(level: c_int, line: &str) {
-    let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
-    // SAFETY: the format takes a length and that many bytes; httpd logs from any thread, and to its standard
-    // error as long as there is no server.
-    unsafe {
-        let server = sys::ap_server_conf;
-        let format = c"%.*s".as_ptr();
-        sys::ap_log_error_(SOURCE, 0, module_index(), level, 0, server, format, length, line.as_ptr());
-    }
+    LOG.startup(line);
 }
 
 /// ServerRoot, to which paths in the configuration are relative.

@@ -7,7 +7,7 @@
 //! script     which script it names, and whether it may be sent
 //! request    the request as bytes; body: the same while the body still comes in
 //! head       the response head; hints: interim ones, hold: one that waits for its body
-//! pipe       the response body in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
+//! output     what of a response is body; pipe: in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
 //! stderr     FCGI_STDERR
 //! peer       idle connections
 //! authorize  gangway_authorize: the authorizer role
@@ -22,6 +22,7 @@ mod flush;
 mod head;
 mod hints;
 mod hold;
+mod output;
 mod peer;
 mod pipe;
 mod request;

@@ -2,12 +2,7 @@
 //! The response body in buffered mode: nginx's event pipe reads into its buffers, and this filter says which parts of
 //! them are body.
 
-use gangway::{
-    engine::fence,
-    error::{BACKEND_CUT, TOO_MUCH_BODY},
-    log::Level,
-    protocol::{DecodeError, Event},
-};
+use gangway::engine::fence;
 use nginx_sys::{
     ngx_alloc_chain_link, ngx_buf_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_create_temp_buf,
     ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
@@ -16,8 +11,9 @@ use nginx_sys::{
 use super::{
     ERROR,
     context::{Context, Rest},
+    output::{Sink, take},
 };
-use crate::raw::{Upstream, bytes};
+use crate::raw::bytes;
 
 /// A length that no buffer reaches: nginx then waits until a buffer is full, or the flush timer asks for it.
 const MUCH: i64 = i64::MAX;
@@ -145,92 +141,13 @@ pub(super) unsafe extern "C" fn input_filter(
             return 0;
         }
         let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
-        if filter(context, upstream, &mut parts, content).is_err() {
-            return ERROR;
+        match take(context, upstream, content, &mut parts) {
+            Ok(true) => parts.pipe.length = least(context),
+            Ok(false) => {}
+            Err(status) => return status,
         }
         parts.finish()
     })
-}
-
-fn filter(
-    context: &mut Context,
-    upstream: Upstream,
-    parts: &mut Parts<'_>,
-    mut input: &[u8],
-) -> Result<(), ngx_int_t> {
-    let request = context.request;
-    loop {
-        let (count, event) = match context.decoder.decode(input) {
-            Ok(found) => found,
-            Err(error) => {
-                fail(context, parts.pipe, &error);
-                return Ok(());
-            }
-        };
-        input = input.get(count..).unwrap_or_default();
-        match event {
-            Event::More => break,
-            Event::Errors(bytes) => context.stderr.add(request, bytes),
-            Event::Output(bytes) => {
-                let body = context.rest.take(bytes.len());
-                let kept = context.clip(bytes.get(..body).unwrap_or_default());
-                if !kept.is_empty() {
-                    parts.add(kept)?;
-                }
-                if body < bytes.len() {
-                    too_much(context);
-                    parts.pipe.set_upstream_done(1);
-                    return Ok(());
-                }
-                if input.is_empty() {
-                    break;
-                }
-            }
-            Event::OutputEnd | Event::End(_) if context.rest.is_short() => {
-                short(context);
-                context.closed = true;
-                parts.pipe.set_upstream_error(1);
-                parts.pipe.set_upstream_eof(0);
-                return Ok(());
-            }
-            Event::OutputEnd => {
-                if !context.keeps_connection() {
-                    parts.pipe.set_upstream_done(1);
-                    return Ok(());
-                }
-            }
-            Event::End(_) => {
-                parts.pipe.set_upstream_done(1);
-                upstream.get().set_keepalive(u32::from(input.is_empty() && context.keeps_connection()));
-                return Ok(());
-            }
-        }
-    }
-    parts.pipe.length = least(context);
-    Ok(())
-}
-
-/// The backend broke its protocol within the body: the client gets what has come, and sees that it is cut.
-fn fail(context: &mut Context, pipe: &mut ngx_event_pipe_t, error: &DecodeError) {
-    context.request.log(Level::Error, &format!("{} {error}", error.code()));
-    context.closed = true;
-    pipe.set_upstream_error(1);
-    pipe.set_upstream_eof(0);
-}
-
-pub(super) fn too_much(context: &Context) {
-    // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
-    if context.upstream().is_some_and(|upstream| upstream.get().headers_in.content_length_n >= 0) {
-        let line = format!(
-            "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
-        );
-        context.request.log(Level::Warn, &line);
-    }
-}
-
-pub(super) fn short(context: &Context) {
-    let line = format!("{BACKEND_CUT} the backend ended its response before its Content-Length was reached");
-    context.request.log(Level::Error, &line);
 }
 
 /// The parts of one buffer that are body, as nginx's pipe wants them: each a buffer of its own that shares the memory,
@@ -243,8 +160,8 @@ struct Parts<'p> {
     flush: bool,
 }
 
-impl Parts<'_> {
-    fn add(&mut self, body: &[u8]) -> Result<(), ngx_int_t> {
+impl Sink for Parts<'_> {
+    fn add(&mut self, _: &Context, body: &[u8]) -> Result<(), ngx_int_t> {
         let part = append(self.pipe, template(self.pipe, self.buffer, body))?;
         // SAFETY: parts of this call.
         match unsafe { self.last.as_mut() } {
@@ -255,6 +172,17 @@ impl Parts<'_> {
         Ok(())
     }
 
+    fn done(&mut self) {
+        self.pipe.set_upstream_done(1);
+    }
+
+    fn fail(&mut self) {
+        self.pipe.set_upstream_error(1);
+        self.pipe.set_upstream_eof(0);
+    }
+}
+
+impl Parts<'_> {
     fn finish(self) -> ngx_int_t {
         // SAFETY: parts of this call; a buffer without any goes back to nginx.
         unsafe {

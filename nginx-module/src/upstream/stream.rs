@@ -3,13 +3,13 @@
 
 use std::ffi::c_void;
 
-use gangway::{engine::fence, log::Level, protocol::Event};
+use gangway::engine::fence;
 use nginx_sys::{ngx_chain_get_free_buf, ngx_chain_t, ngx_int_t};
 
 use super::{
     ERROR,
     context::{Context, Rest},
-    pipe,
+    output::{Sink, take},
 };
 use crate::raw::{Upstream, bytes};
 
@@ -33,8 +33,7 @@ pub(super) unsafe extern "C" fn input_filter(data: *mut c_void, count: isize) ->
     })
 }
 
-fn filter(context: &mut Context, upstream: Upstream, mut input: &[u8]) -> Result<(), ngx_int_t> {
-    let request = context.request;
+fn filter(context: &mut Context, upstream: Upstream, input: &[u8]) -> Result<(), ngx_int_t> {
     let u = upstream.get();
     if context.closed || u.length == 0 {
         u.set_keepalive(0);
@@ -45,57 +44,30 @@ fn filter(context: &mut Context, upstream: Upstream, mut input: &[u8]) -> Result
         u.length = 0;
         return Ok(());
     }
-    loop {
-        let (count, event) = match context.decoder.decode(input) {
-            Ok(found) => found,
-            Err(error) => {
-                request.log(Level::Error, &format!("{} {error}", error.code()));
-                context.closed = true;
-                u.set_error(1);
-                return Ok(());
-            }
-        };
-        input = input.get(count..).unwrap_or_default();
-        match event {
-            Event::More => break,
-            Event::Errors(bytes) => context.stderr.add(request, bytes),
-            Event::Output(bytes) => {
-                let body = context.rest.take(bytes.len());
-                let kept = context.clip(bytes.get(..body).unwrap_or_default());
-                if !kept.is_empty() {
-                    add(upstream, context, kept)?;
-                }
-                if body < bytes.len() {
-                    pipe::too_much(context);
-                    u.length = 0;
-                    return Ok(());
-                }
-            }
-            Event::OutputEnd | Event::End(_) if context.rest.is_short() => {
-                pipe::short(context);
-                context.closed = true;
-                u.set_error(1);
-                return Ok(());
-            }
-            Event::OutputEnd => {
-                if !context.keeps_connection() {
-                    u.length = 0;
-                    return Ok(());
-                }
-            }
-            Event::End(_) => {
-                u.length = 0;
-                u.set_keepalive(u32::from(input.is_empty() && context.keeps_connection()));
-                return Ok(());
-            }
-        }
-    }
-    if context.decoder.wanted().is_none()
+    if take(context, upstream, input, &mut Now(upstream))?
+        && context.decoder.wanted().is_none()
         && let Rest::Exactly(left) = context.rest
     {
         u.length = i64::try_from(left).unwrap_or(i64::MAX);
     }
     Ok(())
+}
+
+/// What goes to the client before more is read.
+struct Now(Upstream);
+
+impl Sink for Now {
+    fn add(&mut self, context: &Context, body: &[u8]) -> Result<(), ngx_int_t> {
+        add(self.0, context, body)
+    }
+
+    fn done(&mut self) {
+        self.0.get().length = 0;
+    }
+
+    fn fail(&mut self) {
+        self.0.get().set_error(1);
+    }
 }
 
 /// Appends bytes of nginx's buffer to what goes to the client.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a section, as httpd keeps, merges and frees it: plain data in a pool.
 
-use std::{
-    ffi::{CStr, c_void},
-    ptr, slice,
-};
+use std::ffi::{CStr, c_void};
 
 use gangway::{engine::fence, log::Level};
+use gangway_httpd::{
+    module,
+    param::{self, Param},
+    pooled::{Pooled, Text},
+};
 
 use super::sys::{self, apr_pool_t};
 
@@ -36,71 +38,6 @@ pub(crate) enum Pseudo {
     Named(Text),
 }
 
-/// Items in a pool that lives at least as long as the configuration that points to them.
-pub(crate) struct Pooled<T> {
-    first: *const T,
-    count: usize,
-}
-
-/// Bytes in a pool, followed by a NUL.
-pub(crate) type Text = Pooled<u8>;
-
-impl<T> Clone for Pooled<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Pooled<T> {}
-
-impl<T> Default for Pooled<T> {
-    fn default() -> Self {
-        Self { first: ptr::null(), count: 0 }
-    }
-}
-
-impl<T: Copy> Pooled<T> {
-    pub(crate) fn as_slice(&self) -> &[T] {
-        if self.count == 0 {
-            return &[];
-        }
-        // SAFETY: made by `copy`; the pool of the configuration that holds this lives at least as long.
-        unsafe { slice::from_raw_parts(self.first, self.count) }
-    }
-
-    /// Copies items into a pool.
-    ///
-    /// # Safety
-    /// `pool` lives as long as the configuration that will hold the result.
-    pub(super) unsafe fn copy(pool: *mut apr_pool_t, items: &[T]) -> Self {
-        // One byte more than needed is zeroed, so that bytes are a C string too.
-        let size = size_of_val(items);
-        // SAFETY: APR gives memory that is aligned for any type, or aborts.
-        unsafe {
-            let place = sys::apr_palloc(pool, size + 1).cast::<T>();
-            ptr::copy_nonoverlapping(items.as_ptr(), place, items.len());
-            place.cast::<u8>().add(size).write(0);
-            Self { first: place, count: items.len() }
-        }
-    }
-}
-
-impl Text {
-    pub(super) fn as_c_str(&self) -> &CStr {
-        if self.count == 0 {
-            return c"";
-        }
-        // SAFETY: `copy` has put a NUL behind the bytes.
-        unsafe { CStr::from_ptr(self.first.cast()) }
-    }
-}
-
-impl AsRef<[u8]> for Text {
-    fn as_ref(&self) -> &[u8] {
-        self.as_slice()
-    }
-}
-
 /// One `ProxyFCGISetEnvIf`.
 #[derive(Clone, Copy)]
 pub(super) struct SetEnvIf {
@@ -109,16 +46,6 @@ pub(super) struct SetEnvIf {
     pub(super) value: *mut sys::ap_expr_info_t,
     /// Without the `!` of the second form.
     pub(super) name: Text,
-}
-
-/// One `GangwayParam`.
-#[derive(Clone, Copy)]
-pub(super) struct Param {
-    pub(super) name: Text,
-    pub(super) value: Text,
-    /// In place of the value, or NULL.
-    pub(super) expr: *mut sys::ap_expr_info_t,
-    pub(super) if_not_empty: bool,
 }
 
 /// What a section says.
@@ -203,22 +130,6 @@ impl DirConf {
         }
     }
 
-    /// The variables with more, each in the place of an earlier one of its name.
-    ///
-    /// # Safety
-    /// `pool` is that of the configuration that will hold the result.
-    pub(super) unsafe fn with_params(&self, pool: *mut apr_pool_t, more: &[Param]) -> Pooled<Param> {
-        let mut all = self.params.as_slice().to_vec();
-        for param in more {
-            match all.iter_mut().find(|known| known.name.as_slice() == param.name.as_slice()) {
-                Some(known) => *known = *param,
-                None => all.push(*param),
-            }
-        }
-        // SAFETY: the caller vouches for the pool.
-        unsafe { Pooled::copy(pool, &all) }
-    }
-
     fn merged(pool: *mut apr_pool_t, outer: &Self, inner: &Self) -> Self {
         let fixups = [outer.set_env_if.as_slice(), inner.set_env_if.as_slice()].concat();
         let pick = |inner: Pseudo, outer: Pseudo| if matches!(inner, Pseudo::Unset) { outer } else { inner };
@@ -230,7 +141,7 @@ impl DirConf {
             // SAFETY: `merge` gives the pool of the merged configuration.
             set_env_if: unsafe { Pooled::copy(pool, &fixups) },
             // SAFETY: as above.
-            params: unsafe { outer.with_params(pool, inner.params.as_slice()) },
+            params: unsafe { param::with(outer.params, pool, inner.params.as_slice()) },
             pass: inner.pass.or(outer.pass),
             script_check: inner.script_check.or(outer.script_check),
             script_suffixes: inner.script_suffixes.or(outer.script_suffixes),
@@ -244,22 +155,9 @@ impl DirConf {
     }
 }
 
-/// Puts a configuration into a pool, which frees it: nothing in it needs more.
-///
-/// # Safety
-/// `pool` is live.
-unsafe fn place(pool: *mut apr_pool_t, conf: DirConf) -> *mut c_void {
-    // SAFETY: APR gives memory that is aligned for any type, or aborts.
-    unsafe {
-        let place = sys::apr_palloc(pool, size_of::<DirConf>()).cast::<DirConf>();
-        place.write(conf);
-        place.cast()
-    }
-}
-
 pub(super) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
     // SAFETY: httpd calls this with a live pool.
-    unsafe { place(pool, DirConf::default()) }
+    unsafe { module::put(pool, DirConf::default()) }
 }
 
 pub(super) unsafe extern "C" fn merge(
@@ -270,6 +168,8 @@ pub(super) unsafe extern "C" fn merge(
     fence("merge", outer, || {
         // SAFETY: httpd calls this with two configurations that `create` or `merge` made, and a pool that does
         // not outlive theirs.
-        unsafe { place(pool, DirConf::merged(pool, &*outer.cast::<DirConf>(), &*inner.cast::<DirConf>())) }
+        unsafe {
+            module::put(pool, DirConf::merged(pool, &*outer.cast::<DirConf>(), &*inner.cast::<DirConf>()))
+        }
     })
 }

@@ -5,87 +5,40 @@
 //! knows it, so both have what it says when both are loaded.
 
 use std::{
-    ffi::{CStr, c_char, c_int, c_void},
+    ffi::{CStr, c_char, c_void},
     ptr,
 };
 
 use gangway::engine::fence;
+use gangway_httpd::{
+    directive::{Command, END, Table, directive},
+    param,
+    pooled::{Pooled, Text},
+};
 
 use super::{
-    conf::{BackendType, DirConf, Param, Pass, Pooled, Pseudo, SetEnvIf, Text},
+    conf::{BackendType, DirConf, Pass, Pseudo, SetEnvIf},
     hooks::module_index,
     sys, text,
 };
 use crate::words;
 
-/// A directive that is being read.
-struct Command(*mut sys::cmd_parms);
+/// The path of the section that a directive stands in; empty outside of one.
+fn path<'c>(command: &Command<'c>) -> &'c [u8] {
+    // SAFETY: NULL or a C string that lives as long as the command.
+    unsafe { text((*command.as_ptr()).path) }
+}
 
-impl Command {
-    fn pool(&self) -> *mut sys::apr_pool_t {
-        // SAFETY: httpd gives a live pool of the configuration with each command.
-        unsafe { (*self.0).pool }
-    }
-
-    /// Splits the rest of the line into words, by httpd's rules for quotes.
-    fn words(&self, arguments: *const c_char) -> Vec<&[u8]> {
-        let mut rest = arguments;
-        let mut words = Vec::new();
-        // SAFETY: httpd gives a C string and a live pool for temporary things, which outlives the command;
-        // ap_getword_conf moves `rest` along the string.
-        unsafe {
-            while *rest != 0 {
-                words.push(text(sys::ap_getword_conf((*self.0).temp_pool, &raw mut rest)));
-            }
-        }
-        words
-    }
-
-    fn copy(&self, bytes: &[u8]) -> Text {
-        // SAFETY: the pool of the configuration.
-        unsafe { Text::copy(self.pool(), bytes) }
-    }
-
-    /// The path of the section; empty outside of one.
-    fn path(&self) -> &[u8] {
-        // SAFETY: NULL or a C string that lives as long as the command.
-        unsafe { text((*self.0).path) }
-    }
-
-    fn is_location(&self) -> bool {
-        // SAFETY: httpd gives a live directive with each command; parents are live as well.
-        unsafe {
-            let parent = (*(*self.0).directive).parent;
-            !parent.is_null() && text((*parent).directive).eq_ignore_ascii_case(b"<Location")
-        }
-    }
-
-    /// Parses an expression of httpd's.
-    fn expression(&self, source: &[u8], flags: u32) -> Result<*mut sys::ap_expr_info_t, String> {
-        let mut error: *const c_char = ptr::null();
-        // SAFETY: a live command; the source is a C string in the configuration's pool.
-        let parsed = unsafe {
-            let source = self.copy(source).as_c_str().as_ptr();
-            sys::ap_expr_parse_cmd_mi(self.0, source, flags, &raw mut error, None, module_index())
-        };
-        if error.is_null() {
-            return Ok(parsed);
-        }
-        // SAFETY: a C string in the command's pool.
-        let reason = String::from_utf8_lossy(unsafe { text(error) });
-        let source = String::from_utf8_lossy(source);
-        Err(format!("has an expression \"{source}\" that httpd does not understand: {reason}"))
-    }
-
-    /// httpd's form of a result: NULL or the reason.
-    fn answer(&self, name: &str, result: Result<(), String>) -> *const c_char {
-        let Err(reason) = result else { return ptr::null() };
-        self.copy(format!("{name} {reason}").as_bytes()).as_c_str().as_ptr()
+fn is_location(command: &Command<'_>) -> bool {
+    // SAFETY: httpd gives a live directive with each command; parents are live as well.
+    unsafe {
+        let parent = (*(*command.as_ptr()).directive).parent;
+        !parent.is_null() && text((*parent).directive).eq_ignore_ascii_case(b"<Location")
     }
 }
 
 /// What a directive does with its words.
-type Setter = fn(&Command, &mut DirConf, &[&[u8]]) -> Result<(), String>;
+type Setter = fn(&Command<'_>, &mut DirConf, &[&[u8]]) -> Result<(), String>;
 
 /// Runs what a directive does, with the configuration of its section.
 ///
@@ -99,10 +52,13 @@ unsafe fn run(
     body: Setter,
 ) -> *const c_char {
     fence(name, c"a programming error of mod_proxy_gangway; please report it".as_ptr(), || {
-        let command = Command(raw);
-        // SAFETY: `create` made the configuration; nobody else has it at this time.
-        let conf = unsafe { &mut *conf.cast::<DirConf>() };
-        command.answer(name, body(&command, conf, &command.words(arguments)))
+        // SAFETY: what httpd has called the directive's function with; `create` made the configuration, and nobody else has
+        // it at this time.
+        let (command, conf, words) = unsafe {
+            let command = Command::from_raw(raw, module_index());
+            (command, &mut *conf.cast::<DirConf>(), command.words(arguments))
+        };
+        command.answer(body(&command, conf, &words).map_err(|reason| format!("{name} {reason}")))
     })
 }
 
@@ -114,19 +70,19 @@ fn one<'w>(words: &[&'w [u8]]) -> Result<&'w [u8], String> {
     }
 }
 
-fn pass(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn pass(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
     let word = one(words)?;
     conf.pass = Some(if word.eq_ignore_ascii_case(b"off") {
         Pass::Off
     } else {
         let url = command.copy(&words::address(word)?);
-        let mount = if command.is_location() { command.path() } else { b"" };
+        let mount = if is_location(command) { path(command) } else { b"" };
         Pass::To { url, mount: command.copy(mount.strip_suffix(b"/").unwrap_or(mount)) }
     });
     Ok(())
 }
 
-fn script_suffixes(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn script_suffixes(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
     if words.is_empty() {
         return Err("takes at least one suffix".into());
     }
@@ -137,7 +93,7 @@ fn script_suffixes(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Re
     Ok(())
 }
 
-fn backend_type(_: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn backend_type(_: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
     conf.backend_type = match one(words)?.to_ascii_lowercase().as_slice() {
         b"generic" => BackendType::Generic,
         b"fpm" => BackendType::Fpm,
@@ -146,7 +102,7 @@ fn backend_type(_: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), 
     Ok(())
 }
 
-fn set_env_if(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn set_env_if(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
     let (condition, variable, value) = match *words {
         [condition, variable] => (condition, variable, None),
         [condition, variable, value] => (condition, variable, Some(value)),
@@ -169,21 +125,14 @@ fn set_env_if(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<
     Ok(())
 }
 
-fn param(command: &Command, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
-    let words = words::param(words)?;
-    let flags = sys::AP_EXPR_FLAG_STRING_RESULT;
-    let param = Param {
-        name: command.copy(words.name),
-        value: command.copy(words.value),
-        expr: words.expr.map_or(Ok(ptr::null_mut()), |source| command.expression(source, flags))?,
-        if_not_empty: words.if_not_empty,
-    };
+fn param(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+    let param = param::read(command, words)?;
     // SAFETY: the pool of the configuration.
-    conf.params = unsafe { conf.with_params(command.pool(), &[param]) };
+    conf.params = unsafe { param::with(conf.params, command.pool(), &[param]) };
     Ok(())
 }
 
-fn pseudo(command: &Command, words: &[&[u8]]) -> Result<Pseudo, String> {
+fn pseudo(command: &Command<'_>, words: &[&[u8]]) -> Result<Pseudo, String> {
     let word = one(words)?;
     Ok(match word.to_ascii_lowercase().as_slice() {
         b"off" => Pseudo::Off,
@@ -207,14 +156,7 @@ macro_rules! directives {
         /// The table, for the module.
         pub(super) static TABLE: Table<{ [$($name),*].len() + 1 }> = Table([
             $(directive(c_string(concat!($name, "\0")), $function, $places, c_string(concat!($help, "\0"))),)*
-            sys::command_rec {
-                name: ptr::null(),
-                func: sys::cmd_func { raw_args: None },
-                cmd_data: ptr::null_mut(),
-                req_override: 0,
-                args_how: sys::RAW_ARGS,
-                errmsg: ptr::null(),
-            },
+            END,
         ]);
     };
 }
@@ -254,34 +196,9 @@ directives! {
         |command, conf, words| { conf.scgi_redirect = pseudo(command, words)?; Ok(()) };
 }
 
-/// The table of directives.
-#[repr(transparent)]
-pub(super) struct Table<const N: usize>([sys::command_rec; N]);
-
-// SAFETY: httpd only reads it.
-unsafe impl<const N: usize> Sync for Table<N> {}
-
-type RawArgs = unsafe extern "C" fn(*mut sys::cmd_parms, *mut c_void, *const c_char) -> *const c_char;
-
 const fn c_string(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,
         Err(_) => c"",
-    }
-}
-
-const fn directive(
-    name: &'static CStr,
-    function: RawArgs,
-    places: u32,
-    help: &'static CStr,
-) -> sys::command_rec {
-    sys::command_rec {
-        name: name.as_ptr(),
-        func: sys::cmd_func { raw_args: Some(function) },
-        cmd_data: ptr::null_mut(),
-        req_override: places as c_int,
-        args_how: sys::RAW_ARGS,
-        errmsg: help.as_ptr(),
     }
 }

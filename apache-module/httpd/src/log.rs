@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Lines in httpd's error log.
+
+use std::ffi::{CStr, c_int};
+
+use gangway::log::Level;
+
+use crate::sys;
+
+/// Where the lines of a module come from.
+#[derive(Clone, Copy, Debug)]
+pub struct Log {
+    /// The same source file for all: the code of a line says where.
+    pub source: &'static CStr,
+    /// The number of the module, by which `LogLevel` knows it.
+    pub module_index: fn() -> c_int,
+}
+
+/// httpd's number of a level.
+#[must_use]
+pub fn level(level: Level) -> c_int {
+    (match level {
+        Level::Error => sys::APLOG_ERR,
+        Level::Warn => sys::APLOG_WARNING,
+        Level::Notice => sys::APLOG_NOTICE,
+        Level::Info => sys::APLOG_INFO,
+        Level::Debug => sys::APLOG_DEBUG,
+    }) as c_int
+}
+
+impl Log {
+    /// Writes a line of the process. THREAD: any.
+    pub fn process(&self, at: Level, line: &str) {
+        self.write(level(at), line);
+    }
+
+    /// Writes a line that a configuration test shows.
+    pub fn startup(&self, line: &str) {
+        self.write((sys::APLOG_ERR | sys::APLOG_STARTUP) as c_int, line);
+    }
+
+    fn write(&self, level: c_int, line: &str) {
+        let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
+        let (source, index) = (self.source.as_ptr(), (self.module_index)());
+        // SAFETY: the format takes a length and that many bytes; httpd logs from any thread, and to its standard error as
+        // long as there is no server.
+        unsafe {
+            let (server, format) = (sys::ap_server_conf, c"%.*s".as_ptr());
+            sys::ap_log_error_(source, 0, index, level, 0, server, format, length, line.as_ptr());
+        }
+    }
+
+    /// Writes a line with a request's context.
+    ///
+    /// # Safety
+    /// The request is live, and this is its thread.
+    pub unsafe fn request(&self, request: *const sys::request_rec, at: Level, line: &str) {
+        let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
+        let (source, index) = (self.source.as_ptr(), (self.module_index)());
+        // SAFETY: the caller vouches for the request; the format takes a length and that many bytes.
+        unsafe {
+            let format = c"%.*s".as_ptr();
+            sys::ap_log_rerror_(source, 0, index, level(at), 0, request, format, length, line.as_ptr());
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What of the bytes of a response is body, and where the body ends, whether nginx buffers it or not.
+
+use gangway::{
+    error::{BACKEND_CUT, TOO_MUCH_BODY},
+    log::Level,
+    protocol::Event,
+};
+use nginx_sys::ngx_int_t;
+
+use super::context::Context;
+use crate::raw::Upstream;
+
+/// Where the body goes.
+pub(super) trait Sink {
+    /// A part of it, which stands in the buffer that nginx has read.
+    fn add(&mut self, context: &Context, body: &[u8]) -> Result<(), ngx_int_t>;
+    /// Nothing more comes.
+    fn done(&mut self);
+    /// The client sees that the response is cut.
+    fn fail(&mut self);
+}
+
+/// Takes the next bytes of the response. Answers whether more of it is to come.
+pub(super) fn take(
+    context: &mut Context,
+    upstream: Upstream,
+    mut input: &[u8],
+    sink: &mut impl Sink,
+) -> Result<bool, ngx_int_t> {
+    let request = context.request;
+    loop {
+        let (count, event) = match context.decoder.decode(input) {
+            Ok(found) => found,
+            Err(error) => {
+                // The backend broke its protocol within the body: the client gets what has come.
+                request.log(Level::Error, &format!("{} {error}", error.code()));
+                context.closed = true;
+                sink.fail();
+                return Ok(false);
+            }
+        };
+        input = input.get(count..).unwrap_or_default();
+        match event {
+            Event::More => return Ok(true),
+            Event::Errors(bytes) => context.stderr.add(request, bytes),
+            Event::Output(bytes) => {
+                let body = context.rest.take(bytes.len());
+                let kept = context.clip(bytes.get(..body).unwrap_or_default());
+                if !kept.is_empty() {
+                    sink.add(context, kept)?;
+                }
+                if body < bytes.len() {
+                    too_much(context);
+                    sink.done();
+                    return Ok(false);
+                }
+                if input.is_empty() {
+                    return Ok(true);
+                }
+            }
+            Event::OutputEnd | Event::End(_) if context.rest.is_short() => {
+                let line = format!(
+                    "{BACKEND_CUT} the backend ended its response before its Content-Length was reached"
+                );
+                request.log(Level::Error, &line);
+                context.closed = true;
+                sink.fail();
+                return Ok(false);
+            }
+            Event::OutputEnd => {
+                if !context.keeps_connection() {
+                    sink.done();
+                    return Ok(false);
+                }
+            }
+            Event::End(_) => {
+                sink.done();
+                upstream.get().set_keepalive(u32::from(input.is_empty() && context.keeps_connection()));
+                return Ok(false);
+            }
+        }
+    }
+}
+
+fn too_much(context: &Context) {
+    // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
+    if context.upstream().is_some_and(|upstream| upstream.get().headers_in.content_length_n >= 0) {
+        let line = format!(
+            "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
+        );
+        context.request.log(Level::Warn, &line);
+    }
+}
