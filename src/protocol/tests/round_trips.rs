@@ -87,7 +87,8 @@ proptest! {
             cut.push(part);
             rest = more;
         }
-        let told = run(&FastCgi, cut);
+        let told = run(&FastCgi, cut.clone());
+        prop_assert_eq!(&run_with(&FastCgi, cut, true), &told);
         prop_assert!(told.ended && told.end.is_none());
         let (mut output, mut errors) = (Vec::new(), Vec::new());
         for event in &told.events {
