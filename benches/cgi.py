@@ -152,6 +152,8 @@ MaxKeepAliveRequests 0
 StartServers 1
 {limits}
 <Directory />
+    Options FollowSymLinks
+    AllowOverride None
     Require all granted
 </Directory>
 ScriptAlias /cgi-bin/ {site.scripts}/

@@ -5,6 +5,7 @@
 //! [`crate::sys::spawner`] does it.
 
 mod environment;
+mod habit;
 mod line;
 mod lines;
 mod order;
@@ -12,6 +13,7 @@ mod report;
 mod resolve;
 
 pub use environment::{RunError, Words, words};
+pub use habit::Habit;
 pub use line::{Admission, Line};
 pub use lines::Lines;
 pub use order::{Command, Limits, Order, OrderError, Run, encode_kill};

@@ -29,6 +29,8 @@ use super::{GRACE, SPAWNER, Shared};
 const STACK: usize = 256 * 1024;
 /// How long the standard error of a script that has ended is still read, when others hold it open.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How often scripts that go on after their output are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What has become of a script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,24 +44,36 @@ pub(super) enum Fate {
 /// One script, for those who wait for its end.
 #[derive(Default)]
 pub(super) struct State {
-    fate: Mutex<Option<Fate>>,
+    fate: Mutex<Known>,
     known: Condvar,
+}
+
+#[derive(Default)]
+struct Known {
+    fate: Option<Fate>,
+    /// Somebody waits for it.
+    awaited: bool,
 }
 
 impl State {
     pub(super) fn fate(&self) -> Option<Fate> {
-        *lock(&self.fate)
+        lock(&self.fate).fate
     }
 
     /// What has become of it, if that is known soon.
     pub(super) fn fate_within(&self, patience: Duration) -> Option<Fate> {
-        let wait = self.known.wait_timeout_while(lock(&self.fate), patience, |fate| fate.is_none());
-        *wait.unwrap_or_else(PoisonError::into_inner).0
+        let mut known = lock(&self.fate);
+        known.awaited = true;
+        let wait = self.known.wait_timeout_while(known, patience, |known| known.fate.is_none());
+        wait.unwrap_or_else(PoisonError::into_inner).0.fate
     }
 
     fn set(&self, fate: Fate) {
-        *lock(&self.fate) = Some(fate);
-        self.known.notify_all();
+        let mut known = lock(&self.fate);
+        known.fate = Some(fate);
+        if known.awaited {
+            self.known.notify_all();
+        }
     }
 }
 
@@ -102,8 +116,15 @@ pub(super) struct Client {
     connection: spawner::Connection,
     running: Mutex<HashMap<u32, Entry>>,
     next: AtomicU32,
-    rests: Mutex<Vec<Rest>>,
+    rests: Mutex<Rests>,
     wake: EventFd,
+}
+
+#[derive(Default)]
+struct Rests {
+    list: Vec<Rest>,
+    /// The reader sleeps until something happens, and would not look at a new one.
+    asleep: bool,
 }
 
 static CLIENT: Mutex<Option<Arc<Client>>> = Mutex::new(None);
@@ -141,12 +162,12 @@ impl Client {
         wants_stderr: bool,
     ) -> io::Result<Running> {
         let (stdin, body) = input(small)?;
-        let (stdout, output) = pipe()?;
+        let (stdout, output) = spawner::pipe_from()?;
         let (stderr, errors) = if wants_stderr {
-            let (reader, writer) = pipe()?;
-            (Some(reader), writer)
+            let (reader, writer) = spawner::pipe_from()?;
+            (Some(reader.into()), writer)
         } else {
-            (None, spawner::null(true)?)
+            (None, spawner::no_output()?)
         };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let order = Order { id, ..*order }.encode().map_err(io::Error::other)?;
@@ -157,7 +178,7 @@ impl Client {
             self.forget();
             return Err(error);
         }
-        Ok(Running { client: self, id, state, stdin: body, stdout, stderr })
+        Ok(Running { client: self, id, state, stdin: body, stdout: stdout.into(), stderr })
     }
 
     /// Ends a script and its group.
@@ -170,8 +191,14 @@ impl Client {
 
     /// Looks after a script whose request has been answered.
     pub(super) fn adopt(&self, rest: Rest) {
-        lock(&self.rests).push(rest);
-        self.wake.signal();
+        let mut rests = lock(&self.rests);
+        // Most scripts end right after their output, and then the report of it wakes the reader.
+        let wakes = rests.asleep || rest.stdout.is_some();
+        rests.list.push(rest);
+        drop(rests);
+        if wakes {
+            self.wake.signal();
+        }
     }
 
     /// The next request makes another one.
@@ -184,43 +211,54 @@ impl Client {
 
     /// The reader's thread: until the helper ends.
     fn read(&self) {
-        let mut connected = true;
-        while connected || !lock(&self.rests).is_empty() {
+        let (mut connected, mut busy) = (true, false);
+        loop {
+            let mut rests = lock(&self.rests);
+            if !connected && rests.list.is_empty() {
+                break;
+            }
+            rests.asleep = connected && !busy && rests.list.is_empty();
             let mut entries = vec![
                 entry(connected.then(|| self.connection.as_raw_fd())),
                 entry(Some(self.wake.as_raw_fd())),
             ];
-            let mut first = None;
-            for rest in lock(&self.rests).iter() {
+            let mut first = (!rests.asleep).then(|| Instant::now() + LOOK_EVERY);
+            for rest in &rests.list {
                 entries.push(entry(rest.stdout.as_ref().map(AsRawFd::as_raw_fd)));
                 entries.push(entry(rest.stderr.as_ref().map(AsRawFd::as_raw_fd)));
                 first = [first, rest.deadline].into_iter().flatten().min();
             }
-            poll(&mut entries, first.map(|at: Instant| at.saturating_duration_since(Instant::now())));
-            if connected && entries.first().is_some_and(|entry| entry.revents != 0) {
+            drop(rests);
+            poll(&mut entries, first.map(|at| at.saturating_duration_since(Instant::now())));
+            let shows = |index: usize| entries.get(index).is_some_and(|entry| entry.revents != 0);
+            busy = shows(0);
+            if busy {
                 connected = self.take_reports();
             }
             if self.connection.has_waiting() {
                 let _ = self.connection.flush();
             }
-            self.wake.take();
-            lock(&self.rests).retain_mut(|rest| rest.go_on(self));
+            if shows(1) {
+                self.wake.take();
+            }
+            lock(&self.rests).list.retain_mut(|rest| rest.go_on(self));
         }
     }
 
     /// Answers whether the helper is still there.
     fn take_reports(&self) -> bool {
-        loop {
-            match self.connection.report(false) {
-                Ok(report) => {
+        match self.connection.reports() {
+            Ok(reports) => {
+                for report in reports {
                     let entry = lock(&self.running).remove(&report.id);
                     if let Some(entry) = entry {
                         entry.state.set(Fate::News(report.news));
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => break,
+                return true;
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+            Err(_) => {}
         }
         self.forget();
         let lost: Vec<Entry> = lock(&self.running).drain().map(|(_, entry)| entry).collect();
@@ -293,7 +331,7 @@ pub(super) fn entry(fd: Option<RawFd>) -> libc::pollfd {
 /// A script's standard input, and where to write what is not in it yet.
 fn input(small: Option<&[u8]>) -> io::Result<(OwnedFd, Option<File>)> {
     match small {
-        Some([]) => return Ok((spawner::null(false)?, None)),
+        Some([]) => return Ok((spawner::no_input()?, None)),
         Some(bytes) => {
             if let Some(filled) = spawner::filled(bytes)? {
                 return Ok((filled, None));
@@ -301,14 +339,6 @@ fn input(small: Option<&[u8]>) -> io::Result<(OwnedFd, Option<File>)> {
         }
         None => {}
     }
-    let (reader, writer) = spawner::pipe()?;
-    spawner::set_nonblocking(&writer)?;
+    let (reader, writer) = spawner::pipe_to()?;
     Ok((reader, Some(writer.into())))
-}
-
-/// A pipe from a script, whose end here never blocks.
-fn pipe() -> io::Result<(File, OwnedFd)> {
-    let (reader, writer) = spawner::pipe()?;
-    spawner::set_nonblocking(&reader)?;
-    Ok((reader.into(), writer))
 }

@@ -16,7 +16,7 @@ use gangway::{
     exchange::{Delivery, End, Piece},
     http::Head,
     log::{Level, escape},
-    run::{Lines, News},
+    run::{Habit, Lines, News},
     sys::poll,
 };
 
@@ -35,6 +35,8 @@ use crate::{
 
 /// Bytes that are read at a time: what a pipe holds.
 const CHUNK: usize = 64 * 1024;
+/// Bytes that are read until a script has shown that it writes more.
+const FIRST_CHUNK: usize = 4096;
 /// Bytes of a body that are read from the client at a time.
 const BODY_CHUNK: usize = 32 * 1024;
 /// How long output waits for more. Most scripts end right after their last byte, and then head, body and end leave at
@@ -52,16 +54,19 @@ const EXCERPT: usize = 200;
 pub(super) fn serve(
     session: Session<'_>,
     cgi: &Cgi,
+    habit: &Habit,
     running: Running,
     file: &[u8],
     unsent: Option<Vec<u8>>,
 ) -> c_int {
     let name = file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
+    let begun = Instant::now();
     let mut exchange = Exchange {
         request: session.request(),
         session,
         cgi,
+        habit,
         script: escape(file),
         stage: Stage::Head(ResponseParser::new(form, cgi.head_size())),
         progress: Progress::default(),
@@ -71,7 +76,12 @@ pub(super) fn serve(
         written: 0,
         body_ended: unsent.is_some() || running.stdin.is_none(),
         lines: Lines::default(),
-        last_news: Instant::now(),
+        last_news: begun,
+        begun,
+        brief_until: habit.is_brief().then(|| begun + Habit::BRIEF),
+        judged: false,
+        received: 0,
+        buffer: vec![0; FIRST_CHUNK],
         running,
     };
     let status = exchange.pump();
@@ -92,10 +102,20 @@ enum Output {
     End,
 }
 
+/// What poll(2) has shown.
+#[derive(Clone, Copy, Default)]
+struct Ready {
+    stdout: bool,
+    /// Nobody can write any more: what the pipe holds is the rest.
+    hung_up: bool,
+    stderr: bool,
+}
+
 struct Exchange<'r, 'c> {
     request: Request<'r>,
     session: Session<'r>,
     cgi: &'c Cgi,
+    habit: &'c Habit,
     script: String,
     stage: Stage,
     progress: Progress,
@@ -109,34 +129,52 @@ struct Exchange<'r, 'c> {
     lines: Lines,
     /// When the script last said or took something.
     last_news: Instant,
+    begun: Instant,
+    /// Until then its end alone is waited for.
+    brief_until: Option<Instant>,
+    /// The habit knows of it.
+    judged: bool,
+    /// Bytes of its output.
+    received: usize,
+    /// Output is read into it.
+    buffer: Vec<u8>,
     running: Running,
 }
 
 impl Exchange<'_, '_> {
     /// Answers what httpd's handler answers.
     fn pump(&mut self) -> c_int {
+        // A script that has just been started has said nothing yet.
+        let mut ready = Ready::default();
         loop {
             let wants_client = match self.feed() {
                 Ok(wants_client) => wants_client,
                 Err(status) => return self.give_up(status),
             };
-            self.take_errors();
-            match self.take_output() {
+            if ready.stderr {
+                self.take_errors();
+            }
+            match self.take_output(ready) {
                 Ok(None) => {}
                 Ok(Some(status)) | Err(status) => return status,
             }
             if let Some(status) = self.look_at_clock() {
                 return status;
             }
-            if let Some(status) = self.wait(wants_client) {
-                return status;
-            }
+            ready = match self.wait(wants_client) {
+                Ok(ready) => ready,
+                Err(status) => return status,
+            };
         }
     }
 
-    /// Sleeps until something may have changed. Answers when the client has left.
-    fn wait(&self, wants_client: bool) -> Option<c_int> {
+    /// Sleeps until something may have changed. An error says that the client has left.
+    fn wait(&mut self, wants_client: bool) -> Result<Ready, c_int> {
         let now = Instant::now();
+        if self.brief_until.take_if(|at| *at <= now).is_some() {
+            self.habit.went_on();
+            self.judged = true;
+        }
         let running = &self.running;
         let mut entries = [
             entry(Some(running.stdout.as_raw_fd())),
@@ -145,6 +183,10 @@ impl Exchange<'_, '_> {
             entry(self.request.socket().map(|socket| socket.descriptor())),
         ];
         entries[2].events = libc::POLLOUT;
+        if self.brief_until.is_some() {
+            // Then poll(2) shows only that nobody can write any more.
+            entries[0].events = 0;
+        }
         // Input of the client matters while its body is wanted; its end only after that.
         let watches = self.cgi.abort() && self.body_ended;
         entries[3].events = match (wants_client, watches) {
@@ -152,14 +194,19 @@ impl Exchange<'_, '_> {
             (false, true) => libc::POLLRDHUP,
             (false, false) => 0,
         };
-        let ends = [self.deadline(), self.gather_until].into_iter().flatten();
+        let ends = [self.deadline(), self.gather_until, self.brief_until].into_iter().flatten();
         let first = ends.map(|at| at.saturating_duration_since(now)).min();
         // A stream of HTTP/2 has no socket to watch.
         let most = if wants_client && self.request.socket().is_none() { GATHER } else { LOOK_EVERY };
         poll(&mut entries, Some(first.map_or(most, |first| first.min(most))));
         let gone = entries[3].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
             || self.request.is_aborted();
-        (gone && watches).then(|| self.client_left())
+        if gone && watches {
+            return Err(self.client_left());
+        }
+        let [stdout, stderr, ..] = entries;
+        let hung_up = stdout.revents & libc::POLLHUP != 0;
+        Ok(Ready { stdout: stdout.revents != 0, hung_up, stderr: stderr.revents != 0 })
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -266,20 +313,33 @@ impl Exchange<'_, '_> {
     }
 
     /// Reads what the script has written and passes on what need not wait. Answers at the end.
-    fn take_output(&mut self) -> Result<Option<c_int>, c_int> {
-        let mut buffer = vec![0; CHUNK];
-        loop {
+    fn take_output(&mut self, ready: Ready) -> Result<Option<c_int>, c_int> {
+        let mut more = ready.stdout;
+        while more {
+            let mut buffer = std::mem::take(&mut self.buffer);
             match self.read_output(&mut buffer) {
                 Output::Bytes(count) => {
                     self.last_news = Instant::now();
+                    self.received = self.received.saturating_add(count);
                     let bytes = buffer.get(..count).unwrap_or_default();
                     if let Some(status) = self.take(bytes)? {
                         return Ok(Some(status));
                     }
+                    // A pipe gives all that it has.
+                    more = ready.hung_up || count == buffer.len();
+                    if count == buffer.len() && count < CHUNK {
+                        buffer = vec![0; CHUNK];
+                    }
                 }
-                Output::Later => break,
-                Output::End => return Ok(Some(self.finish())),
+                Output::Later => more = false,
+                Output::End => {
+                    if !self.judged {
+                        self.habit.ended(self.begun.elapsed(), self.received);
+                    }
+                    return Ok(Some(self.finish()));
+                }
             }
+            self.buffer = buffer;
             if self.held.len() >= CHUNK {
                 self.send()?;
             }

@@ -27,7 +27,7 @@ use gangway::{
     http::Fields,
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal},
-    run::{Identity, Order, RunError, Words, words},
+    run::{Habit, Identity, Order, RunError, Words, words},
     sys::spawner::Spawner,
 };
 
@@ -48,6 +48,7 @@ static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
 struct Scripts {
     settings: Vec<Cgi>,
     gates: Vec<Pool>,
+    habits: Vec<Habit>,
     users: Vec<Identity>,
     refusals: Throttle,
 }
@@ -63,7 +64,8 @@ fn scripts() -> &'static Scripts {
             gate
         };
         let (gates, users) = (settings.iter().map(gate).collect(), users(&settings));
-        Scripts { settings, gates, users, refusals: Throttle::default() }
+        let habits = settings.iter().map(|_| Habit::default()).collect();
+        Scripts { settings, gates, habits, users, refusals: Throttle::default() }
     })
 }
 
@@ -124,11 +126,10 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let found = scripts();
-    let Some((cgi, gate)) = found.settings.get(number).zip(found.gates.get(number)) else {
-        return INTERNAL_SERVER_ERROR;
-    };
+    let all = (found.settings.get(number), found.gates.get(number), found.habits.get(number));
+    let (Some(cgi), Some(gate), Some(habit)) = all else { return INTERNAL_SERVER_ERROR };
     match prepare(request, &conf, cgi) {
-        Ok(ready) => run(request, cgi, gate, ready),
+        Ok(ready) => run(request, cgi, gate, habit, ready),
         Err(status) => status,
     }
 }
@@ -230,7 +231,7 @@ fn lies_below(file: &[u8], root: &[u8]) -> bool {
     real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
 }
 
-fn run(request: Request<'_>, cgi: &'static Cgi, gate: &'static Pool, ready: Ready) -> c_int {
+fn run(request: Request<'_>, cgi: &'static Cgi, gate: &'static Pool, habit: &Habit, ready: Ready) -> c_int {
     let mut session = Session::new(request);
     let known = match ready.length {
         BodyLength::Known(length) => Some(length),
@@ -250,7 +251,7 @@ fn run(request: Request<'_>, cgi: &'static Cgi, gate: &'static Pool, ready: Read
     match begin(request, cgi, permit, &ready, small.as_deref()) {
         Ok(running) => {
             let unsent = small.filter(|_| running.stdin.is_some());
-            exchange::serve(session, cgi, running, &ready.file, unsent)
+            exchange::serve(session, cgi, habit, running, &ready.file, unsent)
         }
         Err(status) => status,
     }

@@ -195,13 +195,11 @@ fn start(run: &Run) -> io::Result<()> {
     let settings = &run.programs.settings;
     let words = run.words.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
     let (input, body) = stdin::make(run.request)?;
-    let (stdout, output) = spawner::pipe()?;
-    spawner::set_nonblocking(&stdout)?;
+    let (stdout, output) = spawner::pipe_from()?;
     let (stderr, errors) = match settings.stderr_level() {
-        None => (None, spawner::null(true)?),
+        None => (None, spawner::no_output()?),
         Some(_) => {
-            let (reader, writer) = spawner::pipe()?;
-            spawner::set_nonblocking(&reader)?;
+            let (reader, writer) = spawner::pipe_from()?;
             let watched = Watched::new(reader, run.id, on_stderr);
             (
                 Some(
@@ -289,10 +287,16 @@ pub(super) fn detach(id: u32, ending: Ending) {
 unsafe extern "C" fn on_helper(_: *mut ngx_event_t) {
     fence("cgi::on_helper", (), || {
         loop {
-            let next = with(|worker| worker.helper.as_ref().map(|helper| helper.connection.report(false)));
+            let next = with(|worker| worker.helper.as_ref().map(|helper| helper.connection.reports()));
             match next {
                 None => return,
-                Some(Ok(report)) => take(report),
+                Some(Ok(reports)) => {
+                    let all = reports.is_all();
+                    reports.for_each(take);
+                    if all {
+                        break;
+                    }
+                }
                 Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Some(Err(_)) => return lose(),
             }

@@ -60,8 +60,7 @@ pub(super) fn prepare(run: &Run) -> bool {
 /// A script's standard input, and where the body is written if it still comes in.
 pub(super) fn make(request: Request) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
     if request.streams_body() {
-        let (reader, writer) = spawner::pipe()?;
-        spawner::set_nonblocking(&writer)?;
+        let (reader, writer) = spawner::pipe_to()?;
         return Ok((reader, Some(writer)));
     }
     let mut parts: Vec<RequestBuffer<'_>> = request.body_buffers().collect();
@@ -70,7 +69,7 @@ pub(super) fn make(request: Request) -> io::Result<(OwnedFd, Option<OwnedFd>)> {
         RequestBuffer::File { len, .. } => *len > 0,
     });
     let input = match parts.as_slice() {
-        [] => spawner::null(false)?,
+        [] => spawner::no_input()?,
         [RequestBuffer::File { fd, offset: 0, len }] if is_whole(*fd, *len)? => spawner::reopen(*fd)?,
         [RequestBuffer::Memory(bytes)] => match spawner::filled(bytes)? {
             Some(filled) => filled,

@@ -11,7 +11,7 @@ use std::{
     collections::VecDeque,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
-    sync::Mutex,
+    sync::{Mutex, OnceLock},
 };
 
 pub use process::memory_file;
@@ -153,21 +153,52 @@ impl Connection {
         Ok(true)
     }
 
-    /// The next report; with `wait` it waits for one.
+    /// The reports that are there, a number of them at a time; never waits.
     ///
     /// # Errors
-    /// `WouldBlock` when there is none; `UnexpectedEof` when the helper has ended.
-    pub fn report(&self, wait: bool) -> io::Result<Report> {
-        let mut message = [0; Report::SIZE];
-        loop {
-            let received = socket::receive(self.socket.as_fd(), &mut message, wait)?;
-            if received.length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            if let Some(report) = message.get(..received.length).and_then(Report::decode) {
-                return Ok(report);
+    /// `WouldBlock` when there are none; `UnexpectedEof` when the helper has ended.
+    pub fn reports(&self) -> io::Result<Reports> {
+        let mut messages = [[0; Report::SIZE]; Reports::MOST];
+        let (count, lengths) = socket::receive_many(self.socket.as_fd(), &mut messages)?;
+        // Behind the last report there are empty messages, as many as are asked for.
+        if lengths.first() == Some(&0) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Reports { messages, lengths, count, next: 0 })
+    }
+}
+
+/// Reports that came together.
+#[derive(Debug)]
+pub struct Reports {
+    messages: [[u8; Report::SIZE]; Self::MOST],
+    lengths: [usize; Self::MOST],
+    count: usize,
+    next: usize,
+}
+
+impl Reports {
+    /// The most that come together.
+    const MOST: usize = 16;
+
+    /// Whether there were no more: the next ones make the connection readable anew.
+    #[must_use]
+    pub fn is_all(&self) -> bool {
+        self.count < Self::MOST
+    }
+}
+
+impl Iterator for Reports {
+    type Item = Report;
+
+    fn next(&mut self) -> Option<Report> {
+        while let Some((message, length)) = self.messages.get(self.next).zip(self.lengths.get(self.next)) {
+            self.next += 1;
+            if let Some(report) = message.get(..*length).and_then(Report::decode) {
+                return Some(report);
             }
         }
+        None
     }
 }
 
@@ -177,12 +208,23 @@ impl AsRawFd for Connection {
     }
 }
 
-/// A pipe: what reads and what writes. Neither is inherited by programs; both block.
+/// A pipe to a script: what it reads, and what is written here, which never waits. No program inherits either.
 ///
 /// # Errors
-/// What pipe(2) says.
-pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+/// What pipe2(2) and fcntl(2) say.
+pub fn pipe_to() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = io::pipe()?;
+    set_nonblocking(&writer)?;
+    Ok((reader.into(), writer.into()))
+}
+
+/// A pipe from a script: what is read here, which never waits, and what it writes. No program inherits either.
+///
+/// # Errors
+/// What pipe2(2) and fcntl(2) say.
+pub fn pipe_from() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = io::pipe()?;
+    set_nonblocking(&reader)?;
     Ok((reader.into(), writer.into()))
 }
 
@@ -198,23 +240,35 @@ pub fn filled(bytes: &[u8]) -> io::Result<Option<OwnedFd>> {
     if bytes.len() > PIPE_ROOM {
         return Ok(None);
     }
-    let (reader, mut writer) = io::pipe()?;
     // A user with many pipes gets small ones: then the bytes would not fit, and nobody reads yet.
-    set_nonblocking(&writer)?;
-    match writer.write(bytes) {
-        Ok(count) if count == bytes.len() => Ok(Some(reader.into())),
+    let (reader, writer) = pipe_to()?;
+    match std::fs::File::from(writer).write(bytes) {
+        Ok(count) if count == bytes.len() => Ok(Some(reader)),
         Ok(_) => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Standard input of a script without a body: it ends at once.
+/// Standard input of a script without a body: it ends at once. The process opens the file for the first of them.
+///
+/// # Errors
+/// What open(2) and fcntl(2) say.
+pub fn no_input() -> io::Result<OwnedFd> {
+    static OPENED: OnceLock<OwnedFd> = OnceLock::new();
+    if let Some(file) = OPENED.get() {
+        return file.try_clone();
+    }
+    let file = OwnedFd::from(std::fs::File::open("/dev/null")?);
+    OPENED.get_or_init(|| file).try_clone()
+}
+
+/// Output that nobody wants.
 ///
 /// # Errors
 /// What open(2) says.
-pub fn null(write: bool) -> io::Result<OwnedFd> {
-    let file = std::fs::OpenOptions::new().read(!write).write(write).open("/dev/null")?;
+pub fn no_output() -> io::Result<OwnedFd> {
+    let file = std::fs::OpenOptions::new().write(true).open("/dev/null")?;
     Ok(file.into())
 }
 
@@ -226,17 +280,10 @@ pub fn reopen(fd: RawFd) -> io::Result<OwnedFd> {
     std::fs::File::open(format!("/proc/self/fd/{fd}")).map(OwnedFd::from)
 }
 
-/// Makes reading or writing never wait.
-///
-/// # Errors
-/// What fcntl(2) says.
-pub fn set_nonblocking(fd: &impl AsRawFd) -> io::Result<()> {
-    let fd = fd.as_raw_fd();
+/// Makes one end of a new pipe never wait. A new pipe has no other flags that fcntl(2) could take away.
+fn set_nonblocking(end: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: numbers only.
-    let done = unsafe {
-        let flags = libc::fcntl(fd, libc::F_GETFL);
-        flags >= 0 && libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) == 0
-    };
+    let done = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } == 0;
     if done { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

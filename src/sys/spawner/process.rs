@@ -253,23 +253,31 @@ impl<'a> Helper<'a> {
         let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut entries = [entry(self.children.as_raw_fd()), entry(self.wake.as_raw_fd())];
         poll(&mut entries, first.map(|at| at.saturating_duration_since(Instant::now())));
-        self.wake.take();
-        let now = Instant::now();
-        for script in &mut lock(&self.state).running {
-            if script.kill_at.is_some_and(|at| at <= now) {
-                script.kill_at = None;
-                script.signal(libc::SIGKILL);
+        let [children, wake] = entries.map(|entry| entry.revents != 0);
+        if wake {
+            self.wake.take();
+        }
+        if first.is_some() {
+            let now = Instant::now();
+            for script in &mut lock(&self.state).running {
+                if script.kill_at.is_some_and(|at| at <= now) {
+                    script.kill_at = None;
+                    script.signal(libc::SIGKILL);
+                }
             }
         }
-        self.reap();
+        if children {
+            self.reap();
+        }
     }
 
     fn reap(&self) {
         let mut taken = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
-        // SAFETY: the structure is writable, of the size that is said.
+        // SAFETY: the structure is writable, of the size that is said. One read is enough: as long as SIGCHLD is pending
+        // there is no second one (signal(7)).
         unsafe {
             let size = size_of::<libc::signalfd_siginfo>();
-            while libc::read(self.children.as_raw_fd(), taken.as_mut_ptr().cast(), size) > 0 {}
+            libc::read(self.children.as_raw_fd(), taken.as_mut_ptr().cast(), size);
         }
         loop {
             // The lock is held over the wait: whoever finds a script in the list may signal it.

@@ -108,6 +108,42 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> 
     Ok(Received { length, fds })
 }
 
+/// Receives the messages without descriptors that are there, as many as there is room for, and answers how many and the
+/// length of each: recvmmsg(2). It never waits. An empty one is the end of the connection; longer ones are cut.
+pub(super) fn receive_many<const SIZE: usize, const COUNT: usize>(
+    socket: BorrowedFd<'_>,
+    messages: &mut [[u8; SIZE]; COUNT],
+) -> io::Result<(usize, [usize; COUNT])> {
+    let mut lengths = [0; COUNT];
+    let mut parts = messages
+        .each_mut()
+        .map(|message| libc::iovec { iov_base: message.as_mut_ptr().cast(), iov_len: message.len() });
+    // SAFETY: message headers of zeros are valid.
+    let mut headers: [libc::mmsghdr; COUNT] = unsafe { MaybeUninit::zeroed().assume_init() };
+    for (header, part) in headers.iter_mut().zip(&mut parts) {
+        header.msg_hdr.msg_iov = std::ptr::from_mut(part);
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    let received = loop {
+        // SAFETY: each header points to live memory of the length it says.
+        let received = unsafe {
+            let (first, count) = (headers.as_mut_ptr(), COUNT as libc::c_uint);
+            libc::recvmmsg(socket.as_raw_fd(), first, count, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
+        };
+        if let Ok(received) = usize::try_from(received) {
+            break received;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    };
+    for (length, header) in lengths.iter_mut().zip(&headers).take(received) {
+        *length = header.msg_len as usize;
+    }
+    Ok((received, lengths))
+}
+
 /// # Safety
 /// `message` was filled by recvmsg(2) and its control part has not been read yet.
 unsafe fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
@@ -193,6 +229,24 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         drop(here);
         assert_eq!(receive(there.as_fd(), &mut buffer, true).unwrap().length, 0);
+    }
+
+    #[test]
+    fn many_messages_arrive_together_and_the_end_is_an_empty_one() {
+        let (here, there) = pair().unwrap();
+        let mut buffers = [[0; 4]; 3];
+        let error = receive_many(there.as_fd(), &mut buffers).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        for message in [&b"one"[..], b"two", b"three", b"4"] {
+            send(here.as_fd(), message, &[], true).unwrap();
+        }
+        assert_eq!(receive_many(there.as_fd(), &mut buffers).unwrap(), (3, [3, 3, 4]));
+        assert_eq!(buffers, [*b"one\0", *b"two\0", *b"thre"]);
+        assert_eq!(receive_many(there.as_fd(), &mut buffers).unwrap(), (1, [1, 0, 0]));
+        send(here.as_fd(), b"last", &[], true).unwrap();
+        drop(here);
+        assert_eq!(receive_many(there.as_fd(), &mut buffers).unwrap(), (3, [4, 0, 0]));
+        assert_eq!(receive_many(there.as_fd(), &mut buffers).unwrap(), (3, [0, 0, 0]));
     }
 
     #[test]

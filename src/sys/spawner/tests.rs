@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::*;
-use crate::run::{Exit, Failure, Limits, News, Order, Step};
+use crate::{
+    run::{Exit, Failure, Limits, News, Order, Step},
+    sys::poll,
+};
 
 /// One spawner for all tests. It is forked off a process with threads, which glibc allows as long as the child uses no
 /// lock that another thread holds; a server forks it off while it has one thread.
@@ -42,11 +45,23 @@ fn order<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> Order<'a> {
 
 fn start(order: &Order<'_>) -> Running {
     let connection = spawner().connect().unwrap();
-    let (input, stdin) = pipe().unwrap();
-    let (stdout, output) = pipe().unwrap();
-    let (stderr, errors) = pipe().unwrap();
-    connection.run(order.encode().unwrap(), [input, output, errors]).unwrap();
-    Running { connection, output: stdout.into(), errors: stderr.into(), input: Some(stdin.into()) }
+    let (input, stdin) = io::pipe().unwrap();
+    let (stdout, output) = io::pipe().unwrap();
+    let (stderr, errors) = io::pipe().unwrap();
+    connection.run(order.encode().unwrap(), [input.into(), output.into(), errors.into()]).unwrap();
+    let [output, errors] = [stdout, stderr].map(|pipe| OwnedFd::from(pipe).into());
+    Running { connection, output, errors, input: Some(OwnedFd::from(stdin).into()) }
+}
+
+fn wait_readable(connection: &Connection) {
+    let fd = connection.as_raw_fd();
+    poll(&mut [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }], None);
+}
+
+/// The next reports, one or more.
+fn reports(connection: &Connection) -> Vec<Report> {
+    wait_readable(connection);
+    connection.reports().unwrap().collect()
 }
 
 fn shell(script: &str) -> Vec<Vec<u8>> {
@@ -61,7 +76,7 @@ impl Running {
     }
 
     fn news(&self) -> News {
-        let report = self.connection.report(true).unwrap();
+        let report = reports(&self.connection).remove(0);
         assert_eq!(report.id, 5);
         report.news
     }
@@ -185,22 +200,26 @@ fn more_orders_than_a_socket_holds_are_all_sent() {
     let mut outputs = Vec::new();
     for id in 0..40 {
         let input = filled(&[b'0' + id as u8]).unwrap().unwrap();
-        let (stdout, output) = pipe().unwrap();
+        let (stdout, output) = io::pipe().unwrap();
         let order = Order { id, environment: &environment, ..order("/bin/sh", &arguments) };
-        connection.run(order.encode().unwrap(), [input, output, null(true).unwrap()]).unwrap();
+        connection.run(order.encode().unwrap(), [input, output.into(), no_output().unwrap()]).unwrap();
         outputs.push(stdout);
     }
     while !connection.flush().unwrap() {
         std::thread::yield_now();
     }
-    for (id, output) in outputs.into_iter().enumerate() {
+    for (id, mut output) in outputs.into_iter().enumerate() {
         let mut text = Vec::new();
-        File::from(output).read_to_end(&mut text).unwrap();
+        output.read_to_end(&mut text).unwrap();
         assert_eq!(text, [b'0' + id as u8]);
     }
-    for _ in 0..40 {
-        assert_eq!(connection.report(true).unwrap().news, News::Ended(Exit::Status(0)));
+    let mut ended = Vec::new();
+    while ended.len() < 40 {
+        ended.extend(reports(&connection));
     }
+    assert!(ended.iter().all(|report| report.news == News::Ended(Exit::Status(0))));
+    ended.sort_unstable_by_key(|report| report.id);
+    assert!(ended.iter().map(|report| report.id).eq(0..40));
 }
 
 /// What is done before a try, and what must come of it.
