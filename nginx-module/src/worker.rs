@@ -268,6 +268,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
 pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
     fence("exit_process", (), || {
         crate::cgi::stop();
+        crate::upstream::stop_listening();
         if let Some(worker) = Worker::current() {
             worker.stop();
         }

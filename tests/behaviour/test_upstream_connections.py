@@ -2,7 +2,10 @@
 """Connections to backends: kept where it is safe, given up before they pin anybody, retried where it is right; groups."""
 
 import os
+import re
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -139,6 +142,22 @@ def test_so_many_idle_connections_are_kept(server, backend):
             return
     # Fewer only where the machine was so busy that a request seemed to wait for somebody else's idle connection.
     pytest.fail(f"idle connections after each round: {kept}")
+
+
+def switches(pid):
+    """How often a process has gone to sleep."""
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.M)[1])
+
+
+@NGINX
+@pytest.mark.parametrize("protocol", ["fastcgi"])
+def test_a_worker_with_idle_connections_sleeps(server, backend):
+    """Nobody looks again and again whether an idle connection is still wanted."""
+    kept(server, backend)
+    before = [switches(pid) for pid in server.workers()]
+    time.sleep(1)
+    after = [switches(pid) for pid in server.workers()]
+    assert sum(after) - sum(before) < 10
 
 
 # ---- what happened to a connection that was kept ----

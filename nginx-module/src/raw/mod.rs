@@ -19,8 +19,8 @@ mod upstream;
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own, str_bytes};
 pub(crate) use event::{
-    Timer, acknowledge, close_watch, forget_watch, leave_children_alone, now_exiting, quit_this_worker,
-    set_title, watch,
+    Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
+    quit_this_worker, set_title, watch,
 };
 pub(crate) use output::Buffers;
 pub(crate) use request::{PoolText, Request, RequestBuffer};

@@ -24,7 +24,7 @@ const PATIENCE: ngx_msec_t = 50;
 #[derive(Default)]
 pub(super) struct Flush {
     wait: ngx_msec_t,
-    /// When the timer was started by a read, and the last read, as ngx_current_msec.
+    /// When the timer was started by a read, and when it was last moved, as ngx_current_msec.
     since: ngx_msec_t,
     last: ngx_msec_t,
     /// What the connection reads with, while ours is in its place.
@@ -59,25 +59,25 @@ impl Flush {
 
     /// Hands on what is there, unless more comes soon.
     pub(super) fn start_timer(&mut self, context: *mut Context) {
-        self.last = now();
+        let now = now();
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_timer, context.cast::<c_void>(), false));
         if !timer.is_set() {
-            self.since = self.last;
-            timer.set(Duration::from_millis(self.wait as u64));
+            self.since = now;
+        } else if now == self.last {
+            return;
         }
+        self.last = now;
+        // A timer that is moved costs less than one that wakes the worker too early.
+        timer.stop();
+        let patience = PATIENCE.max(self.wait).saturating_sub(now.wrapping_sub(self.since));
+        timer.set(Duration::from_millis(self.wait.min(patience) as u64));
     }
 
-    /// Whether the backend has sent something a moment ago, and the timer has been started for the rest of the time.
-    fn goes_on(&mut self) -> bool {
-        let now = now();
-        let (pause, age) = (now.wrapping_sub(self.last), now.wrapping_sub(self.since));
-        if pause >= self.wait || age >= PATIENCE.max(self.wait) {
-            return false;
-        }
+    /// The buffers are full: nothing waits to be handed on.
+    fn stop_timer(&mut self) {
         if let Some(timer) = self.timer.as_mut() {
-            timer.set(Duration::from_millis((self.wait - pause) as u64));
+            timer.stop();
         }
-        true
     }
 }
 
@@ -103,6 +103,8 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
             if count > 0 && (*(*c).read).ready() == 0 {
                 let this = ptr::from_mut(context);
                 context.flush.start_timer(this);
+            } else if count > 0 && limit == 0 {
+                context.flush.stop_timer();
             }
             count
         }
@@ -115,12 +117,7 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
         let context = unsafe { (*event).data.cast::<Context>() };
         // SAFETY: as above.
         let request = match unsafe { context.as_mut() } {
-            Some(context) => {
-                if context.flush.goes_on() {
-                    return;
-                }
-                context.request
-            }
+            Some(context) => context.request,
             None => return,
         };
         let run_posted = request.posted_runner();

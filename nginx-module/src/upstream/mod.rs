@@ -51,7 +51,7 @@ const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERR
 
 pub(crate) use authorize::{Authorization, BODY as AUTHORIZER_PAGE, access_handler};
 pub(crate) use head::process_header;
-pub(crate) use peer::{Balancers, install as install_peers, make_signals};
+pub(crate) use peer::{Balancers, install as install_peers, make_signals, stop_listening};
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("upstream::content_handler", INTERNAL_SERVER_ERROR, || {

@@ -29,6 +29,7 @@ use crate::{
 };
 pub(super) use idle::Address;
 
+pub(crate) use idle::stop as stop_listening;
 pub(crate) use signals::make as make_signals;
 
 const OK: ngx_int_t = 0;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The idle connections of this worker.
 
-use std::{cell::RefCell, ptr, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    ptr,
+    time::Duration,
+};
 
 use gangway::{engine::fence, sys::is_accepted};
 use nginx_sys::{
@@ -12,10 +16,10 @@ use nginx_sys::{
 };
 
 use super::{super::conf::UpstreamConf, signals};
-use crate::raw::{Request, Timer, Upstream};
+use crate::raw::{self, Request, Timer, Upstream};
 
-/// How often idle connections are compared with what other workers say, and with the clock.
-const LISTEN: Duration = Duration::from_millis(20);
+/// How often idle connections are compared with what other workers say, where no bell can be watched.
+const LISTEN: ngx_msec_t = 20;
 
 /// A backend's address, and ours that was bound for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,10 +64,7 @@ struct Idle {
 
 impl Idle {
     fn is_over(&self) -> bool {
-        // SAFETY: a plain number of the worker's own thread.
-        let now = unsafe { ngx_current_msec };
-        // Milliseconds may wrap around.
-        now.wrapping_sub(self.until) as isize >= 0
+        is_reached(self.until, now())
     }
 }
 
@@ -72,10 +73,42 @@ struct Pool {
     /// The one that was used last stands at the end.
     idle: Vec<Idle>,
     timer: Option<Timer>,
+    /// When the timer ends, as ngx_current_msec.
+    due: ngx_msec_t,
 }
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
+    /// The watch over the bell of [`signals`], NULL without one.
+    static BELL: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
+}
+
+impl Pool {
+    /// Sees to it that the connection which is over at `until` is looked at then.
+    fn look_at(&mut self, until: ngx_msec_t, has_bell: bool) {
+        let timer = self.timer.get_or_insert_with(|| Timer::new(on_time, ptr::null_mut(), false));
+        let now = now();
+        let due = if has_bell { until } else { now.wrapping_add(LISTEN) };
+        if timer.is_set() {
+            if is_reached(self.due, due) {
+                return;
+            }
+            timer.stop();
+        }
+        self.due = due;
+        let left = if is_reached(due, now) { 0 } else { due.wrapping_sub(now) };
+        timer.set(Duration::from_millis(left as u64));
+    }
+}
+
+fn now() -> ngx_msec_t {
+    // SAFETY: a plain number of the worker's own thread.
+    unsafe { ngx_current_msec }
+}
+
+/// Whether a time is over. Milliseconds may wrap around.
+fn is_reached(time: ngx_msec_t, now: ngx_msec_t) -> bool {
+    now.wrapping_sub(time) as isize >= 0
 }
 
 /// Takes a connection to `address`. `certain`: one that the backend has not closed as far as can be known now.
@@ -163,16 +196,14 @@ pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &Upstream
 }
 
 fn add(idle: Idle, limit: usize) {
+    let (until, has_bell) = (idle.until, watch_bell());
     let surplus = POOL.with_borrow_mut(|pool| {
         let same = |known: &&Idle| known.address == idle.address;
         let full = pool.idle.len() >= limit && pool.idle.iter().filter(same).count() >= limit;
         let oldest = full.then(|| pool.idle.iter().position(|known| known.address == idle.address)).flatten();
         let surplus = oldest.map(|at| pool.idle.remove(at).connection);
         pool.idle.push(idle);
-        let timer = pool.timer.get_or_insert_with(|| Timer::new(on_listen, ptr::null_mut(), false));
-        if !timer.is_set() {
-            timer.set(LISTEN);
-        }
+        pool.look_at(until, has_bell);
         surplus
     });
     if let Some(connection) = surplus {
@@ -209,20 +240,47 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
     });
 }
 
-unsafe extern "C" fn on_listen(_: *mut ngx_event_t) {
-    fence("peer::on_listen", (), || {
-        let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
-            let is_over = |idle: &mut Idle| idle.is_over() || signals::heard(&idle.address);
-            let given_up = pool.idle.extract_if(.., is_over).collect();
-            if !pool.idle.is_empty()
-                && let Some(timer) = pool.timer.as_mut()
-            {
-                timer.set(LISTEN);
+/// Watches the bell from the first idle connection on. Answers whether it is watched.
+fn watch_bell() -> bool {
+    if BELL.get().is_null() && raw::has_edges() {
+        let watched = signals::descriptor().and_then(|bell| raw::watch(bell, on_bell));
+        BELL.set(watched.unwrap_or(ptr::null_mut()));
+    }
+    !BELL.get().is_null()
+}
+
+/// The worker ends.
+pub(crate) fn stop() {
+    let bell = BELL.replace(ptr::null_mut());
+    if !bell.is_null() {
+        raw::close_watch(bell);
+    }
+}
+
+unsafe extern "C" fn on_bell(_: *mut ngx_event_t) {
+    fence("peer::on_bell", (), give_up);
+}
+
+unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
+    fence("peer::on_time", (), || {
+        give_up();
+        let has_bell = !BELL.get().is_null();
+        POOL.with_borrow_mut(|pool| {
+            let first = pool.idle.iter().map(|idle| idle.until).min_by_key(|until| until.wrapping_sub(now()));
+            if let Some(until) = first {
+                pool.look_at(until, has_bell);
             }
-            given_up
         });
-        given_up.into_iter().for_each(|idle: Idle| close(idle.connection));
     });
+}
+
+/// Closes what somebody else needs, or has been idle for its time.
+fn give_up() {
+    let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
+        let is_over = |idle: &mut Idle| idle.is_over() || signals::heard(&idle.address);
+        pool.idle.extract_if(.., is_over).collect()
+    });
+    given_up.into_iter().for_each(|idle: Idle| close(idle.connection));
 }
 
 /// Whether the backend has read the request, as far as can be known: then somebody has accepted the connection.

@@ -4,8 +4,12 @@
 //! A table of times, one slot for the addresses of one hash. A slot holds nothing that anybody follows: a worker that
 //! writes nonsense into it makes others close idle connections or keep them, and no more. A worker that dies leaves a
 //! time that grows old.
+//!
+//! Behind a word in the table a bell rings: an eventfd that the event loops of all workers with idle connections watch.
+//! Nobody reads it. Each ring is a new edge for all who watch, and so nobody has to look again and again.
 
 use std::{
+    os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{
         OnceLock,
@@ -13,6 +17,7 @@ use std::{
     },
 };
 
+use gangway::sys::EventFd;
 use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_int_t};
 
 use super::idle::Address;
@@ -21,11 +26,16 @@ const SLOTS: usize = 1024;
 
 /// How long a word holds, in milliseconds: some repetitions of it.
 const HOLDS: usize = 60;
+/// A word that is repeated after fewer milliseconds rings no bell.
+const RUNG: usize = 10;
 
 static TABLE: OnceLock<&'static [AtomicUsize]> = OnceLock::new();
+static BELL: OnceLock<Option<EventFd>> = OnceLock::new();
 
-/// Makes the table before the first worker is started; later workers share it.
+/// Makes table and bell before the first worker is started; later workers share them.
 pub(crate) unsafe extern "C" fn make(_: *mut ngx_cycle_t) -> ngx_int_t {
+    // Without one workers look again and again.
+    BELL.get_or_init(|| EventFd::new().ok());
     TABLE.get_or_init(|| {
         // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is a valid table.
         unsafe {
@@ -59,15 +69,30 @@ fn slot(address: &Address) -> Option<&'static AtomicUsize> {
 
 /// A request waits for a connection at this address to be accepted.
 pub(super) fn say(address: &Address) {
-    if let Some(slot) = slot(address) {
-        slot.store(now().max(1), Ordering::Relaxed);
+    let Some(slot) = slot(address) else { return };
+    let now = now().max(1);
+    let before = slot.swap(now, Ordering::Relaxed);
+    if (before == 0 || now.wrapping_sub(before) >= RUNG)
+        && let Some(bell) = bell()
+    {
+        bell.signal();
     }
+}
+
+fn bell() -> Option<&'static EventFd> {
+    BELL.get()?.as_ref()
+}
+
+/// What becomes readable, with an edge for each time, when somebody has said something.
+pub(super) fn descriptor() -> Option<RawFd> {
+    bell().map(AsRawFd::as_raw_fd)
 }
 
 /// Whether somebody has said so a moment ago.
 pub(super) fn heard(address: &Address) -> bool {
     slot(address).is_some_and(|slot| {
         let said = slot.load(Ordering::Relaxed);
-        said != 0 && now().wrapping_sub(said) < HOLDS
+        // The clock of a worker is that of its last turn: another one's may be ahead of it.
+        said != 0 && now().wrapping_sub(said).wrapping_add(HOLDS) < 2 * HOLDS
     })
 }
