@@ -155,6 +155,7 @@ def test_a_worker_with_idle_connections_sleeps(server, backend):
     """Nobody looks again and again whether an idle connection is still wanted."""
     kept(server, backend)
     before = [switches(pid) for pid in server.workers()]
+    # A measurement: there is nothing to wait for where nothing is to happen.
     time.sleep(1)
     after = [switches(pid) for pid in server.workers()]
     assert sum(after) - sum(before) < 10
