@@ -7,6 +7,8 @@ mod scripts;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
 pub use scripts::{cgi_path, order, stderr};
 
@@ -15,7 +17,7 @@ use std::{path::Path, time::Duration};
 use crate::{
     cgi::{Facts, Param, meta_variables, split_mount},
     config::{OPTIONS, Owner, Parser, WSGI},
-    http::{Fields, Head, HeadError, is_connection_field, is_field_name, is_field_value},
+    http::{Fields, Head, HeadError, Layout, is_connection_field, is_field_name, is_field_value},
     log::escape,
 };
 
@@ -128,7 +130,15 @@ pub fn words(data: &[u8]) {
 /// # Panics
 /// When the two differ.
 pub fn fields(data: &[u8]) {
+    [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi]
+        .into_iter()
+        .for_each(|layout| fields_of(layout, data));
+}
+
+fn fields_of(layout: Layout, data: &[u8]) {
     let (mut fields, mut model) = (Fields::default(), Vec::<(Vec<u8>, Vec<u8>)>::new());
+    fields.push(b"of a request", b"before");
+    fields.begin(layout);
     for (word, more) in pairs(data) {
         let (what, at) = match *word {
             [what, at, ..] => (what % 5, usize::from(at) % (model.len() + 1)),
@@ -155,8 +165,8 @@ pub fn fields(data: &[u8]) {
                 fields.remove(at);
             }
             (3, _) => {
-                fields.push_with(|out| out.extend_from_slice(word), more);
-                model.push((word.to_vec(), more.to_vec()));
+                fields.push_mapped(b"X_", word, |byte| byte.to_ascii_uppercase(), more);
+                model.push(([b"X_", word.to_ascii_uppercase().as_slice()].concat(), more.to_vec()));
             }
             _ => {
                 fields.push(word, more);

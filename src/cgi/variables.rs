@@ -102,40 +102,39 @@ fn add_facts(variables: &mut Fields, facts: &Facts<'_>, params: &[Param<'_>]) {
         .find(|param| param.name == b"SCRIPT_NAME")
         .map_or(facts.mount, |param| param.value);
     let (script_name, path_info) = split_mount(mount, facts.path);
-    let mut digits = Decimal::default();
-    for (name, value) in [
-        (&b"REQUEST_METHOD"[..], facts.method),
-        (b"SCRIPT_NAME", script_name),
-        (b"PATH_INFO", path_info),
-        (b"QUERY_STRING", facts.query),
-        (b"REQUEST_URI", facts.request_uri),
-        (b"SERVER_PROTOCOL", facts.protocol),
-        (b"SERVER_NAME", facts.server_name),
-        (b"SERVER_PORT", facts.server_port),
-        (b"SERVER_SOFTWARE", facts.server_software),
-        (b"GATEWAY_INTERFACE", b"CGI/1.1"),
-        (b"REMOTE_ADDR", facts.remote_addr),
-        (b"REQUEST_SCHEME", if facts.https { b"https" } else { b"http" }),
-        (b"DOCUMENT_ROOT", facts.document_root),
-    ] {
-        variables.push(name, value);
-    }
-    let length = facts.content_length.map_or(&b""[..], |length| digits.write(length));
-    for (name, value) in [
-        (&b"SERVER_ADDR"[..], facts.server_addr),
-        (b"REMOTE_PORT", facts.remote_port),
-        (b"REMOTE_USER", facts.remote_user),
-        (b"AUTH_TYPE", if facts.remote_user.is_empty() { b"" } else { facts.auth_type }),
-        (b"CONTENT_TYPE", facts.content_type),
-        (b"CONTENT_LENGTH", length),
-        (b"HTTPS", if facts.https { b"on" } else { b"" }),
-    ] {
+    variables.push(b"REQUEST_METHOD", facts.method);
+    variables.push(b"SCRIPT_NAME", script_name);
+    variables.push(b"PATH_INFO", path_info);
+    variables.push(b"QUERY_STRING", facts.query);
+    variables.push(b"REQUEST_URI", facts.request_uri);
+    variables.push(b"SERVER_PROTOCOL", facts.protocol);
+    variables.push(b"SERVER_NAME", facts.server_name);
+    variables.push(b"SERVER_PORT", facts.server_port);
+    variables.push(b"SERVER_SOFTWARE", facts.server_software);
+    variables.push(b"GATEWAY_INTERFACE", b"CGI/1.1");
+    variables.push(b"REMOTE_ADDR", facts.remote_addr);
+    variables.push(b"REQUEST_SCHEME", if facts.https { b"https" } else { b"http" });
+    variables.push(b"DOCUMENT_ROOT", facts.document_root);
+    let mut add = |name: &[u8], value: &[u8]| {
         if !value.is_empty() {
             variables.push(name, value);
         }
+    };
+    add(b"SERVER_ADDR", facts.server_addr);
+    add(b"REMOTE_PORT", facts.remote_port);
+    if !facts.remote_user.is_empty() {
+        add(b"REMOTE_USER", facts.remote_user);
+        add(b"AUTH_TYPE", facts.auth_type);
+    }
+    add(b"CONTENT_TYPE", facts.content_type);
+    if let Some(length) = facts.content_length {
+        add(b"CONTENT_LENGTH", Decimal::default().write(length));
+    }
+    if facts.https {
+        add(b"HTTPS", b"on");
     }
     for (name, value) in facts.extra {
-        variables.push_parts(name, value);
+        variables.push_parts(name, *value);
     }
 }
 
@@ -151,7 +150,7 @@ fn add_headers<'a>(
             continue;
         }
         let added = variables.len();
-        variables.push_with(|out| write_http_name(out, name), value);
+        variables.push_mapped(b"HTTP_", name, as_in_variables, value);
         // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
         let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
         if let Some(earlier) = same_name(variables, first, added) {
@@ -176,16 +175,13 @@ fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
     // CONTENT_* have variables of their own; `Proxy` would become HTTP_PROXY (CVE-2016-5385 and kin); the
     // body's framing is already undone.
     const NEVER: [&[u8]; 4] = [b"content-length", b"content-type", b"proxy", b"transfer-encoding"];
-    if NEVER.iter().any(|never| name.eq_ignore_ascii_case(never)) {
-        return false;
-    }
     const CREDENTIALS: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
-    pass_authorization || !CREDENTIALS.iter().any(|known| name.eq_ignore_ascii_case(known))
+    let is_one_of = |names: &[&[u8]]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    !is_one_of(&NEVER) && (pass_authorization || !is_one_of(&CREDENTIALS))
 }
 
-fn write_http_name(out: &mut Vec<u8>, name: &[u8]) {
-    out.extend_from_slice(b"HTTP_");
-    out.extend(name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }));
+fn as_in_variables(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
 }
 
 #[cfg(test)]

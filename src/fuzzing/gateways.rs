@@ -7,7 +7,7 @@ use crate::{
         Form, Location, ResponseError, ResponseParser,
         script::{Entry, Resolution, resolve},
     },
-    http::{Fields, is_field_name, is_field_value},
+    http::{Fields, Layout, is_field_name, is_field_value},
     protocol::{
         DecodeError, EncodeError, Event, FastCgi, Protocol, ProtocolStatus, Role, Scgi, Settings, Uwsgi,
         fastcgi,
@@ -303,14 +303,7 @@ pub fn request(data: &[u8]) {
         .into_iter()
         .map(|(name, value)| (name.to_vec(), value.repeat(repeat)))
         .collect();
-    let mut variables = Fields::default();
-    all.iter().for_each(|(name, value)| variables.push(name, value));
-    let encode = |protocol: &dyn Protocol| {
-        let mut out = Vec::new();
-        let result = protocol.encode_head(&settings, &variables, &mut out);
-        assert!(result.is_ok() || out.is_empty());
-        result.map(|()| out)
-    };
+    let encode = |protocol: &dyn Protocol| encode_all(protocol, &settings, &all);
     check_fastcgi(&settings, &all, encode(&FastCgi));
     check_scgi(&all, encode(&Scgi));
     match encode(&Uwsgi) {
@@ -319,6 +312,35 @@ pub fn request(data: &[u8]) {
             assert!(all.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>() > 65_535)
         }
     }
+}
+
+/// The head of a request, from lists of all layouts.
+///
+/// # Panics
+/// When they are not the same, or something is left of what was refused.
+pub(crate) fn encode_all(
+    protocol: &dyn Protocol,
+    settings: &Settings<'_>,
+    pairs: &[reference::Pair],
+) -> Result<Vec<u8>, EncodeError> {
+    let results = [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi].map(|layout| {
+        [false, true].map(|is_scattered| {
+            let mut variables = Fields::default();
+            variables.begin(layout);
+            pairs.iter().for_each(|(name, value)| variables.push(name, value));
+            if let Some((_, value)) = pairs.first().filter(|_| is_scattered) {
+                variables.replace(0, value);
+            }
+            let mut out = b"before".to_vec();
+            let result = protocol.encode_head(settings, &variables, &mut out);
+            let rest = out.strip_prefix(b"before").expect("what was there stays");
+            assert!(result.is_ok() || rest.is_empty(), "nothing of a request that cannot be sent");
+            result.map(|()| rest.to_vec())
+        })
+    });
+    let [[first, _], ..] = &results;
+    assert!(results.iter().flatten().all(|result| result == first));
+    first.clone()
 }
 
 fn check_fastcgi(settings: &Settings<'_>, all: &[reference::Pair], wire: Result<Vec<u8>, EncodeError>) {

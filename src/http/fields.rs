@@ -3,18 +3,35 @@
 
 use std::ops::Range;
 
+/// How the pairs of a list stand in memory, each right behind the one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// The name, a NUL, the value, a NUL: both servers and `gangway.h` want C strings, and so does SCGI.
+    #[default]
+    Terminated,
+    /// FastCGI §3.4: the lengths of both in a byte, or in four if they are larger than 127; the name, the value.
+    /// Lengths of more than 31 bits are not to be trusted.
+    FastCgi,
+    /// uwsgi: the length of the name in two bytes, little endian, the name, and the value likewise. Lengths of more than 16
+    /// bits are not to be trusted.
+    Uwsgi,
+}
+
 /// Names and values in order, in one allocation of bytes and one of positions.
 ///
-/// Each name and each value is followed by a NUL that is not part of it: both servers and `gangway.h` want C strings, and
-/// so does SCGI, which can take pairs that stand one after the other as they are.
+/// They stand there as those want them who get them in the end, which can then take all of them as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     bytes: Vec<u8>,
-    spans: Vec<Span>,
+    pairs: Vec<Pair>,
+    layout: Layout,
+    /// Bytes between the pairs belong to none of them any more, or the order is another.
+    is_scattered: bool,
 }
 
+/// Where a pair stands.
 #[derive(Clone, Debug)]
-struct Span {
+struct Pair {
     name: Range<usize>,
     value: Range<usize>,
 }
@@ -23,33 +40,85 @@ impl Fields {
     /// An empty list with room for `fields` pairs of `bytes` bytes together.
     #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes + 2 * fields), spans: Vec::with_capacity(fields) }
+        let (bytes, pairs) = (Vec::with_capacity(bytes + 2 * fields), Vec::with_capacity(fields));
+        Self { bytes, pairs, ..Self::default() }
+    }
+
+    /// Forgets all pairs and keeps the memory, for pairs of another layout.
+    pub fn begin(&mut self, layout: Layout) {
+        self.bytes.clear();
+        self.pairs.clear();
+        (self.layout, self.is_scattered) = (layout, false);
     }
 
     /// Adds a pair at the end.
-    #[inline]
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        self.finish_pair(start, value);
+        let pair = self.add(
+            [name.len(), value.len()],
+            |bytes| bytes.extend_from_slice(name),
+            |bytes| bytes.extend_from_slice(value),
+        );
+        self.pairs.push(pair);
     }
 
     /// Adds a pair whose value is these parts one after the other.
-    pub fn push_parts(&mut self, name: &[u8], parts: &[&[u8]]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(name);
-        let split = self.bytes.len();
-        self.bytes.push(0);
-        for part in parts {
-            self.bytes.extend_from_slice(part);
-        }
-        self.finish_value(start, split);
+    pub fn push_parts(&mut self, name: &[u8], [first, second]: [&[u8]; 2]) {
+        let pair = self.add(
+            [name.len(), first.len() + second.len()],
+            |bytes| bytes.extend_from_slice(name),
+            |bytes| {
+                bytes.extend_from_slice(first);
+                bytes.extend_from_slice(second);
+            },
+        );
+        self.pairs.push(pair);
     }
 
-    /// Forgets all pairs and keeps the memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.spans.clear();
+    /// Adds a pair whose name is `prefix` and then each byte of `name` as `map` wants it.
+    pub fn push_mapped(&mut self, prefix: &[u8], name: &[u8], map: impl Fn(u8) -> u8, value: &[u8]) {
+        let pair = self.add(
+            [prefix.len() + name.len(), value.len()],
+            |bytes| {
+                bytes.extend_from_slice(prefix);
+                bytes.extend(name.iter().map(|byte| map(*byte)));
+            },
+            |bytes| bytes.extend_from_slice(value),
+        );
+        self.pairs.push(pair);
+    }
+
+    /// Writes a pair behind all others. The closures write as many bytes as `lengths` says.
+    #[inline]
+    fn add(
+        &mut self,
+        lengths: [usize; 2],
+        write_name: impl FnOnce(&mut Vec<u8>),
+        write_value: impl FnOnce(&mut Vec<u8>),
+    ) -> Pair {
+        let bytes = &mut self.bytes;
+        match self.layout {
+            Layout::Terminated => {}
+            Layout::FastCgi => match lengths.map(u8::try_from) {
+                [Ok(name @ ..=127), Ok(value @ ..=127)] => bytes.extend_from_slice(&[name, value]),
+                _ => lengths.iter().for_each(|length| write_length(bytes, *length)),
+            },
+            Layout::Uwsgi => bytes.extend_from_slice(&(lengths[0] as u16).to_le_bytes()),
+        }
+        let name = bytes.len();
+        write_name(bytes);
+        let name = name..bytes.len();
+        match self.layout {
+            Layout::Terminated => bytes.push(0),
+            Layout::FastCgi => {}
+            Layout::Uwsgi => bytes.extend_from_slice(&(lengths[1] as u16).to_le_bytes()),
+        }
+        let value = bytes.len();
+        write_value(bytes);
+        let value = value..bytes.len();
+        if self.layout == Layout::Terminated {
+            bytes.push(0);
+        }
+        Pair { name, value }
     }
 
     /// How many bytes of memory the names and values could have.
@@ -58,59 +127,47 @@ impl Fields {
         self.bytes.capacity()
     }
 
-    /// Adds a pair whose name is built by `write_name`.
-    pub fn push_with(&mut self, write_name: impl FnOnce(&mut Vec<u8>), value: &[u8]) {
-        let start = self.bytes.len();
-        write_name(&mut self.bytes);
-        self.finish_pair(start, value);
-    }
-
-    fn finish_pair(&mut self, start: usize, value: &[u8]) {
-        let split = self.bytes.len();
-        self.bytes.push(0);
-        self.bytes.extend_from_slice(value);
-        self.finish_value(start, split);
-    }
-
-    fn finish_value(&mut self, start: usize, split: usize) {
-        let end = self.bytes.len();
-        self.bytes.push(0);
-        self.spans.push(Span { name: start..split, value: split + 1..end });
-    }
-
     /// Replaces the value of the pair at `index` by itself, `separator` and `more`.
     pub fn append_to(&mut self, index: usize, separator: &[u8], more: &[u8]) {
-        if let Some(span) = self.spans.get_mut(index) {
-            let start = self.bytes.len();
-            self.bytes.extend_from_within(span.value.clone());
-            self.bytes.extend_from_slice(separator);
-            self.bytes.extend_from_slice(more);
-            span.value = start..self.bytes.len();
-            self.bytes.push(0);
-        }
+        self.rewrite(index, true, &[separator, more]);
     }
 
     /// Replaces the value of the pair at `index`.
     pub fn replace(&mut self, index: usize, value: &[u8]) {
-        if let Some(span) = self.spans.get_mut(index) {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(value);
-            span.value = start..self.bytes.len();
-            self.bytes.push(0);
+        self.rewrite(index, false, &[value]);
+    }
+
+    /// Writes the pair at `index` anew: the value that it has, if that stays, and then `parts`.
+    fn rewrite(&mut self, index: usize, stays: bool, parts: &[&[u8]]) {
+        let Some(Pair { name, value }) = self.pairs.get(index).cloned() else { return };
+        let old = if stays { value } else { 0..0 };
+        let length = old.len() + parts.iter().map(|part| part.len()).sum::<usize>();
+        let pair = self.add(
+            [name.len(), length],
+            |bytes| bytes.extend_from_within(name),
+            |bytes| {
+                bytes.extend_from_within(old);
+                parts.iter().for_each(|part| bytes.extend_from_slice(part));
+            },
+        );
+        if let Some(place) = self.pairs.get_mut(index) {
+            *place = pair;
         }
+        self.is_scattered = true;
     }
 
     /// Removes the pair at `index`, keeping the order of the others.
     pub fn remove(&mut self, index: usize) {
-        if index < self.spans.len() {
-            self.spans.remove(index);
+        if index < self.pairs.len() {
+            self.pairs.remove(index);
+            self.is_scattered = true;
         }
     }
 
     /// The position of the first pair with this name, byte for byte.
     #[must_use]
     pub fn position(&self, name: &[u8]) -> Option<usize> {
-        self.spans.iter().position(|span| self.bytes.get(span.name.clone()) == Some(name))
+        self.names().position(|known| known == name)
     }
 
     /// The value of the first pair with this name, byte for byte.
@@ -122,60 +179,55 @@ impl Fields {
     /// The pair at `index`.
     #[must_use]
     pub fn pair(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        let span = self.spans.get(index)?;
-        Some((self.bytes.get(span.name.clone())?, self.bytes.get(span.value.clone())?))
+        let pair = self.pairs.get(index)?;
+        Some((self.bytes.get(pair.name.clone())?, self.bytes.get(pair.value.clone())?))
     }
 
-    /// Gives `put` the pairs whose names are not `hidden`, in order: each name and each value with the NUL behind it, in
-    /// as few pieces as the memory allows. Answers how many pairs that were; `None` when one has an empty name.
+    /// All pairs in order, if they have this layout and nothing else stands among them.
+    #[must_use]
+    pub(crate) fn in_one_piece(&self, layout: Layout) -> Option<&[u8]> {
+        (self.layout == layout && !self.is_scattered).then_some(&self.bytes)
+    }
+
+    /// All pairs in order but the one at `index`, in pieces, if they are [terminated][Layout::Terminated] and nothing else
+    /// stands among them.
+    #[must_use]
+    pub(crate) fn terminated_but(&self, index: Option<usize>) -> Option<[&[u8]; 2]> {
+        let all = self.in_one_piece(Layout::Terminated)?;
+        let Some(index) = index else { return Some([all, b""]) };
+        let pair = self.pairs.get(index)?;
+        Some([all.get(..pair.name.start)?, all.get(pair.value.end + 1..)?])
+    }
+
+    /// The names in order.
     #[inline]
-    pub(crate) fn write_terminated(
-        &self,
-        hidden: impl Fn(&[u8]) -> bool,
-        mut put: impl FnMut(&[u8]),
-    ) -> Option<usize> {
-        let mut count = 0;
-        let mut run = 0..0;
-        for span in &self.spans {
-            let name = self.bytes.get(span.name.clone())?;
-            if name.is_empty() {
-                return None;
-            }
-            if hidden(name) {
-                continue;
-            }
-            count += 1;
-            if span.name.start == run.end && span.value.start == span.name.end + 1 {
-                run.end = span.value.end + 1;
-                continue;
-            }
-            for part in [&span.name, &span.value] {
-                if part.start != run.end {
-                    put(self.bytes.get(run)?);
-                    run = part.clone();
-                }
-                run.end = part.end + 1;
-            }
-        }
-        put(self.bytes.get(run)?);
-        Some(count)
+    pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.pairs.iter().map(|pair| self.bytes.get(pair.name.clone()).unwrap_or_default())
     }
 
     /// The number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.pairs.len()
     }
 
     /// Whether there is no pair.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.pairs.is_empty()
     }
 
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         (0..self.len()).filter_map(|index| self.pair(index))
+    }
+}
+
+/// FastCGI §3.4.
+fn write_length(bytes: &mut Vec<u8>, length: usize) {
+    match u8::try_from(length) {
+        Ok(short @ ..=127) => bytes.push(short),
+        _ => bytes.extend_from_slice(&(length as u32 | 1 << 31).to_be_bytes()),
     }
 }
 
@@ -193,55 +245,80 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_written_as_one_piece() {
-        let written = |fields: &Fields, hidden: &[u8]| {
-            let mut pieces = Vec::new();
-            let put = |piece: &[u8]| pieces.push(String::from_utf8_lossy(piece).replace('\0', "."));
-            let count = fields.write_terminated(|name| name == hidden, put).unwrap();
-            pieces.retain(|piece| !piece.is_empty());
-            (count, pieces)
-        };
+    fn all_are_one_piece_in_their_own_layout() {
+        let layouts = [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi];
+        let long = [b'v'; 300];
+        for (layout, expected) in layouts.into_iter().zip([
+            [&b"A\x001\0B\0"[..], &long, b"\0"].concat(),
+            [&b"\x01\x01A1\x01\x80\0\x01\x2cB"[..], &long].concat(),
+            [&b"\x01\0A\x01\x001\x01\0B\x2c\x01"[..], &long].concat(),
+        ]) {
+            let mut fields = Fields::default();
+            fields.begin(layout);
+            fields.push(b"A", b"1");
+            fields.push(b"B", &long);
+            assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"A"[..], &b"1"[..]), (b"B", &long)]);
+            for other in layouts {
+                assert_eq!(fields.in_one_piece(other), (other == layout).then_some(expected.as_slice()));
+            }
+            let mut changed = fields.clone();
+            changed.remove(0);
+            assert_eq!(changed.in_one_piece(layout), None);
+            fields.replace(0, b"2");
+            assert_eq!(fields.in_one_piece(layout), None);
+        }
+    }
+
+    #[test]
+    fn one_pair_can_be_left_out() {
         let mut fields = Fields::default();
-        assert_eq!(written(&fields, b""), (0, vec![]));
-        fields.push(b"A", b"1");
-        fields.push_parts(b"B", &[b"2", b"3"]);
-        fields.push_with(|name| name.push(b'C'), b"");
-        assert_eq!(written(&fields, b""), (3, vec!["A.1.B.23.C..".to_owned()]));
-        assert_eq!(written(&fields, b"B"), (2, vec!["A.1.".to_owned(), "C..".to_owned()]));
-        fields.replace(1, b"4");
-        fields.push(b"D", b"5");
-        assert_eq!(written(&fields, b"C").1.concat(), "A.1.B.4.D.5.");
-        fields.append_to(0, b",", b"6");
-        fields.remove(1);
-        assert_eq!(written(&fields, b"").1.concat(), "A.1,6.C..D.5.");
-        fields.push(b"", b"7");
-        assert_eq!(fields.write_terminated(|_| false, |_| ()), None);
+        [b"A", b"B", b"C"].iter().for_each(|name| fields.push(*name, b"1"));
+        for (index, expected) in [
+            (None, Some(["A.1.B.1.C.1.", ""])),
+            (Some(0), Some(["", "B.1.C.1."])),
+            (Some(1), Some(["A.1.", "C.1."])),
+            (Some(2), Some(["A.1.B.1.", ""])),
+            (Some(3), None),
+        ] {
+            let found = fields.terminated_but(index);
+            let found =
+                found.map(|pieces| pieces.map(|piece| String::from_utf8_lossy(piece).replace('\0', ".")));
+            assert_eq!(found, expected.map(|pieces| pieces.map(String::from)), "{index:?}");
+        }
+        fields.replace(1, b"2");
+        assert_eq!(fields.terminated_but(None), None);
     }
 
     #[test]
     fn a_value_can_grow_shrink_and_go() {
-        let mut fields = Fields::with_capacity(2, 16);
-        fields.push(b"A", b"1");
-        fields.push_with(|name| name.extend_from_slice(b"B"), b"2");
-        fields.append_to(0, b", ", b"3");
-        assert_eq!(fields.get(b"A"), Some(&b"1, 3"[..]));
-        fields.replace(0, b"");
-        assert_eq!(fields.get(b"A"), Some(&b""[..]));
-        fields.remove(0);
-        assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"B"[..], &b"2"[..])]);
-        fields.push_parts(b"C", &[b"/srv", b"", b"/x"]);
-        assert_eq!(fields.get(b"C"), Some(&b"/srv/x"[..]));
-        fields.clear();
-        assert!(fields.is_empty() && fields.get(b"B").is_none() && fields.capacity() >= 18);
+        for layout in [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi] {
+            let mut fields = Fields::with_capacity(2, 16);
+            fields.begin(layout);
+            fields.push(b"A", b"1");
+            fields.push_mapped(b"", b"b", |byte| byte.to_ascii_uppercase(), b"2");
+            fields.append_to(0, b", ", b"3");
+            assert_eq!(fields.get(b"A"), Some(&b"1, 3"[..]));
+            fields.replace(0, b"");
+            assert_eq!(fields.get(b"A"), Some(&b""[..]));
+            fields.remove(0);
+            assert_eq!(fields.iter().collect::<Vec<_>>(), [(&b"B"[..], &b"2"[..])]);
+            fields.push_parts(b"C", [b"/srv", b"/x"]);
+            assert_eq!(fields.get(b"C"), Some(&b"/srv/x"[..]));
+            fields.begin(Layout::Terminated);
+            assert!(fields.is_empty() && fields.get(b"B").is_none() && fields.capacity() >= 18);
+        }
     }
 
     #[test]
     fn names_and_values_are_followed_by_nul() {
         let mut fields = Fields::default();
         fields.push(b"A", b"1");
-        fields.append_to(0, b", ", b"3");
-        for span in &fields.spans {
-            assert_eq!((fields.bytes[span.name.end], fields.bytes[span.value.end]), (0, 0));
+        fields.push_parts(b"B", [b"2", b"3"]);
+        fields.push_mapped(b"X-", b"c", |byte| byte.to_ascii_uppercase(), b"");
+        fields.append_to(0, b",", b"6");
+        fields.replace(1, b"4");
+        for pair in &fields.pairs {
+            assert_eq!((fields.bytes[pair.name.end], fields.bytes[pair.value.end]), (0, 0));
         }
     }
 }

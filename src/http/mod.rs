@@ -6,7 +6,7 @@ mod fields;
 mod head;
 
 pub use decimal::Decimal;
-pub use fields::Fields;
+pub use fields::{Fields, Layout};
 pub(crate) use head::parse_length;
 pub use head::{Head, HeadError};
 

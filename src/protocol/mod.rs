@@ -16,13 +16,16 @@ pub use fastcgi::FastCgi;
 pub use scgi::Scgi;
 pub use uwsgi::Uwsgi;
 
-use crate::http::Fields;
+use crate::http::{Fields, Layout};
 
 /// How requests and responses of one gateway protocol stand on the wire. One connection carries one request at
 /// a time. What has a body here is so for protocols that frame nothing, whose response ends with the connection.
 pub trait Protocol: Sync {
     /// The name for the log: `FastCGI`, `SCGI` or `uwsgi`.
     fn name(&self) -> &'static str;
+
+    /// How variables stand in a request. A list in this layout costs the least, and any other will do.
+    fn layout(&self) -> Layout;
 
     /// Appends everything that precedes the body to `out`. `variables` are complete, CONTENT_LENGTH included.
     ///

@@ -5,7 +5,7 @@ use memchr::memchr_iter;
 
 use super::{EncodeError, Protocol, Settings};
 use crate::{
-    http::{Decimal, Fields},
+    http::{Decimal, Fields, Layout},
     log::escape,
     wire::Writer,
 };
@@ -20,42 +20,75 @@ impl Protocol for Scgi {
         "SCGI"
     }
 
+    fn layout(&self) -> Layout {
+        Layout::Terminated
+    }
+
     fn encode_head(
         &self,
         _settings: &Settings<'_>,
         variables: &Fields,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        // "The first header must have the name CONTENT_LENGTH and a value that is the length of the body in
-        // decimal", also for a body of 0 bytes. "There must also always be a header with the name SCGI and a value of 1."
-        let length = match variables.get(CONTENT_LENGTH) {
-            None | Some(b"") => b"0",
-            Some(length) if length.iter().all(u8::is_ascii_digit) => length,
-            Some(other) => return Err(EncodeError::ContentLength(escape(other))),
-        };
         let mut writer = Writer::new(out);
-        let block = writer.mark();
-        for text in [CONTENT_LENGTH, length, SCGI, b"1"] {
-            writer.put(text);
-            writer.put_byte(0);
+        match netstring(variables, &mut writer) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                writer.take_back();
+                Err(error)
+            }
         }
-        let own = |name: &[u8]| name == CONTENT_LENGTH || name == SCGI;
-        let Some(count) = variables.write_terminated(own, |pairs| writer.put(pairs)) else {
-            writer.take_back();
-            return Err(EncodeError::NoName);
-        };
-        // More NULs than there are ends stand within a name or a value.
-        let size = writer.since(block);
-        if memchr_iter(0, writer.written(block)).count() != 2 * (count + 2) {
-            writer.take_back();
-            let mut others = variables.iter().filter(|(name, _)| !own(name));
-            let culprit = others.find(|(name, value)| name.contains(&0) || value.contains(&0));
-            return Err(EncodeError::Nul(escape(culprit.unwrap_or_default().0)));
-        }
-        writer.insert(block, Decimal::default().write(size as u64), b':');
-        writer.put(b",");
-        Ok(())
     }
+}
+
+fn netstring(variables: &Fields, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    let (mut length_at, mut is_known) = (None, false);
+    for (index, name) in variables.names().enumerate() {
+        if name.is_empty() {
+            return Err(EncodeError::NoName);
+        } else if name == CONTENT_LENGTH && length_at.is_none() {
+            length_at = Some(index);
+        } else {
+            is_known |= is_own(name);
+        }
+    }
+    // "The first header must have the name CONTENT_LENGTH and a value that is the length of the body in
+    // decimal", also for a body of 0 bytes. "There must also always be a header with the name SCGI and a value of 1."
+    let length = match length_at.and_then(|index| variables.pair(index)) {
+        None | Some((_, b"")) => b"0",
+        Some((_, length)) if length.iter().all(u8::is_ascii_digit) => length,
+        Some((_, other)) => return Err(EncodeError::ContentLength(escape(other))),
+    };
+    let block = writer.mark();
+    for text in [CONTENT_LENGTH, length, SCGI, b"1"] {
+        writer.put(text);
+        writer.put_byte(0);
+    }
+    let mut count = 2;
+    if let Some(pieces) = variables.terminated_but(length_at).filter(|_| !is_known) {
+        pieces.into_iter().for_each(|piece| writer.put(piece));
+        count += variables.len() - usize::from(length_at.is_some());
+    } else {
+        for (name, value) in variables.iter().filter(|(name, _)| !is_own(name)) {
+            [name, b"\0", value, b"\0"].into_iter().for_each(|part| writer.put(part));
+            count += 1;
+        }
+    }
+    // More NULs than there are ends stand within a name or a value.
+    let size = writer.since(block);
+    if memchr_iter(0, writer.written(block)).count() != 2 * count {
+        let has_nul = |(name, value): &(&[u8], &[u8])| name.contains(&0) || value.contains(&0);
+        let culprit = variables.iter().filter(|(name, _)| !is_own(name)).find(has_nul);
+        return Err(EncodeError::Nul(escape(culprit.unwrap_or_default().0)));
+    }
+    writer.insert(block, Decimal::default().write(size as u64), b':');
+    writer.put(b",");
+    Ok(())
+}
+
+#[inline]
+fn is_own(name: &[u8]) -> bool {
+    name == CONTENT_LENGTH || name == SCGI
 }
 
 /// "Duplicate names are not allowed in the headers": those that the protocol itself sets stand once, whatever the variables

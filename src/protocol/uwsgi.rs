@@ -3,7 +3,7 @@
 
 use super::{EncodeError, Protocol, Settings};
 use crate::{
-    http::Fields,
+    http::{Fields, Layout},
     wire::{Mark, Writer},
 };
 
@@ -15,6 +15,10 @@ pub struct Uwsgi;
 impl Protocol for Uwsgi {
     fn name(&self) -> &'static str {
         "uwsgi"
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::Uwsgi
     }
 
     fn encode_head(
@@ -40,19 +44,27 @@ fn packet(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>) 
     let size = writer.mark();
     writer.put(&[0, 0, settings.modifier2]);
     let block = writer.mark();
-    for (name, value) in variables.iter() {
-        for part in [name, value] {
-            writer.put(&checked("variable", part.len())?);
-            writer.put(part);
+    match variables.in_one_piece(Layout::Uwsgi) {
+        // So that a request that cannot be sent is not copied as a whole; and no length within is too large.
+        Some(pairs) if pairs.len() <= LIMIT => writer.put(pairs),
+        _ => {
+            for (name, value) in variables.iter() {
+                for part in [name, value] {
+                    writer.put(&checked("variable", part.len())?);
+                    writer.put(part);
+                }
+                check_block(writer, block)?;
+            }
         }
-        // Checked here too, so that a request that cannot be sent is not copied as a whole.
-        check_block(writer, block)?;
     }
     writer.put(settings.string);
     let length = check_block(writer, block)?;
     writer.patch(size, &length);
     Ok(())
 }
+
+/// The largest number of two bytes.
+const LIMIT: usize = u16::MAX as usize;
 
 fn check_block(writer: &Writer<'_>, block: Mark) -> Result<[u8; 2], EncodeError> {
     checked("list of variables", writer.since(block))
@@ -63,6 +75,6 @@ fn checked(what: &'static str, length: usize) -> Result<[u8; 2], EncodeError> {
         what,
         protocol: "uwsgi",
         length,
-        limit: usize::from(u16::MAX),
+        limit: LIMIT,
     })
 }

@@ -37,7 +37,6 @@ impl Buffers {
 
     /// Gives it back to the thread.
     pub(crate) fn give_back(mut self) {
-        self.variables.clear();
         if self.variables.capacity() > KEPT {
             self.variables = Fields::default();
         }

@@ -15,7 +15,7 @@ use crate::{
     script,
 };
 
-/// Makes the variables of a request, in an empty list.
+/// Makes the variables of a request, in place of those that the list has.
 ///
 /// # Errors
 /// The status to answer.
@@ -33,6 +33,7 @@ pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Resu
     if kind == Kind::FastCgi {
         check_script(request)?;
     }
+    fields.begin(kind.protocol().layout());
     for (name, value) in request.variables() {
         // SCGI's own variable is the encoder's.
         let is_left_out = name.is_empty() || kind == Kind::Scgi && name == b"SCGI";

@@ -214,6 +214,10 @@ impl Context {
     /// Whether these bytes hold a byte of output, or its end.
     pub(super) fn begins_body(&self, mut input: &[u8]) -> bool {
         let mut decoder = self.decoder;
+        // Mostly it stands in the record of the head.
+        if !input.is_empty() && decoder.pass(1) {
+            return true;
+        }
         while let Ok((count, event)) = decoder.decode(input) {
             match event {
                 Event::Errors(_) => input = input.get(count..).unwrap_or_default(),

@@ -15,7 +15,7 @@ use nginx_sys::{
 };
 
 use super::{context::Context, pipe};
-use crate::raw::{Request, Timer};
+use crate::raw::{Request, Timer, bytes};
 
 /// For how long bytes may wait for more of them that come again and again.
 const PATIENCE: ngx_msec_t = 50;
@@ -99,7 +99,10 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
             if let Some(pipe) = context.upstream().and_then(|upstream| upstream.get().pipe.as_mut()) {
                 pipe::widen(pipe, chain, (*(*c).read).available, limit);
             }
-            let count = receive(c, chain, limit);
+            let count = match single(c, chain, limit) {
+                Some((receive, room)) => receive(c, (*(*chain).buf).last, room),
+                None => receive(c, chain, limit),
+            };
             if count > 0 && (*(*c).read).ready() == 0 {
                 let this = ptr::from_mut(context);
                 context.flush.start_timer(this);
@@ -109,6 +112,26 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
             count
         }
     })
+}
+
+/// How to receive into the only buffer of a chain, and how much: `recv()` costs the kernel less than `readv()`.
+///
+/// # Safety
+/// A live connection and a chain of live buffers.
+unsafe fn single(
+    c: *mut ngx_connection_t,
+    chain: *mut ngx_chain_t,
+    limit: i64,
+) -> Option<(unsafe extern "C" fn(*mut ngx_connection_t, *mut u8, usize) -> isize, usize)> {
+    // SAFETY: the caller vouches for them.
+    unsafe {
+        // TLS reads until there is no more.
+        if !(*chain).next.is_null() || !(*c).ssl.is_null() || limit != 0 {
+            return None;
+        }
+        let room = bytes((*(*chain).buf).last, (*(*chain).buf).end).len();
+        (*c).recv.filter(|_| room > 0).map(|receive| (receive, room))
+    }
 }
 
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {

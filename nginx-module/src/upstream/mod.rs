@@ -27,6 +27,7 @@ mod peer;
 mod pipe;
 mod request;
 mod script;
+mod send;
 mod stderr;
 mod stream;
 mod target;

@@ -12,7 +12,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory, script::Files};
+use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory, script::Files, send};
 use crate::{
     conf::MainConf,
     module,
@@ -138,7 +138,7 @@ fn with_head<T>(
 ) -> Result<T, ngx_int_t> {
     let request = context.request;
     let mut variables = VARIABLES.take();
-    variables.clear();
+    variables.begin(context.protocol().layout());
     let done = match write_variables(&mut variables, context, upstream) {
         None => Err(out_of_memory(request)),
         Some(()) => HEAD.with_borrow_mut(|head| {
@@ -206,6 +206,9 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
         u.output.filter_ctx = request.raw().cast();
         return Ok(());
     }
+    // What nginx does itself where no filter is set, but for a single buffer.
+    u.output.output_filter = Some(send::output_filter);
+    u.output.filter_ctx = (&raw mut u.writer).cast();
     if context.place.role == Role::Authorizer {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 
 use super::{BEGIN_REQUEST, PARAMS, header};
 use crate::{
-    http::Fields,
+    http::{Fields, Layout},
     protocol::{EncodeError, Role, Settings},
     wire::{Mark, Writer},
 };
@@ -36,14 +36,14 @@ fn records(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>)
     writer.put(&header(BEGIN_REQUEST, 8));
     writer.put(&[0, role, flags, 0, 0, 0, 0, 0]);
     let mut params = Params::begin(writer);
-    for (name, value) in variables.iter() {
-        if settings.role == Role::Authorizer && is_kept_from_authorizers(name) {
-            continue;
-        }
-        if name.len() <= SHORT && value.len() <= SHORT {
-            params.short_pair([name.len() as u8, value.len() as u8], name, value);
-        } else {
-            params.pair(name, value)?;
+    match variables.in_one_piece(Layout::FastCgi) {
+        Some(pairs) if pairs.len() <= RECORD && settings.role == Role::Responder => params.writer.put(pairs),
+        _ => {
+            for (name, value) in variables.iter() {
+                if settings.role != Role::Authorizer || !is_kept_from_authorizers(name) {
+                    params.pair(name, value)?;
+                }
+            }
         }
     }
     params.end();
@@ -89,16 +89,6 @@ impl<'w, 'v> Params<'w, 'v> {
         Ok(())
     }
 
-    /// [`Params::pair`] for lengths of one byte each.
-    fn short_pair(&mut self, lengths: [u8; 2], name: &[u8], value: &[u8]) {
-        if lengths.len() + name.len() + value.len() > self.room() {
-            self.next_record();
-        }
-        for part in [&lengths, name, value] {
-            self.writer.put(part);
-        }
-    }
-
     fn put_in_pieces(&mut self, mut part: &[u8]) {
         while !part.is_empty() {
             if self.room() == 0 {
@@ -138,9 +128,6 @@ impl<'w, 'v> Params<'w, 'v> {
         self.next_record();
     }
 }
-
-/// The largest length of one byte (§3.4).
-const SHORT: usize = 127;
 
 /// §3.4: one byte for lengths up to 127, else four whose highest bit is set.
 pub(super) struct Length {

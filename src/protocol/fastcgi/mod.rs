@@ -9,7 +9,7 @@ pub(super) use decode::Decoder;
 pub use values::{Pairs, Values, get_values};
 
 use super::{BodyPart, EncodeError, Protocol, Settings};
-use crate::http::Fields;
+use crate::http::{Fields, Layout};
 
 /// The FastCGI protocol. Every request has the id 1: a connection carries one at a time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +18,10 @@ pub struct FastCgi;
 impl Protocol for FastCgi {
     fn name(&self) -> &'static str {
         "FastCGI"
+    }
+
+    fn layout(&self) -> Layout {
+        Layout::FastCgi
     }
 
     fn encode_head(
