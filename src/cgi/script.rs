@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which file of a path is the script.
 
+use memchr::{memchr, memchr_iter};
+
 /// What stands at a path below the root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -39,7 +41,7 @@ pub fn resolve<'p>(
     suffixes: &[impl AsRef<[u8]>],
     mut look: impl FnMut(&'p [u8]) -> Entry,
 ) -> Resolution<'p> {
-    if path.contains(&0) || path.split(|byte| *byte == b'/').any(|segment| segment == b"..") {
+    if memchr(0, path).is_some() || leaves_folder(path) {
         return Resolution::NotFound;
     }
     let mut result = Resolution::NotScript;
@@ -60,8 +62,13 @@ pub fn resolve<'p>(
 
 /// The ends of the segments of a path: each `/`, and the end.
 fn segment_ends(path: &[u8]) -> impl Iterator<Item = usize> {
-    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    slashes.chain(std::iter::once(path.len()))
+    memchr_iter(b'/', path).chain(std::iter::once(path.len()))
+}
+
+/// Whether a segment is `..`.
+fn leaves_folder(path: &[u8]) -> bool {
+    let mut begin = 0;
+    segment_ends(path).any(|end| path.get(std::mem::replace(&mut begin, end + 1)..end) == Some(b".."))
 }
 
 fn has_suffix(name: &[u8], suffix: &[u8]) -> bool {

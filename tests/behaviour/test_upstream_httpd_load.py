@@ -2,6 +2,8 @@
 """httpd's balancers, reloads and MPMs with our backends: what happens to requests while something happens to servers, and
 to connections that are kept."""
 
+import contextlib
+import socket
 import threading
 import time
 
@@ -388,6 +390,55 @@ def test_a_silent_backend_is_a_timeout_and_may_be_retried_by_the_client(launch):
     assert peer.record().type == 2  # FCGI_ABORT_REQUEST
     assert peer.at_end()
     server.log.expect("GW0711")
+
+
+def test_a_backend_that_accepts_nobody_is_not_waited_for_for_ever(launch):
+    """connect() to a unix socket waits while the backlog is full; mod_proxy sets no limit for that."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as clients:
+
+        def configure(site):
+            path = site.scratch / "full.sock"
+            listener.bind(str(path))
+            listener.listen(0)
+            path.chmod(0o777)
+            site.recorder("fastcgi")
+            lines(
+                site,
+                f'ProxyPass "/d/" "unix:{path}|fcgi://full/" timeout=1\n'
+                '<Proxy "balancer://pool">\n'
+                f'BalancerMember "unix:{path}|scgi://full/" connectiontimeout=500ms\n'
+                'BalancerMember "fcgi://127.0.0.1:%fastcgi%" status=+H\n</Proxy>\n'
+                'ProxyPass "/b/" "balancer://pool/"',
+            )
+
+        server = launch(configure)
+        backend = server.site.backends["fastcgi"]
+        for _ in range(2):
+            other = clients.enter_context(socket.socket(socket.AF_UNIX))
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                other.connect(listener.getsockname())
+        assert server.get("/d/x", timeout=20).status == 503
+        server.log.expect(r"GW0711 .* has accepted no connection for 1 seconds")
+        client = server.connect()
+        client.request("GET", "/b/x")
+        peer = backend.next(client)
+        peer.request()
+        peer.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+        server.log.expect(r"GW0711 .* has accepted no connection for 0\.5 seconds")
+        # Once there is room again, the worker is as good as before.
+        clients.close()
+        listener.settimeout(20)
+        client = server.connect()
+        client.request("GET", "/d/x")
+        for _ in range(5):
+            # Those who have left are still there, and say nothing.
+            peer = clients.enter_context(listener.accept()[0])
+            if peer.recv(65536):
+                break
+        peer.sendall(stdout(hello("fastcgi")) + end_request())
+        assert client.response().body == b"hello"
 
 
 def test_balancer_manager_and_status_know_our_workers(launch):

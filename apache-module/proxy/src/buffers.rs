@@ -3,7 +3,10 @@
 
 use std::{cell::Cell, ops::Range};
 
-use gangway::http::Fields;
+use gangway::{
+    cgi::{Form, ResponseParser},
+    http::Fields,
+};
 
 /// Bytes that one call receives.
 pub(crate) const RECEIVED: usize = 64 * 1024;
@@ -11,7 +14,6 @@ pub(crate) const RECEIVED: usize = 64 * 1024;
 const KEPT: usize = 256 * 1024;
 
 /// The memory for one request.
-#[derive(Default)]
 pub(crate) struct Buffers {
     /// The variables of the request.
     pub(crate) variables: Fields,
@@ -21,6 +23,8 @@ pub(crate) struct Buffers {
     pub(crate) input: Vec<u8>,
     /// The bytes of `input` that are for the client.
     pub(crate) pieces: Vec<Range<usize>>,
+    /// What understands the head of the response.
+    parser: Option<ResponseParser>,
 }
 
 thread_local! {
@@ -28,9 +32,23 @@ thread_local! {
 }
 
 impl Buffers {
+    fn new() -> Self {
+        let (variables, out, input, pieces) = (Fields::default(), Vec::new(), Vec::new(), Vec::new());
+        Self { variables, out, input, pieces, parser: None }
+    }
+
+    /// A parser that has what memory there is.
+    pub(crate) fn take_parser(&mut self) -> ResponseParser {
+        self.parser.take().unwrap_or_else(|| ResponseParser::new(Form::Cgi, 0))
+    }
+
+    pub(crate) fn put_parser(&mut self, parser: ResponseParser) {
+        self.parser = Some(parser).filter(|parser| parser.capacity() <= KEPT);
+    }
+
     /// The memory of this thread; new memory while a request that this one is a part of uses it.
     pub(crate) fn take() -> Self {
-        let mut buffers = SPARE.with(Cell::take).unwrap_or_default();
+        let mut buffers = SPARE.with(Cell::take).unwrap_or_else(Self::new);
         buffers.input.resize(RECEIVED, 0);
         buffers
     }

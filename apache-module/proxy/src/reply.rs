@@ -34,10 +34,12 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
-    pub(crate) fn new(kind: Kind, limit: usize) -> Self {
+    /// `parser` is one of an earlier reply, for its memory.
+    pub(crate) fn new(kind: Kind, mut parser: ResponseParser, limit: usize) -> Self {
+        parser.reset(Form::Cgi, limit);
         Self {
             kind,
-            parser: ResponseParser::new(Form::Cgi, limit),
+            parser,
             head_done: false,
             left: None,
             is_dropped: false,
@@ -46,6 +48,10 @@ impl Reply {
             page: None,
             is_redirected: false,
         }
+    }
+
+    pub(crate) fn into_parser(self) -> ResponseParser {
+        self.parser
     }
 
     /// Whether the head has been given to httpd.

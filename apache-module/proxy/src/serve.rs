@@ -40,7 +40,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     variables::write(&mut buffers.variables, target, kind)?;
     let keeps = keeps(target, kind);
     // Connections of other protocols are nobody's to wait for.
-    let key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
+    let mut key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
     let kept = key.as_ref().filter(|_| keeps).and_then(keep::take);
     let (wire, history) = match kept {
         Some(kept) => kept,
@@ -53,7 +53,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
         return Err(body_failed(request, status));
     }
-    let (status, retry) = transfer(target, kind, wire, history, key.as_ref(), buffers, &mut body);
+    let (status, retry) = transfer(target, kind, wire, history, &mut key, buffers, &mut body);
     if !retry {
         return Ok(status);
     }
@@ -62,7 +62,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
         SERVICE_UNAVAILABLE if body.is_taken() => BAD_GATEWAY,
         status => status,
     })?;
-    Ok(transfer(target, kind, wire, History::begin(), key.as_ref(), buffers, &mut body).0)
+    Ok(transfer(target, kind, wire, History::begin(), &mut key, buffers, &mut body).0)
 }
 
 /// Whether the connection may carry more than this request.
@@ -94,31 +94,32 @@ fn encode(request: Request<'_>, kind: Kind, keeps: bool, buffers: &mut Buffers) 
     })
 }
 
-/// Makes one attempt. Answers a status, and whether the request should be tried once more on a new connection.
+/// Makes one attempt, the last one if it takes the key. Answers a status, and whether the request should be tried once more on a new connection.
 fn transfer<'r>(
     target: Target<'r>,
     kind: Kind,
     wire: Wire,
     history: History,
-    key: Option<&Key>,
+    key: &mut Option<Key>,
     buffers: &mut Buffers,
     body: &mut Body<'r>,
 ) -> (c_int, bool) {
-    let mut transfer = Transfer::new(target, kind, &wire, key, buffers, body);
+    let mut transfer = Transfer::new(target, kind, &wire, key.as_ref(), buffers, body);
     let done = transfer.run();
     match done {
         Ok(()) => {
             let (page, is_clean) = (transfer.reply.page, transfer.is_clean);
-            if let Some(key) = key
-                && is_clean
+            transfer.end();
+            if is_clean
                 && keeps(target, kind)
+                && let Some(key) = key.take()
             {
                 let limits = Limits {
                     count: target.idle_limit(IDLE_LIMIT),
                     time: target.idle_time().unwrap_or(IDLE_TIME),
                     age: target.address_ttl(),
                 };
-                keep::put(key.clone(), wire, history, limits);
+                keep::put(key, wire, history, limits);
             }
             if let Some(status) = page {
                 target.request().answer_with_page(status);
@@ -126,10 +127,10 @@ fn transfer<'r>(
             (OK, false)
         }
         Err(failure) => {
-            if wire.is_reused() && may_retry(&transfer, &failure) {
-                return (OK, true);
-            }
-            (fail(&mut transfer, &failure), false)
+            let retry = wire.is_reused() && may_retry(&transfer, &failure);
+            let status = if retry { OK } else { fail(&mut transfer, &failure) };
+            transfer.end();
+            (status, retry)
         }
     }
 }

@@ -108,6 +108,8 @@ impl<'a, 'r> Transfer<'a, 'r> {
             None => target.flush(),
         };
         let protocol = kind.protocol();
+        let limit = conf.map_or(64 * 1024, |conf| conf.head_max());
+        let reply = Reply::new(kind, buffers.take_parser(), limit);
         Self {
             target,
             wire,
@@ -115,7 +117,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             protocol,
             buffers,
             body,
-            reply: Reply::new(kind, conf.map_or(64 * 1024, |conf| conf.head_max())),
+            reply,
             output: Output::new(request),
             stderr_level: conf.map_or(Level::Error, |conf| conf.stderr_level()),
             decoder: protocol.decoder(),
@@ -139,6 +141,11 @@ impl<'a, 'r> Transfer<'a, 'r> {
 
     fn request(&self) -> Request<'r> {
         self.target.request()
+    }
+
+    /// Ends the attempt: its memory is for the next one.
+    pub(crate) fn end(self) {
+        self.buffers.put_parser(self.reply.into_parser());
     }
 
     /// Carries the request and its response.
@@ -267,6 +274,11 @@ impl<'a, 'r> Transfer<'a, 'r> {
     // ---- the response ----
 
     fn receive_response(&mut self) -> Result<(), Failure> {
+        if self.wire.is_slow() && self.total_received == 0 && !self.ended {
+            let begun = Instant::now();
+            self.wait_long()?;
+            self.wire.set_slow(begun.elapsed() >= PATIENCE);
+        }
         while !self.ended {
             let room = self.buffers.input.get_mut(self.filled..).unwrap_or_default();
             // The rest of a response, or its end, mostly follows at once.
@@ -283,6 +295,9 @@ impl<'a, 'r> Transfer<'a, 'r> {
                     }
                 }
                 Received::Nothing => {
+                    if self.total_received == 0 {
+                        self.wire.set_slow(true);
+                    }
                     if self.is_dirty || self.reply.is_forwarded() && self.filled > 0 {
                         self.deliver(Then::Flush)?;
                     }

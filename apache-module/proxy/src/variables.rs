@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The variables that a backend gets: httpd's own, with what each stock module changes about them.
 
-use std::ffi::c_int;
+use std::{borrow::Cow, ffi::c_int};
 
 use gangway::{
     error::{REQUEST_REFUSED, SCRIPT_MISSING},
@@ -83,8 +83,12 @@ fn mount<'n>(script_name: &'n [u8], path_info: &[u8]) -> &'n [u8] {
 /// Whether the request is one for a script of PHP, as far as its path says.
 pub(crate) fn names_php(request: Request<'_>) -> bool {
     let Some(conf) = request.conf().filter(|conf| conf.may_be_fpm()) else { return false };
-    let path = [script::path_of(request.filename()), request.path_info()].concat();
+    let path = joined(script::path_of(request.filename()), request.path_info());
     script::names_script(&path, conf.script_suffixes())
+}
+
+fn joined<'a>(first: &'a [u8], second: &[u8]) -> Cow<'a, [u8]> {
+    if second.is_empty() { first.into() } else { [first, second].concat().into() }
 }
 
 /// Whether PHP would run the script that the request names, and no other file.
@@ -101,7 +105,7 @@ fn check_script(request: Request<'_>) -> Result<(), c_int> {
     };
     // Where httpd has split the path, the two parts together are what the client has named.
     let info = request.variable(c"PATH_INFO").unwrap_or_default();
-    let path = if file.ends_with(info) { file.to_vec() } else { [file, info].concat() };
+    let path = joined(file, if file.ends_with(info) { b"" } else { info });
     // httpd has looked at the file of a SetHandler already.
     let is_known = request.is_file() && request.note(c"proxy-sethandler").is_some();
     let known = if is_known { file } else { b"" };

@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use gangway::protocol::Protocol;
+use gangway::{http::Decimal, protocol::Protocol};
 
 use super::{
     BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
@@ -130,7 +130,8 @@ impl<'r> Body<'r> {
 
     /// Tells the variables how long the body is.
     fn set_length(&self, count: sys::apr_off_t) {
-        let length = self.request.keep(count.to_string().as_bytes());
+        let mut digits = Decimal::default();
+        let length = self.request.keep(digits.write(u64::try_from(count).unwrap_or(0)));
         // SAFETY: a live table; the value is in the request's pool.
         unsafe {
             let headers = (*self.request.as_ptr()).headers_in;

@@ -2,8 +2,9 @@
 //! A connection to a backend: system calls, and nothing else.
 
 use std::{
+    cell::Cell,
     io,
-    os::fd::{AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
     time::Duration,
 };
 
@@ -66,37 +67,99 @@ pub(crate) struct Interest {
 #[derive(Debug)]
 pub(crate) struct Wire {
     fd: RawFd,
-    /// Ours; otherwise the server closes it.
+    /// Ours, blocking, and reading waits for [`PATIENCE`]; otherwise the server closes it.
     owned: Option<OwnedFd>,
+    is_reused: bool,
+    is_slow: Cell<bool>,
+}
+
+/// Sets how long a call may wait: SO_RCVTIMEO or SO_SNDTIMEO.
+fn set_limit(fd: RawFd, option: libc::c_int, limit: Duration) -> io::Result<()> {
+    let limit = libc::timeval {
+        tv_sec: limit.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_usec: limit.subsec_micros().into(),
+    };
+    // SAFETY: the option is readable.
+    let status = unsafe {
+        let size = size_of::<libc::timeval>() as libc::socklen_t;
+        libc::setsockopt(fd, libc::SOL_SOCKET, option, (&raw const limit).cast(), size)
+    };
+    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 impl Wire {
     /// A socket of the server's, which must outlive this.
     pub(super) fn of_server(fd: RawFd) -> Self {
-        Self { fd, owned: None }
+        Self { fd, owned: None, is_reused: false, is_slow: Cell::default() }
     }
 
-    /// Whether it has carried a request before, and waits in the kernel for bytes.
+    /// Connects to a unix socket. Waits for a place among those that wait to be accepted, but not longer than `limit`: then
+    /// the error is [`io::ErrorKind::WouldBlock`].
+    pub(super) fn to_unix(path: &[u8], limit: Duration) -> io::Result<Self> {
+        let mut place =
+            libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+        // The last byte stays NUL.
+        if path.len() >= place.sun_path.len() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        for (slot, byte) in place.sun_path.iter_mut().zip(path) {
+            *slot = byte.cast_signed();
+        }
+        // SAFETY: socket(2) touches no memory; the descriptor is ours alone.
+        let owned = unsafe {
+            let fd = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd)
+        };
+        let fd = owned.as_raw_fd();
+        set_limit(fd, libc::SO_SNDTIMEO, limit)?;
+        set_limit(fd, libc::SO_RCVTIMEO, PATIENCE)?;
+        loop {
+            // SAFETY: the address is readable.
+            let status = unsafe {
+                let size = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+                libc::connect(fd, (&raw const place).cast(), size)
+            };
+            if status == 0 {
+                return Ok(Self { owned: Some(owned), ..Self::of_server(fd) });
+            }
+            let error = io::Error::last_os_error();
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Whether it has carried a request before.
     pub(crate) fn is_reused(&self) -> bool {
-        self.owned.is_some()
+        self.is_reused
+    }
+
+    /// Whether the backend is known to begin with its response later than a read waits: that read would only end in vain.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.is_slow.get() && self.owned.is_some()
+    }
+
+    /// Notes it for the next request.
+    pub(crate) fn set_slow(&self, is_slow: bool) {
+        self.is_slow.set(is_slow);
     }
 
     /// Makes a connection that outlives the request: blocking, with a limit for each wait.
     pub(crate) fn into_kept(self) -> io::Result<Self> {
         if self.owned.is_some() {
-            return Ok(self);
+            return Ok(Self { is_reused: true, ..self });
         }
         let owned = duplicate(self.fd)?;
         let fd = owned.as_raw_fd();
-        let limit = libc::timeval { tv_sec: 0, tv_usec: i64::from(PATIENCE.subsec_micros()) };
-        // SAFETY: a descriptor of ours; the option is readable.
-        let done = unsafe {
-            let size = size_of::<libc::timeval>() as libc::socklen_t;
-            let place = (&raw const limit).cast();
-            libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVTIMEO, place, size) == 0
-                && libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR) == 0
-        };
-        if done { Ok(Self { fd, owned: Some(owned) }) } else { Err(io::Error::last_os_error()) }
+        set_limit(fd, libc::SO_RCVTIMEO, PATIENCE)?;
+        // SAFETY: a descriptor of ours.
+        if unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { owned: Some(owned), is_reused: true, ..Self::of_server(fd) })
     }
 
     /// Whether an idle connection can carry a request: the backend has neither closed it nor sent anything.
