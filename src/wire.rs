@@ -71,6 +71,30 @@ impl<const N: usize> Gather<N> {
     }
 }
 
+/// FastCGI §3.4: the length of a name or value in a byte, or in four whose highest bit is set if it is larger than 127.
+pub(crate) struct PairLength {
+    bytes: [u8; 4],
+    is_short: bool,
+}
+
+impl PairLength {
+    /// The largest one.
+    pub(crate) const LIMIT: usize = 0x7fff_ffff;
+
+    #[inline]
+    pub(crate) fn of(length: usize) -> Option<Self> {
+        if let Ok(length @ 0..=127) = u8::try_from(length) {
+            return Some(Self { bytes: [length, 0, 0, 0], is_short: true });
+        }
+        let length = u32::try_from(length).ok().filter(|_| length <= Self::LIMIT)?;
+        Some(Self { bytes: (length | 1 << 31).to_be_bytes(), is_short: false })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.is_short { self.bytes.get(..1).unwrap_or_default() } else { &self.bytes }
+    }
+}
+
 /// Appends to a buffer of the caller, and takes everything back when what was begun cannot be finished.
 #[derive(Debug)]
 pub(crate) struct Writer<'v> {

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::wire::PairLength;
+
 /// How the pairs of a list stand in memory, each right behind the one before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
@@ -10,7 +12,7 @@ pub enum Layout {
     #[default]
     Terminated,
     /// FastCGI §3.4: the lengths of both in a byte, or in four if they are larger than 127; the name, the value.
-    /// Lengths of more than 31 bits are not to be trusted.
+    /// Lengths of more than 31 bits are left out.
     FastCgi,
     /// uwsgi: the length of the name in two bytes, little endian, the name, and the value likewise. Lengths of more than 16
     /// bits are not to be trusted.
@@ -100,7 +102,10 @@ impl Fields {
             Layout::Terminated => {}
             Layout::FastCgi => match lengths.map(u8::try_from) {
                 [Ok(name @ ..=127), Ok(value @ ..=127)] => bytes.extend_from_slice(&[name, value]),
-                _ => lengths.iter().for_each(|length| write_length(bytes, *length)),
+                _ => lengths
+                    .into_iter()
+                    .filter_map(PairLength::of)
+                    .for_each(|length| bytes.extend_from_slice(length.bytes())),
             },
             Layout::Uwsgi => bytes.extend_from_slice(&(lengths[0] as u16).to_le_bytes()),
         }
@@ -220,14 +225,6 @@ impl Fields {
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         (0..self.len()).filter_map(|index| self.pair(index))
-    }
-}
-
-/// FastCGI §3.4.
-fn write_length(bytes: &mut Vec<u8>, length: usize) {
-    match u8::try_from(length) {
-        Ok(short @ ..=127) => bytes.push(short),
-        _ => bytes.extend_from_slice(&(length as u32 | 1 << 31).to_be_bytes()),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) const RECEIVED: usize = 64 * 1024;
 const KEPT: usize = 256 * 1024;
 
 /// The memory for one request.
+#[derive(Default)]
 pub(crate) struct Buffers {
     /// The variables of the request.
     pub(crate) variables: Fields,
@@ -32,11 +33,6 @@ thread_local! {
 }
 
 impl Buffers {
-    fn new() -> Self {
-        let (variables, out, input, pieces) = (Fields::default(), Vec::new(), Vec::new(), Vec::new());
-        Self { variables, out, input, pieces, parser: None }
-    }
-
     /// A parser that has what memory there is.
     pub(crate) fn take_parser(&mut self) -> ResponseParser {
         self.parser.take().unwrap_or_else(|| ResponseParser::new(Form::Cgi, 0))
@@ -48,7 +44,7 @@ impl Buffers {
 
     /// The memory of this thread; new memory while a request that this one is a part of uses it.
     pub(crate) fn take() -> Self {
-        let mut buffers = SPARE.with(Cell::take).unwrap_or_else(Self::new);
+        let mut buffers = SPARE.with(Cell::take).unwrap_or_default();
         buffers.input.resize(RECEIVED, 0);
         buffers
     }

@@ -94,7 +94,8 @@ fn encode(request: Request<'_>, kind: Kind, keeps: bool, buffers: &mut Buffers) 
     })
 }
 
-/// Makes one attempt, the last one if it takes the key. Answers a status, and whether the request should be tried once more on a new connection.
+/// Makes one attempt, which takes the key when no other one follows. Answers a status, and whether the request should be
+/// tried once more on a new connection.
 fn transfer<'r>(
     target: Target<'r>,
     kind: Kind,

@@ -5,7 +5,7 @@ use super::{BEGIN_REQUEST, PARAMS, header};
 use crate::{
     http::{Fields, Layout},
     protocol::{EncodeError, Role, Settings},
-    wire::{Mark, Writer},
+    wire::{Mark, PairLength, Writer},
 };
 
 /// §5.1: the application leaves the connection open.
@@ -74,8 +74,8 @@ impl<'w, 'v> Params<'w, 'v> {
     }
 
     fn pair(&mut self, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
-        let name_length = Length::of("variable's name", name)?;
-        let value_length = Length::of("variable's value", value)?;
+        let name_length = length("variable's name", name)?;
+        let value_length = length("variable's value", value)?;
         let parts = [name_length.bytes(), value_length.bytes(), name, value];
         let whole = parts.iter().fold(0usize, |sum, part| sum.saturating_add(part.len()));
         if whole > self.room() {
@@ -129,30 +129,12 @@ impl<'w, 'v> Params<'w, 'v> {
     }
 }
 
-/// §3.4: one byte for lengths up to 127, else four whose highest bit is set.
-pub(super) struct Length {
-    bytes: [u8; 4],
-    short: bool,
-}
-
-impl Length {
-    pub(super) fn of(what: &'static str, text: &[u8]) -> Result<Self, EncodeError> {
-        const LIMIT: u32 = 0x7fff_ffff;
-        if let Ok(length @ 0..=127) = u8::try_from(text.len()) {
-            return Ok(Self { bytes: [length, 0, 0, 0], short: true });
-        }
-        match u32::try_from(text.len()) {
-            Ok(length @ ..=LIMIT) => Ok(Self { bytes: (length | !LIMIT).to_be_bytes(), short: false }),
-            _ => Err(EncodeError::TooLong {
-                what,
-                protocol: "FastCGI",
-                length: text.len(),
-                limit: LIMIT as usize,
-            }),
-        }
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        if self.short { self.bytes.get(..1).unwrap_or_default() } else { &self.bytes }
-    }
+/// The length of a name or value; `what` it is for the error.
+pub(super) fn length(what: &'static str, text: &[u8]) -> Result<PairLength, EncodeError> {
+    PairLength::of(text.len()).ok_or(EncodeError::TooLong {
+        what,
+        protocol: "FastCGI",
+        length: text.len(),
+        limit: PairLength::LIMIT,
+    })
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Name-value pairs (§3.4), and the question for what an application can do (§4.1).
 
-use super::{GET_VALUES, GET_VALUES_RESULT, VERSION, encode::Length};
+use super::{GET_VALUES, GET_VALUES_RESULT, VERSION, encode};
 use crate::{
     protocol::{DecodeError, EncodeError},
     wire::{Reader, Writer},
@@ -28,7 +28,7 @@ fn question(names: &[&[u8]], writer: &mut Writer<'_>) -> Result<(), EncodeError>
     writer.put(&management_header(GET_VALUES, 0));
     let content = writer.mark();
     for name in names {
-        writer.put(Length::of("name", name)?.bytes());
+        writer.put(encode::length("name", name)?.bytes());
         writer.put(&[0]);
         writer.put(name);
     }

@@ -159,7 +159,7 @@ impl Wire {
         if unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { owned: Some(owned), is_reused: true, ..Self::of_server(fd) })
+        Ok(Self { fd, owned: Some(owned), is_reused: true, is_slow: self.is_slow })
     }
 
     /// Whether an idle connection can carry a request: the backend has neither closed it nor sent anything.
