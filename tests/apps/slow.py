@@ -47,7 +47,7 @@ def sleep(environ):
 
 
 def stubborn(environ):
-    """Ignores the exceptions that are thrown into it."""
+    """Ignores the exceptions that are thrown into it, and says through the gate when it is done."""
     end = time.monotonic() + float(query(environ)["seconds"])
     while time.monotonic() < end:
         try:
@@ -55,6 +55,9 @@ def stubborn(environ):
                 time.sleep(0.001)
         except BaseException:
             continue
+    gate = Gate(environ)
+    gate.tell("survived")
+    gate.close()
     return "survived"
 
 

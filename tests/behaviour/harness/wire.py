@@ -2,6 +2,7 @@
 """An HTTP/1 client that sends exact bytes and says how a response ended."""
 
 import re
+import select
 import socket
 import ssl
 from dataclasses import dataclass, field
@@ -56,6 +57,13 @@ def head_bytes(method, path, headers, version="HTTP/1.1"):
     lines = [b" ".join([latin1(method), latin1(path), latin1(version)])]
     lines += [latin1(name) + b": " + latin1(value) for name, value in headers]
     return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
+def first_to_answer(clients, timeout=20.0):
+    """The one of several waiting clients that the server writes to, or closes, first."""
+    readable, _, _ = select.select([client.socket for client in clients], [], [], timeout)
+    assert readable, f"none of {len(clients)} clients had an answer within {timeout:g}s"
+    return next(client for client in clients if client.socket in readable)
 
 
 def chunk(data):
