@@ -41,9 +41,19 @@ def loop(environ):
 
 
 def sleep(environ):
-    """Waits in C, where no exception reaches it."""
-    time.sleep(float(query(environ).get("seconds", 60)))
+    """Waits in C, where no exception reaches it; says through a gate, if there is one, when it is over."""
+    try:
+        time.sleep(float(query(environ).get("seconds", 60)))
+    finally:
+        if "gate" in query(environ):
+            say(environ, "over")
     return "slept"
+
+
+def say(environ, event):
+    gate = Gate(environ)
+    gate.tell(event)
+    gate.close()
 
 
 def stubborn(environ):
@@ -55,9 +65,7 @@ def stubborn(environ):
                 time.sleep(0.001)
         except BaseException:
             continue
-    gate = Gate(environ)
-    gate.tell("survived")
-    gate.close()
+    say(environ, "survived")
     return "survived"
 
 
