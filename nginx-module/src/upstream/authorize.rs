@@ -11,10 +11,10 @@ use gangway::{engine::fence, http::is_connection_field, log::Level};
 use nginx_sys::{
     NGX_HTTP_SUBREQUEST_IN_MEMORY, NGX_HTTP_SUBREQUEST_WAITED, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_output_filter, ngx_http_post_subrequest_t, ngx_http_request_t,
-    ngx_http_send_header, ngx_http_subrequest, ngx_http_upstream_init, ngx_int_t, ngx_pcalloc,
+    ngx_http_send_header, ngx_http_subrequest, ngx_int_t, ngx_pcalloc,
 };
 
-use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place};
+use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place, send};
 use crate::{
     conf::LocationConf,
     head, module,
@@ -122,7 +122,7 @@ unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
                 prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, place })
             });
             match prepared {
-                Ok(()) => ngx_http_upstream_init(r),
+                Ok(()) => send::begin(r),
                 Err(_) => ngx_http_finalize_request(r, INTERNAL_SERVER_ERROR),
             }
         }

@@ -69,6 +69,8 @@ pub(super) struct Context {
     pub(super) free: *mut ngx_chain_t,
     pub(super) busy: *mut ngx_chain_t,
     pub(super) head_sent: bool,
+    /// The request is still to be sent, although nginx takes it for sent.
+    pub(super) unsent: bool,
 }
 
 /// What Content-Length and the method say of the response body.
@@ -145,6 +147,7 @@ impl Context {
             free: std::ptr::null_mut(),
             busy: std::ptr::null_mut(),
             head_sent: false,
+            unsent: false,
         };
         // SAFETY: the pool of a live request.
         let context = unsafe { own(request.pool(), context) };
@@ -253,6 +256,7 @@ impl Context {
         self.received = false;
         self.closed = false;
         self.head_sent = false;
+        self.unsent = false;
         self.stderr.finish(self.request);
     }
 }

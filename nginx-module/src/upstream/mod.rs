@@ -38,7 +38,7 @@ use gangway::{
     error::SERVER_FAILED,
     log::Level,
 };
-use nginx_sys::{ngx_http_request_t, ngx_http_upstream_init, ngx_int_t, ngx_str_t};
+use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use crate::{
     conf::LocationConf,
@@ -163,7 +163,7 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
         unsafe {
             let request = Request::from_raw(r);
             match request::check(request) {
-                Ok(()) => ngx_http_upstream_init(r),
+                Ok(()) => send::begin(r),
                 Err(status) => request.finalize(status),
             }
         }

@@ -7,7 +7,10 @@
 //! A FastCGI process usually serves one connection at a time: an idle connection pins it. So a request on a fresh
 //! connection that gets no answer says so in memory that all workers share ([`signals`]), and they close their idle
 //! connections to that address as long as it says so.
+//!
+//! A connection that is there at once has its request at once: see [`send::begin`].
 
+mod connect;
 mod idle;
 mod signals;
 
@@ -21,7 +24,7 @@ use nginx_sys::{
     ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 
-use super::{ERROR, context::Context, request::create_request};
+use super::{ERROR, conf::Scheme, context::Context, request::create_request, send};
 use crate::{
     conf::MainConf,
     module,
@@ -33,6 +36,7 @@ pub(crate) use idle::stop as stop_listening;
 pub(crate) use signals::make as make_signals;
 
 const OK: ngx_int_t = 0;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// How long an answer on a fresh connection may take before the connection counts as one that nobody has accepted.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -47,6 +51,8 @@ pub(super) struct Peer {
     data: Option<ptr::NonNull<c_void>>,
     get: ngx_event_get_peer_pt,
     free: ngx_event_free_peer_pt,
+    /// Idle connections are used and kept.
+    keeps: bool,
     /// An idle connection has failed this request: no second one is tried.
     fresh_only: bool,
     waiting: Option<Timer>,
@@ -112,7 +118,7 @@ unsafe extern "C" fn init(
     })
 }
 
-/// Puts the wrapper in place, if the request is one of ours and its connections can be kept.
+/// Puts the wrapper in place, if the request is one of ours.
 fn wrap(request: Request) {
     let Some(upstream) = request.upstream() else { return };
     if upstream.get().create_request.map(|f| f as usize) != Some(create_request as *const () as usize) {
@@ -120,9 +126,11 @@ fn wrap(request: Request) {
     }
     // SAFETY: the upstream is ours.
     let Some(context) = (unsafe { Context::of(request.raw()) }) else { return };
-    if context.conf().keepalive() == 0 || !context.keeps_connection() {
+    // The functions that remember TLS sessions are the balancer's and want its own data.
+    if context.scheme == Scheme::Suwsgi {
         return;
     }
+    context.peer.keeps = context.conf().keepalive() != 0 && context.keeps_connection();
     let peer = &mut upstream.get().peer;
     context.peer.data = ptr::NonNull::new(peer.data);
     context.peer.get = peer.get;
@@ -142,20 +150,32 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         if status != OK {
             return status;
         }
-        let address = Address::of(pc);
-        context.peer.address = Some(address);
-        if !context.peer.fresh_only
-            && let Some(connection) = idle::take(&address, context.needs_certainty(&address))
-        {
-            idle::wake(connection, pc);
-            return nginx_sys::NGX_DONE as ngx_int_t;
+        if context.peer.keeps {
+            let address = Address::of(pc);
+            context.peer.address = Some(address);
+            if !context.peer.fresh_only
+                && let Some(connection) = idle::take(&address, context.needs_certainty(&address))
+            {
+                idle::wake(connection, pc);
+                return connected(context);
+            }
+            let this = ptr::from_mut(context).cast();
+            let timer = context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false));
+            timer.set(PATIENCE);
+            context.peer.looks = 0;
         }
-        let this = ptr::from_mut(context).cast();
-        let timer = context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false));
-        timer.set(PATIENCE);
-        context.peer.looks = 0;
-        OK
+        // SAFETY: the peer that nginx is about to connect.
+        match unsafe { connect::to_unix(pc) } {
+            None => OK,
+            Some(DONE) => connected(context),
+            Some(error) => error,
+        }
     })
+}
+
+/// What nginx is told when there is a connection.
+fn connected(context: &mut Context) -> ngx_int_t {
+    if send::take_over(context) { nginx_sys::NGX_AGAIN as ngx_int_t } else { DONE }
 }
 
 unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {
@@ -173,6 +193,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             take_back(context, pc);
         }
         if state & NGX_PEER_FAILED as usize == 0
+            && context.peer.keeps
             && upstream.get().keepalive() != 0
             && upstream.get().request_body_sent() != 0
             && let Some(address) = context.peer.address

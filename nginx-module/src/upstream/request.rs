@@ -200,15 +200,12 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
     // Room for the framing of the first part of the body and for its end.
     let first = request.buffer(head, 16)?;
     let whole = std::mem::replace(&mut u.request_bufs, first);
+    u.output.filter_ctx = request.raw().cast();
     if request.streams_body() {
         u.output.output_filter = Some(body::output_filter);
-        // SAFETY: the request is live as long as its upstream.
-        u.output.filter_ctx = request.raw().cast();
         return Ok(());
     }
-    // What nginx does itself where no filter is set, but for a single buffer.
     u.output.output_filter = Some(send::output_filter);
-    u.output.filter_ctx = (&raw mut u.writer).cast();
     if context.place.role == Role::Authorizer {
         return Ok(());
     }

@@ -1,24 +1,83 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a request without a body leaves: one buffer needs no list of buffers, and `send()` costs the kernel less than
-//! `writev()`.
+//! How a request leaves that nginx holds in memory.
+//!
+//! One buffer needs no list of buffers, and `send()` costs the kernel less than `writev()`. Before nginx sends, it asks
+//! whether a connection could be made; of one that is there that need not be asked: the request is sent from here, by
+//! nginx's own function for a connection that has become writable.
 
-use std::ffi::c_void;
+use std::{cell::Cell, ffi::c_void, ptr};
 
 use gangway::engine::fence;
-use nginx_sys::{NGX_ERROR, ngx_chain_t, ngx_chain_writer, ngx_chain_writer_ctx_t, ngx_int_t};
+use nginx_sys::{
+    NGX_ERROR, ngx_chain_t, ngx_chain_writer, ngx_chain_writer_ctx_t, ngx_http_request_t,
+    ngx_http_upstream_init, ngx_int_t,
+};
 
-use super::ERROR;
+use super::{ERROR, context::Context};
 use crate::raw::{bytes, is_special};
 
-/// `ngx_chain_writer()`, which it leaves the rest to if the kernel does not take all of the buffer.
+/// What [`begin`] and [`take_over`] know of each other.
+#[derive(Clone, Copy)]
+enum Beginning {
+    Nothing,
+    /// nginx begins with the upstream of this request.
+    Of(*mut ngx_http_request_t),
+    /// It has a connection, and nginx has been told that it must wait for it.
+    Connected,
+}
+
+thread_local! {
+    static BEGINNING: Cell<Beginning> = const { Cell::new(Beginning::Nothing) };
+}
+
+/// `ngx_http_upstream_init()`, and sends the request if that has found a connection. The request may be gone after it.
+///
+/// # Safety
+/// A live request whose upstream is ours and has been prepared.
+pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
+    // A subrequest may begin while another request does.
+    let outer = BEGINNING.replace(Beginning::Of(r));
+    // SAFETY: the caller vouches for it.
+    unsafe { ngx_http_upstream_init(r) };
+    if let Beginning::Connected = BEGINNING.replace(outer) {
+        // SAFETY: nginx waits for a connection of this live request, with the handler for a writable one in place.
+        unsafe {
+            let u = (*r).upstream;
+            (*u).set_request_sent(1);
+            if let Some(handler) = (*u).write_event_handler {
+                handler(r, u);
+            }
+        }
+    }
+}
+
+/// Whether the request is sent by [`begin`]: its connection is there, and nginx is to be told that it must wait for it.
+pub(super) fn take_over(context: &mut Context) -> bool {
+    let Beginning::Of(r) = BEGINNING.get() else { return false };
+    // One that has been sent before is made anew after this.
+    let is_first = context.upstream().is_some_and(|upstream| upstream.get().request_sent() == 0);
+    if !is_first || !ptr::eq(r, context.request.raw()) || !context.has_request_in_memory() {
+        return false;
+    }
+    BEGINNING.set(Beginning::Connected);
+    context.unsent = true;
+    true
+}
+
+/// `ngx_chain_writer()`, which it leaves the rest to if the kernel does not take all of a single buffer.
 pub(super) unsafe extern "C" fn output_filter(data: *mut c_void, input: *mut ngx_chain_t) -> ngx_int_t {
     fence("send::output_filter", ERROR, || {
-        // SAFETY: nginx calls this with the writer of a live upstream that `create_request` has set, and a chain of live
-        // buffers or NULL.
+        // SAFETY: create_request has set this filter with its live request.
+        let Some(context) = (unsafe { Context::of(data.cast::<ngx_http_request_t>()) }) else { return ERROR };
+        let Some(upstream) = context.upstream() else { return ERROR };
+        let u = upstream.get();
+        // To nginx the request has been sent: it only asks for what is left of it.
+        let input = if std::mem::take(&mut context.unsent) { u.request_bufs } else { input };
+        // SAFETY: the writer of a live upstream; a chain of live buffers or NULL, whose links the writer copies.
         unsafe {
-            match send(&mut *data.cast::<ngx_chain_writer_ctx_t>(), input) {
+            match send(&mut u.writer, input) {
                 Some(status) => status,
-                None => ngx_chain_writer(data, input),
+                None => ngx_chain_writer((&raw mut u.writer).cast(), input),
             }
         }
     })
