@@ -6,11 +6,8 @@ import argparse
 import json
 import os
 import random
-import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +17,7 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
-from harness import load, processes, report, slow  # noqa: E402
+from harness import calls, load, processes, report, slow  # noqa: E402
 from harness.load import BenchError  # noqa: E402
 from harness.peers import HTTPD, NGINX, ROOT, Site  # noqa: E402
 from harness.scenarios import HELLO, PATTERN, POSTED, Scenario  # noqa: E402
@@ -126,23 +123,8 @@ def own_cpu() -> float:
 
 
 def system_calls(running: Running, name: str, seconds: float) -> dict[str, float]:
-    """System calls of the web server per request, by name, from strace. It slows the server down, everybody alike."""
-    file = running.site.directory / "strace"
-    command = ["strace", "-c", "-f", "-qq", "-o", str(file)]
-    for pid in running.web():
-        command += ["-p", str(pid)]
-    tracer = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-    try:
-        time.sleep(0.5)
-        requests = running.put_load(name, seconds)["requests"]
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
-    finally:
-        if tracer.poll() is None:
-            tracer.kill()
-            tracer.wait()
-    rows = re.findall(r"^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?([a-z_0-9]+)$", file.read_text(), re.M)
-    return {call: int(count) / requests for count, call in rows if call != "total" and requests}
+    """System calls of the web server per request, by name."""
+    return calls.count(running.web(), running.site.directory / "calls", lambda: running.put_load(name, seconds)["requests"])
 
 
 class Results:
@@ -161,8 +143,8 @@ class Results:
     def line(self, name: str, front: Front) -> str:
         rounds = self.rounds[name, front.name]
         cpu, total, rate, p50, p99, foreign = (median(one[key] for one in rounds) for key in FIGURES)
-        calls = self.calls.get((name, front.name))
-        counted = f"{sum(calls.values()):8.2f}" if calls else "       -"
+        made = self.calls.get((name, front.name))
+        counted = f"{sum(made.values()):8.2f}" if made else "       -"
         others = [(self.ratios(name, front, other, "cpu"), other.name) for other in rivals(front)] if front.role == "ours" else []
         ratios = "".join(f"  {median(values):.2f} x {other.split(' ', 1)[1]}" for values, other in others if values)
         errors = sum(one["errors"] for one in rounds)
@@ -188,12 +170,12 @@ class Results:
                     found.append(verdict(name, front, other, "CPU", ratios, OUT_OF_THE_BOX if box else 1.0, sound))
                 mine, theirs = self.calls.get((name, ours)), self.calls.get((name, other.name))
                 if mine and theirs and front.server == "nginx":
-                    found.append(verdict(name, front, other, "system calls", [made(mine) / made(theirs)], CALLS, True))
+                    found.append(verdict(name, front, other, "system calls", [own(mine) / own(theirs)], CALLS, True))
         return found
 
 
-def made(calls: dict[str, float]) -> float:
-    return sum(count for call, count in calls.items() if call not in WAITS)
+def own(made: dict[str, float]) -> float:
+    return sum(count for call, count in made.items() if call not in WAITS)
 
 
 def verdict(name: str, ours: Front, other: Front, figure: str, ratios: list[float], limit: float, sound: bool) -> dict:
@@ -265,12 +247,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--starts", type=int, default=3, help="how often everything is started; the rounds are divided among them")
     parser.add_argument("--seconds", type=float, default=0.25, help="length of a round")
-    parser.add_argument("--no-syscalls", dest="syscalls", action="store_false", help="do not count system calls with strace")
+    parser.add_argument("--no-syscalls", dest="syscalls", action="store_false", help="do not count system calls")
     parser.add_argument("--check", action="store_true", help="exit status 1 when a target is missed")
     parser.add_argument("--keep", action="store_true", help="keep configurations and logs")
     options = parser.parse_args()
     options.fronts = [front for front in FRONTS if any(part in front.name for part in options.peers.split(","))]
-    options.syscalls = options.syscalls and shutil.which("strace") is not None
+    options.syscalls = options.syscalls and calls.tool() is not None
     return options
 
 

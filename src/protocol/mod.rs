@@ -191,6 +191,7 @@ impl Decoder {
 
     /// How many bytes finish what has been begun, so that a caller who likes large pieces knows when to stop
     /// waiting for more. `None`: the protocol cannot tell.
+    #[inline]
     #[must_use]
     pub fn wanted(&self) -> Option<u16> {
         match &self.0 {

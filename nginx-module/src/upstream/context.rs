@@ -111,6 +111,14 @@ impl Rest {
         }
     }
 
+    /// Takes `count` bytes, all of which belong to the body: see [`Rest::holds`].
+    #[inline]
+    pub(super) fn reduce(&mut self, count: usize) {
+        if let Self::Exactly(left) = self {
+            *left = left.saturating_sub(count as u64);
+        }
+    }
+
     /// Whether bytes are missing.
     pub(super) fn is_short(self) -> bool {
         matches!(self, Self::Exactly(left) if left > 0)

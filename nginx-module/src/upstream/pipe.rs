@@ -125,29 +125,41 @@ pub(super) unsafe extern "C" fn input_filter(
         }
         let is_late = pipe.upstream_done() != 0 || context.closed;
         if !is_late && context.keeps_all() && context.rest.holds(size) && context.decoder.pass(size) {
-            context.rest.take(size);
+            context.rest.reduce(size);
             pipe.length = least(context);
-            return append_whole(pipe, buffer, content, context.flush.now);
+            return append_whole(pipe, buffer, context.flush.now);
         }
-        let Some(upstream) = context.upstream() else { return ERROR };
-        if is_late {
-            // Bytes after the end: the connection is not clean.
-            upstream.get().set_keepalive(0);
-            return 0;
-        }
-        if context.decoder.ended() {
-            // A response without a body, whose end was there with its head.
-            pipe.set_upstream_done(1);
-            return 0;
-        }
-        let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
-        match take(context, upstream, content, &mut parts) {
-            Ok(true) => parts.pipe.length = least(context),
-            Ok(false) => {}
-            Err(status) => return status,
-        }
-        parts.finish()
+        filter_parts(context, pipe, buffer, content, is_late)
     })
+}
+
+/// [`input_filter`] for a buffer that is not all body.
+#[inline(never)]
+fn filter_parts(
+    context: &mut Context,
+    pipe: &mut ngx_event_pipe_t,
+    buffer: &mut ngx_buf_t,
+    content: &[u8],
+    is_late: bool,
+) -> ngx_int_t {
+    let Some(upstream) = context.upstream() else { return ERROR };
+    if is_late {
+        // Bytes after the end: the connection is not clean.
+        upstream.get().set_keepalive(0);
+        return 0;
+    }
+    if context.decoder.ended() {
+        // A response without a body, whose end was there with its head.
+        pipe.set_upstream_done(1);
+        return 0;
+    }
+    let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
+    match take(context, upstream, content, &mut parts) {
+        Ok(true) => parts.pipe.length = least(context),
+        Ok(false) => {}
+        Err(status) => return status,
+    }
+    parts.finish()
 }
 
 /// The parts of one buffer that are body, as nginx's pipe wants them: each a buffer of its own that shares the memory,
@@ -200,7 +212,6 @@ impl Parts<'_> {
 }
 
 /// A part of a buffer, not yet linked to it.
-#[inline]
 fn template(pipe: &ngx_event_pipe_t, buffer: &ngx_buf_t, body: &[u8]) -> ngx_buf_t {
     // SAFETY: all-zero is what nginx starts a buffer from.
     let mut part: ngx_buf_t = unsafe { std::mem::zeroed() };
@@ -216,35 +227,42 @@ fn template(pipe: &ngx_event_pipe_t, buffer: &ngx_buf_t, body: &[u8]) -> ngx_buf
 }
 
 /// Puts a part at the end of what goes to the client.
-#[inline]
 fn append(pipe: &mut ngx_event_pipe_t, part: ngx_buf_t) -> Result<*mut ngx_buf_t, ngx_int_t> {
+    let Some(place) = next_part(pipe) else { return Err(ERROR) };
+    // SAFETY: a buffer of the request's pool that is used again, or a fresh one.
+    unsafe { place.write(part) };
+    Ok(place)
+}
+
+/// A buffer at the end of what goes to the client, whose contents the caller writes; `None` without memory.
+#[inline]
+fn next_part(pipe: &mut ngx_event_pipe_t) -> Option<*mut ngx_buf_t> {
     // SAFETY: live pipe and pool; `last_in` is set when the list is not empty.
     unsafe {
-        let link = ngx_chain_get_free_buf(pipe.pool, &raw mut pipe.free);
-        let Some(link) = link.as_mut() else { return Err(ERROR) };
-        link.buf.write(part);
+        let link = ngx_chain_get_free_buf(pipe.pool, &raw mut pipe.free).as_mut()?;
         if pipe.in_.is_null() {
             pipe.in_ = link;
         } else {
             *pipe.last_in = link;
         }
         pipe.last_in = &raw mut link.next;
-        Ok(link.buf)
+        Some(link.buf)
     }
 }
 
-/// A buffer that is nothing but body: [`Parts`] with one part.
+/// A buffer that is nothing but body: [`Parts`] with one part, which is a copy of it.
 #[inline]
-fn append_whole(pipe: &mut ngx_event_pipe_t, buffer: &mut ngx_buf_t, body: &[u8], flush: bool) -> ngx_int_t {
-    let mut part = template(pipe, buffer, body);
-    part.shadow = buffer;
-    part.set_last_shadow(1);
-    part.set_flush(u32::from(flush));
-    match append(pipe, part) {
-        Ok(part) => {
-            buffer.shadow = part;
-            0
-        }
-        Err(status) => status,
+fn append_whole(pipe: &mut ngx_event_pipe_t, buffer: &mut ngx_buf_t, flush: bool) -> ngx_int_t {
+    let Some(part) = next_part(pipe) else { return ERROR };
+    // SAFETY: as in `append`; nginx's raw buffers are plain memory, and so is their copy.
+    unsafe {
+        part.copy_from_nonoverlapping(buffer, 1);
+        (*part).tag = pipe.tag;
+        (*part).shadow = buffer;
+        (*part).set_last_shadow(1);
+        (*part).set_recycled(1);
+        (*part).set_flush(u32::from(flush));
     }
+    buffer.shadow = part;
+    0
 }
