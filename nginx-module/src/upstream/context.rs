@@ -51,6 +51,8 @@ pub(super) struct Context {
     pub(super) parser: ResponseParser,
     /// What may still come of the response body.
     pub(super) rest: Rest,
+    /// The body is whatever comes until the end of the connection, and all of it goes to nginx.
+    pub(super) unframed: bool,
     /// Bytes other than those of the final head have been taken from nginx's buffer, which a cache must not see.
     pub(super) mixed: bool,
     /// All of the response came with its head.
@@ -143,6 +145,7 @@ impl Context {
             decoder: scheme.protocol().decoder(),
             parser: new_parser(conf.head_max_size()),
             rest: Rest::Unknown,
+            unframed: false,
             mixed: false,
             whole: false,
             received: false,
@@ -259,6 +262,7 @@ impl Context {
         self.decoder = self.protocol().decoder();
         self.parser.reset(Form::Cgi, self.conf().head_max_size());
         self.rest = Rest::Unknown;
+        self.unframed = false;
         self.mixed = false;
         self.whole = false;
         self.received = false;

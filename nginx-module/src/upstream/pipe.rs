@@ -36,6 +36,8 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         } else {
             length.map_or(Rest::Unknown, Rest::Exactly)
         };
+        context.unframed =
+            context.decoder.wanted().is_none() && context.rest == Rest::Unknown && context.keeps_all();
         let least = least(context);
         u.length = if context.decoder.wanted().is_some() { 1 } else { least };
         // SAFETY: made by `start`.
@@ -108,12 +110,32 @@ pub(super) unsafe fn widen(
     }
 }
 
+/// nginx's filter for a buffer that it has read. Nothing here can panic: what is more than a copy of the buffer is
+/// [`filter`]'s.
 pub(super) unsafe extern "C" fn input_filter(
     pipe: *mut ngx_event_pipe_t,
     buffer: *mut ngx_buf_t,
 ) -> ngx_int_t {
+    // SAFETY: nginx calls this with its live pipe, the value that `start` gave to it, and one of its buffers.
+    unsafe {
+        if (*pipe).upstream_done() == 0
+            && (*buffer).pos < (*buffer).last
+            && let Some(context) = (*pipe).input_ctx.cast::<Context>().as_ref()
+            && context.unframed
+        {
+            return append_whole(&mut *pipe, &mut *buffer, context.flush.now);
+        }
+        filter(pipe, buffer)
+    }
+}
+
+/// [`input_filter`] for a body that has framing or a length.
+///
+/// # Safety
+/// As for [`input_filter`].
+unsafe fn filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_buf_t) -> ngx_int_t {
     fence("pipe::input_filter", ERROR, || {
-        // SAFETY: nginx calls this with its live pipe, the value that `start` gave to it, and one of its buffers.
+        // SAFETY: the caller vouches for them.
         let (pipe, buffer) = unsafe { (&mut *pipe, &mut *buffer) };
         // SAFETY: as above.
         let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
@@ -133,7 +155,7 @@ pub(super) unsafe extern "C" fn input_filter(
     })
 }
 
-/// [`input_filter`] for a buffer that is not all body.
+/// [`filter`] for a buffer that is not all body.
 #[inline(never)]
 fn filter_parts(
     context: &mut Context,
