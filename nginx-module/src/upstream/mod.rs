@@ -5,11 +5,11 @@
 //! conf       directives
 //! target     which backend a request goes to
 //! script     which script it names, and whether it may be sent
-//! request    the request as bytes; body: the same while the body still comes in
+//! request    the request as bytes; send: how it leaves; body: the same while the body still comes in
 //! head       the response head; hints: interim ones, hold: one that waits for its body
 //! output     what of a response is body; pipe: in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
 //! stderr     FCGI_STDERR
-//! peer       idle connections
+//! peer       connections: idle ones, and fresh ones to unix sockets
 //! authorize  gangway_authorize: the authorizer role
 //! ```
 //! Balancing, retries, buffers, caches, timeouts and filters are nginx's. Everything here runs on its event loop.
