@@ -49,7 +49,9 @@ def test_at_most_threads_requests_run_and_the_others_wait_in_order(server, gate)
     assert set(running) == {"r0", "r1"}
     for number in (2, 3, 4):
         clients.append(ask(server, f"/two/wait?{gate.query}&name=r{number}"))
-        # The server has the request before the next is sent: a request of another application has gone through.
+        # The next is sent when the server has read this one, and a request of another application has gone through: httpd's
+        # threads for connections start in any order.
+        wait_until(lambda sent=clients[-1].socket: processes.has_read(sent), "the server has read the request")
         assert server.get("/plain/hello").text == "hello"
     for number in (2, 3, 4):
         running.pop(next(iter(running))).go()

@@ -96,6 +96,16 @@ def connected(ports):
     return found
 
 
+def has_read(client):
+    """Whether the server's process has taken all that a socket of a client has sent to a port of this machine."""
+    near, far = (f"{address[1]:04X}" for address in (client.getsockname(), client.getpeername()))
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1].endswith(f":{far}") and fields[2].endswith(f":{near}"):
+            return int(fields[4].partition(":")[2], 16) == 0
+    return False
+
+
 def established(ports):
     """How many connections to these remote ports some process still holds."""
     found = 0
