@@ -4,8 +4,10 @@
 mod path;
 mod response;
 pub mod script;
+mod target;
 mod variables;
 
 pub use path::split_mount;
 pub use response::{Form, Location, ResponseError, ResponseHead, ResponseParser};
+pub use target::{LOCAL_REDIRECTS, Target, TargetError};
 pub use variables::{Extra, Facts, Param, meta_variables, write_meta_variables};
