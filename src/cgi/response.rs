@@ -60,7 +60,7 @@ pub enum ResponseError {
     /// Not `HTTP/1.1 200 OK`.
     #[error("\"{0}\" is not a status line")]
     StatusLine(String),
-    /// Not three digits from 100 to 999 and a reason phrase.
+    /// Not three digits from 100 to 999, or not a reason phrase behind those of a status line.
     #[error("the status \"{0}\" is not a number from 100 to 999 with a reason")]
     Status(String),
     /// Status twice, or beside a status line, with another number.
@@ -233,23 +233,33 @@ impl ResponseParser {
         if !text.get(..version).is_some_and(is_version) {
             return Err(refused());
         }
-        self.parse_status(trim(&self.bytes, line.start + version..line.end))
+        let range = trim(&self.bytes, line.start + version..line.end);
+        let status = self.parse_status(&range)?;
+        // A line that is no status line may be anything: here nothing is guessed.
+        let separated = self.is_separated(&range) && is_field_value(self.text(&status.reason));
+        if separated { Ok(status) } else { Err(ResponseError::Status(excerpt(self.text(&range)))) }
     }
 
-    /// §6.3.3: `status-code SP reason-phrase`. Numbers above 599 pass, as they do through other gateways.
-    fn parse_status(&self, range: Range<usize>) -> Result<Status, ResponseError> {
-        let text = self.text(&range);
+    /// §6.3.3: `status-code SP reason-phrase`. Numbers above 599 pass, as they do through other gateways. What follows
+    /// the number at once is no reason phrase (`404: Not Found`, `404.1`): the status stands, and the phrase is empty.
+    fn parse_status(&self, range: &Range<usize>) -> Result<Status, ResponseError> {
+        let text = self.text(range);
         let refused = || ResponseError::Status(excerpt(text));
-        let (digits, reason) = text.split_at_checked(3).ok_or_else(refused)?;
-        let separated = reason.is_empty() || reason.starts_with(b" ") || reason.starts_with(b"\t");
-        if !separated || !digits.iter().all(u8::is_ascii_digit) || !is_field_value(reason) {
+        let (digits, rest) = text.split_at_checked(3).ok_or_else(refused)?;
+        if !digits.iter().all(u8::is_ascii_digit) || rest.first().is_some_and(u8::is_ascii_digit) {
             return Err(refused());
         }
         let code = digits.iter().fold(0u16, |code, digit| code * 10 + u16::from(digit - b'0'));
         if code < 100 {
             return Err(refused());
         }
-        Ok(Status { code, reason: trim(&self.bytes, range.start + 3..range.end) })
+        let reason = if self.is_separated(range) { range.start + 3..range.end } else { range.end..range.end };
+        Ok(Status { code, reason: trim(&self.bytes, reason) })
+    }
+
+    /// Whether a space, or nothing, follows the three digits of a status.
+    fn is_separated(&self, range: &Range<usize>) -> bool {
+        self.text(range).get(3).is_none_or(|byte| matches!(byte, b' ' | b'\t'))
     }
 
     /// §6.3: `field-name ":" [ field-value ]`. No space may precede the colon (RFC 9112 §5.1).
@@ -275,7 +285,7 @@ impl ResponseParser {
     fn add(&mut self, span: Span) -> Result<(), ResponseError> {
         let name = self.text(&span.name);
         if name.eq_ignore_ascii_case(b"status") {
-            let status = self.parse_status(span.value)?;
+            let status = self.parse_status(&span.value)?;
             if let Some(known) = self.status.as_ref().filter(|known| known.code != status.code) {
                 return Err(ResponseError::TwoStatuses(known.code, status.code));
             }

@@ -4,7 +4,7 @@
 use super::{PART, pairs, parts, reference};
 use crate::{
     cgi::{
-        Form, Location, ResponseError, ResponseParser,
+        Form, Location, ResponseError, ResponseHead, ResponseParser,
         script::{Entry, Resolution, resolve},
     },
     http::{Fields, Layout, is_field_name, is_field_value},
@@ -253,6 +253,7 @@ fn judge_head(parser: &ResponseParser, form: Form, wire: &[u8], limit: usize) {
     assert!(parser.raw() == wire && wire.len() <= limit && wire.ends_with(b"\n"));
     assert!((100..=999).contains(&head.status()) && is_field_value(head.reason()));
     assert!(form == Form::Cgi || wire.starts_with(b"HTTP/"));
+    judge_status(head, wire);
     let mut lengths = Vec::new();
     for (name, value) in head.fields() {
         assert!(is_field_name(name) && is_field_value(value) && !name.eq_ignore_ascii_case(b"status"));
@@ -269,6 +270,19 @@ fn judge_head(parser: &ResponseParser, form: Form, wire: &[u8], limit: usize) {
     if let Some(Location::Local(path)) = head.location() {
         assert!(path.starts_with(b"/") && head.status() == 302 && head.reason().is_empty());
     }
+}
+
+/// The last Status counts, read a second time: its number, and a reason only behind a space.
+fn judge_status(head: ResponseHead<'_>, wire: &[u8]) {
+    let field = |line: &[u8]| {
+        let (name, value) = line.split_at_checked(7)?;
+        name.eq_ignore_ascii_case(b"status:").then(|| value.trim_ascii().to_vec())
+    };
+    let Some(value) = wire.split(|byte| *byte == b'\n').filter_map(field).last() else { return };
+    let (number, rest) = value.split_at(3);
+    assert_eq!(std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()), Some(head.status()));
+    let reason = if rest.starts_with(b" ") || rest.starts_with(b"\t") { rest } else { b"" };
+    assert_eq!(head.reason(), reason.trim_ascii());
 }
 
 /// Lines `letters: letters`, none of them with a meaning.

@@ -293,6 +293,13 @@ def test_what_is_no_head_is_502_and_its_start_is_in_the_log(server, output):
     assert server.log.expect("GW0802").text
 
 
+@pytest.mark.parametrize("value", ["404: Not Found", "404.1", "404Gone"])
+def test_what_is_no_reason_phrase_leaves_the_status(server, value):
+    response = say(server, f"Status: {value}\nX-Kept: yes\n\nbody")
+    assert (response.status, response.body, response.header("X-Kept")) == (404, b"body", "yes")
+    assert response.reason == "Not Found", "the phrase is the server's own"
+
+
 def test_output_without_a_head_is_502(server):
     server.log.allow("prematurely closed")
     response = say(server, "")

@@ -35,6 +35,14 @@ def test_status_as_a_field(server, backend, fields, status):
     assert response.header("Status") is None
 
 
+@pytest.mark.better("nginx's own modules forward what they do not read; uwsgi knows status lines alone", strict=False)
+@pytest.mark.parametrize("value", [b"404: Not Found", b"404:Not Found", b"404.1", b"404Gone", b"404;x=1"])
+def test_what_is_no_reason_phrase_leaves_the_status(server, backend, value):
+    response = answered(server, backend, b"Status: " + value + b"\r\nX-Kept: yes\r\n\r\nbody")
+    assert (response.status, response.body, response.header("X-Kept")) == (404, b"body", "yes")
+    assert response.reason == "Not Found", "the phrase is the server's own"
+
+
 @pytest.mark.better("nginx's FastCGI takes no status line", on=("nginx",), when={"protocol": ["fastcgi"]}, strict=False)
 @pytest.mark.better("httpd's FastCGI and SCGI take no status line", on=("apache",), strict=False)
 @pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
