@@ -2,7 +2,7 @@
 //! What httpd knows of a request, for the core's meta-variables.
 
 use gangway::{
-    cgi::{Facts, meta_variables},
+    cgi::{Facts, meta_variables, rejoin_cookies},
     config::check_param_name,
     error::SERVER_FAILED,
     http::{Decimal, Fields},
@@ -59,7 +59,13 @@ pub(crate) fn build(
         extra: &[],
         pass_authorization: pass_authorization || request.passes_authorization(),
     };
-    let mut variables = meta_variables(&facts, request.headers(), &params);
+    // httpd has joined all lines of one name by ", ".
+    let cookies = request.header(c"Cookie").and_then(rejoin_cookies);
+    let headers = request.headers().map(|(name, value)| match &cookies {
+        Some(cookies) if name.eq_ignore_ascii_case(b"cookie") => (name, cookies.as_slice()),
+        _ => (name, value),
+    });
+    let mut variables = meta_variables(&facts, headers, &params);
     let (redirect_url, redirect_query) = request.redirected_from().unwrap_or_default();
     let ours = [
         (&b"REMOTE_HOST"[..], request.remote_host()),

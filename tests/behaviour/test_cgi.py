@@ -326,6 +326,11 @@ def test_httpoxy(server):
     assert "HTTP_PROXY" not in env and "http://evil" not in env.values()
 
 
+def test_headers_of_several_lines(server):
+    env = see(server, "/cgi/see", [("Cookie", "one=1"), ("Accept", "a/b"), ("Cookie", "two=2"), ("Accept", "c/d")])["env"]
+    assert (env["HTTP_COOKIE"], env["HTTP_ACCEPT"]) == ("one=1; two=2", "a/b, c/d")
+
+
 def test_headers_with_a_second_spelling(server):
     evil = [("X_Forwarded_For", "evil"), ("Content_Length", "9"), ("Remote_User", "evil"), ("X-Forwarded_For", "evil")]
     assert "evil" not in see(server, "/cgi/see", evil)["env"].values()

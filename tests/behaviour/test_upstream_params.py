@@ -97,6 +97,15 @@ def test_every_method_arrives(server, backend, method):
     assert sent(server, backend, method=method)["REQUEST_METHOD"] == method
 
 
+@pytest.mark.better("httpd joins cookies as lists; nginx's own modules send the variable twice", strict=False)
+def test_cookies_of_several_lines_are_one(server, backend):
+    lines = ["one=1; two=2", "three=Wed, 21 Oct", 'four="a, b=c"']
+    fields = [("Cookie", line) for line in lines] + [("Accept", "a/b"), ("Accept", "c/d")]
+    request = sent(server, backend, headers=fields)
+    assert request["HTTP_COOKIE"] == "; ".join(lines), "RFC 9113 section 8.2.3"
+    assert request["HTTP_ACCEPT"] == "a/b, c/d", "RFC 9110 section 5.3"
+
+
 def test_header_bytes_arrive_as_they_were_sent(server, backend):
     value = bytes(byte for byte in range(0x21, 0x100) if byte != 0x7F)
     request = sent(server, backend, headers=[("X-Bytes", value)])

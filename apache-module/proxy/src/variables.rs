@@ -4,6 +4,7 @@
 use std::{borrow::Cow, ffi::c_int};
 
 use gangway::{
+    cgi::rejoin_cookies,
     error::{REQUEST_REFUSED, SCRIPT_MISSING},
     http::Fields,
     log::{self, Level},
@@ -29,6 +30,7 @@ pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Resu
         Kind::Scgi => request.add_variables(false),
         Kind::Uwsgi => add_uwsgi(target)?,
     }
+    join_cookies(request);
     request.apply_params()?;
     if kind == Kind::FastCgi {
         check_script(request)?;
@@ -42,6 +44,16 @@ pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Resu
         }
     }
     Ok(())
+}
+
+/// httpd joins all lines of one name by ", ".
+fn join_cookies(request: Request<'_>) {
+    let sent = request.header(c"Cookie");
+    let Some(cookies) = sent.and_then(rejoin_cookies) else { return };
+    // Somebody else's value stays.
+    if request.variable(c"HTTP_COOKIE") == sent {
+        request.set_variable(c"HTTP_COOKIE", &cookies);
+    }
 }
 
 /// As mod_proxy_uwsgi: PATH_INFO is the path of the URL, SCRIPT_NAME is what precedes it, and the application sees
