@@ -278,7 +278,7 @@ fn judge_status(head: ResponseHead<'_>, wire: &[u8]) {
         let (name, value) = line.split_at_checked(7)?;
         name.eq_ignore_ascii_case(b"status:").then(|| value.trim_ascii().to_vec())
     };
-    let Some(value) = wire.split(|byte| *byte == b'\n').filter_map(field).last() else { return };
+    let Some(value) = wire.split(|byte| *byte == b'\n').filter_map(field).next_back() else { return };
     let (number, rest) = value.split_at(3);
     assert_eq!(std::str::from_utf8(number).ok().and_then(|text| text.parse().ok()), Some(head.status()));
     let reason = if rest.starts_with(b" ") || rest.starts_with(b"\t") { rest } else { b"" };

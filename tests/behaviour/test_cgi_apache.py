@@ -61,6 +61,29 @@ def test_script_alias(server):
     assert (found["env"]["SCRIPT_NAME"], found["env"]["PATH_INFO"]) == ("/alias/see", "/info")
 
 
+def test_slashes_that_count(launch):
+    """With MergeSlashes Off the script is found as mod_cgid finds it."""
+
+    def one(site):
+        configure(site, "apache")
+        site.apache_host += "\nMergeSlashes Off\nAllowEncodedSlashes On"
+
+    server = launch(one, warm=WARM)
+    for path, script, info in [
+        ("/alias/see/a//b", "/alias/see", "/a/b"),
+        ("/alias/see/a%2Fb//c", "/alias/see", "/a/b/c"),
+        ("/alias//see/a//b", "/alias//see", "/a/b"),
+        ("/alias/see//", "/alias/see", "/"),
+        ("/alias/see//a/", "/alias/see", "/a/"),
+        ("/own/see.cgi//a%2f", "/own/see.cgi", "/a/"),
+        ("/alias//see", "/alias//see", None),
+    ]:
+        env = json.loads(server.get(path).body)["env"]
+        assert (env["SCRIPT_NAME"], env.get("PATH_INFO") or None, env["REQUEST_URI"]) == (script, info, path)
+        if info:
+            assert env["PATH_TRANSLATED"].endswith("/htdocs" + info)
+
+
 def test_of_a_server_only_marked_files_are_scripts(server):
     assert json.loads(server.get("/marked/see.cgi").body)["env"]["SCRIPT_NAME"] == "/marked/see.cgi"
     assert server.get("/marked/page.txt").body == b"a page"

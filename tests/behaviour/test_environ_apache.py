@@ -83,6 +83,37 @@ def test_section_shapes(server, path, script, info):
     assert found["REQUEST_URI"] == path
 
 
+def test_slashes_that_count(launch):
+    """With MergeSlashes Off the parts are still where httpd has found the directory and the file."""
+
+    def one(site):
+        app = "pep3333:env_app"
+        site.wsgi("/slash/", app)
+        site.wsgi("/bare", app)
+        site.apache_main = f"""
+            MergeSlashes Off
+            AllowEncodedSlashes On
+            <Directory "{site.apps}/served">
+                GangwayWSGI {app} root={site.apps}
+            </Directory>
+            Alias "/directory" "{site.apps}/served"
+        """
+
+    server = launch(one)
+    for path, script, info in [
+        ("/slash/a//b", "/slash", "/a//b"),
+        ("/bare//x", "/bare", "//x"),
+        ("/bare/a%2Fb//c", "/bare", "/a/b//c"),
+        ("/directory/a//b", "/directory", "/a//b"),
+        ("/directory//a/b", "/directory", "//a/b"),
+        ("/directory/x%2Fy//z", "/directory", "/x/y//z"),
+        ("/directory//", "/directory", "//"),
+    ]:
+        found = environ(server, path)
+        assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == (script, info), path
+        assert found["REQUEST_URI"] == path
+
+
 def test_environment_of_other_modules(server):
     found = environ(server, "/env", headers=[("User-Agent", "special")])
     assert found["FROM_SETENV"] == "set here"

@@ -123,6 +123,16 @@ CONFIGURATIONS = {
     "proxy-scgi-pathinfo": ("scgi", 'ProxyPass "/d/" "scgi://127.0.0.1:%p/"', "SetEnv proxy-scgi-pathinfo 1"),
     "uwsgi": ("uwsgi", 'ProxyPass "/d/" "uwsgi://127.0.0.1:%p/"', ""),
     "uwsgi at the same path": ("uwsgi", 'ProxyPass "/d" "uwsgi://127.0.0.1:%p/d"', ""),
+    **{
+        f"slashes that count, {name}": (protocol, line, "MergeSlashes Off\nAllowEncodedSlashes On" + more)
+        for name, protocol, line, more in (
+            ("fcgi", "fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/srv/www/"', ""),
+            ("fcgi with PATH_INFO", "fastcgi", 'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"', "\nSetEnv proxy-fcgi-pathinfo 1"),
+            ("SetHandler", "fastcgi", '<Location "/d/">\nSetHandler "proxy:fcgi://127.0.0.1:%p"\n</Location>', ""),
+            ("scgi", "scgi", 'ProxyPass "/d/" "scgi://127.0.0.1:%p/"', "\nSetEnv proxy-scgi-pathinfo 1"),
+            ("uwsgi", "uwsgi", 'ProxyPass "/d" "uwsgi://127.0.0.1:%p/d"', ""),
+        )
+    },
     "uwsgi nocanon": ("uwsgi", 'ProxyPass "/d/" "uwsgi://127.0.0.1:%p/" nocanon', ""),
 }
 
@@ -143,6 +153,8 @@ def test_the_backend_sees_what_it_sees_of_the_stock_module(name, launch):
             if protocol != "fastcgi":
                 # The stock modules answer 411 to a body whose length is not known.
                 requests = [request for request in requests if not isinstance(request[3], list)]
+            if "slashes" in name:
+                requests = [("GET", path, [], None) for path in ("/a//b", "//a", "/a%2Fb//c", "//", "/")]
             if "nocanon" in name:
                 # The stock modules refuse a query (fcgi) and an encoded slash in it (uwsgi) there.
                 requests = [request for request in requests if "?" not in request[1]]

@@ -33,7 +33,7 @@ use gangway::{
 
 use self::client::Client;
 use crate::{
-    body, config, handler,
+    body, claim, config, handler,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
         NOT_FOUND, OK, Request, SERVICE_UNAVAILABLE, Section, Session,
@@ -145,8 +145,14 @@ fn prepare(request: Request<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_i
     let (file, index, executable) = script_file(request, cgi)?;
     let length = handler::body_length(request)?;
     let uri = request.uri();
-    let script_name = uri.strip_suffix(request.path_info()).unwrap_or(uri);
+    let script_name = claim::before(uri, request.path_info()).unwrap_or(uri);
     let mut variables = variables::build(request, conf, script_name, length, cgi.pass_authorization())?;
+    if let Some(at) = variables.position(b"PATH_INFO")
+        && variables.pair(at).is_some_and(|(_, value)| Some(value) == uri.strip_prefix(script_name))
+    {
+        // As mod_cgid: the path of a file that follows the script's, in which several slashes are one.
+        variables.replace(at, request.path_info());
+    }
     add_script(request, &mut variables, &file, index);
     let words = words(cgi, &variables, &file, executable).map_err(|error| {
         let status = if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
