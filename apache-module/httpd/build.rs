@@ -62,6 +62,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_proxy_release_connection",
     "ap_proxy_should_override",
     "ap_proxy_spool_input",
+    "ap_remove_output_filter",
     "ap_request_has_body",
     "ap_run_http_scheme",
     "ap_run_sub_req",

@@ -116,6 +116,7 @@ fn set_head(request: Request<'_>, head: &Head) -> bool {
     for (name, value) in head.fields.iter().filter(|(name, _)| !is_content_type(name)) {
         request.add_header(name, value);
     }
+    request.choose_ranges(head.content_length);
     if let Some(length) = head.content_length {
         request.set_content_length(length);
     }

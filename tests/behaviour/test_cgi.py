@@ -255,6 +255,12 @@ def test_ranges_are_the_servers(server):
     assert (response.status, response.body) in ([(206, b"234"), (200, b"0123456789")] if nginx else [(206, b"234")])
 
 
+@pytest.mark.parametrize("asked", ["bytes=2-4", "bytes=999-"])
+def test_what_has_no_length_has_no_ranges(server, asked):
+    response = say(server, "Content-Type: text/x\n\n0123456789", headers=[("Range", asked)])
+    assert (response.status, response.body) == (200, b"0123456789")
+
+
 def test_the_length_is_held(server):
     server.log.allow("GW0503|GW0504|GW070[38]|prematurely closed")
     response = say(server, "Content-Length: 3\n\nbody")

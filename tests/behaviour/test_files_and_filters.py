@@ -146,6 +146,24 @@ def test_several_ranges(server, file):
     assert b"\x05\x06" in response.body
 
 
+def test_what_has_no_length_has_no_ranges(server):
+    """A page that the server happens to see whole is no better than one that comes in parts."""
+    for path in ("/app/large?size=20&block=20", "/app/large?size=20&block=5"):
+        whole = server.get(path)
+        for asked in ("bytes=0-2", "bytes=999-"):
+            response = server.get(path, [("Range", asked)])
+            assert (response.status, response.body) == (200, whole.body)
+
+
+@pytest.mark.servers("apache")
+def test_ranges_of_a_page_whose_length_is_known(server):
+    assert server.get("/app/one_block?size=20", [("Range", "bytes=0-2")]).status == 206
+    response = server.get("/app/one_block?size=20", [("Range", "bytes=999-")])
+    assert response.status == 416
+    response = server.request("POST", "/app/one_block?size=20", [("Range", "bytes=0-2")], b"x")
+    assert (response.status, len(response.body)) == (200, 20), "RFC 9110 section 14.2: ranges are of GET"
+
+
 def test_conditional_requests(server, file):
     modified = "Wed, 01 Jan 2025 00:00:00 GMT"
     target = url(file, f"&etag={quote(ETAG)}&modified={quote(modified)}")

@@ -11,7 +11,7 @@ from harness import places, wire
 from harness.gateway import KEEP_CONN, PROTOCOLS
 from harness.recorder import Recorder
 from harness.render_apache import STOCK_PROXY
-from harness.upstreams import hello
+from harness.upstreams import head, hello
 
 pytestmark = pytest.mark.servers("apache")
 PROXY = {"fastcgi": "fcgi", "scgi": "scgi", "uwsgi": "uwsgi"}
@@ -186,6 +186,27 @@ def test_the_backend_sees_what_it_sees_of_the_stock_module(name, launch):
                     found.pop("HTTP_TRANSFER_ENCODING", None)
             assert variables == expected
             assert our_body == body
+
+
+@pytest.mark.parametrize("recorder", PROTOCOLS, indirect=True)
+def test_ranges_are_of_responses_whose_length_the_backend_has_named(launch, recorder):
+    server = launch(lambda site: lines(site, recorder, f'ProxyPass "/d/" "{PROXY[recorder.protocol]}://127.0.0.1:%p/"'))
+
+    def answer(method, asked, fields=b""):
+        client = server.connect()
+        client.request(method, "/d/x", [("Range", asked)], b"body" if method == "POST" else None)
+        peer = recorder.next(client)
+        peer.request()
+        peer.answer(head(recorder.protocol, fields=fields + b"Content-Type: text/plain\r\n") + b"hello")
+        response = client.response(method)
+        return response.status, response.body
+
+    for asked in ("bytes=0-2", "bytes=999-", "bytes=0-1,3-4"):
+        assert answer("GET", asked) == (200, b"hello"), asked
+        assert answer("POST", asked, b"Content-Length: 5\r\n") == (200, b"hello"), asked
+    assert answer("GET", "bytes=0-2", b"Content-Length: 5\r\n") == (206, b"hel")
+    assert answer("GET", "bytes=999-", b"Content-Length: 5\r\n")[0] == 416
+    assert not server.log.find("GW0712|has left"), "nobody has left"
 
 
 @pytest.mark.parametrize("first", ["stock", "gangway"])

@@ -6,6 +6,7 @@
 //! module     how a module presents itself, and where its configurations are
 //! directive  the table of directives, and one that is being read
 //! param      GangwayParam, which both modules have
+//! filters    httpd's output filters where they must not act
 //! pooled     bytes and lists that live as long as a configuration
 //! log        lines in httpd's error log
 //! ```
@@ -13,6 +14,7 @@
 //! what the caller vouches for. The symbols are httpd's: nothing here can be called in another program.
 
 pub mod directive;
+pub mod filters;
 pub mod log;
 pub mod module;
 pub mod param;

@@ -153,6 +153,9 @@ fn is_idempotent(method: &[u8]) -> bool {
 /// Ends a request whose last attempt has failed. Answers a status.
 fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
     let (target, request) = (transfer.target, transfer.target.request());
+    if matches!(failure, Failure::Answered) {
+        return OK;
+    }
     log_failure(target, failure, transfer.has_begun);
     if matches!(failure, Failure::Gone) {
         request.set_aborted();
@@ -193,6 +196,8 @@ fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {
     let outcome = if has_begun { "; the response is cut" } else { "" };
     let name = log::escape(target.name());
     let (level, line) = match failure {
+        // No fault of anybody's; the filter has said what it did.
+        Failure::Answered => return,
         Failure::Gone => (
             Level::Info,
             format!("{CLIENT_LEFT} the client has left before the response of {name} was whole"),

@@ -17,8 +17,8 @@ use crate::{
     buffers::Buffers,
     keep::{Key, Waiting},
     raw::{
-        Body, Filled, Interest, Output, PATIENCE, REQUEST_TIME_OUT, Readiness, Received, Request, Sent,
-        Target, Then, Wait, Wire,
+        Body, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Readiness, Received, Request,
+        Sent, Target, Then, Wait, Wire,
     },
     reply::Reply,
     scheme::Kind,
@@ -40,6 +40,8 @@ const READS_EACH: Duration = Duration::from_secs(1);
 pub(crate) enum Failure {
     /// The client has left.
     Gone,
+    /// A filter has answered the client; nothing more of the response is wanted.
+    Answered,
     /// The backend was silent for too long.
     Timeout,
     /// The backend has closed or reset the connection.
@@ -387,7 +389,14 @@ impl<'a, 'r> Transfer<'a, 'r> {
         }
         // What was not sent would be taken for the next request.
         self.is_clean &= self.sent == self.buffers.out.len() && self.body.ended();
-        if self.reply.is_forwarded() { self.deliver(Then::End) } else { Ok(()) }
+        if !self.reply.is_forwarded() {
+            return Ok(());
+        }
+        match self.deliver(Then::End) {
+            // The backend has done its part.
+            Err(Failure::Answered) => Ok(()),
+            other => other,
+        }
     }
 
     /// Gives httpd what has come for the client.
@@ -399,11 +408,15 @@ impl<'a, 'r> Transfer<'a, 'r> {
         }
         let Buffers { input, pieces, .. } = &mut *self.buffers;
         let bytes = pieces.iter().map(|piece| input.get(piece.clone()).unwrap_or_default());
-        let is_there = self.output.pass(bytes, then);
+        let passed = self.output.pass(bytes, then);
         pieces.clear();
         self.has_begun = true;
         self.is_dirty = then == Then::More;
-        if is_there { Ok(()) } else { Err(Failure::Gone) }
+        match passed {
+            Passed::Taken => Ok(()),
+            Passed::Answered => Err(Failure::Answered),
+            Passed::Gone => Err(Failure::Gone),
+        }
     }
 
     /// Waits for a backend that has paused.

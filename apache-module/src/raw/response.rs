@@ -6,6 +6,8 @@ use std::{
     ptr,
 };
 
+use gangway_httpd::filters::forbid_ranges;
+
 use super::{Request, sys, text};
 
 impl Request<'_> {
@@ -49,6 +51,16 @@ impl Request<'_> {
     pub(crate) fn set_content_length(self, length: u64) {
         // SAFETY: a live request. The core holds a length to what an offset can hold.
         unsafe { sys::ap_set_content_length(self.as_ptr(), length as sys::apr_off_t) }
+    }
+
+    /// Lets the response leave whole, unless the client reads and the application has said how long it is.
+    pub(crate) fn choose_ranges(self, content_length: Option<u64>) {
+        // SAFETY: a live request, of whose response nothing has passed the filters. M_GET is HEAD's number too.
+        unsafe {
+            if content_length.is_none() || (*self.as_ptr()).method_number != sys::M_GET as c_int {
+                forbid_ranges(self.as_ptr());
+            }
+        }
     }
 
     /// Whether the client has what the head that was set stands for, by ETag and Last-Modified: then the answer has

@@ -29,7 +29,7 @@ pub(crate) use backend::{Target, Wait};
 pub(crate) use canonical::Address;
 pub(crate) use gangway_httpd::pooled::Text;
 pub(crate) use input::{Body, Filled};
-pub(crate) use output::{Output, Then};
+pub(crate) use output::{Output, Passed, Then};
 pub(crate) use request::Request;
 pub(crate) use server::log_process;
 pub(crate) use shared::Board;

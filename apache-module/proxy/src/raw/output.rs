@@ -4,7 +4,7 @@
 use std::{ffi::c_int, ptr};
 
 use super::{
-    Request,
+    FILTER_ERROR, Request,
     input::sentinel,
     sys::{self, apr_bucket, apr_bucket_brigade},
 };
@@ -22,6 +22,17 @@ pub(crate) enum Then {
     Cut,
 }
 
+/// What became of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// They are on their way.
+    Taken,
+    /// A filter has answered the request in its own words, as with a range that cannot be satisfied.
+    Answered,
+    /// The client has left.
+    Gone,
+}
+
 /// One request's way out.
 pub(crate) struct Output<'r> {
     request: Request<'r>,
@@ -33,9 +44,8 @@ impl<'r> Output<'r> {
         Self { request, brigade: ptr::null_mut() }
     }
 
-    /// Gives bytes to the output filters; they may change as soon as this returns. Answers whether the client is
-    /// still there.
-    pub(crate) fn pass<'p>(&mut self, pieces: impl Iterator<Item = &'p [u8]>, then: Then) -> bool {
+    /// Gives bytes to the output filters; they may change as soon as this returns.
+    pub(crate) fn pass<'p>(&mut self, pieces: impl Iterator<Item = &'p [u8]>, then: Then) -> Passed {
         let list = self.request.bucket_list();
         // SAFETY: the brigade is the request's own. Buckets refer to the pieces until the filters have been called:
         // those that keep bytes copy them, and what is left in the brigade is destroyed here.
@@ -54,14 +64,19 @@ impl<'r> Output<'r> {
             }
             let status = sys::ap_pass_brigade((*self.request.as_ptr()).output_filters, self.brigade);
             sys::apr_brigade_cleanup(self.brigade.cast());
-            status == 0 && !self.request.is_aborted()
+            match status {
+                _ if self.request.is_aborted() => Passed::Gone,
+                0 => Passed::Taken,
+                FILTER_ERROR => Passed::Answered,
+                _ => Passed::Gone,
+            }
         }
     }
 
     /// Ends a response that is not whole so that the client sees it.
     pub(crate) fn cut(&mut self) {
         // httpd would take the error for the whole answer as long as nothing else has passed its filters.
-        if self.pass(std::iter::empty(), Then::Flush) {
+        if self.pass(std::iter::empty(), Then::Flush) == Passed::Taken {
             self.pass(std::iter::empty(), Then::Cut);
         }
         let request = self.request;

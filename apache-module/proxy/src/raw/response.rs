@@ -8,6 +8,7 @@ use std::{
 };
 
 use gangway::{cgi::ResponseHead, http::is_connection_field};
+use gangway_httpd::filters::forbid_ranges;
 
 use super::{Request, sys, text};
 
@@ -25,6 +26,10 @@ impl Request<'_> {
         // SAFETY: a live request and its table.
         unsafe {
             let request = self.as_ptr();
+            // RFC 9110 §14.2: ranges are of GET. M_GET is HEAD's number too.
+            if head.content_length().is_none() || (*request).method_number != sys::M_GET as c_int {
+                forbid_ranges(request);
+            }
             let judged = head.names_status() || head.status() != 200;
             if !judged && (*request).method_number == sys::M_GET as c_int {
                 let changed = u16::try_from(sys::ap_meets_conditions(request)).unwrap_or(0);
