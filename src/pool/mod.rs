@@ -250,9 +250,9 @@ impl Shared {
     /// for the rest.
     fn run(&self, app: &App, start: Instant) -> bool {
         let now = Instant::now();
-        let mut turn = Turn::new(now);
         let mut plan = lock(&self.plan);
         plan.entered(now.duration_since(start) >= WAITED);
+        let mut turn = Turn::new(now, plan.has_seen_waits().then(sys::thread_time));
         let mut served = 0;
         let mut way = Way::Keep;
         while way == Way::Keep
@@ -272,10 +272,10 @@ impl Shared {
                 }
                 drop(exchange);
             });
-            let held = turn.handled(Instant::now());
+            let held = turn.handled(Instant::now(), sys::thread_time);
             served += 1;
             plan = lock(&self.plan);
-            plan.handled();
+            plan.handled(turn.waited());
             way = plan.way(held);
         }
         plan.left(served);

@@ -18,19 +18,34 @@ pub(super) enum Task {
     End,
 }
 
-/// The thread that is on its way from sleep to its first request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Threads between sleep and their first request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(test, derive(Hash))]
-enum Search {
-    None,
-    /// A sleeping thread has been woken.
-    Sent,
-    /// It is awake and waits for the application's lock.
-    OnItsWay,
+struct Searchers {
+    /// Sleeping threads that have been woken.
+    sent: usize,
+    /// Those that are awake and wait for the application's lock.
+    on_their_way: usize,
+}
+
+impl Searchers {
+    fn count(self) -> usize {
+        self.sent + self.on_their_way
+    }
 }
 
 /// After so many runs in which nothing waited behind another, requests come one after the other.
 const CALM: u32 = 256;
+
+/// What a request that has waited for something adds to the weight of such requests; any other takes 1 away.
+const WAITED: u8 = 4;
+/// From this weight on handlers are taken to wait for something. Two in a row are enough; one in twenty, which is what
+/// a busy machine delays, never adds up to it.
+const WAITING: u8 = 2 * WAITED;
+/// The weight is never more, so that handlers that wait no longer are noticed after a few requests.
+const HEAVIEST: u8 = 2 * WAITING;
+/// How many threads search at a time where handlers wait.
+const SEARCHERS: usize = 4;
 
 /// The thread that sleeps for moments and sees whether others get on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +93,16 @@ pub(super) enum Way {
 ///
 /// At most one thread searches at a time: it may wait long for an interpreter's lock, and a second one would only
 /// wait behind it, and be woken for nothing if the running thread empties the queue. A thread that takes a request
-/// while others wait sends the next searcher.
+/// while others wait sends the next searcher. Where handlers *wait* for something of their own, the lock is free most of
+/// the time and what a request waits for is a thread that wakes up: then several search at a time.
 ///
 /// Where searchers wait long while the running thread takes one request after the other, a lock is *crowded*. From then
 /// on a thread is sent to watch instead: it goes to the lock only if nothing is taken for a moment although requests
 /// wait. When it then gets the lock at once, the handlers wait for something else, and searchers are sent again.
+///
+/// Where handlers wait the lock is never crowded, whatever a searcher met: the running threads take requests one after
+/// the other there too, as they come back from their waits, and a watching thread would see them get on although
+/// a request could have been served at once.
 ///
 /// ```text
 /// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty, or gives way--> asleep
@@ -96,11 +116,13 @@ pub(super) struct Plan<T> {
     /// Threads that sleep and have not been sent, the last to fall asleep at the end.
     asleep: VecDeque<usize>,
     busy: usize,
-    search: Search,
+    searchers: Searchers,
     watch: Watch,
     /// Threads between [`Plan::entered`] and [`Plan::left`].
     running: usize,
     crowded: bool,
+    /// The weight of requests that have waited for something; at most [`HEAVIEST`].
+    waits: u8,
     /// Requests taken so far, and how many of them when the search and the last look began.
     taken: u64,
     taken_at_search: u64,
@@ -122,10 +144,11 @@ impl<T> Plan<T> {
             alive: 0,
             asleep: VecDeque::new(),
             busy: 0,
-            search: Search::None,
+            searchers: Searchers::default(),
             watch: Watch::None,
             running: 0,
             crowded: false,
+            waits: 0,
             taken: 0,
             taken_at_search: 0,
             taken_at_look: 0,
@@ -165,10 +188,26 @@ impl<T> Plan<T> {
         self.crowded && self.running > 0
     }
 
+    /// Whether handlers wait for something of their own, as far as the last requests tell.
+    fn handlers_wait(&self) -> bool {
+        self.waits >= WAITING
+    }
+
+    /// Whether any of the last requests has waited.
+    pub(super) fn has_seen_waits(&self) -> bool {
+        self.waits > 0
+    }
+
+    /// Whether requests wait that no thread is on its way to.
+    fn needs_searcher(&self) -> bool {
+        let most =
+            if self.handlers_wait() { self.waiting.len().min(SEARCHERS) } else { self.waiting.len().min(1) };
+        self.searchers.count() < most
+    }
+
     fn send(&mut self) -> Option<usize> {
         let watches = self.leaves_it_to_runner();
-        let done = self.search != Search::None || (watches && self.watch != Watch::None);
-        if done || self.waiting.is_empty() {
+        if !self.needs_searcher() || (watches && self.watch != Watch::None) {
             return None;
         }
         // One request after the other: the last to sleep has its stack and its objects in the processor's caches.
@@ -179,13 +218,13 @@ impl<T> Plan<T> {
         if watches {
             self.watch = Watch::Sent;
         } else {
-            self.search = Search::Sent;
+            self.searchers.sent += 1;
         }
         Some(thread)
     }
 
     fn begin_search(&mut self, from_watch: bool) {
-        self.search = Search::OnItsWay;
+        self.searchers.on_their_way += 1;
         self.taken_at_search = self.taken;
         self.from_watch = from_watch;
     }
@@ -193,14 +232,13 @@ impl<T> Plan<T> {
     /// For a thread that runs nothing. Whoever wakes first takes a part, so a spurious wake-up does no harm. And what
     /// came while this thread gave up the application's lock is its own, when nobody slept who could be woken.
     pub(super) fn next_run(&mut self) -> Task {
-        let waits = !self.waiting.is_empty();
-        if self.search == Search::Sent
-            || (self.search == Search::None && waits && !self.leaves_it_to_runner())
-        {
+        let sent = self.searchers.sent > 0;
+        if sent || (self.needs_searcher() && !self.leaves_it_to_runner()) {
+            self.searchers.sent -= usize::from(sent);
             self.begin_search(false);
             return Task::Run;
         }
-        if self.watch == Watch::Sent || (self.search == Search::None && waits && self.watch == Watch::None) {
+        if self.watch == Watch::Sent || (self.needs_searcher() && self.watch == Watch::None) {
             self.watch = Watch::On;
             self.taken_at_look = self.taken;
             return Task::Watch;
@@ -217,7 +255,7 @@ impl<T> Plan<T> {
             return Look::Over;
         }
         let needed = stands_still || self.running == 0;
-        if self.waiting.is_empty() || self.search != Search::None || !needed {
+        if !self.needs_searcher() || !needed {
             return Look::Again;
         }
         self.watch = Watch::None;
@@ -236,9 +274,9 @@ impl<T> Plan<T> {
 
     /// The searcher has taken the application's lock, and whether it had to wait long for it.
     pub(super) fn entered(&mut self, waited: bool) {
-        self.search = Search::None;
+        self.searchers.on_their_way -= 1;
         self.running += 1;
-        if waited && self.taken - self.taken_at_search >= 2 {
+        if waited && self.taken - self.taken_at_search >= 2 && !self.handlers_wait() {
             self.crowded = true;
         } else if !waited && self.from_watch {
             self.crowded = false;
@@ -258,9 +296,13 @@ impl<T> Plan<T> {
         Some((request, wake))
     }
 
-    /// A running thread has done what it took.
-    pub(super) fn handled(&mut self) {
+    /// A running thread has done what it took, and whether the handler has waited for something.
+    pub(super) fn handled(&mut self, waited: bool) {
         self.busy -= 1;
+        self.waits = if waited { HEAVIEST.min(self.waits + WAITED) } else { self.waits.saturating_sub(1) };
+        if self.handlers_wait() {
+            self.crowded = false;
+        }
     }
 
     /// Whether a running thread gives up the application's lock between two requests although some wait. Under an
@@ -268,14 +310,17 @@ impl<T> Plan<T> {
     /// want to go on. The interpreter would take it away in the end, in the middle of a request, and that
     /// request would wait for as long.
     pub(super) fn way(&mut self, held: Held) -> Way {
-        match self.search {
-            _ if self.waiting.is_empty() => Way::Keep,
-            Search::OnItsWay if held != Held::Briefly => Way::Leave,
-            Search::None if held == Held::Long && self.busy > 0 => {
-                self.begin_search(false);
-                Way::Return
-            }
-            _ => Way::Keep,
+        // A handler that waits gives the lock up by itself.
+        let long = held == Held::Long || (held == Held::Perhaps && !self.handlers_wait());
+        if self.waiting.is_empty() {
+            Way::Keep
+        } else if self.searchers.on_their_way > 0 && long {
+            Way::Leave
+        } else if self.searchers.count() == 0 && held == Held::Long && self.busy > 0 {
+            self.begin_search(false);
+            Way::Return
+        } else {
+            Way::Keep
         }
     }
 

@@ -22,21 +22,33 @@ pub(super) struct Turn {
     last: Instant,
     /// How long it took.
     length: Duration,
+    /// When this thread's processor time was read last, and what it was.
+    read: Option<(Instant, Duration)>,
+    /// The last request has waited for something.
+    waited: bool,
 }
 
 /// Requests of less than this come so thick that the server wakes once for many of them anyway.
 const SHORT: Duration = Duration::from_micros(20);
 
 impl Turn {
-    pub(super) fn new(now: Instant) -> Self {
-        Self { entered: now, steady: now, last: now, length: Duration::ZERO }
+    /// `used`: the thread's processor time, where requests have been seen to wait.
+    pub(super) fn new(now: Instant, used: Option<Duration>) -> Self {
+        let read = used.map(|used| (now, used));
+        Self { entered: now, steady: now, last: now, length: Duration::ZERO, read, waited: false }
     }
 
-    /// A request has ended.
-    pub(super) fn handled(&mut self, now: Instant) -> Held {
+    /// A request has ended. `used` tells the thread's processor time; it costs a system call and is asked for long requests alone.
+    pub(super) fn handled(&mut self, now: Instant, used: impl FnOnce() -> Duration) -> Held {
         self.length = now.duration_since(self.last);
+        self.waited = false;
         if self.length >= WAITED {
             self.steady = now;
+            let used = used();
+            let before = self.read.replace((now, used));
+            // Without an earlier reading it is believed; the next ones are known better.
+            self.waited =
+                before.is_none_or(|(then, had)| used.saturating_sub(had) * 2 < now.duration_since(then));
         }
         self.last = now;
         if now.duration_since(self.steady) >= SLICE {
@@ -46,6 +58,12 @@ impl Turn {
         } else {
             Held::Briefly
         }
+    }
+
+    /// Whether the last request waited for something rather than computed: at least [`WAITED`] long, and for less than half
+    /// of it on a processor.
+    pub(super) fn waited(&self) -> bool {
+        self.waited
     }
 
     /// Whether another request like the last one ends while its response is kept for a moment.
@@ -61,10 +79,10 @@ mod tests {
     /// What a thread has heard after requests of these lengths.
     fn after(requests: impl IntoIterator<Item = Duration>) -> Vec<Held> {
         let mut now = Instant::now();
-        let mut turn = Turn::new(now);
+        let mut turn = Turn::new(now, None);
         let handled = |length| {
             now += length;
-            turn.handled(now)
+            turn.handled(now, || Duration::ZERO)
         };
         requests.into_iter().map(handled).collect()
     }
@@ -89,14 +107,33 @@ mod tests {
     #[test]
     fn only_requests_of_a_certain_length_are_worth_waiting_for() {
         let mut now = Instant::now();
-        let mut turn = Turn::new(now);
+        let mut turn = Turn::new(now, None);
         assert!(!turn.ends_soon(), "nothing is known of the first one");
         for (micros, worth) in [(5, false), (20, true), (60, true), (150, true), (151, false), (5000, false)]
         {
             now += Duration::from_micros(micros);
-            turn.handled(now);
+            turn.handled(now, || Duration::ZERO);
             assert_eq!(turn.ends_soon(), worth, "{micros}");
         }
+    }
+
+    #[test]
+    fn a_request_that_computed_did_not_wait() {
+        let (start, micros) = (Instant::now(), Duration::from_micros);
+        for (length, used, waited) in
+            [(499, 0, false), (500, 249, true), (500, 250, false), (9000, 100, true)]
+        {
+            let mut turn = Turn::new(start, Some(micros(77)));
+            turn.handled(start + micros(length), || micros(77 + used));
+            assert_eq!(turn.waited(), waited, "{used} of {length}");
+        }
+        let mut turn = Turn::new(start, None);
+        turn.handled(start + micros(800), || micros(800));
+        assert!(turn.waited(), "nothing is known of the time before");
+        turn.handled(start + micros(900), || unreachable!("a short one"));
+        assert!(!turn.waited());
+        turn.handled(start + micros(1800), || micros(1790));
+        assert!(!turn.waited(), "since the last reading it has computed");
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl World {
     fn handle(&mut self) -> bool {
         let taken = self.take();
         if taken {
-            self.plan.handled();
+            self.plan.handled(false);
         }
         taken
     }
@@ -201,7 +201,7 @@ fn a_thread_gives_way_to_handlers_that_may_wait_for_the_lock() {
     assert_eq!(world.plan.way(Held::Perhaps), Way::Keep, "it may have been without the lock itself");
     assert_eq!(world.plan.way(Held::Long), Way::Return, "and nobody else searches");
     world.plan.left(1);
-    world.plan.handled();
+    world.plan.handled(false);
     let reason = "the handler that went on leaves the queue to the one that comes back";
     assert_eq!(world.plan.way(Held::Perhaps), Way::Leave, "{reason}");
     world.plan.left(1);
@@ -221,7 +221,7 @@ fn a_thread_keeps_the_lock_if_nobody_can_want_it() {
     assert!(world.take());
     assert_eq!(world.wake(1), Task::Run);
     assert!(world.plan.withdraw(|_| true));
-    world.plan.handled();
+    world.plan.handled(false);
     assert_eq!(world.plan.way(Held::Long), Way::Keep, "nothing waits: it leaves anyway");
 }
 
@@ -231,7 +231,7 @@ fn crowded() -> World {
     world.enter(0);
     assert!(world.take());
     assert_eq!(world.wake(1), Task::Run);
-    world.plan.handled();
+    world.plan.handled(false);
     for _ in 0..2 {
         assert!(world.handle());
     }
@@ -274,6 +274,70 @@ fn a_searcher_that_waited_for_one_long_request_was_needed() {
     assert!(world.take());
     let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
     assert_eq!(world.wake(thread), Task::Run);
+}
+
+#[test]
+fn handlers_that_wait_make_no_crowd() {
+    let (mut world, thread) = watched();
+    assert!(world.take());
+    world.plan.handled(true);
+    assert_eq!(world.plan.look(), Look::Again, "one request says little");
+    assert!(world.take());
+    world.plan.handled(true);
+    assert_eq!(world.plan.look(), Look::Again);
+    let woken = world.woken.len();
+    assert!(world.take());
+    assert_eq!(world.woken.len(), woken + 1, "what waits is not left to the running thread any more");
+    assert_eq!(world.wake(world.woken[woken]), Task::Run);
+    for _ in 0..2 {
+        assert!(world.take());
+        world.plan.handled(true);
+    }
+    world.plan.entered(true);
+    assert!(!world.plan.crowded, "the searcher waited behind threads that came back from their waits");
+    for _ in 0..usize::from(HEAVIEST) {
+        world.plan.busy += 1;
+        world.plan.handled(false);
+    }
+    assert_eq!(world.plan.waits, 0);
+    assert_eq!(world.plan.look(), Look::Again, "thread {thread} still watches");
+}
+
+#[test]
+fn several_threads_search_where_handlers_wait() {
+    let mut world = with_requests(8, 0);
+    for request in 0..2 {
+        world.submit(request).unwrap();
+        world.enter(0);
+        assert!(world.take());
+        world.plan.handled(true);
+        world.plan.left(1);
+        assert_eq!(world.settle(0), Task::Sleep);
+    }
+    world.woken.clear();
+    for request in 0..6 {
+        world.submit(request).unwrap();
+    }
+    assert_eq!(world.woken.len(), SEARCHERS, "one for each request, as long as they are few");
+    let thread = world.woken[0];
+    world.enter(thread);
+    assert!(world.take());
+    assert_eq!(world.woken.len(), SEARCHERS + 1, "another one in the place of the one that has the lock");
+    let next = world.woken[1];
+    assert_eq!(world.wake(next), Task::Run);
+    assert_eq!(world.plan.way(Held::Perhaps), Way::Keep, "its handlers give the lock up by themselves");
+    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+}
+
+#[test]
+fn single_requests_that_wait_keep_the_crowd() {
+    let (mut world, _) = watched();
+    for nth in 0..200 {
+        world.submit(9).unwrap();
+        assert!(world.take());
+        world.plan.handled(nth % 20 == 0);
+        assert!(world.plan.crowded, "request {nth}");
+    }
 }
 
 #[test]
@@ -355,7 +419,7 @@ fn the_queue_is_bounded_and_idle_threads_count() {
     world.take();
     assert_eq!(world.plan.waiting(), 2);
     assert_eq!(world.submit(3), Err(Refusal::Full));
-    world.plan.handled();
+    world.plan.handled(false);
     assert_eq!(world.submit(3), Ok(()), "the thread takes the next at once");
     world.take();
     assert_eq!(world.plan.waiting(), 2);
@@ -368,7 +432,7 @@ fn a_thread_between_two_runs_has_room_without_a_queue() {
     world.enter(0);
     assert!(world.take());
     assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
-    world.plan.handled();
+    world.plan.handled(false);
     assert!(!world.take());
     world.plan.left(1);
     assert_eq!(world.submit(2), Ok(()), "it gives up the application's lock, and comes back");
