@@ -295,6 +295,7 @@ impl Engines {
 /// # Errors
 /// The index of the configuration at fault and the reason.
 pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usize, String)> {
+    sys::umask::note();
     let mut engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
     for (last, config) in configs.iter().enumerate() {
         let path = engines.directory.join(config.engine_file());
@@ -333,15 +334,19 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Starts the engine thread. Only after the fork.
+    /// Starts the engine thread. Only after the fork. `threads` are those that run most handlers here.
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn start(directory: Option<&PathBuf>) -> std::io::Result<Self> {
+    pub fn start(directory: Option<&PathBuf>, threads: Threads) -> std::io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
         let engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
         sys::spawn("gw-engine", STACK, move || {
+            // Not where threads of the server run handlers: those would have another working directory.
+            if threads == Threads::Own {
+                sys::umask::restore();
+            }
             let ended = fence("the engine thread", false, || serve(&inbox, engines));
             // The error is that nobody waits any more.
             let _ = end.send(ended);

@@ -42,7 +42,7 @@ pub(crate) fn start(pool: raw::ChildPool) {
     if configs.is_empty() || PROCESS.get().is_some() {
         return;
     }
-    let runtime = match Runtime::start(engine_dir.as_ref()) {
+    let runtime = match Runtime::start(engine_dir.as_ref(), Threads::Server) {
         Ok(runtime) => runtime,
         Err(error) => {
             let text = format_args!(

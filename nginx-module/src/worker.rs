@@ -61,7 +61,7 @@ impl Worker {
         let outbox = Arc::new(Outbox::new()?);
         log::install(Box::new(Lines(Arc::clone(&outbox))));
         Ok(Self {
-            runtime: Runtime::start(main.engine_dir.as_ref())?,
+            runtime: Runtime::start(main.engine_dir.as_ref(), Threads::Own)?,
             outbox,
             flights: RefCell::default(),
             stuck: RefCell::default(),

@@ -5,6 +5,7 @@
 
 mod accepted;
 pub mod spawner;
+pub mod umask;
 
 pub use accepted::is_accepted;
 

@@ -351,3 +351,37 @@ def test_nothing_links_libpython(kind, workspace):
     for path in paths:
         done = subprocess.run(["ldd", str(path)], capture_output=True, text=True, timeout=20, check=True)
         assert "libpython" not in done.stdout, path
+
+
+LOCALES = [
+    [],
+    ["LC_ALL=C"],
+    ["LC_ALL=POSIX"],
+    ["LC_ALL=C.UTF-8"],
+    ["LC_ALL=en_US.UTF-8"],
+    ["LC_ALL=no_SUCH.ISO-8859-1"],
+    ["LC_ALL="],
+    ["LANG=en_US.UTF-8"],
+    ["LANG=C.UTF-8"],
+    ["LC_CTYPE=no_SUCH.UTF-8", "LANG=C.UTF-8"],
+    ["LC_CTYPE=C"],
+    ["PYTHONUTF8=0"],
+    ["PYTHONUTF8=1", "LANG=C.UTF-8"],
+    ["PYTHONUTF8="],
+    ["PYTHONCOERCECLOCALE=0"],
+    ["PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"],
+    ["LC_ALL=en_US.UTF-8", "PYTHONUTF8=0"],
+]
+
+
+@pytest.mark.parametrize("variables", LOCALES, ids=" ".join)
+def test_encodings_are_those_of_a_plain_python(launch, kind, workspace, variables):
+    """Also where the locale that is asked for is none of this machine's."""
+    server = launch(lambda site: site.wsgi("/", "encoded:app", env=variables))
+    code = "import sys, json; sys.path.insert(0, sys.argv[1]); import encoded; print(json.dumps(encoded.facts()))"
+    # nginx clears the environment of its processes.
+    inherited = {} if kind.startswith("nginx") else {k: v for k, v in os.environ.items() if k.startswith(("LC_", "LANG"))}
+    environ = {**inherited, **dict(variable.split("=", 1) for variable in variables)}
+    command = [places.SYSTEM_PYTHON, "-c", code, str(workspace.apps)]
+    done = subprocess.run(command, env=environ, capture_output=True, check=True, timeout=30)
+    assert json.loads(server.get("/").body) == json.loads(done.stdout)

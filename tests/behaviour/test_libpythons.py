@@ -65,6 +65,33 @@ def test_by_venv(launch, python, scratch):
     assert found["base_prefix"] == str(python.prefix)
 
 
+def test_children(launch, python, scratch):
+    """How a program is started is CPython's own affair, and differs from version to version."""
+    # A copy for the workers is not where its program looks for the library.
+    library = f"LD_LIBRARY_PATH={python.library.parent}"
+    server = launch(lambda site: site.wsgi("/", "children:app", python=python.prefix, env=library))
+    server.log.allow("DeprecationWarning|os.fork|self.pid|Traceback|File|raise|LookupError|    ")
+    assert json.loads(server.get("/signals").body)["SIGTERM"] == -15
+    for way in ("run", "inherit", "preexec", "session", "cwd", "system", "posix_spawn", "spawnv", "fork", "mp-spawn"):
+        facts = json.loads(server.get(f"/look?way={way}&out={scratch}/{way}").body)
+        assert int(facts["SigBlk"], 16) == 0 and int(facts["SigIgn"], 16) & ~(3 << 31) == 0, way
+        assert [entry.split()[0] for entry in facts["fds"]] == ["0", "1", "2", "3"], way
+    assert [name for name, _ in json.loads(server.get("/failures").body)] == [
+        "FileNotFoundError", "FileNotFoundError", "PermissionError", "FileNotFoundError", "ValueError",
+    ]  # fmt: skip
+    for method in ("fork", "forkserver"):
+        assert json.loads(server.get(f"/pools?method={method}").body) == [1, 2, 3, 4, 5]
+    for how, status in (("return", 0), ("exit", 5), ("raise", 1)):
+        assert server.post(f"/leave?how={how}&out={scratch}/left", b"x").text == str(status)
+
+
+@pytest.mark.parametrize("variable", ["LC_ALL=en_US.UTF-8", "LC_ALL=C", "LANG=C.UTF-8"])
+def test_encodings(launch, python, variable):
+    server = launch(lambda site: site.wsgi("/", "encoded:app", python=python.prefix, env=variable))
+    found = json.loads(server.get("/").body)
+    assert (found["filesystem"], found["preferred"].lower(), found["open"]) == ("utf-8", "utf-8", "utf-8")
+
+
 def test_deadlines(launch, python):
     server = launch(lambda site: site.wsgi("/slow", "slow:app", python=python.prefix, threads=1, timeout="1s"))
     server.log.allow("GW0402|GW0313|Traceback|File")

@@ -121,7 +121,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         log::install(Box::new(&LINES));
-        Self { runtime: Runtime::start(Some(&directory())).unwrap() }
+        Self { runtime: Runtime::start(Some(&directory()), Threads::Own).unwrap() }
     }
 
     /// The application of `tests/engines/SOURCE.c` with these words: options, after the target if it matters.

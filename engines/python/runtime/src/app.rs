@@ -23,6 +23,7 @@ use crate::{
     environ::Environs,
     errors_stream::log_lines,
     failure::{Explained, Failure},
+    forked::end_child,
     gil::Guarded,
     interpreter::{Cold, with_traceback},
 };
@@ -201,7 +202,9 @@ impl App {
     fn attempt(&self, py: Python<'_>) -> State {
         let begun = SystemTime::now();
         let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());
-        match before.map(|before| (self.import(py), before)) {
+        let attempted = before.map(|before| (self.import(py), before));
+        end_child(py, attempted.as_ref().map_or_else(Some, |(imported, _)| imported.as_ref().err()));
+        match attempted {
             Ok((Ok(callable), _)) => State::Ready(callable.unbind()),
             Ok((Err(error), before)) => State::Failed(self.explain(py, &error, &before, begun)),
             Err(error) => State::Failed(Failure::new(error.to_string(), Explained::default(), begun)),

@@ -4,7 +4,6 @@
 Compiled into the runtime and run once, when the interpreter starts. The path of a request is in Rust.
 """
 
-import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -25,53 +24,13 @@ class RequestTimeout(BaseException):
 RequestTimeout.__module__ = "gangway"
 
 
-def prepare(argument, stdout, stderr, warn, leave_server):
-    """Makes the interpreter what an application expects. `warn` logs one line; `leave_server` is for forked children."""
+def prepare(argument, stdout, stderr):
+    """Makes the interpreter what an application expects."""
     sys.argv = [argument]
     sys.stdout, sys.stderr = stdout, stderr
     module = types.ModuleType("gangway", "The Gangway server that runs this application.")
     module.RequestTimeout = RequestTimeout
     sys.modules.setdefault("gangway", module)
-
-    def in_child():
-        leave_server()
-        _become_main_thread()
-        # Nobody in the child takes lines for the server's log; its standard error leads there too.
-        sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)
-
-    os.register_at_fork(after_in_child=in_child)
-    _guard_signals(warn)
-
-
-def _become_main_thread():
-    """Makes the one thread of a forked child its main thread. Before 3.12 (gh-102512) Python forgets it where the thread
-    was none of its own and `threading.current_thread()` had been asked for it: a child of multiprocessing, whatever its
-    exit status was, then ended with 1."""
-    main = threading.main_thread()
-    if type(main) is not threading._DummyThread:
-        return
-    main.__class__ = threading._MainThread
-    main._name, main._daemonic = "MainThread", False
-    if getattr(main, "_tstate_lock", True) is None:
-        main._set_tstate_lock()
-
-
-def _guard_signals(warn):
-    import signal
-
-    set_handler = signal.signal
-
-    @functools.wraps(set_handler)
-    def signal_ignored(signalnum, handler):
-        caller = sys._getframe(1)
-        place = f"{caller.f_code.co_filename} line {caller.f_lineno}"
-        warn(
-            f"signal.signal({signalnum!r}, ...) in {place} is ignored: signals belong to the web server; use atexit "
-            "for work at the end of the process"
-        )
-        return signal.getsignal(signalnum)
-
-    signal.signal = signal_ignored
 
 
 # ---- the search path -----------------------------------------------------------------------------------------

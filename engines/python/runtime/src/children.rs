@@ -13,37 +13,93 @@ use std::{
 };
 
 use gangway_python_abi::fence::fence;
-use pyo3::{ffi, prelude::*};
+use pyo3::ffi;
 
-use crate::interpreter::symbol;
+use crate::{forked, interpreter::symbol};
 
-/// The server's sockets as they were before the first line of an application.
-static SERVERS: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+/// What the server had open before the first line of an application.
+static SERVERS: Mutex<Servers> = Mutex::new(Servers { files: Vec::new(), listens: Vec::new() });
 
-/// A socket by its number and its inode, which no other socket has: the server may close it, and the number is then
-/// perhaps a pipe of the application's.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Socket {
-    fd: RawFd,
-    inode: u64,
+struct Servers {
+    files: Vec<File>,
+    /// Where it listens: its clients' connections have these addresses.
+    listens: Vec<Address>,
 }
 
-impl Socket {
+/// An open file by its number and its inode, which no other socket, pipe or file has: the server may close it, and the
+/// number is then perhaps a pipe of the application's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct File {
+    fd: RawFd,
+    device: u64,
+    inode: u64,
+    is_socket: bool,
+}
+
+impl File {
     fn at(fd: RawFd) -> Option<Self> {
         let mut status = std::mem::MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: fstat(2) writes one stat, and all-zero is one as well.
         let (answer, status) = unsafe { (libc::fstat(fd, status.as_mut_ptr()), status.assume_init()) };
-        let is_socket = answer == 0 && status.st_mode & libc::S_IFMT == libc::S_IFSOCK;
-        is_socket.then_some(Self { fd, inode: status.st_ino })
+        let kind = status.st_mode & libc::S_IFMT;
+        let is_socket = kind == libc::S_IFSOCK;
+        // Events, timers and their like have no kind, and one inode for all of them.
+        let has_inode = is_socket || [libc::S_IFREG, libc::S_IFIFO].contains(&kind);
+        (answer == 0 && has_inode).then_some(Self {
+            fd,
+            device: status.st_dev,
+            inode: status.st_ino,
+            is_socket,
+        })
     }
+}
+
+/// The address of a socket as far as a listening one and the connections that come in there share it.
+#[derive(PartialEq, Eq)]
+enum Address {
+    Port(u16),
+    Path(Vec<u8>),
+}
+
+impl Address {
+    fn of(fd: RawFd) -> Option<Self> {
+        let mut bytes = [0u8; size_of::<libc::sockaddr_storage>()];
+        let mut length = bytes.len() as libc::socklen_t;
+        // SAFETY: as many bytes are writable as the length says.
+        if unsafe { libc::getsockname(fd, bytes.as_mut_ptr().cast(), &raw mut length) } != 0 {
+            return None;
+        }
+        let address = bytes.get(..length as usize)?;
+        match (c_int::from(u16::from_ne_bytes([*address.first()?, *address.get(1)?])), address.get(2..)?) {
+            (libc::AF_INET | libc::AF_INET6, [high, low, ..]) => {
+                Some(Self::Port(u16::from_be_bytes([*high, *low])))
+            }
+            (libc::AF_UNIX, path) if !path.is_empty() => Some(Self::Path(path.to_vec())),
+            _ => None,
+        }
+    }
+}
+
+fn listens(fd: RawFd) -> bool {
+    let mut answer: c_int = 0;
+    let mut length = size_of::<c_int>() as libc::socklen_t;
+    // SAFETY: a number is writable, and its size is said.
+    unsafe {
+        let answer = (&raw mut answer).cast();
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_ACCEPTCONN, answer, &raw mut length);
+    }
+    answer != 0
 }
 
 type AuditHook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_void) -> c_int;
 
 /// Watches for children. Before the interpreter starts.
 pub(crate) fn watch() {
-    let sockets = open_descriptors().into_iter().filter_map(Socket::at).collect();
-    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = sockets;
+    let files: Vec<File> = open_descriptors().into_iter().filter_map(File::at).collect();
+    let listening = files.iter().filter(|file| file.is_socket && listens(file.fd));
+    let listens = listening.filter_map(|file| Address::of(file.fd)).collect();
+    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Servers { files, listens };
+    forked::watch();
     let Some(add) = symbol(c"PySys_AddAuditHook") else { return };
     // SAFETY: PEP 578: the symbol has this type in every version from 3.8 on, and may be called before the start.
     unsafe {
@@ -66,8 +122,11 @@ unsafe extern "C" fn on_event(event: *const c_char, _: *mut ffi::PyObject, _: *m
 }
 
 fn mark_close_on_exec() {
-    // SAFETY: close_range(2) with this flag changes flags of descriptors and nothing else.
-    let status = unsafe { libc::close_range(3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as c_int) };
+    // SAFETY: close_range(2) with this flag changes flags of descriptors and nothing else. By its number: the C library
+    // may be older than the kernel.
+    let status = unsafe {
+        libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC as libc::c_uint)
+    };
     if status == 0 {
         return;
     }
@@ -78,21 +137,25 @@ fn mark_close_on_exec() {
     }
 }
 
-fn open_descriptors() -> Vec<RawFd> {
+/// Those above 2.
+pub(crate) fn open_descriptors() -> Vec<RawFd> {
     let Ok(entries) = fs::read_dir("/proc/self/fd") else { return Vec::new() };
     let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     numbers.filter(|fd| *fd > 2).collect()
 }
 
-/// In a child of os.fork(): gives up the server's sockets, which would keep its port in use after it has ended.
-#[pyfunction]
-pub(crate) fn leave_server() {
+/// In a child of os.fork(): gives up what is the server's. A listening socket would keep its port in use after the
+/// server has ended, and a client whose connection the child holds would wait for its end.
+pub(crate) fn close_servers() {
     // The thread that forked did not hold the lock; if another did, the child lives with the descriptors.
     let Ok(mut servers) = SERVERS.try_lock() else { return };
-    for socket in servers.drain(..) {
-        if Socket::at(socket.fd) == Some(socket) {
+    let servers = std::mem::replace(&mut *servers, Servers { files: Vec::new(), listens: Vec::new() });
+    for file in open_descriptors().into_iter().filter_map(File::at) {
+        let is_client =
+            || file.is_socket && Address::of(file.fd).is_some_and(|at| servers.listens.contains(&at));
+        if servers.files.contains(&file) || is_client() {
             // SAFETY: the child's copy of a descriptor that no code of the child uses.
-            unsafe { libc::close(socket.fd) };
+            unsafe { libc::close(file.fd) };
         }
     }
 }

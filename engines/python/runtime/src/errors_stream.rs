@@ -11,12 +11,12 @@ use gangway_python_abi::{
     host::{Level, log_bytes},
 };
 use pyo3::{
-    exceptions::{PyOSError, PyTypeError},
+    exceptions::PyTypeError,
     prelude::*,
     types::{PyBytes, PyList, PyString},
 };
 
-use crate::text;
+use crate::{forked, text};
 
 /// A line without end is cut into pieces of this size.
 const LONGEST: usize = 8 * 1024;
@@ -28,6 +28,9 @@ thread_local! {
 }
 
 const STREAMS: usize = 2;
+
+/// The descriptor of all streams: a server's standard error is its error log, and stays so when the log is opened anew.
+const STDERR: i32 = libc::STDERR_FILENO;
 
 /// Lines that have no end yet, by stream. One thread's text never mixes with another's.
 struct Partial([Vec<u8>; STREAMS]);
@@ -67,7 +70,19 @@ pub(crate) fn flush() {
     let _gone = PARTIAL.try_with(|partial| partial.borrow_mut().flush(current()));
 }
 
+/// Drops the parts of lines of this thread: in a forked child they are the parent's to log.
+pub(crate) fn forget() {
+    let _gone = PARTIAL.try_with(|partial| partial.borrow_mut().0.iter_mut().for_each(Vec::clear));
+}
+
 fn emit(request: *mut gw_request, line: &[u8]) {
+    if forked::is_child() {
+        // Nobody in a child takes lines for the server's log; its standard error leads there too.
+        let line = [line, b"\n"].concat();
+        // SAFETY: readable bytes.
+        unsafe { libc::write(STDERR, line.as_ptr().cast(), line.len()) };
+        return;
+    }
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     // SAFETY: the request is null or the one that this thread is inside handle() for.
     unsafe { log_bytes(request, Level::Error, line) };
@@ -175,11 +190,9 @@ impl LogStream {
         false
     }
 
-    fn fileno(&self, py: Python<'_>) -> PyResult<i32> {
-        let error = py.import("io")?.getattr("UnsupportedOperation")?;
-        let error =
-            error.call1((format!("{} goes to the server's error log and has no descriptor", self.name),))?;
-        Err(PyErr::from_value(error))
+    #[expect(clippy::unused_self, reason = "a method of Python's file protocol")]
+    const fn fileno(&self) -> i32 {
+        STDERR
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's file protocol")]
@@ -228,6 +241,12 @@ impl LogStream {
     }
 
     #[getter]
+    #[expect(clippy::unused_self, reason = "an attribute of Python's file protocol")]
+    const fn write_through(&self) -> bool {
+        true
+    }
+
+    #[getter]
     const fn buffer(&self) -> LogBytes {
         LogBytes(self.stream)
     }
@@ -263,8 +282,8 @@ impl LogBytes {
     }
 
     #[expect(clippy::unused_self, reason = "a method of Python's file protocol")]
-    fn fileno(&self) -> PyResult<i32> {
-        Err(PyOSError::new_err("the server's error log has no descriptor"))
+    const fn fileno(&self) -> i32 {
+        STDERR
     }
 }
 

@@ -17,6 +17,7 @@ use gangway_python_abi::{
 use pyo3::{PyErr, PyResult, Python, exceptions::PyValueError};
 
 use crate::{
+    forked,
     gil::{Guarded, in_use},
     input::Body,
 };
@@ -108,6 +109,9 @@ impl Exchange {
 
     /// The request, or the exception that tells that it has ended.
     pub(crate) fn request(&self, _py: Python<'_>) -> PyResult<*mut gw_request> {
+        if forked::is_child() {
+            return Err(forked::refusal());
+        }
         let request = self.request.load(Ordering::Relaxed);
         if request.is_null() { Err(ended()) } else { Ok(request) }
     }

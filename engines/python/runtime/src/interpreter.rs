@@ -22,14 +22,21 @@ use crate::{
     children,
     errors_stream::{self, LogStream},
     file_wrapper::FileWrapper,
-    release,
+    forked, locale, release, spawn,
 };
 
-const BOOTSTRAP: &CStr =
-    match CStr::from_bytes_with_nul(concat!(include_str!("bootstrap.py"), "\0").as_bytes()) {
-        Ok(text) => text,
-        Err(_) => panic!("bootstrap.py holds a NUL"),
+/// A file of Python code beside this one.
+macro_rules! code {
+    ($file:literal) => {
+        match CStr::from_bytes_with_nul(concat!(include_str!($file), "\0").as_bytes()) {
+            Ok(text) => text,
+            Err(_) => panic!("Python code holds a NUL"),
+        }
     };
+}
+
+const BOOTSTRAP: &CStr = code!("bootstrap.py");
+const PROCESSES: &CStr = code!("processes.py");
 
 static COLD: PyOnceLock<Cold> = PyOnceLock::new();
 
@@ -43,6 +50,7 @@ static ENDED: AtomicBool = AtomicBool::new(false);
 #[derive(Debug)]
 pub(crate) struct Cold {
     module: Py<PyModule>,
+    processes: Py<PyModule>,
     pub(crate) stderr: Py<PyAny>,
     pub(crate) file_wrapper: Py<PyAny>,
     pub(crate) timeout: Py<PyAny>,
@@ -100,18 +108,15 @@ pub(crate) fn end() {
 }
 
 fn initialize(program: Option<&[u8]>) -> Result<(), String> {
+    let utf8_mode = locale::choose();
     let set_program_name = symbol(c"Py_SetProgramName");
     if set_program_name.is_none()
         && let Some(create) = symbol(c"PyInitConfig_Create")
     {
         // SAFETY: the symbol is of the libpython that the front has opened and has this type there.
-        return unsafe { initialize_by_config(create, program) };
+        return unsafe { initialize_by_config(create, program, utf8_mode) };
     }
-    // Embedded interpreters do not look at the locale as `python3` does: without UTF-8 mode a server without LANG
-    // would have ASCII as its file system encoding.
-    if utf8_mode()
-        && let Some(flag) = symbol(c"Py_UTF8Mode")
-    {
+    if utf8_mode && let Some(flag) = symbol(c"Py_UTF8Mode") {
         // SAFETY: Py_UTF8Mode is an int that may be set before the start.
         unsafe { *flag.cast::<c_int>() = 1 };
     }
@@ -137,7 +142,11 @@ fn initialize(program: Option<&[u8]>) -> Result<(), String> {
 ///
 /// # Safety
 /// `create` is PyInitConfig_Create of the libpython that is open.
-unsafe fn initialize_by_config(create: *mut c_void, program: Option<&[u8]>) -> Result<(), String> {
+unsafe fn initialize_by_config(
+    create: *mut c_void,
+    program: Option<&[u8]>,
+    utf8_mode: bool,
+) -> Result<(), String> {
     type Config = *mut c_void;
     let function =
         |name: &CStr| symbol(name).ok_or_else(|| format!("libpython has no {}", name.to_string_lossy()));
@@ -170,7 +179,7 @@ unsafe fn initialize_by_config(create: *mut c_void, program: Option<&[u8]>) -> R
             (c"user_site_directory", 1),
             (c"configure_locale", 1),
             (c"install_signal_handlers", 0),
-            (c"utf8_mode", i64::from(utf8_mode())),
+            (c"utf8_mode", i64::from(utf8_mode)),
         ];
         let mut status = 0;
         for (name, value) in numbers {
@@ -197,18 +206,6 @@ unsafe fn initialize_by_config(create: *mut c_void, program: Option<&[u8]>) -> R
     Ok(())
 }
 
-/// PEP 540: UTF-8 mode in the C and POSIX locales, or as PYTHONUTF8 says.
-fn utf8_mode() -> bool {
-    if let Some(wish) = std::env::var_os("PYTHONUTF8") {
-        return wish == "1";
-    }
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .find(|value| !value.is_empty());
-    locale.is_none_or(|locale| locale == "C" || locale == "POSIX")
-}
-
 /// A path as the interpreter takes it; bytes that are not UTF-8 as PEP 383 has them.
 fn wide(path: &[u8]) -> Vec<libc::wchar_t> {
     let mut text = Vec::with_capacity(path.len() + 1);
@@ -232,13 +229,17 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     let stderr = Py::new(py, LogStream::stderr())?.into_any();
     let stdout = Py::new(py, LogStream::stdout())?;
     let argument = std::ffi::OsStr::new(std::str::from_utf8(argument).unwrap_or("gangway"));
-    let leave_server = wrap_pyfunction!(children::leave_server, &module)?;
-    let warn = wrap_pyfunction!(warn, &module)?;
-    module.call_method1("prepare", (argument, stdout, &stderr, warn, leave_server))?;
+    module.call_method1("prepare", (argument, stdout, &stderr))?;
+    let processes = PyModule::from_code(py, PROCESSES, c"<gangway>", c"_gangway_processes")?;
+    let warn = wrap_pyfunction!(warn, &processes)?;
+    let leave_server = wrap_pyfunction!(forked::leave_server, &processes)?;
+    let launch = wrap_pyfunction!(spawn::fork_exec, &processes)?;
+    processes.call_method1("prepare", (warn, leave_server, launch))?;
     let cold = Cold {
         timeout: module.getattr("RequestTimeout")?.unbind(),
         file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),
         module: module.unbind(),
+        processes: processes.unbind(),
         stderr,
     };
     COLD.set(py, cold).map_err(|_| PyRuntimeError::new_err("prepared twice"))
@@ -266,6 +267,11 @@ impl Cold {
     /// A function of bootstrap.py.
     pub(crate) fn function<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         self.module.bind(py).getattr(name)
+    }
+
+    /// A function of processes.py.
+    pub(crate) fn process<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+        self.processes.bind(py).getattr(name)
     }
 
     /// The exception and where it came from, in one line.

@@ -12,15 +12,18 @@ mod errors_stream;
 mod exchange;
 mod failure;
 mod file_wrapper;
+mod forked;
 mod gil;
 mod input;
 mod interpreter;
 mod kit;
+mod locale;
 mod page;
 mod release;
 mod request;
 mod respond;
 mod send;
+mod spawn;
 mod start_response;
 mod text;
 mod threads;
@@ -83,13 +86,20 @@ pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_eng
     })
 }
 
+/// The fence of a function that runs code of the application, which may have forked.
+fn entry<R>(name: &'static str, fallback: R, body: impl FnOnce() -> R) -> R {
+    let result = fence(name, fallback, body);
+    forked::stop_child();
+    result
+}
+
 unsafe extern "C" fn load(
     spec: *const gw_app_spec,
     app: *mut *mut gw_app,
     error: *mut c_char,
     capacity: usize,
 ) -> gw_status {
-    let loaded = fence("load", Err("defect in the Python engine; see the error log".to_owned()), || {
+    let loaded = entry("load", Err("defect in the Python engine; see the error log".to_owned()), || {
         // SAFETY: the front gives a specification that lives for the call.
         let raw = unsafe { spec.as_ref() }.ok_or("the specification is missing")?;
         // SAFETY: as above.
@@ -137,7 +147,7 @@ unsafe extern "C" fn handle(
     request: *mut gw_request,
     head: *const gw_request_head,
 ) -> gw_status {
-    fence("handle", GW_ERROR, || {
+    entry("handle", GW_ERROR, || {
         // SAFETY: the host gives an application of load() that is not unloaded, a live request and its head.
         let (Some(app), Some(head)) = (unsafe { app.cast::<App>().as_ref() }, unsafe { head.as_ref() })
         else {
@@ -149,7 +159,7 @@ unsafe extern "C" fn handle(
 }
 
 unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
-    fence("interrupt", (), || {
+    entry("interrupt", (), || {
         // SAFETY: the host gives an application of load() that is not unloaded.
         if let Some(app) = unsafe { app.cast::<App>().as_ref() } {
             request::interrupt(app, request);
@@ -158,7 +168,7 @@ unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
 }
 
 unsafe extern "C" fn unload(app: *mut gw_app) {
-    fence("unload", (), || {
+    entry("unload", (), || {
         if app.is_null() {
             return;
         }

@@ -18,6 +18,7 @@ use crate::{
     errors_stream::log_lines,
     exchange::Exchange,
     file_wrapper::{FileWrapper, as_block},
+    forked::end_child,
     interpreter::Cold,
     kit::Kit,
     page,
@@ -35,11 +36,21 @@ pub(crate) struct Run<'a, 'py> {
 impl<'py> Run<'_, 'py> {
     /// Calls the application and answers the request. Returns what handle() answers.
     pub(crate) fn run(&self, callable: &Bound<'py, PyAny>, environ: Bound<'py, PyDict>) -> gw_status {
-        let result = match self.call(callable, environ) {
+        let called = self.call(callable, environ);
+        end_child(self.py, called.as_ref().err());
+        let result = match called {
             Ok(result) => result,
             Err(error) => return self.fail(Failure::Raised(error)),
         };
-        let status = match self.deliver(&result) {
+        let delivered = self.deliver(&result);
+        end_child(
+            self.py,
+            match &delivered {
+                Err(Failure::Raised(error)) => Some(error),
+                _ => None,
+            },
+        );
+        let status = match delivered {
             Ok(()) | Err(Failure::Full) => self.finish(GW_OK),
             Err(failure) => self.fail(failure),
         };
@@ -218,7 +229,9 @@ impl<'py> Run<'_, 'py> {
             return;
         }
         let Ok(close) = result.getattr(intern!(self.py, "close")) else { return };
-        if let Err(error) = close.call0() {
+        let closed = close.call0();
+        end_child(self.py, closed.as_ref().err());
+        if let Err(error) = closed {
             let cold = Cold::get(self.py);
             if let Some(lines) = cold.lines(self.py, &error) {
                 log_lines(crate::errors_stream::current(), &lines);

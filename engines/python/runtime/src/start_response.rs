@@ -13,6 +13,7 @@ use pyo3::{
 use crate::{
     errors_stream,
     exchange::Exchange,
+    forked,
     send::{Failure, send_block},
     text::{type_name, with_latin1},
 };
@@ -34,7 +35,10 @@ impl StartResponse {
         response_headers: &Bound<'_, PyAny>,
         exc_info: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Py<Write>> {
-        self.exchange.request(py)?;
+        // What a forked child says of a response is thrown away, with its response.
+        if !forked::is_child() {
+            self.exchange.request(py)?;
+        }
         let mut response = self.exchange.response.get_mut(py)?;
         match exc_info {
             // "If exc_info is provided, and the HTTP headers have already been sent, start_response must raise an
