@@ -534,10 +534,7 @@ def prints(environ, start_response):
     thread = threading.Thread(target=print, args=("from a thread",))
     thread.start()
     thread.join()
-    try:
-        sys.stdout.fileno()
-    except OSError:
-        print("no fileno")
+    print("descriptor", sys.stdout.fileno())
     print("x" * 20000)
     print("tail", end="")
     return hello(environ, start_response)

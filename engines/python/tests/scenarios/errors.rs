@@ -72,7 +72,7 @@ pub(crate) fn log_lines(world: &World) {
     assert_eq!(lines[..want.len()], want);
     assert!(lines.iter().any(|line| line.contains("UserWarning: careful")), "{lines:?}");
     assert!(lines.contains(&"part\\udcff snowman \u{2603}"), "{lines:?}");
-    assert!(lines.contains(&"bytes") && lines.contains(&"no fileno"), "{lines:?}");
+    assert!(lines.contains(&"bytes") && lines.contains(&"descriptor 2"), "{lines:?}");
     let long: Vec<usize> =
         lines.iter().filter(|line| line.starts_with("xxx")).map(|line| line.len()).collect();
     assert_eq!(long, [8192, 8192, 3616]);
