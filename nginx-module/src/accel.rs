@@ -1,97 +1,114 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! X-Accel-Redirect: an application lets nginx answer from an internal location.
+//! Internal redirects that an application asks for: X-Accel-Redirect, and the local redirect of a script.
 //!
-//! The application chooses the target, perhaps from what a client sent. So it leads to locations that the
-//! administrator has marked `internal` (or named, `@name`), and never to a second application.
-
-use std::ffi::c_void;
+//! The application chooses the target, perhaps from what a client sent. So the target is read as a request line is. By
+//! X-Accel-Redirect it leads to locations that the administrator has marked `internal` (or named, `@name`), and never to a
+//! second application in this process. A script's `Location: /path` leads to what any client may ask for.
 
 use gangway::{
+    cgi::{LOCAL_REDIRECTS, Target},
     engine::fence,
     error::{CGI_REDIRECT, REQUEST_REFUSED},
-    log::Level,
+    log::{Level, escape},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use crate::raw::{Conf, Phase, Request};
+use crate::{
+    memo::{self, Jump},
+    raw::{Conf, NoMemory, Phase, Request},
+};
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
+const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
-/// Marks a request that an application has sent on: nginx forgets module contexts in a redirect, but not the list
-/// of what to do at the request's end.
-unsafe extern "C" fn sent_on(_: *mut c_void) {}
-
-/// What a script's `Location: /path` leaves as the data of the mark. (A second function could get the address of the
-/// first: they are alike.)
-static LOCAL: u8 = 0;
-
-/// Marks a request that nginx is about to send on because a script asks for another document (RFC 3875 §6.2.2): one that
-/// any client may ask for. Answers `None` without memory.
-pub(crate) fn mark_local(request: Request) -> Option<()> {
-    let data = (&raw const LOCAL).cast_mut().cast::<c_void>();
-    request.on_end(Some(sent_on), data).then_some(())
+/// Reads the value of X-Accel-Redirect; `@name` is no path. Its `#` is not a fragment's: no client has been there yet.
+///
+/// # Errors
+/// It leads nowhere, which has been logged: the status that answers the request.
+pub(crate) fn target(request: Request, text: &[u8]) -> Result<Target<'_>, ngx_int_t> {
+    Target::parse_header(text, request.merges_slashes()).map_err(|error| {
+        let line =
+            format!("{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads nowhere: {error}", escape(text));
+        request.log(Level::Error, &line);
+        NOT_FOUND
+    })
 }
 
-fn is_local(request: Request) -> bool {
-    let mut marks = request.end_data(Some(sent_on));
-    request.is_internal()
-        && request.is_main()
-        && marks.any(|data| std::ptr::eq(data.cast_const().cast::<u8>(), &raw const LOCAL))
+/// Reads the `Location: /path` of a script, and looks whether it may lead there.
+///
+/// # Errors
+/// It may not, which has been logged: the status that answers the request.
+pub(crate) fn local_target(request: Request, text: &[u8]) -> Result<Target<'_>, ngx_int_t> {
+    let refuse = |why: &str| {
+        request.log(Level::Error, &format!("{CGI_REDIRECT} Location: {} {why}", escape(text)));
+        BAD_GATEWAY
+    };
+    if !request.is_main() {
+        // nginx asks no access rules there, which a client's request would meet.
+        return Err(refuse("comes from a script in a subrequest, where nginx asks no access rules"));
+    }
+    if memo::local_redirects(request) >= LOCAL_REDIRECTS {
+        return Err(refuse(&format!(
+            "is the one after {LOCAL_REDIRECTS} local redirects of scripts; they lead in a circle"
+        )));
+    }
+    Target::parse(text, request.merges_slashes()).map_err(|error| refuse(&format!("leads nowhere: {error}")))
 }
 
-/// Whether an application has sent this request to the location where it is now.
-pub(crate) fn was_sent_here(request: Request) -> bool {
-    request.is_internal() && request.is_main() && request.end_data(Some(sent_on)).next().is_some()
+/// Notes that the request goes on to where a script has sent it, next thing.
+pub(crate) fn goes_local(request: Request, target: &[u8]) -> Result<(), NoMemory> {
+    request.ask_anew(target)?;
+    memo::note(request, |notes| {
+        notes.local_redirects += 1;
+        notes.jumps(request, Jump::Local);
+    })
 }
 
-/// Marks a request that nginx is about to send on because its backend says so. Answers `None` without memory.
-pub(crate) fn mark(request: Request) -> Option<()> {
-    request.on_end(Some(sent_on), std::ptr::null_mut()).then_some(())
+/// Notes that the request goes on to where X-Accel-Redirect has sent it, next thing.
+pub(crate) fn goes(request: Request) -> Result<(), NoMemory> {
+    memo::note(request, |notes| notes.jumps(request, Jump::Accel))
 }
 
 /// Sends the request on.
 ///
 /// # Errors
 /// The status that answers it.
-pub(crate) fn redirect(request: Request, target: &[u8]) -> Result<(), ngx_int_t> {
-    if !request.on_end(Some(sent_on), std::ptr::null_mut()) {
-        return Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+pub(crate) fn redirect(request: Request, text: &[u8]) -> Result<(), ngx_int_t> {
+    let failed = |NoMemory| INTERNAL_SERVER_ERROR;
+    if text.starts_with(b"@") {
+        goes(request).map_err(failed)?;
+        return request.go_to_named(text).map_err(failed);
     }
-    request.redirect(target)
+    let target = target(request, text)?;
+    goes(request).map_err(failed)?;
+    request.go_to(&target.path, target.query).map_err(failed)
 }
 
-/// Installs the check of targets in the preaccess phase, after the location is known.
+/// Installs the check of targets. It comes before the rewrite rules of the location: what they do is no longer the
+/// application's choice. (nginx calls the handlers of a phase from the last to the first, and dynamic modules come last.)
 pub(crate) fn install(conf: &Conf) -> ngx_int_t {
-    if conf.add_phase_handler(Phase::Preaccess, check_target) { 0 } else { nginx_sys::NGX_ERROR as ngx_int_t }
+    if conf.add_phase_handler(Phase::Rewrite, check_target) { 0 } else { nginx_sys::NGX_ERROR as ngx_int_t }
 }
 
 unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("check_target", NOT_FOUND, || {
         // SAFETY: nginx calls a phase handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        if !was_sent_here(request) {
-            return DECLINED;
-        }
         let location = request.core_location();
-        if is_local(request) {
-            if location.internal != 1 && location.named() == 0 {
-                return DECLINED;
-            }
-            let line = format!(
+        let is_hidden = location.internal == 1 || location.named() != 0;
+        let line = match memo::jump_to_here(request) {
+            Some(Jump::Local) if is_hidden => format!(
                 "{CGI_REDIRECT} Location: {} leads to an internal location, which only X-Accel-Redirect may",
-                gangway::log::escape(request.uri())
-            );
-            request.log(Level::Error, &line);
-            return NOT_FOUND;
-        }
-        if location.internal == 1 || location.named() != 0 {
-            return DECLINED;
-        }
-        let line = format!(
-            "{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads to a location that is not internal; add \"internal;\" to it",
-            gangway::log::escape(request.uri())
-        );
+                escape(request.uri())
+            ),
+            Some(Jump::Accel) if !is_hidden => format!(
+                "{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads to a location that is not internal; add \"internal;\" to it",
+                escape(request.uri())
+            ),
+            _ => return DECLINED,
+        };
         request.log(Level::Error, &line);
         NOT_FOUND
     })

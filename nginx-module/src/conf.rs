@@ -24,7 +24,7 @@ use nginx_sys::{
 
 use crate::{
     Shared, accel, cgi, handler, module,
-    raw::{Conf, ConfText, Phase, command, error_text},
+    raw::{Conf, ConfText, MemoIndex, Phase, command, error_text},
     upstream::{
         self,
         conf::{UpstreamConf, UpstreamMain, two_handlers},
@@ -62,6 +62,8 @@ pub(crate) struct MainConf {
     /// The settings of scripts, each once.
     pub(crate) programs: Vec<config::Cgi>,
     pub(crate) variables: Option<VariableIndexes>,
+    /// Where requests keep what is known of them over redirects.
+    pub(crate) memo: Option<MemoIndex>,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
     pub(crate) balancers: upstream::Balancers,
@@ -208,6 +210,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
             applications: Vec::new(),
             programs: Vec::new(),
             variables: None,
+            memo: None,
             upstream,
             balancers: Default::default(),
         };
@@ -267,11 +270,16 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
             (cf, main)
         };
         main.variables = variable_indexes(&cf);
+        main.memo = cf.memo();
         upstream::install_peers(&cf, &mut main.balancers);
         if !cf.add_phase_handler(Phase::Access, upstream::access_handler) {
             return -1;
         }
-        if main.variables.is_none() || !main.upstream.find_variables(&cf) { -1 } else { accel::install(&cf) }
+        if main.variables.is_none() || main.memo.is_none() || !main.upstream.find_variables(&cf) {
+            -1
+        } else {
+            accel::install(&cf)
+        }
     })
 }
 

@@ -14,10 +14,12 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
-    accel, body,
+    body,
     conf::LocationConf,
     flight::{self, Flight},
-    head, module,
+    head,
+    memo::{self, Jump},
+    module,
     raw::Request,
     variables,
     worker::Worker,
@@ -33,7 +35,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
     fence("content_handler", INTERNAL_SERVER_ERROR, || {
         // SAFETY: nginx calls a content handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        if accel::was_sent_here(request) {
+        if memo::jump_to_here(request) == Some(Jump::Accel) {
             let line =
                 format!("{REQUEST_REFUSED} X-Accel-Redirect leads to an application; let it lead to files");
             request.log(Level::Error, &line);

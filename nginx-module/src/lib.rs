@@ -6,7 +6,7 @@
 //! request    -> handler       content phase: body by nginx's rules, then the exchange
 //!            -> worker        applications of this worker, tickets of running requests, the event loop's wake-up
 //!            -> flight        one running request: deadline, output, end
-//!            -> head, accel   the response head, internal redirects
+//!            -> head, accel   the response head, internal redirects; memo: what is known of a request after them
 //!            -> upstream      or: another process, over FastCGI, SCGI or uwsgi
 //!            -> cgi           or: a script
 //! raw/                        nginx memory
@@ -20,6 +20,7 @@ mod conf;
 mod flight;
 mod handler;
 mod head;
+mod memo;
 mod raw;
 mod stuck;
 mod upstream;

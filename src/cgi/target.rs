@@ -39,10 +39,17 @@ impl<'t> Target<'t> {
     /// # Errors
     /// No client could ask for it.
     pub fn parse(text: &'t [u8], merge_slashes: bool) -> Result<Self, TargetError> {
+        Self::parse_header(split(text, b'#').0, merge_slashes)
+    }
+
+    /// As [`Target::parse`], from a text that is no URI of a client's: `#` is a byte like another.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn parse_header(text: &'t [u8], merge_slashes: bool) -> Result<Self, TargetError> {
         if text.first() != Some(&b'/') {
             return Err(TargetError::NoPath);
         }
-        let text = split(text, b'#').0;
         let (path, query) = split(text, b'?');
         let path = normalize(&decode(path)?, merge_slashes)?;
         Ok(Self { path, query })
@@ -215,6 +222,8 @@ mod tests {
         assert_eq!(query("/a?b=%2F..//?c#d"), Some(&b"b=%2F..//?c"[..]));
         assert_eq!(query("/a%3Fb?c%00"), Some(&b"c%00"[..]));
         assert_eq!(query("/a#b?c"), None);
+        let whole = Target::parse_header(b"/a#b?c#d", true).unwrap();
+        assert_eq!((whole.path.as_slice(), whole.query), (&b"/a#b"[..], Some(&b"c#d"[..])));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Answers that nginx acts upon."""
 
+from urllib.parse import unquote
+
 MIRRORED = []
 
 
@@ -11,6 +13,8 @@ def reply(start_response, fields, body=b""):
 
 def app(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
+    if path == "to":
+        return reply(start_response, [("X-Accel-Redirect", unquote(environ["QUERY_STRING"], "latin-1"))])
     kept = [("Set-Cookie", "kept=1"), ("Content-Type", "text/kept"), ("Content-Disposition", "attachment")]
     to = lambda target: ("X-Accel-Redirect", target)
     answers = {

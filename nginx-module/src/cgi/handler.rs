@@ -24,6 +24,7 @@ use super::{conf::Programs, peer::Run, stdin};
 use crate::{
     accel,
     conf::{LocationConf, MainConf},
+    memo::{self, Jump},
     module,
     raw::{Request, own},
     upstream,
@@ -62,10 +63,9 @@ pub(crate) fn start(
     location: &'static LocationConf,
     programs: &Rc<Programs>,
 ) -> Result<(), ngx_int_t> {
-    if accel::was_sent_here(request) {
+    if memo::jump_to_here(request) == Some(Jump::Accel) {
         // The path of such a request may come from a client.
-        let line =
-            format!("{CGI_REDIRECT} the target of a redirect by an application or a script is a script");
+        let line = format!("{CGI_REDIRECT} the target of X-Accel-Redirect is a script");
         request.log(Level::Error, &line);
         return Err(INTERNAL_SERVER_ERROR);
     }
@@ -229,13 +229,14 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
             return status;
         }
         run.head_done = true;
-        if let Some(Location::Local(target)) = parser.head().location()
-            && let Some(upstream) = request.upstream()
-        {
+        if let Some(Location::Local(target)) = parser.head().location() {
             // RFC 3875 §6.2.2: the server answers with another document.
-            let sent = accel::mark_local(request).ok_or(ERROR);
-            let added = sent.and_then(|()| upstream.add_header(request, b"X-Accel-Redirect", target));
-            if let Err(status) = added {
+            let Ok(target) = accel::local_target(request, target) else {
+                run.head_refused = true;
+                return INVALID_HEADER;
+            };
+            // SAFETY: as above.
+            if let Err(status) = unsafe { upstream::redirect_script(r, &target.to_uri()) } {
                 return status;
             }
         }

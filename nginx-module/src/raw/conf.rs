@@ -142,7 +142,7 @@ impl ConfText {
 /// A phase of requests.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
-    Preaccess,
+    Rewrite,
     Access,
 }
 
@@ -290,8 +290,8 @@ impl Conf {
             let core: *mut ngx_http_core_main_conf_t =
                 self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
             let handlers = match phase {
-                Phase::Preaccess => {
-                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_PREACCESS_PHASE as usize]
+                Phase::Rewrite => {
+                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE as usize]
                         .handlers
                 }
                 Phase::Access => {

@@ -11,7 +11,9 @@ mod event;
 mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
+mod memo;
 mod output;
+mod redirect;
 mod request;
 mod response;
 mod upstream;
@@ -22,6 +24,7 @@ pub(crate) use event::{
     Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
     quit_this_worker, set_title, watch,
 };
+pub(crate) use memo::{MemoIndex, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use request::{PoolText, Request, RequestBuffer};
 pub(crate) use response::HeaderSlot;

@@ -9,8 +9,7 @@ use nginx_sys::{
     ngx_connection_t, ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add,
     ngx_http_cleanup_pt, ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module,
     ngx_http_core_srv_conf_t, ngx_http_event_handler_pt, ngx_http_finalize_request,
-    ngx_http_get_indexed_variable, ngx_http_internal_redirect, ngx_http_named_location,
-    ngx_http_parse_unsafe_uri, ngx_http_read_client_request_body, ngx_http_request_t,
+    ngx_http_get_indexed_variable, ngx_http_read_client_request_body, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading,
     ngx_int_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events,
     ngx_str_t, ngx_table_elt_t,
@@ -349,20 +348,6 @@ impl Request {
         }
     }
 
-    /// The data of our handlers in the list of [`Request::on_end`].
-    pub(crate) fn end_data(self, handler: ngx_http_cleanup_pt) -> impl Iterator<Item = *mut c_void> {
-        // SAFETY: the main request is live as long as its parts; its list is made of pool memory.
-        let mut next = unsafe { (*self.get().main).cleanup };
-        std::iter::from_fn(move || {
-            // SAFETY: as above.
-            let cleanup = unsafe { next.as_ref() }?;
-            next = cleanup.next;
-            Some((cleanup.handler, cleanup.data))
-        })
-        .filter(move |(known, _)| known.map(|f| f as usize) == handler.map(|f| f as usize))
-        .map(|(_, data)| data)
-    }
-
     /// Lets nginx watch for a client that leaves, and call `writable` when more can be sent.
     pub(crate) fn watch_client(self, writable: ngx_http_event_handler_pt) {
         let request = self.get_mut();
@@ -484,32 +469,6 @@ impl Request {
         let connection = self.get().connection;
         // SAFETY: nginx keeps a connection's memory when it is closed, and the function checks for that.
         move || unsafe { ngx_http_run_posted_requests(connection) }
-    }
-
-    /// Sends the request to another location.
-    ///
-    /// # Errors
-    /// The status that answers it when the target cannot be used.
-    pub(crate) fn redirect(self, target: &[u8]) -> Result<(), ngx_int_t> {
-        let mut uri = self.text(target).ok_or(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t)?;
-        let request = self.get_mut();
-        // SAFETY: live request; the strings live in its pool.
-        unsafe {
-            if target.starts_with(b"@") {
-                ngx_http_named_location(self.0, &raw mut uri);
-            } else {
-                let (mut args, mut flags) = (ngx_str_t::empty(), nginx_sys::NGX_HTTP_LOG_UNSAFE as usize);
-                if ngx_http_parse_unsafe_uri(self.0, &raw mut uri, &raw mut args, &raw mut flags) != 0 {
-                    return Err(nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t);
-                }
-                if request.method != NGX_HTTP_HEAD as usize {
-                    request.method = nginx_sys::NGX_HTTP_GET as usize;
-                    request.method_name = ngx_str_t { len: 3, data: b"GET ".as_ptr().cast_mut() };
-                }
-                ngx_http_internal_redirect(self.0, &raw mut uri, &raw mut args);
-            }
-        }
-        Ok(())
     }
 
     /// A copy in the request's pool.

@@ -3,7 +3,7 @@
 //!
 //! The authorizer is asked by a subrequest that runs no phases: it goes straight to the backend. 200 lets the request
 //! pass, and its `Variable-NAME` headers become variables of the request. Everything else is the answer to the client:
-//! status, headers and body.
+//! status, headers and body. The answer belongs to a location: after an internal redirect the next one is asked.
 
 use std::ffi::c_void;
 
@@ -17,7 +17,7 @@ use nginx_sys::{
 use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place, send};
 use crate::{
     conf::LocationConf,
-    head, module,
+    head, memo, module,
     raw::{NoMemory, Request, Upstream, bytes, own},
 };
 
@@ -40,11 +40,12 @@ pub(crate) struct Authorization {
 }
 
 impl Authorization {
-    /// Of this request, if it has been authorized.
+    /// Of this request in its present location, if it has been authorized.
     pub(crate) fn of(request: &Request) -> Option<&Self> {
-        let data = request.end_data(Some(forget)).next()?;
-        // SAFETY: `begin` gave the list a pointer to a value in the request's pool.
-        unsafe { data.cast::<Self>().as_ref() }
+        // A subrequest is not asked about: what is known of the client is known of it, too.
+        let answer = memo::authorization(request.main())?;
+        // SAFETY: `begin` noted a value in the request's pool.
+        unsafe { answer.as_ref() }
     }
 
     /// The variables, in order.
@@ -52,9 +53,6 @@ impl Authorization {
         self.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 }
-
-/// Marks the value in the list of what to do at the request's end; the pool frees it.
-unsafe extern "C" fn forget(_: *mut c_void) {}
 
 /// The handler of the access phase.
 pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -81,9 +79,10 @@ fn begin(request: Request) -> Result<(), NoMemory> {
     // SAFETY: live request and pool; the subrequest is nginx's, and its handler is ours before it can run.
     unsafe {
         let answer = own(request.pool(), Authorization::default());
-        if answer.is_null() || !request.on_end(Some(forget), answer.cast()) {
+        if answer.is_null() {
             return Err(NoMemory);
         }
+        memo::note(request, |notes| notes.asks(request, answer))?;
         let after = ngx_pcalloc(request.pool(), size_of::<ngx_http_post_subrequest_t>())
             .cast::<ngx_http_post_subrequest_t>();
         let Some(after) = after.as_mut() else { return Err(NoMemory) };

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     conf::LocationConf,
+    memo::Jump,
     raw::{NoMemory, Request, Upstream, buffers, own},
 };
 
@@ -71,6 +72,8 @@ pub(super) struct Context {
     pub(super) free: *mut ngx_chain_t,
     pub(super) busy: *mut ngx_chain_t,
     pub(super) head_sent: bool,
+    /// The response sends the request elsewhere.
+    pub(super) jump: Option<Jump>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) unsent: bool,
 }
@@ -158,6 +161,7 @@ impl Context {
             free: std::ptr::null_mut(),
             busy: std::ptr::null_mut(),
             head_sent: false,
+            jump: None,
             unsent: false,
         };
         // SAFETY: the pool of a live request.
@@ -268,6 +272,7 @@ impl Context {
         self.received = false;
         self.closed = false;
         self.head_sent = false;
+        self.jump = None;
         self.unsent = false;
         self.stderr.finish(self.request);
     }

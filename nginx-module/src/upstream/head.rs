@@ -12,7 +12,11 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{ERROR, authorize, context::Context, hints, hold};
-use crate::{accel, raw::Upstream};
+use crate::{
+    accel,
+    memo::Jump,
+    raw::{NoMemory, Upstream},
+};
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
@@ -151,7 +155,7 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     }
     let streams = head.get(b"content-type").is_some_and(is_event_stream);
     if !u.headers_in.x_accel_redirect.is_null() && !context.conf().ignores_accel_redirect() {
-        accel::mark(request).ok_or(ERROR)?;
+        jump(context, upstream)?;
     }
     if context.mixed && u.cacheable() != 0 {
         rewrite(context, upstream)?;
@@ -161,6 +165,19 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
         // An event is for now: no buffer waits until it is full.
         u.set_buffering(0);
     }
+    Ok(())
+}
+
+/// Lets nginx send the request where the response says, by a path that is read as a client's would be.
+fn jump(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+    let Some(text) = upstream.redirect_target().filter(|text| !text.starts_with(b"@")) else {
+        context.jump = Some(Jump::Accel);
+        return Ok(());
+    };
+    // What nginx refuses with 404, as it does paths that lead out of the root.
+    let uri = accel::target(context.request, text).map_or_else(|_| b"?".to_vec(), |target| target.to_uri());
+    upstream.redirect(context.request, &uri).map_err(|NoMemory| ERROR)?;
+    context.jump = Some(Jump::Accel);
     Ok(())
 }
 

@@ -42,6 +42,7 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use crate::{
     conf::LocationConf,
+    memo::Jump,
     module,
     raw::{NoMemory, Request, Upstream, tag},
 };
@@ -117,6 +118,30 @@ pub(crate) fn prepare_script(
 pub(crate) unsafe fn script_parser<'a>(r: *mut ngx_http_request_t) -> Option<&'a ResponseParser> {
     // SAFETY: the caller vouches for it.
     unsafe { Context::of(r) }.map(|context| &context.parser)
+}
+
+/// Lets nginx answer with what a client would get that asked for `uri`.
+///
+/// # Errors
+/// What `process_header` answers.
+///
+/// # Safety
+/// As for [`script_parser`].
+pub(crate) unsafe fn redirect_script(r: *mut ngx_http_request_t, uri: &[u8]) -> Result<(), ngx_int_t> {
+    // SAFETY: the caller vouches for it.
+    let context = unsafe { Context::of(r) }.ok_or(ERROR)?;
+    let upstream = context.upstream().ok_or(ERROR)?;
+    upstream.redirect(context.request, uri).map_err(|NoMemory| ERROR)?;
+    let u = upstream.get();
+    // SAFETY: the upstream's configuration outlives its request.
+    if unsafe { (*u.conf).ignore_headers } & nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize != 0 {
+        // That is about what a script says in X-Accel-Redirect. nginx looks at it after this.
+        let copy = context.request.conf_copy(u.conf).ok_or(ERROR)?;
+        copy.ignore_headers &= !(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize);
+        u.conf = copy;
+    }
+    context.jump = Some(Jump::Local);
+    Ok(())
 }
 
 /// A request that knows its backend.

@@ -19,16 +19,16 @@ use std::{ffi::c_void, ptr, time::Duration};
 use gangway::{engine::fence, error::BACKEND_CUT, log::Level};
 use nginx_sys::{
     NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t,
-    ngx_http_request_t, ngx_http_upstream_conf_t, ngx_http_upstream_create_round_robin_peer,
-    ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
-    ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
+    ngx_http_request_t, ngx_http_upstream_create_round_robin_peer, ngx_http_upstream_init_peer_pt,
+    ngx_http_upstream_main_conf_t, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t, ngx_int_t,
+    ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 
-use super::{ERROR, conf::Scheme, context::Context, request::create_request, send};
+use super::{ERROR, conf::Scheme, context::Context, send};
 use crate::{
     conf::MainConf,
     module,
-    raw::{Conf, Request, Timer, Upstream},
+    raw::{Conf, Request, Timer, Upstream, tag},
 };
 pub(super) use idle::Address;
 
@@ -121,7 +121,7 @@ unsafe extern "C" fn init(
 /// Puts the wrapper in place, if the request is one of ours.
 fn wrap(request: Request) {
     let Some(upstream) = request.upstream() else { return };
-    if upstream.get().create_request.map(|f| f as usize) != Some(create_request as *const () as usize) {
+    if upstream.get().output.tag != tag() {
         return;
     }
     // SAFETY: the upstream is ours.
@@ -259,20 +259,18 @@ pub(super) fn use_literal(request: Request, upstream: Upstream) {
         if resolved.is_null() || idle::is_named(request, &*resolved) {
             return;
         }
-        let conf = ngx_palloc(request.pool(), size_of::<ngx_http_upstream_conf_t>())
-            .cast::<ngx_http_upstream_conf_t>();
+        let Some(conf) = request.conf_copy(u.conf) else { return };
         let server = ngx_pcalloc(request.pool(), size_of::<ngx_http_upstream_srv_conf_t>())
             .cast::<ngx_http_upstream_srv_conf_t>();
-        if conf.is_null() || server.is_null() {
+        if server.is_null() {
             return;
         }
-        conf.copy_from_nonoverlapping(u.conf, 1);
         (*server).peer.init = Some(init_literal);
         (*server).host = (*resolved).host;
         (*server).port = (*resolved).port;
         // Where `init_literal` finds the address.
         (*server).peer.data = resolved.cast();
-        (*conf).upstream = server;
+        conf.upstream = server;
         u.conf = conf;
         u.resolved = ptr::null_mut();
     }

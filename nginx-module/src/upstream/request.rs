@@ -14,7 +14,9 @@ use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_
 
 use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory, script::Files, send};
 use crate::{
+    accel,
     conf::MainConf,
+    memo::Jump,
     module,
     raw::{NoMemory, Request, Upstream, buffers, bytes, is_special},
     variables::{self, Shape},
@@ -316,13 +318,33 @@ pub(super) unsafe extern "C" fn create_key(r: *mut ngx_http_request_t) -> ngx_in
 /// nginx has no use for it.
 pub(super) unsafe extern "C" fn abort_request(_: *mut ngx_http_request_t) {}
 
+fn jump(context: &Context, upstream: Upstream) {
+    let request = context.request;
+    let noted = match context.jump {
+        None => Ok(()),
+        Some(Jump::Accel) => accel::goes(request),
+        Some(Jump::Local) => {
+            upstream.redirect_target().map_or(Err(NoMemory), |uri| accel::goes_local(request, uri))
+        }
+    };
+    if noted.is_err() {
+        // Without the note nobody would look at the target.
+        let _ = upstream.redirect(request, b"?");
+        out_of_memory(request);
+    }
+}
+
 /// The upstream's part of the request ends; its connection is still there.
-pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, _: ngx_int_t) {
+pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, status: ngx_int_t) {
     fence("finalize_request", (), || {
         // SAFETY: nginx calls this with a live request whose upstream is ours.
         let Some(context) = (unsafe { Context::of(r) }) else { return };
         let Some(upstream) = context.upstream() else { return };
         context.stderr.finish(context.request);
+        // Only when it sends the request where the response says, nginx ends the upstream like this.
+        if status == nginx_sys::NGX_DECLINED as ngx_int_t {
+            jump(context, upstream);
+        }
         let u = upstream.get();
         context.flush.stop(u.peer.connection);
         context.hold.stop(u.peer.connection);

@@ -146,6 +146,8 @@ class FastCGI:
     def head(self):
         """BEGIN_REQUEST and all of PARAMS."""
         begin = self.record()
+        if begin.type == ABORT_REQUEST:
+            begin = self.record()  # of a request before it that has ended meanwhile
         if begin.type != BEGIN_REQUEST or len(begin.content) != 8:
             raise ProtocolError(f"no BEGIN_REQUEST: {begin}")
         role, flags = struct.unpack("!HB5x", begin.content)
@@ -157,7 +159,9 @@ class FastCGI:
         return request
 
     def body(self, request):
-        """STDIN until its end; None when the server aborts the request first."""
+        """STDIN until its end; None when the server aborts the request first. An authorizer gets none (section 6.3)."""
+        if request.role == AUTHORIZER:
+            return b""
         while (content := self._stream(request, STDIN)) != b"":
             if content is None:
                 return None

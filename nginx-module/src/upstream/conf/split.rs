@@ -11,7 +11,7 @@ use super::{super::script::names, UpstreamConf};
 use crate::{
     conf::{LocationConf, setter},
     module,
-    raw::{Conf, Request, str_bytes},
+    raw::{Conf, Request, add_memo, str_bytes},
     upstream::Authorization,
 };
 
@@ -129,7 +129,8 @@ pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t 
         Some(variable) => variable.get_handler = Some(authorized),
         None => return -1,
     }
-    0
+    // SAFETY: as above.
+    unsafe { add_memo(cf) }.map_or(-1, |()| 0)
 }
 
 /// `$gangway_variable_NAME`: what the authorizer has said in `Variable-NAME`.

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of a request over internal redirects, for as long as it holds.
+
+use crate::{
+    conf::MainConf,
+    module,
+    raw::{NoMemory, Request},
+    upstream::Authorization,
+};
+
+/// A request and its subrequests.
+#[derive(Default)]
+struct Memo(Vec<(Request, Notes)>);
+
+/// One of them.
+#[derive(Default)]
+pub(crate) struct Notes {
+    /// The redirect that an application has asked for.
+    jump: Option<(Moment, Jump)>,
+    /// How many local redirects of scripts there were.
+    pub(crate) local_redirects: usize,
+    authorization: Option<(Moment, *mut Authorization)>,
+}
+
+/// Who sends a request on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Jump {
+    /// An application, by X-Accel-Redirect.
+    Accel,
+    /// A script that asks for another document: RFC 3875 §6.2.2.
+    Local,
+}
+
+/// A stay in one location: nginx lowers the number with each internal redirect. What has been noted at a moment
+/// holds until then.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Moment(u32);
+
+impl Moment {
+    fn now(request: Request) -> Self {
+        Self(request.changes_left())
+    }
+
+    fn after_the_next_redirect(request: Request) -> Self {
+        Self(request.changes_left().saturating_sub(1))
+    }
+}
+
+impl Notes {
+    /// An application sends the request on, next thing.
+    pub(crate) fn jumps(&mut self, request: Request, jump: Jump) {
+        self.jump = Some((Moment::after_the_next_redirect(request), jump));
+        // A local redirect begins to count anew, so an old moment might come again.
+        self.authorization = None;
+    }
+
+    /// Asks the authorizer of the present location.
+    pub(crate) fn asks(&mut self, request: Request, answer: *mut Authorization) {
+        self.authorization = Some((Moment::now(request), answer));
+    }
+}
+
+/// The redirect that has led the request to the location where it is now, if an application asked for it. Where nginx
+/// goes from there (an index, an error page, the last of `try_files`) is its administrator's choice.
+pub(crate) fn jump_to_here(request: Request) -> Option<Jump> {
+    if !request.is_internal() {
+        return None;
+    }
+    look(request, |notes| notes.jump.filter(|(moment, _)| *moment == Moment::now(request)))?
+        .map(|(_, jump)| jump)
+}
+
+/// What the authorizer of the present location has said.
+pub(crate) fn authorization(request: Request) -> Option<*mut Authorization> {
+    look(request, |notes| notes.authorization.filter(|(moment, _)| *moment == Moment::now(request)))?
+        .map(|(_, answer)| answer)
+}
+
+/// How many local redirects have led here.
+pub(crate) fn local_redirects(request: Request) -> usize {
+    look(request, |notes| notes.local_redirects).unwrap_or(0)
+}
+
+fn look<R>(request: Request, look: impl FnOnce(&Notes) -> R) -> Option<R> {
+    // SAFETY: the http block's configuration outlives its requests.
+    let main: &MainConf = unsafe { &*request.main_conf(module()) };
+    // SAFETY: this module alone has the memo, as one type; `look` calls nothing that comes back to it.
+    let memo: &Memo = unsafe { request.memo(main.memo?)? };
+    memo.0.iter().find(|(known, _)| *known == request).map(|(_, notes)| look(notes))
+}
+
+/// Writes notes about a request.
+pub(crate) fn note<R>(request: Request, write: impl FnOnce(&mut Notes) -> R) -> Result<R, NoMemory> {
+    // SAFETY: as for `look`.
+    let main: &MainConf = unsafe { &*request.main_conf(module()) };
+    let index = main.memo.ok_or(NoMemory)?;
+    // SAFETY: as for `look`.
+    let memo: &mut Memo = unsafe { request.make_memo(index)? };
+    let at = memo.0.iter().position(|(known, _)| *known == request).unwrap_or_else(|| {
+        memo.0.push((request, Notes::default()));
+        memo.0.len() - 1
+    });
+    memo.0.get_mut(at).map(|(_, notes)| write(notes)).ok_or(NoMemory)
+}
