@@ -20,7 +20,7 @@ use crate::{
     handler::NO_DEADLINE,
     head::{self, Sent},
     module,
-    raw::{Buffers, Request, Timer},
+    raw::{Buffers, Request, Timer, timer_data},
     stuck::Stuck,
     worker::Worker,
 };
@@ -255,7 +255,7 @@ unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
 unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
     fence("on_deadline", (), || {
         // SAFETY: nginx calls a timer's handler with its event, whose data is the ticket.
-        let ticket = unsafe { (*event).data }.addr() as u64;
+        let ticket = unsafe { timer_data(event) }.addr() as u64;
         let Some(worker) = Worker::current() else { return };
         let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
         step(ticket, Flight::deadline);

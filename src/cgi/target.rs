@@ -55,6 +55,13 @@ impl<'t> Target<'t> {
         Ok(Self { path, query })
     }
 
+    /// `text` as the request line of a client would have it, who asked for the same: as it stands if a client could send it.
+    #[must_use]
+    pub fn request_uri(&self, text: &[u8]) -> Vec<u8> {
+        let text = split(text, b'#').0;
+        if text.iter().all(|byte| *byte > b' ' && *byte != 0x7f) { text.to_vec() } else { self.to_uri() }
+    }
+
     /// The target as a client would ask for it: what reads this once more finds the same path and query.
     #[must_use]
     pub fn to_uri(&self) -> Vec<u8> {
@@ -236,6 +243,9 @@ mod tests {
             }
         }
         assert_eq!(path("/a%252F..%252Fb"), Ok("/a%2F..%2Fb".into()));
+        let asked = |text: &[u8]| Target::parse(text, true).unwrap().request_uri(text);
+        assert_eq!(asked(b"//a/./%62?c#d"), b"//a/./%62?c");
+        assert_eq!(asked(b"//a/./ %62?c#d"), b"/a/%20b?c");
         assert_eq!(Target::parse(b"/a b%3f%25?c d", true).unwrap().to_uri(), b"/a%20b%3F%25?c d");
     }
 

@@ -31,6 +31,14 @@ def pytest_addoption(parser):
     )
 
 
+    parser.addoption(
+        "--error-level",
+        choices=("info", "debug"),
+        default="info",
+        help="what the servers write to their error logs: debug is nginx's level of that name and httpd's trace8",
+    )
+
+
 def pytest_configure(config):
     chosen = {kind for word in config.getoption("--server") for kind in word.split(",") if kind}
     unknown = chosen - set(DEFAULT_KINDS) - set(KINDS)
@@ -138,7 +146,11 @@ def shared_server(request, kind, workspace):
 def new_site(request, workspace):
     upstream = request.config.getoption("--upstream")
     return Site(
-        apps=workspace.apps, upstream=upstream, modules=upstream != "stock", scratch=workspace.folder("sockets")
+        apps=workspace.apps,
+        upstream=upstream,
+        modules=upstream != "stock",
+        scratch=workspace.folder("sockets"),
+        error_level=request.config.getoption("--error-level"),
     )
 
 

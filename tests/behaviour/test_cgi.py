@@ -213,6 +213,7 @@ def test_a_redirect_of_the_server(server):
     assert say(server, "Location: /static/page.txt\n\n", method="HEAD").status == 200
 
 
+@pytest.mark.servers("apache")
 @pytest.mark.parametrize("target", ["/cgi/see", "/any/see?x", "/hidden/page.txt"])
 def test_a_redirect_of_the_server_leads_to_no_script_and_nothing_hidden(server, target):
     server.log.allow("GW0808|AH01630")

@@ -229,14 +229,14 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
             return status;
         }
         run.head_done = true;
-        if let Some(Location::Local(target)) = parser.head().location() {
+        if let Some(Location::Local(text)) = parser.head().location() {
             // RFC 3875 §6.2.2: the server answers with another document.
-            let Ok(target) = accel::local_target(request, target) else {
+            let Ok(target) = accel::local_target(request, text) else {
                 run.head_refused = true;
                 return INVALID_HEADER;
             };
             // SAFETY: as above.
-            if let Err(status) = unsafe { upstream::redirect_script(r, &target.to_uri()) } {
+            if let Err(status) = unsafe { upstream::redirect_script(r, &target, text) } {
                 return status;
             }
         }

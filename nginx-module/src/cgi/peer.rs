@@ -33,7 +33,7 @@ use super::{
     script::{self, Ending},
     stdin,
 };
-use crate::raw::{Request, Timer, bytes};
+use crate::raw::{Request, Timer, bytes, timer_data};
 
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -135,7 +135,7 @@ impl Drop for Run {
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("cgi::on_timer", (), || {
         // SAFETY: the timer is stopped before its run is dropped.
-        let Some(run) = (unsafe { (*event).data.cast::<Run>().as_mut() }) else { return };
+        let Some(run) = (unsafe { timer_data(event).cast::<Run>().as_mut() }) else { return };
         match run.refusal.take() {
             Some(status) => run.answer(status),
             None => {

@@ -22,7 +22,7 @@ use super::{
     peer::{self, Run},
     places::{with, with_script},
 };
-use crate::raw::{self, Timer, process_log};
+use crate::raw::{self, Timer, process_log, timer_data};
 
 /// How long the output or the standard error of a script that has ended may be silent, when others hold it open.
 const QUIET: Duration = Duration::from_secs(1);
@@ -313,7 +313,7 @@ pub(super) unsafe extern "C" fn on_drain(event: *mut ngx_event_t) {
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("cgi::on_timer", (), || {
         // SAFETY: nginx calls this with the event of our timer, whose data is a number.
-        let id = u32::try_from(unsafe { (*event).data }.addr()).unwrap_or(0);
+        let id = u32::try_from(unsafe { timer_data(event) }.addr()).unwrap_or(0);
         let wake = with(|worker| {
             let script = worker.scripts.get_mut(&id)?;
             if script.fate.is_none() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Timers and watched descriptors of the event loop.
 
-use std::{ffi::c_void, os::fd::RawFd, ptr, time::Duration};
+use std::{ffi::c_void, mem, os::fd::RawFd, ptr, time::Duration};
 
 use nginx_sys::{
     NGX_PROCESS_WORKER, NGX_USE_CLEAR_EVENT, ngx_add_timer, ngx_connection_t, ngx_cycle, ngx_del_timer,
@@ -10,43 +10,74 @@ use nginx_sys::{
 };
 
 /// A timer at a fixed address.
-pub(crate) struct Timer(Box<ngx_event_t>);
+pub(crate) struct Timer(Box<Inner>);
+
+struct Inner {
+    event: ngx_event_t,
+    owner: Owner,
+}
+
+/// What the data of an event has to be: nginx's debug log takes it for a connection and reads the descriptor. This is the
+/// beginning of one.
+#[repr(C)]
+struct Owner {
+    data: *mut c_void,
+    read: *mut ngx_event_t,
+    write: *mut ngx_event_t,
+    fd: nginx_sys::ngx_socket_t,
+}
+
+const _: () = {
+    assert!(mem::offset_of!(Owner, data) == mem::offset_of!(ngx_connection_t, data));
+    assert!(mem::offset_of!(Owner, fd) == mem::offset_of!(ngx_connection_t, fd));
+};
+
+/// The data that [`Timer::new`] was given.
+///
+/// # Safety
+/// `event` is the one that nginx has called the handler of a live [`Timer`] with.
+pub(crate) unsafe fn timer_data(event: *mut ngx_event_t) -> *mut c_void {
+    // SAFETY: the caller vouches for the event, whose data is its owner, at a fixed address.
+    unsafe { (*(*event).data.cast::<Owner>()).data }
+}
 
 impl Timer {
-    /// A timer that calls `handler` with an event whose `data` is `data`. `holds_worker`: a worker that shuts down
+    /// A timer that calls `handler` with an event whose [`timer_data`] is `data`. `holds_worker`: a worker that shuts down
     /// gracefully waits for it.
     pub(crate) fn new(
         handler: unsafe extern "C" fn(*mut ngx_event_t),
         data: *mut c_void,
         holds_worker: bool,
     ) -> Self {
+        let owner = Owner { data, read: ptr::null_mut(), write: ptr::null_mut(), fd: -1 };
         // SAFETY: all-zero is what nginx's own modules start an event from.
-        let mut event: Box<ngx_event_t> = Box::new(unsafe { std::mem::zeroed() });
+        let mut inner = Box::new(Inner { event: unsafe { mem::zeroed() }, owner });
+        inner.event.data = (&raw mut inner.owner).cast();
+        let event = &mut inner.event;
         event.handler = Some(handler);
-        event.data = data;
         // SAFETY: ngx_cycle is set in a worker.
         event.log = unsafe { (*ngx_cycle).log };
         event.set_cancelable(u32::from(!holds_worker));
-        Self(event)
+        Self(inner)
     }
 
     /// Starts it. One that runs and would end less than 300 ms earlier or later goes on as it is: nginx's own rule, which
     /// [`Timer::stop`] gets around.
     pub(crate) fn set(&mut self, after: Duration) {
         // SAFETY: the event has a fixed address and is removed before it is dropped.
-        unsafe { ngx_add_timer(&raw mut *self.0, after.as_millis().max(1) as _) }
+        unsafe { ngx_add_timer(&raw mut self.0.event, after.as_millis().max(1) as _) }
     }
 
     /// Whether it runs.
     pub(crate) fn is_set(&self) -> bool {
-        self.0.timer_set() != 0
+        self.0.event.timer_set() != 0
     }
 
     /// Stops it.
     pub(crate) fn stop(&mut self) {
-        if self.0.timer_set() != 0 {
+        if self.0.event.timer_set() != 0 {
             // SAFETY: it is set.
-            unsafe { ngx_del_timer(&raw mut *self.0) }
+            unsafe { ngx_del_timer(&raw mut self.0.event) }
         }
     }
 }
@@ -72,6 +103,7 @@ pub(crate) fn watch(
         let read = (*connection).read;
         (*read).handler = Some(handler);
         (*read).log = (*ngx_cycle).log;
+        (*(*connection).write).log = (*ngx_cycle).log;
         (*connection).log = (*ngx_cycle).log;
         if ngx_handle_read_event(read, 0) != 0 {
             ngx_free_connection(connection);

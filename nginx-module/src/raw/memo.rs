@@ -51,6 +51,7 @@ impl Conf {
 }
 
 impl Request {
+    #[expect(clippy::mut_from_ref, reason = "nginx's request is shared by pointer on one thread")]
     fn place(&self, index: MemoIndex) -> &mut ngx_http_variable_value_t {
         // SAFETY: a live request has a value for each variable that has a number in its configuration.
         unsafe { &mut *self.get_mut().variables.add(index.0) }

@@ -72,8 +72,9 @@ pub(super) struct Context {
     pub(super) free: *mut ngx_chain_t,
     pub(super) busy: *mut ngx_chain_t,
     pub(super) head_sent: bool,
-    /// The response sends the request elsewhere.
+    /// The response sends the request elsewhere; by a script to what a client would call so.
     pub(super) jump: Option<Jump>,
+    pub(super) asks: Vec<u8>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) unsent: bool,
 }
@@ -162,6 +163,7 @@ impl Context {
             busy: std::ptr::null_mut(),
             head_sent: false,
             jump: None,
+            asks: Vec::new(),
             unsent: false,
         };
         // SAFETY: the pool of a live request.

@@ -15,7 +15,7 @@ use nginx_sys::{
 };
 
 use super::{context::Context, pipe};
-use crate::raw::{Request, Timer, bytes};
+use crate::raw::{Request, Timer, bytes, timer_data};
 
 /// For how long bytes may wait for more of them that come again and again.
 const PATIENCE: ngx_msec_t = 50;
@@ -137,7 +137,7 @@ unsafe fn single(
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("flush::on_timer", (), || {
         // SAFETY: the timer is stopped before its context is dropped.
-        let context = unsafe { (*event).data.cast::<Context>() };
+        let context = unsafe { timer_data(event).cast::<Context>() };
         // SAFETY: as above.
         let request = match unsafe { context.as_mut() } {
             Some(context) => context.request,

@@ -17,7 +17,7 @@ use gangway::{engine::fence, protocol::Role};
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_recv_pt};
 
 use super::context::Context;
-use crate::raw::{Timer, Upstream};
+use crate::raw::{Timer, Upstream, timer_data};
 
 /// The wait of one response.
 #[derive(Default)]
@@ -163,7 +163,7 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("hold::on_timer", (), || {
         // SAFETY: the timer is stopped before its context is dropped, and runs only while nginx waits for the head.
         unsafe {
-            let Some(context) = (*event).data.cast::<Context>().as_mut() else { return };
+            let Some(context) = timer_data(event).cast::<Context>().as_mut() else { return };
             context.hold.over = true;
             let request = context.request;
             let Some(upstream) = context.upstream() else { return };

@@ -33,7 +33,7 @@ mod stream;
 mod target;
 
 use gangway::{
-    cgi::{Form, ResponseParser},
+    cgi::{Form, ResponseParser, Target},
     engine::fence,
     error::SERVER_FAILED,
     log::Level,
@@ -120,18 +120,22 @@ pub(crate) unsafe fn script_parser<'a>(r: *mut ngx_http_request_t) -> Option<&'a
     unsafe { Context::of(r) }.map(|context| &context.parser)
 }
 
-/// Lets nginx answer with what a client would get that asked for `uri`.
+/// Lets nginx answer with what a client would get that asked for `target`, or with the same words for `text`.
 ///
 /// # Errors
 /// What `process_header` answers.
 ///
 /// # Safety
 /// As for [`script_parser`].
-pub(crate) unsafe fn redirect_script(r: *mut ngx_http_request_t, uri: &[u8]) -> Result<(), ngx_int_t> {
+pub(crate) unsafe fn redirect_script(
+    r: *mut ngx_http_request_t,
+    target: &Target<'_>,
+    text: &[u8],
+) -> Result<(), ngx_int_t> {
     // SAFETY: the caller vouches for it.
     let context = unsafe { Context::of(r) }.ok_or(ERROR)?;
     let upstream = context.upstream().ok_or(ERROR)?;
-    upstream.redirect(context.request, uri).map_err(|NoMemory| ERROR)?;
+    upstream.redirect(context.request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
     let u = upstream.get();
     // SAFETY: the upstream's configuration outlives its request.
     if unsafe { (*u.conf).ignore_headers } & nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize != 0 {
@@ -140,7 +144,7 @@ pub(crate) unsafe fn redirect_script(r: *mut ngx_http_request_t, uri: &[u8]) -> 
         copy.ignore_headers &= !(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize);
         u.conf = copy;
     }
-    context.jump = Some(Jump::Local);
+    (context.jump, context.asks) = (Some(Jump::Local), target.request_uri(text));
     Ok(())
 }
 

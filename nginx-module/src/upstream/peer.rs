@@ -28,7 +28,7 @@ use super::{ERROR, conf::Scheme, context::Context, send};
 use crate::{
     conf::MainConf,
     module,
-    raw::{Conf, Request, Timer, Upstream, tag},
+    raw::{Conf, Request, Timer, Upstream, tag, timer_data},
 };
 pub(super) use idle::Address;
 
@@ -232,7 +232,7 @@ fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
 unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
     fence("peer::on_wait", (), || {
         // SAFETY: the timer is stopped before its context is dropped.
-        let Some(context) = (unsafe { (*event).data.cast::<Context>().as_mut() }) else { return };
+        let Some(context) = (unsafe { timer_data(event).cast::<Context>().as_mut() }) else { return };
         let Some(address) = context.peer.address else { return };
         let Some(upstream) = context.upstream().filter(|_| !context.received) else { return };
         if idle::was_read(&upstream, &address) {

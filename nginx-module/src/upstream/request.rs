@@ -323,9 +323,7 @@ fn jump(context: &Context, upstream: Upstream) {
     let noted = match context.jump {
         None => Ok(()),
         Some(Jump::Accel) => accel::goes(request),
-        Some(Jump::Local) => {
-            upstream.redirect_target().map_or(Err(NoMemory), |uri| accel::goes_local(request, uri))
-        }
+        Some(Jump::Local) => accel::goes_local(request, &context.asks),
     };
     if noted.is_err() {
         // Without the note nobody would look at the target.

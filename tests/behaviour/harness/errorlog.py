@@ -51,6 +51,16 @@ class Line:
         return self.level is None or self.level in ALARMING
 
 
+def is_debug(raw):
+    """Whether a line is the server's own talk at nginx's level `debug` or httpd's `trace`: no test explains those."""
+    return b" [debug] " in raw[:40] or TRACE.match(raw) is not None
+
+
+TRACE = re.compile(rb"\[[^]]+\] \[\w*:(debug|trace\d)\] ")
+# What nginx writes at debug has line ends in it: a line without a time goes on with the one before.
+NEW_LINE = re.compile(rb"\d{4}/\d\d/\d\d [\d:]{8} \[\w+\] |\[[^]]+\] \[\w*:\w+\] ")
+
+
 def parse(raw):
     found = LINE.match(raw)
     if found is None:
@@ -61,24 +71,34 @@ def parse(raw):
 class ErrorLog:
     def __init__(self, path):
         self.path = path
-        self.offset = 0
+        self.read = 0
+        self.in_debug = False
+        self.known = []
         self.expected = []
         self.allowed = []
 
     def mark(self):
         """From here on a new test is responsible."""
-        self.offset = self.path.stat().st_size if self.path.exists() else 0
+        self.lines()
+        self.known = []
         self.expected = []
         self.allowed = []
 
     def lines(self):
+        """The lines of this test, without those of the levels debug and trace, unless they tell of something fatal."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
-            file.seek(self.offset)
+            file.seek(self.read)
             data = file.read()
         complete = data[: data.rfind(b"\n") + 1]
-        return [parse(raw) for raw in complete.decode("utf-8", "backslashreplace").split("\n")[:-1]]
+        self.read += len(complete)
+        for raw in complete.split(b"\n")[:-1]:
+            self.in_debug = is_debug(raw) or (self.in_debug and not NEW_LINE.match(raw))
+            text = raw.decode("utf-8", "backslashreplace")
+            if not self.in_debug or FATAL.search(text):
+                self.known.append(parse(text))
+        return list(self.known)
 
     def find(self, pattern):
         return [line for line in self.lines() if re.search(pattern, line.raw)]

@@ -104,7 +104,7 @@ def render(site, folder, ports, module, engines, mpm_name, certificate):
         "ServerName localhost",
         f"Listen 127.0.0.1:{ports['http']}",
         f"ErrorLog {quoted(folder / 'error.log')}",
-        f"LogLevel info{' ssl:warn' if site.tls else ''}",
+        f"LogLevel {'trace8' if site.error_level == 'debug' else 'info'}{' ssl:warn' if site.tls else ''}",
         f'LogFormat "{ACCESS_FORMAT}" harness',
         f"CustomLog {quoted(folder / 'access.log')} harness env=!quiet",
         "SetEnvIf Request_URI ^/\\.ready$ quiet",

@@ -130,7 +130,7 @@ def render(site, folder, ports, module, engines, version, certificate):
         f"master_process {'on' if site.master else 'off'};",
         "daemon off;",
         f"pid {folder}/nginx.pid;",
-        f"error_log {folder}/error.log info;",
+        f"error_log {folder}/error.log {site.error_level};",
         site.nginx_main,
     ]
     http = [f"{name}_temp_path {folder}/tmp;" for name in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")]

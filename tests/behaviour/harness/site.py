@@ -34,6 +34,7 @@ class Site:
     modules: bool = True  # load Gangway at all
     upstream: str = "gangway"  # who speaks to the backends: gangway, or stock for the server's own modules
     scratch: object = None  # a folder for sockets
+    error_level: str = "info"  # debug: of the server's own talk, too
     kept_connections: int = 32  # idle connections to backends that a worker may keep
     engine_dir: object = None  # where the engines are; None: where the harness put them
     environment: dict = field(default_factory=dict)  # of the server process itself
