@@ -6,11 +6,13 @@
 //!    \---load() failed--> Failed --stop--/
 //! ```
 
+mod ending;
+
 use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Condvar, Mutex,
         mpsc::{self, Sender},
     },
     time::{Duration, Instant},
@@ -157,48 +159,6 @@ impl Application {
         }
     }
 
-    /// Makes the handler of an expired request return soon, from a thread of its own: it may block.
-    pub fn interrupt(self: &Arc<Self>, exchange: &Arc<Exchange>) {
-        let (this, exchange) = (Arc::clone(self), Arc::clone(exchange));
-        *lock(&self.interrupts) += 1;
-        let body = move || {
-            fence("interrupt", (), || this.interrupt_now(&exchange));
-            this.interrupt_ended();
-        };
-        if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
-            self.interrupt_ended();
-            log::coded(
-                Level::Error,
-                THREADS_FAILED,
-                format_args!("cannot start a thread to interrupt a request: {error}"),
-            );
-        }
-    }
-
-    fn interrupt_now(&self, exchange: &Arc<Exchange>) {
-        let app = match &*lock(&self.state) {
-            State::Ready(app) => Arc::clone(app),
-            _ => return,
-        };
-        app.interrupt(exchange);
-    }
-
-    fn interrupt_ended(&self) {
-        *lock(&self.interrupts) -= 1;
-        self.interrupts_done.notify_all();
-    }
-
-    fn await_interrupts(&self, deadline: Instant) {
-        let mut count = lock(&self.interrupts);
-        while *count > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            count = self.interrupts_done.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
     fn load(self: &Arc<Self>, engines: &mut Engines) {
         let spec = self.config.spec();
         let loaded = engines.get(self.config.engine_file()).and_then(|engine| {
@@ -232,27 +192,6 @@ impl Application {
         self.pool.open_gate();
         for exchange in self.pool.clear() {
             fail(&exchange, &reason);
-        }
-    }
-
-    fn stop(&self, deadline: Instant) -> bool {
-        let ended = self.pool.stop(deadline);
-        self.await_interrupts(deadline);
-        let state = std::mem::replace(&mut *lock(&self.state), State::Stopped);
-        let State::Ready(app) = state else { return true };
-        match Arc::try_unwrap(app) {
-            Ok(app) if ended => {
-                app.unload();
-                true
-            }
-            // A handler still runs in it: unloading would pull the ground from under it.
-            _ => {
-                let name = &self.config.spec().name;
-                let text =
-                    format_args!("{name}: requests still run at the end of the worker; exit handlers do not");
-                log::coded(Level::Warn, STOP_TIMEOUT, text);
-                false
-            }
         }
     }
 }

@@ -28,6 +28,8 @@ const FUNCTIONS: &[&str] = &[
     "ap_get_brigade",
     "ap_get_conn_socket",
     "ap_get_limit_req_body",
+    "ap_get_scoreboard_process",
+    "ap_get_scoreboard_worker_from_indexes",
     "ap_get_server_banner",
     "ap_get_server_name_for_url",
     "ap_get_server_port",
@@ -138,8 +140,12 @@ const VALUES: &[&str] = &[
     "AP_EXPR_FLAG_STRING_RESULT",
     "AP_FILTER_ERROR",
     "AP_MAX_REG_MATCH",
+    "AP_MPMQ_HARD_LIMIT_DAEMONS",
+    "AP_MPMQ_HARD_LIMIT_THREADS",
     "AP_MPMQ_IS_THREADED",
     "AP_MPMQ_MAX_THREADS",
+    "AP_MPMQ_MPM_STATE",
+    "AP_MPMQ_STOPPING",
     "ap_server_conf",
     "ap_server_root",
     "AP_SQ_MAIN_STATE",
@@ -173,6 +179,8 @@ const VALUES: &[&str] = &[
     "PROXYREQ_.*",
     "REMOTE_HOST",
     "RSRC_CONF",
+    "SERVER_BUSY_READ",
+    "SERVER_CLOSING",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -20,6 +20,7 @@ mod cgi;
 mod claim;
 mod config;
 mod direct;
+mod ending;
 mod handler;
 mod lifecycle;
 mod log;

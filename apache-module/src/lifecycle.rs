@@ -14,7 +14,7 @@ use gangway::{
 };
 
 use crate::{
-    config,
+    config, ending,
     raw::{self, Request},
 };
 
@@ -34,6 +34,11 @@ static PROCESS: OnceLock<Process> = OnceLock::new();
 /// The application of this number in this process.
 pub(crate) fn application(number: usize) -> Option<&'static Arc<Application>> {
     PROCESS.get()?.applications.get(number)
+}
+
+/// All of them.
+pub(crate) fn applications() -> &'static [Arc<Application>] {
+    PROCESS.get().map_or(&[], |process| &process.applications)
 }
 
 /// A child begins: its applications begin to load; requests wait for them.
@@ -74,7 +79,10 @@ fn stop() {
     if INSIDE.get() || !raw::is_same_process(process.id) {
         return;
     }
-    process.runtime.stop(GRACE);
+    if !process.runtime.stop(GRACE) {
+        // A thread still runs an application: the destructors of exit(3) would pull the ground from under it.
+        gangway::sys::exit_without_destructors();
+    }
 }
 
 thread_local! {
@@ -96,7 +104,9 @@ pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce()
         });
     }
     let outer = INSIDE.replace(true);
+    let work = ending::begin();
     let result = body();
+    drop(work);
     INSIDE.set(outer);
     result
 }

@@ -4,7 +4,7 @@
 use std::{
     ffi::{CStr, c_char},
     ptr,
-    sync::{Arc, TryLockError, atomic::Ordering},
+    sync::{Arc, Mutex, TryLockError, atomic::Ordering},
 };
 
 use super::{
@@ -100,7 +100,11 @@ impl Engine {
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
         let status = unsafe { self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len()) };
-        if status == GW_OK { Ok(App { engine: *self, raw: app }) } else { Err(reason(&mut error)) }
+        if status == GW_OK {
+            Ok(App { engine: *self, raw: app, running: Mutex::default() })
+        } else {
+            Err(reason(&mut error))
+        }
     }
 }
 
@@ -115,6 +119,8 @@ fn reason(error: &mut [c_char; ERROR_MOST]) -> String {
 pub struct App {
     engine: Engine,
     raw: *mut abi::gw_app,
+    /// What blocking handlers work on.
+    running: Mutex<Vec<Arc<Exchange>>>,
 }
 
 // SAFETY: gangway.h names the threads of each call; the pool and the runtime keep to them.
@@ -179,11 +185,18 @@ impl App {
             self.handle_async(exchange, fields, head);
             return;
         }
+        lock(&self.running).push(Arc::clone(exchange));
         let request = Arc::as_ptr(exchange).cast_mut().cast();
         // SAFETY: gangway.h: `exchange`, `fields` and `head` outlive the call, and a blocking engine does not
         // use them after it.
         let status = unsafe { self.engine.handle_fn()(self.raw, request, &raw const head) };
+        lock(&self.running).retain(|other| !Arc::ptr_eq(other, exchange));
         self.end(exchange, status);
+    }
+
+    /// The requests that blocking handlers work on.
+    pub(crate) fn running(&self) -> Vec<Arc<Exchange>> {
+        lock(&self.running).clone()
     }
 
     /// The request outlives the call: its parts are kept by one reference that finish() gives up.

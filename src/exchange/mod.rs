@@ -196,6 +196,16 @@ impl Exchange {
         self.cancelled().is_some() || self.port.client_gone()
     }
 
+    /// The request in words, for lines without its context.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let value = |name: &[u8]| {
+            let found = self.head.variables.iter().find(|(known, _)| *known == name);
+            log::escape(found.map_or(&[][..], |(_, value)| value))
+        };
+        format!("\"{} {}\"", value(b"REQUEST_METHOD"), value(b"REQUEST_URI"))
+    }
+
     /// Writes a line with the request's context.
     pub fn log(&self, level: Level, line: &str) {
         self.port.log(level, &log::escape(line.as_bytes()));

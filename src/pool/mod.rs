@@ -118,6 +118,11 @@ impl Pool {
         self.shared.gate.open();
     }
 
+    /// Sends away the server's threads that wait for a turn, and those that come.
+    pub fn close_gate(&self) {
+        self.shared.gate.stop();
+    }
+
     /// Queues a request. Never blocks.
     ///
     /// # Errors

@@ -56,6 +56,13 @@ def say(environ, event):
     gate.close()
 
 
+def hang(environ):
+    """Says through the gate that it has begun, and waits in C."""
+    say(environ, "inside")
+    time.sleep(float(query(environ).get("seconds", 600)))
+    return "over"
+
+
 def stubborn(environ):
     """Ignores the exceptions that are thrown into it, and says through the gate when it is done."""
     end = time.monotonic() + float(query(environ)["seconds"])
@@ -93,7 +100,7 @@ def app(environ, start_response):
         return stall(environ, start_response)
     if name == "steady":
         return steady(environ, start_response)
-    return text(start_response, {f.__name__: f for f in (wait, loop, sleep, stubborn, clean)}[name](environ))
+    return text(start_response, {f.__name__: f for f in (wait, loop, sleep, hang, stubborn, clean)}[name](environ))
 
 
 def stall(environ, start_response):

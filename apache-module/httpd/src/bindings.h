@@ -20,6 +20,7 @@
 #include "http_request.h"
 #include "mod_proxy.h"
 #include "mpm_common.h"
+#include "scoreboard.h"
 #include "util_filter.h"
 #include "util_script.h"
 

@@ -25,8 +25,8 @@ pub(crate) use directives::Command;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use request::{BodyLength, Request, Socket};
 pub(crate) use server::{
-    ChildPool, is_same_process, is_single_process, log_process, log_startup, on_exit, on_thread_end,
-    process_id, retire_process, server_root, threads_per_process,
+    ChildPool, busy_threads, is_same_process, is_single_process, is_stopping, leave, log_process,
+    log_startup, on_exit, on_thread_end, process_id, retire_process, server_root, threads_per_process,
 };
 
 pub(crate) use gangway_httpd::{

@@ -373,7 +373,8 @@ impl Socket {
     /// Whether the client has closed its side, also while bytes of it wait to be read. Never blocks. A number
     /// that is no longer this client's gives a wrong answer and does no harm.
     pub(crate) fn is_closed(self) -> bool {
-        self.shows(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR)
+        // A process that is told to end at once closes the sockets of its threads.
+        self.shows(libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR | libc::POLLNVAL)
     }
 
     /// Whether the connection has been reset: unlike a client that only sends no more, nobody reads an answer.

@@ -70,6 +70,53 @@ pub(crate) fn retire_process() -> bool {
     unsafe { libc::kill(libc::getpid(), sys::GANGWAY_SIG_GRACEFUL) == 0 }
 }
 
+/// Whether this process has been told to end and waits for its threads.
+pub(crate) fn is_stopping() -> bool {
+    query(sys::AP_MPMQ_MPM_STATE) == Some(sys::AP_MPMQ_STOPPING as c_int)
+}
+
+/// So many threads or connections of this process are at work, as its MPM has noted for mod_status.
+pub(crate) fn busy_threads() -> usize {
+    if query(sys::AP_MPMQ_IS_THREADED).is_none_or(|threaded| threaded == 0) {
+        return 1;
+    }
+    let all = |what| query(what).unwrap_or(0);
+    let (children, threads) = (all(sys::AP_MPMQ_HARD_LIMIT_DAEMONS), all(sys::AP_MPMQ_HARD_LIMIT_THREADS));
+    let own = process_id();
+    let (mut busy, mut connections) = (0, 0);
+    for child in 0..children {
+        // SAFETY: NULL or an entry of the scoreboard, which lives as long as the process; its writers do not lock it either.
+        unsafe {
+            let process = sys::ap_get_scoreboard_process(child);
+            if !process.is_null() && u32::try_from((*process).pid) == Ok(own) {
+                connections = (&raw const (*process).connections).read_volatile();
+            }
+            for thread in 0..threads {
+                let worker = sys::ap_get_scoreboard_worker_from_indexes(child, thread);
+                // A slot may have a new process while the old one finishes: each thread has its own number of one.
+                if !worker.is_null() && u32::try_from((*worker).pid) == Ok(own) {
+                    let status = u32::from((&raw const (*worker).status).read_volatile());
+                    busy += usize::from((sys::SERVER_BUSY_READ..=sys::SERVER_CLOSING).contains(&status));
+                }
+            }
+        }
+    }
+    busy.max(usize::try_from(connections).unwrap_or(usize::MAX))
+}
+
+fn query(what: u32) -> Option<c_int> {
+    let mut answer: c_int = 0;
+    // SAFETY: writes one integer.
+    let status = unsafe { sys::ap_mpm_query(what as c_int, &raw mut answer) };
+    (status == 0).then_some(answer)
+}
+
+/// Ends the process where it is. Threads that hang cannot be waited for.
+pub(crate) fn leave() -> ! {
+    // SAFETY: _exit(2) touches no memory.
+    unsafe { libc::_exit(0) }
+}
+
 /// The process that calls.
 pub(crate) fn process_id() -> u32 {
     std::process::id()

@@ -193,7 +193,7 @@ pub(crate) fn interrupt(app: &App, request: *mut gw_request) {
             return;
         }
         let text = format!(
-            "{} application {:?} is interrupted after its deadline; the lines before are where it was",
+            "{} application {:?} is interrupted, for its time is over; the lines before are where it was",
             Code::Interrupted,
             app.name
         );

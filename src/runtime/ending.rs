@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How requests of an application end that do not end by themselves, and how the application ends.
+
+use std::{
+    sync::{Arc, PoisonError},
+    time::Instant,
+};
+
+use super::{Application, State};
+use crate::{
+    engine::fence,
+    error::{STOP_TIMEOUT, THREADS_FAILED},
+    exchange::Exchange,
+    log::{self, Level},
+    pool::STACK,
+    sys::{self, lock},
+};
+
+/// This part of the time for the end is left when handlers are interrupted.
+const LAST_PART: u32 = 5;
+
+impl Application {
+    /// Requests whose handlers run now.
+    #[must_use]
+    pub fn running(&self) -> Vec<Arc<Exchange>> {
+        match &*lock(&self.state) {
+            State::Ready(app) => app.running(),
+            State::Loading | State::Failed(_) | State::Stopped => Vec::new(),
+        }
+    }
+
+    /// Refuses the server's threads that wait for a turn, now and from now on: the process ends, and no turn may come.
+    pub fn send_away(&self) {
+        self.pool.close_gate();
+    }
+
+    /// Makes the handler of an expired request return soon, from a thread of its own: it may block.
+    pub fn interrupt(self: &Arc<Self>, exchange: &Arc<Exchange>) {
+        let (this, exchange) = (Arc::clone(self), Arc::clone(exchange));
+        *lock(&self.interrupts) += 1;
+        let body = move || {
+            fence("interrupt", (), || this.interrupt_now(&exchange));
+            this.interrupt_ended();
+        };
+        if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
+            self.interrupt_ended();
+            log::coded(
+                Level::Error,
+                THREADS_FAILED,
+                format_args!("cannot start a thread to interrupt a request: {error}"),
+            );
+        }
+    }
+
+    fn interrupt_now(&self, exchange: &Arc<Exchange>) {
+        let app = match &*lock(&self.state) {
+            State::Ready(app) => Arc::clone(app),
+            _ => return,
+        };
+        app.interrupt(exchange);
+    }
+
+    fn interrupt_ended(&self) {
+        *lock(&self.interrupts) -= 1;
+        self.interrupts_done.notify_all();
+    }
+
+    fn await_interrupts(&self, deadline: Instant) {
+        let mut count = lock(&self.interrupts);
+        while *count > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            count = self.interrupts_done.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Ends it. Handlers that still run when most of the time is over are interrupted, so that the log says where they were and
+    /// exit handlers may still run. Answers whether all have ended.
+    pub(super) fn stop(self: &Arc<Self>, deadline: Instant) -> bool {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let early = deadline.checked_sub(left / LAST_PART).unwrap_or(deadline);
+        let mut ended = self.pool.stop(early);
+        if !ended {
+            for exchange in self.running() {
+                let (name, label) = (&self.config.spec().name, exchange.label());
+                let text =
+                    format_args!("{name}: {label} still runs at the end of the worker; it is interrupted");
+                log::coded(Level::Warn, STOP_TIMEOUT, text);
+                self.interrupt(&exchange);
+            }
+            ended = self.pool.stop(deadline);
+        }
+        self.await_interrupts(deadline);
+        let state = std::mem::replace(&mut *lock(&self.state), State::Stopped);
+        let State::Ready(app) = state else { return true };
+        match Arc::try_unwrap(app) {
+            Ok(app) if ended => {
+                app.unload();
+                true
+            }
+            // A handler still runs in it: unloading would pull the ground from under it.
+            _ => {
+                let name = &self.config.spec().name;
+                let text =
+                    format_args!("{name}: requests still run at the end of the worker; exit handlers do not");
+                log::coded(Level::Warn, STOP_TIMEOUT, text);
+                false
+            }
+        }
+    }
+}
