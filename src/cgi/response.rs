@@ -66,6 +66,9 @@ pub enum ResponseError {
     /// Status twice, or beside a status line, with another number.
     #[error("there are two statuses, {0} and {1}")]
     TwoStatuses(u16, u16),
+    /// RFC 9110 §15.2.2: what follows is not HTTP, and nobody has asked for that.
+    #[error("the status 101 goes on with another protocol, which the server has not asked for")]
+    Upgrade,
     /// A line begins with a space or a tab: RFC 9112 §5.2 forbids such continuations.
     #[error("the line \"{0}\" continues the one before it, which is obsolete")]
     Folded(String),
@@ -99,6 +102,7 @@ impl ResponseError {
             Self::StatusLine(_)
             | Self::Status(_)
             | Self::TwoStatuses(..)
+            | Self::Upgrade
             | Self::Folded(_)
             | Self::NoColon(_)
             | Self::Name(_)
@@ -218,6 +222,9 @@ impl ResponseParser {
         if is_first && (self.form == Form::Nph || text.starts_with(b"HTTP/")) {
             self.status = Some(self.status_line(&line)?);
         } else if text.is_empty() {
+            if self.head().status() == 101 {
+                return Err(ResponseError::Upgrade);
+            }
             self.done = true;
         } else {
             self.field(line)?;
@@ -328,7 +335,7 @@ pub enum Location<'h> {
 }
 
 impl<'h> ResponseHead<'h> {
-    /// 100 to 999. Without Status: 302 with Location (§6.2.3), else 200 (§6.3.3).
+    /// 100 to 999, without 101. Without Status: 302 with Location (§6.2.3), else 200 (§6.3.3).
     #[must_use]
     pub fn status(&self) -> u16 {
         match (&self.0.status, &self.0.location) {
@@ -350,10 +357,10 @@ impl<'h> ResponseHead<'h> {
         self.0.status.as_ref().map(|status| self.0.text(&status.reason)).unwrap_or_default()
     }
 
-    /// Whether another head follows (RFC 9110 §15.2). 101 is the last one: what follows is not HTTP.
+    /// Whether another head follows (RFC 9110 §15.2).
     #[must_use]
     pub fn is_interim(&self) -> bool {
-        matches!(self.status(), 100 | 102..=199)
+        matches!(self.status(), 100..=199)
     }
 
     /// The fields in order, without Status and with everything else, also what only servers may send

@@ -98,11 +98,7 @@ impl Answer {
                     let head = parser.head();
                     if !head.is_interim() {
                         // After the head nothing more is taken, so this is the body.
-                        if self
-                            .heads
-                            .last()
-                            .is_none_or(|(status, _)| (100..200).contains(status) && *status != 101)
-                        {
+                        if self.heads.last().is_none_or(|(status, _)| (100..200).contains(status)) {
                             self.heads.push((head.status(), parser.raw().to_vec()));
                         }
                         self.body.extend_from_slice(bytes);
@@ -205,7 +201,7 @@ pub fn scgi_uwsgi_response(data: &[u8]) {
     assert!(first.output == data && first.errors.is_empty() && first.wire.is_none() && !first.clean);
     if first.head.is_none() {
         let read: Vec<u8> = first.heads.iter().flat_map(|(_, raw)| raw.iter().copied()).collect();
-        let whole = first.heads.last().is_some_and(|(status, _)| !matches!(status, 100 | 102..=199));
+        let whole = first.heads.last().is_some_and(|(status, _)| !(100..200).contains(status));
         assert!(data.starts_with(&read));
         assert_eq!(first.body, if whole { data.get(read.len()..).unwrap_or_default() } else { &[] });
     }

@@ -290,6 +290,8 @@ def test_framing_is_the_servers(server):
         "Status: 200 OK\nStatus: 404 No\n\n",
         "no head at all",
         "Content-Length: -1\n\n",
+        "Status: 101 Switching Protocols\nUpgrade: x\nConnection: Upgrade\n\nbytes",
+        "Status: 103\n\nStatus: 101\n\nbytes",
     ],
 )
 def test_what_is_no_head_is_502_and_its_start_is_in_the_log(server, output):

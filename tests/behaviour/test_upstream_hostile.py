@@ -294,6 +294,7 @@ def test_scgi_and_uwsgi_without_a_usable_head_are_502(server, backend, data, ove
 
 STATUS_LINES = [b"HTTP/0.9 200 OK", b"HTTP/1.1", b"HTTP/1.1 ", b"HTTP/1.1 20", b"HTTP/1.1 abc", b"HTTP/1.1 099 X"]
 STATUS_LINES += [b"HTTP/1.1 2000 X", b"HTTP/1.1 -20 X", b"HTTP/ 200", b"HTTP/1.1 200\0OK", b"HTTP/1.1 200 O\x01K"]
+STATUS_LINES += [b"HTTP/1.1 101 Switching Protocols", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching"]
 STATUS_LINES += [b"HTTP/1.1 200OK", b"HTTP/1.1 404: X", b"http/1.1 200 OK", b"HTTP/1.x 200 OK", b"HTTP/1.1\t200 OK"]
 
 
@@ -311,6 +312,7 @@ def backend_bytes(backend, data):
 
 
 BAD_STATUSES = [b"", b"2", b"20", b"abc", b"099", b"-20", b"2000", b"2000: x", b"20 0", b"200 O\0K", b"200 O\x01K", b"200 O\rK"]
+BAD_STATUSES += [b"101", b"101 Switching Protocols"]
 
 
 @pytest.mark.better("the stock modules look at less", strict=False)

@@ -93,9 +93,6 @@ impl Reply {
             rest = rest.get(count..).unwrap_or_default();
             begin += count;
             let head = self.parser.head();
-            if head.status() == 101 {
-                return Err(ResponseError::Status("101, which asks for another protocol".into()));
-            }
             if head.is_interim() {
                 target.request().send_interim(&head);
                 self.parser.restart();

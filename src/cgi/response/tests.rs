@@ -320,8 +320,13 @@ fn interim_heads_come_before_the_final_one() {
     let head = parser.head();
     assert_eq!((head.status(), head.reason(), head.content_length()), (302, &b""[..], None));
     assert_eq!((head.location(), head.fields().count()), (Some(Location::Local(b"/a")), 1));
-    for (code, interim) in [(100, true), (101, false), (102, true), (103, true), (199, true), (200, false)] {
+    for (code, interim) in [(100, true), (102, true), (103, true), (199, true), (200, false)] {
         assert_eq!(parsed(&format!("Status: {code}\n\n")).head().is_interim(), interim, "{code}");
+    }
+    // After 101 no head would follow, but another protocol.
+    for wire in ["Status: 101\n\n", "HTTP/1.1 101 Switching Protocols\nUpgrade: x\n\nbytes"] {
+        let mut parser = ResponseParser::new(Form::Cgi, 1000);
+        assert_eq!(parser.feed(wire.as_bytes()), Err(ResponseError::Upgrade), "{wire}");
     }
 }
 
