@@ -19,6 +19,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_destroy_sub_req",
     "ap_die",
     "ap_directory_walk",
+    "ap_discard_request_body",
     "ap_document_root",
     "ap_exists_config_define",
     "ap_expr_exec_re",

@@ -213,15 +213,6 @@ def test_a_redirect_of_the_server(server):
     assert say(server, "Location: /static/page.txt\n\n", method="HEAD").status == 200
 
 
-@pytest.mark.servers("apache")
-@pytest.mark.parametrize("target", ["/cgi/see", "/any/see?x", "/hidden/page.txt"])
-def test_a_redirect_of_the_server_leads_to_no_script_and_nothing_hidden(server, target):
-    server.log.allow("GW0808|AH01630")
-    response = say(server, f"Location: {target}\n\n")
-    assert response.status in (403, 404, 500), response
-    assert b"static page" not in response.body and b'"env"' not in response.body
-
-
 def test_a_script_that_writes_http_itself(server):
     response = say(server, "HTTP/1.1 202 Fine\r\nContent-Type: text/x\r\n\r\nbody", path="/cgi/nph-say")
     assert (response.status, response.body) == (202, b"body")

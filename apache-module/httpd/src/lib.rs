@@ -8,6 +8,7 @@
 //! param      GangwayParam, which both modules have
 //! filters    httpd's output filters where they must not act
 //! pooled     bytes and lists that live as long as a configuration
+//! redirect   answers with another document of the server
 //! log        lines in httpd's error log
 //! ```
 //! Everything here is used by the code of a module that httpd has called, on httpd's terms; so most of it is `unsafe`, and says
@@ -19,6 +20,7 @@ pub mod log;
 pub mod module;
 pub mod param;
 pub mod pooled;
+pub mod redirect;
 
 #[allow(
     dead_code,

@@ -20,10 +20,7 @@ use gangway::{
     sys::poll,
 };
 
-use super::{
-    REDIRECTED,
-    client::{Fate, Rest, Running, entry},
-};
+use super::client::{Fate, Rest, Running, entry};
 use crate::{
     body,
     raw::{
@@ -428,8 +425,7 @@ impl Exchange<'_, '_> {
             let target = target.to_vec();
             self.running.client.kill(self.running.id);
             self.take_errors();
-            self.request.redirect_locally(&target);
-            return Ok(Some(REDIRECTED));
+            return Ok(Some(self.request.redirect_locally(&target)));
         }
         match Head::check(head.status(), head.reason(), head.fields()) {
             Ok(head) => {

@@ -23,7 +23,7 @@ use std::{
 
 use gangway::{
     config::Cgi,
-    error::{CGI_FAILED, CGI_FULL, CGI_REDIRECT, CGI_REFUSED, CGI_SPAWNER},
+    error::{CGI_FAILED, CGI_FULL, CGI_REFUSED, CGI_SPAWNER},
     http::Fields,
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal},
@@ -36,7 +36,7 @@ use crate::{
     body, claim, config, handler,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
-        NOT_FOUND, OK, Request, SERVICE_UNAVAILABLE, Section, Session,
+        NOT_FOUND, Request, SERVICE_UNAVAILABLE, Section, Session,
     },
     variables,
 };
@@ -112,12 +112,6 @@ pub(crate) fn claim(request: Request<'_>, conf: &DirConf) {
 
 /// Runs a script. The handler is ours already.
 pub(crate) fn serve(request: Request<'_>) -> c_int {
-    if request.is_local_redirect() {
-        // A document that a script asks for is not made by a script: its path may come from a client.
-        let line = format!("{CGI_REDIRECT} the target of a script's local redirect is a script; refused");
-        request.log(Level::Error, &line);
-        return INTERNAL_SERVER_ERROR;
-    }
     let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
     let Choice::Script(number) = conf.choice() else {
         // Declining would send the script's source to the client.
@@ -328,6 +322,3 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Shared by those who wait for one script.
 type Shared = Arc<client::State>;
-
-/// The answer of a request that another one took over.
-const REDIRECTED: c_int = OK;

@@ -3,10 +3,16 @@
 
 use std::ffi::{CStr, c_int};
 
-use gangway::engine::fence;
+use gangway::{
+    cgi::{LOCAL_REDIRECTS, Target},
+    engine::fence,
+    error::CGI_REDIRECT,
+    log::{self, Level},
+};
+use gangway_httpd::redirect;
 
 use super::{
-    INTERNAL_SERVER_ERROR, OK, Request,
+    BAD_GATEWAY, INTERNAL_SERVER_ERROR, OK, Request,
     sys::{self, apr_pool_t, server_rec},
     text,
 };
@@ -67,33 +73,55 @@ impl<'r> Request<'r> {
         unsafe { text(sys::ap_context_document_root(self.as_ptr())) }
     }
 
-    /// Whether a script's local redirect led here.
-    pub(crate) fn is_local_redirect(self) -> bool {
+    /// How many local redirects of scripts led here.
+    fn local_redirects(self) -> usize {
+        let mut count = 0;
+        let mut request = self.as_ptr();
         // SAFETY: requests that were redirected live longer than those made from them.
         unsafe {
-            let mut request = (*self.as_ptr()).prev;
-            while !request.is_null() {
-                if !sys::apr_table_get((*request).notes, REDIRECTS.as_ptr()).is_null() {
-                    return true;
-                }
+            while !(*request).prev.is_null() {
                 request = (*request).prev;
+                count += usize::from(!sys::apr_table_get((*request).notes, REDIRECTS.as_ptr()).is_null());
             }
         }
-        false
+        count
     }
 
-    /// Answers with another document of this server: RFC 3875 §6.2.2. As httpd's own modules do it, by GET.
-    pub(crate) fn redirect_locally(self, target: &[u8]) {
-        let request = self.as_ptr();
-        // SAFETY: a live request; the target is copied into its pool.
-        unsafe {
-            sys::apr_table_setn((*request).notes, REDIRECTS.as_ptr(), c"1".as_ptr());
-            (*request).method = c"GET".as_ptr();
-            (*request).method_number = sys::M_GET as c_int;
-            sys::apr_table_unset((*request).headers_in, c"Content-Length".as_ptr());
-            let target = sys::apr_pstrmemdup((*request).pool, target.as_ptr().cast(), target.len());
-            sys::ap_internal_redirect_handler(target, request);
+    /// Whether the next request of this one's line was made by a local redirect of a script.
+    pub(super) fn is_redirected_locally(self) -> bool {
+        // SAFETY: a live request and its table.
+        unsafe { !sys::apr_table_get((*self.as_ptr()).notes, REDIRECTS.as_ptr()).is_null() }
+    }
+
+    /// Answers with another document of this server: RFC 3875 §6.2.2. Where none can be given, says why and answers a status.
+    pub(crate) fn redirect_locally(self, text: &[u8]) -> c_int {
+        let refused = |why: &dyn std::fmt::Display| {
+            let text = log::escape(text);
+            self.log(
+                Level::Error,
+                &format!("{CGI_REDIRECT} the local redirect to \"{text}\" is refused: {why}"),
+            );
+            BAD_GATEWAY
+        };
+        let target = match Target::parse(text, true) {
+            Ok(target) => target.request_uri(text),
+            Err(error) => return refused(&error),
+        };
+        if self.local_redirects() >= LOCAL_REDIRECTS {
+            return refused(&format_args!("{LOCAL_REDIRECTS} of them have led here"));
         }
+        let request = self.as_ptr();
+        // SAFETY: a live request, of whose answer nothing has left; the target is copied into its pool.
+        unsafe {
+            let status = redirect::forget_body(request);
+            if status != OK {
+                return status;
+            }
+            sys::apr_table_setn((*request).notes, REDIRECTS.as_ptr(), c"1".as_ptr());
+            let target = sys::apr_pstrmemdup((*request).pool, target.as_ptr().cast(), target.len());
+            redirect::follow(request, target);
+        }
+        OK
     }
 
     /// Sends an interim answer (RFC 9110 §15.2), where the protocol has them.

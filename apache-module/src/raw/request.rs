@@ -76,12 +76,13 @@ impl<'r> Request<'r> {
         field!(self, connection)
     }
 
-    /// The request that this one was made from, by a redirect or as a subrequest.
+    /// The request that this one was made from, by a redirect or as a subrequest. What a script's local redirect led to is as a
+    /// client's own request.
     fn origin(self) -> Self {
         let (previous, main) = (field!(self, prev), field!(self, main));
         // SAFETY: both live longer than the requests made from them.
         let from = unsafe { Self::from_raw(if previous.is_null() { main } else { previous }) };
-        from.map_or(self, Self::origin)
+        from.filter(|from| !from.is_redirected_locally()).map_or(self, Self::origin)
     }
 
     /// The path and the query of the request that was redirected here.

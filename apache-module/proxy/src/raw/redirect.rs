@@ -12,6 +12,8 @@ use gangway::{
     log::{self, Level},
 };
 
+use gangway_httpd::redirect;
+
 use super::{DECLINED, INTERNAL_SERVER_ERROR, OK, Request, request_state::State, sys, text};
 
 impl Request<'_> {
@@ -70,17 +72,14 @@ impl Request<'_> {
         if is_file {
             return self.send_file(target, status);
         }
-        // SAFETY: a live request; the new one is made from it, without the body that has been read.
+        // SAFETY: a live request, of whose response nothing has left; the target is in its pool.
         unsafe {
-            let request = self.as_ptr();
-            (*request).status = sys::HTTP_OK as c_int;
-            (*request).status_line = ptr::null();
-            if (*request).method_number != sys::M_GET as c_int {
-                (*request).method = c"GET".as_ptr();
-                (*request).method_number = sys::M_GET as c_int;
+            let failed = redirect::forget_body(self.as_ptr());
+            if failed != OK {
+                *status = failed;
+                return failed;
             }
-            sys::apr_table_unset((*request).headers_in, c"Content-Length".as_ptr());
-            sys::ap_internal_redirect_handler(target, request);
+            redirect::follow(self.as_ptr(), target);
         }
         OK
     }
