@@ -40,6 +40,7 @@ codes! {
     BAD_PARAM = 105, "a variable is not named properly";
     BAD_UPSTREAM = 106, "a backend is not named properly";
     TWO_HANDLERS = 107, "two handlers in one location";
+    CLOSED = 108, "the workers cannot reach the files of an application";
     ENGINE_MISSING = 201, "an engine cannot be opened";
     ENGINE_ENTRY = 202, "an engine has no entry point or returned no table";
     ENGINE_VERSION = 203, "an engine was built for another ABI version";

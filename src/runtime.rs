@@ -22,12 +22,13 @@ use crate::{
     config::Application as Config,
     engine::{App, Engine, Spec, fence, own_directory},
     error::{
-        BAD_VALUE, CANNOT_SHARE, DEADLINE, ENGINE_MISSING, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL,
+        BAD_VALUE, CANNOT_SHARE, CLOSED, DEADLINE, ENGINE_MISSING, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL,
         STOP_TIMEOUT, THREADS_FAILED,
     },
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal, STACK},
+    run::Identity,
     sys::{self, lock},
 };
 
@@ -254,6 +255,31 @@ pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usi
         engine.check(&specs).map_err(|reason| (last, format!("{CANNOT_SHARE} {reason}")))?;
     }
     Ok(())
+}
+
+/// What the workers, which are this user, would find wrong with configurations that passed [`check`]: they may not enter or
+/// read what root may. For the configuration phase, by root.
+#[must_use]
+pub fn check_as(directory: Option<&PathBuf>, configs: &[Config], worker: &Identity) -> Vec<String> {
+    let mut engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
+    // Opened before: the engines themselves are opened by root in any case.
+    let applications: Vec<_> = configs
+        .iter()
+        .filter_map(|config| Some((engines.get(config.engine_file()).ok()?, config.spec())))
+        .collect();
+    if applications.is_empty() {
+        return Vec::new();
+    }
+    let user = &worker.name;
+    sys::see_as(worker, || {
+        let faults =
+            applications.iter().filter_map(|(engine, spec)| Some((engine.check(&[spec]).err()?, spec)));
+        faults
+            .map(|(reason, spec)| {
+                format!("{CLOSED} {}: for the workers' user \"{user}\": {reason}", spec.name)
+            })
+            .collect()
+    })
 }
 
 fn engine_directory(directory: Option<&PathBuf>) -> PathBuf {

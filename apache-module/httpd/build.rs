@@ -149,6 +149,7 @@ const VALUES: &[&str] = &[
     "AP_MPMQ_STOPPING",
     "ap_server_conf",
     "ap_server_root",
+    "ap_unixd_config",
     "AP_SQ_MAIN_STATE",
     "AP_SQ_MS_CREATE_PRE_CONFIG",
     "APLOG_DEBUG",

@@ -114,10 +114,26 @@ pub(crate) fn engine_dir(command: Command<'_>, words: &[&[u8]]) -> Result<(), St
 /// is wrong, where a configuration test shows it.
 pub(crate) fn check() -> bool {
     let (configs, engine_dir) = result();
-    let Err((index, reason)) = runtime::check(engine_dir.as_ref(), &configs) else { return true };
+    let Err((index, reason)) = runtime::check(engine_dir.as_ref(), &configs) else {
+        warn_of_closed_folders(engine_dir.as_ref(), &configs);
+        return true;
+    };
     let place = read(|read| read.applications.get(index).map(|(_, place)| place.clone())).unwrap_or_default();
     raw::log_startup(&format!("GangwayWSGI on {place}: {reason}"));
     false
+}
+
+/// Root may read everything, so a configuration test of root's says nothing of what its children may read.
+fn warn_of_closed_folders(engine_dir: Option<&PathBuf>, configs: &[Application]) {
+    /// httpd reads its configuration twice when it starts.
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let Some(worker) = raw::worker() else { return };
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let lines = runtime::check_as(engine_dir, configs, &worker);
+    for line in lines.iter().filter(|line| !said.contains(line)) {
+        raw::warn_startup(line);
+    }
+    *said = lines;
 }
 
 /// The kind and the path of a section, if sections of this name have one for us.

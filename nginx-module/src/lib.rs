@@ -56,7 +56,9 @@ pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
 
 /// What workers share, made by the process that forks them.
 unsafe extern "C" fn init_module(cycle: *mut nginx_sys::ngx_cycle_t) -> nginx_sys::ngx_int_t {
-    // SAFETY: nginx calls this with a live cycle, as both want it.
+    // SAFETY: nginx calls this with a live cycle, whose configuration is complete.
+    unsafe { worker::warn_of_closed_folders(cycle) };
+    // SAFETY: as above, as both want it.
     match unsafe { upstream::make_signals(cycle) } {
         0 => cgi::conf::start_spawner(cycle),
         status => status,

@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ffi::CStr,
     os::fd::AsRawFd,
     ptr,
     sync::Arc,
@@ -15,7 +16,8 @@ use gangway::{
     error::SERVER_FAILED,
     exchange::{Event, Notify, Outbox},
     log::{self, Level},
-    runtime::{Application, Runtime, Threads},
+    runtime::{self, Application, Runtime, Threads},
+    sys::spawner::{account, is_root},
 };
 use nginx_sys::{
     NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_connection_t, ngx_core_conf_t, ngx_core_module, ngx_cycle_t,
@@ -312,4 +314,26 @@ unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
         // Even a single worker has another process beside it while a reload lets it finish.
         conf.master != 0
     }
+}
+
+/// Root may read everything, so a configuration test of root's says nothing of what its workers may read.
+///
+/// # Safety
+/// As [`main_conf_of`], in the process that forks the workers.
+pub(crate) unsafe fn warn_of_closed_folders(cycle: *mut ngx_cycle_t) {
+    fence("warn_of_closed_folders", (), || {
+        // SAFETY: the caller's promise; the core module's configuration exists in every cycle, and its name is a C string.
+        let (main, worker) = unsafe {
+            let conf =
+                &*(*(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_core_module)).index)).cast::<ngx_core_conf_t>();
+            let Some(main) = main_conf_of(cycle).as_ref() else { return };
+            if !is_root() || conf.user == 0 || conf.username.is_null() {
+                return;
+            }
+            (main, account(CStr::from_ptr(conf.username), conf.user, conf.group))
+        };
+        for line in runtime::check_as(main.engine_dir.as_ref(), &main.applications, &worker) {
+            raw::process_log(Level::Warn, &line);
+        }
+    });
 }

@@ -4,10 +4,12 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 mod accepted;
+mod onlooker;
 pub mod spawner;
 pub mod umask;
 
 pub use accepted::is_accepted;
+pub use onlooker::see_as;
 
 use std::{
     io,

@@ -21,6 +21,7 @@
 #include "mod_proxy.h"
 #include "mpm_common.h"
 #include "scoreboard.h"
+#include "unixd.h"
 #include "util_filter.h"
 #include "util_script.h"
 

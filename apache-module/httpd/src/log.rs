@@ -39,6 +39,11 @@ impl Log {
         self.write((sys::APLOG_ERR | sys::APLOG_STARTUP) as c_int, line);
     }
 
+    /// Writes a warning that a configuration test shows.
+    pub fn startup_warning(&self, line: &str) {
+        self.write((sys::APLOG_WARNING | sys::APLOG_STARTUP) as c_int, line);
+    }
+
     fn write(&self, level: c_int, line: &str) {
         let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
         let (source, index) = (self.source.as_ptr(), (self.module_index)());

@@ -27,6 +27,7 @@ pub(crate) use request::{BodyLength, Request, Socket};
 pub(crate) use server::{
     ChildPool, busy_threads, is_same_process, is_single_process, is_stopping, leave, log_process,
     log_startup, on_exit, on_thread_end, process_id, retire_process, server_root, threads_per_process,
+    warn_startup, worker,
 };
 
 pub(crate) use gangway_httpd::{

@@ -8,7 +8,12 @@ use std::{
     sync::OnceLock,
 };
 
-use gangway::{engine::fence, log::Level};
+use gangway::{
+    engine::fence,
+    log::Level,
+    run::Identity,
+    sys::spawner::{account, is_root},
+};
 use gangway_httpd::log::Log;
 
 use super::{
@@ -30,6 +35,25 @@ pub(crate) fn log_process(at: Level, line: &str) {
 /// Writes a line that a configuration test shows.
 pub(crate) fn log_startup(line: &str) {
     LOG.startup(line);
+}
+
+/// Writes a warning that a configuration test shows.
+pub(crate) fn warn_startup(line: &str) {
+    LOG.startup_warning(line);
+}
+
+/// The user that children become, if httpd is started by root and they become somebody else.
+pub(crate) fn worker() -> Option<Identity> {
+    // SAFETY: httpd's own, filled while directives are read, on this thread; the name is NULL or a C string.
+    let (name, user, group) = unsafe {
+        let config = &raw const sys::ap_unixd_config;
+        ((*config).user_name, (*config).user_id, (*config).group_id)
+    };
+    if !is_root() || user == 0 || user == u32::MAX || name.is_null() {
+        return None;
+    }
+    // SAFETY: as above.
+    Some(account(unsafe { std::ffi::CStr::from_ptr(name) }, user, group))
 }
 
 /// ServerRoot, to which paths in the configuration are relative.

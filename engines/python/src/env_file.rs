@@ -3,7 +3,7 @@
 
 use std::{collections::HashMap, fs, path::Path, path::PathBuf, sync::Mutex, sync::PoisonError};
 
-use crate::spec::Refusal;
+use crate::{access, spec::Refusal};
 
 /// A file of secrets is often readable by root alone, and the workers are not root: what check() read in the
 /// master process is inherited by the workers.
@@ -22,8 +22,9 @@ pub(crate) fn read(path: &Path) -> Result<Variables, Refusal> {
         Err(_) if cache.contains_key(path) => {}
         Err(error) => {
             return Err(format!(
-                "cannot read env_file={}: {error}; check the path and its permissions",
-                path.display()
+                "cannot read env_file={}: {error}; {}",
+                path.display(),
+                access::advice(path, &error)
             ));
         }
     }

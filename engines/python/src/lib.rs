@@ -5,6 +5,7 @@
 //! specifications by looking at files, finds the libpython of an application, opens it at load time and after it
 //! the runtime `gangway_python_abi3.so` from its own folder, to which it passes every further call.
 
+mod access;
 mod env_file;
 mod forward;
 #[cfg(test)]
@@ -176,8 +177,12 @@ fn answer(
 fn check_file(spec: &Spec) -> Result<(), Refusal> {
     if let spec::Target::File(path) = &spec.target {
         std::fs::File::open(path).map_err(|error| {
-            format!("cannot read {}: {error}; check the path and its permissions", path.display())
+            format!("cannot read {}: {error}; {}", path.display(), access::advice(path, &error))
         })?;
+    }
+    if let Some(folder) = spec.search_root().and_then(access::closed) {
+        let root = spec.search_root().unwrap_or(&folder).display();
+        return Err(format!("root={root} cannot be reached: {}", access::cure(&folder)));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::spec::Refusal;
+use crate::{access, spec::Refusal};
 
 /// A Python version, major and minor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,9 +77,13 @@ pub(crate) fn install(prefix: &Path, version: Version) -> Result<Install, Refusa
         }
     }
     if let Some((path, error)) = unreadable {
+        return Err(format!("cannot read {}: {error}; {}", path.display(), access::advice(&path, &error)));
+    }
+    if let Some(folder) = access::closed(&prefix.join("lib")) {
         return Err(format!(
-            "cannot read {}: {error}; let the server's worker user read it and search the folders above it",
-            path.display()
+            "Python {version} in {} cannot be reached: {}",
+            prefix.display(),
+            access::cure(&folder)
         ));
     }
     Err(format!(
@@ -103,10 +107,9 @@ fn check_stdlib(prefix: &Path, version: Version) -> Result<(), Refusal> {
         }
     }
     Err(match reason {
-        Some((place, error)) => format!(
-            "cannot read {}: {error}; let the server's worker user read Python's standard library",
-            place.display()
-        ),
+        Some((place, error)) => {
+            format!("cannot read {}: {error}; {}", place.display(), access::advice(place, &error))
+        }
         None => format!(
             "Python {version} in {0} has no standard library at {0}/lib/python{version}; repair that installation \
              or choose another one with python=",

@@ -12,7 +12,8 @@ use std::{
 use gangway_python_abi::ffi::{GW_ENGINE_ENTRY, gw_engine, gw_engine_entry_fn, gw_host};
 
 use crate::{
-    libpython::{Version, canonical},
+    access,
+    libpython::{OLDEST, Version, canonical},
     spec::Refusal,
 };
 
@@ -28,15 +29,11 @@ pub(crate) unsafe fn open_runtime(
 ) -> Result<&'static gw_engine, Refusal> {
     refuse_foreign_python(libpython)?;
     // RTLD_GLOBAL: the runtime and every extension module of the application find the interpreter's symbols there.
-    open(libpython, libc::RTLD_GLOBAL).map_err(|error| {
-        format!("cannot open {}: {error}; check that the file is complete and readable", libpython.display())
-    })?;
+    open(libpython, libc::RTLD_GLOBAL)
+        .map_err(|error| format!("cannot open {}: {error}; {}", libpython.display(), library_cure(&error)))?;
     let path = own_folder()?.join(RUNTIME);
     let runtime = open(&path, libc::RTLD_LOCAL).map_err(|error| {
-        format!(
-            "cannot open {}: {error}; it belongs beside gangway_python.so, so install both again",
-            path.display()
-        )
+        format!("cannot open {}: {error}; {}", path.display(), runtime_cure(&error, &path, libpython))
     })?;
     let name = CString::from_vec_with_nul(GW_ENGINE_ENTRY.to_vec()).map_err(|error| error.to_string())?;
     // SAFETY: the handle is open and the name is NUL-terminated.
@@ -52,6 +49,39 @@ pub(crate) unsafe fn open_runtime(
     table.ok_or_else(|| {
         format!("{} refused this server module; install both from one release", path.display())
     })
+}
+
+/// What to do about an error of dlopen(3) for a libpython, which says more than its number would.
+fn library_cure(error: &str) -> &'static str {
+    if error.contains("GLIBC") {
+        "it was built for a newer C library than that of this machine: choose another Python with venv= or python="
+    } else if error.contains("cannot open shared object file: No such file") {
+        "a library that it needs is missing: install that one, or choose another Python with venv= or python="
+    } else {
+        "check that the file is complete and that the user of the server's workers may read it"
+    }
+}
+
+fn runtime_cure(error: &str, path: &Path, libpython: &Path) -> String {
+    if error.contains("undefined symbol") {
+        // The runtime is whole; what it is to run in is no CPython of a version that it knows.
+        return format!(
+            "{} lacks what every CPython from {OLDEST} on has: it is no complete libpython; repair that Python, or choose \
+             another one with venv= or python=",
+            libpython.display()
+        );
+    }
+    if error.contains("GLIBC") {
+        return "it was built for a newer C library than that of this machine; install a build for this one"
+            .to_owned();
+    }
+    match std::fs::File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            "it belongs beside gangway_python.so; install it there".to_owned()
+        }
+        Err(error) => access::advice(path, &error),
+        Ok(_) => "the file is damaged; install it again".to_owned(),
+    }
 }
 
 /// A server module that links a libpython of its own (mod_wsgi, mod_python) has its symbols in the same scope.

@@ -2,11 +2,12 @@
 //! `python=` and the system's Python: from a version, a prefix, a program or a library to an installation.
 
 use std::{
-    env, fs,
+    env, fs, io,
     path::{Path, PathBuf},
 };
 
 use crate::{
+    access,
     libpython::{Install, Version, canonical, install, is_elf},
     spec::Refusal,
 };
@@ -26,6 +27,9 @@ pub(crate) fn named(word: &Path) -> Result<Install, Refusal> {
         };
     }
     match fs::metadata(word) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(format!("python={text} cannot be reached: {}", access::advice(word, &error)))
+        }
         Err(error) => {
             Err(format!("python={text}: {error}; give a version such as 3.12, a prefix, or a libpython"))
         }
@@ -132,6 +136,9 @@ pub(crate) fn version_of_prefix(prefix: &Path) -> Result<Version, Refusal> {
         if let Some(version) = Version::in_name(&real, "python") {
             return version.check();
         }
+    }
+    if let Some(folder) = access::first_closed([prefix.join("bin").as_path(), prefix.join("lib").as_path()]) {
+        return Err(format!("Python in {} cannot be reached: {}", prefix.display(), access::cure(&folder)));
     }
     let mut versions = Vec::new();
     for lib in ["lib", "lib64"] {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    access,
     libpython::{Install, Version, canonical, install},
     python::{self, prefix_and_version, version_of_prefix},
     spec::Refusal,
@@ -108,10 +109,9 @@ fn read_config(venv: &Path) -> Result<Option<Config>, Refusal> {
     let shown = venv.display();
     match fs::read_to_string(&path) {
         Ok(text) => Ok(Some(Config::parse(&text))),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!(
-            "cannot read {}: {error}; let the server's worker user read it and search the folders above it",
-            path.display()
-        )),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(format!("cannot read {}: {error}; {}", path.display(), access::advice(&path, &error)))
+        }
         Err(_) if venv.join("conda-meta").is_dir() => Ok(None),
         Err(_) if venv.is_dir() => Err(format!(
             "venv={shown} is not a virtual environment, for it has no pyvenv.cfg; make one with: python3 -m venv {shown}"
@@ -164,6 +164,15 @@ fn base_install(venv: &Path, config: &Config, version: Version) -> Result<Instal
         }
     }
     let shown = venv.display();
+    let paths = ["bin/python", "bin/python3"].map(|program| venv.join(program));
+    let noted = config.programs.iter().chain(&config.prefixes).chain(&config.home);
+    if let Some(folder) = access::first_closed(paths.iter().chain(noted).map(PathBuf::as_path)) {
+        return Err(format!(
+            "venv={shown} was made from Python {version}, which cannot be reached: {}, or make the virtual environment \
+             from a Python elsewhere",
+            access::cure(&folder)
+        ));
+    }
     Err(miss.map_or_else(
         || {
             let home = config.home.as_deref().unwrap_or_else(|| Path::new("(none)"));

@@ -175,7 +175,7 @@ fn set_limits(plan: &Plan<'_>) -> Option<()> {
 }
 
 /// Becomes somebody else for good. The raw calls change this process alone; glibc's would look for threads.
-pub(super) fn change_user(identity: &Identity) -> Option<()> {
+pub(in crate::sys) fn change_user(identity: &Identity) -> Option<()> {
     let (user, group) = (identity.user, identity.group);
     // SAFETY: the groups are readable; the calls change credentials only.
     unsafe {

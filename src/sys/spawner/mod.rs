@@ -14,8 +14,9 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
+pub(in crate::sys) use launch::change_user;
 pub use process::memory_file;
-pub use users::{is_root, lookup};
+pub use users::{account, is_root, lookup};
 
 use super::lock;
 use crate::run::{Identity, Report, encode_kill};

@@ -49,6 +49,13 @@ pub fn lookup(text: &str) -> Result<Identity, String> {
     Ok(Identity { name: text.to_owned(), user, group, groups: groups(&c_name, group) })
 }
 
+/// An account that somebody else has looked up, with the groups of its name.
+#[must_use]
+pub fn account(name: &CStr, user: u32, group: u32) -> Identity {
+    let shown = name.to_string_lossy().into_owned();
+    Identity { name: shown, user, group, groups: groups(name, group) }
+}
+
 fn user_numbers(name: &CStr) -> Option<(u32, u32)> {
     let mut strings = vec![0 as c_char; ROOM];
     let mut entry = MaybeUninit::<libc::passwd>::uninit();
