@@ -61,10 +61,13 @@ pub(crate) fn build(
     };
     // httpd has joined all lines of one name by ", ".
     let cookies = request.header(c"Cookie").and_then(rejoin_cookies);
-    let headers = request.headers().map(|(name, value)| match &cookies {
+    let host = request.corrected_host();
+    let sent = request.headers().filter(|(name, _)| host.is_none() || !name.eq_ignore_ascii_case(b"host"));
+    let headers = sent.map(|(name, value)| match &cookies {
         Some(cookies) if name.eq_ignore_ascii_case(b"cookie") => (name, cookies.as_slice()),
         _ => (name, value),
     });
+    let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
     let mut variables = meta_variables(&facts, headers, &params);
     let (redirect_url, redirect_query) = request.redirected_from().unwrap_or_default();
     let ours = [

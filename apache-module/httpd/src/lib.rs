@@ -6,6 +6,7 @@
 //! module     how a module presents itself, and where its configurations are
 //! directive  the table of directives, and one that is being read
 //! param      GangwayParam, which both modules have
+//! host       the host that a client has asked for
 //! filters    httpd's output filters where they must not act
 //! pooled     bytes and lists that live as long as a configuration
 //! redirect   answers with another document of the server
@@ -16,6 +17,7 @@
 
 pub mod directive;
 pub mod filters;
+pub mod host;
 pub mod log;
 pub mod module;
 pub mod param;

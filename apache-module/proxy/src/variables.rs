@@ -31,6 +31,9 @@ pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Resu
         Kind::Uwsgi => add_uwsgi(target)?,
     }
     join_cookies(request);
+    if let Some(host) = request.corrected_host() {
+        request.set_variable(c"HTTP_HOST", &host);
+    }
     request.apply_params()?;
     if kind == Kind::FastCgi {
         check_script(request)?;

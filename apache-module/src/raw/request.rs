@@ -296,6 +296,12 @@ impl<'r> Request<'r> {
         (!value.is_null()).then(|| unsafe { text(value) })
     }
 
+    /// What Host has to say where it does not.
+    pub(crate) fn corrected_host(self) -> Option<Vec<u8>> {
+        // SAFETY: a live request on its own thread.
+        unsafe { gangway_httpd::host::corrected(self.as_ptr()) }
+    }
+
     /// The request headers in order.
     pub(crate) fn headers(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
         let table = field!(self, headers_in);

@@ -153,6 +153,12 @@ impl<'r> Request<'r> {
         self.table(field!(self, headers_in), name)
     }
 
+    /// What Host has to say where it does not.
+    pub(crate) fn corrected_host(self) -> Option<Vec<u8>> {
+        // SAFETY: a live request on its own thread.
+        unsafe { gangway_httpd::host::corrected(self.as_ptr()) }
+    }
+
     /// A variable that SetEnv or a module has set.
     pub(crate) fn variable(self, name: &CStr) -> Option<&'r [u8]> {
         self.table(field!(self, subprocess_env), name)
