@@ -119,6 +119,7 @@ typedef void (*gw_release_fn)(void *context);
 #define GW_LOG_NOTICE 3u
 #define GW_LOG_INFO 4u
 #define GW_LOG_DEBUG 5u
+#define GW_LOG_FURTHER 6u /* a further line of the error before it (a traceback): without the request's context */
 
 typedef struct gw_host {
     size_t struct_size;

@@ -25,6 +25,8 @@ pub enum Level {
     Info,
     /// Detail for developers.
     Debug,
+    /// An error's further lines, such as those of a traceback: in the log of the request, without its context.
+    Further,
 }
 
 impl Level {
@@ -36,6 +38,7 @@ impl Level {
             3 => Self::Notice,
             4 => Self::Info,
             5 => Self::Debug,
+            6 => Self::Further,
             _ => Self::Error,
         }
     }

@@ -122,6 +122,7 @@ fn rust_agrees_with_the_values() {
         ("GW_LOG_NOTICE", i64::from(abi::GW_LOG_NOTICE)),
         ("GW_LOG_INFO", i64::from(abi::GW_LOG_INFO)),
         ("GW_LOG_DEBUG", i64::from(abi::GW_LOG_DEBUG)),
+        ("GW_LOG_FURTHER", i64::from(abi::GW_LOG_FURTHER)),
         ("GW_ENGINE_ASYNC", i64::from(abi::GW_ENGINE_ASYNC)),
     ];
     let claimed = claims("VALUE");

@@ -248,7 +248,8 @@ impl Notify for Letters {
     fn log(&self, ticket: u64, level: Level, line: &str) {
         let closed = lock(&self.closed);
         match &*closed {
-            Some(label) => log::process(level, &format!("{line} [{label}]")),
+            Some(label) if level != Level::Further => log::process(level, &format!("{line} [{label}]")),
+            Some(_) => log::process(level, line),
             None => self.mailbox.log(ticket, level, line),
         }
     }

@@ -148,8 +148,8 @@ impl Worker {
     fn log_late(&self, ticket: u64, level: Level, line: &str) {
         let stuck = self.stuck.borrow();
         match stuck.iter().find_map(|stuck| stuck.label_of(ticket)) {
-            Some(label) => raw::process_log(level, &format!("{line}, {label}")),
-            None => raw::process_log(level, line),
+            Some(label) if level != Level::Further => raw::process_log(level, &format!("{line}, {label}")),
+            _ => raw::process_log(level, line),
         }
     }
 

@@ -82,6 +82,7 @@ VALUE(GW_LOG_WARN, 2);
 VALUE(GW_LOG_NOTICE, 3);
 VALUE(GW_LOG_INFO, 4);
 VALUE(GW_LOG_DEBUG, 5);
+VALUE(GW_LOG_FURTHER, 6);
 VALUE(GW_ENGINE_ASYNC, 1);
 
 _Static_assert(sizeof(gw_status) == 4 && (gw_status)-1 < 0, "gw_status");

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 import warnings
 
 from gate import query
@@ -135,6 +136,11 @@ def say(environ):
         sys.stderr.write("looks harmless\r2026/01/02 03:04:05 [emerg] 1#1: forged\0\x1b[31m\n")
     elif how == "long":
         sys.stderr.write("x" * 20000 + "\n")
+    elif how in ("record", "traceback"):
+        try:
+            raise LookupError("looked up in vain")
+        except LookupError:
+            traceback.print_exc() if how == "traceback" else logging.getLogger("process").exception("it failed")
     elif how == "unfinished":
         sys.stderr.write("no end of line")
     return how

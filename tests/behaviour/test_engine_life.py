@@ -289,6 +289,31 @@ def test_what_an_application_says_is_in_the_error_log_with_its_request(launch, k
         assert f'request: "GET /say?how={how} HTTP/1.1"' in line.raw
 
 
+@pytest.mark.parametrize("path, first, last, times", [
+    ("/raises", "Traceback", r"GW0306 .*LookupError: in vain", 2),
+    ("/say?how=record", "it failed", "LookupError: looked up in vain", 1),
+    ("/say?how=traceback", "Traceback", "LookupError: looked up in vain", 2),
+])  # fmt: skip
+@pytest.mark.parametrize("timeout", ["", "20s"])
+def test_a_traceback_says_its_request_once(launch, kind, scratch, path, first, last, times, timeout):
+    write(scratch / "raises.py", "def app(environ, start_response):\n    raise LookupError('in vain')\n")
+
+    def configure(site):
+        options = {"timeout": timeout} if timeout else {}
+        site.wsgi("/", "process:app", **options)
+        site.wsgi("/raises", "raises:app", root=scratch, **options)
+
+    server = launch(configure)
+    server.get(path)
+    server.log.expect(last)
+    server.log.allow("Traceback|File|raise|LookupError|it failed|    ")
+    lines = [line.raw for line in server.log.lines() if line.level == "error"]
+    assert len(lines) >= 4 and first in lines[0]
+    context = "request: " if kind.startswith("nginx") else "[client "
+    assert sum(context in line for line in lines) == times, lines
+    assert context in lines[0]
+
+
 def test_lines_stay_lines(launch):
     """Parts are collected to lines, lines are split, and no byte of a line can forge another."""
     server = launch(lambda site: site.wsgi("/", "process:app"))

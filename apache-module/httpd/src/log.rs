@@ -20,7 +20,7 @@ pub struct Log {
 #[must_use]
 pub fn level(level: Level) -> c_int {
     (match level {
-        Level::Error => sys::APLOG_ERR,
+        Level::Error | Level::Further => sys::APLOG_ERR,
         Level::Warn => sys::APLOG_WARNING,
         Level::Notice => sys::APLOG_NOTICE,
         Level::Info => sys::APLOG_INFO,
@@ -65,6 +65,11 @@ impl Log {
         // SAFETY: the caller vouches for the request; the format takes a length and that many bytes.
         unsafe {
             let format = c"%.*s".as_ptr();
+            if at == Level::Further {
+                let server = (*request).server;
+                sys::ap_log_error_(source, 0, index, level(at), 0, server, format, length, line.as_ptr());
+                return;
+            }
             sys::ap_log_rerror_(source, 0, index, level(at), 0, request, format, length, line.as_ptr());
         }
     }

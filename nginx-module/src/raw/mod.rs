@@ -37,7 +37,7 @@ use gangway::log::Level;
 /// nginx's number for a level.
 fn level_number(level: Level) -> ngx_uint_t {
     let number = match level {
-        Level::Error => nginx_sys::NGX_LOG_ERR,
+        Level::Error | Level::Further => nginx_sys::NGX_LOG_ERR,
         Level::Warn => nginx_sys::NGX_LOG_WARN,
         Level::Notice => nginx_sys::NGX_LOG_NOTICE,
         Level::Info => nginx_sys::NGX_LOG_INFO,
@@ -57,6 +57,13 @@ unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
     if unsafe { (*log).log_level } < number {
         return;
     }
+    // The handler is what writes the context of a request behind a line.
+    // SAFETY: the caller vouches for `log`, which this thread alone uses.
+    let handler = unsafe { (*log).handler };
+    if level == Level::Further {
+        // SAFETY: as above.
+        unsafe { (*log).handler = None };
+    }
     let mut rest = line;
     loop {
         let mut at = rest.len().min(PART);
@@ -71,6 +78,8 @@ unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
         }
         rest = more;
     }
+    // SAFETY: as above.
+    unsafe { (*log).handler = handler };
 }
 
 /// Writes a line about the process.

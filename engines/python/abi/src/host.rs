@@ -48,6 +48,8 @@ pub enum Level {
     Notice = ffi::GW_LOG_NOTICE as isize,
     /// For the curious.
     Info = ffi::GW_LOG_INFO as isize,
+    /// A further line of the error before it.
+    Further = ffi::GW_LOG_FURTHER as isize,
 }
 
 /// Takes the host's table, or says why this engine cannot work with it.

@@ -46,7 +46,7 @@ impl Partial {
     fn flush(&mut self, request: *mut gw_request) {
         for line in &mut self.0 {
             if !line.is_empty() {
-                emit(request, line);
+                emit(request, line, true);
                 line.clear();
                 // A thread lives for as long as the process; one long line must not stay with it.
                 line.shrink_to(LONGEST);
@@ -75,7 +75,7 @@ pub(crate) fn forget() {
     let _gone = PARTIAL.try_with(|partial| partial.borrow_mut().0.iter_mut().for_each(Vec::clear));
 }
 
-fn emit(request: *mut gw_request, line: &[u8]) {
+fn emit(request: *mut gw_request, line: &[u8], is_first: bool) {
     if forked::is_child() {
         // Nobody in a child takes lines for the server's log; its standard error leads there too.
         let line = [line, b"\n"].concat();
@@ -84,8 +84,11 @@ fn emit(request: *mut gw_request, line: &[u8]) {
         return;
     }
     let line = line.strip_suffix(b"\r").unwrap_or(line);
+    // A traceback is often written line by line; what is indented in it belongs to what stands above.
+    let is_further = !is_first || line.starts_with(b" ") || line.starts_with(b"\t");
+    let level = if is_further { Level::Further } else { Level::Error };
     // SAFETY: the request is null or the one that this thread is inside handle() for.
-    unsafe { log_bytes(request, Level::Error, line) };
+    unsafe { log_bytes(request, level, line) };
 }
 
 fn append(stream: usize, text: &[u8]) {
@@ -94,26 +97,29 @@ fn append(stream: usize, text: &[u8]) {
         let mut partial = partial.borrow_mut();
         let line = &mut partial.0[stream];
         let mut rest = text;
+        // The further lines of one call, such as a record of logging with its traceback, are one piece.
+        let mut is_first = true;
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             // The usual print() is one whole line and needs no copy.
             if line.is_empty() {
-                pieces(&rest[..end], |piece| emit(request, piece));
+                pieces(&rest[..end], |piece| emit(request, piece, is_first));
             } else {
                 line.extend_from_slice(&rest[..end]);
-                emit(request, line);
+                emit(request, line, is_first);
                 line.clear();
             }
+            is_first = false;
             rest = &rest[end + 1..];
         }
         line.extend_from_slice(rest);
         while line.len() > LONGEST {
-            emit(request, &line[..LONGEST]);
+            emit(request, &line[..LONGEST], true);
             line.drain(..LONGEST);
         }
     });
     if written.is_err() {
         // The thread is ending; its buffer is gone.
-        emit(request, text.trim_ascii_end());
+        emit(request, text.trim_ascii_end(), true);
     }
 }
 
@@ -287,12 +293,13 @@ impl LogBytes {
     }
 }
 
-/// Logs lines that the engine has to say about the current request, each as a line of its own.
+/// Logs lines that the engine has to say about the current request. The first one has its context.
 pub(crate) fn log_lines(request: *mut gw_request, lines: &Bound<'_, PyList>) {
-    for line in lines.iter() {
+    for (index, line) in lines.iter().enumerate() {
+        let level = if index == 0 { Level::Error } else { Level::Further };
         if let Ok(line) = line.cast::<PyString>() {
             // SAFETY: the callers pass null or the request that this thread is inside handle() or interrupt() for.
-            let _logged = text::with_utf8(line, |bytes| unsafe { log_bytes(request, Level::Error, bytes) });
+            let _logged = text::with_utf8(line, |bytes| unsafe { log_bytes(request, level, bytes) });
         }
     }
 }
