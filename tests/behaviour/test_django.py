@@ -174,3 +174,44 @@ def test_writers_at_the_same_time(server):
         thread.join()
     assert statuses == [302] * 30
     assert len(set(re.findall(r"w\dn\d", server.get("/notes/").text))) == 30
+
+
+DOCUMENTED = re.search(r"```python\n(LOGGING = \{.*?\n\})\n```", (places.REPOSITORY / "docs" / "python.md").read_text(), re.S)[1]
+
+
+def changed_site(site, scratch, kind, settings, **options):
+    """The site with other settings for what it logs."""
+    project = scratch / "project"
+    shutil.copytree(site.apps / "djangosite", project)
+    file = project / "site_of_tests" / "settings.py"
+    text = re.sub(r"LOGGING = \{.*?\n\}\n", "", file.read_text(), flags=re.S)
+    file.write_text(text + settings)
+    data = scratch / "data"
+    data.mkdir()
+    target = "site_of_tests.wsgi:application"
+    site.wsgi("/", target, root=project, venv=venvs.applications_venv(), env=[f"DJANGO_DATA={data}"], **options)
+
+
+def test_the_documented_logging_shows_errors_of_views(launch, kind, scratch):
+    server = launch(lambda site: changed_site(site, scratch, kind, DOCUMENTED))
+    assert server.get("/broken/").status == 500
+    line = server.log.expect("ERROR django.request: Internal Server Error: /broken/")
+    assert "127.0.0.1" in line.raw
+    server.log.expect("Traceback")
+    server.log.expect("views.py")
+    server.log.allow("WARNING django|    |  File|Error")
+
+
+def test_without_it_django_logs_nothing_and_debug_shows_nothing(launch, kind, scratch):
+    server = launch(lambda site: changed_site(site, scratch, kind, "", debug=True))
+    page = server.get("/broken/")
+    assert page.status == 500 and "Traceback" not in page.text
+    assert not server.log.find("Traceback|broken/.*Error")
+
+
+def test_django_lets_exceptions_through_where_it_is_told_to(launch, kind, scratch):
+    server = launch(lambda site: changed_site(site, scratch, kind, "DEBUG_PROPAGATE_EXCEPTIONS = True\n", debug=True))
+    page = server.get("/broken/")
+    assert page.status == 500 and "views.py" in page.text
+    server.log.expect("GW0306")
+    server.log.allow("Traceback|    |  File|Error")
