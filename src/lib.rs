@@ -20,6 +20,7 @@ pub mod http;
 pub mod log;
 pub mod pool;
 pub mod protocol;
+pub mod rights;
 pub mod run;
 pub mod runtime;
 pub mod sys;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{error::Code, exchange::Exchange};
+use crate::error::Code;
 
 /// Severity, in the words that both servers share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,8 +73,8 @@ pub fn coded(level: Level, code: Code, text: fmt::Arguments<'_>) {
 }
 
 /// Writes a coded line about one request.
-pub fn request(exchange: &Exchange, level: Level, code: Code, text: fmt::Arguments<'_>) {
-    exchange.log(level, &format!("{code} {text}"));
+pub fn request(request: &dyn Sink, level: Level, code: Code, text: fmt::Arguments<'_>) {
+    request.write(level, &format!("{code} {text}"));
 }
 
 /// Lets a few lines a second through, and counts the others.

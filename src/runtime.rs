@@ -28,7 +28,7 @@ use crate::{
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal, STACK},
-    run::Identity,
+    rights::Identity,
     sys::{self, lock},
 };
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     error::{BAD_OPTION, BAD_VALUE},
     log::Level,
-    run::{Identity, Limits},
+    rights::{Identity, Limits},
     sys::spawner,
 };
 

@@ -9,13 +9,14 @@ use std::{
 
 use super::{
     fence::fence,
+    finish::finish,
     host::{GW_AGAIN, GW_ERROR, GW_OK},
     library::Engine,
 };
 use crate::{
     abi,
     error::ENGINE_MISUSE,
-    exchange::{Exchange, Outcome, Stop},
+    exchange::{Exchange, Outcome},
     log::{self, Level},
     sys::lock,
 };
@@ -264,7 +265,7 @@ impl App {
 }
 
 /// What an asynchronous request keeps alive.
-pub(crate) struct Kept {
+struct Kept {
     _fields: Vec<abi::gw_field>,
     head: abi::gw_request_head,
 }
@@ -286,18 +287,6 @@ fn finish_for(exchange: &Exchange, status: abi::gw_status) {
         finish(exchange, Outcome::Failed).1
     });
     drop(reference);
-}
-
-/// finish() of an engine, and the engine's reference to an asynchronous request, for the caller to drop when it
-/// does not use `exchange` any more.
-pub(super) fn finish(exchange: &Exchange, outcome: Outcome) -> (Result<(), Stop>, Option<Arc<Exchange>>) {
-    let result = exchange.finish(outcome);
-    if result == Err(Stop::Misuse) || !exchange.give_up() {
-        return (result, None);
-    }
-    exchange.running.store(false, Ordering::Release);
-    // SAFETY: the reference that handle_async made; `give_up` is true once.
-    (result, Some(unsafe { Arc::from_raw(ptr::from_ref(exchange)) }))
 }
 
 const _: () = assert!(GW_ERROR == -1);

@@ -3,7 +3,7 @@
 
 use std::{ffi::c_void, slice};
 
-use super::fence::fence;
+use super::{fence::fence, finish::finish as finish_exchange};
 use crate::{
     abi,
     error::ENGINE_MISUSE,
@@ -243,7 +243,7 @@ unsafe extern "C" fn finish(request: *mut abi::gw_request, outcome: abi::gw_stat
     // SAFETY: gangway.h: `request` is live; an asynchronous one is so until `reference` is dropped.
     let answer = unsafe {
         call("finish", request, |exchange| {
-            let (result, given_up) = super::app::finish(exchange, outcome);
+            let (result, given_up) = finish_exchange(exchange, outcome);
             reference = given_up;
             result
         })

@@ -5,10 +5,10 @@
 
 mod app;
 mod fence;
+mod finish;
 mod host;
 mod library;
 
-pub(crate) use app::Kept;
 pub use app::{App, Spec};
 pub use fence::fence;
 pub use library::{Engine, EngineError, own_directory};

@@ -20,9 +20,12 @@ pub(crate) use outbox::LATE;
 pub use outbox::{Event, Outbox};
 pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicU8, Ordering},
+use std::{
+    any::Any,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
 };
 
 use crate::{
@@ -132,7 +135,14 @@ pub struct Exchange {
     /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
     pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
-    kept: Mutex<Option<Box<crate::engine::Kept>>>,
+    kept: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+/// Lines with the request's context.
+impl log::Sink for Exchange {
+    fn write(&self, level: Level, line: &str) {
+        self.log(level, line);
+    }
 }
 
 impl Exchange {
@@ -152,7 +162,7 @@ impl Exchange {
     }
 
     /// Keeps what an asynchronous engine borrows.
-    pub(crate) fn keep(&self, kept: Box<crate::engine::Kept>) {
+    pub(crate) fn keep(&self, kept: Box<dyn Any + Send>) {
         *lock(&self.kept) = Some(kept);
     }
 

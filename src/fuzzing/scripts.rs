@@ -2,7 +2,11 @@
 //! What must hold for CGI programs: orders to the spawner, which file is the script, lines of standard error.
 
 use super::{PART, parts};
-use crate::run::{Command, Found, Kind, Limits, Lines, Order, Place, Report, encode_kill, resolve};
+use crate::{
+    rights::Limits,
+    run::{Found, Kind, Lines, Place, resolve},
+    sys::spawner::{Command, Order, Report, encode_kill},
+};
 
 /// A message as the spawner gets it from a worker that nobody trusts; and an order made of parts, which must come back.
 ///

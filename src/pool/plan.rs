@@ -38,12 +38,12 @@ impl Searchers {
 const CALM: u32 = 256;
 
 /// What a request that has waited for something adds to the weight of such requests; any other takes 1 away.
-const WAITED: u8 = 4;
-/// From this weight on handlers are taken to wait for something. Two in a row are enough; one in twenty, which is what
-/// a busy machine delays, never adds up to it.
-const WAITING: u8 = 2 * WAITED;
+const WAITED: u8 = 2;
+/// From this weight on handlers are taken to wait for something. Two in a row are enough; one in three never adds up to
+/// it, and a busy machine delays fewer than that.
+const WAITING: u8 = 3;
 /// The weight is never more, so that handlers that wait no longer are noticed after a few requests.
-const HEAVIEST: u8 = 2 * WAITING;
+const HEAVIEST: u8 = 2 * WAITED;
 /// How many threads search at a time where handlers wait.
 const SEARCHERS: usize = 4;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{poll, spawner};
-use crate::run::Identity;
+use crate::rights::Identity;
 
 /// A file system that hangs must not hang the test of a configuration.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -19,8 +19,11 @@ use gangway::{
     error::{CGI_SPAWNER, CGI_STDERR, CGI_TIMEOUT},
     log::{self, Level},
     pool::Permit,
-    run::{Lines, News, Order},
-    sys::{self, EventFd, lock, poll, spawner},
+    run::Lines,
+    sys::{
+        self, EventFd, lock, poll,
+        spawner::{self, News, Order},
+    },
 };
 
 use super::{GRACE, SPAWNER, Shared};

@@ -16,8 +16,8 @@ use gangway::{
     exchange::{Delivery, End, Piece},
     http::Head,
     log::{Level, escape},
-    run::{Habit, Lines, News},
-    sys::poll,
+    run::{Habit, Lines},
+    sys::{poll, spawner::News},
 };
 
 use super::client::{Fate, Rest, Running, entry};

@@ -27,8 +27,9 @@ use gangway::{
     http::Fields,
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal},
-    run::{Habit, Identity, Order, RunError, Words, words},
-    sys::spawner::Spawner,
+    rights::Identity,
+    run::{Habit, RunError, Words, words},
+    sys::spawner::{Order, Spawner},
 };
 
 use self::client::Client;

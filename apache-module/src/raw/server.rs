@@ -11,7 +11,7 @@ use std::{
 use gangway::{
     engine::fence,
     log::Level,
-    run::Identity,
+    rights::Identity,
     sys::spawner::{account, is_root},
 };
 use gangway_httpd::log::Log;

@@ -11,7 +11,7 @@ use gangway::{
     engine::fence,
     error::CGI_SPAWNER,
     log::{Level, escape},
-    run::Identity,
+    rights::Identity,
     sys::spawner::{Connection, Spawner},
 };
 use nginx_sys::{

@@ -17,8 +17,9 @@ use gangway::{
     engine::fence,
     error::{CGI_FAILED, CGI_FULL, CGI_SPAWNER},
     log::{Level, Throttle, escape},
-    run::{Admission, Identity, Line, Lines, News, Order, Report},
-    sys::spawner::{self, Connection},
+    rights::Identity,
+    run::{Admission, Line, Lines},
+    sys::spawner::{self, Connection, News, Order, Report},
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 

@@ -14,7 +14,8 @@ use gangway::{
     engine::fence,
     error::{CGI_HEAD, CGI_STDERR, CGI_TIMEOUT},
     log::{Level, escape},
-    run::{Lines, News},
+    run::Lines,
+    sys::spawner::News,
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t};
 

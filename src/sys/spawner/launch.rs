@@ -9,7 +9,11 @@ use std::{
     ptr,
 };
 
-use crate::run::{Failure, Identity, Run, Step};
+use super::{
+    order::Run,
+    report::{Failure, Step},
+};
+use crate::rights::Identity;
 
 /// Bytes of the stack that the children of a thread run on, one after the other: it waits until each has executed.
 const STACK: usize = 64 * 1024;

@@ -3,7 +3,9 @@
 //! event loop wait: a small process, forked off before the server grows, does it. See `process` for who talks to whom.
 
 mod launch;
+mod order;
 mod process;
+mod report;
 mod socket;
 mod users;
 
@@ -15,11 +17,13 @@ use std::{
 };
 
 pub(in crate::sys) use launch::change_user;
+pub use order::{Command, Order, OrderError, Run, encode_kill};
 pub use process::memory_file;
+pub use report::{Exit, Failure, News, Report, Step};
 pub use users::{account, is_root, lookup};
 
 use super::lock;
-use crate::run::{Identity, Report, encode_kill};
+use crate::rights::Identity;
 
 /// The way to the spawner, held by the server's parent and inherited by its workers.
 #[derive(Debug)]
@@ -96,7 +100,7 @@ impl Message {
 
 impl Connection {
     /// Has a script run, with these as its standard input, output and error. `order` is what
-    /// [`crate::run::Order::encode`] gave. Never waits: without room the order is sent by [`Connection::flush`].
+    /// [`Order::encode`] gave. Never waits: without room the order is sent by [`Connection::flush`].
     ///
     /// # Errors
     /// When the helper has ended.

@@ -21,9 +21,11 @@ use std::{
 use super::{
     super::{EventFd, lock, poll},
     launch::{Become, Launcher, change_user},
+    order::{Command, Run},
+    report::{Exit, Failure, News, Report, Step},
     socket,
 };
-use crate::run::{Command, Exit, Failure, Identity, News, Report, Run, Step};
+use crate::rights::Identity;
 
 /// The name in ps(1).
 const NAME: &std::ffi::CStr = c"gangway-spawn";

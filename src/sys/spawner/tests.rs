@@ -8,10 +8,7 @@ use std::{
 };
 
 use super::*;
-use crate::{
-    run::{Exit, Failure, Limits, News, Order, Step},
-    sys::poll,
-};
+use crate::{rights::Limits, sys::poll};
 
 /// One spawner for all tests. It is forked off a process with threads, which glibc allows as long as the child uses no
 /// lock that another thread holds; a server forks it off while it has one thread.

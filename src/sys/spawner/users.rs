@@ -7,7 +7,7 @@ use std::{
     ptr,
 };
 
-use crate::run::Identity;
+use crate::rights::Identity;
 
 /// suexec refuses numbers below these (AP_UID_MIN and AP_GID_MIN of the usual builds).
 const LEAST: u32 = 100;

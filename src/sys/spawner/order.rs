@@ -6,16 +6,7 @@
 
 use std::ffi::CStr;
 
-/// Limits of one script; 0 is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Limits {
-    /// Bytes of address space: RLIMIT_AS.
-    pub memory: u64,
-    /// Seconds of CPU time: RLIMIT_CPU.
-    pub cpu: u64,
-    /// Open descriptors: RLIMIT_NOFILE.
-    pub files: u64,
-}
+use crate::rights::Limits;
 
 /// A script to run.
 #[derive(Clone, Copy, Debug)]

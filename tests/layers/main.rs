@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tree is the architecture: inside each crate the modules of a folder use each other in one direction.
+//!
+//! At every level of a crate's module tree the siblings (a file, or a file with the folder of its children) must form no
+//! circle by what they, or anything below them, name. A module and its own children may name each other: the parent
+//! introduces them. What only tests use does not count.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod graph;
+mod names;
+mod tree;
+
+use std::path::Path;
+
+/// The crates of the workspace, by the file that each begins with.
+const CRATES: [&str; 9] = [
+    "src/lib.rs",
+    "nginx-module/src/lib.rs",
+    "apache-module/src/lib.rs",
+    "apache-module/apxs/src/lib.rs",
+    "apache-module/httpd/src/lib.rs",
+    "apache-module/proxy/src/lib.rs",
+    "engines/python/src/lib.rs",
+    "engines/python/abi/src/lib.rs",
+    "engines/python/runtime/src/lib.rs",
+];
+
+/// What is wrong with the crate of this root, a line for each circle.
+fn circles_of(root: &Path) -> Vec<String> {
+    let tree = tree::read(root);
+    graph::circles(&names::uses(&tree))
+}
+
+/// Crates that are not in layers yet.
+const NOT_YET: [&str; 4] = [
+    "nginx-module/src/lib.rs",
+    "apache-module/src/lib.rs",
+    "apache-module/proxy/src/lib.rs",
+    "engines/python/runtime/src/lib.rs",
+];
+
+#[test]
+fn modules_use_each_other_in_one_direction() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for file in CRATES {
+        let circles = circles_of(&root.join(file));
+        if NOT_YET.contains(&file) {
+            assert!(!circles.is_empty(), "{file} is in layers: take it out of NOT_YET");
+        } else {
+            found.extend(circles.into_iter().map(|line| format!("{file}: {line}")));
+        }
+    }
+    assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_crates_are_those_of_the_workspace() {
+    let manifest = include_str!("../../Cargo.toml");
+    let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    let members: Vec<_> = members.split('"').skip(1).step_by(2).collect();
+    let known: Vec<_> =
+        CRATES.iter().map(|file| file.strip_suffix("src/lib.rs").unwrap().trim_end_matches('/')).collect();
+    assert_eq!(known, members.iter().map(|name| name.trim_start_matches('.')).collect::<Vec<_>>());
+}
+
+/// A crate in a folder of its own: file names and what is in them.
+fn crate_of(files: &[(&str, &str)]) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let root = folder.path().join("lib.rs");
+    (folder, root)
+}
+
+#[test]
+fn a_circle_is_found_with_its_names() {
+    for (names, how) in [
+        ("use crate::b::B; pub struct A;", "a use"),
+        ("pub struct A; fn f() -> crate::b::B { todo() }", "a path"),
+        ("pub struct A; fn f() { g!(x, crate::b::B) }", "a macro"),
+        ("use super::b; pub struct A;", "a module"),
+        ("use crate::{b::{B as X}}; pub struct A;", "a tree of names"),
+    ] {
+        let files =
+            [("lib.rs", "mod a; mod b;"), ("a.rs", names), ("b.rs", "use crate::a::A; pub struct B;")];
+        let (_folder, root) = crate_of(&files);
+        let found = circles_of(&root);
+        assert_eq!(found.len(), 1, "{how}: {found:?}");
+        assert!(found[0].contains("a -> b -> a"), "{how}: {found:?}");
+        assert!(found[0].contains("a uses b::B") || found[0].contains("a uses b"), "{how}: {found:?}");
+    }
+}
+
+#[test]
+fn a_circle_through_the_parents_list_of_names_is_one_too() {
+    let files = [
+        ("lib.rs", "mod raw; mod serve;"),
+        ("raw/mod.rs", "mod a; mod b; pub use a::A; pub use b::*;"),
+        ("raw/a.rs", "use super::B; pub struct A;"),
+        ("raw/b.rs", "use crate::raw::A; pub struct B;"),
+        ("serve.rs", "use crate::raw::{A, B};"),
+    ];
+    let (_folder, root) = crate_of(&files);
+    let found = circles_of(&root);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("raw::a -> raw::b -> raw::a"), "{found:?}");
+}
+
+#[test]
+fn a_circle_between_folders_is_one_although_no_file_is_in_it() {
+    let files = [
+        ("lib.rs", "mod x; mod y;"),
+        ("x/mod.rs", "mod one; mod two;"),
+        ("x/one.rs", "use crate::y::one::Y; pub struct X;"),
+        ("x/two.rs", "pub struct Z;"),
+        ("y/mod.rs", "pub mod one; mod two;"),
+        ("y/one.rs", "pub struct Y;"),
+        ("y/two.rs", "use crate::x::two::Z;"),
+    ];
+    let (_folder, root) = crate_of(&files);
+    let found = circles_of(&root);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("x -> y -> x"), "{found:?}");
+}
+
+#[test]
+fn parents_children_tests_and_other_crates_make_no_circle() {
+    let files = [
+        ("lib.rs", "mod a; mod b; pub struct Top; #[cfg(test)] mod tests;"),
+        (
+            "a.rs",
+            "use crate::Top; mod child; pub struct A; use child::C; use b::B; #[cfg(test)] mod tests { use crate::b::B; }",
+        ),
+        ("a/child.rs", "use super::A; use std::a::X; pub struct C;"),
+        ("b.rs", "use crate::a::A; pub struct B;"),
+        ("tests.rs", "use crate::a::A;"),
+    ];
+    let (_folder, root) = crate_of(&files);
+    assert_eq!(circles_of(&root), Vec::<String>::new());
+}
