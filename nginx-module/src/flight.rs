@@ -17,6 +17,7 @@ use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 
 use crate::{
     accel,
+    feed::Feed,
     handler::NO_DEADLINE,
     head::{self, Sent},
     module,
@@ -35,6 +36,8 @@ pub(crate) struct Flight {
     channel: Arc<Channel>,
     buffers: Buffers,
     timer: Timer,
+    /// The body, if it still comes in.
+    feed: Option<Feed>,
     /// nginx has the rest: only the memory of what it still sends is kept.
     finalized: bool,
     /// The handler has ended its response.
@@ -67,6 +70,7 @@ impl Flight {
             channel,
             buffers: Buffers::new(tag),
             timer,
+            feed: None,
             finalized: false,
             ended: false,
         }
@@ -74,6 +78,17 @@ impl Flight {
 
     pub(crate) fn request(&self) -> Request {
         self.request
+    }
+
+    /// Has the body come in while the handler runs, which gets what is there.
+    ///
+    /// # Errors
+    /// The status of the request when no more can come.
+    pub(crate) fn stream_body(&mut self) -> Result<(), ngx_int_t> {
+        let mut feed = Feed::default();
+        feed.give(self.request, &self.channel)?;
+        self.feed = Some(feed);
+        Ok(())
     }
 
     fn restart_timer(&mut self) {
@@ -116,8 +131,47 @@ impl Flight {
             Some(End::Failed) => self.end(Next::Finalize(ERROR)),
             None => {
                 self.restart_timer();
-                self.watch_output()
+                if let Some(feed) = &mut self.feed {
+                    feed.look(&self.channel);
+                }
+                match self.feed() {
+                    Next::Wait => self.watch_output(),
+                    next => next,
+                }
             }
+        }
+    }
+
+    /// Gives the handler more of the body, if it waits for that.
+    fn feed(&mut self) -> Next {
+        let Some(feed) = self.feed.as_mut().filter(|feed| feed.waits()) else { return Next::Wait };
+        match feed.give(self.request, &self.channel) {
+            Ok(()) if feed.is_open() => {}
+            Ok(()) => self.request.watch_client_alone(),
+            Err(status) => return self.fail_body(status),
+        }
+        if !self.feed.as_ref().is_some_and(Feed::waits) {
+            // What the client makes us wait for is not the application's time.
+            self.restart_timer();
+        }
+        Next::Wait
+    }
+
+    /// The client has left, or has sent what nginx refuses.
+    fn fail_body(&mut self, status: ngx_int_t) -> Next {
+        abandon(&self.application, &self.exchange, Cause::ClientGone);
+        self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { status }))
+    }
+
+    /// More of the body has come, or the client has left.
+    fn readable(&mut self) -> Next {
+        match &self.feed {
+            _ if self.finalized => Next::Wait,
+            Some(feed) if feed.waits() => self.feed(),
+            Some(_) if !self.request.leave_unread() => {
+                self.fail_body(nginx_sys::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t)
+            }
+            _ => Next::Wait,
         }
     }
 
@@ -147,7 +201,11 @@ impl Flight {
         if !delayed && self.request.header_sent() && self.send(Vec::new(), false) == ERROR {
             return self.end(Next::Finalize(ERROR));
         }
-        self.watch_output()
+        // While parts of the page were on the connection, nginx told them of what came.
+        match if self.request.is_readable() { self.feed() } else { Next::Wait } {
+            Next::Wait => self.watch_output(),
+            next => next,
+        }
     }
 
     /// The application gave nothing for as long as its timeout.
@@ -156,8 +214,13 @@ impl Flight {
             self.restart_timer();
             return Next::Wait;
         }
-        // A client that does not take what it has been given is not the application's fault: send_timeout.
-        if self.channel.has_outstanding() || (self.request.header_sent() && self.request.is_buffered()) {
+        // A client that does not take what it has been given is not the application's fault (send_timeout), nor is one that
+        // does not send what the application waits for (client_body_timeout).
+        let waits_for_body = self.feed.as_ref().is_some_and(Feed::waits);
+        if waits_for_body
+            || self.channel.has_outstanding()
+            || (self.request.header_sent() && self.request.is_buffered())
+        {
             self.restart_timer();
             return Next::Wait;
         }
@@ -191,6 +254,9 @@ impl Flight {
     fn end(&mut self, next: Next) -> Next {
         self.finalized = true;
         self.timer.stop();
+        if self.feed.as_ref().is_some_and(Feed::is_open) {
+            self.request.ignore_body();
+        }
         next
     }
 
@@ -213,6 +279,9 @@ pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ti
     }
     request.set_context(module(), as_data(ticket));
     request.watch_client(Some(on_writable));
+    if flight.feed.as_ref().is_some_and(Feed::is_open) {
+        request.watch_body(Some(on_readable));
+    }
     flight.restart_timer();
     worker.insert(ticket, flight);
     true
@@ -249,6 +318,14 @@ unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
         // SAFETY: nginx calls a write handler with a live request.
         let request = unsafe { Request::from_raw(r) };
         step(request.context(module()).addr() as u64, Flight::writable);
+    });
+}
+
+unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
+    fence("on_readable", (), || {
+        // SAFETY: nginx calls a read handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        step(request.context(module()).addr() as u64, Flight::readable);
     });
 }
 

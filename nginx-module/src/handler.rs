@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use gangway::{
     engine::fence,
     error::{REQUEST_REFUSED, SERVER_FAILED},
-    exchange::{Channel, Exchange, ROOM, RequestHead},
+    exchange::{Body, Channel, Exchange, ROOM, RequestHead},
     log::Level,
     pool::Refusal,
     runtime::Application,
@@ -41,7 +41,10 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             request.log(Level::Error, &line);
             return INTERNAL_SERVER_ERROR;
         }
-        request.read_body(body_ready)
+        request.leave_conditions_to_the_handler();
+        // SAFETY: this location's configuration was made by create_location and lives as long as the request's cycle.
+        let location: &LocationConf = unsafe { &*request.location_conf(module()) };
+        request.read_body(location.upstream.conf.request_buffering == 0, body_ready)
     })
 }
 
@@ -63,36 +66,53 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         request.log(Level::Error, &format!("{SERVER_FAILED} this process runs no applications"));
         return Err(INTERNAL_SERVER_ERROR);
     };
-    // A subrequest asks for something else than the main request, whose body is not its own.
-    let taken = if request.is_main() { body::take(request) } else { Ok(Default::default()) };
-    let (body, length) = taken.map_err(|error| {
-        let line =
-            format!("{SERVER_FAILED} cannot keep the request body: {error}; raise worker_rlimit_nofile");
-        request.log(Level::Error, &line);
-        INTERNAL_SERVER_ERROR
-    })?;
+    let (body, length) = if request.streams_body() {
+        (None, request.announced_length())
+    } else {
+        take_body(request).map(|(body, length)| (Some(body), Some(length)))?
+    };
     let main = worker.main_conf(request);
     let shape = variables::Shape {
         mount: &handler.mount,
         path: request.uri(),
-        length: Some(length),
+        length,
         headers: true,
         authorization: handler.config.pass_authorization(),
         ..variables::Shape::default()
     };
     let variables = variables::build(request, main, location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
-    let head = RequestHead { variables, content_length: Some(length), no_body: request.is_head() };
+    let head = RequestHead { variables, content_length: length, no_body: request.is_head() };
     let application = Arc::clone(handler.application.get_or_init(|| worker.application(&handler.config)));
     let ticket = worker.next_ticket();
-    let channel = Channel::new(ticket, worker.notify(), body, ROOM);
+    let channel = match body {
+        Some(body) => Channel::new(ticket, worker.notify(), body, ROOM),
+        None => Channel::fed(ticket, worker.notify(), ROOM),
+    };
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
-    let flight = Flight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);
+    let mut flight = Flight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);
+    if request.streams_body() {
+        flight.stream_body()?;
+    }
     if !flight::register(worker, request, flight, ticket) {
         return Err(INTERNAL_SERVER_ERROR);
     }
     application.submit(&exchange).map_err(|refusal| {
         worker.remove(ticket);
         refuse(request, &application, refusal)
+    })
+}
+
+/// The body that nginx has read.
+fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
+    // What SSI and its like ask for has nothing to do with the main request's body; a mirror's copy has.
+    if !request.is_main() && request.is_safe() {
+        return Ok(Default::default());
+    }
+    body::take(request).map_err(|error| {
+        let line =
+            format!("{SERVER_FAILED} cannot keep the request body: {error}; raise worker_rlimit_nofile");
+        request.log(Level::Error, &line);
+        INTERNAL_SERVER_ERROR
     })
 }
 

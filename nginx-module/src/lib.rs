@@ -17,6 +17,7 @@ mod accel;
 mod body;
 mod cgi;
 mod conf;
+mod feed;
 mod flight;
 mod handler;
 mod head;

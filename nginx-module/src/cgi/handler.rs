@@ -54,7 +54,7 @@ pub(super) struct Target {
     path_info: Vec<u8>,
 }
 
-/// Makes the request's upstream.
+/// Makes the request's upstream. Answers whether the body is sent while it comes in.
 ///
 /// # Errors
 /// The status that answers it.
@@ -62,7 +62,7 @@ pub(crate) fn start(
     request: Request,
     location: &'static LocationConf,
     programs: &Rc<Programs>,
-) -> Result<(), ngx_int_t> {
+) -> Result<bool, ngx_int_t> {
     if memo::jump_to_here(request) == Some(Jump::Accel) {
         // The path of such a request may come from a client.
         let line = format!("{CGI_REDIRECT} the target of X-Accel-Redirect is a script");
@@ -83,10 +83,7 @@ pub(crate) fn start(
     u.create_request = Some(create_request);
     u.process_header = Some(process_header);
     u.peer.data = run.cast();
-    if location.upstream.conf.request_buffering == 0 {
-        request.stream_body();
-    }
-    Ok(())
+    Ok(location.upstream.conf.request_buffering == 0)
 }
 
 fn path(bytes: &[u8]) -> &Path {

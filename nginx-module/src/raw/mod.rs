@@ -6,6 +6,7 @@
 //! happens in a finalize call of ours or in an event that runs our cleanup handler first.
 
 mod auth;
+mod body;
 mod conf;
 mod event;
 mod interim;
@@ -19,6 +20,7 @@ mod response;
 mod upstream;
 
 pub(crate) use auth::auth_basic_guards;
+pub(crate) use body::{More, RequestBuffer};
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own, str_bytes};
 pub(crate) use event::{
     Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
@@ -26,7 +28,7 @@ pub(crate) use event::{
 };
 pub(crate) use memo::{MemoIndex, add_memo};
 pub(crate) use output::Buffers;
-pub(crate) use request::{PoolText, Request, RequestBuffer};
+pub(crate) use request::{PoolText, Request};
 pub(crate) use response::HeaderSlot;
 pub(crate) use upstream::{NoMemory, Upstream, buffers, bytes, is_special, tag};
 

@@ -5,11 +5,10 @@ use std::{ffi::c_void, ptr};
 
 use gangway::log::Level;
 use nginx_sys::{
-    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_chain_t, ngx_connection_local_sockaddr,
-    ngx_connection_t, ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add,
-    ngx_http_cleanup_pt, ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module,
-    ngx_http_core_srv_conf_t, ngx_http_event_handler_pt, ngx_http_finalize_request,
-    ngx_http_get_indexed_variable, ngx_http_read_client_request_body, ngx_http_request_t,
+    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_connection_local_sockaddr, ngx_connection_t,
+    ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_cleanup_pt,
+    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
+    ngx_http_event_handler_pt, ngx_http_finalize_request, ngx_http_get_indexed_variable, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading,
     ngx_int_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events,
     ngx_str_t, ngx_table_elt_t,
@@ -25,12 +24,6 @@ use super::{
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request(*mut ngx_http_request_t);
 
-/// A part of a request body.
-pub(crate) enum RequestBuffer<'a> {
-    Memory(&'a [u8]),
-    File { fd: i32, offset: u64, len: u64 },
-}
-
 impl Request {
     /// # Safety
     /// `raw` is a live request and the calling thread is the event loop's.
@@ -42,7 +35,7 @@ impl Request {
         self.0
     }
 
-    fn get(&self) -> &ngx_http_request_t {
+    pub(super) fn get(&self) -> &ngx_http_request_t {
         // SAFETY: live by the type's contract; one thread.
         unsafe { &*self.0 }
     }
@@ -53,7 +46,7 @@ impl Request {
         unsafe { &mut *self.0 }
     }
 
-    fn connection(&self) -> &ngx_connection_t {
+    pub(super) fn connection(&self) -> &ngx_connection_t {
         // SAFETY: a live request has a live connection.
         unsafe { &*self.get().connection }
     }
@@ -63,7 +56,7 @@ impl Request {
     }
 
     /// Bytes that live as long as the request.
-    fn bytes(&self, text: ngx_str_t) -> &[u8] {
+    pub(super) fn bytes(&self, text: ngx_str_t) -> &[u8] {
         // SAFETY: strings of a request live in its pool or its connection's.
         unsafe { str_bytes(&text) }
     }
@@ -74,6 +67,11 @@ impl Request {
 
     pub(crate) fn is_head(self) -> bool {
         self.get().method == NGX_HTTP_HEAD as usize
+    }
+
+    /// Whether the method is GET or HEAD.
+    pub(crate) fn is_safe(self) -> bool {
+        self.get().method & (NGX_HTTP_HEAD | nginx_sys::NGX_HTTP_GET) as usize != 0
     }
 
     pub(crate) fn uri(&self) -> &[u8] {
@@ -181,11 +179,6 @@ impl Request {
         if headers.chunked() != 0 { None } else { u64::try_from(headers.content_length_n).ok() }
     }
 
-    /// Lets the body be sent on while it comes in.
-    pub(crate) fn stream_body(self) {
-        self.get_mut().set_request_body_no_buffering(1);
-    }
-
     pub(crate) fn streams_body(self) -> bool {
         self.get().request_body_no_buffering() != 0
     }
@@ -194,12 +187,6 @@ impl Request {
     pub(crate) fn head_length(self) -> usize {
         let body = self.get().headers_in.content_length_n.max(0);
         usize::try_from(self.get().request_length.saturating_sub(body)).unwrap_or(usize::MAX)
-    }
-
-    /// The body that nginx has read, as its chain.
-    pub(crate) fn body_chain(self) -> *mut ngx_chain_t {
-        // SAFETY: NULL, or the body of a live request.
-        unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs)
     }
 
     /// Whether the response comes from nginx's cache.
@@ -238,29 +225,6 @@ impl Request {
         } else {
             self.bytes(location.name)
         }
-    }
-
-    /// The body that nginx has read, in order.
-    pub(crate) fn body_buffers(&self) -> impl Iterator<Item = RequestBuffer<'_>> {
-        // SAFETY: NULL, or the body of a live request.
-        let mut link = unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs);
-        std::iter::from_fn(move || {
-            // SAFETY: a chain of the request's pool, complete when the body's handler is called.
-            let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
-            link = next;
-            // SAFETY: a link has a buffer; one in a file has that file; one in memory points at its bytes.
-            unsafe {
-                let buffer = &*buffer;
-                if buffer.in_file() != 0 {
-                    let len = (buffer.file_last - buffer.file_pos).max(0) as u64;
-                    let offset = buffer.file_pos.max(0) as u64;
-                    return Some(RequestBuffer::File { fd: (*buffer.file).fd, offset, len });
-                }
-                let len = buffer.last.offset_from(buffer.pos).max(0) as usize;
-                let bytes = if len == 0 { &[][..] } else { std::slice::from_raw_parts(buffer.pos, len) };
-                Some(RequestBuffer::Memory(bytes))
-            }
-        })
     }
 
     pub(crate) fn content_type(&self) -> &[u8] {
@@ -350,9 +314,13 @@ impl Request {
 
     /// Lets nginx watch for a client that leaves, and call `writable` when more can be sent.
     pub(crate) fn watch_client(self, writable: ngx_http_event_handler_pt) {
-        let request = self.get_mut();
-        request.read_event_handler = Some(ngx_http_test_reading);
-        request.write_event_handler = writable;
+        self.get_mut().write_event_handler = writable;
+        self.watch_client_alone();
+    }
+
+    /// Lets nginx watch for a client that leaves.
+    pub(crate) fn watch_client_alone(self) {
+        self.get_mut().read_event_handler = Some(ngx_http_test_reading);
         // SAFETY: live connection; as ngx_http_upstream_init_request() does.
         unsafe {
             let read = self.connection().read;
@@ -393,14 +361,6 @@ impl Request {
     pub(crate) fn set_timed_out(self) {
         // SAFETY: live connection.
         unsafe { (*self.get().connection).set_timedout(1) }
-    }
-
-    /// Reads the body by nginx's rules, then calls `ready`. Answers what a content handler answers.
-    pub(crate) fn read_body(self, ready: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
-        const SPECIAL_RESPONSE: ngx_int_t = nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
-        // SAFETY: live request in the content phase.
-        let status = unsafe { ngx_http_read_client_request_body(self.0, Some(ready)) };
-        if status >= SPECIAL_RESPONSE { status } else { nginx_sys::NGX_DONE as ngx_int_t }
     }
 
     /// Sends what waits in nginx.

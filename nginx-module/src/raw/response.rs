@@ -21,6 +21,28 @@ pub(crate) enum HeaderSlot {
 }
 
 impl Request {
+    /// Leaves preconditions and ranges of a request that changes something to its handler, which has acted on them when nginx's
+    /// filters see the response (RFC 9110 §13.2.1, §14.2).
+    pub(crate) fn leave_conditions_to_the_handler(self) {
+        let line = self.bytes(self.get().request_line);
+        // Not the method, which a redirect inside nginx makes a GET.
+        if line.starts_with(b"GET ") || line.starts_with(b"HEAD ") || !self.is_main() {
+            return;
+        }
+        let headers = &mut self.get_mut().headers_in;
+        // The list of headers keeps them, for the handler and for nginx's variables.
+        for place in [
+            &mut headers.if_modified_since,
+            &mut headers.if_unmodified_since,
+            &mut headers.if_match,
+            &mut headers.if_none_match,
+            &mut headers.range,
+            &mut headers.if_range,
+        ] {
+            *place = ptr::null_mut();
+        }
+    }
+
     /// Begins a response head. `line` is status and reason, or nothing for nginx's own words.
     pub(crate) fn set_status(self, status: u16, line: Option<ngx_str_t>) {
         let out = &mut self.get_mut().headers_out;

@@ -62,19 +62,20 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             let request = Request::from_raw(r);
             (request, &*request.location_conf::<LocationConf>(module()))
         };
+        request.leave_conditions_to_the_handler();
         let started = match &location.programs {
             Some(programs) => crate::cgi::start(request, location, programs),
             None => start(request, location),
         };
         match started {
-            Ok(()) => request.read_body(body_ready),
+            Ok(stream) => request.read_body(stream, body_ready),
             Err(status) => status,
         }
     })
 }
 
-/// Makes the request's upstream.
-fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_int_t> {
+/// Makes the request's upstream. Answers whether the body is sent while it comes in.
+fn start(request: Request, location: &'static LocationConf) -> Result<bool, ngx_int_t> {
     let place = script::place(request, location)?;
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, location)?;
@@ -82,10 +83,7 @@ fn start(request: Request, location: &'static LocationConf) -> Result<(), ngx_in
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
     let length_is_known = scheme == conf::Scheme::FastCgi || !request.is_chunked();
-    if conf.request_buffering == 0 && conf.pass_request_body != 0 && length_is_known {
-        request.stream_body();
-    }
-    Ok(())
+    Ok(conf.request_buffering == 0 && conf.pass_request_body != 0 && length_is_known)
 }
 
 /// Makes the upstream of a request that a script answers, whose output stands as an SCGI backend's does.

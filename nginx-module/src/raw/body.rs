@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The request body as nginx reads it: all of it before a handler begins, or while the handler runs.
+//!
+//! A request may meet several handlers: `error_page`, X-Accel-Redirect and the like send it on. nginx gives the next one
+//! whatever there is of a body that an earlier one has begun to stream, as if it were all. Here the next one gets
+//! all of it, or an error.
+
+use std::ptr;
+
+use gangway::{engine::fence, error::BODY_FAILED, log::Level};
+use nginx_sys::{
+    NGX_HTTP_VERSION_20, ngx_chain_t, ngx_del_timer, ngx_handle_read_event, ngx_http_block_reading,
+    ngx_http_event_handler_pt, ngx_http_read_client_request_body, ngx_http_read_unbuffered_request_body,
+    ngx_http_request_body_t, ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t,
+};
+
+use super::{Request, buffers};
+
+const OK: ngx_int_t = 0;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
+const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+const SPECIAL_RESPONSE: ngx_int_t = nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
+const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
+const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
+
+/// A part of a request body.
+pub(crate) enum RequestBuffer<'a> {
+    Memory(&'a [u8]),
+    File { fd: i32, offset: u64, len: u64 },
+}
+
+impl RequestBuffer<'_> {
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File { len, .. } => *len,
+        }
+    }
+}
+
+/// What nginx has of a body when a handler wants it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing has been read, or all of it is there, or nginx has thrown it away: its own function knows what to do.
+    Settled,
+    /// An earlier handler was to stream it and has not taken a byte.
+    Begun,
+    /// Something of it is gone.
+    Lost,
+}
+
+/// What came of an attempt to read more of a body that is streamed.
+pub(crate) enum More {
+    /// Some bytes, or the end, or both.
+    Came,
+    /// Nothing now: nginx calls the request's read handler.
+    Later,
+    /// The request ends with this status.
+    Failed(ngx_int_t),
+}
+
+impl Request {
+    /// Reads the body by nginx's rules, then calls `ready`; with `stream` as soon as it has begun to come. Answers what a
+    /// content handler answers.
+    pub(crate) fn read_body(
+        self,
+        stream: bool,
+        ready: unsafe extern "C" fn(*mut ngx_http_request_t),
+    ) -> ngx_int_t {
+        match self.stage() {
+            Stage::Settled => {}
+            Stage::Begun => return self.resume_body(stream, ready),
+            Stage::Lost if self.was_made_get() => self.forget_body(),
+            Stage::Lost => {
+                let line = format!(
+                    "{BODY_FAILED} a part of the request body is gone with an earlier handler of this request; with gangway_request_buffering on it can be read again"
+                );
+                self.log(Level::Error, &line);
+                // The error that has led here, if there is one that the client is to see.
+                let shown = self.get().err_status as ngx_int_t;
+                return if shown >= BAD_REQUEST { shown } else { BAD_GATEWAY };
+            }
+        }
+        self.get_mut().set_request_body_no_buffering(u32::from(stream));
+        // SAFETY: live request in the content phase.
+        let status = unsafe { ngx_http_read_client_request_body(self.raw(), Some(ready)) };
+        if status >= SPECIAL_RESPONSE { status } else { DONE }
+    }
+
+    /// The body that nginx has read, as its chain.
+    pub(crate) fn body_chain(self) -> *mut ngx_chain_t {
+        // SAFETY: NULL, or the body of a live request.
+        unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs)
+    }
+
+    /// The body that nginx has read, in order.
+    pub(crate) fn body_buffers(&self) -> impl Iterator<Item = RequestBuffer<'_>> {
+        // SAFETY: NULL, or the body of a live request.
+        let mut link = unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs);
+        std::iter::from_fn(move || {
+            // SAFETY: a chain of the request's pool, complete when the body's handler is called.
+            let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
+            link = next;
+            // SAFETY: a link has a buffer; one in a file has that file; one in memory points at its bytes.
+            unsafe {
+                let buffer = &*buffer;
+                if buffer.in_file() != 0 {
+                    let len = (buffer.file_last - buffer.file_pos).max(0) as u64;
+                    let offset = buffer.file_pos.max(0) as u64;
+                    return Some(RequestBuffer::File { fd: (*buffer.file).fd, offset, len });
+                }
+                let len = buffer.last.offset_from(buffer.pos).max(0) as usize;
+                let bytes = if len == 0 { &[][..] } else { std::slice::from_raw_parts(buffer.pos, len) };
+                Some(RequestBuffer::Memory(bytes))
+            }
+        })
+    }
+
+    fn body(&self) -> Option<&ngx_http_request_body_t> {
+        // SAFETY: NULL, or the body of a live request.
+        unsafe { self.get().request_body.as_ref() }
+    }
+
+    fn stage(self) -> Stage {
+        let Some(body) = self.body().filter(|_| self.is_main() && self.expects_body()) else {
+            return Stage::Settled;
+        };
+        let length = if self.is_framed_by_streams() {
+            body.received
+        } else if self.is_chunked() {
+            self.get().headers_in.content_length_n
+        } else {
+            self.get().headers_in.content_length_n - body.rest.max(0)
+        };
+        let is_here =
+            || self.body_buffers().map(|part| part.len()).sum::<u64>() == length.max(0).unsigned_abs();
+        match (body.last_saved() != 0, self.is_reading_body()) {
+            // What was read into memory or a file at once is still there; its filters may have changed its length.
+            (true, false) if !self.streams_body() || is_here() => Stage::Settled,
+            (false, true) if is_here() => Stage::Begun,
+            _ => Stage::Lost,
+        }
+    }
+
+    /// Whether a body of at least a byte is to come, or was.
+    fn expects_body(self) -> bool {
+        self.is_chunked() || self.get().headers_in.content_length_n > 0
+    }
+
+    fn is_framed_by_streams(self) -> bool {
+        self.get().http_version >= NGX_HTTP_VERSION_20 as usize
+    }
+
+    /// Whether the rest of the body is still to be read by [`Request::read_more`].
+    pub(crate) fn is_reading_body(self) -> bool {
+        self.get().reading_body() != 0
+    }
+
+    /// Whether nginx itself has made a GET of the client's request: it asks for something else, such as an error page.
+    fn was_made_get(self) -> bool {
+        let request = self.get();
+        request.method == nginx_sys::NGX_HTTP_GET as usize
+            && !self.bytes(request.request_line).starts_with(b"GET ")
+    }
+
+    fn forget_body(self) {
+        // SAFETY: the body of a live request; its memory is the pool's.
+        if let Some(body) = unsafe { self.get_mut().request_body.as_mut() } {
+            body.bufs = ptr::null_mut();
+        }
+    }
+
+    /// Goes on with a body that an earlier handler was to stream.
+    fn resume_body(self, stream: bool, ready: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
+        let request = self.get_mut();
+        request.set_request_body_no_buffering(u32::from(stream));
+        // SAFETY: live request with a body. As ngx_http_read_client_request_body() does for the handler that `ready` is.
+        unsafe {
+            let main = request.main;
+            (*main).set_count((*main).count() + 1);
+            if stream {
+                ready(self.raw());
+                return DONE;
+            }
+            // What comes of a stream's body is thrown away while this is set and nobody streams it.
+            request.set_reading_body(0);
+            (*request.request_body).post_handler = Some(ready);
+            request.read_event_handler = Some(on_rest);
+            request.write_event_handler = Some(ngx_http_request_empty_handler);
+            let status = self.read_rest();
+            if status < SPECIAL_RESPONSE {
+                return DONE;
+            }
+            (*main).set_count((*main).count() - 1);
+            status
+        }
+    }
+
+    /// Reads on until all of the body is there, then calls the handler that waits for it. The request may be gone after it.
+    fn read_rest(self) -> ngx_int_t {
+        // SAFETY: live request whose body is being read.
+        unsafe {
+            let body = self.get_mut().request_body;
+            // nginx calls the handler, and still uses the request after that.
+            let ready = (*body).post_handler.replace(no_handler);
+            let status = ngx_http_read_unbuffered_request_body(self.raw());
+            (*body).post_handler = ready;
+            if status == OK
+                && let Some(ready) = ready
+            {
+                ready(self.raw());
+            }
+            status
+        }
+    }
+
+    /// Reads more of a body that is streamed.
+    pub(crate) fn read_more(self) -> More {
+        // SAFETY: live request whose body is being read.
+        match unsafe { ngx_http_read_unbuffered_request_body(self.raw()) } {
+            status if status >= SPECIAL_RESPONSE => More::Failed(status),
+            AGAIN if self.body_chain().is_null() => More::Later,
+            _ => More::Came,
+        }
+    }
+
+    /// Takes what has come of a body that is streamed: nginx may use its memory again.
+    pub(crate) fn take_body(self, out: &mut Vec<u8>) {
+        for part in self.body_buffers() {
+            // Nothing that is streamed is written to a file.
+            if let RequestBuffer::Memory(bytes) = part {
+                out.extend_from_slice(bytes);
+            }
+        }
+        // SAFETY: the body of a live request; the links stay in the pool, the buffers are nginx's again when they are empty.
+        unsafe {
+            for buffer in buffers(self.body_chain()) {
+                (*buffer).pos = (*buffer).last;
+            }
+        }
+        self.forget_body();
+    }
+
+    /// Nobody wants more of the body now, so the client is given time.
+    pub(crate) fn pause_body(self) {
+        // SAFETY: the live read event of a live connection.
+        unsafe {
+            let read = self.connection().read;
+            if (*read).timer_set() != 0 {
+                ngx_del_timer(read);
+            }
+        }
+    }
+
+    /// Whether more of a body may be there to be read.
+    pub(crate) fn is_readable(self) -> bool {
+        // SAFETY: the live read event of a live connection.
+        self.is_framed_by_streams() || unsafe { (*self.connection().read).ready() != 0 }
+    }
+
+    /// Something has come that nobody wants yet. Answers whether the client is there.
+    pub(crate) fn leave_unread(self) -> bool {
+        // SAFETY: the live read event of a live connection.
+        unsafe {
+            let read = self.connection().read;
+            (*read).set_timedout(0);
+            if !self.is_framed_by_streams() {
+                // Event methods without edges would tell of it again and again. A failure shows when the body is read.
+                let _ = ngx_handle_read_event(read, 0);
+            }
+        }
+        self.connection().error() == 0
+    }
+
+    /// Has nginx call `readable` when more of the body comes.
+    pub(crate) fn watch_body(self, readable: ngx_http_event_handler_pt) {
+        self.get_mut().read_event_handler = readable;
+    }
+
+    /// Nothing that the client still sends is of interest.
+    pub(crate) fn ignore_body(self) {
+        self.get_mut().read_event_handler = Some(ngx_http_block_reading);
+    }
+}
+
+/// More of a body has come that is read to its end before its handler begins.
+unsafe extern "C" fn on_rest(r: *mut ngx_http_request_t) {
+    fence("on_rest", (), || {
+        // SAFETY: nginx calls a read handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let status = request.read_rest();
+        if status >= SPECIAL_RESPONSE {
+            request.finalize(status);
+        }
+    });
+}
+
+unsafe extern "C" fn no_handler(_: *mut ngx_http_request_t) {}
