@@ -30,7 +30,7 @@ def configure(site, kind):
     site.wsgi("/impatient", "bodies:app", timeout="20s", nginx=f"{STREAMED} client_body_timeout 1s;")
     site.wsgi("/patient", "bodies:app", timeout="1s", nginx=f"{STREAMED} client_body_timeout 60s;")
     site.wsgi("/guarded", "bodies:app", nginx=f"{STREAMED} auth_request /asked/method;")
-    site.wsgi("/mirrored", "bodies:app", nginx=f"{STREAMED} mirror /copy/steps?size=50000&gate=$arg_gate;")
+    site.wsgi("/mirrored", "bodies:app", nginx=f"{STREAMED} mirror /copy/steps;")
     site.wsgi("/copy", "bodies:app", nginx=f"internal; {STREAMED}")
     site.wsgi("/asked", "bodies:app", nginx=f"internal; {STREAMED}")
     site.wsgi("/ssi", "bodies:app", nginx=f"{STREAMED} ssi on; ssi_types *;")
@@ -348,7 +348,7 @@ def test_behind_auth_request(server, form):
 
 def test_a_mirror_gets_all_of_it(server, gate):
     with server.connect() as client:
-        client.request("POST", f"/mirrored/digest?{gate.query}", body=BODY[:200_000])
+        client.request("POST", f"/mirrored/digest?size=50000&{gate.query}", body=BODY[:200_000])
         assert json.loads(client.response().body)["length"] == 200_000
     visitor = gate.visitor().at("begun").go()
     total = 0
