@@ -10,7 +10,7 @@ use std::{
 };
 
 use gangway::{
-    exchange::{Body, BodyPart, Delivery, Exchange, Port, RequestHead, Stop, Wait},
+    exchange::{Body, Delivery, Exchange, Port, RequestHead, Stop, Wait},
     log::{self, Level},
     runtime::Application,
     sys::lock,
@@ -21,26 +21,23 @@ use crate::{
     handler::refuse,
     lifecycle,
     probe::Probe,
-    raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Request, Session, with_lease},
+    raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
     reply::{Gone, Progress},
 };
 
 /// Runs the handler when its turn has come.
 pub(crate) fn run(
-    request: Request<'_>,
+    session: Session<'_>,
     application: &Arc<Application>,
     number: usize,
     head: RequestHead,
+    whole: Option<Body>,
 ) -> c_int {
-    with_lease(request, |lease| {
-        let small = match lease.with(|session| body::read_small(session, head.content_length)) {
-            Some(Ok(small)) => small.map(|bytes| Body::new([BodyPart::Memory(bytes)])),
-            Some(Err(status)) => return status,
-            None => return INTERNAL_SERVER_ERROR,
-        };
+    let request = session.request();
+    with_lease(session, |lease| {
         let port = Arc::new(Direct {
             lease: Arc::clone(lease),
-            state: Mutex::new(State { small, ..State::default() }),
+            state: Mutex::new(State { whole, ..State::default() }),
             gone: AtomicBool::new(false),
             probe: Probe::new(request.socket()),
         });
@@ -66,7 +63,7 @@ struct State {
     progress: Progress,
     end: Option<Delivery>,
     /// A body that has been read in advance.
-    small: Option<Body>,
+    whole: Option<Body>,
 }
 
 impl Direct {
@@ -101,8 +98,8 @@ impl Direct {
 impl Port for Direct {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
         self.live()?;
-        if let Some(small) = &mut lock(&self.state).small {
-            return small.read(out).map_err(|_| Stop::Failed);
+        if let Some(whole) = &mut lock(&self.state).whole {
+            return whole.read(out).map_err(|_| Stop::Failed);
         }
         let read = |session: &mut Session<'_>| {
             if session.body_ended() {

@@ -3,19 +3,14 @@
 
 use std::ffi::c_int;
 
-use gangway::{
-    error::{REQUEST_REFUSED, SERVER_FAILED},
-    exchange::RequestHead,
-    log::Level,
-    pool::Refusal,
-    runtime::Application,
-};
+use gangway::{error::SERVER_FAILED, exchange::RequestHead, log::Level, pool::Refusal, runtime::Application};
 
 use crate::{
+    body::{self, Advance, Whole},
     cgi, claim, direct, lifecycle,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DECLINED, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, Request,
-        SERVICE_UNAVAILABLE, TOO_LARGE,
+        SERVICE_UNAVAILABLE, Session,
     },
     relay, variables,
 };
@@ -35,18 +30,18 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     };
     let config = application.config();
     let mount = claim::mount(request, conf.section(), conf.path(request));
-    let head = body_length(request).and_then(|length| {
+    let mut session = Session::new(request);
+    let found = body_length(request).and_then(|length| {
+        let Advance { length, whole } = body::advance(&mut session, length)?;
         let variables = variables::build(request, &conf, mount, length, config.pass_authorization())?;
-        let content_length = match length {
-            BodyLength::Known(length) => Some(length),
-            BodyLength::Chunked | BodyLength::Invalid => None,
-        };
-        Ok(RequestHead { variables, content_length, no_body: request.is_head() })
+        let content_length = length.known();
+        let head = RequestHead { variables, content_length, no_body: request.is_head() };
+        Ok((head, whole.map(Whole::into_body)))
     });
-    match (head, config.timeout()) {
+    match (found, config.timeout()) {
         (Err(status), _) => status,
-        (Ok(head), None) => direct::run(request, application, number, head),
-        (Ok(head), Some(timeout)) => relay::run(request, application, head, timeout),
+        (Ok((head, whole)), None) => direct::run(session, application, number, head, whole),
+        (Ok((head, whole)), Some(timeout)) => relay::run(session, application, head, whole, timeout),
     }
 }
 
@@ -54,15 +49,8 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
 pub(crate) fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
     match request.body_length() {
         BodyLength::Invalid => Err(BAD_REQUEST),
-        BodyLength::Known(length) if length > request.body_limit() && request.body_limit() > 0 => {
-            let limit = request.body_limit();
-            let line = format!(
-                "{REQUEST_REFUSED} a request body of {length} bytes is larger than LimitRequestBody {limit}"
-            );
-            request.log(Level::Info, &line);
-            Err(TOO_LARGE)
-        }
-        length => Ok(length),
+        BodyLength::Known(length) => body::check_limit(request, length).map(|()| BodyLength::Known(length)),
+        BodyLength::Chunked => Ok(BodyLength::Chunked),
     }
 }
 

@@ -10,8 +10,7 @@ use std::{
 
 use gangway::{
     exchange::{
-        Body, BodyPart, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead,
-        Stop, Wait,
+        Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
     },
     log::{self, Level},
     pool::Refusal,
@@ -36,20 +35,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Has the pool run the handler.
 pub(crate) fn run(
-    request: Request<'_>,
+    session: Session<'_>,
     application: &Arc<Application>,
     head: RequestHead,
+    whole: Option<Body>,
     timeout: Duration,
 ) -> c_int {
+    let request = session.request();
     let letters = Arc::new(Letters::default());
-    let mut session = Session::new(request);
-    let channel = match body::read_small(&mut session, head.content_length) {
-        Ok(None) => Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM),
-        Ok(Some(small)) => {
-            let small = Body::new([BodyPart::Memory(small)]);
-            Channel::new(0, Arc::<Letters>::clone(&letters), small, ROOM)
-        }
-        Err(status) => return status,
+    let channel = match whole {
+        None => Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM),
+        Some(whole) => Channel::new(0, Arc::<Letters>::clone(&letters), whole, ROOM),
     };
     let probe = Probe::new(request.socket());
     let exchange = Exchange::new(head, Arc::new(Far { channel: Arc::clone(&channel), probe }));

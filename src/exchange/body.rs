@@ -34,6 +34,12 @@ impl Body {
         Self { parts: parts.into_iter().collect(), used: 0 }
     }
 
+    /// Whether all of it has been read, and found to be the end.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
     /// Copies bytes; 0 is the end, or an empty `out`.
     ///
     /// # Errors

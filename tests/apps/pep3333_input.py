@@ -54,6 +54,16 @@ def digest(environ, start_response):
 
 
 @register
+def received(environ, start_response):
+    """What came, beside what was announced."""
+    body = b"".join(iter(lambda: environ["wsgi.input"].read(65536), b""))
+    digest = hashlib.sha256(body).hexdigest()
+    return answer(
+        start_response, {"length": len(body), "sha256": digest, "announced": environ.get("CONTENT_LENGTH")}
+    )
+
+
+@register
 def count(environ, start_response):
     total = 0
     while block := environ["wsgi.input"].read(262144):

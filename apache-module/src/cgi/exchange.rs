@@ -4,7 +4,7 @@
 
 use std::{
     ffi::c_int,
-    io::{self, Read, Write},
+    io::{self, Read},
     os::fd::AsRawFd,
     time::{Duration, Instant},
 };
@@ -22,10 +22,9 @@ use gangway::{
 
 use super::client::{Fate, Rest, Running, entry};
 use crate::{
-    body,
     raw::{
-        BAD_GATEWAY, BodyRead, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request,
-        SERVICE_UNAVAILABLE, Session,
+        BAD_GATEWAY, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE,
+        Session,
     },
     reply::Progress,
 };
@@ -34,8 +33,6 @@ use crate::{
 const CHUNK: usize = 64 * 1024;
 /// Bytes that are read until a script has shown that it writes more.
 const FIRST_CHUNK: usize = 4096;
-/// Bytes of a body that are read from the client at a time.
-const BODY_CHUNK: usize = 32 * 1024;
 /// How long output waits for more. Most scripts end right after their last byte, and then head, body and end leave at
 /// once.
 const GATHER: Duration = Duration::from_millis(2);
@@ -108,24 +105,24 @@ struct Ready {
     stderr: bool,
 }
 
-struct Exchange<'r, 'c> {
-    request: Request<'r>,
-    session: Session<'r>,
+pub(super) struct Exchange<'r, 'c> {
+    pub(super) request: Request<'r>,
+    pub(super) session: Session<'r>,
     cgi: &'c Cgi,
     habit: &'c Habit,
     script: String,
     stage: Stage,
-    progress: Progress,
+    pub(super) progress: Progress,
     /// Body bytes that wait for more.
     held: Vec<u8>,
     gather_until: Option<Instant>,
     /// Bytes of the request body, and how many of them the script has.
-    chunk: Vec<u8>,
-    written: usize,
-    body_ended: bool,
+    pub(super) chunk: Vec<u8>,
+    pub(super) written: usize,
+    pub(super) body_ended: bool,
     lines: Lines,
     /// When the script last said or took something.
-    last_news: Instant,
+    pub(super) last_news: Instant,
     begun: Instant,
     /// Until then its end alone is waited for.
     brief_until: Option<Instant>,
@@ -135,7 +132,7 @@ struct Exchange<'r, 'c> {
     received: usize,
     /// Output is read into it.
     buffer: Vec<u8>,
-    running: Running,
+    pub(super) running: Running,
 }
 
 impl Exchange<'_, '_> {
@@ -244,48 +241,6 @@ impl Exchange<'_, '_> {
             return status;
         }
         self.progress.finish(&mut self.session, Delivery { end: Some(End::Failed), ..Delivery::default() })
-    }
-
-    /// Moves the request body on, as far as nobody has to wait. Answers whether the client must send more.
-    fn feed(&mut self) -> Result<bool, c_int> {
-        while let Some(stdin) = &mut self.running.stdin {
-            if let Some(part) = self.chunk.get(self.written..).filter(|part| !part.is_empty()) {
-                match stdin.write(part) {
-                    Ok(count) => {
-                        self.written += count;
-                        self.last_news = Instant::now();
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                    // The script wants no more. httpd reads the rest, as for any handler that leaves it.
-                    Err(_) => {
-                        self.running.stdin = None;
-                        self.body_ended = true;
-                    }
-                }
-                continue;
-            }
-            if self.body_ended {
-                // Standard input ends: RFC 3875 §4.2.
-                self.running.stdin = None;
-                break;
-            }
-            self.chunk.resize(BODY_CHUNK, 0);
-            self.written = self.chunk.len();
-            match self.session.read_now(&mut self.chunk) {
-                Ok(BodyRead::Later) => return Ok(true),
-                Ok(BodyRead::Bytes(count)) => {
-                    self.chunk.truncate(count);
-                    self.written = 0;
-                }
-                Ok(BodyRead::End) => self.body_ended = true,
-                Err(error) => {
-                    self.request.log(Level::Info, &body::failed_line(error));
-                    return Err(error.status);
-                }
-            }
-        }
-        Ok(false)
     }
 
     fn take_errors(&mut self) {

@@ -6,11 +6,12 @@
 //! fixups      -> claim        which requests are a script's
 //! handler     -> serve        the file, the words, a place among processes=
 //!                -> client    this process' way to its helper, what becomes of scripts, what they leave behind
-//!                -> exchange  three pipes between the script and httpd's filters
+//!                -> exchange  three pipes between the script and httpd's filters; feed: the first of them
 //! ```
 
 mod client;
 mod exchange;
+mod feed;
 
 use std::{
     ffi::{OsStr, c_int},
@@ -34,7 +35,8 @@ use gangway::{
 
 use self::client::Client;
 use crate::{
-    body, claim, config, handler,
+    body::{self, Advance, Whole},
+    claim, config, handler,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
         NOT_FOUND, Request, SERVICE_UNAVAILABLE, Section, Session,
@@ -123,8 +125,9 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     let found = scripts();
     let all = (found.settings.get(number), found.gates.get(number), found.habits.get(number));
     let (Some(cgi), Some(gate), Some(habit)) = all else { return INTERNAL_SERVER_ERROR };
-    match prepare(request, &conf, cgi) {
-        Ok(ready) => run(request, cgi, gate, habit, ready),
+    let mut session = Session::new(request);
+    match prepare(&mut session, &conf, cgi) {
+        Ok(ready) => run(session, cgi, gate, habit, ready),
         Err(status) => status,
     }
 }
@@ -133,12 +136,14 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
 struct Ready {
     file: Vec<u8>,
     words: Words,
-    length: BodyLength,
+    /// All of the body, where that is there already.
+    whole: Option<Whole>,
 }
 
-fn prepare(request: Request<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_int> {
+fn prepare(session: &mut Session<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_int> {
+    let request = session.request();
     let (file, index, executable) = script_file(request, cgi)?;
-    let length = handler::body_length(request)?;
+    let Advance { length, whole } = body::advance_fully(session, handler::body_length(request)?)?;
     let uri = request.uri();
     let script_name = claim::before(uri, request.path_info()).unwrap_or(uri);
     let mut variables = variables::build(request, conf, script_name, length, cgi.pass_authorization())?;
@@ -154,7 +159,8 @@ fn prepare(request: Request<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_i
         request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
         status
     })?;
-    Ok(Ready { file, words, length })
+    let whole = whole.or_else(|| (length == BodyLength::Known(0)).then(|| Whole::Small(Vec::new())));
+    Ok(Ready { file, words, whole })
 }
 
 /// What RFC 3875 and its users want to know beyond the request. The administrator's own values stay.
@@ -232,17 +238,21 @@ fn lies_below(file: &[u8], root: &[u8]) -> bool {
     real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
 }
 
-fn run(request: Request<'_>, cgi: &'static Cgi, gate: &'static Pool, habit: &Habit, ready: Ready) -> c_int {
-    let mut session = Session::new(request);
-    let known = match ready.length {
-        BodyLength::Known(length) => Some(length),
-        BodyLength::Chunked | BodyLength::Invalid => None,
-    };
-    // A small body is there before the script's turn, so a client that sends slowly holds no place.
-    let small = match body::read_small(&mut session, known) {
-        Ok(None) if known == Some(0) => Some(Vec::new()),
-        Ok(small) => small,
-        Err(status) => return status,
+fn run(
+    mut session: Session<'_>,
+    cgi: &'static Cgi,
+    gate: &'static Pool,
+    habit: &Habit,
+    mut ready: Ready,
+) -> c_int {
+    let request = session.request();
+    let small = match ready.whole.take() {
+        Some(Whole::Small(bytes)) => Some(bytes),
+        Some(Whole::Large(body)) => {
+            session.unread(body, true);
+            None
+        }
+        None => None,
     };
     let deadline = cgi.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
     let permit = match gate.admit(deadline) {

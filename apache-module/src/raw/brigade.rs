@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A request's two chains of filters: body bytes in, buckets out.
+//! What leaves through a request's output filters, as buckets.
 
 use std::{
     ffi::c_int,
@@ -12,7 +12,8 @@ use std::{
 use gangway::exchange::{FileSlice, Piece};
 
 use super::{
-    BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
+    Request,
+    input::Input,
     pieces::{Bytes, bucket},
     sys::{self, apr_bucket, apr_bucket_brigade},
 };
@@ -20,117 +21,20 @@ use super::{
 /// Bytes of a file that go through memory at a time where httpd cannot be given the file itself.
 const FILE_CHUNK: usize = 64 * 1024;
 
-/// The request body cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BodyError {
-    /// What the client should be told.
-    pub(crate) status: c_int,
-}
-
-/// What reading a body gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum BodyRead {
-    /// So many bytes.
-    Bytes(usize),
-    /// Nothing yet.
-    Later,
-    /// There is no more.
-    End,
-}
-
 /// One request's input and output.
 pub(crate) struct Session<'r> {
     request: Request<'r>,
     output: *mut apr_bucket_brigade,
-    input: *mut apr_bucket_brigade,
-    body_ended: bool,
+    pub(super) input: Input,
 }
 
 impl<'r> Session<'r> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, output: ptr::null_mut(), input: ptr::null_mut(), body_ended: false }
+        Self { request, output: ptr::null_mut(), input: Input::default() }
     }
 
     pub(crate) fn request(&self) -> Request<'r> {
         self.request
-    }
-
-    /// Whether the last byte of the body has been read.
-    pub(crate) fn body_ended(&self) -> bool {
-        self.body_ended
-    }
-
-    /// Reads body bytes, waiting for the client; 0 is the end.
-    pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
-        loop {
-            match self.read_as(out, sys::APR_BLOCK_READ)? {
-                BodyRead::Bytes(count) => return Ok(count),
-                BodyRead::End => return Ok(0),
-                BodyRead::Later => {}
-            }
-        }
-    }
-
-    /// Reads body bytes that are there.
-    pub(crate) fn read_now(&mut self, out: &mut [u8]) -> Result<BodyRead, BodyError> {
-        self.read_as(out, sys::APR_NONBLOCK_READ)
-    }
-
-    fn read_as(&mut self, out: &mut [u8], block: sys::apr_read_type_e) -> Result<BodyRead, BodyError> {
-        while !self.body_ended {
-            // SAFETY: the brigade is empty and the request's own; APR fills it or says why not.
-            let status = unsafe {
-                let brigade = brigade(&mut self.input, self.request);
-                let most = out.len() as sys::apr_off_t;
-                let filters = (*self.request.as_ptr()).input_filters;
-                sys::ap_get_brigade(filters, brigade, sys::AP_MODE_READBYTES, block, most)
-            };
-            if status == libc::EAGAIN || (status == 0 && self.has_no_input()) {
-                return Ok(BodyRead::Later);
-            }
-            if status != 0 {
-                // SAFETY: only looks at the numbers.
-                let answer = unsafe { sys::ap_map_http_request_error(status, BAD_REQUEST) };
-                return Err(BodyError { status: answer });
-            }
-            let count = self.take(out)?;
-            if count > 0 {
-                return Ok(BodyRead::Bytes(count));
-            }
-        }
-        Ok(BodyRead::End)
-    }
-
-    /// Whether the input filters gave nothing, which is how some say that there is nothing yet.
-    fn has_no_input(&self) -> bool {
-        // SAFETY: `read_as` has made the brigade; its ring is whole.
-        unsafe { (*self.input).list.next == sentinel(self.input) && (*self.request.as_ptr()).eos_sent == 0 }
-    }
-
-    /// Moves what the input filters gave into `out`.
-    fn take(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
-        let brigade = self.input;
-        let mut count = out.len();
-        // SAFETY: the brigade was filled by `read`, with no more bytes than `out` has; its ring is whole.
-        let status = unsafe {
-            let sentinel = sentinel(brigade);
-            let last = (*brigade).list.prev;
-            if last == sentinel {
-                // A filter may have answered the request itself instead of giving bytes.
-                let answered = (*self.request.as_ptr()).eos_sent != 0;
-                return Err(BodyError {
-                    status: if answered { FILTER_ERROR } else { INTERNAL_SERVER_ERROR },
-                });
-            }
-            self.body_ended = ptr::eq((*last).type_, &raw const sys::apr_bucket_type_eos);
-            let status = sys::apr_brigade_flatten(brigade, out.as_mut_ptr().cast(), &raw mut count);
-            sys::apr_brigade_cleanup(brigade.cast());
-            status
-        };
-        if status != 0 {
-            return Err(BodyError { status: INTERNAL_SERVER_ERROR });
-        }
-        Ok(count)
     }
 
     /// Adds a piece of the response body. Answers an error when a file cannot be read.
@@ -299,7 +203,10 @@ impl Request<'_> {
 ///
 /// # Safety
 /// `place` belongs to a session of `request`.
-unsafe fn brigade(place: &mut *mut apr_bucket_brigade, request: Request<'_>) -> *mut apr_bucket_brigade {
+pub(super) unsafe fn brigade(
+    place: &mut *mut apr_bucket_brigade,
+    request: Request<'_>,
+) -> *mut apr_bucket_brigade {
     if place.is_null() {
         // SAFETY: a live request and connection; APR aborts without memory.
         *place = unsafe {
@@ -313,7 +220,7 @@ unsafe fn brigade(place: &mut *mut apr_bucket_brigade, request: Request<'_>) -> 
 ///
 /// # Safety
 /// `brigade` is live.
-unsafe fn sentinel(brigade: *mut apr_bucket_brigade) -> *mut apr_bucket {
+pub(super) unsafe fn sentinel(brigade: *mut apr_bucket_brigade) -> *mut apr_bucket {
     const _: () = assert!(std::mem::offset_of!(apr_bucket, link) == 0);
     // SAFETY: only an address inside of the brigade.
     unsafe { (&raw mut (*brigade).list).cast() }

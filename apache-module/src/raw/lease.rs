@@ -3,7 +3,7 @@
 
 use std::{cell::RefCell, sync::Arc};
 
-use super::{Request, Session};
+use super::Session;
 
 /// Access to a session, on the thread that serves the request and until it has done so.
 pub(crate) struct Lease {
@@ -29,8 +29,8 @@ impl Lease {
     }
 }
 
-/// Leases a request for as long as `body` runs.
-pub(crate) fn with_lease<R>(request: Request<'_>, body: impl FnOnce(&Arc<Lease>) -> R) -> R {
+/// Leases a request's session for as long as `body` runs.
+pub(crate) fn with_lease<R>(session: Session<'_>, body: impl FnOnce(&Arc<Lease>) -> R) -> R {
     /// Ends the lease, also when `body` panics.
     struct End<'l>(&'l Lease);
 
@@ -40,7 +40,6 @@ pub(crate) fn with_lease<R>(request: Request<'_>, body: impl FnOnce(&Arc<Lease>)
         }
     }
 
-    let session = Session::new(request);
     // SAFETY: the longer life ends with `End`, before the request's: nobody gets the session out of `with`.
     let session = unsafe { std::mem::transmute::<Session<'_>, Session<'static>>(session) };
     // SAFETY: it has no conditions.

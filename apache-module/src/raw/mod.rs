@@ -11,6 +11,7 @@ mod cgi;
 mod conf;
 mod directives;
 mod hooks;
+mod input;
 mod lease;
 mod pieces;
 mod request;
@@ -19,9 +20,10 @@ mod server;
 
 pub use hooks::gangway_module;
 
-pub(crate) use brigade::{BodyError, BodyRead, Session};
+pub(crate) use brigade::Session;
 pub(crate) use conf::{Choice, DirConf, Section};
 pub(crate) use directives::Command;
+pub(crate) use input::{BodyError, BodyRead};
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use request::{BodyLength, Request, Socket};
 pub(crate) use server::{

@@ -43,6 +43,16 @@ pub(crate) enum BodyLength {
     Invalid,
 }
 
+impl BodyLength {
+    /// The length, if it is known before the end.
+    pub(crate) fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(length) => Some(length),
+            Self::Chunked | Self::Invalid => None,
+        }
+    }
+}
+
 /// Reads a member of the request.
 macro_rules! field {
     ($request:expr, $($name:ident).+) => {
