@@ -259,3 +259,26 @@ def test_a_body_of_any_method(server, backend):
     for method in ("GET", "DELETE", "PUT", "OPTIONS", "PROPFIND"):
         request = sent(server, backend, method=method, body=b"12345")
         assert (request["REQUEST_METHOD"], request["CONTENT_LENGTH"], request.body) == (method, "5", b"12345")
+
+
+@pytest.mark.servers("apache")
+def test_records_hold_what_is_there(server):
+    """httpd's filters give a few thousand bytes at a time; a record of FastCGI holds what is there of more."""
+    backend = server.site.backends["fastcgi"]
+    backend.reset()
+    with server.connect() as client:
+        body = pattern(1_000_000)[:1_000_000]
+        client.send(wire.head_bytes("POST", "/fastcgi/x", [("Host", "localhost"), ("Content-Length", str(len(body)))]))
+        peer = backend.next(client)
+        # While the backend does not read, httpd has to wait and the client gets ahead of it.
+        sender = threading.Thread(target=client.send, args=(body,))
+        sender.start()
+        request = peer.request()
+        sender.join(30)
+        peer.answer(hello("fastcgi"))
+        assert client.response().status == 200
+    assert request.body == body
+    sizes = [len(one.content) for one in request.records if one.type == STDIN and one.content]
+    assert max(sizes) > 60_000
+    assert len(sizes) < 1_000_000 / 16_000
+    backend.reset()

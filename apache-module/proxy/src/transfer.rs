@@ -257,8 +257,8 @@ impl<'a, 'r> Transfer<'a, 'r> {
             let Some(client) = self.client else {
                 // A stream of HTTP/2 can only be waited for by reading.
                 return match self.body.fill(&mut self.buffers.out, self.protocol, true) {
-                    Filled::Some => Ok(true),
-                    Filled::Nothing => Ok(false),
+                    // Nothing: a filter waits for more before it gives any.
+                    Filled::Some | Filled::Nothing => Ok(true),
                     Filled::Failed(status) => Err(Failure::Body(status)),
                 };
             };

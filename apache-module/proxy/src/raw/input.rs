@@ -17,8 +17,8 @@ use super::{
 /// Bytes of a body that are read before a connection is taken, and that are kept in memory when the whole body
 /// must be there first: what mod_proxy_fcgi does.
 const IN_MEMORY: sys::apr_off_t = 16 * 1024;
-/// Bytes of a body that are in memory at a time while it is passed on.
-const AT_A_TIME: usize = 64 * 1024;
+/// Bytes of a body that are in memory at a time while it is passed on: what a record of FastCGI can hold.
+const AT_A_TIME: usize = 65_535;
 
 /// What `fill` did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +83,11 @@ impl<'r> Body<'r> {
             if chunked {
                 sys::apr_table_unset((*request.as_ptr()).headers_in, c"Content-Length".as_ptr());
             }
-            let mut count = 0;
-            let (connection, mode) = (backend.as_ptr(), sys::APR_NONBLOCK_READ);
+            let is_plain = || (*request.as_ptr()).input_filters == (*request.as_ptr()).proto_input_filters;
+            let begins_plain = is_plain();
+            // Filters are rarely asked for what is there, and some end the process then (mod_request).
+            let mode = if begins_plain { sys::APR_NONBLOCK_READ } else { sys::APR_BLOCK_READ };
+            let (connection, mut count) = (backend.as_ptr(), 0);
             let status = sys::ap_proxy_prefetch_input(
                 request.as_ptr(),
                 connection,
@@ -100,9 +103,10 @@ impl<'r> Body<'r> {
                 self.set_length(count);
                 return Ok(());
             }
-            let is_plain = (*request.as_ptr()).input_filters == (*request.as_ptr()).proto_input_filters;
-            let has_length = !chunked && request.header(c"Content-Length").is_some() && is_plain;
-            let may_stream = !needs_length && request.variable(c"proxy-sendcl").is_none();
+            // A filter that had nothing to do has taken itself out; one that is done has taken the length away, too.
+            let has_length = !chunked && request.header(c"Content-Length").is_some() && is_plain();
+            // A client's length is a promise to the backend: behind a filter only the whole body keeps it.
+            let may_stream = begins_plain && !needs_length && request.variable(c"proxy-sendcl").is_none();
             if has_length || may_stream {
                 return Ok(());
             }
@@ -150,29 +154,34 @@ impl<'r> Body<'r> {
         self.taken
     }
 
-    /// Appends the next part of the body with its framing, and what follows the body at its end.
+    /// Appends the next part of the body with its framing, and what follows the body at its end. httpd's filters give a few
+    /// thousand bytes at a time: what is there of more goes into the same record, for each costs the backend a read.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, protocol: &dyn Protocol, wait: bool) -> Filled {
         let before = out.len();
         if self.saved.is_null() {
             return Filled::Nothing;
         }
+        let mut record = Record::begin(out, protocol);
         // SAFETY: both brigades are the request's own.
-        unsafe {
-            let mut status = self.drain(self.saved, out, protocol);
-            if status == 0 && !self.ended && out.len() == before {
-                status = self.read(wait);
-                if status == sys::GANGWAY_EAGAIN {
-                    return Filled::Nothing;
+        let status = unsafe {
+            loop {
+                let status = self.drain(&mut record);
+                if status != 0 || self.ended || record.room() == 0 {
+                    break status;
                 }
-                if status == 0 {
-                    status = self.drain(self.fresh, out, protocol);
-                    // What did not fit is first in line.
-                    concatenate(self.saved, self.fresh);
+                match self.read(wait && record.is_empty()) {
+                    0 => concatenate(self.saved, self.fresh),
+                    sys::GANGWAY_EAGAIN => break 0,
+                    status => break status,
                 }
             }
-            if status != 0 {
-                return Filled::Failed(self.failure(status));
-            }
+        };
+        record.end();
+        if status != 0 {
+            return Filled::Failed(self.failure(status));
+        }
+        if self.ended {
+            out.extend_from_slice(protocol.body_end());
         }
         if out.len() == before && !self.ended { Filled::Nothing } else { Filled::Some }
     }
@@ -204,38 +213,33 @@ impl<'r> Body<'r> {
                 AT_A_TIME as sys::apr_off_t,
             );
             let is_empty = (*self.fresh).list.next == sentinel(self.fresh);
+            let is_answered = (*self.request.as_ptr()).eos_sent != 0;
             match status {
-                // A read that would wait may say so, or give nothing.
-                0 if is_empty && !wait => sys::GANGWAY_EAGAIN,
+                // A read that would wait may say so, or give nothing. A filter that needs more than it has been given so
+                // far gives nothing, too, although the read has waited.
+                0 if is_empty && !is_answered => sys::GANGWAY_EAGAIN,
                 0 if is_empty => INTERNAL_SERVER_ERROR,
                 other => other,
             }
         }
     }
 
-    /// Moves bytes of a brigade to `out`, up to `AT_A_TIME`. Answers a status of APR's.
+    /// Moves bytes of what has been read to a record, as long as it has room. Answers a status of APR's.
     ///
     /// # Safety
-    /// The brigade is live and its ring is whole.
-    unsafe fn drain(
-        &mut self,
-        brigade: *mut apr_bucket_brigade,
-        out: &mut Vec<u8>,
-        protocol: &dyn Protocol,
-    ) -> c_int {
-        let begun = out.len();
-        // SAFETY: the caller vouches for the brigade; each bucket is looked at and then destroyed.
+    /// The brigade of a live request.
+    unsafe fn drain(&mut self, record: &mut Record<'_>) -> c_int {
+        // SAFETY: the request's own brigade, whose ring is whole; each bucket is looked at and then destroyed.
         unsafe {
-            while !self.ended && out.len().saturating_sub(begun) < AT_A_TIME {
-                let bucket = (*brigade).list.next;
-                if bucket == sentinel(brigade) {
+            while !self.ended && record.room() > 0 {
+                let bucket = (*self.saved).list.next;
+                if bucket == sentinel(self.saved) {
                     break;
                 }
                 if is_end(bucket) {
                     self.ended = true;
-                    out.extend_from_slice(protocol.body_end());
                 } else if (*(*bucket).type_).is_metadata == sys::APR_BUCKET_DATA {
-                    let status = append(bucket, out, protocol);
+                    let status = append(bucket, record);
                     if status != 0 {
                         return status;
                     }
@@ -257,35 +261,81 @@ impl<'r> Body<'r> {
 
 const KEY: &std::ffi::CStr = c"gangway-proxy-input";
 
-/// Copies what a bucket holds, in parts of the protocol.
+/// A part of a body that grows behind its header.
+struct Record<'a> {
+    out: &'a mut Vec<u8>,
+    protocol: &'a dyn Protocol,
+    /// Where its header stands.
+    start: usize,
+    /// Where its content begins.
+    content: usize,
+    /// How much it can hold.
+    most: usize,
+}
+
+impl<'a> Record<'a> {
+    fn begin(out: &'a mut Vec<u8>, protocol: &'a dyn Protocol) -> Self {
+        let start = out.len();
+        // All headers of a protocol are equally long.
+        out.extend_from_slice(protocol.body_part(1).header());
+        let content = out.len();
+        let most = protocol.body_part(AT_A_TIME as u64).content;
+        let most = usize::try_from(most).unwrap_or(AT_A_TIME).min(AT_A_TIME);
+        Self { out, protocol, start, content, most }
+    }
+
+    fn len(&self) -> usize {
+        self.out.len() - self.content
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn room(&self) -> usize {
+        self.most.saturating_sub(self.len())
+    }
+
+    /// Writes the headers. Content that did not fit, of a bucket that cannot be split, is in records of its own.
+    fn end(self) {
+        let first = self.protocol.body_part(self.len() as u64);
+        if let Some(header) = self.out.get_mut(self.start..self.content).filter(|_| first.content > 0) {
+            header.copy_from_slice(first.header());
+        } else {
+            self.out.truncate(self.start);
+            return;
+        }
+        let split = usize::try_from(first.content).unwrap_or(usize::MAX).saturating_add(self.content);
+        let mut rest = self.out.split_off(split.min(self.out.len()));
+        while !rest.is_empty() {
+            let part = self.protocol.body_part(rest.len() as u64);
+            let count = usize::try_from(part.content).unwrap_or(rest.len()).clamp(1, rest.len());
+            self.out.extend_from_slice(part.header());
+            self.out.extend(rest.drain(..count));
+        }
+    }
+}
+
+/// Copies what a bucket holds.
 ///
 /// # Safety
 /// A live bucket in a ring.
-unsafe fn append(bucket: *mut apr_bucket, out: &mut Vec<u8>, protocol: &dyn Protocol) -> c_int {
+unsafe fn append(bucket: *mut apr_bucket, record: &mut Record<'_>) -> c_int {
     let (mut start, mut length): (*const c_char, usize) = (ptr::null(), 0);
-    // SAFETY: a file's bucket becomes one of memory and one of the rest, which stays in the ring. One that would be
-    // mapped at once is split first, so that the copy stays small.
+    // SAFETY: a file's bucket becomes one of memory and one of the rest, which stays in the ring. One that has more than there
+    // is room for is split first.
     unsafe {
-        if (*bucket).length > AT_A_TIME && (*bucket).length != usize::MAX {
+        if (*bucket).length > record.room() && (*bucket).length != usize::MAX {
             // Not every type can be split: then it is taken whole.
-            let _ = (*(*bucket).type_).split.map(|split| split(bucket, AT_A_TIME));
+            let _ = (*(*bucket).type_).split.map(|split| split(bucket, record.room()));
         }
         let Some(read) = (*(*bucket).type_).read else { return 0 };
         let status = read(bucket, &raw mut start, &raw mut length, sys::APR_BLOCK_READ);
-        if status != 0 || length == 0 {
-            return status;
+        if status == 0 && length > 0 {
+            record.out.extend_from_slice(std::slice::from_raw_parts(start.cast(), length));
         }
-        let mut rest = std::slice::from_raw_parts(start.cast::<u8>(), length);
-        while !rest.is_empty() {
-            let part = protocol.body_part(rest.len() as u64);
-            let count = usize::try_from(part.content).unwrap_or(rest.len()).min(rest.len());
-            let (now, later) = rest.split_at(count);
-            out.extend_from_slice(part.header());
-            out.extend_from_slice(now);
-            rest = later;
-        }
+        status
     }
-    0
 }
 
 unsafe fn is_end(bucket: *mut apr_bucket) -> bool {
