@@ -2,7 +2,8 @@
 //! `GangwayPass`: the spelling of a backend that nginx has too.
 //!
 //! A file that exists goes to a FastCGI backend as with `SetHandler "proxy:…"`: the backend gets its path. Everything
-//! else is a request to an application that is mounted at the path of its `<Location>`, as with ProxyPass.
+//! else is a request to an application that is mounted at the path of its `<Location>`, as with ProxyPass. Where no file
+//! matters, SCGI and uwsgi, httpd does not look for one: its walk through directories cost a seventh of a small request.
 
 use std::ffi::c_int;
 
@@ -13,6 +14,23 @@ use crate::{
     script,
 };
 
+/// Before httpd maps the path to a file: gives the request to mod_proxy when its application is that of a path. What Alias maps
+/// has gone its way already. mod_proxy makes the canonical URL, as for ProxyPass.
+pub(crate) fn translate(request: Request<'_>) -> c_int {
+    let Some((url, mount)) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
+    // The sections of a path that a module has changed are not known yet.
+    let is_plain = request.uri().starts_with(b"/") && !request.is_rewritten();
+    if !is_plain || request.is_proxied() || request.has_set_handler() {
+        return DECLINED;
+    }
+    let Some((scheme, _)) = Scheme::of(origin(url)) else { return DECLINED };
+    if scheme.kind == Kind::FastCgi {
+        return DECLINED;
+    }
+    let _ = proxy(request, url, mount);
+    OK
+}
+
 /// Gives the request to mod_proxy. httpd calls this last before it looks for a handler.
 pub(crate) fn fixups(request: Request<'_>) -> c_int {
     let Some((url, mount)) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
@@ -20,26 +38,36 @@ pub(crate) fn fixups(request: Request<'_>) -> c_int {
     if request.is_proxied() || request.handler().starts_with(b"proxy:") {
         return DECLINED;
     }
-    let origin = url.rsplit(|byte| *byte == b'|').next().unwrap_or(url);
-    let Some((scheme, _)) = Scheme::of(origin) else { return DECLINED };
+    let Some((scheme, _)) = Scheme::of(origin(url)) else { return DECLINED };
     let names_script =
         script::names_script(&[request.filename(), request.path_info()].concat(), suffixes(request));
     if scheme.kind == Kind::FastCgi && (request.is_file() || names_script) {
         request.set_handler(url);
         return DECLINED;
     }
+    let url = proxy(request, url, mount);
+    match canonicalise(request, &url) {
+        OK => DECLINED,
+        refused => refused,
+    }
+}
+
+/// Makes the request one of the application at `mount`. Answers its URL.
+fn proxy(request: Request<'_>, url: &[u8], mount: &[u8]) -> Vec<u8> {
     let below = below(request.uri(), mount);
     request.set_path_info(below);
     if let Some(path) = url.strip_prefix(b"unix:") {
         // mod_proxy has taken the sockets out of its URLs already.
         request.set_socket_path(path.split(|byte| *byte == b'|').next().unwrap_or_default());
     }
-    let url = [origin, below].concat();
+    let url = [origin(url), below].concat();
     request.set_proxied(&url);
-    match canonicalise(request, &url) {
-        OK => DECLINED,
-        refused => refused,
-    }
+    url
+}
+
+/// What follows the path of a socket.
+fn origin(url: &[u8]) -> &[u8] {
+    url.rsplit(|byte| *byte == b'|').next().unwrap_or(url)
 }
 
 fn suffixes(request: Request<'_>) -> Option<&[Text]> {

@@ -32,14 +32,33 @@ pub(super) fn module_index() -> c_int {
     unsafe { (&raw const proxy_gangway_module.module_index).read() }
 }
 
+/// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
+#[repr(transparent)]
+struct Names<const N: usize>([*const c_char; N]);
+
+// SAFETY: only read.
+unsafe impl<const N: usize> Sync for Names<N> {}
+
+static BEFORE: Names<6> = Names([
+    c"mod_alias.c".as_ptr(),
+    c"mod_rewrite.c".as_ptr(),
+    c"mod_proxy.c".as_ptr(),
+    c"mod_userdir.c".as_ptr(),
+    c"mod_gangway.c".as_ptr(),
+    ptr::null(),
+]);
+/// mod_vhost_alias maps every path to a file.
+static AFTER: Names<2> = Names([c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+
 unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
     let none: *const *const c_char = ptr::null();
     let (first, middle) = (sys::APR_HOOK_FIRST as c_int, sys::APR_HOOK_MIDDLE as c_int);
-    // SAFETY: httpd calls this while it registers hooks. The optional hook has the type that mod_proxy.h gives it.
+    // SAFETY: httpd calls this while it registers hooks; the lists of names live for the process. The optional hook has the type that mod_proxy.h gives it.
     unsafe {
         sys::proxy_hook_scheme_handler(Some(scheme_handler), none, none, first);
         sys::proxy_hook_canon_handler(Some(canon_handler), none, none, first);
         sys::ap_hook_post_config(Some(post_config), none, none, middle);
+        sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
         sys::ap_hook_fixups(Some(fixups), none, none, sys::APR_HOOK_LAST as c_int);
         let status = request_status as unsafe extern "C" fn(*mut c_int, *mut request_rec) -> c_int;
         let status = std::mem::transmute::<*const (), unsafe extern "C" fn()>(status as *const ());
@@ -82,6 +101,13 @@ unsafe extern "C" fn scheme_handler(
             let Some(request) = Request::from_raw(r) else { return DECLINED };
             serve::serve(Target::from_raw(request, worker, conf, url, (proxy, port)))
         }
+    })
+}
+
+unsafe extern "C" fn translate_name(r: *mut request_rec) -> c_int {
+    fence("translate_name", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: httpd calls a request hook with a request that lives for the call.
+        unsafe { Request::from_raw(r) }.map_or(DECLINED, pass::translate)
     })
 }
 

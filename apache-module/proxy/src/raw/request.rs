@@ -140,6 +140,16 @@ impl<'r> Request<'r> {
     }
 
     /// Whether mod_proxy has it already.
+    /// Whether a module has given it another path since httpd looked for the sections that apply.
+    pub(crate) fn is_rewritten(self) -> bool {
+        field!(self, uri) != field!(self, parsed_uri.path)
+    }
+
+    /// Whether SetHandler decides what serves the request.
+    pub(crate) fn has_set_handler(self) -> bool {
+        self.core_conf().is_some_and(|conf| !conf.handler.is_null() || !conf.expr_handler.is_null())
+    }
+
     pub(crate) fn is_proxied(self) -> bool {
         field!(self, proxyreq) != 0
     }
