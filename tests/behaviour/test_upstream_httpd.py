@@ -351,6 +351,37 @@ def test_php_gets_the_length_of_every_body(backend_type, streams, launch, record
     assert client.response().status == 200
 
 
+@pytest.mark.parametrize("protocol", ["scgi", "uwsgi"])
+def test_gangway_pass_looks_for_no_file(protocol, launch):
+    """As ProxyPass: what is on disk does not matter, what the sections of the path say does."""
+
+    def configure(site):
+        backend = site.recorder(protocol)
+        site.passes("/unused/", "fastcgi://127.0.0.1:1")
+        address = f"{protocol}://{backend.where}"
+        site.apache_host = f'<Location "/app">\nGangwayPass {address}\n</Location>\n'
+        site.apache_host += '<Location "/app/closed">\nRequire all denied\n</Location>\n'
+        site.apache_host += 'RewriteEngine On\nRewriteRule "^/moved/(.*)$" "/app/$1" [PT]\n'
+
+    server = launch(configure)
+    server.log.allow("AH01630|AH00128|AH01797")
+    backend = server.site.backends[protocol]
+    folder = server.folder / "htdocs" / "app"
+    folder.mkdir()
+    (folder / "page.html").write_text("a file")
+    (folder / ".htaccess").write_text("an error if it is read")
+    # No redirect to a directory's name with a slash.
+    assert received(server, backend, "/app")["SCRIPT_NAME"] == "/app"
+    for path in ("/", "/page.html", "/none"):
+        request = received(server, backend, "/app" + path)
+        assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == ("/app", path)
+    assert server.get("/app/closed/x").status == 403
+    # A path that a module has changed takes the way behind the file system.
+    (folder / ".htaccess").unlink()
+    request = received(server, backend, "/moved/x")
+    assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == ("/app", "/x")
+
+
 @pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_gangway_pass(protocol, unix, launch):

@@ -27,7 +27,10 @@ pub(crate) fn translate(request: Request<'_>) -> c_int {
     if scheme.kind == Kind::FastCgi {
         return DECLINED;
     }
-    let _ = proxy(request, url, mount);
+    let below = below(request.uri(), mount);
+    request.set_path_info(below);
+    // mod_proxy takes the socket out of it in its own fixups.
+    request.set_proxied(&[url, below].concat());
     OK
 }
 
@@ -45,15 +48,6 @@ pub(crate) fn fixups(request: Request<'_>) -> c_int {
         request.set_handler(url);
         return DECLINED;
     }
-    let url = proxy(request, url, mount);
-    match canonicalise(request, &url) {
-        OK => DECLINED,
-        refused => refused,
-    }
-}
-
-/// Makes the request one of the application at `mount`. Answers its URL.
-fn proxy(request: Request<'_>, url: &[u8], mount: &[u8]) -> Vec<u8> {
     let below = below(request.uri(), mount);
     request.set_path_info(below);
     if let Some(path) = url.strip_prefix(b"unix:") {
@@ -62,7 +56,10 @@ fn proxy(request: Request<'_>, url: &[u8], mount: &[u8]) -> Vec<u8> {
     }
     let url = [origin(url), below].concat();
     request.set_proxied(&url);
-    url
+    match canonicalise(request, &url) {
+        OK => DECLINED,
+        refused => refused,
+    }
 }
 
 /// What follows the path of a socket.
