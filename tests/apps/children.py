@@ -206,6 +206,37 @@ def stream(environ, start_response):
     yield str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode()
 
 
+class Closing:
+    """An iterable whose close() forks."""
+
+    def __init__(self, out):
+        self.out = out
+
+    def __iter__(self):
+        return iter([b"closed by"])
+
+    def close(self):
+        pid = os.fork()
+        if pid == 0:
+            sys.exit(9)
+        note(self.out, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def by_own_thread(environ):
+    """A thread of the application's forks, and its child leaves that thread: no exit handler of the server may run in it."""
+    found = []
+
+    def work():
+        pid = os.fork()
+        if pid:
+            found.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return json.dumps(found)
+
+
 def speak(environ):
     """Lines by descriptors."""
     how = query(environ)["how"]
@@ -231,8 +262,11 @@ def app(environ, start_response):
     name = environ["PATH_INFO"].strip("/").partition("/")[0]
     if name == "stream":
         return stream(environ, start_response)
+    if name == "closing":
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return Closing(query(environ)["out"])
     work = {
-        "look": look, "signals": signals, "pools": pools, "failures": failures, "masks": masks, "leave": leave,
+        "thread": by_own_thread, "look": look, "signals": signals, "pools": pools, "failures": failures, "masks": masks, "leave": leave,
         "speak": speak,
     }[name]  # fmt: skip
     body = work(environ).encode()

@@ -127,6 +127,23 @@ def test_a_forked_child_that_leaves_a_stream_ends(server, place, how, status):
     client.close()
 
 
+def test_a_forked_child_that_leaves_close_ends(server, scratch, place):
+    server.log.allow(FORKED_MULTITHREADED)
+    out = scratch / place[1:]
+    client = server.connect()
+    for _ in range(2):
+        client.request("GET", f"{place}/closing?out={out}")
+        assert client.response().text == "closed by"
+    wait_until(lambda: out.exists() and out.read_text().split() == ["9", "9"], "both children have ended")
+    client.close()
+
+
+def test_a_child_of_an_applications_thread_ends_without_the_server(server, place):
+    server.log.allow(FORKED_MULTITHREADED)
+    assert json.loads(server.get(f"{place}/thread").body) == [0]
+    assert server.get(f"{place}/thread").status == 200
+
+
 FORKS_AT_IMPORT = """
 import os, sys
 pid = os.fork()

@@ -14,9 +14,10 @@ import pytest
 from harness import places
 from harness.deadline import wait_until
 
-pytestmark = pytest.mark.servers("nginx", "nginx128")
-
 EXAMPLE = places.REPOSITORY / "examples" / "sites"
+DOCUMENTED_HTTPD = re.search(
+    r"```apache\n(<VirtualHost \*:80>\n    ServerName shop\.example\n.*?)```", (places.REPOSITORY / "docs" / "python.md").read_text(), re.S
+)[1]  # fmt: skip
 OWNER = "nobody"
 APP = """
 import json, os, sys
@@ -32,7 +33,11 @@ def app(environ, start_response):
 class Site:
     """What examples/sites says, moved from /srv/NAME and /run/gangway-NAME into a scratch folder."""
 
-    def __init__(self, name, folder, server):
+    def __init__(self, name, folder, server, workspace):
+        # Behind httpd, too, a site has an nginx.
+        self.nginx, self.module = server.binary, server.module
+        if server.kind == "apache":
+            self.nginx, self.module = places.NGINX, workspace.module("nginx")
         self.folder, self.run = folder / name, folder / f"run-{name}"
         self.folder.mkdir()
         self.run.mkdir()
@@ -48,37 +53,54 @@ class Site:
             for path in (self.folder, self.run):
                 os.chown(path, owner, workers)
         self.run.chmod(0o750)
-        command = [str(server.binary), "-e", "stderr", "-c", str(self.folder / "nginx.conf")]
+        command = [str(self.nginx), "-e", "stderr", "-c", str(self.folder / "nginx.conf")]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, **identity)
         wait_until((self.run / "http.sock").exists, "the site's nginx listens")
 
     def moved(self, file, name, server):
-        text = (EXAMPLE / file).read_text()
+        text = (EXAMPLE / file).read_text() if file.endswith(".conf") else DOCUMENTED_HTTPD
         text = text.replace("/srv/shop", str(self.folder)).replace("/run/gangway-shop", str(self.run))
         text = text.replace("shop.example", f"{name}.example")
+        text = text.replace("*:80", f"127.0.0.1:{server.port}")
         text = re.sub(r"listen 80;", f"listen 127.0.0.1:{server.port};", text)
-        return re.sub(r"\S*/modules/ngx_http_gangway_module\.so", str(server.module), text)
+        if self.nginx != places.NGINX:
+            text = text.replace("http {", f"http {{\ngangway_engine_dir {server.engines};")
+        return re.sub(r"\S*/modules/ngx_http_gangway_module\.so", str(self.module), text)
 
     def end(self):
         self.process.send_signal(signal.SIGQUIT)
         assert self.process.wait(20) == 0
 
 
-def test_two_sites_with_a_user_and_an_environment_each(launch, scratch):
-    front = launch(lambda site: None)
+def modules(site):
+    folder = places.APACHE_MODULES
+    loaded = "".join(f"<IfModule !{n}_module>\nLoadModule {n}_module {folder}/mod_{n}.so\n</IfModule>\n" for n in ("headers", "proxy", "proxy_http"))
+    site.apache_main = loaded
+
+
+def test_two_sites_with_a_user_and_an_environment_each(launch, scratch, kind, workspace):
+    front = launch(modules)
     sites = []
     try:
         for name in ("shop", "blog"):
-            sites.append(Site(name, scratch, front))
-        blocks = "".join(site.moved("front.conf", site.folder.name, front) for site in sites)
+            sites.append(Site(name, scratch, front, workspace))
+        file = "httpd" if kind == "apache" else "front.conf"
+        blocks = "".join(site.moved(file, site.folder.name, front) for site in sites)
         configuration = front.folder / "server.conf"
         text = configuration.read_text()
-        configuration.write_text(text.rstrip().removesuffix("}") + blocks + "}\n")
+        if kind == "apache":
+            # The first virtual host is the one for all other names: the server as it was.
+            others = f"<VirtualHost 127.0.0.1:{front.port}>\nServerName localhost\n</VirtualHost>\n"
+            configuration.write_text(text + others + blocks)
+        else:
+            configuration.write_text(text.rstrip().removesuffix("}") + blocks + "}\n")
         front.reload()
+        # Where the client names no port, httpd's is that of the scheme.
+        port = "80" if kind == "apache" else str(front.port)
         for site in sites:
             found = ask(front, f"{site.folder.name}.example")
             assert found == {
-                "SERVER_NAME": f"{site.folder.name}.example", "SERVER_PORT": str(front.port),
+                "SERVER_NAME": f"{site.folder.name}.example", "SERVER_PORT": port,
                 "HTTP_HOST": f"{site.folder.name}.example", "REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "http",
                 "PATH_INFO": "/a path", "HTTPS": None, "user": pwd.getpwnam(OWNER).pw_uid if places.AS_ROOT else os.geteuid(),
                 "prefix": str(site.folder / ".venv"),
@@ -89,6 +111,9 @@ def test_two_sites_with_a_user_and_an_environment_each(launch, scratch):
     finally:
         for site in sites:
             site.end()
+        if kind == "apache":
+            # mod_proxy keeps the connections, ended or not; a new process has none.
+            front.reload()
             shutil.copy(site.folder / "error.log", scratch / f"{site.folder.name}.log")
     for site in sites:
         assert "[emerg]" not in (site.folder / "error.log").read_text()
