@@ -58,6 +58,8 @@ pub(crate) fn build(
         https: says_https || request.is_https(),
         extra: &[],
         pass_authorization: pass_authorization || request.passes_authorization(),
+        // httpd has no switch for them: nobody has asked for such names.
+        second_spellings: false,
     };
     // httpd has joined all lines of one name by ", ".
     let cookies = request.header(c"Cookie").and_then(rejoin_cookies);

@@ -99,6 +99,9 @@ pub(crate) fn write(
         https: request.is_tls(),
         extra: shape.extra,
         pass_authorization: shape.authorization,
+        // nginx has dropped them already, unless the administrator wants them (underscores_in_headers,
+        // ignore_invalid_headers).
+        second_spellings: true,
     };
     let headers = request.headers().filter(|(name, _)| {
         shape.headers && !shape.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))

@@ -47,6 +47,9 @@ pub struct Facts<'a> {
     pub extra: &'a [Extra<'a>],
     /// Whether the application may see `Authorization` (§9.2: credentials are the server's own business).
     pub pass_authorization: bool,
+    /// Whether headers whose names have a second spelling, such as `X_Token`, become variables: the server lets in only
+    /// those that the administrator wants.
+    pub second_spellings: bool,
 }
 
 /// A variable beyond those of RFC 3875. Its value comes in two parts that follow each other: a root and a path below it.
@@ -145,18 +148,36 @@ fn add_headers<'a>(
     headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) {
     let first = variables.len();
+    let mut others = Vec::new();
     for (name, value) in headers {
-        if !is_passed(name, facts.pass_authorization) {
-            continue;
+        if !has_one_spelling(name) {
+            if facts.second_spellings && may_be_spelled(name) {
+                others.push((name, value));
+            }
+        } else if is_passed(name, facts.pass_authorization) {
+            add_header(variables, first, name, value);
         }
-        let added = variables.len();
-        variables.push_mapped(b"HTTP_", name, as_in_variables, value);
-        // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
-        let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
-        if let Some(earlier) = same_name(variables, first, added) {
-            variables.append_to(earlier, separator, value);
-            variables.remove(added);
+    }
+    let end = variables.len();
+    for (name, value) in others {
+        // The header whose name has one spelling wins, wherever it stands.
+        let is_same = |(known, _): (&[u8], &[u8])| {
+            known.strip_prefix(PREFIX).is_some_and(|known| is_variable(name, known))
+        };
+        if !(first..end).any(|at| variables.pair(at).is_some_and(is_same)) {
+            add_header(variables, end, name, value);
         }
+    }
+}
+
+fn add_header(variables: &mut Fields, first: usize, name: &[u8], value: &[u8]) {
+    let added = variables.len();
+    variables.push_mapped(PREFIX, name, as_in_variables, value);
+    // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
+    let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
+    if let Some(earlier) = same_name(variables, first, added) {
+        variables.append_to(earlier, separator, value);
+        variables.remove(added);
     }
 }
 
@@ -165,19 +186,41 @@ fn same_name(variables: &Fields, first: usize, added: usize) -> Option<usize> {
     (first..added).find(|&index| variables.pair(index).is_some_and(|(known, _)| known == name))
 }
 
+/// What begins the variable of a header.
+const PREFIX: &[u8] = b"HTTP_";
+
+/// Only letters, digits and "-" have one spelling as a variable: `X_Forwarded_For`, `X.Forwarded.For` and their kin would be
+/// taken for `X-Forwarded-For`.
+fn has_one_spelling(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') && !name.is_empty()
+}
+
 /// Which request headers become variables.
 fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
-    // Only letters, digits and "-" have one spelling as a variable: `X_Forwarded_For`, `X.Forwarded.For` and
-    // their kin would be taken for `X-Forwarded-For`.
-    if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') || name.is_empty() {
-        return false;
-    }
     // CONTENT_* have variables of their own; `Proxy` would become HTTP_PROXY (CVE-2016-5385 and kin); the
     // body's framing is already undone.
     const NEVER: [&[u8]; 4] = [b"content-length", b"content-type", b"proxy", b"transfer-encoding"];
     const CREDENTIALS: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
     let is_one_of = |names: &[&[u8]]| names.iter().any(|known| name.eq_ignore_ascii_case(known));
     !is_one_of(&NEVER) && (pass_authorization || !is_one_of(&CREDENTIALS))
+}
+
+/// Whether a name with a second spelling may be a variable at all. An application or a proxy in front of the server believes
+/// what stands in the headers of these families: a client that spells them otherwise speaks for somebody else, even
+/// when the real header is not there because the proxy has removed it.
+fn may_be_spelled(name: &[u8]) -> bool {
+    const FAMILIES: &str = "AUTH_ CF_ CLIENT_ CONTENT_ FASTLY_ PATH_ PROXY_ REDIRECT_ REMOTE_ REQUEST_ SCRIPT_ SERVER_ SSL_ \
+                            TLS_ TRANSFER_ TRUE_CLIENT_ X_CLIENT_ X_FORWARDED_ X_ORIGINAL_ X_REAL_";
+    // Any other sign is in no name of a variable; `=` would end one in an environment.
+    let is_known = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let is_of =
+        |family: &str| name.get(..family.len()).is_some_and(|start| is_variable(start, family.as_bytes()));
+    !name.is_empty() && name.iter().all(is_known) && !FAMILIES.split_ascii_whitespace().any(is_of)
+}
+
+/// Whether a name of a header becomes this name of a variable (without HTTP_).
+fn is_variable(name: &[u8], variable: &[u8]) -> bool {
+    name.iter().copied().map(as_in_variables).eq(variable.iter().copied())
 }
 
 fn as_in_variables(byte: u8) -> u8 {
@@ -240,6 +283,45 @@ mod tests {
         let variables = build(&headers, &[], Facts::default());
         assert_eq!(get(&variables, "HTTP_X_FORWARDED_FOR"), Some("good"));
         assert!(!variables.iter().any(|(_, value)| value == "evil" || value == "root" || value == "5"));
+    }
+
+    #[test]
+    fn second_spellings_pass_where_the_server_lets_them_in() {
+        let facts = Facts { second_spellings: true, pass_authorization: true, ..Facts::default() };
+        let build = |headers: &[(&str, &str)]| build(headers, &[], facts);
+        let variables = build(&[("X_Token", "a"), ("x_token", "b")]);
+        assert_eq!(get(&variables, "HTTP_X_TOKEN"), Some("a, b"));
+        for other in ["X_Token", "x_TOKEN", "X-To_ken"] {
+            let real = if other == "X-To_ken" { "X-To-Ken" } else { "X-Token" };
+            for pair in [[(other, "evil"), (real, "good")], [(real, "good"), (other, "evil")]] {
+                let variables = build(&pair);
+                assert!(variables.iter().any(|(_, value)| value == "good"), "{variables:?}");
+                assert!(!variables.iter().any(|(_, value)| value.contains("evil")), "{variables:?}");
+            }
+        }
+        for name in [
+            "Content_Length",
+            "Content_Type",
+            "content.length",
+            "Remote_User",
+            "Transfer_Encoding",
+            "Proxy_",
+            "Proxy_Authorization",
+            "X_Forwarded_For",
+            "X-Forwarded_For",
+            "X.Real.IP",
+            "Auth_Type",
+            "X_A=B",
+            "X.Other",
+            "X~Y",
+            "X A",
+            "X_é",
+            "X_A:",
+            "X_\0",
+        ] {
+            let variables = build(&[(name, "evil")]);
+            assert!(!variables.iter().any(|(_, value)| value == "evil"), "{name}");
+        }
     }
 
     #[test]

@@ -109,11 +109,22 @@ def test_params_are_inherited_unless_the_level_has_its_own(server):
     assert found["OWN"] == "yes"
 
 
-def test_names_with_underscores_are_dropped_even_if_nginx_accepts_them(server):
-    headers = [("X_Forwarded_For", "evil"), ("X-Forwarded_For", "evil"), ("Remote_User", "evil"), ("X-Real", "good")]
-    found = environ(server, "/slash/", headers=headers)
-    assert found["HTTP_X_REAL"] == "good"
-    assert "evil" not in found.values()
+def test_names_with_underscores_are_variables_where_nginx_accepts_them(server):
+    found = environ(server, "/slash/", headers=[("X_Token", "one"), ("X-Real", "good")])
+    assert (found["HTTP_X_TOKEN"], found["HTTP_X_REAL"]) == ("one", "good")
+
+
+@pytest.mark.parametrize("other", ["X_Token", "x_token"])
+def test_the_name_with_a_dash_wins(server, other):
+    for headers in ([(other, "evil"), ("X-Token", "good")], [("X-Token", "good"), (other, "evil")]):
+        assert environ(server, "/slash/", headers=headers)["HTTP_X_TOKEN"] == "good"
+
+
+@pytest.mark.parametrize(
+    "name", ["X_Forwarded_For", "X-Forwarded_For", "Remote_User", "Content_Length", "Content_Type", "Proxy_", "X_Real_IP"]
+)
+def test_no_other_spelling_speaks_for_the_server_or_a_proxy(server, name):
+    assert "evil" not in environ(server, "/slash/", headers=[(name, "evil")]).values()
 
 
 def test_remote_user_after_real_authentication(server):
