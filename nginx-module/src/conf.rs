@@ -72,8 +72,6 @@ pub(crate) struct MainConf {
 /// Variables of nginx that requests need.
 #[derive(Clone, Copy)]
 pub(crate) struct VariableIndexes {
-    pub(crate) document_root: ngx_int_t,
-    pub(crate) remote_port: ngx_int_t,
     pub(crate) server_addr: ngx_int_t,
 }
 
@@ -83,6 +81,8 @@ pub(crate) struct LocationConf {
     pub(crate) handler: Option<Rc<Handler>>,
     /// `gangway_cgi`, likewise.
     pub(crate) programs: Option<Rc<cgi::conf::Programs>>,
+    /// Where its scripts are, when `alias` makes the whole path of captures.
+    pub(crate) script_root: Option<ConfText>,
     /// `None`: those of the enclosing block.
     pub(crate) params: Option<Vec<Param>>,
     /// `gangway_pass` and its settings.
@@ -222,8 +222,14 @@ pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_v
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
     fence("create_location", ptr::null_mut(), || {
-        cf.own(LocationConf { handler: None, programs: None, params: None, upstream: UpstreamConf::unset() })
-            .cast()
+        cf.own(LocationConf {
+            handler: None,
+            programs: None,
+            script_root: None,
+            params: None,
+            upstream: UpstreamConf::unset(),
+        })
+        .cast()
     })
 }
 
@@ -249,10 +255,7 @@ pub(crate) unsafe extern "C" fn merge_location(
             cf.set_limit_except_handler(handler::content_handler);
         }
         match upstream::conf::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
-            Ok(()) => {
-                cgi::conf::settle(inner);
-                OK
-            }
+            Ok(()) => answer(&cf, cgi::conf::settle(&cf, inner)),
             Err(text) => {
                 cf.fail(&text);
                 ptr::without_provenance_mut(usize::MAX)
@@ -284,9 +287,5 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
 }
 
 fn variable_indexes(cf: &Conf) -> Option<VariableIndexes> {
-    Some(VariableIndexes {
-        document_root: cf.variable(b"document_root")?,
-        remote_port: cf.variable(b"remote_port")?,
-        server_addr: cf.variable(b"server_addr")?,
-    })
+    Some(VariableIndexes { server_addr: cf.variable(b"server_addr")? })
 }

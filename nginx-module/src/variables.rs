@@ -16,6 +16,8 @@ use crate::{
 /// What one kind of application is told about a request.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shape<'a> {
+    /// DOCUMENT_ROOT, if it is known already.
+    pub(crate) root: Option<&'a [u8]>,
     /// The leading part of `path` that is SCRIPT_NAME.
     pub(crate) mount: &'a [u8],
     /// SCRIPT_NAME and PATH_INFO together.
@@ -74,7 +76,11 @@ pub(crate) fn write(
         };
         params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
     }
-    let mut port = Decimal::default();
+    let (mut port, mut remote_port) = (Decimal::default(), Decimal::default());
+    let document_root = match shape.root {
+        Some(root) => root,
+        None => request.document_root()?,
+    };
     let user =
         if request.satisfies_all() && crate::raw::auth_basic_guards(request) { request.user() } else { b"" };
     let announced = !request.content_type().is_empty() || request.declares_body();
@@ -85,13 +91,16 @@ pub(crate) fn write(
         query: request.query(),
         protocol: request.protocol(),
         mount: shape.mount,
-        document_root: request.variable(indexes.document_root),
+        document_root,
         server_name: request.server_name(),
         server_port: port.write(request.server_port()),
         server_addr: request.variable(indexes.server_addr),
         server_software: SOFTWARE,
         remote_addr: request.remote_addr(),
-        remote_port: request.variable(indexes.remote_port),
+        remote_port: match request.remote_port() {
+            0 => b"",
+            known => remote_port.write(known),
+        },
         remote_user: user,
         auth_type: b"Basic",
         content_type: request.content_type(),
@@ -103,11 +112,26 @@ pub(crate) fn write(
         // ignore_invalid_headers).
         second_spellings: true,
     };
-    let headers = request.headers().filter(|(name, _)| {
-        shape.headers && !shape.hidden.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
-    });
+    // The host of the request's target replaces the Host header: what the application is told, what nginx chose the server
+    // by and what the key of a cache holds are one.
+    let host = request.target_host();
+    let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
+    let target = host.map(|host| (&b"Host"[..], host));
+    let headers = target.into_iter().chain(request.headers().filter(|(name, _)| !replaced(name)));
+    let headers =
+        headers.filter(|(name, _)| shape.headers && !shape.hidden.iter().any(|hidden| is_same(name, hidden)));
     write_meta_variables(variables, &facts, headers, &params);
     Some(())
+}
+
+/// Whether a header has this name (in lower case), or would be the same variable: `underscores_in_headers` lets names in
+/// whose "-" is spelled another way.
+fn is_same(name: &[u8], known: &[u8]) -> bool {
+    let is_same = |(byte, known): (&u8, &u8)| match known {
+        b'-' => !byte.is_ascii_alphanumeric(),
+        _ => byte.eq_ignore_ascii_case(known),
+    };
+    name.len() == known.len() && name.iter().zip(known).all(is_same)
 }
 
 /// SERVER_SOFTWARE: the nginx that the module was built for, as `$nginx_version` in fastcgi_params.

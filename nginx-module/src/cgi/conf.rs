@@ -84,9 +84,13 @@ fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t> {
     }
 }
 
-/// What of the settings of upstreams the options decide.
-pub(crate) fn settle(location: &mut LocationConf) {
-    let Some(programs) = &location.programs else { return };
+/// What of the settings of upstreams the options decide, and where the scripts are.
+pub(crate) fn settle(cf: &Conf, location: &mut LocationConf) -> Result<(), String> {
+    let Some(programs) = &location.programs else { return Ok(()) };
+    location.script_root = cf
+        .captured_alias()
+        .map(|root| cf.compile(root).ok_or("gangway_cgi finds no memory for its root"))
+        .transpose()?;
     let conf = &mut location.upstream.conf;
     // nginx adds it to its clock: far away, but no overflow.
     let never = u32::MAX as u128 / 2;
@@ -99,6 +103,7 @@ pub(crate) fn settle(location: &mut LocationConf) {
         // A script may answer before it has read everything, and read on.
         conf.set_preserve_output(1);
     }
+    Ok(())
 }
 
 /// Made by the master; workers inherit its descriptor.

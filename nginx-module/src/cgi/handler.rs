@@ -1,26 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! From nginx's request to a script that can be started.
 
-use std::{
-    ffi::OsStr,
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::Path,
-    rc::Rc,
-};
+use std::rc::Rc;
 
 use gangway::{
     cgi::{Extra, Form, Location},
-    config::Cgi,
     engine::fence,
     error::{CGI_HEAD, CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
     http::Fields,
     log::{Level, escape},
-    run::{Found, Kind, Place, RunError, Words, resolve, words},
+    run::{RunError, Words, words},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{conf::Programs, peer::Run, stdin};
+use super::{conf::Programs, peer::Run, stdin, target::Target};
 use crate::{
     accel,
     conf::{LocationConf, MainConf},
@@ -35,8 +28,6 @@ const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
 const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
-const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
-const MOVED: ngx_int_t = nginx_sys::NGX_HTTP_MOVED_PERMANENTLY as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 /// Bytes of a script's output that a line of the log quotes.
@@ -45,14 +36,6 @@ const EXCERPT: usize = 200;
 /// What a cached response must not depend on: the cache decides (as the stock modules' cache headers).
 const CONDITIONS: [&[u8]; 6] =
     [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
-
-/// A script that a request names.
-pub(super) struct Target {
-    pub(super) file: Vec<u8>,
-    executable: bool,
-    script_name: Vec<u8>,
-    path_info: Vec<u8>,
-}
 
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
 ///
@@ -69,7 +52,7 @@ pub(crate) fn start(
         request.log(Level::Error, &line);
         return Err(INTERNAL_SERVER_ERROR);
     }
-    let target = target(request, &programs.settings)?;
+    let target = Target::of(request, location, &programs.settings)?;
     let name = target.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
@@ -84,58 +67,6 @@ pub(crate) fn start(
     u.process_header = Some(process_header);
     u.peer.data = run.cast();
     Ok(location.upstream.conf.request_buffering == 0)
-}
-
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn look(file: &[u8]) -> Kind {
-    match fs::metadata(path(file)) {
-        Ok(found) if found.is_file() => Kind::File { executable: found.permissions().mode() & 0o111 != 0 },
-        Ok(found) if found.is_dir() => Kind::Directory,
-        Ok(_) => Kind::Other,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Kind::Forbidden,
-        Err(_) => Kind::Missing,
-    }
-}
-
-fn target(request: Request, cgi: &Cgi) -> Result<Target, ngx_int_t> {
-    let (mapped, root) = request.map_to_path().ok_or(INTERNAL_SERVER_ERROR)?;
-    let refuse = |why: &str| {
-        request.log(Level::Error, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped)));
-        FORBIDDEN
-    };
-    let uri = request.uri();
-    match resolve(&Place { path: &mapped, root, index: cgi.index() }, look) {
-        Found::Script { file, executable, info, index } => {
-            let root = mapped.get(..root).unwrap_or_default();
-            // The administrator may name the script itself; what lies below a root may not lead out of it.
-            let below = file.len() > root.len();
-            if below && cgi.any_symlinks() != Some(true) && !lies_below(&file, root) {
-                return Err(refuse("a symbolic link leads out of the root (symlinks=any lets it)"));
-            }
-            let (name, path_info) =
-                uri.split_at_checked(uri.len().saturating_sub(info)).unwrap_or((uri, b""));
-            let script_name = [name, &index].concat();
-            Ok(Target { file, executable, script_name, path_info: path_info.to_vec() })
-        }
-        Found::NeedsSlash => {
-            let location = [uri, b"/"].concat();
-            request.set_location(&location).ok_or(INTERNAL_SERVER_ERROR)?;
-            Err(MOVED)
-        }
-        Found::Missing => {
-            request.log(Level::Info, &format!("{CGI_REFUSED} {}: there is no such file", escape(&mapped)));
-            Err(NOT_FOUND)
-        }
-        Found::Forbidden => Err(refuse("it is no plain file, or a directory without index=")),
-    }
-}
-
-fn lies_below(file: &[u8], root: &[u8]) -> bool {
-    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
-    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
 }
 
 unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -180,7 +111,10 @@ fn tell_variables(run: &Run) -> Option<Fields> {
     let translated = match target.path_info.as_slice() {
         b"" => Vec::new(),
         info => {
-            let root = request.document_root(main)?;
+            let root = match &target.root {
+                Some(root) => root,
+                None => request.document_root()?,
+            };
             [root.strip_suffix(b"/").unwrap_or(root), info].concat()
         }
     };

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! conf      the directive; the parent forks the spawner, while it is small and root
-//! handler   the file; then as gangway_pass: body, cache, buffers, filters
+//! target    which file a request runs
+//! handler   that file; then as gangway_pass: body, cache, buffers, filters
 //! peer      in place of a connection: a script with its pipes, which nginx reads and writes
 //! places    who runs and who waits in this worker, and what the helper says
 //! script    one script, from its order to its end, with its standard error
@@ -17,6 +18,7 @@ mod peer;
 mod places;
 mod script;
 mod stdin;
+mod target;
 
 pub(crate) use handler::start;
 pub(crate) use places::stop;

@@ -28,10 +28,10 @@ use nginx_sys::{
 
 use super::{
     conf::Programs,
-    handler::Target,
     places::{self, Admitted},
     script::{self, Ending},
     stdin,
+    target::Target,
 };
 use crate::raw::{Request, Timer, bytes, timer_data};
 

@@ -236,6 +236,20 @@ impl Conf {
         }
     }
 
+    /// The folder in which `alias` with captures begins to depend on the last of them: for `/home/$1/cgi-bin/$2`,
+    /// `/home/$1/cgi-bin/`. `None` where the alias is not the whole path.
+    pub(crate) fn captured_alias(&self) -> Option<&[u8]> {
+        // SAFETY: nginx merges the core module's configuration of a location before those of other modules.
+        let location = unsafe { &*self.core_location() };
+        if location.alias != super::ALL {
+            return None;
+        }
+        // SAFETY: the strings of a cycle stay unchanged.
+        let text = unsafe { str_bytes(&location.root) };
+        let fixed = text.get(..text.iter().rposition(|byte| *byte == b'$')?)?;
+        fixed.get(..=fixed.iter().rposition(|byte| *byte == b'/')?)
+    }
+
     /// Lets `handler` answer the requests of this location.
     pub(crate) fn set_content_handler(
         &self,

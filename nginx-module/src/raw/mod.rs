@@ -9,6 +9,8 @@ mod auth;
 mod body;
 mod conf;
 mod event;
+mod files;
+mod host;
 mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
@@ -26,6 +28,7 @@ pub(crate) use event::{
     Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
     quit_this_worker, set_title, timer_data, watch,
 };
+pub(crate) use files::ALL;
 pub(crate) use memo::{MemoIndex, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use request::{PoolText, Request};

@@ -5,10 +5,10 @@ use std::{ffi::c_void, ptr};
 
 use gangway::log::Level;
 use nginx_sys::{
-    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_connection_local_sockaddr, ngx_connection_t,
-    ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_cleanup_pt,
-    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
-    ngx_http_event_handler_pt, ngx_http_finalize_request, ngx_http_get_indexed_variable, ngx_http_request_t,
+    NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_add_timer, ngx_connection_t, ngx_del_timer,
+    ngx_handle_read_event, ngx_handle_write_event, ngx_http_cleanup_add, ngx_http_cleanup_pt,
+    ngx_http_complex_value, ngx_http_core_loc_conf_t, ngx_http_core_module, ngx_http_event_handler_pt,
+    ngx_http_finalize_request, ngx_http_get_flushed_variable, ngx_http_request_t,
     ngx_http_run_posted_requests, ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading,
     ngx_int_t, ngx_list_t, ngx_module_t, ngx_pnalloc, ngx_pool_t, ngx_post_event, ngx_posted_events,
     ngx_str_t, ngx_table_elt_t,
@@ -103,43 +103,12 @@ impl Request {
         !self.connection().ssl.is_null()
     }
 
-    /// The name of the server as the client and the configuration give it: never empty if there is one.
-    pub(crate) fn server_name(&self) -> &[u8] {
-        // SAFETY: a live request has its server configuration.
-        let server: &ngx_http_core_srv_conf_t = unsafe {
-            let module = &*ptr::addr_of!(ngx_http_core_module);
-            &*(*self.get().srv_conf.add(module.ctx_index)).cast()
-        };
-        let configured = self.bytes(server.server_name);
-        let host = self.bytes(self.get().headers_in.server);
-        // `_`, wildcards and regular expressions are no names.
-        let is_name = configured.iter().any(u8::is_ascii_alphanumeric)
-            && !configured.iter().any(|b| b"*~^".contains(b));
-        if is_name || host.is_empty() { configured } else { host }
-    }
-
-    /// The port of the listening socket.
-    pub(crate) fn server_port(self) -> u16 {
-        // SAFETY: the connection is live; a local address is an initialised sockaddr of its family.
-        unsafe {
-            let connection = self.get().connection;
-            if ngx_connection_local_sockaddr(connection, ptr::null_mut(), 0) != 0 {
-                return 0;
-            }
-            let address = (*connection).local_sockaddr.cast::<libc::sockaddr>();
-            match i32::from((*address).sa_family) {
-                libc::AF_INET => u16::from_be((*address.cast::<libc::sockaddr_in>()).sin_port),
-                libc::AF_INET6 => u16::from_be((*address.cast::<libc::sockaddr_in6>()).sin6_port),
-                _ => 0,
-            }
-        }
-    }
-
-    /// The value of one of nginx's variables; empty when it is not set.
+    /// The value of one of nginx's variables at this moment; empty when it is not set. What depends on the location is
+    /// made anew: the parts of a request share the values of a main request, and it keeps them over redirects.
     pub(crate) fn variable(&self, index: ngx_int_t) -> &[u8] {
         // SAFETY: the index is from the same configuration; the value lives in the request's pool.
         unsafe {
-            let value = ngx_http_get_indexed_variable(self.0, index as usize);
+            let value = ngx_http_get_flushed_variable(self.0, index as usize);
             match value.as_ref() {
                 Some(value) if value.not_found() == 0 => value.as_bytes(),
                 _ => &[],
@@ -198,11 +167,6 @@ impl Request {
     pub(crate) fn is_for_once(self) -> bool {
         const METHODS: u32 = nginx_sys::NGX_HTTP_POST | nginx_sys::NGX_HTTP_LOCK | nginx_sys::NGX_HTTP_PATCH;
         self.get().method & METHODS as usize != 0 || self.streams_body()
-    }
-
-    /// The root of the request: `$document_root`. `None` before the configuration is complete.
-    pub(crate) fn document_root(&self, main: &crate::conf::MainConf) -> Option<&[u8]> {
-        Some(self.variable(main.variables?.document_root))
     }
 
     /// Whether a filter of the response works on its bytes, and may keep some back.
@@ -392,18 +356,6 @@ impl Request {
                 (*main).set_count((*main).count() + 1);
                 cleanup(self.0.cast());
             }
-        }
-    }
-
-    /// The file that the path is mapped to by `root` or `alias`, and how much of it is the root.
-    pub(crate) fn map_to_path(self) -> Option<(Vec<u8>, usize)> {
-        let (mut path, mut root) = (ngx_str_t::empty(), 0);
-        // SAFETY: live request; nginx answers the end of the path in its pool, or NULL.
-        unsafe {
-            let last = nginx_sys::ngx_http_map_uri_to_path(self.0, &raw mut path, &raw mut root, 0);
-            let length = last.addr().checked_sub(path.data.addr()).filter(|_| !last.is_null())?;
-            let mapped = std::slice::from_raw_parts(path.data, length);
-            Some((mapped.to_vec(), root))
         }
     }
 

@@ -71,6 +71,7 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         Scheme::Scgi | Scheme::Uwsgi | Scheme::Suwsgi => extra.get(..1),
     };
     let shape = Shape {
+        root: Some(files.root),
         mount: place.script_name(),
         path: place.path(),
         length: if conf.conf.pass_request_body == 0 { None } else { length(request, upstream) },

@@ -24,8 +24,7 @@ use super::{
     conf::{Pass, Scheme, ScriptCheck, UpstreamConf, split_path},
 };
 use crate::{
-    conf::{LocationConf, MainConf, Param},
-    module,
+    conf::{LocationConf, Param},
     raw::{PoolText, Request},
 };
 
@@ -39,8 +38,17 @@ const FRESH: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 4096;
 
 thread_local! {
-    /// Scripts that were found a moment ago, by the path below their root.
-    static FOUND: RefCell<HashMap<Vec<u8>, Instant>> = RefCell::new(HashMap::new());
+    /// Scripts that were found a moment ago, by their path.
+    static FOUND: RefCell<HashMap<Vec<u8>, Seen>> = RefCell::new(HashMap::new());
+}
+
+/// When and how a script was found. What one location may run, another may not: the same answer is for the same
+/// question.
+struct Seen {
+    since: Instant,
+    /// The length of the root, with which the path begins wherever it matters.
+    root: usize,
+    check: ScriptCheck,
 }
 
 /// What of a path is the script's, and what is its own.
@@ -200,10 +208,7 @@ pub(super) struct Files<'r> {
 
 impl<'r> Files<'r> {
     pub(super) fn of(request: &'r Request) -> Option<Self> {
-        // SAFETY: the http block's configuration outlives its requests.
-        let main: &MainConf = unsafe { &*request.main_conf(module()) };
-        let root = request.document_root(main)?;
-        Some(Self { root, alias: request.core_location().alias })
+        Some(Self { root: request.document_root()?, alias: request.alias() })
     }
 
     /// The file of a path, as ngx_http_map_uri_to_path(), in two parts.
@@ -219,9 +224,10 @@ impl<'r> Files<'r> {
 /// What stands at a path below the root.
 fn look(request: Request, root: &[u8], file: &[u8], check: ScriptCheck) -> Entry {
     let now = Instant::now();
-    let known =
-        FOUND.with_borrow(|found| found.get(file).is_some_and(|since| now.duration_since(*since) < FRESH));
-    if known {
+    let is_fresh = |seen: &Seen| {
+        (seen.root, seen.check) == (root.len(), check) && now.duration_since(seen.since) < FRESH
+    };
+    if FOUND.with_borrow(|found| found.get(file).is_some_and(is_fresh)) {
         return Entry::File;
     }
     let entry = match kind(root, file, check) {
@@ -238,7 +244,7 @@ fn look(request: Request, root: &[u8], file: &[u8], check: ScriptCheck) -> Entry
             if found.len() >= REMEMBERED {
                 found.clear();
             }
-            found.insert(file.to_vec(), now);
+            found.insert(file.to_vec(), Seen { since: now, root: root.len(), check });
         });
     }
     entry

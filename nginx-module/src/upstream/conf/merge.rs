@@ -22,7 +22,9 @@ use crate::{Shared, raw::Conf};
 const SUFFIXES: [&[u8]; 3] = [b"php", b"phtml", b"phar"];
 
 /// The default of `gangway_cache_key`: the stock FastCGI module has none, and gives every request the same response.
-const CACHE_KEY: &[u8] = b"$request_method$scheme$host$request_uri";
+/// It holds what the application is told about the host, SERVER_NAME and HTTP_HOST: `$host` has no port, and an application
+/// makes links of what it is told. (A `|` separates the configured name from what the client chooses.)
+const CACHE_KEY: &[u8] = b"$request_method$scheme$server_name|$gangway_host$request_uri";
 
 /// Headers of a response that are nginx's own business.
 static HIDDEN: Shared<[ngx_str_t; 7]> = Shared([

@@ -112,8 +112,11 @@ impl Split {
 
 /// Adds the variables; nginx calls it before it reads the http block.
 pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let variables: [(&'static [u8], ngx_http_get_variable_pt); 2] =
-        [(b"gangway_script_name", Some(script_name)), (b"gangway_path_info", Some(path_info))];
+    let variables: [(&'static [u8], ngx_http_get_variable_pt); 3] = [
+        (b"gangway_script_name", Some(script_name)),
+        (b"gangway_path_info", Some(path_info)),
+        (b"gangway_host", Some(host)),
+    ];
     for (name, handler) in variables {
         let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
         let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH;
@@ -189,6 +192,23 @@ unsafe extern "C" fn path_info(
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
         let conf = location(&request);
         names(request, conf).map_or(-1, |place| set(request, value, place.path_info()))
+    })
+}
+
+/// `$gangway_host`: HTTP_HOST, or what an application makes of SERVER_NAME and SERVER_PORT without it.
+unsafe extern "C" fn host(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    _: usize,
+) -> ngx_int_t {
+    fence("host", -1, || {
+        // SAFETY: as above.
+        let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
+        if let Some(told) = request.told_host() {
+            return set(request, value, told);
+        }
+        let port = request.server_port().to_string();
+        set(request, value, &[request.server_name(), b":", port.as_bytes()].concat())
     })
 }
 

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which file a request runs.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+    path::Path,
+};
+
+use gangway::{
+    config::Cgi,
+    error::CGI_REFUSED,
+    log::{Level, escape},
+    run::{Found, Kind, Place, resolve},
+};
+use nginx_sys::ngx_int_t;
+
+use crate::{
+    conf::LocationConf,
+    raw::{ALL, Request},
+};
+
+const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
+const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
+const MOVED: ngx_int_t = nginx_sys::NGX_HTTP_MOVED_PERMANENTLY as ngx_int_t;
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+/// A script that a request names.
+pub(super) struct Target {
+    pub(super) file: Vec<u8>,
+    pub(super) executable: bool,
+    pub(super) script_name: Vec<u8>,
+    pub(super) path_info: Vec<u8>,
+    /// The folder of the scripts, where it is not `$document_root`.
+    pub(super) root: Option<Vec<u8>>,
+}
+
+/// The path in the file system that a request is mapped to.
+struct Mapped {
+    path: Vec<u8>,
+    /// How much of it is the root.
+    root: usize,
+    /// The root is not `$document_root`, which is the whole path.
+    captured: bool,
+}
+
+impl Mapped {
+    fn of(request: Request, location: &LocationConf) -> Option<Self> {
+        let (mut path, root) = request.map_to_path()?;
+        let alias = request.alias();
+        if let Some(text) = location.script_root
+            && alias == ALL
+        {
+            let folder = request.evaluate(text)?;
+            let root = if path.starts_with(folder) { folder.len() } else { 0 };
+            return Some(Self { path, root, captured: true });
+        }
+        // `location /x/ { alias /srv/program; }`: the slash belongs to what follows the program, and nginx has taken it away.
+        let took_slash = alias != ALL
+            && alias.checked_sub(1).and_then(|last| request.uri().get(last)) == Some(&b'/')
+            && path.get(..root).is_some_and(|root| !root.ends_with(b"/"));
+        if took_slash && path.get(..root).is_some_and(|root| matches!(look(root), Kind::File { .. })) {
+            path.insert(root, b'/');
+        }
+        Some(Self { path, root, captured: false })
+    }
+
+    fn root(&self) -> &[u8] {
+        self.path.get(..self.root).unwrap_or_default()
+    }
+}
+
+impl Target {
+    /// The script of a request.
+    ///
+    /// # Errors
+    /// The status that answers it.
+    pub(super) fn of(request: Request, location: &LocationConf, cgi: &Cgi) -> Result<Self, ngx_int_t> {
+        let mapped = Mapped::of(request, location).ok_or(INTERNAL_SERVER_ERROR)?;
+        let log = |level, why: &str| {
+            request.log(level, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped.path)));
+        };
+        let uri = request.uri();
+        match resolve(&Place { path: &mapped.path, root: mapped.root, index: cgi.index() }, look) {
+            Found::Script { file, executable, info, index } => {
+                let root = mapped.root();
+                // The administrator may name the script itself; what lies below a root may not lead out of it.
+                let below = file.len() > root.len();
+                if below && cgi.any_symlinks() != Some(true) && !lies_below(&file, root) {
+                    log(Level::Error, "a symbolic link leads out of the root (symlinks=any lets it)");
+                    return Err(FORBIDDEN);
+                }
+                let path_info = mapped.path.get(mapped.path.len().saturating_sub(info)..).unwrap_or_default();
+                // Captures may stand in another order than in the path: then the whole path is the name.
+                let name = uri.strip_suffix(path_info).unwrap_or(uri);
+                Ok(Self {
+                    executable,
+                    script_name: [name, &index].concat(),
+                    path_info: path_info.to_vec(),
+                    root: mapped.captured.then(|| root.to_vec()),
+                    file,
+                })
+            }
+            Found::NeedsSlash => {
+                let location = [uri, b"/"].concat();
+                request.set_location(&location).ok_or(INTERNAL_SERVER_ERROR)?;
+                Err(MOVED)
+            }
+            Found::Missing => {
+                // As nginx's own files: log_not_found.
+                let level = if request.logs_not_found() { Level::Error } else { Level::Info };
+                log(level, "there is no such file");
+                Err(NOT_FOUND)
+            }
+            Found::Forbidden => {
+                log(Level::Error, "it is no plain file, or a directory without index=");
+                Err(FORBIDDEN)
+            }
+        }
+    }
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(bytes))
+}
+
+fn look(file: &[u8]) -> Kind {
+    match fs::metadata(path(file)) {
+        Ok(found) if found.is_file() => Kind::File { executable: found.permissions().mode() & 0o111 != 0 },
+        Ok(found) if found.is_dir() => Kind::Directory,
+        Ok(_) => Kind::Other,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Kind::Forbidden,
+        Err(_) => Kind::Missing,
+    }
+}
+
+fn lies_below(file: &[u8], root: &[u8]) -> bool {
+    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
+    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
+}
