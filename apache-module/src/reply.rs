@@ -8,6 +8,7 @@ use gangway::{
     exchange::{Delivery, End, Piece},
     http::Head,
     log::Level,
+    sys::explain,
 };
 
 use crate::raw::{INTERNAL_SERVER_ERROR, OK, Request, Session};
@@ -91,7 +92,8 @@ impl Progress {
         }
         for piece in delivery.pieces {
             session.push(piece).map_err(|error| {
-                let line = format!("{SERVER_FAILED} cannot send a file: {error}; the response is cut");
+                let line =
+                    format!("{SERVER_FAILED} cannot send a file: {}; the response is cut", explain(&error));
                 session.request().log(Level::Error, &line);
                 Gone
             })?;

@@ -10,6 +10,7 @@ use gangway::{
     log::Level,
     pool::Refusal,
     runtime::Application,
+    sys::explain,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -109,8 +110,7 @@ fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
         return Ok(Default::default());
     }
     body::take(request).map_err(|error| {
-        let line =
-            format!("{SERVER_FAILED} cannot keep the request body: {error}; raise worker_rlimit_nofile");
+        let line = format!("{SERVER_FAILED} cannot keep the request body: {}", explain(&error));
         request.log(Level::Error, &line);
         INTERNAL_SERVER_ERROR
     })

@@ -259,7 +259,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         if let Err(error) = started {
             raw::process_log(
                 Level::Error,
-                &format!("{SERVER_FAILED} applications cannot be started: {error}"),
+                &format!("{SERVER_FAILED} applications cannot be started: {}", gangway::sys::explain(&error)),
             );
             return nginx_sys::NGX_ERROR as ngx_int_t;
         }

@@ -6,7 +6,7 @@ use std::{ffi::c_void, slice};
 use super::{fence::fence, finish::finish as finish_exchange};
 use crate::{
     abi,
-    error::ENGINE_MISUSE,
+    error::{ENGINE_MISUSE, SERVER_FAILED},
     exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
     log::{self, Level},
     sys,
@@ -224,12 +224,21 @@ unsafe extern "C" fn send_file(
             if !fits {
                 return Err(exchange.misuse("send_file() beyond the largest file"));
             }
-            let fd = sys::duplicate(fd)
-                .map_err(|error| exchange.misuse(&format!("send_file() of descriptor {fd}: {error}")))?;
+            let fd = sys::duplicate(fd).map_err(|error| cannot_duplicate(exchange, fd, &error))?;
             let piece = Piece::File(FileSlice { fd, offset, len: length });
             exchange.write(piece, flushes(flags), wait(flags)).map_err(|(stop, _)| stop)
         })
     }
+}
+
+/// A wrong number is the engine's fault, a limit that was reached is not.
+fn cannot_duplicate(exchange: &Exchange, fd: i32, error: &std::io::Error) -> Stop {
+    if !sys::is_shortage(error) {
+        return exchange.misuse(&format!("send_file() of descriptor {fd}: {error}"));
+    }
+    let text = format_args!("cannot send a file: {}", sys::explain(error));
+    log::request(exchange, Level::Error, SERVER_FAILED, text);
+    Stop::Misuse
 }
 
 unsafe extern "C" fn flush(request: *mut abi::gw_request, flags: u32) -> abi::gw_status {

@@ -13,8 +13,8 @@ use std::{
 use super::host::HOST;
 use crate::{
     abi,
-    error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION},
-    sys::lock,
+    error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION, SERVER_FAILED},
+    sys::{self, lock},
 };
 
 /// Bytes of the `gw_engine` of ABI 1.0: its last member and all before.
@@ -31,6 +31,14 @@ pub enum EngineError {
         /// The file.
         path: String,
         /// What dlerror(3) says.
+        reason: String,
+    },
+    /// A limit of the process or of the machine is in the way; the file may be whole.
+    #[error("cannot open {path}: {reason}")]
+    Shortage {
+        /// The file.
+        path: String,
+        /// Which one, with the cure.
         reason: String,
     },
     /// No entry point.
@@ -79,6 +87,7 @@ impl EngineError {
     pub fn code(&self) -> Code {
         match self {
             Self::Open { .. } => ENGINE_MISSING,
+            Self::Shortage { .. } => SERVER_FAILED,
             Self::Entry(_) | Self::Refused(_) => ENGINE_ENTRY,
             Self::Version { .. } => ENGINE_VERSION,
             Self::Short { .. } => ENGINE_SHORT,
@@ -219,7 +228,11 @@ fn open_entry(path: &Path) -> Result<(*mut libc::c_void, EntryFn), EngineError> 
     // is per thread.
     let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if handle.is_null() {
-        return Err(open_error(last_dlerror()));
+        let error = last_dlerror();
+        return Err(match sys::explain_text(&error) {
+            Some(reason) => EngineError::Shortage { path: shown, reason },
+            None => open_error(error),
+        });
     }
     // SAFETY: `handle` is open and stays open; the name is a C string.
     let symbol = unsafe { libc::dlsym(handle, abi::GW_ENGINE_ENTRY.as_ptr().cast()) };

@@ -5,11 +5,13 @@
 
 mod accepted;
 mod onlooker;
+mod shortage;
 pub mod spawner;
 pub mod umask;
 
 pub use accepted::is_accepted;
 pub use onlooker::see_as;
+pub use shortage::{explain, explain_text, is_shortage};
 
 use std::{
     io,

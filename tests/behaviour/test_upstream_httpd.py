@@ -10,7 +10,7 @@ import pytest
 from harness import places, wire
 from harness.gateway import KEEP_CONN, PROTOCOLS
 from harness.recorder import Recorder
-from harness.render_apache import STOCK_PROXY
+from harness.render_apache import STOCK_PROXY, backend_url
 from harness.upstreams import head, hello
 
 pytestmark = pytest.mark.servers("apache")
@@ -207,6 +207,29 @@ def test_ranges_are_of_responses_whose_length_the_backend_has_named(launch, reco
     assert answer("GET", "bytes=0-2", b"Content-Length: 5\r\n") == (206, b"hel")
     assert answer("GET", "bytes=999-", b"Content-Length: 5\r\n")[0] == 416
     assert not server.log.find("GW0712|has left"), "nobody has left"
+
+
+@pytest.mark.parametrize("where", ["127.0.0.1", "unix"])
+def test_lines_name_the_backend(launch, where):
+    """Without a worker of its own it is served by mod_proxy's one for all: "proxy:reverse"."""
+
+    def configure(site):
+        backend = site.recorder("fastcgi", unix=where == "unix")
+        lines(site, backend, "")
+        url = backend_url(backend.address, "")
+        site.apache_host = f'<Location "/d/">\nSetHandler "proxy:{url}"\n</Location>'
+        site.name = url
+
+    server = launch(configure)
+    backend = server.site.backends["fastcgi"]
+    client = server.connect()
+    client.request("GET", "/d/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.close()
+    assert client.response().status == 502
+    line = server.log.expect("GW0703").raw
+    assert server.site.name in line and "proxy:reverse" not in line
 
 
 @pytest.mark.parametrize("first", ["stock", "gangway"])

@@ -194,7 +194,7 @@ fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
 
 fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {
     let outcome = if has_begun { "; the response is cut" } else { "" };
-    let name = log::escape(target.name());
+    let name = log::escape(&target.name());
     let (level, line) = match failure {
         // No fault of anybody's; the filter has said what it did.
         Failure::Answered => return,

@@ -30,7 +30,10 @@ use gangway::{
     pool::{Limits, Permit, Pool, Refusal},
     rights::Identity,
     run::{Habit, RunError, Words, words},
-    sys::spawner::{Order, Spawner},
+    sys::{
+        explain, is_shortage,
+        spawner::{Order, Spawner},
+    },
 };
 
 use self::client::Client;
@@ -95,7 +98,7 @@ pub(crate) fn start() -> bool {
     match Spawner::start(&users(&settings), || ()) {
         Ok(spawner) => *place = Some(spawner),
         Err(error) => {
-            let text = format_args!("cannot start the process that starts scripts: {error}");
+            let text = format_args!("cannot start the process that starts scripts: {}", explain(&error));
             log::coded(Level::Error, CGI_SPAWNER, text);
             return false;
         }
@@ -290,18 +293,16 @@ fn begin(
         arguments: &ready.words.arguments,
         environment: &ready.words.environment,
     };
-    let failed = |error: &dyn std::fmt::Display| {
-        request.log(Level::Error, &format!("{CGI_FAILED} {}: {error}", log::escape(&ready.file)));
-        SERVICE_UNAVAILABLE
-    };
     let client = Client::of_process().map_err(|error| {
-        request.log(
-            Level::Error,
-            &format!("{CGI_SPAWNER} the spawner cannot be reached: {error}; reload the server"),
-        );
+        let cure = if is_shortage(&error) { "" } else { "; reload the server" };
+        let why = explain(&error);
+        request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}{cure}"));
         SERVICE_UNAVAILABLE
     })?;
-    client.run(&order, permit, small, cgi.stderr_level().is_some()).map_err(|error| failed(&error))
+    client.run(&order, permit, small, cgi.stderr_level().is_some()).map_err(|error| {
+        request.log(Level::Error, &format!("{CGI_FAILED} {}: {}", log::escape(&ready.file), explain(&error)));
+        SERVICE_UNAVAILABLE
+    })
 }
 
 fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {

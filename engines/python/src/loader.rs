@@ -29,11 +29,14 @@ pub(crate) unsafe fn open_runtime(
 ) -> Result<&'static gw_engine, Refusal> {
     refuse_foreign_python(libpython)?;
     // RTLD_GLOBAL: the runtime and every extension module of the application find the interpreter's symbols there.
-    open(libpython, libc::RTLD_GLOBAL)
-        .map_err(|error| format!("cannot open {}: {error}; {}", libpython.display(), library_cure(&error)))?;
+    open(libpython, libc::RTLD_GLOBAL).map_err(|error| {
+        let cure = shortage(&error).unwrap_or_else(|| library_cure(&error).to_owned());
+        format!("cannot open {}: {error}; {cure}", libpython.display())
+    })?;
     let path = own_folder()?.join(RUNTIME);
     let runtime = open(&path, libc::RTLD_LOCAL).map_err(|error| {
-        format!("cannot open {}: {error}; {}", path.display(), runtime_cure(&error, &path, libpython))
+        let cure = shortage(&error).unwrap_or_else(|| runtime_cure(&error, &path, libpython));
+        format!("cannot open {}: {error}; {cure}", path.display())
     })?;
     let name = CString::from_vec_with_nul(GW_ENGINE_ENTRY.to_vec()).map_err(|error| error.to_string())?;
     // SAFETY: the handle is open and the name is NUL-terminated.
@@ -49,6 +52,23 @@ pub(crate) unsafe fn open_runtime(
     table.ok_or_else(|| {
         format!("{} refused this server module; install both from one release", path.display())
     })
+}
+
+/// What to do where the file is not at fault.
+fn shortage(error: &str) -> Option<String> {
+    if !error.contains("Too many open files") {
+        return None;
+    }
+    let mut limit = std::mem::MaybeUninit::<libc::rlimit>::zeroed();
+    // SAFETY: the structure is writable, and whatever is in it is a value of its type.
+    let limit = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr());
+        limit.assume_init().rlim_cur
+    };
+    Some(format!(
+        "the limit of {limit} descriptors (RLIMIT_NOFILE) of this process is reached: raise it in the server's configuration or \
+         where it is started (LimitNOFILE=, ulimit -n)"
+    ))
 }
 
 /// What to do about an error of dlopen(3) for a libpython, which says more than its number would.

@@ -12,7 +12,10 @@ use gangway::{
     error::CGI_SPAWNER,
     log::{Level, escape},
     rights::Identity,
-    sys::spawner::{Connection, Spawner},
+    sys::{
+        explain,
+        spawner::{Connection, Spawner},
+    },
 };
 use nginx_sys::{
     NGX_HTTP_MAIN_CONF_OFFSET, ngx_cycle_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_str_t,
@@ -138,7 +141,10 @@ pub(crate) fn start_spawner(cycle: *mut ngx_cycle_t) -> ngx_int_t {
                 0
             }
             Err(error) => {
-                let line = format!("{CGI_SPAWNER} cannot start the process that starts scripts: {error}");
+                let line = format!(
+                    "{CGI_SPAWNER} cannot start the process that starts scripts: {}",
+                    explain(&error)
+                );
                 raw::process_log(Level::Error, &line);
                 nginx_sys::NGX_ERROR as ngx_int_t
             }

@@ -18,7 +18,7 @@ use gangway::{
     error::{CGI_TIMEOUT, SERVER_FAILED},
     log::{Level, escape},
     run::Words,
-    sys::duplicate,
+    sys::{duplicate, explain},
 };
 use nginx_sys::{
     NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_chain_t, ngx_connection_t, ngx_event_actions, ngx_event_flags,
@@ -184,7 +184,10 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         let connection = match make_connection(request) {
             Ok(connection) => connection,
             Err(error) => {
-                request.log(Level::Error, &format!("{SERVER_FAILED} a script has no connection: {error}"));
+                request.log(
+                    Level::Error,
+                    &format!("{SERVER_FAILED} a script has no connection: {}", explain(&error)),
+                );
                 return ERROR;
             }
         };

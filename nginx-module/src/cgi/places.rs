@@ -19,7 +19,10 @@ use gangway::{
     log::{Level, Throttle, escape},
     rights::Identity,
     run::{Admission, Line, Lines},
-    sys::spawner::{self, Connection, News, Order, Report},
+    sys::{
+        explain,
+        spawner::{self, Connection, News, Order, Report},
+    },
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
@@ -185,8 +188,11 @@ impl Worker {
 /// Has the script of a run started. An error is the status that answers the request.
 fn begin(run: &Run) -> Result<(), ngx_int_t> {
     start(run).map_err(|error| {
-        let line =
-            format!("{CGI_SPAWNER} {}: it cannot be sent to the spawner: {error}", escape(&run.target.file));
+        let line = format!(
+            "{CGI_SPAWNER} {}: it cannot be sent to the spawner: {}",
+            escape(&run.target.file),
+            explain(&error)
+        );
         run.request.log(Level::Error, &line);
         SERVICE_UNAVAILABLE
     })

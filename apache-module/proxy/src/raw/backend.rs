@@ -2,6 +2,7 @@
 //! mod_proxy's workers and connections.
 
 use std::{
+    borrow::Cow,
     ffi::{CStr, c_char, c_int},
     io,
     mem::MaybeUninit,
@@ -10,12 +11,16 @@ use std::{
 };
 
 use gangway::{
-    error::BACKEND_SILENT,
+    error::{BACKEND_SILENT, SERVER_FAILED},
     log::{self, Level},
+    sys::{explain, is_shortage},
 };
 
 use super::{INTERNAL_SERVER_ERROR, Request, SERVICE_UNAVAILABLE, socket::Wire, sys, text};
-use crate::scheme::{Kind, Scheme};
+use crate::{
+    scheme::{Kind, Scheme},
+    script,
+};
 
 /// How long output of a backend may wait for more of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +82,19 @@ impl<'r> Target<'r> {
     }
 
     /// What the worker is called in lines of the log.
-    pub(crate) fn name(self) -> &'r [u8] {
+    pub(crate) fn name(self) -> Cow<'r, [u8]> {
         // SAFETY: a C string in shared memory that the configuration phase has written.
-        unsafe { text((&raw const (*(*self.worker).s).name_ex).cast()) }
+        let own = unsafe { text((&raw const (*(*self.worker).s).name_ex).cast()) };
+        if !own.starts_with(b"proxy:") {
+            return own.into();
+        }
+        // The one worker of all addresses that have none of their own ("proxy:reverse"): the backend says more.
+        let url = self.url();
+        let origin = url.strip_suffix(script::path_of(url)).unwrap_or(url);
+        match self.unix_path() {
+            b"" => origin.into(),
+            path => [b"unix:", path, b"|", origin].concat().into(),
+        }
     }
 
     /// The path of the worker's unix socket; empty for TCP.
@@ -258,10 +273,16 @@ impl Backend<'_> {
         match Wire::to_unix(path, limit) {
             Ok(wire) => Some(Ok(wire)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let (name, time) = (log::escape(target.name()), limit.as_secs_f32());
+                let (name, time) = (log::escape(&target.name()), limit.as_secs_f32());
                 let line = format!(
                     "{BACKEND_SILENT} {name} has accepted no connection for {time} seconds, and no more may wait for it: look what it does, or raise its backlog"
                 );
+                target.request.log(Level::Error, &line);
+                Some(Err(SERVICE_UNAVAILABLE))
+            }
+            Err(error) if is_shortage(&error) => {
+                // The backend is well: it is not put into its error state.
+                let line = format!("{SERVER_FAILED} no connection can be made: {}", explain(&error));
                 target.request.log(Level::Error, &line);
                 Some(Err(SERVICE_UNAVAILABLE))
             }
