@@ -166,6 +166,11 @@ fn answer(
     match outcome {
         Ok(()) => GW_OK,
         Err(refusal) => {
+            // Files that could not be opened look like files that are not there.
+            let refusal = match loader::shortage_now() {
+                Some(cure) => format!("no file can be opened: {cure}; what has failed: {refusal}"),
+                None => refusal,
+            };
             // SAFETY: the host gives a buffer of that capacity.
             unsafe { put_line(&refusal, error, capacity) };
             GW_ERROR

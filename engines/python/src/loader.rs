@@ -56,19 +56,26 @@ pub(crate) unsafe fn open_runtime(
 
 /// What to do where the file is not at fault.
 fn shortage(error: &str) -> Option<String> {
-    if !error.contains("Too many open files") {
-        return None;
-    }
+    error.contains("Too many open files").then(limit)
+}
+
+/// What to do when no file can be opened at all.
+pub(crate) fn shortage_now() -> Option<String> {
+    let error = std::fs::File::open("/dev/null").err()?;
+    (error.raw_os_error() == Some(libc::EMFILE)).then(limit)
+}
+
+fn limit() -> String {
     let mut limit = std::mem::MaybeUninit::<libc::rlimit>::zeroed();
     // SAFETY: the structure is writable, and whatever is in it is a value of its type.
     let limit = unsafe {
         libc::getrlimit(libc::RLIMIT_NOFILE, limit.as_mut_ptr());
         limit.assume_init().rlim_cur
     };
-    Some(format!(
+    format!(
         "the limit of {limit} descriptors (RLIMIT_NOFILE) of this process is reached: raise it in the server's configuration or \
          where it is started (LimitNOFILE=, ulimit -n)"
-    ))
+    )
 }
 
 /// What to do about an error of dlopen(3) for a libpython, which says more than its number would.
