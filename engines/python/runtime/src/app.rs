@@ -20,12 +20,12 @@ use pyo3::{
 };
 
 use crate::{
+    cold::{Cold, with_traceback},
     environ::Environs,
     errors_stream::log_lines,
     failure::{Explained, Failure},
-    forked::end_child,
     gil::Guarded,
-    interpreter::{Cold, with_traceback},
+    leave::end_child,
 };
 
 /// What the front found out about the application.

@@ -15,7 +15,7 @@ use std::{
 use gangway_python_abi::fence::fence;
 use pyo3::ffi;
 
-use crate::{forked, interpreter::symbol};
+use crate::{forked, symbols::symbol};
 
 /// What the server had open before the first line of an application.
 static SERVERS: Mutex<Servers> = Mutex::new(Servers { files: Vec::new(), listens: Vec::new() });

@@ -10,16 +10,19 @@ use std::{
 };
 
 use gangway_python_abi::{
-    ffi::{GW_AGAIN, GW_NOWAIT, gw_request, gw_status},
+    ffi::{GW_AGAIN, GW_ERROR, GW_MISUSE, GW_NOWAIT, GW_OK, gw_request, gw_status},
     head::Head,
     host::Host,
 };
-use pyo3::{PyErr, PyResult, Python, exceptions::PyValueError};
+use pyo3::{
+    PyErr, PyResult, Python,
+    exceptions::{PyRuntimeError, PyValueError},
+};
 
 use crate::{
+    body::{Body, Received, Source},
     forked,
     gil::{Guarded, in_use},
-    input::Body,
 };
 
 /// A request and its response. The application may keep its objects for longer than the request: every use of
@@ -180,4 +183,27 @@ impl Exchange {
 
 fn ended() -> PyErr {
     PyValueError::new_err("this object belongs to a request that has ended")
+}
+
+impl Source for Exchange {
+    fn receive(&self, py: Python<'_>, out: &mut [u8]) -> PyResult<Received> {
+        let (address, capacity) = (out.as_mut_ptr() as usize, out.len());
+        let mut length = 0usize;
+        let length_address = &raw mut length as usize;
+        let status = self.call(py, |host, request, flags| {
+            // SAFETY: `out` and `length` are borrowed mutably for this whole function, which waits for the call; the
+            // request is alive, and this is the one thread that is inside the host for it.
+            unsafe {
+                (host.read_body)(request, address as *mut u8, capacity, flags, length_address as *mut usize)
+            }
+        })?;
+        match status {
+            GW_OK => Ok(Received::Bytes(length)),
+            GW_MISUSE => Err(PyRuntimeError::new_err(
+                "this server lets only the thread of the request read the request body; read it there first",
+            )),
+            GW_ERROR => Ok(Received::Broken),
+            _ => Ok(Received::Left),
+        }
+    }
 }

@@ -11,18 +11,18 @@ use gangway_python_abi::{
     host::{self, Level},
 };
 use pyo3::{
-    exceptions::PyRuntimeError,
     ffi, intern,
     prelude::*,
-    sync::PyOnceLock,
-    types::{PyBytes, PyList, PyModule},
+    types::{PyBytes, PyModule},
 };
 
 use crate::{
     children,
+    cold::Cold,
     errors_stream::{self, LogStream},
     file_wrapper::FileWrapper,
-    forked, locale, release, spawn,
+    leave, locale, release, spawn,
+    symbols::symbol,
 };
 
 /// A file of Python code beside this one.
@@ -38,23 +38,11 @@ macro_rules! code {
 const BOOTSTRAP: &CStr = code!("bootstrap.py");
 const PROCESSES: &CStr = code!("processes.py");
 
-static COLD: PyOnceLock<Cold> = PyOnceLock::new();
-
 /// Whether it was this engine that started the interpreter.
 static STARTED: AtomicBool = AtomicBool::new(false);
 
 /// Whether the interpreter has ended. It cannot be started twice in a process.
 static ENDED: AtomicBool = AtomicBool::new(false);
-
-/// Objects that every application shares.
-#[derive(Debug)]
-pub(crate) struct Cold {
-    module: Py<PyModule>,
-    processes: Py<PyModule>,
-    pub(crate) stderr: Py<PyAny>,
-    pub(crate) file_wrapper: Py<PyAny>,
-    pub(crate) timeout: Py<PyAny>,
-}
 
 /// Starts the interpreter, if it does not run yet. `argument` becomes `sys.argv[0]`.
 pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), String> {
@@ -74,7 +62,7 @@ pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), Strin
         prepared.map_err(|error| format!("the Python interpreter could not be prepared: {error}"))?;
         release::start().map_err(|error| format!("cannot start a thread: {error}"))?;
     }
-    if Python::attach(|py| COLD.get(py).is_none()) {
+    if Python::attach(|py| !Cold::is_kept(py)) {
         if STARTED.load(Ordering::Acquire) {
             return Err("the Python interpreter could not be prepared; an earlier line says why".to_owned());
         }
@@ -217,13 +205,6 @@ fn wide(path: &[u8]) -> Vec<libc::wchar_t> {
     text
 }
 
-/// A symbol that not every libpython has.
-pub(crate) fn symbol(name: &CStr) -> Option<*mut c_void> {
-    // SAFETY: the name is NUL-terminated; the front has opened libpython globally.
-    let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
-    (!address.is_null()).then_some(address)
-}
-
 fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     let module = PyModule::from_code(py, BOOTSTRAP, c"<gangway>", c"_gangway")?;
     let stderr = Py::new(py, LogStream::stderr())?.into_any();
@@ -232,7 +213,7 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     module.call_method1("prepare", (argument, stdout, &stderr))?;
     let processes = PyModule::from_code(py, PROCESSES, c"<gangway>", c"_gangway_processes")?;
     let warn = wrap_pyfunction!(warn, &processes)?;
-    let leave_server = wrap_pyfunction!(forked::leave_server, &processes)?;
+    let leave_server = wrap_pyfunction!(leave::leave_server, &processes)?;
     let launch = wrap_pyfunction!(spawn::fork_exec, &processes)?;
     processes.call_method1("prepare", (warn, leave_server, launch))?;
     let cold = Cold {
@@ -242,68 +223,13 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
         processes: processes.unbind(),
         stderr,
     };
-    COLD.set(py, cold).map_err(|_| PyRuntimeError::new_err("prepared twice"))
+    cold.keep(py)
 }
 
 /// Logs that a signal handler was ignored.
 #[pyfunction]
 fn warn(text: &str) {
     host::log(Level::Warn, Code::SignalIgnored, format_args!("{text}"));
-}
-
-impl Cold {
-    /// The objects of the running interpreter.
-    ///
-    /// # Panics
-    /// Before `start()`, which comes before every application.
-    pub(crate) fn get(py: Python<'_>) -> &Self {
-        #[expect(
-            clippy::expect_used,
-            reason = "no application exists before start(); the fence holds a defect here"
-        )]
-        COLD.get(py).expect("the interpreter is prepared")
-    }
-
-    /// A function of bootstrap.py.
-    pub(crate) fn function<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.module.bind(py).getattr(name)
-    }
-
-    /// A function of processes.py.
-    pub(crate) fn process<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-        self.processes.bind(py).getattr(name)
-    }
-
-    /// The exception and where it came from, in one line.
-    pub(crate) fn one_line(&self, py: Python<'_>, error: &PyErr) -> String {
-        let line = self
-            .function(py, "one_line")
-            .and_then(|function| function.call1((with_traceback(py, error),)))
-            .and_then(|line| line.extract::<String>());
-        line.unwrap_or_else(|_| error.to_string())
-    }
-
-    /// The traceback, line by line.
-    pub(crate) fn lines<'py>(&self, py: Python<'py>, error: &PyErr) -> Option<Bound<'py, PyList>> {
-        let lines =
-            self.function(py, "lines").and_then(|function| function.call1((with_traceback(py, error),)));
-        lines.ok()?.cast_into().ok()
-    }
-
-    /// The Python stack of a thread.
-    pub(crate) fn stack<'py>(&self, py: Python<'py>, ident: u64) -> Option<Bound<'py, PyList>> {
-        self.function(py, "stack").and_then(|function| function.call1((ident,))).ok()?.cast_into().ok()
-    }
-
-    /// Whether the exception is the one of interrupt().
-    pub(crate) fn is_timeout(&self, py: Python<'_>, error: &PyErr) -> bool {
-        error.is_instance(py, self.timeout.bind(py))
-    }
-}
-
-/// The exception object as Python code wants it: before 3.12 its traceback is kept beside it.
-pub(crate) fn with_traceback<'py>(py: Python<'py>, error: &PyErr) -> Bound<'py, PyAny> {
-    error.clone_ref(py).into_value(py).into_bound(py).into_any()
 }
 
 /// Sets a variable in the process and, if the interpreter runs, in `os.environ`.

@@ -6,7 +6,9 @@
 //! version from there on. Front and runtime speak include/gangway.h with each other.
 
 mod app;
+mod body;
 mod children;
+mod cold;
 mod environ;
 mod errors_stream;
 mod exchange;
@@ -17,6 +19,7 @@ mod gil;
 mod input;
 mod interpreter;
 mod kit;
+mod leave;
 mod locale;
 mod page;
 mod release;
@@ -25,6 +28,7 @@ mod respond;
 mod send;
 mod spawn;
 mod start_response;
+mod symbols;
 mod text;
 mod threads;
 

@@ -12,11 +12,12 @@ use pyo3::{ffi, prelude::*, sync::PyOnceLock, types::PyList};
 
 use crate::{
     app::{App, Found},
+    cold::Cold,
     errors_stream::{self, log_lines},
-    interpreter::{Cold, symbol},
     kit::Kit,
     page, release,
     respond::Run,
+    symbols::symbol,
     threads,
 };
 

@@ -15,12 +15,12 @@ use pyo3::{
 
 use crate::{
     app::App,
+    cold::Cold,
     errors_stream::log_lines,
     exchange::Exchange,
     file_wrapper::{FileWrapper, as_block},
-    forked::end_child,
-    interpreter::Cold,
     kit::Kit,
+    leave::end_child,
     page,
     send::{Failure, send_block, send_file, send_head},
     text::type_name,
