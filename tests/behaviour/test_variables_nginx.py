@@ -62,6 +62,9 @@ def configure(site, kind):
             auth_request /who/cgi; auth_request_set $sent $sent_http_x_who; auth_request_set $up $upstream_http_x_who;
             gangway_param SENT $sent; gangway_param UPSTREAM $up; gangway_wsgi pep3333:env_app root={site.apps};
         }}
+        location ~ ^/asked/(.)/(.*)$ {{
+            root {site.scratch}/$1; gangway_authorize {auth}; gangway_authorize_param REST $2; gangway_wsgi pep3333:env_app root={site.apps};
+        }}
         location /real/ {{
             {USED} set_real_ip_from 127.0.0.1; real_ip_header X-Real-IP; gangway_wsgi pep3333:env_app root={site.apps};
         }}
@@ -140,6 +143,17 @@ def test_a_root_of_variables_is_made_for_each_request(server):
 
 def test_an_application_behind_a_check_has_its_own_root(server):
     assert told(server.get("/guarded/x"))["DOCUMENT_ROOT"] == str(server.site.roots["b"])
+
+
+def test_an_authorizer_is_told_of_the_captures_of_its_location(server):
+    client = server.connect()
+    client.request("GET", "/asked/b/rest")
+    auth = server.site.backends["auth"].next(client)
+    asked = auth.request()
+    auth.answer(b"Status: 200 OK\r\n\r\n")
+    found = told(client.response())
+    assert (asked["DOCUMENT_ROOT"], asked["REST"]) == (str(server.site.roots["b"]), "rest")
+    assert found["DOCUMENT_ROOT"] == str(server.site.roots["b"])
 
 
 @pytest.mark.parametrize(("checker", "upstream"), [("wsgi", ""), ("cgi", "guard")])

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the files of a request are: `root` and `alias` of the location in which it is now.
 
+#[cfg(ngx_feature = "pcre")]
+use std::ptr;
+
 use nginx_sys::{ngx_cycle, ngx_get_full_name, ngx_http_script_run, ngx_str_t};
+#[cfg(ngx_feature = "pcre")]
+use nginx_sys::{ngx_http_core_main_conf_t, ngx_http_core_module, ngx_palloc};
 
 use super::Request;
 
@@ -26,6 +31,32 @@ impl Request {
             }
         }
         Some(self.bytes(root))
+    }
+
+    /// Gives a subrequest a copy of the captures of its request: its `root` and its variables may be made of them. `None`
+    /// without memory.
+    pub(crate) fn take_captures(self, from: Self) -> Option<()> {
+        #[cfg(ngx_feature = "pcre")]
+        // SAFETY: live requests of one connection; nginx makes captures with as much room as its configuration says, and
+        // takes a capture array that is there for one of that size.
+        unsafe {
+            let (sub, request) = (self.get_mut(), from.get());
+            if !request.captures.is_null() {
+                let main: *const ngx_http_core_main_conf_t =
+                    self.main_conf(&*ptr::addr_of!(ngx_http_core_module));
+                let room = (*main).ncaptures.max(request.ncaptures);
+                let captures = ngx_palloc(self.pool(), room * size_of::<libc::c_int>()).cast::<libc::c_int>();
+                if captures.is_null() {
+                    return None;
+                }
+                ptr::copy_nonoverlapping(request.captures, captures, request.ncaptures);
+                (sub.captures, sub.ncaptures, sub.captures_data) =
+                    (captures, request.ncaptures, request.captures_data);
+            }
+        }
+        #[cfg(not(ngx_feature = "pcre"))]
+        let _ = from;
+        Some(())
     }
 
     /// How much of the path `alias` stands for: nothing for `root`, everything in a location with a pattern.

@@ -100,6 +100,7 @@ fn begin(request: Request) -> Result<(), NoMemory> {
         // No phases: the rules of the location have been applied to the request itself.
         (*subrequest).loc_conf = (*r).loc_conf;
         (*subrequest).method_name = (*r).method_name;
+        Request::from_raw(subrequest).take_captures(Request::from_raw(r)).ok_or(NoMemory)?;
         (*subrequest).write_event_handler = Some(ask);
     }
     Ok(())
