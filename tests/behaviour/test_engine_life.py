@@ -365,7 +365,7 @@ def test_an_atexit_handler_that_hangs_does_not_stop_the_exit(launch, scratch):
     (scratch / "hangs.py").write_text("import atexit, time\natexit.register(time.sleep, 3600)\n" + HELLO)
     server = launch(lambda site: site.wsgi("/", "hangs:app", root=scratch))
     assert server.get("/").text == "healed"
-    server.log.allow("GW0208|AH00045|AH00046")
+    server.log.allow("GW0208|GW0313|AH00045|AH00046")
     server.send_signal("quit")
     assert server.wait(40) == 0
     server.log.expect("GW0208")

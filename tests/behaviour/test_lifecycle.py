@@ -140,7 +140,7 @@ def test_stop_does_not_wait_for_requests(launch, gate, path):
     client.request("GET", f"/app/{path}?{gate.query}")
     if path == "wait":
         gate.visitor().at("here")
-    server.log.allow("GW0208|GW0307|GW0311|AH00045|AH00046|Traceback|File")
+    server.log.allow("GW0208|GW0313|GW0307|GW0311|AH00045|AH00046|Traceback|File")
     server.send_signal("stop")
     assert server.wait(20) == 0
     assert client.refused(500, 503)
@@ -228,7 +228,7 @@ def test_a_worker_shutdown_timeout_ends_what_does_not_end(launch, gate):
     client = server.connect()
     client.request("GET", f"/app/wait?{gate.query}")
     gate.visitor().at("here")
-    server.log.allow("GW0208|GW0307|GW0311|shutdown|Traceback|File")
+    server.log.allow("GW0208|GW0313|GW0307|GW0311|shutdown|Traceback|File")
     server.send_signal("quit")
     try:
         assert server.wait(20) == 0

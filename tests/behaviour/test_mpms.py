@@ -129,7 +129,7 @@ def test_the_end(launch, how, gate, kind):
         assert client.response().text == "done"
         client.close()
     else:
-        server.log.allow("GW0208|GW0307|GW0311|AH00045|AH00046")
+        server.log.allow("GW0208|GW0313|GW0307|GW0311|AH00045|AH00046")
     assert server.wait(20) == 0
 
 
