@@ -70,6 +70,11 @@ impl Request {
         self.get_mut().set_single_range(u32::from(single));
     }
 
+    /// Bytes a second that the response leaves with at most; 0 is no limit.
+    pub(crate) fn limit_rate(self) -> usize {
+        self.get().limit_rate
+    }
+
     pub(crate) fn set_limit_rate(self, rate: usize) {
         self.get_mut().limit_rate = rate;
         self.get_mut().set_limit_rate_set(1);

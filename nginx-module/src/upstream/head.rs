@@ -161,7 +161,10 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
         rewrite(context, upstream)?;
     }
     take_whole(context, upstream);
-    if streams {
+    if is_limited(context, upstream) {
+        // nginx forgets the rate of what it does not buffer. What waits leaves when the backend pauses all the same.
+        u.set_buffering(1);
+    } else if streams {
         // An event is for now: no buffer waits until it is full.
         u.set_buffering(0);
     }
@@ -199,6 +202,15 @@ fn take_whole(context: &mut Context, upstream: Upstream) {
         // No chunks for what has a length, and the connection of a client of HTTP/1.0 can go on.
         u.headers_in.content_length_n = i64::try_from(length).unwrap_or(-1);
     }
+}
+
+/// Whether the backend wants its response to leave at a rate of so many bytes a second, and is obeyed.
+fn is_limited(context: &Context, upstream: Upstream) -> bool {
+    let ignored = nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE as usize;
+    context.parser.head().get(b"x-accel-limit-rate").is_some()
+        // SAFETY: an upstream's configuration outlives its requests.
+        && unsafe { (*upstream.get().conf).ignore_headers } & ignored == 0
+        && context.request.limit_rate() > 0
 }
 
 fn is_event_stream(content_type: &[u8]) -> bool {
