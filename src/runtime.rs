@@ -41,6 +41,17 @@ pub enum Threads {
     Server,
 }
 
+/// A request whose application has given no output for its timeout.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It was still in the queue, and has been taken out of it.
+    Waiting,
+    /// Its turn has come since, and it has so much time left.
+    Begun(Duration),
+    /// The handler is to be interrupted. The line says so.
+    Silent(String),
+}
+
 /// One application of this process. Locations with the same specification share it.
 pub struct Application {
     config: Config,
@@ -106,13 +117,25 @@ impl Application {
         }
     }
 
-    /// The line for a request whose application gave no output within its timeout.
+    /// What becomes of a request that got no output for its timeout, `age` after the application was given it. The time
+    /// that it waited for its turn is not the application's: that begins with the turn.
     #[must_use]
-    pub fn deadline_line(&self) -> String {
+    pub fn overdue(&self, exchange: &Arc<Exchange>, age: Duration) -> Overdue {
+        if self.withdraw(exchange) {
+            return Overdue::Waiting;
+        }
+        // Without a beginning a thread has just taken it.
+        let ran = exchange.began().map_or(Duration::ZERO, |began| began.elapsed());
+        let left = self.config.timeout().unwrap_or_default().saturating_sub(ran);
+        if !left.is_zero() {
+            return Overdue::Begun(left);
+        }
         let (name, seconds) = (&self.config.spec().name, self.timeout_seconds());
-        format!(
-            "{DEADLINE} {name} gave no output for {seconds}s; it is interrupted; if it needs longer, raise timeout="
-        )
+        let (waited, ran) = (age.saturating_sub(ran).as_secs_f32(), ran.as_secs_f32());
+        Overdue::Silent(format!(
+            "{DEADLINE} {name} gave no output for {seconds}s (it waited {waited:.1}s in the queue and has run for {ran:.1}s); \
+             it is interrupted; if it needs longer, raise timeout="
+        ))
     }
 
     fn timeout_seconds(&self) -> f32 {

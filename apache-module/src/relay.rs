@@ -14,7 +14,7 @@ use gangway::{
     },
     log::{self, Level},
     pool::Refusal,
-    runtime::{Application, abandon},
+    runtime::{Application, Overdue, abandon},
     sys::lock,
 };
 
@@ -52,6 +52,7 @@ pub(crate) fn run(
     if let Err(refusal) = application.submit(&exchange) {
         return refuse(request, application, refusal);
     }
+    let accepted = Instant::now();
     let mut relay = Relay {
         session,
         progress: Progress::default(),
@@ -59,7 +60,8 @@ pub(crate) fn run(
         exchange: &exchange,
         channel: &channel,
         timeout,
-        deadline: Instant::now() + timeout,
+        accepted,
+        deadline: accepted + timeout,
     };
     let status = relay.pump(&letters.mailbox);
     letters.close(|level, line| request.log(level, line), label(request));
@@ -78,6 +80,7 @@ struct Relay<'r, 'a> {
     exchange: &'a Arc<Exchange>,
     channel: &'a Arc<Channel>,
     timeout: Duration,
+    accepted: Instant,
     deadline: Instant,
 }
 
@@ -99,7 +102,9 @@ impl Relay<'_, '_> {
                     return OK;
                 }
                 if Instant::now() >= self.deadline {
-                    return self.expire();
+                    if let Some(status) = self.expire() {
+                        return status;
+                    }
                 }
             }
         }
@@ -166,22 +171,30 @@ impl Relay<'_, '_> {
         None
     }
 
-    /// The application gave nothing for as long as its timeout.
-    fn expire(&mut self) -> c_int {
+    /// The application gave nothing for as long as its timeout. Answers unless its time has only begun.
+    fn expire(&mut self) -> Option<c_int> {
         let request = self.session.request();
-        if self.application.withdraw(self.exchange) {
-            self.exchange.cancel(Cause::Deadline);
-            return refuse(request, self.application, Refusal::Deadline);
-        }
+        let line = match self.application.overdue(self.exchange, self.accepted.elapsed()) {
+            Overdue::Waiting => {
+                self.exchange.cancel(Cause::Deadline);
+                return Some(refuse(request, self.application, Refusal::Deadline));
+            }
+            Overdue::Begun(left) => {
+                self.deadline = Instant::now() + left;
+                return None;
+            }
+            Overdue::Silent(line) => line,
+        };
         let label = label(request);
-        request.log(Level::Error, &format!("{} [{label}]", self.application.deadline_line()));
+        request.log(Level::Error, &format!("{line} [{label}]"));
         self.exchange.cancel(Cause::Deadline);
         self.application.interrupt(self.exchange);
         stuck::watch(self.application, self.exchange, label);
         if !self.progress.head_sent() {
-            return GATEWAY_TIME_OUT;
+            return Some(GATEWAY_TIME_OUT);
         }
-        self.progress.finish(&mut self.session, Delivery { end: Some(End::Failed), ..Delivery::default() })
+        let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
+        Some(self.progress.finish(&mut self.session, cut))
     }
 }
 

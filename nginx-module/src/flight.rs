@@ -11,7 +11,7 @@ use gangway::{
     exchange::{Cause, Channel, End, Exchange},
     log::Level,
     pool::Refusal,
-    runtime::{Application, abandon},
+    runtime::{Application, Overdue, abandon},
 };
 use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 
@@ -21,7 +21,7 @@ use crate::{
     handler::NO_DEADLINE,
     head::{self, Sent},
     module,
-    raw::{Buffers, Request, Timer, timer_data},
+    raw::{Buffers, Msec, Request, Timer, timer_data},
     stuck::Stuck,
     worker::Worker,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Flight {
     timer: Timer,
     /// The body, if it still comes in.
     feed: Option<Feed>,
+    /// When the application was given the request.
+    accepted: Msec,
     /// nginx has the rest: only the memory of what it still sends is kept.
     finalized: bool,
     /// The handler has ended its response.
@@ -71,6 +73,7 @@ impl Flight {
             buffers: Buffers::new(tag),
             timer,
             feed: None,
+            accepted: Msec::now(),
             finalized: false,
             ended: false,
         }
@@ -224,11 +227,13 @@ impl Flight {
             self.restart_timer();
             return Next::Wait;
         }
-        let queued = self.application.withdraw(&self.exchange);
-        let line = if queued {
-            self.application.refusal_line(Refusal::Deadline)
-        } else {
-            Some(self.application.deadline_line())
+        let (queued, line) = match self.application.overdue(&self.exchange, self.accepted.elapsed()) {
+            Overdue::Waiting => (true, self.application.refusal_line(Refusal::Deadline)),
+            Overdue::Begun(left) => {
+                self.timer.set(left);
+                return Next::Wait;
+            }
+            Overdue::Silent(line) => (false, Some(line)),
         };
         self.request.log(Level::Error, &line.unwrap_or_default());
         self.exchange.cancel(Cause::Deadline);

@@ -23,9 +23,10 @@ pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 use std::{
     any::Any,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
     },
+    time::Instant,
 };
 
 use crate::{
@@ -132,6 +133,8 @@ pub struct Exchange {
     answer: Mutex<Answer>,
     /// Whether a handler works on this request: from handle() to its end, or to finish() when it is asynchronous.
     pub(crate) running: AtomicBool,
+    /// When its turn came, where somebody looks at the clock.
+    began: OnceLock<Instant>,
     /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
     pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
@@ -156,6 +159,7 @@ impl Exchange {
             cancelled: AtomicU8::new(0),
             answer,
             running: AtomicBool::new(false),
+            began: OnceLock::new(),
             interrupting: Mutex::default(),
             kept: Mutex::default(),
         })
@@ -181,6 +185,17 @@ impl Exchange {
     pub fn cancel(&self, cause: Cause) {
         self.mark(cause);
         self.port.cancel();
+    }
+
+    /// Its turn has come: what it waited before is not the application's time.
+    pub(crate) fn begin(&self, now: Instant) {
+        // It begins once.
+        let _ = self.began.set(now);
+    }
+
+    /// When its turn came.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.began.get().copied()
     }
 
     /// The server may be told a moment late of output, together with that of requests that follow.

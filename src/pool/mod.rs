@@ -269,6 +269,7 @@ impl Shared {
             // A panic of the server's side costs this request, not the thread, which must get to leave().
             fence("a handler thread", (), || {
                 if exchange.cancelled().is_none() {
+                    exchange.begin(turn.next_begins());
                     if others_wait && turn.ends_soon() {
                         // The server wakes once for several of them.
                         exchange.can_leave_late();

@@ -192,6 +192,38 @@ def test_a_deadline_after_the_head_cuts_the_connection(server):
     server.log.expect("GW0313")
 
 
+def behind(server, gate, path, pause):
+    """A request that waits so long for the only thread of /one before its turn comes, and when it was sent."""
+    first = ask(server, f"/one/wait?{gate.query}")
+    visitor = gate.visitor().at("here")
+    start = time.monotonic()
+    second = ask(server, path)
+    wait_until(lambda: time.monotonic() >= start + pause, "the pause is over")
+    visitor.go()
+    assert first.response().status == 200
+    return second, start
+
+
+def test_waiting_in_the_queue_is_not_the_applications_time(server, gate):
+    """A request that begins late has all of its time: 0.7 s in the queue and 0.6 s of work are no second without output."""
+    client, start = behind(server, gate, "/one/sleep?seconds=0.6", 0.7)
+    response = client.response()
+    assert (response.status, response.text) == (200, "slept")
+    assert time.monotonic() - start > 1.2 * SECOND
+
+
+def test_a_deadline_after_the_queue_comes_as_long_after_the_turn(server, gate):
+    client, start = behind(server, gate, "/one/loop", 0.7)
+    assert client.response().status == 504
+    assert 1.6 * SECOND < time.monotonic() - start < 2.6 * SECOND
+    line = server.log.expect(
+        r"GW0402 slow:app gave no output for 1s \(it waited 0\.[6-9]s in the queue and has run for 1\.[0-5]s\)"
+    )
+    assert line
+    server.log.expect("GW0313")
+    assert server.get("/one/hello").text == "hello"
+
+
 def test_a_deadline_resets_an_http2_stream(server):
     client = server.http2()
     with pytest.raises(Reset):

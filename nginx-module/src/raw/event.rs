@@ -9,6 +9,21 @@ use nginx_sys::{
     ngx_handle_read_event, ngx_process, ngx_quit, ngx_terminate,
 };
 
+/// A moment by nginx's own clock, which stands still within a turn of the event loop and costs no look at another.
+#[derive(Clone, Copy)]
+pub(crate) struct Msec(nginx_sys::ngx_msec_t);
+
+impl Msec {
+    pub(crate) fn now() -> Self {
+        // SAFETY: a number that the event loop's only thread writes.
+        Self(unsafe { nginx_sys::ngx_current_msec })
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_millis(Self::now().0.wrapping_sub(self.0) as u64)
+    }
+}
+
 /// A timer at a fixed address.
 pub(crate) struct Timer(Box<Inner>);
 

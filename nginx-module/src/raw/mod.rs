@@ -25,7 +25,7 @@ pub(crate) use auth::auth_basic_guards;
 pub(crate) use body::{More, RequestBuffer};
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own, str_bytes};
 pub(crate) use event::{
-    Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
+    Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
     quit_this_worker, set_title, timer_data, watch,
 };
 pub(crate) use files::ALL;
