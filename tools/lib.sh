@@ -30,8 +30,5 @@ quiet() {
     die "\`${*}\` failed; everything it said is in ${log#"$ROOT"/}"
 }
 
-# words FILE: its words, without comments.
-words() { sed 's/#.*//' "$1" | xargs -n1; }
-
 # The signature that nginx compares when it loads a module, from a finished binary or module.
 nginx_signature() { grep -aoE '[48],[48],[48],[01]{34}' "$1" | head -n1; }

@@ -6,6 +6,9 @@
 SOURCE=/usr/share/nginx/src
 TARGET=$BUILD/nginx
 
+# The environment names another nginx.
+[[ -z ${NGINX_SOURCE_DIR:-}${NGINX_BUILD_DIR:-} ]] || exit 0
+
 lock nginx-headers
 version=$(dpkg-query -W -f '${Version}' nginx-dev)
 stamp="nginx-dev $version, prepared by $(sha256sum <"$0" | cut -c1-16)"
@@ -22,7 +25,7 @@ quiet nginx-headers ./configure "${NGX_CONF_FLAGS[@]}"
 
 # The signature is a macro over the configuration: the preprocessor tells what the module will claim to be.
 claimed=$(printf '#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_module.h>\nNGX_MODULE_SIGNATURE\n' |
-    cc -E -P -I src/core -I src/event -I src/os/unix -I objs - | tail -n1 | tr -d '" ')
+    cc -E -P -I src/core -I src/event -I src/event/modules -I src/event/quic -I src/os/unix -I objs - | tail -n1 | tr -d '" ')
 [[ $claimed == "$(nginx_signature /usr/sbin/nginx)" ]] ||
     die "nginx-dev $version and /usr/sbin/nginx have different signatures: bring both to one version with apt-get"
 

@@ -2,6 +2,8 @@
 """CGI programs that read and write in every order: nothing hangs, nothing grows, nothing is late, nothing is left."""
 
 import os
+import pwd
+import shutil
 import signal
 
 import pytest
@@ -324,6 +326,75 @@ def test_a_helper_that_is_killed_is_replaced(launch):
     os.kill(helpers[0], signal.SIGKILL)
     server.log.expect("GW0806")
     wait_until(lambda: server.get("/cgi/hello").body == b"hello\n", "another helper runs scripts")
+
+
+def starters(others):
+    """The spawners, guardians and helpers below this process that have come since, by what they are."""
+    found = processes.processes()
+
+    def is_below(process):
+        while process is not None and process.pid != os.getpid():
+            process = found.get(process.parent)
+        return process is not None
+
+    names = (processes.SPAWNER, processes.GUARDIAN)
+    mine = {p.pid: p for p in found.values() if p.name in names and p.pid not in others and is_below(p)}
+
+    def kind(process):
+        parent = mine.get(process.parent)
+        return process.name if parent is None or parent.name == processes.GUARDIAN else "helper"
+
+    living = [p for p in mine.values() if p.state not in "ZX"]
+    return {name: [p.pid for p in living if kind(p) == name] for name in (*names, "helper")}
+
+
+def configure_hello(site, user=None):
+    folder = scripts.Folder(site.scratch / "cgi")
+    folder.shell("hello", "echo; echo hello; id -un")
+    if user:
+        mode = (folder.path / "hello").stat().st_mode
+        group = pwd.getpwnam(user).pw_gid
+        shutil.chown(folder.path, user, group)
+        shutil.chown(folder.path / "hello", user, group)
+        (folder.path / "hello").chmod(mode)
+    site.cgi("/cgi", folder, **({"user": user} if user else {}))
+
+
+@pytest.mark.parametrize("killed", [["spawner", "helper"], ["guardian", "helper"], ["guardian", "spawner", "helper"]], ids=",".join)
+def test_a_spawner_that_is_killed_is_replaced(launch, killed):
+    others = processes.processes()
+    server = launch(configure_hello, warm=["/cgi/hello"])
+    names = {"spawner": processes.SPAWNER, "guardian": processes.GUARDIAN, "helper": "helper"}
+    before = starters(others)
+    assert [len(pids) for pids in before.values()] == [1, 1, 1]
+    # All of them at once: none has the time to do something about another.
+    pids = [pid for name in killed for pid in before[names[name]]]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    server.log.expect("GW0806")
+    server.log.allow("GW0806")
+    wait_until(lambda: server.get("/cgi/hello").status == 200, "another spawner's helper runs scripts")
+    wait_until(
+        lambda: [len(found) for found in starters(others).values()] == [1, 1, 1],
+        "there is one of each again",
+    )
+    server.reload()
+    assert server.get("/cgi/hello").text.startswith("hello")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_scripts_of_other_users_are_started_by_the_new_spawner(launch):
+    others = processes.processes()
+    server = launch(lambda site: configure_hello(site, "nobody"), warm=["/cgi/hello"])
+    before = starters(others)
+    for name in (processes.SPAWNER, "helper"):
+        for pid in before[name]:
+            os.kill(pid, signal.SIGKILL)
+    server.log.expect("GW0806")
+    wait_until(lambda: server.get("/cgi/hello").status == 200, "another spawner's helper runs scripts")
+    assert server.get("/cgi/hello").text == "hello\nnobody\n"
 
 
 @pytest.mark.servers("apache-prefork", "apache-worker")

@@ -140,8 +140,8 @@ impl Client {
         if let Some(client) = place.as_ref().filter(|client| client.process == process) {
             return Ok(Arc::clone(client));
         }
-        let spawner = lock(&SPAWNER);
-        let spawner = spawner.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let mut spawner = lock(&SPAWNER);
+        let spawner = spawner.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let client = Arc::new(Self {
             process,
             connection: spawner.connect()?,

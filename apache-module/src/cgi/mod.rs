@@ -31,7 +31,7 @@ use gangway::{
     rights::Identity,
     run::{Habit, RunError, Words, words},
     sys::{
-        explain, is_shortage,
+        explain,
         spawner::{Order, Spawner},
     },
 };
@@ -294,9 +294,8 @@ fn begin(
         environment: &ready.words.environment,
     };
     let client = Client::of_process().map_err(|error| {
-        let cure = if is_shortage(&error) { "" } else { "; reload the server" };
         let why = explain(&error);
-        request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}{cure}"));
+        request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}"));
         SERVICE_UNAVAILABLE
     })?;
     client.run(&order, permit, small, cgi.stderr_level().is_some()).map_err(|error| {

@@ -154,6 +154,6 @@ pub(crate) fn start_spawner(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 
 /// A way to a helper of this worker's own.
 pub(super) fn connect() -> std::io::Result<Connection> {
-    let place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    place.as_ref().ok_or(std::io::ErrorKind::NotConnected)?.connect()
+    let mut place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
+    place.as_mut().ok_or(std::io::ErrorKind::NotConnected)?.connect()
 }

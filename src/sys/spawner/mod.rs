@@ -2,6 +2,7 @@
 //! Runs programs for a server without the price of the server's memory, without its rights and without making its
 //! event loop wait: a small process, forked off before the server grows, does it. See `process` for who talks to whom.
 
+mod guard;
 mod launch;
 mod order;
 mod process;
@@ -23,16 +24,22 @@ pub use report::{Exit, Failure, News, Report, Step};
 pub use users::{account, is_root, lookup};
 
 use super::lock;
-use crate::rights::Identity;
+use crate::{
+    error::CGI_SPAWNER,
+    log::{self, Level},
+    rights::Identity,
+};
 
 /// The way to the spawner, held by the server's parent and inherited by its workers.
 #[derive(Debug)]
 pub struct Spawner {
     socket: OwnedFd,
+    /// It runs scripts as users that only the server's parent may become.
+    users: bool,
 }
 
 impl Spawner {
-    /// Forks the spawner. The caller has one thread. `begun` runs in the new process, for its title.
+    /// Forks the spawner and its guardian. The caller has one thread. `begun` runs in the new process, for its title.
     ///
     /// # Errors
     /// What socketpair(2) and fork(2) say.
@@ -50,7 +57,7 @@ impl Spawner {
             if unsafe { libc::fork() } == 0 {
                 begun();
                 if let Ok(socket) = process::become_spawner(&there) {
-                    process::serve_workers(&socket, identities);
+                    guard::live(&socket, identities);
                 }
             }
             // SAFETY: as above.
@@ -58,14 +65,36 @@ impl Spawner {
         }
         // SAFETY: nothing is written. An error means that the server has reaped it.
         unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
-        Ok(Self { socket: here })
+        Ok(Self { socket: here, users: !identities.is_empty() })
     }
 
     /// Has a helper made for this process. Answers at once: orders wait until the helper is there.
     ///
+    /// Where spawner and guardian were killed together, this process makes others for itself, if they need nobody else's
+    /// rights. The caller may have threads then: the C library keeps its memory usable in the child, and the
+    /// child uses nothing of the server.
+    ///
     /// # Errors
-    /// When the spawner has ended, or there are no descriptors.
-    pub fn connect(&self) -> io::Result<Connection> {
+    /// When the spawner has ended and is not replaced, or there are no descriptors.
+    pub fn connect(&mut self) -> io::Result<Connection> {
+        match self.ask() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.users => {
+                *self = Self::start(&[], || ())?;
+                let text = format_args!(
+                    "the processes that start scripts were killed; this process has made others for itself"
+                );
+                log::coded(Level::Error, CGI_SPAWNER, text);
+                self.ask()
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(io::Error::other(
+                "the processes that start scripts were killed, and for user= only the server's parent can make others: \
+                 reload the server",
+            )),
+            asked => asked,
+        }
+    }
+
+    fn ask(&self) -> io::Result<Connection> {
         let (here, there) = socket::pair()?;
         socket::send(self.socket.as_fd(), b"connect", &[there.as_raw_fd()], false)?;
         Ok(Connection { socket: here, waiting: Mutex::default() })

@@ -2,7 +2,7 @@
 //! The spawner's processes.
 //!
 //! ```text
-//! server's parent --fork, twice--> spawner                     before there are workers; small, and root if the server is
+//! server's parent --fork, twice--> guardian --fork--> spawner  before there are workers; small, and root if the server is
 //! worker  --one end of a socket--> spawner --fork--> helper    at the worker's first script; ends with the worker
 //! worker  ==orders and descriptors==> helper --vfork--> script
 //! ```
@@ -11,7 +11,7 @@
 //! says the configuration that the spawner was made with.
 
 use std::{
-    io,
+    io::{self, PipeReader},
     os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
     ptr,
     sync::Mutex,
@@ -72,9 +72,14 @@ pub(super) fn become_spawner(socket: &OwnedFd) -> io::Result<OwnedFd> {
         // A server may have set it to 0 for itself.
         libc::umask(0o022);
         libc::chdir(c"/".as_ptr());
-        libc::prctl(libc::PR_SET_NAME, NAME.as_ptr());
         Ok(OwnedFd::from_raw_fd(SOCKET))
     }
+}
+
+/// Gives this process its name in ps(1).
+pub(super) fn name(name: &std::ffi::CStr) {
+    // SAFETY: a C string, which the kernel copies.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) };
 }
 
 /// # Safety
@@ -91,34 +96,54 @@ unsafe fn close_from(first: RawFd) {
     }
 }
 
-/// Makes a helper for each worker that asks, until the last process of the server has closed its end.
-pub(super) fn serve_workers(socket: &OwnedFd, identities: &[Identity]) {
+/// Why a spawner serves no longer.
+pub(super) enum Served {
+    /// The last process of the server has closed its end.
+    AllWorkers,
+    UntilTheGuardianEnded,
+}
+
+/// Makes a helper for each worker that asks, as long as there are a server and a guardian, which holds the other end of this
+/// pipe.
+pub(super) fn serve_workers(socket: &OwnedFd, guardian: PipeReader, identities: &[Identity]) -> Served {
+    name(NAME);
     // SAFETY: helpers are reaped by the kernel; each sets the default again for its scripts.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     let mut buffer = [0; 8];
+    let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
     loop {
-        match socket::receive(socket.as_fd(), &mut buffer, true) {
-            Ok(received) if received.length == 0 && received.fds.is_empty() => return,
+        let mut shown = [entry(socket.as_raw_fd(), libc::POLLIN), entry(guardian.as_raw_fd(), 0)];
+        poll(&mut shown, None);
+        let [server, guarded] = shown;
+        if server.revents == 0 {
+            if guarded.revents != 0 {
+                return Served::UntilTheGuardianEnded;
+            }
+            continue;
+        }
+        match socket::receive(socket.as_fd(), &mut buffer, false) {
+            Ok(received) if received.length == 0 && received.fds.is_empty() => return Served::AllWorkers,
             Ok(received) => {
                 if let Some(connection) = received.fds.into_iter().next() {
-                    fork_helper(connection, identities);
+                    fork_helper(connection, &guardian, identities);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
-            Err(_) => return,
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::WouldBlock) => {}
+            Err(_) => return Served::AllWorkers,
         }
     }
 }
 
-fn fork_helper(connection: OwnedFd, identities: &[Identity]) {
+fn fork_helper(connection: OwnedFd, guardian: &PipeReader, identities: &[Identity]) {
     // SAFETY: this process has one thread, so the child may use everything.
     if unsafe { libc::fork() } != 0 {
         // Without a helper the worker sees the end of its connection.
         return;
     }
-    // SAFETY: the spawner's socket and the default of SIGCHLD: numbers only.
+    // SAFETY: the spawner's two descriptors, which this process does not come back to, and the default of SIGCHLD: numbers only.
     unsafe {
         libc::close(SOCKET);
+        libc::close(guardian.as_raw_fd());
         libc::signal(libc::SIGCHLD, libc::SIG_DFL);
     }
     let status = match Helper::new(connection, identities) {

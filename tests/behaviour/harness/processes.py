@@ -46,6 +46,7 @@ def children(pid):
 
 
 SPAWNER = "gangway-spawn"
+GUARDIAN = "gangway-guard"
 
 
 def scripts(ancestor):

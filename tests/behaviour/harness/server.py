@@ -277,8 +277,8 @@ class Server:
             processes.reap_orphans(RUNNING)
             living = [p for p in processes.processes().values() if p.state not in "ZX"]
             adopted = lambda p: p.parent == os.getpid() and p.pid not in RUNNING and not others(p)
-            # The spawner of another server that still runs.
-            others = lambda p: p.name == processes.SPAWNER and bool(RUNNING)
+            # The spawner and the guardian of another server that still runs.
+            others = lambda p: p.name in (processes.SPAWNER, processes.GUARDIAN) and bool(RUNNING)
             return [p for p in living if p.session == self.pid() or adopted(p)]
 
         RUNNING.discard(self.pid())
