@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import time
 
 from gate import Gate, query
 
@@ -72,6 +73,19 @@ def accel(environ, start_response):
 def fails(environ, start_response):
     environ["wsgi.input"].read(5)
     raise RuntimeError("in the middle of the body")
+
+
+def watches(environ, start_response):
+    """Reads a part and then looks only whether its client is there."""
+    gate = Gate(environ)
+    environ["wsgi.input"].read(5)
+    gate.tell("works")
+    end = time.monotonic() + 10
+    while not environ["gangway.disconnected"]() and time.monotonic() < end:
+        time.sleep(0.01)
+    gate.tell("alone" if environ["gangway.disconnected"]() else "in company")
+    gate.close()
+    return answer(start_response, b"done")
 
 
 def method(environ, start_response):

@@ -179,6 +179,28 @@ def test_a_client_that_resets_in_mid_body(server, gate):
     assert visitor.next() not in ("", "end")
 
 
+@pytest.mark.parametrize("how", ["close", "reset", "h2"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_an_application_that_works_learns_that_its_client_has_left(server, gate, how, chunked):
+    server.log.allow("reset by peer|prematurely closed")
+    if how == "h2":
+        client = server.http2()
+        fields = [] if chunked else [("content-length", "10")]
+        stream = client.send_head("POST", f"/now/watches?{gate.query}", fields, end=False)
+        client.send_body(stream, b"hello", end=False)
+    else:
+        client = server.connect()
+        framing = "Transfer-Encoding: chunked" if chunked else "Content-Length: 10"
+        client.send(f"POST /now/watches?{gate.query} HTTP/1.1\r\nHost: localhost\r\n{framing}\r\n\r\n")
+        client.send(wire.chunk(b"hello") if chunked else b"hello")
+    visitor = gate.visitor().at("works")
+    if how == "h2":
+        client.cancel(stream)
+    else:
+        getattr(client, how)()
+    visitor.at("alone")
+
+
 def test_an_http2_client_that_cancels_in_mid_body(server, gate):
     server.log.allow("GW0306|GW0507|prematurely closed")
     with server.http2() as client:

@@ -269,7 +269,26 @@ impl Request {
                 let _ = ngx_handle_read_event(read, 0);
             }
         }
-        self.connection().error() == 0
+        self.connection().error() == 0 && !self.has_left_in_the_body()
+    }
+
+    /// Whether the client has closed a connection that does not hold the rest of the body. What a connection with TLS
+    /// holds shows when it is read.
+    fn has_left_in_the_body(self) -> bool {
+        let connection = self.connection();
+        // SAFETY: the live read event of a live connection.
+        let closed = unsafe { (*connection.read).pending_eof() != 0 };
+        if !closed || self.is_framed_by_streams() || self.is_tls() {
+            return false;
+        }
+        let mut held: libc::c_int = 0;
+        // SAFETY: a live descriptor; FIONREAD writes an int.
+        if unsafe { libc::ioctl(connection.fd, libc::FIONREAD, &raw mut held) } != 0 {
+            return true;
+        }
+        // A chunked body is longer than nothing.
+        let rest = if self.is_chunked() { 1 } else { self.body().map_or(0, |body| body.rest) };
+        i64::from(held) < rest
     }
 
     /// Has nginx call `readable` when more of the body comes.
