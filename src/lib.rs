@@ -16,6 +16,7 @@ pub mod error;
 pub mod exchange;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzzing;
+pub mod habits;
 pub mod http;
 pub mod log;
 pub mod pool;

@@ -4,14 +4,17 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 mod accepted;
+mod diag;
 mod onlooker;
 mod shortage;
 pub mod spawner;
 pub mod umask;
+mod unread;
 
 pub use accepted::is_accepted;
 pub use onlooker::see_as;
 pub use shortage::{explain, explain_text, is_shortage};
+pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};
 
 use std::{
     io,

@@ -13,10 +13,12 @@ use std::{
 };
 
 use gangway::{
+    habits::Habit,
     log::Level,
     sys::{lock, spawn},
 };
 
+pub(crate) use crate::raw::now;
 use crate::raw::{Board, Wire, log_process};
 
 /// How long a connection may be idle where nothing is configured.
@@ -25,6 +27,8 @@ pub(crate) const IDLE_TIME: Duration = Duration::from_secs(1);
 pub(crate) const IDLE_LIMIT: usize = 32;
 /// Requests after which a connection is closed.
 const MOST_REQUESTS: u32 = 1000;
+/// More than this is no request that is read in one piece: what is left of it says nothing about the backend.
+const ONE_PIECE: u64 = 8000;
 /// How long nobody keeps a connection after somebody who waits has said so. Longer than the time between two calls.
 const SHY_TIME: Duration = Duration::from_millis(100);
 /// The stack of the thread that closes connections.
@@ -61,6 +65,11 @@ impl Key {
         self.address.starts_with(UNIX)
     }
 
+    /// What is known of this backend.
+    pub(crate) fn habit(&self) -> Option<Habit<'static>> {
+        Board::shared()?.habits().of(self.hash)
+    }
+
     fn is_wanted(&self) -> bool {
         Board::shared().is_some_and(|board| board.is_wanted(self.hash, SHY_TIME))
     }
@@ -91,12 +100,14 @@ impl Drop for Waiting {
 pub(crate) struct History {
     born: Instant,
     served: u32,
+    /// For how long it was idle before its last request.
+    idle: Duration,
 }
 
 impl History {
     /// That of a new connection.
     pub(crate) fn begin() -> Self {
-        Self { born: Instant::now(), served: 0 }
+        Self { born: Instant::now(), served: 0, idle: Duration::ZERO }
     }
 }
 
@@ -109,12 +120,24 @@ pub(crate) struct Limits {
     pub(crate) time: Duration,
     /// How old they may become.
     pub(crate) age: Option<Duration>,
+    /// They are kept also where nobody here sees what the backend reads.
+    pub(crate) blindly: bool,
+}
+
+/// What a request wants of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish {
+    /// It is not sent again when the connection fails.
+    pub(crate) for_once: bool,
+    /// It names a script of PHP, which leaves the end of a request unread until it comes back for the next one.
+    pub(crate) names_php: bool,
 }
 
 struct Idle {
     key: Key,
     wire: Wire,
     history: History,
+    since: Instant,
     until: Instant,
 }
 
@@ -131,26 +154,72 @@ struct Pool {
 static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), has_reaper: false, reaper_sleeps: false });
 static WAKE: Condvar = Condvar::new();
 
-/// The connection to a backend that became idle last, if it is still good.
-pub(crate) fn take(key: &Key) -> Option<(Wire, History)> {
+/// The connection to a backend that became idle last of those that are good for the request. What cannot be sent again takes one
+/// only where connections have been idle for as long and could be used. Nobody takes one whose process still works.
+pub(crate) fn take(key: &Key, wish: Wish) -> Option<(Wire, History)> {
+    let habit = key.habit()?;
+    let looks = habit.is_lazy() || wish.names_php || wish.for_once && habit.wants_sample();
     loop {
-        let found = {
+        let mut found = {
             let mut pool = lock(&POOL);
             let at = pool.idle.iter().rposition(|idle| idle.key == *key)?;
+            let idle = pool.idle.get(at)?.since.elapsed();
+            if wish.for_once && !habit.keeps(millis(idle)) {
+                return None;
+            }
             pool.idle.remove(at)
         };
-        if found.until > Instant::now() && found.wire.is_idle() {
+        found.history.idle = found.since.elapsed();
+        if found.until <= Instant::now() {
+            continue;
+        }
+        if looks && found.wire.has_unread(key.is_unix()) == Some(true) {
+            continue;
+        }
+        // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
+        if found.wire.is_idle() {
             return Some((found.wire, found.history));
         }
+        habit.has_closed();
     }
 }
 
-/// Keeps a connection that has served one more request, unless it is old or somebody needs its place.
-pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: Limits) {
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Notes what a connection has shown that has answered a request. Answers whether its backend is one to keep it for.
+/// `sent`: the bytes of a request without a body.
+fn learn(
+    habit: Habit<'_>,
+    key: &Key,
+    wire: &Wire,
+    history: &History,
+    sent: Option<u64>,
+    blindly: bool,
+) -> bool {
+    if wire.is_reused() {
+        habit.has_kept(millis(history.idle));
+    }
+    let is_unix = key.is_unix();
+    let is_new = !wire.is_reused() && is_unix && !habit.is_lazy();
+    if sent.is_some_and(|sent| sent < ONE_PIECE) && (is_new || habit.wants_sample()) {
+        habit.sample(match wire.has_unread(is_unix) {
+            None if wire.is_elsewhere() => None,
+            seen => Some(seen == Some(true)),
+        });
+    }
+    !habit.is_shunned(now()) && (blindly || !habit.is_blind())
+}
+
+/// Keeps a connection that has served one more request, unless it is old or somebody needs its place. `sent`: the bytes of
+/// the request, if it had no body.
+pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: Limits, sent: Option<u64>) {
     history.served += 1;
+    let is_good = key.habit().is_none_or(|habit| learn(habit, &key, &wire, &history, sent, limits.blindly));
     let now = Instant::now();
     let is_old = limits.age.is_some_and(|age| now.saturating_duration_since(history.born) >= age);
-    if limits.count == 0 || history.served >= MOST_REQUESTS || is_old || key.is_wanted() {
+    if limits.count == 0 || history.served >= MOST_REQUESTS || is_old || !is_good || key.is_wanted() {
         return;
     }
     let Ok(wire) = wire.into_kept() else { return };
@@ -161,7 +230,7 @@ pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: Limits) {
     {
         surplus = Some(pool.idle.remove(oldest));
     }
-    pool.idle.push(Idle { key, wire, history, until: now + limits.time });
+    pool.idle.push(Idle { key, wire, history, since: now, until: now + limits.time });
     if !pool.has_reaper {
         pool.has_reaper = spawn("gw-idle", STACK, reap).is_ok();
         if !pool.has_reaper {

@@ -12,7 +12,7 @@ use gangway::{
 
 use crate::{
     buffers::Buffers,
-    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits},
+    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits, Wish},
     raw::{
         BAD_GATEWAY, Body, DECLINED, DONE, FILTER_ERROR, Filled, GATEWAY_TIME_OUT, OK, Request,
         SERVICE_UNAVAILABLE, Target, Then, Wire,
@@ -35,13 +35,15 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     let (request, kind) = (target.request(), scheme.kind);
     let mut backend = target.acquire(kind)?;
     // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
-    let needs_length = kind != Kind::FastCgi || variables::names_php(request);
+    let names_php = kind == Kind::FastCgi && variables::names_php(request);
+    let needs_length = kind != Kind::FastCgi || names_php;
     let mut body = Body::prepare(request, &backend, needs_length)?;
     variables::write(&mut buffers.variables, target, kind)?;
     let keeps = keeps(target, kind);
     // Connections of other protocols are nobody's to wait for.
     let mut key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
-    let kept = key.as_ref().filter(|_| keeps).and_then(keep::take);
+    let wish = Wish { for_once: !body.ended() || !is_idempotent(request.method()), names_php };
+    let kept = key.as_ref().filter(|_| keeps).and_then(|key| keep::take(key, wish));
     let (wire, history) = match kept {
         Some(kept) => kept,
         // A balancer may send the request to another backend: nothing of its body has been taken yet.
@@ -110,6 +112,7 @@ fn transfer<'r>(
     match done {
         Ok(()) => {
             let (page, is_clean) = (transfer.reply.page, transfer.is_clean);
+            let sent = transfer.request_without_body();
             transfer.end();
             if is_clean
                 && keeps(target, kind)
@@ -119,8 +122,9 @@ fn transfer<'r>(
                     count: target.idle_limit(IDLE_LIMIT),
                     time: target.idle_time().unwrap_or(IDLE_TIME),
                     age: target.address_ttl(),
+                    blindly: target.keeps_blindly(),
                 };
-                keep::put(key, wire, history, limits);
+                keep::put(key, wire, history, limits, sent);
             }
             if let Some(status) = page {
                 target.request().answer_with_page(status);
@@ -128,7 +132,12 @@ fn transfer<'r>(
             (OK, false)
         }
         Err(failure) => {
-            let retry = wire.is_reused() && may_retry(&transfer, &failure);
+            let is_closed = wire.is_reused() && is_unanswered(&transfer, &failure);
+            if let Some(habit) = key.as_ref().filter(|_| is_closed && !transfer.is_left).and_then(Key::habit)
+            {
+                habit.has_closed();
+            }
+            let retry = is_closed && may_retry(&transfer);
             let status = if retry { OK } else { fail(&mut transfer, &failure) };
             transfer.end();
             (status, retry)
@@ -136,12 +145,15 @@ fn transfer<'r>(
     }
 }
 
-/// Whether a connection that was idle before has only turned out to be closed, and the request can be sent again: it
-/// has not left at all, or it may arrive twice.
-fn may_retry(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
-    let is_unanswered = matches!(failure, Failure::Closed(_)) && transfer.total_received == 0;
+/// Whether a connection that was idle before has only turned out to be closed.
+fn is_unanswered(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
+    matches!(failure, Failure::Closed(_)) && transfer.total_received == 0
+}
+
+/// Whether the request can be sent again then: it has not left at all, or it may arrive twice.
+fn may_retry(transfer: &Transfer<'_, '_>) -> bool {
     let is_harmless = transfer.total_sent == 0 || is_idempotent(transfer.target.request().method());
-    is_unanswered && is_harmless && transfer.is_first_part
+    is_harmless && transfer.is_first_part
 }
 
 /// RFC 9110 §9.2.2, and the one of RFC 4918 that only reads.

@@ -2,6 +2,8 @@
 //! One attempt of a request on one connection: the request goes out while the client sends it, the response comes
 //! in and goes on as the backend sends it. Neither side waits for the other to finish.
 
+mod waits;
+
 use std::{
     ffi::c_int,
     time::{Duration, Instant},
@@ -15,23 +17,16 @@ use gangway::{
 
 use crate::{
     buffers::Buffers,
-    keep::{Key, Waiting},
+    keep::Key,
     raw::{
-        Body, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Readiness, Received, Request,
-        Sent, Target, Then, Wait, Wire,
+        Body, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Received, Request, Sent, Target,
+        Then, Wait, Wire,
     },
     reply::Reply,
     scheme::Kind,
     stderr::Lines,
 };
 
-/// A request on a new connection that has had no answer at the first pause may wait for idle connections of
-/// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
-const CALLS_EACH: Duration = Duration::from_millis(50);
-/// For how long a backend may be silent when the client has closed its side: it may have closed only that.
-const GRACE: Duration = Duration::from_secs(1);
-/// How often a stream of HTTP/2, which has no socket, is asked whether it is still wanted.
-const LOOKS_EACH: Duration = Duration::from_millis(250);
 /// How often a client that sends its body slowly is measured by RequestReadTimeout.
 const READS_EACH: Duration = Duration::from_secs(1);
 
@@ -88,6 +83,8 @@ pub(crate) struct Transfer<'a, 'r> {
     pub(crate) total_received: u64,
     /// `buffers.out` is still the first part of the request.
     pub(crate) is_first_part: bool,
+    /// Nobody has read the request on a connection that was idle before: it goes elsewhere.
+    pub(crate) is_left: bool,
     /// The connection can carry another request.
     pub(crate) is_clean: bool,
     ended: bool,
@@ -136,6 +133,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             total_sent: 0,
             total_received: 0,
             is_first_part: true,
+            is_left: false,
             is_clean: false,
             ended: false,
         }
@@ -143,6 +141,11 @@ impl<'a, 'r> Transfer<'a, 'r> {
 
     fn request(&self) -> Request<'r> {
         self.target.request()
+    }
+
+    /// The bytes that the request had, if it had no body.
+    pub(crate) fn request_without_body(&self) -> Option<u64> {
+        (!self.body.is_taken()).then_some(self.total_sent)
     }
 
     /// Ends the attempt: its memory is for the next one.
@@ -189,51 +192,6 @@ impl<'a, 'r> Transfer<'a, 'r> {
             }
         }
         Ok(())
-    }
-
-    /// The backend does not read: it may be writing.
-    fn wait_for_room(&mut self) -> Result<(), Failure> {
-        let begun = Instant::now();
-        loop {
-            let time = self.patience(begun)?;
-            let ready = self.wire.wait(Interest { send: true, client: self.watched() }, time);
-            self.look_at_client(ready, begun)?;
-            if ready.receive {
-                return self.receive_now();
-            }
-            if ready.send {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The client's socket, to see its end.
-    fn watched(&self) -> Option<(i32, bool)> {
-        // A client that has closed its side is one event for ever.
-        self.client.filter(|_| self.closed_at.is_none()).map(|fd| (fd, false))
-    }
-
-    /// How long the next wait may take that is one of those that began then.
-    fn patience(&self, begun: Instant) -> Result<Duration, Failure> {
-        let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
-        let mut time = left.ok_or(Failure::Timeout)?;
-        if let Some(at) = self.closed_at {
-            let grace = GRACE.saturating_sub(at.max(begun).elapsed());
-            time = time.min(grace.max(Duration::from_millis(1)));
-        }
-        Ok(if self.client.is_none() { time.min(LOOKS_EACH) } else { time })
-    }
-
-    /// Notes whether the client is still there, in a wait that began then.
-    fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), Failure> {
-        if ready.client_reset || self.request().is_aborted() {
-            return Err(Failure::Gone);
-        }
-        if ready.client_closed && self.closed_at.is_none() {
-            self.closed_at = Some(Instant::now());
-        }
-        let is_over = self.closed_at.is_some_and(|at| at.max(begun).elapsed() >= GRACE);
-        if is_over && !ready.receive { Err(Failure::Gone) } else { Ok(()) }
     }
 
     /// Reads the next part of the body. Answers whether there may be more to do: false when the backend has ended.
@@ -416,29 +374,6 @@ impl<'a, 'r> Transfer<'a, 'r> {
             Passed::Taken => Ok(()),
             Passed::Answered => Err(Failure::Answered),
             Passed::Gone => Err(Failure::Gone),
-        }
-    }
-
-    /// Waits for a backend that has paused.
-    fn wait_long(&mut self) -> Result<(), Failure> {
-        let begun = Instant::now();
-        let key = self.key.filter(|_| !self.wire.is_reused() && self.total_received == 0);
-        let mut waiting: Option<Waiting> = None;
-        loop {
-            let mut time = self.patience(begun)?;
-            if let Some(key) = key {
-                time = time.min(CALLS_EACH);
-                if self.wire.may_wait(key.is_unix(), begun.elapsed() < CALLS_EACH) {
-                    waiting.get_or_insert_with(|| key.wait()).call();
-                } else {
-                    waiting = None;
-                }
-            }
-            let ready = self.wire.wait(Interest { send: false, client: self.watched() }, time);
-            self.look_at_client(ready, begun)?;
-            if ready.receive {
-                return Ok(());
-            }
         }
     }
 }

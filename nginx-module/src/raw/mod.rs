@@ -17,6 +17,7 @@ mod interim_v2;
 mod memo;
 mod output;
 mod redirect;
+mod repeat;
 mod request;
 mod response;
 mod upstream;

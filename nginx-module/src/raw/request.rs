@@ -163,12 +163,6 @@ impl Request {
         self.get().cached() != 0
     }
 
-    /// Whether the method may not be tried twice, as ngx_http_upstream_next() sees it, or the body cannot.
-    pub(crate) fn is_for_once(self) -> bool {
-        const METHODS: u32 = nginx_sys::NGX_HTTP_POST | nginx_sys::NGX_HTTP_LOCK | nginx_sys::NGX_HTTP_PATCH;
-        self.get().method & METHODS as usize != 0 || self.streams_body()
-    }
-
     /// Whether a filter of the response works on its bytes, and may keep some back.
     pub(crate) fn filters_hold_back(self) -> bool {
         let request = self.get();

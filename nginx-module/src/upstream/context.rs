@@ -7,13 +7,15 @@ use gangway::{
     cgi::{Form, ResponseParser},
     protocol::{Decoder, Event, Protocol, Role},
 };
-use nginx_sys::{ngx_chain_t, ngx_http_request_t};
+use nginx_sys::{
+    NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, ngx_chain_t, ngx_http_request_t,
+};
 
 use super::{
     conf::{Scheme, UpstreamConf},
     flush::Flush,
     hold::Hold,
-    peer::{Address, Peer},
+    peer::Peer,
     script::Place,
     stderr::Stderr,
 };
@@ -198,11 +200,21 @@ impl Context {
         self.request.upstream()
     }
 
-    /// Whether an idle connection must be looked at before it is used: the request cannot be sent a second time, and the
-    /// kernel may take its bytes although the backend has gone.
-    pub(super) fn needs_certainty(&self, address: &Address) -> bool {
-        let retried = self.conf().conf.next_upstream & nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR as usize != 0;
-        !retried || self.request.is_for_once() && !(address.is_unix() && self.has_request_in_memory())
+    /// Whether the request is sent once more when a connection has failed that was idle.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        let again = self.conf().conf.next_upstream;
+        let allows = |reason: u32| again & reason as usize != 0;
+        let is_harmless = !self.request.is_for_once()
+            || allows(NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT) && !self.request.streams_body();
+        allows(NGX_HTTP_UPSTREAM_FT_ERROR) && is_harmless
+    }
+
+    /// Whether nginx would send the request elsewhere now: all of it has left, and the time for further attempts is not over.
+    pub(super) fn may_go_elsewhere(&self, now: u64) -> bool {
+        let Some(upstream) = self.upstream() else { return false };
+        let (u, limit) = (upstream.get(), self.conf().conf.next_upstream_timeout as u64);
+        let is_in_time = limit == 0 || now.wrapping_sub(u.peer.start_time as u64) < limit;
+        self.may_be_repeated() && is_in_time && u.request_body_sent() != 0
     }
 
     /// Whether nginx has read all of the request, and holds no part of it in a file.

@@ -12,16 +12,17 @@
 
 mod connect;
 mod idle;
+mod reuse;
 mod signals;
 
 use std::{ffi::c_void, ptr, time::Duration};
 
-use gangway::{engine::fence, error::BACKEND_CUT, log::Level};
+use gangway::engine::fence;
 use nginx_sys::{
-    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t,
-    ngx_http_request_t, ngx_http_upstream_create_round_robin_peer, ngx_http_upstream_init_peer_pt,
-    ngx_http_upstream_main_conf_t, ngx_http_upstream_module, ngx_http_upstream_srv_conf_t, ngx_int_t,
-    ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
+    NGX_PEER_FAILED, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t, ngx_http_request_t,
+    ngx_http_upstream_create_round_robin_peer, ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t,
+    ngx_http_upstream_module, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_peer_connection_t,
+    ngx_uint_t,
 };
 
 use super::{ERROR, conf::Scheme, context::Context, send};
@@ -30,7 +31,8 @@ use crate::{
     module,
     raw::{Conf, Request, Timer, Upstream, tag, timer_data},
 };
-pub(super) use idle::Address;
+use idle::Address;
+use reuse::Reused;
 
 pub(crate) use idle::stop as stop_listening;
 pub(crate) use signals::make as make_signals;
@@ -38,8 +40,10 @@ pub(crate) use signals::make as make_signals;
 const OK: ngx_int_t = 0;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
-/// How long an answer on a fresh connection may take before the connection counts as one that nobody has accepted.
+/// How long an answer may take before it is looked whether anybody has accepted a fresh connection.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// A request on a connection that was idle has been read by then, or its process works for an earlier one.
+const UNREAD: Duration = Duration::from_millis(50);
 /// How often a request that waits says so again.
 const REPEAT: Duration = Duration::from_millis(20);
 /// For so many looks a connection that was accepted counts as one that is being served.
@@ -59,6 +63,8 @@ pub(super) struct Peer {
     /// How often a fresh connection has been looked at that gives no answer.
     looks: u32,
     address: Option<Address>,
+    /// What is known of a connection that was kept.
+    reused: Reused,
 }
 
 impl Peer {
@@ -154,14 +160,15 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
             let address = Address::of(pc);
             context.peer.address = Some(address);
             if !context.peer.fresh_only
-                && let Some(connection) = idle::take(&address, context.needs_certainty(&address))
+                && let Some(connection) = reuse::choose(context, &address)
             {
                 idle::wake(connection, pc);
+                if reuse::needs_look(context, &address) {
+                    watch(context, UNREAD);
+                }
                 return connected(context);
             }
-            let this = ptr::from_mut(context).cast();
-            let timer = context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false));
-            timer.set(PATIENCE);
+            watch(context, PATIENCE);
             context.peer.looks = 0;
         }
         // SAFETY: the peer that nginx is about to connect.
@@ -171,6 +178,12 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
             Some(error) => error,
         }
     })
+}
+
+/// Sees to it that a request without an answer is looked at then.
+fn watch(context: &mut Context, after: Duration) {
+    let this = ptr::from_mut(context).cast();
+    context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false)).set(after);
 }
 
 /// What nginx is told when there is a connection.
@@ -186,17 +199,17 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         let Some(upstream) = context.upstream() else { return };
         let mut state = state;
         if pc.cached() != 0 && !context.received && state & NGX_PEER_FAILED as usize != 0 {
-            // The backend has closed an idle connection, as it may: that says nothing about it, and the next
-            // attempt is not to meet a second one.
-            state = NGX_PEER_NEXT as usize;
+            // The next attempt is not to meet a second one that was idle.
             context.peer.fresh_only = true;
-            take_back(context, pc);
+            state = reuse::failed(context, pc);
+            reuse::take_back(context, pc);
         }
         if state & NGX_PEER_FAILED as usize == 0
             && context.peer.keeps
             && upstream.get().keepalive() != 0
             && upstream.get().request_body_sent() != 0
             && let Some(address) = context.peer.address
+            && reuse::succeeded(context, pc, &address)
             && idle::keep(pc, address, context.conf())
         {
             pc.connection = ptr::null_mut();
@@ -208,33 +221,22 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
     });
 }
 
-/// A kept connection has failed a request without an answer. If the kernel took nothing of it, which for a unix socket
-/// means that the backend had gone before, the request has not been sent, whatever its method is.
-fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
-    let Some(upstream) = context.upstream() else { return };
-    // SAFETY: NULL or the live connection of the request.
-    let sent = unsafe { pc.connection.as_ref() }.map_or(0, |connection| connection.sent);
-    if sent == 0 && context.has_request_in_memory() {
-        let u = upstream.get();
-        // What ngx_http_upstream_reinit() does with the chains of a request that was sent.
-        u.output.buf = ptr::null_mut();
-        u.output.in_ = ptr::null_mut();
-        u.output.busy = ptr::null_mut();
-        u.set_request_sent(0);
-    } else if context.request.is_for_once() {
-        let line = format!(
-            "{BACKEND_CUT} the backend closed a kept connection when a request was on its way that changes something; it may have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent"
-        );
-        context.request.log(Level::Error, &line);
-    }
-}
-
 unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
     fence("peer::on_wait", (), || {
         // SAFETY: the timer is stopped before its context is dropped.
         let Some(context) = (unsafe { timer_data(event).cast::<Context>().as_mut() }) else { return };
         let Some(address) = context.peer.address else { return };
         let Some(upstream) = context.upstream().filter(|_| !context.received) else { return };
+        if upstream.get().peer.cached() != 0 {
+            if reuse::look(context, upstream, &address) {
+                let request = context.request;
+                let run_posted = request.posted_runner();
+                // No reference to the context is held here: it may be gone after it.
+                reuse::leave(request, upstream);
+                run_posted();
+            }
+            return;
+        }
         if idle::was_read(&upstream, &address) {
             return;
         }

@@ -91,6 +91,14 @@ impl Place {
         self.path.bytes()
     }
 
+    /// Whether it names a script of PHP by its suffix.
+    pub(super) fn is_script(&self, suffixes: &[Vec<u8>]) -> bool {
+        let name = self.filename().unwrap_or_else(|| self.script_name());
+        let Some(dot) = name.iter().rposition(|byte| *byte == b'.') else { return false };
+        let suffix = name.get(dot + 1..).unwrap_or_default();
+        suffixes.iter().any(|known| known == suffix)
+    }
+
     pub(super) fn filename(&self) -> Option<&[u8]> {
         self.filename.as_ref().map(PoolText::bytes)
     }

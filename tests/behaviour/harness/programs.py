@@ -152,7 +152,7 @@ daemonize = no
 error_log = {folder}/fpm.log
 log_level = notice
 [www]
-listen = 127.0.0.1:{{port}}
+listen = {{port}}
 listen.backlog = 128
 pm = static
 pm.max_children = {children}
@@ -171,9 +171,11 @@ php_admin_flag[display_errors] = off
 
 
 class PhpFpm(Program):
-    """php-fpm with a fixed number of children, and its application below `root`."""
+    """php-fpm with a fixed number of children, and its application below `root`. `unix`: it listens on a socket there."""
 
-    def __init__(self, folder, children=2):
+    def __init__(self, folder, children=2, *, unix=False, pool=""):
+        self.path = folder / "fpm.sock" if unix else None
+        folder.chmod(0o755)
         self.root = folder / "htdocs"
         shutil.copytree(SOURCES / "php", self.root)
         for name in ("sessions", "uploads", "files"):
@@ -182,10 +184,22 @@ class PhpFpm(Program):
         name = pwd.getpwuid(os.geteuid()).pw_name if not places.AS_ROOT else places.WORKER_USER
         user = f"user = {name}\ngroup = {name}" if places.AS_ROOT else ""
         configuration = folder / "fpm.conf"
-        self.template = FPM.format(folder=folder, children=children, user=user)
+        self.template = FPM.format(folder=folder, children=children, user=f"{user}\nlisten.mode = 0666\n{pool}")
         self.configuration = configuration
         super().__init__(folder, "fastcgi", [PHP_FPM, "--nodaemonize", "--no-php-ini", "--fpm-config", configuration])
 
     def start(self):
-        self.configuration.write_text(self.template.replace("{port}", str(self.port)))
+        listens = str(self.path) if self.path else f"127.0.0.1:{self.port}"
+        self.configuration.write_text(self.template.replace("{port}", listens))
         super().start()
+
+    @property
+    def where(self):
+        return f"unix:{self.path}" if self.path else super().where
+
+    def is_ready(self):
+        if not self.path:
+            return super().is_ready()
+        assert self.process.poll() is None, f"php-fpm ended: {self.log.read_text(errors='replace')}"
+        with socket.socket(socket.AF_UNIX) as connection:
+            return connection.connect_ex(str(self.path)) == 0

@@ -115,6 +115,13 @@ impl<'r> Target<'r> {
         shared!(self, disablereuse_set()) != 0 && shared!(self, disablereuse()) != 0
     }
 
+    /// Whether connections are kept also where nobody here sees what the backend reads: `enablereuse=on` or `GangwayKeepConn
+    /// On` stands in the configuration.
+    pub(crate) fn keeps_blindly(self) -> bool {
+        let asks = shared!(self, disablereuse_set()) != 0 && shared!(self, disablereuse()) == 0;
+        asks || self.request.conf().is_some_and(|conf| conf.keeps_blindly())
+    }
+
     /// After what time addresses are looked up again: `addressttl`.
     pub(crate) fn address_ttl(self) -> Option<Duration> {
         let seconds = (shared!(self, address_ttl_set()) != 0).then(|| shared!(self, address_ttl))?;

@@ -112,6 +112,11 @@ impl DirConf {
         self.keep_conn.unwrap_or(true)
     }
 
+    /// Whether they are kept also where nobody here sees what the backend reads.
+    pub(crate) fn keeps_blindly(&self) -> bool {
+        self.keep_conn == Some(true)
+    }
+
     /// The header that asks for a file, if one does.
     pub(crate) fn sendfile_header(&self) -> Option<&CStr> {
         match &self.scgi_sendfile {

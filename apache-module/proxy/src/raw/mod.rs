@@ -32,7 +32,7 @@ pub(crate) use input::{Body, Filled};
 pub(crate) use output::{Output, Passed, Then};
 pub(crate) use request::Request;
 pub(crate) use server::log_process;
-pub(crate) use shared::Board;
+pub(crate) use shared::{Board, now};
 pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
 
 pub(crate) use gangway_httpd::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A board in memory that all processes of the server share: who waits for a backend is counted there, with the time, and
-//! whoever has an idle connection to that backend closes it.
+//! whoever has an idle connection to that backend closes it. Beside it stands what is known of backends ([`Habits`]).
 //!
 //! The parent process only maps the memory. Children trust nothing in it: whatever a number says, the worst that
 //! follows is a connection that is closed too early or a second too late.
@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+use gangway::habits::Habits;
+
 /// Backends that share a slot lose idle connections for each other, no more.
 const SLOTS: usize = 64;
 
@@ -23,6 +25,7 @@ pub(crate) struct Board {
     /// Changes with each entry; what `wait` sleeps on.
     changes: AtomicU32,
     entries: [Entry; SLOTS],
+    habits: Habits,
 }
 
 #[repr(C)]
@@ -61,6 +64,11 @@ impl Board {
         });
         // SAFETY: mapped for the life of the process.
         mapped.as_ref().map(|mapped| unsafe { mapped.0.as_ref() })
+    }
+
+    /// What is known of backends.
+    pub(crate) fn habits(&self) -> &Habits {
+        &self.habits
     }
 
     /// Counts one more who waits for the backend of this key.
@@ -129,7 +137,7 @@ impl Board {
 }
 
 /// Milliseconds of a clock that all processes share and nobody sets.
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: one writable time.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::sys::{duplicate, is_accepted};
+use gangway::sys::{duplicate, has_unread, is_accepted, is_elsewhere, unread};
 
 use super::backlog;
 
@@ -171,24 +171,33 @@ impl Wire {
         count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Whether a request on this new connection may be waiting for a process of the backend. Over a unix socket: nobody has
-    /// read it, nor, when the wait is young, accepted the connection (a backend of threads may accept it long before one of
+    /// Whether a request of so many bytes on this new connection may be waiting for a process of the backend. Over a unix
+    /// socket: nobody has read it, nor, when the wait is young, accepted the connection (a backend of threads may accept it long before one of
     /// them is free). Over TCP: somebody waits to be accepted there, or nobody here can tell.
-    pub(crate) fn may_wait(&self, is_unix: bool, is_young: bool) -> bool {
+    pub(crate) fn may_wait(&self, is_unix: bool, is_young: bool, sent: u64) -> bool {
         if is_unix {
-            self.has_unread() && !(is_young && is_accepted(self.fd) == Some(true))
+            // PHP leaves the last record of a request unread: that there is something says little.
+            let is_read = has_unread(self.fd, true) == Some(false)
+                || unread(self.fd).is_some_and(|count| (count as u64) < sent);
+            !(is_read || is_young && is_accepted(self.fd) == Some(true))
         } else {
             backlog::has_waiting(self.fd).unwrap_or(true)
         }
     }
 
-    /// For unix sockets: whether the backend has not read all that was sent. Nobody serves a connection whose request
-    /// is unread.
-    fn has_unread(&self) -> bool {
-        let mut count: libc::c_int = 0;
-        // SAFETY: SIOCOUTQ, of the same number as TIOCOUTQ, writes one integer.
-        let status = unsafe { libc::ioctl(self.fd, libc::TIOCOUTQ, &raw mut count) };
-        status != 0 || count > 0
+    /// Whether the backend has left something unread of what was sent. `None`: nobody here sees what it reads.
+    pub(crate) fn has_unread(&self, is_unix: bool) -> Option<bool> {
+        has_unread(self.fd, is_unix)
+    }
+
+    /// Whether the backend has not begun to read a request of so many bytes.
+    pub(crate) fn is_unread(&self, sent: u64) -> bool {
+        sent > 0 && unread(self.fd).is_some_and(|count| count as u64 >= sent)
+    }
+
+    /// Whether the backend is on another machine, or seems to be.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        is_elsewhere(self.fd)
     }
 
     /// Sends what fits. Never waits.

@@ -275,7 +275,8 @@ fn merge_own(outer: &UpstreamConf, inner: &mut UpstreamConf) {
     }
     fill(&mut inner.catch_stderr, outer.catch_stderr, Setting::NONE);
     // On, unlike fastcgi_keep_conn: persistent connections are what FastCGI is for.
-    fill(&mut inner.keep_conn, outer.keep_conn, 1);
+    // Neither on nor off: where it can be seen that a process waits for another request.
+    fill(&mut inner.keep_conn, outer.keep_conn, 2);
     inner.script_check = inner.script_check.or(outer.script_check);
     fill(&mut inner.pass_authorization, outer.pass_authorization, 0);
     fill(&mut inner.flush_wait, outer.flush_wait, 5);

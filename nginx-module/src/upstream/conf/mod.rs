@@ -196,6 +196,11 @@ impl UpstreamConf {
 
     /// `gangway_keep_conn`: whether a FastCGI application is asked to keep the connection.
     pub(crate) fn keep_conn(&self) -> bool {
+        self.keep_conn != 0
+    }
+
+    /// Whether connections are kept also where nobody here sees what the backend reads: `gangway_keep_conn on` is written.
+    pub(crate) fn keeps_blindly(&self) -> bool {
         self.keep_conn == 1
     }
 

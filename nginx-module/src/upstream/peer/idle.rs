@@ -3,11 +3,15 @@
 
 use std::{
     cell::{Cell, RefCell},
+    os::fd::RawFd,
     ptr,
     time::Duration,
 };
 
-use gangway::{engine::fence, sys::is_accepted};
+use gangway::{
+    engine::fence,
+    sys::{has_unread, is_accepted, unread},
+};
 use nginx_sys::{
     ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
     ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
@@ -15,7 +19,7 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_terminate,
 };
 
-use super::{super::conf::UpstreamConf, signals};
+use super::{super::conf::UpstreamConf, reuse, signals};
 use crate::raw::{self, Request, Timer, Upstream};
 
 /// How often idle connections are compared with what other workers say, where no bell can be watched.
@@ -55,8 +59,10 @@ impl Address {
     }
 }
 
-struct Idle {
+pub(super) struct Idle {
     connection: *mut ngx_connection_t,
+    /// Since when it is idle, as ngx_current_msec.
+    since: ngx_msec_t,
     /// When its time is over, as ngx_current_msec.
     until: ngx_msec_t,
     address: Address,
@@ -66,6 +72,34 @@ impl Idle {
     fn is_over(&self) -> bool {
         is_reached(self.until, now())
     }
+
+    /// For how many milliseconds it has been idle.
+    pub(super) fn time(&self) -> u64 {
+        now().wrapping_sub(self.since) as u64
+    }
+
+    pub(super) fn connection(&self) -> *mut ngx_connection_t {
+        self.connection
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        // SAFETY: a live connection that this module keeps.
+        unsafe { (*self.connection).fd }
+    }
+
+    /// Whether the backend has neither closed the connection nor sent something on it.
+    pub(super) fn is_open(&self) -> bool {
+        is_open(self.connection)
+    }
+}
+
+/// What becomes of an idle connection that a request could have.
+pub(super) enum Choice {
+    Take,
+    /// It is of no use.
+    Close,
+    /// It stays, and the request takes none.
+    None,
 }
 
 #[derive(Default)]
@@ -111,17 +145,21 @@ fn is_reached(time: ngx_msec_t, now: ngx_msec_t) -> bool {
     now.wrapping_sub(time) as isize >= 0
 }
 
-/// Takes a connection to `address`. `certain`: one that the backend has not closed as far as can be known now.
-pub(super) fn take(address: &Address, certain: bool) -> Option<*mut ngx_connection_t> {
+/// Takes a connection to `address`: of those that were used last the first that `choose` takes.
+pub(super) fn take(address: &Address, choose: impl Fn(&Idle) -> Choice) -> Option<Idle> {
     loop {
-        let connection = POOL.with_borrow_mut(|pool| {
+        let (found, choice) = POOL.with_borrow_mut(|pool| {
             let at = pool.idle.iter().rposition(|idle| idle.address == *address)?;
-            Some(pool.idle.remove(at).connection)
+            let choice = choose(pool.idle.get(at)?);
+            if matches!(choice, Choice::None) {
+                return None;
+            }
+            Some((pool.idle.remove(at), choice))
         })?;
-        if !certain || is_open(connection) {
-            return Some(connection);
+        if matches!(choice, Choice::Take) {
+            return Some(found);
         }
-        close(connection);
+        close(found.connection);
     }
 }
 
@@ -186,8 +224,9 @@ pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &Upstream
         read.log = c.log;
         write.log = c.log;
         (*c.pool).log = c.log;
-        let until = ngx_current_msec.wrapping_add(conf.keepalive_timeout());
-        add(Idle { connection: c, until, address }, conf.keepalive());
+        let since = ngx_current_msec;
+        let until = since.wrapping_add(conf.keepalive_timeout());
+        add(Idle { connection: c, since, until, address }, conf.keepalive());
         if read.ready() != 0 {
             on_readable(c.read);
         }
@@ -234,7 +273,14 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
                     return;
                 }
             }
-            POOL.with_borrow_mut(|pool| pool.idle.retain(|idle| idle.connection != connection));
+            let address = POOL.with_borrow_mut(|pool| {
+                let at = pool.idle.iter().position(|idle| idle.connection == connection)?;
+                Some(pool.idle.remove(at).address)
+            });
+            if let Some(habit) = address.and_then(|address| reuse::habit(&address)).filter(|_| c.close() == 0)
+            {
+                habit.has_closed();
+            }
             close(connection);
         }
     });
@@ -291,10 +337,9 @@ pub(super) fn was_read(upstream: &Upstream, address: &Address) -> bool {
         // The kernel takes the bytes of a TCP connection long before anybody accepts it.
         return false;
     }
-    let mut unread: libc::c_int = 0;
-    // SAFETY: SIOCOUTQ writes one int; for a unix socket it counts what the peer has not read.
-    let status = unsafe { libc::ioctl(connection.fd, libc::TIOCOUTQ, &raw mut unread) };
-    status == 0 && unread == 0
+    // PHP leaves the last record of a request unread: that there is something says little.
+    has_unread(connection.fd, true) == Some(false)
+        || unread(connection.fd).is_some_and(|count| (count as u64) < connection.sent.unsigned_abs())
 }
 
 /// Whether somebody has accepted the connection, as far as can be known.

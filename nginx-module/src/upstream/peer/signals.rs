@@ -3,7 +3,7 @@
 //!
 //! A table of times, one slot for the addresses of one hash. A slot holds nothing that anybody follows: a worker that
 //! writes nonsense into it makes others close idle connections or keep them, and no more. A worker that dies leaves a
-//! time that grows old.
+//! time that grows old. Beside it stands what is known of backends ([`Habits`]).
 //!
 //! Behind a word in the table a bell rings: an eventfd that the event loops of all workers with idle connections watch.
 //! Nobody reads it. Each ring is a new edge for all who watch, and so nobody has to look again and again.
@@ -17,7 +17,7 @@ use std::{
     },
 };
 
-use gangway::sys::EventFd;
+use gangway::{habits::Habits, sys::EventFd};
 use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_int_t};
 
 use super::idle::Address;
@@ -29,29 +29,36 @@ const HOLDS: usize = 60;
 /// A word that is repeated after fewer milliseconds rings no bell.
 const RUNG: usize = 10;
 
-static TABLE: OnceLock<&'static [AtomicUsize]> = OnceLock::new();
+/// What workers share.
+#[repr(C)]
+struct Shared {
+    words: [AtomicUsize; SLOTS],
+    habits: Habits,
+}
+
+static SHARED: OnceLock<Option<&'static Shared>> = OnceLock::new();
 static BELL: OnceLock<Option<EventFd>> = OnceLock::new();
 
 /// Makes table and bell before the first worker is started; later workers share them.
 pub(crate) unsafe extern "C" fn make(_: *mut ngx_cycle_t) -> ngx_int_t {
     // Without one workers look again and again.
     BELL.get_or_init(|| EventFd::new().ok());
-    TABLE.get_or_init(|| {
-        // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is a valid table.
+    SHARED.get_or_init(|| {
+        // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is valid for both tables.
         unsafe {
             let memory = libc::mmap(
                 ptr::null_mut(),
-                SLOTS * size_of::<AtomicUsize>(),
+                size_of::<Shared>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             );
             if memory == libc::MAP_FAILED {
-                // Without it workers do not hear each other: idle connections end by their timeout.
-                return &[];
+                // Without it workers do not hear each other and know nothing: no idle connection is used.
+                return None;
             }
-            std::slice::from_raw_parts(memory.cast::<AtomicUsize>(), SLOTS)
+            memory.cast::<Shared>().as_ref()
         }
     });
     0
@@ -63,8 +70,16 @@ fn now() -> usize {
 }
 
 fn slot(address: &Address) -> Option<&'static AtomicUsize> {
-    let table = TABLE.get()?;
-    table.get(address.hash() % SLOTS)
+    shared()?.words.get(address.hash() % SLOTS)
+}
+
+fn shared() -> Option<&'static Shared> {
+    *SHARED.get()?
+}
+
+/// What is known of backends.
+pub(super) fn habits() -> Option<&'static Habits> {
+    shared().map(|shared| &shared.habits)
 }
 
 /// A request waits for a connection at this address to be accepted.

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How an attempt waits for its backend, and what it does meanwhile.
+
+use std::time::{Duration, Instant};
+
+use gangway::protocol::DecodeError;
+
+use super::{Failure, Transfer};
+use crate::{
+    keep::{self, Key, Waiting},
+    raw::{Interest, Readiness},
+};
+
+/// A request on a new connection that has had no answer at the first pause may wait for idle connections of
+/// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
+const CALLS_EACH: Duration = Duration::from_millis(50);
+/// A request on a connection that was idle has been read by then, or its process works for an earlier one.
+const UNREAD: Duration = Duration::from_millis(50);
+/// For how long a backend may be silent when the client has closed its side: it may have closed only that.
+const GRACE: Duration = Duration::from_secs(1);
+/// How often a stream of HTTP/2, which has no socket, is asked whether it is still wanted.
+const LOOKS_EACH: Duration = Duration::from_millis(250);
+
+impl Transfer<'_, '_> {
+    /// The backend does not read: it may be writing.
+    pub(super) fn wait_for_room(&mut self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        loop {
+            let time = self.patience(begun)?;
+            let ready = self.wire.wait(Interest { send: true, client: self.watched() }, time);
+            self.look_at_client(ready, begun)?;
+            if ready.receive {
+                return self.receive_now();
+            }
+            if ready.send {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The client's socket, to see its end.
+    fn watched(&self) -> Option<(i32, bool)> {
+        // A client that has closed its side is one event for ever.
+        self.client.filter(|_| self.closed_at.is_none()).map(|fd| (fd, false))
+    }
+
+    /// How long the next wait may take that is one of those that began then.
+    fn patience(&self, begun: Instant) -> Result<Duration, Failure> {
+        let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+        let mut time = left.ok_or(Failure::Timeout)?;
+        if let Some(at) = self.closed_at {
+            let grace = GRACE.saturating_sub(at.max(begun).elapsed());
+            time = time.min(grace.max(Duration::from_millis(1)));
+        }
+        Ok(if self.client.is_none() { time.min(LOOKS_EACH) } else { time })
+    }
+
+    /// Notes whether the client is still there, in a wait that began then.
+    fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), Failure> {
+        if ready.client_reset || self.request().is_aborted() {
+            return Err(Failure::Gone);
+        }
+        if ready.client_closed && self.closed_at.is_none() {
+            self.closed_at = Some(Instant::now());
+        }
+        let is_over = self.closed_at.is_some_and(|at| at.max(begun).elapsed() >= GRACE);
+        if is_over && !ready.receive { Err(Failure::Gone) } else { Ok(()) }
+    }
+
+    /// Waits for a backend that has paused.
+    pub(super) fn wait_long(&mut self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        let key = self.key.filter(|_| self.total_received == 0);
+        let mut unread = key.filter(|_| self.wire.is_reused()).and_then(Key::habit);
+        unread = unread.filter(|habit| !habit.is_lazy() && !habit.is_blind());
+        let key = key.filter(|_| !self.wire.is_reused());
+        let mut waiting: Option<Waiting> = None;
+        loop {
+            let mut time = self.patience(begun)?;
+            if let Some(key) = key {
+                time = time.min(CALLS_EACH);
+                if self.wire.may_wait(key.is_unix(), begun.elapsed() < CALLS_EACH, self.total_sent) {
+                    waiting.get_or_insert_with(|| key.wait()).call();
+                } else {
+                    waiting = None;
+                }
+            }
+            if unread.is_some() {
+                time = time.min(UNREAD);
+            }
+            let ready = self.wire.wait(Interest { send: false, client: self.watched() }, time);
+            self.look_at_client(ready, begun)?;
+            if ready.receive {
+                return Ok(());
+            }
+            if let Some(habit) = unread.take_if(|_| begun.elapsed() >= UNREAD)
+                && self.wire.is_unread(self.total_sent)
+            {
+                habit.was_late(keep::now());
+                if self.may_leave() {
+                    self.is_left = true;
+                    return Err(Failure::Closed(DecodeError::Cut));
+                }
+            }
+        }
+    }
+
+    /// Whether a request that nobody has read may be sent elsewhere. What is left behind may still be read and done: only where
+    /// that does no harm, and not after others of its kind.
+    fn may_leave(&self) -> bool {
+        // RFC 9110 §9.2.1, and the method of RFC 4918 that only reads.
+        const SAFE: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"PROPFIND"];
+        let is_whole = self.is_first_part && self.body.ended() && self.sent == self.buffers.out.len();
+        is_whole && SAFE.contains(&self.request().method())
+    }
+}

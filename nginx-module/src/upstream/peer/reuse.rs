@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether a request may take a kept connection, and what it means when that fails.
+//!
+//! A process that has answered may still work: then it reads nothing, and a request on its connection would wait. PHP
+//! leaves the last record of a request unread until it comes back for the next one, which the kernel knows: such
+//! addresses are looked at before a connection is used. Of one that reads everything at once nothing can be seen before;
+//! a request that nobody reads for [`UNREAD`](super::UNREAD) is taken elsewhere, and the address is shunned for some time.
+
+use std::{cell::Cell, ptr};
+
+use gangway::{
+    error::BACKEND_CUT,
+    habits::Habit,
+    log::Level,
+    sys::{has_unread, is_acknowledged, is_elsewhere, unread},
+};
+use nginx_sys::{
+    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_connection_t, ngx_current_msec, ngx_peer_connection_t, ngx_uint_t,
+};
+
+use super::{
+    super::{ERROR, context::Context},
+    idle::{self, Address},
+    signals,
+};
+use crate::raw::{Request, Upstream};
+
+/// More than this is no request that is read in one piece: what is left of it says nothing about the address.
+const ONE_PIECE: i64 = 8000;
+
+/// The connection that a request has taken.
+#[derive(Default)]
+pub(super) struct Reused {
+    /// For how long it was idle, in milliseconds.
+    idle: u64,
+    /// The address is one that is looked at before.
+    is_known: bool,
+    /// Somebody waited on it for its next request.
+    was_awaited: bool,
+    /// Something of the request has been read.
+    was_read: bool,
+    /// The request is taken elsewhere, because nobody has read it.
+    is_left: bool,
+}
+
+pub(super) fn habit(address: &Address) -> Option<Habit<'static>> {
+    signals::habits()?.of(address.hash() as u64)
+}
+
+fn now() -> u64 {
+    // SAFETY: a number that nginx's clock sets on this thread.
+    unsafe { ngx_current_msec as u64 }
+}
+
+/// A kept connection for a request, if it may have one.
+pub(super) fn choose(context: &mut Context, address: &Address) -> Option<*mut ngx_connection_t> {
+    let habit = habit(address)?;
+    let for_once = !context.may_be_repeated();
+    let is_lazy = habit.is_lazy();
+    // So reads PHP, whether or not this one has been seen to.
+    let is_script = context.place.is_script(context.conf().suffixes());
+    let looks_read = is_lazy || is_script || for_once && habit.wants_sample();
+    let unread = Cell::new(None);
+    let found = idle::take(address, |idle| {
+        if for_once && !habit.keeps(idle.time()) {
+            // Those below it have been idle for longer.
+            return idle::Choice::None;
+        }
+        let fd = idle.descriptor();
+        // Its process has not come back: what it is wanted for next is somebody else's to decide.
+        unread.set(looks_read.then(|| has_unread(fd, address.is_unix())).flatten());
+        if unread.get() == Some(true) {
+            return idle::Choice::Close;
+        }
+        // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
+        if for_once && !idle.is_open() {
+            habit.has_closed();
+            return idle::Choice::Close;
+        }
+        idle::Choice::Take
+    })?;
+    let was_awaited = (is_lazy || is_script) && unread.get() == Some(false);
+    context.peer.reused = Reused { idle: found.time(), is_known: is_lazy, was_awaited, ..Reused::default() };
+    Some(found.connection())
+}
+
+/// Whether a request on a kept connection has to be looked after.
+pub(super) fn needs_look(context: &Context, address: &Address) -> bool {
+    !context.peer.reused.is_known && habit(address).is_some_and(|habit| !habit.is_blind())
+}
+
+/// A request on a kept connection has no answer yet. Answers whether it is to be taken elsewhere: see [`leave`].
+pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address) -> bool {
+    // SAFETY: NULL or the live connection of the request.
+    let Some(connection) = (unsafe { upstream.get().peer.connection.as_ref() }) else { return false };
+    let Some(count) = unread(connection.fd) else { return false };
+    let is_unread =
+        connection.sent > 0 && u64::try_from(connection.sent).is_ok_and(|sent| count as u64 >= sent);
+    context.peer.reused.was_read = !is_unread;
+    if !is_unread {
+        return false;
+    }
+    if let Some(habit) = habit(address) {
+        habit.was_late(now());
+    }
+    // What is left behind may still be read and done: only where that does no harm, and not after others of its kind.
+    context.peer.reused.is_left = context.request.is_safe() && context.may_go_elsewhere(now());
+    context.peer.reused.is_left
+}
+
+/// Lets nginx find the connection broken, after which it tries another one. The request may be gone after it.
+pub(super) fn leave(request: Request, upstream: Upstream) {
+    let u = upstream.get();
+    // SAFETY: NULL or the live connection of the request, on which nginx waits for a head: its handler is in place.
+    unsafe {
+        if let Some(connection) = u.peer.connection.as_mut() {
+            connection.recv = Some(receive_nothing);
+        }
+        if let Some(handler) = u.read_event_handler {
+            handler(request.raw(), upstream.get());
+        }
+    }
+}
+
+unsafe extern "C" fn receive_nothing(_: *mut ngx_connection_t, _: *mut u8, _: usize) -> isize {
+    ERROR
+}
+
+/// A kept connection has failed a request without an answer. Answers what the balancer is told: the backend has failed if
+/// it had taken the request.
+pub(super) fn failed(context: &Context, pc: &ngx_peer_connection_t) -> ngx_uint_t {
+    let (failed, next) = (NGX_PEER_FAILED as ngx_uint_t, NGX_PEER_NEXT as ngx_uint_t);
+    // SAFETY: NULL or the live connection of the request, with its events.
+    let Some((connection, read, write)) =
+        (unsafe { pc.connection.as_ref().map(|c| (c, &*c.read, &*c.write)) })
+    else {
+        return next;
+    };
+    let reused = &context.peer.reused;
+    if reused.is_left {
+        return next;
+    }
+    if read.timedout() | write.timedout() != 0 {
+        return failed;
+    }
+    let address = context.peer.address.as_ref();
+    if let Some(habit) = address.and_then(habit) {
+        habit.has_closed();
+    }
+    let is_unix = address.is_some_and(Address::is_unix);
+    // A unix socket that is closed in order has been read to its end.
+    let was_taken = reused.was_awaited
+        || reused.was_read
+        || if is_unix {
+            read.eof() != 0 && read.error() == 0
+        } else {
+            is_acknowledged(connection.fd) == Some(true)
+        };
+    if connection.sent > 0 && was_taken { failed } else { next }
+}
+
+/// What the balancer's next attempt finds of a request that a kept connection has failed. If the kernel took nothing of it,
+/// which for a unix socket means that the backend had gone before, the request has not been sent, whatever its method is.
+pub(super) fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
+    let Some(upstream) = context.upstream() else { return };
+    // SAFETY: NULL or the live connection of the request.
+    let sent = unsafe { pc.connection.as_ref() }.map_or(0, |connection| connection.sent);
+    if sent == 0 && context.has_request_in_memory() {
+        let u = upstream.get();
+        // What ngx_http_upstream_reinit() does with the chains of a request that was sent.
+        u.output.buf = ptr::null_mut();
+        u.output.in_ = ptr::null_mut();
+        u.output.busy = ptr::null_mut();
+        u.set_request_sent(0);
+    } else if context.request.is_for_once() {
+        let line = format!(
+            "{BACKEND_CUT} the backend closed a kept connection when a request was on its way that changes something; it may have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent"
+        );
+        context.request.log(Level::Error, &line);
+    }
+}
+
+/// The request has ended well: what its connection has shown. Answers whether it may be kept.
+pub(super) fn succeeded(context: &Context, pc: &ngx_peer_connection_t, address: &Address) -> bool {
+    // SAFETY: NULL or the live connection of the request.
+    let Some(connection) = (unsafe { pc.connection.as_ref() }) else { return false };
+    let Some(habit) = habit(address) else { return true };
+    let is_first = pc.cached() == 0;
+    if !is_first && context.received {
+        habit.has_kept(context.peer.reused.idle);
+    }
+    let is_unix = address.is_unix();
+    let is_piece = !context.request.has_body() && connection.sent < ONE_PIECE;
+    if is_piece && (habit.wants_sample() || is_first && is_unix && !habit.is_lazy()) {
+        habit.sample(match has_unread(connection.fd, is_unix) {
+            None if is_elsewhere(connection.fd) => None,
+            seen => Some(seen == Some(true)),
+        });
+    }
+    !habit.is_shunned(now()) && (context.conf().keeps_blindly() || !habit.is_blind())
+}
