@@ -398,6 +398,7 @@ def test_gangway_pass_looks_for_no_file(protocol, launch):
     for path in ("/", "/page.html", "/none"):
         request = received(server, backend, "/app" + path)
         assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == ("/app", path)
+        assert request["PATH_TRANSLATED"] == f"{server.folder}/htdocs{path}"
     assert server.get("/app/closed/x").status == 403
     # A path that a module has changed takes the way behind the file system.
     (folder / ".htaccess").unlink()

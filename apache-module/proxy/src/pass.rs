@@ -28,7 +28,7 @@ pub(crate) fn translate(request: Request<'_>) -> c_int {
         return DECLINED;
     }
     let below = below(request.uri(), mount);
-    request.set_path_info(below);
+    request.set_mounted(below);
     // mod_proxy takes the socket out of it in its own fixups.
     request.set_proxied(&[url, below].concat());
     OK
@@ -49,7 +49,7 @@ pub(crate) fn fixups(request: Request<'_>) -> c_int {
         return DECLINED;
     }
     let below = below(request.uri(), mount);
-    request.set_path_info(below);
+    request.set_mounted(below);
     if let Some(path) = url.strip_prefix(b"unix:") {
         // mod_proxy has taken the sockets out of its URLs already.
         request.set_socket_path(path.split(|byte| *byte == b'|').next().unwrap_or_default());

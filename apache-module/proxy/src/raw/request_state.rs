@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) redirect: *const c_char,
     /// `redirect` is a file.
     pub(super) is_file: bool,
+    /// `GangwayPass` has made PATH_INFO the part below its mount.
+    pub(super) is_mounted: bool,
 }
 
 impl State {
@@ -27,7 +29,12 @@ impl State {
         unsafe {
             if (*place).is_null() {
                 let memory = sys::apr_palloc(request.pool(), size_of::<Self>()).cast::<Self>();
-                memory.write(Self { script_path: ptr::null_mut(), redirect: ptr::null(), is_file: false });
+                memory.write(Self {
+                    script_path: ptr::null_mut(),
+                    redirect: ptr::null(),
+                    is_file: false,
+                    is_mounted: false,
+                });
                 *place = memory.cast::<c_void>();
             }
             &mut *(*place).cast::<Self>()
