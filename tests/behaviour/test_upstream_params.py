@@ -258,3 +258,22 @@ def test_records_of_a_request(server, backend):
 @pytest.mark.parametrize("protocol", ["uwsgi"])
 def test_a_packet_has_the_modifiers_of_wsgi(server, backend):
     assert sent(server, backend).modifiers == (0, 0)
+
+
+@pytest.mark.servers("nginx", "nginx128")
+@pytest.mark.parametrize("path", ["/", "/feed.php", "/a b/c.php/d"])
+def test_a_fastcgi_application_that_is_no_php_at_the_root(launch, path):
+    """The recipe of docs/migrate-nginx.md."""
+
+    def recipe(site):
+        lines = 'gangway_keep_conn off; gangway_script_check off; gangway_param SCRIPT_NAME ""; gangway_param PATH_INFO $uri;'
+        site.passes("/", site.recorder("fastcgi", unix=True), nginx=lines)
+
+    server = launch(recipe)
+    client = server.connect()
+    client.request("GET", path.replace(" ", "%20"))
+    peer = server.site.backends["fastcgi"].accept()
+    request = peer.request()
+    peer.answer(hello("fastcgi"))
+    assert client.response().status == 200
+    assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == ("", path)

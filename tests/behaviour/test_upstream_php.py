@@ -299,6 +299,22 @@ class TestWithoutARegularExpression:
         assert server.get("/folder.php").status in (403, 404)
         assert server.get("/folder.php/x").status in (403, 404)
 
+    def test_trees_of_links_need_a_word(self, whole):
+        """As Debian's MediaWiki: the folder below the root is a link to another place."""
+
+        def linked(server):
+            root = server.site.backends["fpm"].root
+            (root.parent / "share").mkdir()
+            os.rename(root / "env.php", root.parent / "share" / "env.php")
+            os.symlink(root.parent / "share", root / "wiki")
+            return server
+
+        server = linked(whole())
+        assert server.get("/wiki/env.php").status == 404
+        assert "gangway_script_check symlinks" in server.log.expect("GW0709").raw
+        server = linked(whole("gangway_script_check symlinks;"))
+        assert json.loads(server.get("/wiki/env.php/a").body)["server"]["PATH_INFO"] == "/a"
+
     def test_the_check_is_off_for_other_machines(self, whole):
         server = whole("gangway_script_check off;")
         server.log.allow("GW|Primary|FastCGI|File not found")

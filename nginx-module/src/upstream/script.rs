@@ -169,7 +169,7 @@ fn may_name_script(place: &Place, suffixes: &[Vec<u8>]) -> bool {
 
 fn refuse(request: Request, path: &[u8]) -> ngx_int_t {
     let line = format!(
-        "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if the scripts are on another machine, set gangway_script_check off",
+        "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if a symbolic link leads out of the root to it, set gangway_script_check symlinks; if the scripts are on another machine, off",
         escape(path),
         escape(Files::of(&request).map(|files| files.root).unwrap_or_default())
     );
