@@ -18,7 +18,7 @@ const SETTINGS: [&str; 2] = [
     include_str!("../nginx-module/src/upstream/conf/table.rs"),
     include_str!("../nginx-module/src/upstream/conf/tls.rs"),
 ];
-const HTTPD: &str = include_str!("../apache-module/src/raw/directives.rs");
+const HTTPD: &str = include_str!("../apache-module/src/directives.rs");
 /// The module for mod_proxy, with directives of its own.
 const PROXY: &str = include_str!("../apache-module/proxy/src/raw/directives.rs");
 

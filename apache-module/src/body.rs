@@ -16,7 +16,9 @@ use gangway::{
     sys::poll,
 };
 
-use crate::raw::{BodyError, BodyLength, BodyRead, INTERNAL_SERVER_ERROR, Request, Session, TOO_LARGE};
+use crate::raw::{
+    BAD_REQUEST, BodyError, BodyLength, BodyRead, INTERNAL_SERVER_ERROR, Request, Session, TOO_LARGE,
+};
 
 /// The longest body that is read in advance, and that is kept in memory.
 const SMALL: usize = 64 * 1024;
@@ -201,5 +203,14 @@ pub(crate) fn failed_line(error: BodyError) -> String {
     match u16::try_from(error.status) {
         Ok(status) => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
         Err(_) => format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request"),
+    }
+}
+
+/// The length of a body that may be read.
+pub(crate) fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
+    match request.body_length() {
+        BodyLength::Invalid => Err(BAD_REQUEST),
+        BodyLength::Known(length) => check_limit(request, length).map(|()| BodyLength::Known(length)),
+        BodyLength::Chunked => Ok(BodyLength::Chunked),
     }
 }

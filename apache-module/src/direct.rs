@@ -17,12 +17,10 @@ use gangway::{
 };
 
 use crate::{
-    body,
-    handler::refuse,
-    lifecycle,
+    body, lifecycle,
     probe::Probe,
     raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
-    reply::{Gone, Progress},
+    reply::{Gone, Progress, refuse},
 };
 
 /// Runs the handler when its turn has come.

@@ -23,7 +23,7 @@ use gangway::{
     sys,
 };
 
-use crate::{lifecycle, raw};
+use crate::{applications::applications, raw};
 
 /// How often the state of the process is looked at while handlers run.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -106,7 +106,7 @@ struct Left {
 fn look(left: &mut Vec<Left>) {
     let now = Instant::now();
     let mut running = Vec::new();
-    for application in lifecycle::applications() {
+    for application in applications() {
         running.extend(application.running().into_iter().map(|exchange| (application, exchange)));
     }
     left.retain(|known| running.iter().any(|(_, exchange)| Arc::ptr_eq(exchange, &known.exchange)));

@@ -15,20 +15,25 @@
 
 #![deny(unsafe_code)]
 
+mod applications;
 mod body;
 mod cgi;
 mod claim;
 mod config;
 mod direct;
+mod directives;
 mod ending;
 mod handler;
+mod hooks;
 mod lifecycle;
 mod log;
+mod mount;
 mod probe;
 mod raw;
 mod relay;
 mod reply;
+mod section;
 mod stuck;
 mod variables;
 
-pub use raw::gangway_module;
+pub use hooks::gangway_module;

@@ -3,17 +3,18 @@
 
 use std::{
     cell::{Cell, RefCell},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use gangway::{
     error::SERVER_FAILED,
     log::{self, Level},
-    runtime::{Application, Runtime, Threads},
+    runtime::{Runtime, Threads},
 };
 
 use crate::{
+    applications::{self, Process, application},
     config, ending,
     raw::{self, Request},
 };
@@ -22,29 +23,10 @@ use crate::{
 /// was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
-struct Process {
-    id: u32,
-    runtime: Runtime,
-    /// By the numbers that the configuration uses.
-    applications: Vec<Arc<Application>>,
-}
-
-static PROCESS: OnceLock<Process> = OnceLock::new();
-
-/// The application of this number in this process.
-pub(crate) fn application(number: usize) -> Option<&'static Arc<Application>> {
-    PROCESS.get()?.applications.get(number)
-}
-
-/// All of them.
-pub(crate) fn applications() -> &'static [Arc<Application>] {
-    PROCESS.get().map_or(&[], |process| &process.applications)
-}
-
 /// A child begins: its applications begin to load; requests wait for them.
 pub(crate) fn start(pool: raw::ChildPool) {
     let (configs, engine_dir) = config::result();
-    if configs.is_empty() || PROCESS.get().is_some() {
+    if configs.is_empty() || applications::process().is_some() {
         return;
     }
     let runtime = match Runtime::start(engine_dir.as_ref(), Threads::Server) {
@@ -65,14 +47,13 @@ pub(crate) fn start(pool: raw::ChildPool) {
         runtime.application(&config, runs_on)
     };
     let applications = configs.into_iter().map(load).collect();
-    // Nobody else sets it: httpd calls child_init once, on one thread.
-    let _ = PROCESS.set(Process { id: raw::process_id(), runtime, applications });
+    applications::keep(Process { id: raw::process_id(), runtime, applications });
     raw::on_exit(pool, stop);
 }
 
 /// The child ends.
 fn stop() {
-    let Some(process) = PROCESS.get() else { return };
+    let Some(process) = applications::process() else { return };
     // A signal may end a prefork child in the middle of a request: then this thread is inside of the application,
     // holds its locks, and nothing of it can run any more. A process that an application has forked has nothing
     // to end either.
@@ -99,7 +80,7 @@ pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce()
         SERVED.with_borrow_mut(|served| {
             if !served.contains(&address) {
                 served.push(address);
-                raw::on_thread_end(request, number);
+                raw::on_thread_end::<Served>(request, number);
             }
         });
     }
@@ -111,11 +92,15 @@ pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce()
     result
 }
 
-/// The calling thread of the server ends, which has run this application.
-pub(crate) fn thread_ends(number: usize) {
-    if let Some(application) = application(number)
-        && !INSIDE.get()
-    {
-        application.thread_end();
+/// A thread of the server that has run an application.
+struct Served;
+
+impl raw::ThreadEnd for Served {
+    fn ends(number: usize) {
+        if let Some(application) = application(number)
+            && !INSIDE.get()
+        {
+            application.thread_end();
+        }
     }
 }

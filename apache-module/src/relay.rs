@@ -20,10 +20,9 @@ use gangway::{
 
 use crate::{
     body,
-    handler::refuse,
     probe::Probe,
     raw::{FILTER_ERROR, GATEWAY_TIME_OUT, OK, Request, Session},
-    reply::Progress,
+    reply::{Progress, refuse},
     stuck,
 };
 

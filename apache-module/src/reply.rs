@@ -8,10 +8,12 @@ use gangway::{
     exchange::{Delivery, End, Piece},
     http::Head,
     log::Level,
+    pool::Refusal,
+    runtime::Application,
     sys::explain,
 };
 
-use crate::raw::{INTERNAL_SERVER_ERROR, OK, Request, Session};
+use crate::raw::{GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE, Session};
 
 /// Bytes up to which the end of a response leaves inside the handler, so that the client's next request is often
 /// there when httpd looks for it. More would make the thread wait for a client that reads slowly; httpd's own
@@ -133,4 +135,16 @@ fn set_head(request: Request<'_>, head: &Head) -> bool {
 
 fn is_content_type(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-type")
+}
+
+/// Answers a request that no handler takes.
+pub(crate) fn refuse(request: Request<'_>, application: &Application, refusal: Refusal) -> c_int {
+    if let Some(line) = application.refusal_line(refusal) {
+        request.log(Level::Error, &line);
+    }
+    if refusal == Refusal::Deadline {
+        return GATEWAY_TIME_OUT;
+    }
+    request.set_error_header(c"Retry-After", c"1");
+    SERVICE_UNAVAILABLE
 }

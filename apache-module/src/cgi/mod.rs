@@ -39,11 +39,12 @@ use gangway::{
 use self::client::Client;
 use crate::{
     body::{self, Advance, Whole},
-    claim, config, handler,
+    config, mount,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
-        NOT_FOUND, Request, SERVICE_UNAVAILABLE, Section, Session,
+        NOT_FOUND, Request, SERVICE_UNAVAILABLE, Session,
     },
+    section::Section,
     variables,
 };
 
@@ -146,9 +147,9 @@ struct Ready {
 fn prepare(session: &mut Session<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_int> {
     let request = session.request();
     let (file, index, executable) = script_file(request, cgi)?;
-    let Advance { length, whole } = body::advance_fully(session, handler::body_length(request)?)?;
+    let Advance { length, whole } = body::advance_fully(session, body::body_length(request)?)?;
     let uri = request.uri();
-    let script_name = claim::before(uri, request.path_info()).unwrap_or(uri);
+    let script_name = mount::before(uri, request.path_info()).unwrap_or(uri);
     let mut variables = variables::build(request, conf, script_name, length, cgi.pass_authorization())?;
     if let Some(at) = variables.position(b"PATH_INFO")
         && variables.pair(at).is_some_and(|(_, value)| Some(value) == uri.strip_prefix(script_name))

@@ -13,30 +13,15 @@ use gangway::exchange::{FileSlice, Piece};
 
 use super::{
     Request,
-    input::Input,
     pieces::{Bytes, bucket},
-    sys::{self, apr_bucket, apr_bucket_brigade},
+    session::{Session, brigade, sentinel},
+    sys::{self, apr_bucket},
 };
 
 /// Bytes of a file that go through memory at a time where httpd cannot be given the file itself.
 const FILE_CHUNK: usize = 64 * 1024;
 
-/// One request's input and output.
-pub(crate) struct Session<'r> {
-    request: Request<'r>,
-    output: *mut apr_bucket_brigade,
-    pub(super) input: Input,
-}
-
-impl<'r> Session<'r> {
-    pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, output: ptr::null_mut(), input: Input::default() }
-    }
-
-    pub(crate) fn request(&self) -> Request<'r> {
-        self.request
-    }
-
+impl Session<'_> {
     /// Adds a piece of the response body. Answers an error when a file cannot be read.
     pub(crate) fn push(&mut self, piece: Piece) -> io::Result<()> {
         match piece {
@@ -197,33 +182,6 @@ impl Request<'_> {
             (*request).pool
         }
     }
-}
-
-/// The brigade in `place`, made at its first use.
-///
-/// # Safety
-/// `place` belongs to a session of `request`.
-pub(super) unsafe fn brigade(
-    place: &mut *mut apr_bucket_brigade,
-    request: Request<'_>,
-) -> *mut apr_bucket_brigade {
-    if place.is_null() {
-        // SAFETY: a live request and connection; APR aborts without memory.
-        *place = unsafe {
-            sys::apr_brigade_create((*request.as_ptr()).pool, (*request.connection()).bucket_alloc)
-        };
-    }
-    *place
-}
-
-/// APR_BRIGADE_SENTINEL: the ring's head, seen as a bucket whose first member is the link.
-///
-/// # Safety
-/// `brigade` is live.
-pub(super) unsafe fn sentinel(brigade: *mut apr_bucket_brigade) -> *mut apr_bucket {
-    const _: () = assert!(std::mem::offset_of!(apr_bucket, link) == 0);
-    // SAFETY: only an address inside of the brigade.
-    unsafe { (&raw mut (*brigade).list).cast() }
 }
 
 /// The clean-up of `push_file`.

@@ -5,18 +5,12 @@ use std::ffi::{CStr, c_int};
 
 use gangway::{
     cgi::{LOCAL_REDIRECTS, Target},
-    engine::fence,
     error::CGI_REDIRECT,
     log::{self, Level},
 };
 use gangway_httpd::redirect;
 
-use super::{
-    BAD_GATEWAY, INTERNAL_SERVER_ERROR, OK, Request,
-    sys::{self, apr_pool_t, server_rec},
-    text,
-};
-use crate::cgi;
+use super::{BAD_GATEWAY, OK, Request, sys, text};
 
 /// The name of our handler for scripts.
 const HANDLER: &CStr = c"gangway-cgi";
@@ -137,19 +131,4 @@ impl<'r> Request<'r> {
             (*request).status = sys::HTTP_OK as c_int;
         }
     }
-}
-
-pub(super) unsafe extern "C" fn post_config(
-    _: *mut apr_pool_t,
-    _: *mut apr_pool_t,
-    _: *mut apr_pool_t,
-    _: *mut server_rec,
-) -> c_int {
-    fence("post_config", INTERNAL_SERVER_ERROR, || {
-        // SAFETY: it has no conditions.
-        let rehearsal = unsafe {
-            sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int
-        };
-        if rehearsal || cgi::start() { OK } else { INTERNAL_SERVER_ERROR }
-    })
 }

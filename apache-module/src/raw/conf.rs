@@ -3,13 +3,14 @@
 
 use std::ffi::c_void;
 
-use gangway::{cgi::Param, engine::fence};
+use gangway::engine::fence;
 use gangway_httpd::{
     module, param,
     pooled::{Pooled, Text},
 };
 
-use super::{Request, sys::apr_pool_t};
+use super::sys::apr_pool_t;
+use crate::section::Section;
 
 /// What a section says about the application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,30 +25,13 @@ pub(crate) enum Choice {
     Script(usize),
 }
 
-/// The kind of section that a directive stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Section {
-    /// None: the server or a virtual host.
-    Server,
-    /// `<Location>` with a plain path.
-    Location,
-    /// `<LocationMatch>`, or a `<Location>` with wildcards.
-    Pattern,
-    /// `<Directory>` with a plain path.
-    Directory,
-    /// `<DirectoryMatch>`, or a `<Directory>` with wildcards.
-    DirectoryPattern,
-    /// `<Files>` and `<FilesMatch>`.
-    Files,
-}
-
 /// The configuration of one section, or of the merged sections of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct DirConf {
     choice: Choice,
     section: Section,
-    path: Text,
-    params: Pooled<param::Param>,
+    pub(super) path: Text,
+    pub(super) params: Pooled<param::Param>,
 }
 
 impl DirConf {
@@ -62,53 +46,26 @@ impl DirConf {
         self.section
     }
 
-    pub(super) fn set(&mut self, choice: Choice, section: Section, path: Text) {
+    pub(crate) fn set(&mut self, choice: Choice, section: Section, path: Text) {
         (self.choice, self.section, self.path) = (choice, section, path);
-    }
-
-    /// The path of the section, for a request that this configuration belongs to.
-    pub(crate) fn path<'r>(&self, _: Request<'r>) -> &'r [u8] {
-        // SAFETY: the configuration of a request lives at least as long as the request.
-        unsafe { self.path.for_life() }
-    }
-
-    /// The variables for this request.
-    ///
-    /// # Errors
-    /// The name of a variable whose expression failed, and why.
-    pub(crate) fn params<'r>(&self, request: Request<'r>) -> Result<Vec<Param<'r>>, (&'r [u8], &'r [u8])> {
-        // SAFETY: the configuration of a request lives at least as long as the request.
-        let entries = unsafe { self.params.for_life() };
-        let param = |entry: &'r param::Param| {
-            // SAFETY: as above, for both.
-            let (name, value) = unsafe { (entry.name.for_life(), entry.value.for_life()) };
-            let value = if entry.expr.is_null() {
-                value
-            } else {
-                // SAFETY: the expression was parsed into the configuration's pool.
-                unsafe { request.evaluate(entry.expr) }.map_err(|why| (name, why))?
-            };
-            Ok(Param { name, value, if_not_empty: entry.if_not_empty })
-        };
-        entries.iter().map(param).collect()
     }
 
     /// Adds variables, each in the place of an earlier one of its name.
     ///
     /// # Safety
     /// `pool` is that of this configuration.
-    pub(super) unsafe fn add_params(&mut self, pool: *mut apr_pool_t, more: &[param::Param]) {
+    pub(crate) unsafe fn add_params(&mut self, pool: *mut apr_pool_t, more: &[param::Param]) {
         // SAFETY: the caller vouches for the pool.
         self.params = unsafe { param::with(self.params, pool, more) };
     }
 }
 
-pub(super) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
+pub(crate) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
     // SAFETY: httpd calls this with a live pool.
     unsafe { module::put(pool, DirConf::EMPTY) }
 }
 
-pub(super) unsafe extern "C" fn merge(
+pub(crate) unsafe extern "C" fn merge(
     pool: *mut apr_pool_t,
     outer: *mut c_void,
     inner: *mut c_void,

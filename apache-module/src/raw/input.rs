@@ -12,9 +12,9 @@ use std::{
 use gangway::exchange::Body;
 
 use super::{
-    BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request, Session,
-    brigade::{brigade, sentinel},
-    sys::{self, apr_bucket, apr_bucket_brigade},
+    BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
+    session::{Session, brigade, sentinel},
+    sys::{self, apr_bucket},
 };
 
 /// The request body cannot be read.
@@ -33,24 +33,6 @@ pub(crate) enum BodyRead {
     Later,
     /// There is no more.
     End,
-}
-
-/// How far a body has been read.
-pub(super) struct Input {
-    /// Read in advance, and given back: it comes first.
-    ahead: Body,
-    /// What the filters gave and nobody has taken. They may give more than they were asked for.
-    given: *mut apr_bucket_brigade,
-    /// Bytes of its first bucket that have been taken.
-    taken: usize,
-    /// The filters have said that there is no more.
-    ended: bool,
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self { ahead: Body::default(), given: ptr::null_mut(), taken: 0, ended: false }
-    }
 }
 
 impl Session<'_> {

@@ -14,7 +14,7 @@ use gangway_httpd::module::{core_conf, place_of};
 
 use super::{
     conf::DirConf,
-    hooks::module_index,
+    index::module_index,
     server::{self, LOG},
     sys::{self, request_rec},
     text,
@@ -74,7 +74,7 @@ impl<'r> Request<'r> {
     ///
     /// # Safety
     /// `raw` is NULL or a request that lives for `'r` and that no other thread uses.
-    pub(super) unsafe fn from_raw(raw: *mut request_rec) -> Option<Self> {
+    pub(crate) unsafe fn from_raw(raw: *mut request_rec) -> Option<Self> {
         NonNull::new(raw).map(|raw| Self { raw, life: PhantomData })
     }
 

@@ -17,13 +17,10 @@ use gangway::{
 use gangway_httpd::log::Log;
 
 use super::{
-    Request,
-    hooks::module_index,
+    index::module_index,
     sys::{self, apr_pool_t},
     text,
 };
-use crate::lifecycle;
-
 /// The lines of this module.
 pub(super) static LOG: Log = Log { source: c"mod_gangway.c", module_index };
 
@@ -159,7 +156,7 @@ impl ChildPool {
     ///
     /// # Safety
     /// `pool` is the one that httpd gave to child_init.
-    pub(super) unsafe fn from_raw(pool: *mut apr_pool_t) -> Self {
+    pub(crate) unsafe fn from_raw(pool: *mut apr_pool_t) -> Self {
         Self(pool)
     }
 }
@@ -189,28 +186,6 @@ unsafe extern "C" fn run_exit(_: *mut c_void) -> sys::apr_status_t {
         }
         0
     })
-}
-
-/// Has `lifecycle::thread_ends` called with this number at the end of the server's thread that serves the request.
-pub(crate) fn on_thread_end(request: Request<'_>, number: usize) {
-    // SAFETY: a live connection; the pool of a thread lives until its end, and only the thread itself uses it.
-    unsafe {
-        let thread = (*request.connection()).current_thread;
-        if !thread.is_null() {
-            let (pool, data) = (sys::apr_thread_pool_get(thread), ptr::without_provenance::<c_void>(number));
-            sys::apr_pool_cleanup_register(
-                pool,
-                data,
-                Some(run_thread_end),
-                Some(sys::apr_pool_cleanup_null),
-            );
-        }
-    }
-}
-
-unsafe extern "C" fn run_thread_end(number: *mut c_void) -> sys::apr_status_t {
-    fence("the end of a thread", (), || lifecycle::thread_ends(number.addr()));
-    0
 }
 
 type IsHttps = unsafe extern "C" fn(*mut sys::conn_rec) -> c_int;

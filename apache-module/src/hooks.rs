@@ -1,32 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The module as httpd knows it, and what httpd calls.
+//! The module as httpd knows it, and what httpd calls: each a few lines around a safe function.
+
+#![expect(unsafe_code, reason = "what httpd calls")]
 
 use std::{ffi::c_int, ptr};
 
 use gangway::engine::fence;
-use gangway_httpd::module::module;
-
-use super::{
-    ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, cgi, conf, directives,
+use gangway_httpd::{
+    module::module,
     sys::{self, apr_pool_t, request_rec, server_rec},
 };
-use crate::{claim, config, handler, lifecycle};
+
+use crate::{
+    cgi, claim, config, directives, handler, lifecycle,
+    raw::{self, ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request},
+};
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
 pub static mut gangway_module: sys::module = module(
     c"mod_gangway.c",
-    conf::create,
-    conf::merge,
+    raw::create_conf,
+    raw::merge_conf,
     (&raw const directives::TABLE).cast(),
     register_hooks,
 );
-
-/// The number of the module.
-pub(super) fn module_index() -> c_int {
-    // SAFETY: httpd writes it while it loads modules, on one thread, before it calls anything of ours.
-    unsafe { (&raw const gangway_module.module_index).read() }
-}
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
 #[repr(transparent)]
@@ -53,7 +51,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
     unsafe {
         sys::ap_hook_pre_config(Some(pre_config), none, none, middle);
         sys::ap_hook_check_config(Some(check_config), none, none, middle);
-        sys::ap_hook_post_config(Some(cgi::post_config), none, none, middle);
+        sys::ap_hook_post_config(Some(post_config), none, none, middle);
         sys::ap_hook_child_init(Some(child_init), none, none, middle);
         sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
         // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.
@@ -77,6 +75,21 @@ unsafe extern "C" fn check_config(
     _: *mut server_rec,
 ) -> c_int {
     fence("check_config", INTERNAL_SERVER_ERROR, || if config::check() { OK } else { INTERNAL_SERVER_ERROR })
+}
+
+unsafe extern "C" fn post_config(
+    _: *mut apr_pool_t,
+    _: *mut apr_pool_t,
+    _: *mut apr_pool_t,
+    _: *mut server_rec,
+) -> c_int {
+    fence("post_config", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: it has no conditions.
+        let rehearsal = unsafe {
+            sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int
+        };
+        if rehearsal || cgi::start() { OK } else { INTERNAL_SERVER_ERROR }
+    })
 }
 
 unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec) {
