@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan check fuzz bench bench-setup clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind check fuzz bench bench-setup clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -51,8 +51,11 @@ nginx-1.28: setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/n
 
 asan: test-setup build nginx-1.28 ## the behaviour suite on an nginx 1.28 with AddressSanitizer and unpooled memory
 	@tools/nginx-1.28.sh nginx-1.28-asan '-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1'
-	@ASAN_OPTIONS=detect_leaks=0 GANGWAY_NGINX128="$(CURDIR)/build/nginx-1.28-asan/objs/nginx" SERVER=nginx128 \
+	@ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0:handle_segv=0 GANGWAY_NGINX128="$(CURDIR)/build/nginx-1.28-asan/objs/nginx" SERVER=nginx128 \
 		tools/test.sh -k 'not memory and not test_large' $(ARGS)
+
+valgrind: test-setup debug ## the behaviour suite on httpd under valgrind: ARGS='-k name'; slow
+	@GANGWAY_DIST="$(CURDIR)/dist/debug" tools/valgrind.sh $(ARGS)
 
 check: setup ## formatting, clippy, documentation, the C header as C99 and C++17, the scripts' syntax
 	@tools/check.sh
