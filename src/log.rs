@@ -93,7 +93,8 @@ impl Throttle {
 
     /// The number of lines that were held back since the last one, if this one may pass.
     pub fn pass(&self, now: Instant) -> Option<u64> {
-        let mut second = crate::sys::lock(&self.0);
+        // Poisoned or not: it is whole.
+        let mut second = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let old =
             second.start.is_none_or(|start| now.saturating_duration_since(start) >= Duration::from_secs(1));
         if old {

@@ -20,7 +20,7 @@ const SETTINGS: [&str; 2] = [
 ];
 const HTTPD: &str = include_str!("../apache-module/src/directives.rs");
 /// The module for mod_proxy, with directives of its own.
-const PROXY: &str = include_str!("../apache-module/proxy/src/raw/directives.rs");
+const PROXY: &str = include_str!("../apache-module/proxy/src/directives.rs");
 
 /// The part of a page below a heading, to the next heading of the same rank.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {

@@ -100,10 +100,10 @@ impl Relay<'_, '_> {
                     abandon(self.application, self.exchange, Cause::ClientGone);
                     return OK;
                 }
-                if Instant::now() >= self.deadline {
-                    if let Some(status) = self.expire() {
-                        return status;
-                    }
+                if Instant::now() >= self.deadline
+                    && let Some(status) = self.expire()
+                {
+                    return status;
                 }
             }
         }

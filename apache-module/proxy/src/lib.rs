@@ -16,6 +16,8 @@
 
 mod buffers;
 mod canonical;
+mod directives;
+mod hooks;
 mod keep;
 mod pass;
 mod raw;
@@ -28,4 +30,4 @@ mod transfer;
 mod variables;
 mod words;
 
-pub use raw::proxy_gangway_module;
+pub use hooks::proxy_gangway_module;

@@ -40,34 +40,34 @@ pub(crate) enum Pseudo {
 
 /// One `ProxyFCGISetEnvIf`.
 #[derive(Clone, Copy)]
-pub(super) struct SetEnvIf {
-    pub(super) condition: *mut sys::ap_expr_info_t,
+pub(crate) struct SetEnvIf {
+    pub(crate) condition: *mut sys::ap_expr_info_t,
     /// NULL to take the variable out.
-    pub(super) value: *mut sys::ap_expr_info_t,
+    pub(crate) value: *mut sys::ap_expr_info_t,
     /// Without the `!` of the second form.
-    pub(super) name: Text,
+    pub(crate) name: Text,
 }
 
 /// What a section says.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct DirConf {
-    pub(super) backend_type: BackendType,
-    pub(super) set_env_if: Pooled<SetEnvIf>,
-    pub(super) params: Pooled<Param>,
-    pub(super) pass: Option<Pass>,
-    pub(super) script_check: Option<bool>,
-    pub(super) script_suffixes: Option<Pooled<Text>>,
-    pub(super) stderr_level: Option<Level>,
-    pub(super) head_max: Option<usize>,
-    pub(super) flush_wait: Option<u32>,
-    pub(super) keep_conn: Option<bool>,
-    pub(super) scgi_sendfile: Pseudo,
-    pub(super) scgi_redirect: Pseudo,
+    pub(crate) backend_type: BackendType,
+    pub(crate) set_env_if: Pooled<SetEnvIf>,
+    pub(crate) params: Pooled<Param>,
+    pub(crate) pass: Option<Pass>,
+    pub(crate) script_check: Option<bool>,
+    pub(crate) script_suffixes: Option<Pooled<Text>>,
+    pub(crate) stderr_level: Option<Level>,
+    pub(crate) head_max: Option<usize>,
+    pub(crate) flush_wait: Option<u32>,
+    pub(crate) keep_conn: Option<bool>,
+    pub(crate) scgi_sendfile: Pseudo,
+    pub(crate) scgi_redirect: Pseudo,
 }
 
 /// One `GangwayPass`.
 #[derive(Clone, Copy)]
-pub(super) enum Pass {
+pub(crate) enum Pass {
     Off,
     To { url: Text, mount: Text },
 }
@@ -160,12 +160,12 @@ impl DirConf {
     }
 }
 
-pub(super) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
+pub(crate) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
     // SAFETY: httpd calls this with a live pool.
     unsafe { module::put(pool, DirConf::default()) }
 }
 
-pub(super) unsafe extern "C" fn merge(
+pub(crate) unsafe extern "C" fn merge(
     pool: *mut apr_pool_t,
     outer: *mut c_void,
     inner: *mut c_void,

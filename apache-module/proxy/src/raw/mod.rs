@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! httpd's, mod_proxy's and APR's memory, and system calls: the one place of this crate with `unsafe`.
+//! httpd's, mod_proxy's and APR's memory, and system calls: with `hooks` and `directives` the place of this crate with `unsafe`.
 //!
-//! What httpd calls stands in `hooks` and `directives`, each a few lines around a safe function. A [`Request`] lives
-//! no longer than the call that brought it.
+//! A [`Request`] lives no longer than the call that brought it.
 
 #![expect(unsafe_code, reason = "httpd's memory and system calls")]
 
@@ -10,9 +9,8 @@ mod backend;
 mod backlog;
 mod canonical;
 mod conf;
-mod directives;
 mod environment;
-mod hooks;
+mod index;
 mod input;
 mod output;
 mod redirect;
@@ -23,11 +21,13 @@ mod server;
 mod shared;
 mod socket;
 
-pub use hooks::proxy_gangway_module;
-
 pub(crate) use backend::{Target, Wait};
 pub(crate) use canonical::Address;
+pub(crate) use conf::{
+    BackendType, DirConf, Pass, Pseudo, SetEnvIf, create as create_conf, merge as merge_conf,
+};
 pub(crate) use gangway_httpd::pooled::Text;
+pub(crate) use index::module_index;
 pub(crate) use input::{Body, Filled};
 pub(crate) use output::{Output, Passed, Then};
 pub(crate) use request::Request;

@@ -13,7 +13,7 @@ use gangway_httpd::module::{core_conf, place_of};
 
 use super::{
     conf::DirConf,
-    hooks::module_index,
+    index::module_index,
     server::LOG,
     sys::{self, request_rec},
     text,

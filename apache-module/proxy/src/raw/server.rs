@@ -4,7 +4,7 @@
 use gangway::log::Level;
 use gangway_httpd::log::Log;
 
-use super::hooks::module_index;
+use super::index::module_index;
 
 /// The lines of this module.
 pub(super) static LOG: Log = Log { source: c"mod_proxy_gangway.c", module_index };

@@ -4,6 +4,8 @@
 //! `ProxyFCGI…` and `ProxySCGI…` are also those of the stock modules. httpd gives a directive to every module that
 //! knows it, so both have what it says when both are loaded.
 
+#![expect(unsafe_code, reason = "what httpd calls")]
+
 use std::{
     ffi::{CStr, c_char, c_void},
     ptr,
@@ -14,14 +16,13 @@ use gangway_httpd::{
     directive::{Command, END, Table, directive},
     param,
     pooled::{Pooled, Text},
-};
-
-use super::{
-    conf::{BackendType, DirConf, Pass, Pseudo, SetEnvIf},
-    hooks::module_index,
     sys, text,
 };
-use crate::words;
+
+use crate::{
+    raw::{BackendType, DirConf, Pass, Pseudo, SetEnvIf, module_index},
+    words,
+};
 
 /// The path of the section that a directive stands in; empty outside of one.
 fn path<'c>(command: &Command<'c>) -> &'c [u8] {
@@ -154,7 +155,7 @@ macro_rules! directives {
         })*
 
         /// The table, for the module.
-        pub(super) static TABLE: Table<{ [$($name),*].len() + 1 }> = Table([
+        pub(crate) static TABLE: Table<{ [$($name),*].len() + 1 }> = Table([
             $(directive(c_string(concat!($name, "\0")), $function, $places, c_string(concat!($help, "\0"))),)*
             END,
         ]);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The module as httpd and mod_proxy know it, and what they call.
+//! The module as httpd and mod_proxy know it, and what they call: each a few lines around a safe function.
+
+#![expect(unsafe_code, reason = "what httpd calls")]
 
 use std::{
     ffi::{c_char, c_int},
@@ -7,30 +9,27 @@ use std::{
 };
 
 use gangway::engine::fence;
-use gangway_httpd::module::module;
-
-use super::{
-    Board, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, Target, conf, directives,
+use gangway_httpd::{
+    module::module,
     sys::{self, apr_pool_t, request_rec, server_rec},
     text,
 };
-use crate::{canonical, pass, serve};
+
+use crate::{
+    canonical, directives, pass,
+    raw::{self, Board, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, Target},
+    serve,
+};
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
 pub static mut proxy_gangway_module: sys::module = module(
     c"mod_proxy_gangway.c",
-    conf::create,
-    conf::merge,
+    raw::create_conf,
+    raw::merge_conf,
     (&raw const directives::TABLE).cast(),
     register_hooks,
 );
-
-/// The number of the module.
-pub(super) fn module_index() -> c_int {
-    // SAFETY: httpd writes it while it loads modules, on one thread, before it calls anything of ours.
-    unsafe { (&raw const proxy_gangway_module.module_index).read() }
-}
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
 #[repr(transparent)]
