@@ -17,7 +17,9 @@ use gangway::{
 };
 
 use crate::{
-    body, lifecycle,
+    body,
+    cork::Cork,
+    lifecycle,
     probe::Probe,
     raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
     reply::{Gone, Progress, refuse},
@@ -38,12 +40,15 @@ pub(crate) fn run(
             state: Mutex::new(State { whole, ..State::default() }),
             gone: AtomicBool::new(false),
             probe: Probe::new(request.socket()),
+            cork: Cork::new(request.socket()),
         });
         let exchange = Exchange::new(head, Arc::<Direct>::clone(&port));
-        match lifecycle::inside(request, number, || application.run(&exchange, None)) {
+        let status = match lifecycle::inside(request, number, || application.run(&exchange, None)) {
             Ok(()) => port.finish(),
             Err(refusal) => refuse(request, application, refusal),
-        }
+        };
+        port.cork.end();
+        status
     })
 }
 
@@ -54,6 +59,7 @@ struct Direct {
     state: Mutex<State>,
     gone: AtomicBool,
     probe: Probe,
+    cork: Cork,
 }
 
 #[derive(Default)]
@@ -123,6 +129,7 @@ impl Port for Direct {
             return Ok(());
         }
         self.live()?;
+        self.cork.block();
         let send = |session: &mut Session<'_>| lock(&self.state).progress.send(session, delivery);
         match self.lease.with(send) {
             Some(Ok(())) => Ok(()),

@@ -20,6 +20,7 @@ mod body;
 mod cgi;
 mod claim;
 mod config;
+mod cork;
 mod direct;
 mod directives;
 mod ending;

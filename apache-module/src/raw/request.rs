@@ -382,6 +382,18 @@ impl<'r> Request<'r> {
 pub(crate) struct Socket(RawFd);
 
 impl Socket {
+    /// Whether the kernel keeps what does not fill a packet: TCP_CORK. Answers whether it does now; other kinds of sockets
+    /// have no such thing.
+    pub(crate) fn cork(self, on: bool) -> bool {
+        let value = c_int::from(on);
+        let length = size_of::<c_int>() as libc::socklen_t;
+        // SAFETY: setsockopt(2) reads one number of this size; the descriptor is open for as long as the response is sent.
+        let status = unsafe {
+            libc::setsockopt(self.0, libc::IPPROTO_TCP, libc::TCP_CORK, (&raw const value).cast(), length)
+        };
+        on && status == 0
+    }
+
     /// The number.
     pub(crate) fn descriptor(self) -> RawFd {
         self.0

@@ -61,7 +61,7 @@ impl<'r> Target<'r> {
     ///
     /// # Safety
     /// They are those of a call that lives for `'r`.
-    pub(super) unsafe fn from_raw(
+    pub(crate) unsafe fn from_raw(
         request: Request<'r>,
         worker: *mut sys::proxy_worker,
         conf: *mut sys::proxy_server_conf,

@@ -61,7 +61,7 @@ impl Request<'_> {
     }
 
     /// Does what a response has asked for, once mod_proxy has done its part.
-    pub(super) fn follow(self, status: &mut c_int) -> c_int {
+    pub(crate) fn follow(self, status: &mut c_int) -> c_int {
         let Some(state) = State::if_any(self).filter(|state| *status == OK && !state.redirect.is_null())
         else {
             return DECLINED;

@@ -47,7 +47,7 @@ impl<'r> Request<'r> {
     ///
     /// # Safety
     /// `raw` is NULL or a request that lives for `'r` and that no other thread uses.
-    pub(super) unsafe fn from_raw(raw: *mut request_rec) -> Option<Self> {
+    pub(crate) unsafe fn from_raw(raw: *mut request_rec) -> Option<Self> {
         NonNull::new(raw).map(|raw| Self { raw, life: PhantomData })
     }
 
