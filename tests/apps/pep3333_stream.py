@@ -35,6 +35,18 @@ def blocks_gate(environ, start_response):
 
 
 @register
+def bursts_gate(environ, start_response):
+    """Three times twenty small blocks as fast as they go, then a gate."""
+    gate = Gate(environ)
+    start_response("200 OK", [BINARY])
+    for burst in range(3):
+        for number in range(20):
+            yield b"burst %d block %d\n" % (burst, number)
+        gate.wait(f"after {burst}")
+    gate.close()
+
+
+@register
 def write_gate(environ, start_response):
     """The same with write()."""
     gate = Gate(environ)

@@ -34,6 +34,24 @@ def test_each_block_is_sent_before_the_next_is_asked_for(server, gate, path):
     assert head.complete
 
 
+def test_a_burst_leaves_though_the_application_does_something_else(server, gate):
+    client = server.connect()
+    client.request("GET", f"/app/bursts_gate?{gate.query}")
+    application = gate.visitor()
+    head = client.head()
+    blocks, received = client.blocks(head), b""
+    for burst in range(3):
+        application.at(f"after {burst}")
+        expected = b"".join(b"burst %d block %d\n" % (burst, number) for number in range(20))
+        received = b""
+        while len(received) < len(expected):
+            received += next(blocks)
+        assert received == expected
+        application.go()
+    assert list(blocks) == []
+    assert head.complete
+
+
 def test_each_block_is_sent_over_http2(server, gate):
     client = server.http2()
     stream = client.send_head("GET", f"/app/blocks_gate?{gate.query}")
