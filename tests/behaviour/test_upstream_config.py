@@ -8,6 +8,7 @@ import pytest
 
 from harness import places
 from harness.site import quoted
+from harness.upstreams import hello
 
 pytestmark = [
     pytest.mark.servers("nginx", "nginx128"),
@@ -328,8 +329,50 @@ def test_what_the_guide_for_moving_says(configtest, folder, text):
     assert result.status == 0, result.output
 
 
+@pytest.mark.parametrize("text", [text for text in snippets() if "gangway_pass" in text])
+def test_what_the_guide_for_moving_says_serves(launch, text):
+    """Each configuration of it that passes, with a backend of ours in the place of its own."""
+    address = re.compile(r"(fastcgi|uwsgi)://[^;]+")
+    protocol = address.search(text)[1]
+    is_php = r"\.php" in text
+
+    def moved(site):
+        where = site.recorder(protocol, unix=True).where
+        root = site.scratch / "root"
+        root.mkdir()
+        if "symlinks" in text:
+            (site.scratch / "share.php").write_text("")
+            (root / "x.php").symlink_to(site.scratch / "share.php")
+        elif is_php and "script_check off" not in text:
+            (root / "x.php").write_text("")
+        # A root of the location is that of the example; this one is the server's.
+        example = re.sub(r"root \S+;", f"root {root};", address.sub(f"{protocol}://{where}", text))
+        site.nginx_server = "gangway_keep_conn off;\n" + example
+        # The harness starts a server with the module where something is passed.
+        site.passes("/unused/", "fastcgi://127.0.0.1:1")
+
+    server = launch(moved)
+    if is_php and "root " not in text:
+        (server.folder / "htdocs" / "x.php").write_text("")
+    client = server.connect()
+    client.request("GET", "/x.php" if is_php or "feed.php" in text else "/x")
+    peer = server.site.backends[protocol].next(client)
+    request = peer.request()
+    peer.answer(hello(protocol))
+    assert client.response().status == 200
+    if is_php:
+        assert request["SCRIPT_FILENAME"].endswith("/x.php")
+    for name, value in re.findall(r"gangway_param (\w+) (\S+);", text):
+        assert request[name] == {'""': "", "$uri": "/x.php"}.get(value, value)
+
+
 def test_the_guide_for_moving_has_its_configurations():
-    assert len(snippets()) == 5
+    """Those that the tests above run. A change of the page's form must not leave them without any."""
+    page = (places.REPOSITORY / "docs" / "migrate-nginx.md").read_text()
+    found = {part.splitlines()[0]: len(re.findall(r"```nginx\n[^`]*gangway_", part)) for part in page.split("\n## ")[1:]}
+    expected = {"PHP": 4, "A FastCGI application that is no PHP": 1, "uWSGI": 1, "The cache": 1}
+    assert {title: count for title, count in found.items() if count} == expected
+    assert len(snippets()) == sum(expected.values())
 
 
 @pytest.mark.parametrize("place", ["http", "server", "limit_except"])
