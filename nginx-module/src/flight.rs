@@ -18,7 +18,6 @@ use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 use crate::{
     accel,
     feed::Feed,
-    handler::NO_DEADLINE,
     head::{self, Sent},
     module,
     raw::{Buffers, Msec, Request, Timer, timer_data},
@@ -356,3 +355,6 @@ unsafe extern "C" fn on_end(data: *mut c_void) {
 
 /// How long an interrupted handler may take to end.
 pub(crate) const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a request without a deadline keeps a timer, which also keeps a worker that shuts down alive.
+const NO_DEADLINE: Duration = Duration::from_secs(3600);

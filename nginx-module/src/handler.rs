@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The content phase: from nginx's request to a queued exchange.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gangway::{
     engine::fence,
@@ -124,6 +124,3 @@ fn refuse(request: Request, application: &Application, refusal: Refusal) -> ngx_
     let _ = head::add(request, b"Retry-After", RETRY_AFTER);
     SERVICE_UNAVAILABLE
 }
-
-/// How long a request without a deadline keeps a timer, which also keeps a worker that shuts down alive.
-pub(crate) const NO_DEADLINE: Duration = Duration::from_secs(3600);

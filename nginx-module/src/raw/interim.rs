@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interim responses, which the nginx versions in use have no function for.
 
-use std::ptr;
-
-use nginx_sys::{ngx_buf_t, ngx_chain_t, ngx_http_write_filter, ngx_int_t};
+use nginx_sys::ngx_http_write_filter;
 
 use super::Request;
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 impl Request {
     /// Sends an interim response (RFC 9110 §15.2), if the client's protocol has them. What cannot be sent is left out:
@@ -36,15 +32,4 @@ impl Request {
             let _ = ngx_http_write_filter(self.raw(), link);
         }
     }
-}
-
-/// A buffer of its own around bytes of the request's pool.
-pub(super) fn link_of(
-    request: Request,
-    bytes: &[u8],
-) -> Result<(*mut ngx_chain_t, *mut ngx_buf_t), ngx_int_t> {
-    let link = request.buffer(bytes, 0).map_err(|_| ERROR)?;
-    // SAFETY: fresh.
-    let buffer = unsafe { link.as_ref() }.map_or(ptr::null_mut(), |link| link.buf);
-    Ok((link, buffer))
 }

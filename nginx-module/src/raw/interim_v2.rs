@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An interim response as an HTTP/2 frame, queued and sent as nginx's own HEADERS frames are.
 
+use std::ptr;
+
 use nginx_sys::{
-    ngx_http_v2_connection_t, ngx_http_v2_out_frame_t, ngx_http_v2_send_output_queue, ngx_http_v2_stream_t,
-    ngx_int_t, ngx_palloc, ngx_post_event, ngx_posted_events,
+    ngx_buf_t, ngx_chain_t, ngx_http_v2_connection_t, ngx_http_v2_out_frame_t, ngx_http_v2_send_output_queue,
+    ngx_http_v2_stream_t, ngx_int_t, ngx_palloc, ngx_post_event, ngx_posted_events,
 };
 
-use super::{Request, interim::link_of};
+use super::Request;
 
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 /// RFC 9113 §4.1: the length of a frame's header.
 const FRAME_HEADER: usize = 9;
@@ -165,4 +168,12 @@ unsafe extern "C" fn on_sent(
         }
     }
     0
+}
+
+/// A buffer of its own around bytes of the request's pool.
+fn link_of(request: Request, bytes: &[u8]) -> Result<(*mut ngx_chain_t, *mut ngx_buf_t), ngx_int_t> {
+    let link = request.buffer(bytes, 0).map_err(|_| ERROR)?;
+    // SAFETY: fresh.
+    let buffer = unsafe { link.as_ref() }.map_or(ptr::null_mut(), |link| link.buf);
+    Ok((link, buffer))
 }

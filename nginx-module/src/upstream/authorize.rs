@@ -25,9 +25,6 @@ const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
-/// How many bytes of an authorizer's page are kept in memory for the client.
-pub(crate) const BODY: usize = 64 * 1024;
-
 /// What an authorizer has said.
 #[derive(Default)]
 pub(crate) struct Authorization {

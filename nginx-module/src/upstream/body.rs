@@ -13,7 +13,7 @@ use nginx_sys::{
 use super::{
     ERROR,
     context::Context,
-    request::{narrow, size},
+    part::{narrow, size},
 };
 use crate::raw::{NoMemory, Upstream, is_special};
 

@@ -142,7 +142,7 @@ impl Context {
         place: Place,
     ) -> Result<*mut Self, NoMemory> {
         let conf = &location.upstream;
-        let room = (place.role == Role::Authorizer).then_some(super::authorize::BODY);
+        let room = (place.role == Role::Authorizer).then_some(super::conf::AUTHORIZER_PAGE);
         let context = Self {
             request,
             location,

@@ -11,7 +11,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, authorize, context::Context, hints, hold};
+use super::{ERROR, conf::AUTHORIZER_PAGE, context::Context, hints, hold};
 use crate::{
     accel,
     memo::Jump,
@@ -148,7 +148,7 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
         state.status = usize::from(head.status());
     }
     if context.place.role == Role::Authorizer
-        && usize::try_from(u.headers_in.content_length_n).is_ok_and(|length| length > authorize::BODY)
+        && usize::try_from(u.headers_in.content_length_n).is_ok_and(|length| length > AUTHORIZER_PAGE)
     {
         // The client gets the start of such a page, and nginx makes room for no more.
         u.headers_in.content_length_n = -1;

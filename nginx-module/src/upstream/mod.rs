@@ -23,6 +23,7 @@ mod head;
 mod hints;
 mod hold;
 mod output;
+mod part;
 mod peer;
 mod pipe;
 mod request;
@@ -51,7 +52,7 @@ use context::Context;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
-pub(crate) use authorize::{Authorization, BODY as AUTHORIZER_PAGE, access_handler};
+pub(crate) use authorize::{Authorization, access_handler};
 pub(crate) use head::process_header;
 pub(crate) use peer::{Balancers, install as install_peers, make_signals, stop_listening};
 

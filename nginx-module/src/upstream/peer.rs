@@ -10,6 +10,7 @@
 //!
 //! A connection that is there at once has its request at once: see [`send::begin`].
 
+mod address;
 mod connect;
 mod idle;
 mod reuse;
@@ -31,7 +32,7 @@ use crate::{
     module,
     raw::{Conf, Request, Timer, Upstream, tag, timer_data},
 };
-use idle::Address;
+use address::Address;
 use reuse::Reused;
 
 pub(crate) use idle::stop as stop_listening;

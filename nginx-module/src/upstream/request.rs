@@ -12,13 +12,21 @@ use gangway::{
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, body, conf::Scheme, context::Context, out_of_memory, script::Files, send};
+use super::{
+    ERROR, body,
+    conf::Scheme,
+    context::Context,
+    out_of_memory,
+    part::{narrow, size},
+    script::Files,
+    send,
+};
 use crate::{
     accel,
     conf::MainConf,
     memo::Jump,
     module,
-    raw::{NoMemory, Request, Upstream, buffers, bytes, is_special},
+    raw::{NoMemory, Request, Upstream, buffers, bytes},
     variables::{self, Shape},
 };
 
@@ -108,18 +116,6 @@ fn length(request: Request, upstream: Upstream) -> Option<u64> {
         sum += size(unsafe { &*buffer });
     }
     Some(sum)
-}
-
-/// `ngx_buf_size()`.
-pub(super) fn size(buffer: &ngx_buf_t) -> u64 {
-    if is_special(buffer) {
-        0
-    } else if buffer.in_file() != 0 {
-        u64::try_from(buffer.file_last - buffer.file_pos).unwrap_or(0)
-    } else {
-        // SAFETY: a buffer in memory points at its bytes.
-        unsafe { bytes(buffer.pos, buffer.last) }.len() as u64
-    }
 }
 
 fn settings<'a>(context: &Context) -> Settings<'a> {
@@ -252,22 +248,6 @@ fn append(
         }
     }
     Ok(last)
-}
-
-/// Makes `part` the bytes `[from, from + count)` of `whole`.
-pub(super) fn narrow(part: *mut ngx_buf_t, whole: &ngx_buf_t, from: u64, count: u64) {
-    // SAFETY: `part` is a fresh copy of `whole`, which has that many bytes.
-    unsafe {
-        if whole.in_file() != 0 {
-            (*part).file_pos = whole.file_pos + from as i64;
-            (*part).file_last = (*part).file_pos + count as i64;
-        } else {
-            (*part).pos = whole.pos.add(from as usize);
-            // nginx begins here again when it asks another backend.
-            (*part).start = (*part).pos;
-            (*part).last = (*part).pos.add(count as usize);
-        }
-    }
 }
 
 /// Writes framing into a buffer that has room for it.

@@ -13,7 +13,7 @@ use nginx_sys::{
 
 use super::{
     UpstreamConf,
-    table::text,
+    slots::text,
     unset::{Setting, merge as fill, merge_mask as fill_mask, switch},
 };
 use crate::{Shared, raw::Conf};
@@ -95,7 +95,7 @@ fn merge_authorizer(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
     }
     inner.authorize = inner.authorize.or(outer.authorize);
     let Some(upstream) = inner.authorize.flatten() else { return };
-    cf.keep_subrequests_in_memory(crate::upstream::AUTHORIZER_PAGE);
+    cf.keep_subrequests_in_memory(super::AUTHORIZER_PAGE);
     let mut conf = inner.conf;
     conf.upstream = upstream;
     conf.set_cache(0);

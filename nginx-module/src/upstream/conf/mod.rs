@@ -18,6 +18,7 @@ mod certificate_cache;
 mod merge;
 mod pass;
 mod setters;
+mod slots;
 mod split;
 mod table;
 #[cfg(ngx_feature = "ssl")]
@@ -45,6 +46,9 @@ use unset::Setting;
 
 /// Where settings may stand; as those of the stock modules, not in `if`.
 const LEVELS: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+
+/// How many bytes of an authorizer's page are kept in memory for the client.
+pub(crate) const AUTHORIZER_PAGE: usize = 64 * 1024;
 
 /// The http block's part.
 pub(crate) struct UpstreamMain {
@@ -295,7 +299,7 @@ fn unset_upstream() -> ngx_http_upstream_conf_t {
     conf.pass_headers = Setting::UNSET;
     conf.intercept_errors = Setting::UNSET;
     conf.set_change_buffering(1);
-    conf.module = table::text(c"gangway");
+    conf.module = slots::text(c"gangway");
     #[cfg(ngx_feature = "ssl")]
     tls::unset_upstream(&mut conf);
     conf

@@ -1,35 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The directives of `gangway_pass` and their settings, as nginx wants them.
 
-use std::{
-    ffi::{CStr, c_void},
-    mem::offset_of,
-    ptr,
-};
+use std::mem::offset_of;
 
 use nginx_sys::{
-    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12,
-    NGX_CONF_TAKE23, NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
-    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_UPSTREAM_FT_ERROR,
-    NGX_HTTP_UPSTREAM_FT_HTTP_403, NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429,
-    NGX_HTTP_UPSTREAM_FT_HTTP_500, NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER,
-    NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT,
-    NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t, ngx_conf_bitmask_t, ngx_conf_set_access_slot,
-    ngx_conf_set_bitmask_slot, ngx_conf_set_bufs_slot, ngx_conf_set_flag_slot, ngx_conf_set_msec_slot,
-    ngx_conf_set_num_slot, ngx_conf_set_off_slot, ngx_conf_set_path_slot, ngx_conf_set_size_slot,
-    ngx_conf_set_str_array_slot, ngx_conf_set_str_slot, ngx_http_complex_value_t,
-    ngx_http_file_cache_set_slot, ngx_http_file_cache_valid_set_slot, ngx_http_set_complex_value_size_slot,
-    ngx_http_set_predicate_slot, ngx_http_upstream_bind_set_slot, ngx_http_upstream_cache_method_mask,
-    ngx_http_upstream_conf_t, ngx_http_upstream_ignore_headers_masks, ngx_str_t, ngx_uint_t,
+    NGX_CONF_1MORE, NGX_CONF_2MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_CONF_TAKE12, NGX_CONF_TAKE23,
+    NGX_CONF_TAKE123, NGX_CONF_TAKE1234, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF,
+    NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_HTTP_403,
+    NGX_HTTP_UPSTREAM_FT_HTTP_404, NGX_HTTP_UPSTREAM_FT_HTTP_429, NGX_HTTP_UPSTREAM_FT_HTTP_500,
+    NGX_HTTP_UPSTREAM_FT_HTTP_503, NGX_HTTP_UPSTREAM_FT_INVALID_HEADER, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT,
+    NGX_HTTP_UPSTREAM_FT_OFF, NGX_HTTP_UPSTREAM_FT_TIMEOUT, NGX_HTTP_UPSTREAM_FT_UPDATING, ngx_command_t,
+    ngx_conf_bitmask_t, ngx_conf_set_access_slot, ngx_conf_set_bufs_slot, ngx_conf_set_off_slot,
+    ngx_conf_set_path_slot, ngx_conf_set_size_slot, ngx_http_complex_value_t, ngx_http_file_cache_set_slot,
+    ngx_http_file_cache_valid_set_slot, ngx_http_set_complex_value_size_slot, ngx_http_set_predicate_slot,
+    ngx_http_upstream_bind_set_slot, ngx_http_upstream_cache_method_mask, ngx_http_upstream_conf_t,
+    ngx_http_upstream_ignore_headers_masks, ngx_uint_t,
 };
 
 use super::{
-    LEVELS,
     pass::{set_authorize, set_authorize_param, set_pass},
     setters::{
         set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,
         set_stderr_level, set_store,
     },
+    slots::{NO_MASK, bits, flag, mask, msec, number, size, slot, slot_with, string, strings},
     split::set_split_path_info,
 };
 use crate::{
@@ -37,62 +31,6 @@ use crate::{
     conf::{LocationConf, MainConf},
     raw::{Setter, command_end},
 };
-
-/// A C string as a string of nginx.
-pub(super) const fn text(text: &'static CStr) -> ngx_str_t {
-    ngx_str_t { len: text.count_bytes(), data: text.as_ptr().cast_mut().cast() }
-}
-
-/// A setting of a location that `setter` writes at `offset`.
-pub(super) const fn slot(name: &'static CStr, words: u32, setter: Setter, offset: usize) -> ngx_command_t {
-    ngx_command_t {
-        name: text(name),
-        type_: (LEVELS | words) as ngx_uint_t,
-        set: Some(setter),
-        conf: NGX_HTTP_LOC_CONF_OFFSET as ngx_uint_t,
-        offset: offset as ngx_uint_t,
-        post: ptr::null_mut(),
-    }
-}
-
-/// As [`slot`], with the table or check that the setter uses.
-pub(super) const fn slot_with(
-    name: &'static CStr,
-    words: u32,
-    setter: Setter,
-    offset: usize,
-    post: *const c_void,
-) -> ngx_command_t {
-    ngx_command_t { post: post.cast_mut(), ..slot(name, words, setter, offset) }
-}
-
-const fn flag(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_FLAG, ngx_conf_set_flag_slot, offset)
-}
-
-const fn msec(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_TAKE1, ngx_conf_set_msec_slot, offset)
-}
-
-const fn size(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_TAKE1, ngx_conf_set_size_slot, offset)
-}
-
-const fn number(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_TAKE1, ngx_conf_set_num_slot, offset)
-}
-
-const fn string(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_TAKE1, ngx_conf_set_str_slot, offset)
-}
-
-const fn strings(name: &'static CStr, offset: usize) -> ngx_command_t {
-    slot(name, NGX_CONF_TAKE1, ngx_conf_set_str_array_slot, offset)
-}
-
-const fn bits(name: &'static CStr, offset: usize, masks: *const c_void) -> ngx_command_t {
-    slot_with(name, NGX_CONF_1MORE, ngx_conf_set_bitmask_slot, offset, masks)
-}
 
 /// The offset of a setting of ours.
 macro_rules! own {
@@ -107,13 +45,6 @@ macro_rules! theirs {
         offset_of!(LocationConf, upstream.conf.$field)
     };
 }
-
-const fn mask(name: &'static CStr, mask: u32) -> ngx_conf_bitmask_t {
-    ngx_conf_bitmask_t { name: text(name), mask: mask as ngx_uint_t }
-}
-
-/// The end of a table of masks.
-pub(super) const NO_MASK: ngx_conf_bitmask_t = ngx_conf_bitmask_t { name: ngx_str_t::empty(), mask: 0 };
 
 static NEXT_UPSTREAM: Shared<[ngx_conf_bitmask_t; 12]> = Shared([
     mask(c"error", NGX_HTTP_UPSTREAM_FT_ERROR),

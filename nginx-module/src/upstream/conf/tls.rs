@@ -18,7 +18,7 @@ use nginx_sys::{
 
 use super::{
     UpstreamConf,
-    table::{NO_MASK, slot, slot_with, text},
+    slots::{NO_MASK, slot, slot_with, text},
     unset::{Setting, merge as fill, merge_mask as fill_mask},
 };
 use crate::{

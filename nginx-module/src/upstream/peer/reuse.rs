@@ -10,7 +10,6 @@ use std::{cell::Cell, ptr};
 
 use gangway::{
     error::BACKEND_CUT,
-    habits::Habit,
     log::Level,
     sys::{has_unread, is_acknowledged, is_elsewhere, unread},
 };
@@ -20,8 +19,9 @@ use nginx_sys::{
 
 use super::{
     super::{ERROR, context::Context},
-    idle::{self, Address},
-    signals,
+    address::Address,
+    idle,
+    signals::habit,
 };
 use crate::raw::{Request, Upstream};
 
@@ -41,10 +41,6 @@ pub(super) struct Reused {
     was_read: bool,
     /// The request is taken elsewhere, because nobody has read it.
     is_left: bool,
-}
-
-pub(super) fn habit(address: &Address) -> Option<Habit<'static>> {
-    signals::habits()?.of(address.hash() as u64)
 }
 
 fn now() -> u64 {

@@ -17,10 +17,13 @@ use std::{
     },
 };
 
-use gangway::{habits::Habits, sys::EventFd};
+use gangway::{
+    habits::{Habit, Habits},
+    sys::EventFd,
+};
 use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_int_t};
 
-use super::idle::Address;
+use super::address::Address;
 
 const SLOTS: usize = 1024;
 
@@ -110,4 +113,9 @@ pub(super) fn heard(address: &Address) -> bool {
         // The clock of a worker is that of its last turn: another one's may be ahead of it.
         said != 0 && now().wrapping_sub(said).wrapping_add(HOLDS) < 2 * HOLDS
     })
+}
+
+/// What the workers know of an address.
+pub(super) fn habit(address: &Address) -> Option<Habit<'static>> {
+    habits()?.of(address.hash() as u64)
 }

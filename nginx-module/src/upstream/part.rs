@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Parts of nginx's buffers.
+
+use nginx_sys::ngx_buf_t;
+
+use crate::raw::{bytes, is_special};
+
+/// `ngx_buf_size()`.
+pub(super) fn size(buffer: &ngx_buf_t) -> u64 {
+    if is_special(buffer) {
+        0
+    } else if buffer.in_file() != 0 {
+        u64::try_from(buffer.file_last - buffer.file_pos).unwrap_or(0)
+    } else {
+        // SAFETY: a buffer in memory points at its bytes.
+        unsafe { bytes(buffer.pos, buffer.last) }.len() as u64
+    }
+}
+
+/// Makes `part` the bytes `[from, from + count)` of `whole`.
+pub(super) fn narrow(part: *mut ngx_buf_t, whole: &ngx_buf_t, from: u64, count: u64) {
+    // SAFETY: `part` is a fresh copy of `whole`, which has that many bytes.
+    unsafe {
+        if whole.in_file() != 0 {
+            (*part).file_pos = whole.file_pos + from as i64;
+            (*part).file_last = (*part).file_pos + count as i64;
+        } else {
+            (*part).pos = whole.pos.add(from as usize);
+            // nginx begins here again when it asks another backend.
+            (*part).start = (*part).pos;
+            (*part).last = (*part).pos.add(count as usize);
+        }
+    }
+}
