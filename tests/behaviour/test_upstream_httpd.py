@@ -436,6 +436,189 @@ def test_gangway_pass(protocol, unix, launch):
     server.log.allow("GW0709|AH00128")
 
 
+def traced(site, text):
+    """Sections of GangwayPass, and mod_proxy's own talk of its workers."""
+    site.passes("/unused/", "fastcgi://127.0.0.1:1")
+    site.apache_host = f"LogLevel proxy:trace2\n{text}"
+
+
+def talk(server, pattern):
+    """What mod_proxy has said at its levels debug and trace, which the harness leaves out."""
+    return re.findall(f".*{pattern}.*", server.log.path.read_text(errors="replace"))
+
+
+def section(path, address):
+    return f'<Location "{path}">\nGangwayPass {address}\n</Location>\n'
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_sections_of_one_address_share_a_worker(protocol, launch):
+    """It is looked up once, and no request is served by mod_proxy's worker for all addresses."""
+
+    def configure(site):
+        backend = site.recorder(protocol)
+        address = f"{protocol}://{backend.where}"
+        # What the main server says holds in the virtual host, which has the address as well.
+        site.apache_main = section("/main", address)
+        traced(site, section("/one", address) + section("/two", address))
+
+    server = launch(configure)
+    backend = server.site.backends[protocol]
+    for path in ("/main", "/one", "/two", "/one"):
+        request = received(server, backend, f"{path}/x")
+        assert (request["SCRIPT_NAME"], request["PATH_INFO"]) == (path, "/x")
+    name = f"gangway\\+{PROXY[protocol]}://{re.escape(backend.where)}"
+    assert len(talk(server, f"found worker {name} for ")) == 4
+    assert not talk(server, "default reverse proxy worker")
+    made = [re.search(r"pid \d+", line)[0] for line in talk(server, f"initializing worker {name} local")]
+    assert made and len(made) == len(set(made)), "one in each child"
+
+
+def test_sections_of_the_main_server_have_workers_in_virtual_hosts(launch):
+    """In one with a configuration of mod_proxy's, in one without, and in one that names the address itself."""
+
+    def configure(site):
+        backend = site.recorder("scgi")
+        address = f"scgi://{backend.where}"
+        hosts = {"localhost": "ProxyTimeout 1", "plain": "", "own": section("/own", address)}
+        traced(site, section("/main", address))
+        for name, text in hosts.items():
+            site.apache_host += f"<VirtualHost *:*>\nServerName {name}\n{text}\n</VirtualHost>\n"
+
+    server = launch(configure)
+    backend = server.site.backends["scgi"]
+    for host, path in [("localhost", "/main"), ("plain", "/main"), ("own", "/main"), ("own", "/own")]:
+        received(server, backend, f"{path}/x", headers=[("Host", host)])
+    assert len(talk(server, "found worker gangway")) == 4
+    client = server.connect()
+    client.request("GET", "/main/x")
+    backend.next(client).request()
+    assert client.response().status == 504, "ProxyTimeout of the virtual host"
+    server.log.expect("GW0711.*for 1 seconds")
+
+
+def test_ports_that_are_a_protocols_own_find_their_worker(launch):
+    addresses = {"fastcgi": 8000, "scgi": 4000, "uwsgi": 3031}
+    text = "".join(section(f"/{name}", f"{name}://127.77.0.1:{port}") for name, port in addresses.items())
+    server = launch(lambda site: traced(site, text))
+    server.log.allow("AH00957|AH01114")
+    for name, port in addresses.items():
+        assert server.get(f"/{name}/x").status == 503
+        assert talk(server, f"found worker gangway\\+{PROXY[name]}://127.77.0.1:{port} for ")
+
+
+def test_a_worker_that_is_configured_keeps_its_parameters(launch):
+    """Wherever its line stands; GangwayPass uses it."""
+
+    def configure(site):
+        backend = site.recorder("scgi")
+        text = f'ProxyPass "/d/" "gangway+scgi://{backend.where}/" timeout=1\n'
+        traced(site, section("/before", f"scgi://{backend.where}") + text + section("/after", f"scgi://{backend.where}"))
+
+    server = launch(configure)
+    for path in ("/d/x", "/before/x", "/after/x"):
+        client = server.connect()
+        client.request("GET", path)
+        peer = server.site.backends["scgi"].next(client)
+        peer.request()
+        assert client.response().status == 504, path
+    assert len(server.log.find("GW0711.*for 1 seconds")) == 3
+    server.log.expect("GW0711")
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["tcp", "unix"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_backend_that_comes_back_is_asked_at_once(protocol, unix, launch):
+    def configure(site):
+        backend = site.recorder(protocol, unix=unix)
+        traced(site, section("/app", f"{protocol}://{backend.where}"))
+
+    server = launch(configure)
+    backend = server.site.backends[protocol]
+    received(server, backend, "/app/x")
+    for _ in range(2):
+        backend.refuse()
+        backend.reset()
+        for _ in range(3):
+            assert server.get("/app/x").status == 503
+        server.log.expect("AH00957|AH02454")
+        server.log.allow("AH01114")
+        backend.listen()
+        received(server, backend, "/app/x")
+    assert not server.log.find("AH00959"), "it is in no state of errors"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_each_socket_is_a_backend_of_its_own(protocol, launch):
+    """mod_proxy calls workers of all unix sockets the same."""
+
+    def configure(site):
+        text = ""
+        for name in ("one", "two", "port"):
+            backend = site.recorder(protocol, name=name, unix=name != "port")
+            text += section(f"/{name}", f"{protocol}://{backend.where}")
+        traced(site, text)
+
+    server = launch(configure)
+    for name in ("one", "two", "port", "two", "one", "port"):
+        received(server, server.site.backends[name], f"/{name}/x")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_balancer_with_the_same_address_is_not_touched(protocol, launch):
+    def configure(site):
+        backend = site.recorder(protocol)
+        member = f"gangway+{PROXY[protocol]}://{backend.where}"
+        traced(
+            site,
+            f'<Proxy "balancer://pool">\nBalancerMember "{member}" route=r1\n</Proxy>\n'
+            'ProxyPass "/b/" "balancer://pool/"\n'
+            '<Location "/manager">\nSetHandler balancer-manager\n</Location>\n'
+            + section("/app", f"{protocol}://{backend.where}"),
+        )
+
+    server = launch(configure)
+    backend = server.site.backends[protocol]
+    for _ in range(2):
+        received(server, backend, "/app/x")
+        received(server, backend, "/b/x")
+    page = server.get("/manager").text
+    server.log.allow("AH10187")
+    assert page.count(f"gangway+{PROXY[protocol]}://{backend.where}</a>") == 1
+    # Elected for the requests of its own alone.
+    assert re.search(r"r1</td>.*?<td>2</td>", page, re.S), page
+
+
+def test_reloads_keep_the_workers(launch):
+    def configure(site):
+        backend = site.recorder("scgi")
+        site.apache_main = section("/main", f"scgi://{backend.where}")
+        traced(site, section("/app", f"scgi://{backend.where}"))
+
+    server = launch(configure)
+    backend = server.site.backends["scgi"]
+    for count in range(1, 4):
+        for path in ("/app/x", "/main/x"):
+            received(server, backend, path)
+        assert len(talk(server, "found worker gangway")) == 2 * count
+        server.reload()
+    received(server, backend, "/app/x")
+    assert not talk(server, "default reverse proxy worker")
+
+
+def test_htaccess_cannot_pass_requests(launch):
+    def configure(site):
+        site.passes("/unused/", "fastcgi://127.0.0.1:1")
+        site.apache_host = '<Directory "/">\nAllowOverride All\n</Directory>'
+
+    server = launch(configure)
+    folder = server.folder / "htdocs" / "app"
+    folder.mkdir()
+    (folder / ".htaccess").write_text("GangwayPass scgi://127.0.0.1:1\n")
+    assert server.get("/app/x").status == 500
+    server.log.expect("GangwayPass not allowed here")
+
+
 @pytest.mark.parametrize(
     "line, part",
     [

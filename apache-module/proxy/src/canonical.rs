@@ -18,8 +18,7 @@ use crate::{
 /// Makes the request's file name of the URL. Answers what mod_proxy's hook answers.
 pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
     let Some((scheme, rest)) = Scheme::of(url) else { return DECLINED };
-    let default_port = scheme.kind.default_port();
-    let address = match request.split_address(rest, default_port) {
+    let address = match request.split_address(rest, scheme.hidden_port()) {
         Ok(address) => address,
         Err(why) => {
             let (url, why) = (log::escape(url), log::escape(why));
@@ -46,11 +45,8 @@ fn canonical_url(scheme: Scheme, address: &Address<'_>, path: &[u8]) -> Vec<u8> 
     let [prefix, name] = scheme.name();
     let [open, close]: [&[u8]; 2] = if address.host.contains(&b':') { [b"[", b"]"] } else { [b"", b""] };
     let mut digits = Decimal::default();
-    let port: [&[u8]; 2] = if address.port == scheme.kind.default_port() {
-        [b"", b""]
-    } else {
-        [b":", digits.write(address.port)]
-    };
+    let port: [&[u8]; 2] =
+        if address.port == scheme.hidden_port() { [b"", b""] } else { [b":", digits.write(address.port)] };
     [b"proxy:", prefix, name, b"://", open, address.host, close, port[0], port[1], b"/", path].concat()
 }
 
@@ -118,12 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn default_ports_are_left_out_and_ipv6_has_brackets() {
+    fn ports_that_mod_proxy_knows_are_left_out_and_ipv6_has_brackets() {
         assert_eq!(url("fcgi://", "h", 8000, "a.php"), "proxy:fcgi://h/a.php");
         assert_eq!(url("fcgi://", "h", 9000, ""), "proxy:fcgi://h:9000/");
         assert_eq!(url("scgi://", "::1", 4000, "a"), "proxy:scgi://[::1]/a");
         assert_eq!(url("uwsgi://", "h", 3031, "a"), "proxy:uwsgi://h/a");
         assert_eq!(url("gangway+uwsgi://", "h", 1, "a"), "proxy:gangway+uwsgi://h:1/a");
+        assert_eq!(url("gangway+uwsgi://", "h", 3031, "a"), "proxy:gangway+uwsgi://h:3031/a");
+        assert_eq!(url("gangway+uwsgi://", "h", 0, "a"), "proxy:gangway+uwsgi://h/a");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use gangway_httpd::{
 };
 
 use crate::{
-    raw::{BackendType, DirConf, Pass, Pseudo, SetEnvIf, module_index},
+    raw::{BackendType, DirConf, Pass, Pseudo, SetEnvIf, module_index, wish_worker},
     words,
 };
 
@@ -77,6 +77,7 @@ fn pass(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<()
         Pass::Off
     } else {
         let url = command.copy(&words::address(word)?);
+        wish_worker(command, url);
         let mount = if is_location(command) { path(command) } else { b"" };
         Pass::To { url, mount: command.copy(mount.strip_suffix(b"/").unwrap_or(mount)) }
     });

@@ -8,7 +8,7 @@ use std::{
     ptr,
 };
 
-use gangway::engine::fence;
+use gangway::{engine::fence, error::BAD_UPSTREAM};
 use gangway_httpd::{
     module::module,
     sys::{self, apr_pool_t, request_rec, server_rec},
@@ -66,15 +66,22 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
 }
 
 unsafe extern "C" fn post_config(
+    pool: *mut apr_pool_t,
     _: *mut apr_pool_t,
     _: *mut apr_pool_t,
-    _: *mut apr_pool_t,
-    _: *mut server_rec,
+    servers: *mut server_rec,
 ) -> c_int {
     fence("post_config", INTERNAL_SERVER_ERROR, || {
         // The children inherit it.
         let _ = Board::shared();
-        OK
+        // SAFETY: httpd calls this with the pool of the configuration and its servers, on one thread.
+        match unsafe { raw::define_workers(pool, servers) } {
+            Ok(()) => OK,
+            Err(why) => {
+                raw::log_startup(&format!("{BAD_UPSTREAM} {why}"));
+                INTERNAL_SERVER_ERROR
+            }
+        }
     })
 }
 

@@ -70,6 +70,11 @@ impl Scheme {
         [if self.own { OWN } else { b"" }, self.kind.name()]
     }
 
+    /// The port that canonical URLs leave out, as mod_proxy does in the names of its workers: none where it does not know the scheme.
+    pub(crate) fn hidden_port(self) -> u16 {
+        if self.own { 0 } else { self.kind.default_port() }
+    }
+
     /// A canonical URL as mod_proxy can connect to it: with a scheme that it knows, and with a port.
     pub(crate) fn to_connect(self, url: &[u8]) -> Vec<u8> {
         let rest = Self::of(url).map(|(_, rest)| rest).unwrap_or_default();

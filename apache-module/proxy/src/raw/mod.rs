@@ -20,6 +20,7 @@ mod response;
 mod server;
 mod shared;
 mod socket;
+mod workers;
 
 pub(crate) use backend::{Target, Wait};
 pub(crate) use canonical::Address;
@@ -31,9 +32,10 @@ pub(crate) use index::module_index;
 pub(crate) use input::{Body, Filled};
 pub(crate) use output::{Output, Passed, Then};
 pub(crate) use request::Request;
-pub(crate) use server::log_process;
+pub(crate) use server::{log_process, log_startup};
 pub(crate) use shared::{Board, now};
 pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
+pub(crate) use workers::{define as define_workers, wish as wish_worker};
 
 pub(crate) use gangway_httpd::{
     DECLINED, DONE, FILTER_ERROR, OK,

@@ -13,3 +13,8 @@ pub(super) static LOG: Log = Log { source: c"mod_proxy_gangway.c", module_index 
 pub(crate) fn log_process(at: Level, line: &str) {
     LOG.process(at, line);
 }
+
+/// Writes a line for whoever starts the server.
+pub(crate) fn log_startup(line: &str) {
+    LOG.startup(line);
+}
