@@ -162,6 +162,58 @@ def note(path, text):
         out.write(f"{text}\n")
 
 
+def say(fd):
+    """A program's arguments that writes to an inherited descriptor."""
+    return ["/bin/bash", "-c", f"echo heard >&{fd}"]
+
+
+def forked(program, change=lambda: None):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            change()
+            os.execv(program[0], program)
+        finally:
+            os._exit(99)
+    os.waitpid(pid, 0)
+
+
+# Where the descriptor was made inheritable: in the process of the application, or in its forked child.
+INHERITORS = {
+    "popen": (True, lambda fd: subprocess.run(say(fd), close_fds=False)),
+    "preexec": (True, lambda fd: subprocess.run(say(fd), close_fds=False, preexec_fn=lambda: None)),
+    "system": (True, lambda fd: os.system(f"/bin/bash -c '{say(fd)[2]}'")),
+    "posix_spawn": (True, lambda fd: os.waitpid(os.posix_spawn("/bin/bash", say(fd), {}), 0)),
+    "spawnv": (True, lambda fd: os.spawnv(os.P_WAIT, "/bin/bash", say(fd))),
+    "fork": (True, lambda fd: forked(say(fd))),
+    "child": (False, lambda fd: forked(say(fd), lambda: os.set_inheritable(fd, True))),
+    "child-dup2": (False, lambda fd: forked(say(77), lambda: os.dup2(fd, 77))),
+    "pass_fds": (False, lambda fd: subprocess.run(say(fd), pass_fds=[fd])),
+    "dup2": (False, lambda fd: (os.dup2(fd, 88), subprocess.run(say(88), close_fds=False), os.close(88))),
+    "no": (False, lambda fd: subprocess.run(say(fd), close_fds=False, stderr=subprocess.DEVNULL)),
+    "no-longer": (
+        True,
+        lambda fd: (os.set_inheritable(fd, False), subprocess.run(say(fd), close_fds=False, stderr=subprocess.DEVNULL)),
+    ),
+}
+
+
+def inherited(environ):
+    """What programs write that were started in these ways to a pipe of the application's."""
+    found = {}
+    for way, (before, start) in INHERITORS.items():
+        for _ in range(2):
+            incoming, outgoing = os.pipe()
+            os.set_blocking(incoming, False)
+            if before:
+                os.set_inheritable(outgoing, True)
+            start(outgoing)
+            os.close(outgoing)
+            found[way] = os.read(incoming, 100).decode().strip()
+            os.close(incoming)
+    return json.dumps(found)
+
+
 def leave(environ):
     """A child that leaves the handler as `how` says. The parent says how it ended."""
     asked = query(environ)
@@ -267,7 +319,7 @@ def app(environ, start_response):
         return Closing(query(environ)["out"])
     work = {
         "thread": by_own_thread, "look": look, "signals": signals, "pools": pools, "failures": failures, "masks": masks, "leave": leave,
-        "speak": speak,
+        "speak": speak, "inherited": inherited,
     }[name]  # fmt: skip
     body = work(environ).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

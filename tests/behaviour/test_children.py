@@ -66,6 +66,13 @@ def test_a_daemon_has_no_umask_but_what_it_starts_has_one(launch, scratch):
         assert json.loads(server.get(f"/app/look?way={way}&out={scratch}/{way}").body)["Umask"] == "0022"
 
 
+def test_descriptors_that_an_application_makes_inheritable_are_inherited(server, place):
+    server.log.allow(FORKED_MULTITHREADED)
+    found = json.loads(server.get(f"{place}/inherited").body)
+    assert (found.pop("no"), found.pop("no-longer")) == ("", "")
+    assert set(found.values()) == {"heard"}, found
+
+
 def test_signals_reach_children(server, place):
     assert json.loads(server.get(f"{place}/signals").body) == {
         "SIGTERM": -15, "SIGHUP": -1, "SIGINT": -2, "SIGUSR1": -10, "SIGQUIT": -3,

@@ -3,22 +3,32 @@
 //!
 //! A server process holds listening sockets, its clients' connections and keys of TLS, and nginx does not mark them
 //! close-on-exec. Python closes them in most of the children that it starts, but not with `close_fds=False`,
-//! `os.system()` and `os.posix_spawn()`. Before each of them everything that is open is marked; requests pay nothing.
+//! `os.system()` and `os.posix_spawn()`. Before each of them everything that is open is marked, but what the application
+//! has made inheritable itself; requests pay nothing.
 
 use std::{
     ffi::{CStr, c_char, c_int, c_void},
     fs,
     os::fd::RawFd,
-    sync::Mutex,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use gangway_python_abi::fence::fence;
-use pyo3::ffi;
+use pyo3::{ffi, prelude::*};
 
 use crate::{forked, symbols::symbol};
 
 /// What the server had open before the first line of an application.
 static SERVERS: Mutex<Servers> = Mutex::new(Servers { files: Vec::new(), listens: Vec::new() });
+
+/// What the application wants its children to have.
+static INHERITABLE: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// This process is a forked child, and what was the server's is closed or marked.
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
 
 struct Servers {
     files: Vec<File>,
@@ -98,7 +108,7 @@ pub(crate) fn watch() {
     let files: Vec<File> = open_descriptors().into_iter().filter_map(File::at).collect();
     let listening = files.iter().filter(|file| file.is_socket && listens(file.fd));
     let listens = listening.filter_map(|file| Address::of(file.fd)).collect();
-    *SERVERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Servers { files, listens };
+    *SERVERS.lock().unwrap_or_else(PoisonError::into_inner) = Servers { files, listens };
     forked::watch();
     let Some(add) = symbol(c"PySys_AddAuditHook") else { return };
     // SAFETY: PEP 578: the symbol has this type in every version from 3.8 on, and may be called before the start.
@@ -116,9 +126,38 @@ unsafe extern "C" fn on_event(event: *const c_char, _: *mut ffi::PyObject, _: *m
     // SAFETY: PEP 578: `event` is a C string.
     let event = unsafe { CStr::from_ptr(event) };
     if STARTS.contains(&event) {
-        fence("audit hook", (), mark_close_on_exec);
+        fence("audit hook", (), || {
+            // A forked child has the marks of before it began, and what it takes back or adds is its own.
+            if !GIVEN_UP.load(Ordering::Relaxed) {
+                mark_servers();
+            }
+        });
     }
     0
+}
+
+/// The application has made a descriptor inheritable.
+#[pyfunction]
+pub(crate) fn note_inheritable(fd: RawFd) {
+    let Some(file) = File::at(fd) else { return };
+    let mut files = INHERITABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    files.retain(|noted| noted.fd != fd && File::at(noted.fd) == Some(*noted));
+    files.push(file);
+}
+
+/// Marks all but what the application has made inheritable. It may have changed its mind or closed that meanwhile, and
+/// the number may be another file's.
+fn mark_servers() {
+    // SAFETY: reads a flag; a number that is not open is answered by -1.
+    let inherited =
+        |file: &File| File::at(file.fd) == Some(*file) && unsafe { libc::fcntl(file.fd, libc::F_GETFD) } == 0;
+    let mut files = INHERITABLE.lock().unwrap_or_else(PoisonError::into_inner);
+    files.retain(inherited);
+    mark_close_on_exec();
+    for file in files.iter() {
+        // SAFETY: changes a flag of a descriptor of the application's.
+        unsafe { libc::fcntl(file.fd, libc::F_SETFD, 0) };
+    }
 }
 
 fn mark_close_on_exec() {
@@ -147,6 +186,7 @@ pub(crate) fn open_descriptors() -> Vec<RawFd> {
 /// In a child of os.fork(): gives up what is the server's. A listening socket would keep its port in use after the
 /// server has ended, and a client whose connection the child holds would wait for its end.
 pub(crate) fn close_servers() {
+    GIVEN_UP.store(true, Ordering::Relaxed);
     // The thread that forked did not hold the lock; if another did, the child lives with the descriptors.
     let Ok(mut servers) = SERVERS.try_lock() else { return };
     let servers = std::mem::replace(&mut *servers, Servers { files: Vec::new(), listens: Vec::new() });

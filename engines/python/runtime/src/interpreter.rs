@@ -215,7 +215,8 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     let warn = wrap_pyfunction!(warn, &processes)?;
     let leave_server = wrap_pyfunction!(leave::leave_server, &processes)?;
     let launch = wrap_pyfunction!(spawn::fork_exec, &processes)?;
-    processes.call_method1("prepare", (warn, leave_server, launch))?;
+    let note_inheritable = wrap_pyfunction!(children::note_inheritable, &processes)?;
+    processes.call_method1("prepare", (warn, leave_server, launch, note_inheritable))?;
     let cold = Cold {
         timeout: module.getattr("RequestTimeout")?.unbind(),
         file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),

@@ -23,8 +23,9 @@ _MASKS = threading.local()
 _FORKED = False
 
 
-def prepare(warn, leave_server, launch):
-    """`warn` logs one line; `leave_server` is for forked children; `launch` is the engine's own fork_exec()."""
+def prepare(warn, leave_server, launch, note_inheritable):
+    """`warn` logs one line; `leave_server` is for forked children; `launch` is the engine's own fork_exec();
+    `note_inheritable` is told of descriptors that children are to have."""
     _guard_handlers(warn)
     _guard_mask()
 
@@ -43,6 +44,10 @@ def prepare(warn, leave_server, launch):
         real = getattr(posix, name)
         _replace(posix, name, functools.wraps(real)(functools.partial(_posix_spawn, real)))
     _replace(posix, "system", functools.wraps(posix.system)(functools.partial(_system, posix.system)))
+    for function in (_set_inheritable, _dup2):
+        name = function.__name__[1:]
+        real = getattr(posix, name)
+        _replace(posix, name, functools.wraps(real)(functools.partial(function, real, note_inheritable)))
     _replace(os, "execve", functools.wraps(os.execve)(functools.partial(_exec, os.execve)))
     _replace(os, "execv", functools.wraps(os.execv)(functools.partial(_exec, os.execv)))
 
@@ -155,6 +160,20 @@ def _exec(real, *arguments):
             if signal.getsignal(number) in (signal.SIG_IGN, None):
                 signal.signal(number, signal.SIG_DFL)
     return real(*arguments)
+
+
+def _set_inheritable(real, note_inheritable, fd, inheritable):
+    """PEP 446: the application's own descriptors are inherited where it says so."""
+    real(fd, inheritable)
+    if inheritable and not _FORKED:
+        note_inheritable(fd)
+
+
+def _dup2(real, note_inheritable, fd, fd2, inheritable=True):
+    real(fd, fd2, inheritable)
+    if inheritable and not _FORKED:
+        note_inheritable(fd2)
+    return fd2
 
 
 # ---- in a forked child ---------------------------------------------------------------------------------------
