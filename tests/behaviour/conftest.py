@@ -34,8 +34,8 @@ def pytest_addoption(parser):
     parser.addoption(
         "--error-level",
         choices=("info", "debug"),
-        default="info",
-        help="what the servers write to their error logs: debug is nginx's level of that name and httpd's trace8",
+        help="what the servers write to their error logs: debug is nginx's level of that name and httpd's trace8;"
+        " without it Debian's nginx has debug, where it looks into every event, and the others info",
     )
 
 
@@ -131,7 +131,7 @@ def workspace():
 @pytest.fixture(scope="module")
 def shared_server(request, kind, workspace):
     """The server of a module: its function `configure(site, kind)` says what is served."""
-    site = new_site(request, workspace)
+    site = new_site(request, workspace, kind)
     configure = request.module.configure
     try:
         configure(site, kind)
@@ -143,14 +143,14 @@ def shared_server(request, kind, workspace):
         site.close()
 
 
-def new_site(request, workspace):
+def new_site(request, workspace, kind):
     upstream = request.config.getoption("--upstream")
     return Site(
         apps=workspace.apps,
         upstream=upstream,
         modules=upstream != "stock",
         scratch=workspace.folder("sockets"),
-        error_level=request.config.getoption("--error-level"),
+        error_level=request.config.getoption("--error-level") or ("debug" if kind == "nginx" else "info"),
     )
 
 
@@ -178,7 +178,7 @@ def launch(request, kind, workspace):
         return running
 
     def prepare(configure):
-        site = new_site(request, workspace)
+        site = new_site(request, workspace, kind)
         sites.append(site)
         configure(site)
         return KINDS[kind](workspace, site)
@@ -203,7 +203,7 @@ def configtest(request, kind, workspace):
     """Runs the server's configuration test on what `configure(site)` describes."""
 
     def run(configure):
-        site = new_site(request, workspace)
+        site = new_site(request, workspace, kind)
         request.addfinalizer(site.close)
         configure(site)
         return KINDS[kind](workspace, site).configtest()

@@ -336,6 +336,8 @@ pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, sta
             {
                 // SAFETY: live events of a live connection.
                 let (write, read) = unsafe { (&*connection.write, &*connection.read) };
+                // One that has gone meanwhile need not be told, and that is no error.
+                connection.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
                 if write.ready() != 0 && write.error() == 0 && read.eof() == 0 && read.error() == 0 {
                     // SAFETY: the bytes are static; what cannot be sent at once is given up.
                     unsafe { send(connection, words.as_ptr().cast_mut(), words.len()) };
