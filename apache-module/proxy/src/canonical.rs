@@ -18,6 +18,12 @@ use crate::{
 /// Makes the request's file name of the URL. Answers what mod_proxy's hook answers.
 pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
     let Some((scheme, rest)) = Scheme::of(url) else { return DECLINED };
+    if let Some((origin, plain)) = mounted(request, url) {
+        return match path(request, scheme.kind, plain) {
+            Ok(path) => finish(request, scheme.kind, &[b"proxy:", origin, b"/", path], (plain, path)),
+            Err(status) => status,
+        };
+    }
     let address = match request.split_address(rest, scheme.hidden_port()) {
         Ok(address) => address,
         Err(why) => {
@@ -30,9 +36,22 @@ pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
         Ok(path) => path,
         Err(status) => return status,
     };
-    request.set_filename(&canonical_url(scheme, &address, path));
-    match scheme.kind {
-        Kind::FastCgi => set_fastcgi_path_info(request, address.path, path),
+    finish(request, scheme.kind, &[&canonical_url(scheme, &address, path)], (address.path, path))
+}
+
+/// The address and the path of a request that `GangwayPass` has given this URL: the configuration phase has looked at the address.
+fn mounted<'r>(request: Request<'r>, url: &'r [u8]) -> Option<(&'r [u8], &'r [u8])> {
+    let place = request.conf().filter(|_| request.is_mounted())?.pass()?;
+    let (origin, below) = url.split_at_checked(place.origin.as_slice().len())?;
+    let path = if below.is_empty() { below } else { below.strip_prefix(b"/")? };
+    (origin == place.origin.as_slice()).then_some((origin, path))
+}
+
+/// Sets the file name, and PATH_INFO of the path as it was and encoded.
+fn finish(request: Request<'_>, kind: Kind, name: &[&[u8]], (plain, path): (&[u8], &[u8])) -> c_int {
+    request.set_filename(name);
+    match kind {
+        Kind::FastCgi => set_fastcgi_path_info(request, plain, path),
         Kind::Scgi if request.variable(c"proxy-scgi-pathinfo").is_some() => {
             request.set_path_info(&[b"/", path].concat());
         }

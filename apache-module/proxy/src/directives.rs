@@ -20,7 +20,7 @@ use gangway_httpd::{
 };
 
 use crate::{
-    raw::{BackendType, DirConf, Pass, Pseudo, SetEnvIf, module_index, wish_worker},
+    raw::{BackendType, DirConf, Pass, Place, Pseudo, SetEnvIf, module_index, wish_worker},
     words,
 };
 
@@ -76,10 +76,13 @@ fn pass(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<()
     conf.pass = Some(if word.eq_ignore_ascii_case(b"off") {
         Pass::Off
     } else {
-        let url = command.copy(&words::address(word)?);
+        let (url, kind) = words::address(word)?;
+        let origin = command.copy(url.rsplit(|byte| *byte == b'|').next().unwrap_or(&url));
+        let url = command.copy(&url);
         wish_worker(command, url);
         let mount = if is_location(command) { path(command) } else { b"" };
-        Pass::To { url, mount: command.copy(mount.strip_suffix(b"/").unwrap_or(mount)) }
+        let mount = command.copy(mount.strip_suffix(b"/").unwrap_or(mount));
+        Pass::To(Place { url, origin, mount, kind })
     });
     Ok(())
 }

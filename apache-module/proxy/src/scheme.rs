@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The schemes of URLs that are ours.
 
+use std::borrow::Cow;
+
 use gangway::{
     http::Decimal,
     protocol::{FastCgi, Protocol, Scgi, Uwsgi},
@@ -54,12 +56,11 @@ impl Kind {
 impl Scheme {
     /// The scheme of a URL, and what follows the colon. `None` for one that is not ours.
     pub(crate) fn of(url: &[u8]) -> Option<(Self, &[u8])> {
-        let colon = url.iter().position(|byte| *byte == b':')?;
-        let (name, rest) = (url.get(..colon)?, url.get(colon + 1..)?);
-        let own = name.split_at_checked(OWN.len()).filter(|(start, _)| start.eq_ignore_ascii_case(OWN));
-        let plain = own.map_or(name, |(_, plain)| plain);
-        let kinds = [Kind::FastCgi, Kind::Scgi, Kind::Uwsgi];
-        let kind = kinds.into_iter().find(|kind| plain.eq_ignore_ascii_case(kind.name()))?;
+        let own = after(url, OWN);
+        let plain = own.unwrap_or(url);
+        let (kind, rest) = [Kind::FastCgi, Kind::Scgi, Kind::Uwsgi]
+            .into_iter()
+            .find_map(|kind| Some((kind, after(plain, kind.name())?.strip_prefix(b":")?)))?;
         // mod_proxy_fcgi takes "fcgi:" for its own, the others want "//" too.
         let complete = kind == Kind::FastCgi || rest.starts_with(b"//");
         complete.then_some((Self { kind, own: own.is_some() }, rest))
@@ -76,15 +77,25 @@ impl Scheme {
     }
 
     /// A canonical URL as mod_proxy can connect to it: with a scheme that it knows, and with a port.
-    pub(crate) fn to_connect(self, url: &[u8]) -> Vec<u8> {
+    pub(crate) fn to_connect<'u>(self, url: &'u [u8]) -> Cow<'u, [u8]> {
         let rest = Self::of(url).map(|(_, rest)| rest).unwrap_or_default();
         let place = rest.strip_prefix(b"//").unwrap_or(rest);
         let (host, path) = place.split_at(place.iter().position(|byte| *byte == b'/').unwrap_or(place.len()));
+        if has_port(host) && place.len() < rest.len() {
+            let own = if self.own { OWN.len() } else { 0 };
+            return url.get(own..).unwrap_or_default().into();
+        }
         let mut digits = Decimal::default();
         let port: [&[u8]; 2] =
             if has_port(host) { [b"", b""] } else { [b":", digits.write(self.kind.default_port())] };
-        [self.kind.name(), b"://", host, port[0], port[1], path].concat()
+        [self.kind.name(), b"://", host, port[0], port[1], path].concat().into()
     }
+}
+
+/// What follows a word, in letters of any case.
+fn after<'u>(text: &'u [u8], word: &[u8]) -> Option<&'u [u8]> {
+    let (start, rest) = text.split_at_checked(word.len())?;
+    start.eq_ignore_ascii_case(word).then_some(rest)
 }
 
 /// Whether `host` or `[host]` is followed by a port.
@@ -124,7 +135,7 @@ mod tests {
             ("gangway+scgi://[::1]:5", "scgi://[::1]:5"),
         ] {
             let (scheme, _) = Scheme::of(url.as_bytes()).unwrap();
-            assert_eq!(String::from_utf8(scheme.to_connect(url.as_bytes())).unwrap(), expected);
+            assert_eq!(String::from_utf8(scheme.to_connect(url.as_bytes()).into_owned()).unwrap(), expected);
         }
     }
 }

@@ -74,7 +74,7 @@ fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
     request.set_variable(c"PATH_INFO", path_info);
     if let Some(url) = request.filename().strip_suffix(script::path_of(request.filename())) {
         // The stock module decodes the path where httpd takes SCRIPT_FILENAME from.
-        request.set_filename(&[url, path].concat());
+        request.set_filename(&[url, path]);
     }
     request.add_variables(false);
     if let Some(authorization) = request.header(c"Authorization").filter(|_| !request.hides_authorization()) {

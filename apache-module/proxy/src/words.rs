@@ -3,6 +3,8 @@
 
 use gangway::log::Level;
 
+use crate::scheme::Kind;
+
 /// `On` or `Off`.
 pub(crate) fn switch(word: &[u8]) -> Result<bool, String> {
     match word.to_ascii_lowercase().as_slice() {
@@ -66,7 +68,7 @@ pub(crate) fn suffix(word: &[u8]) -> Result<&[u8], String> {
 
 /// The address of `GangwayPass`, as mod_proxy spells it: `gangway+fcgi://host:port` or
 /// `unix:/path|gangway+fcgi://localhost`.
-pub(crate) fn address(word: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn address(word: &[u8]) -> Result<(Vec<u8>, Kind), String> {
     let wrong = |why: &str| {
         let shown = shown(word);
         Err(format!(
@@ -75,25 +77,31 @@ pub(crate) fn address(word: &[u8]) -> Result<Vec<u8>, String> {
     };
     let Some(colon) = word.windows(3).position(|part| part == b"://") else { return wrong("") };
     let (scheme, place) = (word.get(..colon).unwrap_or_default(), word.get(colon + 3..).unwrap_or_default());
-    let scheme: &[u8] = match scheme.to_ascii_lowercase().as_slice() {
-        b"fastcgi" | b"fcgi" => b"gangway+fcgi",
-        b"scgi" => b"gangway+scgi",
-        b"uwsgi" => b"gangway+uwsgi",
+    let (scheme, kind): (&[u8], _) = match scheme.to_ascii_lowercase().as_slice() {
+        b"fastcgi" | b"fcgi" => (b"gangway+fcgi", Kind::FastCgi),
+        b"scgi" => (b"gangway+scgi", Kind::Scgi),
+        b"uwsgi" => (b"gangway+uwsgi", Kind::Uwsgi),
         _ => return wrong(", whose scheme is not known"),
     };
     if let Some(path) = place.strip_prefix(b"unix:") {
         if !path.starts_with(b"/") || path.contains(&b'|') {
             return wrong(", whose path is not absolute");
         }
-        return Ok([b"unix:", path, b"|", scheme, b"://localhost"].concat());
+        return Ok(([b"unix:", path, b"|", scheme, b"://localhost"].concat(), kind));
     }
     let place = place.strip_suffix(b"/").unwrap_or(place);
     let port = place.iter().rposition(|byte| *byte == b':').and_then(|at| place.get(at + 1..));
     match port.and_then(number) {
         _ if place.contains(&b'/') => wrong(", which has a path"),
-        Some(1..=65535) => Ok([scheme, b"://", place].concat()),
+        _ if !place.iter().all(is_of_address) => wrong(", which is no address"),
+        Some(1..=65535) => Ok(([scheme, b"://", place].concat(), kind)),
         _ => wrong(", which has no port"),
     }
+}
+
+/// What names and numbers of hosts are made of, with a port: nothing that has another meaning in a URL.
+fn is_of_address(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_:[]%".contains(byte)
 }
 
 fn shown(word: &[u8]) -> String {
@@ -139,12 +147,20 @@ mod tests {
             ("fastcgi://unix:/run/php.sock", "unix:/run/php.sock|gangway+fcgi://localhost"),
         ] {
             assert_eq!(
-                address(word.as_bytes()).map(|url| String::from_utf8(url).unwrap()),
+                address(word.as_bytes()).map(|(url, _)| String::from_utf8(url).unwrap()),
                 Ok(url.to_owned())
             );
         }
-        for bad in ["", "http://a:1", "fastcgi://host", "fastcgi://h:0", "fastcgi://h:1/p", "scgi://unix:run"]
-        {
+        for bad in [
+            "",
+            "http://a:1",
+            "fastcgi://host",
+            "fastcgi://h:0",
+            "fastcgi://h:1/p",
+            "scgi://unix:run",
+            "scgi://u@h:1",
+            "scgi://h?:1",
+        ] {
             assert!(address(bad.as_bytes()).unwrap_err().contains("must be fastcgi://"), "{bad}");
         }
     }

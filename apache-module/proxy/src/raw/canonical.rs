@@ -78,8 +78,8 @@ impl<'r> Request<'r> {
         unsafe { (sys::ap_unescape_url(path) == 0).then(|| text(path)) }
     }
 
-    pub(crate) fn set_filename(self, name: &[u8]) {
+    pub(crate) fn set_filename(self, parts: &[&[u8]]) {
         // SAFETY: a live request.
-        unsafe { (*self.as_ptr()).filename = self.keep(name) }
+        unsafe { (*self.as_ptr()).filename = self.join(parts) }
     }
 }

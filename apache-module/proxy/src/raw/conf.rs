@@ -11,6 +11,7 @@ use gangway_httpd::{
 };
 
 use super::sys::{self, apr_pool_t};
+use crate::scheme::Kind;
 
 /// What `ProxyFCGIBackendType` says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,14 +70,26 @@ pub(crate) struct DirConf {
 #[derive(Clone, Copy)]
 pub(crate) enum Pass {
     Off,
-    To { url: Text, mount: Text },
+    To(Place),
+}
+
+/// Where `GangwayPass` sends requests.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    /// As mod_proxy spells it, perhaps with a socket.
+    pub(crate) url: Text,
+    /// The URL without the socket.
+    pub(crate) origin: Text,
+    /// The path that it stands at.
+    pub(crate) mount: Text,
+    pub(crate) kind: Kind,
 }
 
 impl DirConf {
-    /// Where `GangwayPass` sends requests, and the path that it stands at.
-    pub(crate) fn pass(&self) -> Option<(&[u8], &[u8])> {
+    /// Where `GangwayPass` sends requests.
+    pub(crate) fn pass(&self) -> Option<&Place> {
         match &self.pass {
-            Some(Pass::To { url, mount }) => Some((url.as_slice(), mount.as_slice())),
+            Some(Pass::To(place)) => Some(place),
             Some(Pass::Off) | None => None,
         }
     }

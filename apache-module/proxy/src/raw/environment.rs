@@ -34,9 +34,10 @@ impl Request<'_> {
                     self.strip_url(url);
                 }
             }
+            let is_empty = (*sys::apr_table_elts((*request).subprocess_env)).nelts == 0;
             self.add_common();
-            if State::if_any(self).is_some_and(|state| state.is_mounted) {
-                self.add_mounted();
+            if self.is_mounted() {
+                self.add_mounted(is_empty);
             } else {
                 sys::ap_add_cgi_vars(request);
             }
@@ -53,17 +54,21 @@ impl Request<'_> {
         unsafe {
             let table = (*request).subprocess_env;
             let note = sys::apr_table_get(table, NOTE.as_ptr());
-            sys::apr_table_unset(table, NOTE.as_ptr());
-            sys::ap_add_common_vars(request);
-            if !note.is_null() {
+            if note.is_null() {
+                sys::ap_add_common_vars(request);
+            } else {
+                sys::apr_table_unset(table, NOTE.as_ptr());
+                sys::ap_add_common_vars(request);
                 sys::apr_table_setn(table, NOTE.as_ptr(), note);
             }
         }
     }
 
     /// The variables of an application that is mounted at a path. httpd would look for PATH_TRANSLATED with a subrequest, which
-    /// costs as much as a third of a small request; no file is meant here, so it is what RFC 3875 section 4.1.6 describes.
-    fn add_mounted(self) {
+    /// costs as much as a third of a small request; no file is meant here, so it is what RFC 3875 section 4.1.6 describes. If nobody
+    /// had set a variable before, nothing is looked for that could be replaced.
+    fn add_mounted(self, was_empty: bool) {
+        let set = if was_empty { sys::apr_table_addn } else { sys::apr_table_setn };
         let request = self.as_ptr();
         // SAFETY: a live request; the path is put back, and all values are in its pool.
         unsafe {
@@ -75,12 +80,17 @@ impl Request<'_> {
                 return;
             }
             let name = self.uri().strip_suffix(info).unwrap_or_else(|| self.uri());
-            let translated = [text(sys::ap_document_root(request)), info].concat();
+            let translated = self.join(&[text(sys::ap_document_root(request)), info]);
             let table = (*request).subprocess_env;
             sys::apr_table_setn(table, c"SCRIPT_NAME".as_ptr(), self.keep(name));
-            sys::apr_table_setn(table, c"PATH_INFO".as_ptr(), path_info);
-            sys::apr_table_setn(table, c"PATH_TRANSLATED".as_ptr(), self.keep(&translated));
+            set(table, c"PATH_INFO".as_ptr(), path_info);
+            set(table, c"PATH_TRANSLATED".as_ptr(), translated);
         }
+    }
+
+    /// Whether `GangwayPass` has mounted its application at a path.
+    pub(crate) fn is_mounted(self) -> bool {
+        State::if_any(self).is_some_and(|state| state.is_mounted)
     }
 
     /// Notes that its application is mounted at a path, and which part of the path lies below.

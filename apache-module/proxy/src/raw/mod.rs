@@ -25,7 +25,7 @@ mod workers;
 pub(crate) use backend::{Target, Wait};
 pub(crate) use canonical::Address;
 pub(crate) use conf::{
-    BackendType, DirConf, Pass, Pseudo, SetEnvIf, create as create_conf, merge as merge_conf,
+    BackendType, DirConf, Pass, Place, Pseudo, SetEnvIf, create as create_conf, merge as merge_conf,
 };
 pub(crate) use gangway_httpd::pooled::Text;
 pub(crate) use index::module_index;

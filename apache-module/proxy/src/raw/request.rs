@@ -139,7 +139,6 @@ impl<'r> Request<'r> {
         field!(self, finfo.filetype) == sys::APR_REG
     }
 
-    /// Whether mod_proxy has it already.
     /// Whether a module has given it another path since httpd looked for the sections that apply.
     pub(crate) fn is_rewritten(self) -> bool {
         field!(self, uri) != field!(self, parsed_uri.path)
@@ -150,6 +149,7 @@ impl<'r> Request<'r> {
         self.core_conf().is_some_and(|conf| !conf.handler.is_null() || !conf.expr_handler.is_null())
     }
 
+    /// Whether mod_proxy has it already.
     pub(crate) fn is_proxied(self) -> bool {
         field!(self, proxyreq) != 0
     }
@@ -223,8 +223,8 @@ impl<'r> Request<'r> {
     }
 
     /// Makes mod_proxy serve it, at this URL.
-    pub(crate) fn set_proxied(self, url: &[u8]) {
-        let filename = self.keep(&[b"proxy:", url].concat());
+    pub(crate) fn set_proxied(self, origin: &[u8], path: &[u8]) {
+        let filename = self.join(&[b"proxy:", origin, path]);
         // SAFETY: a live request; the handler's name lives for the process.
         unsafe {
             (*self.as_ptr()).filename = filename;
@@ -243,6 +243,22 @@ impl<'r> Request<'r> {
     pub(super) fn keep(self, bytes: &[u8]) -> *mut c_char {
         // SAFETY: a live pool and readable bytes; APR aborts without memory.
         unsafe { sys::apr_pstrmemdup(self.pool(), bytes.as_ptr().cast(), bytes.len()) }
+    }
+
+    /// A C string of several parts in the request's pool.
+    pub(super) fn join(self, parts: &[&[u8]]) -> *mut c_char {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        // SAFETY: a live pool, which gives as many bytes as the parts and the NUL behind them have, or aborts; nobody else has them yet.
+        unsafe {
+            let text = sys::apr_palloc(self.pool(), length + 1).cast::<u8>();
+            let mut at = text;
+            for part in parts {
+                at.copy_from_nonoverlapping(part.as_ptr(), part.len());
+                at = at.add(part.len());
+            }
+            at.write(0);
+            text.cast()
+        }
     }
 
     /// Writes a line with the request's context.
