@@ -62,6 +62,15 @@ def configure(site, kind):
     site.location("/to-known/", nginx=f"{asks('other')} try_files /nothing /known/x;")
     site.location("/ssi/", nginx=f"{files} {asks('allow')} ssi on; ssi_types *;")
     (site.scratch / "files" / "page.html").write_text('[<!--# include virtual="/pass/of-a-part" -->]')
+    for name, target in (("jumps", "/in/a.txt"), ("leaks", "/a.txt")):
+        (site.scratch / "files" / f"{name}.html").write_text(f'[<!--# include virtual="/pass/x?to={target}" -->]' * 30)
+    site.nginx_http = f"gangway_cache_path {site.scratch}/cache keys_zone=z:1m;"
+    cached = "gangway_cache z; gangway_cache_valid any 1m;"
+    site.cgi("/cached", folder, nginx=cached)
+    folder.python("when", 'print("Content-Type: text/plain\\n\\n" + env["REQUEST_URI"] + f" {time.time_ns()}")')
+    site.location("/error-page/", nginx="return 404; error_page 404 = /cgi/say?Location:%20/a.txt%0a%0a;")
+    site.location("/mirrored/", nginx=f"{files} mirror /mirror;")
+    site.location("/mirror", kind="exact", nginx="internal; rewrite ^ /cgi/say?Location:%20/a.txt%0a%0a? last;")
     local = '<!--# include virtual="/cgi/say?Location:%20/priv/x.txt%0a%0a" -->'
     (site.scratch / "files" / "local.html").write_text(f"[{local}]")
 
@@ -245,3 +254,30 @@ def test_a_redirect_over_http2(server, app):
     response = client.request("POST", f"/cgi/say?{words}", body=b"x" * 50000)
     assert response.status == 200
     assert b'"body": ""' in response.body
+
+
+# ---- with nginx's other features ----
+
+
+def test_parts_of_a_page_may_jump_as_pages_do(server, app):
+    assert server.get("/ssi/jumps.html").body == b"[a.txt]" * 30
+
+
+def test_parts_of_a_page_may_jump_nowhere_else(server, app):
+    assert b"a.txt" not in server.get("/ssi/leaks.html").body
+    server.log.expect("GW0508.*not internal")
+
+
+def test_a_cache_knows_a_redirected_request_by_its_target(server):
+    one, two, again = (say(server, f"Location: /cached/when?{n}\n\n", "/cached/say").body for n in (1, 2, 1))
+    assert one.startswith(b"/cached/when?1 ") and two.startswith(b"/cached/when?2 ")
+    assert again == one == server.get("/cached/when?1").body
+
+
+def test_an_error_page_that_leads_on(server):
+    assert server.get("/error-page/x").body == b"a.txt"
+
+
+def test_a_script_in_a_mirror_leads_nowhere(server):
+    assert server.get("/mirrored/a.txt").body == b"a.txt"
+    server.log.expect("GW0808.*subrequest")
