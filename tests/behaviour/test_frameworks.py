@@ -166,7 +166,7 @@ def test_pyramid(server):
     assert server.get("/pyramid/broken").status == 500
     server.log.expect("GW0306 .*IndexError: in a view")
     # The lines of its traceback, of which some are empty.
-    server.log.allow(r"HTTPNotFound|#\d+: \*\d+ ,|\[client [\d.:]+\] ?$")
+    server.log.allow(r"HTTPNotFound|#\d+: \*\d+ ?(,|$)|\[(pid|client) [^]]+\] ?$")
 
 
 def test_all_three_at_once(server):
