@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -180,6 +181,26 @@ def test_a_script_may_go_on_without_its_client(server, scratch):
     next(client.blocks(client.head()))
     client.close()
     wait_until(marker.exists, "the script has come to its end")
+
+
+@pytest.mark.parametrize("base", ["/cgi", "/goes-on"])
+@pytest.mark.parametrize("size", [10, 3_000_000])
+def test_a_client_that_is_gone_costs_no_cpu(server, gate, base, size):
+    """A connection that was reset shows that at once, each time that it is asked."""
+    server.log.allow("Broken pipe|Connection reset|prematurely closed|GW0505")
+    client = server.connect()
+    client.request("POST", f"{base}/gate?{gate.query}", body=b"x" * size)
+    script = gate.visitor().at("before 0")
+    client.reset()
+    pids = server.workers()
+    before = sum(processes.cpu_seconds(pid) for pid in pids)
+    time.sleep(1)
+    assert sum(processes.cpu_seconds(pid) for pid in pids) - before < 0.3
+    if base == "/goes-on":
+        for event in ("before 1", "before 2", "end"):
+            script.go().at(event)
+        script.go()
+    assert script.next() == ""
 
 
 @BOTH

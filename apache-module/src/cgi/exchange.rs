@@ -5,7 +5,6 @@
 use std::{
     ffi::c_int,
     io::{self, Read},
-    os::fd::AsRawFd,
     time::{Duration, Instant},
 };
 
@@ -17,10 +16,10 @@ use gangway::{
     http::Head,
     log::{Level, escape},
     run::{Habit, Lines},
-    sys::{poll, spawner::News},
+    sys::spawner::News,
 };
 
-use super::client::{Fate, Rest, Running, entry};
+use super::client::{Fate, Rest, Running};
 use crate::{
     raw::{
         BAD_GATEWAY, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE,
@@ -35,9 +34,7 @@ const CHUNK: usize = 64 * 1024;
 const FIRST_CHUNK: usize = 4096;
 /// How long output waits for more. Most scripts end right after their last byte, and then head, body and end leave at
 /// once.
-const GATHER: Duration = Duration::from_millis(2);
-/// How often a silent script's end is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(super) const GATHER: Duration = Duration::from_millis(2);
 /// How long the output of a script that has ended may be silent, when others hold it open.
 const QUIET: Duration = Duration::from_secs(1);
 /// How long the cause of an empty answer is waited for.
@@ -73,6 +70,7 @@ pub(super) fn serve(
         last_news: begun,
         begun,
         brief_until: habit.is_brief().then(|| begun + Habit::BRIEF),
+        is_reset: false,
         judged: false,
         received: 0,
         buffer: vec![0; FIRST_CHUNK],
@@ -98,24 +96,24 @@ enum Output {
 
 /// What poll(2) has shown.
 #[derive(Clone, Copy, Default)]
-struct Ready {
-    stdout: bool,
+pub(super) struct Ready {
+    pub(super) stdout: bool,
     /// Nobody can write any more: what the pipe holds is the rest.
-    hung_up: bool,
-    stderr: bool,
+    pub(super) hung_up: bool,
+    pub(super) stderr: bool,
 }
 
 pub(super) struct Exchange<'r, 'c> {
     pub(super) request: Request<'r>,
     pub(super) session: Session<'r>,
-    cgi: &'c Cgi,
-    habit: &'c Habit,
+    pub(super) cgi: &'c Cgi,
+    pub(super) habit: &'c Habit,
     script: String,
     stage: Stage,
     pub(super) progress: Progress,
     /// Body bytes that wait for more.
     held: Vec<u8>,
-    gather_until: Option<Instant>,
+    pub(super) gather_until: Option<Instant>,
     /// Bytes of the request body, and how many of them the script has.
     pub(super) chunk: Vec<u8>,
     pub(super) written: usize,
@@ -125,9 +123,11 @@ pub(super) struct Exchange<'r, 'c> {
     pub(super) last_news: Instant,
     begun: Instant,
     /// Until then its end alone is waited for.
-    brief_until: Option<Instant>,
+    pub(super) brief_until: Option<Instant>,
+    /// No answer can reach the client any more.
+    pub(super) is_reset: bool,
     /// The habit knows of it.
-    judged: bool,
+    pub(super) judged: bool,
     /// Bytes of its output.
     received: usize,
     /// Output is read into it.
@@ -162,48 +162,7 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// Sleeps until something may have changed. An error says that the client has left.
-    fn wait(&mut self, wants_client: bool) -> Result<Ready, c_int> {
-        let now = Instant::now();
-        if self.brief_until.take_if(|at| *at <= now).is_some() {
-            self.habit.went_on();
-            self.judged = true;
-        }
-        let running = &self.running;
-        let mut entries = [
-            entry(Some(running.stdout.as_raw_fd())),
-            entry(running.stderr.as_ref().map(AsRawFd::as_raw_fd)),
-            entry(running.stdin.as_ref().filter(|_| self.written < self.chunk.len()).map(AsRawFd::as_raw_fd)),
-            entry(self.request.socket().map(|socket| socket.descriptor())),
-        ];
-        entries[2].events = libc::POLLOUT;
-        if self.brief_until.is_some() {
-            // Then poll(2) shows only that nobody can write any more.
-            entries[0].events = 0;
-        }
-        // Input of the client matters while its body is wanted; its end only after that.
-        let watches = self.cgi.abort() && self.body_ended;
-        entries[3].events = match (wants_client, watches) {
-            (true, _) => libc::POLLIN,
-            (false, true) => libc::POLLRDHUP,
-            (false, false) => 0,
-        };
-        let ends = [self.deadline(), self.gather_until, self.brief_until].into_iter().flatten();
-        let first = ends.map(|at| at.saturating_duration_since(now)).min();
-        // A stream of HTTP/2 has no socket to watch.
-        let most = if wants_client && self.request.socket().is_none() { GATHER } else { LOOK_EVERY };
-        poll(&mut entries, Some(first.map_or(most, |first| first.min(most))));
-        let gone = entries[3].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
-            || self.request.is_aborted();
-        if gone && watches {
-            return Err(self.client_left());
-        }
-        let [stdout, stderr, ..] = entries;
-        let hung_up = stdout.revents & libc::POLLHUP != 0;
-        Ok(Ready { stdout: stdout.revents != 0, hung_up, stderr: stderr.revents != 0 })
-    }
-
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.cgi.timeout().and_then(|timeout| self.last_news.checked_add(timeout))
     }
 
@@ -229,7 +188,7 @@ impl Exchange<'_, '_> {
         Some(self.give_up(GATEWAY_TIME_OUT))
     }
 
-    fn client_left(&self) -> c_int {
+    pub(super) fn client_left(&self) -> c_int {
         self.running.client.kill(self.running.id);
         OK
     }

@@ -12,6 +12,7 @@
 mod client;
 mod exchange;
 mod feed;
+mod waits;
 
 use std::{
     ffi::{OsStr, c_int},
