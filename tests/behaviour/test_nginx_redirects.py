@@ -31,8 +31,18 @@ def configure(site, kind):
     site.wsgi("/wsgi", "accel:app")
     site.passes("/pass/", app)
     site.passes("/ignores/", app, nginx="gangway_ignore_headers X-Accel-Redirect;")
+    cache = "gangway_cache z; gangway_cache_key $arg_to; gangway_cache_valid 200 1m;"
+    site.passes("/shared-ignores/", app, nginx=f"{cache} gangway_ignore_headers X-Accel-Redirect;")
+    site.passes("/shared/", app, nginx=cache)
     site.passes("/intercepts/", app, nginx="gangway_intercept_errors on; error_page 404 /e404.html;")
     site.cgi("/cgi", folder)
+    # Each kind of application, with a page for what leads nowhere: one that any client may see, and one that none may.
+    site.wsgi("/inner-wsgi", "accel:app", nginx="internal;")
+    for kind, page in (("open", "/e404.html"), ("app", "/inner-wsgi/hello")):
+        line = f"error_page 404 = {page};"
+        site.wsgi(f"/wsgi-{kind}", "accel:app", nginx=line)
+        site.passes(f"/pass-{kind}/", app, nginx=line)
+        site.cgi(f"/cgi-{kind}", folder, nginx=line)
     site.cgi("/strict", folder, nginx="gangway_ignore_headers X-Accel-Redirect;")
     site.cgi("/unbuffered", folder, nginx="gangway_request_buffering off;")
     # Internal locations, from where nginx goes on by itself.
@@ -150,6 +160,19 @@ def test_the_header_can_be_ignored(server, app):
     assert (response.status, response.body) == (200, b"")
 
 
+@pytest.mark.parametrize("target, status", [("/a.txt", 404), ("/inner-wsgi/hello", 500), ("/in/a.txt", 200), ("/in/../../x", 404)])
+def test_a_header_in_a_cache_is_of_another_location(server, app, target, status):
+    # The one that has put it there ignores it; the one that obeys asks the backend.
+    assert server.get(f"/shared-ignores/x?to={target}").status == 200
+    assert [server.get(f"/shared/x?to={target}").status for _ in range(2)] == [status] * 2
+    assert len(app) == 3
+    server.log.expect("cached response is not used")
+    server.log.expect("contains invalid header")
+    server.log.allow("unsafe URI")
+    if status != 200:
+        server.log.expect("GW0508")
+
+
 @pytest.mark.parametrize("target", ["/in//priv/x.txt", "/in/./priv/x.txt", "/in/y/../priv/x.txt", "/in/%2e/priv/x.txt", "/in%2F/priv/x.txt"])
 def test_a_target_is_read_as_a_path_of_a_client(server, send, target):
     server.log.allow("access forbidden")
@@ -164,6 +187,16 @@ def test_names_of_files_need_no_escapes(send, target):
 @pytest.mark.parametrize("target", ["/in/../../x", "/in/%zz", "/in/%00", "in/a.txt", "http://x/"])
 def test_a_target_that_is_no_path_is_404(server, send, target):
     assert send(target).status == 404
+    server.log.expect("GW0508.*leads nowhere")
+    server.log.allow("unsafe URI")
+
+
+@pytest.mark.parametrize("target", ["/in/../../x", "/in/%zz", "in/a.txt", "?"])
+@pytest.mark.parametrize("page, body", [("open", b"e404.html"), ("app", b"hello")])
+@pytest.mark.parametrize("place", ["/wsgi-{}/to?{}", "/pass-{}/x?to={}", "/cgi-{}/say?X-Accel-Redirect:%20{}%0a%0a"])
+def test_the_error_page_of_a_target_that_is_no_path(server, app, place, page, body, target):
+    response = server.get(place.format(page, quote(target, safe="/")))
+    assert (response.status, response.body) == (200, body)
     server.log.expect("GW0508.*leads nowhere")
     server.log.allow("unsafe URI")
 

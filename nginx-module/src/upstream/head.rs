@@ -4,7 +4,7 @@
 use gangway::{
     cgi::ResponseError,
     engine::fence,
-    error::{BACKEND_CUT, CACHE_SKIPPED},
+    error::{BACKEND_CUT, CACHE_SKIPPED, REQUEST_REFUSED},
     http::{Decimal, is_connection_field},
     log::Level,
     protocol::{Event, Role},
@@ -15,7 +15,7 @@ use super::{ERROR, conf::AUTHORIZER_PAGE, context::Context, hints, hold};
 use crate::{
     accel,
     memo::Jump,
-    raw::{NoMemory, Upstream},
+    raw::{NoMemory, Request, Upstream},
 };
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -173,15 +173,37 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
 
 /// Lets nginx send the request where the response says, by a path that is read as a client's would be.
 fn jump(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
-    let Some(text) = upstream.redirect_target().filter(|text| !text.starts_with(b"@")) else {
-        context.jump = Some(Jump::Accel);
-        return Ok(());
-    };
-    // What nginx refuses with 404, as it does paths that lead out of the root.
-    let uri = accel::target(context.request, text).map_or_else(|_| b"?".to_vec(), |target| target.to_uri());
-    upstream.redirect(context.request, &uri).map_err(|NoMemory| ERROR)?;
+    let request = context.request;
+    may_redirect(request)?;
+    if let Some(text) = upstream.redirect_target().filter(|text| !text.starts_with(b"@")) {
+        let target = accel::target(request, text).ok();
+        // nginx refuses "?" with 404, as it does paths that lead out of the root. The next redirect is to the page of that
+        // error, if there is one: not the backend's choice.
+        let uri = target.as_ref().map_or_else(|| b"?".to_vec(), |target| target.to_uri());
+        upstream.redirect(request, &uri).map_err(|NoMemory| ERROR)?;
+        if target.is_none() {
+            return Ok(());
+        }
+    }
     context.jump = Some(Jump::Accel);
     Ok(())
+}
+
+/// Whether this response may send the request elsewhere. nginx keeps no response in a cache that it has obeyed so; what is
+/// there is of a location that does not obey (`gangway_ignore_headers`). nginx forgets to hold the request that such a
+/// response sends on, and does not tell us: the backend is asked instead.
+///
+/// # Errors
+/// What `process_header` answers, for which nginx leaves the cache.
+pub(super) fn may_redirect(request: Request) -> Result<(), ngx_int_t> {
+    if !request.is_cached() {
+        return Ok(());
+    }
+    let line = format!(
+        "{REQUEST_REFUSED} a cached response is not used, because it sends the request elsewhere; a location with other gangway_ignore_headers has put it there, so let their gangway_cache_key differ"
+    );
+    request.log(Level::Warn, &line);
+    Err(INVALID_HEADER)
 }
 
 /// Uses what is known when all of the response has come with its head, as small ones do.

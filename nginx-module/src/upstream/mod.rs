@@ -134,6 +134,7 @@ pub(crate) unsafe fn redirect_script(
     // SAFETY: the caller vouches for it.
     let context = unsafe { Context::of(r) }.ok_or(ERROR)?;
     let upstream = context.upstream().ok_or(ERROR)?;
+    head::may_redirect(context.request)?;
     upstream.redirect(context.request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
     let u = upstream.get();
     // SAFETY: the upstream's configuration outlives its request.
