@@ -74,6 +74,7 @@ class ErrorLog:
         self.read = 0
         self.in_debug = False
         self.known = []
+        self.beside = []  # lines without a time that follow one of the level debug: they may be its own, or an application's
         self.expected = []
         self.allowed = []
 
@@ -81,6 +82,7 @@ class ErrorLog:
         """From here on a new test is responsible."""
         self.lines()
         self.known = []
+        self.beside = []
         self.expected = []
         self.allowed = []
 
@@ -98,10 +100,12 @@ class ErrorLog:
             text = raw.decode("utf-8", "backslashreplace")
             if not self.in_debug or FATAL.search(text):
                 self.known.append(parse(text))
+            elif not is_debug(raw):
+                self.beside.append(parse(text))
         return list(self.known)
 
     def find(self, pattern):
-        return [line for line in self.lines() if re.search(pattern, line.raw)]
+        return [line for line in self.lines() + self.beside if re.search(pattern, line.raw)]
 
     def allow(self, pattern):
         """Lines like this may appear."""
