@@ -100,7 +100,9 @@ pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address)
         habit.was_late(now());
     }
     // What is left behind may still be read and done: only where that does no harm, and not after others of its kind.
-    context.peer.reused.is_left = context.request.is_safe() && context.may_go_elsewhere(now());
+    // And only where there is one backend: of a group it would use one up, and the others may be gone by then.
+    let is_alone = upstream.get().peer.tries <= 1 && !context.peer.fresh_only;
+    context.peer.reused.is_left = is_alone && context.request.is_safe() && context.may_go_elsewhere(now());
     context.peer.reused.is_left
 }
 
