@@ -4,7 +4,8 @@
 //! A process that has answered may still work: then it reads nothing, and a request on its connection would wait. PHP
 //! leaves the last record of a request unread until it comes back for the next one, which the kernel knows: such
 //! addresses are looked at before a connection is used. Of one that reads everything at once nothing can be seen before;
-//! a request that nobody reads for [`UNREAD`](super::UNREAD) is taken elsewhere, and the address is shunned for some time.
+//! a request that nobody reads for [`UNREAD`](super::UNREAD) is taken elsewhere where there is one backend alone, and the address is shunned
+//! for some time.
 
 use std::{cell::Cell, ptr};
 
