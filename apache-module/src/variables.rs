@@ -9,6 +9,8 @@ use gangway::{
     log::{self, Level},
 };
 
+use gangway_httpd::parts::is_of_one_request;
+
 use crate::raw::{BodyLength, DirConf, INTERNAL_SERVER_ERROR, Request};
 
 /// The variables of a request for what is mounted at `mount`. As in CGI, what the request says wins over SetEnv; GangwayParam wins over both.
@@ -80,11 +82,16 @@ pub(crate) fn build(
     let known = ours.into_iter().filter(|(_, value)| !value.is_empty());
     for (name, value) in known.chain(request.environment()) {
         let is_name = std::str::from_utf8(name).is_ok_and(|name| check_param_name(name).is_ok());
-        if is_name && variables.position(name).is_none() {
+        if is_name && !is_anothers(request, name) && variables.position(name).is_none() {
             variables.push(name, value);
         }
     }
     Ok(variables)
+}
+
+/// Whether a variable of httpd's is about another request or, as only we know how much of the body there is, about another body.
+fn is_anothers(request: Request<'_>, name: &[u8]) -> bool {
+    name == b"CONTENT_LENGTH" || request.is_subrequest() && is_of_one_request(name)
 }
 
 /// How SetEnvIf says that a proxy before this server has ended TLS.

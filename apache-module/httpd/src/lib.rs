@@ -21,6 +21,7 @@ pub mod host;
 pub mod log;
 pub mod module;
 pub mod param;
+pub mod parts;
 pub mod pooled;
 pub mod redirect;
 

@@ -22,6 +22,7 @@ use crate::{
 /// The status to answer.
 pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Result<(), c_int> {
     let request = target.request();
+    request.forget_variables_of_page();
     match kind {
         Kind::FastCgi => {
             request.add_variables(true);

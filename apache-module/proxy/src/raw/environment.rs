@@ -13,6 +13,8 @@ use gangway::{
     log::{self, Level},
 };
 
+use gangway_httpd::parts::OF_ONE_REQUEST;
+
 use super::{INTERNAL_SERVER_ERROR, Request, conf::SetEnvIf, request_state::State, sys, text};
 use crate::script;
 
@@ -20,6 +22,17 @@ impl Request<'_> {
     /// Notes a path to look for in the file system, for `proxy-fcgi-pathinfo` full.
     pub(crate) fn look_for_script(self, path: &[u8]) {
         State::of(self).script_path = self.keep(path);
+    }
+
+    /// Takes out what a part of a page has inherited and what is the page's alone.
+    pub(crate) fn forget_variables_of_page(self) {
+        if !self.is_subrequest() {
+            return;
+        }
+        for name in OF_ONE_REQUEST {
+            // SAFETY: a live request and its table.
+            unsafe { sys::apr_table_unset((*self.as_ptr()).subprocess_env, name.as_ptr()) }
+        }
     }
 
     /// Fills the request's table of variables, with SCRIPT_FILENAME from the URL without what no backend expects.
