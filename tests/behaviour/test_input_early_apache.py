@@ -2,6 +2,8 @@
 """httpd: a response begins while the request's body still comes (RFC 9110 section 6.5), and a client that waits for "100 Continue" gets
 it, on each way to an application."""
 
+import contextlib
+
 import pytest
 
 from harness import scripts, wire
@@ -41,6 +43,8 @@ def configure(site, kind):
     folder.python("echo", ECHO)
     folder.python("refuses", REFUSES)
     site.cgi("/cgi", folder)
+    for protocol in ("fastcgi", "scgi", "uwsgi"):
+        site.passes(f"/{protocol}", site.recorder(protocol))
 
 
 WARM = ["/direct/early", "/relay/early", "/cgi/early"]
@@ -109,6 +113,29 @@ def test_a_script_that_does_not_read_answers_a_client_that_waits(server):
             head = client.head()
         assert head.status == 403
         assert b"".join(client.blocks(head)) == b"no"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+@pytest.mark.parametrize("way", ["/direct/early", "/relay/early", "/cgi/echo", "/fastcgi", "/scgi", "/uwsgi"])
+def test_a_client_that_expects_100_and_does_not_wait_keeps_its_connection(server, way, framing):
+    """RFC 9110 section 10.1.1: a server need not send 100 once it has some of the body."""
+    field, body = ("Content-Length", "5"), b"hello"
+    if framing == "chunked":
+        field, body = ("Transfer-Encoding", "chunked"), wire.chunk(b"hello") + wire.chunk(b"")
+    request = wire.head_bytes("POST", way, [*EXPECTS, field]) + body
+    backend = server.site.backends.get(way.strip("/"))
+    with contextlib.ExitStack() as stack:
+        if backend:
+            stack.enter_context(backend.serving(lambda request, _: b"Content-Type: text/plain\r\n\r\n" + request.body))
+        client = stack.enter_context(server.connect())
+        client.send(request + request)
+        for _ in range(2):
+            head = client.head()
+            if head.status == 100:
+                head = client.head()
+            assert head.status == 200
+            received = b"".join(client.blocks(head))
+            assert head.complete and received.replace(b"first ", b"").replace(b" then ", b"") == b"hello"
 
 
 def test_a_client_of_http10_gets_no_100(server):

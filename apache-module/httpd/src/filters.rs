@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! httpd's own output filters, where they must not act.
+//! httpd's own filters: where they must not act, and what they do not see.
 
 use crate::{
     sys::{self, request_rec},
@@ -27,4 +27,15 @@ pub unsafe fn forbid_ranges(request: *mut request_rec) {
             filter = next;
         }
     }
+}
+
+/// Bytes of the body have come, so a client that asks for "100 Continue" need not be invited any more (RFC 9110 section 10.1.1).
+/// httpd's own filter knows so only when a read has waited, and takes an answer to a client that still waits for one after which the
+/// connection cannot go on.
+///
+/// # Safety
+/// `request` is live.
+pub unsafe fn body_has_come(request: *mut request_rec) {
+    // SAFETY: live by the caller's promise; the field is a bit of the request's own.
+    unsafe { (*request).expecting_100 = 0 }
 }

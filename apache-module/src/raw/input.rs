@@ -10,6 +10,7 @@ use std::{
 };
 
 use gangway::exchange::Body;
+use gangway_httpd::filters::body_has_come;
 
 use super::{
     BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
@@ -100,7 +101,12 @@ impl Session<'_> {
             // A filter may have answered the request itself instead of giving bytes.
             0 if is_empty && is_answered => Err(BodyError { status: FILTER_ERROR }),
             // So some say that there is nothing yet.
-            0 => Ok(!is_empty),
+            0 if is_empty => Ok(false),
+            0 => {
+                // SAFETY: a live request.
+                unsafe { body_has_come(request.as_ptr()) }
+                Ok(true)
+            }
             // SAFETY: only looks at the numbers.
             _ => Err(BodyError { status: unsafe { sys::ap_map_http_request_error(status, BAD_REQUEST) } }),
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use gangway::{http::Decimal, protocol::Protocol};
+use gangway_httpd::filters::body_has_come;
 
 use super::{
     BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
@@ -98,6 +99,9 @@ impl<'r> Body<'r> {
             );
             if status != 0 {
                 return Err(status);
+            }
+            if count > 0 {
+                body_has_come(request.as_ptr());
             }
             if self.is_whole() {
                 self.set_length(count);
@@ -219,6 +223,10 @@ impl<'r> Body<'r> {
                 // far gives nothing, too, although the read has waited.
                 0 if is_empty && !is_answered => sys::GANGWAY_EAGAIN,
                 0 if is_empty => INTERNAL_SERVER_ERROR,
+                0 => {
+                    body_has_come(self.request.as_ptr());
+                    0
+                }
                 other => other,
             }
         }
