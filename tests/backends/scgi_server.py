@@ -10,6 +10,9 @@ from application import application
 
 
 class Handler(socketserver.StreamRequestHandler):
+    # One write for a small response: a server that is killed between two of them has cut the response, whoever reads it.
+    wbufsize = -1
+
     def handle(self):
         digits = b""
         while (byte := self.rfile.read(1)) != b":":
