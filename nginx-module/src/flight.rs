@@ -20,7 +20,7 @@ use crate::{
     feed::Feed,
     head::{self, Sent},
     module,
-    raw::{Buffers, Msec, Request, Timer, timer_data},
+    raw::{Buffers, Msec, Request, Ticket, Timer, timer_data},
     stuck::Stuck,
     worker::Worker,
 };
@@ -60,10 +60,10 @@ impl Flight {
         application: Arc<Application>,
         exchange: Arc<Exchange>,
         channel: Arc<Channel>,
-        ticket: u64,
+        ticket: Ticket,
     ) -> Self {
         let tag = ptr::from_ref(module()).cast_mut().cast();
-        let timer = Timer::new(on_deadline, as_data(ticket), true);
+        let timer = Timer::new(on_deadline, ticket.as_data(), true);
         Self {
             request,
             application,
@@ -272,16 +272,12 @@ impl Flight {
     }
 }
 
-fn as_data(ticket: u64) -> *mut c_void {
-    ptr::without_provenance_mut(ticket as usize)
-}
-
 /// Makes nginx tell us of the request's end and of its client. Answers false without memory.
-pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ticket: u64) -> bool {
-    if !request.on_end(Some(on_end), as_data(ticket)) {
+pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ticket: Ticket) -> bool {
+    if !request.on_end(Some(on_end), ticket.as_data()) {
         return false;
     }
-    request.set_context(module(), as_data(ticket));
+    request.set_context(module(), ticket.as_data());
     request.watch_client(Some(on_writable));
     if flight.feed.as_ref().is_some_and(Feed::is_open) {
         request.watch_body(Some(on_readable));
@@ -292,7 +288,7 @@ pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ti
 }
 
 /// Lets a flight do something, then carries out what follows, which may end it.
-fn step(ticket: u64, act: impl FnOnce(&mut Flight) -> Next) {
+fn step(ticket: Ticket, act: impl FnOnce(&mut Flight) -> Next) {
     let Some(worker) = Worker::current() else { return };
     let Some((request, next)) = worker.with(ticket, |flight| (flight.request, act(flight))) else { return };
     match next {
@@ -310,7 +306,7 @@ fn step(ticket: u64, act: impl FnOnce(&mut Flight) -> Next) {
 }
 
 /// A handler has given something.
-pub(crate) fn pump(ticket: u64) {
+pub(crate) fn pump(ticket: Ticket) {
     let Some(worker) = Worker::current() else { return };
     let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
     step(ticket, Flight::advance);
@@ -321,7 +317,7 @@ unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
     fence("on_writable", (), || {
         // SAFETY: nginx calls a write handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(request.context(module()).addr() as u64, Flight::writable);
+        step(Ticket::from_data(request.context(module())), Flight::writable);
     });
 }
 
@@ -329,14 +325,14 @@ unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
     fence("on_readable", (), || {
         // SAFETY: nginx calls a read handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(request.context(module()).addr() as u64, Flight::readable);
+        step(Ticket::from_data(request.context(module())), Flight::readable);
     });
 }
 
 unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
     fence("on_deadline", (), || {
         // SAFETY: nginx calls a timer's handler with its event, whose data is the ticket.
-        let ticket = unsafe { timer_data(event) }.addr() as u64;
+        let ticket = Ticket::from_data(unsafe { timer_data(event) });
         let Some(worker) = Worker::current() else { return };
         let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
         step(ticket, Flight::deadline);
@@ -347,7 +343,7 @@ unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
 /// nginx frees the request.
 unsafe extern "C" fn on_end(data: *mut c_void) {
     fence("on_end", (), || {
-        if let Some(flight) = Worker::current().and_then(|worker| worker.remove(data.addr() as u64)) {
+        if let Some(flight) = Worker::current().and_then(|worker| worker.remove(Ticket::from_data(data))) {
             flight.close();
         }
     });

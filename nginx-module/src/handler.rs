@@ -86,8 +86,8 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     let application = Arc::clone(handler.application.get_or_init(|| worker.application(&handler.config)));
     let ticket = worker.next_ticket();
     let channel = match body {
-        Some(body) => Channel::new(ticket, worker.notify(), body, ROOM),
-        None => Channel::fed(ticket, worker.notify(), ROOM),
+        Some(body) => Channel::new(ticket.number(), worker.notify(), body, ROOM),
+        None => Channel::fed(ticket.number(), worker.notify(), ROOM),
     };
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
     let mut flight = Flight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);

@@ -28,7 +28,7 @@ use crate::{
     conf::MainConf,
     flight::{self, Flight},
     module, raw,
-    raw::{Request, Timer},
+    raw::{Request, Ticket, Tickets, Timer},
     stuck::{Stuck, on_look},
 };
 
@@ -41,7 +41,7 @@ const SHORT_GRACE: Duration = Duration::from_millis(600);
 pub(crate) struct Worker {
     runtime: Runtime,
     outbox: Arc<Outbox>,
-    flights: RefCell<Flights>,
+    flights: RefCell<Tickets<Box<Flight>>>,
     stuck: RefCell<Vec<Stuck>>,
     look: RefCell<Timer>,
     events: RefCell<Vec<Event>>,
@@ -90,25 +90,25 @@ impl Worker {
         Arc::<Outbox>::clone(&self.outbox)
     }
 
-    pub(crate) fn next_ticket(&self) -> u64 {
-        self.flights.borrow_mut().next_ticket()
+    pub(crate) fn next_ticket(&self) -> Ticket {
+        self.flights.borrow_mut().reserve()
     }
 
-    pub(crate) fn insert(&self, ticket: u64, flight: Flight) {
-        self.flights.borrow_mut().insert(ticket, Box::new(flight));
+    pub(crate) fn insert(&self, ticket: Ticket, flight: Flight) {
+        self.flights.borrow_mut().put(ticket, Box::new(flight));
     }
 
     /// Takes a flight away, if it is still there.
-    pub(crate) fn remove(&self, ticket: u64) -> Option<Box<Flight>> {
+    pub(crate) fn remove(&self, ticket: Ticket) -> Option<Box<Flight>> {
         self.flights.borrow_mut().remove(ticket)
     }
 
     /// Lets `act` work on a flight, if it is still there. `act` must not end the request.
-    pub(crate) fn with<R>(&self, ticket: u64, act: impl FnOnce(&mut Flight) -> R) -> Option<R> {
-        // Out of the slab meanwhile: a call into nginx may come back to this worker.
+    pub(crate) fn with<R>(&self, ticket: Ticket, act: impl FnOnce(&mut Flight) -> R) -> Option<R> {
+        // Out of the table meanwhile: a call into nginx may come back to this worker.
         let mut flight = self.flights.borrow_mut().take(ticket)?;
         let result = act(&mut flight);
-        self.flights.borrow_mut().put_back(ticket, flight);
+        self.flights.borrow_mut().put(ticket, flight);
         Some(result)
     }
 
@@ -130,7 +130,7 @@ impl Worker {
         // Lines first: a request that ends takes its context with it.
         for event in &events {
             if let Event::Line(ticket, level, line) = event {
-                match self.with(*ticket, |flight| flight.request()) {
+                match self.with(Ticket::from_number(*ticket), |flight| flight.request()) {
                     Some(request) => request.log(*level, line),
                     None => self.log_late(*ticket, *level, line),
                 }
@@ -138,7 +138,7 @@ impl Worker {
         }
         for event in events.drain(..) {
             if let Event::Ready(ticket) = event {
-                flight::pump(ticket);
+                flight::pump(Ticket::from_number(ticket));
             }
         }
         self.events.replace(events);
@@ -174,61 +174,6 @@ struct Lines(Arc<Outbox>);
 impl log::Sink for Lines {
     fn write(&self, level: Level, line: &str) {
         log::Sink::write(&*self.0, level, line);
-    }
-}
-
-/// Flights by ticket: index and generation, so that a late event never meets another request.
-#[derive(Default)]
-struct Flights {
-    slots: Vec<Slot>,
-    free: Vec<usize>,
-}
-
-#[derive(Default)]
-struct Slot {
-    generation: u32,
-    flight: Option<Box<Flight>>,
-}
-
-impl Flights {
-    fn next_ticket(&mut self) -> u64 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot::default());
-            self.slots.len() - 1
-        });
-        let generation = self.slots.get(index).map_or(0, |slot| slot.generation);
-        // Never 0, which is the process.
-        (u64::from(generation) << 32) | (index as u64 + 1)
-    }
-
-    fn slot(&mut self, ticket: u64) -> Option<(usize, &mut Slot)> {
-        let index = usize::try_from((ticket & 0xffff_ffff).checked_sub(1)?).ok()?;
-        let slot = self.slots.get_mut(index)?;
-        (u64::from(slot.generation) == ticket >> 32).then_some((index, slot))
-    }
-
-    fn insert(&mut self, ticket: u64, flight: Box<Flight>) {
-        if let Some((_, slot)) = self.slot(ticket) {
-            slot.flight = Some(flight);
-        }
-    }
-
-    fn take(&mut self, ticket: u64) -> Option<Box<Flight>> {
-        self.slot(ticket)?.1.flight.take()
-    }
-
-    fn put_back(&mut self, ticket: u64, flight: Box<Flight>) {
-        if let Some((_, slot)) = self.slot(ticket) {
-            slot.flight = Some(flight);
-        }
-    }
-
-    fn remove(&mut self, ticket: u64) -> Option<Box<Flight>> {
-        let (index, slot) = self.slot(ticket)?;
-        let flight = slot.flight.take();
-        slot.generation = slot.generation.wrapping_add(1);
-        self.free.push(index);
-        flight
     }
 }
 

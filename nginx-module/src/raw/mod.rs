@@ -20,6 +20,7 @@ mod redirect;
 mod repeat;
 mod request;
 mod response;
+mod ticket;
 mod upstream;
 
 pub(crate) use auth::auth_basic_guards;
@@ -34,6 +35,7 @@ pub(crate) use memo::{MemoIndex, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use request::{PoolText, Request};
 pub(crate) use response::HeaderSlot;
+pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use upstream::{NoMemory, Upstream, buffers, bytes, is_special, tag};
 
 use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
