@@ -8,7 +8,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod abi;
 pub mod cgi;
 pub mod config;
 pub mod engine;

@@ -12,37 +12,7 @@ use std::{
 
 use crate::error::Code;
 
-/// Severity, in the words that both servers share.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// A request or an application failed.
-    Error,
-    /// Something was refused, dropped or cut, and the request went on.
-    Warn,
-    /// Life cycle of applications and workers.
-    Notice,
-    /// Detail.
-    Info,
-    /// Detail for developers.
-    Debug,
-    /// An error's further lines, such as those of a traceback: in the log of the request, without its context.
-    Further,
-}
-
-impl Level {
-    /// The level of a `GW_LOG_*` number; unknown numbers are errors, so that nothing is hidden.
-    #[must_use]
-    pub fn from_abi(level: u32) -> Self {
-        match level {
-            2 => Self::Warn,
-            3 => Self::Notice,
-            4 => Self::Info,
-            5 => Self::Debug,
-            6 => Self::Further,
-            _ => Self::Error,
-        }
-    }
-}
+pub use gangway_abi::Level;
 
 /// Where lines go: a server's error log.
 ///

@@ -11,7 +11,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use gangway::abi;
+use gangway_abi::ffi as abi;
 
 /// Compiles `source` without writing anything.
 fn compiles(compiler: &str, default: &str, arguments: &[&str], source: &str) {

@@ -14,7 +14,7 @@ fn of_the_core() -> Titles {
 
 /// The table of the Python engine, which does not know the core: `Name = 301, "title";`.
 fn of_the_engine() -> Titles {
-    let source = include_str!("../engines/python/abi/src/codes.rs");
+    let source = include_str!("../engines/python/shared/src/codes.rs");
     let table = source.split_once("\ncodes! {\n").unwrap().1.split_once("\n}").unwrap().0;
     let entry = |line: &str| {
         let (_, entry) = line.split_once(" = ")?;

@@ -7,14 +7,17 @@ use std::{
     sync::{Arc, Mutex, TryLockError, atomic::Ordering},
 };
 
+use gangway_abi::{
+    bytes::{lend, lend_field},
+    ffi::{self as abi, GW_AGAIN, GW_ERROR, GW_OK},
+};
+
 use super::{
     fence::fence,
-    finish::finish,
-    host::{GW_AGAIN, GW_ERROR, GW_OK},
+    finish::{finish, lend as lend_request, release},
     library::Engine,
 };
 use crate::{
-    abi,
     error::ENGINE_MISUSE,
     exchange::{Exchange, Outcome},
     log::{self, Level},
@@ -47,26 +50,18 @@ struct RawSpec<'a> {
     options: Vec<abi::gw_field>,
 }
 
-fn raw_bytes(bytes: &[u8]) -> abi::gw_bytes {
-    abi::gw_bytes { ptr: bytes.as_ptr(), len: bytes.len() }
-}
-
-fn raw_field((name, value): (&[u8], &[u8])) -> abi::gw_field {
-    abi::gw_field { name: raw_bytes(name), value: raw_bytes(value) }
-}
-
 impl<'a> RawSpec<'a> {
     fn new(spec: &'a Spec) -> Self {
-        let options = spec.options.iter().map(|(key, value)| raw_field((key.as_bytes(), value))).collect();
+        let options = spec.options.iter().map(|(key, value)| lend_field(key.as_bytes(), value)).collect();
         Self { spec, options }
     }
 
     fn table(&self) -> abi::gw_app_spec {
         abi::gw_app_spec {
             struct_size: size_of::<abi::gw_app_spec>(),
-            name: raw_bytes(self.spec.name.as_bytes()),
-            interface_name: raw_bytes(self.spec.interface.as_bytes()),
-            target: raw_bytes(&self.spec.target),
+            name: lend(self.spec.name.as_bytes()),
+            interface_name: lend(self.spec.interface.as_bytes()),
+            target: lend(&self.spec.target),
             options: self.options.as_ptr(),
             option_count: self.options.len(),
             threads: self.spec.threads,
@@ -170,7 +165,8 @@ impl App {
             self.end(exchange, GW_ERROR);
             return;
         }
-        let fields: Vec<abi::gw_field> = exchange.head().variables.iter().map(raw_field).collect();
+        let fields: Vec<abi::gw_field> =
+            exchange.head().variables.iter().map(|(name, value)| lend_field(name, value)).collect();
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),
             variables: fields.as_ptr(),
@@ -208,19 +204,21 @@ impl App {
         mut head: abi::gw_request_head,
     ) {
         head.variables = fields.as_ptr();
-        let kept = Box::new(Kept { _fields: fields, head });
+        let kept = Arc::new(Kept { _fields: fields, head });
         let head = &raw const kept.head;
         exchange.keep(kept);
-        // The engine's reference: `finish` gives it up.
-        let request = Arc::into_raw(Arc::clone(exchange)).cast_mut().cast();
-        // SAFETY: gangway.h: the exchange lives until finish(), and with it `kept`.
+        let request = lend_request(exchange);
+        // SAFETY: gangway.h: the exchange lives until finish(), and with it `kept`, which does not move in its Arc.
         let status = unsafe { self.engine.handle_fn()(self.raw, request, head) };
-        if status != GW_AGAIN {
-            finish_for(exchange, status);
+        if status != GW_AGAIN && finish_for(exchange, status) {
+            // SAFETY: lend() made the pointer, finish() said that it ends, and the engine has answered that it does not
+            // use the request any more.
+            fence("finish", (), || unsafe { release(request) });
         }
     }
 
     fn end(&self, exchange: &Exchange, status: abi::gw_status) {
+        // No engine holds a reference here: that of a blocking one is the caller's.
         finish_for(exchange, status);
         // An interrupt() may speak of this request at the moment and may need the lock that this thread holds
         // since enter(): give it up while waiting.
@@ -270,23 +268,23 @@ struct Kept {
     head: abi::gw_request_head,
 }
 
-// SAFETY: the pointers are into the exchange that keeps this value, and only the engine reads through them.
+// SAFETY: the pointers are into the exchange that keeps this value and that nobody changes, and only the engine reads
+// through them, on one thread at a time.
 unsafe impl Send for Kept {}
+// SAFETY: nothing of it is written after it was made.
+unsafe impl Sync for Kept {}
 
-/// Ends a request whose handle() has returned without finish().
-fn finish_for(exchange: &Exchange, status: abi::gw_status) {
+/// Ends a request whose handle() has returned without finish(). Answers whether the engine held a reference to it.
+fn finish_for(exchange: &Exchange, status: abi::gw_status) -> bool {
     // The server's side of finish() may be at fault too, and the caller must go on to leave().
-    let reference = fence("finish", None, || {
+    fence("finish", false, || {
         if exchange.is_finished() {
-            return None;
+            return false;
         }
         if status != GW_ERROR {
             let text = format_args!("handle() returned {status} before finish()");
             log::request(exchange, Level::Error, ENGINE_MISUSE, text);
         }
         finish(exchange, Outcome::Failed).1
-    });
-    drop(reference);
+    })
 }
-
-const _: () = assert!(GW_ERROR == -1);

@@ -3,9 +3,16 @@
 
 use std::{ffi::c_void, slice};
 
-use super::{fence::fence, finish::finish as finish_exchange};
+use gangway_abi::{
+    bytes::{borrow, checked, fields},
+    ffi::{self as abi, GW_AGAIN, GW_CANCELLED, GW_ERROR, GW_INVALID, GW_MISUSE, GW_OK},
+};
+
+use super::{
+    fence::fence,
+    finish::{finish as finish_exchange, release},
+};
 use crate::{
-    abi,
     error::{ENGINE_MISUSE, SERVER_FAILED},
     exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
     log::{self, Level},
@@ -28,19 +35,6 @@ pub(super) static HOST: abi::gw_host = abi::gw_host {
     log: Some(log_line),
 };
 
-/// Bytes that an engine lends for a call. `(NULL, 0)` is empty, `(NULL, n)` is `None`.
-///
-/// # Safety
-/// If `len` is not zero and `ptr` not NULL, `ptr` points to `len` readable bytes that stay unchanged for `'a`.
-pub(super) unsafe fn bytes<'a>(ptr: *const u8, len: usize) -> Option<&'a [u8]> {
-    match (ptr.is_null(), len) {
-        (_, 0) => Some(&[]),
-        (true, _) => None,
-        // SAFETY: the caller vouches for the bytes.
-        (false, _) => Some(unsafe { slice::from_raw_parts(ptr, len) }),
-    }
-}
-
 fn status(result: Result<(), Stop>) -> abi::gw_status {
     match result {
         Ok(()) => GW_OK,
@@ -51,13 +45,6 @@ fn status(result: Result<(), Stop>) -> abi::gw_status {
         Err(Stop::Misuse) => GW_MISUSE,
     }
 }
-
-pub(super) const GW_OK: abi::gw_status = abi::GW_OK as abi::gw_status;
-pub(super) const GW_AGAIN: abi::gw_status = abi::GW_AGAIN as abi::gw_status;
-const GW_CANCELLED: abi::gw_status = abi::GW_CANCELLED as abi::gw_status;
-pub(super) const GW_ERROR: abi::gw_status = abi::GW_ERROR;
-const GW_INVALID: abi::gw_status = abi::GW_INVALID;
-const GW_MISUSE: abi::gw_status = abi::GW_MISUSE;
 
 fn wait(flags: u32) -> Wait {
     if flags & abi::GW_NOWAIT == 0 { Wait::Yes } else { Wait::No }
@@ -131,22 +118,21 @@ unsafe extern "C" fn start(
     // SAFETY: gangway.h: `request` is live; reason and headers are borrowed for the call.
     unsafe {
         call("start", request, |exchange| {
-            let Some(reason) = bytes(reason.ptr, reason.len) else {
+            let Some(reason) = checked(reason.ptr, reason.len) else {
                 return Err(exchange.misuse("start() with a NULL reason of some length"));
             };
             if headers.is_null() && header_count > 0 {
                 return Err(exchange.misuse("start() with a NULL header list of some length"));
             }
-            let headers = if header_count == 0 { &[] } else { slice::from_raw_parts(headers, header_count) };
+            let headers = fields(headers, header_count);
             let is_broken = |text: &abi::gw_bytes| text.ptr.is_null() && text.len > 0;
             if headers.iter().any(|field| is_broken(&field.name) || is_broken(&field.value)) {
                 return Err(exchange.refuse("response refused: a header points to NULL"));
             }
-            let text = |text: &abi::gw_bytes| bytes(text.ptr, text.len).unwrap_or_default();
             exchange.start(
                 status,
                 reason,
-                headers.iter().map(|field| (text(&field.name), text(&field.value))),
+                headers.iter().map(|field| (borrow(field.name), borrow(field.value))),
             )
         })
     }
@@ -163,7 +149,7 @@ unsafe extern "C" fn write(
     // SAFETY: gangway.h: `request` is live and `data` is readable for the call.
     unsafe {
         call("write", request, |exchange| {
-            let Some(data) = bytes(data, length) else {
+            let Some(data) = checked(data, length) else {
                 return Err(exchange.misuse("write() with NULL data of some length"));
             };
             let send = |slice: &[u8], flush| {
@@ -248,17 +234,20 @@ unsafe extern "C" fn flush(request: *mut abi::gw_request, flags: u32) -> abi::gw
 
 unsafe extern "C" fn finish(request: *mut abi::gw_request, outcome: abi::gw_status) -> abi::gw_status {
     let outcome = if outcome == GW_OK { Outcome::Complete } else { Outcome::Failed };
-    let mut reference = None;
-    // SAFETY: gangway.h: `request` is live; an asynchronous one is so until `reference` is dropped.
+    let mut ends = false;
+    // SAFETY: gangway.h: the engine passes a live request; an asynchronous one is so until release().
     let answer = unsafe {
         call("finish", request, |exchange| {
-            let (result, given_up) = finish_exchange(exchange, outcome);
-            reference = given_up;
+            let (result, was_held) = finish_exchange(exchange, outcome);
+            ends = was_held;
             result
         })
     };
-    // Perhaps the last one: the server's side of the exchange goes with it.
-    fence("finish", (), || drop(reference));
+    if ends {
+        // Perhaps the last one: the server's side of the exchange goes with it.
+        // SAFETY: the pointer is the one that handle() lent, and `exchange` is not used any more.
+        fence("finish", (), || unsafe { release(request) });
+    }
     answer
 }
 
@@ -275,7 +264,7 @@ unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
 unsafe extern "C" fn log_line(request: *mut abi::gw_request, level: u32, text: *const u8, length: usize) {
     fence("log", (), || {
         // SAFETY: gangway.h: `text` is readable for the call.
-        let Some(text) = (unsafe { bytes(text, length) }) else { return };
+        let Some(text) = (unsafe { checked(text, length) }) else { return };
         let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
         // SAFETY: gangway.h: `request` is NULL or live.
         match unsafe { request.cast::<Exchange>().as_ref() } {

@@ -10,9 +10,10 @@ use std::{
     sync::Mutex,
 };
 
+use gangway_abi::ffi as abi;
+
 use super::host::HOST;
 use crate::{
-    abi,
     error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION, SERVER_FAILED},
     sys::{self, lock},
 };
@@ -235,7 +236,7 @@ fn open_entry(path: &Path) -> Result<(*mut libc::c_void, EntryFn), EngineError> 
         });
     }
     // SAFETY: `handle` is open and stays open; the name is a C string.
-    let symbol = unsafe { libc::dlsym(handle, abi::GW_ENGINE_ENTRY.as_ptr().cast()) };
+    let symbol = unsafe { libc::dlsym(handle, abi::GW_ENGINE_ENTRY.as_ptr()) };
     if symbol.is_null() {
         return Err(EngineError::Entry(shown));
     }

@@ -3,11 +3,13 @@
 
 use std::{ptr, sync::Arc};
 
-use super::host::{GW_AGAIN, GW_OK, HOST};
-use crate::{
-    abi,
-    exchange::{Body, BodyPart, Channel, Exchange, Mailbox, ROOM, RequestHead},
+use gangway_abi::{
+    bytes::EMPTY,
+    ffi::{self as abi, GW_AGAIN, GW_OK},
 };
+
+use super::host::HOST;
+use crate::exchange::{Body, BodyPart, Channel, Exchange, Mailbox, ROOM, RequestHead};
 
 fn exchange(body: &[u8]) -> Arc<Exchange> {
     let body = Body::new([BodyPart::Memory(body.to_vec())]);
@@ -34,12 +36,11 @@ fn the_table_says_what_it_is_and_has_every_function() {
 #[test]
 fn every_call_survives_a_missing_request() {
     let (none, mut byte, mut length) = (ptr::null_mut(), 0u8, 77usize);
-    let empty = abi::gw_bytes { ptr: ptr::null(), len: 0 };
     // SAFETY: gangway.h: NULL is no request and is answered; the other pointers are ours.
     let answers = unsafe {
         [
             HOST.read_body.unwrap()(none, &raw mut byte, 1, 0, &raw mut length),
-            HOST.start.unwrap()(none, 200, empty, ptr::null(), 0),
+            HOST.start.unwrap()(none, 200, EMPTY, ptr::null(), 0),
             HOST.write.unwrap()(none, ptr::null(), 0, 0),
             HOST.write_owned.unwrap()(none, ptr::null(), 0, None, ptr::null_mut(), 0),
             HOST.send_file.unwrap()(none, 0, 0, 0, 0),
@@ -68,7 +69,7 @@ fn a_length_is_written_on_success_alone() {
     assert_eq!(read(abi::GW_NOWAIT), (GW_OK, 1));
     assert_eq!((read(0), read(0)), ((GW_OK, 0), (GW_OK, 0)), "the end stays");
     exchange.cancel(crate::exchange::Cause::ClientGone);
-    assert_eq!(read(0), (abi::GW_CANCELLED as abi::gw_status, 0), "what was there before");
+    assert_eq!(read(0), (abi::GW_CANCELLED, 0), "what was there before");
     // SAFETY: as above.
     assert_eq!(unsafe { HOST.cancelled.unwrap()(request(&exchange)) }, 1);
 }
@@ -77,10 +78,9 @@ fn a_length_is_written_on_success_alone() {
 fn a_write_without_waiting_is_all_or_nothing() {
     let exchange = exchange(b"");
     let block = vec![0u8; ROOM + 1];
-    let empty = abi::gw_bytes { ptr: ptr::null(), len: 0 };
     // SAFETY: the exchange and the block live for these calls.
     unsafe {
-        assert_eq!(HOST.start.unwrap()(request(&exchange), 200, empty, ptr::null(), 0), GW_OK);
+        assert_eq!(HOST.start.unwrap()(request(&exchange), 200, EMPTY, ptr::null(), 0), GW_OK);
         let write = |length, flags| HOST.write.unwrap()(request(&exchange), block.as_ptr(), length, flags);
         assert_eq!(write(block.len(), abi::GW_NOWAIT), GW_OK, "there is room, so all of it goes");
         assert_eq!(write(block.len(), abi::GW_NOWAIT), GW_AGAIN);

@@ -138,7 +138,7 @@ pub struct Exchange {
     /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
     pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
-    kept: Mutex<Option<Box<dyn Any + Send>>>,
+    kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// Lines with the request's context.
@@ -165,8 +165,8 @@ impl Exchange {
         })
     }
 
-    /// Keeps what an asynchronous engine borrows.
-    pub(crate) fn keep(&self, kept: Box<dyn Any + Send>) {
+    /// Keeps what an asynchronous engine borrows. In an Arc: unlike a Box it may move while somebody reads through a pointer.
+    pub(crate) fn keep(&self, kept: Arc<dyn Any + Send + Sync>) {
         *lock(&self.kept) = Some(kept);
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A response head that is safe to send.
 
-use super::{Fields, is_connection_field, is_field_name, is_field_value};
+use super::{Fields, is_connection_field, is_field_name, is_field_value, parse_length};
 use crate::error::{BAD_HEADER, BAD_LENGTH, BAD_STATUS, Code};
 
 /// A checked response head.
@@ -115,14 +115,6 @@ impl Head {
     pub fn has(&self, name: &[u8]) -> bool {
         self.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
-}
-
-/// RFC 9110 §8.6: `1*DIGIT`, within what a file offset can hold.
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse::<u64>().ok().filter(|length| i64::try_from(*length).is_ok())
 }
 
 #[cfg(test)]

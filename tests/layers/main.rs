@@ -14,15 +14,16 @@ mod tree;
 use std::path::Path;
 
 /// The crates of the workspace, by the file that each begins with.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "src/lib.rs",
+    "abi/src/lib.rs",
     "nginx-module/src/lib.rs",
     "apache-module/src/lib.rs",
     "apache-module/apxs/src/lib.rs",
     "apache-module/httpd/src/lib.rs",
     "apache-module/proxy/src/lib.rs",
     "engines/python/src/lib.rs",
-    "engines/python/abi/src/lib.rs",
+    "engines/python/shared/src/lib.rs",
     "engines/python/runtime/src/lib.rs",
 ];
 

@@ -9,7 +9,7 @@ mod host;
 
 use std::{ffi::c_void, fs, hint::black_box, ptr, time::Instant};
 
-use gangway_python_abi::{bytes::lend, ffi::*};
+use gangway_abi::{bytes::lend, ffi::*};
 use host::{Engine, Spec, Table};
 
 const ROUNDS: usize = 7;

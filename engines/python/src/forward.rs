@@ -3,10 +3,8 @@
 
 use std::sync::OnceLock;
 
-use gangway_python_abi::{
-    fence::fence,
-    ffi::{GW_ERROR, gw_app, gw_engine, gw_request, gw_request_head, gw_status},
-};
+use gangway_abi::ffi::{GW_ERROR, gw_app, gw_engine, gw_request, gw_request_head, gw_status};
+use gangway_python_shared::fence::fence;
 
 /// The runtime's functions; set by the first load() that succeeds in opening it.
 pub(crate) static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -17,7 +15,7 @@ type AppFn = unsafe extern "C" fn(*mut gw_app);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Runtime {
     pub(crate) load: unsafe extern "C" fn(
-        *const gangway_python_abi::ffi::gw_app_spec,
+        *const gangway_abi::ffi::gw_app_spec,
         *mut *mut gw_app,
         *mut std::ffi::c_char,
         usize,

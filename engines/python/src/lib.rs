@@ -27,15 +27,15 @@ use std::{
     },
 };
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::{lend, put_line},
-    fence::fence,
     ffi::{
         GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_field, gw_host,
         gw_status,
     },
     host,
 };
+use gangway_python_shared::fence::fence;
 
 use crate::{
     forward::{RUNTIME, Runtime},

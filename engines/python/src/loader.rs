@@ -9,7 +9,7 @@ use std::{
     ptr,
 };
 
-use gangway_python_abi::ffi::{GW_ENGINE_ENTRY, gw_engine, gw_engine_entry_fn, gw_host};
+use gangway_abi::ffi::{GW_ENGINE_ENTRY, gw_engine, gw_engine_entry_fn, gw_host};
 
 use crate::{
     access,
@@ -38,9 +38,8 @@ pub(crate) unsafe fn open_runtime(
         let cure = shortage(&error).unwrap_or_else(|| runtime_cure(&error, &path, libpython));
         format!("cannot open {}: {error}; {cure}", path.display())
     })?;
-    let name = CString::from_vec_with_nul(GW_ENGINE_ENTRY.to_vec()).map_err(|error| error.to_string())?;
-    // SAFETY: the handle is open and the name is NUL-terminated.
-    let entry = unsafe { libc::dlsym(runtime, name.as_ptr()) };
+    // SAFETY: the handle is open, and the name is a C string.
+    let entry = unsafe { libc::dlsym(runtime, GW_ENGINE_ENTRY.as_ptr()) };
     if entry.is_null() {
         return Err(format!("{} is no engine; install it again", path.display()));
     }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::{borrow, options},
     ffi::gw_app_spec,
 };

@@ -8,12 +8,13 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use gangway_python_abi::{
+use gangway_abi::{
+    Level,
     bytes::{borrow, options},
-    codes::Code,
     ffi::{GW_APP_MULTIPROCESS, gw_app_spec, gw_request},
-    host::{self, Level, log_bytes},
+    host::log_bytes,
 };
+use gangway_python_shared::{codes::Code, log::log};
 use pyo3::{
     prelude::*,
     types::{PyList, PyString},
@@ -194,7 +195,7 @@ impl App {
         if matches!(state, State::Ready(_)) {
             let text =
                 format_args!("application {:?} is loaded now, after its files have changed", self.name);
-            host::log(Level::Notice, Code::LoadedAfterAll, text);
+            log(Level::Notice, Code::LoadedAfterAll, text);
         }
         next.state = Some(state);
     }
@@ -237,7 +238,7 @@ impl App {
             .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
         let Ok((cause, lines, files, imported)) = explained else {
             let text = format_args!("cannot load {:?}: {error}", self.name);
-            host::log(Level::Error, Code::ImportFailed, text);
+            log(Level::Error, Code::ImportFailed, text);
             return Failure::new(error.to_string(), Explained::default(), begun);
         };
         let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
@@ -248,7 +249,7 @@ impl App {
         if code == Code::ImportFailed {
             log_lines(std::ptr::null_mut(), &lines);
         }
-        host::log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
+        log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
         let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
         Failure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
     }

@@ -16,7 +16,7 @@ use std::{
     },
 };
 
-use gangway_python_abi::fence::fence;
+use gangway_python_shared::fence::fence;
 use pyo3::{ffi, prelude::*};
 
 use crate::{forked, symbols::symbol};

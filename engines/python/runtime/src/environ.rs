@@ -5,7 +5,7 @@
 //! same too. So the dictionary of a request is a copy of a template with those names, in which the values that
 //! differ are replaced.
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::{borrow, fields},
     ffi::{gw_field, gw_request_head},
 };
@@ -15,7 +15,7 @@ use pyo3::{
     types::{PyDict, PyString},
 };
 
-use crate::{kit::Kit, text::native};
+use crate::{request_objects::RequestObjects, text::native};
 
 /// Templates that are kept. Clients choose the names of their headers, so there must be a bound.
 const TEMPLATES: usize = 12;
@@ -166,7 +166,7 @@ impl Environs {
         &mut self,
         py: Python<'py>,
         head: &gw_request_head,
-        kit: &Kit,
+        objects: &RequestObjects,
     ) -> PyResult<Bound<'py, PyDict>> {
         // SAFETY: the caller guarantees the head, whose variables live as long as the request.
         let variables = unsafe { fields(head.variables, head.variable_count) };
@@ -186,8 +186,8 @@ impl Environs {
             }
         };
         let environ = template.instance(py, variables)?;
-        set(&environ, intern!(py, "wsgi.input"), kit.input.bind(py))?;
-        set(&environ, intern!(py, "gangway.disconnected"), kit.disconnected.bind(py))?;
+        set(&environ, intern!(py, "wsgi.input"), objects.input.bind(py))?;
+        set(&environ, intern!(py, "gangway.disconnected"), objects.disconnected.bind(py))?;
         Ok(environ)
     }
 }

@@ -6,10 +6,7 @@ use std::{
     ptr,
 };
 
-use gangway_python_abi::{
-    ffi::gw_request,
-    host::{Level, log_bytes},
-};
+use gangway_abi::{Level, ffi::gw_request, host::log_bytes};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,

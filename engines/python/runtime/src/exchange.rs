@@ -9,11 +9,11 @@ use std::{
     },
 };
 
-use gangway_python_abi::{
+use gangway_abi::{
     ffi::{GW_AGAIN, GW_ERROR, GW_MISUSE, GW_NOWAIT, GW_OK, gw_request, gw_status},
-    head::Head,
     host::Host,
 };
+use gangway_python_shared::head::Head;
 use pyo3::{
     PyErr, PyResult, Python,
     exceptions::{PyRuntimeError, PyValueError},

@@ -6,10 +6,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use gangway_python_abi::{
-    codes::Code,
-    host::{self, Level},
-};
+use gangway_abi::Level;
+use gangway_python_shared::{codes::Code, log::log};
 use pyo3::{
     ffi, intern,
     prelude::*,
@@ -87,7 +85,7 @@ pub(crate) fn end() {
     };
     errors_stream::flush();
     if status != 0 {
-        host::log(
+        log(
             Level::Warn,
             Code::ShutdownFailed,
             format_args!("Python reported an error while it flushed its buffers at the end of the process"),
@@ -230,7 +228,7 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
 /// Logs that a signal handler was ignored.
 #[pyfunction]
 fn warn(text: &str) {
-    host::log(Level::Warn, Code::SignalIgnored, format_args!("{text}"));
+    log(Level::Warn, Code::SignalIgnored, format_args!("{text}"));
 }
 
 /// Sets a variable in the process and, if the interpreter runs, in `os.environ`.

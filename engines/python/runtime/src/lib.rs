@@ -18,12 +18,12 @@ mod forked;
 mod gil;
 mod input;
 mod interpreter;
-mod kit;
 mod leave;
 mod locale;
 mod page;
 mod release;
 mod request;
+mod request_objects;
 mod respond;
 mod send;
 mod spawn;
@@ -38,15 +38,15 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::put_line,
-    fence::fence,
     ffi::{
         GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_host, gw_request,
         gw_request_head, gw_status,
     },
     host,
 };
+use gangway_python_shared::fence::fence;
 use pyo3::Python;
 
 use crate::app::{App, Spec};

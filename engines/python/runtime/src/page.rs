@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The pages that the engine itself answers with.
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::lend,
     ffi::{GW_OK, gw_field},
 };

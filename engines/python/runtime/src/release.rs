@@ -12,7 +12,7 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
-use gangway_python_abi::fence::fence;
+use gangway_python_shared::fence::fence;
 use pyo3::{prelude::*, types::PyBytes};
 
 /// With more than this in the list, a thread is woken that frees it: an idle process must not hold the last

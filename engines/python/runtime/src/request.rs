@@ -3,19 +3,20 @@
 
 use std::{ffi::c_void, ptr};
 
-use gangway_python_abi::{
-    codes::Code,
+use gangway_abi::{
+    Level,
     ffi::{GW_ERROR, GW_OK, GW_REQUEST_NO_BODY, gw_request, gw_request_head, gw_status},
-    host::{self, Level, log_bytes},
+    host::{self, log_bytes},
 };
+use gangway_python_shared::codes::Code;
 use pyo3::{ffi, prelude::*, sync::PyOnceLock, types::PyList};
 
 use crate::{
     app::{App, Found},
     cold::Cold,
     errors_stream::{self, log_lines},
-    kit::Kit,
     page, release,
+    request_objects::RequestObjects,
     respond::Run,
     symbols::symbol,
     threads,
@@ -61,40 +62,40 @@ unsafe fn serve(
     head: &gw_request_head,
 ) -> PyResult<gw_status> {
     let Some(host) = host::host() else { return Ok(GW_ERROR) };
-    let kit = match threads::take_kit() {
-        Some(kit) => kit,
-        None => Kit::new(py, host)?,
+    let objects = match threads::take_objects() {
+        Some(objects) => objects,
+        None => RequestObjects::new(py, host)?,
     };
     let no_body = head.flags & GW_REQUEST_NO_BODY != 0;
-    kit.exchange.begin(py, request, head.content_length, no_body)?;
-    let _open = Open(&kit, py);
+    objects.exchange.begin(py, request, head.content_length, no_body)?;
+    let _open = Open(&objects, py);
     let status = match app.find(py, request)? {
         Found::Ready(callable) => {
             // SAFETY: the caller's guarantee.
-            let environ = unsafe { app.environs.wait_mut(py).build(py, head, &kit)? };
+            let environ = unsafe { app.environs.wait_mut(py).build(py, head, &objects)? };
             let _context = Context::enter(py);
-            Run { py, app, kit: &kit }.run(&callable, environ)
+            Run { py, app, objects: &objects }.run(&callable, environ)
         }
         Found::Failed(cause, lines) => {
             if app.debug {
                 let lines = PyList::new(py, lines)?;
-                page::debug(py, &kit.exchange, &app.name, &cause, Some(&lines));
+                page::debug(py, &objects.exchange, &app.name, &cause, Some(&lines));
             } else {
-                page::not_loaded(py, &kit.exchange, &app.name);
+                page::not_loaded(py, &objects.exchange, &app.name);
             }
             // SAFETY: the request is alive, and finish() is called here alone.
             unsafe { (host.finish)(request, GW_OK) }
         }
     };
     drop(_open);
-    if kit.is_alone(py) {
-        threads::keep_kit(kit);
+    if objects.is_alone(py) {
+        threads::keep_objects(objects);
     }
     Ok(status)
 }
 
 /// Ends the exchange on every way out.
-struct Open<'a, 'py>(&'a Kit, Python<'py>);
+struct Open<'a, 'py>(&'a RequestObjects, Python<'py>);
 
 impl Drop for Open<'_, '_> {
     fn drop(&mut self) {

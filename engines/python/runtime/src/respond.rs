@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runs the application for one request and turns what it returns into a response.
 
-use gangway_python_abi::{
-    codes::Code,
+use gangway_abi::{
+    Level,
     ffi::{GW_ERROR, GW_OK, gw_status},
-    host::{Level, log_bytes},
+    host::log_bytes,
 };
+use gangway_python_shared::codes::Code;
 use pyo3::{
     exceptions::PyTypeError,
     ffi, intern,
@@ -19,9 +20,9 @@ use crate::{
     errors_stream::log_lines,
     exchange::Exchange,
     file_wrapper::{FileWrapper, as_block},
-    kit::Kit,
     leave::end_child,
     page,
+    request_objects::RequestObjects,
     send::{Failure, send_block, send_file, send_head},
     text::type_name,
 };
@@ -30,7 +31,7 @@ use crate::{
 pub(crate) struct Run<'a, 'py> {
     pub(crate) py: Python<'py>,
     pub(crate) app: &'a App,
-    pub(crate) kit: &'a Kit,
+    pub(crate) objects: &'a RequestObjects,
 }
 
 impl<'py> Run<'_, 'py> {
@@ -62,7 +63,8 @@ impl<'py> Run<'_, 'py> {
     }
 
     fn call(&self, callable: &Bound<'py, PyAny>, environ: Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let arguments = (environ, self.kit.start_response.bind(self.py).clone()).into_pyobject(self.py)?;
+        let arguments =
+            (environ, self.objects.start_response.bind(self.py).clone()).into_pyobject(self.py)?;
         // SAFETY: both are live objects of this interpreter, whose lock is held; the result is new, or null.
         unsafe {
             let result = ffi::PyObject_Call(callable.as_ptr(), arguments.as_ptr(), std::ptr::null_mut());
@@ -71,7 +73,7 @@ impl<'py> Run<'_, 'py> {
     }
 
     fn exchange(&self) -> &Exchange {
-        &self.kit.exchange
+        &self.objects.exchange
     }
 
     fn deliver(&self, result: &Bound<'py, PyAny>) -> Result<(), Failure> {

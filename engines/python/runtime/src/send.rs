@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Gives the head and the blocks of a response to the host.
 
-use gangway_python_abi::{
-    codes::Code,
-    ffi::{GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_OK, gw_status},
-};
+use gangway_abi::ffi::{GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_OK, gw_status};
+use gangway_python_shared::codes::Code;
 use pyo3::{prelude::*, types::PyBytes};
 
 use crate::{exchange::Exchange, release};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gangway_python_abi::head::Rule;
+use gangway_python_shared::head::Rule;
 use pyo3::{
     exceptions::{PyConnectionAbortedError, PyRuntimeError, PyTypeError, PyValueError},
     prelude::*,

@@ -10,10 +10,10 @@ use std::{
     },
 };
 
-use gangway_python_abi::ffi::gw_request;
+use gangway_abi::ffi::gw_request;
 use pyo3::{ffi, prelude::*};
 
-use crate::kit::Kit;
+use crate::request_objects::RequestObjects;
 
 thread_local! {
     static THREAD: RefCell<Option<Thread>> = const { RefCell::new(None) };
@@ -30,7 +30,7 @@ struct Thread {
     saved: *mut ffi::PyThreadState,
     running: Arc<Running>,
     /// The objects of the last request, if nobody has kept one.
-    kit: Option<Kit>,
+    objects: Option<RequestObjects>,
 }
 
 /// What a thread is at. Changed with the interpreter's lock alone, so that an interrupt hits the request that it
@@ -60,7 +60,7 @@ pub(crate) fn enter() -> bool {
             // SAFETY: the interpreter's lock is held.
             running.ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);
             RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&running));
-            *thread = Some(Thread { ensured, saved: ptr::null_mut(), running, kit: None });
+            *thread = Some(Thread { ensured, saved: ptr::null_mut(), running, objects: None });
             true
         }
     })
@@ -84,7 +84,7 @@ pub(crate) fn end() {
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .retain(|running| !Arc::ptr_eq(running, &thread.running));
-    Python::attach(|_| drop(thread.kit.take()));
+    Python::attach(|_| drop(thread.objects.take()));
     // SAFETY: the lock is held (enter_known), and this is the counterpart of the PyGILState_Ensure in enter().
     unsafe { ffi::PyGILState_Release(thread.ensured) };
 }
@@ -109,15 +109,15 @@ pub(crate) fn set_running(_py: Python<'_>, request: *mut gw_request) -> bool {
 }
 
 /// The objects that the last request of this thread left.
-pub(crate) fn take_kit() -> Option<Kit> {
-    THREAD.with_borrow_mut(|thread| thread.as_mut()?.kit.take())
+pub(crate) fn take_objects() -> Option<RequestObjects> {
+    THREAD.with_borrow_mut(|thread| thread.as_mut()?.objects.take())
 }
 
 /// Keeps objects for the next request of this thread.
-pub(crate) fn keep_kit(kit: Kit) {
+pub(crate) fn keep_objects(objects: RequestObjects) {
     THREAD.with_borrow_mut(|thread| {
         if let Some(thread) = thread {
-            thread.kit = Some(kit);
+            thread.objects = Some(objects);
         }
     });
 }

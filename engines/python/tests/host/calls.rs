@@ -3,7 +3,7 @@
 
 use std::{ffi::c_void, slice, sync::atomic::Ordering, thread};
 
-use gangway_python_abi::{
+use gangway_abi::{
     bytes::{borrow, fields},
     ffi::*,
 };

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use gangway_python_abi::{bytes::lend, ffi::*};
+use gangway_abi::{bytes::lend, ffi::*};
 
 use super::{
     HOST, Table, breach, lock,

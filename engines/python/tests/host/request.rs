@@ -10,7 +10,7 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use gangway_python_abi::ffi::*;
+use gangway_abi::ffi::*;
 
 use super::{breach, lock};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Exceptions, and what reaches the log.
 
-use gangway_python_abi::ffi::{GW_ERROR, GW_OK};
+use gangway_abi::ffi::{GW_ERROR, GW_OK};
 
 use super::World;
 use crate::host::{Wish, take_log};

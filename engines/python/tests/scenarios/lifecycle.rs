@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use gangway_python_abi::ffi::{GW_ERROR, GW_OK};
+use gangway_abi::ffi::{GW_ERROR, GW_OK};
 
 use super::World;
 use crate::host::{Request, Wish, apps, take_log};

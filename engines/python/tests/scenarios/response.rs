@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use gangway_python_abi::ffi::{GW_ERROR, GW_OK};
+use gangway_abi::ffi::{GW_ERROR, GW_OK};
 
 use super::{World, query};
 use crate::host::{Wish, take_log};

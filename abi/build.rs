@@ -5,7 +5,7 @@ use std::{env, error::Error, path::PathBuf};
 
 use bindgen::callbacks::{IntKind, ParseCallbacks};
 
-const HEADER: &str = "../../../include/gangway.h";
+const HEADER: &str = "../include/gangway.h";
 
 /// `gw_status` is an int32_t in C; the macros of its values must have the same type here.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .allowlist_item("(gw_|GW_).*")
         .parse_callbacks(Box::new(Statuses))
         .use_core()
+        .generate_cstr(true)
         .layout_tests(true)
         .rust_edition(bindgen::RustEdition::Edition2024)
         .generate()?

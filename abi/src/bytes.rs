@@ -8,23 +8,40 @@ use crate::ffi::{gw_app_spec, gw_bytes, gw_field};
 /// An empty `gw_bytes`.
 pub const EMPTY: gw_bytes = gw_bytes { ptr: ptr::null(), len: 0 };
 
-/// The bytes behind `bytes`; `(NULL, 0)` is empty.
+/// Bytes that somebody lends for a call: `(NULL, 0)` is empty, `(NULL, n)` is `None`.
 ///
 /// # Safety
-/// If `bytes.len` is not zero, `bytes.ptr` points to that many readable bytes that stay unchanged for `'a`.
+/// If `len` is not zero and `ptr` not null, `ptr` points to `len` readable bytes that stay unchanged for `'a`.
+#[must_use]
+pub unsafe fn checked<'a>(ptr: *const u8, len: usize) -> Option<&'a [u8]> {
+    match (ptr.is_null(), len) {
+        (_, 0) => Some(&[]),
+        (true, _) => None,
+        // SAFETY: the caller guarantees that many readable bytes, which nobody changes for 'a.
+        (false, _) => Some(unsafe { slice::from_raw_parts(ptr, len) }),
+    }
+}
+
+/// The bytes behind `bytes`; a null pointer is empty, whatever its length says.
+///
+/// # Safety
+/// As for [`checked`].
 #[must_use]
 pub unsafe fn borrow<'a>(bytes: gw_bytes) -> &'a [u8] {
-    if bytes.len == 0 || bytes.ptr.is_null() {
-        return &[];
-    }
-    // SAFETY: the caller guarantees that ptr and len describe readable, unchanging bytes.
-    unsafe { slice::from_raw_parts(bytes.ptr, bytes.len) }
+    // SAFETY: the caller guarantees what checked() asks for.
+    unsafe { checked(bytes.ptr, bytes.len) }.unwrap_or_default()
 }
 
 /// `bytes` as the ABI passes them; borrowed from the slice.
 #[must_use]
 pub const fn lend(bytes: &[u8]) -> gw_bytes {
     gw_bytes { ptr: bytes.as_ptr(), len: bytes.len() }
+}
+
+/// A pair as the ABI passes it; borrowed from both slices.
+#[must_use]
+pub const fn lend_field(name: &[u8], value: &[u8]) -> gw_field {
+    gw_field { name: lend(name), value: lend(value) }
 }
 
 /// The fields at `first`; `(NULL, 0)` is none.
@@ -80,6 +97,8 @@ mod tests {
     fn a_null_pointer_is_empty() {
         // SAFETY: (NULL, 0) is valid.
         assert_eq!(unsafe { borrow(EMPTY) }, b"");
+        // SAFETY: nothing is read behind a null pointer.
+        assert_eq!(unsafe { (checked(ptr::null(), 0), checked(ptr::null(), 3)) }, (Some(&[][..]), None));
         // SAFETY: (NULL, 0) is valid.
         assert!(unsafe { fields(ptr::null(), 0) }.is_empty());
     }

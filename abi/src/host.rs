@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The host's table, taken once in the handshake and checked there, so that a call is only a call.
+//! An engine's side of the handshake: the host's table, taken once and checked there, so that a call is only a
+//! call.
 
 use std::{fmt, ptr, sync::OnceLock};
 
 use crate::{
-    codes::Code,
+    Level,
     ffi::{self, gw_bytes, gw_field, gw_host, gw_release_fn, gw_request, gw_status},
 };
 
@@ -30,6 +31,8 @@ pub struct Host {
     ) -> gw_status,
     /// Sends a part of a file.
     pub send_file: unsafe extern "C" fn(*mut gw_request, i32, u64, u64, u32) -> gw_status,
+    /// Sends what was written so far.
+    pub flush: unsafe extern "C" fn(*mut gw_request, u32) -> gw_status,
     /// Ends the response.
     pub finish: unsafe extern "C" fn(*mut gw_request, gw_status) -> gw_status,
     /// Tells whether the client left or the deadline passed.
@@ -37,22 +40,10 @@ pub struct Host {
     log: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize),
 }
 
-/// How important a log line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// Something failed.
-    Error = ffi::GW_LOG_ERROR as isize,
-    /// Something is odd and goes on.
-    Warn = ffi::GW_LOG_WARN as isize,
-    /// Good to know.
-    Notice = ffi::GW_LOG_NOTICE as isize,
-    /// For the curious.
-    Info = ffi::GW_LOG_INFO as isize,
-    /// A further line of the error before it.
-    Further = ffi::GW_LOG_FURTHER as isize,
-}
-
 /// Takes the host's table, or says why this engine cannot work with it.
+///
+/// # Errors
+/// What is wrong with the table.
 ///
 /// # Safety
 /// `table` is null or points to a table as the handshake of include/gangway.h describes it, valid until the
@@ -61,8 +52,8 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     if let Some(host) = HOST.get() {
         return Ok(host);
     }
-    // SAFETY: the caller guarantees null or a table; its first member is its size.
-    let Some(size) = (unsafe { table.as_ref() }).map(|table| table.struct_size) else {
+    // SAFETY: the caller guarantees null or a table; its first member is its size, and nothing else is read yet.
+    let Some(&size) = (unsafe { table.cast::<usize>().as_ref() }) else {
         return Err("the host gave no table");
     };
     if size < size_of::<gw_host>() {
@@ -80,6 +71,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             write: table.write?,
             write_owned: table.write_owned?,
             send_file: table.send_file?,
+            flush: table.flush?,
             finish: table.finish?,
             cancelled: table.cancelled?,
             log: table.log?,
@@ -106,8 +98,8 @@ pub unsafe fn log_bytes(request: *mut gw_request, level: Level, line: &[u8]) {
     }
 }
 
-/// A log line outside of any request: `GW03nn` and the text.
-pub fn log(level: Level, code: Code, text: fmt::Arguments<'_>) {
+/// Writes one line to the server's error log, outside of any request.
+pub fn log(level: Level, text: fmt::Arguments<'_>) {
     // SAFETY: null is no request, which log() allows.
-    unsafe { log_bytes(ptr::null_mut(), level, format!("{code} {text}").as_bytes()) };
+    unsafe { log_bytes(ptr::null_mut(), level, text.to_string().as_bytes()) };
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gangway_python_abi::host::Host;
+use gangway_abi::host::Host;
 use pyo3::{ffi, prelude::*};
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Kit {
+pub(crate) struct RequestObjects {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) start_response: Py<StartResponse>,
     pub(crate) input: Py<Input>,
@@ -22,7 +22,7 @@ pub(crate) struct Kit {
     write: Py<Write>,
 }
 
-impl Kit {
+impl RequestObjects {
     pub(crate) fn new(py: Python<'_>, host: &'static Host) -> PyResult<Self> {
         let exchange = Arc::new(Exchange::new(host));
         let write = Py::new(py, Write(Arc::clone(&exchange)))?;
@@ -36,7 +36,7 @@ impl Kit {
         })
     }
 
-    /// Whether no reference but this kit's own is left, so that nothing of one request can reach the next.
+    /// Whether no reference but their own is left, so that nothing of one request can reach the next.
     pub(crate) fn is_alone(&self, py: Python<'_>) -> bool {
         count(py, &self.start_response) == 1
             && count(py, &self.input) == 1

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use crate::{
-    bytes::lend,
+use gangway_abi::{
+    bytes::{lend, lend_field},
     ffi::{gw_bytes, gw_field},
+    head::{is_connection_field, is_field_name, is_field_value, parse_length},
 };
 
 /// The head of one response.
@@ -71,21 +72,21 @@ impl Head {
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), Rule> {
         let shown = || String::from_utf8_lossy(name).into_owned();
         // RFC 9110 section 5.6.2.
-        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        if !is_field_name(name) {
             return Err(Rule::Name(shown()));
         }
         // RFC 9110 section 5.5; PEP 3333: no control characters.
-        if value.iter().any(|byte| is_control(*byte) && *byte != b'\t') {
+        if !is_field_value(value) {
             return Err(Rule::Value(shown()));
         }
-        if is_hop_by_hop(name) {
-            // PEP 3333 calls it an error; half of all examples of streaming set `Connection: keep-alive` all the
-            // same, and what is not passed on does no harm.
+        if is_connection_field(name) {
+            // PEP 3333, "Other HTTP Features", calls it an error; half of all examples of streaming set
+            // `Connection: keep-alive` all the same, and what is not passed on does no harm.
             return Ok(());
         }
         let value = value.trim_ascii();
         if name.eq_ignore_ascii_case(b"content-length") {
-            let length = number(value).filter(|_| self.length.is_none());
+            let length = parse_length(value).filter(|_| self.length.is_none());
             self.length =
                 Some(length.ok_or_else(|| Rule::Length(String::from_utf8_lossy(value).into_owned()))?);
         }
@@ -129,9 +130,7 @@ impl Head {
         let mut from = self.reason;
         self.fields.clear();
         for (name, value) in &self.ends {
-            let field =
-                gw_field { name: lend(&self.text[from..*name]), value: lend(&self.text[*name..*value]) };
-            self.fields.push(field);
+            self.fields.push(lend_field(&self.text[from..*name], &self.text[*name..*value]));
             from = *value;
         }
         (lend(&self.text[..self.reason]), &self.fields)
@@ -140,35 +139,6 @@ impl Head {
 
 const fn is_control(byte: u8) -> bool {
     byte < 0x20 || byte == 0x7f
-}
-
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-}
-
-/// PEP 3333, "Other HTTP Features": the list of `wsgiref.util.is_hop_by_hop`.
-fn is_hop_by_hop(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 8] = [
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"te",
-        b"trailers",
-        b"transfer-encoding",
-        b"upgrade",
-    ];
-    // Most names begin with another letter, which costs one comparison.
-    matches!(name.first().map(u8::to_ascii_lowercase), Some(b'c' | b'k' | b'p' | b't' | b'u'))
-        && NAMES.iter().any(|hop| name.eq_ignore_ascii_case(hop))
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(text).ok()?.parse().ok()
 }
 
 impl fmt::Display for Rule {
@@ -209,7 +179,7 @@ mod tests {
         assert_eq!((head.status(), head.length(), head.permits_body()), (200, Some(12), true));
         let (reason, fields) = head.parts();
         // SAFETY: the parts are valid while the head is unchanged.
-        let text = |bytes| String::from_utf8_lossy(unsafe { crate::bytes::borrow(bytes) }).into_owned();
+        let text = |bytes| String::from_utf8_lossy(unsafe { gangway_abi::bytes::borrow(bytes) }).into_owned();
         assert_eq!(text(reason), "OK");
         let fields: Vec<_> = fields.iter().map(|field| (text(field.name), text(field.value))).collect();
         let want = [("Content-Type", "text/plain"), ("X-Empty", ""), ("Content-Length", "12")];
@@ -252,25 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn hop_by_hop_headers_are_dropped() {
-        for name in [
-            "Connection",
-            "KEEP-ALIVE",
-            "te",
-            "Transfer-Encoding",
-            "Upgrade",
-            "Trailers",
-            "Proxy-Authenticate",
-        ] {
-            let mut head = begun();
-            assert_eq!(head.push(name.as_bytes(), b"x"), Ok(()), "{name}");
-            assert!(head.parts().1.is_empty(), "{name}");
-        }
-        for name in ["Cookie", "Text"] {
-            let mut head = begun();
-            assert_eq!(head.push(name.as_bytes(), b"x"), Ok(()));
-            assert_eq!(head.parts().1.len(), 1, "{name}");
-        }
+    fn headers_of_the_connection_are_dropped() {
+        let mut head = begun();
+        assert_eq!(head.push(b"Keep-Alive", b"timeout=5"), Ok(()));
+        assert!(head.parts().1.is_empty());
+        assert_eq!(head.push(b"Keep-Away", b"x"), Ok(()));
+        assert_eq!(head.parts().1.len(), 1);
     }
 
     #[test]
