@@ -23,8 +23,9 @@ use nginx_sys::{
 };
 
 use crate::{
-    Shared, accel, cgi, handler, module,
-    raw::{Conf, ConfText, MemoIndex, Phase, command, error_text},
+    Shared, accel, cgi, handler,
+    memo::Memo,
+    raw::{Conf, ConfText, MemoIndex, PerHttp, PerLocation, Phase, command, error_text},
     upstream::{
         self,
         conf::{UpstreamConf, UpstreamMain, two_handlers},
@@ -63,11 +64,14 @@ pub(crate) struct MainConf {
     pub(crate) programs: Vec<config::Cgi>,
     pub(crate) variables: Option<VariableIndexes>,
     /// Where requests keep what is known of them over redirects.
-    pub(crate) memo: Option<MemoIndex>,
+    pub(crate) memo: Option<MemoIndex<Memo>>,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
     pub(crate) balancers: upstream::Balancers,
 }
+
+// SAFETY: `create_main` makes it.
+unsafe impl PerHttp for MainConf {}
 
 /// Variables of nginx that requests need.
 #[derive(Clone, Copy)]
@@ -88,6 +92,9 @@ pub(crate) struct LocationConf {
     /// `gangway_pass` and its settings.
     pub(crate) upstream: UpstreamConf,
 }
+
+// SAFETY: `create_location` makes it.
+unsafe impl PerLocation for LocationConf {}
 
 /// What a location runs.
 pub(crate) struct Handler {
@@ -147,10 +154,10 @@ setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
     let config =
         parser.application(&WSGI, words.get(1..).unwrap_or_default()).map_err(|error| error.to_string())?;
-    // SAFETY: the http block's configuration of this module was made by create_main.
-    let main = unsafe { &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET) };
-    main.applications.push(config.clone());
-    runtime::check(main.engine_dir.as_ref(), &main.applications).map_err(|(_, reason)| reason)?;
+    cf.change_http(|main: &mut MainConf| {
+        main.applications.push(config.clone());
+        runtime::check(main.engine_dir.as_ref(), &main.applications).map_err(|(_, reason)| reason)
+    })?;
     let handler = Handler { config, mount: cf.location_path(), application: OnceCell::new() };
     conf.handler = Some(Rc::new(handler));
     cf.set_content_handler(handler::content_handler);
@@ -267,21 +274,18 @@ pub(crate) unsafe extern "C" fn merge_location(
 pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     fence("postconfiguration", -1, || {
         // SAFETY: nginx calls this with the live phase, in the http block.
-        let (cf, main) = unsafe {
-            let cf = Conf::from_raw(cf);
-            let main = &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET);
-            (cf, main)
-        };
-        main.variables = variable_indexes(&cf);
-        main.memo = cf.memo();
-        upstream::install_peers(&cf, &mut main.balancers);
-        if !cf.add_phase_handler(Phase::Access, upstream::access_handler) {
-            return -1;
-        }
-        if main.variables.is_none() || main.memo.is_none() || !main.upstream.find_variables(&cf) {
-            -1
-        } else {
+        let cf = unsafe { Conf::from_raw(cf) };
+        let is_complete = cf.change_http(|main: &mut MainConf| {
+            main.variables = variable_indexes(&cf);
+            // SAFETY: nobody else asks for the place.
+            main.memo = unsafe { cf.memo() };
+            upstream::install_peers(&cf, &mut main.balancers);
+            main.variables.is_some() && main.memo.is_some() && main.upstream.find_variables(&cf)
+        });
+        if is_complete && cf.add_phase_handler(Phase::Access, upstream::access_handler) {
             accel::install(&cf)
+        } else {
+            -1
         }
     })
 }

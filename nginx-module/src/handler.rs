@@ -16,11 +16,10 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
     body,
-    conf::LocationConf,
+    conf::{LocationConf, MainConf},
     flight::{self, Flight},
     head,
     memo::{self, Jump},
-    module,
     raw::Request,
     variables,
     worker::Worker,
@@ -43,8 +42,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             return INTERNAL_SERVER_ERROR;
         }
         request.leave_conditions_to_the_handler();
-        // SAFETY: this location's configuration was made by create_location and lives as long as the request's cycle.
-        let location: &LocationConf = unsafe { &*request.location_conf(module()) };
+        let location = request.location::<LocationConf>();
         request.read_body(location.upstream.conf.request_buffering == 0, body_ready)
     })
 }
@@ -61,8 +59,7 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
 
 /// Builds the exchange and queues it.
 fn start(request: Request) -> Result<(), ngx_int_t> {
-    // SAFETY: this location's configuration was made by create_location and lives as long as the request's cycle.
-    let location: &LocationConf = unsafe { &*request.location_conf(module()) };
+    let location = request.location::<LocationConf>();
     let (Some(worker), Some(handler)) = (Worker::current(), location.handler.as_ref()) else {
         request.log(Level::Error, &format!("{SERVER_FAILED} this process runs no applications"));
         return Err(INTERNAL_SERVER_ERROR);
@@ -72,7 +69,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     } else {
         take_body(request).map(|(body, length)| (Some(body), Some(length)))?
     };
-    let main = worker.main_conf(request);
+    let main = request.http::<MainConf>();
     let shape = variables::Shape {
         mount: &handler.mount,
         path: request.uri(),
@@ -81,7 +78,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         authorization: handler.config.pass_authorization(),
         ..variables::Shape::default()
     };
-    let variables = variables::build(request, main, location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
+    let variables = variables::build(request, &main, &location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
     let head = RequestHead { variables, content_length: length, no_body: request.is_head() };
     let application = Arc::clone(handler.application.get_or_init(|| worker.application(&handler.config)));
     let ticket = worker.next_ticket();

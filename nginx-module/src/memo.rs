@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is known of a request over internal redirects, for as long as it holds.
 
+use std::rc::Rc;
+
 use crate::{
     conf::MainConf,
-    module,
     raw::{NoMemory, Request},
     upstream::Authorization,
 };
 
 /// A request and its subrequests.
 #[derive(Default)]
-struct Memo(Vec<(Request, Notes)>);
+pub(crate) struct Memo(Vec<(Request, Notes)>);
 
 /// One of them.
 #[derive(Default)]
@@ -19,7 +20,7 @@ pub(crate) struct Notes {
     jump: Option<(Moment, Jump)>,
     /// How many local redirects of scripts there were.
     pub(crate) local_redirects: usize,
-    authorization: Option<(Moment, *mut Authorization)>,
+    authorization: Option<(Moment, Rc<Authorization>)>,
 }
 
 /// Who sends a request on.
@@ -55,7 +56,7 @@ impl Notes {
     }
 
     /// Asks the authorizer of the present location.
-    pub(crate) fn asks(&mut self, request: Request, answer: *mut Authorization) {
+    pub(crate) fn asks(&mut self, request: Request, answer: Rc<Authorization>) {
         self.authorization = Some((Moment::now(request), answer));
     }
 }
@@ -71,9 +72,12 @@ pub(crate) fn jump_to_here(request: Request) -> Option<Jump> {
 }
 
 /// What the authorizer of the present location has said.
-pub(crate) fn authorization(request: Request) -> Option<*mut Authorization> {
-    look(request, |notes| notes.authorization.filter(|(moment, _)| *moment == Moment::now(request)))?
-        .map(|(_, answer)| answer)
+pub(crate) fn authorization(request: Request) -> Option<Rc<Authorization>> {
+    look(request, |notes| {
+        let (_, answer) =
+            notes.authorization.as_ref().filter(|(moment, _)| *moment == Moment::now(request))?;
+        Some(Rc::clone(answer))
+    })?
 }
 
 /// How many local redirects have led here.
@@ -82,20 +86,14 @@ pub(crate) fn local_redirects(request: Request) -> usize {
 }
 
 fn look<R>(request: Request, look: impl FnOnce(&Notes) -> R) -> Option<R> {
-    // SAFETY: the http block's configuration outlives its requests.
-    let main: &MainConf = unsafe { &*request.main_conf(module()) };
-    // SAFETY: this module alone has the memo, as one type; `look` calls nothing that comes back to it.
-    let memo: &Memo = unsafe { request.memo(main.memo?)? };
+    let memo = request.memo(request.http::<MainConf>().memo?)?.borrow();
     memo.0.iter().find(|(known, _)| *known == request).map(|(_, notes)| look(notes))
 }
 
 /// Writes notes about a request.
 pub(crate) fn note<R>(request: Request, write: impl FnOnce(&mut Notes) -> R) -> Result<R, NoMemory> {
-    // SAFETY: as for `look`.
-    let main: &MainConf = unsafe { &*request.main_conf(module()) };
-    let index = main.memo.ok_or(NoMemory)?;
-    // SAFETY: as for `look`.
-    let memo: &mut Memo = unsafe { request.make_memo(index)? };
+    let index = request.http::<MainConf>().memo.ok_or(NoMemory)?;
+    let mut memo = request.make_memo(index)?.borrow_mut();
     let at = memo.0.iter().position(|(known, _)| *known == request).unwrap_or_else(|| {
         memo.0.push((request, Notes::default()));
         memo.0.len() - 1

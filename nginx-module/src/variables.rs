@@ -63,8 +63,8 @@ pub(crate) fn write(
     let indexes = main.variables?;
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
-    let authorized = if shape.role == Role::Responder { Authorization::of(&request) } else { None };
-    for (name, value) in authorized.into_iter().flat_map(Authorization::variables) {
+    let authorized = if shape.role == Role::Responder { Authorization::of(request) } else { None };
+    for (name, value) in authorized.iter().flat_map(|answer| answer.variables()) {
         params.push(Param { name, value, if_not_empty: false });
     }
     let more =

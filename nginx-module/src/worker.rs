@@ -28,7 +28,7 @@ use crate::{
     conf::MainConf,
     flight::{self, Flight},
     module, raw,
-    raw::{Request, Ticket, Tickets, Timer},
+    raw::{Ticket, Tickets, Timer},
     stuck::{Stuck, on_look},
 };
 
@@ -79,11 +79,6 @@ impl Worker {
         let mut config = config.clone();
         config.set_multiprocess(self.multiprocess);
         self.runtime.application(&config, Threads::Own)
-    }
-
-    pub(crate) fn main_conf(&self, request: Request) -> &MainConf {
-        // SAFETY: create_main made it; it lives as long as the request's cycle.
-        unsafe { &*request.main_conf(module()) }
     }
 
     pub(crate) fn notify(&self) -> Arc<dyn Notify> {

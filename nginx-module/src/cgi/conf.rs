@@ -18,14 +18,12 @@ use gangway::{
     },
 };
 use nginx_sys::{
-    NGX_HTTP_MAIN_CONF_OFFSET, ngx_cycle_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_str_t,
-    ngx_test_config,
+    ngx_cycle_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_str_t, ngx_test_config,
 };
 
 use super::peer;
 use crate::{
     conf::{LocationConf, MainConf, setter},
-    module,
     raw::{self, Conf},
     upstream::conf::{Pass, Scheme, two_handlers},
     worker::main_conf_of,
@@ -60,11 +58,11 @@ setter!(set_cgi, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     }
     let parser = Parser { base: cf.prefix(), timeout: None };
     let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
-    // SAFETY: the http block's configuration of this module was made by create_main.
-    let main = unsafe { &mut *cf.module_conf::<MainConf>(module(), NGX_HTTP_MAIN_CONF_OFFSET) };
-    let number = main.programs.iter().position(|known| *known == settings).unwrap_or_else(|| {
-        main.programs.push(settings.clone());
-        main.programs.len() - 1
+    let number = cf.change_http(|main: &mut MainConf| {
+        main.programs.iter().position(|known| *known == settings).unwrap_or_else(|| {
+            main.programs.push(settings.clone());
+            main.programs.len() - 1
+        })
     });
     location.programs = Some(Rc::new(Programs { settings, number }));
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.

@@ -18,8 +18,7 @@ use crate::{
     accel,
     conf::{LocationConf, MainConf},
     memo::{self, Jump},
-    module,
-    raw::{Request, own},
+    raw::{Balancer, InCycle, Request, own},
     upstream,
     variables::{self, Shape},
 };
@@ -43,7 +42,7 @@ const CONDITIONS: [&[u8]; 6] =
 /// The status that answers it.
 pub(crate) fn start(
     request: Request,
-    location: &'static LocationConf,
+    location: InCycle<LocationConf>,
     programs: &Rc<Programs>,
 ) -> Result<bool, ngx_int_t> {
     if memo::jump_to_here(request) == Some(Jump::Accel) {
@@ -52,7 +51,7 @@ pub(crate) fn start(
         request.log(Level::Error, &line);
         return Err(INTERNAL_SERVER_ERROR);
     }
-    let target = Target::of(request, location, &programs.settings)?;
+    let target = Target::of(request, &location, &programs.settings)?;
     let name = target.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
@@ -62,10 +61,8 @@ pub(crate) fn start(
     if run.is_null() {
         return Err(INTERNAL_SERVER_ERROR);
     }
-    let u = upstream.get();
-    u.create_request = Some(create_request);
-    u.process_header = Some(process_header);
-    u.peer.data = run.cast();
+    upstream.set_head_functions(create_request, process_header);
+    upstream.set_balancer(Balancer { get: None, free: None, data: run.cast() });
     Ok(location.upstream.conf.request_buffering == 0)
 }
 
@@ -104,9 +101,7 @@ fn tell(run: &Run) -> Result<Words, TellError> {
 
 fn tell_variables(run: &Run) -> Option<Fields> {
     let (request, target) = (run.request, &run.target);
-    // SAFETY: the configurations of the http block and of a location outlive their requests.
-    let (main, location): (&MainConf, &LocationConf) =
-        unsafe { (&*request.main_conf(module()), &*request.location_conf(module())) };
+    let (main, location) = (request.http::<MainConf>(), request.location::<LocationConf>());
     // RFC 3875 §4.1.6: where the server would look for PATH_INFO.
     let translated = match target.path_info.as_slice() {
         b"" => Vec::new(),
@@ -122,7 +117,7 @@ fn tell_variables(run: &Run) -> Option<Fields> {
     if !translated.is_empty() {
         extra.push((b"PATH_TRANSLATED", [&translated, b""]));
     }
-    let cacheable = request.upstream()?.get().cacheable() != 0;
+    let cacheable = request.upstream()?.is_cacheable();
     let whole = [target.script_name.as_slice(), &target.path_info].concat();
     let shape = Shape {
         mount: &target.script_name,
@@ -134,7 +129,7 @@ fn tell_variables(run: &Run) -> Option<Fields> {
         authorization: run.programs.settings.pass_authorization(),
         ..Shape::default()
     };
-    variables::build(request, main, location, &shape)
+    variables::build(request, &main, &location, &shape)
 }
 
 unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {

@@ -33,7 +33,7 @@ use super::{
     stdin,
     target::Target,
 };
-use crate::raw::{Request, Timer, bytes, timer_data};
+use crate::raw::{Balancer, Request, Timer, Upstream, bytes, timer_data};
 
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -90,7 +90,7 @@ impl Run {
     /// else holds the reference.
     pub(super) unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
         // SAFETY: the caller vouches for `r`.
-        unsafe { Request::from_raw(r).upstream()?.get().peer.data.cast::<Self>().as_mut() }
+        unsafe { Request::from_raw(r).upstream()?.balancer().data.cast::<Self>().as_mut() }
     }
 
     /// The status that answers the request instead of a script, as soon as nginx lets it.
@@ -154,10 +154,8 @@ pub(super) unsafe extern "C" fn init(
     fence("cgi::init", ERROR, || {
         // SAFETY: nginx calls this with a live request whose upstream `handler::start` has made.
         let Some(upstream) = (unsafe { Request::from_raw(r) }).upstream() else { return ERROR };
-        let peer = &mut upstream.get().peer;
-        peer.get = Some(get);
-        peer.free = Some(free);
-        peer.tries = 1;
+        upstream.set_balancer(Balancer { get: Some(get), free: Some(free), ..upstream.balancer() });
+        upstream.set_tries(1);
         OK
     })
 }
@@ -214,7 +212,7 @@ fn make_connection(request: Request) -> std::io::Result<*mut ngx_connection_t> {
     let idle = idle_socket()?;
     // SAFETY: a live log; nginx gives a connection with zeroed events, which owns the descriptor from now on.
     unsafe {
-        let log = (*request.connection_ptr()).log;
+        let log = (*request.connection().raw()).log;
         let connection = ngx_get_connection(idle.as_raw_fd(), log);
         let Some(c) = connection.as_mut() else {
             return Err(std::io::Error::other("no free connection; raise worker_connections"));
@@ -311,10 +309,7 @@ pub(super) fn wake(connection: *mut ngx_connection_t) {
 
 /// A script begins that had to wait: its time begins as well, and its body may be written.
 pub(super) fn begin_time(run: &Run, connection: *mut ngx_connection_t) {
-    let timeout = run.request.upstream().map_or(0, |upstream| {
-        // SAFETY: the upstream's configuration outlives its request.
-        unsafe { (*upstream.get().conf).read_timeout }
-    });
+    let timeout = run.request.upstream().map_or(0, Upstream::read_timeout);
     // SAFETY: a live connection.
     unsafe {
         if (*(*connection).read).timer_set() != 0 {
@@ -349,15 +344,13 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, _: 
 
 fn ending(run: &Run, timed_out: bool) -> Ending {
     let Some(upstream) = run.request.upstream() else { return Ending::Dropped };
-    let u = upstream.get();
-    // SAFETY: NULL or the live pipe of the upstream.
-    let done = unsafe { u.pipe.as_ref() }.is_some_and(|pipe| pipe.upstream_done() != 0 || pipe.length == 0);
+    let done = upstream.has_whole_body();
     let bodiless = run.request.is_head() || run.request.header_only();
     if timed_out || !run.head_done {
         Ending::Dropped
     } else if bodiless {
         Ending::Unwanted
-    } else if done || u.length == 0 || run.head_refused {
+    } else if done || upstream.length() == 0 || run.head_refused {
         // After a refused head it may go on: what it says on standard error is often the explanation.
         Ending::Complete
     } else if run.programs.settings.abort() {

@@ -34,7 +34,6 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    module,
     raw::{self, Request, process_log},
 };
 
@@ -167,8 +166,7 @@ impl Worker {
     /// The lines and users of the configuration, at the first request.
     fn prepare_lines(&mut self, request: Request) {
         if self.lines.is_empty() {
-            // SAFETY: the http block's configuration outlives its requests.
-            let main: &MainConf = unsafe { &*request.main_conf(module()) };
+            let main = request.http::<MainConf>();
             self.users = conf::users(&main.programs);
             self.lines = main.programs.iter().map(|cgi| Line::new(cgi.processes(), cgi.queue())).collect();
         }

@@ -15,9 +15,7 @@ use gangway::{
     engine::fence,
     sys::{duplicate, spawner},
 };
-use nginx_sys::{
-    ngx_chain_t, ngx_chain_update_sent, ngx_chain_writer, ngx_connection_t, ngx_http_request_t, ngx_int_t,
-};
+use nginx_sys::{ngx_chain_t, ngx_chain_update_sent, ngx_connection_t, ngx_http_request_t, ngx_int_t};
 
 use super::{peer::Run, script};
 use crate::raw::{Request, RequestBuffer, buffers, bytes, is_special};
@@ -39,8 +37,7 @@ pub(super) fn length(request: Request) -> Option<u64> {
 pub(super) fn prepare(run: &Run) -> bool {
     let request = run.request;
     let Some(upstream) = request.upstream() else { return false };
-    let u = upstream.get();
-    u.request_bufs = ptr::null_mut();
+    upstream.set_request_chain(ptr::null_mut());
     if request.streams_body() {
         // nginx hangs the body behind a first link.
         let Ok(link) = request.buffer(&[], 0) else { return false };
@@ -49,10 +46,8 @@ pub(super) fn prepare(run: &Run) -> bool {
             (*(*link).buf).set_temporary(0);
             (*(*link).buf).set_sync(1);
         }
-        u.request_bufs = link;
-        u.output.output_filter = Some(output_filter);
-        // SAFETY: the request is live as long as its upstream.
-        u.output.filter_ctx = request.raw().cast();
+        upstream.set_request_chain(link);
+        upstream.set_output_filter(output_filter, request.raw().cast());
     }
     true
 }
@@ -122,7 +117,7 @@ unsafe extern "C" fn output_filter(data: *mut std::ffi::c_void, input: *mut ngx_
             let Some(run) = Run::of(data.cast::<ngx_http_request_t>()) else { return ERROR };
             let Some(upstream) = run.request.upstream() else { return ERROR };
             run.body_ended |= buffers(input).any(|buffer| (*buffer).last_buf() != 0);
-            let status = ngx_chain_writer((&raw mut upstream.get().writer).cast(), input);
+            let status = upstream.write_chain(input);
             if status == 0 && run.body_ended {
                 script::close_input(run.id);
             }

@@ -18,7 +18,7 @@ use nginx_sys::ngx_int_t;
 
 use crate::{
     conf::LocationConf,
-    raw::{ALL, Request},
+    raw::{ALIAS_OF_ALL, Request},
 };
 
 const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
@@ -50,14 +50,14 @@ impl Mapped {
         let (mut path, root) = request.map_to_path()?;
         let alias = request.alias();
         if let Some(text) = location.script_root
-            && alias == ALL
+            && alias == ALIAS_OF_ALL
         {
             let folder = request.evaluate(text)?;
             let root = if path.starts_with(folder) { folder.len() } else { 0 };
             return Some(Self { path, root, captured: true });
         }
         // `location /x/ { alias /srv/program; }`: the slash belongs to what follows the program, and nginx has taken it away.
-        let took_slash = alias != ALL
+        let took_slash = alias != ALIAS_OF_ALL
             && alias.checked_sub(1).and_then(|last| request.uri().get(last)) == Some(&b'/')
             && path.get(..root).is_some_and(|root| !root.ends_with(b"/"));
         if took_slash && path.get(..root).is_some_and(|root| matches!(look(root), Kind::File { .. })) {

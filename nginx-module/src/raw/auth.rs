@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use nginx_sys::{ngx_cycle, ngx_http_complex_value_t, ngx_module_t};
+use nginx_sys::{ngx_cycle, ngx_http_complex_value_t};
 
 use super::Request;
 
@@ -15,9 +15,9 @@ pub(crate) fn auth_basic_guards(request: Request) -> bool {
     if request.user().is_empty() {
         return false;
     }
-    let Some(module) = find(c"ngx_http_auth_basic_module") else { return false };
-    let conf: *const *mut ngx_http_complex_value_t = request.location_conf(module);
-    // SAFETY: the module's location configuration, made by its create_loc_conf.
+    let Some(module) = number(c"ngx_http_auth_basic_module") else { return false };
+    let conf = request.location_slot(module).cast::<*mut ngx_http_complex_value_t>();
+    // SAFETY: NULL, or the module's location configuration, made by its create_loc_conf, which begins with a pointer.
     let realm = unsafe { conf.as_ref() }.copied().unwrap_or(std::ptr::null_mut());
     if realm.is_null() || realm.addr() == usize::MAX {
         return false;
@@ -25,13 +25,14 @@ pub(crate) fn auth_basic_guards(request: Request) -> bool {
     request.evaluate(super::ConfText::from_module(realm)).is_some_and(|realm| realm != b"off")
 }
 
-fn find(name: &CStr) -> Option<&'static ngx_module_t> {
-    // SAFETY: the cycle's list of modules ends with NULL and lives as long as the cycle.
+/// nginx's number of an http module that this process has.
+fn number(name: &CStr) -> Option<usize> {
+    // SAFETY: the list of modules of the cycle that the process runs ends with NULL; their names are C strings or NULL.
     unsafe {
         let mut next = (*ngx_cycle).modules;
         while let Some(module) = (*next).as_ref() {
             if !module.name.is_null() && CStr::from_ptr(module.name) == name {
-                return Some(module);
+                return Some(module.ctx_index);
             }
             next = next.add(1);
         }

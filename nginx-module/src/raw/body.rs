@@ -14,7 +14,7 @@ use nginx_sys::{
     ngx_http_request_body_t, ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t,
 };
 
-use super::{Request, buffers};
+use super::{Request, buffers, request::field};
 
 const OK: ngx_int_t = 0;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
@@ -77,11 +77,11 @@ impl Request {
                 );
                 self.log(Level::Error, &line);
                 // The error that has led here, if there is one that the client is to see.
-                let shown = self.get().err_status as ngx_int_t;
+                let shown = field!(self, err_status) as ngx_int_t;
                 return if shown >= BAD_REQUEST { shown } else { BAD_GATEWAY };
             }
         }
-        self.get_mut().set_request_body_no_buffering(u32::from(stream));
+        field!(self, set_request_body_no_buffering(u32::from(stream)));
         // SAFETY: live request in the content phase.
         let status = unsafe { ngx_http_read_client_request_body(self.raw(), Some(ready)) };
         if status >= SPECIAL_RESPONSE { status } else { DONE }
@@ -89,14 +89,14 @@ impl Request {
 
     /// The body that nginx has read, as its chain.
     pub(crate) fn body_chain(self) -> *mut ngx_chain_t {
-        // SAFETY: NULL, or the body of a live request.
-        unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs)
+        let body = field!(self, request_body);
+        // SAFETY: the body of a live request, in its pool.
+        if body.is_null() { ptr::null_mut() } else { unsafe { (*body).bufs } }
     }
 
     /// The body that nginx has read, in order.
     pub(crate) fn body_buffers(&self) -> impl Iterator<Item = RequestBuffer<'_>> {
-        // SAFETY: NULL, or the body of a live request.
-        let mut link = unsafe { self.get().request_body.as_ref() }.map_or(ptr::null_mut(), |body| body.bufs);
+        let mut link = self.body_chain();
         std::iter::from_fn(move || {
             // SAFETY: a chain of the request's pool, complete when the body's handler is called.
             let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
@@ -118,7 +118,7 @@ impl Request {
 
     fn body(&self) -> Option<&ngx_http_request_body_t> {
         // SAFETY: NULL, or the body of a live request.
-        unsafe { self.get().request_body.as_ref() }
+        unsafe { field!(self, request_body).as_ref() }
     }
 
     fn stage(self) -> Stage {
@@ -128,9 +128,9 @@ impl Request {
         let length = if self.is_framed_by_streams() {
             body.received
         } else if self.is_chunked() {
-            self.get().headers_in.content_length_n
+            field!(self, headers_in.content_length_n)
         } else {
-            self.get().headers_in.content_length_n - body.rest.max(0)
+            field!(self, headers_in.content_length_n) - body.rest.max(0)
         };
         let is_here =
             || self.body_buffers().map(|part| part.len()).sum::<u64>() == length.max(0).unsigned_abs();
@@ -144,63 +144,61 @@ impl Request {
 
     /// Whether a body of at least a byte is to come, or was.
     fn expects_body(self) -> bool {
-        self.is_chunked() || self.get().headers_in.content_length_n > 0
+        self.is_chunked() || field!(self, headers_in.content_length_n) > 0
     }
 
     fn is_framed_by_streams(self) -> bool {
-        self.get().http_version >= NGX_HTTP_VERSION_20 as usize
+        field!(self, http_version) >= NGX_HTTP_VERSION_20 as usize
     }
 
     /// Whether the rest of the body is still to be read by [`Request::read_more`].
     pub(crate) fn is_reading_body(self) -> bool {
-        self.get().reading_body() != 0
+        field!(self, reading_body()) != 0
     }
 
     /// Whether nginx itself has made a GET of the client's request: it asks for something else, such as an error page.
     fn was_made_get(self) -> bool {
-        let request = self.get();
-        request.method == nginx_sys::NGX_HTTP_GET as usize
-            && !self.bytes(request.request_line).starts_with(b"GET ")
+        field!(self, method) == nginx_sys::NGX_HTTP_GET as usize
+            && !self.bytes(field!(self, request_line)).starts_with(b"GET ")
     }
 
     fn forget_body(self) {
-        // SAFETY: the body of a live request; its memory is the pool's.
-        if let Some(body) = unsafe { self.get_mut().request_body.as_mut() } {
-            body.bufs = ptr::null_mut();
+        let body = field!(self, request_body);
+        if !body.is_null() {
+            // SAFETY: the body of a live request; its memory is the pool's.
+            unsafe { (*body).bufs = ptr::null_mut() }
         }
     }
 
     /// Goes on with a body that an earlier handler was to stream.
     fn resume_body(self, stream: bool, ready: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
-        let request = self.get_mut();
-        request.set_request_body_no_buffering(u32::from(stream));
-        // SAFETY: live request with a body. As ngx_http_read_client_request_body() does for the handler that `ready` is.
-        unsafe {
-            let main = request.main;
-            (*main).set_count((*main).count() + 1);
-            if stream {
-                ready(self.raw());
-                return DONE;
-            }
-            // What comes of a stream's body is thrown away while this is set and nobody streams it.
-            request.set_reading_body(0);
-            (*request.request_body).post_handler = Some(ready);
-            request.read_event_handler = Some(on_rest);
-            request.write_event_handler = Some(ngx_http_request_empty_handler);
-            let status = self.read_rest();
-            if status < SPECIAL_RESPONSE {
-                return DONE;
-            }
-            (*main).set_count((*main).count() - 1);
-            status
+        field!(self, set_request_body_no_buffering(u32::from(stream)));
+        self.hold();
+        if stream {
+            // SAFETY: a body handler of ours, with a live request, as ngx_http_read_client_request_body() calls it.
+            unsafe { ready(self.raw()) };
+            return DONE;
         }
+        // What comes of a stream's body is thrown away while this is set and nobody streams it.
+        field!(self, set_reading_body(0));
+        // SAFETY: the body of a live request, which `stage` has found.
+        unsafe { (*field!(self, request_body)).post_handler = Some(ready) };
+        field!(self, read_event_handler = Some(on_rest));
+        field!(self, write_event_handler = Some(ngx_http_request_empty_handler));
+        let status = self.read_rest();
+        if status < SPECIAL_RESPONSE {
+            return DONE;
+        }
+        // Nobody has ended the request: `ready` has not been called.
+        self.let_go();
+        status
     }
 
     /// Reads on until all of the body is there, then calls the handler that waits for it. The request may be gone after it.
     fn read_rest(self) -> ngx_int_t {
         // SAFETY: live request whose body is being read.
         unsafe {
-            let body = self.get_mut().request_body;
+            let body = field!(self, request_body);
             // nginx calls the handler, and still uses the request after that.
             let ready = (*body).post_handler.replace(no_handler);
             let status = ngx_http_read_unbuffered_request_body(self.raw());
@@ -243,47 +241,40 @@ impl Request {
 
     /// Nobody wants more of the body now, so the client is given time.
     pub(crate) fn pause_body(self) {
-        // SAFETY: the live read event of a live connection.
-        unsafe {
-            let read = self.connection().read;
-            if (*read).timer_set() != 0 {
-                ngx_del_timer(read);
-            }
+        let read = self.connection().read();
+        if read.has_timer() {
+            // SAFETY: a timer of this thread's loop that is set.
+            unsafe { ngx_del_timer(read.raw()) }
         }
     }
 
     /// Whether more of a body may be there to be read.
     pub(crate) fn is_readable(self) -> bool {
-        // SAFETY: the live read event of a live connection.
-        self.is_framed_by_streams() || unsafe { (*self.connection().read).ready() != 0 }
+        self.is_framed_by_streams() || self.connection().read().is_ready()
     }
 
     /// Something has come that nobody wants yet. Answers whether the client is there.
     pub(crate) fn leave_unread(self) -> bool {
-        // SAFETY: the live read event of a live connection.
-        unsafe {
-            let read = self.connection().read;
-            (*read).set_timedout(0);
-            if !self.is_framed_by_streams() {
-                // Event methods without edges would tell of it again and again. A failure shows when the body is read.
-                let _ = ngx_handle_read_event(read, 0);
-            }
+        let read = self.connection().read();
+        field!(read, set_timedout(0));
+        if !self.is_framed_by_streams() {
+            // Event methods without edges would tell of it again and again. A failure shows when the body is read.
+            // SAFETY: the read event of a live connection.
+            let _ = unsafe { ngx_handle_read_event(read.raw(), 0) };
         }
-        self.connection().error() == 0 && !self.has_left_in_the_body()
+        field!(self.connection(), error()) == 0 && !self.has_left_in_the_body()
     }
 
     /// Whether the client has closed a connection that does not hold the rest of the body. What a connection with TLS
     /// holds shows when it is read.
     fn has_left_in_the_body(self) -> bool {
         let connection = self.connection();
-        // SAFETY: the live read event of a live connection.
-        let closed = unsafe { (*connection.read).pending_eof() != 0 };
-        if !closed || self.is_framed_by_streams() || self.is_tls() {
+        if !connection.read().is_about_to_end() || self.is_framed_by_streams() || self.is_tls() {
             return false;
         }
         let mut held: libc::c_int = 0;
         // SAFETY: a live descriptor; FIONREAD writes an int.
-        if unsafe { libc::ioctl(connection.fd, libc::FIONREAD, &raw mut held) } != 0 {
+        if unsafe { libc::ioctl(connection.descriptor(), libc::FIONREAD, &raw mut held) } != 0 {
             return true;
         }
         // A chunked body is longer than nothing.
@@ -293,12 +284,12 @@ impl Request {
 
     /// Has nginx call `readable` when more of the body comes.
     pub(crate) fn watch_body(self, readable: ngx_http_event_handler_pt) {
-        self.get_mut().read_event_handler = readable;
+        field!(self, read_event_handler = readable);
     }
 
     /// Nothing that the client still sends is of interest.
     pub(crate) fn ignore_body(self) {
-        self.get_mut().read_event_handler = Some(ngx_http_block_reading);
+        field!(self, read_event_handler = Some(ngx_http_block_reading));
     }
 }
 

@@ -15,28 +15,7 @@ use nginx_sys::{
     ngx_str_t, ngx_uint_t,
 };
 
-/// The bytes of an nginx string.
-///
-/// # Safety
-/// The string's memory stays unchanged for `'a`.
-pub(crate) unsafe fn str_bytes<'a>(text: &ngx_str_t) -> &'a [u8] {
-    if text.len == 0 || text.data.is_null() {
-        return &[];
-    }
-    // SAFETY: an nginx string of some length points to that many bytes; the caller vouches for `'a`.
-    unsafe { std::slice::from_raw_parts(text.data, text.len) }
-}
-
-/// Whether a location is chosen by a regular expression.
-pub(super) fn is_regex(location: &ngx_http_core_loc_conf_t) -> bool {
-    #[cfg(ngx_feature = "pcre")]
-    return !location.regex.is_null();
-    #[cfg(not(ngx_feature = "pcre"))]
-    return {
-        let _ = location;
-        false
-    };
-}
+use super::text::{ALIAS_OF_ALL, is_regex, str_bytes};
 
 /// A setter as nginx calls it.
 pub(crate) type Setter =
@@ -241,7 +220,7 @@ impl Conf {
     pub(crate) fn captured_alias(&self) -> Option<&[u8]> {
         // SAFETY: nginx merges the core module's configuration of a location before those of other modules.
         let location = unsafe { &*self.core_location() };
-        if location.alias != super::ALL {
+        if location.alias != ALIAS_OF_ALL {
             return None;
         }
         // SAFETY: the strings of a cycle stay unchanged.

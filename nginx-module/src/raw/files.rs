@@ -4,11 +4,11 @@
 #[cfg(ngx_feature = "pcre")]
 use std::ptr;
 
-use nginx_sys::{ngx_cycle, ngx_get_full_name, ngx_http_script_run, ngx_str_t};
 #[cfg(ngx_feature = "pcre")]
-use nginx_sys::{ngx_http_core_main_conf_t, ngx_http_core_module, ngx_palloc};
+use nginx_sys::ngx_palloc;
+use nginx_sys::{ngx_cycle, ngx_get_full_name, ngx_http_script_run, ngx_str_t};
 
-use super::Request;
+use super::{Request, request::field, text::ALIAS_OF_ALL};
 
 impl Request {
     /// `$document_root`, made of the location's own configuration: the variable's value may be that of the location from
@@ -40,18 +40,17 @@ impl Request {
         // SAFETY: live requests of one connection; nginx makes captures with as much room as its configuration says, and
         // takes a capture array that is there for one of that size.
         unsafe {
-            let (sub, request) = (self.get_mut(), from.get());
-            if !request.captures.is_null() {
-                let main: *const ngx_http_core_main_conf_t =
-                    self.main_conf(&*ptr::addr_of!(ngx_http_core_module));
-                let room = (*main).ncaptures.max(request.ncaptures);
+            let (known, count) = (field!(from, captures), field!(from, ncaptures));
+            if !known.is_null() {
+                let room = self.core_main().ncaptures.max(count);
                 let captures = ngx_palloc(self.pool(), room * size_of::<libc::c_int>()).cast::<libc::c_int>();
                 if captures.is_null() {
                     return None;
                 }
-                ptr::copy_nonoverlapping(request.captures, captures, request.ncaptures);
-                (sub.captures, sub.ncaptures, sub.captures_data) =
-                    (captures, request.ncaptures, request.captures_data);
+                ptr::copy_nonoverlapping(known, captures, count);
+                field!(self, captures = captures);
+                field!(self, ncaptures = count);
+                field!(self, captures_data = field!(from, captures_data));
             }
         }
         #[cfg(not(ngx_feature = "pcre"))]
@@ -63,7 +62,7 @@ impl Request {
     pub(crate) fn alias(self) -> usize {
         match self.core_location().alias {
             // As ngx_http_map_uri_to_path(): try_files with such an alias puts the path behind it.
-            ALL if self.get().add_uri_to_alias() != 0 => 0,
+            ALIAS_OF_ALL if field!(self, add_uri_to_alias()) != 0 => 0,
             alias => alias,
         }
     }
@@ -85,6 +84,3 @@ impl Request {
         }
     }
 }
-
-/// NGX_MAX_SIZE_T_VALUE: the alias of a location with a pattern.
-pub(crate) const ALL: usize = isize::MAX as usize;

@@ -3,20 +3,15 @@
 
 use std::ptr;
 
-use nginx_sys::{ngx_connection_local_sockaddr, ngx_http_core_module, ngx_http_core_srv_conf_t};
+use nginx_sys::ngx_connection_local_sockaddr;
 
-use super::{Request, bytes};
+use super::{Request, bytes, request::field};
 
 impl Request {
     /// The name of the server as the client and the configuration give it: never empty if there is one.
     pub(crate) fn server_name(&self) -> &[u8] {
-        // SAFETY: a live request has its server configuration.
-        let server: &ngx_http_core_srv_conf_t = unsafe {
-            let module = &*ptr::addr_of!(ngx_http_core_module);
-            &*(*self.get().srv_conf.add(module.ctx_index)).cast()
-        };
-        let configured = self.bytes(server.server_name);
-        let host = self.bytes(self.get().headers_in.server);
+        let configured = self.bytes(self.core_server().server_name);
+        let host = self.bytes(field!(self, headers_in.server));
         // `_`, wildcards and regular expressions are no names.
         let is_name = configured.iter().any(u8::is_ascii_alphanumeric)
             && !configured.iter().any(|b| b"*~^".contains(b));
@@ -26,19 +21,19 @@ impl Request {
     /// The host and port of the request's target, if it has them: in HTTP/1 the absolute form of the request line, in
     /// HTTP/2 and HTTP/3 `:authority`. It wins over the Host header (RFC 9112 §3.2.2), as in nginx's own choice of the server.
     pub(crate) fn target_host(&self) -> Option<&[u8]> {
-        // SAFETY: the main request is live as long as its parts.
-        let main = unsafe { &*self.get().main };
-        if main.host_start.is_null() {
+        let main = self.main();
+        let (start, end) = (field!(main, host_start), field!(main, host_end));
+        if start.is_null() {
             return None;
         }
-        let line = self.bytes(main.request_line);
-        let at = main.host_start.addr().checked_sub(line.as_ptr().addr()).filter(|at| *at < line.len());
+        let line = self.bytes(field!(main, request_line));
+        let at = start.addr().checked_sub(line.as_ptr().addr()).filter(|at| *at < line.len());
         let host = match at {
             // nginx 1.28 does not keep where the port ends.
             Some(at) => line.get(at..)?.split(|byte| b"/?# ".contains(byte)).next()?,
-            None if main.host_end.is_null() => return None,
+            None if end.is_null() => return None,
             // SAFETY: nginx has set both ends of a value that lives as long as the request.
-            None => unsafe { bytes(main.host_start, main.host_end) },
+            None => unsafe { bytes(start, end) },
         };
         (!host.is_empty()).then_some(host)
     }
@@ -46,21 +41,21 @@ impl Request {
     /// What an application is told in HTTP_HOST, unless the administrator says otherwise.
     pub(crate) fn told_host(&self) -> Option<&[u8]> {
         // SAFETY: NULL or a header in the request's list.
-        let header = unsafe { self.get().headers_in.host.as_ref() };
+        let header = unsafe { field!(self, headers_in.host).as_ref() };
         self.target_host().or_else(|| header.map(|header| self.bytes(header.value)))
     }
 
     /// The port of the client. `$remote_port` may be older than the address: realip changes both in a location.
     pub(crate) fn remote_port(self) -> u16 {
         // SAFETY: the address of a live connection.
-        unsafe { port(self.connection().sockaddr.cast()) }
+        unsafe { port(field!(self.connection(), sockaddr).cast()) }
     }
 
     /// The port of the listening socket.
     pub(crate) fn server_port(self) -> u16 {
         // SAFETY: the connection is live; a local address is an initialised sockaddr of its family.
         unsafe {
-            let connection = self.get().connection;
+            let connection = self.connection().raw();
             if ngx_connection_local_sockaddr(connection, ptr::null_mut(), 0) != 0 {
                 return 0;
             }
@@ -72,7 +67,7 @@ impl Request {
 /// # Safety
 /// `address` is NULL or an initialised sockaddr of its family.
 unsafe fn port(address: *const libc::sockaddr) -> u16 {
-    // SAFETY: the caller vouches for it.
+    // SAFETY: an initialised sockaddr of a family has the fields that are read for that family.
     unsafe {
         match address.as_ref().map_or(libc::AF_UNSPEC, |address| i32::from(address.sa_family)) {
             libc::AF_INET => u16::from_be((*address.cast::<libc::sockaddr_in>()).sin_port),

@@ -3,13 +3,13 @@
 
 use nginx_sys::ngx_http_write_filter;
 
-use super::Request;
+use super::{Request, request::field};
 
 impl Request {
     /// Sends an interim response (RFC 9110 §15.2), if the client's protocol has them. What cannot be sent is left out:
     /// the response itself says everything.
     pub(crate) fn send_interim(self, status: u16, fields: &[(&[u8], &[u8])]) {
-        match self.get_mut().http_version {
+        match field!(self, http_version) {
             1001..=1999 => self.send_interim_text(status, fields),
             #[cfg(ngx_feature = "http_v2")]
             2000..=2999 => super::interim_v2::send(self, status, fields),

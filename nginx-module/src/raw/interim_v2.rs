@@ -8,7 +8,7 @@ use nginx_sys::{
     ngx_http_v2_stream_t, ngx_int_t, ngx_palloc, ngx_post_event, ngx_posted_events,
 };
 
-use super::Request;
+use super::{Request, request::field};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -23,7 +23,7 @@ const BUFFERED: u32 = 0x02;
 pub(super) fn send(request: Request, status: u16, fields: &[(&[u8], &[u8])]) {
     // SAFETY: a live HTTP/2 request has its stream and connection; everything runs on the event loop.
     unsafe {
-        let Some(stream) = request.get_mut().stream.as_mut() else { return };
+        let Some(stream) = field!(request, stream).as_mut() else { return };
         let Some(h2c) = stream.connection.as_mut() else { return };
         if stream.out_closed() != 0 {
             return;
@@ -78,7 +78,8 @@ unsafe fn queue(
     h2c: &mut ngx_http_v2_connection_t,
     block: &[u8],
 ) -> Result<(), ngx_int_t> {
-    // SAFETY: the caller vouches for both; the frame is complete before it is queued.
+    // SAFETY: `send` has found both at the live request, and no call here ends either; the frame is complete before it is
+    // queued.
     unsafe {
         let [_, high, middle, low] = u32::try_from(block.len()).unwrap_or(0).to_be_bytes();
         let id = u32::try_from((*stream.node).id).unwrap_or(0).to_be_bytes();
@@ -114,11 +115,12 @@ unsafe fn queue(
 /// ngx_http_v2_filter_send()
 ///
 /// # Safety
-/// As [`queue`].
+/// The live stream and connection of a live request.
 unsafe fn push_out(request: Request, stream: &mut ngx_http_v2_stream_t, h2c: &mut ngx_http_v2_connection_t) {
-    // SAFETY: the caller vouches for both; the connection of a stream's request is nginx's fake one.
+    // SAFETY: `send` has found both at the live request; the connection of a stream's request is nginx's fake one, which
+    // lives as long as the request.
     unsafe {
-        let connection = &mut *request.connection_ptr();
+        let connection = &mut *request.connection().raw();
         stream.set_blocked(1);
         if ngx_http_v2_send_output_queue(h2c) == -1 {
             connection.set_error(1);

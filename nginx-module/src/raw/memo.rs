@@ -5,19 +5,28 @@
 //! which a request and its subrequests share. So the place is the value of a variable, found by the number that nginx
 //! gave to it: nothing is told apart by the address of a function, which a compiler may give to two functions.
 
+use std::{cell::RefCell, marker::PhantomData};
+
 use nginx_sys::{
     NGX_HTTP_VAR_NOHASH, ngx_conf_t, ngx_http_add_variable, ngx_http_request_t, ngx_http_variable_value_t,
     ngx_int_t, ngx_str_t,
 };
 
-use super::{Conf, NoMemory, Request, own};
+use super::{Conf, NoMemory, Request, own, request::field};
 
 /// No configuration can name it.
 const NAME: &[u8] = b"gangway memo";
 
-/// The number of the variable.
-#[derive(Clone, Copy)]
-pub(crate) struct MemoIndex(usize);
+/// The number of the variable, whose value is a `T` of this module's.
+pub(crate) struct MemoIndex<T>(usize, PhantomData<fn() -> T>);
+
+impl<T> Clone for MemoIndex<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for MemoIndex<T> {}
 
 /// Adds the variable; nginx calls it before it reads the http block.
 ///
@@ -25,7 +34,7 @@ pub(crate) struct MemoIndex(usize);
 /// `cf` is the live configuration phase.
 pub(crate) unsafe fn add_memo(cf: *mut ngx_conf_t) -> Option<()> {
     let mut name = ngx_str_t { len: NAME.len(), data: NAME.as_ptr().cast_mut() };
-    // SAFETY: the caller vouches for the phase; nginx copies the name.
+    // SAFETY: the phase is the caller's live one; nginx copies the name.
     let variable =
         unsafe { ngx_http_add_variable(cf, &raw mut name, NGX_HTTP_VAR_NOHASH as usize).as_mut() }?;
     variable.get_handler = Some(unset);
@@ -45,46 +54,37 @@ unsafe extern "C" fn unset(
 
 impl Conf {
     /// Finds the place for the requests of this configuration.
-    pub(crate) fn memo(&self) -> Option<MemoIndex> {
-        usize::try_from(self.variable(NAME)?).ok().map(MemoIndex)
+    ///
+    /// # Safety
+    /// `T` is the same type in every call: requests have one place.
+    pub(crate) unsafe fn memo<T>(&self) -> Option<MemoIndex<T>> {
+        Some(MemoIndex(usize::try_from(self.variable(NAME)?).ok()?, PhantomData))
     }
 }
 
 impl Request {
-    #[expect(clippy::mut_from_ref, reason = "nginx's request is shared by pointer on one thread")]
-    fn place(&self, index: MemoIndex) -> &mut ngx_http_variable_value_t {
-        // SAFETY: a live request has a value for each variable that has a number in its configuration.
-        unsafe { &mut *self.get_mut().variables.add(index.0) }
-    }
-
     /// What the request and its subrequests have in common, if there is something.
-    ///
-    /// # Safety
-    /// `T` is always the same type, and no other reference to the value is used while this one lives.
-    pub(crate) unsafe fn memo<'a, T>(self, index: MemoIndex) -> Option<&'a mut T> {
-        let value = self.place(index);
-        // nginx writes to it only what `unset` says, which is no place.
-        // SAFETY: NULL, or what `make_memo` has put there, in the pool that the main request ends with.
-        unsafe { value.data.cast::<T>().as_mut() }
+    pub(crate) fn memo<T>(&self, index: MemoIndex<T>) -> Option<&RefCell<T>> {
+        // SAFETY: a live request has a value for each variable that has a number in its configuration. nginx writes to this
+        // one only what `unset` says, which is no place: it is NULL, or what `make_memo` has put there for the one type that
+        // `Conf::memo` has promised, in the pool that the main request ends with.
+        unsafe { (*field!(self, variables).add(index.0)).data.cast::<RefCell<T>>().as_ref() }
     }
 
     /// As [`Request::memo`], made when it is not there.
-    ///
-    /// # Safety
-    /// As there.
-    pub(crate) unsafe fn make_memo<'a, T: Default>(self, index: MemoIndex) -> Result<&'a mut T, NoMemory> {
-        // SAFETY: the caller vouches for it; a request and its subrequests have one pool.
-        unsafe {
-            if let Some(known) = self.memo(index) {
-                return Ok(known);
+    pub(crate) fn make_memo<T: Default>(&self, index: MemoIndex<T>) -> Result<&RefCell<T>, NoMemory> {
+        if self.memo(index).is_none() {
+            // SAFETY: the pool of a live request, which its subrequests share; a live request has a value for each variable
+            // that has a number in its configuration.
+            unsafe {
+                let made = own(self.pool(), RefCell::<T>::default());
+                let value = field!(self, variables).add(index.0);
+                (*value).data = made.cast();
+                (*value).set_len(0);
+                (*value).set_valid(0);
+                (*value).set_not_found(1);
             }
-            let made = own(self.pool(), T::default());
-            let value = self.place(index);
-            value.data = made.cast();
-            value.set_len(0);
-            value.set_valid(0);
-            value.set_not_found(1);
-            made.as_mut().ok_or(NoMemory)
         }
+        self.memo(index).ok_or(NoMemory)
     }
 }

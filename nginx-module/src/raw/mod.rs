@@ -1,42 +1,61 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! nginx's types behind small wrappers: the place where this module touches nginx memory.
 //!
-//! Everything here runs on the worker's one event-loop thread (or, for configuration, the master's). A [`Request`]
-//! is a live request: whoever makes one from a pointer vouches that it is not used after nginx frees it, which
-//! happens in a finalize call of ours or in an event that runs our cleanup handler first.
+//! Everything here runs on the worker's one event-loop thread (or, for configuration, the master's). What stands for
+//! something of nginx's ([`Request`], [`Upstream`], [`Connection`]) is a number for it and gives out no reference to it:
+//! nginx changes all of them in every call. It is of no use after nginx has freed the request, which happens in a finalize
+//! call of ours or in an event that runs our cleanup handler first. Who comes back later has a [`Ticket`]; what a cycle
+//! owns is [`InCycle`].
+//!
+//! It may touch nginx, the core's plain types and the number of this module, and names nothing above it.
+
+#![expect(unused_unsafe, reason = "`field!` is used inside of larger unsafe blocks as well")]
 
 mod auth;
 mod body;
+mod chain;
+mod client;
 mod conf;
+mod connection;
+mod cycle;
+mod end;
 mod event;
 mod files;
+mod header;
 mod host;
 mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
 mod memo;
 mod output;
+mod pool_text;
 mod redirect;
 mod repeat;
 mod request;
 mod response;
+mod text;
 mod ticket;
 mod upstream;
+mod upstream_buffer;
 
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use body::{More, RequestBuffer};
-pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own, str_bytes};
+pub(crate) use chain::{NoMemory, buffers, is_special, tag};
+pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own};
+pub(crate) use connection::Connection;
+pub(crate) use cycle::{InCycle, PerHttp, PerLocation};
 pub(crate) use event::{
     Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
     quit_this_worker, set_title, timer_data, watch,
 };
-pub(crate) use files::ALL;
 pub(crate) use memo::{MemoIndex, add_memo};
 pub(crate) use output::Buffers;
-pub(crate) use request::{PoolText, Request};
+pub(crate) use pool_text::PoolText;
+pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;
+pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
-pub(crate) use upstream::{NoMemory, Upstream, buffers, bytes, is_special, tag};
+pub(crate) use upstream::{Balancer, Hooks, Upstream};
 
 use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
 
@@ -61,15 +80,15 @@ fn level_number(level: Level) -> ngx_uint_t {
 unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
     const PART: usize = 1600;
     let number = level_number(level);
-    // SAFETY: the caller vouches for `log`.
+    // SAFETY: the caller's log is live.
     if unsafe { (*log).log_level } < number {
         return;
     }
     // The handler is what writes the context of a request behind a line.
-    // SAFETY: the caller vouches for `log`, which this thread alone uses.
+    // SAFETY: the caller's log is live, and this thread alone uses it.
     let handler = unsafe { (*log).handler };
     if level == Level::Further {
-        // SAFETY: as above.
+        // SAFETY: the caller's log is live, and this thread alone uses it.
         unsafe { (*log).handler = None };
     }
     let mut rest = line;
@@ -79,14 +98,14 @@ unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
             at -= 1;
         }
         let (part, more) = rest.split_at(at);
-        // SAFETY: "%*s" takes a size_t and that many bytes.
+        // SAFETY: the caller's log is live; "%*s" takes a size_t and that many bytes.
         unsafe { ngx_log_error_core(number, log, 0, c"%*s".as_ptr(), part.len(), part.as_ptr()) };
         if more.is_empty() {
             break;
         }
         rest = more;
     }
-    // SAFETY: as above.
+    // SAFETY: the caller's log is live, and this thread alone uses it.
     unsafe { (*log).handler = handler };
 }
 

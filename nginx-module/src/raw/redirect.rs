@@ -4,12 +4,11 @@
 use std::ptr;
 
 use nginx_sys::{
-    NGX_HTTP_HEAD, ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t,
-    ngx_http_internal_redirect, ngx_http_named_location, ngx_http_upstream_conf_t, ngx_http_variable_t,
-    ngx_list_init, ngx_list_push, ngx_str_t, ngx_table_elt_t,
+    ngx_http_internal_redirect, ngx_http_named_location, ngx_http_variable_t, ngx_list_init, ngx_list_push,
+    ngx_str_t, ngx_table_elt_t,
 };
 
-use super::{NoMemory, Request, Upstream, request::list, str_bytes};
+use super::{NoMemory, Request, header::list, request::field, text::str_bytes};
 
 /// How often nginx changes the path of one request, as ngx_http_request.h has it.
 const MAX_URI_CHANGES: u32 = nginx_sys::NGX_HTTP_MAX_URI_CHANGES + 1;
@@ -29,22 +28,17 @@ impl Request {
     /// The request that this one is a part of, or itself.
     pub(crate) fn main(self) -> Self {
         // SAFETY: the main request of a live one is live.
-        unsafe { Self::from_raw((*self.raw()).main) }
+        unsafe { Self::from_raw(field!(self, main)) }
     }
 
     /// How many changes of its path are left to the request: fewer after each internal redirect and each `rewrite .. last`.
     pub(crate) fn changes_left(self) -> u32 {
-        self.get_mut().uri_changes()
+        field!(self, uri_changes())
     }
 
     /// Whether the server reads `//` in a client's path as `/`.
     pub(crate) fn merges_slashes(self) -> bool {
-        // SAFETY: a live request has its server configuration.
-        unsafe {
-            let module = &*ptr::addr_of!(ngx_http_core_module);
-            let server = *(*self.raw()).srv_conf.add(module.ctx_index);
-            (*server.cast::<ngx_http_core_srv_conf_t>()).merge_slashes != 0
-        }
+        self.core_server().merge_slashes != 0
     }
 
     /// Sends the request to a named location.
@@ -66,10 +60,9 @@ impl Request {
     }
 
     fn become_get(self) {
-        let request = self.get_mut();
-        if request.method != NGX_HTTP_HEAD as usize {
-            request.method = nginx_sys::NGX_HTTP_GET as usize;
-            request.method_name = ngx_str_t { len: 3, data: b"GET ".as_ptr().cast_mut() };
+        if !self.is_head() {
+            field!(self, method = nginx_sys::NGX_HTTP_GET as usize);
+            field!(self, method_name = ngx_str_t { len: 3, data: b"GET ".as_ptr().cast_mut() });
         }
     }
 
@@ -87,33 +80,31 @@ impl Request {
                     .any(|known| name.eq_ignore_ascii_case(known))
         })?;
         self.become_get();
-        let request = self.get_mut();
-        let headers = &mut request.headers_in;
-        headers.content_length = ptr::null_mut();
-        headers.content_type = ptr::null_mut();
-        headers.transfer_encoding = ptr::null_mut();
-        headers.expect = ptr::null_mut();
-        headers.content_length_n = -1;
-        headers.set_chunked(0);
+        field!(self, headers_in.content_length = ptr::null_mut());
+        field!(self, headers_in.content_type = ptr::null_mut());
+        field!(self, headers_in.transfer_encoding = ptr::null_mut());
+        field!(self, headers_in.expect = ptr::null_mut());
+        field!(self, headers_in.content_length_n = -1);
+        field!(self, headers_in.set_chunked(0));
         // What has not been read of the body is discarded with the connection: nginx knows that it reads one.
-        // SAFETY: NULL, or the body of a live request.
-        if let Some(body) = unsafe { request.request_body.as_mut() } {
+        // SAFETY: NULL, or the body of a live request, to which nothing else refers here.
+        if let Some(body) = unsafe { field!(self, request_body).as_mut() } {
             body.bufs = ptr::null_mut();
             body.temp_file = ptr::null_mut();
         }
-        request.unparsed_uri = target;
-        request.set_uri_changes(MAX_URI_CHANGES);
+        field!(self, unparsed_uri = target);
+        field!(self, set_uri_changes(MAX_URI_CHANGES));
         self.forget_variables();
         Ok(())
     }
 
     /// A list of the request's headers without some of them. Pointers to headers stay good: the old list lives on.
     fn drop_headers(self, is_dropped: impl Fn(&[u8]) -> bool) -> Result<(), NoMemory> {
-        let headers = &raw mut self.get_mut().headers_in.headers;
         // SAFETY: the list of a live request, whose elements live in its pool; they are copied before the list changes.
         unsafe {
+            let headers = &raw mut (*self.raw()).headers_in.headers;
             let kept: Vec<ngx_table_elt_t> =
-                list(&*headers).filter(|header| !is_dropped(str_bytes(&header.key))).copied().collect();
+                list(headers).filter(|header| !is_dropped(str_bytes(&header.key))).copied().collect();
             let room = kept.len().max(4);
             if ngx_list_init(headers, self.pool(), room, size_of::<ngx_table_elt_t>()) != 0 {
                 return Err(NoMemory);
@@ -130,60 +121,16 @@ impl Request {
 
     /// Lets nginx find those variables again that say what a client has sent.
     fn forget_variables(self) {
-        // SAFETY: the core module's configuration of the http block; a request has a value for each of its variables.
+        // SAFETY: the http block's list of variables is complete; a live request has a value for each of them.
         unsafe {
-            let core: *mut ngx_http_core_main_conf_t = self.main_conf(&*ptr::addr_of!(ngx_http_core_module));
-            let known: &[ngx_http_variable_t] = (*core).variables.as_slice();
+            let known: &[ngx_http_variable_t] = self.core_main().variables.as_slice();
             for (index, variable) in known.iter().enumerate() {
                 if OF_THE_CLIENT.contains(&str_bytes(&variable.name)) {
-                    let value = &mut *(*self.raw()).variables.add(index);
-                    value.set_valid(0);
-                    value.set_not_found(0);
+                    let value = field!(self, variables).add(index);
+                    (*value).set_valid(0);
+                    (*value).set_not_found(0);
                 }
             }
         }
-    }
-}
-
-impl Request {
-    /// A copy of an upstream's configuration for this request alone.
-    #[expect(clippy::mut_from_ref, reason = "fresh memory of the request's pool")]
-    pub(crate) fn conf_copy(
-        &self,
-        conf: *const ngx_http_upstream_conf_t,
-    ) -> Option<&mut ngx_http_upstream_conf_t> {
-        // SAFETY: live pool; the configuration of the request's upstream is live.
-        unsafe {
-            let copy = nginx_sys::ngx_palloc(self.pool(), size_of::<ngx_http_upstream_conf_t>());
-            let copy = copy.cast::<ngx_http_upstream_conf_t>();
-            if copy.is_null() {
-                return None;
-            }
-            copy.copy_from_nonoverlapping(conf, 1);
-            copy.as_mut()
-        }
-    }
-}
-
-impl Upstream {
-    /// Sends the request to `uri`, which nginx decodes, when it has seen the head.
-    pub(crate) fn redirect(self, request: Request, uri: &[u8]) -> Result<(), NoMemory> {
-        let value = request.text(uri).ok_or(NoMemory)?;
-        // SAFETY: live pool; all-zero is what nginx starts a header from.
-        unsafe {
-            let header = nginx_sys::ngx_pcalloc(request.pool(), size_of::<ngx_table_elt_t>());
-            let header = header.cast::<ngx_table_elt_t>().as_mut().ok_or(NoMemory)?;
-            header.hash = 1;
-            header.key = ngx_str_t { len: 16, data: b"X-Accel-Redirect".as_ptr().cast_mut() };
-            header.value = value;
-            self.get().headers_in.x_accel_redirect = header;
-        }
-        Ok(())
-    }
-
-    /// Where the response sends the request.
-    pub(crate) fn redirect_target(&self) -> Option<&[u8]> {
-        // SAFETY: NULL, or a header in the request's pool.
-        unsafe { self.get().headers_in.x_accel_redirect.as_ref().map(|header| str_bytes(&header.value)) }
     }
 }

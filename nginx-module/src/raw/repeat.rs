@@ -6,11 +6,6 @@ use nginx_sys::{NGX_HTTP_LOCK, NGX_HTTP_PATCH, NGX_HTTP_POST};
 use super::Request;
 
 impl Request {
-    fn has_method_of(self, methods: u32) -> bool {
-        // SAFETY: live, as long as this value is used.
-        unsafe { (*self.raw()).method & methods as usize != 0 }
-    }
-
     /// Whether the method may not be tried twice, as ngx_http_upstream_next() sees it, or the body cannot.
     pub(crate) fn is_for_once(self) -> bool {
         self.has_method_of(NGX_HTTP_POST | NGX_HTTP_LOCK | NGX_HTTP_PATCH) || self.streams_body()

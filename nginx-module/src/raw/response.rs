@@ -5,7 +5,7 @@ use std::ptr;
 
 use nginx_sys::{ngx_list_push, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t};
 
-use super::Request;
+use super::{Request, request::field};
 
 /// Headers that nginx's own filters look for in the response.
 #[derive(Clone, Copy)]
@@ -24,91 +24,97 @@ impl Request {
     /// Leaves preconditions and ranges of a request that changes something to its handler, which has acted on them when nginx's
     /// filters see the response (RFC 9110 §13.2.1, §14.2).
     pub(crate) fn leave_conditions_to_the_handler(self) {
-        let line = self.bytes(self.get().request_line);
+        let line = self.bytes(field!(self, request_line));
         // Not the method, which a redirect inside nginx makes a GET.
         if line.starts_with(b"GET ") || line.starts_with(b"HEAD ") || !self.is_main() {
             return;
         }
-        let headers = &mut self.get_mut().headers_in;
         // The list of headers keeps them, for the handler and for nginx's variables.
-        for place in [
-            &mut headers.if_modified_since,
-            &mut headers.if_unmodified_since,
-            &mut headers.if_match,
-            &mut headers.if_none_match,
-            &mut headers.range,
-            &mut headers.if_range,
-        ] {
-            *place = ptr::null_mut();
-        }
+        field!(self, headers_in.if_modified_since = ptr::null_mut());
+        field!(self, headers_in.if_unmodified_since = ptr::null_mut());
+        field!(self, headers_in.if_match = ptr::null_mut());
+        field!(self, headers_in.if_none_match = ptr::null_mut());
+        field!(self, headers_in.range = ptr::null_mut());
+        field!(self, headers_in.if_range = ptr::null_mut());
     }
 
     /// Begins a response head. `line` is status and reason, or nothing for nginx's own words.
     pub(crate) fn set_status(self, status: u16, line: Option<ngx_str_t>) {
-        let out = &mut self.get_mut().headers_out;
-        out.status = usize::from(status);
-        out.status_line = line.unwrap_or(ngx_str_t::empty());
+        field!(self, headers_out.status = usize::from(status));
+        field!(self, headers_out.status_line = line.unwrap_or(ngx_str_t::empty()));
     }
 
     pub(crate) fn set_content_length(self, length: Option<u64>) {
         let length = length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1);
-        self.get_mut().headers_out.content_length_n = length;
+        field!(self, headers_out.content_length_n = length);
     }
 
     /// `type_len`: the length of the media type without its parameters, for filters that go by type.
     pub(crate) fn set_content_type(self, value: ngx_str_t, type_len: usize) {
-        let out = &mut self.get_mut().headers_out;
-        out.content_type = value;
-        out.content_type_len = type_len;
-        out.content_type_lowcase = ptr::null_mut();
+        field!(self, headers_out.content_type = value);
+        field!(self, headers_out.content_type_len = type_len);
+        field!(self, headers_out.content_type_lowcase = ptr::null_mut());
     }
 
     /// Lets nginx answer Range requests from the response. `single`: only one range at a time, because several need
     /// the whole body in one buffer.
     pub(crate) fn allow_ranges(self, single: bool) {
-        self.get_mut().set_allow_ranges(1);
-        self.get_mut().set_single_range(u32::from(single));
+        field!(self, set_allow_ranges(1));
+        field!(self, set_single_range(u32::from(single)));
     }
 
     /// Bytes a second that the response leaves with at most; 0 is no limit.
     pub(crate) fn limit_rate(self) -> usize {
-        self.get().limit_rate
+        field!(self, limit_rate)
     }
 
     pub(crate) fn set_limit_rate(self, rate: usize) {
-        self.get_mut().limit_rate = rate;
-        self.get_mut().set_limit_rate_set(1);
+        field!(self, limit_rate = rate);
+        field!(self, set_limit_rate_set(1));
     }
 
     /// Adds a response header and tells nginx's filters of it.
     pub(crate) fn add_header(self, name: ngx_str_t, value: ngx_str_t, slot: HeaderSlot) -> bool {
-        let out = &mut self.get_mut().headers_out;
-        // SAFETY: live list.
-        let header = unsafe { ngx_list_push(&raw mut out.headers) }.cast::<ngx_table_elt_t>();
-        if header.is_null() {
-            return false;
+        let Some(header) = self.push_header(name, value) else { return false };
+        match slot {
+            HeaderSlot::ContentEncoding => field!(self, headers_out.content_encoding = header),
+            HeaderSlot::LastModified => {
+                field!(self, headers_out.last_modified = header);
+                // SAFETY: an nginx string of some length points to that many bytes.
+                let time = unsafe { ngx_parse_http_time(value.data, value.len) };
+                field!(self, headers_out.last_modified_time = time);
+            }
+            HeaderSlot::ContentRange => field!(self, headers_out.content_range = header),
+            HeaderSlot::AcceptRanges => field!(self, headers_out.accept_ranges = header),
+            HeaderSlot::WwwAuthenticate => field!(self, headers_out.www_authenticate = header),
+            HeaderSlot::Expires => field!(self, headers_out.expires = header),
+            HeaderSlot::ETag => field!(self, headers_out.etag = header),
+            HeaderSlot::None => {}
         }
-        // SAFETY: fresh memory; all-zero is a header without a successor in every version.
+        true
+    }
+
+    /// Sets where a redirect of nginx's own leads.
+    pub(crate) fn set_location(self, target: &[u8]) -> Option<()> {
+        let name = ngx_str_t { len: 8, data: b"Location".as_ptr().cast_mut() };
+        let header = self.push_header(name, self.text(target)?)?;
+        field!(self, headers_out.location = header);
+        Some(())
+    }
+
+    fn push_header(self, name: ngx_str_t, value: ngx_str_t) -> Option<*mut ngx_table_elt_t> {
+        // SAFETY: the list of a live request; fresh memory of its pool, or NULL; all-zero is a header without a successor
+        // in every version.
         unsafe {
+            let header = ngx_list_push(&raw mut (*self.raw()).headers_out.headers).cast::<ngx_table_elt_t>();
+            if header.is_null() {
+                return None;
+            }
             header.write(std::mem::zeroed());
             (*header).hash = 1;
             (*header).key = name;
             (*header).value = value;
+            Some(header)
         }
-        match slot {
-            HeaderSlot::ContentEncoding => out.content_encoding = header,
-            HeaderSlot::LastModified => {
-                out.last_modified = header;
-                // SAFETY: the value is that many bytes.
-                out.last_modified_time = unsafe { ngx_parse_http_time(value.data, value.len) };
-            }
-            HeaderSlot::ContentRange => out.content_range = header,
-            HeaderSlot::AcceptRanges => out.accept_ranges = header,
-            HeaderSlot::WwwAuthenticate => out.www_authenticate = header,
-            HeaderSlot::Expires => out.expires = header,
-            HeaderSlot::ETag => out.etag = header,
-            HeaderSlot::None => {}
-        }
-        true
     }
 }

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! nginx's upstream of one request: its buffer, its chains and what it has read of a response head.
+//! nginx's upstream of one request: its functions, its settings and its state.
 
 use std::{ffi::c_void, ptr};
 
 use nginx_sys::{
-    ngx_alloc_chain_link, ngx_buf_t, ngx_chain_t, ngx_connection_t, ngx_create_temp_buf, ngx_event_pipe_t,
-    ngx_hash_find, ngx_http_upstream_create, ngx_http_upstream_header_t, ngx_http_upstream_main_conf_t,
-    ngx_http_upstream_module, ngx_http_upstream_t, ngx_int_t, ngx_list_push, ngx_palloc, ngx_pcalloc,
-    ngx_pnalloc, ngx_pool_t, ngx_str_t, ngx_table_elt_t,
+    NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT, ngx_array_t, ngx_chain_t, ngx_chain_writer, ngx_event_free_peer_pt,
+    ngx_event_get_peer_pt, ngx_event_pipe_t, ngx_http_upstream_conf_t, ngx_http_upstream_create,
+    ngx_http_upstream_main_conf_t, ngx_http_upstream_module, ngx_http_upstream_resolved_t,
+    ngx_http_upstream_srv_conf_t, ngx_http_upstream_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_str_t,
+    ngx_table_elt_t,
 };
 
-use super::{Request, str_bytes};
+use super::{Connection, NoMemory, Request, header::list, request::field, tag, text::str_bytes};
 
-/// The upstream of a live request.
+/// The upstream of a live request, in whose pool it lives: as a [`Request`] no reference, and no longer of use than that.
 #[derive(Clone, Copy)]
 pub(crate) struct Upstream(*mut ngx_http_upstream_t);
-
-/// nginx has no memory.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NoMemory;
 
 impl Request {
     /// A fresh upstream for the request.
@@ -30,272 +27,418 @@ impl Request {
 
     /// The upstream that the request has.
     pub(crate) fn upstream(self) -> Option<Upstream> {
-        let upstream = self.get_mut().upstream;
+        let upstream = field!(self, upstream);
         (!upstream.is_null()).then_some(Upstream(upstream))
     }
 
-    /// A copy of `bytes` as a buffer.
-    pub(crate) fn buffer(self, bytes: &[u8], room: usize) -> Result<*mut ngx_chain_t, NoMemory> {
-        // SAFETY: live pool; the buffer has room for the bytes.
-        unsafe {
-            let buffer = ngx_create_temp_buf(self.pool(), bytes.len() + room);
-            if buffer.is_null() {
-                return Err(NoMemory);
-            }
-            ptr::copy_nonoverlapping(bytes.as_ptr(), (*buffer).last, bytes.len());
-            (*buffer).last = (*buffer).last.add(bytes.len());
-            self.link(buffer)
-        }
-    }
-
-    /// A link of a chain to a buffer.
-    pub(crate) fn link(self, buffer: *mut ngx_buf_t) -> Result<*mut ngx_chain_t, NoMemory> {
-        // SAFETY: live pool.
-        unsafe {
-            let link = ngx_alloc_chain_link(self.pool());
-            if link.is_null() {
-                return Err(NoMemory);
-            }
-            (*link).buf = buffer;
-            (*link).next = ptr::null_mut();
-            Ok(link)
-        }
-    }
-
-    /// A buffer that is a part of another: the same memory or file, and no more of its own.
-    pub(crate) fn part(self, whole: *const ngx_buf_t) -> Result<*mut ngx_buf_t, NoMemory> {
-        // SAFETY: live pool; `whole` is a live buffer of a chain that nginx gave.
-        unsafe {
-            let part = ngx_palloc(self.pool(), size_of::<ngx_buf_t>()).cast::<ngx_buf_t>();
-            if part.is_null() {
-                return Err(NoMemory);
-            }
-            ptr::copy_nonoverlapping(whole, part, 1);
-            Ok(part)
-        }
-    }
-
-    /// The connection of the request, as nginx's event code wants it.
-    pub(crate) fn connection_ptr(self) -> *mut ngx_connection_t {
-        self.get_mut().connection
+    /// Whether an address is the name of a group, as ngx_http_upstream_init_request() looks for it.
+    pub(crate) fn is_group(self, resolved: &ngx_http_upstream_resolved_t) -> bool {
+        // SAFETY: nginx numbers its modules before any request; the upstream module's configuration and its groups belong
+        // to the cycle, which outlives the request.
+        let groups = unsafe {
+            let main = self.main_slot((*ptr::addr_of!(ngx_http_upstream_module)).ctx_index);
+            (*main.cast::<ngx_http_upstream_main_conf_t>())
+                .upstreams
+                .as_slice::<*mut ngx_http_upstream_srv_conf_t>()
+        };
+        groups.iter().any(|&known| {
+            // SAFETY: an element of the list of groups is one.
+            let known = unsafe { &*known };
+            ((known.port == 0 && resolved.no_port != 0) || known.port == resolved.port)
+                && known.host.as_bytes().eq_ignore_ascii_case(resolved.host.as_bytes())
+        })
     }
 }
 
+type OnRequest = unsafe extern "C" fn(*mut nginx_sys::ngx_http_request_t) -> ngx_int_t;
+
+/// The functions of this module that nginx calls for an upstream, and what it gives to its filters.
+pub(crate) struct Hooks {
+    pub(crate) create_key: OnRequest,
+    pub(crate) create_request: OnRequest,
+    pub(crate) reinit_request: OnRequest,
+    pub(crate) process_header: OnRequest,
+    pub(crate) abort_request: unsafe extern "C" fn(*mut nginx_sys::ngx_http_request_t),
+    pub(crate) finalize_request: unsafe extern "C" fn(*mut nginx_sys::ngx_http_request_t, ngx_int_t),
+    pub(crate) filter_init: unsafe extern "C" fn(*mut c_void) -> ngx_int_t,
+    /// Of a response that is not buffered.
+    pub(crate) stream_filter: unsafe extern "C" fn(*mut c_void, isize) -> ngx_int_t,
+    /// Of one that is.
+    pub(crate) pipe_filter:
+        unsafe extern "C" fn(*mut ngx_event_pipe_t, *mut nginx_sys::ngx_buf_t) -> ngx_int_t,
+    pub(crate) context: *mut c_void,
+}
+
+/// A balancer's part of an upstream.
+#[derive(Clone, Copy)]
+pub(crate) struct Balancer {
+    pub(crate) get: ngx_event_get_peer_pt,
+    pub(crate) free: ngx_event_free_peer_pt,
+    pub(crate) data: *mut c_void,
+}
+
 impl Upstream {
-    #[expect(clippy::mut_from_ref, reason = "nginx's upstream is shared by pointer on one thread")]
-    pub(crate) fn get(&self) -> &mut ngx_http_upstream_t {
-        // SAFETY: an upstream lives in the pool of its live request; one thread; no reference is kept across calls
-        // into nginx.
-        unsafe { &mut *self.0 }
+    pub(crate) fn raw(self) -> *mut ngx_http_upstream_t {
+        self.0
     }
 
-    /// The value that this module gave to the upstream's filters.
-    pub(crate) fn data<T>(self) -> *mut T {
-        self.get().input_filter_ctx.cast()
+    /// Makes the upstream one of this module's.
+    pub(crate) fn install(self, request: Request, hooks: &Hooks) -> Result<(), NoMemory> {
+        // SAFETY: the pool of a live request; all-zero is what nginx's modules start a pipe from.
+        let pipe =
+            unsafe { ngx_pcalloc(request.pool(), size_of::<ngx_event_pipe_t>()) }.cast::<ngx_event_pipe_t>();
+        if pipe.is_null() {
+            return Err(NoMemory);
+        }
+        // SAFETY: fresh memory that nobody else knows yet.
+        unsafe {
+            (*pipe).input_filter = Some(hooks.pipe_filter);
+            (*pipe).input_ctx = hooks.context;
+        }
+        field!(self, pipe = pipe);
+        field!(self, output.tag = tag());
+        field!(self, create_key = Some(hooks.create_key));
+        field!(self, create_request = Some(hooks.create_request));
+        field!(self, reinit_request = Some(hooks.reinit_request));
+        field!(self, process_header = Some(hooks.process_header));
+        field!(self, abort_request = Some(hooks.abort_request));
+        field!(self, finalize_request = Some(hooks.finalize_request));
+        field!(self, input_filter_init = Some(hooks.filter_init));
+        field!(self, input_filter = Some(hooks.stream_filter));
+        field!(self, input_filter_ctx = hooks.context);
+        Ok(())
     }
 
-    /// A zeroed event pipe for buffered mode.
-    pub(crate) fn create_pipe(
+    /// Whether [`Upstream::install`] has made it one of this module's: the tag is the address of the module itself.
+    pub(crate) fn is_ours(self) -> bool {
+        field!(self, output.tag) == tag()
+    }
+
+    /// What [`Hooks::context`] was; NULL before.
+    pub(crate) fn context(self) -> *mut c_void {
+        field!(self, input_filter_ctx)
+    }
+
+    /// Puts other functions in the place of those of [`Hooks`].
+    pub(crate) fn set_head_functions(self, create_request: OnRequest, process_header: OnRequest) {
+        field!(self, create_request = Some(create_request));
+        field!(self, process_header = Some(process_header));
+    }
+
+    /// The pipe of a response that is buffered; NULL before [`Upstream::install`].
+    pub(crate) fn pipe(self) -> *mut ngx_event_pipe_t {
+        field!(self, pipe)
+    }
+
+    /// Calls nginx's function for a backend that can be read from. The request may be gone after it.
+    pub(crate) fn run_read_handler(self, request: Request) {
+        if let Some(handler) = field!(self, read_event_handler) {
+            // SAFETY: nginx's own handler for this live request and its upstream, called as nginx calls it.
+            unsafe { handler(request.raw(), self.0) }
+        }
+    }
+
+    /// Calls nginx's function for a backend that can be written to. The request may be gone after it.
+    pub(crate) fn run_write_handler(self, request: Request) {
+        if let Some(handler) = field!(self, write_event_handler) {
+            // SAFETY: nginx's own handler for this live request and its upstream, called as nginx calls it.
+            unsafe { handler(request.raw(), self.0) }
+        }
+    }
+}
+
+/// Settings.
+impl Upstream {
+    /// What nginx is to go by; `conf` belongs to the request's cycle or pool.
+    pub(crate) fn set_conf(self, conf: *const ngx_http_upstream_conf_t) {
+        field!(self, conf = conf.cast_mut());
+    }
+
+    /// Gives the request a configuration of its own, in which `change` is made.
+    pub(crate) fn change_conf(
         self,
-        pool: *mut ngx_pool_t,
-    ) -> Result<&'static mut ngx_event_pipe_t, NoMemory> {
-        // SAFETY: live pool; all-zero is what nginx's modules start a pipe from.
+        request: Request,
+        change: impl FnOnce(&mut ngx_http_upstream_conf_t),
+    ) -> Result<(), NoMemory> {
+        // SAFETY: the pool of a live request; `set_conf` gave the configuration, which outlives the request. The copy is
+        // fresh memory that nobody else knows while `change` has it.
         unsafe {
-            let pipe = ngx_pcalloc(pool, size_of::<ngx_event_pipe_t>()).cast::<ngx_event_pipe_t>();
-            self.get().pipe = pipe;
-            pipe.as_mut().ok_or(NoMemory)
-        }
-    }
-
-    /// The bytes that nginx has read and nobody has taken.
-    pub(crate) fn unread(&self) -> &[u8] {
-        let buffer = &self.get().buffer;
-        // SAFETY: nginx keeps pos <= last inside the buffer's memory once it has one.
-        unsafe { bytes(buffer.pos, buffer.last) }
-    }
-
-    /// Takes bytes from the front of [`Upstream::unread`].
-    pub(crate) fn take(self, count: usize) {
-        let count = count.min(self.unread().len());
-        let buffer = &mut self.get().buffer;
-        // SAFETY: `count` is within the unread bytes.
-        buffer.pos = unsafe { buffer.pos.add(count) };
-    }
-
-    /// Takes the last byte that nginx has read out of the buffer, as if it had not come.
-    pub(crate) fn keep_back(self) -> Option<u8> {
-        let buffer = &mut self.get().buffer;
-        // SAFETY: start <= pos <= last are places in the buffer's memory, and what lies before `last` has been read.
-        unsafe {
-            if buffer.last.addr() <= buffer.start.addr() {
-                return None;
-            }
-            buffer.last = buffer.last.sub(1);
-            if buffer.pos.addr() > buffer.last.addr() {
-                buffer.pos = buffer.last;
-            }
-            Some(*buffer.last)
-        }
-    }
-
-    /// Bytes before the head in a buffer that is to be written to a cache file.
-    fn cache_gap(self, request: Request) -> usize {
-        // SAFETY: NULL or the live cache entry of the request.
-        unsafe { request.get_mut().cache.as_ref() }.map_or(0, |cache| cache.header_start)
-    }
-
-    /// Forgets what has been taken, so that all of the buffer can be read into again.
-    pub(crate) fn rewind(self, request: Request) {
-        let gap = self.cache_gap(request);
-        let buffer = &mut self.get().buffer;
-        // SAFETY: nginx starts reading at this place itself.
-        unsafe { buffer.pos = buffer.start.add(gap) }
-        buffer.last = buffer.pos;
-    }
-
-    /// How many bytes can still be read into the buffer.
-    pub(crate) fn room(self) -> usize {
-        let buffer = &self.get().buffer;
-        // SAFETY: both are places in the buffer's memory.
-        unsafe { bytes(buffer.last, buffer.end) }.len()
-    }
-
-    /// Puts `head` before what is unread, as if nginx had just read and taken it. A cache file begins with what
-    /// stands there.
-    pub(crate) fn replace_head(self, request: Request, head: &[&[u8]]) -> Result<(), NoMemory> {
-        let gap = self.cache_gap(request);
-        let length: usize = head.iter().map(|part| part.len()).sum();
-        let rest = self.unread().len();
-        let size = (gap + length + rest).max(self.size());
-        // SAFETY: live pool; the sizes add up to what is allocated, and the old memory is another.
-        unsafe {
-            let start = ngx_palloc(request.pool(), size).cast::<u8>();
-            if start.is_null() {
+            let copy = ngx_palloc(request.pool(), size_of::<ngx_http_upstream_conf_t>())
+                .cast::<ngx_http_upstream_conf_t>();
+            if copy.is_null() {
                 return Err(NoMemory);
             }
-            ptr::write_bytes(start, 0, gap);
-            let mut at = start.add(gap);
-            for part in head {
-                ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
-                at = at.add(part.len());
-            }
-            let buffer = &mut self.get().buffer;
-            ptr::copy_nonoverlapping(buffer.pos, at, rest);
-            buffer.start = start;
-            buffer.pos = at;
-            buffer.last = at.add(rest);
-            buffer.end = start.add(size);
+            copy.copy_from_nonoverlapping(field!(self, conf), 1);
+            change(&mut *copy);
+            self.set_conf(copy);
         }
         Ok(())
     }
 
-    /// The length of the buffer.
-    pub(crate) fn size(self) -> usize {
-        let buffer = &self.get().buffer;
-        // SAFETY: both are the ends of the buffer's memory.
-        unsafe { bytes(buffer.start, buffer.end) }.len()
+    /// Whether nginx ignores one of these headers of a response, by its bits.
+    pub(crate) fn ignores(self, headers: u32) -> bool {
+        // SAFETY: `set_conf` gave the configuration, which outlives the request.
+        unsafe { (*field!(self, conf)).ignore_headers & headers as usize != 0 }
     }
 
-    /// How much of the buffer lies before what is unread.
-    pub(crate) fn taken(self) -> usize {
-        let buffer = &self.get().buffer;
-        // SAFETY: both are places in the buffer's memory.
-        unsafe { bytes(buffer.start, buffer.pos) }.len()
+    /// Has nginx obey X-Accel-Redirect for this request, whatever its location ignores.
+    pub(crate) fn obey_redirect(self, request: Request) -> Result<(), NoMemory> {
+        if !self.ignores(NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT) {
+            return Ok(());
+        }
+        self.change_conf(request, |conf| {
+            conf.ignore_headers &= !(NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize);
+        })
     }
 
-    /// The headers of the response.
-    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        super::request::list(&self.get().headers_in.headers)
-            .filter(|header| header.hash != 0)
-            // SAFETY: strings in the request's pool.
-            .map(|header| unsafe { (str_bytes(&header.key), str_bytes(&header.value)) })
+    pub(crate) fn read_timeout(self) -> nginx_sys::ngx_msec_t {
+        // SAFETY: `set_conf` gave the configuration, which outlives the request.
+        unsafe { (*field!(self, conf)).read_timeout }
     }
 
-    /// Adds a header of the response, as nginx's own modules do: known ones have handlers.
-    ///
-    /// # Errors
-    /// What `process_header` answers.
-    pub(crate) fn add_header(self, request: Request, name: &[u8], value: &[u8]) -> Result<(), ngx_int_t> {
-        const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-        // SAFETY: live pool and list; the one allocation holds name, NUL, value, NUL and the name in lower case.
-        unsafe {
-            let header = ngx_list_push(&raw mut self.get().headers_in.headers).cast::<ngx_table_elt_t>();
-            if header.is_null() {
-                return Err(ERROR);
-            }
-            header.write(std::mem::zeroed());
-            let memory = ngx_pnalloc(request.pool(), 2 * name.len() + value.len() + 2).cast::<u8>();
-            if memory.is_null() {
-                return Err(ERROR);
-            }
-            let value_at = memory.add(name.len() + 1);
-            let lower_at = value_at.add(value.len() + 1);
-            ptr::copy_nonoverlapping(name.as_ptr(), memory, name.len());
-            memory.add(name.len()).write(0);
-            ptr::copy_nonoverlapping(value.as_ptr(), value_at, value.len());
-            value_at.add(value.len()).write(0);
-            let mut hash = 0usize;
-            for (at, byte) in name.iter().enumerate() {
-                let byte = byte.to_ascii_lowercase();
-                lower_at.add(at).write(byte);
-                // ngx_hash()
-                hash = hash.wrapping_mul(31).wrapping_add(usize::from(byte));
-            }
-            let header = &mut *header;
-            header.hash = hash;
-            header.key = ngx_str_t { len: name.len(), data: memory };
-            header.value = ngx_str_t { len: value.len(), data: value_at };
-            header.lowcase_key = lower_at;
-            let main: *mut ngx_http_upstream_main_conf_t =
-                request.main_conf(&*ptr::addr_of!(ngx_http_upstream_module));
-            let known = ngx_hash_find(&raw mut (*main).headers_in_hash, hash, lower_at, name.len())
-                .cast::<ngx_http_upstream_header_t>();
-            let Some(known) = known.as_ref() else { return Ok(()) };
-            let Some(handler) = known.handler else { return Ok(()) };
-            match handler(request.raw(), header, known.offset) {
-                0 => Ok(()),
-                status => Err(status),
-            }
+    /// What stands before the address in nginx's lines: a text of the program's.
+    pub(crate) fn set_schema(self, schema: &'static [u8]) {
+        field!(self, schema = ngx_str_t { len: schema.len(), data: schema.as_ptr().cast_mut() });
+    }
+
+    /// The caches of the http block.
+    pub(crate) fn set_caches(self, caches: *const ngx_array_t) {
+        field!(self, caches = caches.cast_mut());
+    }
+
+    #[cfg(ngx_feature = "ssl")]
+    pub(crate) fn set_tls(self, is_tls: bool) {
+        field!(self, set_ssl(u32::from(is_tls)));
+    }
+
+    /// The address that the request has made itself; NULL without one.
+    pub(crate) fn resolved(self) -> *mut ngx_http_upstream_resolved_t {
+        field!(self, resolved)
+    }
+
+    pub(crate) fn set_resolved(self, resolved: *mut ngx_http_upstream_resolved_t) {
+        field!(self, resolved = resolved);
+    }
+}
+
+/// The backend and the connection to it.
+impl Upstream {
+    pub(crate) fn balancer(self) -> Balancer {
+        Balancer { get: field!(self, peer.get), free: field!(self, peer.free), data: field!(self, peer.data) }
+    }
+
+    pub(crate) fn set_balancer(self, balancer: Balancer) {
+        field!(self, peer.get = balancer.get);
+        field!(self, peer.free = balancer.free);
+        field!(self, peer.data = balancer.data);
+    }
+
+    pub(crate) fn connection(self) -> Option<Connection> {
+        // SAFETY: NULL, or the connection to the backend, which is one of this process's array.
+        unsafe { Connection::from_raw(field!(self, peer.connection)) }
+    }
+
+    /// Whether the connection is one that was kept.
+    pub(crate) fn has_kept_connection(self) -> bool {
+        field!(self, peer.cached()) != 0
+    }
+
+    /// How many backends nginx may still ask.
+    pub(crate) fn tries(self) -> usize {
+        field!(self, peer.tries)
+    }
+
+    pub(crate) fn set_tries(self, tries: usize) {
+        field!(self, peer.tries = tries);
+    }
+
+    /// When the first backend was asked, by nginx's clock.
+    pub(crate) fn start_time(self) -> nginx_sys::ngx_msec_t {
+        field!(self, peer.start_time)
+    }
+
+    /// Whether the connection may be kept after the response.
+    pub(crate) fn keeps_connection(self) -> bool {
+        field!(self, keepalive()) != 0
+    }
+
+    pub(crate) fn set_keeps_connection(self, keeps: bool) {
+        field!(self, set_keepalive(u32::from(keeps)));
+    }
+
+    /// nginx counts the bytes of the response again that are given back to the connection.
+    pub(crate) fn uncount_received(self, count: i64) {
+        let state = field!(self, state);
+        if !state.is_null() {
+            // SAFETY: the state of the backend that is being asked, in the request's pool.
+            unsafe { (*state).bytes_received -= count }
         }
     }
 }
 
-/// The bytes between two places.
-///
-/// # Safety
-/// Both are NULL or places in one allocation, `from` not after `to`, that stays unchanged for `'a`.
-pub(crate) unsafe fn bytes<'a>(from: *const u8, to: *const u8) -> &'a [u8] {
-    let length = to.addr().saturating_sub(from.addr());
-    if length == 0 {
-        return &[];
+/// The request on its way to the backend.
+impl Upstream {
+    /// What nginx sends.
+    pub(crate) fn request_chain(self) -> *mut ngx_chain_t {
+        field!(self, request_bufs)
     }
-    // SAFETY: the caller vouches for the places.
-    unsafe { std::slice::from_raw_parts(from, length) }
+
+    pub(crate) fn set_request_chain(self, chain: *mut ngx_chain_t) {
+        field!(self, request_bufs = chain);
+    }
+
+    /// Has nginx send by `filter(data, chain)`.
+    pub(crate) fn set_output_filter(
+        self,
+        filter: unsafe extern "C" fn(*mut c_void, *mut ngx_chain_t) -> ngx_int_t,
+        data: *mut c_void,
+    ) {
+        field!(self, output.output_filter = Some(filter));
+        field!(self, output.filter_ctx = data);
+    }
+
+    /// `ngx_chain_writer()`: sends what the connection takes, and keeps the rest.
+    ///
+    /// # Safety
+    /// NULL or a chain of live buffers; there is a connection.
+    pub(crate) unsafe fn write_chain(self, chain: *mut ngx_chain_t) -> ngx_int_t {
+        // SAFETY: the writer of a live upstream, which nginx has set up for its connection; the chain is the caller's.
+        unsafe { ngx_chain_writer((&raw mut (*self.0).writer).cast(), chain) }
+    }
+
+    /// Whether nothing waits in [`Upstream::write_chain`].
+    pub(crate) fn has_written_all(self) -> bool {
+        field!(self, writer.out).is_null()
+    }
+
+    /// Whether nginx takes the request for sent, as far as it had it.
+    pub(crate) fn is_request_sent(self) -> bool {
+        field!(self, request_sent()) != 0
+    }
+
+    pub(crate) fn set_request_sent(self, sent: bool) {
+        field!(self, set_request_sent(u32::from(sent)));
+    }
+
+    /// Whether all of the request has left.
+    pub(crate) fn is_body_sent(self) -> bool {
+        field!(self, request_body_sent()) != 0
+    }
+
+    /// What ngx_http_upstream_reinit() does with the chains of a request that was sent: it is to be sent again.
+    pub(crate) fn forget_sent(self) {
+        field!(self, output.buf = ptr::null_mut());
+        field!(self, output.in_ = ptr::null_mut());
+        field!(self, output.busy = ptr::null_mut());
+        self.set_request_sent(false);
+    }
 }
 
-/// The buffers of a chain.
-///
-/// # Safety
-/// A chain of a live request, which nobody changes while the iterator lives.
-pub(crate) unsafe fn buffers(mut link: *mut ngx_chain_t) -> impl Iterator<Item = *mut ngx_buf_t> {
-    std::iter::from_fn(move || {
-        // SAFETY: the caller vouches for the chain.
-        let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
-        link = next;
-        Some(buffer)
-    })
-}
+/// The response.
+impl Upstream {
+    pub(crate) fn is_buffering(self) -> bool {
+        field!(self, buffering()) != 0
+    }
 
-/// Whether a buffer has no bytes of its own: `ngx_buf_special()`.
-pub(crate) fn is_special(buffer: &ngx_buf_t) -> bool {
-    (buffer.flush() != 0 || buffer.last_buf() != 0 || buffer.sync() != 0)
-        && buffer.temporary() == 0
-        && buffer.memory() == 0
-        && buffer.mmap() == 0
-        && buffer.in_file() == 0
-}
+    pub(crate) fn set_buffering(self, buffering: bool) {
+        field!(self, set_buffering(u32::from(buffering)));
+    }
 
-/// What a tag of this module's buffers is.
-pub(crate) fn tag() -> *mut c_void {
-    ptr::from_ref(crate::module()).cast_mut().cast()
+    pub(crate) fn is_cacheable(self) -> bool {
+        field!(self, cacheable()) != 0
+    }
+
+    pub(crate) fn set_uncacheable(self) {
+        field!(self, set_cacheable(0));
+    }
+
+    /// Of a response that is not buffered: the connection has failed.
+    pub(crate) fn set_failed(self) {
+        field!(self, set_error(1));
+    }
+
+    /// What nginx still waits for; -1 is until the end of the connection.
+    pub(crate) fn length(self) -> i64 {
+        field!(self, length)
+    }
+
+    pub(crate) fn set_length(self, length: i64) {
+        field!(self, length = length);
+    }
+
+    /// The same of a response that is buffered.
+    pub(crate) fn set_pipe_length(self, length: i64) {
+        let pipe = self.pipe();
+        if !pipe.is_null() {
+            // SAFETY: the pipe that `install` has made in the request's pool.
+            unsafe { (*pipe).length = length }
+        }
+    }
+
+    /// Whether nginx has all of a response that is buffered.
+    pub(crate) fn has_whole_body(self) -> bool {
+        let pipe = self.pipe();
+        // SAFETY: the pipe that `install` has made in the request's pool.
+        !pipe.is_null() && unsafe { (*pipe).upstream_done() != 0 || (*pipe).length == 0 }
+    }
+
+    pub(crate) fn status(self) -> usize {
+        field!(self, headers_in.status_n)
+    }
+
+    /// Gives nginx the status, and its line or nothing for nginx's own words.
+    pub(crate) fn set_status(self, status: u16, line: ngx_str_t) {
+        field!(self, headers_in.status_n = usize::from(status));
+        field!(self, headers_in.status_line = line);
+        let state = field!(self, state);
+        // SAFETY: NULL, or the state of the backend that is being asked, in the request's pool.
+        unsafe {
+            if !state.is_null() && (*state).status == 0 {
+                (*state).status = usize::from(status);
+            }
+        }
+    }
+
+    /// The response's Content-Length, if it has one.
+    pub(crate) fn content_length(self) -> Option<u64> {
+        u64::try_from(field!(self, headers_in.content_length_n)).ok()
+    }
+
+    pub(crate) fn set_content_length(self, length: Option<u64>) {
+        let length = length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1);
+        field!(self, headers_in.content_length_n = length);
+    }
+
+    /// The headers of the response.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // SAFETY: the list of a live upstream, and strings in the request's pool. nginx has taken all of the head, and so
+        // nobody adds to it.
+        unsafe { list(&raw const (*self.0).headers_in.headers) }
+            .filter(|header| header.hash != 0)
+            // SAFETY: strings in the request's pool, which nobody changes.
+            .map(|header| unsafe { (str_bytes(&header.key), str_bytes(&header.value)) })
+    }
+
+    /// Sends the request to `uri`, which nginx decodes, when it has seen the head.
+    pub(crate) fn redirect(self, request: Request, uri: &[u8]) -> Result<(), NoMemory> {
+        let value = request.text(uri).ok_or(NoMemory)?;
+        // SAFETY: the pool of a live request; all-zero is what nginx starts a header from.
+        unsafe {
+            let header = ngx_pcalloc(request.pool(), size_of::<ngx_table_elt_t>()).cast::<ngx_table_elt_t>();
+            if header.is_null() {
+                return Err(NoMemory);
+            }
+            (*header).hash = 1;
+            (*header).key = ngx_str_t { len: 16, data: b"X-Accel-Redirect".as_ptr().cast_mut() };
+            (*header).value = value;
+            field!(self, headers_in.x_accel_redirect = header);
+        }
+        Ok(())
+    }
+
+    /// Where the response sends the request.
+    pub(crate) fn redirect_target(&self) -> Option<&[u8]> {
+        // SAFETY: NULL, or a header in the request's pool, whose string nobody changes.
+        unsafe { field!(self, headers_in.x_accel_redirect).as_ref().map(|header| str_bytes(&header.value)) }
+    }
 }

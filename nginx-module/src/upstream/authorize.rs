@@ -5,7 +5,7 @@
 //! pass, and its `Variable-NAME` headers become variables of the request. Everything else is the answer to the client:
 //! status, headers and body. The answer belongs to a location: after an internal redirect the next one is asked.
 
-use std::ffi::c_void;
+use std::{cell::OnceCell, ffi::c_void, rc::Rc};
 
 use gangway::{engine::fence, http::is_connection_field, log::Level};
 use nginx_sys::{
@@ -17,7 +17,7 @@ use nginx_sys::{
 use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place, send};
 use crate::{
     conf::LocationConf,
-    head, memo, module,
+    head, memo,
     raw::{NoMemory, Request, Upstream, bytes, own},
 };
 
@@ -25,11 +25,14 @@ const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
+/// What an authorizer is asked for a request, and what it says.
+#[derive(Default)]
+pub(crate) struct Authorization(OnceCell<Answer>);
+
 /// What an authorizer has said.
 #[derive(Default)]
-pub(crate) struct Authorization {
-    /// `None`: it has not answered.
-    status: Option<usize>,
+struct Answer {
+    status: usize,
     /// `Variable-NAME: value`, without `Variable-`.
     variables: Vec<(Vec<u8>, Vec<u8>)>,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
@@ -38,53 +41,54 @@ pub(crate) struct Authorization {
 
 impl Authorization {
     /// Of this request in its present location, if it has been authorized.
-    pub(crate) fn of(request: &Request) -> Option<&Self> {
+    pub(crate) fn of(request: Request) -> Option<Rc<Self>> {
         // A subrequest is not asked about: what is known of the client is known of it, too.
-        let answer = memo::authorization(request.main())?;
-        // SAFETY: `begin` noted a value in the request's pool.
-        unsafe { answer.as_ref() }
+        memo::authorization(request.main())
     }
 
     /// The variables, in order.
     pub(crate) fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.variables.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        let variables = self.0.get().into_iter().flat_map(|answer| &answer.variables);
+        variables.map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 }
 
 /// The handler of the access phase.
 pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("access_handler", INTERNAL_SERVER_ERROR, || {
-        // SAFETY: nginx calls a phase handler with a live request, whose location has a configuration of ours.
-        let (request, location) = unsafe {
-            let request = Request::from_raw(r);
-            (request, &*request.location_conf::<LocationConf>(module()))
-        };
+        // SAFETY: nginx calls a phase handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let location = request.location::<LocationConf>();
         if !request.is_main() || !location.upstream.authorizes() {
             return DECLINED;
         }
-        match Authorization::of(&request).map(|answer| (answer.status, answer)) {
-            None => begin(request).map_or(INTERNAL_SERVER_ERROR, |()| AGAIN),
-            Some((None, _)) => AGAIN,
-            Some((Some(200), _)) => 0,
-            Some((Some(status), answer)) => deny(request, status, answer),
+        let Some(asked) = Authorization::of(request) else {
+            return begin(request).map_or(INTERNAL_SERVER_ERROR, |()| AGAIN);
+        };
+        match asked.0.get() {
+            None => AGAIN,
+            Some(answer) if answer.status == 200 => 0,
+            Some(answer) => deny(request, answer),
         }
     })
 }
 
 /// Asks the authorizer.
 fn begin(request: Request) -> Result<(), NoMemory> {
-    // SAFETY: live request and pool; the subrequest is nginx's, and its handler is ours before it can run.
+    let asked = Rc::new(Authorization::default());
+    // SAFETY: the pool of a live request, which its subrequests share; the subrequest is nginx's, and its handler is ours
+    // before it can run.
     unsafe {
-        let answer = own(request.pool(), Authorization::default());
-        if answer.is_null() {
+        let shared = own(request.pool(), Rc::clone(&asked));
+        if shared.is_null() {
             return Err(NoMemory);
         }
-        memo::note(request, |notes| notes.asks(request, answer))?;
+        memo::note(request, |notes| notes.asks(request, asked))?;
         let after = ngx_pcalloc(request.pool(), size_of::<ngx_http_post_subrequest_t>())
             .cast::<ngx_http_post_subrequest_t>();
         let Some(after) = after.as_mut() else { return Err(NoMemory) };
         after.handler = Some(answered);
-        after.data = answer.cast();
+        after.data = shared.cast();
         let r = request.raw();
         let (mut uri, mut args) = ((*r).uri, (*r).args);
         let mut subrequest = std::ptr::null_mut();
@@ -109,13 +113,13 @@ unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
         // SAFETY: nginx runs a posted subrequest, which is live; its location is that of the request.
         unsafe {
             let request = Request::from_raw(r);
-            let location = &*request.location_conf::<LocationConf>(module());
+            let location = request.location::<LocationConf>();
             (*r).write_event_handler = Some(wait);
             let place = Place::of_authorizer();
             let upstream = request.create_upstream();
             let prepared = upstream.map_err(|NoMemory| ERROR).and_then(|upstream: Upstream| {
-                upstream.get().conf = location.upstream.authorizer();
-                upstream.get().schema = super::text(b"fastcgi://");
+                upstream.set_conf(location.upstream.authorizer());
+                upstream.set_schema(b"fastcgi://");
                 prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, place })
             });
             match prepared {
@@ -131,9 +135,10 @@ unsafe extern "C" fn wait(_: *mut ngx_http_request_t) {}
 /// The authorizer has answered, or cannot.
 unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, status: ngx_int_t) -> ngx_int_t {
     fence("authorize::answered", ERROR, || {
-        // SAFETY: nginx calls this with the live subrequest and the value of `begin`, which lives as long.
-        let (request, answer) = unsafe { (Request::from_raw(r), &mut *data.cast::<Authorization>()) };
-        if answer.status.is_some() {
+        // SAFETY: nginx calls this with the live subrequest and what `begin` has put into the pool that it shares.
+        let (request, asked) =
+            unsafe { (Request::from_raw(r), Rc::clone(&*data.cast::<Rc<Authorization>>())) };
+        if asked.0.get().is_some() {
             return status;
         }
         let failed = status < 0 || status >= nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
@@ -145,18 +150,18 @@ unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, sta
                 Level::Error,
                 &format!("{} the authorizer did not answer: {code}", gangway::error::NOT_AUTHORIZED),
             );
-            answer.status = Some(code);
+            let _ = asked.0.set(Answer { status: code, ..Answer::default() });
             return 0;
         }
-        answer.status = Some(sent);
-        take(request, answer);
+        let _ = asked.0.set(take(request, sent));
         0
     })
 }
 
 /// Copies what the client or the application gets.
-fn take(request: Request, answer: &mut Authorization) {
-    let Some(upstream) = request.upstream() else { return };
+fn take(request: Request, status: usize) -> Answer {
+    let mut answer = Answer { status, ..Answer::default() };
+    let Some(upstream) = request.upstream() else { return answer };
     for (name, value) in upstream.headers() {
         const PREFIX: &[u8] = b"variable-";
         let prefix = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
@@ -176,10 +181,12 @@ fn take(request: Request, answer: &mut Authorization) {
             answer.body = bytes(buffer.pos, buffer.last).to_vec();
         }
     }
+    answer
 }
 
 /// Sends the authorizer's answer to the client.
-fn deny(request: Request, status: usize, answer: &Authorization) -> ngx_int_t {
+fn deny(request: Request, answer: &Answer) -> ngx_int_t {
+    let status = answer.status;
     let other_rules_may_pass = !request.satisfies_all() && matches!(status, 401 | 403);
     if answer.headers.is_empty() && answer.body.is_empty() || other_rules_may_pass {
         // nginx has pages for these; a status below them is no refusal that a client understands.

@@ -6,7 +6,7 @@
 
 use gangway::engine::fence;
 use nginx_sys::{
-    ngx_buf_t, ngx_buf_tag_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_chain_update_chains, ngx_chain_writer,
+    ngx_buf_t, ngx_buf_tag_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_chain_update_chains,
     ngx_http_request_t, ngx_int_t, ngx_palloc,
 };
 
@@ -138,7 +138,7 @@ fn free_buffer(context: &mut Context) -> Result<*mut ngx_chain_t, NoMemory> {
 fn send(context: &mut Context, upstream: Upstream, out: &mut *mut ngx_chain_t) -> ngx_int_t {
     // SAFETY: live request; the chains are the filter's own.
     unsafe {
-        let status = ngx_chain_writer((&raw mut upstream.get().writer).cast(), *out);
+        let status = upstream.write_chain(*out);
         ngx_chain_update_chains(
             context.request.pool(),
             &raw mut context.free,

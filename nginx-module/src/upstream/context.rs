@@ -22,7 +22,7 @@ use super::{
 use crate::{
     conf::LocationConf,
     memo::Jump,
-    raw::{NoMemory, Request, Upstream, buffers, own},
+    raw::{InCycle, NoMemory, Request, Upstream, buffers, own},
 };
 
 thread_local! {
@@ -47,7 +47,7 @@ fn new_parser(limit: usize) -> ResponseParser {
 /// The state of a request; it lives as long as the request's pool.
 pub(super) struct Context {
     pub(super) request: Request,
-    pub(super) location: &'static LocationConf,
+    pub(super) location: InCycle<LocationConf>,
     pub(super) scheme: Scheme,
     pub(super) place: Place,
     pub(super) decoder: Decoder,
@@ -137,7 +137,7 @@ impl Context {
     /// A context in the request's pool.
     pub(super) fn create(
         request: Request,
-        location: &'static LocationConf,
+        location: InCycle<LocationConf>,
         scheme: Scheme,
         place: Place,
     ) -> Result<*mut Self, NoMemory> {
@@ -180,10 +180,10 @@ impl Context {
     /// holds the reference.
     pub(super) unsafe fn of<'a>(r: *mut ngx_http_request_t) -> Option<&'a mut Self> {
         // SAFETY: the caller vouches for `r`.
-        unsafe { Request::from_raw(r).upstream()?.data::<Self>().as_mut() }
+        unsafe { Request::from_raw(r).upstream()?.context().cast::<Self>().as_mut() }
     }
 
-    pub(super) fn conf(&self) -> &'static UpstreamConf {
+    pub(super) fn conf(&self) -> &UpstreamConf {
         &self.location.upstream
     }
 
@@ -212,16 +212,16 @@ impl Context {
     /// Whether nginx would send the request elsewhere now: all of it has left, and the time for further attempts is not over.
     pub(super) fn may_go_elsewhere(&self, now: u64) -> bool {
         let Some(upstream) = self.upstream() else { return false };
-        let (u, limit) = (upstream.get(), self.conf().conf.next_upstream_timeout as u64);
-        let is_in_time = limit == 0 || now.wrapping_sub(u.peer.start_time as u64) < limit;
-        self.may_be_repeated() && is_in_time && u.request_body_sent() != 0
+        let limit = self.conf().conf.next_upstream_timeout as u64;
+        let is_in_time = limit == 0 || now.wrapping_sub(upstream.start_time() as u64) < limit;
+        self.may_be_repeated() && is_in_time && upstream.is_body_sent()
     }
 
     /// Whether nginx has read all of the request, and holds no part of it in a file.
     pub(super) fn has_request_in_memory(&self) -> bool {
         let Some(upstream) = self.upstream().filter(|_| !self.request.streams_body()) else { return false };
         // SAFETY: the chain of a live request that `create_request` has made.
-        unsafe { buffers(upstream.get().request_bufs) }.all(|buffer| {
+        unsafe { buffers(upstream.request_chain()) }.all(|buffer| {
             // SAFETY: as above.
             unsafe { (*buffer).in_file() == 0 }
         })
@@ -275,7 +275,7 @@ impl Context {
 
     /// Forgets the response of a backend that has failed: another one is asked.
     pub(super) fn restart(&mut self) {
-        let connection = self.upstream().map_or(std::ptr::null_mut(), |u| u.get().peer.connection);
+        let connection = self.upstream().and_then(Upstream::connection);
         self.hold.restart(connection);
         self.decoder = self.protocol().decoder();
         self.parser.reset(Form::Cgi, self.conf().head_max_size());

@@ -10,12 +10,11 @@ use std::{ffi::c_void, ptr, time::Duration};
 
 use gangway::engine::fence;
 use nginx_sys::{
-    NGX_HTTP_FLUSH, ngx_chain_t, ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_http_send_special,
-    ngx_msec_t, ngx_recv_chain_pt,
+    ngx_chain_t, ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_msec_t, ngx_recv_chain_pt,
 };
 
 use super::{context::Context, pipe};
-use crate::raw::{Request, Timer, bytes, timer_data};
+use crate::raw::{Connection, Request, Timer, bytes, timer_data};
 
 /// For how long bytes may wait for more of them that come again and again.
 const PATIENCE: ngx_msec_t = 50;
@@ -36,24 +35,23 @@ pub(super) struct Flush {
 
 impl Flush {
     /// Watches the reads from a backend whose response is buffered.
-    pub(super) fn begin(&mut self, connection: *mut ngx_connection_t, wait: ngx_msec_t) {
+    pub(super) fn begin(&mut self, connection: Option<Connection>, wait: ngx_msec_t) {
         self.wait = wait;
-        // SAFETY: NULL (a cached response) or the live connection to the backend.
-        let Some(connection) = (unsafe { connection.as_mut() }) else { return };
+        // A cached response has none.
+        let Some(connection) = connection else { return };
         if self.receive.is_none() {
-            self.receive = connection.recv_chain;
-            connection.recv_chain = Some(receive_chain);
+            self.receive = connection.chain_receiver();
+            connection.set_chain_receiver(Some(receive_chain));
         }
     }
 
     /// Ends the watch: the connection may be closed or kept for another request.
-    pub(super) fn stop(&mut self, connection: *mut ngx_connection_t) {
+    pub(super) fn stop(&mut self, connection: Option<Connection>) {
         self.timer = None;
-        if let Some(receive) = self.receive.take() {
-            // SAFETY: NULL or the live connection to the backend.
-            if let Some(connection) = unsafe { connection.as_mut() } {
-                connection.recv_chain = Some(receive);
-            }
+        if let Some(receive) = self.receive.take()
+            && let Some(connection) = connection
+        {
+            connection.set_chain_receiver(Some(receive));
         }
     }
 
@@ -92,18 +90,19 @@ unsafe extern "C" fn receive_chain(c: *mut ngx_connection_t, chain: *mut ngx_cha
         // SAFETY: nginx reads from the live connection of a request whose upstream is ours: its data is the request.
         unsafe {
             let r = (*c).data.cast::<ngx_http_request_t>();
+            let Some(connection) = Connection::from_raw(c) else { return ERROR };
             let Some(context) = Context::of(r) else { return ERROR };
             let Some(receive) = context.flush.receive.filter(|_| !context.hold.failed()) else {
                 return ERROR;
             };
-            if let Some(pipe) = context.upstream().and_then(|upstream| upstream.get().pipe.as_mut()) {
-                pipe::widen(pipe, chain, (*(*c).read).available, limit);
+            if let Some(pipe) = context.upstream().and_then(|upstream| upstream.pipe().as_mut()) {
+                pipe::widen(pipe, chain, connection.read().available(), limit);
             }
             let count = match single(c, chain, limit) {
                 Some((receive, room)) => receive(c, (*(*chain).buf).last, room),
                 None => receive(c, chain, limit),
             };
-            if count > 0 && (*(*c).read).ready() == 0 {
+            if count > 0 && !connection.read().is_ready() {
                 let this = ptr::from_mut(context);
                 context.flush.start_timer(this);
             } else if count > 0 && limit == 0 {
@@ -159,7 +158,7 @@ unsafe fn hand_on(request: Request, context: *mut Context) {
     // nginx's ngx_http_upstream_process_downstream() as long as the pipe is in use.
     unsafe {
         let Some(upstream) = (*context).upstream() else { return };
-        let Some(pipe) = upstream.get().pipe.as_mut() else { return };
+        let Some(pipe) = upstream.pipe().as_mut() else { return };
         if pipe.aio() != 0 || !pipe.writing.is_null() || pipe.upstream.is_null() {
             return;
         }
@@ -180,17 +179,15 @@ unsafe fn hand_on(request: Request, context: *mut Context) {
             } else {
                 pipe.set_upstream_error(1);
             }
-        } else if request.filters_hold_back() || !(*request.raw()).out.is_null() {
+        } else if request.filters_hold_back() || request.has_output() {
             // The last filter keeps what is small, a head without its body above all.
             // An error here is one of the client's connection, which the handler finds.
-            let _ = ngx_http_send_special(request.raw(), NGX_HTTP_FLUSH as usize);
+            let _ = request.flush();
         }
         if pipe.cacheable() != 0 {
             // What goes to a cache file is read back from there: a second turn sends it.
             request.post_write_event();
         }
-        if let Some(handler) = (*request.raw()).write_event_handler {
-            handler(request.raw());
-        }
+        request.run_write_handler();
     }
 }

@@ -134,39 +134,32 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
             upstream.add_header(request, name, value)?;
         }
     }
-    let u = upstream.get();
-    u.headers_in.status_n = usize::from(head.status());
-    u.headers_in.status_line = if head.reason().is_empty() {
+    let line = if head.reason().is_empty() {
         ngx_str_t::empty()
     } else {
         request.joined_text(&[Decimal::default().write(head.status()), b" ", head.reason()]).ok_or(ERROR)?
     };
-    // SAFETY: NULL or the state of the backend that is being asked.
-    if let Some(state) = unsafe { u.state.as_mut() }
-        && state.status == 0
-    {
-        state.status = usize::from(head.status());
-    }
+    upstream.set_status(head.status(), line);
     if context.place.role == Role::Authorizer
-        && usize::try_from(u.headers_in.content_length_n).is_ok_and(|length| length > AUTHORIZER_PAGE)
+        && upstream.content_length().is_some_and(|length| length > AUTHORIZER_PAGE as u64)
     {
         // The client gets the start of such a page, and nginx makes room for no more.
-        u.headers_in.content_length_n = -1;
+        upstream.set_content_length(None);
     }
     let streams = head.get(b"content-type").is_some_and(is_event_stream);
-    if !u.headers_in.x_accel_redirect.is_null() && !context.conf().ignores_accel_redirect() {
+    if upstream.redirect_target().is_some() && !context.conf().ignores_accel_redirect() {
         jump(context, upstream)?;
     }
-    if context.mixed && u.cacheable() != 0 {
+    if context.mixed && upstream.is_cacheable() {
         rewrite(context, upstream)?;
     }
     take_whole(context, upstream);
     if is_limited(context, upstream) {
         // nginx forgets the rate of what it does not buffer. What waits leaves when the backend pauses all the same.
-        u.set_buffering(1);
+        upstream.set_buffering(true);
     } else if streams {
         // An event is for now: no buffer waits until it is full.
-        u.set_buffering(0);
+        upstream.set_buffering(false);
     }
     Ok(())
 }
@@ -213,25 +206,22 @@ fn take_whole(context: &mut Context, upstream: Upstream) {
     }
     let Some((decoder, length)) = context.rest_in(upstream.unread()) else { return };
     context.whole = true;
-    let u = upstream.get();
-    if context.request.is_head() || matches!(u.headers_in.status_n, 204 | 304) {
+    if context.request.is_head() || matches!(upstream.status(), 204 | 304) {
         // nginx looks at no body here; so it does not find out that the connection can be kept.
-        if u.cacheable() == 0 && context.keeps_connection() {
+        if !upstream.is_cacheable() && context.keeps_connection() {
             context.decoder = decoder;
-            u.set_keepalive(1);
+            upstream.set_keeps_connection(true);
         }
-    } else if u.headers_in.content_length_n < 0 && context.place.role == Role::Responder {
+    } else if upstream.content_length().is_none() && context.place.role == Role::Responder {
         // No chunks for what has a length, and the connection of a client of HTTP/1.0 can go on.
-        u.headers_in.content_length_n = i64::try_from(length).unwrap_or(-1);
+        upstream.set_content_length(Some(length));
     }
 }
 
 /// Whether the backend wants its response to leave at a rate of so many bytes a second, and is obeyed.
 fn is_limited(context: &Context, upstream: Upstream) -> bool {
-    let ignored = nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE as usize;
     context.parser.head().get(b"x-accel-limit-rate").is_some()
-        // SAFETY: an upstream's configuration outlives its requests.
-        && unsafe { (*upstream.get().conf).ignore_headers } & ignored == 0
+        && !upstream.ignores(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE)
         && context.request.limit_rate() > 0
 }
 
@@ -260,7 +250,7 @@ fn rewrite(context: &Context, upstream: Upstream) -> Result<(), ngx_int_t> {
             "{CACHE_SKIPPED} the head of a response is larger than gangway_buffer_size and is not cached; raise it"
         );
         request.log(Level::Warn, &line);
-        upstream.get().set_cacheable(0);
+        upstream.set_uncacheable();
     }
     Ok(())
 }

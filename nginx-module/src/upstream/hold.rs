@@ -17,7 +17,7 @@ use gangway::{engine::fence, protocol::Role};
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_recv_pt};
 
 use super::context::Context;
-use crate::raw::{Timer, Upstream, timer_data};
+use crate::raw::{Connection, Timer, Upstream, timer_data};
 
 /// The wait of one response.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Hold {
     }
 
     /// For the response of the next backend.
-    pub(super) fn restart(&mut self, connection: *mut ngx_connection_t) {
+    pub(super) fn restart(&mut self, connection: Option<Connection>) {
         self.stop(connection);
         *self = Self { off: self.off, ..Self::default() };
     }
@@ -64,22 +64,20 @@ impl Hold {
     }
 
     /// Ends the wait. The connection reads as before, if there still is one.
-    pub(super) fn stop(&mut self, connection: *mut ngx_connection_t) {
+    pub(super) fn stop(&mut self, connection: Option<Connection>) {
         self.timer = None;
-        if let Some(receive) = self.receive.take() {
-            // SAFETY: NULL or the live connection to the backend.
-            if let Some(connection) = unsafe { connection.as_mut() } {
-                connection.recv = Some(receive);
-            }
+        if let Some(receive) = self.receive.take()
+            && let Some(connection) = connection
+        {
+            connection.set_receiver(Some(receive));
         }
     }
 }
 
 /// Lets a head that is whole wait for its body, if it has to.
 pub(super) fn begin(context: &mut Context, upstream: Upstream) -> bool {
-    let u = upstream.get();
     let wait = context.conf().flush_wait();
-    if context.hold.was || context.hold.off || wait == 0 || u.buffering() == 0 || !has_body(context) {
+    if context.hold.was || context.hold.off || wait == 0 || !upstream.is_buffering() || !has_body(context) {
         return false;
     }
     let unread = upstream.unread();
@@ -87,13 +85,10 @@ pub(super) fn begin(context: &mut Context, upstream: Upstream) -> bool {
         return false;
     }
     let in_head = unread.is_empty();
-    // SAFETY: NULL (a cached response) or the live connection to the backend.
-    let Some(connection) = (unsafe { u.peer.connection.as_mut() }) else { return false };
+    // A cached response has none.
+    let Some(connection) = upstream.connection() else { return false };
     let Some(byte) = upstream.keep_back() else { return false };
-    // SAFETY: NULL or the state of the backend that is being asked. nginx counts the byte again.
-    if let Some(state) = unsafe { u.state.as_mut() } {
-        state.bytes_received -= 1;
-    }
+    upstream.uncount_received(1);
     let this = ptr::from_mut(context).cast::<c_void>();
     let hold = &mut context.hold;
     hold.was = true;
@@ -101,8 +96,8 @@ pub(super) fn begin(context: &mut Context, upstream: Upstream) -> bool {
     hold.failed = false;
     hold.byte = byte;
     hold.in_head = in_head;
-    hold.receive = connection.recv;
-    connection.recv = Some(receive);
+    hold.receive = connection.receiver();
+    connection.set_receiver(Some(receive));
     let timer = hold.timer.insert(Timer::new(on_timer, this, false));
     timer.set(Duration::from_millis(wait as u64));
     true
@@ -138,22 +133,22 @@ unsafe extern "C" fn receive(c: *mut ngx_connection_t, buffer: *mut u8, size: us
             if count == AGAIN && !context.hold.over && size > 1 {
                 return AGAIN;
             }
-            let read = &mut *(*c).read;
+            let Some(connection) = Connection::from_raw(c) else { return ERROR };
             if count == AGAIN {
                 // What comes with the byte is more than was read.
-                read.set_ready(u32::from(size == 1));
+                connection.read().set_ready(size == 1);
             } else if count <= 0 {
                 if !may_end(context) {
                     // The head has not been seen by anybody: another backend may be asked.
-                    context.hold.stop(c);
+                    context.hold.stop(Some(connection));
                     return count;
                 }
                 context.hold.failed = count < 0;
                 // nginx reads again, and finds the same.
-                read.set_ready(1);
+                connection.read().set_ready(true);
             }
             buffer.write(context.hold.byte);
-            context.hold.stop(c);
+            context.hold.stop(Some(connection));
             count.max(0) + 1
         }
     })
@@ -168,10 +163,8 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
             let request = context.request;
             let Some(upstream) = context.upstream() else { return };
             let run_posted = request.posted_runner();
-            if let Some(handler) = upstream.get().read_event_handler {
-                // No reference to the context is held here: it may be gone after it.
-                handler(request.raw(), upstream.get());
-            }
+            // No reference to the context is held here: it may be gone after it.
+            upstream.run_read_handler(request);
             run_posted();
         }
     });

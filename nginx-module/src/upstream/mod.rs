@@ -42,10 +42,9 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use crate::{
-    conf::LocationConf,
+    conf::{LocationConf, MainConf},
     memo::Jump,
-    module,
-    raw::{NoMemory, Request, Upstream, tag},
+    raw::{Hooks, InCycle, NoMemory, Request, Upstream},
 };
 use context::Context;
 
@@ -58,11 +57,9 @@ pub(crate) use peer::{Balancers, install as install_peers, make_signals, stop_li
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("upstream::content_handler", INTERNAL_SERVER_ERROR, || {
-        // SAFETY: nginx calls a content handler with a live request, whose location has a configuration of ours.
-        let (request, location) = unsafe {
-            let request = Request::from_raw(r);
-            (request, &*request.location_conf::<LocationConf>(module()))
-        };
+        // SAFETY: nginx calls a content handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let location = request.location::<LocationConf>();
         request.leave_conditions_to_the_handler();
         let started = match &location.programs {
             Some(programs) => crate::cgi::start(request, location, programs),
@@ -76,10 +73,10 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 }
 
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
-fn start(request: Request, location: &'static LocationConf) -> Result<bool, ngx_int_t> {
-    let place = script::place(request, location)?;
+fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_int_t> {
+    let place = script::place(request, &location)?;
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
-    let scheme = target::choose(request, upstream, location)?;
+    let scheme = target::choose(request, upstream, &location)?;
     prepare(Prepared { request, upstream, location, scheme, place })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
@@ -93,13 +90,13 @@ fn start(request: Request, location: &'static LocationConf) -> Result<bool, ngx_
 /// The status that answers the request.
 pub(crate) fn prepare_script(
     request: Request,
-    location: &'static LocationConf,
+    location: InCycle<LocationConf>,
     form: Form,
     head_size: usize,
 ) -> Result<Upstream, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
-    upstream.get().conf = (&raw const location.upstream.conf).cast_mut();
-    upstream.get().schema = text(b"cgi://");
+    upstream.set_conf(&raw const location.upstream.conf);
+    upstream.set_schema(b"cgi://");
     let (scheme, place) = (conf::Scheme::Scgi, script::Place::default());
     prepare(Prepared { request, upstream, location, scheme, place })?;
     // SAFETY: `prepare` has made the context; nobody else has it yet.
@@ -136,14 +133,8 @@ pub(crate) unsafe fn redirect_script(
     let upstream = context.upstream().ok_or(ERROR)?;
     head::may_redirect(context.request)?;
     upstream.redirect(context.request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
-    let u = upstream.get();
-    // SAFETY: the upstream's configuration outlives its request.
-    if unsafe { (*u.conf).ignore_headers } & nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize != 0 {
-        // That is about what a script says in X-Accel-Redirect. nginx looks at it after this.
-        let copy = context.request.conf_copy(u.conf).ok_or(ERROR)?;
-        copy.ignore_headers &= !(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT as usize);
-        u.conf = copy;
-    }
+    // What the location ignores is what a script says in X-Accel-Redirect. nginx looks at it after this.
+    upstream.obey_redirect(context.request).map_err(|NoMemory| ERROR)?;
     (context.jump, context.asks) = (Some(Jump::Local), target.request_uri(text));
     Ok(())
 }
@@ -152,7 +143,7 @@ pub(crate) unsafe fn redirect_script(
 struct Prepared {
     request: Request,
     upstream: Upstream,
-    location: &'static LocationConf,
+    location: InCycle<LocationConf>,
     scheme: conf::Scheme,
     place: script::Place,
 }
@@ -162,27 +153,22 @@ fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
     let no_memory = |NoMemory| INTERNAL_SERVER_ERROR;
     let Prepared { request, upstream, location, scheme, place } = prepared;
     let context = Context::create(request, location, scheme, place).map_err(no_memory)?;
-    let pipe = upstream.create_pipe(request.pool()).map_err(no_memory)?;
-    pipe.input_filter = Some(pipe::input_filter);
-    pipe.input_ctx = context.cast();
-    let u = upstream.get();
-    u.output.tag = tag();
-    // SAFETY: the http block's configuration outlives its requests; nginx changes the list of caches only while it
-    // reads the configuration.
-    u.caches = unsafe {
-        let main = request.main_conf::<crate::conf::MainConf>(module());
-        &raw mut (*main).upstream.caches
+    let hooks = Hooks {
+        create_key: request::create_key,
+        create_request: request::create_request,
+        reinit_request: request::reinit_request,
+        process_header,
+        abort_request: request::abort_request,
+        finalize_request: request::finalize_request,
+        filter_init: pipe::filter_init,
+        stream_filter: stream::input_filter,
+        pipe_filter: pipe::input_filter,
+        context: context.cast(),
     };
-    u.create_key = Some(request::create_key);
-    u.create_request = Some(request::create_request);
-    u.reinit_request = Some(request::reinit_request);
-    u.process_header = Some(process_header);
-    u.abort_request = Some(request::abort_request);
-    u.finalize_request = Some(request::finalize_request);
-    u.input_filter_init = Some(pipe::filter_init);
-    u.input_filter = Some(stream::input_filter);
-    u.input_filter_ctx = context.cast();
-    u.set_buffering(u32::from(location.upstream.conf.buffering != 0));
+    upstream.install(request, &hooks).map_err(no_memory)?;
+    // nginx changes the list of caches only while it reads the configuration.
+    upstream.set_caches(&raw const request.http::<MainConf>().upstream.caches);
+    upstream.set_buffering(location.upstream.conf.buffering != 0);
     Ok(())
 }
 

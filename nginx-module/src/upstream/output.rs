@@ -76,7 +76,7 @@ pub(super) fn take(
             }
             Event::End(_) => {
                 sink.done();
-                upstream.get().set_keepalive(u32::from(input.is_empty() && context.keeps_connection()));
+                upstream.set_keeps_connection(input.is_empty() && context.keeps_connection());
                 return Ok(false);
             }
         }
@@ -85,7 +85,7 @@ pub(super) fn take(
 
 fn too_much(context: &Context) {
     // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
-    if context.upstream().is_some_and(|upstream| upstream.get().headers_in.content_length_n >= 0) {
+    if context.upstream().is_some_and(|upstream| upstream.content_length().is_some()) {
         let line = format!(
             "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
         );

@@ -20,17 +20,15 @@ use std::{ffi::c_void, ptr, time::Duration};
 
 use gangway::engine::fence;
 use nginx_sys::{
-    NGX_PEER_FAILED, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_t, ngx_http_request_t,
-    ngx_http_upstream_create_round_robin_peer, ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t,
-    ngx_http_upstream_module, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_peer_connection_t,
-    ngx_uint_t,
+    NGX_PEER_FAILED, ngx_event_t, ngx_http_request_t, ngx_http_upstream_create_round_robin_peer,
+    ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
+    ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 
 use super::{ERROR, conf::Scheme, context::Context, send};
 use crate::{
     conf::MainConf,
-    module,
-    raw::{Conf, Request, Timer, Upstream, tag, timer_data},
+    raw::{Balancer, Conf, Request, Timer, Upstream, timer_data},
 };
 use address::Address;
 use reuse::Reused;
@@ -53,9 +51,8 @@ const YOUNG: u32 = 5;
 /// The wrapper's part of a request.
 #[derive(Default)]
 pub(super) struct Peer {
-    data: Option<ptr::NonNull<c_void>>,
-    get: ngx_event_get_peer_pt,
-    free: ngx_event_free_peer_pt,
+    /// The one that this wrapper stands before.
+    balancer: Option<Balancer>,
     /// Idle connections are used and kept.
     keeps: bool,
     /// An idle connection has failed this request: no second one is tried.
@@ -72,14 +69,9 @@ impl Peer {
     /// The backend has answered.
     pub(super) fn answered(&mut self, upstream: Upstream) {
         self.waiting = None;
-        // SAFETY: NULL or the live connection of the request.
-        if let Some(connection) = unsafe { upstream.get().peer.connection.as_mut() } {
-            connection.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_ERR);
+        if let Some(connection) = upstream.connection() {
+            connection.log_errors();
         }
-    }
-
-    fn data(&self) -> *mut c_void {
-        self.data.map_or(ptr::null_mut(), ptr::NonNull::as_ptr)
     }
 }
 
@@ -109,11 +101,9 @@ unsafe extern "C" fn init(
     upstream: *mut ngx_http_upstream_srv_conf_t,
 ) -> ngx_int_t {
     fence("peer::init", ERROR, || {
-        // SAFETY: nginx calls this with a live request; the http block's configuration outlives it.
-        let (request, main) = unsafe {
-            let request = Request::from_raw(r);
-            (request, &*request.main_conf::<MainConf>(module()))
-        };
+        // SAFETY: nginx calls this with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let main = request.http::<MainConf>();
         let known = main.balancers.0.iter().find(|(address, _)| *address == upstream.addr());
         let Some((_, Some(original))) = known else { return ERROR };
         // SAFETY: the balancer's own function, with what it was to be called with.
@@ -128,7 +118,7 @@ unsafe extern "C" fn init(
 /// Puts the wrapper in place, if the request is one of ours.
 fn wrap(request: Request) {
     let Some(upstream) = request.upstream() else { return };
-    if upstream.get().output.tag != tag() {
+    if !upstream.is_ours() {
         return;
     }
     // SAFETY: the upstream is ours.
@@ -138,22 +128,18 @@ fn wrap(request: Request) {
         return;
     }
     context.peer.keeps = context.conf().keepalive() != 0 && context.keeps_connection();
-    let peer = &mut upstream.get().peer;
-    context.peer.data = ptr::NonNull::new(peer.data);
-    context.peer.get = peer.get;
-    context.peer.free = peer.free;
-    peer.data = ptr::from_mut(context).cast();
-    peer.get = Some(get);
-    peer.free = Some(free);
+    context.peer.balancer = Some(upstream.balancer());
+    let data = ptr::from_mut(context).cast();
+    upstream.set_balancer(Balancer { get: Some(get), free: Some(free), data });
 }
 
 unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
     fence("peer::get", ERROR, || {
         // SAFETY: nginx calls this with the request's connection and the context that `wrap` gave to it.
         let (pc, context) = unsafe { (&mut *pc, &mut *data.cast::<Context>()) };
-        let Some(original) = context.peer.get else { return ERROR };
-        // SAFETY: the balancer's own function and data.
-        let status = unsafe { original(pc, context.peer.data()) };
+        let Some(Balancer { get: Some(original), data, .. }) = context.peer.balancer else { return ERROR };
+        // SAFETY: the balancer's own function and data, as it gave them to nginx.
+        let status = unsafe { original(pc, data) };
         if status != OK {
             return status;
         }
@@ -207,17 +193,17 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         }
         if state & NGX_PEER_FAILED as usize == 0
             && context.peer.keeps
-            && upstream.get().keepalive() != 0
-            && upstream.get().request_body_sent() != 0
+            && upstream.keeps_connection()
+            && upstream.is_body_sent()
             && let Some(address) = context.peer.address
             && reuse::succeeded(context, pc, &address)
             && idle::keep(pc, address, context.conf())
         {
             pc.connection = ptr::null_mut();
         }
-        if let Some(original) = context.peer.free {
-            // SAFETY: the balancer's own function and data.
-            unsafe { original(pc, context.peer.data(), state) };
+        if let Some(Balancer { free: Some(original), data, .. }) = context.peer.balancer {
+            // SAFETY: the balancer's own function and data, as it gave them to nginx.
+            unsafe { original(pc, data, state) };
         }
     });
 }
@@ -228,7 +214,7 @@ unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
         let Some(context) = (unsafe { timer_data(event).cast::<Context>().as_mut() }) else { return };
         let Some(address) = context.peer.address else { return };
         let Some(upstream) = context.upstream().filter(|_| !context.received) else { return };
-        if upstream.get().peer.cached() != 0 {
+        if upstream.has_kept_connection() {
             if reuse::look(context, upstream, &address) {
                 let request = context.request;
                 let run_posted = request.posted_runner();
@@ -255,14 +241,12 @@ unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
 /// Lets a request whose variables have made an address keep its connection as well: nginx's own way to such an address
 /// has no place for a wrapper.
 pub(super) fn use_literal(request: Request, upstream: Upstream) {
-    let u = upstream.get();
-    let resolved = u.resolved;
-    // SAFETY: live request; the address is one that `target` has made; a group of that name is nginx's to find.
+    let resolved = upstream.resolved();
+    // SAFETY: the pool of a live request, and the address that `target` has made in it.
     unsafe {
-        if resolved.is_null() || idle::is_named(request, &*resolved) {
+        if resolved.is_null() || request.is_group(&*resolved) {
             return;
         }
-        let Some(conf) = request.conf_copy(u.conf) else { return };
         let server = ngx_pcalloc(request.pool(), size_of::<ngx_http_upstream_srv_conf_t>())
             .cast::<ngx_http_upstream_srv_conf_t>();
         if server.is_null() {
@@ -273,9 +257,9 @@ pub(super) fn use_literal(request: Request, upstream: Upstream) {
         (*server).port = (*resolved).port;
         // Where `init_literal` finds the address.
         (*server).peer.data = resolved.cast();
-        conf.upstream = server;
-        u.conf = conf;
-        u.resolved = ptr::null_mut();
+        if upstream.change_conf(request, |conf| conf.upstream = server).is_ok() {
+            upstream.set_resolved(ptr::null_mut());
+        }
     }
 }
 

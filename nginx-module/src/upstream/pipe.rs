@@ -24,9 +24,7 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         // SAFETY: nginx gives the value that `start` gave to the upstream.
         let Some(context) = (unsafe { data.cast::<Context>().as_mut() }) else { return ERROR };
         let Some(upstream) = context.upstream() else { return ERROR };
-        let u = upstream.get();
-        let status = u.headers_in.status_n;
-        let length = u64::try_from(u.headers_in.content_length_n).ok();
+        let (status, length) = (upstream.status(), upstream.content_length());
         context.rest = if status == nginx_sys::NGX_HTTP_NO_CONTENT as usize
             || status == nginx_sys::NGX_HTTP_NOT_MODIFIED as usize
         {
@@ -39,16 +37,12 @@ pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_
         context.unframed =
             context.decoder.wanted().is_none() && context.rest == Rest::Unknown && context.keeps_all();
         let least = least(context);
-        u.length = if context.decoder.wanted().is_some() { 1 } else { least };
-        // SAFETY: made by `start`.
-        if let Some(pipe) = unsafe { u.pipe.as_mut() } {
-            pipe.length = least;
-        }
-        if u.buffering() != 0 && !context.whole {
-            context.flush.begin(u.peer.connection, context.conf().flush_wait());
-            // SAFETY: NULL (a cached response) or the live connection to the backend.
-            let has_ended = unsafe { u.peer.connection.as_ref().map(|c| (*c.read).pending_eof()) } == Some(1);
-            if !has_ended {
+        upstream.set_length(if context.decoder.wanted().is_some() { 1 } else { least });
+        upstream.set_pipe_length(least);
+        if upstream.is_buffering() && !context.whole {
+            let (connection, wait) = (upstream.connection(), context.conf().flush_wait());
+            context.flush.begin(connection, wait);
+            if !connection.is_some_and(|connection| connection.read().is_about_to_end()) {
                 // The head, and body bytes that came with it: there may be no other read for a long time.
                 let this = std::ptr::from_mut(context);
                 context.flush.start_timer(this);
@@ -167,7 +161,7 @@ fn filter_parts(
     let Some(upstream) = context.upstream() else { return ERROR };
     if is_late {
         // Bytes after the end: the connection is not clean.
-        upstream.get().set_keepalive(0);
+        upstream.set_keeps_connection(false);
         return 0;
     }
     if context.decoder.ended() {

@@ -25,7 +25,6 @@ use crate::{
     accel,
     conf::MainConf,
     memo::Jump,
-    module,
     raw::{NoMemory, Request, Upstream, buffers, bytes},
     variables::{self, Shape},
 };
@@ -51,10 +50,9 @@ const CONDITIONS: [&[u8]; 6] =
 /// Writes the variables of the request. `None` when nginx has no memory.
 fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream) -> Option<()> {
     let request = context.request;
-    // SAFETY: the http block's configuration outlives its requests.
-    let main: &MainConf = unsafe { &*request.main_conf(module()) };
+    let main = request.http::<MainConf>();
     let conf = context.conf();
-    let cacheable = upstream.get().cacheable() != 0;
+    let cacheable = upstream.is_cacheable();
     let mut params = Vec::new();
     if cacheable && conf.conf.cache_revalidate != 0 {
         let variable = |name, index| Param { name, value: request.variable(index), if_not_empty: true };
@@ -92,7 +90,7 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         authorization: place.role == Role::Authorizer || conf.pass_authorization(),
         role: place.role,
     };
-    variables::write(variables, request, main, context.location, &shape)?;
+    variables::write(variables, request, &main, &context.location, &shape)?;
     if place.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
         for name in [&b"CONTENT_LENGTH"[..], b"PATH_INFO", b"PATH_TRANSLATED", b"SCRIPT_NAME"] {
@@ -111,14 +109,14 @@ fn length(request: Request, upstream: Upstream) -> Option<u64> {
     }
     let mut sum = 0u64;
     // SAFETY: the body of a live request that nginx has read.
-    for buffer in unsafe { buffers(upstream.get().request_bufs) } {
+    for buffer in unsafe { buffers(upstream.request_chain()) } {
         // SAFETY: as above.
         sum += size(unsafe { &*buffer });
     }
     Some(sum)
 }
 
-fn settings<'a>(context: &Context) -> Settings<'a> {
+fn settings(context: &Context) -> Settings<'_> {
     let conf = context.conf();
     Settings {
         keep_connection: context.keeps_connection(),
@@ -171,8 +169,7 @@ pub(super) fn check(request: Request) -> Result<(), ngx_int_t> {
     let context = unsafe { Context::of(request.raw()) };
     match (context, request.upstream()) {
         (Some(context), Some(upstream)) if request.head_length() > LARGE => {
-            let u = upstream.get();
-            u.request_bufs = request.body_chain();
+            upstream.set_request_chain(request.body_chain());
             with_head(context, upstream, |_| Ok(()))
         }
         _ => Ok(()),
@@ -195,16 +192,15 @@ pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ng
 /// The head, and the body as far as it is there.
 fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMemory> {
     let request = context.request;
-    let u = upstream.get();
     // Room for the framing of the first part of the body and for its end.
     let first = request.buffer(head, 16)?;
-    let whole = std::mem::replace(&mut u.request_bufs, first);
-    u.output.filter_ctx = request.raw().cast();
+    let whole = upstream.request_chain();
+    upstream.set_request_chain(first);
     if request.streams_body() {
-        u.output.output_filter = Some(body::output_filter);
+        upstream.set_output_filter(body::output_filter, request.raw().cast());
         return Ok(());
     }
-    u.output.output_filter = Some(send::output_filter);
+    upstream.set_output_filter(send::output_filter, request.raw().cast());
     if context.place.role == Role::Authorizer {
         return Ok(());
     }
@@ -324,25 +320,19 @@ pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, sta
         if status == nginx_sys::NGX_DECLINED as ngx_int_t {
             jump(context, upstream);
         }
-        let u = upstream.get();
-        context.flush.stop(u.peer.connection);
-        context.hold.stop(u.peer.connection);
+        let connection = upstream.connection();
+        context.flush.stop(connection);
+        context.hold.stop(connection);
         // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
         let words = context.protocol().abort();
-        if u.request_body_sent() != 0 && !context.decoder.ended() && !words.is_empty() {
-            // SAFETY: NULL or the live connection to the backend.
-            if let Some(connection) = unsafe { u.peer.connection.as_mut() }
-                && let Some(send) = connection.send
-            {
-                // SAFETY: live events of a live connection.
-                let (write, read) = unsafe { (&*connection.write, &*connection.read) };
-                // One that has gone meanwhile need not be told, and that is no error.
-                connection.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
-                if write.ready() != 0 && write.error() == 0 && read.eof() == 0 && read.error() == 0 {
-                    // SAFETY: the bytes are static; what cannot be sent at once is given up.
-                    unsafe { send(connection, words.as_ptr().cast_mut(), words.len()) };
-                }
-            }
+        if upstream.is_body_sent()
+            && !context.decoder.ended()
+            && !words.is_empty()
+            && let Some(connection) = connection
+        {
+            // One that has gone meanwhile need not be told, and that is no error.
+            connection.log_errors_as_info();
+            connection.send_now(words);
         }
     });
 }

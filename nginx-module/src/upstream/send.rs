@@ -8,13 +8,10 @@
 use std::{cell::Cell, ffi::c_void, ptr};
 
 use gangway::engine::fence;
-use nginx_sys::{
-    NGX_ERROR, ngx_chain_t, ngx_chain_writer, ngx_chain_writer_ctx_t, ngx_http_request_t,
-    ngx_http_upstream_init, ngx_int_t,
-};
+use nginx_sys::{NGX_ERROR, ngx_chain_t, ngx_http_request_t, ngx_http_upstream_init, ngx_int_t};
 
 use super::{ERROR, context::Context};
-use crate::raw::{bytes, is_special};
+use crate::raw::{Request, Upstream, bytes, is_special};
 
 /// What [`begin`] and [`take_over`] know of each other.
 #[derive(Clone, Copy)]
@@ -40,13 +37,11 @@ pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
     // SAFETY: the caller vouches for it.
     unsafe { ngx_http_upstream_init(r) };
     if let Beginning::Connected = BEGINNING.replace(outer) {
-        // SAFETY: nginx waits for a connection of this live request, with the handler for a writable one in place.
-        unsafe {
-            let u = (*r).upstream;
-            (*u).set_request_sent(1);
-            if let Some(handler) = (*u).write_event_handler {
-                handler(r, u);
-            }
+        // SAFETY: nginx waits for a connection of this request, which is therefore live.
+        let request = unsafe { Request::from_raw(r) };
+        if let Some(upstream) = request.upstream() {
+            upstream.set_request_sent(true);
+            upstream.run_write_handler(request);
         }
     }
 }
@@ -55,7 +50,7 @@ pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
 pub(super) fn take_over(context: &mut Context) -> bool {
     let Beginning::Of(r) = BEGINNING.get() else { return false };
     // One that has been sent before is made anew after this.
-    let is_first = context.upstream().is_some_and(|upstream| upstream.get().request_sent() == 0);
+    let is_first = context.upstream().is_some_and(|upstream| !upstream.is_request_sent());
     if !is_first || !ptr::eq(r, context.request.raw()) || !context.has_request_in_memory() {
         return false;
     }
@@ -70,14 +65,14 @@ pub(super) unsafe extern "C" fn output_filter(data: *mut c_void, input: *mut ngx
         // SAFETY: create_request has set this filter with its live request.
         let Some(context) = (unsafe { Context::of(data.cast::<ngx_http_request_t>()) }) else { return ERROR };
         let Some(upstream) = context.upstream() else { return ERROR };
-        let u = upstream.get();
         // To nginx the request has been sent: it only asks for what is left of it.
-        let input = if std::mem::take(&mut context.unsent) { u.request_bufs } else { input };
-        // SAFETY: the writer of a live upstream; a chain of live buffers or NULL, whose links the writer copies.
+        let input = if std::mem::take(&mut context.unsent) { upstream.request_chain() } else { input };
+        // SAFETY: nginx calls a filter when there is a connection, with NULL or a chain of live buffers, whose links the
+        // writer copies.
         unsafe {
-            match send(&mut u.writer, input) {
+            match send(upstream, input) {
                 Some(status) => status,
-                None => ngx_chain_writer((&raw mut u.writer).cast(), input),
+                None => upstream.write_chain(input),
             }
         }
     })
@@ -86,13 +81,14 @@ pub(super) unsafe extern "C" fn output_filter(data: *mut c_void, input: *mut ngx
 /// Sends the only buffer there is. `None` when something is left to do.
 ///
 /// # Safety
-/// The writer of a live upstream; a chain of live buffers or NULL.
-unsafe fn send(writer: &mut ngx_chain_writer_ctx_t, input: *mut ngx_chain_t) -> Option<ngx_int_t> {
-    // SAFETY: the caller vouches for them.
+/// A chain of live buffers or NULL.
+unsafe fn send(upstream: Upstream, input: *mut ngx_chain_t) -> Option<ngx_int_t> {
+    // SAFETY: the caller's chain is live; the connection is one of this process's array, which nginx has made for this
+    // upstream.
     unsafe {
-        let (link, connection) = (input.as_ref()?, writer.connection.as_mut()?);
+        let (link, connection) = (input.as_ref()?, &mut *upstream.connection()?.raw());
         let buffer = &mut *link.buf;
-        let is_alone = link.next.is_null() && writer.out.is_null() && connection.buffered() == 0;
+        let is_alone = link.next.is_null() && upstream.has_written_all() && connection.buffered() == 0;
         // TLS has to be given the same bytes again.
         if !is_alone || is_special(buffer) || buffer.in_file() != 0 || !connection.ssl.is_null() {
             return None;

@@ -11,7 +11,7 @@ use nginx_sys::{ngx_http_upstream_resolved_t, ngx_int_t, ngx_parse_url, ngx_pcal
 use super::{
     INTERNAL_SERVER_ERROR,
     conf::{Pass, Scheme, split_scheme},
-    peer, text,
+    peer,
 };
 use crate::{
     conf::LocationConf,
@@ -36,11 +36,10 @@ impl Scheme {
 pub(super) fn choose(
     request: Request,
     upstream: Upstream,
-    location: &'static LocationConf,
+    location: &LocationConf,
 ) -> Result<Scheme, ngx_int_t> {
     let conf = &location.upstream;
-    let u = upstream.get();
-    u.conf = (&raw const conf.conf).cast_mut();
+    upstream.set_conf(&raw const conf.conf);
     let evaluate = |value| request.evaluate(value).map(<[u8]>::to_vec).ok_or(INTERNAL_SERVER_ERROR);
     let scheme = match conf.pass {
         None => {
@@ -66,15 +65,14 @@ pub(super) fn choose(
             scheme
         }
     };
-    let u = upstream.get();
-    u.schema = text(match scheme {
+    upstream.set_schema(match scheme {
         Scheme::FastCgi => b"fastcgi://",
         Scheme::Scgi => b"scgi://",
         Scheme::Uwsgi => b"uwsgi://",
         Scheme::Suwsgi => b"suwsgi://",
     });
     #[cfg(ngx_feature = "ssl")]
-    u.set_ssl(u32::from(scheme.is_tls()));
+    upstream.set_tls(scheme.is_tls());
     Ok(scheme)
 }
 
@@ -108,7 +106,7 @@ fn resolve(request: Request, upstream: Upstream, target: &[u8]) -> Result<(), ng
         resolved.host = url.host;
         resolved.port = url.port;
         resolved.no_port = url.no_port() as usize;
-        upstream.get().resolved = resolved;
+        upstream.set_resolved(resolved);
         if !resolved.sockaddr.is_null() {
             peer::use_literal(request, upstream);
         }

@@ -10,7 +10,6 @@ use nginx_sys::{
 use super::{super::script::names, UpstreamConf};
 use crate::{
     conf::{LocationConf, setter},
-    module,
     raw::{Conf, Request, add_memo, str_bytes},
     upstream::Authorization,
 };
@@ -158,7 +157,8 @@ unsafe extern "C" fn authorized(
                     _ => a.eq_ignore_ascii_case(b),
                 })
         };
-        let mut variables = Authorization::of(&request).into_iter().flat_map(Authorization::variables);
+        let authorization = Authorization::of(request);
+        let mut variables = authorization.iter().flat_map(|answer| answer.variables());
         match variables.find(|(known, _)| same(known)) {
             Some((_, text)) => set(request, value, text),
             None => {
@@ -177,8 +177,8 @@ unsafe extern "C" fn script_name(
     fence("script_name", -1, || {
         // SAFETY: nginx asks for a variable of a live request and gives room for its value.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
-        let conf = location(&request);
-        names(request, conf).map_or(-1, |place| set(request, value, place.script_name()))
+        names(request, &request.location::<LocationConf>().upstream)
+            .map_or(-1, |place| set(request, value, place.script_name()))
     })
 }
 
@@ -190,8 +190,8 @@ unsafe extern "C" fn path_info(
     fence("path_info", -1, || {
         // SAFETY: as above.
         let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
-        let conf = location(&request);
-        names(request, conf).map_or(-1, |place| set(request, value, place.path_info()))
+        names(request, &request.location::<LocationConf>().upstream)
+            .map_or(-1, |place| set(request, value, place.path_info()))
     })
 }
 
@@ -210,11 +210,6 @@ unsafe extern "C" fn host(
         let port = request.server_port().to_string();
         set(request, value, &[request.server_name(), b":", port.as_bytes()].concat())
     })
-}
-
-fn location(request: &Request) -> &UpstreamConf {
-    // SAFETY: create_location made it, and it lives as long as the request's cycle.
-    unsafe { &(*request.location_conf::<LocationConf>(module())).upstream }
 }
 
 /// Gives nginx a copy that lives as long as the request.

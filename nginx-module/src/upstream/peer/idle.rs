@@ -14,13 +14,12 @@ use gangway::{
 };
 use nginx_sys::{
     ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
-    ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
-    ngx_http_upstream_resolved_t, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_msec_t,
+    ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_msec_t,
     ngx_peer_connection_t, ngx_terminate,
 };
 
 use super::{super::conf::UpstreamConf, address::Address, signals};
-use crate::raw::{self, Request, Timer, Upstream};
+use crate::raw::{self, Connection, Timer, Upstream};
 
 /// How often idle connections are compared with what other workers say, where no bell can be watched.
 const LISTEN: ngx_msec_t = 20;
@@ -298,22 +297,21 @@ fn give_up() {
 
 /// Whether the backend has read the request, as far as can be known: then somebody has accepted the connection.
 pub(super) fn was_read(upstream: &Upstream, address: &Address) -> bool {
-    // SAFETY: NULL or the live connection of the request.
-    let Some(connection) = (unsafe { upstream.get().peer.connection.as_ref() }) else { return true };
-    if !address.is_unix() || connection.sent == 0 {
+    let Some(connection) = upstream.connection() else { return true };
+    if !address.is_unix() || connection.sent() == 0 {
         // The kernel takes the bytes of a TCP connection long before anybody accepts it.
         return false;
     }
     // PHP leaves the last record of a request unread: that there is something says little.
-    has_unread(connection.fd, true) == Some(false)
-        || unread(connection.fd).is_some_and(|count| (count as u64) < connection.sent.unsigned_abs())
+    has_unread(connection.descriptor(), true) == Some(false)
+        || unread(connection.descriptor())
+            .is_some_and(|count| (count as u64) < connection.sent().unsigned_abs())
 }
 
 /// Whether somebody has accepted the connection, as far as can be known.
 pub(super) fn was_accepted(upstream: &Upstream, address: &Address) -> bool {
-    // SAFETY: NULL or the live connection of the request.
-    let connection = unsafe { upstream.get().peer.connection.as_ref() };
-    address.is_unix() && connection.is_some_and(|connection| is_accepted(connection.fd) == Some(true))
+    let is_accepted = |connection: Connection| is_accepted(connection.descriptor()) == Some(true);
+    address.is_unix() && upstream.connection().is_some_and(is_accepted)
 }
 
 /// Whether a group keeps idle connections by a `keepalive` of its own.
@@ -328,20 +326,5 @@ pub(super) fn keeps_its_own(upstream: *mut ngx_http_upstream_srv_conf_t) -> bool
         };
         let conf = *(*upstream).srv_conf.add(keepalive.ctx_index);
         !conf.is_null() && *conf.cast::<nginx_sys::ngx_uint_t>() > 0
-    }
-}
-
-/// Whether an address is the name of an upstream, as ngx_http_upstream_init_request() looks for it.
-pub(super) fn is_named(request: Request, resolved: &ngx_http_upstream_resolved_t) -> bool {
-    // SAFETY: the upstreams of the request's cycle.
-    unsafe {
-        let main: *mut ngx_http_upstream_main_conf_t =
-            request.main_conf(&*ptr::addr_of!(ngx_http_upstream_module));
-        let upstreams = (*main).upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>();
-        upstreams.iter().any(|&known| {
-            let known = &*known;
-            ((known.port == 0 && resolved.no_port != 0) || known.port == resolved.port)
-                && known.host.as_bytes().eq_ignore_ascii_case(resolved.host.as_bytes())
-        })
     }
 }

@@ -7,7 +7,7 @@
 //! a request that nobody reads for [`UNREAD`](super::UNREAD) is taken elsewhere where there is one backend alone, and the address is shunned
 //! for some time.
 
-use std::{cell::Cell, ptr};
+use std::cell::Cell;
 
 use gangway::{
     error::BACKEND_CUT,
@@ -88,11 +88,10 @@ pub(super) fn needs_look(context: &Context, address: &Address) -> bool {
 
 /// A request on a kept connection has no answer yet. Answers whether it is to be taken elsewhere: see [`leave`].
 pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address) -> bool {
-    // SAFETY: NULL or the live connection of the request.
-    let Some(connection) = (unsafe { upstream.get().peer.connection.as_ref() }) else { return false };
-    let Some(count) = unread(connection.fd) else { return false };
+    let Some(connection) = upstream.connection() else { return false };
+    let Some(count) = unread(connection.descriptor()) else { return false };
     let is_unread =
-        connection.sent > 0 && u64::try_from(connection.sent).is_ok_and(|sent| count as u64 >= sent);
+        connection.sent() > 0 && u64::try_from(connection.sent()).is_ok_and(|sent| count as u64 >= sent);
     context.peer.reused.was_read = !is_unread;
     if !is_unread {
         return false;
@@ -102,23 +101,18 @@ pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address)
     }
     // What is left behind may still be read and done: only where that does no harm, and not after others of its kind.
     // And only where there is one backend: of a group it would use one up, and the others may be gone by then.
-    let is_alone = upstream.get().peer.tries <= 1 && !context.peer.fresh_only;
+    let is_alone = upstream.tries() <= 1 && !context.peer.fresh_only;
     context.peer.reused.is_left = is_alone && context.request.is_safe() && context.may_go_elsewhere(now());
     context.peer.reused.is_left
 }
 
 /// Lets nginx find the connection broken, after which it tries another one. The request may be gone after it.
 pub(super) fn leave(request: Request, upstream: Upstream) {
-    let u = upstream.get();
-    // SAFETY: NULL or the live connection of the request, on which nginx waits for a head: its handler is in place.
-    unsafe {
-        if let Some(connection) = u.peer.connection.as_mut() {
-            connection.recv = Some(receive_nothing);
-        }
-        if let Some(handler) = u.read_event_handler {
-            handler(request.raw(), upstream.get());
-        }
+    if let Some(connection) = upstream.connection() {
+        connection.set_receiver(Some(receive_nothing));
     }
+    // nginx waits for a head: its handler is in place.
+    upstream.run_read_handler(request);
 }
 
 unsafe extern "C" fn receive_nothing(_: *mut ngx_connection_t, _: *mut u8, _: usize) -> isize {
@@ -165,12 +159,7 @@ pub(super) fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
     // SAFETY: NULL or the live connection of the request.
     let sent = unsafe { pc.connection.as_ref() }.map_or(0, |connection| connection.sent);
     if sent == 0 && context.has_request_in_memory() {
-        let u = upstream.get();
-        // What ngx_http_upstream_reinit() does with the chains of a request that was sent.
-        u.output.buf = ptr::null_mut();
-        u.output.in_ = ptr::null_mut();
-        u.output.busy = ptr::null_mut();
-        u.set_request_sent(0);
+        upstream.forget_sent();
     } else if context.request.is_for_once() {
         let line = format!(
             "{BACKEND_CUT} the backend closed a kept connection when a request was on its way that changes something; it may have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent"

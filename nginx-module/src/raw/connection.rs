@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! nginx's connections and their events.
+
+use std::{os::fd::RawFd, ptr::NonNull};
+
+use nginx_sys::{
+    ngx_connection_t, ngx_event_t, ngx_post_event, ngx_posted_events, ngx_recv_chain_pt, ngx_recv_pt,
+};
+
+use super::request::field;
+
+/// A connection of nginx: a client's, a backend's, or one of this module's.
+///
+/// nginx has the connections and events of a process in arrays that it makes once and never frees; those of HTTP/2 and
+/// HTTP/3 streams live as long as their requests. So the memory is there as long as this value is used, even if the
+/// connection is closed; which of its fields mean something then is nginx's to say.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Connection(NonNull<ngx_connection_t>);
+
+impl Connection {
+    /// `None` for NULL.
+    ///
+    /// # Safety
+    /// `raw` is NULL or a connection of this process's event loop, which calls; one of an HTTP/2 or HTTP/3 stream is not used
+    /// after its request.
+    pub(crate) unsafe fn from_raw(raw: *mut ngx_connection_t) -> Option<Self> {
+        NonNull::new(raw).map(Self)
+    }
+
+    /// # Safety
+    /// As for [`Connection::from_raw`], and `raw` is not NULL.
+    pub(super) unsafe fn from_raw_unchecked(raw: *mut ngx_connection_t) -> Self {
+        // SAFETY: the caller's pointer is not NULL.
+        Self(unsafe { NonNull::new_unchecked(raw) })
+    }
+
+    pub(crate) fn raw(self) -> *mut ngx_connection_t {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn read(self) -> Event {
+        // SAFETY: nginx gives every connection its events when it makes the arrays, and a stream's with the stream.
+        Event(unsafe { NonNull::new_unchecked(field!(self, read)) })
+    }
+
+    pub(crate) fn write(self) -> Event {
+        // SAFETY: nginx gives every connection its events when it makes the arrays, and a stream's with the stream.
+        Event(unsafe { NonNull::new_unchecked(field!(self, write)) })
+    }
+
+    pub(crate) fn descriptor(self) -> RawFd {
+        field!(self, fd)
+    }
+
+    /// How many bytes have been sent on it for the present request.
+    pub(crate) fn sent(self) -> i64 {
+        field!(self, sent)
+    }
+
+    pub(crate) fn is_tls(self) -> bool {
+        !field!(self, ssl).is_null()
+    }
+
+    /// The function that reads into one buffer.
+    pub(crate) fn receiver(self) -> ngx_recv_pt {
+        field!(self, recv)
+    }
+
+    pub(crate) fn set_receiver(self, receiver: ngx_recv_pt) {
+        field!(self, recv = receiver);
+    }
+
+    /// The function that reads into a chain of buffers.
+    pub(crate) fn chain_receiver(self) -> ngx_recv_chain_pt {
+        field!(self, recv_chain)
+    }
+
+    pub(crate) fn set_chain_receiver(self, receiver: ngx_recv_chain_pt) {
+        field!(self, recv_chain = receiver);
+    }
+
+    /// A failure of the connection is an error in the log.
+    pub(crate) fn log_errors(self) {
+        field!(self, set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_ERR));
+    }
+
+    /// A failure of the connection is no error: the backend may have gone before anybody wanted something of it.
+    pub(crate) fn log_errors_as_info(self) {
+        field!(self, set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_INFO));
+    }
+
+    /// Sends what can be sent at once of some last words; the rest is given up.
+    pub(crate) fn send_now(self, words: &'static [u8]) {
+        let (write, read) = (self.write(), self.read());
+        let is_open = write.is_ready() && !write.has_failed() && !read.has_ended() && !read.has_failed();
+        if let Some(send) = field!(self, send).filter(|_| is_open) {
+            // SAFETY: nginx's function for this connection, which only reads the bytes.
+            unsafe { send(self.raw(), words.as_ptr().cast_mut(), words.len()) };
+        }
+    }
+}
+
+/// An event of a [`Connection`].
+#[derive(Clone, Copy)]
+pub(crate) struct Event(NonNull<ngx_event_t>);
+
+impl Event {
+    pub(crate) fn raw(self) -> *mut ngx_event_t {
+        self.0.as_ptr()
+    }
+
+    pub(crate) fn is_ready(self) -> bool {
+        field!(self, ready()) != 0
+    }
+
+    pub(crate) fn set_ready(self, is_ready: bool) {
+        field!(self, set_ready(u32::from(is_ready)));
+    }
+
+    pub(crate) fn has_timed_out(self) -> bool {
+        field!(self, timedout()) != 0
+    }
+
+    /// The other side has closed its direction, and everything has been read.
+    pub(crate) fn has_ended(self) -> bool {
+        field!(self, eof()) != 0
+    }
+
+    /// The other side has closed its direction, as the kernel says.
+    pub(crate) fn is_about_to_end(self) -> bool {
+        field!(self, pending_eof()) != 0
+    }
+
+    pub(crate) fn has_failed(self) -> bool {
+        field!(self, error()) != 0
+    }
+
+    pub(crate) fn is_delayed(self) -> bool {
+        field!(self, delayed()) != 0
+    }
+
+    pub(crate) fn has_timer(self) -> bool {
+        field!(self, timer_set()) != 0
+    }
+
+    /// How many bytes the kernel has, as far as it says so.
+    pub(crate) fn available(self) -> i32 {
+        field!(self, available)
+    }
+
+    /// Has nginx call its handler after the current event.
+    pub(crate) fn post(self) {
+        // SAFETY: an event of this thread's loop and the loop's own queue.
+        unsafe { ngx_post_event(self.raw(), &raw mut ngx_posted_events) }
+    }
+}
