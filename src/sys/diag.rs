@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One question to the kernel about a socket: sock_diag(7).
+//! Questions to the kernel about sockets: sock_diag(7), with the structures of linux/unix_diag.h here and those of
+//! linux/inet_diag.h in [`inet`].
+
+pub(super) mod inet;
 
 use std::{
     mem::MaybeUninit,
     os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
-pub(super) const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
 
 /// What an attribute of a unix socket is asked for with, and its type in the answer.
 #[derive(Clone, Copy)]
@@ -36,12 +39,22 @@ struct Question {
 /// The length of struct unix_diag_msg: family, type, state, padding, inode, cookie.
 const MESSAGE: usize = 16;
 
+/// How many sockets a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// The one that it names.
+    One,
+    /// All that fit.
+    All,
+}
+
 /// The header of a question of this size.
-pub(super) fn header(size: usize) -> libc::nlmsghdr {
+fn header(size: usize, scope: Scope) -> libc::nlmsghdr {
+    let dump = if scope == Scope::All { libc::NLM_F_DUMP } else { 0 };
     libc::nlmsghdr {
         nlmsg_len: size as u32,
         nlmsg_type: SOCK_DIAG_BY_FAMILY,
-        nlmsg_flags: libc::NLM_F_REQUEST as u16,
+        nlmsg_flags: (libc::NLM_F_REQUEST | dump) as u16,
         nlmsg_seq: 1,
         nlmsg_pid: 0,
     }
@@ -58,7 +71,7 @@ pub(super) fn inode(socket: RawFd) -> Option<u32> {
 /// The first number of an attribute of the unix socket with this inode. `None`: this kernel does not tell.
 pub(super) fn of_unix(inode: u32, attribute: Attribute) -> Option<u32> {
     let question = Question {
-        header: header(size_of::<Question>()),
+        header: header(size_of::<Question>(), Scope::One),
         family: libc::AF_UNIX as u8,
         protocol: 0,
         padding: 0,
@@ -72,8 +85,8 @@ pub(super) fn of_unix(inode: u32, attribute: Attribute) -> Option<u32> {
     number(ask(&question, &mut room)?, attribute.kind)
 }
 
-/// Asks, and gives the answer. `Q` is a message without padding.
-pub(super) fn ask<'a, Q>(question: &Q, room: &'a mut [u8]) -> Option<&'a [u8]> {
+/// Asks, and gives as much of the answer as there is room for. `Q` is a message without padding.
+fn ask<'a, Q>(question: &Q, room: &'a mut [u8]) -> Option<&'a [u8]> {
     // SAFETY: socket(2) touches no memory and the descriptor is ours alone; the question is readable; the room is
     // writable, and the kernel answers at once.
     let count = unsafe {

@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 mod accepted;
+mod backlog;
 mod diag;
 mod onlooker;
 mod shortage;
@@ -12,6 +13,7 @@ pub mod umask;
 mod unread;
 
 pub use accepted::is_accepted;
+pub use backlog::has_waiting;
 pub use onlooker::see_as;
 pub use shortage::{explain, explain_text, is_shortage};
 pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};

@@ -2,43 +2,9 @@
 //! What the other end of a connection has not read, as far as this kernel knows: all of it for unix sockets, and for TCP
 //! if the other end is a socket of the same machine.
 
-use std::{mem::MaybeUninit, os::fd::RawFd};
+use std::os::fd::RawFd;
 
-use super::diag;
-
-/// struct inet_diag_sockid.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct SocketId {
-    source_port: u16,
-    target_port: u16,
-    source: [u8; 16],
-    target: [u8; 16],
-    interface: u32,
-    cookie: [u32; 2],
-}
-
-/// struct nlmsghdr and struct inet_diag_req_v2.
-#[repr(C)]
-struct Question {
-    header: libc::nlmsghdr,
-    family: u8,
-    protocol: u8,
-    extensions: u8,
-    padding: u8,
-    states: u32,
-    id: SocketId,
-}
-
-/// Where idiag_rqueue stands behind the header: family, state, timer, retransmissions, id, expires.
-const RECEIVE_QUEUE: usize = size_of::<libc::nlmsghdr>() + 4 + size_of::<SocketId>() + 4;
-
-/// The end of a TCP connection.
-struct End {
-    family: u8,
-    port: u16,
-    ip: [u8; 16],
-}
+use super::diag::{self, inet};
 
 /// Whether the other end has not read all that was sent. One system call for a unix socket.
 #[must_use]
@@ -56,74 +22,20 @@ pub fn has_unread(connection: RawFd, is_unix: bool) -> Option<bool> {
 /// How many bytes the other end has not read.
 #[must_use]
 pub fn unread(connection: RawFd) -> Option<usize> {
-    let (Some(own), Some(peer)) = (end(connection, libc::getsockname), end(connection, libc::getpeername))
-    else {
+    let Some((own, peer)) = inet::ends(connection) else {
         let peer = diag::of_unix(diag::inode(connection)?, diag::PEER).filter(|inode| *inode != 0)?;
         return usize::try_from(diag::of_unix(peer, diag::QUEUES)?).ok();
     };
-    queue(&peer, &own)
+    inet::receive_queue(&peer, &own)
 }
 
 /// Whether the other end of a TCP connection is none that this kernel knows, while it does know ours.
 #[must_use]
 pub fn is_elsewhere(connection: RawFd) -> bool {
-    let (Some(own), Some(peer)) = (end(connection, libc::getsockname), end(connection, libc::getpeername))
-    else {
+    let Some((own, peer)) = inet::ends(connection) else {
         return false;
     };
-    queue(&own, &peer).is_some() && queue(&peer, &own).is_none()
-}
-
-/// The bytes that wait to be read at one end of a connection to another one.
-fn queue(of: &End, to: &End) -> Option<usize> {
-    let question = Question {
-        header: diag::header(size_of::<Question>()),
-        family: of.family,
-        protocol: libc::IPPROTO_TCP as u8,
-        extensions: 0,
-        padding: 0,
-        states: u32::MAX,
-        id: SocketId {
-            source_port: of.port,
-            target_port: to.port,
-            source: of.ip,
-            target: to.ip,
-            interface: 0,
-            cookie: [u32::MAX; 2],
-        },
-    };
-    let mut room = [0u8; 512];
-    let answer = diag::ask(&question, &mut room)?;
-    let queue = answer.get(RECEIVE_QUEUE..)?.first_chunk().copied().map(u32::from_ne_bytes)?;
-    usize::try_from(queue).ok()
-}
-
-type Ask = unsafe extern "C" fn(RawFd, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
-
-/// One end of a TCP connection; `None` for another one.
-fn end(connection: RawFd, ask: Ask) -> Option<End> {
-    let mut place = MaybeUninit::<libc::sockaddr_storage>::zeroed();
-    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-    // SAFETY: the place has room for any address; it was zeroed, so all of it may be read. Both address types fit
-    // into it and begin with the family.
-    unsafe {
-        if ask(connection, place.as_mut_ptr().cast(), &raw mut size) != 0 {
-            return None;
-        }
-        match libc::c_int::from(place.assume_init_ref().ss_family) {
-            libc::AF_INET => {
-                let found = place.as_ptr().cast::<libc::sockaddr_in>().read();
-                let mut ip = [0; 16];
-                ip[..4].copy_from_slice(&found.sin_addr.s_addr.to_ne_bytes());
-                Some(End { family: libc::AF_INET as u8, port: found.sin_port, ip })
-            }
-            libc::AF_INET6 => {
-                let found = place.as_ptr().cast::<libc::sockaddr_in6>().read();
-                Some(End { family: libc::AF_INET6 as u8, port: found.sin6_port, ip: found.sin6_addr.s6_addr })
-            }
-            _ => None,
-        }
-    }
+    inet::receive_queue(&own, &peer).is_some() && inet::receive_queue(&peer, &own).is_none()
 }
 
 /// Where tcpi_bytes_acked, tcpi_bytes_sent and tcpi_bytes_retrans stand in struct tcp_info.

@@ -6,7 +6,6 @@
 #![expect(unsafe_code, reason = "httpd's memory and system calls")]
 
 mod backend;
-mod backlog;
 mod canonical;
 mod conf;
 mod environment;

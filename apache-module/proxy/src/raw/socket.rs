@@ -8,9 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::sys::{duplicate, has_unread, is_accepted, is_elsewhere, unread};
-
-use super::backlog;
+use gangway::sys::{duplicate, has_unread, has_waiting, is_accepted, is_elsewhere, unread};
 
 /// How long a patient connection waits for bytes before it says that there are none: the kernel waits in the same
 /// call that reads.
@@ -181,7 +179,7 @@ impl Wire {
                 || unread(self.fd).is_some_and(|count| (count as u64) < sent);
             !(is_read || is_young && is_accepted(self.fd) == Some(true))
         } else {
-            backlog::has_waiting(self.fd).unwrap_or(true)
+            has_waiting(self.fd).unwrap_or(true)
         }
     }
 
