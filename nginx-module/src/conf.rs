@@ -23,13 +23,14 @@ use nginx_sys::{
 };
 
 use crate::{
-    Shared, accel, cgi, handler,
-    memo::Memo,
+    Shared, cgi,
     raw::{Conf, ConfText, MemoIndex, PerHttp, PerLocation, Phase, command, error_text},
+    serve::{accel, memo::Memo},
     upstream::{
         self,
         conf::{UpstreamConf, UpstreamMain, two_handlers},
     },
+    wsgi::handler,
 };
 
 /// How long an application may give no output when `timeout=` is not set, as fastcgi_read_timeout.

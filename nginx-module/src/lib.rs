@@ -2,31 +2,20 @@
 //! The nginx module of Gangway: nginx's types to the core's and back.
 //!
 //! ```text
-//! directives -> conf          (master and worker)
-//! request    -> handler       content phase: body by nginx's rules, then the exchange
-//!            -> worker        applications of this worker, tickets of running requests, the event loop's wake-up
-//!            -> flight        one running request: deadline, output, end
-//!            -> head, accel   the response head, internal redirects; memo: what is known of a request after them
-//!            -> upstream      or: another process, over FastCGI, SCGI or uwsgi
-//!            -> cgi           or: a script
-//! raw/                        nginx memory
+//! conf       directives
+//! wsgi       a request for an application in this process
+//! cgi        a script
+//! upstream   another process, over FastCGI, SCGI or uwsgi
+//! serve      what each of them gives to nginx: the head, internal redirects, meta-variables
+//! raw        nginx memory
 //! ```
-//! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
 
-mod accel;
-mod body;
 mod cgi;
 mod conf;
-mod feed;
-mod flight;
-mod handler;
-mod head;
-mod memo;
 mod raw;
-mod stuck;
+mod serve;
 mod upstream;
-mod variables;
-mod worker;
+mod wsgi;
 
 use std::{ffi::c_char, ptr};
 
@@ -50,15 +39,15 @@ pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
     commands: (&raw const conf::COMMANDS).cast_mut().cast(),
     type_: NGX_HTTP_MODULE as usize,
     init_module: Some(init_module),
-    init_process: Some(worker::init_process),
-    exit_process: Some(worker::exit_process),
+    init_process: Some(wsgi::worker::init_process),
+    exit_process: Some(wsgi::worker::exit_process),
     ..ngx_module_t::default()
 };
 
 /// What workers share, made by the process that forks them.
 unsafe extern "C" fn init_module(cycle: *mut nginx_sys::ngx_cycle_t) -> nginx_sys::ngx_int_t {
     // SAFETY: nginx calls this with a live cycle, whose configuration is complete.
-    unsafe { worker::warn_of_closed_folders(cycle) };
+    unsafe { wsgi::worker::warn_of_closed_folders(cycle) };
     // SAFETY: as above, as both want it.
     match unsafe { upstream::make_signals(cycle) } {
         0 => cgi::conf::start_spawner(cycle),

@@ -26,7 +26,7 @@ use crate::{
     conf::{LocationConf, MainConf, setter},
     raw::{self, Conf},
     upstream::conf::{Pass, Scheme, two_handlers},
-    worker::main_conf_of,
+    wsgi::worker::main_conf_of,
 };
 
 /// How a location runs programs.

@@ -15,12 +15,14 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{conf::Programs, peer::Run, stdin, target::Target};
 use crate::{
-    accel,
     conf::{LocationConf, MainConf},
-    memo::{self, Jump},
     raw::{Balancer, InCycle, Request, own},
+    serve::{
+        accel,
+        memo::{self, Jump},
+        variables::{self, Shape},
+    },
     upstream,
-    variables::{self, Shape},
 };
 
 const OK: ngx_int_t = 0;

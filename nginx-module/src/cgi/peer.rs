@@ -117,7 +117,7 @@ impl Run {
         self.timer = None;
         let request = self.request;
         if status == SERVICE_UNAVAILABLE {
-            let _ = crate::head::add(request, b"Retry-After", b"1");
+            let _ = crate::serve::head::add(request, b"Retry-After", b"1");
         }
         let run_posted = request.posted_runner();
         request.leave_upstream();

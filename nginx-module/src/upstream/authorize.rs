@@ -17,8 +17,8 @@ use nginx_sys::{
 use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place, send};
 use crate::{
     conf::LocationConf,
-    head, memo,
     raw::{NoMemory, Request, Upstream, bytes, own},
+    serve::{head, memo},
 };
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     conf::LocationConf,
-    memo::Jump,
     raw::{InCycle, NoMemory, Request, Upstream, buffers, own},
+    serve::memo::Jump,
 };
 
 thread_local! {

@@ -13,9 +13,8 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{ERROR, conf::AUTHORIZER_PAGE, context::Context, hints, hold};
 use crate::{
-    accel,
-    memo::Jump,
     raw::{NoMemory, Request, Upstream},
+    serve::{accel, memo::Jump},
 };
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;

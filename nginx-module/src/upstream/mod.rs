@@ -43,8 +43,8 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use crate::{
     conf::{LocationConf, MainConf},
-    memo::Jump,
     raw::{Hooks, InCycle, NoMemory, Request, Upstream},
+    serve::memo::Jump,
 };
 use context::Context;
 

@@ -22,11 +22,13 @@ use super::{
     send,
 };
 use crate::{
-    accel,
     conf::MainConf,
-    memo::Jump,
     raw::{NoMemory, Request, Upstream, buffers, bytes},
-    variables::{self, Shape},
+    serve::{
+        accel,
+        memo::Jump,
+        variables::{self, Shape},
+    },
 };
 
 /// Heads of requests that are larger than this are tried before nginx begins with the upstream: only then the

@@ -24,12 +24,14 @@ use nginx_sys::{
     ngx_event_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_int_t, ngx_process,
 };
 
+use super::{
+    in_flight::{self, InFlight},
+    stuck::{Stuck, on_look},
+};
 use crate::{
     conf::MainConf,
-    flight::{self, Flight},
     module, raw,
     raw::{Ticket, Tickets, Timer},
-    stuck::{Stuck, on_look},
 };
 
 /// How long a worker waits for applications when it shuts down gracefully, and when it must end now: the master
@@ -41,7 +43,7 @@ const SHORT_GRACE: Duration = Duration::from_millis(600);
 pub(crate) struct Worker {
     runtime: Runtime,
     outbox: Arc<Outbox>,
-    flights: RefCell<Tickets<Box<Flight>>>,
+    in_flight: RefCell<Tickets<Box<InFlight>>>,
     stuck: RefCell<Vec<Stuck>>,
     look: RefCell<Timer>,
     events: RefCell<Vec<Event>>,
@@ -65,7 +67,7 @@ impl Worker {
         Ok(Self {
             runtime: Runtime::start(main.engine_dir.as_ref(), Threads::Own)?,
             outbox,
-            flights: RefCell::default(),
+            in_flight: RefCell::default(),
             stuck: RefCell::default(),
             look: RefCell::new(Timer::new(on_look, ptr::null_mut(), false)),
             events: RefCell::default(),
@@ -86,24 +88,24 @@ impl Worker {
     }
 
     pub(crate) fn next_ticket(&self) -> Ticket {
-        self.flights.borrow_mut().reserve()
+        self.in_flight.borrow_mut().reserve()
     }
 
-    pub(crate) fn insert(&self, ticket: Ticket, flight: Flight) {
-        self.flights.borrow_mut().put(ticket, Box::new(flight));
+    pub(crate) fn insert(&self, ticket: Ticket, flight: InFlight) {
+        self.in_flight.borrow_mut().put(ticket, Box::new(flight));
     }
 
     /// Takes a flight away, if it is still there.
-    pub(crate) fn remove(&self, ticket: Ticket) -> Option<Box<Flight>> {
-        self.flights.borrow_mut().remove(ticket)
+    pub(crate) fn remove(&self, ticket: Ticket) -> Option<Box<InFlight>> {
+        self.in_flight.borrow_mut().remove(ticket)
     }
 
     /// Lets `act` work on a flight, if it is still there. `act` must not end the request.
-    pub(crate) fn with<R>(&self, ticket: Ticket, act: impl FnOnce(&mut Flight) -> R) -> Option<R> {
+    pub(crate) fn with<R>(&self, ticket: Ticket, act: impl FnOnce(&mut InFlight) -> R) -> Option<R> {
         // Out of the table meanwhile: a call into nginx may come back to this worker.
-        let mut flight = self.flights.borrow_mut().take(ticket)?;
+        let mut flight = self.in_flight.borrow_mut().take(ticket)?;
         let result = act(&mut flight);
-        self.flights.borrow_mut().put(ticket, flight);
+        self.in_flight.borrow_mut().put(ticket, flight);
         Some(result)
     }
 
@@ -133,7 +135,7 @@ impl Worker {
         }
         for event in events.drain(..) {
             if let Event::Ready(ticket) = event {
-                flight::pump(Ticket::from_number(ticket));
+                in_flight::pump(Ticket::from_number(ticket));
             }
         }
         self.events.replace(events);

@@ -13,10 +13,8 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use crate::{
-    memo::{self, Jump},
-    raw::{Conf, NoMemory, Phase, Request},
-};
+use super::memo::{self, Jump};
+use crate::raw::{Conf, NoMemory, Phase, Request};
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;

@@ -15,20 +15,20 @@ use gangway::{
 };
 use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 
+use super::{feed::Feed, stuck::Stuck, worker::Worker};
 use crate::{
-    accel,
-    feed::Feed,
-    head::{self, Sent},
     module,
     raw::{Buffers, Msec, Request, Ticket, Timer, timer_data},
-    stuck::Stuck,
-    worker::Worker,
+    serve::{
+        accel,
+        head::{self, Sent},
+    },
 };
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
-pub(crate) struct Flight {
+pub(crate) struct InFlight {
     request: Request,
     application: Arc<Application>,
     exchange: Arc<Exchange>,
@@ -54,7 +54,7 @@ enum Next {
     Redirect(Vec<u8>),
 }
 
-impl Flight {
+impl InFlight {
     pub(crate) fn new(
         request: Request,
         application: Arc<Application>,
@@ -273,7 +273,7 @@ impl Flight {
 }
 
 /// Makes nginx tell us of the request's end and of its client. Answers false without memory.
-pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ticket: Ticket) -> bool {
+pub(crate) fn register(worker: &Worker, request: Request, mut flight: InFlight, ticket: Ticket) -> bool {
     if !request.on_end(Some(on_end), ticket.as_data()) {
         return false;
     }
@@ -288,7 +288,7 @@ pub(crate) fn register(worker: &Worker, request: Request, mut flight: Flight, ti
 }
 
 /// Lets a flight do something, then carries out what follows, which may end it.
-fn step(ticket: Ticket, act: impl FnOnce(&mut Flight) -> Next) {
+fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
     let Some(worker) = Worker::current() else { return };
     let Some((request, next)) = worker.with(ticket, |flight| (flight.request, act(flight))) else { return };
     match next {
@@ -309,7 +309,7 @@ fn step(ticket: Ticket, act: impl FnOnce(&mut Flight) -> Next) {
 pub(crate) fn pump(ticket: Ticket) {
     let Some(worker) = Worker::current() else { return };
     let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
-    step(ticket, Flight::advance);
+    step(ticket, InFlight::advance);
     run_posted();
 }
 
@@ -317,7 +317,7 @@ unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
     fence("on_writable", (), || {
         // SAFETY: nginx calls a write handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), Flight::writable);
+        step(Ticket::from_data(request.context(module())), InFlight::writable);
     });
 }
 
@@ -325,7 +325,7 @@ unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
     fence("on_readable", (), || {
         // SAFETY: nginx calls a read handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), Flight::readable);
+        step(Ticket::from_data(request.context(module())), InFlight::readable);
     });
 }
 
@@ -335,7 +335,7 @@ unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
         let ticket = Ticket::from_data(unsafe { timer_data(event) });
         let Some(worker) = Worker::current() else { return };
         let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
-        step(ticket, Flight::deadline);
+        step(ticket, InFlight::deadline);
         run_posted();
     });
 }

@@ -15,7 +15,8 @@ use gangway::{
 };
 use nginx_sys::ngx_event_t;
 
-use crate::{flight::INTERRUPT_GRACE, raw, worker::Worker};
+use super::{in_flight::INTERRUPT_GRACE, worker::Worker};
+use crate::raw;
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 

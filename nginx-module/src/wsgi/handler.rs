@@ -14,15 +14,19 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use crate::{
+use super::{
     body,
-    conf::{LocationConf, MainConf},
-    flight::{self, Flight},
-    head,
-    memo::{self, Jump},
-    raw::Request,
-    variables,
+    in_flight::{self, InFlight},
     worker::Worker,
+};
+use crate::{
+    conf::{LocationConf, MainConf},
+    raw::Request,
+    serve::{
+        head,
+        memo::{self, Jump},
+        variables,
+    },
 };
 
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -87,11 +91,11 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         None => Channel::fed(ticket.number(), worker.notify(), ROOM),
     };
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
-    let mut flight = Flight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);
+    let mut flight = InFlight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);
     if request.streams_body() {
         flight.stream_body()?;
     }
-    if !flight::register(worker, request, flight, ticket) {
+    if !in_flight::register(worker, request, flight, ticket) {
         return Err(INTERNAL_SERVER_ERROR);
     }
     application.submit(&exchange).map_err(|refusal| {

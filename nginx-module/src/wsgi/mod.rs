@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway_wsgi`: applications in this process, on threads of the core.
+//!
+//! ```text
+//! handler     the content phase: from nginx's request to a queued exchange
+//! body        the request body that nginx has read; feed: one that comes in while its handler runs
+//! in_flight   one running request: what its handler sends, its deadline, its end
+//! stuck       requests whose handler does not end when it is interrupted
+//! worker      the applications of this process, its requests by ticket, the wake-up of the event loop
+//! ```
+//! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
+
+mod body;
+mod feed;
+pub(crate) mod handler;
+mod in_flight;
+mod stuck;
+pub(crate) mod worker;
