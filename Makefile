@@ -49,10 +49,8 @@ nginx-1.28: setup ## build nginx 1.28 in build/nginx-1.28/, its module in dist/n
 	@NGINX_SOURCE_DIR=$(CURDIR)/build/nginx-1.28 NGINX_BUILD_DIR=$(CURDIR)/build/nginx-1.28/objs \
 		tools/modules.sh dist/nginx-1.28 gangway-nginx -- --release --target-dir "$(or $(CARGO_TARGET_DIR),target)/nginx-1.28"
 
-asan: test-setup build nginx-1.28 ## the behaviour suite on an nginx 1.28 with AddressSanitizer and unpooled memory
-	@tools/nginx-1.28.sh nginx-1.28-asan '-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1'
-	@ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0:handle_segv=0 GANGWAY_NGINX128="$(CURDIR)/build/nginx-1.28-asan/objs/nginx" SERVER=nginx128 \
-		tools/test.sh -k 'not memory and not test_large' $(ARGS)
+asan: test-setup ## the behaviour suite with AddressSanitizer: SERVER=nginx128|apache (both), ARGS='-n 2'
+	@$(if $(SERVER),,tools/asan.sh nginx128 $(ARGS) &&) tools/asan.sh $(or $(SERVER),apache) $(ARGS)
 
 valgrind: test-setup debug ## the behaviour suite on httpd under valgrind: ARGS='-k name'; slow
 	@GANGWAY_DIST="$(CURDIR)/dist/debug" tools/valgrind.sh $(ARGS)
