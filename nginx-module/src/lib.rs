@@ -2,7 +2,7 @@
 //! The nginx module of Gangway: nginx's types to the core's and back.
 //!
 //! ```text
-//! conf       directives
+//! directives  what the configuration may say; conf: what it says
 //! wsgi       a request for an application in this process
 //! cgi        a script
 //! upstream   another process, over FastCGI, SCGI or uwsgi
@@ -12,6 +12,7 @@
 
 mod cgi;
 mod conf;
+mod directives;
 mod raw;
 mod serve;
 mod upstream;
@@ -22,21 +23,21 @@ use std::{ffi::c_char, ptr};
 use nginx_sys::{NGX_HTTP_MODULE, ngx_http_module_t, ngx_module_t};
 
 static MODULE_CONTEXT: Shared<ngx_http_module_t> = Shared(ngx_http_module_t {
-    preconfiguration: Some(upstream::conf::add_variables),
-    postconfiguration: Some(conf::postconfiguration),
-    create_main_conf: Some(conf::create_main),
+    preconfiguration: Some(directives::add_variables),
+    postconfiguration: Some(directives::postconfiguration),
+    create_main_conf: Some(directives::create_main),
     init_main_conf: None,
     create_srv_conf: None,
     merge_srv_conf: None,
-    create_loc_conf: Some(conf::create_location),
-    merge_loc_conf: Some(conf::merge_location),
+    create_loc_conf: Some(directives::create_location),
+    merge_loc_conf: Some(directives::merge_location),
 });
 
 /// The module, as nginx knows it.
 #[unsafe(no_mangle)]
 pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
-    commands: (&raw const conf::COMMANDS).cast_mut().cast(),
+    commands: (&raw const directives::COMMANDS).cast_mut().cast(),
     type_: NGX_HTTP_MODULE as usize,
     init_module: Some(init_module),
     init_process: Some(wsgi::worker::init_process),
@@ -50,7 +51,7 @@ unsafe extern "C" fn init_module(cycle: *mut nginx_sys::ngx_cycle_t) -> nginx_sy
     unsafe { wsgi::worker::warn_of_closed_folders(cycle) };
     // SAFETY: as above, as both want it.
     match unsafe { upstream::make_signals(cycle) } {
-        0 => cgi::conf::start_spawner(cycle),
+        0 => cgi::start_spawner(cycle),
         status => status,
     }
 }

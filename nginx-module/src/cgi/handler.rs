@@ -13,9 +13,9 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{conf::Programs, peer::Run, stdin, target::Target};
+use super::{peer::Run, stdin, target::Target};
 use crate::{
-    conf::{LocationConf, MainConf},
+    conf::{LocationConf, MainConf, Programs},
     raw::{Balancer, InCycle, Request, own},
     serve::{
         accel,
@@ -38,11 +38,25 @@ const EXCERPT: usize = 200;
 const CONDITIONS: [&[u8]; 6] =
     [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
 
+pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("cgi::content_handler", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a content handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let location = request.location::<LocationConf>();
+        request.leave_conditions_to_the_handler();
+        let Some(programs) = &location.programs else { return INTERNAL_SERVER_ERROR };
+        match start(request, location, programs) {
+            Ok(stream) => request.read_body(stream, upstream::body_ready),
+            Err(status) => status,
+        }
+    })
+}
+
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
 ///
 /// # Errors
 /// The status that answers it.
-pub(crate) fn start(
+fn start(
     request: Request,
     location: InCycle<LocationConf>,
     programs: &Rc<Programs>,

@@ -2,7 +2,7 @@
 //! `gangway_cgi`: programs on nginx's upstream, whose output stands as an SCGI backend's does.
 //!
 //! ```text
-//! conf      the directive; the parent forks the spawner, while it is small and root
+//! spawner   the process that starts scripts
 //! target    which file a request runs
 //! handler   that file; then as gangway_pass: body, cache, buffers, filters
 //! peer      in place of a connection: a script with its pipes, which nginx reads and writes
@@ -12,13 +12,15 @@
 //! ```
 //! The event loop never waits: a helper process starts the scripts (see `gangway::sys::spawner`).
 
-pub(crate) mod conf;
 mod handler;
 mod peer;
 mod places;
 mod script;
+mod spawner;
 mod stdin;
 mod target;
 
-pub(crate) use handler::start;
+pub(crate) use handler::content_handler;
+pub(crate) use peer::server_conf;
 pub(crate) use places::stop;
+pub(crate) use spawner::start_spawner;

@@ -23,17 +23,19 @@ use gangway::{
 use nginx_sys::{
     NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_chain_t, ngx_connection_t, ngx_event_actions, ngx_event_flags,
     ngx_event_t, ngx_get_connection, ngx_http_request_t, ngx_http_upstream_srv_conf_t, ngx_int_t,
-    ngx_peer_connection_t, ngx_post_event, ngx_posted_events, ngx_str_t, ngx_uint_t,
+    ngx_pcalloc, ngx_peer_connection_t, ngx_post_event, ngx_posted_events, ngx_str_t, ngx_uint_t,
 };
 
 use super::{
-    conf::Programs,
     places::{self, Admitted},
     script::{self, Ending},
     stdin,
     target::Target,
 };
-use crate::raw::{Balancer, Request, Timer, Upstream, bytes, timer_data};
+use crate::{
+    conf::Programs,
+    raw::{Balancer, Conf, Request, Timer, Upstream, bytes, timer_data},
+};
 
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -146,11 +148,20 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     });
 }
 
+/// An upstream whose balancer starts scripts.
+pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t> {
+    // SAFETY: the pool of a configuration phase is live in it; all-zero is what nginx's own code starts from.
+    unsafe {
+        let size = size_of::<ngx_http_upstream_srv_conf_t>();
+        let server = ngx_pcalloc((*cf.raw()).pool, size).cast::<ngx_http_upstream_srv_conf_t>().as_mut()?;
+        server.peer.init = Some(init);
+        server.host = ngx_str_t { len: 3, data: b"cgi".as_ptr().cast_mut() };
+        Some(server)
+    }
+}
+
 /// nginx's `peer.init`: the context is there already.
-pub(super) unsafe extern "C" fn init(
-    r: *mut ngx_http_request_t,
-    _: *mut ngx_http_upstream_srv_conf_t,
-) -> ngx_int_t {
+unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_srv_conf_t) -> ngx_int_t {
     fence("cgi::init", ERROR, || {
         // SAFETY: nginx calls this with a live request whose upstream `handler::start` has made.
         let Some(upstream) = (unsafe { Request::from_raw(r) }).upstream() else { return ERROR };

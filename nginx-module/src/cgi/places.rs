@@ -27,10 +27,9 @@ use gangway::{
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
 use super::{
-    conf,
     peer::{self, Run},
     script::{Ending, Fate, Script, Watched, nudge, on_drain, on_stderr},
-    stdin,
+    spawner as parent, stdin,
 };
 use crate::{
     conf::MainConf,
@@ -167,14 +166,14 @@ impl Worker {
     fn prepare_lines(&mut self, request: Request) {
         if self.lines.is_empty() {
             let main = request.http::<MainConf>();
-            self.users = conf::users(&main.programs);
+            self.users = parent::users(&main.programs);
             self.lines = main.programs.iter().map(|cgi| Line::new(cgi.processes(), cgi.queue())).collect();
         }
     }
 
     fn helper(&mut self) -> io::Result<&Connection> {
         if self.helper.is_none() {
-            let connection = conf::connect()?;
+            let connection = parent::connect()?;
             let watch = raw::watch(connection.as_raw_fd(), on_helper)
                 .ok_or_else(|| io::Error::other("no free connection; raise worker_connections"))?;
             self.helper = Some(Helper { connection, watch });

@@ -5,7 +5,7 @@
 //! which a request and its subrequests share. So the place is the value of a variable, found by the number that nginx
 //! gave to it: nothing is told apart by the address of a function, which a compiler may give to two functions.
 
-use std::{cell::RefCell, marker::PhantomData};
+use std::cell::RefCell;
 
 use nginx_sys::{
     NGX_HTTP_VAR_NOHASH, ngx_conf_t, ngx_http_add_variable, ngx_http_request_t, ngx_http_variable_value_t,
@@ -17,16 +17,15 @@ use super::{Conf, NoMemory, Request, own, request::field};
 /// No configuration can name it.
 const NAME: &[u8] = b"gangway memo";
 
-/// The number of the variable, whose value is a `T` of this module's.
-pub(crate) struct MemoIndex<T>(usize, PhantomData<fn() -> T>);
+/// The number of the variable, whose value is this module's [`PerRequest`].
+#[derive(Clone, Copy)]
+pub(crate) struct MemoIndex(usize);
 
-impl<T> Clone for MemoIndex<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for MemoIndex<T> {}
+/// What this module keeps for a request and its subrequests.
+///
+/// # Safety
+/// One type of this module implements it: a request has one place.
+pub(crate) unsafe trait PerRequest: Default {}
 
 /// Adds the variable; nginx calls it before it reads the http block.
 ///
@@ -54,26 +53,23 @@ unsafe extern "C" fn unset(
 
 impl Conf {
     /// Finds the place for the requests of this configuration.
-    ///
-    /// # Safety
-    /// `T` is the same type in every call: requests have one place.
-    pub(crate) unsafe fn memo<T>(&self) -> Option<MemoIndex<T>> {
-        Some(MemoIndex(usize::try_from(self.variable(NAME)?).ok()?, PhantomData))
+    pub(crate) fn memo(&self) -> Option<MemoIndex> {
+        usize::try_from(self.variable(NAME)?).ok().map(MemoIndex)
     }
 }
 
 impl Request {
     /// What the request and its subrequests have in common, if there is something.
-    pub(crate) fn memo<T>(&self, index: MemoIndex<T>) -> Option<&RefCell<T>> {
+    pub(crate) fn memo<T: PerRequest>(&self, index: MemoIndex) -> Option<&RefCell<T>> {
         // SAFETY: a live request has a value for each variable that has a number in its configuration. nginx writes to this
         // one only what `unset` says, which is no place: it is NULL, or what `make_memo` has put there for the one type that
-        // `Conf::memo` has promised, in the pool that the main request ends with.
+        // is `PerRequest`, in the pool that the main request ends with.
         unsafe { (*field!(self, variables).add(index.0)).data.cast::<RefCell<T>>().as_ref() }
     }
 
     /// As [`Request::memo`], made when it is not there.
-    pub(crate) fn make_memo<T: Default>(&self, index: MemoIndex<T>) -> Result<&RefCell<T>, NoMemory> {
-        if self.memo(index).is_none() {
+    pub(crate) fn make_memo<T: PerRequest>(&self, index: MemoIndex) -> Result<&RefCell<T>, NoMemory> {
+        if self.memo::<T>(index).is_none() {
             // SAFETY: the pool of a live request, which its subrequests share; a live request has a value for each variable
             // that has a number in its configuration.
             unsafe {

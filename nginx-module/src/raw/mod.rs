@@ -48,7 +48,7 @@ pub(crate) use event::{
     Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
     quit_this_worker, set_title, timer_data, watch,
 };
-pub(crate) use memo::{MemoIndex, add_memo};
+pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;

@@ -3,15 +3,18 @@
 
 use std::rc::Rc;
 
+use super::authorization::Authorization;
 use crate::{
     conf::MainConf,
-    raw::{NoMemory, Request},
-    upstream::Authorization,
+    raw::{NoMemory, PerRequest, Request},
 };
 
 /// A request and its subrequests.
 #[derive(Default)]
-pub(crate) struct Memo(Vec<(Request, Notes)>);
+struct Memo(Vec<(Request, Notes)>);
+
+// SAFETY: this module has no other type for it.
+unsafe impl PerRequest for Memo {}
 
 /// One of them.
 #[derive(Default)]
@@ -73,6 +76,8 @@ pub(crate) fn jump_to_here(request: Request) -> Option<Jump> {
 
 /// What the authorizer of the present location has said.
 pub(crate) fn authorization(request: Request) -> Option<Rc<Authorization>> {
+    // A subrequest is not asked about: what is known of the client is known of it, too.
+    let request = request.main();
     look(request, |notes| {
         let (_, answer) =
             notes.authorization.as_ref().filter(|(moment, _)| *moment == Moment::now(request))?;
@@ -86,14 +91,14 @@ pub(crate) fn local_redirects(request: Request) -> usize {
 }
 
 fn look<R>(request: Request, look: impl FnOnce(&Notes) -> R) -> Option<R> {
-    let memo = request.memo(request.http::<MainConf>().memo?)?.borrow();
+    let memo = request.memo::<Memo>(request.http::<MainConf>().memo?)?.borrow();
     memo.0.iter().find(|(known, _)| *known == request).map(|(_, notes)| look(notes))
 }
 
 /// Writes notes about a request.
 pub(crate) fn note<R>(request: Request, write: impl FnOnce(&mut Notes) -> R) -> Result<R, NoMemory> {
     let index = request.http::<MainConf>().memo.ok_or(NoMemory)?;
-    let mut memo = request.make_memo(index)?.borrow_mut();
+    let mut memo = request.make_memo::<Memo>(index)?.borrow_mut();
     let at = memo.0.iter().position(|(known, _)| *known == request).unwrap_or_else(|| {
         memo.0.push((request, Notes::default()));
         memo.0.len() - 1

@@ -7,10 +7,10 @@ use gangway::{
     protocol::Role,
 };
 
+use super::memo;
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
-    upstream::Authorization,
 };
 
 /// What one kind of application is told about a request.
@@ -63,7 +63,7 @@ pub(crate) fn write(
     let indexes = main.variables?;
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
-    let authorized = if shape.role == Role::Responder { Authorization::of(request) } else { None };
+    let authorized = if shape.role == Role::Responder { memo::authorization(request) } else { None };
     for (name, value) in authorized.iter().flat_map(|answer| answer.variables()) {
         params.push(Param { name, value, if_not_empty: false });
     }

@@ -5,7 +5,7 @@
 //! pass, and its `Variable-NAME` headers become variables of the request. Everything else is the answer to the client:
 //! status, headers and body. The answer belongs to a location: after an internal redirect the next one is asked.
 
-use std::{cell::OnceCell, ffi::c_void, rc::Rc};
+use std::{ffi::c_void, rc::Rc};
 
 use gangway::{engine::fence, http::is_connection_field, log::Level};
 use nginx_sys::{
@@ -14,44 +14,19 @@ use nginx_sys::{
     ngx_http_send_header, ngx_http_subrequest, ngx_int_t, ngx_pcalloc,
 };
 
-use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, conf::Scheme, prepare, script::Place, send};
+use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, prepare, script::Place, send};
 use crate::{
-    conf::LocationConf,
+    conf::{LocationConf, Scheme},
     raw::{NoMemory, Request, Upstream, bytes, own},
-    serve::{head, memo},
+    serve::{
+        authorization::{Answer, Authorization},
+        head, memo,
+    },
 };
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
-
-/// What an authorizer is asked for a request, and what it says.
-#[derive(Default)]
-pub(crate) struct Authorization(OnceCell<Answer>);
-
-/// What an authorizer has said.
-#[derive(Default)]
-struct Answer {
-    status: usize,
-    /// `Variable-NAME: value`, without `Variable-`.
-    variables: Vec<(Vec<u8>, Vec<u8>)>,
-    headers: Vec<(Vec<u8>, Vec<u8>)>,
-    body: Vec<u8>,
-}
-
-impl Authorization {
-    /// Of this request in its present location, if it has been authorized.
-    pub(crate) fn of(request: Request) -> Option<Rc<Self>> {
-        // A subrequest is not asked about: what is known of the client is known of it, too.
-        memo::authorization(request.main())
-    }
-
-    /// The variables, in order.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let variables = self.0.get().into_iter().flat_map(|answer| &answer.variables);
-        variables.map(|(name, value)| (name.as_slice(), value.as_slice()))
-    }
-}
 
 /// The handler of the access phase.
 pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -62,10 +37,10 @@ pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ng
         if !request.is_main() || !location.upstream.authorizes() {
             return DECLINED;
         }
-        let Some(asked) = Authorization::of(request) else {
+        let Some(asked) = memo::authorization(request) else {
             return begin(request).map_or(INTERNAL_SERVER_ERROR, |()| AGAIN);
         };
-        match asked.0.get() {
+        match asked.answer() {
             None => AGAIN,
             Some(answer) if answer.status == 200 => 0,
             Some(answer) => deny(request, answer),
@@ -138,7 +113,7 @@ unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, sta
         // SAFETY: nginx calls this with the live subrequest and what `begin` has put into the pool that it shares.
         let (request, asked) =
             unsafe { (Request::from_raw(r), Rc::clone(&*data.cast::<Rc<Authorization>>())) };
-        if asked.0.get().is_some() {
+        if asked.answer().is_some() {
             return status;
         }
         let failed = status < 0 || status >= nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
@@ -150,10 +125,10 @@ unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, sta
                 Level::Error,
                 &format!("{} the authorizer did not answer: {code}", gangway::error::NOT_AUTHORIZED),
             );
-            let _ = asked.0.set(Answer { status: code, ..Answer::default() });
+            asked.set_answer(Answer { status: code, ..Answer::default() });
             return 0;
         }
-        let _ = asked.0.set(take(request, sent));
+        asked.set_answer(take(request, sent));
         0
     })
 }

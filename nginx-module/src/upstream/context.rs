@@ -11,16 +11,9 @@ use nginx_sys::{
     NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, ngx_chain_t, ngx_http_request_t,
 };
 
-use super::{
-    conf::{Scheme, UpstreamConf},
-    flush::Flush,
-    hold::Hold,
-    peer::Peer,
-    script::Place,
-    stderr::Stderr,
-};
+use super::{flush::Flush, hold::Hold, peer::Peer, script::Place, stderr::Stderr};
 use crate::{
-    conf::LocationConf,
+    conf::{AUTHORIZER_PAGE, LocationConf, Scheme, UpstreamConf},
     raw::{InCycle, NoMemory, Request, Upstream, buffers, own},
     serve::memo::Jump,
 };
@@ -142,7 +135,7 @@ impl Context {
         place: Place,
     ) -> Result<*mut Self, NoMemory> {
         let conf = &location.upstream;
-        let room = (place.role == Role::Authorizer).then_some(super::conf::AUTHORIZER_PAGE);
+        let room = (place.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
         let context = Self {
             request,
             location,

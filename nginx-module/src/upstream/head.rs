@@ -11,8 +11,9 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, conf::AUTHORIZER_PAGE, context::Context, hints, hold};
+use super::{ERROR, context::Context, hints, hold};
 use crate::{
+    conf::AUTHORIZER_PAGE,
     raw::{NoMemory, Request, Upstream},
     serve::{accel, memo::Jump},
 };

@@ -9,7 +9,7 @@
 //! nginx asks `process_header` only after it has read something. The last byte of the head is kept back for that, and is
 //! what nginx reads when the wait is over.
 //!
-//! [`UpstreamConf::flush_wait`]: super::conf::UpstreamConf::flush_wait
+//! [`UpstreamConf::flush_wait`]: crate::conf::UpstreamConf::flush_wait
 
 use std::{ffi::c_void, ptr, time::Duration};
 

@@ -2,7 +2,6 @@
 //! `gangway_pass`: FastCGI, SCGI and uwsgi on nginx's own upstream.
 //!
 //! ```text
-//! conf       directives
 //! target     which backend a request goes to
 //! script     which script it names, and whether it may be sent
 //! request    the request as bytes; send: how it leaves; body: the same while the body still comes in
@@ -16,7 +15,6 @@
 
 mod authorize;
 mod body;
-pub(crate) mod conf;
 mod context;
 mod flush;
 mod head;
@@ -39,10 +37,10 @@ use gangway::{
     error::SERVER_FAILED,
     log::Level,
 };
-use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
-    conf::{LocationConf, MainConf},
+    conf::{LocationConf, MainConf, Scheme},
     raw::{Hooks, InCycle, NoMemory, Request, Upstream},
     serve::memo::Jump,
 };
@@ -51,9 +49,10 @@ use context::Context;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
-pub(crate) use authorize::{Authorization, access_handler};
+pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;
-pub(crate) use peer::{Balancers, install as install_peers, make_signals, stop_listening};
+pub(crate) use peer::{install as install_peers, make_signals, stop_listening};
+pub(crate) use script::names;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("upstream::content_handler", INTERNAL_SERVER_ERROR, || {
@@ -61,11 +60,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         let request = unsafe { Request::from_raw(r) };
         let location = request.location::<LocationConf>();
         request.leave_conditions_to_the_handler();
-        let started = match &location.programs {
-            Some(programs) => crate::cgi::start(request, location, programs),
-            None => start(request, location),
-        };
-        match started {
+        match start(request, location) {
             Ok(stream) => request.read_body(stream, body_ready),
             Err(status) => status,
         }
@@ -80,7 +75,7 @@ fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_
     prepare(Prepared { request, upstream, location, scheme, place })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
-    let length_is_known = scheme == conf::Scheme::FastCgi || !request.is_chunked();
+    let length_is_known = scheme == Scheme::FastCgi || !request.is_chunked();
     Ok(conf.request_buffering == 0 && conf.pass_request_body != 0 && length_is_known)
 }
 
@@ -97,7 +92,7 @@ pub(crate) fn prepare_script(
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     upstream.set_conf(&raw const location.upstream.conf);
     upstream.set_schema(b"cgi://");
-    let (scheme, place) = (conf::Scheme::Scgi, script::Place::default());
+    let (scheme, place) = (Scheme::Scgi, script::Place::default());
     prepare(Prepared { request, upstream, location, scheme, place })?;
     // SAFETY: `prepare` has made the context; nobody else has it yet.
     if let Some(context) = unsafe { Context::of(request.raw()) } {
@@ -144,7 +139,7 @@ struct Prepared {
     request: Request,
     upstream: Upstream,
     location: InCycle<LocationConf>,
-    scheme: conf::Scheme,
+    scheme: Scheme,
     place: script::Place,
 }
 
@@ -172,7 +167,8 @@ fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
     Ok(())
 }
 
-unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
+/// nginx has the request body, or as much of it as the backend is to wait for.
+pub(crate) unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
     fence("upstream::body_ready", (), || {
         // SAFETY: nginx calls a body handler with a live request, once; its upstream has been made by `start`.
         unsafe {
@@ -183,11 +179,6 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
             }
         }
     });
-}
-
-/// A text that lives as long as the program, as nginx wants it.
-const fn text(bytes: &'static [u8]) -> ngx_str_t {
-    ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
 }
 
 /// The line and the status when nginx has no memory for a request.

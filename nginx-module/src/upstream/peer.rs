@@ -25,9 +25,9 @@ use nginx_sys::{
     ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 
-use super::{ERROR, conf::Scheme, context::Context, send};
+use super::{ERROR, context::Context, send};
 use crate::{
-    conf::MainConf,
+    conf::{MainConf, Scheme},
     raw::{Balancer, Conf, Request, Timer, Upstream, timer_data},
 };
 use address::Address;
@@ -75,12 +75,8 @@ impl Peer {
     }
 }
 
-/// How the balancers of the upstreams begin a request; ours comes before them.
-#[derive(Default)]
-pub(crate) struct Balancers(Vec<(usize, ngx_http_upstream_init_peer_pt)>);
-
 /// Comes before the balancer of every upstream that does not keep connections itself.
-pub(crate) fn install(cf: &Conf, balancers: &mut Balancers) {
+pub(crate) fn install(cf: &Conf, balancers: &mut Vec<(usize, ngx_http_upstream_init_peer_pt)>) {
     // SAFETY: in postconfiguration the upstreams are complete and belong to the cycle.
     unsafe {
         let main: *mut ngx_http_upstream_main_conf_t =
@@ -90,7 +86,7 @@ pub(crate) fn install(cf: &Conf, balancers: &mut Balancers) {
             if idle::keeps_its_own(upstream) || (*upstream).peer.init.is_none() {
                 continue;
             }
-            balancers.0.push((upstream.addr(), (*upstream).peer.init));
+            balancers.push((upstream.addr(), (*upstream).peer.init));
             (*upstream).peer.init = Some(init);
         }
     }
@@ -104,7 +100,7 @@ unsafe extern "C" fn init(
         // SAFETY: nginx calls this with a live request.
         let request = unsafe { Request::from_raw(r) };
         let main = request.http::<MainConf>();
-        let known = main.balancers.0.iter().find(|(address, _)| *address == upstream.addr());
+        let known = main.balancers.iter().find(|(address, _)| *address == upstream.addr());
         let Some((_, Some(original))) = known else { return ERROR };
         // SAFETY: the balancer's own function, with what it was to be called with.
         let status = unsafe { original(r, upstream) };

@@ -14,7 +14,6 @@ use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_
 
 use super::{
     ERROR, body,
-    conf::Scheme,
     context::Context,
     out_of_memory,
     part::{narrow, size},
@@ -22,7 +21,7 @@ use super::{
     send,
 };
 use crate::{
-    conf::MainConf,
+    conf::{MainConf, Scheme},
     raw::{NoMemory, Request, Upstream, buffers, bytes},
     serve::{
         accel,

@@ -19,12 +19,9 @@ use gangway::{
 };
 use nginx_sys::ngx_int_t;
 
-use super::{
-    INTERNAL_SERVER_ERROR,
-    conf::{Pass, Scheme, ScriptCheck, UpstreamConf, split_path},
-};
+use super::INTERNAL_SERVER_ERROR;
 use crate::{
-    conf::{LocationConf, Param},
+    conf::{LocationConf, Param, Pass, Scheme, ScriptCheck, UpstreamConf},
     raw::{PoolText, Request},
 };
 
@@ -53,7 +50,7 @@ struct Seen {
 
 /// What of a path is the script's, and what is its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     path: PoolText,
     /// Where the script's name ends.
     split: usize,
@@ -78,11 +75,11 @@ impl Place {
         Self { role: Role::Authorizer, ..Self::default() }
     }
 
-    pub(super) fn script_name(&self) -> &[u8] {
+    pub(crate) fn script_name(&self) -> &[u8] {
         self.path().get(..self.split).unwrap_or_default()
     }
 
-    pub(super) fn path_info(&self) -> &[u8] {
+    pub(crate) fn path_info(&self) -> &[u8] {
         self.path().get(self.split..).unwrap_or_default()
     }
 
@@ -130,8 +127,18 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
 }
 
 /// Script name and path info of a request, whether or not the script is there.
-pub(super) fn names(request: Request, conf: &UpstreamConf) -> Option<Place> {
+pub(crate) fn names(request: Request, conf: &UpstreamConf) -> Option<Place> {
     Some(named(request, conf).ok()?.unwrap_or_else(|missing| missing))
+}
+
+/// Script name (without `gangway_index`) and path info of the request's path. `None` when the pattern failed, which
+/// has been logged.
+fn split_path<'r>(request: &'r Request, conf: &UpstreamConf) -> Option<(&'r [u8], &'r [u8])> {
+    let path = request.uri();
+    match conf.split {
+        None => Some((path, b"")),
+        Some(split) => split.apply(request, path),
+    }
 }
 
 /// The place that the path names; the inner error is that of a script that is not there.

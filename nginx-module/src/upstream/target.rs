@@ -8,13 +8,9 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_upstream_resolved_t, ngx_int_t, ngx_parse_url, ngx_pcalloc, ngx_url_t};
 
-use super::{
-    INTERNAL_SERVER_ERROR,
-    conf::{Pass, Scheme, split_scheme},
-    peer,
-};
+use super::{INTERNAL_SERVER_ERROR, peer};
 use crate::{
-    conf::LocationConf,
+    conf::{LocationConf, Pass, Scheme, split_scheme},
     raw::{Request, Upstream},
 };
 

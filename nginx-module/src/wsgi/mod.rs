@@ -12,7 +12,9 @@
 
 mod body;
 mod feed;
-pub(crate) mod handler;
+mod handler;
 mod in_flight;
 mod stuck;
 pub(crate) mod worker;
+
+pub(crate) use handler::content_handler;

@@ -21,7 +21,7 @@ use gangway::{
 };
 use nginx_sys::{
     NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_connection_t, ngx_core_conf_t, ngx_core_module, ngx_cycle_t,
-    ngx_event_t, ngx_http_conf_ctx_t, ngx_http_module, ngx_int_t, ngx_process,
+    ngx_event_t, ngx_int_t, ngx_process,
 };
 
 use super::{
@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    module, raw,
+    raw,
     raw::{Ticket, Tickets, Timer},
 };
 
@@ -179,7 +179,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         // SAFETY: nginx calls this in a live process of this cycle, after the modules' configurations were made.
         let (serves, conf, multiprocess) = unsafe {
             let serves = [NGX_PROCESS_WORKER, NGX_PROCESS_SINGLE].contains(&(ngx_process as u32));
-            (serves, main_conf_of(cycle).as_ref(), has_several_workers(cycle))
+            (serves, MainConf::of_cycle(&*cycle), has_several_workers(cycle))
         };
         // Cache managers run this too; without an application there is nothing to run.
         let Some(conf) = conf.filter(|conf| serves && !conf.applications.is_empty()) else { return 0 };
@@ -230,24 +230,8 @@ unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
     });
 }
 
-/// This module's configuration of the http block, NULL without one.
-///
 /// # Safety
-/// `cycle` is live and its configuration is complete.
-pub(crate) unsafe fn main_conf_of(cycle: *mut ngx_cycle_t) -> *const MainConf {
-    // SAFETY: `conf_ctx` has a slot for each module; http's is an ngx_http_conf_ctx_t or NULL.
-    unsafe {
-        let index = (*ptr::addr_of!(ngx_http_module)).index;
-        let http = (*(*cycle).conf_ctx.add(index)).cast::<ngx_http_conf_ctx_t>();
-        if http.is_null() {
-            return ptr::null();
-        }
-        (*(*http).main_conf.add(module().ctx_index)).cast_const().cast()
-    }
-}
-
-/// # Safety
-/// As [`main_conf_of`].
+/// As [`MainConf::of_cycle`].
 unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
     // SAFETY: the core module's configuration exists in every cycle.
     unsafe {
@@ -261,14 +245,14 @@ unsafe fn has_several_workers(cycle: *mut ngx_cycle_t) -> bool {
 /// Root may read everything, so a configuration test of root's says nothing of what its workers may read.
 ///
 /// # Safety
-/// As [`main_conf_of`], in the process that forks the workers.
+/// As [`MainConf::of_cycle`], in the process that forks the workers.
 pub(crate) unsafe fn warn_of_closed_folders(cycle: *mut ngx_cycle_t) {
     fence("warn_of_closed_folders", (), || {
         // SAFETY: the caller's promise; the core module's configuration exists in every cycle, and its name is a C string.
         let (main, worker) = unsafe {
             let conf =
                 &*(*(*cycle).conf_ctx.add((*ptr::addr_of!(ngx_core_module)).index)).cast::<ngx_core_conf_t>();
-            let Some(main) = main_conf_of(cycle).as_ref() else { return };
+            let Some(main) = MainConf::of_cycle(&*cycle) else { return };
             if !is_root() || conf.user == 0 || conf.username.is_null() {
                 return;
             }

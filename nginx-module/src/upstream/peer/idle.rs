@@ -18,7 +18,8 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_terminate,
 };
 
-use super::{super::conf::UpstreamConf, address::Address, signals};
+use super::{address::Address, signals};
+use crate::conf::UpstreamConf;
 use crate::raw::{self, Connection, Timer, Upstream};
 
 /// How often idle connections are compared with what other workers say, where no bell can be watched.

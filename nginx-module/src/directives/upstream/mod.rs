@@ -1,5 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The directives of `gangway_pass` and their settings, as nginx wants them.
+//! The directives of `gangway_pass` and their settings: one family for what nginx's fastcgi, scgi and uwsgi modules have
+//! each their own.
+//!
+//! ```text
+//! pass       gangway_pass, gangway_authorize: scheme and target
+//! setters    directives that nginx has no setter for; slots: those that it has one for
+//! merge      inheritance, defaults and what must fit together
+//! tls        suwsgi://; certificate_cache: its newest part
+//! ```
+//! Names, syntax, defaults and merging follow ngx_http_fastcgi_module.c and ngx_http_uwsgi_module.c.
+
+#[cfg(all(ngx_feature = "ssl", nginx_certificate_cache))]
+mod certificate_cache;
+mod merge;
+mod pass;
+mod setters;
+mod slots;
+#[cfg(ngx_feature = "ssl")]
+mod tls;
 
 use std::mem::offset_of;
 
@@ -17,15 +35,16 @@ use nginx_sys::{
     ngx_http_upstream_ignore_headers_masks, ngx_uint_t,
 };
 
-use super::{
-    pass::{set_authorize, set_authorize_param, set_pass},
-    setters::{
-        set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,
-        set_stderr_level, set_store,
-    },
-    slots::{NO_MASK, bits, flag, mask, msec, number, size, slot, slot_with, string, strings},
-    split::set_split_path_info,
+pub(crate) use merge::merge;
+use pass::{set_authorize, set_authorize_param, set_pass};
+use setters::{
+    set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,
+    set_split_path_info, set_stderr_level, set_store,
 };
+use slots::{NO_MASK, bits, flag, mask, msec, number, size, slot, slot_with, string, strings};
+#[cfg(ngx_feature = "ssl")]
+use tls::COMMANDS as TLS;
+
 use crate::{
     Shared,
     conf::{LocationConf, MainConf},
@@ -175,8 +194,6 @@ const COMMANDS: [ngx_command_t; 62] = [
     flag(c"gangway_cache_background_update", theirs!(cache_background_update)),
 ];
 
-#[cfg(ngx_feature = "ssl")]
-use super::tls::COMMANDS as TLS;
 #[cfg(not(ngx_feature = "ssl"))]
 const TLS: [ngx_command_t; 0] = [];
 

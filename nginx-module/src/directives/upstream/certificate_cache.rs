@@ -4,9 +4,9 @@
 use gangway::error::BAD_VALUE;
 use nginx_sys::{ngx_parse_time, ngx_ssl_cache_init, ngx_str_t, time_t};
 
-use super::unset::Setting;
 use crate::{
-    conf::{LocationConf, setter},
+    conf::{LocationConf, unset::Setting},
+    directives::setter,
     raw::Conf,
 };
 

@@ -7,14 +7,16 @@ use std::{
 };
 
 use nginx_sys::{
-    NGX_CONF_1MORE, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF_OFFSET, ngx_command_t,
-    ngx_conf_bitmask_t, ngx_conf_set_bitmask_slot, ngx_conf_set_flag_slot, ngx_conf_set_msec_slot,
-    ngx_conf_set_num_slot, ngx_conf_set_size_slot, ngx_conf_set_str_array_slot, ngx_conf_set_str_slot,
-    ngx_str_t, ngx_uint_t,
+    NGX_CONF_1MORE, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_HTTP_LOC_CONF, NGX_HTTP_LOC_CONF_OFFSET,
+    NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, ngx_command_t, ngx_conf_bitmask_t, ngx_conf_set_bitmask_slot,
+    ngx_conf_set_flag_slot, ngx_conf_set_msec_slot, ngx_conf_set_num_slot, ngx_conf_set_size_slot,
+    ngx_conf_set_str_array_slot, ngx_conf_set_str_slot, ngx_str_t, ngx_uint_t,
 };
 
-use super::LEVELS;
 use crate::raw::Setter;
+
+/// Where settings may stand; as those of the stock modules, not in `if`.
+const LEVELS: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
 
 /// A C string as a string of nginx.
 pub(super) const fn text(text: &'static CStr) -> ngx_str_t {

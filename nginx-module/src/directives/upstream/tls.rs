@@ -6,65 +6,25 @@ use std::{ffi::CStr, mem::offset_of};
 use gangway::error::BAD_VALUE;
 use nginx_sys::{
     NGX_CONF_1MORE, NGX_CONF_BITMASK_SET, NGX_CONF_FLAG, NGX_CONF_TAKE1, NGX_CONF_TAKE2, NGX_SSL_SSLv2,
-    NGX_SSL_SSLv3, NGX_SSL_TLSv1, NGX_SSL_TLSv1_1, NGX_SSL_TLSv1_2, NGX_SSL_TLSv1_3, ngx_array_t,
-    ngx_command_t, ngx_conf_bitmask_t, ngx_conf_set_bitmask_slot, ngx_conf_set_flag_slot,
-    ngx_conf_set_keyval_slot, ngx_conf_set_num_slot, ngx_conf_set_str_slot, ngx_http_complex_value_t,
-    ngx_http_set_complex_value_slot, ngx_http_set_complex_value_zero_slot, ngx_http_upstream_conf_t,
-    ngx_pcalloc, ngx_pool_cleanup_add, ngx_ssl_certificate, ngx_ssl_ciphers, ngx_ssl_cleanup_ctx,
-    ngx_ssl_client_session_cache, ngx_ssl_conf_commands, ngx_ssl_create, ngx_ssl_crl,
-    ngx_ssl_preserve_passwords, ngx_ssl_read_password_file, ngx_ssl_t, ngx_ssl_trusted_certificate,
-    ngx_str_t, ngx_uint_t,
+    NGX_SSL_SSLv3, NGX_SSL_TLSv1, NGX_SSL_TLSv1_1, NGX_SSL_TLSv1_2, NGX_SSL_TLSv1_3, ngx_command_t,
+    ngx_conf_bitmask_t, ngx_conf_set_bitmask_slot, ngx_conf_set_flag_slot, ngx_conf_set_keyval_slot,
+    ngx_conf_set_num_slot, ngx_conf_set_str_slot, ngx_http_complex_value_t, ngx_http_set_complex_value_slot,
+    ngx_http_set_complex_value_zero_slot, ngx_http_upstream_conf_t, ngx_pcalloc, ngx_pool_cleanup_add,
+    ngx_ssl_certificate, ngx_ssl_ciphers, ngx_ssl_cleanup_ctx, ngx_ssl_client_session_cache,
+    ngx_ssl_conf_commands, ngx_ssl_create, ngx_ssl_crl, ngx_ssl_preserve_passwords,
+    ngx_ssl_read_password_file, ngx_ssl_t, ngx_ssl_trusted_certificate, ngx_uint_t,
 };
 
-use super::{
-    UpstreamConf,
-    slots::{NO_MASK, slot, slot_with, text},
-    unset::{Setting, merge as fill, merge_mask as fill_mask},
-};
+use super::slots::{NO_MASK, slot, slot_with, text};
 use crate::{
     Shared,
-    conf::{LocationConf, setter},
+    conf::{
+        LocationConf, Pass, UpstreamConf,
+        unset::{Setting, merge as fill, merge_mask as fill_mask},
+    },
+    directives::setter,
     raw::Conf,
 };
-
-/// What nginx's structure of an upstream does not hold.
-pub(super) struct Settings {
-    protocols: ngx_uint_t,
-    ciphers: ngx_str_t,
-    verify_depth: ngx_uint_t,
-    trusted_certificate: ngx_str_t,
-    crl: ngx_str_t,
-    /// Array of `ngx_keyval_t`.
-    conf_commands: *mut ngx_array_t,
-}
-
-impl Settings {
-    pub(super) fn unset() -> Self {
-        Self {
-            protocols: 0,
-            ciphers: ngx_str_t::empty(),
-            verify_depth: Setting::UNSET,
-            trusted_certificate: ngx_str_t::empty(),
-            crl: ngx_str_t::empty(),
-            conf_commands: Setting::UNSET,
-        }
-    }
-}
-
-/// Marks what nginx's structure holds as not set.
-pub(super) fn unset_upstream(conf: &mut ngx_http_upstream_conf_t) {
-    conf.ssl_session_reuse = Setting::UNSET;
-    conf.ssl_name = Setting::UNSET;
-    conf.ssl_server_name = Setting::UNSET;
-    conf.ssl_verify = Setting::UNSET;
-    conf.ssl_certificate = Setting::UNSET;
-    conf.ssl_certificate_key = Setting::UNSET;
-    conf.ssl_passwords = Setting::UNSET;
-    #[cfg(nginx_certificate_cache)]
-    {
-        conf.ssl_certificate_cache = Setting::UNSET;
-    }
-}
 
 const fn protocol(name: &'static CStr, mask: u32) -> ngx_conf_bitmask_t {
     ngx_conf_bitmask_t { name: text(name), mask: mask as ngx_uint_t }
@@ -185,7 +145,7 @@ pub(super) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamCon
             *ours = if theirs.data.is_null() { default } else { theirs };
         }
     }
-    if inner.pass.is_some_and(super::Pass::may_be_tls) { make_context(cf, inner) } else { Ok(()) }
+    if inner.pass.is_some_and(Pass::may_be_tls) { make_context(cf, inner) } else { Ok(()) }
 }
 
 /// A block that sets nothing of TLS has the context of the outer one, made or to be made.

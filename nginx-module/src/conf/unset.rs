@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 
 /// A type whose settings nginx marks as unset by a value of all ones (`NGX_CONF_UNSET*`).
-pub(super) trait Setting: Copy + PartialEq {
+pub(crate) trait Setting: Copy + PartialEq {
     const UNSET: Self;
     /// Off, none, NULL.
     const NONE: Self;
@@ -34,21 +34,21 @@ impl<T> Setting for *mut T {
 }
 
 /// Fills an unset setting from the outer block, else with its default (`ngx_conf_merge_*_value`).
-pub(super) fn merge<T: Setting>(inner: &mut T, outer: T, default: T) {
+pub(crate) fn merge<T: Setting>(inner: &mut T, outer: T, default: T) {
     if *inner == T::UNSET {
         *inner = if outer == T::UNSET { default } else { outer };
     }
 }
 
 /// As [`merge`] for bit masks, which are unset when they are 0.
-pub(super) fn merge_mask(inner: &mut usize, outer: usize, default: usize) {
+pub(crate) fn merge_mask(inner: &mut usize, outer: usize, default: usize) {
     if *inner == 0 {
         *inner = if outer == 0 { default } else { outer };
     }
 }
 
 /// A switch in two bits of C, whose sign the bindings lose: -1, which is unset, comes back as 3.
-pub(super) fn switch(bits: c_int) -> Option<bool> {
+pub(crate) fn switch(bits: c_int) -> Option<bool> {
     match bits {
         0 => Some(false),
         1 => Some(true),
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn switches_of_two_bits_keep_that_they_are_unset() {
-        let mut conf = super::super::unset_upstream();
+        let mut conf = super::super::upstream::unset_upstream();
         assert_eq!((switch(conf.store()), switch(conf.cache())), (None, None));
         conf.set_store(1);
         conf.set_cache(0);

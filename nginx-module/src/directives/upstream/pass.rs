@@ -3,74 +3,15 @@
 
 use std::{borrow::Cow, ffi::CStr, mem};
 
-use gangway::error::{BAD_UPSTREAM, TWO_HANDLERS};
+use gangway::error::BAD_UPSTREAM;
 use nginx_sys::{ngx_http_upstream_add, ngx_http_upstream_srv_conf_t, ngx_parse_url, ngx_str_t, ngx_url_t};
 
 use crate::{
-    conf::{LocationConf, setter},
+    conf::{LocationConf, Pass, Scheme, split_scheme},
+    directives::{check_is_first, param::param, setter},
     raw::{Conf, ConfText},
+    upstream,
 };
-
-/// A protocol to a backend, as `gangway_pass` names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scheme {
-    FastCgi,
-    Scgi,
-    Uwsgi,
-    /// uwsgi over TLS.
-    Suwsgi,
-}
-
-impl Scheme {
-    const ALL: [Self; 4] = [Self::FastCgi, Self::Scgi, Self::Uwsgi, Self::Suwsgi];
-
-    /// The word before `://`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::FastCgi => "fastcgi",
-            Self::Scgi => "scgi",
-            Self::Uwsgi => "uwsgi",
-            Self::Suwsgi => "suwsgi",
-        }
-    }
-
-    /// Whether the connection is one of TLS.
-    pub(crate) fn is_tls(self) -> bool {
-        self == Self::Suwsgi
-    }
-}
-
-/// Where a location passes its requests.
-#[derive(Clone, Copy)]
-pub(crate) enum Pass {
-    /// To the group or address that is in `conf.upstream`.
-    Group(Scheme),
-    /// To an address that each request makes of its variables.
-    Address(Scheme, ConfText),
-    /// To a `SCHEME://TARGET` that each request makes of its variables; [`split_scheme`] takes it apart.
-    Url(ConfText),
-}
-
-impl Pass {
-    /// Whether a connection may be one of TLS.
-    #[cfg(ngx_feature = "ssl")]
-    pub(crate) fn may_be_tls(self) -> bool {
-        match self {
-            Self::Group(scheme) | Self::Address(scheme, _) => scheme.is_tls(),
-            Self::Url(_) => true,
-        }
-    }
-}
-
-/// The scheme of a `SCHEME://TARGET`, in any case of letters as nginx has it, and the target. `None` when it does not
-/// begin with one of the schemes.
-pub(crate) fn split_scheme(text: &[u8]) -> Option<(Scheme, &[u8])> {
-    Scheme::ALL.into_iter().find_map(|scheme| {
-        let (name, rest) = text.split_at_checked(scheme.name().len())?;
-        let target = rest.strip_prefix(b"://")?;
-        name.eq_ignore_ascii_case(scheme.name().as_bytes()).then_some((scheme, target))
-    })
-}
 
 /// The word of a `gangway_pass`, taken apart.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,16 +60,8 @@ fn cure(scheme: &str, rest: &str) -> String {
 }
 
 setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
-    if location.programs.is_some() {
-        return Err(two_handlers("gangway_cgi"));
-    }
+    check_is_first("gangway_pass", location)?;
     let conf = &mut location.upstream;
-    if conf.pass.is_some() {
-        return Err("is duplicate".into());
-    }
-    if location.handler.is_some() {
-        return Err(two_handlers("gangway_wsgi"));
-    }
     let words = cf.words();
     let word = words.get(1).copied().unwrap_or_default();
     let bad = |text: Cow<'static, str>| format!("{BAD_UPSTREAM} {text}");
@@ -145,7 +78,7 @@ setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
         Word::Url(url) => Pass::Url(compile(cf, url)?),
     };
     conf.pass = Some(pass);
-    cf.set_content_handler(crate::upstream::content_handler);
+    cf.set_content_handler(upstream::content_handler);
     cf.redirect_to_slash();
     Ok(())
 });
@@ -180,15 +113,10 @@ setter!(set_authorize, LocationConf, |cf: &Conf, location: &mut LocationConf| {
 });
 
 setter!(set_authorize_param, LocationConf, |cf: &Conf, location: &mut LocationConf| {
-    let param = crate::conf::param(cf)?;
+    let param = param(cf)?;
     location.upstream.authorize_params.get_or_insert_default().push(param);
     Ok(())
 });
-
-/// The rest of a line about a second handler in one location.
-pub(crate) fn two_handlers(other: &str) -> String {
-    format!("{TWO_HANDLERS} cannot stand beside \"{other}\" in one location: give each a location of its own")
-}
 
 fn compile(cf: &Conf, text: &[u8]) -> Result<ConfText, String> {
     cf.compile(text).ok_or_else(|| "has a value that nginx cannot compile".into())
@@ -247,16 +175,6 @@ fn url_of(target: &[u8]) -> ngx_url_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn schemes_are_found_in_any_case() {
-        assert_eq!(split_scheme(b"fastcgi://a:1"), Some((Scheme::FastCgi, &b"a:1"[..])));
-        assert_eq!(split_scheme(b"FastCGI://unix:/s"), Some((Scheme::FastCgi, &b"unix:/s"[..])));
-        assert_eq!(split_scheme(b"suwsgi://"), Some((Scheme::Suwsgi, &b""[..])));
-        for text in ["", "uwsgi", "uwsgi:/", "uwsgi:a:1", "http://a", "xscgi://a", "://a"] {
-            assert_eq!(split_scheme(text.as_bytes()), None, "{text}");
-        }
-    }
 
     #[test]
     fn words_are_taken_apart() {

@@ -1,82 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Settings of `gangway_pass`: one family for what nginx's fastcgi, scgi and uwsgi modules have each their own.
+//! What a location says about backends: the settings of `gangway_pass`, which are those of `gangway_cgi` as well.
 //!
-//! ```text
-//! table      the directives, as nginx wants them
-//! pass       gangway_pass: scheme and target
-//! setters    directives that nginx has no setter for
-//! merge      inheritance, defaults and what must fit together
-//! tls        suwsgi://; certificate_cache: its newest part
-//! split      gangway_split_path_info and the variables $gangway_script_name, $gangway_path_info
-//! unset      what "not set" is
-//! ```
-//! Names, syntax, defaults and merging follow ngx_http_fastcgi_module.c and ngx_http_uwsgi_module.c. A setting that
-//! nginx's own setters write is a field of nginx's type in nginx's representation, read through a function here.
-
-#[cfg(all(ngx_feature = "ssl", nginx_certificate_cache))]
-mod certificate_cache;
-mod merge;
-mod pass;
-mod setters;
-mod slots;
-mod split;
-mod table;
-#[cfg(ngx_feature = "ssl")]
-mod tls;
-mod unset;
+//! A setting that nginx's own setters write is a field of nginx's type in nginx's representation, read through a function
+//! here.
 
 use std::{mem, sync::Arc};
 
 use gangway::log::Level;
 use nginx_sys::{
-    NGX_HTTP_LOC_CONF, NGX_HTTP_MAIN_CONF, NGX_HTTP_SRV_CONF, ngx_array_create, ngx_array_t, ngx_flag_t,
-    ngx_http_upstream_conf_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_msec_t, ngx_str_t, ngx_uint_t,
+    ngx_array_t, ngx_flag_t, ngx_http_upstream_conf_t, ngx_http_upstream_srv_conf_t, ngx_msec_t, ngx_str_t,
+    ngx_uint_t,
 };
 
-use crate::{
-    conf::Param,
-    raw::{Conf, ConfText, str_bytes},
-};
-
-pub(crate) use merge::merge;
-pub(crate) use pass::{Pass, Scheme, split_scheme, two_handlers};
-pub(crate) use split::{Split, add_variables, split_path};
-pub(crate) use table::{COUNT, after};
-use unset::Setting;
-
-/// Where settings may stand; as those of the stock modules, not in `if`.
-const LEVELS: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | NGX_HTTP_LOC_CONF;
+#[cfg(ngx_feature = "ssl")]
+use super::tls;
+use super::{Param, Pass, Split, unset::Setting};
+use crate::raw::{ConfText, str_bytes};
 
 /// How many bytes of an authorizer's page are kept in memory for the client.
 pub(crate) const AUTHORIZER_PAGE: usize = 64 * 1024;
-
-/// The http block's part.
-pub(crate) struct UpstreamMain {
-    /// `gangway_cache_path`, for `u->caches`: array of `ngx_http_file_cache_t *`.
-    pub(crate) caches: ngx_array_t,
-    /// `$upstream_cache_last_modified`: HTTP_IF_MODIFIED_SINCE of a request that fills or revalidates a cache.
-    pub(crate) cache_last_modified: ngx_int_t,
-    /// `$upstream_cache_etag`: HTTP_IF_NONE_MATCH of such a request.
-    pub(crate) cache_etag: ngx_int_t,
-}
-
-impl UpstreamMain {
-    /// `None` without memory.
-    pub(crate) fn new(cf: &Conf) -> Option<Self> {
-        // SAFETY: the pool of a configuration phase is live in it; a fresh array or NULL.
-        let caches =
-            unsafe { ngx_array_create((*cf.raw()).pool, 4, size_of::<usize>()).as_ref() }.copied()?;
-        Some(Self { caches, cache_last_modified: -1, cache_etag: -1 })
-    }
-
-    /// What can be found only when every module has added its variables. Answers false without memory.
-    pub(crate) fn find_variables(&mut self, cf: &Conf) -> bool {
-        let indexes = (cf.variable(b"upstream_cache_last_modified"), cf.variable(b"upstream_cache_etag"));
-        let (Some(last_modified), Some(etag)) = indexes else { return false };
-        (self.cache_last_modified, self.cache_etag) = (last_modified, etag);
-        true
-    }
-}
 
 /// A location's part. Everything is set after the merge.
 pub(crate) struct UpstreamConf {
@@ -92,27 +34,27 @@ pub(crate) struct UpstreamConf {
     /// `gangway_authorize_param`; `None`: those of the enclosing block.
     pub(crate) authorize_params: Option<Vec<Param>>,
     /// `gangway_authorize`; `Some(None)` is `off`.
-    authorize: Option<Option<*mut ngx_http_upstream_srv_conf_t>>,
+    pub(crate) authorize: Option<Option<*mut ngx_http_upstream_srv_conf_t>>,
     /// What nginx's upstream reads when it asks the authorizer.
-    authorizer: ngx_http_upstream_conf_t,
-    suffixes: Option<Arc<[Vec<u8>]>>,
-    index: ngx_str_t,
+    pub(crate) authorizer: ngx_http_upstream_conf_t,
+    pub(crate) suffixes: Option<Arc<[Vec<u8>]>>,
+    pub(crate) index: ngx_str_t,
     /// Array of `ngx_str_t`, or NULL.
-    catch_stderr: *mut ngx_array_t,
-    keep_conn: ngx_flag_t,
-    script_check: Option<ScriptCheck>,
-    pass_authorization: ngx_flag_t,
-    string: ngx_str_t,
-    modifier1: Option<u8>,
-    modifier2: Option<u8>,
-    flush_wait: ngx_msec_t,
-    head_max_size: usize,
-    stderr_level: Option<Level>,
-    keepalive: ngx_uint_t,
-    keepalive_timeout: ngx_msec_t,
-    keepalive_requests: ngx_uint_t,
+    pub(crate) catch_stderr: *mut ngx_array_t,
+    pub(crate) keep_conn: ngx_flag_t,
+    pub(crate) script_check: Option<ScriptCheck>,
+    pub(crate) pass_authorization: ngx_flag_t,
+    pub(crate) string: ngx_str_t,
+    pub(crate) modifier1: Option<u8>,
+    pub(crate) modifier2: Option<u8>,
+    pub(crate) flush_wait: ngx_msec_t,
+    pub(crate) head_max_size: usize,
+    pub(crate) stderr_level: Option<Level>,
+    pub(crate) keepalive: ngx_uint_t,
+    pub(crate) keepalive_timeout: ngx_msec_t,
+    pub(crate) keepalive_requests: ngx_uint_t,
     #[cfg(ngx_feature = "ssl")]
-    tls: tls::Settings,
+    pub(crate) tls: tls::Settings,
 }
 
 /// `gangway_script_check`.
@@ -175,7 +117,7 @@ impl UpstreamConf {
 
     /// `gangway_string` of uwsgi.
     pub(crate) fn string(&self) -> &[u8] {
-        // SAFETY: as above.
+        // SAFETY: a string of the cycle, which outlives its configurations.
         unsafe { str_bytes(&self.string) }
     }
 
@@ -259,8 +201,11 @@ impl UpstreamConf {
     }
 }
 
+/// What nginx calls the module in its own lines.
+const NAME: &[u8] = b"gangway";
+
 /// As the `create_loc_conf` of nginx's modules.
-fn unset_upstream() -> ngx_http_upstream_conf_t {
+pub(super) fn unset_upstream() -> ngx_http_upstream_conf_t {
     // SAFETY: the C code starts from all-zero as well, and every field may be that: numbers, pointers, strings.
     let mut conf: ngx_http_upstream_conf_t = unsafe { mem::zeroed() };
     conf.set_store(-1);
@@ -299,7 +244,7 @@ fn unset_upstream() -> ngx_http_upstream_conf_t {
     conf.pass_headers = Setting::UNSET;
     conf.intercept_errors = Setting::UNSET;
     conf.set_change_buffering(1);
-    conf.module = slots::text(c"gangway");
+    conf.module = ngx_str_t { len: NAME.len(), data: NAME.as_ptr().cast_mut() };
     #[cfg(ngx_feature = "ssl")]
     tls::unset_upstream(&mut conf);
     conf

@@ -9,9 +9,9 @@ use nginx_sys::{
     ngx_shared_memory_add,
 };
 
-use super::{ScriptCheck, unset::switch};
 use crate::{
-    conf::{LocationConf, setter},
+    conf::{LocationConf, ScriptCheck, Split, unset::switch},
+    directives::setter,
     raw::Conf,
 };
 
@@ -91,6 +91,12 @@ setter!(set_cache_key, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     let words = cf.words();
     let key = words.get(1).copied().unwrap_or_default();
     conf.cache_key = Some(cf.compile(key).ok_or("has a value that nginx cannot compile")?);
+    Ok(())
+});
+
+setter!(set_split_path_info, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    let words = cf.words();
+    location.upstream.split = Some(Split::compile(cf, words.get(1).copied().unwrap_or_default())?);
     Ok(())
 });
 

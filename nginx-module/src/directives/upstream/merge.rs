@@ -11,12 +11,15 @@ use nginx_sys::{
     ngx_http_upstream_conf_t, ngx_http_upstream_hide_headers_hash, ngx_pagesize, ngx_path_init_t, ngx_str_t,
 };
 
-use super::{
-    UpstreamConf,
-    slots::text,
-    unset::{Setting, merge as fill, merge_mask as fill_mask, switch},
+use super::slots::text;
+use crate::{
+    Shared,
+    conf::{
+        AUTHORIZER_PAGE, UpstreamConf,
+        unset::{Setting, merge as fill, merge_mask as fill_mask, switch},
+    },
+    raw::Conf,
 };
-use crate::{Shared, raw::Conf};
 
 /// The default of `gangway_script_suffixes`: what PHP's own servers run.
 const SUFFIXES: [&[u8]; 3] = [b"php", b"phtml", b"phar"];
@@ -67,7 +70,6 @@ const fn temp_path<const N: usize>() -> [u8; N] {
 
 /// Fills what the inner block leaves open. An error is one line for the log.
 pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamConf) -> Result<(), String> {
-    inherit_pass(cf, outer, inner);
     merge_upstream(&outer.conf, &mut inner.conf);
     merge_buffers(&outer.conf, &mut inner.conf)?;
     merge_cache(&outer.conf, &mut inner.conf)?;
@@ -95,7 +97,7 @@ fn merge_authorizer(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
     }
     inner.authorize = inner.authorize.or(outer.authorize);
     let Some(upstream) = inner.authorize.flatten() else { return };
-    cf.keep_subrequests_in_memory(super::AUTHORIZER_PAGE);
+    cf.keep_subrequests_in_memory(AUTHORIZER_PAGE);
     let mut conf = inner.conf;
     conf.upstream = upstream;
     conf.set_cache(0);
@@ -110,17 +112,6 @@ fn merge_authorizer(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
     conf.ignore_headers = usize::MAX;
     conf.temp_path = ptr::null_mut();
     inner.authorizer = conf;
-}
-
-/// `if` and `limit_except` go where their location goes.
-fn inherit_pass(cf: &Conf, outer: &UpstreamConf, inner: &mut UpstreamConf) {
-    if cf.is_nameless_block() && inner.pass.is_none() {
-        inner.pass = outer.pass;
-        inner.conf.upstream = outer.conf.upstream;
-    }
-    if inner.pass.is_some() {
-        cf.set_limit_except_handler(crate::upstream::content_handler);
-    }
 }
 
 fn merge_upstream(outer: &ngx_http_upstream_conf_t, inner: &mut ngx_http_upstream_conf_t) {

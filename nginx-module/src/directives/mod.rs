@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directives: their table, what sets them, what an inner block inherits, and what is done when all are read.
+//!
+//! ```text
+//! wsgi, cgi, upstream/   a kind of handler and its settings
+//! param                  gangway_param
+//! variables              the variables that this module adds to nginx
+//! ```
+//! It names everything below it. A kind of handler is a line in [`KINDS`] and one in the table.
+
+mod cgi;
+mod param;
+mod upstream;
+mod variables;
+mod wsgi;
+
+use std::{
+    ffi::{c_char, c_void},
+    ptr,
+};
+
+use gangway::{engine::fence, error::TWO_HANDLERS};
+use nginx_sys::{
+    NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
+    NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
+    ngx_command_t, ngx_conf_t, ngx_http_request_t, ngx_int_t,
+};
+
+use crate::{
+    Shared,
+    conf::{LocationConf, MainConf, UpstreamConf, UpstreamMain, VariableIndexes},
+    raw::{Conf, Phase, command, error_text},
+    serve::accel,
+};
+
+pub(crate) use variables::add_variables;
+
+const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
+const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
+
+/// Directives of this file.
+const OWN: [ngx_command_t; 4] = [
+    command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),
+    command(
+        c"gangway_engine_dir",
+        NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+        wsgi::set_engine_dir,
+        NGX_HTTP_MAIN_CONF_OFFSET,
+    ),
+];
+
+/// The table of directives: these, those of `gangway_pass`, and the end.
+pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::COUNT + 1]> =
+    Shared(upstream::after(OWN));
+
+/// What may answer the requests of a location.
+struct Kind {
+    directive: &'static str,
+    is_set: fn(&LocationConf) -> bool,
+    content_handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
+}
+
+/// All of them. A location has one.
+const KINDS: [Kind; 3] = [
+    Kind {
+        directive: "gangway_wsgi",
+        is_set: |location| location.handler.is_some(),
+        content_handler: crate::wsgi::content_handler,
+    },
+    Kind {
+        directive: "gangway_cgi",
+        is_set: |location| location.programs.is_some(),
+        content_handler: crate::cgi::content_handler,
+    },
+    Kind {
+        directive: "gangway_pass",
+        // Programs are run by nginx's upstream as well.
+        is_set: |location| location.programs.is_none() && location.upstream.pass.is_some(),
+        content_handler: crate::upstream::content_handler,
+    },
+];
+
+/// Refuses a second handler for a location.
+fn check_is_first(directive: &str, location: &LocationConf) -> Result<(), String> {
+    match KINDS.iter().find(|kind| (kind.is_set)(location)) {
+        None => Ok(()),
+        Some(kind) if kind.directive == directive => Err("is duplicate".into()),
+        Some(kind) => Err(format!(
+            "{TWO_HANDLERS} cannot stand beside \"{}\" in one location: give each a location of its own",
+            kind.directive
+        )),
+    }
+}
+
+/// `if` and `limit_except` have the handler of their location.
+fn inherit_handler(cf: &Conf, outer: &LocationConf, inner: &mut LocationConf) {
+    if cf.is_nameless_block() {
+        if inner.handler.is_none() && inner.upstream.pass.is_none() {
+            inner.handler.clone_from(&outer.handler);
+            inner.programs.clone_from(&outer.programs);
+        }
+        if inner.upstream.pass.is_none() {
+            inner.upstream.pass = outer.upstream.pass;
+            inner.upstream.conf.upstream = outer.upstream.conf.upstream;
+        }
+    }
+    if let Some(kind) = KINDS.iter().find(|kind| (kind.is_set)(inner)) {
+        cf.set_limit_except_handler(kind.content_handler);
+    }
+}
+
+const OK: *mut c_char = ptr::null_mut();
+
+fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
+    match result {
+        Ok(()) => OK,
+        Err(text) => error_text(conf, &text),
+    }
+}
+
+/// A setter: five lines around a safe function.
+macro_rules! setter {
+    ($name:ident, $target:ty, $body:expr) => {
+        pub(in crate::directives) unsafe extern "C" fn $name(
+            cf: *mut nginx_sys::ngx_conf_t,
+            _: *mut nginx_sys::ngx_command_t,
+            conf: *mut std::ffi::c_void,
+        ) -> *mut std::ffi::c_char {
+            gangway::engine::fence(stringify!($name), std::ptr::without_provenance_mut(usize::MAX), || {
+                // SAFETY: nginx calls a setter with the live phase and the configuration that create_* made.
+                let (cf, conf) = unsafe { ($crate::raw::Conf::from_raw(cf), &mut *conf.cast::<$target>()) };
+                $crate::directives::answer(&cf, $body(&cf, conf))
+            })
+        }
+    };
+}
+use setter;
+
+pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx calls this with the live phase.
+    let cf = unsafe { Conf::from_raw(cf) };
+    fence("create_main", ptr::null_mut(), || {
+        let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
+        let main = MainConf {
+            engine_dir: None,
+            applications: Vec::new(),
+            programs: Vec::new(),
+            variables: None,
+            memo: None,
+            upstream,
+            balancers: Vec::new(),
+        };
+        cf.own(main).cast()
+    })
+}
+
+pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx calls this with the live phase.
+    let cf = unsafe { Conf::from_raw(cf) };
+    fence("create_location", ptr::null_mut(), || {
+        cf.own(LocationConf {
+            handler: None,
+            programs: None,
+            script_root: None,
+            params: None,
+            upstream: UpstreamConf::unset(),
+        })
+        .cast()
+    })
+}
+
+pub(crate) unsafe extern "C" fn merge_location(
+    cf: *mut ngx_conf_t,
+    outer: *mut c_void,
+    inner: *mut c_void,
+) -> *mut c_char {
+    fence("merge_location", ptr::without_provenance_mut(usize::MAX), || {
+        // SAFETY: a live phase, and two configurations that create_location made.
+        let (cf, outer, inner) = unsafe {
+            (Conf::from_raw(cf), &mut *outer.cast::<LocationConf>(), &mut *inner.cast::<LocationConf>())
+        };
+        // As fastcgi_param: inherited only when there are none at this level.
+        if inner.params.is_none() {
+            inner.params.clone_from(&outer.params);
+        }
+        inherit_handler(&cf, outer, inner);
+        match upstream::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
+            Ok(()) => answer(&cf, cgi::settle(&cf, inner)),
+            Err(text) => {
+                cf.fail(&text);
+                ptr::without_provenance_mut(usize::MAX)
+            }
+        }
+    })
+}
+
+pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    fence("postconfiguration", -1, || {
+        // SAFETY: nginx calls this with the live phase, in the http block.
+        let cf = unsafe { Conf::from_raw(cf) };
+        let is_complete = cf.change_http(|main: &mut MainConf| {
+            main.variables = variable_indexes(&cf);
+            main.memo = cf.memo();
+            crate::upstream::install_peers(&cf, &mut main.balancers);
+            main.variables.is_some() && main.memo.is_some() && main.upstream.find_variables(&cf)
+        });
+        if is_complete && cf.add_phase_handler(Phase::Access, crate::upstream::access_handler) {
+            accel::install(&cf)
+        } else {
+            -1
+        }
+    })
+}
+
+fn variable_indexes(cf: &Conf) -> Option<VariableIndexes> {
+    Some(VariableIndexes { server_addr: cf.variable(b"server_addr")? })
+}
