@@ -13,10 +13,12 @@
  *   3. The engine returns its table, gw_engine, or NULL when it cannot work with this host (it logs why).
  *      The table stays valid and unchanged until the process ends.
  *   4. The host refuses a table whose abi_major is not its own, whose struct_size is smaller than the 1.0
- *      struct, whose name is NULL, or in which a required function is NULL. A refusal is one line in the error
- *      log and 500 for the locations of that engine; the server and its other locations go on.
- *   Steps 1 to 3 also happen while the server only tests its configuration: an engine must not start threads,
- *   open an interpreter or touch files before load().
+ *      struct, whose name is NULL, in which a required function is NULL, or whose statement of its interfaces is
+ *      not whole. A refusal is one line in the error log and 500 for the locations of that engine; the server and
+ *      its other locations go on.
+ *   Steps 1 to 3 also happen while the server only tests its configuration, to every engine that is installed: an
+ *   engine must not start threads, open an interpreter or touch files before load(), and not look at files before
+ *   check().
  *
  * RULES
  *   Ownership   Whoever allocates frees. Every pointer that a function receives is borrowed for that call,
@@ -104,6 +106,53 @@ typedef struct gw_request_head {
 
 #define GW_REQUEST_NO_BODY 1u /* the answer carries no body (HEAD); writes are accepted and dropped */
 
+/* ---- What an engine states of itself --------------------------------------------------------------------- */
+
+/* What the value of an option looks like. The host checks it while the configuration is read; it makes the paths of
+ * files and directories absolute, and passes everything else on as it was written. A kind that the host does not
+ * know is GW_VALUE_TEXT to it: the engine looks at the value in check(). */
+#define GW_VALUE_TEXT 0u       /* anything that is not empty */
+#define GW_VALUE_SWITCH 1u     /* "on" or "off" */
+#define GW_VALUE_NUMBER 2u     /* decimal digits, from `least` to `most` */
+#define GW_VALUE_SIZE 3u       /* bytes: "1000", "512k", "64m", "2g" */
+#define GW_VALUE_TIME 4u       /* "500ms", "30s", "2m", "1h", "30" (seconds) or "off" */
+#define GW_VALUE_ASSIGNMENT 5u /* "NAME=VALUE" */
+#define GW_VALUE_FILE 6u       /* a file that exists */
+#define GW_VALUE_DIRECTORY 7u  /* a directory that exists */
+
+#define GW_OPTION_REPEATS 1u /* may be given several times */
+
+/* A word key=value that is the engine's. Names are of lower-case letters, digits and "_"; threads, queue, timeout and
+ * pass_authorization are the host's own. */
+typedef struct gw_option {
+    size_t struct_size;
+    const char *name;
+    uint32_t value;           /* GW_VALUE_* */
+    uint32_t flags;           /* GW_OPTION_* */
+    uint32_t least;           /* of GW_VALUE_NUMBER */
+    uint32_t most;            /* of GW_VALUE_NUMBER */
+    const char *default_text; /* what holds without it, for people: "none" */
+    const char *help;         /* what it is for, in one line */
+} gw_option;
+
+#define GW_TARGET_TEXT 0u   /* anything: the engine looks at it in check() */
+#define GW_TARGET_MEMBER 1u /* "PLACE:MEMBER"; a PLACE with a slash is a file: it exists, and is made absolute */
+
+/* A kind of application that the engine runs. The interface "wsgi" is what gangway_wsgi and GangwayWSGI want; the
+ * server modules say which interfaces have a directive. An engine without any is a native handler: gangway_native
+ * and GangwayNative name its file, and every key=value that is not the host's reaches it. One that states the
+ * interface "native" has the options of that interface and no others there. */
+typedef struct gw_interface {
+    size_t struct_size;
+    const char *name;                /* lower-case letters, digits and "_" */
+    const char *target_form;         /* what a target looks like, for messages: "MODULE:CALLABLE" */
+    const char *member;              /* what MEMBER is called in messages, with GW_TARGET_MEMBER: "callable" */
+    uint32_t target;                 /* GW_TARGET_* */
+    uint32_t reserved;
+    const gw_option *const *options; /* in the order of the engine's documentation */
+    size_t option_count;
+} gw_interface;
+
 /* ---- The host's table ---------------------------------------------------------------------------------- */
 
 #define GW_NOWAIT 1u /* do not block: GW_AGAIN instead */
@@ -181,6 +230,10 @@ typedef struct gw_engine {
     uint32_t abi_minor;
     const char *name; /* short, for log lines: "python" */
     uint64_t flags;   /* GW_ENGINE_* */
+
+    /* Optional. What the engine runs, valid and unchanged until the process ends. */
+    const gw_interface *const *interfaces;
+    size_t interface_count;
 
     /* Optional. Looks at a specification without running anything: are the options right, do the files exist?
      * On GW_ERROR `error` holds one NUL-terminated line that names the cause and the cure. Called while the

@@ -50,6 +50,8 @@ codes! {
     ENGINE_MISUSE = 207, "an engine broke the contract of gangway.h";
     STOP_TIMEOUT = 208, "an engine did not stop in time";
     PANIC = 209, "a programming error was caught";
+    ENGINE_STATEMENT = 210, "an engine's statement of its interfaces is not usable";
+    ENGINE_TWICE = 211, "two engines have the same interface";
     QUEUE_FULL = 401, "the queue of an application is full";
     DEADLINE = 402, "an application gave no output within its timeout";
     STUCK = 403, "an interrupted request does not end";

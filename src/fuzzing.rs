@@ -16,7 +16,8 @@ use std::{path::Path, time::Duration};
 
 use crate::{
     cgi::{Facts, Param, meta_variables, split_mount},
-    config::{OPTIONS, Owner, Parser, WSGI},
+    config::Parser,
+    engine::{Interface, OptionDef, Target, Value},
     http::{Fields, Head, HeadError, Layout, is_connection_field, is_field_name, is_field_value},
     log::escape,
 };
@@ -102,6 +103,22 @@ pub fn variables(data: &[u8]) {
     }
 }
 
+/// What an engine may state.
+fn interface() -> Interface {
+    let option = |name, value| OptionDef { name, value, repeats: name == "env", default: "none" };
+    let options = vec![
+        option("root", Value::Directory),
+        option("python", Value::Text),
+        option("env", Value::Assignment),
+        option("env_file", Value::File),
+        option("debug", Value::Switch),
+        option("level", Value::Count(1, 9)),
+        option("idle", Value::Time),
+        option("size", Value::Size),
+    ];
+    Interface { name: "test", target: Target::Member("callable"), target_form: "PLACE:CALLABLE", options }
+}
+
 /// The words of a handler directive.
 ///
 /// # Panics
@@ -109,7 +126,8 @@ pub fn variables(data: &[u8]) {
 pub fn words(data: &[u8]) {
     let words: Vec<&[u8]> = parts(data).collect();
     let parser = Parser { base: Path::new("/"), timeout: Some(Duration::from_secs(60)) };
-    match parser.application(&WSGI, &words) {
+    let interface = interface();
+    match parser.application(&Path::new("/engine.so").into(), &interface, &words) {
         Ok(application) => {
             let spec = application.spec();
             assert!(spec.name.contains(':') && spec.target == spec.name.as_bytes());
@@ -117,8 +135,7 @@ pub fn words(data: &[u8]) {
             assert!(application.timeout().is_none_or(|time| !time.is_zero()));
             assert!(spec.options.len() < words.len());
             for (key, _) in &spec.options {
-                let known = OPTIONS.iter().find(|option| option.name == key);
-                assert!(known.is_some_and(|option| option.owner == Owner::Engine));
+                assert!(interface.options.iter().any(|option| option.name == key));
             }
         }
         Err(error) => assert!(!error.text.is_empty() && error.to_string().starts_with("GW01")),

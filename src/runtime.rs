@@ -10,7 +10,7 @@ mod ending;
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex,
         mpsc::{self, Sender},
@@ -20,10 +20,10 @@ use std::{
 
 use crate::{
     config::Application as Config,
-    engine::{App, Engine, Spec, fence, own_directory},
+    engine::{App, Engine, Spec, fence},
     error::{
-        BAD_VALUE, CANNOT_SHARE, CLOSED, DEADLINE, ENGINE_MISSING, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL,
-        STOP_TIMEOUT, THREADS_FAILED,
+        BAD_VALUE, CANNOT_SHARE, CLOSED, DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT,
+        THREADS_FAILED,
     },
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Throttle},
@@ -185,7 +185,7 @@ impl Application {
 
     fn load(self: &Arc<Self>, engines: &mut Engines) {
         let spec = self.config.spec();
-        let loaded = engines.get(self.config.engine_file()).and_then(|engine| {
+        let loaded = engines.get(self.config.engine()).and_then(|engine| {
             engine.load(spec).map_err(|reason| {
                 log::coded(Level::Error, LOAD_FAILED, format_args!("cannot load {}: {reason}", spec.name));
                 reason
@@ -231,47 +231,35 @@ fn fail(exchange: &Exchange, reason: &str) {
     let _ = exchange.finish(Outcome::Failed);
 }
 
-/// Engines by file, opened once.
-struct Engines {
-    directory: PathBuf,
-    open: HashMap<&'static str, Result<Engine, String>>,
-}
+/// Engines by file, opened once, with one line for each that cannot be.
+#[derive(Default)]
+struct Engines(HashMap<PathBuf, Result<Engine, String>>);
 
 impl Engines {
-    fn get(&mut self, file: &'static str) -> Result<Engine, String> {
-        let path = self.directory.join(file);
-        self.open
-            .entry(file)
-            .or_insert_with(|| {
-                Engine::open(&path).map_err(|error| {
-                    log::coded(Level::Error, error.code(), format_args!("{error}"));
-                    error.to_string()
-                })
-            })
-            .clone()
+    fn get(&mut self, file: &Path) -> Result<Engine, String> {
+        if let Some(known) = self.0.get(file) {
+            return known.clone();
+        }
+        let opened = Engine::open(file).map_err(|error| {
+            log::coded(Level::Error, error.code(), format_args!("{error}"));
+            error.to_string()
+        });
+        self.0.insert(file.to_path_buf(), opened.clone());
+        opened
     }
 }
 
-/// Opens the engine of each configuration and asks it whether all of them are right and can share a process.
-/// For the configuration phase: nothing is started.
+/// Asks the engine of each configuration whether all of them are right and can share a process. For the configuration
+/// phase: nothing is started.
 ///
 /// # Errors
 /// The index of the configuration at fault and the reason.
-pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usize, String)> {
+pub fn check(configs: &[Config]) -> Result<(), (usize, String)> {
     sys::umask::note();
-    let mut engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
     for (last, config) in configs.iter().enumerate() {
-        let path = engines.directory.join(config.engine_file());
-        if !path.exists() {
-            let reason = format!(
-                "{ENGINE_MISSING} the engine {} is missing; install it there or name its directory",
-                path.display()
-            );
-            return Err((last, reason));
-        }
-        let engine = engines.get(config.engine_file()).map_err(|reason| (last, reason))?;
-        let same_engine =
-            configs.iter().take(last + 1).filter(|other| other.engine_file() == config.engine_file());
+        let engine =
+            Engine::open(config.engine()).map_err(|error| (last, format!("{} {error}", error.code())))?;
+        let same_engine = configs.iter().take(last + 1).filter(|other| other.engine() == config.engine());
         let specs: Vec<&Spec> = same_engine.map(Config::spec).collect();
         // Alone first: then what is wrong with all of them together is that they are together.
         engine.check(&[config.spec()]).map_err(|reason| (last, format!("{BAD_VALUE} {reason}")))?;
@@ -283,12 +271,11 @@ pub fn check(directory: Option<&PathBuf>, configs: &[Config]) -> Result<(), (usi
 /// What the workers, which are this user, would find wrong with configurations that passed [`check`]: they may not enter or
 /// read what root may. For the configuration phase, by root.
 #[must_use]
-pub fn check_as(directory: Option<&PathBuf>, configs: &[Config], worker: &Identity) -> Vec<String> {
-    let mut engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
+pub fn check_as(configs: &[Config], worker: &Identity) -> Vec<String> {
     // Opened before: the engines themselves are opened by root in any case.
     let applications: Vec<_> = configs
         .iter()
-        .filter_map(|config| Some((engines.get(config.engine_file()).ok()?, config.spec())))
+        .filter_map(|config| Some((Engine::open(config.engine()).ok()?, config.spec())))
         .collect();
     if applications.is_empty() {
         return Vec::new();
@@ -303,10 +290,6 @@ pub fn check_as(directory: Option<&PathBuf>, configs: &[Config], worker: &Identi
             })
             .collect()
     })
-}
-
-fn engine_directory(directory: Option<&PathBuf>) -> PathBuf {
-    directory.cloned().or_else(own_directory).unwrap_or_else(|| PathBuf::from("."))
 }
 
 enum Order {
@@ -326,16 +309,15 @@ impl Runtime {
     ///
     /// # Errors
     /// What the operating system says.
-    pub fn start(directory: Option<&PathBuf>, threads: Threads) -> std::io::Result<Self> {
+    pub fn start(threads: Threads) -> std::io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
-        let engines = Engines { directory: engine_directory(directory), open: HashMap::new() };
         sys::spawn("gw-engine", STACK, move || {
             // Not where threads of the server run handlers: those would have another working directory.
             if threads == Threads::Own {
                 sys::umask::restore();
             }
-            let ended = fence("the engine thread", false, || serve(&inbox, engines));
+            let ended = fence("the engine thread", false, || serve(&inbox));
             // The error is that nobody waits any more.
             let _ = end.send(ended);
         })?;
@@ -384,7 +366,8 @@ impl Runtime {
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<Order>, mut engines: Engines) -> bool {
+fn serve(inbox: &mpsc::Receiver<Order>) -> bool {
+    let mut engines = Engines::default();
     let mut loaded: Vec<Arc<Application>> = Vec::new();
     while let Ok(order) = inbox.recv() {
         match order {

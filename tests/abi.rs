@@ -77,8 +77,10 @@ macro_rules! layout {
         }
         // A member that is missing above does not compile.
         #[expect(dead_code, reason = "compiled, not called")]
-        fn members_are_complete($($name: abi::$name),*) {
-            $(let abi::$name { $($member: _),* } = $name;)*
+        fn members_are_complete() {
+            $(let _ = |value: abi::$name| {
+                let abi::$name { $($member: _),* } = value;
+            };)*
         }
     };
 }
@@ -88,11 +90,14 @@ layout! {
     gw_field { name value }
     gw_app_spec { struct_size name interface_name target options option_count threads flags }
     gw_request_head { struct_size variables variable_count content_length flags reserved }
+    gw_option { struct_size name value flags least most default_text help }
+    gw_interface { struct_size name target_form member target reserved options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
     }
     gw_engine {
-        struct_size abi_major abi_minor name flags check load enter leave thread_end handle interrupt unload
+        struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
+        interrupt unload
     }
 }
 
@@ -115,6 +120,17 @@ fn rust_agrees_with_the_values() {
         ("GW_MISUSE", i64::from(abi::GW_MISUSE)),
         ("GW_APP_MULTIPROCESS", i64::from(abi::GW_APP_MULTIPROCESS)),
         ("GW_REQUEST_NO_BODY", i64::from(abi::GW_REQUEST_NO_BODY)),
+        ("GW_VALUE_TEXT", i64::from(abi::GW_VALUE_TEXT)),
+        ("GW_VALUE_SWITCH", i64::from(abi::GW_VALUE_SWITCH)),
+        ("GW_VALUE_NUMBER", i64::from(abi::GW_VALUE_NUMBER)),
+        ("GW_VALUE_SIZE", i64::from(abi::GW_VALUE_SIZE)),
+        ("GW_VALUE_TIME", i64::from(abi::GW_VALUE_TIME)),
+        ("GW_VALUE_ASSIGNMENT", i64::from(abi::GW_VALUE_ASSIGNMENT)),
+        ("GW_VALUE_FILE", i64::from(abi::GW_VALUE_FILE)),
+        ("GW_VALUE_DIRECTORY", i64::from(abi::GW_VALUE_DIRECTORY)),
+        ("GW_OPTION_REPEATS", i64::from(abi::GW_OPTION_REPEATS)),
+        ("GW_TARGET_TEXT", i64::from(abi::GW_TARGET_TEXT)),
+        ("GW_TARGET_MEMBER", i64::from(abi::GW_TARGET_MEMBER)),
         ("GW_NOWAIT", i64::from(abi::GW_NOWAIT)),
         ("GW_FLUSH", i64::from(abi::GW_FLUSH)),
         ("GW_LOG_ERROR", i64::from(abi::GW_LOG_ERROR)),

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use gangway_python_shared::codes::Code;
+
 /// Titles by code.
 type Titles = BTreeMap<String, String>;
 
@@ -12,16 +14,9 @@ fn of_the_core() -> Titles {
     gangway::error::ALL.iter().map(|code| (code.to_string(), code.title.to_owned())).collect()
 }
 
-/// The table of the Python engine, which does not know the core: `Name = 301, "title";`.
+/// The table of the Python engine, which does not know the core.
 fn of_the_engine() -> Titles {
-    let source = include_str!("../engines/python/shared/src/codes.rs");
-    let table = source.split_once("\ncodes! {\n").unwrap().1.split_once("\n}").unwrap().0;
-    let entry = |line: &str| {
-        let (_, entry) = line.split_once(" = ")?;
-        let (number, title) = entry.split_once(", \"")?;
-        Some((format!("GW{:04}", number.parse::<u16>().ok()?), title.strip_suffix("\";")?.to_owned()))
-    };
-    table.lines().map(|line| entry(line).unwrap_or_else(|| panic!("not an entry: {line}"))).collect()
+    Code::ALL.iter().map(|code| (code.to_string(), code.cause().to_owned())).collect()
 }
 
 struct Entry<'a> {

@@ -5,18 +5,24 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::CStr,
     fs,
     path::{Path, PathBuf},
 };
 
-use gangway::config::{CGI_OPTIONS, OPTIONS, OptionDef, Value};
+use gangway::{
+    config::{CGI_OPTIONS, HOST_OPTIONS},
+    engine::{OptionDef, Value},
+};
+use gangway_abi::ffi::{GW_OPTION_REPEATS, GW_VALUE_SWITCH, gw_option};
+use gangway_python_shared::statement;
 
 const REFERENCE: &str = include_str!("../docs/directives.md");
-const NGINX: &str = include_str!("../nginx-module/src/conf.rs");
+const NGINX: &str = include_str!("../nginx-module/src/directives/mod.rs");
 /// The settings of gangway_pass, which have their own tables in the page.
 const SETTINGS: [&str; 2] = [
-    include_str!("../nginx-module/src/upstream/conf/table.rs"),
-    include_str!("../nginx-module/src/upstream/conf/tls.rs"),
+    include_str!("../nginx-module/src/directives/upstream/mod.rs"),
+    include_str!("../nginx-module/src/directives/upstream/tls.rs"),
 ];
 const HTTPD: &str = include_str!("../apache-module/src/directives.rs");
 /// The module for mod_proxy, with directives of its own.
@@ -115,16 +121,36 @@ fn each_row_of_a_setting_has_its_default_and_its_meaning() {
     }
 }
 
+/// The options of the Python engine, as it states them, and those of every application.
+fn options() -> Vec<OptionDef> {
+    let stated = statement::OPTIONS.iter().map(|option| stated(option.get()));
+    stated.chain(HOST_OPTIONS.iter().copied()).collect()
+}
+
+fn stated(option: &'static gw_option) -> OptionDef {
+    // SAFETY: constant strings.
+    let text = |text| unsafe { CStr::from_ptr::<'static>(text) }.to_str().unwrap();
+    assert!(!text(option.help).is_empty());
+    OptionDef {
+        name: text(option.name),
+        value: if option.value == GW_VALUE_SWITCH { Value::Switch } else { Value::Text },
+        repeats: option.flags & GW_OPTION_REPEATS != 0,
+        default: text(option.default_text),
+    }
+}
+
 /// The tables with the headings of their sections.
-const TABLES: [(&str, &[OptionDef]); 2] = [("## Options", OPTIONS), ("## CGI options", CGI_OPTIONS)];
+fn tables() -> [(&'static str, Vec<OptionDef>); 2] {
+    [("## Options", options()), ("## CGI options", CGI_OPTIONS.to_vec())]
+}
 
 #[test]
 fn options_are_those_of_the_table_in_its_order() {
-    for (heading, table) in TABLES {
+    for (heading, table) in tables() {
         let names: Vec<_> = table.iter().map(|option| option.name).collect();
         assert_eq!(headings(section(REFERENCE, heading), "###"), names);
         for name in names {
-            let twice = TABLES.iter().all(|(_, table)| table.iter().any(|option| option.name == name));
+            let twice = tables().iter().all(|(_, table)| table.iter().any(|option| option.name == name));
             let anchor = if twice && heading == "## CGI options" { "cgi-options" } else { name };
             assert!(REFERENCE.contains(&format!("[{name}](#{anchor})")), "nothing leads to {name}");
         }
@@ -133,7 +159,9 @@ fn options_are_those_of_the_table_in_its_order() {
 
 #[test]
 fn each_option_has_its_syntax_and_its_default() {
-    for (heading, option) in TABLES.iter().flat_map(|(heading, table)| table.iter().map(|o| (*heading, o))) {
+    for (heading, option) in
+        tables().iter().flat_map(|(heading, table)| table.iter().map(|option| (*heading, option)))
+    {
         let text = section(section(REFERENCE, heading), &format!("### {}", option.name));
         let line = |word: &str| text.lines().find_map(|line| line.strip_prefix(word));
         let syntax = line("Syntax: ").unwrap_or_else(|| panic!("{} lacks its syntax", option.name));

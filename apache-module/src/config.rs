@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Directives: what their words mean, and whether all of them together can work.
 
-use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-};
+use std::sync::{Mutex, PoisonError};
 
 use gangway::{
-    config::{Application, Cgi, Parser, WSGI},
+    config::{Application, Cgi, Engines, Parser},
     log, runtime,
 };
 
@@ -19,15 +14,20 @@ use crate::{
 };
 
 /// What the configuration that is being read has said so far. A child inherits it from its parent.
-static READ: Mutex<Read> =
-    Mutex::new(Read { applications: Vec::new(), scripts: Vec::new(), engine_dir: None });
+static READ: Mutex<Read> = Mutex::new(Read::new());
 
 struct Read {
     /// Every application with the place of its directive, in order.
     applications: Vec<(Application, String)>,
     /// The settings of scripts, each once.
     scripts: Vec<Cgi>,
-    engine_dir: Option<PathBuf>,
+    engines: Engines,
+}
+
+impl Read {
+    const fn new() -> Self {
+        Self { applications: Vec::new(), scripts: Vec::new(), engines: Engines::new() }
+    }
 }
 
 fn read<R>(body: impl FnOnce(&mut Read) -> R) -> R {
@@ -37,14 +37,12 @@ fn read<R>(body: impl FnOnce(&mut Read) -> R) -> R {
 /// A new configuration begins.
 pub(crate) fn reset() {
     server_log::install();
-    read(|read| *read = Read { applications: Vec::new(), scripts: Vec::new(), engine_dir: None });
+    read(|read| *read = Read::new());
 }
 
-/// What a child needs: the applications by number, and the directory of the engines.
-pub(crate) fn result() -> (Vec<Application>, Option<PathBuf>) {
-    read(|read| {
-        (read.applications.iter().map(|(config, _)| config.clone()).collect(), read.engine_dir.clone())
-    })
+/// What a child needs: the applications by number.
+pub(crate) fn applications() -> Vec<Application> {
+    read(|read| read.applications.iter().map(|(config, _)| config.clone()).collect())
 }
 
 /// `GangwayWSGI TARGET [key=value ...]` or `GangwayWSGI Off`.
@@ -59,11 +57,11 @@ pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, Stri
         };
     }
     let parser = Parser { base: raw::server_root(), timeout: None };
-    let config = parser.application(&WSGI, words).map_err(|error| error.to_string())?;
-    Ok(Choice::Run(read(|read| {
-        read.applications.push((config, command.place()));
-        read.applications.len() - 1
-    })))
+    read(|read| {
+        let parsed = parser.interface(&mut read.engines, "wsgi", words);
+        read.applications.push((parsed.map_err(|error| error.to_string())?, command.place()));
+        Ok(Choice::Run(read.applications.len() - 1))
+    })
 }
 
 /// `GangwayCGI On [key=value ...]` or `GangwayCGI Off`.
@@ -99,23 +97,15 @@ pub(crate) fn scripts() -> Vec<Cgi> {
 pub(crate) fn engine_dir(command: Command<'_>, words: &[&[u8]]) -> Result<(), String> {
     command.is_global()?;
     let [directory] = words else { return Err("needs one directory".into()) };
-    let directory = raw::server_root().join(OsStr::from_bytes(directory));
-    if !directory.is_dir() {
-        let shown = directory.display();
-        return Err(format!("names \"{shown}\", which is not a directory; create it or correct the path"));
-    }
-    if read(|read| read.engine_dir.replace(directory)).is_some() {
-        return Err("stands twice; keep one".into());
-    }
-    Ok(())
+    read(|read| read.engines.name_directory(raw::server_root(), directory))
 }
 
 /// Asks the engines about all applications, which they must also be able to run side by side. A line says what
 /// is wrong, where a configuration test shows it.
 pub(crate) fn check() -> bool {
-    let (configs, engine_dir) = result();
-    let Err((index, reason)) = runtime::check(engine_dir.as_ref(), &configs) else {
-        warn_of_closed_folders(engine_dir.as_ref(), &configs);
+    let configs = applications();
+    let Err((index, reason)) = runtime::check(&configs) else {
+        warn(&configs);
         return true;
     };
     let place = read(|read| read.applications.get(index).map(|(_, place)| place.clone())).unwrap_or_default();
@@ -123,13 +113,16 @@ pub(crate) fn check() -> bool {
     false
 }
 
-/// Root may read everything, so a configuration test of root's says nothing of what its children may read.
-fn warn_of_closed_folders(engine_dir: Option<&PathBuf>, configs: &[Application]) {
+/// What is wrong and stops nothing: engines that were refused, and what the children may not read, as the configuration test
+/// of root does not see by itself.
+fn warn(configs: &[Application]) {
     /// httpd reads its configuration twice when it starts.
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
-    let Some(worker) = raw::worker() else { return };
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
-    let lines = runtime::check_as(engine_dir, configs, &worker);
+    let mut lines = read(|read| read.engines.take_refusals());
+    if let Some(worker) = raw::worker() {
+        lines.extend(runtime::check_as(configs, &worker));
+    }
     for line in lines.iter().filter(|line| !said.contains(line)) {
         raw::warn_startup(line);
     }

@@ -25,11 +25,11 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// A child begins: its applications begin to load; requests wait for them.
 pub(crate) fn start(pool: raw::ChildPool) {
-    let (configs, engine_dir) = config::result();
+    let configs = config::applications();
     if configs.is_empty() || applications::process().is_some() {
         return;
     }
-    let runtime = match Runtime::start(engine_dir.as_ref(), Threads::Server) {
+    let runtime = match Runtime::start(Threads::Server) {
         Ok(runtime) => runtime,
         Err(error) => {
             let text = format_args!(

@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A handler directive: what to run and how.
+//! A handler directive: what to run and how. Which engine runs it, what a target looks like and which options are the
+//! engine's own comes from the statement of the engine.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     ConfigError,
-    options::{self, OptionDef, Owner, Value},
+    options::{HOST_OPTIONS, Known},
     values,
 };
 use crate::{
-    engine::Spec,
-    error::{BAD_OPTION, BAD_TARGET, BAD_VALUE},
-};
-
-/// A kind of handler.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Interface {
-    /// Its word, as in `gangway_wsgi` and `GangwayWSGI`.
-    pub name: &'static str,
-    /// The file of its engine.
-    pub engine_file: &'static str,
-    /// What a target looks like, for messages.
-    pub target: &'static str,
-}
-
-/// PEP 3333 applications.
-pub const WSGI: Interface = Interface {
-    name: "wsgi",
-    engine_file: "gangway_python.so",
-    target: "MODULE:CALLABLE or /path/file.py:CALLABLE, for example blog.wsgi:application",
+    engine::{Interface, OptionDef, Spec, Target, Value},
+    error::{BAD_OPTION, BAD_TARGET, BAD_VALUE, ENGINE_STATEMENT},
 };
 
 /// Threads per application and process without `threads=`.
@@ -40,7 +23,7 @@ const DEFAULT_QUEUE: u32 = 512;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Application {
     spec: Spec,
-    engine_file: &'static str,
+    engine: Arc<Path>,
     queue: u32,
     timeout: Option<Duration>,
     pass_authorization: bool,
@@ -55,8 +38,8 @@ impl Application {
 
     /// The file of the engine.
     #[must_use]
-    pub fn engine_file(&self) -> &'static str {
-        self.engine_file
+    pub fn engine(&self) -> &Path {
+        &self.engine
     }
 
     /// Requests that may wait.
@@ -98,58 +81,87 @@ pub struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Parses the words after the name of a directive.
+    /// Parses the words after the name of a directive that runs applications of an interface of an engine.
     ///
     /// # Errors
     /// The first word that is wrong, with the cure.
-    pub fn application(&self, interface: &Interface, words: &[&[u8]]) -> Result<Application, ConfigError> {
+    pub fn application(
+        &self,
+        engine: &Arc<Path>,
+        interface: &Interface,
+        words: &[&[u8]],
+    ) -> Result<Application, ConfigError> {
         let (target, options) = words.split_first().ok_or_else(|| {
-            ConfigError::new(BAD_TARGET, format!("needs what to run: {}", interface.target))
+            ConfigError::new(BAD_TARGET, format!("needs what to run: {}", interface.target_form))
         })?;
         let target = self.target(interface, text(target)?)?;
+        let name = target.clone();
+        let mut application = self.bare(engine, interface.name, name, target);
+        let known = known(engine, interface)?;
+        let mut seen: Vec<&str> = Vec::new();
+        for word in options {
+            let (option, value) = known.split(text(word)?)?;
+            self.add(&mut application, &mut seen, option, value)?;
+        }
+        Ok(application)
+    }
+
+    /// An application without options.
+    pub(super) fn bare(
+        &self,
+        engine: &Arc<Path>,
+        interface: &'static str,
+        name: String,
+        target: String,
+    ) -> Application {
         let spec = Spec {
-            name: target.clone(),
-            interface: interface.name,
+            name,
+            interface,
             target: target.into_bytes(),
             options: Vec::new(),
             threads: DEFAULT_THREADS,
             multiprocess: false,
         };
-        let mut application = Application {
+        Application {
             spec,
-            engine_file: interface.engine_file,
+            engine: Arc::clone(engine),
             queue: DEFAULT_QUEUE,
             timeout: self.timeout,
             pass_authorization: false,
-        };
-        let mut seen: Vec<&str> = Vec::new();
-        for word in options {
-            let (option, value) = options::split(options::OPTIONS, text(word)?)?;
-            if seen.contains(&option.name) && !option.repeats {
-                return Err(ConfigError::new(
-                    BAD_OPTION,
-                    format!("\"{}=\" stands twice; keep one", option.name),
-                ));
-            }
-            seen.push(option.name);
-            self.apply(&mut application, option, value).map_err(|why| {
-                ConfigError::new(BAD_VALUE, format!("\"{}={value}\" is not usable: {why}", option.name))
-            })?;
         }
-        Ok(application)
     }
 
-    /// `WHAT:CALLABLE`; a path is made absolute and must be a file.
+    /// An option that is known, with its value as it was written.
+    pub(super) fn add<'o>(
+        &self,
+        application: &mut Application,
+        seen: &mut Vec<&'o str>,
+        option: &'o OptionDef,
+        value: &str,
+    ) -> Result<(), ConfigError> {
+        if seen.contains(&option.name) && !option.repeats {
+            let text = format!("\"{}=\" stands twice; keep one", option.name);
+            return Err(ConfigError::new(BAD_OPTION, text));
+        }
+        seen.push(option.name);
+        self.apply(application, option, value).map_err(|why| {
+            ConfigError::new(BAD_VALUE, format!("\"{}={value}\" is not usable: {why}", option.name))
+        })
+    }
+
+    /// What the engine's kind of target says of it; a path is made absolute and must be a file.
     fn target(&self, interface: &Interface, target: &str) -> Result<String, ConfigError> {
-        let wrong =
-            |why: &str| ConfigError::new(BAD_TARGET, format!("\"{target}\" {why}: use {}", interface.target));
+        let wrong = |why: &str| {
+            ConfigError::new(BAD_TARGET, format!("\"{target}\" {why}: use {}", interface.target_form))
+        };
         if let Some((key, _)) = target.split_once('=')
-            && options::find(options::OPTIONS, key).is_some()
+            && Known::new(&interface.options, HOST_OPTIONS).find(key).is_some()
         {
             return Err(wrong("stands where the application must stand, which comes first"));
         }
-        let (place, callable) = target.rsplit_once(':').ok_or_else(|| wrong("names no callable"))?;
-        if place.is_empty() || callable.is_empty() {
+        let Target::Member(member) = interface.target else { return Ok(target.to_owned()) };
+        let (place, named) = target.rsplit_once(':').ok_or_else(|| wrong(&format!("names no {member}")))?;
+        if place.is_empty() || named.is_empty() {
             return Err(wrong("is not complete"));
         }
         if !place.contains('/') {
@@ -157,112 +169,71 @@ impl Parser<'_> {
         }
         let file = values::existing(place, self.base, false)
             .map_err(|why| ConfigError::new(BAD_TARGET, format!("\"{target}\" cannot be run: {why}")))?;
-        Ok(format!("{}:{callable}", file.display()))
+        Ok(format!("{}:{named}", file.display()))
     }
 
     fn apply(&self, application: &mut Application, option: &OptionDef, value: &str) -> Result<(), String> {
         let stored = match option.value {
-            Value::Count(least, most) => {
-                let number = values::count(value, least, most)?;
-                match option.name {
-                    "threads" => application.spec.threads = number,
-                    "queue" => application.queue = number,
-                    _ => {}
-                }
-                number.to_string()
-            }
+            Value::Count(least, most) => values::count(value, least, most)?.to_string(),
             Value::Time => {
-                application.timeout = values::time(value)?;
+                values::time(value)?;
+                value.to_owned()
+            }
+            Value::Size => {
+                values::size(value)?;
                 value.to_owned()
             }
             Value::Directory => values::existing(value, self.base, true)?.display().to_string(),
             Value::File => values::existing(value, self.base, false)?.display().to_string(),
-            Value::Switch => {
-                if value != "on" && value != "off" {
-                    return Err("it must be on or off".into());
-                }
-                if option.name == "pass_authorization" {
-                    application.pass_authorization = value == "on";
-                }
-                value.to_owned()
-            }
+            Value::Switch if value != "on" && value != "off" => return Err("it must be on or off".into()),
             Value::Assignment => {
                 values::assignment(value)?;
                 value.to_owned()
             }
             Value::Text if value.is_empty() => return Err("it is empty".into()),
-            // No application has these.
-            Value::Text | Value::Size | Value::Word(_) => value.to_owned(),
+            Value::Word(words) if !words.contains(&value) => {
+                return Err(format!("it must be one of {}", words.join(", ")));
+            }
+            Value::Switch | Value::Text | Value::Word(_) => value.to_owned(),
         };
-        if option.owner == Owner::Engine {
-            application.spec.options.push((option.name.to_owned(), stored.into_bytes()));
+        match option.name {
+            // Checked above, so that what is read again here is there.
+            "threads" => application.spec.threads = values::count(value, 1, u32::MAX)?,
+            "queue" => application.queue = values::count(value, 0, u32::MAX)?,
+            "timeout" => application.timeout = values::time(value)?,
+            "pass_authorization" => application.pass_authorization = value == "on",
+            engines_own => application.push(engines_own, stored),
         }
         Ok(())
     }
 }
 
-/// Words are text: paths and names that Python and both servers can print.
+impl Application {
+    /// Adds an option that is the engine's.
+    pub(super) fn push(&mut self, key: &str, value: String) {
+        self.spec.options.push((key.to_owned(), value.into_bytes()));
+    }
+}
+
+/// The options of an interface and those of every application, which must not be the same.
+pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Known<'i>, ConfigError> {
+    let hosts = Known::new(&[], HOST_OPTIONS);
+    if let Some(clash) = interface.options.iter().find(|option| hosts.find(option.name).is_some()) {
+        let text = format!(
+            "the engine {} states an option \"{}\", which is the server module's own",
+            engine.display(),
+            clash.name
+        );
+        return Err(ConfigError::new(ENGINE_STATEMENT, text));
+    }
+    Ok(Known::new(&interface.options, HOST_OPTIONS))
+}
+
+/// Words are text: paths and names that engines and both servers can print.
 pub(super) fn text(word: &[u8]) -> Result<&str, ConfigError> {
     std::str::from_utf8(word)
         .map_err(|_| ConfigError::new(BAD_VALUE, format!("\"{}\" is not UTF-8", crate::log::escape(word))))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(words: &[&str]) -> Result<Application, ConfigError> {
-        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        let parser = Parser { base: Path::new("/"), timeout: Some(Duration::from_secs(60)) };
-        parser.application(&WSGI, &words)
-    }
-
-    fn message(words: &[&str]) -> String {
-        parse(words).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_target_alone_is_enough() {
-        let application = parse(&["blog.wsgi:application"]).unwrap();
-        assert_eq!(application.spec().name, "blog.wsgi:application");
-        assert_eq!((application.spec().threads, application.queue()), (8, 512));
-        assert_eq!(application.timeout(), Some(Duration::from_secs(60)));
-        assert!(application.spec().options.is_empty());
-    }
-
-    #[test]
-    fn options_reach_their_owner() {
-        let words =
-            ["a:b", "root=/", "threads=3", "queue=0", "timeout=off", "env=A=1", "env=B=2", "debug=on"];
-        let application = parse(&words).unwrap();
-        assert_eq!((application.spec().threads, application.queue(), application.timeout()), (3, 0, None));
-        let keys: Vec<_> = application.spec().options.iter().map(|(key, _)| key.as_str()).collect();
-        assert_eq!(keys, ["root", "env", "env", "debug"]);
-    }
-
-    #[test]
-    fn each_mistake_names_value_and_cure() {
-        for (words, parts) in [
-            (&[][..], &["GW0103", "needs what to run"][..]),
-            (&["blog"], &["GW0103", "\"blog\" names no callable", "MODULE:CALLABLE"]),
-            (&["blog:"], &["GW0103", "not complete"]),
-            (&["root=/srv"], &["GW0103", "comes first"]),
-            (&["/no/file.py:app"], &["GW0103", "/no/file.py", "create it or correct the path"]),
-            (&["a:b", "thread=4"], &["GW0101", "unknown option \"thread\"", "did you mean \"threads=\"?"]),
-            (&["a:b", "workers=4"], &["GW0101", "known are root, venv"]),
-            (&["a:b", "threads"], &["GW0101", "threads=VALUE"]),
-            (&["a:b", "fast"], &["GW0101", "key=value"]),
-            (&["a:b", "threads=0"], &["GW0102", "\"threads=0\"", "1 to 1024"]),
-            (&["a:b", "threads=2", "threads=3"], &["GW0101", "stands twice"]),
-            (&["a:b", "timeout=1y"], &["GW0102", "30s"]),
-            (&["a:b", "venv=/no/venv"], &["GW0102", "/no/venv", "create it"]),
-            (&["a:b", "debug=yes"], &["GW0102", "on or off"]),
-            (&["a:b", "env=A"], &["GW0102", "NAME=VALUE"]),
-        ] {
-            let message = message(words);
-            for part in parts {
-                assert!(message.contains(part), "{words:?}: {message}");
-            }
-        }
-    }
-}
+mod tests;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::{
     ConfigError, Parser,
     application::text,
-    options::{self, CGI_OPTIONS, OptionDef, Value},
+    options::{CGI_OPTIONS, Known},
     param::check_param_name,
     values,
 };
 use crate::{
+    engine::{OptionDef, Value},
     error::{BAD_OPTION, BAD_VALUE},
     log::Level,
     rights::{Identity, Limits},
@@ -297,7 +298,7 @@ impl Parser<'_> {
         let mut cgi = Cgi::default();
         let mut seen: Vec<&str> = Vec::new();
         for word in words {
-            let (option, value) = options::split(CGI_OPTIONS, text(word)?)?;
+            let (option, value) = Known::new(&[], CGI_OPTIONS).split(text(word)?)?;
             if seen.contains(&option.name) && !option.repeats {
                 return Err(ConfigError::new(
                     BAD_OPTION,

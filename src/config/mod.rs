@@ -5,16 +5,19 @@
 
 mod application;
 mod cgi;
+mod engines;
+mod native;
 mod options;
 mod param;
 mod values;
 
-pub use application::{Application, Interface, Parser, WSGI};
+pub use application::{Application, Parser};
 pub use cgi::Cgi;
-pub use options::{CGI_OPTIONS, OPTIONS, OptionDef, Owner, Value};
+pub use engines::Engines;
+pub use options::{CGI_OPTIONS, HOST_OPTIONS};
 pub use param::check_param_name;
 
-use crate::error::Code;
+use crate::{engine::EngineError, error::Code};
 
 /// Why a directive was refused: what, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,7 +30,13 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(code: Code, text: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
         Self { code, text: text.into() }
+    }
+}
+
+impl From<EngineError> for ConfigError {
+    fn from(error: EngineError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }

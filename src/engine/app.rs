@@ -121,7 +121,7 @@ pub struct App {
 
 // SAFETY: gangway.h names the threads of each call; the pool and the runtime keep to them.
 unsafe impl Send for App {}
-// SAFETY: as above; handle() and enter() run on many threads at a time.
+// SAFETY: gangway.h allows enter(), leave(), handle() and interrupt() on many threads at a time; `running` has its lock.
 unsafe impl Sync for App {}
 
 impl App {

@@ -12,9 +12,15 @@ use std::{
 
 use gangway_abi::ffi as abi;
 
-use super::host::HOST;
+use super::{
+    host::HOST,
+    statement::{self, Interface},
+};
 use crate::{
-    error::{Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_VERSION, SERVER_FAILED},
+    error::{
+        Code, ENGINE_ENTRY, ENGINE_MISSING, ENGINE_NULL, ENGINE_SHORT, ENGINE_STATEMENT, ENGINE_VERSION,
+        SERVER_FAILED,
+    },
     sys::{self, lock},
 };
 
@@ -25,9 +31,7 @@ const SIZE_1_0: usize = offset_of!(abi::gw_engine, unload) + size_of::<usize>();
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// dlopen(3) failed.
-    #[error(
-        "cannot open the engine {path}: {reason}; install it beside the server module or name its directory"
-    )]
+    #[error("cannot open the engine {path}: {reason}; install or build it again for this machine")]
     Open {
         /// The file.
         path: String,
@@ -80,6 +84,22 @@ pub enum EngineError {
         /// The member.
         member: &'static str,
     },
+    /// No engine, or more than one, has an interface.
+    #[error("{text}")]
+    Interface {
+        /// Of the cause.
+        code: Code,
+        /// What is wrong.
+        text: String,
+    },
+    /// What it says of its interfaces is not whole.
+    #[error("the engine {path} states what gangway.h does not allow: {reason}")]
+    Statement {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
 impl EngineError {
@@ -93,6 +113,8 @@ impl EngineError {
             Self::Version { .. } => ENGINE_VERSION,
             Self::Short { .. } => ENGINE_SHORT,
             Self::Null { .. } => ENGINE_NULL,
+            Self::Interface { code, .. } => *code,
+            Self::Statement { .. } => ENGINE_STATEMENT,
         }
     }
 }
@@ -101,6 +123,8 @@ impl EngineError {
 #[derive(Clone, Copy)]
 pub struct Engine {
     table: &'static abi::gw_engine,
+    /// As the engine itself, until the process ends.
+    interfaces: &'static [Interface],
     handle: HandleFn,
     load: LoadFn,
     unload: UnloadFn,
@@ -128,10 +152,41 @@ impl Engine {
     /// # Errors
     /// One for each rule of the handshake.
     pub fn open(path: &Path) -> Result<Self, EngineError> {
+        // Held for the call of the entry point, too: nobody else may make it meanwhile.
+        let mut known = lock(&KNOWN);
+        let (handle, entry) = open_entry(path)?;
+        if let Some(engine) = known.get(&handle.addr()) {
+            return Ok(*engine);
+        }
+        // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
+        let table = unsafe { entry(&raw const HOST) };
+        // SAFETY: gangway.h: NULL, or a table that stays valid and unchanged until the process ends.
+        let engine = unsafe { Self::accept(path, table) }?;
+        known.insert(handle.addr(), engine);
+        Ok(engine)
+    }
+
+    /// An engine that is linked into this program: for tests, and for programs that bring their own.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    ///
+    /// # Safety
+    /// `entry` is the entry point of an engine that keeps to gangway.h.
+    pub unsafe fn linked(name: &str, entry: EntryFn) -> Result<Self, EngineError> {
+        // SAFETY: the caller guarantees an engine's entry point; HOST lives for the process.
+        let table = unsafe { entry(&raw const HOST) };
+        // SAFETY: as the caller guarantees, what gangway.h says of the table.
+        unsafe { Self::accept(Path::new(name), table) }
+    }
+
+    /// Checks the table of an engine.
+    ///
+    /// # Safety
+    /// `table` is NULL or the table of an engine, valid and unchanged until the process ends.
+    unsafe fn accept(path: &Path, table: *const abi::gw_engine) -> Result<Self, EngineError> {
         let shown = || path.display().to_string();
-        let table = open_table(path)?;
-        // SAFETY: gangway.h: NULL, or a table that stays valid and unchanged. Only the size is read before the
-        // size is known.
+        // SAFETY: the caller guarantees NULL or a table, which begins with its size.
         let size = match unsafe { table.cast::<usize>().as_ref() } {
             None => return Err(EngineError::Refused(shown())),
             Some(size) => *size,
@@ -152,24 +207,35 @@ impl Engine {
             return Err(EngineError::Short { path: shown(), found: size, wanted: SIZE_1_0 });
         }
         // SAFETY: the table has at least the members of 1.0, which are all that this host knows.
-        let table = unsafe { &*table };
-        let null = |member| EngineError::Null { path: shown(), member };
+        Self::complete(path, unsafe { &*table })
+    }
+
+    /// Checks the members of a table that has all of them.
+    fn complete(path: &Path, table: &'static abi::gw_engine) -> Result<Self, EngineError> {
+        let null = |member| EngineError::Null { path: path.display().to_string(), member };
         if table.name.is_null() {
             return Err(null("name"));
         }
-        if table.enter.is_some() != table.leave.is_some() {
-            return Err(null(if table.enter.is_some() {
-                "leave (it has enter)"
-            } else {
-                "enter (it has leave)"
-            }));
+        match (table.enter.is_some(), table.leave.is_some()) {
+            (true, false) => return Err(null("leave (it has enter)")),
+            (false, true) => return Err(null("enter (it has leave)")),
+            _ => {}
         }
-        Ok(Self {
-            table,
-            handle: table.handle.ok_or_else(|| null("handle"))?,
-            load: table.load.ok_or_else(|| null("load"))?,
-            unload: table.unload.ok_or_else(|| null("unload"))?,
-        })
+        let (handle, load, unload) = (
+            table.handle.ok_or_else(|| null("handle"))?,
+            table.load.ok_or_else(|| null("load"))?,
+            table.unload.ok_or_else(|| null("unload"))?,
+        );
+        let interfaces = statement::interfaces(table)
+            .map_err(|reason| EngineError::Statement { path: path.display().to_string(), reason })?;
+        // Once per engine and process, as everything that the table points to.
+        Ok(Self { table, interfaces: interfaces.leak(), handle, load, unload })
+    }
+
+    /// What the engine states that it runs.
+    #[must_use]
+    pub fn interfaces(&self) -> &'static [Interface] {
+        self.interfaces
     }
 
     /// The engine's own name.
@@ -202,23 +268,12 @@ impl Engine {
     }
 }
 
-type EntryFn = unsafe extern "C" fn(*const abi::gw_host) -> *const abi::gw_engine;
+/// The type of the entry point.
+pub type EntryFn = unsafe extern "C" fn(*const abi::gw_host) -> *const abi::gw_engine;
 
-/// The tables of this process, as addresses, by the handle of their shared object: the configuration is checked and
-/// used in one process, and gangway.h promises one call of the entry point.
-static TABLES: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
-
-fn open_table(path: &Path) -> Result<*const abi::gw_engine, EngineError> {
-    // Held for the call: nobody else may make it meanwhile.
-    let mut tables = lock(&TABLES);
-    let (handle, entry) = open_entry(path)?;
-    let table = tables.entry(handle as usize).or_insert_with(|| {
-        // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
-        let table = unsafe { entry(&raw const HOST) };
-        table as usize
-    });
-    Ok(*table as *const abi::gw_engine)
-}
+/// The engines of this process by the handle of their shared object: the configuration is read and used in one process, and
+/// gangway.h promises one call of the entry point.
+static KNOWN: Mutex<BTreeMap<usize, Engine>> = Mutex::new(BTreeMap::new());
 
 fn open_entry(path: &Path) -> Result<(*mut libc::c_void, EntryFn), EngineError> {
     let shown = path.display().to_string();
@@ -250,13 +305,13 @@ fn last_dlerror() -> String {
     if text.is_null() {
         return "unknown error".into();
     }
-    // SAFETY: as above.
+    // SAFETY: dlerror(3) has given a C string, and this thread makes no other dl call before it is copied.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// The directory of the shared object that holds this code: engines are installed beside the server module.
 #[must_use]
-pub fn own_directory() -> Option<PathBuf> {
+pub(super) fn own_directory() -> Option<PathBuf> {
     let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: the address is of a function of ours; `info` is writable.
     let found = unsafe {

@@ -4,14 +4,18 @@
 #![expect(unsafe_code, reason = "the C ABI")]
 
 mod app;
+mod catalogue;
 mod fence;
 mod finish;
 mod host;
 mod library;
+mod statement;
 
 pub use app::{App, Spec};
+pub use catalogue::Catalogue;
 pub use fence::fence;
-pub use library::{Engine, EngineError, own_directory};
+pub use library::{Engine, EngineError, EntryFn};
+pub use statement::{Interface, OptionDef, Target, Value};
 
 #[cfg(test)]
 mod tests;

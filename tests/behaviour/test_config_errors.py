@@ -2,6 +2,7 @@
 """A wrong configuration stops the configuration test with one line: directive, value, cure."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -173,7 +174,24 @@ def test_a_missing_engine(configtest, kind, workspace):
         site.engine_dir = workspace.apps
         site.wsgi("/app", "pep3333:app")
 
-    one_line(configtest(elsewhere), "", "GW0201", str(workspace.apps / "gangway_python.so"))
+    line = one_line(configtest(elsewhere), directive(kind), "GW0201", f"no engine in {workspace.apps}", '"wsgi"')
+    assert "there is no file gangway_*.so; install the engine there or name its directory" in line
+
+
+def test_an_engine_that_cannot_be_opened_is_named(configtest, kind, workspace, scratch):
+    """Also when another one has the interface: then it is a warning."""
+    (scratch / "gangway_aaa.so").write_text("no shared object")
+
+    def broken(site):
+        site.engine_dir = scratch
+        site.wsgi("/app", "pep3333:app")
+
+    one_line(configtest(broken), directive(kind), "GW0201", str(scratch / "gangway_aaa.so"), '"wsgi"')
+    for name in places.ENGINE_FILES:
+        shutil.copy(workspace.modules / name, scratch)
+    result = configtest(broken)
+    assert result.status == 0, result.output
+    assert f"GW0201 cannot open the engine {scratch / 'gangway_aaa.so'}" in result.output
 
 
 @pytest.mark.parametrize("name", ["wsgi.input", "", "A B", "gangway.x", "A=B"])

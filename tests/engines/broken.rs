@@ -15,14 +15,32 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "GW0203",
         "speaks ABI 2.0, this server module speaks 1.0; install both from one release",
     ),
-    ("short_struct", "GW0204", "has a table of 88 bytes where ABI 1.0 has 96; build it with gangway.h"),
-    ("zero_size", "GW0204", "has a table of 0 bytes where ABI 1.0 has 96"),
+    ("short_struct", "GW0204", "has a table of 104 bytes where ABI 1.0 has 112; build it with gangway.h"),
+    ("zero_size", "GW0204", "has a table of 0 bytes where ABI 1.0 has 112"),
     ("null_handle", "GW0205", "has no handle, which gangway.h requires"),
     ("null_load", "GW0205", "has no load, which gangway.h requires"),
     ("null_unload", "GW0205", "has no unload, which gangway.h requires"),
     ("null_name", "GW0205", "has no name, which gangway.h requires"),
     ("enter_without_leave", "GW0205", "has no leave (it has enter), which gangway.h requires"),
     ("leave_without_enter", "GW0205", "has no enter (it has leave), which gangway.h requires"),
+    (
+        "statement_null",
+        "GW0210",
+        "states what gangway.h does not allow: the list of interfaces is NULL with a length",
+    ),
+    (
+        "statement_word",
+        "GW0210",
+        "the name of an interface is \"Bad-Name\": use lower-case letters, digits and \"_\"",
+    ),
+    ("statement_short", "GW0210", "an option has 40 bytes where ABI 1.0 has 48; build it with gangway.h"),
+    ("statement_twice", "GW0210", "it states the interface \"bad\" twice"),
+    (
+        "statement_target",
+        "GW0210",
+        "\"target\" of the interface \"bad\" is 99, which this server module does not know",
+    ),
+    ("statement_member", "GW0210", "\"member\" of the interface \"bad\" is NULL"),
     ("no_entry", "GW0202", "is not an engine: it does not export gw_engine_entry"),
     ("null_table", "GW0202", "refused to work with this server module (its own log line says why)"),
     ("unresolved", "GW0201", "undefined symbol: gangway_function_that_nobody_has"),
@@ -238,7 +256,7 @@ fn the_configuration_test_refuses_what_the_handshake_refuses() {
         // A copy: the lines of the other test are counted.
         let file = format!("checked-{engine}.so").leak();
         std::fs::copy(directory().join(compile(&format!("bad/{engine}"))), directory().join(&*file)).unwrap();
-        let (index, reason) = runtime::check(Some(&directory()), &[config(file, &[])]).unwrap_err();
+        let (index, reason) = runtime::check(&[config(file, &[])]).unwrap_err();
         assert!(index == 0 && reason.contains(words), "{engine}: {reason}");
     }
 }

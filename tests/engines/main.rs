@@ -8,5 +8,6 @@ mod asynchronous;
 mod broken;
 mod native;
 mod queue;
+mod statement;
 mod stopping;
 mod world;

@@ -14,7 +14,8 @@ use std::{
 };
 
 use gangway::{
-    config::{Application as Config, Interface, Parser},
+    config::{Application as Config, Parser},
+    engine::{Interface, OptionDef, Target, Value},
     exchange::{
         Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead,
         Stop, Wait,
@@ -104,13 +105,20 @@ pub(crate) fn directory() -> PathBuf {
 
 /// The configuration of an application in the engine `file`.
 pub(crate) fn config(file: &'static str, words: &[&str]) -> Config {
-    let interface = Interface { name: "test", engine_file: file, target: "NAME:NAME" };
+    let option = |name, value| OptionDef { name, value, repeats: name == "env", default: "none" };
+    let interface = Interface {
+        name: "test",
+        target: Target::Member("name"),
+        target_form: "NAME:NAME",
+        options: vec![option("env", Value::Assignment), option("debug", Value::Switch)],
+    };
+    let engine = directory().join(file).into();
     let mut all: Vec<&[u8]> = vec![b"demo:app"];
     if words.first().is_some_and(|word| !word.contains('=')) {
         all.clear();
     }
     all.extend(words.iter().map(|word| word.as_bytes()));
-    Parser { base: Path::new("/"), timeout: None }.application(&interface, &all).unwrap()
+    Parser { base: Path::new("/"), timeout: None }.application(&engine, &interface, &all).unwrap()
 }
 
 /// One server process.
@@ -121,7 +129,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         log::install(Box::new(&LINES));
-        Self { runtime: Runtime::start(Some(&directory()), Threads::Own).unwrap() }
+        Self { runtime: Runtime::start(Threads::Own).unwrap() }
     }
 
     /// The application of `tests/engines/SOURCE.c` with these words: options, after the target if it matters.
@@ -130,7 +138,11 @@ impl World {
     }
 
     pub(crate) fn load_file(&self, file: &'static str, words: &[&str], threads: Threads) -> Arc<Application> {
-        self.runtime.application(&config(file, words), threads)
+        self.load_config(&config(file, words), threads)
+    }
+
+    pub(crate) fn load_config(&self, config: &Config, threads: Threads) -> Arc<Application> {
+        self.runtime.application(config, threads)
     }
 
     pub(crate) fn stop(&self, grace: Duration) {

@@ -29,13 +29,14 @@ use std::{
 
 use gangway_abi::{
     bytes::{lend, put_line},
+    constant::Constant,
     ffi::{
         GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_field, gw_host,
         gw_status,
     },
     host,
 };
-use gangway_python_shared::fence::fence;
+use gangway_python_shared::{fence::fence, statement::INTERFACES};
 
 use crate::{
     forward::{RUNTIME, Runtime},
@@ -50,26 +51,26 @@ static TABLE: AtomicPtr<gw_host> = AtomicPtr::new(ptr::null_mut());
 /// What this process has loaded; a further application must be able to share with all of it.
 static LOADED: Mutex<Vec<(usize, Plan)>> = Mutex::new(Vec::new());
 
-static ENGINE: Engine = Engine(gw_engine {
-    struct_size: size_of::<gw_engine>(),
-    abi_major: GW_ABI_MAJOR,
-    abi_minor: GW_ABI_MINOR,
-    name: c"python".as_ptr(),
-    flags: 0,
-    check: Some(check),
-    load: Some(load),
-    enter: Some(forward::enter),
-    leave: Some(forward::leave),
-    thread_end: Some(forward::thread_end),
-    handle: Some(forward::handle),
-    interrupt: Some(forward::interrupt),
-    unload: Some(unload),
-});
-
-struct Engine(gw_engine);
-
-// SAFETY: the table is never written after its initialization, and its only pointer is to a constant string.
-unsafe impl Sync for Engine {}
+// SAFETY: what the table points to is constant.
+static ENGINE: Constant<gw_engine> = unsafe {
+    Constant::new(gw_engine {
+        struct_size: size_of::<gw_engine>(),
+        abi_major: GW_ABI_MAJOR,
+        abi_minor: GW_ABI_MINOR,
+        name: c"python".as_ptr(),
+        flags: 0,
+        interfaces: INTERFACES.get().as_ptr(),
+        interface_count: INTERFACES.get().len(),
+        check: Some(check),
+        load: Some(load),
+        enter: Some(forward::enter),
+        leave: Some(forward::leave),
+        thread_end: Some(forward::thread_end),
+        handle: Some(forward::handle),
+        interrupt: Some(forward::interrupt),
+        unload: Some(unload),
+    })
+};
 
 /// The handshake of include/gangway.h.
 ///
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_eng
             return ptr::null();
         }
         TABLE.store(table.cast_mut(), Ordering::Release);
-        &raw const ENGINE.0
+        ENGINE.get()
     })
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the http block says.
 
-use std::{path::PathBuf, ptr};
+use std::ptr;
 
 use gangway::config;
 use nginx_sys::{
@@ -16,7 +16,7 @@ use crate::{
 
 /// The http block's part.
 pub(crate) struct MainConf {
-    pub(crate) engine_dir: Option<PathBuf>,
+    pub(crate) engines: config::Engines,
     /// Every application, in the order of the configuration.
     pub(crate) applications: Vec<config::Application>,
     /// The settings of scripts, each once.

@@ -19,7 +19,7 @@ use std::{
     ptr,
 };
 
-use gangway::{engine::fence, error::TWO_HANDLERS};
+use gangway::{config::Engines, engine::fence, error::TWO_HANDLERS};
 use nginx_sys::{
     NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
     NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
@@ -144,7 +144,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
     fence("create_main", ptr::null_mut(), || {
         let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
         let main = MainConf {
-            engine_dir: None,
+            engines: Engines::new(),
             applications: Vec::new(),
             programs: Vec::new(),
             variables: None,

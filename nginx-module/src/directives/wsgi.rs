@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_wsgi`, and where engines are.
 
-use std::{cell::OnceCell, ffi::OsStr, os::unix::ffi::OsStrExt, rc::Rc, time::Duration};
+use std::{cell::OnceCell, rc::Rc, time::Duration};
 
 use gangway::{
-    config::{Parser, WSGI},
+    config::{Application, ConfigError, Engines, Parser},
     runtime,
 };
 
@@ -20,35 +20,31 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     check_is_first("gangway_wsgi", conf)?;
+    set_application(cf, conf, |parser, engines, words| parser.interface(engines, "wsgi", words))
+});
+
+/// Gives a location an application that runs in this process.
+pub(super) fn set_application(
+    cf: &Conf,
+    conf: &mut LocationConf,
+    parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<Application, ConfigError>,
+) -> Result<(), String> {
     let words = cf.words();
     let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
-    let config =
-        parser.application(&WSGI, words.get(1..).unwrap_or_default()).map_err(|error| error.to_string())?;
-    cf.change_http(|main: &mut MainConf| {
+    let config = cf.change_http(|main: &mut MainConf| {
+        let parsed = parse(&parser, &mut main.engines, words.get(1..).unwrap_or_default());
+        let config = parsed.map_err(|error| error.to_string())?;
+        main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
         main.applications.push(config.clone());
-        runtime::check(main.engine_dir.as_ref(), &main.applications).map_err(|(_, reason)| reason)
+        runtime::check(&main.applications).map_err(|(_, reason)| reason)?;
+        Ok::<_, String>(config)
     })?;
     let handler = Handler { config, mount: cf.location_path(), application: OnceCell::new() };
     conf.handler = Some(Rc::new(handler));
     cf.set_content_handler(wsgi::content_handler);
     Ok(())
-});
+}
 
 setter!(set_engine_dir, MainConf, |cf: &Conf, conf: &mut MainConf| {
-    if conf.engine_dir.is_some() {
-        return Err("is duplicate".into());
-    }
-    if !conf.applications.is_empty() {
-        return Err("must stand before the first application: move it to the top of the http block".into());
-    }
-    let words = cf.words();
-    let directory = cf.prefix().join(OsStr::from_bytes(words.get(1).copied().unwrap_or_default()));
-    if !directory.is_dir() {
-        return Err(format!(
-            "names \"{}\", which is not a directory; create it or correct the path",
-            directory.display()
-        ));
-    }
-    conf.engine_dir = Some(directory);
-    Ok(())
+    conf.engines.name_directory(cf.prefix(), cf.words().get(1).copied().unwrap_or_default())
 });

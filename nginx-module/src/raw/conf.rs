@@ -153,6 +153,11 @@ impl Conf {
         self.print(nginx_sys::NGX_LOG_EMERG, &format!("{text} ({place})"));
     }
 
+    /// Writes a warning with the place of the directive.
+    pub(crate) fn warn(&self, text: &str) {
+        self.print(nginx_sys::NGX_LOG_WARN, text);
+    }
+
     fn print(&self, level: u32, text: &str) {
         // SAFETY: "%*s" takes a size_t and that many bytes.
         unsafe {

@@ -61,11 +61,11 @@ impl Worker {
         CURRENT.get()
     }
 
-    fn start(main: &MainConf, multiprocess: bool) -> std::io::Result<Self> {
+    fn start(multiprocess: bool) -> std::io::Result<Self> {
         let outbox = Arc::new(Outbox::new()?);
         log::install(Box::new(Lines(Arc::clone(&outbox))));
         Ok(Self {
-            runtime: Runtime::start(main.engine_dir.as_ref(), Threads::Own)?,
+            runtime: Runtime::start(Threads::Own)?,
             outbox,
             in_flight: RefCell::default(),
             stuck: RefCell::default(),
@@ -184,7 +184,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         // Cache managers run this too; without an application there is nothing to run.
         let Some(conf) = conf.filter(|conf| serves && !conf.applications.is_empty()) else { return 0 };
         raw::leave_children_alone();
-        let started = Worker::start(conf, multiprocess).and_then(|worker| {
+        let started = Worker::start(multiprocess).and_then(|worker| {
             let worker: &'static Worker = Box::leak(Box::new(worker));
             let watch = |fd| {
                 raw::watch(fd, on_outbox)
@@ -258,7 +258,7 @@ pub(crate) unsafe fn warn_of_closed_folders(cycle: *mut ngx_cycle_t) {
             }
             (main, account(CStr::from_ptr(conf.username), conf.user, conf.group))
         };
-        for line in runtime::check_as(main.engine_dir.as_ref(), &main.applications, &worker) {
+        for line in runtime::check_as(&main.applications, &worker) {
             raw::process_log(Level::Warn, &line);
         }
     });

@@ -40,6 +40,7 @@ use std::{
 
 use gangway_abi::{
     bytes::put_line,
+    constant::Constant,
     ffi::{
         GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_host, gw_request,
         gw_request_head, gw_status,
@@ -54,26 +55,27 @@ use crate::app::{App, Spec};
 /// Applications that are loaded; with the last one the interpreter ends.
 static APPS: AtomicUsize = AtomicUsize::new(0);
 
-static ENGINE: Engine = Engine(gw_engine {
-    struct_size: size_of::<gw_engine>(),
-    abi_major: GW_ABI_MAJOR,
-    abi_minor: GW_ABI_MINOR,
-    name: c"python".as_ptr(),
-    flags: 0,
-    check: None,
-    load: Some(load),
-    enter: Some(enter),
-    leave: Some(leave),
-    thread_end: Some(thread_end),
-    handle: Some(handle),
-    interrupt: Some(interrupt),
-    unload: Some(unload),
-});
-
-struct Engine(gw_engine);
-
-// SAFETY: the table is never written after its initialization, and its only pointer is to a constant string.
-unsafe impl Sync for Engine {}
+// SAFETY: what the table points to is constant.
+static ENGINE: Constant<gw_engine> = unsafe {
+    Constant::new(gw_engine {
+        struct_size: size_of::<gw_engine>(),
+        abi_major: GW_ABI_MAJOR,
+        abi_minor: GW_ABI_MINOR,
+        name: c"python".as_ptr(),
+        flags: 0,
+        // The front speaks for both.
+        interfaces: ptr::null(),
+        interface_count: 0,
+        check: None,
+        load: Some(load),
+        enter: Some(enter),
+        leave: Some(leave),
+        thread_end: Some(thread_end),
+        handle: Some(handle),
+        interrupt: Some(interrupt),
+        unload: Some(unload),
+    })
+};
 
 /// The handshake of include/gangway.h, made by the front.
 ///
@@ -84,7 +86,7 @@ pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_eng
     fence("gw_engine_entry", ptr::null(), || {
         // SAFETY: the caller's guarantee is the one that accept() asks for.
         match unsafe { host::accept(table) } {
-            Ok(_) => &raw const ENGINE.0,
+            Ok(_) => ENGINE.get(),
             Err(_) => ptr::null(),
         }
     })

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the Python engine states of itself: its interfaces and the options of an application. Here and not in the front,
+//! because the tests of the documentation read it as well.
+
+use std::ffi::CStr;
+
+use gangway_abi::{
+    constant::{Constant, pointers},
+    ffi::{
+        GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE,
+        GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
+    },
+};
+
+const fn option(
+    name: &'static CStr,
+    value: u32,
+    default_text: &'static CStr,
+    help: &'static CStr,
+) -> gw_option {
+    gw_option {
+        struct_size: size_of::<gw_option>(),
+        name: name.as_ptr(),
+        value,
+        flags: 0,
+        least: 0,
+        most: 0,
+        default_text: default_text.as_ptr(),
+        help: help.as_ptr(),
+    }
+}
+
+const fn constant(option: gw_option) -> Constant<gw_option> {
+    // SAFETY: option() takes constant strings alone.
+    unsafe { Constant::new(option) }
+}
+
+/// The options of an application, in the order of docs/directives.md.
+pub static OPTIONS: [Constant<gw_option>; 6] = [
+    constant(option(
+        c"root",
+        GW_VALUE_DIRECTORY,
+        c"the directory of the file, if the target is a file",
+        c"where the module is found",
+    )),
+    constant(option(c"venv", GW_VALUE_DIRECTORY, c"none", c"the virtual environment whose packages it uses")),
+    constant(option(
+        c"python",
+        GW_VALUE_TEXT,
+        c"that of venv, else the system's",
+        c"a version, a prefix or a libpython",
+    )),
+    constant(gw_option {
+        flags: GW_OPTION_REPEATS,
+        ..option(c"env", GW_VALUE_ASSIGNMENT, c"none", c"a variable of the process's environment")
+    }),
+    constant(option(c"env_file", GW_VALUE_FILE, c"none", c"a file of such variables")),
+    constant(option(c"debug", GW_VALUE_SWITCH, c"off", c"shows tracebacks to clients")),
+];
+
+static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
+
+static WSGI: [Constant<gw_interface>; 1] = [
+    // SAFETY: the strings and the list are constant.
+    unsafe {
+        Constant::new(gw_interface {
+            struct_size: size_of::<gw_interface>(),
+            name: c"wsgi".as_ptr(),
+            target_form: c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example blog.wsgi:application"
+                .as_ptr(),
+            member: c"callable".as_ptr(),
+            target: GW_TARGET_MEMBER,
+            reserved: 0,
+            options: OPTION_LIST.get().as_ptr(),
+            option_count: OPTION_LIST.get().len(),
+        })
+    },
+];
+
+/// The interfaces of the engine, as its table holds them.
+pub static INTERFACES: Constant<[*const gw_interface; 1]> = pointers(&WSGI);

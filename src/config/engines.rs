@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where the engines of a configuration are: `gangway_engine_dir` and `GangwayEngineDir`, and what is found there.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Application, ConfigError, Parser};
+use crate::engine::{Catalogue, Interface};
+
+/// The engines of a configuration that is being read. They are looked for when the first directive needs one.
+#[derive(Debug, Default)]
+pub struct Engines {
+    directory: Option<PathBuf>,
+    found: Option<Catalogue>,
+    /// Lines about engines that were refused, until somebody prints them.
+    refusals: Vec<String>,
+}
+
+impl Engines {
+    /// None yet, beside the server module.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { directory: None, found: None, refusals: Vec::new() }
+    }
+
+    /// Says where they are. Options of applications cannot be read without their engine, so this comes first.
+    ///
+    /// # Errors
+    /// What is wrong, with the cure.
+    pub fn name_directory(&mut self, base: &Path, word: &[u8]) -> Result<(), String> {
+        if self.directory.is_some() {
+            return Err("stands twice; keep one".into());
+        }
+        if self.found.is_some() {
+            return Err("must stand before the first application: move it up".into());
+        }
+        let directory = base.join(OsStr::from_bytes(word));
+        if !directory.is_dir() {
+            let shown = directory.display();
+            return Err(format!(
+                "names \"{shown}\", which is not a directory; create it or correct the path"
+            ));
+        }
+        self.directory = Some(directory);
+        Ok(())
+    }
+
+    /// The engine that has an interface, and the interface.
+    fn interface(&mut self, name: &str) -> Result<(&Arc<Path>, &Interface), ConfigError> {
+        let (directory, refusals) = (self.directory.as_deref(), &mut self.refusals);
+        let found = self.found.get_or_insert_with(|| {
+            let found = Catalogue::search(directory);
+            refusals.extend(found.refusals());
+            found
+        });
+        Ok(found.interface(name)?)
+    }
+
+    /// Lines about engines that were refused although nothing needs them: once, for the configuration test to show.
+    pub fn take_refusals(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.refusals)
+    }
+}
+
+impl Parser<'_> {
+    /// Parses the words after the name of a directive that runs applications of this interface.
+    ///
+    /// # Errors
+    /// That no engine has the interface, or the first word that is wrong, with the cure.
+    pub fn interface(
+        &self,
+        engines: &mut Engines,
+        interface: &str,
+        words: &[&[u8]],
+    ) -> Result<Application, ConfigError> {
+        let (engine, interface) = engines.interface(interface)?;
+        self.application(engine, interface, words)
+    }
+}
