@@ -10,7 +10,7 @@ mod tests;
 #[cfg(test)]
 pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
-pub use scripts::{cgi_path, order, stderr};
+pub use scripts::{cgi_path, order, relay, stderr};
 
 use std::{path::Path, time::Duration};
 

@@ -20,6 +20,15 @@ pub enum Form {
     Nph,
 }
 
+impl Form {
+    /// That of the output of a script, by its file's name.
+    #[must_use]
+    pub fn of(file: &[u8]) -> Self {
+        let name = file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if name.starts_with(b"nph-") { Self::Nph } else { Self::Cgi }
+    }
+}
+
 /// Reads a response head that comes in parts, and keeps it.
 ///
 /// What a peer of ours could read in another way than we do is refused: nothing of such a head is forwarded.

@@ -1,23 +1,31 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What must hold for CGI programs: orders to the spawner, which file is the script, lines of standard error.
+//! What must hold for CGI programs: requests to the spawner, which file is the script, its answer, lines of
+//! standard error.
+
+use std::time::Instant;
 
 use super::{PART, parts};
 use crate::{
+    config::Cgi,
+    exchange::Piece,
     rights::Limits,
-    run::{Found, Kind, Lines, Place, resolve},
-    sys::spawner::{Command, Order, Report, encode_kill},
+    run::{BriefRuns, Found, Lines, Place, Relay, ScriptEnd, Step, resolve},
+    sys::{
+        files::Kind,
+        spawner::{Command, Exit, Report, SpawnRequest, encode_kill},
+    },
 };
 
-/// A message as the spawner gets it from a worker that nobody trusts; and an order made of parts, which must come back.
+/// A message as the spawner gets it from a worker that nobody trusts; and a request made of parts, which must come back.
 ///
 /// # Panics
-/// When an order changes on its way, or a message is understood in two ways.
+/// When a request changes on its way, or a message is understood in two ways.
 pub fn order(data: &[u8]) {
     if let Some(Command::Run(run)) = Command::decode(data) {
         let arguments: Vec<_> = run.arguments.iter().map(|word| word.to_bytes().to_vec()).collect();
         let environment: Vec<u8> =
             run.environment.iter().flat_map(|pair| pair.to_bytes_with_nul()).copied().collect();
-        let again = Order {
+        let again = SpawnRequest {
             id: run.id,
             identity: run.identity,
             outlives: run.outlives,
@@ -37,7 +45,7 @@ pub fn order(data: &[u8]) {
     let mut words = parts(data);
     let [directory, script, program] = std::array::from_fn(|_| words.next().unwrap_or_default());
     let arguments: Vec<_> = words.map(<[u8]>::to_vec).collect();
-    let order = Order {
+    let request = SpawnRequest {
         id: 1,
         identity: None,
         outlives: false,
@@ -48,11 +56,11 @@ pub fn order(data: &[u8]) {
         arguments: &arguments,
         environment: b"A=1\0",
     };
-    let Ok(message) = order.encode() else {
+    let Ok(message) = request.encode() else {
         assert!(data.contains(&0));
         return;
     };
-    let Some(Command::Run(run)) = Command::decode(&message) else { panic!("an order was not understood") };
+    let Some(Command::Run(run)) = Command::decode(&message) else { panic!("a request was not understood") };
     assert!(run.directory.to_bytes() == directory && run.script.to_bytes() == script);
     assert!(run.arguments.iter().map(|word| word.to_bytes()).eq(arguments.iter().map(Vec::as_slice)));
     assert_eq!(Command::decode(&encode_kill(3, 4)), Some(Command::Kill { id: 3, grace: 4 }));
@@ -105,4 +113,52 @@ pub fn stderr(data: &[u8]) {
     assert!(whole.iter().all(|line| !line.is_empty() && !line.contains(&b'\n')));
     let kept = |byte: &u8| *byte != b'\n' && *byte != b'\r';
     assert!(whole.concat().into_iter().filter(|byte| kept(byte)).eq(data.iter().copied().filter(kept)));
+}
+
+/// A script's output in parts: what its client gets.
+///
+/// # Panics
+/// When the answer depends on how the bytes came, is none or more than one, or has a body that the script did not write.
+pub fn relay(data: &[u8]) {
+    let whole = answer(&mut std::iter::once(data));
+    assert_eq!(whole, answer(&mut data.chunks(1)), "byte by byte");
+    assert_eq!(whole, answer(&mut data.split_inclusive(|byte| *byte == PART)), "in parts");
+    let (_, body, _) = whole;
+    assert!(data.windows(body.len().max(1)).any(|window| window == body) || body.is_empty());
+}
+
+/// Heads in short, the body, and how it ended.
+fn answer(chunks: &mut dyn Iterator<Item = &[u8]>) -> (Vec<(u16, usize)>, Vec<u8>, String) {
+    let (runs, now) = (BriefRuns::default(), Instant::now());
+    let mut relay = Relay::new(&Cgi::default(), &runs, b"/srv/a.cgi", String::new(), false, now);
+    let (mut heads, mut body, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    let mut act = |relay: &mut Relay<'_>| {
+        relay.handle_time(now);
+        loop {
+            match relay.poll() {
+                Step::WaitUntil(_) => return,
+                Step::Log(..) | Step::Kill => {}
+                Step::Interim(status, fields) => heads.push((status, fields.len())),
+                Step::Send(delivery) | Step::Finish(delivery) => {
+                    heads.extend(delivery.head.iter().map(|head| (head.status, head.fields.len())));
+                    for piece in &delivery.pieces {
+                        let Piece::Copied(bytes) = piece else { panic!("output is copied") };
+                        body.extend_from_slice(bytes);
+                    }
+                    ends.extend(delivery.end.map(|end| format!("{end:?}")));
+                }
+                Step::Answer(status) => ends.push(status.to_string()),
+                Step::Redirect(target) => ends.push(format!("to {}", target.escape_ascii())),
+            }
+        }
+    };
+    for chunk in chunks {
+        relay.handle_output(chunk, now);
+        act(&mut relay);
+    }
+    relay.handle_end(ScriptEnd::Exited(Exit::Status(0)), now);
+    relay.handle_output_end(now);
+    act(&mut relay);
+    assert_eq!(ends.len(), 1, "{ends:?}");
+    (heads, body, ends.swap_remove(0))
 }

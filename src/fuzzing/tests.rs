@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 13] = [
+const TARGETS: [Target; 14] = [
     ("head", head),
     ("variables", variables),
     ("words", words),
@@ -24,6 +24,7 @@ const TARGETS: [Target; 13] = [
     ("order", order),
     ("cgi_path", cgi_path),
     ("stderr", stderr),
+    ("relay", relay),
 ];
 
 fn below_fuzz(path: &str) -> std::path::PathBuf {

@@ -2,31 +2,20 @@
 //! Admission of a server's own threads: so many at a time, first come first served.
 
 use std::{
-    collections::VecDeque,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Instant,
 };
 
-use super::{Limits, Refusal};
+use super::{
+    Limits, Refusal,
+    admission::{Admission, AdmissionQueue},
+};
 use crate::sys::lock;
 
+/// An [`AdmissionQueue`] whose threads sleep until they are called.
 pub(super) struct Gate {
-    limits: Limits,
-    state: Mutex<State>,
+    queue: Mutex<AdmissionQueue<Arc<Condvar>>>,
     drained: Condvar,
-}
-
-struct State {
-    open: bool,
-    stopping: bool,
-    active: usize,
-    line: VecDeque<Arc<Place>>,
-}
-
-/// A thread's place in the line.
-#[derive(Default)]
-struct Place {
-    turn: Condvar,
 }
 
 /// A turn. Dropping it lets the next in.
@@ -34,82 +23,68 @@ pub struct Permit<'a>(&'a Gate);
 
 impl Gate {
     pub(super) fn new(limits: Limits) -> Self {
-        let state = State { open: false, stopping: false, active: 0, line: VecDeque::new() };
-        Self { limits, state: Mutex::new(state), drained: Condvar::new() }
+        Self { queue: Mutex::new(AdmissionQueue::new(limits.threads, limits.queue)), drained: Condvar::new() }
     }
 
     /// Lets threads in from now on; before, they wait.
     pub(super) fn open(&self) {
-        let mut state = lock(&self.state);
-        state.open = true;
-        self.call_next(&mut state);
+        let mut queue = lock(&self.queue);
+        queue.open();
+        while let Some(called) = queue.call() {
+            called.notify_one();
+        }
     }
 
     pub(super) fn admit(&self, deadline: Option<Instant>) -> Result<Permit<'_>, Refusal> {
-        let mut state = lock(&self.state);
-        if state.stopping {
-            return Err(Refusal::Stopping);
-        }
-        if state.open && state.line.is_empty() && state.active < self.limits.threads {
-            state.active += 1;
+        let mut queue = lock(&self.queue);
+        let mut called = None;
+        if queue.admit(|| Arc::clone(called.insert(Arc::default())))? == Admission::Runs {
             return Ok(Permit(self));
         }
-        if state.line.len() >= self.limits.queue.max(usize::from(!state.open)) {
-            return Err(Refusal::Full);
-        }
-        let place = Arc::new(Place::default());
-        state.line.push_back(Arc::clone(&place));
+        let Some(called) = called else { return Ok(Permit(self)) };
+        let is_it = |other: &Arc<Condvar>| Arc::ptr_eq(other, &called);
         loop {
-            state = match deadline {
-                None => place.turn.wait(state).unwrap_or_else(PoisonError::into_inner),
+            queue = match deadline {
+                None => called.wait(queue).unwrap_or_else(PoisonError::into_inner),
                 Some(at) => {
                     let left = at.saturating_duration_since(Instant::now());
-                    place.turn.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                    called.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0
                 }
             };
-            // Whoever called this place has taken it out of the line and counted it.
-            let in_line = state.line.iter().position(|other| Arc::ptr_eq(other, &place));
-            let Some(index) = in_line else { return Ok(Permit(self)) };
+            // Whoever called this thread has taken it out of the queue and counted it.
+            if !queue.waiting().any(is_it) {
+                return Ok(Permit(self));
+            }
             let late = deadline.is_some_and(|at| Instant::now() >= at);
-            if late || state.stopping {
-                state.line.remove(index);
-                return Err(if state.stopping { Refusal::Stopping } else { Refusal::Deadline });
+            if late || queue.is_stopping() {
+                queue.withdraw(is_it);
+                return Err(if queue.is_stopping() { Refusal::Stopping } else { Refusal::Deadline });
             }
         }
     }
 
-    fn call_next(&self, state: &mut State) {
-        while state.open
-            && state.active < self.limits.threads
-            && let Some(place) = state.line.pop_front()
-        {
-            state.active += 1;
-            place.turn.notify_one();
-        }
-    }
-
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.state).line.len()
+        lock(&self.queue).waiting().len()
     }
 
     /// Sends everybody away who waits.
     pub(super) fn stop(&self) {
-        let mut state = lock(&self.state);
-        state.stopping = true;
-        for place in &state.line {
-            place.turn.notify_one();
+        let mut queue = lock(&self.queue);
+        queue.stop();
+        for waiting in queue.waiting() {
+            waiting.notify_one();
         }
     }
 
     /// Waits until nobody is inside.
     pub(super) fn drain(&self, deadline: Instant) -> bool {
-        let mut state = lock(&self.state);
-        while state.active > 0 {
+        let mut queue = lock(&self.queue);
+        while queue.running() > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            state = self.drained.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            queue = self.drained.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -117,12 +92,12 @@ impl Gate {
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        state.active -= 1;
-        if state.stopping {
+        let mut queue = lock(&self.0.queue);
+        if let Some(called) = queue.leave() {
+            called.notify_one();
+        }
+        if queue.is_stopping() {
             self.0.drained.notify_all();
-        } else {
-            self.0.call_next(&mut state);
         }
     }
 }

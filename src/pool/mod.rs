@@ -4,6 +4,7 @@
 //! Two ways in. [`Pool::submit`] queues a request for the pool's own threads. [`Pool::admit`] lets a thread of the
 //! server run the handler itself, at most `threads` at a time, first come first served.
 
+mod admission;
 mod gate;
 mod plan;
 mod turn;
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use admission::{Admission, AdmissionQueue};
 pub use gate::Permit;
 use plan::{Look, Plan, Task, Way};
 use turn::Turn;

@@ -1,17 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One run of a CGI program (RFC 3875), as far as it can be thought without a process: which file is the script, what
-//! it is told, who waits for a place, how its standard error becomes lines.
+//! it is told, and its life from its beginning to the end of the last that others hold open.
 //!
-//! [`crate::sys::spawner`] does it.
+//! ```text
+//! resolve      which file of a path is the script
+//! environment  its words and variables; request: all that the spawner must know of it
+//! admission    the lines for those who find no place
+//! life         its time limits, quiet ends, lines of the log, and what the client gets; for a server that reads heads itself
+//! relay        a life whose output is read here: document (head, body, Content-Length) and brief (ends that follow at once)
+//! lines        standard error as lines
+//! ```
+//! Nothing here has a clock or does I/O: [`crate::sys::spawner`] starts programs, the server modules move bytes.
 
+mod admission;
+mod brief;
+mod document;
 mod environment;
-mod habit;
-mod line;
+mod life;
 mod lines;
+mod relay;
+mod request;
 mod resolve;
 
+pub use admission::{full_line, late_line};
+pub use brief::BriefRuns;
 pub use environment::{RunError, Words, words};
-pub use habit::Habit;
-pub use line::{Admission, Line};
+pub use life::{Action, Extent, Life, ScriptEnd};
 pub use lines::Lines;
-pub use resolve::{Found, Kind, Place, resolve};
+pub use relay::{Relay, Step};
+pub use request::{spawn_request, users};
+pub use resolve::{Found, Place, resolve};

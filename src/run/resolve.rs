@@ -1,23 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which file of a path is the script.
 
-/// What stands at a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file; whether somebody may execute it.
-    File {
-        /// Whether a run bit is set.
-        executable: bool,
-    },
-    /// A directory.
-    Directory,
-    /// Something else: a socket, a pipe, a device.
-    Other,
-    /// It may not be looked at.
-    Forbidden,
-    /// Nothing.
-    Missing,
-}
+use crate::sys::files::Kind;
 
 /// Where to look.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,9 @@
 mod accepted;
 mod backlog;
 mod diag;
+pub mod files;
 mod onlooker;
+pub mod pipe;
 mod shortage;
 pub mod spawner;
 pub mod umask;

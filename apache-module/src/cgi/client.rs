@@ -5,8 +5,8 @@
 use std::{
     collections::HashMap,
     fs::File,
-    io::{self, Read},
-    os::fd::{AsRawFd, OwnedFd, RawFd},
+    io,
+    os::fd::{AsRawFd, RawFd},
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -16,66 +16,59 @@ use std::{
 
 use gangway::{
     engine::fence,
-    error::{CGI_SPAWNER, CGI_STDERR, CGI_TIMEOUT},
+    error::CGI_SPAWNER,
     log::{self, Level},
     pool::Permit,
-    run::Lines,
+    run::{Action, Life, ScriptEnd},
     sys::{
-        self, EventFd, lock, poll,
-        spawner::{self, News, Order},
+        self, EventFd, lock,
+        pipe::drain,
+        poll,
+        spawner::{self, BodyPart, Pipes, SpawnRequest},
     },
 };
 
-use super::{GRACE, SPAWNER, Shared};
+use super::SPAWNER;
 
 /// Stack of the thread that reads reports.
 const STACK: usize = 256 * 1024;
-/// How long the standard error of a script that has ended is still read, when others hold it open.
-const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How often scripts that go on after their output are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often one of them is read before the others are.
+const READS: usize = 64;
 
-/// What has become of a script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// The helper's word.
-    News(News),
-    /// The helper itself has ended.
-    Lost,
-}
-
-/// One script, for those who wait for its end.
+/// The end of one script, for those who wait for it.
 #[derive(Default)]
-pub(super) struct State {
-    fate: Mutex<Known>,
-    known: Condvar,
+pub(super) struct End {
+    known: Mutex<Known>,
+    changed: Condvar,
 }
 
 #[derive(Default)]
 struct Known {
-    fate: Option<Fate>,
+    end: Option<ScriptEnd>,
     /// Somebody waits for it.
     awaited: bool,
 }
 
-impl State {
-    pub(super) fn fate(&self) -> Option<Fate> {
-        lock(&self.fate).fate
+impl End {
+    pub(super) fn get(&self) -> Option<ScriptEnd> {
+        lock(&self.known).end
     }
 
-    /// What has become of it, if that is known soon.
-    pub(super) fn fate_within(&self, patience: Duration) -> Option<Fate> {
-        let mut known = lock(&self.fate);
+    /// Waits until it is known, and no longer than this.
+    pub(super) fn wait(&self, patience: Duration) {
+        let mut known = lock(&self.known);
         known.awaited = true;
-        let wait = self.known.wait_timeout_while(known, patience, |known| known.fate.is_none());
-        wait.unwrap_or_else(PoisonError::into_inner).0.fate
+        let wait = self.changed.wait_timeout_while(known, patience, |known| known.end.is_none());
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn set(&self, fate: Fate) {
-        let mut known = lock(&self.fate);
-        known.fate = Some(fate);
+    fn set(&self, end: ScriptEnd) {
+        let mut known = lock(&self.known);
+        known.end = Some(end);
         if known.awaited {
-            self.known.notify_all();
+            self.changed.notify_all();
         }
     }
 }
@@ -84,31 +77,30 @@ impl State {
 pub(super) struct Running {
     pub(super) client: Arc<Client>,
     pub(super) id: u32,
-    pub(super) state: Shared,
-    /// Where its body is to be written, unless it has it already.
-    pub(super) stdin: Option<File>,
-    pub(super) stdout: File,
-    pub(super) stderr: Option<File>,
+    pub(super) end: Arc<End>,
 }
 
-/// What a script does after its request has been answered.
-pub(super) struct Rest {
-    pub(super) id: u32,
-    pub(super) state: Shared,
+impl Running {
+    /// Ends the script and its group.
+    pub(super) fn kill(&self) {
+        self.client.kill(self.id);
+    }
+}
+
+/// A script whose request has been answered.
+struct Rest {
+    id: u32,
+    end: Arc<End>,
+    life: Life,
     /// Output that nobody wants, where the script may go on all the same.
-    pub(super) stdout: Option<File>,
-    pub(super) stderr: Option<File>,
-    pub(super) lines: Lines,
-    pub(super) level: Level,
-    pub(super) script: String,
-    /// The request in words.
-    pub(super) label: String,
-    /// When its time is over.
-    pub(super) deadline: Option<Instant>,
+    stdout: Option<File>,
+    stderr: Option<File>,
+    /// When it is to be looked at, whatever happens.
+    at: Option<Instant>,
 }
 
 struct Entry {
-    state: Shared,
+    end: Arc<End>,
     /// Its place among `processes=`, until its end.
     _permit: Permit<'static>,
 }
@@ -156,48 +148,41 @@ impl Client {
         Ok(client)
     }
 
-    /// Has a script run. `small` is its whole body, if that is known.
+    /// Has a script run. `body` is all of its body, if that is there.
     pub(super) fn run(
         self: Arc<Self>,
-        order: &Order<'_>,
+        request: &SpawnRequest<'_>,
         permit: Permit<'static>,
-        small: Option<&[u8]>,
+        body: Option<&[BodyPart<'_>]>,
         wants_stderr: bool,
-    ) -> io::Result<Running> {
-        let (stdin, body) = input(small)?;
-        let (stdout, output) = spawner::pipe_from()?;
-        let (stderr, errors) = if wants_stderr {
-            let (reader, writer) = spawner::pipe_from()?;
-            (Some(reader.into()), writer)
-        } else {
-            (None, spawner::no_output()?)
-        };
+    ) -> io::Result<(Running, Pipes)> {
+        let (pipes, theirs) = Pipes::new(body, wants_stderr)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let order = Order { id, ..*order }.encode().map_err(io::Error::other)?;
-        let state = Shared::default();
-        lock(&self.running).insert(id, Entry { state: Arc::clone(&state), _permit: permit });
-        if let Err(error) = self.connection.run_waiting(order, [stdin, output, errors]) {
+        let message = SpawnRequest { id, ..*request }.encode().map_err(io::Error::other)?;
+        let end = Arc::<End>::default();
+        lock(&self.running).insert(id, Entry { end: Arc::clone(&end), _permit: permit });
+        if let Err(error) = self.connection.run_waiting(message, theirs) {
             lock(&self.running).remove(&id);
             self.forget();
             return Err(error);
         }
-        Ok(Running { client: self, id, state, stdin: body, stdout: stdout.into(), stderr })
+        Ok((Running { client: self, id, end }, pipes))
     }
 
-    /// Ends a script and its group.
-    pub(super) fn kill(&self, id: u32) {
+    fn kill(&self, id: u32) {
         if lock(&self.running).contains_key(&id) {
             // A helper that has ended has ended its scripts.
-            let _ = self.connection.kill(id, u32::try_from(GRACE.as_millis()).unwrap_or(u32::MAX));
+            let _ = self.connection.kill(id, u32::try_from(Life::GRACE.as_millis()).unwrap_or(u32::MAX));
         }
     }
 
     /// Looks after a script whose request has been answered.
-    pub(super) fn adopt(&self, rest: Rest) {
+    pub(super) fn adopt(&self, running: &Running, life: Life, stdout: Option<File>, stderr: Option<File>) {
         let mut rests = lock(&self.rests);
         // Most scripts end right after their output, and then the report of it wakes the reader.
-        let wakes = rests.asleep || rest.stdout.is_some();
-        rests.list.push(rest);
+        let wakes = rests.asleep || stdout.is_some();
+        let end = Arc::clone(&running.end);
+        rests.list.push(Rest { id: running.id, end, life, stdout, stderr, at: None });
         drop(rests);
         if wakes {
             self.wake.signal();
@@ -229,7 +214,7 @@ impl Client {
             for rest in &rests.list {
                 entries.push(entry(rest.stdout.as_ref().map(AsRawFd::as_raw_fd)));
                 entries.push(entry(rest.stderr.as_ref().map(AsRawFd::as_raw_fd)));
-                first = [first, rest.deadline].into_iter().flatten().min();
+                first = [first, rest.at].into_iter().flatten().min();
             }
             drop(rests);
             poll(&mut entries, first.map(|at| at.saturating_duration_since(Instant::now())));
@@ -255,7 +240,7 @@ impl Client {
                 for report in reports {
                     let entry = lock(&self.running).remove(&report.id);
                     if let Some(entry) = entry {
-                        entry.state.set(Fate::News(report.news));
+                        entry.end.set(report.outcome.into());
                     }
                 }
                 return true;
@@ -266,7 +251,7 @@ impl Client {
         self.forget();
         let lost: Vec<Entry> = lock(&self.running).drain().map(|(_, entry)| entry).collect();
         for entry in &lost {
-            entry.state.set(Fate::Lost);
+            entry.end.set(ScriptEnd::HelperLost);
         }
         let text = format_args!("the helper that starts scripts has ended; {} scripts are lost", lost.len());
         log::coded(Level::Error, CGI_SPAWNER, text);
@@ -275,73 +260,41 @@ impl Client {
 }
 
 impl Rest {
-    /// Reads what there is. Answers whether there may be more.
+    /// Moves it on. Answers whether there may be more.
     fn go_on(&mut self, client: &Client) -> bool {
-        let now = Instant::now();
-        let mut buffer = [0; 8192];
-        self.stdout = self.stdout.take().filter(|file| drain(file, &mut buffer, |_| ()));
-        let (script, level, label) = (&self.script, self.level, &self.label);
-        let write = |line: &[u8]| {
-            log::process(level, &format!("{CGI_STDERR} {script}: {} [{label}]", log::escape(line)))
-        };
-        let lines = &mut self.lines;
-        self.stderr =
-            self.stderr.take().filter(|file| drain(file, &mut buffer, |bytes| lines.take(bytes, write)));
-        if self.stderr.is_none() {
-            self.lines.finish(write);
+        let (now, life) = (Instant::now(), &mut self.life);
+        if let Some(stdout) = &self.stdout
+            && !drain(stdout, READS, |_| life.handle_progress(now))
+        {
+            self.stdout = None;
+            life.handle_output_end(&[], now);
         }
-        let ended = self.state.fate().is_some();
-        let silent = self.stdout.is_none() && self.stderr.is_none();
-        let over = self.deadline.is_some_and(|at| at <= now);
-        match (ended, silent, over) {
-            (true, true, _) => false,
-            (true, false, false) => {
-                let last = now + LAST_WORDS;
-                self.deadline = Some(self.deadline.map_or(last, |at| at.min(last)));
-                true
-            }
-            (true, false, true) => false,
-            (false, _, false) => true,
-            (false, _, true) => {
-                let line = format!(
-                    "{CGI_TIMEOUT} {script} goes on after its output has ended, for longer than timeout=; it is ended"
-                );
-                log::process(Level::Error, &line);
-                client.kill(self.id);
-                self.deadline = Some(now + GRACE + LAST_WORDS);
-                true
-            }
+        if let Some(stderr) = &self.stderr
+            && !drain(stderr, READS, |bytes| life.handle_stderr(bytes))
+        {
+            self.stderr = None;
+            life.handle_stderr_end();
         }
-    }
-}
-
-/// Reads until there is no more for now. Answers whether there may be more later.
-fn drain(mut file: &File, buffer: &mut [u8], mut take: impl FnMut(&[u8])) -> bool {
-    loop {
-        match file.read(buffer) {
-            Ok(0) => return false,
-            Ok(count) => take(buffer.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        if let Some(end) = self.end.get() {
+            life.handle_end(end, now);
+        }
+        life.handle_time(now);
+        loop {
+            match life.poll() {
+                Action::Log(level, line) => log::process(level, &line),
+                Action::Kill => client.kill(self.id),
+                Action::WaitUntil(at) => {
+                    self.at = at;
+                    return true;
+                }
+                Action::Forget => return false,
+                // They belong to a request, and to its leave.
+                Action::Answer(_) | Action::EndOutput | Action::Drain => {}
+            }
         }
     }
 }
 
 pub(super) fn entry(fd: Option<RawFd>) -> libc::pollfd {
     libc::pollfd { fd: fd.unwrap_or(-1), events: libc::POLLIN, revents: 0 }
-}
-
-/// A script's standard input, and where to write what is not in it yet.
-fn input(small: Option<&[u8]>) -> io::Result<(OwnedFd, Option<File>)> {
-    match small {
-        Some([]) => return Ok((spawner::no_input()?, None)),
-        Some(bytes) => {
-            if let Some(filled) = spawner::filled(bytes)? {
-                return Ok((filled, None));
-            }
-        }
-        None => {}
-    }
-    let (reader, writer) = spawner::pipe_to()?;
-    Ok((reader, Some(writer.into())))
 }

@@ -15,29 +15,28 @@ mod feed;
 mod waits;
 
 use std::{
-    ffi::{OsStr, c_int},
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::Path,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    ffi::c_int,
+    io,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Instant,
 };
 
 use gangway::{
     config::Cgi,
-    error::{CGI_FAILED, CGI_FULL, CGI_REFUSED, CGI_SPAWNER},
+    error::{CGI_FAILED, CGI_REFUSED, CGI_SPAWNER},
     http::Fields,
     log::{self, Level, Throttle},
     pool::{Limits, Permit, Pool, Refusal},
     rights::Identity,
-    run::{Habit, RunError, Words, words},
+    run::{BriefRuns, RunError, Words, full_line, late_line, spawn_request, users, words},
     sys::{
         explain,
-        spawner::{Order, Spawner},
+        files::{Kind, lies_below},
+        spawner::{BodyPart, Pipes, Spawner},
     },
 };
 
-use self::client::Client;
+use self::client::{Client, Running};
 use crate::{
     body::{self, Advance, Whole},
     config, mount,
@@ -56,7 +55,7 @@ static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
 struct Scripts {
     settings: Vec<Cgi>,
     gates: Vec<Pool>,
-    habits: Vec<Habit>,
+    brief_runs: Vec<BriefRuns>,
     users: Vec<Identity>,
     refusals: Throttle,
 }
@@ -72,20 +71,9 @@ fn scripts() -> &'static Scripts {
             gate
         };
         let (gates, users) = (settings.iter().map(gate).collect(), users(&settings));
-        let habits = settings.iter().map(|_| Habit::default()).collect();
-        Scripts { settings, gates, habits, users, refusals: Throttle::default() }
+        let brief_runs = settings.iter().map(|_| BriefRuns::default()).collect();
+        Scripts { settings, gates, brief_runs, users, refusals: Throttle::default() }
     })
-}
-
-/// The users of all directives, each once.
-fn users(settings: &[Cgi]) -> Vec<Identity> {
-    let mut users: Vec<Identity> = Vec::new();
-    for user in settings.iter().filter_map(Cgi::user) {
-        if !users.contains(user) {
-            users.push(user.clone());
-        }
-    }
-    users
 }
 
 /// The parent has read its configuration and is about to make children. Answers whether they can run scripts.
@@ -128,11 +116,11 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let found = scripts();
-    let all = (found.settings.get(number), found.gates.get(number), found.habits.get(number));
-    let (Some(cgi), Some(gate), Some(habit)) = all else { return INTERNAL_SERVER_ERROR };
+    let all = (found.settings.get(number), found.gates.get(number), found.brief_runs.get(number));
+    let (Some(cgi), Some(gate), Some(runs)) = all else { return INTERNAL_SERVER_ERROR };
     let mut session = Session::new(request);
     match prepare(&mut session, &conf, cgi) {
-        Ok(ready) => run(session, cgi, gate, habit, ready),
+        Ok(ready) => run(session, cgi, gate, runs, ready),
         Err(status) => status,
     }
 }
@@ -198,56 +186,42 @@ fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [
         request.log(Level::Error, &format!("{CGI_REFUSED} {file}: {why}"));
         status
     };
-    let (file, index, metadata) = if request.is_directory() {
+    let (file, index, kind) = if request.is_directory() {
         let slashed = request.uri().ends_with(b"/") && request.path_info().is_empty();
         let found = cgi.index().iter().filter(|_| slashed).find_map(|name| {
-            let file = joined(request.filename(), name.as_bytes());
-            let metadata = fs::metadata(path(&file)).ok().filter(fs::Metadata::is_file)?;
-            Some((file, name.as_bytes(), metadata))
+            let directory = request.filename();
+            let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+            let file = [directory, separator, name.as_bytes()].concat();
+            let kind = Kind::at(&file);
+            matches!(kind, Kind::File { .. }).then(|| (file, name.as_bytes(), kind))
         });
         found.ok_or_else(|| refuse(FORBIDDEN, "a directory is run by index= only"))?
     } else {
         let file = request.filename().to_vec();
-        let metadata = fs::metadata(path(&file)).map_err(|error| match error.kind() {
+        let kind = Kind::of(&file).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => refuse(FORBIDDEN, "it cannot be looked at: permission denied"),
             _ => {
                 request.log(Level::Info, &format!("{CGI_REFUSED} {}: {error}", log::escape(&file)));
                 NOT_FOUND
             }
         })?;
-        (file, &[][..], metadata)
+        (file, &[][..], kind)
     };
-    if !metadata.is_file() {
-        return Err(refuse(FORBIDDEN, "it is no plain file"));
-    }
+    let Kind::File { executable } = kind else { return Err(refuse(FORBIDDEN, "it is no plain file")) };
     if !request.may_execute() {
         return Err(refuse(FORBIDDEN, "Options ExecCGI is off in this directory; add Options +ExecCGI"));
     }
     if cgi.any_symlinks() == Some(false) && !lies_below(&file, request.context_root()) {
         return Err(refuse(FORBIDDEN, "a symbolic link leads out of the root (symlinks=any lets it)"));
     }
-    Ok((file, index, metadata.permissions().mode() & 0o111 != 0))
-}
-
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn joined(directory: &[u8], name: &[u8]) -> Vec<u8> {
-    let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
-    [directory, separator, name].concat()
-}
-
-fn lies_below(file: &[u8], root: &[u8]) -> bool {
-    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
-    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
+    Ok((file, index, executable))
 }
 
 fn run(
     mut session: Session<'_>,
     cgi: &'static Cgi,
     gate: &'static Pool,
-    habit: &Habit,
+    runs: &BriefRuns,
     mut ready: Ready,
 ) -> c_int {
     let request = session.request();
@@ -265,10 +239,7 @@ fn run(
         Err(refusal) => return refuse(request, cgi, refusal),
     };
     match begin(request, cgi, permit, &ready, small.as_deref()) {
-        Ok(running) => {
-            let unsent = small.filter(|_| running.stdin.is_some());
-            exchange::serve(session, cgi, habit, running, &ready.file, unsent)
-        }
+        Ok(begun) => exchange::serve(session, cgi, runs, begun, &ready.file),
         Err(status) => status,
     }
 }
@@ -279,49 +250,30 @@ fn begin(
     permit: Permit<'static>,
     ready: &Ready,
     small: Option<&[u8]>,
-) -> Result<client::Running, c_int> {
-    let directory = ready.file.iter().rposition(|byte| *byte == b'/').unwrap_or(0).max(1);
-    let order = Order {
-        id: 0,
-        identity: cgi
-            .user()
-            .and_then(|user| scripts().users.iter().position(|known| known == user))
-            .and_then(|index| u32::try_from(index).ok()),
-        outlives: !cgi.abort(),
-        limits: cgi.limits(),
-        directory: ready.file.get(..directory).unwrap_or_default(),
-        script: &ready.file,
-        program: &ready.words.program,
-        arguments: &ready.words.arguments,
-        environment: &ready.words.environment,
-    };
+) -> Result<(Running, Pipes), c_int> {
+    let spawn = spawn_request(0, cgi, &scripts().users, &ready.file, &ready.words);
     let client = Client::of_process().map_err(|error| {
         let why = explain(&error);
         request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}"));
         SERVICE_UNAVAILABLE
     })?;
-    client.run(&order, permit, small, cgi.stderr_level().is_some()).map_err(|error| {
+    let body = small.map(|bytes| [BodyPart::Memory(bytes)]);
+    let wants_stderr = cgi.stderr_level().is_some();
+    client.run(&spawn, permit, body.as_ref().map(<[_; 1]>::as_slice), wants_stderr).map_err(|error| {
         request.log(Level::Error, &format!("{CGI_FAILED} {}: {}", log::escape(&ready.file), explain(&error)));
         SERVICE_UNAVAILABLE
     })
 }
 
 fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {
-    let (processes, queue) = (cgi.processes(), cgi.queue());
     match refusal {
         Refusal::Full => {
             if let Some(held) = scripts().refusals.pass(Instant::now()) {
-                let line = format!(
-                    "{CGI_FULL} the request is refused, for queue={queue} requests wait for processes={processes} ({held} \
-                     more were refused since the last line); raise queue= or processes=, or make the scripts faster"
-                );
-                request.log(Level::Error, &line);
+                request.log(Level::Error, &full_line(cgi, held));
             }
         }
         Refusal::Deadline => {
-            let line =
-                format!("{CGI_FULL} the request waited as long as timeout= for one of processes={processes}");
-            request.log(Level::Error, &line);
+            request.log(Level::Error, &late_line(cgi));
             return GATEWAY_TIME_OUT;
         }
         Refusal::Stopping => {}
@@ -329,9 +281,3 @@ fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {
     request.set_error_header(c"Retry-After", c"1");
     SERVICE_UNAVAILABLE
 }
-
-/// How long a script that was told to end may take, before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Shared by those who wait for one script.
-type Shared = Arc<client::State>;

@@ -17,11 +17,12 @@ use gangway::{
     engine::fence,
     error::{CGI_FAILED, CGI_FULL, CGI_SPAWNER},
     log::{Level, Throttle, escape},
+    pool::{Admission, AdmissionQueue, Refusal},
     rights::Identity,
-    run::{Admission, Line, Lines},
+    run::Lines,
     sys::{
         explain,
-        spawner::{self, Connection, News, Order, Report},
+        spawner::{self, Connection, Report, SpawnRequest},
     },
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
@@ -46,7 +47,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) struct Worker {
     helper: Option<Helper>,
     pub(super) scripts: HashMap<u32, Script>,
-    lines: Vec<Line<u32>>,
+    lines: Vec<AdmissionQueue<u32>>,
     users: Vec<Identity>,
     last: u32,
     refusals: Throttle,
@@ -121,22 +122,22 @@ pub(super) fn admit(run: &mut Run, connection: *mut ngx_connection_t) -> Admitte
         // Never 0, which is none; a number comes again only after four billion others.
         worker.last = worker.last.checked_add(1).unwrap_or(1);
         let id = worker.last;
-        let admission = worker.lines.get_mut(number).map_or(Admission::Full, |line| line.admit(id));
-        if admission != Admission::Full {
+        let admission = worker.lines.get_mut(number).map_or(Err(Refusal::Full), |line| line.admit(|| id));
+        if admission.is_ok() {
             worker.scripts.insert(id, script);
         }
         (id, admission)
     });
     match admission {
-        Admission::Full => {
+        Err(_) => {
             refuse(request, settings);
             Admitted::Not(SERVICE_UNAVAILABLE)
         }
-        Admission::Waits => {
+        Ok(Admission::Waits) => {
             run.id = id;
             Admitted::Waits
         }
-        Admission::Now => {
+        Ok(Admission::Runs) => {
             run.id = id;
             match begin(run) {
                 Ok(()) => Admitted::Runs,
@@ -167,7 +168,12 @@ impl Worker {
         if self.lines.is_empty() {
             let main = request.http::<MainConf>();
             self.users = parent::users(&main.programs);
-            self.lines = main.programs.iter().map(|cgi| Line::new(cgi.processes(), cgi.queue())).collect();
+            let open = |cgi: &Cgi| {
+                let mut queue = AdmissionQueue::new(cgi.processes(), cgi.queue());
+                queue.open();
+                queue
+            };
+            self.lines = main.programs.iter().map(open).collect();
         }
     }
 
@@ -218,7 +224,7 @@ fn start(run: &Run) -> io::Result<()> {
     let end = file.iter().rposition(|byte| *byte == b'/').unwrap_or(0).max(1);
     with(|worker| {
         let place = settings.user().and_then(|user| worker.users.iter().position(|known| known == user));
-        let order = Order {
+        let order = SpawnRequest {
             id: run.id,
             identity: place.and_then(|place| u32::try_from(place).ok()),
             outlives: !settings.abort(),
@@ -257,7 +263,7 @@ pub(super) fn detach(id: u32, ending: Ending) {
             let line = script.line;
             worker.scripts.remove(&id);
             let line = worker.lines.get_mut(line)?;
-            return if line.withdraw(&id) { None } else { line.leave() };
+            return if line.withdraw(|who| *who == id) { None } else { line.leave() };
         }
         let stdout = script.stdout.take();
         if script.fate.is_none() {
@@ -317,7 +323,7 @@ fn take(report: Report) {
     let id = report.id;
     let (run, next) = with(|worker| {
         let Some(script) = worker.scripts.get_mut(&id) else { return (ptr::null_mut(), None) };
-        script.fate = Some(Fate::News(report.news));
+        script.fate = Some(Fate::News(report.outcome));
         if !script.take_errors() {
             script.stderr = None;
         }
@@ -326,16 +332,16 @@ fn take(report: Report) {
         if script.is_over() {
             worker.scripts.remove(&id);
         }
-        (run, worker.lines.get_mut(line).and_then(Line::leave))
+        (run, worker.lines.get_mut(line).and_then(AdmissionQueue::leave))
     });
     if let Some(next) = next {
         call(next);
     }
     // SAFETY: the run of a script that nginx has not left is in the pool of its live request.
     let Some(run) = (unsafe { run.as_mut() }) else { return };
-    match report.news {
-        News::Ended(_) => nudge(id),
-        News::Failed(failure) if !run.head_done => {
+    match report.outcome {
+        Ok(_) => nudge(id),
+        Err(failure) if !run.head_done => {
             let line = format!("{CGI_FAILED} {}: {failure}", escape(&run.target.file));
             run.request.log(Level::Error, &line);
             run.answer(match failure {
@@ -344,7 +350,7 @@ fn take(report: Report) {
                 _ => INTERNAL_SERVER_ERROR,
             });
         }
-        News::Failed(_) => nudge(id),
+        Err(_) => nudge(id),
     }
 }
 
@@ -378,7 +384,7 @@ fn lose() {
         format!("{CGI_SPAWNER} the helper that starts scripts has ended; {} scripts are lost", lost.len());
     process_log(Level::Error, &line);
     for (id, line) in lost {
-        let next = with(|worker| worker.lines.get_mut(line).and_then(Line::leave));
+        let next = with(|worker| worker.lines.get_mut(line).and_then(AdmissionQueue::leave));
         if let Some(next) = next {
             call(next);
         }

@@ -15,7 +15,7 @@ use gangway::{
     error::{CGI_HEAD, CGI_STDERR, CGI_TIMEOUT},
     log::{Level, escape},
     run::Lines,
-    sys::spawner::News,
+    sys::spawner::{Exit, Failure},
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t};
 
@@ -49,7 +49,7 @@ pub(super) struct Got {
 
 #[derive(Clone, Copy)]
 pub(super) enum Fate {
-    News(News),
+    News(Result<Exit, Failure>),
     Lost,
 }
 
@@ -200,8 +200,8 @@ pub(super) fn close_input(id: u32) {
 /// The line for a script that gave no head.
 pub(super) fn log_empty(run: &Run) {
     let how = match with_script(run.id, |script| script.fate).flatten() {
-        Some(Fate::News(News::Ended(exit))) => exit.to_string(),
-        Some(Fate::News(News::Failed(failure))) => failure.to_string(),
+        Some(Fate::News(Ok(exit))) => exit.to_string(),
+        Some(Fate::News(Err(failure))) => failure.to_string(),
         Some(Fate::Lost) => "its helper process has ended".into(),
         None => "it has closed its output and goes on".into(),
     };

@@ -12,7 +12,8 @@ use gangway::{
     config::Cgi,
     error::CGI_REFUSED,
     log::{Level, escape},
-    run::{Found, Kind, Place, resolve},
+    run::{Found, Place, resolve},
+    sys::files::Kind,
 };
 use nginx_sys::ngx_int_t;
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    order::Run,
     report::{Failure, Step},
+    request::Run,
 };
 use crate::rights::Identity;
 

@@ -3,10 +3,11 @@
 //! event loop wait: a small process, forked off before the server grows, does it. See `process` for who talks to whom.
 
 mod guard;
+mod input;
 mod launch;
-mod order;
 mod process;
 mod report;
+mod request;
 mod socket;
 mod users;
 
@@ -17,10 +18,11 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
+pub use input::{BodyPart, Pipes};
 pub(in crate::sys) use launch::change_user;
-pub use order::{Command, Order, OrderError, Run, encode_kill};
 pub use process::memory_file;
-pub use report::{Exit, Failure, News, Report, Step};
+pub use report::{Exit, Failure, Report, Step};
+pub use request::{Command, Run, SpawnRequest, SpawnRequestError, encode_kill};
 pub use users::{account, is_root, lookup};
 
 use super::lock;
@@ -68,7 +70,7 @@ impl Spawner {
         Ok(Self { socket: here, users: !identities.is_empty() })
     }
 
-    /// Has a helper made for this process. Answers at once: orders wait until the helper is there.
+    /// Has a helper made for this process. Answers at once: requests wait until the helper is there.
     ///
     /// Where spawner and guardian were killed together, this process makes others for itself, if they need nobody else's
     /// rights. The caller may have threads then: the C library keeps its memory usable in the child, and the
@@ -128,21 +130,21 @@ impl Message {
 }
 
 impl Connection {
-    /// Has a script run, with these as its standard input, output and error. `order` is what
-    /// [`Order::encode`] gave. Never waits: without room the order is sent by [`Connection::flush`].
+    /// Has a script run, with these as its standard input, output and error. `request` is what
+    /// [`SpawnRequest::encode`] gave. Never waits: without room the request is sent by [`Connection::flush`].
     ///
     /// # Errors
     /// When the helper has ended.
-    pub fn run(&self, order: Vec<u8>, fds: [OwnedFd; 3]) -> io::Result<()> {
-        self.post(Message { bytes: order, fds: fds.into() })
+    pub fn run(&self, request: Vec<u8>, fds: [OwnedFd; 3]) -> io::Result<()> {
+        self.post(Message { bytes: request, fds: fds.into() })
     }
 
     /// As [`Connection::run`], but waits for room.
     ///
     /// # Errors
     /// When the helper has ended.
-    pub fn run_waiting(&self, order: Vec<u8>, fds: [OwnedFd; 3]) -> io::Result<()> {
-        Message { bytes: order, fds: fds.into() }.send(self.socket.as_fd(), true)
+    pub fn run_waiting(&self, request: Vec<u8>, fds: [OwnedFd; 3]) -> io::Result<()> {
+        Message { bytes: request, fds: fds.into() }.send(self.socket.as_fd(), true)
     }
 
     /// Ends the script with this number, if it has not ended: TERM to its group, KILL after `grace` milliseconds.

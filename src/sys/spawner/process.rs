@@ -4,7 +4,7 @@
 //! ```text
 //! server's parent --fork, twice--> guardian --fork--> spawner  before there are workers; small, and root if the server is
 //! worker  --one end of a socket--> spawner --fork--> helper    at the worker's first script; ends with the worker
-//! worker  ==orders and descriptors==> helper --vfork--> script
+//! worker  ==requests and descriptors==> helper --vfork--> script
 //! ```
 //!
 //! The spawner believes nothing that a worker says: who the worker is says the kernel, and which other users there are
@@ -21,8 +21,8 @@ use std::{
 use super::{
     super::{EventFd, lock, poll},
     launch::{Become, Launcher, change_user},
-    order::{Command, Run},
-    report::{Exit, Failure, News, Report, Step},
+    report::{Exit, Failure, Report, Step},
+    request::{Command, Run},
     socket,
 };
 use crate::rights::Identity;
@@ -35,7 +35,7 @@ const LAST_GRACE: Duration = Duration::from_secs(2);
 const SOCKET: RawFd = 3;
 /// Bytes of a message. Longer ones are in a file of memory.
 pub(super) const INLINE: usize = 64 * 1024;
-/// The longest order in such a file. The kernel takes at most a quarter of the stack's limit, 2 MiB usually.
+/// The longest request in such a file. The kernel takes at most a quarter of the stack's limit, 2 MiB usually.
 const LONGEST: u64 = 8 * 1024 * 1024;
 
 /// What is left of a process of the server, after a fork: nothing but one socket.
@@ -157,7 +157,7 @@ fn fork_helper(connection: OwnedFd, guardian: &PipeReader, identities: &[Identit
     unsafe { libc::_exit(status) }
 }
 
-/// One worker's helper. Several threads take orders, because each stands still until its script has executed, which
+/// One worker's helper. Several threads take requests, because each stands still until its script has executed, which
 /// on a busy machine is when the script gets its first turn.
 struct Helper<'a> {
     connection: OwnedFd,
@@ -178,7 +178,7 @@ struct State {
     running: Vec<Script>,
     /// Scripts that have ended before the thread that started them could say so: their processes, and how.
     early: Vec<(i32, i32)>,
-    /// Threads that take orders.
+    /// Threads that take requests.
     threads: usize,
 }
 
@@ -201,7 +201,7 @@ struct Script {
     kill_at: Option<Instant>,
 }
 
-/// Threads that take orders.
+/// Threads that take requests.
 const THREADS: usize = 6;
 /// Stack of each.
 const THREAD_STACK: usize = 256 * 1024;
@@ -230,7 +230,7 @@ impl<'a> Helper<'a> {
             for _ in 0..THREADS {
                 lock(&self.state).threads += 1;
                 let thread = std::thread::Builder::new().stack_size(THREAD_STACK);
-                if thread.spawn_scoped(scope, || self.take_orders()).is_err() {
+                if thread.spawn_scoped(scope, || self.take_requests()).is_err() {
                     self.thread_ends();
                 }
             }
@@ -257,7 +257,7 @@ impl<'a> Helper<'a> {
     }
 
     /// A thread's life: until the worker has ended.
-    fn take_orders(&self) {
+    fn take_requests(&self) {
         let Ok(launcher) = Launcher::new() else { return self.thread_ends() };
         let mut buffer = vec![0; INLINE];
         loop {
@@ -319,16 +319,16 @@ impl<'a> Helper<'a> {
                 Some(index) => {
                     let id = state.running.swap_remove(index).id;
                     drop(state);
-                    self.report(id, News::Ended(Exit::from_wait(status)));
+                    self.report(id, Ok(Exit::from_wait(status)));
                 }
                 None => state.early.push((pid, status)),
             }
         }
     }
 
-    fn report(&self, id: u32, news: News) {
+    fn report(&self, id: u32, outcome: Result<Exit, Failure>) {
         // A worker that reads no reports has ended, or holds as many as its socket does.
-        let _ = socket::send(self.connection.as_fd(), &Report { id, news }.encode(), &[], true);
+        let _ = socket::send(self.connection.as_fd(), &Report { id, outcome }.encode(), &[], true);
     }
 
     fn obey(&self, launcher: &Launcher, message: &[u8], mut fds: Vec<OwnedFd>) {
@@ -355,15 +355,15 @@ impl<'a> Helper<'a> {
         let mut state = lock(&self.state);
         let index = state.starting.iter().position(|(id, _)| *id == run.id);
         let doomed = index.and_then(|index| state.starting.swap_remove(index).1);
-        let news = match launched {
+        let outcome = match launched {
             Err((failure, child)) => {
                 if let Some(pid) = child {
                     state.collect(pid);
                 }
-                News::Failed(failure)
+                Err(failure)
             }
             Ok(pid) => match state.early.iter().position(|(early, _)| *early == pid) {
-                Some(index) => News::Ended(Exit::from_wait(state.early.swap_remove(index).1)),
+                Some(index) => Ok(Exit::from_wait(state.early.swap_remove(index).1)),
                 None => {
                     let mut script = Script { id: run.id, pid, outlives: run.outlives, kill_at: None };
                     if let Some(until) = doomed {
@@ -376,7 +376,7 @@ impl<'a> Helper<'a> {
             },
         };
         drop(state);
-        self.report(run.id, news);
+        self.report(run.id, outcome);
     }
 
     /// Ends a script, also one that is just being started.
@@ -435,7 +435,7 @@ fn child_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// An order that came in a file.
+/// A request that came in a file.
 fn read_long(file: &OwnedFd) -> Option<Vec<u8>> {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::from(file.try_clone().ok()?);
@@ -443,9 +443,9 @@ fn read_long(file: &OwnedFd) -> Option<Vec<u8>> {
     if length > LONGEST {
         return None;
     }
-    let mut order = vec![0; usize::try_from(length).ok()?];
-    file.read_exact_at(&mut order, 0).ok()?;
-    Some(order)
+    let mut request = vec![0; usize::try_from(length).ok()?];
+    file.read_exact_at(&mut request, 0).ok()?;
+    Some(request)
 }
 
 /// A file of memory with these bytes, whose position is its beginning.

@@ -7,7 +7,7 @@ use std::{fmt, io};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The message could not be understood.
-    Order,
+    Request,
     /// A process could not be made.
     Process,
     /// Descriptors could not be put in their places.
@@ -37,7 +37,7 @@ pub enum Step {
 }
 
 const STEPS: [Step; 14] = [
-    Step::Order,
+    Step::Request,
     Step::Process,
     Step::Descriptors,
     Step::Limits,
@@ -56,7 +56,7 @@ const STEPS: [Step; 14] = [
 impl Step {
     fn text(self) -> &'static str {
         match self {
-            Self::Order => "the spawner does not understand the request",
+            Self::Request => "the spawner does not understand the request",
             Self::Process => "no process could be made",
             Self::Descriptors => "its descriptors could not be put in their places",
             Self::Limits => "its limits could not be set",
@@ -102,7 +102,7 @@ impl Step {
     /// The step with this number.
     #[must_use]
     pub fn of(number: i32) -> Self {
-        usize::try_from(number).ok().and_then(|at| STEPS.get(at).copied()).unwrap_or(Self::Order)
+        usize::try_from(number).ok().and_then(|at| STEPS.get(at).copied()).unwrap_or(Self::Request)
     }
 }
 
@@ -205,22 +205,13 @@ impl fmt::Display for Exit {
     }
 }
 
-/// The news of one script.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
-    /// It did not begin.
-    Failed(Failure),
-    /// It has ended.
-    Ended(Exit),
-}
-
 /// A message of the spawner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// The script's number, out of its order.
+    /// The script's number, out of its request.
     pub id: u32,
-    /// What happened.
-    pub news: News,
+    /// How it ended, or why it did not begin.
+    pub outcome: Result<Exit, Failure>,
 }
 
 const FAILED: i32 = 1;
@@ -233,10 +224,10 @@ impl Report {
     /// The message.
     #[must_use]
     pub fn encode(&self) -> [u8; Self::SIZE] {
-        let (kind, first, second) = match self.news {
-            News::Failed(failure) => (FAILED, failure.step.number(), failure.errno),
-            News::Ended(Exit::Status(status)) => (ENDED, status, 0),
-            News::Ended(Exit::Signal(signal)) => (ENDED, 0, signal),
+        let (kind, first, second) = match self.outcome {
+            Err(failure) => (FAILED, failure.step.number(), failure.errno),
+            Ok(Exit::Status(status)) => (ENDED, status, 0),
+            Ok(Exit::Signal(signal)) => (ENDED, 0, signal),
         };
         let mut message = [0; Self::SIZE];
         let numbers = [kind, self.id.cast_signed(), first, second];
@@ -254,13 +245,13 @@ impl Report {
             message.chunks_exact(4).filter_map(|part| part.try_into().ok()).map(i32::from_ne_bytes);
         let (kind, id) = (numbers.next()?, numbers.next()?.cast_unsigned());
         let (first, second) = (numbers.next()?, numbers.next()?);
-        let news = match kind {
-            FAILED => News::Failed(Failure { step: Step::of(first), errno: second }),
-            ENDED if second != 0 => News::Ended(Exit::Signal(second)),
-            ENDED => News::Ended(Exit::Status(first)),
+        let outcome = match kind {
+            FAILED => Err(Failure { step: Step::of(first), errno: second }),
+            ENDED if second != 0 => Ok(Exit::Signal(second)),
+            ENDED => Ok(Exit::Status(first)),
             _ => return None,
         };
-        Some(Self { id, news })
+        Some(Self { id, outcome })
     }
 }
 
@@ -270,10 +261,10 @@ mod tests {
 
     #[test]
     fn reports_round_trip() {
-        let failures = STEPS.map(|step| News::Failed(Failure { step, errno: libc::EACCES }));
-        let exits = [Exit::Status(0), Exit::Status(255), Exit::Signal(9)].map(News::Ended);
-        for news in failures.into_iter().chain(exits) {
-            let report = Report { id: u32::MAX, news };
+        let failures = STEPS.map(|step| Err(Failure { step, errno: libc::EACCES }));
+        let exits = [Exit::Status(0), Exit::Status(255), Exit::Signal(9)].map(Ok);
+        for outcome in failures.into_iter().chain(exits) {
+            let report = Report { id: u32::MAX, outcome };
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(&[0; 16]), None);

@@ -26,8 +26,8 @@ struct Running {
     input: Option<File>,
 }
 
-fn order<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> Order<'a> {
-    Order {
+fn request<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> SpawnRequest<'a> {
+    SpawnRequest {
         id: 5,
         identity: None,
         outlives: false,
@@ -40,12 +40,12 @@ fn order<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> Order<'a> {
     }
 }
 
-fn start(order: &Order<'_>) -> Running {
+fn start(request: &SpawnRequest<'_>) -> Running {
     let connection = spawner().connect().unwrap();
     let (input, stdin) = io::pipe().unwrap();
     let (stdout, output) = io::pipe().unwrap();
     let (stderr, errors) = io::pipe().unwrap();
-    connection.run(order.encode().unwrap(), [input.into(), output.into(), errors.into()]).unwrap();
+    connection.run(request.encode().unwrap(), [input.into(), output.into(), errors.into()]).unwrap();
     let [output, errors] = [stdout, stderr].map(|pipe| OwnedFd::from(pipe).into());
     Running { connection, output, errors, input: Some(OwnedFd::from(stdin).into()) }
 }
@@ -72,10 +72,10 @@ impl Running {
         text
     }
 
-    fn news(&self) -> News {
+    fn outcome(&self) -> Result<Exit, Failure> {
         let report = reports(&self.connection).remove(0);
         assert_eq!(report.id, 5);
-        report.news
+        report.outcome
     }
 }
 
@@ -86,20 +86,20 @@ fn a_script_has_its_descriptors_its_directory_and_its_environment_and_nothing_el
     let arguments = shell(
         "pwd; env | grep -v ^_= | grep -v ^PWD= | sort; n=3; while [ $n -lt 99 ]; do [ ! -e /proc/$$/fd/$n ] || echo $n; n=$((n+1)); done; cat; echo e >&2",
     );
-    let mut run = start(&order("/bin/sh", &arguments));
+    let mut run = start(&request("/bin/sh", &arguments));
     run.input.take().unwrap().write_all(b"input").unwrap();
     assert_eq!(run.output(), "/\nA=1\nPATH=/usr/bin:/bin\ninput");
     let mut errors = String::new();
     run.errors.read_to_string(&mut errors).unwrap();
     assert_eq!(errors, "e\n");
-    assert_eq!(run.news(), News::Ended(Exit::Status(0)));
+    assert_eq!(run.outcome(), Ok(Exit::Status(0)));
 }
 
 #[test]
 fn signals_and_the_group_are_the_scripts_own() {
     let arguments =
         shell("grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid=,sid= -p $$ | grep -cw $$; umask");
-    let mut run = start(&order("/bin/sh", &arguments));
+    let mut run = start(&request("/bin/sh", &arguments));
     drop(run.input.take());
     assert_eq!(run.output(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n1\n0022\n");
 }
@@ -108,32 +108,32 @@ fn signals_and_the_group_are_the_scripts_own() {
 fn limits_hold() {
     let arguments = shell("ulimit -v; ulimit -t; ulimit -n");
     let limits = Limits { memory: 1 << 30, cpu: 7, files: 33 };
-    let mut run = start(&Order { limits, ..order("/bin/sh", &arguments) });
+    let mut run = start(&SpawnRequest { limits, ..request("/bin/sh", &arguments) });
     assert_eq!(run.output(), format!("{}\n7\n33\n", (1 << 30) / 1024));
 }
 
 #[test]
 fn what_cannot_run_is_told_with_its_cause() {
-    for (order, step, errno) in [
-        (order("/no/such/program", &[]), Step::Execute, libc::ENOENT),
-        (order("/etc/passwd", &[]), Step::Execute, libc::EACCES),
-        (Order { directory: b"/no/such", ..order("/bin/true", &[]) }, Step::Directory, libc::ENOENT),
+    for (request, step, errno) in [
+        (request("/no/such/program", &[]), Step::Execute, libc::ENOENT),
+        (request("/etc/passwd", &[]), Step::Execute, libc::EACCES),
+        (SpawnRequest { directory: b"/no/such", ..request("/bin/true", &[]) }, Step::Directory, libc::ENOENT),
     ] {
-        let mut run = start(&order);
+        let mut run = start(&request);
         assert_eq!(run.output(), "");
-        assert_eq!(run.news(), News::Failed(Failure { step, errno }));
+        assert_eq!(run.outcome(), Err(Failure { step, errno }));
     }
-    let mut run = start(&Order { identity: Some(1), ..order("/bin/true", &[]) });
+    let mut run = start(&SpawnRequest { identity: Some(1), ..request("/bin/true", &[]) });
     assert_eq!(run.output(), "");
-    assert_eq!(run.news(), News::Failed(Failure { step: Step::UnknownUser, errno: 0 }));
+    assert_eq!(run.outcome(), Err(Failure { step: Step::UnknownUser, errno: 0 }));
 }
 
 #[test]
 fn ends_are_told() {
     let arguments = shell("kill -SEGV $$");
-    assert_eq!(start(&order("/bin/sh", &arguments)).news(), News::Ended(Exit::Signal(libc::SIGSEGV)));
+    assert_eq!(start(&request("/bin/sh", &arguments)).outcome(), Ok(Exit::Signal(libc::SIGSEGV)));
     let arguments = shell("exit 3");
-    assert_eq!(start(&order("/bin/sh", &arguments)).news(), News::Ended(Exit::Status(3)));
+    assert_eq!(start(&request("/bin/sh", &arguments)).outcome(), Ok(Exit::Status(3)));
 }
 
 #[test]
@@ -143,13 +143,13 @@ fn the_whole_group_ends_by_term_or_by_kill() {
         ("trap '' TERM; echo ready; sleep 60 & while :; do wait; done", libc::SIGKILL),
     ] {
         let arguments = shell(script);
-        let mut run = start(&order("/bin/sh", &arguments));
+        let mut run = start(&request("/bin/sh", &arguments));
         let mut ready = [0; 6];
         run.output.read_exact(&mut ready).unwrap();
         run.connection.kill(5, 100).unwrap();
         // The end of the output means that the sleeping child has gone as well.
         assert_eq!(run.output(), "");
-        assert_eq!(run.news(), News::Ended(Exit::Signal(signal)));
+        assert_eq!(run.outcome(), Ok(Exit::Signal(signal)));
         run.connection.kill(5, 100).unwrap();
     }
 }
@@ -157,7 +157,7 @@ fn the_whole_group_ends_by_term_or_by_kill() {
 #[test]
 fn scripts_end_with_the_process_that_wants_them_unless_they_outlive_it() {
     let arguments = shell("echo ready; sleep 60");
-    let mut run = start(&order("/bin/sh", &arguments));
+    let mut run = start(&request("/bin/sh", &arguments));
     let mut ready = [0; 6];
     run.output.read_exact(&mut ready).unwrap();
     let Running { connection, mut output, .. } = run;
@@ -165,7 +165,7 @@ fn scripts_end_with_the_process_that_wants_them_unless_they_outlive_it() {
     assert_eq!(output.read(&mut ready).unwrap(), 0);
 
     let arguments = shell("echo ready; read line; echo $line");
-    let mut run = start(&Order { outlives: true, ..order("/bin/sh", &arguments) });
+    let mut run = start(&SpawnRequest { outlives: true, ..request("/bin/sh", &arguments) });
     run.output.read_exact(&mut ready).unwrap();
     let Running { connection, mut output, input, .. } = run;
     drop(connection);
@@ -180,16 +180,18 @@ fn a_large_environment_arrives_whole() {
     let large = format!("LARGE={}", "x".repeat(100_000));
     let environment = format!("{large}\0MORE={}\0", "y".repeat(50_000));
     let arguments = shell("echo ${#LARGE} ${#MORE}");
-    let mut run = start(&Order { environment: environment.as_bytes(), ..order("/bin/sh", &arguments) });
+    let mut run =
+        start(&SpawnRequest { environment: environment.as_bytes(), ..request("/bin/sh", &arguments) });
     assert_eq!(run.output(), "100000 50000\n");
     let environment = format!("TOO={}\0", "x".repeat(200_000));
-    let mut run = start(&Order { environment: environment.as_bytes(), ..order("/bin/sh", &arguments) });
+    let mut run =
+        start(&SpawnRequest { environment: environment.as_bytes(), ..request("/bin/sh", &arguments) });
     assert_eq!(run.output(), "");
-    assert_eq!(run.news(), News::Failed(Failure { step: Step::Execute, errno: libc::E2BIG }));
+    assert_eq!(run.outcome(), Err(Failure { step: Step::Execute, errno: libc::E2BIG }));
 }
 
 #[test]
-fn more_orders_than_a_socket_holds_are_all_sent() {
+fn more_requests_than_a_socket_holds_are_all_sent() {
     let connection = spawner().connect().unwrap();
     let arguments = shell("cat");
     let environment = vec![b'x'; 60_000];
@@ -198,8 +200,8 @@ fn more_orders_than_a_socket_holds_are_all_sent() {
     for id in 0..40 {
         let input = filled(&[b'0' + id as u8]).unwrap().unwrap();
         let (stdout, output) = io::pipe().unwrap();
-        let order = Order { id, environment: &environment, ..order("/bin/sh", &arguments) };
-        connection.run(order.encode().unwrap(), [input, output.into(), no_output().unwrap()]).unwrap();
+        let request = SpawnRequest { id, environment: &environment, ..request("/bin/sh", &arguments) };
+        connection.run(request.encode().unwrap(), [input, output.into(), no_output().unwrap()]).unwrap();
         outputs.push(stdout);
     }
     while !connection.flush().unwrap() {
@@ -214,7 +216,7 @@ fn more_orders_than_a_socket_holds_are_all_sent() {
     while ended.len() < 40 {
         ended.extend(reports(&connection));
     }
-    assert!(ended.iter().all(|report| report.news == News::Ended(Exit::Status(0))));
+    assert!(ended.iter().all(|report| report.outcome == Ok(Exit::Status(0))));
     ended.sort_unstable_by_key(|report| report.id);
     assert!(ended.iter().map(|report| report.id).eq(0..40));
 }
@@ -240,15 +242,15 @@ fn a_user_gets_only_what_belongs_to_it() {
     let outcome = || {
         use std::os::unix::ffi::OsStrExt;
         let (directory, file) = (folder.as_os_str().as_bytes(), script.as_os_str().as_bytes());
-        let mut run = start(&Order {
+        let mut run = start(&SpawnRequest {
             identity: Some(0),
             directory,
             script: file,
             program: file,
-            ..order("/bin/false", &[])
+            ..request("/bin/false", &[])
         });
         let text = run.output();
-        (text, run.news())
+        (text, run.outcome())
     };
     let (user, group) = (Some(nobody.user), Some(nobody.group));
     let steps: [UserCase<'_>; 8] = [
@@ -267,10 +269,10 @@ fn a_user_gets_only_what_belongs_to_it() {
     ];
     for (name, change, refused) in steps {
         change();
-        let (text, news) = outcome();
-        match (news, refused) {
-            (News::Failed(failure), Some(step)) => assert_eq!(failure.step, step, "{name}"),
-            (News::Ended(Exit::Status(0)), None) => {
+        let (text, outcome) = outcome();
+        match (outcome, refused) {
+            (Err(failure), Some(step)) => assert_eq!(failure.step, step, "{name}"),
+            (Ok(Exit::Status(0)), None) => {
                 assert!(text.starts_with("nobody\nnogroup\n"), "{name}: {text}")
             }
             other => panic!("{name}: {other:?}"),

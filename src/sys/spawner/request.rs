@@ -10,7 +10,7 @@ use crate::rights::Limits;
 
 /// A script to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Order<'a> {
+pub struct SpawnRequest<'a> {
     /// Whose number reports carry.
     pub id: u32,
     /// The place of `user=` in the spawner's table; `None` runs as the server process itself.
@@ -34,26 +34,26 @@ pub struct Order<'a> {
 /// A word holds a NUL, or there are too many of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a word for the script holds a NUL byte")]
-pub struct OrderError;
+pub struct SpawnRequestError;
 
 const RUN: u64 = 1;
 const KILL: u64 = 2;
 const NUMBERS: usize = 9;
-/// Bytes before the strings of an order.
+/// Bytes before the strings of a request.
 const HEADER: usize = NUMBERS * 8;
 /// `outlives`.
 const OUTLIVES: u64 = 1;
 
-impl Order<'_> {
+impl SpawnRequest<'_> {
     /// The message for the spawner.
     ///
     /// # Errors
     /// When a word holds a NUL.
-    pub fn encode(&self) -> Result<Vec<u8>, OrderError> {
+    pub fn encode(&self) -> Result<Vec<u8>, SpawnRequestError> {
         let words = [self.directory, self.script, self.program];
         let holds_nul = |word: &[u8]| word.contains(&0);
         if words.into_iter().any(holds_nul) || self.arguments.iter().any(|word| holds_nul(word)) {
-            return Err(OrderError);
+            return Err(SpawnRequestError);
         }
         let variables = self.environment.iter().filter(|byte| **byte == 0).count();
         let numbers: [u64; NUMBERS] = [
@@ -102,19 +102,19 @@ pub enum Command<'m> {
 /// A script to run, out of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Run<'m> {
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub id: u32,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub identity: Option<u32>,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub outlives: bool,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub limits: Limits,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub directory: &'m CStr,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub script: &'m CStr,
-    /// As in [`Order`].
+    /// As in [`SpawnRequest`].
     pub program: &'m CStr,
     /// The words after the program's own name.
     pub arguments: Vec<&'m CStr>,
@@ -184,8 +184,8 @@ fn word<'m>(rest: &mut &'m [u8]) -> Option<&'m CStr> {
 mod tests {
     use super::*;
 
-    fn order<'a>(arguments: &'a [Vec<u8>], environment: &'a [u8]) -> Order<'a> {
-        Order {
+    fn request<'a>(arguments: &'a [Vec<u8>], environment: &'a [u8]) -> SpawnRequest<'a> {
+        SpawnRequest {
             id: 7,
             identity: Some(0),
             outlives: true,
@@ -201,8 +201,8 @@ mod tests {
     #[test]
     fn an_order_round_trips() {
         let arguments = [b"/srv/a.pl".to_vec(), Vec::new()];
-        let message = order(&arguments, b"A=1\0B=\0").encode().unwrap();
-        let Some(Command::Run(run)) = Command::decode(&message) else { panic!("no order") };
+        let message = request(&arguments, b"A=1\0B=\0").encode().unwrap();
+        let Some(Command::Run(run)) = Command::decode(&message) else { panic!("no request") };
         assert_eq!((run.id, run.identity, run.outlives), (7, Some(0), true));
         assert_eq!(run.limits, Limits { memory: u64::MAX, cpu: 3, files: 0 });
         assert_eq!((run.directory, run.script, run.program), (c"/srv", c"/srv/a.pl", c"/usr/bin/perl"));
@@ -217,14 +217,17 @@ mod tests {
 
     #[test]
     fn words_with_nul_are_refused() {
-        assert_eq!(order(&[b"a\0b".to_vec()], b"").encode(), Err(OrderError));
-        assert_eq!(Order { script: b"/srv/a\0", ..order(&[], b"") }.encode(), Err(OrderError));
+        assert_eq!(request(&[b"a\0b".to_vec()], b"").encode(), Err(SpawnRequestError));
+        assert_eq!(
+            SpawnRequest { script: b"/srv/a\0", ..request(&[], b"") }.encode(),
+            Err(SpawnRequestError)
+        );
     }
 
     #[test]
     fn a_message_that_is_cut_anywhere_is_no_command() {
         let arguments = [b"x".to_vec()];
-        for message in [order(&arguments, b"A=1\0").encode().unwrap(), encode_kill(1, 2)] {
+        for message in [request(&arguments, b"A=1\0").encode().unwrap(), encode_kill(1, 2)] {
             for cut in 0..message.len() {
                 assert_eq!(Command::decode(&message[..cut]), None, "cut at {cut}");
             }
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn counts_that_nothing_stands_behind_are_refused() {
-        let mut message = order(&[], b"").encode().unwrap();
+        let mut message = request(&[], b"").encode().unwrap();
         message[7 * 8..8 * 8].copy_from_slice(&u64::from(u32::MAX).to_ne_bytes());
         assert_eq!(Command::decode(&message), None);
         message[7 * 8..8 * 8].copy_from_slice(&u64::MAX.to_ne_bytes());

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A script's life told by hand, and through every order of events.
+
+use std::path::Path;
+
+use super::*;
+use crate::{config::Parser, sys::spawner::Step};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+const OK: ScriptEnd = ScriptEnd::Exited(Exit::Status(0));
+
+fn cgi(words: &[&str]) -> Cgi {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    Parser { base: Path::new("/"), timeout: None }.cgi(&words).unwrap()
+}
+
+fn failure(step: Step, errno: i32) -> ScriptEnd {
+    ScriptEnd::NotStarted(Failure { step, errno })
+}
+
+/// A script that has begun, and when.
+fn begun(words: &[&str]) -> (Life, Instant) {
+    let now = Instant::now();
+    let mut life = Life::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now);
+    life.begin(now);
+    (life, now)
+}
+
+/// All that is to be done now, in words.
+fn told(life: &mut Life) -> Vec<String> {
+    let mut told = Vec::new();
+    loop {
+        match life.poll() {
+            Action::WaitUntil(_) => return told,
+            Action::Log(_, line) => told.push(line),
+            Action::Forget => {
+                told.push("Forget".into());
+                return told;
+            }
+            other => told.push(format!("{other:?}")),
+        }
+    }
+}
+
+fn wait(life: &mut Life, since: Instant) -> Option<Duration> {
+    match life.poll() {
+        Action::WaitUntil(at) => at.map(|at| at - since),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_response_needs_nothing_but_to_be_forgotten() {
+    let (mut life, now) = begun(&[]);
+    life.handle_progress(now);
+    life.handle_head();
+    life.handle_output_end(&[], now);
+    life.handle_stderr_end();
+    assert_eq!(wait(&mut life, now), None);
+    life.leave(Extent::Whole, now);
+    assert_eq!(wait(&mut life, now), Some(TIMEOUT));
+    life.handle_end(OK, now);
+    assert_eq!(told(&mut life), ["Forget"]);
+}
+
+#[test]
+fn one_that_never_began_is_forgotten_at_once() {
+    let now = Instant::now();
+    let mut life = Life::new(&cgi(&[]), b"/srv/a.cgi", String::new(), now);
+    assert_eq!((life.has_begun(), wait(&mut life, now)), (false, None));
+    life.leave(Extent::Part, now);
+    assert_eq!(told(&mut life), ["Forget"]);
+}
+
+#[test]
+fn an_answer_of_nothing_waits_for_its_cause() {
+    let (mut life, now) = begun(&[]);
+    life.handle_output_end(&[], now);
+    assert!(life.awaits_cause());
+    assert_eq!(wait(&mut life, now), Some(PATIENCE));
+    life.handle_end(ScriptEnd::Exited(Exit::Status(3)), now);
+    assert!(!life.awaits_cause());
+    assert_eq!(
+        told(&mut life),
+        ["GW0802 /srv/a.cgi: it printed nothing; it ended with status 3", "Answer(502)"]
+    );
+}
+
+#[test]
+fn a_cause_that_does_not_come_is_not_waited_for_for_long() {
+    let (mut life, now) = begun(&[]);
+    life.handle_output_end(&[b'x'; 300], now);
+    life.handle_time(now + PATIENCE);
+    let start = "x".repeat(EXCERPT);
+    let line = format!(
+        "GW0802 /srv/a.cgi: its head has no end; it has closed its output and goes on; it began with \"{start}\""
+    );
+    assert_eq!(told(&mut life), [line.as_str(), "Answer(502)"]);
+}
+
+#[test]
+fn causes_have_their_lines_and_statuses() {
+    for (end, line, status) in [
+        (failure(Step::Owner, 0), "GW0801 /srv/a.cgi: user= refuses it", 403),
+        (failure(Step::Execute, libc::EACCES), "GW0801 /srv/a.cgi: it cannot be executed", 403),
+        (failure(Step::Process, libc::EAGAIN), "GW0801 /srv/a.cgi: no process could be made", 503),
+        (failure(Step::Limits, libc::EPERM), "GW0801 /srv/a.cgi: its limits could not be set", 500),
+        (ScriptEnd::HelperLost, "GW0806 /srv/a.cgi: its helper process has ended", 502),
+        (
+            ScriptEnd::Exited(Exit::Signal(9)),
+            "GW0802 /srv/a.cgi: it printed nothing; it was ended by SIGKILL",
+            502,
+        ),
+    ] {
+        let (mut life, now) = begun(&[]);
+        life.handle_end(end, now);
+        life.handle_output_end(&[], now);
+        let told = told(&mut life);
+        assert!(told[0].starts_with(line), "{told:?}");
+        assert_eq!(told[1..], [format!("Answer({status})")], "{line}");
+    }
+}
+
+#[test]
+fn what_did_not_begin_is_answered_before_its_output_ends() {
+    let (mut life, now) = begun(&[]);
+    life.handle_end(failure(Step::Owner, 0), now);
+    assert_eq!(told(&mut life).last().unwrap(), "Answer(403)");
+}
+
+#[test]
+fn a_response_without_its_helper_is_cut() {
+    let (mut life, now) = begun(&[]);
+    life.handle_head();
+    life.handle_end(ScriptEnd::HelperLost, now);
+    assert_eq!(told(&mut life), [""; 0]);
+    life.handle_output_end(&[], now);
+    assert_eq!(told(&mut life), ["GW0806 /srv/a.cgi: its helper process has ended", "Answer(502)"]);
+}
+
+#[test]
+fn silence_ends_the_script() {
+    for says_head in [false, true] {
+        let (mut life, now) = begun(&["timeout=1500ms"]);
+        if says_head {
+            life.handle_head();
+        }
+        life.handle_silence();
+        let line =
+            "GW0804 /srv/a.cgi gave no output for 1.5s; it is ended; if it needs longer, raise timeout=";
+        assert_eq!(told(&mut life), [line, "Kill", "Answer(504)"]);
+        life.leave(Extent::Part, now);
+        assert_eq!(wait(&mut life, now), None, "its end is certain");
+    }
+}
+
+#[test]
+fn silence_is_counted_from_the_last_progress() {
+    let (life, now) = begun(&["timeout=2s"]);
+    let mut life = life.watching_silence();
+    let later = now + Duration::from_secs(1);
+    life.handle_progress(later);
+    assert_eq!(wait(&mut life, later), Some(Duration::from_secs(2)));
+    life.handle_time(now + Duration::from_secs(2));
+    assert_eq!(told(&mut life), [""; 0]);
+    life.handle_time(later + Duration::from_secs(2));
+    assert_eq!(told(&mut life)[1..], ["Kill", "Answer(504)"]);
+    let (life, now) = begun(&["timeout=off"]);
+    assert_eq!(wait(&mut life.watching_silence(), now), None);
+}
+
+#[test]
+fn output_that_others_hold_open_ends_when_it_is_quiet() {
+    let (mut life, now) = begun(&[]);
+    life.handle_head();
+    life.handle_end(OK, now);
+    assert_eq!(wait(&mut life, now), Some(QUIET));
+    let later = now + QUIET / 2;
+    life.handle_progress(later);
+    life.handle_time(now + QUIET);
+    assert_eq!(wait(&mut life, later), Some(QUIET));
+    life.handle_time(later + QUIET);
+    assert_eq!(told(&mut life), ["EndOutput"]);
+    assert_eq!(wait(&mut life, now), None, "it is said once");
+    life.handle_output_end(&[], later + QUIET);
+    assert_eq!(told(&mut life), [""; 0]);
+}
+
+#[test]
+fn lines_of_standard_error_name_a_request_that_has_left() {
+    let (mut life, now) = begun(&["stderr_level=warn"]);
+    life.handle_stderr(b"one\ntw");
+    life.handle_head();
+    life.leave(Extent::Whole, now);
+    life.handle_stderr(b"o\n\x1bthree");
+    life.handle_stderr_end();
+    life.handle_stderr(b"four\n");
+    life.handle_end(OK, now);
+    let lines = ["one", "two [GET /a]", "\\x1bthree [GET /a]"];
+    let expected: Vec<_> = lines.iter().map(|line| format!("GW0803 /srv/a.cgi: {line}")).collect();
+    assert!(matches!(life.poll(), Action::Log(Level::Warn, line) if line == expected[0]));
+    assert_eq!(told(&mut life), [expected[1].as_str(), &expected[2], "Forget"]);
+}
+
+#[test]
+fn standard_error_that_others_hold_open_is_given_up_with_its_last_words() {
+    let (mut life, now) = begun(&[]);
+    life.leave(Extent::Whole, now);
+    life.handle_end(OK, now);
+    life.handle_stderr(b"last");
+    life.handle_progress(now + QUIET / 2);
+    assert_eq!(told(&mut life), ["Kill"], "it had no head");
+    life.handle_time(now + QUIET);
+    assert_eq!(told(&mut life), ["GW0803 /srv/a.cgi: last [GET /a]", "Forget"]);
+}
+
+#[test]
+fn a_script_that_goes_on_is_ended_after_its_timeout() {
+    let (mut life, now) = begun(&["timeout=5s"]);
+    life.handle_head();
+    life.handle_output_end(&[], now);
+    life.leave(Extent::Whole, now);
+    let at = now + Duration::from_secs(5);
+    life.handle_time(at);
+    let line = "GW0804 /srv/a.cgi goes on after its output has ended, for longer than timeout=; it is ended";
+    assert_eq!(told(&mut life), [line, "Kill"]);
+    life.handle_time(at + TIMEOUT);
+    assert_eq!(wait(&mut life, at), None, "once");
+    life.handle_stderr_end();
+    life.handle_end(ScriptEnd::Exited(Exit::Signal(15)), at);
+    assert_eq!(told(&mut life), ["Forget"]);
+}
+
+/// How the server leaves an open output, after a good head or before it.
+#[test]
+fn leaving_decides_what_becomes_of_the_output() {
+    for (words, has_head, extent, expected) in [
+        (&["abort=on"][..], false, Extent::Whole, &["Kill"][..]),
+        (&["abort=off"], false, Extent::Part, &["Kill"]),
+        (&["abort=on"], true, Extent::Part, &["Kill"]),
+        (&["abort=off"], true, Extent::Part, &["Drain"]),
+        (&["abort=on"], true, Extent::Head, &["Drain"]),
+        (&["abort=off"], true, Extent::Head, &["Drain"]),
+        (&["abort=on"], true, Extent::Whole, &[]),
+        (&["abort=off"], true, Extent::Whole, &["Drain"]),
+    ] {
+        for ends in [false, true] {
+            let (mut life, now) = begun(words);
+            if has_head {
+                life.handle_head();
+            }
+            if ends {
+                life.handle_end(OK, now);
+            }
+            life.leave(extent, now);
+            let expected = if ends { &[] } else { expected };
+            assert_eq!(told(&mut life), expected, "{words:?} {has_head} {extent:?} {ends}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_head_leaves_the_script_alone() {
+    let (mut life, now) = begun(&[]);
+    life.handle_refused_head("its output is refused", b"<p>\n");
+    assert_eq!(
+        told(&mut life),
+        ["GW0802 /srv/a.cgi: its output is refused; it began with \"<p>\\x0a\"", "Answer(502)"]
+    );
+    life.leave(Extent::Part, now);
+    assert_eq!(wait(&mut life, now), Some(TIMEOUT));
+}
+
+/// Everything that can happen to a life, in any order.
+const EVENTS: [Event; 15] = [
+    Event::Begin,
+    Event::Progress,
+    Event::Head,
+    Event::RefusedHead,
+    Event::OutputEnd,
+    Event::Stderr,
+    Event::StderrEnd,
+    Event::End(OK),
+    Event::End(ScriptEnd::HelperLost),
+    Event::End(ScriptEnd::NotStarted(Failure { step: Step::Execute, errno: libc::ENOENT })),
+    Event::Silence,
+    Event::Time,
+    Event::Leave(Extent::Whole),
+    Event::Leave(Extent::Head),
+    Event::Leave(Extent::Part),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Begin,
+    Progress,
+    Head,
+    RefusedHead,
+    OutputEnd,
+    Stderr,
+    StderrEnd,
+    End(ScriptEnd),
+    Silence,
+    Time,
+    Leave(Extent),
+}
+
+/// A life with what a server knows of it.
+struct World {
+    life: Life,
+    now: Instant,
+    begun: bool,
+    ended: bool,
+    left: bool,
+    output_ended: bool,
+    kills: usize,
+    answers: usize,
+    forgotten: bool,
+}
+
+impl World {
+    fn new(words: &[&str]) -> Self {
+        let now = Instant::now();
+        let life = Life::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now).watching_silence();
+        Self {
+            life,
+            now,
+            begun: false,
+            ended: false,
+            left: false,
+            output_ended: false,
+            kills: 0,
+            answers: 0,
+            forgotten: false,
+        }
+    }
+
+    fn happen(&mut self, event: Event) {
+        let life = &mut self.life;
+        match event {
+            Event::Begin => {
+                life.begin(self.now);
+                self.begun |= !self.left;
+            }
+            Event::Progress => life.handle_progress(self.now),
+            Event::Head => life.handle_head(),
+            Event::RefusedHead => life.handle_refused_head("no", b"x\n"),
+            Event::OutputEnd => {
+                life.handle_output_end(b"x\n", self.now);
+                self.output_ended |= self.begun;
+            }
+            Event::Stderr => life.handle_stderr(b"\x07line\nrest"),
+            Event::StderrEnd => life.handle_stderr_end(),
+            Event::End(end) => {
+                life.handle_end(end, self.now);
+                self.ended |= self.begun;
+            }
+            Event::Silence => life.handle_silence(),
+            Event::Time => self.now += Duration::from_millis(700),
+            Event::Leave(extent) => {
+                life.leave(extent, self.now);
+                self.left = true;
+            }
+        }
+        self.act();
+    }
+
+    /// Does what is asked for, as a server.
+    fn act(&mut self) {
+        for _ in 0..20 {
+            match self.life.poll() {
+                Action::Log(_, line) => {
+                    assert!(line.starts_with("GW08") && !line.contains(char::is_control), "{line}");
+                }
+                Action::Kill => {
+                    self.kills += 1;
+                    assert!(self.begun && self.kills == 1, "{} kills", self.kills);
+                }
+                Action::Answer(status) => {
+                    self.answers += 1;
+                    assert!([403, 500, 502, 503, 504].contains(&status));
+                    assert!(self.begun && !self.left && self.answers == 1, "{} answers", self.answers);
+                }
+                Action::EndOutput => {
+                    assert!(self.ended && !self.left && !self.output_ended);
+                    self.life.handle_output_end(&[], self.now);
+                    self.output_ended = true;
+                }
+                Action::Drain => assert!(self.left && !self.ended && self.kills == 0),
+                Action::WaitUntil(Some(at)) if at <= self.now => self.life.handle_time(self.now),
+                Action::WaitUntil(_) => {
+                    assert!(!self.forgotten);
+                    return;
+                }
+                Action::Forget => {
+                    assert!(self.left && (self.ended || !self.begun));
+                    self.forgotten = true;
+                    return;
+                }
+            }
+        }
+        panic!("it never rests");
+    }
+
+    /// Whatever has happened, a script is not forgotten before its end, and then soon.
+    fn end(mut self) {
+        if self.begun && !self.left && !self.life.has_head_or_answer() {
+            self.happen(Event::OutputEnd);
+            self.now += PATIENCE;
+            self.act();
+            assert_eq!(self.answers, 1, "the client is not left without an answer");
+        }
+        self.happen(Event::Leave(Extent::Part));
+        self.now += TIMEOUT;
+        self.act();
+        assert!(!self.begun || self.ended || self.kills == 1, "it does not live for ever");
+        self.happen(Event::End(OK));
+        self.now += QUIET;
+        self.act();
+        assert!(self.forgotten);
+    }
+}
+
+impl Life {
+    fn has_head_or_answer(&self) -> bool {
+        matches!(self.stage, Stage::Body | Stage::Answered)
+    }
+}
+
+fn run(words: &[&str], events: impl IntoIterator<Item = Event>) {
+    let mut world = World::new(words);
+    events.into_iter().for_each(|event| world.happen(event));
+    world.end();
+}
+
+#[test]
+fn every_order_of_four_events_ends_well() {
+    for words in [&["abort=on"][..], &["abort=off", "stderr_level=off"]] {
+        let count = EVENTS.len();
+        for number in 0..count.pow(4) {
+            let digits = (0..4).map(|place| EVENTS[number / count.pow(place) % count]);
+            run(words, std::iter::once(Event::Begin).chain(digits));
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_order_of_events_ends_well(
+        events in proptest::collection::vec(0..EVENTS.len(), 0..60),
+        abort in proptest::bool::ANY,
+    ) {
+        run(&[if abort { "abort=on" } else { "abort=off" }], events.into_iter().map(|index| EVENTS[index]));
+    }
+}
