@@ -13,6 +13,7 @@
 mod cgi;
 mod conf;
 mod directives;
+mod process;
 mod raw;
 mod serve;
 mod upstream;
@@ -39,22 +40,11 @@ pub static mut ngx_http_gangway_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CONTEXT).cast_mut().cast(),
     commands: (&raw const directives::COMMANDS).cast_mut().cast(),
     type_: NGX_HTTP_MODULE as usize,
-    init_module: Some(init_module),
-    init_process: Some(wsgi::worker::init_process),
-    exit_process: Some(wsgi::worker::exit_process),
+    init_module: Some(process::init_module),
+    init_process: Some(process::init_process),
+    exit_process: Some(process::exit_process),
     ..ngx_module_t::default()
 };
-
-/// What workers share, made by the process that forks them.
-unsafe extern "C" fn init_module(cycle: *mut nginx_sys::ngx_cycle_t) -> nginx_sys::ngx_int_t {
-    // SAFETY: nginx calls this with a live cycle, whose configuration is complete.
-    unsafe { wsgi::worker::warn_of_closed_folders(cycle) };
-    // SAFETY: as above, as both want it.
-    match unsafe { upstream::make_signals(cycle) } {
-        0 => cgi::start_spawner(cycle),
-        status => status,
-    }
-}
 
 /// The module, for reading: nginx has numbered it before any of our code runs.
 fn module() -> &'static ngx_module_t {

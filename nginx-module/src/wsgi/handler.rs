@@ -14,11 +14,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{
-    body,
-    in_flight::{self, InFlight},
-    worker::Worker,
-};
+use super::{body, event_loop, in_flight::InFlight, worker::Worker};
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
@@ -91,11 +87,13 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         None => Channel::fed(ticket.number(), worker.notify(), ROOM),
     };
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
-    let mut flight = InFlight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, ticket);
+    let deadline = event_loop::deadline(ticket);
+    let mut flight =
+        InFlight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, deadline);
     if request.streams_body() {
         flight.stream_body()?;
     }
-    if !in_flight::register(worker, request, flight, ticket) {
+    if !event_loop::register(worker, flight, ticket) {
         return Err(INTERNAL_SERVER_ERROR);
     }
     application.submit(&exchange).map_err(|refusal| {

@@ -1,34 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One running request: what its handler sends, its deadline, and its end.
 //!
-//! A flight is found by its ticket, never by an address: nginx may end a request in any call that finalizes, and
+//! A request in flight is found by its ticket, never by an address: nginx may end a request in any call that finalizes, and
 //! everybody else (a pool thread, a timer, nginx's cleanup) then finds that the ticket is gone.
 
-use std::{ffi::c_void, ptr, sync::Arc, time::Duration};
+use std::{ptr, sync::Arc, time::Duration};
 
 use gangway::{
-    engine::fence,
     exchange::{Cause, Channel, End, Exchange},
     log::Level,
     pool::Refusal,
     runtime::{Application, Overdue, abandon},
 };
-use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
+use nginx_sys::ngx_int_t;
 
-use super::{feed::Feed, stuck::Stuck, worker::Worker};
+use super::{feed::Feed, stuck::Stuck};
 use crate::{
     module,
-    raw::{Buffers, Msec, Request, Ticket, Timer, timer_data},
-    serve::{
-        accel,
-        head::{self, Sent},
-    },
+    raw::{Buffers, Msec, Request, Timer},
+    serve::head::{self, Sent},
 };
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
-pub(crate) struct InFlight {
+/// One running request.
+pub(super) struct InFlight {
     request: Request,
     application: Arc<Application>,
     exchange: Arc<Exchange>,
@@ -45,32 +41,33 @@ pub(crate) struct InFlight {
     ended: bool,
 }
 
-/// What follows when a flight has done what it could.
-enum Next {
+/// What follows when a request has done what it could.
+pub(super) enum Next {
     Wait,
-    /// Ends the request; the flight may be gone after it.
+    /// Ends the request, which may be gone after it.
     Finalize(ngx_int_t),
+    /// Ends it while its handler still runs, which is looked after.
+    Leave(ngx_int_t, Stuck),
     /// Sends the request elsewhere.
     Redirect(Vec<u8>),
 }
 
 impl InFlight {
-    pub(crate) fn new(
+    pub(super) fn new(
         request: Request,
         application: Arc<Application>,
         exchange: Arc<Exchange>,
         channel: Arc<Channel>,
-        ticket: Ticket,
+        deadline: Timer,
     ) -> Self {
         let tag = ptr::from_ref(module()).cast_mut().cast();
-        let timer = Timer::new(on_deadline, ticket.as_data(), true);
         Self {
             request,
             application,
             exchange,
             channel,
             buffers: Buffers::new(tag),
-            timer,
+            timer: deadline,
             feed: None,
             accepted: Msec::now(),
             finalized: false,
@@ -78,7 +75,7 @@ impl InFlight {
         }
     }
 
-    pub(crate) fn request(&self) -> Request {
+    pub(super) fn request(&self) -> Request {
         self.request
     }
 
@@ -86,19 +83,19 @@ impl InFlight {
     ///
     /// # Errors
     /// The status of the request when no more can come.
-    pub(crate) fn stream_body(&mut self) -> Result<(), ngx_int_t> {
+    pub(super) fn stream_body(&mut self) -> Result<(), ngx_int_t> {
         let mut feed = Feed::default();
         feed.give(self.request, &self.channel)?;
         self.feed = Some(feed);
         Ok(())
     }
 
-    fn restart_timer(&mut self) {
+    pub(super) fn restart_timer(&mut self) {
         self.timer.set(self.application.config().timeout().unwrap_or(NO_DEADLINE));
     }
 
     /// Sends what the handler has given.
-    fn advance(&mut self) -> Next {
+    pub(super) fn advance(&mut self) -> Next {
         if self.finalized {
             return Next::Wait;
         }
@@ -161,12 +158,12 @@ impl InFlight {
 
     /// The client has left, or has sent what nginx refuses.
     fn fail_body(&mut self, status: ngx_int_t) -> Next {
-        abandon(&self.application, &self.exchange, Cause::ClientGone);
+        self.abandon();
         self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { status }))
     }
 
     /// More of the body has come, or the client has left.
-    fn readable(&mut self) -> Next {
+    pub(super) fn readable(&mut self) -> Next {
         match &self.feed {
             _ if self.finalized => Next::Wait,
             Some(feed) if feed.waits() => self.feed(),
@@ -190,7 +187,7 @@ impl InFlight {
     }
 
     /// The client can take more, or took nothing for too long.
-    fn writable(&mut self) -> Next {
+    pub(super) fn writable(&mut self) -> Next {
         let (timed_out, delayed) = self.request.write_state();
         if self.finalized {
             return Next::Wait;
@@ -211,7 +208,7 @@ impl InFlight {
     }
 
     /// The application gave nothing for as long as its timeout.
-    fn deadline(&mut self) -> Next {
+    pub(super) fn deadline(&mut self) -> Next {
         if self.application.config().timeout().is_none() {
             self.restart_timer();
             return Next::Wait;
@@ -236,12 +233,14 @@ impl InFlight {
         };
         self.request.log(Level::Error, &line.unwrap_or_default());
         self.exchange.cancel(Cause::Deadline);
-        if !queued {
-            self.application.interrupt(&self.exchange);
-            Stuck::watch(&self.application, &self.exchange, self.channel.ticket(), &self.label());
-        }
         let late = nginx_sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
-        self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { late }))
+        let status = if self.request.header_sent() { ERROR } else { late };
+        if queued {
+            return self.end(Next::Finalize(status));
+        }
+        self.application.interrupt(&self.exchange);
+        let stuck = Stuck::new(&self.application, &self.exchange, self.channel.ticket(), self.label());
+        self.end(Next::Leave(status, stuck))
     }
 
     /// The request in words, for a line that is written when nginx has forgotten it.
@@ -258,99 +257,29 @@ impl InFlight {
     fn end(&mut self, next: Next) -> Next {
         self.finalized = true;
         self.timer.stop();
-        if self.feed.as_ref().is_some_and(Feed::is_open) {
+        if self.reads_body() {
             self.request.ignore_body();
         }
         next
     }
 
+    /// Whether more of the body may come in.
+    pub(super) fn reads_body(&self) -> bool {
+        self.feed.as_ref().is_some_and(Feed::is_open)
+    }
+
+    /// What the handler still sends has no place to go.
+    pub(super) fn abandon(&self) {
+        abandon(&self.application, &self.exchange, Cause::ClientGone);
+    }
+
     /// nginx has ended the request.
-    fn close(self) {
+    pub(super) fn close(self) {
         if !self.ended {
-            abandon(&self.application, &self.exchange, Cause::ClientGone);
+            self.abandon();
         }
     }
 }
-
-/// Makes nginx tell us of the request's end and of its client. Answers false without memory.
-pub(crate) fn register(worker: &Worker, request: Request, mut flight: InFlight, ticket: Ticket) -> bool {
-    if !request.on_end(Some(on_end), ticket.as_data()) {
-        return false;
-    }
-    request.set_context(module(), ticket.as_data());
-    request.watch_client(Some(on_writable));
-    if flight.feed.as_ref().is_some_and(Feed::is_open) {
-        request.watch_body(Some(on_readable));
-    }
-    flight.restart_timer();
-    worker.insert(ticket, flight);
-    true
-}
-
-/// Lets a flight do something, then carries out what follows, which may end it.
-fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
-    let Some(worker) = Worker::current() else { return };
-    let Some((request, next)) = worker.with(ticket, |flight| (flight.request, act(flight))) else { return };
-    match next {
-        Next::Wait => {}
-        Next::Finalize(status) => request.finalize(status),
-        Next::Redirect(target) => {
-            // What the handler still sends has no place to go.
-            worker.with(ticket, |flight| abandon(&flight.application, &flight.exchange, Cause::ClientGone));
-            match accel::redirect(request, &target) {
-                Ok(()) => request.finalize(DONE),
-                Err(status) => request.finalize(status),
-            }
-        }
-    }
-}
-
-/// A handler has given something.
-pub(crate) fn pump(ticket: Ticket) {
-    let Some(worker) = Worker::current() else { return };
-    let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
-    step(ticket, InFlight::advance);
-    run_posted();
-}
-
-unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
-    fence("on_writable", (), || {
-        // SAFETY: nginx calls a write handler with a live request.
-        let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), InFlight::writable);
-    });
-}
-
-unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
-    fence("on_readable", (), || {
-        // SAFETY: nginx calls a read handler with a live request.
-        let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), InFlight::readable);
-    });
-}
-
-unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
-    fence("on_deadline", (), || {
-        // SAFETY: nginx calls a timer's handler with its event, whose data is the ticket.
-        let ticket = Ticket::from_data(unsafe { timer_data(event) });
-        let Some(worker) = Worker::current() else { return };
-        let Some(run_posted) = worker.with(ticket, |flight| flight.request.posted_runner()) else { return };
-        step(ticket, InFlight::deadline);
-        run_posted();
-    });
-}
-
-/// nginx frees the request.
-unsafe extern "C" fn on_end(data: *mut c_void) {
-    fence("on_end", (), || {
-        if let Some(flight) = Worker::current().and_then(|worker| worker.remove(Ticket::from_data(data))) {
-            flight.close();
-        }
-    });
-}
-
-/// How long an interrupted handler may take to end.
-pub(crate) const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a request without a deadline keeps a timer, which also keeps a worker that shuts down alive.
 const NO_DEADLINE: Duration = Duration::from_secs(3600);

@@ -6,15 +6,18 @@
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
 //! in_flight   one running request: what its handler sends, its deadline, its end
 //! stuck       requests whose handler does not end when it is interrupted
-//! worker      the applications of this process, its requests by ticket, the wake-up of the event loop
+//! worker      the applications of this process and its requests by ticket
+//! event_loop  what wakes them: output of an application, the client, time
 //! ```
 //! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
 
 mod body;
+mod event_loop;
 mod feed;
 mod handler;
 mod in_flight;
 mod stuck;
-pub(crate) mod worker;
+mod worker;
 
+pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::content_handler;

@@ -6,22 +6,23 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::raw;
 use gangway::{
-    engine::{App, fence},
+    engine::App,
     error::{RETIRED, STUCK},
     exchange::Exchange,
     log::Level,
     runtime::Application,
 };
-use nginx_sys::ngx_event_t;
 
-use super::{in_flight::INTERRUPT_GRACE, worker::Worker};
-use crate::raw;
+/// How long an interrupted handler may take to end.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(5);
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often it is looked whether it has ended.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// One request past its deadline whose handler still runs.
-pub(crate) struct Stuck {
+pub(super) struct Stuck {
     application: Arc<Application>,
     exchange: Arc<Exchange>,
     ticket: u64,
@@ -30,22 +31,24 @@ pub(crate) struct Stuck {
 }
 
 impl Stuck {
-    /// Looks after a request that has just been interrupted.
-    pub(crate) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, ticket: u64, label: &str) {
-        let stuck = Self {
+    /// A request that has just been interrupted, in words for the log.
+    pub(super) fn new(
+        application: &Arc<Application>,
+        exchange: &Arc<Exchange>,
+        ticket: u64,
+        label: String,
+    ) -> Self {
+        Self {
             application: Arc::clone(application),
             exchange: Arc::clone(exchange),
             ticket,
-            label: label.to_owned(),
+            label,
             since: Instant::now(),
-        };
-        if let Some(worker) = Worker::current() {
-            worker.add_stuck(stuck, LOOK_EVERY);
         }
     }
 
     /// The request in words, if it is the one with this ticket.
-    pub(crate) fn label_of(&self, ticket: u64) -> Option<&str> {
+    pub(super) fn label_of(&self, ticket: u64) -> Option<&str> {
         (self.ticket == ticket).then_some(&self.label)
     }
 
@@ -72,19 +75,14 @@ impl Stuck {
     }
 }
 
-/// Looks at all of them.
-pub(crate) unsafe extern "C" fn on_look(_: *mut ngx_event_t) {
-    fence("on_look", (), || {
-        let Some(worker) = Worker::current() else { return };
-        worker.with_stuck(|list| {
-            list.retain(|stuck| App::is_running(&stuck.exchange));
-            list.retain(|stuck| {
-                if stuck.is_hopeless() {
-                    stuck.give_up();
-                }
-                !stuck.is_hopeless()
-            });
-            (!list.is_empty()).then_some(LOOK_EVERY)
-        });
+/// Looks at all of them. Answers when to look again.
+pub(super) fn look(list: &mut Vec<Stuck>) -> Option<Duration> {
+    list.retain(|stuck| App::is_running(&stuck.exchange));
+    list.retain(|stuck| {
+        if stuck.is_hopeless() {
+            stuck.give_up();
+        }
+        !stuck.is_hopeless()
     });
+    (!list.is_empty()).then_some(LOOK_EVERY)
 }

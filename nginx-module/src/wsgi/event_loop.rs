@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the event loop calls: pool threads have something, a client can be written to or read from, time is over.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    io,
+    os::fd::AsRawFd,
+    ptr,
+    time::Duration,
+};
+
+use gangway::{engine::fence, exchange::Event};
+use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
+
+use super::{
+    in_flight::{InFlight, Next},
+    worker::Worker,
+};
+use crate::{
+    conf::MainConf,
+    module,
+    raw::{self, Request, Ticket, Timer, timer_data},
+    serve::accel,
+};
+
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
+
+/// How long a worker waits for applications when it shuts down gracefully, and when it must end now: the master
+/// kills a worker one second after a fast stop.
+const GRACE: Duration = Duration::from_secs(5);
+const SHORT_GRACE: Duration = Duration::from_millis(600);
+
+thread_local! {
+    static WATCHES: Cell<[*mut ngx_connection_t; 2]> = const { Cell::new([ptr::null_mut(); 2]) };
+    /// Memory for what is taken from pool threads.
+    static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Begins to run the applications of a configuration. `multiprocess`: others may run them as well.
+///
+/// # Errors
+/// The system or nginx has no room for what it takes.
+pub(crate) fn start(main: &MainConf, multiprocess: bool) -> io::Result<()> {
+    raw::leave_children_alone();
+    let worker = Worker::start(multiprocess)?;
+    let watch = |fd| {
+        raw::watch(fd, on_outbox)
+            .ok_or_else(|| io::Error::other("no free connection; raise worker_connections"))
+    };
+    let outbox = worker.outbox();
+    WATCHES.set([watch(outbox.eventfd().as_raw_fd())?, watch(outbox.timerfd().as_raw_fd())?]);
+    for config in &main.applications {
+        worker.application(config);
+    }
+    Ok(())
+}
+
+/// Ends them.
+pub(crate) fn stop() {
+    let Some(worker) = Worker::current() else { return };
+    let grace = if raw::now_exiting() { SHORT_GRACE } else { GRACE };
+    if !worker.stop(grace) {
+        // A thread still runs an application: the destructors of exit(3) would pull the ground from under it.
+        gangway::sys::exit_without_destructors();
+    }
+    drain(worker);
+    for watch in WATCHES.replace([ptr::null_mut(); 2]) {
+        if !watch.is_null() {
+            raw::close_watch(watch);
+        }
+    }
+}
+
+/// Takes what pool threads have for the loop.
+fn drain(worker: &Worker) {
+    let mut events = EVENTS.take();
+    worker.outbox().drain(&mut events);
+    // Lines first: a request that ends takes its context with it.
+    for event in &events {
+        if let Event::Line(ticket, level, line) = event {
+            worker.log(*ticket, *level, line);
+        }
+    }
+    for event in events.drain(..) {
+        if let Event::Ready(ticket) = event {
+            wake(Ticket::from_number(ticket), InFlight::advance);
+        }
+    }
+    EVENTS.set(events);
+}
+
+/// The timer of a request.
+pub(super) fn deadline(ticket: Ticket) -> Timer {
+    Timer::new(on_deadline, ticket.as_data(), true)
+}
+
+/// Makes nginx tell us of the request's end and of its client. Answers false without memory.
+pub(super) fn register(worker: &Worker, mut flight: InFlight, ticket: Ticket) -> bool {
+    let request = flight.request();
+    if !request.on_end(Some(on_end), ticket.as_data()) {
+        return false;
+    }
+    request.set_context(module(), ticket.as_data());
+    request.watch_client(Some(on_writable));
+    if flight.reads_body() {
+        request.watch_body(Some(on_readable));
+    }
+    flight.restart_timer();
+    worker.insert(ticket, flight);
+    true
+}
+
+/// Lets a request do something, then carries out what follows, which may end it.
+fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
+    let Some(worker) = Worker::current() else { return };
+    let Some((request, next)) = worker.with(ticket, |flight| (flight.request(), act(flight))) else { return };
+    match next {
+        Next::Wait => {}
+        Next::Finalize(status) => request.finalize(status),
+        Next::Leave(status, stuck) => {
+            worker.add_stuck(stuck);
+            request.finalize(status);
+        }
+        Next::Redirect(target) => {
+            worker.with(ticket, |flight| flight.abandon());
+            match accel::redirect(request, &target) {
+                Ok(()) => request.finalize(DONE),
+                Err(status) => request.finalize(status),
+            }
+        }
+    }
+}
+
+/// A [`step`] that nginx has not asked for: requests that were posted meanwhile are run after it.
+fn wake(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
+    let Some(worker) = Worker::current() else { return };
+    let Some(run_posted) = worker.with(ticket, |flight| flight.request().posted_runner()) else { return };
+    step(ticket, act);
+    run_posted();
+}
+
+/// A pool thread has signalled.
+unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
+    fence("on_outbox", (), || {
+        // SAFETY: nginx calls this with the event of one of our watches.
+        unsafe { raw::acknowledge(event) };
+        if let Some(worker) = Worker::current() {
+            drain(worker);
+        }
+    });
+}
+
+unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
+    fence("on_writable", (), || {
+        // SAFETY: nginx calls a write handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        step(Ticket::from_data(request.context(module())), InFlight::writable);
+    });
+}
+
+unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
+    fence("on_readable", (), || {
+        // SAFETY: nginx calls a read handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        step(Ticket::from_data(request.context(module())), InFlight::readable);
+    });
+}
+
+unsafe extern "C" fn on_deadline(event: *mut ngx_event_t) {
+    fence("on_deadline", (), || {
+        // SAFETY: nginx calls a timer's handler with its event, whose data is the ticket.
+        wake(Ticket::from_data(unsafe { timer_data(event) }), InFlight::deadline);
+    });
+}
+
+/// nginx frees the request.
+unsafe extern "C" fn on_end(data: *mut c_void) {
+    fence("on_end", (), || {
+        if let Some(flight) = Worker::current().and_then(|worker| worker.remove(Ticket::from_data(data))) {
+            flight.close();
+        }
+    });
+}
