@@ -395,7 +395,8 @@ def test_a_spawner_that_is_killed_is_replaced(launch, killed):
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     server.log.expect("GW0806")
-    server.log.allow("GW0806")
+    # A request may meet the helper before its end is known.
+    server.log.allow("GW0806|GW0802|prematurely closed")
     wait_until(lambda: server.get("/cgi/hello").status == 200, "another spawner's helper runs scripts")
     wait_until(
         lambda: [len(found) for found in starters(others).values()] == [1, 1, 1],
