@@ -8,7 +8,7 @@ use gangway::{
     runtime::Application,
 };
 
-use super::{Param, UpstreamConf};
+use super::{ConfParam, UpstreamConf};
 use crate::raw::{ConfText, PerLocation};
 
 /// A location's part.
@@ -20,7 +20,7 @@ pub(crate) struct LocationConf {
     /// Where its scripts are, when `alias` makes the whole path of captures.
     pub(crate) script_root: Option<ConfText>,
     /// `None`: those of the enclosing block.
-    pub(crate) params: Option<Vec<Param>>,
+    pub(crate) params: Option<Vec<ConfParam>>,
     /// `gangway_pass` and its settings.
     pub(crate) upstream: UpstreamConf,
 }

@@ -22,7 +22,7 @@ mod upstream;
 
 pub(crate) use location::{Handler, LocationConf, Programs};
 pub(crate) use main::{MainConf, UpstreamMain, VariableIndexes};
-pub(crate) use param::Param;
+pub(crate) use param::ConfParam;
 pub(crate) use pass::{Pass, Scheme, split_scheme};
 pub(crate) use split::Split;
 pub(crate) use upstream::{AUTHORIZER_PAGE, ScriptCheck, UpstreamConf};

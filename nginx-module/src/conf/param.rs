@@ -5,7 +5,7 @@ use crate::raw::ConfText;
 
 /// gangway_param.
 #[derive(Clone)]
-pub(crate) struct Param {
+pub(crate) struct ConfParam {
     pub(crate) name: Vec<u8>,
     pub(crate) value: ConfText,
     pub(crate) if_not_empty: bool,

@@ -14,7 +14,7 @@ use nginx_sys::{
 
 #[cfg(ngx_feature = "ssl")]
 use super::tls;
-use super::{Param, Pass, Split, unset::Setting};
+use super::{ConfParam, Pass, Split, unset::Setting};
 use crate::raw::{ConfText, str_bytes};
 
 /// How many bytes of an authorizer's page are kept in memory for the client.
@@ -32,7 +32,7 @@ pub(crate) struct UpstreamConf {
     /// `gangway_cache_key`.
     pub(crate) cache_key: Option<ConfText>,
     /// `gangway_authorize_param`; `None`: those of the enclosing block.
-    pub(crate) authorize_params: Option<Vec<Param>>,
+    pub(crate) authorize_params: Option<Vec<ConfParam>>,
     /// `gangway_authorize`; `Some(None)` is `off`.
     pub(crate) authorize: Option<Option<*mut ngx_http_upstream_srv_conf_t>>,
     /// What nginx's upstream reads when it asks the authorizer.

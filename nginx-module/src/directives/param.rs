@@ -5,7 +5,7 @@ use gangway::config;
 
 use super::setter;
 use crate::{
-    conf::{LocationConf, Param},
+    conf::{ConfParam, LocationConf},
     raw::Conf,
 };
 
@@ -16,7 +16,7 @@ setter!(set_param, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
 });
 
 /// The words of `gangway_param`.
-pub(crate) fn param(cf: &Conf) -> Result<Param, String> {
+pub(crate) fn param(cf: &Conf) -> Result<ConfParam, String> {
     let words = cf.words();
     let [_, name, value, flags @ ..] = words.as_slice() else {
         return Err("needs a name and a value".into());
@@ -29,5 +29,5 @@ pub(crate) fn param(cf: &Conf) -> Result<Param, String> {
     }
     config::check_param_name(&String::from_utf8_lossy(name)).map_err(|error| error.to_string())?;
     let value = cf.compile(value).ok_or("has a value that nginx cannot compile")?;
-    Ok(Param { name: name.to_vec(), value, if_not_empty: !flags.is_empty() })
+    Ok(ConfParam { name: name.to_vec(), value, if_not_empty: !flags.is_empty() })
 }

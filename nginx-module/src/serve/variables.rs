@@ -7,7 +7,7 @@ use gangway::{
     protocol::Role,
 };
 
-use super::memo;
+use super::{authorization::Authorization, memo};
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
@@ -61,21 +61,8 @@ pub(crate) fn write(
     shape: &Shape<'_>,
 ) -> Option<()> {
     let indexes = main.variables?;
-    let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
-    params.extend_from_slice(shape.params);
     let authorized = if shape.role == Role::Responder { memo::authorization(request) } else { None };
-    for (name, value) in authorized.iter().flat_map(|answer| answer.variables()) {
-        params.push(Param { name, value, if_not_empty: false });
-    }
-    let more =
-        if shape.role == Role::Authorizer { location.upstream.authorize_params.as_ref() } else { None };
-    for param in location.params.iter().flatten().chain(more.into_iter().flatten()) {
-        let value = match shape.settled {
-            Some((name, value)) if name == param.name => value,
-            _ => request.evaluate(param.value)?,
-        };
-        params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
-    }
+    let params = params(&request, location, shape, authorized.as_deref())?;
     let (mut port, mut remote_port) = (Decimal::default(), Decimal::default());
     let document_root = match shape.root {
         Some(root) => root,
@@ -122,6 +109,30 @@ pub(crate) fn write(
         headers.filter(|(name, _)| shape.headers && !shape.hidden.iter().any(|hidden| is_same(name, hidden)));
     write_meta_variables(variables, &facts, headers, &params);
     Some(())
+}
+
+/// What is added to the variables: the module's words, those of the authorizer, those of the administrator.
+fn params<'a>(
+    request: &'a Request,
+    location: &'a LocationConf,
+    shape: &Shape<'a>,
+    authorized: Option<&'a Authorization>,
+) -> Option<Vec<Param<'a>>> {
+    let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
+    params.extend_from_slice(shape.params);
+    for (name, value) in authorized.into_iter().flat_map(Authorization::variables) {
+        params.push(Param { name, value, if_not_empty: false });
+    }
+    let more =
+        if shape.role == Role::Authorizer { location.upstream.authorize_params.as_ref() } else { None };
+    for param in location.params.iter().flatten().chain(more.into_iter().flatten()) {
+        let value = match shape.settled {
+            Some((name, value)) if name == param.name => value,
+            _ => request.evaluate(param.value)?,
+        };
+        params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
+    }
+    Some(params)
 }
 
 /// Whether a header has this name (in lower case), or would be the same variable: `underscores_in_headers` lets names in

@@ -21,7 +21,7 @@ use nginx_sys::ngx_int_t;
 
 use super::INTERNAL_SERVER_ERROR;
 use crate::{
-    conf::{LocationConf, Param, Pass, Scheme, ScriptCheck, UpstreamConf},
+    conf::{ConfParam, LocationConf, Pass, Scheme, ScriptCheck, UpstreamConf},
     raw::{PoolText, Request},
 };
 
@@ -189,7 +189,7 @@ fn refuse(request: Request, path: &[u8]) -> ngx_int_t {
 fn own_filename(
     request: Request,
     conf: &UpstreamConf,
-    param: &Param,
+    param: &ConfParam,
     mut place: Place,
 ) -> Result<Place, ngx_int_t> {
     if param.value.is_constant() {

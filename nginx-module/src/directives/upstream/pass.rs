@@ -159,7 +159,7 @@ fn add_upstream(
         ));
     }
     let mut url = url_of(target);
-    // SAFETY: as above; in an http block the upstream module's configuration is there.
+    // SAFETY: the target's bytes live as long as the cycle; in an http block the upstream module's configuration is there.
     let upstream = unsafe { ngx_http_upstream_add(cf.raw(), &raw mut url, 0) };
     if upstream.is_null() { Err("is not accepted; the line before says why".into()) } else { Ok(upstream) }
 }
