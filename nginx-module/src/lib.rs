@@ -2,13 +2,16 @@
 //! The nginx module of Gangway: nginx's types to the core's and back.
 //!
 //! ```text
-//! directives  what the configuration may say; conf: what it says
-//! wsgi       a request for an application in this process
-//! cgi        a script
-//! upstream   another process, over FastCGI, SCGI or uwsgi
-//! serve      what each of them gives to nginx: the head, internal redirects, meta-variables
-//! raw        nginx memory
+//! directives   what the configuration may say, and who answers
+//! process      what a process begins and ends with
+//! wsgi         requests for applications in this process
+//! cgi          requests for scripts, on nginx's upstream
+//! upstream     requests for other processes, over FastCGI, SCGI and uwsgi, on nginx's upstream
+//! serve        what each of them gives to nginx: the head, internal redirects, meta-variables
+//! conf         what the configuration says
+//! raw          nginx's memory
 //! ```
+//! Each names those below it (and `wsgi` neither `cgi` nor `upstream`); all may name the module itself, which is here.
 
 mod cgi;
 mod conf;
