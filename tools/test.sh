@@ -26,7 +26,7 @@ pytest() {
 
 # The tests that the summary of a run names as failed or in error. xdist adds the group after "@".
 failed_tests() {
-    sed -nE 's/^(FAILED|ERROR) (tests\/.*)$/\2/p' "$1" | sed -E 's/ - .*//; s/@test_[a-z0-9_]+:[a-z0-9-]+$//' | sort -u
+    sed -nE 's/^(FAILED|ERROR) (tests\/.*)$/\2/p' "$1" | sed -E 's/ - .*//; s/@([a-z_]+\.)?test_[a-z0-9_]+:[a-z0-9-]+$//' | sort -u
 }
 
 # How many may fail and pass by themselves then. More are a fault of the suite, or no accident.

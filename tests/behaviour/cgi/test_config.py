@@ -2,9 +2,9 @@
 """A wrong gangway_cgi or GangwayCGI stops the configuration test with one line: directive, value, cure."""
 
 import pytest
-from test_config_errors import one_line
 
 from harness import places
+from harness.configtest import one_line
 
 
 def name(kind):

@@ -7,10 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_cgi_streams import named
 
 from harness import places, scripts, wire
 from harness.deadline import wait_until
+from harness.processes import named
 
 WARM = ("/cgi/hello", "/short/hello")
 

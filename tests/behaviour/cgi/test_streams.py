@@ -11,6 +11,7 @@ import pytest
 
 from harness import processes, scripts, wire
 from harness.deadline import wait_until
+from harness.processes import named
 
 WARM = ("/cgi/hello",)
 MIB = 1 << 20
@@ -145,18 +146,6 @@ def test_events_arrive_at_once(server, gate, base, media, habit):
         script.at("end" if number == 2 else f"before {number + 1}")
     script.go()
     assert list(blocks) == []
-
-
-def named(name):
-    """Processes of this name that the test's own process has below itself."""
-    everything = processes.processes()
-
-    def below(process):
-        while process is not None and process.pid != os.getpid():
-            process = everything.get(process.parent)
-        return process is not None
-
-    return [p.pid for p in everything.values() if p.name == name and p.state not in "ZX" and below(p)]
 
 
 @BOTH

@@ -10,7 +10,8 @@ import stat
 import tempfile
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[3]
+SUITE = Path(__file__).resolve().parents[1]
+REPOSITORY = SUITE.parents[1]
 DIST = Path(os.environ.get("GANGWAY_DIST", REPOSITORY / "dist"))
 BUILD = Path(os.environ.get("GANGWAY_BUILD", REPOSITORY / "build"))
 NGINX = Path(os.environ.get("GANGWAY_NGINX", "/usr/sbin/nginx"))
@@ -42,7 +43,7 @@ class Workspace:
         self.root = Path(tempfile.mkdtemp(prefix="gangway-"))
         self.root.chmod(0o755)
         self.apps = self.root / "apps"
-        shutil.copytree(REPOSITORY / "tests" / "apps", self.apps, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(SUITE / "apps", self.apps, ignore=shutil.ignore_patterns("__pycache__"))
         self.modules = self.root / "modules"
         self._count = 0
 

@@ -49,17 +49,28 @@ SPAWNER = "gangway-spawn"
 GUARDIAN = "gangway-guard"
 
 
-def scripts(ancestor):
-    """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie."""
+def below(ancestor):
+    """Every process that has `ancestor` above itself, and that one."""
     everything = processes()
 
-    def below(process):
+    def is_below(process):
         while process is not None and process.pid != ancestor:
             process = everything.get(process.parent)
         return process is not None
 
-    helpers = {p.pid for p in everything.values() if p.name == SPAWNER}
-    return [p for p in everything.values() if p.parent in helpers and p.name != SPAWNER and below(p)]
+    return [p for p in everything.values() if is_below(p)]
+
+
+def scripts(ancestor):
+    """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie."""
+    found = below(ancestor)
+    helpers = {p.pid for p in found if p.name == SPAWNER}
+    return [p for p in found if p.parent in helpers and p.name != SPAWNER]
+
+
+def named(name):
+    """The living processes of this name that the test's own process has below itself."""
+    return [p.pid for p in below(os.getpid()) if p.name == name and p.state not in "ZX"]
 
 
 def alive(pid):

@@ -12,7 +12,7 @@ import subprocess
 from . import places, processes, server, venvs
 from .deadline import wait_until
 
-SOURCES = places.REPOSITORY / "tests" / "backends"
+SOURCES = places.SUITE / "backends"
 PHP_FPM = next((path for name in ("php-fpm8.2", "php-fpm") if (path := shutil.which(name))), "php-fpm")
 # How the application of each names its mount in its paths is up to the test: they look at the last part alone.
 NAMES = ("libfcgi", "flup-fastcgi", "flup-scgi", "uwsgi", "suwsgi", "perl", "scgi")

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from . import places
 
-TESTS = places.REPOSITORY / "tests"
-
 
 def home():
     """build/, or a folder of this user's in /var/tmp when workers cannot reach the clone."""
@@ -25,11 +23,11 @@ def home():
 
 
 def applications_venv():
-    return prepared("venv-apps", TESTS / "apps" / "requirements.txt")
+    return prepared("venv-apps", places.SUITE / "apps" / "requirements.txt")
 
 
 def backends_venv():
-    return prepared("venv-backends", TESTS / "backends" / "requirements.txt")
+    return prepared("venv-backends", places.SUITE / "backends" / "requirements.txt")
 
 
 def prepared(name, requirements):

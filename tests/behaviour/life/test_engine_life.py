@@ -215,7 +215,7 @@ def test_exit_statuses_of_children_are_the_applications(launch):
 def test_requests_wait_while_the_application_loads(launch, scratch, gate):
     text = "from gate import Gate\ng = Gate({'QUERY_STRING': %r})\ng.wait('loading')\ng.close()\n" % gate.query
     write(scratch / "slow_start.py", text + HELLO)
-    (scratch / "gate.py").write_text((places.REPOSITORY / "tests" / "apps" / "gate.py").read_text())
+    (scratch / "gate.py").write_text((places.SUITE / "apps" / "gate.py").read_text())
 
     def configure(site):
         site.wsgi("/", "slow_start:app", root=scratch)

@@ -14,7 +14,7 @@ RELOADS = 20
 
 @pytest.fixture
 def counted(scratch):
-    """A site with tests/apps/counted.py and its journal."""
+    """A site with apps/counted.py and its journal."""
     journal = scratch / "journal"
     journal.touch()
     journal.chmod(0o666)

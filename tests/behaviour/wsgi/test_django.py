@@ -8,9 +8,9 @@ import threading
 from urllib.parse import urlencode
 
 import pytest
-from test_frameworks import FORM, multipart
 
 from harness import places, venvs
+from harness.forms import FORM, multipart
 
 WARM = ("/", "/admin/login/")
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness import venvs
 from harness.deadline import wait_until
+from harness.forms import FORM, multipart
 
-BOUNDARY = "----gangway-boundary"
 WARM = ("/flask/", "/bottle/hello/x", "/pyramid/hello/x")
 
 
@@ -20,20 +20,6 @@ def configure(site, kind):
     site.wsgi("/flask", "flask_app:app", venv=venv)
     site.wsgi("/bottle", "bottle_app:app", venv=venv)
     site.wsgi("/pyramid", "pyramid_app:app", venv=venv)
-
-
-def multipart(content, **fields):
-    parts = [
-        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
-        for name, value in fields.items()
-    ]
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="up.bin"\r\n'
-    parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n")
-    body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
-    return body, [("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")]
-
-
-FORM = [("Content-Type", "application/x-www-form-urlencoded")]
 
 
 def test_flask_session(server):
