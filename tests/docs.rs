@@ -182,10 +182,10 @@ fn each_option_has_its_syntax_and_its_default() {
     }
 }
 
-/// README.md and its kin, and every page of docs/.
+/// README.md and its kin, every page of docs/, and those of the tests and benchmarks.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = [root.to_owned(), root.join("docs")];
+    let folders = ["", "docs", "docs/decisions", "benches", "tests"].map(|folder| root.join(folder));
     let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
     let pages = files.map(|entry| entry.unwrap().path());
     let pages = pages.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -227,4 +227,74 @@ fn codes_that_pages_mention_exist() {
             assert!(errors.contains(&format!("\n### {code} ")), "{}: {code}", path.display());
         }
     }
+}
+
+/// What stands between backticks and begins with a folder of the repository.
+fn paths(text: &str) -> Vec<&str> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let words = text.split('`').skip(1).step_by(2);
+    let words = words.filter(|word| !word.contains(char::is_whitespace));
+    let is_ours = |word: &&str| word.split_once('/').is_some_and(|(top, _)| root.join(top).is_dir());
+    words.map(|word| word.split("::").next().unwrap()).filter(is_ours).collect()
+}
+
+/// Blocks of code have backticks of their own.
+fn prose(page: &str) -> String {
+    page.split("```").step_by(2).collect()
+}
+
+#[test]
+fn paths_in_the_map_the_decisions_and_contributing_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_meant = |path: &Path| {
+        let path = path.strip_prefix(root).unwrap();
+        path.starts_with("docs/decisions")
+            || path == Path::new("docs/architecture.md")
+            || path == Path::new("CONTRIBUTING.md")
+    };
+    let mut found = 0;
+    for (page, text) in pages().into_iter().filter(|(page, _)| is_meant(page)) {
+        // What is to come has no path yet; the folder that it will stand in exists.
+        let text = prose(&text);
+        let (now, later) = text.split_once("\n## What comes next").unwrap_or((&text, ""));
+        for path in paths(now) {
+            assert!(root.join(path).exists(), "{}: there is no {path}", page.display());
+            found += 1;
+        }
+        for path in paths(later) {
+            let folder = root.join(path.trim_end_matches('/'));
+            assert!(folder.parent().is_some_and(Path::exists), "{}: no folder for {path}", page.display());
+        }
+    }
+    assert!(found > 100, "{found}");
+}
+
+#[test]
+fn the_map_stays_a_map() {
+    let lines = include_str!("../docs/architecture.md").lines().count();
+    assert!(
+        lines <= 150,
+        "docs/architecture.md has {lines} lines; what is a reason belongs into docs/decisions/"
+    );
+}
+
+#[test]
+fn each_decision_has_its_parts_and_its_line_in_the_index() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions");
+    let index = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut numbers = BTreeSet::new();
+    for (path, text) in pages().into_iter().filter(|(path, _)| path.parent() == Some(&folder)) {
+        let file = path.file_name().unwrap().to_str().unwrap();
+        if file == "README.md" {
+            continue;
+        }
+        let title = text.lines().next().unwrap().trim_start_matches("# ");
+        let (number, title) = title.split_once(". ").unwrap_or_else(|| panic!("{file}: no number"));
+        assert_eq!(file[..4].parse::<u32>().ok(), number.parse().ok(), "{file}");
+        assert!(numbers.insert(number.to_owned()), "two decisions have the number {number}");
+        assert!(index.contains(&format!("| {number} | [{title}]({file}) |")), "{file} is not in the index");
+        let headings = headings(&text, "##");
+        assert_eq!(headings, ["Context", "Decision", "Consequence"], "{file}");
+    }
+    assert_eq!(index.matches("\n| ").count(), numbers.len() + 2, "the index has a line too many");
 }
