@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use gangway::{
-    cgi::{Extra, Form, Location},
+    cgi::{Extra, Form, Location, ResponseParser},
     engine::fence,
     error::{CGI_HEAD, CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
     http::Fields,
@@ -152,36 +152,38 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx calls this with a live request whose upstream `start` has made.
     let status = unsafe { upstream::process_header(r) };
     fence("cgi::process_header", ERROR, || {
-        // SAFETY: as above.
-        let (Some(run), Some(parser)) = (unsafe { (Run::of(r), upstream::script_parser(r)) }) else {
-            return ERROR;
+        // SAFETY: nginx calls this with a live request whose upstream `start` has made.
+        let Some(run) = (unsafe { Run::of(r) }) else { return ERROR };
+        upstream::with_script_parser(run.request, |parser| look(run, parser, status)).unwrap_or(ERROR)
+    })
+}
+
+/// What nginx is answered when [`upstream::process_header`] has given `status`.
+fn look(run: &mut Run, parser: &ResponseParser, status: ngx_int_t) -> ngx_int_t {
+    let request = run.request;
+    if status == INVALID_HEADER {
+        (run.head_done, run.head_refused) = (true, true);
+        let start = parser.raw();
+        let start = escape(start.get(..EXCERPT).unwrap_or(start));
+        let file = escape(&run.target.file);
+        request.log(
+            Level::Error,
+            &format!("{CGI_HEAD} {file}: its output is refused; it began with \"{start}\""),
+        );
+    }
+    if status != OK {
+        return status;
+    }
+    run.head_done = true;
+    if let Some(Location::Local(text)) = parser.head().location() {
+        // RFC 3875 §6.2.2: the server answers with another document.
+        let Ok(target) = accel::local_target(request, text) else {
+            run.head_refused = true;
+            return INVALID_HEADER;
         };
-        let request = run.request;
-        if status == INVALID_HEADER {
-            (run.head_done, run.head_refused) = (true, true);
-            let start = parser.raw();
-            let start = escape(start.get(..EXCERPT).unwrap_or(start));
-            let file = escape(&run.target.file);
-            request.log(
-                Level::Error,
-                &format!("{CGI_HEAD} {file}: its output is refused; it began with \"{start}\""),
-            );
-        }
-        if status != OK {
+        if let Err(status) = upstream::redirect_script(request, &target, text) {
             return status;
         }
-        run.head_done = true;
-        if let Some(Location::Local(text)) = parser.head().location() {
-            // RFC 3875 §6.2.2: the server answers with another document.
-            let Ok(target) = accel::local_target(request, text) else {
-                run.head_refused = true;
-                return INVALID_HEADER;
-            };
-            // SAFETY: as above.
-            if let Err(status) = unsafe { upstream::redirect_script(r, &target, text) } {
-                return status;
-            }
-        }
-        OK
-    })
+    }
+    OK
 }

@@ -107,11 +107,12 @@ impl Run {
     }
 
     /// What the script has printed of its head.
-    pub(super) fn head_start(&self) -> &[u8] {
-        // SAFETY: the upstream of the live request is ours.
-        let parser = unsafe { crate::upstream::script_parser(self.request.raw()) };
-        let start = parser.map_or(&[][..], |parser| parser.raw());
-        start.get(..EXCERPT).unwrap_or(start)
+    pub(super) fn head_start(&self) -> Vec<u8> {
+        let start = crate::upstream::with_script_parser(self.request, |parser| {
+            let start = parser.raw();
+            start.get(..EXCERPT).unwrap_or(start).to_vec()
+        });
+        start.unwrap_or_default()
     }
 
     /// Answers with an error, now.

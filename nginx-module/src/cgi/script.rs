@@ -210,7 +210,7 @@ pub(super) fn log_empty(run: &Run) {
     let line = if start.is_empty() {
         format!("{CGI_HEAD} {file}: it printed nothing; {how}")
     } else {
-        format!("{CGI_HEAD} {file}: its head has no end; {how}; it began with \"{}\"", escape(start))
+        format!("{CGI_HEAD} {file}: its head has no end; {how}; it began with \"{}\"", escape(&start))
     };
     run.request.log(Level::Error, &line);
 }

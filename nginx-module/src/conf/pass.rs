@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a location passes its requests, and by which protocol.
 
+use gangway::protocol::{self, Protocol};
+
 use crate::raw::ConfText;
 
 /// A protocol to a backend, as `gangway_pass` names it.
@@ -23,6 +25,15 @@ impl Scheme {
             Self::Scgi => "scgi",
             Self::Uwsgi => "uwsgi",
             Self::Suwsgi => "suwsgi",
+        }
+    }
+
+    /// How its bytes are written and read.
+    pub(crate) fn protocol(self) -> &'static dyn Protocol {
+        match self {
+            Self::FastCgi => &protocol::FastCgi,
+            Self::Scgi => &protocol::Scgi,
+            Self::Uwsgi | Self::Suwsgi => &protocol::Uwsgi,
         }
     }
 

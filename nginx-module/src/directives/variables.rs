@@ -37,7 +37,7 @@ pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t 
         Some(variable) => variable.get_handler = Some(authorized),
         None => return -1,
     }
-    // SAFETY: nginx calls this in a configuration phase.
+    // SAFETY: nginx calls this in a configuration phase, which is live.
     unsafe { add_memo(cf) }.map_or(-1, |()| 0)
 }
 

@@ -14,7 +14,7 @@ use nginx_sys::{
     ngx_http_request_body_t, ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t,
 };
 
-use super::{Request, buffers, request::field};
+use super::{Request, buffers, field::field};
 
 const OK: ngx_int_t = 0;
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;

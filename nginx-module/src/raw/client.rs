@@ -6,7 +6,7 @@ use nginx_sys::{
     ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading, ngx_int_t,
 };
 
-use super::{Request, request::field};
+use super::{Request, field::field};
 
 impl Request {
     /// Whether a filter of the response works on its bytes, and may keep some back.

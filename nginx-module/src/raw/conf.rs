@@ -49,7 +49,7 @@ pub(crate) const fn command_end() -> ngx_command_t {
 /// # Safety
 /// `pool` is live.
 unsafe fn copy(pool: *mut ngx_pool_t, bytes: &[u8]) -> Option<ngx_str_t> {
-    // SAFETY: the caller vouches for the pool; one byte more makes a C string.
+    // SAFETY: the caller's pool is live; one byte more makes a C string.
     let data = unsafe { ngx_palloc(pool, bytes.len() + 1) }.cast::<u8>();
     if data.is_null() {
         return None;
@@ -84,7 +84,7 @@ pub(crate) unsafe fn own<T>(pool: *mut ngx_pool_t, value: T) -> *mut T {
     }
     // NGX_ALIGNMENT.
     const { assert!(align_of::<T>() <= align_of::<usize>() && size_of::<T>() > 0) };
-    // SAFETY: the caller vouches for the pool, whose memory for a cleanup is as large as asked for and aligned.
+    // SAFETY: the caller's pool is live; its memory for a cleanup is as large as asked for and aligned to NGX_ALIGNMENT.
     unsafe {
         let cleanup = ngx_pool_cleanup_add(pool, size_of::<T>());
         if cleanup.is_null() {
@@ -169,13 +169,13 @@ impl Conf {
     pub(crate) fn words(&self) -> Vec<&[u8]> {
         // SAFETY: while a setter runs `args` is an array of strings that live as long as the cycle.
         let words: &[ngx_str_t] = unsafe { (*(*self.raw).args).as_slice() };
-        // SAFETY: as above.
+        // SAFETY: a directive's words live as long as the cycle, and nobody changes them.
         words.iter().map(|word| unsafe { str_bytes(word) }).collect()
     }
 
     /// The word after the directive, as nginx has it: NUL follows it in memory, and it lives as long as the cycle.
     pub(crate) fn first_word(&self) -> ngx_str_t {
-        // SAFETY: as above.
+        // SAFETY: while a setter runs `args` is an array of strings that live as long as the cycle.
         let words: &[ngx_str_t] = unsafe { (*(*self.raw).args).as_slice() };
         words.get(1).copied().unwrap_or(ngx_str_t::empty())
     }
@@ -239,13 +239,13 @@ impl Conf {
         &self,
         handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
     ) {
-        // SAFETY: as above.
+        // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
         unsafe { (*self.core_location()).handler = Some(handler) }
     }
 
     /// A location whose path ends in `/` answers the path without it by a redirect, as those of nginx's own handlers.
     pub(crate) fn redirect_to_slash(&self) {
-        // SAFETY: as above.
+        // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
         let location = unsafe { &mut *self.core_location() };
         if location.name.as_bytes().ends_with(b"/") {
             location.set_auto_redirect(1);
@@ -254,7 +254,7 @@ impl Conf {
 
     /// Whether this is the block of an `if` or a `limit_except`.
     pub(crate) fn is_nameless_block(&self) -> bool {
-        // SAFETY: as above.
+        // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
         unsafe { (*self.core_location()).noname() != 0 }
     }
 
@@ -263,7 +263,7 @@ impl Conf {
         &self,
         handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
     ) {
-        // SAFETY: as above.
+        // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
         let location = unsafe { &mut *self.core_location() };
         if location.lmt_excpt() != 0 && location.handler.is_none() {
             location.handler = Some(handler);

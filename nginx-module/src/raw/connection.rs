@@ -7,7 +7,7 @@ use nginx_sys::{
     ngx_connection_t, ngx_event_t, ngx_post_event, ngx_posted_events, ngx_recv_chain_pt, ngx_recv_pt,
 };
 
-use super::request::field;
+use super::field::field;
 
 /// A connection of nginx: a client's, a backend's, or one of this module's.
 ///
@@ -28,7 +28,8 @@ impl Connection {
     }
 
     /// # Safety
-    /// As for [`Connection::from_raw`], and `raw` is not NULL.
+    /// `raw` is a connection of this process's event loop, which calls; one of an HTTP/2 or HTTP/3 stream is not used after its
+    /// request.
     pub(super) unsafe fn from_raw_unchecked(raw: *mut ngx_connection_t) -> Self {
         // SAFETY: the caller's pointer is not NULL.
         Self(unsafe { NonNull::new_unchecked(raw) })

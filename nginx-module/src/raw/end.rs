@@ -8,7 +8,7 @@ use nginx_sys::{
     ngx_int_t,
 };
 
-use super::{Request, request::field};
+use super::{Request, field::field};
 
 impl Request {
     /// Runs `handler(data)` when the request ends. Main requests of one connection share the list.

@@ -52,7 +52,7 @@ const _: () = {
 /// # Safety
 /// `event` is the one that nginx has called the handler of a live [`Timer`] with.
 pub(crate) unsafe fn timer_data(event: *mut ngx_event_t) -> *mut c_void {
-    // SAFETY: the caller vouches for the event, whose data is its owner, at a fixed address.
+    // SAFETY: `Timer::new` has made the data of the caller's event its owner, which stands at a fixed address beside it.
     unsafe { (*(*event).data.cast::<Owner>()).data }
 }
 
@@ -172,7 +172,8 @@ pub(crate) unsafe fn acknowledge(event: *mut ngx_event_t) {
     if has_edges() {
         return;
     }
-    // SAFETY: the caller vouches for the event; eight bytes are what either gives.
+    // SAFETY: nginx has made the connection of the caller's event the event's data; eight bytes are what either descriptor
+    // gives.
     unsafe {
         let mut count = [0u8; 8];
         let fd = (*(*event).data.cast::<ngx_connection_t>()).fd;

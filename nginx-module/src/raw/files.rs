@@ -8,7 +8,7 @@ use std::ptr;
 use nginx_sys::ngx_palloc;
 use nginx_sys::{ngx_cycle, ngx_get_full_name, ngx_http_script_run, ngx_str_t};
 
-use super::{Request, request::field, text::ALIAS_OF_ALL};
+use super::{Request, field::field, text::ALIAS_OF_ALL};
 
 impl Request {
     /// `$document_root`, made of the location's own configuration: the variable's value may be that of the location from

@@ -5,7 +5,7 @@ use std::ptr;
 
 use nginx_sys::ngx_connection_local_sockaddr;
 
-use super::{Request, bytes, request::field};
+use super::{Request, bytes, field::field};
 
 impl Request {
     /// The name of the server as the client and the configuration give it: never empty if there is one.

@@ -3,7 +3,7 @@
 
 use nginx_sys::ngx_http_write_filter;
 
-use super::{Request, request::field};
+use super::{Request, field::field};
 
 impl Request {
     /// Sends an interim response (RFC 9110 §15.2), if the client's protocol has them. What cannot be sent is left out:

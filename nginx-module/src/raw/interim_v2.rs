@@ -8,7 +8,7 @@ use nginx_sys::{
     ngx_http_v2_stream_t, ngx_int_t, ngx_palloc, ngx_post_event, ngx_posted_events,
 };
 
-use super::{Request, request::field};
+use super::{Request, field::field};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;

@@ -12,7 +12,7 @@ use nginx_sys::{
     ngx_int_t, ngx_str_t,
 };
 
-use super::{Conf, NoMemory, Request, own, request::field};
+use super::{Conf, NoMemory, Request, field::field, own};
 
 /// No configuration can name it.
 const NAME: &[u8] = b"gangway memo";

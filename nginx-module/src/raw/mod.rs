@@ -20,6 +20,7 @@ mod connection;
 mod cycle;
 mod end;
 mod event;
+mod field;
 mod files;
 mod header;
 mod host;

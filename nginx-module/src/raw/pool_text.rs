@@ -5,7 +5,7 @@ use std::ptr;
 
 use nginx_sys::{ngx_pnalloc, ngx_str_t};
 
-use super::{Request, request::field, text::str_bytes};
+use super::{Request, field::field, text::str_bytes};
 
 impl Request {
     /// A copy in the request's pool.

@@ -8,7 +8,7 @@ use nginx_sys::{
     ngx_str_t, ngx_table_elt_t,
 };
 
-use super::{NoMemory, Request, header::list, request::field, text::str_bytes};
+use super::{NoMemory, Request, field::field, header::list, text::str_bytes};
 
 /// How often nginx changes the path of one request, as ngx_http_request.h has it.
 const MAX_URI_CHANGES: u32 = nginx_sys::NGX_HTTP_MAX_URI_CHANGES + 1;

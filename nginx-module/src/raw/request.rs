@@ -12,6 +12,7 @@ use nginx_sys::{
 
 use super::{
     ConfText, Connection,
+    field::field,
     header::list,
     text::{is_regex, str_bytes},
     write_log,
@@ -24,17 +25,6 @@ use super::{
 /// referred to for longer than a field takes to read or write, because nginx changes requests in every call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Request(*mut ngx_http_request_t);
-
-/// Reads a field of what a wrapper stands for, or calls a bit field's function: no reference to nginx's memory is left
-/// when the value is there.
-macro_rules! field {
-    ($this:expr, $($place:tt)+) => {
-        // SAFETY: whoever made the wrapper has promised that what it stands for is live, and nginx changes it on this
-        // thread alone. The value is copied out before anything else runs.
-        unsafe { (*$this.raw()).$($place)+ }
-    };
-}
-pub(super) use field;
 
 impl Request {
     /// # Safety

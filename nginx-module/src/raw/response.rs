@@ -5,7 +5,7 @@ use std::ptr;
 
 use nginx_sys::{ngx_list_push, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t};
 
-use super::{Request, request::field};
+use super::{Request, field::field};
 
 /// Headers that nginx's own filters look for in the response.
 #[derive(Clone, Copy)]

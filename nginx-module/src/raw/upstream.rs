@@ -11,7 +11,7 @@ use nginx_sys::{
     ngx_table_elt_t,
 };
 
-use super::{Connection, NoMemory, Request, header::list, request::field, tag, text::str_bytes};
+use super::{Connection, NoMemory, Request, field::field, header::list, tag, text::str_bytes};
 
 /// The upstream of a live request, in whose pool it lives: as a [`Request`] no reference, and no longer of use than that.
 #[derive(Clone, Copy)]

@@ -10,7 +10,7 @@ use nginx_sys::{
     ngx_pnalloc, ngx_str_t, ngx_table_elt_t,
 };
 
-use super::{NoMemory, Request, Upstream, bytes, request::field};
+use super::{NoMemory, Request, Upstream, bytes, field::field};
 
 impl Upstream {
     /// The bytes that nginx has read and nobody has taken.

@@ -6,14 +6,14 @@
 
 use gangway::engine::fence;
 use nginx_sys::{
-    ngx_buf_t, ngx_buf_tag_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_chain_update_chains,
-    ngx_http_request_t, ngx_int_t, ngx_palloc,
+    ngx_buf_t, ngx_buf_tag_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_chain_update_chains, ngx_int_t,
+    ngx_palloc,
 };
 
 use super::{
     ERROR,
-    context::Context,
     part::{narrow, size},
+    state::{Context, Outgoing},
 };
 use crate::raw::{NoMemory, Upstream, is_special};
 
@@ -30,22 +30,30 @@ pub(super) unsafe extern "C" fn output_filter(
 ) -> ngx_int_t {
     fence("body::output_filter", ERROR, || {
         // SAFETY: create_request has set this filter with its live request.
-        let Some(context) = (unsafe { Context::of(data.cast::<ngx_http_request_t>()) }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
-        let Ok(mut out) = frame(context, input) else { return ERROR };
-        send(context, upstream, &mut out)
+        let status = unsafe {
+            Context::with(data.cast(), |context, upstream| {
+                let outgoing = &mut *context.outgoing.borrow_mut();
+                let mut out = frame(context, outgoing, input).map_err(|NoMemory| ERROR)?;
+                Ok(send(context, outgoing, upstream, &mut out))
+            })
+        };
+        status.unwrap_or(Err(ERROR)).unwrap_or_else(|status| status)
     })
 }
 
 /// The chain with its framing.
-fn frame(context: &mut Context, mut input: *mut ngx_chain_t) -> Result<*mut ngx_chain_t, NoMemory> {
+fn frame(
+    context: &Context,
+    outgoing: &mut Outgoing,
+    mut input: *mut ngx_chain_t,
+) -> Result<*mut ngx_chain_t, NoMemory> {
     let mut out = Out { first: std::ptr::null_mut(), last: std::ptr::null_mut() };
     // SAFETY: nginx gives a chain of live buffers.
     unsafe {
-        if !context.head_sent
+        if !outgoing.head_sent
             && let Some(link) = input.as_ref()
         {
-            context.head_sent = true;
+            outgoing.head_sent = true;
             out.add(context.request.link(link.buf)?);
             input = link.next;
         }
@@ -54,12 +62,12 @@ fn frame(context: &mut Context, mut input: *mut ngx_chain_t) -> Result<*mut ngx_
             let whole = &*link.buf;
             ended |= whole.last_buf() != 0;
             if !is_special(whole) {
-                parts(context, link.buf, &mut out)?;
+                parts(context, outgoing, link.buf, &mut out)?;
             }
             input = link.next;
         }
         if ended {
-            let end = framing(context, context.protocol().body_end())?;
+            let end = framing(context, outgoing, context.protocol().body_end())?;
             (*(*end).buf).set_last_buf(1);
             out.add(end);
         }
@@ -67,16 +75,21 @@ fn frame(context: &mut Context, mut input: *mut ngx_chain_t) -> Result<*mut ngx_
     Ok(out.first)
 }
 
-fn parts(context: &mut Context, whole: *mut ngx_buf_t, out: &mut Out) -> Result<(), NoMemory> {
+fn parts(
+    context: &Context,
+    outgoing: &mut Outgoing,
+    whole: *mut ngx_buf_t,
+    out: &mut Out,
+) -> Result<(), NoMemory> {
     // SAFETY: a live buffer of nginx's chain.
     let total = size(unsafe { &*whole });
     let mut done = 0u64;
     while done < total {
         let frame = context.protocol().body_part(total - done);
         if !frame.header().is_empty() {
-            out.add(framing(context, frame.header())?);
+            out.add(framing(context, outgoing, frame.header())?);
         }
-        let link = free_buffer(context)?;
+        let link = free_buffer(context, outgoing)?;
         let content = frame.content.max(1).min(total - done);
         // SAFETY: a buffer of this filter, which keeps the memory for framing that it may own; live `whole`.
         unsafe {
@@ -98,9 +111,9 @@ fn parts(context: &mut Context, whole: *mut ngx_buf_t, out: &mut Out) -> Result<
 }
 
 /// A buffer with framing.
-fn framing(context: &mut Context, bytes: &[u8]) -> Result<*mut ngx_chain_t, NoMemory> {
+fn framing(context: &Context, outgoing: &mut Outgoing, bytes: &[u8]) -> Result<*mut ngx_chain_t, NoMemory> {
     const ROOM: usize = 8;
-    let link = free_buffer(context)?;
+    let link = free_buffer(context, outgoing)?;
     // SAFETY: a buffer of this filter; its memory, once it has some, is of ROOM bytes.
     unsafe {
         let buffer = &mut *(*link).buf;
@@ -128,25 +141,30 @@ fn framing(context: &mut Context, bytes: &[u8]) -> Result<*mut ngx_chain_t, NoMe
     Ok(link)
 }
 
-fn free_buffer(context: &mut Context) -> Result<*mut ngx_chain_t, NoMemory> {
+fn free_buffer(context: &Context, outgoing: &mut Outgoing) -> Result<*mut ngx_chain_t, NoMemory> {
     // SAFETY: live pool and the filter's own list.
-    let link = unsafe { ngx_chain_get_free_buf(context.request.pool(), &raw mut context.free) };
+    let link = unsafe { ngx_chain_get_free_buf(context.request.pool(), &raw mut outgoing.free) };
     if link.is_null() { Err(NoMemory) } else { Ok(link) }
 }
 
 /// Sends, and takes back what has been sent.
-fn send(context: &mut Context, upstream: Upstream, out: &mut *mut ngx_chain_t) -> ngx_int_t {
+fn send(
+    context: &Context,
+    outgoing: &mut Outgoing,
+    upstream: Upstream,
+    out: &mut *mut ngx_chain_t,
+) -> ngx_int_t {
     // SAFETY: live request; the chains are the filter's own.
     unsafe {
         let status = upstream.write_chain(*out);
         ngx_chain_update_chains(
             context.request.pool(),
-            &raw mut context.free,
-            &raw mut context.busy,
+            &raw mut outgoing.free,
+            &raw mut outgoing.busy,
             out,
             tag(),
         );
-        let mut link = context.free;
+        let mut link = outgoing.free;
         while let Some(free) = link.as_ref() {
             let buffer = &mut *free.buf;
             if let Some(whole) = buffer.shadow.as_mut() {

@@ -11,11 +11,14 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
-use super::{ERROR, context::Context, hints, hold};
+use super::{
+    ERROR, hints, hold,
+    state::{Change, Context, Onward, Response},
+};
 use crate::{
     conf::AUTHORIZER_PAGE,
     raw::{NoMemory, Request, Upstream},
-    serve::{accel, memo::Jump},
+    serve::accel,
 };
 
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -33,34 +36,39 @@ enum Step {
 
 pub(crate) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("process_header", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream is ours.
-        let Some(context) = (unsafe { Context::of(r) }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
-        if !context.received {
-            context.received = true;
-            context.peer.answered(upstream);
-        }
-        if context.hold.end(upstream) {
-            return finish(context, upstream).err().unwrap_or(0);
-        }
-        loop {
-            match step(context, upstream) {
-                Ok(Step::Next) => {}
-                Ok(Step::Wait) => return AGAIN,
-                Ok(Step::Done) if hold::begin(context, upstream) => return AGAIN,
-                Ok(Step::Done) => return finish(context, upstream).err().unwrap_or(0),
-                Err(status) => return status,
-            }
-        }
+        // SAFETY: nginx calls this with a live request.
+        let status = unsafe { Context::with(r, process) }.unwrap_or(Err(ERROR));
+        status.unwrap_or_else(|status| status)
     })
 }
 
+/// What nginx is answered; an error ends the response.
+fn process(context: &Context, upstream: Upstream) -> Result<ngx_int_t, ngx_int_t> {
+    if !context.stage().has_answer() {
+        context.change_stage(Change::Answered);
+        context.peer.answered(upstream);
+    }
+    let response = &mut *context.response.borrow_mut();
+    if !context.hold.end(upstream) {
+        loop {
+            match step(context, response, upstream)? {
+                Step::Next => {}
+                Step::Wait => return Ok(AGAIN),
+                Step::Done if hold::begin(context, response, upstream) => return Ok(AGAIN),
+                Step::Done => break,
+            }
+        }
+    }
+    finish(context, response, upstream)?;
+    Ok(0)
+}
+
 /// One event of the protocol.
-fn step(context: &mut Context, upstream: Upstream) -> Result<Step, ngx_int_t> {
+fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Result<Step, ngx_int_t> {
     let request = context.request;
     let input = upstream.unread();
-    let before = context.decoder;
-    let (count, event) = context.decoder.decode(input).map_err(|error| {
+    let before = response.decoder;
+    let (count, event) = response.decoder.decode(input).map_err(|error| {
         request.log(Level::Error, &format!("{} {error}", error.code()));
         INVALID_HEADER
     })?;
@@ -70,39 +78,39 @@ fn step(context: &mut Context, upstream: Upstream) -> Result<Step, ngx_int_t> {
             if upstream.room() == 0 {
                 // The parser has its own copy, so a head may be larger than nginx's buffer.
                 upstream.rewind(request);
-                context.mixed = true;
+                response.mixed = true;
             }
             Ok(Step::Wait)
         }
         Event::Output(bytes) => {
-            let Some(end) = context.parser.feed(bytes).map_err(|error| refuse(context, &error))? else {
+            let Some(end) = response.parser.feed(bytes).map_err(|error| refuse(context, &error))? else {
                 upstream.take(count);
                 return Ok(Step::Next);
             };
             // What follows in this record is body, which the filters take apart themselves.
             let taken = bytes.as_ptr().addr() - input.as_ptr().addr() + end;
-            context.decoder = before;
-            let _ = context.decoder.decode(input.get(..taken).unwrap_or_default());
+            response.decoder = before;
+            let _ = response.decoder.decode(input.get(..taken).unwrap_or_default());
             upstream.take(taken);
-            if !context.parser.head().is_interim() {
+            if !response.parser.head().is_interim() {
                 return Ok(Step::Done);
             }
-            context.mixed = true;
+            response.mixed = true;
             if !request.is_cached() {
-                hints::send(request, context.parser.head());
+                hints::send(request, response.parser.head());
             }
-            context.parser.restart();
+            response.parser.restart();
             Ok(Step::Next)
         }
         Event::Errors(bytes) => {
-            context.mixed = true;
+            response.mixed = true;
             let caught = context.conf().catch_stderr().any(|text| contains(bytes, text));
-            context.stderr.add(request, bytes);
+            context.stderr.borrow_mut().add(request, bytes);
             upstream.take(count);
             if caught { Err(INVALID_HEADER) } else { Ok(Step::Next) }
         }
         Event::OutputEnd | Event::End(_) => {
-            context.stderr.finish(request);
+            context.stderr.borrow_mut().finish(request);
             let line = format!(
                 "{BACKEND_CUT} the backend ended its response before the end of the head; look at the application's own log"
             );
@@ -123,9 +131,9 @@ fn refuse(context: &Context, error: &ResponseError) -> ngx_int_t {
 }
 
 /// Gives the head to nginx.
-fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+fn finish(context: &Context, response: &mut Response, upstream: Upstream) -> Result<(), ngx_int_t> {
     let request = context.request;
-    let head = context.parser.head();
+    let head = response.parser.head();
     for (name, value) in head.fields() {
         // nginx knows what to do with these two, and the others are the connection's alone.
         let known =
@@ -150,11 +158,11 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     if upstream.redirect_target().is_some() && !context.conf().ignores_accel_redirect() {
         jump(context, upstream)?;
     }
-    if context.mixed && upstream.is_cacheable() {
-        rewrite(context, upstream)?;
+    if response.mixed && upstream.is_cacheable() {
+        rewrite(context, response, upstream)?;
     }
-    take_whole(context, upstream);
-    if is_limited(context, upstream) {
+    take_whole(context, response, upstream);
+    if is_limited(context, response, upstream) {
         // nginx forgets the rate of what it does not buffer. What waits leaves when the backend pauses all the same.
         upstream.set_buffering(true);
     } else if streams {
@@ -165,7 +173,7 @@ fn finish(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
 }
 
 /// Lets nginx send the request where the response says, by a path that is read as a client's would be.
-fn jump(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+fn jump(context: &Context, upstream: Upstream) -> Result<(), ngx_int_t> {
     let request = context.request;
     may_redirect(request)?;
     if let Some(text) = upstream.redirect_target().filter(|text| !text.starts_with(b"@")) {
@@ -178,7 +186,7 @@ fn jump(context: &mut Context, upstream: Upstream) -> Result<(), ngx_int_t> {
             return Ok(());
         }
     }
-    context.jump = Some(Jump::Accel);
+    context.onward.replace(Onward::Accel);
     Ok(())
 }
 
@@ -200,16 +208,16 @@ pub(super) fn may_redirect(request: Request) -> Result<(), ngx_int_t> {
 }
 
 /// Uses what is known when all of the response has come with its head, as small ones do.
-fn take_whole(context: &mut Context, upstream: Upstream) {
+fn take_whole(context: &Context, response: &mut Response, upstream: Upstream) {
     if context.request.is_cached() {
         return;
     }
-    let Some((decoder, length)) = context.rest_in(upstream.unread()) else { return };
-    context.whole = true;
+    let Some((decoder, length)) = response.rest_in(upstream.unread()) else { return };
+    response.whole = true;
     if context.request.is_head() || matches!(upstream.status(), 204 | 304) {
         // nginx looks at no body here; so it does not find out that the connection can be kept.
         if !upstream.is_cacheable() && context.keeps_connection() {
-            context.decoder = decoder;
+            response.decoder = decoder;
             upstream.set_keeps_connection(true);
         }
     } else if upstream.content_length().is_none() && context.place.role == Role::Responder {
@@ -219,8 +227,8 @@ fn take_whole(context: &mut Context, upstream: Upstream) {
 }
 
 /// Whether the backend wants its response to leave at a rate of so many bytes a second, and is obeyed.
-fn is_limited(context: &Context, upstream: Upstream) -> bool {
-    context.parser.head().get(b"x-accel-limit-rate").is_some()
+fn is_limited(context: &Context, response: &Response, upstream: Upstream) -> bool {
+    response.parser.head().get(b"x-accel-limit-rate").is_some()
         && !upstream.ignores(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE)
         && context.request.limit_rate() > 0
 }
@@ -231,13 +239,13 @@ fn is_event_stream(content_type: &[u8]) -> bool {
 }
 
 /// Puts the head alone where nginx looks for what it writes to a cache file.
-fn rewrite(context: &Context, upstream: Upstream) -> Result<(), ngx_int_t> {
+fn rewrite(context: &Context, response: &Response, upstream: Upstream) -> Result<(), ngx_int_t> {
     let request = context.request;
-    let raw = context.parser.raw();
+    let raw = response.parser.raw();
     let mut parts = Vec::new();
     let frames: Vec<[u8; 8]> = raw.chunks(usize::from(u16::MAX)).map(output_header).collect();
     for (frame, content) in frames.iter().zip(raw.chunks(usize::from(u16::MAX))) {
-        if context.decoder.wanted().is_some() {
+        if response.decoder.wanted().is_some() {
             parts.push(frame.as_slice());
         }
         parts.push(content);

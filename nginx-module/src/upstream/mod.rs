@@ -6,16 +6,18 @@
 //! script     which script it names, and whether it may be sent
 //! request    the request as bytes; send: how it leaves; body: the same while the body still comes in
 //! head       the response head; hints: interim ones, hold: one that waits for its body
-//! output     what of a response is body; pipe: in buffered mode, stream: in unbuffered mode, flush: nothing waits for long
+//! output     what of a response is body; pipe: in buffered mode, stream: in unbuffered mode
+//! receive    how it is read in buffered mode; flush: nothing waits for long
 //! stderr     FCGI_STDERR
-//! peer       connections: idle ones, and fresh ones to unix sockets
+//! peer       connections: idle ones, and fresh ones to unix sockets; address: where they lead
+//! state      what is known of one request: plain values below all of these
 //! authorize  gangway_authorize: the authorizer role
 //! ```
 //! Balancing, retries, buffers, caches, timeouts and filters are nginx's. Everything here runs on its event loop.
 
+mod address;
 mod authorize;
 mod body;
-mod context;
 mod flush;
 mod head;
 mod hints;
@@ -24,9 +26,11 @@ mod output;
 mod part;
 mod peer;
 mod pipe;
+mod receive;
 mod request;
 mod script;
 mod send;
+mod state;
 mod stderr;
 mod stream;
 mod target;
@@ -42,9 +46,8 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 use crate::{
     conf::{LocationConf, MainConf, Scheme},
     raw::{Hooks, InCycle, NoMemory, Request, Upstream},
-    serve::memo::Jump,
 };
-use context::Context;
+use state::{Context, Onward};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -94,43 +97,31 @@ pub(crate) fn prepare_script(
     upstream.set_schema(b"cgi://");
     let (scheme, place) = (Scheme::Scgi, script::Place::default());
     prepare(Prepared { request, upstream, location, scheme, place })?;
-    // SAFETY: `prepare` has made the context; nobody else has it yet.
-    if let Some(context) = unsafe { Context::of(request.raw()) } {
-        context.parser.reset(form, head_size);
-        context.hold = hold::Hold::off();
+    if let Some(context) = Context::of(&request) {
+        context.response.borrow_mut().parser.reset(form, head_size);
+        // There is no other script to ask, and no connection whose end says anything.
+        context.hold.switch_off();
     }
     Ok(upstream)
 }
 
-/// The head of a script's response, as far as it has come.
-///
-/// # Safety
-/// `r` is a live request whose upstream [`prepare_script`] has made.
-pub(crate) unsafe fn script_parser<'a>(r: *mut ngx_http_request_t) -> Option<&'a ResponseParser> {
-    // SAFETY: the caller vouches for it.
-    unsafe { Context::of(r) }.map(|context| &context.parser)
+/// Looks at the head of a script's response, as far as it has come.
+pub(crate) fn with_script_parser<R>(request: Request, look: impl FnOnce(&ResponseParser) -> R) -> Option<R> {
+    Context::of(&request).map(|context| look(&context.response.borrow().parser))
 }
 
 /// Lets nginx answer with what a client would get that asked for `target`, or with the same words for `text`.
 ///
 /// # Errors
 /// What `process_header` answers.
-///
-/// # Safety
-/// As for [`script_parser`].
-pub(crate) unsafe fn redirect_script(
-    r: *mut ngx_http_request_t,
-    target: &Target<'_>,
-    text: &[u8],
-) -> Result<(), ngx_int_t> {
-    // SAFETY: the caller vouches for it.
-    let context = unsafe { Context::of(r) }.ok_or(ERROR)?;
-    let upstream = context.upstream().ok_or(ERROR)?;
-    head::may_redirect(context.request)?;
-    upstream.redirect(context.request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
+pub(crate) fn redirect_script(request: Request, target: &Target<'_>, text: &[u8]) -> Result<(), ngx_int_t> {
+    let context = Context::of(&request).ok_or(ERROR)?;
+    let upstream = request.upstream().ok_or(ERROR)?;
+    head::may_redirect(request)?;
+    upstream.redirect(request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
     // What the location ignores is what a script says in X-Accel-Redirect. nginx looks at it after this.
-    upstream.obey_redirect(context.request).map_err(|NoMemory| ERROR)?;
-    (context.jump, context.asks) = (Some(Jump::Local), target.request_uri(text));
+    upstream.obey_redirect(request).map_err(|NoMemory| ERROR)?;
+    context.onward.replace(Onward::Local(target.request_uri(text)));
     Ok(())
 }
 
@@ -158,7 +149,7 @@ fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
         filter_init: pipe::filter_init,
         stream_filter: stream::input_filter,
         pipe_filter: pipe::input_filter,
-        context: context.cast(),
+        context,
     };
     upstream.install(request, &hooks).map_err(no_memory)?;
     // nginx changes the list of caches only while it reads the configuration.

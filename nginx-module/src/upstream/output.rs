@@ -8,7 +8,7 @@ use gangway::{
 };
 use nginx_sys::ngx_int_t;
 
-use super::context::Context;
+use super::state::{Change, Context, Response};
 use crate::raw::Upstream;
 
 /// Where the body goes.
@@ -23,19 +23,20 @@ pub(super) trait Sink {
 
 /// Takes the next bytes of the response. Answers whether more of it is to come.
 pub(super) fn take(
-    context: &mut Context,
+    context: &Context,
+    response: &mut Response,
     upstream: Upstream,
     mut input: &[u8],
     sink: &mut impl Sink,
 ) -> Result<bool, ngx_int_t> {
     let request = context.request;
     loop {
-        let (count, event) = match context.decoder.decode(input) {
+        let (count, event) = match response.decoder.decode(input) {
             Ok(found) => found,
             Err(error) => {
                 // The backend broke its protocol within the body: the client gets what has come.
                 request.log(Level::Error, &format!("{} {error}", error.code()));
-                context.closed = true;
+                context.change_stage(Change::Failed);
                 sink.fail();
                 return Ok(false);
             }
@@ -43,15 +44,15 @@ pub(super) fn take(
         input = input.get(count..).unwrap_or_default();
         match event {
             Event::More => return Ok(true),
-            Event::Errors(bytes) => context.stderr.add(request, bytes),
+            Event::Errors(bytes) => context.stderr.borrow_mut().add(request, bytes),
             Event::Output(bytes) => {
-                let body = context.rest.take(bytes.len());
-                let kept = context.clip(bytes.get(..body).unwrap_or_default());
+                let body = response.rest.take(bytes.len());
+                let kept = response.clip(bytes.get(..body).unwrap_or_default());
                 if !kept.is_empty() {
                     sink.add(context, kept)?;
                 }
                 if body < bytes.len() {
-                    too_much(context);
+                    too_much(context, upstream);
                     sink.done();
                     return Ok(false);
                 }
@@ -59,12 +60,12 @@ pub(super) fn take(
                     return Ok(true);
                 }
             }
-            Event::OutputEnd | Event::End(_) if context.rest.is_short() => {
+            Event::OutputEnd | Event::End(_) if response.rest.is_short() => {
                 let line = format!(
                     "{BACKEND_CUT} the backend ended its response before its Content-Length was reached"
                 );
                 request.log(Level::Error, &line);
-                context.closed = true;
+                context.change_stage(Change::Failed);
                 sink.fail();
                 return Ok(false);
             }
@@ -83,9 +84,9 @@ pub(super) fn take(
     }
 }
 
-fn too_much(context: &Context) {
+fn too_much(context: &Context, upstream: Upstream) {
     // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
-    if context.upstream().is_some_and(|upstream| upstream.content_length().is_some()) {
+    if upstream.content_length().is_some() {
         let line = format!(
             "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
         );

@@ -10,7 +10,6 @@
 //!
 //! A connection that is there at once has its request at once: see [`send::begin`].
 
-mod address;
 mod connect;
 mod idle;
 mod reuse;
@@ -25,14 +24,16 @@ use nginx_sys::{
     ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc, ngx_peer_connection_t, ngx_uint_t,
 };
 
-use super::{ERROR, context::Context, send};
+use super::{
+    ERROR,
+    address::Address,
+    send,
+    state::{Context, peer::Keeping},
+};
 use crate::{
     conf::{MainConf, Scheme},
-    raw::{Balancer, Conf, Request, Timer, Upstream, timer_data},
+    raw::{Balancer, Conf, Request, Upstream},
 };
-use address::Address;
-use reuse::Reused;
-
 pub(crate) use idle::stop as stop_listening;
 pub(crate) use signals::make as make_signals;
 
@@ -47,33 +48,6 @@ const UNREAD: Duration = Duration::from_millis(50);
 const REPEAT: Duration = Duration::from_millis(20);
 /// For so many looks a connection that was accepted counts as one that is being served.
 const YOUNG: u32 = 5;
-
-/// The wrapper's part of a request.
-#[derive(Default)]
-pub(super) struct Peer {
-    /// The one that this wrapper stands before.
-    balancer: Option<Balancer>,
-    /// Idle connections are used and kept.
-    keeps: bool,
-    /// An idle connection has failed this request: no second one is tried.
-    fresh_only: bool,
-    waiting: Option<Timer>,
-    /// How often a fresh connection has been looked at that gives no answer.
-    looks: u32,
-    address: Option<Address>,
-    /// What is known of a connection that was kept.
-    reused: Reused,
-}
-
-impl Peer {
-    /// The backend has answered.
-    pub(super) fn answered(&mut self, upstream: Upstream) {
-        self.waiting = None;
-        if let Some(connection) = upstream.connection() {
-            connection.log_errors();
-        }
-    }
-}
 
 /// Comes before the balancer of every upstream that does not keep connections itself.
 pub(crate) fn install(cf: &Conf, balancers: &mut Vec<(usize, ngx_http_upstream_init_peer_pt)>) {
@@ -114,124 +88,141 @@ unsafe extern "C" fn init(
 /// Puts the wrapper in place, if the request is one of ours.
 fn wrap(request: Request) {
     let Some(upstream) = request.upstream() else { return };
-    if !upstream.is_ours() {
-        return;
-    }
-    // SAFETY: the upstream is ours.
-    let Some(context) = (unsafe { Context::of(request.raw()) }) else { return };
+    let Some(context) = Context::of(&request) else { return };
     // The functions that remember TLS sessions are the balancer's and want its own data.
     if context.scheme == Scheme::Suwsgi {
         return;
     }
-    context.peer.keeps = context.conf().keepalive() != 0 && context.keeps_connection();
-    context.peer.balancer = Some(upstream.balancer());
-    let data = ptr::from_mut(context).cast();
-    upstream.set_balancer(Balancer { get: Some(get), free: Some(free), data });
+    let keeps = context.conf().keepalive() != 0 && context.keeps_connection();
+    context.peer.keeping.set(if keeps { Keeping::On } else { Keeping::Off });
+    context.peer.balancer.set(Some(upstream.balancer()));
+    upstream.set_balancer(Balancer { get: Some(get), free: Some(free), data: context.data() });
 }
 
 unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
     fence("peer::get", ERROR, || {
-        // SAFETY: nginx calls this with the request's connection and the context that `wrap` gave to it.
-        let (pc, context) = unsafe { (&mut *pc, &mut *data.cast::<Context>()) };
-        let Some(Balancer { get: Some(original), data, .. }) = context.peer.balancer else { return ERROR };
-        // SAFETY: the balancer's own function and data, as it gave them to nginx.
-        let status = unsafe { original(pc, data) };
-        if status != OK {
-            return status;
-        }
-        if context.peer.keeps {
-            let address = Address::of(pc);
-            context.peer.address = Some(address);
-            if !context.peer.fresh_only
-                && let Some(connection) = reuse::choose(context, &address)
-            {
-                idle::wake(connection, pc);
-                if reuse::needs_look(context, &address) {
-                    watch(context, UNREAD);
-                }
-                return connected(context);
-            }
-            watch(context, PATIENCE);
-            context.peer.looks = 0;
-        }
-        // SAFETY: the peer that nginx is about to connect.
-        match unsafe { connect::to_unix(pc) } {
-            None => OK,
-            Some(DONE) => connected(context),
-            Some(error) => error,
-        }
+        // SAFETY: nginx calls this with the context that `wrap` gave to it, and with the live request's own peer.
+        unsafe { Context::with_data(data, |context, upstream| choose(context, upstream, pc)) }
+            .unwrap_or(ERROR)
     })
 }
 
+/// # Safety
+/// `pc` is the peer of the context's live request, about to connect.
+unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connection_t) -> ngx_int_t {
+    let Some(Balancer { get: Some(original), data, .. }) = context.peer.balancer.get() else { return ERROR };
+    // SAFETY: the balancer's own function and data, as it gave them to nginx, and the caller's peer.
+    let status = unsafe { original(pc, data) };
+    if status != OK {
+        return status;
+    }
+    if context.peer.keeps() {
+        // SAFETY: the caller's peer, whose address the balancer has set.
+        let address = Address::of(unsafe { &*pc });
+        context.peer.address.set(Some(address));
+        if context.peer.takes_idle()
+            && let Some(connection) = reuse::choose(context, &address)
+        {
+            // SAFETY: the caller's peer, to which nobody else refers here.
+            idle::wake(connection, unsafe { &mut *pc });
+            if reuse::needs_look(context, &address) {
+                watch(context, UNREAD);
+            }
+            return connected(context, upstream);
+        }
+        watch(context, PATIENCE);
+        context.peer.begin_looks();
+    }
+    // SAFETY: the caller's peer, to which nobody else refers here.
+    match unsafe { connect::to_unix(&mut *pc) } {
+        None => OK,
+        Some(DONE) => connected(context, upstream),
+        Some(error) => error,
+    }
+}
+
 /// Sees to it that a request without an answer is looked at then.
-fn watch(context: &mut Context, after: Duration) {
-    let this = ptr::from_mut(context).cast();
-    context.peer.waiting.get_or_insert_with(|| Timer::new(on_wait, this, false)).set(after);
+fn watch(context: &Context, after: Duration) {
+    context.peer.watch(|| context.timer(on_wait), after);
 }
 
 /// What nginx is told when there is a connection.
-fn connected(context: &mut Context) -> ngx_int_t {
-    if send::take_over(context) { nginx_sys::NGX_AGAIN as ngx_int_t } else { DONE }
+fn connected(context: &Context, upstream: Upstream) -> ngx_int_t {
+    if send::take_over(context, upstream) { nginx_sys::NGX_AGAIN as ngx_int_t } else { DONE }
 }
 
 unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {
     fence("peer::free", (), || {
-        // SAFETY: as for `get`.
-        let (pc, context) = unsafe { (&mut *pc, &mut *data.cast::<Context>()) };
-        context.peer.waiting = None;
-        let Some(upstream) = context.upstream() else { return };
-        let mut state = state;
-        if pc.cached() != 0 && !context.received && state & NGX_PEER_FAILED as usize != 0 {
-            // The next attempt is not to meet a second one that was idle.
-            context.peer.fresh_only = true;
-            state = reuse::failed(context, pc);
-            reuse::take_back(context, pc);
-        }
-        if state & NGX_PEER_FAILED as usize == 0
-            && context.peer.keeps
-            && upstream.keeps_connection()
-            && upstream.is_body_sent()
-            && let Some(address) = context.peer.address
-            && reuse::succeeded(context, pc, &address)
-            && idle::keep(pc, address, context.conf())
-        {
-            pc.connection = ptr::null_mut();
-        }
-        if let Some(Balancer { free: Some(original), data, .. }) = context.peer.balancer {
-            // SAFETY: the balancer's own function and data, as it gave them to nginx.
-            unsafe { original(pc, data, state) };
-        }
+        // SAFETY: nginx calls this with the context that `wrap` gave to it, and with the live request's own peer.
+        unsafe { Context::with_data(data, |context, upstream| give_back(context, upstream, pc, state)) };
     });
+}
+
+/// # Safety
+/// `pc` is the peer of the context's live request, whose connection is NULL or live.
+unsafe fn give_back(
+    context: &Context,
+    upstream: Upstream,
+    pc: *mut ngx_peer_connection_t,
+    mut state: ngx_uint_t,
+) {
+    context.peer.stop_watch();
+    let has_failed = |state: ngx_uint_t| state & NGX_PEER_FAILED as usize != 0;
+    if upstream.has_kept_connection() && !context.stage().has_answer() && has_failed(state) {
+        context.peer.wants_fresh();
+        state = reuse::failed(context, upstream);
+        reuse::take_back(context, upstream);
+    }
+    if !has_failed(state)
+        && context.peer.keeps()
+        && upstream.keeps_connection()
+        && upstream.is_body_sent()
+        && let (Some(address), Some(connection)) = (context.peer.address.get(), upstream.connection())
+        && reuse::succeeded(context, upstream, connection, &address)
+        && idle::keep(connection, address, context.conf())
+    {
+        // SAFETY: the caller's peer: its connection is this module's now.
+        unsafe { (*pc).connection = ptr::null_mut() };
+    }
+    if let Some(Balancer { free: Some(original), data, .. }) = context.peer.balancer.get() {
+        // SAFETY: the balancer's own function and data, as it gave them to nginx, and the caller's peer.
+        unsafe { original(pc, data, state) };
+    }
 }
 
 unsafe extern "C" fn on_wait(event: *mut ngx_event_t) {
     fence("peer::on_wait", (), || {
-        // SAFETY: the timer is stopped before its context is dropped.
-        let Some(context) = (unsafe { timer_data(event).cast::<Context>().as_mut() }) else { return };
-        let Some(address) = context.peer.address else { return };
-        let Some(upstream) = context.upstream().filter(|_| !context.received) else { return };
-        if upstream.has_kept_connection() {
-            if reuse::look(context, upstream, &address) {
-                let request = context.request;
-                let run_posted = request.posted_runner();
-                // No reference to the context is held here: it may be gone after it.
-                reuse::leave(request, upstream);
-                run_posted();
-            }
-            return;
-        }
-        if idle::was_read(&upstream, &address) {
-            return;
-        }
-        context.peer.looks += 1;
-        // A backend of threads may accept a connection long before one of them is free for it.
-        if context.peer.looks > YOUNG || !idle::was_accepted(&upstream, &address) {
-            signals::say(&address);
-        }
-        if let Some(timer) = context.peer.waiting.as_mut() {
-            timer.set(REPEAT);
+        // SAFETY: nginx calls this with the event of a context's timer.
+        let left = unsafe {
+            Context::with_timer(event, |context, upstream| {
+                is_to_leave(context, upstream).then_some((context.request, upstream))
+            })
+        };
+        if let Some((request, upstream)) = left.flatten() {
+            let run_posted = request.posted_runner();
+            reuse::leave(request, upstream);
+            run_posted();
         }
     });
+}
+
+/// Looks after a request without an answer. Answers whether it leaves its connection.
+fn is_to_leave(context: &Context, upstream: Upstream) -> bool {
+    let Some(address) = context.peer.address.get().filter(|_| !context.stage().has_answer()) else {
+        return false;
+    };
+    if upstream.has_kept_connection() {
+        return reuse::look(context, upstream, &address);
+    }
+    if idle::was_read(&upstream, &address) {
+        return false;
+    }
+    // A backend of threads may accept a connection long before one of them is free for it.
+    if context.peer.count_look() > YOUNG || !idle::was_accepted(&upstream, &address) {
+        signals::say(&address);
+    }
+    context.peer.watch_on(REPEAT);
+    false
 }
 
 /// Lets a request whose variables have made an address keep its connection as well: nginx's own way to such an address

@@ -4,16 +4,16 @@
 
 use gangway::engine::fence;
 use nginx_sys::{
-    ngx_alloc_chain_link, ngx_buf_t, ngx_chain_get_free_buf, ngx_chain_t, ngx_create_temp_buf,
-    ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
+    ngx_buf_t, ngx_chain_get_free_buf, ngx_event_pipe_add_free_buf, ngx_event_pipe_t, ngx_int_t,
 };
 
 use super::{
-    ERROR,
-    context::{Context, Rest},
+    ERROR, flush,
     output::{Sink, take},
+    receive,
+    state::{Change, Context, Response, Rest, Stage},
 };
-use crate::raw::bytes;
+use crate::raw::{Upstream, bytes};
 
 /// A length that no buffer reaches: nginx then waits until a buffer is full, or the flush timer asks for it.
 const MUCH: i64 = i64::MAX;
@@ -21,86 +21,52 @@ const MUCH: i64 = i64::MAX;
 /// What the head says of the body.
 pub(super) unsafe extern "C" fn filter_init(data: *mut std::ffi::c_void) -> ngx_int_t {
     fence("filter_init", ERROR, || {
-        // SAFETY: nginx gives the value that `start` gave to the upstream.
-        let Some(context) = (unsafe { data.cast::<Context>().as_mut() }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
-        let (status, length) = (upstream.status(), upstream.content_length());
-        context.rest = if status == nginx_sys::NGX_HTTP_NO_CONTENT as usize
-            || status == nginx_sys::NGX_HTTP_NOT_MODIFIED as usize
-        {
-            Rest::Exactly(0)
-        } else if context.request.is_head() {
-            Rest::Head(length)
-        } else {
-            length.map_or(Rest::Unknown, Rest::Exactly)
-        };
-        context.unframed =
-            context.decoder.wanted().is_none() && context.rest == Rest::Unknown && context.keeps_all();
-        let least = least(context);
-        upstream.set_length(if context.decoder.wanted().is_some() { 1 } else { least });
-        upstream.set_pipe_length(least);
-        if upstream.is_buffering() && !context.whole {
-            let (connection, wait) = (upstream.connection(), context.conf().flush_wait());
-            context.flush.begin(connection, wait);
-            if !connection.is_some_and(|connection| connection.read().is_about_to_end()) {
-                // The head, and body bytes that came with it: there may be no other read for a long time.
-                let this = std::ptr::from_mut(context);
-                context.flush.start_timer(this);
-            }
+        // SAFETY: nginx gives the context that `prepare` gave to the upstream of this live request.
+        match unsafe { Context::with_data(data, begin) } {
+            Some(()) => 0,
+            None => ERROR,
         }
-        0
     })
+}
+
+fn begin(context: &Context, upstream: Upstream) {
+    let response = &mut *context.response.borrow_mut();
+    let (status, length) = (upstream.status(), upstream.content_length());
+    response.rest = if status == nginx_sys::NGX_HTTP_NO_CONTENT as usize
+        || status == nginx_sys::NGX_HTTP_NOT_MODIFIED as usize
+    {
+        Rest::Exactly(0)
+    } else if context.request.is_head() {
+        Rest::Head(length)
+    } else {
+        length.map_or(Rest::Unknown, Rest::Exactly)
+    };
+    let framed =
+        response.decoder.wanted().is_some() || response.rest != Rest::Unknown || !response.keeps_all();
+    context.change_stage(Change::BodyBegins { framed });
+    let least = least(context, response);
+    upstream.set_length(if response.decoder.wanted().is_some() { 1 } else { least });
+    upstream.set_pipe_length(least);
+    if upstream.is_buffering() && !response.whole {
+        let receive = receive::receive_chain;
+        context.flush.begin(upstream.connection(), Some(receive), context.conf().flush_wait());
+        let connection = upstream.connection();
+        if !connection.is_some_and(|connection| connection.read().is_about_to_end()) {
+            // The head, and body bytes that came with it: there may be no other read for a long time.
+            flush::start_timer(context);
+        }
+    }
 }
 
 /// The number of bytes for which nginx's pipe waits before it calls the filter with a part of a buffer: -1 for none, in
 /// which case the end of the connection is also the end of the response.
 #[inline]
-fn least(context: &Context) -> i64 {
-    match (context.decoder.wanted(), context.rest) {
+fn least(context: &Context, response: &Response) -> i64 {
+    match (response.decoder.wanted(), response.rest) {
         (Some(_), _) if context.conf().flush_wait() == 0 => 1,
         (Some(wanted), _) => i64::from(wanted),
         (None, Rest::Exactly(left)) => i64::try_from(left).unwrap_or(MUCH),
         (None, Rest::Unknown | Rest::Head(_)) => -1,
-    }
-}
-
-/// Adds buffers to those of a read, as many as `available` bytes need and the configuration allows. nginx itself makes one
-/// for each read as long as it makes new ones, and reads as often.
-///
-/// # Safety
-/// The live pipe of a request, and the chain that nginx is about to read into.
-pub(super) unsafe fn widen(
-    pipe: &mut ngx_event_pipe_t,
-    mut chain: *mut ngx_chain_t,
-    available: i32,
-    limit: i64,
-) {
-    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-    let wanted = usize::try_from(available).unwrap_or(0).min(limit);
-    if pipe.allocated >= pipe.bufs.num || pipe.single_buf() != 0 {
-        return;
-    }
-    let mut room = 0;
-    // SAFETY: live links with live buffers of nginx's, and fresh ones of the request's pool behind them.
-    unsafe {
-        while let Some(link) = chain.as_mut() {
-            room += bytes((*link.buf).last, (*link.buf).end).len();
-            if link.next.is_null() {
-                if room >= wanted || pipe.allocated >= pipe.bufs.num {
-                    return;
-                }
-                let buffer = ngx_create_temp_buf(pipe.pool, pipe.bufs.size);
-                let next = ngx_alloc_chain_link(pipe.pool);
-                if buffer.is_null() || next.is_null() {
-                    return;
-                }
-                (*next).buf = buffer;
-                (*next).next = std::ptr::null_mut();
-                link.next = next;
-                pipe.allocated += 1;
-            }
-            chain = link.next;
-        }
     }
 }
 
@@ -110,14 +76,14 @@ pub(super) unsafe extern "C" fn input_filter(
     pipe: *mut ngx_event_pipe_t,
     buffer: *mut ngx_buf_t,
 ) -> ngx_int_t {
-    // SAFETY: nginx calls this with its live pipe, the value that `start` gave to it, and one of its buffers.
+    // SAFETY: nginx calls this with its live pipe, the context that `prepare` gave to it, and one of its buffers.
     unsafe {
         if (*pipe).upstream_done() == 0
             && (*buffer).pos < (*buffer).last
             && let Some(context) = (*pipe).input_ctx.cast::<Context>().as_ref()
-            && context.unframed
+            && context.stage() == Stage::Unframed
         {
-            return append_whole(&mut *pipe, &mut *buffer, context.flush.now);
+            return append_whole(&mut *pipe, &mut *buffer, context.flush.is_now());
         }
         filter(pipe, buffer)
     }
@@ -126,52 +92,62 @@ pub(super) unsafe extern "C" fn input_filter(
 /// [`input_filter`] for a body that has framing or a length.
 ///
 /// # Safety
-/// As for [`input_filter`].
+/// nginx's live pipe with the context that `prepare` gave to it, and one of its buffers.
 unsafe fn filter(pipe: *mut ngx_event_pipe_t, buffer: *mut ngx_buf_t) -> ngx_int_t {
     fence("pipe::input_filter", ERROR, || {
-        // SAFETY: the caller vouches for them.
-        let (pipe, buffer) = unsafe { (&mut *pipe, &mut *buffer) };
-        // SAFETY: as above.
-        let Some(context) = (unsafe { pipe.input_ctx.cast::<Context>().as_mut() }) else { return ERROR };
-        // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
-        let content = unsafe { bytes(buffer.pos, buffer.last) };
-        let size = content.len();
-        if size == 0 {
-            return 0;
-        }
-        let is_late = pipe.upstream_done() != 0 || context.closed;
-        if !is_late && context.keeps_all() && context.rest.holds(size) && context.decoder.pass(size) {
-            context.rest.reduce(size);
-            pipe.length = least(context);
-            return append_whole(pipe, buffer, context.flush.now);
-        }
-        filter_parts(context, pipe, buffer, content, is_late)
+        // SAFETY: nginx's live pipe, with the context that `prepare` gave to it, and one of its buffers.
+        let status = unsafe {
+            Context::with_data((*pipe).input_ctx, |context, upstream| {
+                filter_buffer(context, upstream, &mut *pipe, &mut *buffer)
+            })
+        };
+        status.unwrap_or(ERROR)
     })
 }
 
-/// [`filter`] for a buffer that is not all body.
-#[inline(never)]
-fn filter_parts(
-    context: &mut Context,
+#[inline]
+fn filter_buffer(
+    context: &Context,
+    upstream: Upstream,
     pipe: &mut ngx_event_pipe_t,
     buffer: &mut ngx_buf_t,
-    content: &[u8],
-    is_late: bool,
 ) -> ngx_int_t {
-    let Some(upstream) = context.upstream() else { return ERROR };
+    // SAFETY: the bytes that nginx has read into the buffer; the parts only point at them.
+    let content = unsafe { bytes(buffer.pos, buffer.last) };
+    if content.is_empty() {
+        return 0;
+    }
+    let response = &mut *context.response.borrow_mut();
+    let is_late = pipe.upstream_done() != 0 || context.stage() == Stage::Closed;
+    if !is_late && response.pass(content.len()) {
+        pipe.length = least(context, response);
+        return append_whole(pipe, buffer, context.flush.is_now());
+    }
     if is_late {
         // Bytes after the end: the connection is not clean.
         upstream.set_keeps_connection(false);
         return 0;
     }
-    if context.decoder.ended() {
+    filter_parts(context, response, upstream, pipe, (buffer, content))
+}
+
+/// [`filter`] for a buffer that is not all body, with what has been read into it.
+#[inline(never)]
+fn filter_parts(
+    context: &Context,
+    response: &mut Response,
+    upstream: Upstream,
+    pipe: &mut ngx_event_pipe_t,
+    (buffer, content): (&mut ngx_buf_t, &[u8]),
+) -> ngx_int_t {
+    if response.decoder.ended() {
         // A response without a body, whose end was there with its head.
         pipe.set_upstream_done(1);
         return 0;
     }
-    let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.now };
-    match take(context, upstream, content, &mut parts) {
-        Ok(true) => parts.pipe.length = least(context),
+    let mut parts = Parts { pipe, buffer, last: std::ptr::null_mut(), flush: context.flush.is_now() };
+    match take(context, response, upstream, content, &mut parts) {
+        Ok(true) => parts.pipe.length = least(context, response),
         Ok(false) => {}
         Err(status) => return status,
     }

@@ -13,19 +13,17 @@ use gangway::{
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{
-    ERROR, body,
-    context::Context,
-    out_of_memory,
+    ERROR, body, out_of_memory,
     part::{narrow, size},
     script::Files,
     send,
+    state::{Context, Onward, hold::Change},
 };
 use crate::{
     conf::{MainConf, Scheme},
     raw::{NoMemory, Request, Upstream, buffers, bytes},
     serve::{
         accel,
-        memo::Jump,
         variables::{self, Shape},
     },
 };
@@ -111,7 +109,7 @@ fn length(request: Request, upstream: Upstream) -> Option<u64> {
     let mut sum = 0u64;
     // SAFETY: the body of a live request that nginx has read.
     for buffer in unsafe { buffers(upstream.request_chain()) } {
-        // SAFETY: as above.
+        // SAFETY: a link of that chain has a live buffer.
         sum += size(unsafe { &*buffer });
     }
     Some(sum)
@@ -166,9 +164,7 @@ fn refusal(context: &Context, error: &EncodeError) -> String {
 /// # Errors
 /// The status that answers it.
 pub(super) fn check(request: Request) -> Result<(), ngx_int_t> {
-    // SAFETY: the request's upstream is one that `start` has made.
-    let context = unsafe { Context::of(request.raw()) };
-    match (context, request.upstream()) {
+    match (Context::of(&request), request.upstream()) {
         (Some(context), Some(upstream)) if request.head_length() > LARGE => {
             upstream.set_request_chain(request.body_chain());
             with_head(context, upstream, |_| Ok(()))
@@ -180,13 +176,15 @@ pub(super) fn check(request: Request) -> Result<(), ngx_int_t> {
 /// Makes the chain that nginx sends.
 pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("create_request", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream is ours.
-        let Some(context) = (unsafe { Context::of(r) }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
-        let made = with_head(context, upstream, |head| {
-            chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
-        });
-        if made.is_ok() { 0 } else { ERROR }
+        // SAFETY: nginx calls this with a live request.
+        let made = unsafe {
+            Context::with(r, |context, upstream| {
+                with_head(context, upstream, |head| {
+                    chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
+                })
+            })
+        };
+        if let Some(Ok(())) = made { 0 } else { ERROR }
     })
 }
 
@@ -209,7 +207,7 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
     if context.conf().conf.pass_request_body != 0 {
         // SAFETY: the body of a live request that nginx has read; parts of it are appended after `last`.
         for buffer in unsafe { buffers(whole) } {
-            // SAFETY: as above.
+            // SAFETY: a link of that chain has a live buffer.
             last = append(context, last, unsafe { &*buffer })?;
         }
     }
@@ -239,7 +237,7 @@ fn append(
         done += frame.content.max(1);
         if !frame.header().is_empty() {
             let link = request.buffer(&[], 16)?;
-            // SAFETY: as above.
+            // SAFETY: fresh links of the request's pool.
             unsafe { (*last).next = link };
             last = link;
         }
@@ -265,10 +263,8 @@ pub(super) fn write(link: *mut ngx_chain_t, framing: &[u8]) {
 /// Another backend is asked, or a cached response is sent instead.
 pub(super) unsafe extern "C" fn reinit_request(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("reinit_request", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream is ours.
-        if let Some(context) = unsafe { Context::of(r) } {
-            context.restart();
-        }
+        // SAFETY: nginx calls this with a live request.
+        unsafe { Context::with(r, Context::restart) };
         0
     })
 }
@@ -276,20 +272,19 @@ pub(super) unsafe extern "C" fn reinit_request(r: *mut ngx_http_request_t) -> ng
 /// The key of a cached response: `gangway_cache_key`.
 pub(super) unsafe extern "C" fn create_key(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("create_key", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream is ours and that has a cache entry.
-        unsafe {
-            let Some(context) = Context::of(r) else { return ERROR };
-            let key = ngx_array_push(&raw mut (*(*r).cache).keys).cast::<ngx_str_t>();
-            let Some(value) = context.conf().cache_key.and_then(|value| context.request.evaluate(value))
-            else {
-                return ERROR;
-            };
-            if key.is_null() {
-                return ERROR;
-            }
-            key.write(ngx_str_t { len: value.len(), data: value.as_ptr().cast_mut() });
-        }
-        0
+        // SAFETY: nginx calls this with a live request that has a cache entry; the value lives in the request's pool.
+        let written = unsafe {
+            Context::with(r, |context, _| {
+                let value = context.request.evaluate(context.conf().cache_key?)?;
+                let key = ngx_array_push(&raw mut (*(*r).cache).keys).cast::<ngx_str_t>();
+                if key.is_null() {
+                    return None;
+                }
+                key.write(ngx_str_t { len: value.len(), data: value.as_ptr().cast_mut() });
+                Some(())
+            })
+        };
+        if let Some(Some(())) = written { 0 } else { ERROR }
     })
 }
 
@@ -298,10 +293,10 @@ pub(super) unsafe extern "C" fn abort_request(_: *mut ngx_http_request_t) {}
 
 fn jump(context: &Context, upstream: Upstream) {
     let request = context.request;
-    let noted = match context.jump {
-        None => Ok(()),
-        Some(Jump::Accel) => accel::goes(request),
-        Some(Jump::Local) => accel::goes_local(request, &context.asks),
+    let noted = match &*context.onward.borrow() {
+        Onward::Client => Ok(()),
+        Onward::Accel => accel::goes(request),
+        Onward::Local(target) => accel::goes_local(request, target),
     };
     if noted.is_err() {
         // Without the note nobody would look at the target.
@@ -313,27 +308,29 @@ fn jump(context: &Context, upstream: Upstream) {
 /// The upstream's part of the request ends; its connection is still there.
 pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, status: ngx_int_t) {
     fence("finalize_request", (), || {
-        // SAFETY: nginx calls this with a live request whose upstream is ours.
-        let Some(context) = (unsafe { Context::of(r) }) else { return };
-        let Some(upstream) = context.upstream() else { return };
-        context.stderr.finish(context.request);
-        // Only when it sends the request where the response says, nginx ends the upstream like this.
-        if status == nginx_sys::NGX_DECLINED as ngx_int_t {
-            jump(context, upstream);
-        }
-        let connection = upstream.connection();
-        context.flush.stop(connection);
-        context.hold.stop(connection);
-        // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
-        let words = context.protocol().abort();
-        if upstream.is_body_sent()
-            && !context.decoder.ended()
-            && !words.is_empty()
-            && let Some(connection) = connection
-        {
-            // One that has gone meanwhile need not be told, and that is no error.
-            connection.log_errors_as_info();
-            connection.send_now(words);
-        }
+        // SAFETY: nginx calls this with a live request.
+        unsafe { Context::with(r, |context, upstream| finalize(context, upstream, status)) };
     });
+}
+
+fn finalize(context: &Context, upstream: Upstream, status: ngx_int_t) {
+    context.stderr.borrow_mut().finish(context.request);
+    // Only when it sends the request where the response says, nginx ends the upstream like this.
+    if status == nginx_sys::NGX_DECLINED as ngx_int_t {
+        jump(context, upstream);
+    }
+    let connection = upstream.connection();
+    context.flush.stop(connection);
+    context.hold.stop(connection, Change::Told);
+    // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
+    let words = context.protocol().abort();
+    if upstream.is_body_sent()
+        && !context.response.borrow().decoder.ended()
+        && !words.is_empty()
+        && let Some(connection) = connection
+    {
+        // One that has gone meanwhile need not be told, and that is no error.
+        connection.log_errors_as_info();
+        connection.send_now(words);
+    }
 }

@@ -10,7 +10,7 @@ use std::{cell::Cell, ffi::c_void, ptr};
 use gangway::engine::fence;
 use nginx_sys::{NGX_ERROR, ngx_chain_t, ngx_http_request_t, ngx_http_upstream_init, ngx_int_t};
 
-use super::{ERROR, context::Context};
+use super::{ERROR, state::Context};
 use crate::raw::{Request, Upstream, bytes, is_special};
 
 /// What [`begin`] and [`take_over`] know of each other.
@@ -34,7 +34,7 @@ thread_local! {
 pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
     // A subrequest may begin while another request does.
     let outer = BEGINNING.replace(Beginning::Of(r));
-    // SAFETY: the caller vouches for it.
+    // SAFETY: the caller's request is live and its upstream complete, as nginx's own modules leave it here.
     unsafe { ngx_http_upstream_init(r) };
     if let Beginning::Connected = BEGINNING.replace(outer) {
         // SAFETY: nginx waits for a connection of this request, which is therefore live.
@@ -47,34 +47,31 @@ pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
 }
 
 /// Whether the request is sent by [`begin`]: its connection is there, and nginx is to be told that it must wait for it.
-pub(super) fn take_over(context: &mut Context) -> bool {
+pub(super) fn take_over(context: &Context, upstream: Upstream) -> bool {
     let Beginning::Of(r) = BEGINNING.get() else { return false };
     // One that has been sent before is made anew after this.
-    let is_first = context.upstream().is_some_and(|upstream| !upstream.is_request_sent());
-    if !is_first || !ptr::eq(r, context.request.raw()) || !context.has_request_in_memory() {
+    let is_first = !upstream.is_request_sent();
+    if !is_first || !ptr::eq(r, context.request.raw()) || !context.has_request_in_memory(upstream) {
         return false;
     }
     BEGINNING.set(Beginning::Connected);
-    context.unsent = true;
+    context.is_unsent.set(true);
     true
 }
 
 /// `ngx_chain_writer()`, which it leaves the rest to if the kernel does not take all of a single buffer.
 pub(super) unsafe extern "C" fn output_filter(data: *mut c_void, input: *mut ngx_chain_t) -> ngx_int_t {
     fence("send::output_filter", ERROR, || {
-        // SAFETY: create_request has set this filter with its live request.
-        let Some(context) = (unsafe { Context::of(data.cast::<ngx_http_request_t>()) }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
-        // To nginx the request has been sent: it only asks for what is left of it.
-        let input = if std::mem::take(&mut context.unsent) { upstream.request_chain() } else { input };
-        // SAFETY: nginx calls a filter when there is a connection, with NULL or a chain of live buffers, whose links the
-        // writer copies.
+        // SAFETY: create_request has set this filter with its live request. nginx calls it when there is a connection, with
+        // NULL or a chain of live buffers, whose links the writer copies.
         unsafe {
-            match send(upstream, input) {
-                Some(status) => status,
-                None => upstream.write_chain(input),
-            }
+            Context::with(data.cast(), |context, upstream| {
+                // To nginx the request has been sent: it only asks for what is left of it.
+                let input = if context.is_unsent.take() { upstream.request_chain() } else { input };
+                send(upstream, input).unwrap_or_else(|| upstream.write_chain(input))
+            })
         }
+        .unwrap_or(ERROR)
     })
 }
 

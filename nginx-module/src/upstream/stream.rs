@@ -8,39 +8,37 @@ use nginx_sys::ngx_int_t;
 
 use super::{
     ERROR,
-    context::{Context, Rest},
     output::{Sink, take},
+    state::{Context, Rest, Stage},
 };
 use crate::raw::{NoMemory, Upstream};
 
 pub(super) unsafe extern "C" fn input_filter(data: *mut c_void, count: isize) -> ngx_int_t {
     fence("stream::input_filter", ERROR, || {
-        // SAFETY: nginx gives the value that `start` gave to the upstream.
-        let Some(context) = (unsafe { data.cast::<Context>().as_mut() }) else { return ERROR };
-        let Some(upstream) = context.upstream() else { return ERROR };
         let Ok(count) = usize::try_from(count) else { return ERROR };
-        // SAFETY: nginx has read `count` bytes behind `last`, and leaves it to the filter to say so.
-        let input = unsafe { upstream.come(count) };
-        match filter(context, upstream, input) {
-            Ok(()) => 0,
-            Err(status) => status,
-        }
+        // SAFETY: nginx gives the context that `prepare` gave to the upstream of this live request. It has read `count` bytes
+        // behind `last`, and leaves it to the filter to say so.
+        let done = unsafe {
+            Context::with_data(data, |context, upstream| filter(context, upstream, upstream.come(count)))
+        };
+        done.unwrap_or(Err(ERROR)).err().unwrap_or(0)
     })
 }
 
-fn filter(context: &mut Context, upstream: Upstream, input: &[u8]) -> Result<(), ngx_int_t> {
-    if context.closed || upstream.length() == 0 {
+fn filter(context: &Context, upstream: Upstream, input: &[u8]) -> Result<(), ngx_int_t> {
+    let response = &mut *context.response.borrow_mut();
+    if context.stage() == Stage::Closed || upstream.length() == 0 {
         upstream.set_keeps_connection(false);
         return Ok(());
     }
-    if context.decoder.ended() {
+    if response.decoder.ended() {
         // A response without a body, whose end was there with its head.
         upstream.set_length(0);
         return Ok(());
     }
-    if take(context, upstream, input, &mut Now(upstream))?
-        && context.decoder.wanted().is_none()
-        && let Rest::Exactly(left) = context.rest
+    if take(context, response, upstream, input, &mut Now(upstream))?
+        && response.decoder.wanted().is_none()
+        && let Rest::Exactly(left) = response.rest
     {
         upstream.set_length(i64::try_from(left).unwrap_or(i64::MAX));
     }

@@ -4,7 +4,6 @@
 use gangway::{
     error::BAD_UPSTREAM,
     log::{Level, escape},
-    protocol::{self, Protocol},
 };
 use nginx_sys::{ngx_http_upstream_resolved_t, ngx_int_t, ngx_parse_url, ngx_pcalloc, ngx_url_t};
 
@@ -13,17 +12,6 @@ use crate::{
     conf::{LocationConf, Pass, Scheme, split_scheme},
     raw::{Request, Upstream},
 };
-
-impl Scheme {
-    /// How its bytes are written and read.
-    pub(super) fn protocol(self) -> &'static dyn Protocol {
-        match self {
-            Self::FastCgi => &protocol::FastCgi,
-            Self::Scgi => &protocol::Scgi,
-            Self::Uwsgi | Self::Suwsgi => &protocol::Uwsgi,
-        }
-    }
-}
 
 /// Points the upstream at its configuration and its backend. Answers the scheme.
 ///

@@ -24,7 +24,7 @@ use crate::raw;
 /// # Safety
 /// The peer of a live upstream that is about to connect.
 pub(super) unsafe fn to_unix(pc: &mut ngx_peer_connection_t) -> Option<ngx_int_t> {
-    // SAFETY: the caller vouches for the peer: its address has `socklen` bytes, its log is live. The fresh connection is
+    // SAFETY: the balancer has chosen a backend for the caller's peer: its address has `socklen` bytes, its log is live. The fresh connection is
     // filled in as ngx_event_connect_peer() does it.
     unsafe {
         let is_plain = pc.type_ == 0 || pc.type_ == libc::SOCK_STREAM;

@@ -18,7 +18,7 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_terminate,
 };
 
-use super::{address::Address, signals};
+use super::{super::address::Address, signals};
 use crate::conf::UpstreamConf;
 use crate::raw::{self, Connection, Timer, Upstream};
 
@@ -159,10 +159,10 @@ pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connecti
 }
 
 /// Keeps the connection of a request that has ended well, if it may be kept.
-pub(super) fn keep(pc: &ngx_peer_connection_t, address: Address, conf: &UpstreamConf) -> bool {
-    // SAFETY: NULL or the live connection of the request; plain flags of the worker.
+pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf) -> bool {
+    // SAFETY: the live connection of a request that has ended, to which nobody else refers here; plain flags of the worker.
     unsafe {
-        let Some(c) = pc.connection.as_mut() else { return false };
+        let c = &mut *connection.raw();
         let (read, write) = (&mut *c.read, &mut *c.write);
         let broken = read.eof() | read.error() | read.timedout() | write.error() | write.timedout();
         if broken != 0

@@ -14,35 +14,21 @@ use gangway::{
     log::Level,
     sys::{has_unread, is_acknowledged, is_elsewhere, unread},
 };
-use nginx_sys::{
-    NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_connection_t, ngx_current_msec, ngx_peer_connection_t, ngx_uint_t,
-};
+use nginx_sys::{NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_connection_t, ngx_current_msec, ngx_uint_t};
 
 use super::{
-    super::{ERROR, context::Context},
-    address::Address,
+    super::{
+        ERROR,
+        address::Address,
+        state::{Context, peer::Reused},
+    },
     idle,
     signals::habit,
 };
-use crate::raw::{Request, Upstream};
+use crate::raw::{Connection, Request, Upstream};
 
 /// More than this is no request that is read in one piece: what is left of it says nothing about the address.
 const ONE_PIECE: i64 = 8000;
-
-/// The connection that a request has taken.
-#[derive(Default)]
-pub(super) struct Reused {
-    /// For how long it was idle, in milliseconds.
-    idle: u64,
-    /// The address is one that is looked at before.
-    is_known: bool,
-    /// Somebody waited on it for its next request.
-    was_awaited: bool,
-    /// Something of the request has been read.
-    was_read: bool,
-    /// The request is taken elsewhere, because nobody has read it.
-    is_left: bool,
-}
 
 fn now() -> u64 {
     // SAFETY: a number that nginx's clock sets on this thread.
@@ -50,7 +36,7 @@ fn now() -> u64 {
 }
 
 /// A kept connection for a request, if it may have one.
-pub(super) fn choose(context: &mut Context, address: &Address) -> Option<*mut ngx_connection_t> {
+pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_connection_t> {
     let habit = habit(address)?;
     let for_once = !context.may_be_repeated();
     let is_lazy = habit.is_lazy();
@@ -77,22 +63,29 @@ pub(super) fn choose(context: &mut Context, address: &Address) -> Option<*mut ng
         idle::Choice::Take
     })?;
     let was_awaited = (is_lazy || is_script) && unread.get() == Some(false);
-    context.peer.reused = Reused { idle: found.time(), is_known: is_lazy, was_awaited, ..Reused::default() };
+    context.peer.reused.set(Reused {
+        idle: found.time(),
+        is_known: is_lazy,
+        was_awaited,
+        ..Reused::default()
+    });
     Some(found.connection())
 }
 
 /// Whether a request on a kept connection has to be looked after.
 pub(super) fn needs_look(context: &Context, address: &Address) -> bool {
-    !context.peer.reused.is_known && habit(address).is_some_and(|habit| !habit.is_blind())
+    !context.peer.reused.get().is_known && habit(address).is_some_and(|habit| !habit.is_blind())
 }
 
 /// A request on a kept connection has no answer yet. Answers whether it is to be taken elsewhere: see [`leave`].
-pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address) -> bool {
+pub(super) fn look(context: &Context, upstream: Upstream, address: &Address) -> bool {
     let Some(connection) = upstream.connection() else { return false };
     let Some(count) = unread(connection.descriptor()) else { return false };
     let is_unread =
         connection.sent() > 0 && u64::try_from(connection.sent()).is_ok_and(|sent| count as u64 >= sent);
-    context.peer.reused.was_read = !is_unread;
+    let mut reused = context.peer.reused.get();
+    reused.was_read = !is_unread;
+    context.peer.reused.set(reused);
     if !is_unread {
         return false;
     }
@@ -101,9 +94,10 @@ pub(super) fn look(context: &mut Context, upstream: Upstream, address: &Address)
     }
     // What is left behind may still be read and done: only where that does no harm, and not after others of its kind.
     // And only where there is one backend: of a group it would use one up, and the others may be gone by then.
-    let is_alone = upstream.tries() <= 1 && !context.peer.fresh_only;
-    context.peer.reused.is_left = is_alone && context.request.is_safe() && context.may_go_elsewhere(now());
-    context.peer.reused.is_left
+    let is_alone = upstream.tries() <= 1 && context.peer.takes_idle();
+    reused.is_left = is_alone && context.request.is_safe() && context.may_go_elsewhere(upstream, now());
+    context.peer.reused.set(reused);
+    reused.is_left
 }
 
 /// Lets nginx find the connection broken, after which it tries another one. The request may be gone after it.
@@ -121,44 +115,38 @@ unsafe extern "C" fn receive_nothing(_: *mut ngx_connection_t, _: *mut u8, _: us
 
 /// A kept connection has failed a request without an answer. Answers what the balancer is told: the backend has failed if
 /// it had taken the request.
-pub(super) fn failed(context: &Context, pc: &ngx_peer_connection_t) -> ngx_uint_t {
+pub(super) fn failed(context: &Context, upstream: Upstream) -> ngx_uint_t {
     let (failed, next) = (NGX_PEER_FAILED as ngx_uint_t, NGX_PEER_NEXT as ngx_uint_t);
-    // SAFETY: NULL or the live connection of the request, with its events.
-    let Some((connection, read, write)) =
-        (unsafe { pc.connection.as_ref().map(|c| (c, &*c.read, &*c.write)) })
-    else {
-        return next;
-    };
-    let reused = &context.peer.reused;
+    let Some(connection) = upstream.connection() else { return next };
+    let (read, write) = (connection.read(), connection.write());
+    let reused = context.peer.reused.get();
     if reused.is_left {
         return next;
     }
-    if read.timedout() | write.timedout() != 0 {
+    if read.has_timed_out() || write.has_timed_out() {
         return failed;
     }
-    let address = context.peer.address.as_ref();
-    if let Some(habit) = address.and_then(habit) {
+    let address = context.peer.address.get();
+    if let Some(habit) = address.as_ref().and_then(habit) {
         habit.has_closed();
     }
-    let is_unix = address.is_some_and(Address::is_unix);
+    let is_unix = address.is_some_and(|address| address.is_unix());
     // A unix socket that is closed in order has been read to its end.
     let was_taken = reused.was_awaited
         || reused.was_read
         || if is_unix {
-            read.eof() != 0 && read.error() == 0
+            read.has_ended() && !read.has_failed()
         } else {
-            is_acknowledged(connection.fd) == Some(true)
+            is_acknowledged(connection.descriptor()) == Some(true)
         };
-    if connection.sent > 0 && was_taken { failed } else { next }
+    if connection.sent() > 0 && was_taken { failed } else { next }
 }
 
 /// What the balancer's next attempt finds of a request that a kept connection has failed. If the kernel took nothing of it,
 /// which for a unix socket means that the backend had gone before, the request has not been sent, whatever its method is.
-pub(super) fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
-    let Some(upstream) = context.upstream() else { return };
-    // SAFETY: NULL or the live connection of the request.
-    let sent = unsafe { pc.connection.as_ref() }.map_or(0, |connection| connection.sent);
-    if sent == 0 && context.has_request_in_memory() {
+pub(super) fn take_back(context: &Context, upstream: Upstream) {
+    let sent = upstream.connection().map_or(0, Connection::sent);
+    if sent == 0 && context.has_request_in_memory(upstream) {
         upstream.forget_sent();
     } else if context.request.is_for_once() {
         let line = format!(
@@ -169,19 +157,22 @@ pub(super) fn take_back(context: &Context, pc: &ngx_peer_connection_t) {
 }
 
 /// The request has ended well: what its connection has shown. Answers whether it may be kept.
-pub(super) fn succeeded(context: &Context, pc: &ngx_peer_connection_t, address: &Address) -> bool {
-    // SAFETY: NULL or the live connection of the request.
-    let Some(connection) = (unsafe { pc.connection.as_ref() }) else { return false };
+pub(super) fn succeeded(
+    context: &Context,
+    upstream: Upstream,
+    connection: Connection,
+    address: &Address,
+) -> bool {
     let Some(habit) = habit(address) else { return true };
-    let is_first = pc.cached() == 0;
-    if !is_first && context.received {
-        habit.has_kept(context.peer.reused.idle);
+    let is_first = !upstream.has_kept_connection();
+    if !is_first && context.stage().has_answer() {
+        habit.has_kept(context.peer.reused.get().idle);
     }
     let is_unix = address.is_unix();
-    let is_piece = !context.request.has_body() && connection.sent < ONE_PIECE;
+    let is_piece = !context.request.has_body() && connection.sent() < ONE_PIECE;
     if is_piece && (habit.wants_sample() || is_first && is_unix && !habit.is_lazy()) {
-        habit.sample(match has_unread(connection.fd, is_unix) {
-            None if is_elsewhere(connection.fd) => None,
+        habit.sample(match has_unread(connection.descriptor(), is_unix) {
+            None if is_elsewhere(connection.descriptor()) => None,
             seen => Some(seen == Some(true)),
         });
     }

@@ -23,7 +23,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_int_t};
 
-use super::address::Address;
+use super::super::address::Address;
 
 const SLOTS: usize = 1024;
 

@@ -7,7 +7,7 @@ use nginx_sys::ngx_peer_connection_t;
 
 /// A backend's address, and ours that was bound for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::upstream) struct Address {
+pub(super) struct Address {
     hash: usize,
     local: usize,
     len: usize,
@@ -28,7 +28,7 @@ impl Address {
         Self { bytes, len, local: pc.local.addr(), hash: (hash ^ hash >> 32) as usize }
     }
 
-    pub(in crate::upstream) fn is_unix(&self) -> bool {
+    pub(super) fn is_unix(&self) -> bool {
         let [a, b, ..] = self.bytes;
         i32::from(libc::sa_family_t::from_ne_bytes([a, b])) == libc::AF_UNIX
     }

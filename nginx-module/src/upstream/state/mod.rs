@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of one request to a backend.
+//!
+//! ```text
+//! stage      where its response is: a table of states
+//! response   what has come of it; rest: what is still to come
+//! hold       a head that waits for its body: a table of states
+//! flush      the timer that hands on what waits
+//! peer       its connections
+//! ```
+//! Plain values that change themselves by rules of their own. What nginx calls stands above them and is not named here.
+
+pub(super) mod flush;
+pub(super) mod hold;
+pub(super) mod peer;
+mod response;
+mod rest;
+mod stage;
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    ptr,
+};
+
+use gangway::protocol::{Protocol, Role};
+use nginx_sys::{
+    NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, ngx_chain_t, ngx_event_t,
+    ngx_http_request_t,
+};
+
+use super::{script::Place, stderr::Stderr};
+use crate::{
+    conf::{AUTHORIZER_PAGE, LocationConf, Scheme, UpstreamConf},
+    raw::{InCycle, NoMemory, Request, Timer, Upstream, buffers, own, timer_data},
+};
+use flush::Flush;
+use hold::HeadHold;
+use peer::Peer;
+
+pub(super) use response::Response;
+pub(super) use rest::Rest;
+pub(super) use stage::{Change, Stage};
+
+/// The state of a request; it lives as long as the request's pool. Everybody who is called for the request shares it, so
+/// what changes is in cells.
+pub(super) struct Context {
+    pub(super) request: Request,
+    pub(super) location: InCycle<LocationConf>,
+    pub(super) scheme: Scheme,
+    pub(super) place: Place,
+    stage: Cell<Stage>,
+    pub(super) response: RefCell<Response>,
+    pub(super) stderr: RefCell<Stderr>,
+    pub(super) flush: Flush,
+    pub(super) hold: HeadHold,
+    pub(super) peer: Peer,
+    pub(super) outgoing: RefCell<Outgoing>,
+    pub(super) onward: RefCell<Onward>,
+    /// The request is still to be sent, although nginx takes it for sent.
+    pub(super) is_unsent: Cell<bool>,
+}
+
+/// Buffers of a request body that is sent while it comes in.
+pub(super) struct Outgoing {
+    pub(super) head_sent: bool,
+    pub(super) free: *mut ngx_chain_t,
+    pub(super) busy: *mut ngx_chain_t,
+}
+
+/// Where the response sends the request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) enum Onward {
+    /// To the client.
+    #[default]
+    Client,
+    /// To where X-Accel-Redirect says.
+    Accel,
+    /// To what a client would get that asked for this: the local redirect of a script.
+    Local(Vec<u8>),
+}
+
+impl Context {
+    /// A context in the request's pool, as nginx's callbacks get it.
+    pub(super) fn create(
+        request: Request,
+        location: InCycle<LocationConf>,
+        scheme: Scheme,
+        place: Place,
+    ) -> Result<*mut c_void, NoMemory> {
+        let conf = &location.upstream;
+        let room = (place.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
+        let context = Self {
+            request,
+            scheme,
+            place,
+            stage: Cell::default(),
+            response: RefCell::new(Response::new(scheme.protocol().decoder(), conf.head_max_size(), room)),
+            stderr: RefCell::new(Stderr::new(conf.stderr_level())),
+            flush: Flush::default(),
+            hold: HeadHold::default(),
+            peer: Peer::default(),
+            outgoing: RefCell::new(Outgoing {
+                head_sent: false,
+                free: ptr::null_mut(),
+                busy: ptr::null_mut(),
+            }),
+            onward: RefCell::default(),
+            is_unsent: Cell::new(false),
+            location,
+        };
+        // SAFETY: the pool of a live request.
+        let context = unsafe { own(request.pool(), context) };
+        if context.is_null() { Err(NoMemory) } else { Ok(context.cast()) }
+    }
+
+    /// The context of a request whose upstream is one of ours.
+    pub(super) fn of(request: &Request) -> Option<&Self> {
+        let upstream = request.upstream().filter(|upstream| upstream.is_ours())?;
+        // SAFETY: NULL, or what `create` has put into the pool of the live request: an upstream of this module's is given
+        // nothing else. All who refer to it share it.
+        unsafe { upstream.context().cast::<Self>().as_ref() }
+    }
+
+    /// Lets `act` work on the context of a request for which nginx calls a function of this module's upstream.
+    ///
+    /// # Safety
+    /// `r` is a live request.
+    pub(super) unsafe fn with<R>(
+        r: *mut ngx_http_request_t,
+        act: impl FnOnce(&Self, Upstream) -> R,
+    ) -> Option<R> {
+        // SAFETY: the caller's request is live.
+        let request = unsafe { Request::from_raw(r) };
+        let upstream = request.upstream()?;
+        Self::of(&request).map(|context| act(context, upstream))
+    }
+
+    /// As [`Context::with`], for a function that nginx gives the context itself.
+    ///
+    /// # Safety
+    /// `data` is what [`Context::create`] has made, and its request is live.
+    pub(super) unsafe fn with_data<R>(
+        data: *mut c_void,
+        act: impl FnOnce(&Self, Upstream) -> R,
+    ) -> Option<R> {
+        // SAFETY: the caller's context is in the pool of its live request, and all who refer to it share it.
+        let context = unsafe { data.cast::<Self>().as_ref() }?;
+        Some(act(context, context.request.upstream()?))
+    }
+
+    /// As [`Context::with`], for the handler of a timer from [`Context::timer`]. The reference ends with `act`: what may end
+    /// the request is done with what `act` answers.
+    ///
+    /// # Safety
+    /// nginx calls the handler of the timer with `event`. A context owns its timers, which stop when it is dropped.
+    pub(super) unsafe fn with_timer<R>(
+        event: *mut ngx_event_t,
+        act: impl FnOnce(&Self, Upstream) -> R,
+    ) -> Option<R> {
+        // SAFETY: the data of such a timer is its context, which lives: its timers would have stopped otherwise.
+        unsafe { Self::with_data(timer_data(event), act) }
+    }
+
+    /// A timer of this context's own.
+    pub(super) fn timer(&self, handler: unsafe extern "C" fn(*mut ngx_event_t)) -> Timer {
+        Timer::new(handler, self.data(), false)
+    }
+
+    /// The context as nginx's callbacks get it.
+    pub(super) fn data(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.stage.get()
+    }
+
+    pub(super) fn change_stage(&self, change: Change) {
+        self.stage.set(self.stage.get().after(change));
+    }
+
+    pub(super) fn conf(&self) -> &UpstreamConf {
+        &self.location.upstream
+    }
+
+    pub(super) fn protocol(&self) -> &'static dyn Protocol {
+        self.scheme.protocol()
+    }
+
+    /// Whether the backend is asked to keep the connection.
+    pub(super) fn keeps_connection(&self) -> bool {
+        self.protocol().keeps_connections() && self.conf().keep_conn()
+    }
+
+    /// Whether the request is sent once more when a connection has failed that was idle.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        let again = self.conf().conf.next_upstream;
+        let allows = |reason: u32| again & reason as usize != 0;
+        let is_harmless = !self.request.is_for_once()
+            || allows(NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT) && !self.request.streams_body();
+        allows(NGX_HTTP_UPSTREAM_FT_ERROR) && is_harmless
+    }
+
+    /// Whether nginx would send the request elsewhere now: all of it has left, and the time for further attempts is not over.
+    pub(super) fn may_go_elsewhere(&self, upstream: Upstream, now: u64) -> bool {
+        let limit = self.conf().conf.next_upstream_timeout as u64;
+        let is_in_time = limit == 0 || now.wrapping_sub(upstream.start_time() as u64) < limit;
+        self.may_be_repeated() && is_in_time && upstream.is_body_sent()
+    }
+
+    /// Whether nginx has read all of the request, and holds no part of it in a file.
+    pub(super) fn has_request_in_memory(&self, upstream: Upstream) -> bool {
+        // SAFETY: the chain of a live request that `create_request` has made; its links have live buffers.
+        !self.request.streams_body()
+            && unsafe { buffers(upstream.request_chain()).all(|buffer| (*buffer).in_file() == 0) }
+    }
+
+    /// Forgets the response of a backend that has failed: another one is asked.
+    pub(super) fn restart(&self, upstream: Upstream) {
+        self.hold.stop(upstream.connection(), hold::Change::Restarted);
+        self.response.borrow_mut().restart(self.protocol().decoder(), self.conf().head_max_size());
+        self.change_stage(Change::Restarted);
+        self.outgoing.borrow_mut().head_sent = false;
+        self.onward.replace(Onward::Client);
+        self.is_unsent.set(false);
+        self.stderr.borrow_mut().finish(self.request);
+    }
+}
