@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cache
@@ -43,6 +44,17 @@ def known() -> list[str]:
 def count(pids: list[int], file: Path, act: Callable[[], int]) -> dict[str, float]:
     """Calls for each of the requests that `act` answers, while it runs."""
     return (by_perf if tool() == "perf" else by_strace)(pids, file, act)
+
+
+def total(pids: list[int], act: Callable[[], int]) -> float | None:
+    """All calls for each of the requests that `act` answers, whatever their names; None without perf."""
+    if tool() != "perf":
+        return None
+    with tempfile.NamedTemporaryFile("r") as file:
+        with watching(["perf", "stat", "-x,", "-o", file.name, "-e", TOTAL, "-p", ",".join(map(str, pids))]):
+            requests = act()
+        found = re.search(rf"^(\d+),,{TOTAL}", file.read(), re.M)
+    return int(found[1]) / requests if found and requests else None
 
 
 @contextlib.contextmanager

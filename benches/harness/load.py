@@ -4,12 +4,10 @@
 import http.client
 import json
 import os
-import re
-import resource
-import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from . import processes
@@ -41,60 +39,47 @@ def wrk(port: int, scenario: Scenario, connections: int, seconds: float) -> dict
     return json.loads(line)
 
 
-def measure(port: int, roots: list[int], scenario: Scenario, answer: bytes, connections: int, seconds: float) -> dict:
-    """One round against one peer. `foreign` is the share of the machine that neither server nor wrk used."""
-    before = processes.usage(processes.tree(roots))
-    wrk_before, busy_before, clock = children_cpu(), processes.busy_seconds(), time.monotonic()
-    got = wrk(port, scenario, connections, seconds)
+def measure(put_load: Callable[[], dict], counted: Callable[[], list[int]], everybody: Callable[[], list[int]], length: int) -> dict:
+    """One round: what the processes `counted` spend for each request, and all of them (`total`). `foreign` is the share of the machine that
+    nobody of this benchmark used."""
+    before, whole = processes.usage(counted()), processes.usage(everybody())
+    own, busy, clock = own_cpu(), processes.busy_seconds(), time.monotonic()
+    got = put_load()
     elapsed = time.monotonic() - clock
-    after = processes.usage(processes.tree(roots))
-    spent = after.since(before)
+    spent, total = processes.usage(counted()).since(before), processes.usage(everybody()).since(whole)
     requests = got["requests"]
-    if requests == 0:
+    if not requests:
         raise BenchError("no request was answered")
-    foreign = processes.busy_seconds() - busy_before - spent.cpu - (children_cpu() - wrk_before)
+    foreign = processes.busy_seconds() - busy - total.cpu - (own_cpu() - own)
+    return figures(got, length, spent.cpu) | {
+        "total": total.cpu / requests * 1e6,
+        "user_share": spent.user_share,
+        "switches": spent.switches / requests,
+        "foreign": max(0.0, foreign / elapsed / (os.cpu_count() or 1)),
+    }
+
+
+def figures(got: dict, length: int, cpu: float) -> dict:
+    """What the load's own figures and the CPU time of a round say for each request."""
+    requests = got["requests"]
     errors = sum(got[kind] for kind in ("status", "connect", "read", "write", "timeout"))
-    if got["bytes"] < requests * len(answer):
-        errors = max(errors, 1)  # wrk does not look into bodies, but it counts bytes
     return {
         "requests": requests,
         "rate": requests / (got["micros"] / 1e6),
         "p50": got["p50"],
         "p99": got["p99"],
         "max": got["max"],
-        "cpu": spent.cpu / requests * 1e6,
-        "user_share": spent.user_share,
-        "switches": spent.switches / requests,
-        "errors": errors,
+        "cpu": cpu / requests * 1e6,
+        # wrk does not look into bodies, but it counts bytes.
+        "errors": max(errors, int(got["bytes"] < requests * length)),
         "bytes": got["bytes"] / requests,
-        "foreign": max(0.0, foreign / elapsed / (os.cpu_count() or 1)),
     }
 
 
-def children_cpu() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def system_calls(port: int, roots: list[int], scenario: Scenario, connections: int, seconds: float) -> float | None:
-    """System calls per request, counted by the kernel's tracepoint while the server runs at speed; None without perf."""
-    if not shutil.which("perf"):
-        return None
-    pids = ",".join(map(str, processes.tree(roots)))
-    command = ["perf", "stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", pids]
-    perf = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-    try:
-        # perf attaches before it says anything; what the first moments lack is small against the whole round.
-        time.sleep(0.15)
-        got = wrk(port, scenario, connections, seconds)
-        perf.send_signal(signal.SIGINT)
-        text = perf.communicate(timeout=20)[1]
-    finally:
-        if perf.poll() is None:
-            perf.kill()
-            perf.wait()
-    found = re.search(r"^(\d+),,raw_syscalls:sys_enter", text, re.M)
-    return int(found[1]) / got["requests"] if found and got["requests"] else None
+def own_cpu() -> float:
+    """Of this process and the clients that it has started."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def check_answer(port: int, scenario: Scenario, answer: bytes) -> None:

@@ -132,8 +132,3 @@ def table(group: Group) -> str:
         lines.append(form.format(row["peer"], *values, note.strip()).rstrip())
     lines += [f"{name:<23}not measured: {reason}" for name, reason in group.absent.items()]
     return "\n".join(lines)
-
-
-def targets(groups: list[Group]) -> str:
-    verdicts = [verdict for group in groups for verdict in group.verdicts()]
-    return "\n".join(summary(verdicts)) if verdicts else "targets: Gangway took no part"
