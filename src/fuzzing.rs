@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bodies of the fuzz targets below fuzz/: what must hold for any bytes. `cargo test` replays the committed corpus.
 
+mod applications;
 mod gateways;
 pub(crate) mod reference;
 mod scripts;
 #[cfg(test)]
 mod tests;
 
+pub use applications::fastcgi_request;
 #[cfg(test)]
 pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};

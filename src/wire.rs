@@ -50,6 +50,11 @@ pub(crate) struct Gather<const N: usize> {
 impl<const N: usize> Gather<N> {
     pub(crate) const EMPTY: Self = Self { bytes: [0; N], have: 0 };
 
+    /// Whether none of the `N` bytes has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.have == 0
+    }
+
     /// Takes what is missing; all `N` bytes once they are there, and then the next `N` begin.
     pub(crate) fn fill(&mut self, reader: &mut Reader<'_>) -> Option<[u8; N]> {
         if self.have == 0

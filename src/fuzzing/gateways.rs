@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The same bytes in parts of several sizes, that of the last way depends on the bytes.
-fn ways(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+pub(super) fn ways(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     let any = data.iter().fold(7usize, |hash, byte| hash.wrapping_mul(31) ^ usize::from(*byte));
     [usize::MAX, 1, 2 + any % 29].into_iter().map(|size| data.chunks(size).collect())
 }

@@ -10,13 +10,14 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 15] = [
     ("head", head),
     ("variables", variables),
     ("words", words),
     ("fields", fields),
     ("line", line),
     ("fastcgi_response", fastcgi_response),
+    ("fastcgi_request", fastcgi_request),
     ("scgi_uwsgi_response", scgi_uwsgi_response),
     ("cgi_response", cgi_response),
     ("request", request),

@@ -108,3 +108,23 @@ pub enum ProtocolStatus {
     #[error("ended the request with the unknown FastCGI protocol status {0}")]
     Other(u8),
 }
+
+/// How a web server broke the protocol towards an application. The sections are those of the FastCGI specification 1.0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not the version of section 8.
+    #[error("the web server sent a FastCGI record of version {0} instead of 1")]
+    Version(u8),
+    /// A record that only an application sends, or one that there is not (section 8).
+    #[error("the web server sent a FastCGI record of type {0}, which does not belong into a request")]
+    Type(u8),
+    /// FCGI_BEGIN_REQUEST whose body is not that of section 5.1.
+    #[error("the web server began a request with a FastCGI record of {0} bytes instead of 8")]
+    BeginLength(u16),
+    /// FCGI_BEGIN_REQUEST with the number of a request that has not ended.
+    #[error("the web server began request {0} a second time")]
+    Twice(u16),
+    /// A record of a stream that has ended, or of one whose turn has not come (section 6.2).
+    #[error("the web server sent a FastCGI record of type {0} out of order in request {1}")]
+    Order(u8, u16),
+}

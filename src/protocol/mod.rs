@@ -11,7 +11,7 @@ mod scgi;
 mod tests;
 mod uwsgi;
 
-pub use error::{DecodeError, EncodeError, ProtocolStatus};
+pub use error::{DecodeError, EncodeError, ProtocolStatus, RequestError};
 pub use fastcgi::FastCgi;
 pub use scgi::Scgi;
 pub use uwsgi::Uwsgi;

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// §5.1: the application leaves the connection open.
-const KEEP_CONN: u8 = 1;
+pub(super) const KEEP_CONN: u8 = 1;
 
 pub(super) fn head(
     settings: &Settings<'_>,

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! FastCGI 1.0 (the sections are those of its specification, M. R. Brown, 29 April 1996).
+//!
+//! `encode` and `decode` are the web server's side, `requests` and `responses` the application's.
 
 mod decode;
 mod encode;
+mod requests;
+mod responses;
 mod values;
 
 pub(super) use decode::Decoder;
+pub use requests::{Received, Refusal, Requests};
+pub use responses::{Stream, end, part, put, unknown_type, values_result};
 pub use values::{Pairs, Values, get_values};
 
 use super::{BodyPart, EncodeError, Protocol, Settings};
@@ -73,12 +79,19 @@ const PARAMS: u8 = 4;
 const STDIN: u8 = 5;
 const STDOUT: u8 = 6;
 const STDERR: u8 = 7;
+const DATA: u8 = 8;
 const GET_VALUES: u8 = 9;
 const GET_VALUES_RESULT: u8 = 10;
+const UNKNOWN_TYPE: u8 = 11;
 
 /// §3.3: a record's header, for our request and without padding, which is the sender's choice.
 const fn header(kind: u8, content: u16) -> [u8; 8] {
-    let [id_high, id_low] = REQUEST.to_be_bytes();
+    header_of(REQUEST, kind, content)
+}
+
+/// The same for any request, or for a management record, whose id is 0.
+const fn header_of(id: u16, kind: u8, content: u16) -> [u8; 8] {
+    let [id_high, id_low] = id.to_be_bytes();
     let [high, low] = content.to_be_bytes();
     [VERSION, kind, id_high, id_low, high, low, 0, 0]
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Name-value pairs (§3.4), and the question for what an application can do (§4.1).
 
-use super::{GET_VALUES, GET_VALUES_RESULT, VERSION, encode};
+use super::{GET_VALUES, GET_VALUES_RESULT, VERSION, encode, header_of};
 use crate::{
     protocol::{DecodeError, EncodeError},
     wire::{Reader, Writer},
@@ -25,7 +25,7 @@ pub fn get_values(names: &[&[u8]], out: &mut Vec<u8>) -> Result<(), EncodeError>
 
 fn question(names: &[&[u8]], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
     let start = writer.mark();
-    writer.put(&management_header(GET_VALUES, 0));
+    writer.put(&header_of(0, GET_VALUES, 0));
     let content = writer.mark();
     for name in names {
         writer.put(encode::length("name", name)?.bytes());
@@ -39,14 +39,8 @@ fn question(names: &[&[u8]], writer: &mut Writer<'_>) -> Result<(), EncodeError>
         length,
         limit: usize::from(u16::MAX),
     })?;
-    writer.patch(start, &management_header(GET_VALUES, fitting));
+    writer.patch(start, &header_of(0, GET_VALUES, fitting));
     Ok(())
-}
-
-/// §3.3: management records have the request id 0.
-const fn management_header(kind: u8, content: u16) -> [u8; 8] {
-    let [high, low] = content.to_be_bytes();
-    [VERSION, kind, 0, 0, high, low, 0, 0]
 }
 
 /// An FCGI_GET_VALUES_RESULT record.
