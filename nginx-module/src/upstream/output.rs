@@ -35,9 +35,7 @@ pub(super) fn take(
             Ok(found) => found,
             Err(error) => {
                 // The backend broke its protocol within the body: the client gets what has come.
-                request.log(Level::Error, &format!("{} {error}", error.code()));
-                context.change_stage(Change::Failed);
-                sink.fail();
+                fail(context, sink, &format!("{} {error}", error.code()));
                 return Ok(false);
             }
         };
@@ -64,9 +62,7 @@ pub(super) fn take(
                 let line = format!(
                     "{BACKEND_CUT} the backend ended its response before its Content-Length was reached"
                 );
-                request.log(Level::Error, &line);
-                context.change_stage(Change::Failed);
-                sink.fail();
+                fail(context, sink, &line);
                 return Ok(false);
             }
             Event::OutputEnd => {
@@ -82,6 +78,13 @@ pub(super) fn take(
             }
         }
     }
+}
+
+/// The response has failed: what still comes is not looked at, and the client sees that it is cut.
+fn fail(context: &Context, sink: &mut impl Sink, line: &str) {
+    context.request.log(Level::Error, line);
+    context.change_stage(Change::Failed);
+    sink.fail();
 }
 
 fn too_much(context: &Context, upstream: Upstream) {
