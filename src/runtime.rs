@@ -78,6 +78,12 @@ impl Application {
         &self.config
     }
 
+    /// Who runs its handlers.
+    #[must_use]
+    pub fn threads(&self) -> Threads {
+        self.threads
+    }
+
     /// Queues a request for the pool. While the application loads, requests wait.
     ///
     /// # Errors
@@ -290,6 +296,13 @@ pub fn check_as(configs: &[Config], worker: &Identity) -> Vec<String> {
             })
             .collect()
     })
+}
+
+/// Whether the engine of a configuration answers later, so that a server's thread that has called it has nothing to wait with.
+#[must_use]
+pub fn is_async(config: &Config) -> bool {
+    // One that cannot be opened any more says so when it is to load.
+    Engine::open(config.engine()).is_ok_and(|engine| engine.is_async())
 }
 
 enum Order {

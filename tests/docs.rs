@@ -49,7 +49,7 @@ fn directives<'s>(source: &'s str, prefix: &str) -> BTreeSet<&'s str> {
 #[test]
 fn directives_are_those_of_the_server_modules() {
     let (nginx, httpd) = (directives(NGINX, "gangway_"), directives(HTTPD, "Gangway"));
-    assert_eq!((nginx.len(), httpd.len()), (4, 4), "{nginx:?} {httpd:?}");
+    assert_eq!((nginx.len(), httpd.len()), (5, 5), "{nginx:?} {httpd:?}");
     let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         pairs.filter(|(name, _)| name.starts_with("gangway_")).unzip();

@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use gangway::{
-    config::{Application, Cgi, Engines, Parser},
+    config::{Application, Cgi, ConfigError, Engines, Parser},
     log, runtime,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 static READ: Mutex<Read> = Mutex::new(Read::new());
 
 struct Read {
-    /// Every application with the place of its directive, in order.
+    /// Every application with its directive and the place of it, in order.
     applications: Vec<(Application, String)>,
     /// The settings of scripts, each once.
     scripts: Vec<Cgi>,
@@ -47,6 +47,20 @@ pub(crate) fn applications() -> Vec<Application> {
 
 /// `GangwayWSGI TARGET [key=value ...]` or `GangwayWSGI Off`.
 pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
+    application(command, "GangwayWSGI", words, |parser, engines| parser.interface(engines, "wsgi", words))
+}
+
+/// `GangwayNative FILE[:NAME] [key=value ...]` or `GangwayNative Off`.
+pub(crate) fn native(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
+    application(command, "GangwayNative", words, |parser, _| parser.native(words))
+}
+
+fn application(
+    command: Command<'_>,
+    directive: &'static str,
+    words: &[&[u8]],
+    parse: impl FnOnce(&Parser<'_>, &mut Engines) -> Result<Application, ConfigError>,
+) -> Result<Choice, String> {
     if let [first, rest @ ..] = words
         && first.eq_ignore_ascii_case(b"off")
     {
@@ -58,8 +72,8 @@ pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, Stri
     }
     let parser = Parser { base: raw::server_root(), timeout: None };
     read(|read| {
-        let parsed = parser.interface(&mut read.engines, "wsgi", words);
-        read.applications.push((parsed.map_err(|error| error.to_string())?, command.place()));
+        let application = parse(&parser, &mut read.engines).map_err(|error| error.to_string())?;
+        read.applications.push((application, format!("{directive} on {}", command.place())));
         Ok(Choice::Run(read.applications.len() - 1))
     })
 }
@@ -109,7 +123,7 @@ pub(crate) fn check() -> bool {
         return true;
     };
     let place = read(|read| read.applications.get(index).map(|(_, place)| place.clone())).unwrap_or_default();
-    raw::log_startup(&format!("GangwayWSGI on {place}: {reason}"));
+    raw::log_startup(&format!("{place}: {reason}"));
     false
 }
 

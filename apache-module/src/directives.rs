@@ -46,15 +46,36 @@ unsafe extern "C" fn set_wsgi(
     // SAFETY: httpd calls this with a live command, the section's configuration and a C string.
     unsafe {
         run("GangwayWSGI", raw, conf, words, |command, conf, words| {
-            if conf.choice() != Choice::Inherit {
-                return Err("stands twice in this section; keep one".into());
-            }
-            let choice = config::wsgi(command, words)?;
-            let (section, path) = command.section();
-            conf.set(choice, section, command.copy(&path));
-            Ok(())
+            set_application(command, conf, config::wsgi(command, words))
         })
     }
+}
+
+unsafe extern "C" fn set_native(
+    raw: *mut sys::cmd_parms,
+    conf: *mut c_void,
+    words: *const c_char,
+) -> *const c_char {
+    // SAFETY: httpd calls this with a live command, the section's configuration and a C string.
+    unsafe {
+        run("GangwayNative", raw, conf, words, |command, conf, words| {
+            set_application(command, conf, config::native(command, words))
+        })
+    }
+}
+
+/// Gives a section an application that runs in this process.
+fn set_application(
+    command: Command<'_>,
+    conf: &mut DirConf,
+    choice: Result<Choice, String>,
+) -> Result<(), String> {
+    if conf.choice() != Choice::Inherit {
+        return Err("this section has a handler already; keep one".into());
+    }
+    let (section, path) = command.section();
+    conf.set(choice?, section, command.copy(&path));
+    Ok(())
 }
 
 unsafe extern "C" fn set_cgi(
@@ -65,13 +86,7 @@ unsafe extern "C" fn set_cgi(
     // SAFETY: as for set_wsgi.
     unsafe {
         run("GangwayCGI", raw, conf, words, |command, conf, words| {
-            if conf.choice() != Choice::Inherit {
-                return Err("this section has a handler already; keep one".into());
-            }
-            let choice = config::cgi(words)?;
-            let (section, path) = command.section();
-            conf.set(choice, section, command.copy(&path));
-            Ok(())
+            set_application(command, conf, config::cgi(words))
         })
     }
 }
@@ -104,13 +119,14 @@ unsafe extern "C" fn set_engine_dir(
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 
-pub(crate) static TABLE: Table<5> = Table([
+pub(crate) static TABLE: Table<6> = Table([
     line(
         c"GangwayWSGI",
         set_wsgi,
         ANYWHERE,
         c"MODULE:CALLABLE or /path/file.py:CALLABLE [key=value ...], or Off",
     ),
+    line(c"GangwayNative", set_native, ANYWHERE, c"/path/handler.so[:NAME] [key=value ...], or Off"),
     line(c"GangwayCGI", set_cgi, ANYWHERE, c"On [key=value ...], or Off"),
     line(c"GangwayParam", set_param, ANYWHERE, c"NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION"),
     line(c"GangwayEngineDir", set_engine_dir, sys::RSRC_CONF, c"the directory of the engines"),

@@ -19,7 +19,7 @@ use gangway::{
     error::{STOP_TIMEOUT, THREADS_FAILED},
     exchange::Exchange,
     log::{self, Level},
-    runtime::Application,
+    runtime::{Application, Threads},
     sys,
 };
 
@@ -122,7 +122,7 @@ fn look(left: &mut Vec<Left>) {
         }
     }
     let hopeless = left.iter().filter(|request| now.duration_since(request.since) >= GRACE);
-    let on_threads = hopeless.clone().filter(|request| request.application.config().timeout().is_none());
+    let on_threads = hopeless.clone().filter(|request| request.application.threads() == Threads::Server);
     let (hopeless, on_threads) = (hopeless.collect::<Vec<_>>(), on_threads.count());
     for request in &hopeless {
         // Who waits behind it would wait for ever.

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use gangway::{error::SERVER_FAILED, exchange::RequestHead, log::Level};
+use gangway::{error::SERVER_FAILED, exchange::RequestHead, log::Level, runtime::Threads};
 
 use crate::{
     applications,
@@ -36,9 +36,9 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         let head = RequestHead { variables, content_length, no_body: request.is_head() };
         Ok((head, whole.map(Whole::into_body)))
     });
-    match (found, config.timeout()) {
+    match (found, application.threads()) {
         (Err(status), _) => status,
-        (Ok((head, whole)), None) => direct::run(session, application, number, head, whole),
-        (Ok((head, whole)), Some(timeout)) => relay::run(session, application, head, whole, timeout),
+        (Ok((head, whole)), Threads::Server) => direct::run(session, application, number, head, whole),
+        (Ok((head, whole)), Threads::Own) => relay::run(session, application, head, whole, config.timeout()),
     }
 }

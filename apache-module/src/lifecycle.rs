@@ -10,7 +10,7 @@ use std::{
 use gangway::{
     error::SERVER_FAILED,
     log::{self, Level},
-    runtime::{Runtime, Threads},
+    runtime::{self, Runtime, Threads},
 };
 
 use crate::{
@@ -29,8 +29,8 @@ pub(crate) fn start(pool: raw::ChildPool) {
     if configs.is_empty() || applications::process().is_some() {
         return;
     }
-    let runtime = match Runtime::start(Threads::Server) {
-        Ok(runtime) => runtime,
+    let process = match Runtime::start(Threads::Server) {
+        Ok(process) => process,
         Err(error) => {
             let text = format_args!(
                 "cannot start a thread: {error}; raise the limit of processes of the server's user"
@@ -43,11 +43,12 @@ pub(crate) fn start(pool: raw::ChildPool) {
     let load = |mut config: gangway::config::Application| {
         config.set_multiprocess(multiprocess);
         config.limit_threads(threads);
-        let runs_on = if config.timeout().is_some() { Threads::Own } else { Threads::Server };
-        runtime.application(&config, runs_on)
+        let is_relayed = config.timeout().is_some() || runtime::is_async(&config);
+        let runs_on = if is_relayed { Threads::Own } else { Threads::Server };
+        process.application(&config, runs_on)
     };
     let applications = configs.into_iter().map(load).collect();
-    applications::keep(Process { id: raw::process_id(), runtime, applications });
+    applications::keep(Process { id: raw::process_id(), runtime: process, applications });
     raw::on_exit(pool, stop);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! With `timeout=`: a thread of the pool runs the handler, and the server's thread passes on what it gives, reads
-//! the body when it is wanted, and looks at the clock.
+//! With `timeout=`, or when the engine answers later: a thread of the pool runs the handler, and the server's thread
+//! passes on what it gives, reads the body when it is wanted, and looks at the clock.
 
 use std::{
     ffi::c_int,
@@ -29,6 +29,9 @@ use crate::{
 /// Body bytes that are read from the client at a time.
 const BODY_CHUNK: usize = 32 * 1024;
 
+/// Without `timeout=`: longer than any that it can say.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// How often the server's thread looks whether the client is still there, while it waits for the handler.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -38,8 +41,9 @@ pub(crate) fn run(
     application: &Arc<Application>,
     head: RequestHead,
     whole: Option<Body>,
-    timeout: Duration,
+    timeout: Option<Duration>,
 ) -> c_int {
+    let timeout = timeout.unwrap_or(ENDLESS);
     let request = session.request();
     let letters = Arc::new(Letters::default());
     let channel = match whole {

@@ -19,6 +19,9 @@ const DEFAULT_THREADS: u32 = 8;
 /// Waiting requests without `queue=`.
 const DEFAULT_QUEUE: u32 = 512;
 
+/// The interface of native handlers, in the words of gangway.h.
+pub(super) const NATIVE: &str = "native";
+
 /// A complete, checked handler directive. Equal ones share a loaded application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Application {
@@ -40,6 +43,12 @@ impl Application {
     #[must_use]
     pub fn engine(&self) -> &Path {
         &self.engine
+    }
+
+    /// Whether its directive names the file of its engine.
+    #[must_use]
+    pub fn is_native(&self) -> bool {
+        self.spec.interface == NATIVE
     }
 
     /// Requests that may wait.

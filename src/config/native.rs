@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     Application, ConfigError, Parser,
-    application::{known, text},
+    application::{NATIVE, known, text},
     options::{HOST_OPTIONS, Known},
     values,
 };
@@ -14,8 +14,6 @@ use crate::{
     error::{BAD_OPTION, BAD_TARGET},
 };
 
-/// The interface of native handlers, in the words of gangway.h.
-const INTERFACE: &str = "native";
 const FORM: &str = "/path/handler.so or /path/handler.so:NAME";
 
 impl Parser<'_> {
@@ -34,8 +32,8 @@ impl Parser<'_> {
             "" => file.display().to_string(),
             name => format!("{}:{name}", file.display()),
         };
-        let mut application = self.bare(&file, INTERFACE, shown, name.to_owned());
-        let stated = engine.interfaces().iter().find(|interface| interface.name == INTERFACE);
+        let mut application = self.bare(&file, NATIVE, shown, name.to_owned());
+        let stated = engine.interfaces().iter().find(|interface| interface.name == NATIVE);
         let known = match stated {
             Some(interface) => known(&file, interface)?,
             None => Known::new(&[], HOST_OPTIONS),

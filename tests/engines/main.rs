@@ -6,6 +6,7 @@
 
 mod asynchronous;
 mod broken;
+mod documented;
 mod native;
 mod queue;
 mod statement;

@@ -17,7 +17,7 @@ use crate::section::Section;
 pub(crate) enum Choice {
     /// Nothing: as the enclosing section.
     Inherit,
-    /// `GangwayWSGI Off` or `GangwayCGI Off`.
+    /// `Off` of a directive for handlers.
     Off,
     /// The application with this number.
     Run(usize),

@@ -13,7 +13,7 @@ use crate::raw::{ConfText, PerLocation};
 
 /// A location's part.
 pub(crate) struct LocationConf {
-    /// `gangway_wsgi`; the blocks of `if` and `limit_except` share that of their location.
+    /// `gangway_wsgi` or `gangway_native`; the blocks of `if` and `limit_except` share that of their location.
     pub(crate) handler: Option<Rc<Handler>>,
     /// `gangway_cgi`, likewise.
     pub(crate) programs: Option<Rc<Programs>>,

@@ -2,13 +2,14 @@
 //! The directives: their table, what sets them, what an inner block inherits, and what is done when all are read.
 //!
 //! ```text
-//! wsgi, cgi, upstream/   a kind of handler and its settings
+//! wsgi, native, cgi, upstream/   a kind of handler and its settings
 //! param                  gangway_param
 //! variables              the variables that this module adds to nginx
 //! ```
 //! It names everything below it. A kind of handler is a line in [`KINDS`] and one in the table.
 
 mod cgi;
+mod native;
 mod param;
 mod upstream;
 mod variables;
@@ -39,8 +40,9 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 4] = [
+const OWN: [ngx_command_t; 5] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
@@ -63,10 +65,15 @@ struct Kind {
 }
 
 /// All of them. A location has one.
-const KINDS: [Kind; 3] = [
+const KINDS: [Kind; 4] = [
     Kind {
         directive: "gangway_wsgi",
-        is_set: |location| location.handler.is_some(),
+        is_set: |location| location.handler.as_ref().is_some_and(|handler| !handler.config.is_native()),
+        content_handler: crate::wsgi::content_handler,
+    },
+    Kind {
+        directive: "gangway_native",
+        is_set: |location| location.handler.as_ref().is_some_and(|handler| handler.config.is_native()),
         content_handler: crate::wsgi::content_handler,
     },
     Kind {

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""gangway_native and GangwayNative: handlers that are shared objects, with the engines in C of tests/engines."""
+
+import re
+import subprocess
+
+import pytest
+
+from harness import places
+
+ENGINES = places.REPOSITORY / "tests" / "engines"
+INCLUDE = places.REPOSITORY / "include"
+
+
+def compiled(source, target):
+    """`source`, compiled as a newcomer would."""
+    command = ["cc", "-shared", "-fPIC", "-pthread", f"-I{INCLUDE}", "-o", str(target), str(source)]
+    subprocess.run(command, check=True, timeout=60)
+    target.chmod(0o755)
+    return target
+
+
+@pytest.fixture
+def build(scratch):
+    """Compiles an engine of tests/engines, by its name there."""
+    return lambda name: compiled(ENGINES / f"{name}.c", scratch / (name.replace("/", "-") + ".so"))
+
+
+def native(site, path, *words, params=None):
+    """Serves a native handler below `path`; the words are those of the directive."""
+    words = " ".join(map(str, words))
+    return site.location(
+        path, params=params or {}, nginx=f"gangway_native {words};", apache=f"GangwayNative {words}"
+    )
+
+
+def test_the_smallest_handler_answers(launch, build):
+    hello = build("good/hello")
+    server = launch(lambda site: native(site, "/hello", hello), warm=["/hello"])
+    answer = server.get("/hello")
+    assert (answer.status, answer.body, answer.header("Content-Type")) == (200, b"Hello from C\n", "text/plain")
+    assert server.request("HEAD", "/hello").body == b""
+
+
+def test_the_example_of_the_documentation_compiles_and_answers(launch, scratch):
+    page = (places.REPOSITORY / "docs" / "abi.md").read_text()
+    example = re.search(r"```c\n(#include.*?)```", page.partition("## A native handler")[2], re.S)[1]
+    assert len(example.splitlines()) <= 22
+    (scratch / "hello.c").write_text(example)
+    handler = compiled(scratch / "hello.c", scratch / "hello.so")
+    server = launch(lambda site: native(site, "/", handler), warm=["/"])
+    assert server.get("/").body == b"Hello from C\n"
+
+
+def test_bodies_go_both_ways(launch, build):
+    handler = build("good/native")
+    server = launch(lambda site: native(site, "/n", f"{handler}:app", "threads=2"), warm=["/n/hello"])
+    for size in (0, 1, 5000, 300_000):
+        body = bytes(i % 251 for i in range(size))
+        assert server.request("POST", "/n/echo", body=body).body == body, size
+    assert server.get("/n/file").body == b"2345678"
+    assert server.get("/n/owned?100").body == b"o" * 100_000
+
+
+def test_options_params_and_two_handlers(launch, build):
+    handler = build("good/native")
+
+    def two(site):
+        native(site, "/a", f"{handler}:app", "env=GREETING=one", "colour=blue", "threads=3", params={"MODE": "m"})
+        native(site, "/b", f"{handler}:app", "env=GREETING=other", "queue=7", "timeout=9s")
+
+    server = launch(two, warm=["/a/hello", "/b/hello"])
+    assert (server.get("/a/hello").body, server.get("/b/hello").body) == (b"one", b"other")
+    assert server.get("/a/options").body == b"env=GREETING=one\ncolour=blue\n"
+    assert server.get("/b/options").body == b"env=GREETING=other\n"
+    variables = server.get("/a/variables?x=1").body.decode().splitlines()
+    assert {"MODE=m", "QUERY_STRING=x=1", "SCRIPT_NAME=/a", "PATH_INFO=/variables"} <= set(variables)
+
+
+def test_errors_and_what_the_log_says(launch, build):
+    handler = build("good/native")
+    server = launch(lambda site: native(site, "/n", f"{handler}:app"), warm=["/n/hello"])
+    assert server.get("/n/unknown").status == 404
+    assert server.get("/n/fail").status == 500
+    server.log.expect("failing as asked")
+    assert server.get("/n/refused").status == 500
+    server.log.expect("GW0501 response refused")
+    assert server.get("/n/hello").status == 200
+
+
+@pytest.mark.parametrize("timeout", ["off", "20s"])
+def test_a_handler_that_answers_later(launch, build, timeout):
+    handler = build("good/async")
+    server = launch(lambda site: native(site, "/n", handler, f"timeout={timeout}"), warm=["/n/at-once"])
+    assert server.get("/n/at-once").body == b"at once"
+    assert server.get("/n/at-once").body == b"at once"
+
+
+def test_a_broken_contract_costs_its_request(launch, build):
+    broken, hello = build("bad/ok_without_finish"), build("good/hello")
+
+    def both(site):
+        native(site, "/broken", broken)
+        native(site, "/hello", hello)
+
+    server = launch(both, warm=["/hello"])
+    assert server.get("/broken").status == 500
+    server.log.expect(r"GW0207 handle\(\) returned 0 before finish\(\)")
+    assert server.get("/hello").body == b"Hello from C\n"
+
+
+def test_a_reload_brings_another_handler(launch, build):
+    hello, handler = build("good/hello"), build("good/native")
+    server = launch(lambda site: native(site, "/", hello), warm=["/"])
+    text = server.configuration.read_text()
+    server.configuration.write_text(text.replace(str(hello), f"{handler}:app"))
+    server.reload()
+    assert server.get("/hello").body == b"Hello"
+
+
+WRONG = {
+    "missing": ("/no/handler.so", "GW0103", ["/no/handler.so", "create it or correct the path"]),
+    "a folder": ("/usr", "GW0103", ["is not a file"]),
+    "no shared object": ("/etc/passwd", "GW0201", ["/etc/passwd"]),
+    "options first": ("threads=4", "GW0103", ["comes first", "/path/handler.so"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_file(configtest, kind, name):
+    word, code, parts = WRONG[name]
+    result = configtest(lambda site: native(site, "/", word))
+    refused(result, kind, code, *parts)
+
+
+def refused(result, kind, code, *parts):
+    assert result.status != 0, result.output
+    lines = [line for line in result.output.splitlines() if code in line]
+    assert len(lines) == 1, result.output
+    directive = "GangwayNative" if kind.startswith("apache") else "gangway_native"
+    for part in (directive, *parts):
+        assert part in lines[0], lines[0]
+
+
+def test_a_file_that_is_no_handler_or_of_another_version(configtest, kind, build):
+    result = configtest(lambda site: native(site, "/", build("bad/no_entry")))
+    refused(result, kind, "GW0202", "does not export gw_engine_entry")
+    result = configtest(lambda site: native(site, "/", build("bad/wrong_major")))
+    refused(result, kind, "GW0203", "speaks ABI 2.0")
+
+
+def test_wrong_options(configtest, kind, build):
+    hello, stated = build("good/hello"), build("good/stated")
+    refused(configtest(lambda site: native(site, "/", hello, "threads=0")), kind, "GW0102", "1 to 1024")
+    refused(configtest(lambda site: native(site, "/", stated, "levl=1")), kind, "GW0101", 'did you mean "level="?')
+    refused(configtest(lambda site: native(site, "/", stated, "level=10")), kind, "GW0102", "from 1 to 9")
