@@ -6,7 +6,7 @@ use nginx_sys::{ngx_array_t, ngx_http_upstream_conf_t, ngx_str_t, ngx_uint_t};
 use super::unset::Setting;
 
 /// What nginx's structure of an upstream does not hold.
-pub(crate) struct Settings {
+pub(crate) struct TlsSettings {
     pub(crate) protocols: ngx_uint_t,
     pub(crate) ciphers: ngx_str_t,
     pub(crate) verify_depth: ngx_uint_t,
@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) conf_commands: *mut ngx_array_t,
 }
 
-impl Settings {
+impl TlsSettings {
     pub(crate) fn unset() -> Self {
         Self {
             protocols: 0,

@@ -54,7 +54,7 @@ pub(crate) struct UpstreamConf {
     pub(crate) keepalive_timeout: ngx_msec_t,
     pub(crate) keepalive_requests: ngx_uint_t,
     #[cfg(ngx_feature = "ssl")]
-    pub(crate) tls: tls::Settings,
+    pub(crate) tls: tls::TlsSettings,
 }
 
 /// `gangway_script_check`.
@@ -95,7 +95,7 @@ impl UpstreamConf {
             keepalive_timeout: Setting::UNSET,
             keepalive_requests: Setting::UNSET,
             #[cfg(ngx_feature = "ssl")]
-            tls: tls::Settings::unset(),
+            tls: tls::TlsSettings::unset(),
         }
     }
 

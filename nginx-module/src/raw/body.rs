@@ -40,7 +40,7 @@ impl RequestBuffer<'_> {
 
 /// What nginx has of a body when a handler wants it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum BodyProgress {
     /// Nothing has been read, or all of it is there, or nginx has thrown it away: its own function knows what to do.
     Settled,
     /// An earlier handler was to stream it and has not taken a byte.
@@ -68,10 +68,10 @@ impl Request {
         ready: unsafe extern "C" fn(*mut ngx_http_request_t),
     ) -> ngx_int_t {
         match self.stage() {
-            Stage::Settled => {}
-            Stage::Begun => return self.resume_body(stream, ready),
-            Stage::Lost if self.was_made_get() => self.forget_body(),
-            Stage::Lost => {
+            BodyProgress::Settled => {}
+            BodyProgress::Begun => return self.resume_body(stream, ready),
+            BodyProgress::Lost if self.was_made_get() => self.forget_body(),
+            BodyProgress::Lost => {
                 let line = format!(
                     "{BODY_FAILED} a part of the request body is gone with an earlier handler of this request; with gangway_request_buffering on it can be read again"
                 );
@@ -121,9 +121,9 @@ impl Request {
         unsafe { field!(self, request_body).as_ref() }
     }
 
-    fn stage(self) -> Stage {
+    fn stage(self) -> BodyProgress {
         let Some(body) = self.body().filter(|_| self.is_main() && self.expects_body()) else {
-            return Stage::Settled;
+            return BodyProgress::Settled;
         };
         let length = if self.is_framed_by_streams() {
             body.received
@@ -136,9 +136,9 @@ impl Request {
             || self.body_buffers().map(|part| part.len()).sum::<u64>() == length.max(0).unsigned_abs();
         match (body.last_saved() != 0, self.is_reading_body()) {
             // What was read into memory or a file at once is still there; its filters may have changed its length.
-            (true, false) if !self.streams_body() || is_here() => Stage::Settled,
-            (false, true) if is_here() => Stage::Begun,
-            _ => Stage::Lost,
+            (true, false) if !self.streams_body() || is_here() => BodyProgress::Settled,
+            (false, true) if is_here() => BodyProgress::Begun,
+            _ => BodyProgress::Lost,
         }
     }
 

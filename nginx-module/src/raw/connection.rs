@@ -39,14 +39,14 @@ impl Connection {
         self.0.as_ptr()
     }
 
-    pub(crate) fn read(self) -> Event {
+    pub(crate) fn read(self) -> ConnectionEvent {
         // SAFETY: nginx gives every connection its events when it makes the arrays, and a stream's with the stream.
-        Event(unsafe { NonNull::new_unchecked(field!(self, read)) })
+        ConnectionEvent(unsafe { NonNull::new_unchecked(field!(self, read)) })
     }
 
-    pub(crate) fn write(self) -> Event {
+    pub(crate) fn write(self) -> ConnectionEvent {
         // SAFETY: nginx gives every connection its events when it makes the arrays, and a stream's with the stream.
-        Event(unsafe { NonNull::new_unchecked(field!(self, write)) })
+        ConnectionEvent(unsafe { NonNull::new_unchecked(field!(self, write)) })
     }
 
     pub(crate) fn descriptor(self) -> RawFd {
@@ -103,9 +103,9 @@ impl Connection {
 
 /// An event of a [`Connection`].
 #[derive(Clone, Copy)]
-pub(crate) struct Event(NonNull<ngx_event_t>);
+pub(crate) struct ConnectionEvent(NonNull<ngx_event_t>);
 
-impl Event {
+impl ConnectionEvent {
     pub(crate) fn raw(self) -> *mut ngx_event_t {
         self.0.as_ptr()
     }

@@ -14,7 +14,7 @@ use nginx_sys::{
     ngx_http_send_header, ngx_http_subrequest, ngx_int_t, ngx_pcalloc,
 };
 
-use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, prepare, script::Place, send};
+use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, prepare, script::ScriptPath, send};
 use crate::{
     conf::{LocationConf, Scheme},
     raw::{NoMemory, Request, Upstream, bytes, own},
@@ -90,12 +90,12 @@ unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
             let request = Request::from_raw(r);
             let location = request.location::<LocationConf>();
             (*r).write_event_handler = Some(wait);
-            let place = Place::of_authorizer();
+            let script = ScriptPath::of_authorizer();
             let upstream = request.create_upstream();
             let prepared = upstream.map_err(|NoMemory| ERROR).and_then(|upstream: Upstream| {
                 upstream.set_conf(location.upstream.authorizer());
                 upstream.set_schema(b"fastcgi://");
-                prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, place })
+                prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, script })
             });
             match prepared {
                 Ok(()) => send::begin(r),

@@ -13,7 +13,7 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{
     ERROR, hints, hold,
-    state::{Change, Context, Onward, Response},
+    state::{Context, Onward, Response, StageChange},
 };
 use crate::{
     conf::AUTHORIZER_PAGE,
@@ -45,7 +45,7 @@ pub(crate) unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ng
 /// What nginx is answered; an error ends the response.
 fn process(context: &Context, upstream: Upstream) -> Result<ngx_int_t, ngx_int_t> {
     if !context.stage().has_answer() {
-        context.change_stage(Change::Answered);
+        context.change_stage(StageChange::Answered);
         context.peer.answered(upstream);
     }
     let response = &mut *context.response.borrow_mut();
@@ -148,7 +148,7 @@ fn finish(context: &Context, response: &mut Response, upstream: Upstream) -> Res
         request.joined_text(&[Decimal::default().write(head.status()), b" ", head.reason()]).ok_or(ERROR)?
     };
     upstream.set_status(head.status(), line);
-    if context.place.role == Role::Authorizer
+    if context.script.role == Role::Authorizer
         && upstream.content_length().is_some_and(|length| length > AUTHORIZER_PAGE as u64)
     {
         // The client gets the start of such a page, and nginx makes room for no more.
@@ -220,7 +220,7 @@ fn take_whole(context: &Context, response: &mut Response, upstream: Upstream) {
             response.decoder = decoder;
             upstream.set_keeps_connection(true);
         }
-    } else if upstream.content_length().is_none() && context.place.role == Role::Responder {
+    } else if upstream.content_length().is_none() && context.script.role == Role::Responder {
         // No chunks for what has a length, and the connection of a client of HTTP/1.0 can go on.
         upstream.set_content_length(Some(length));
     }

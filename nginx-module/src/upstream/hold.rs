@@ -18,7 +18,7 @@ use nginx_sys::{ngx_connection_t, ngx_event_t};
 
 use super::state::{
     Context, Response,
-    hold::{Change, Kept, Wait},
+    hold::{Kept, Wait, WaitChange},
 };
 use crate::raw::{Connection, Upstream};
 
@@ -53,7 +53,7 @@ pub(super) fn begin(context: &Context, response: &Response, upstream: Upstream) 
 /// Whether the body that the head speaks of has at least a byte.
 fn has_body(context: &Context, response: &Response) -> bool {
     let head = response.parser.head();
-    context.place.role == Role::Responder
+    context.script.role == Role::Responder
         && !context.request.is_head()
         && !context.request.is_cached()
         && !response.decoder.ended()
@@ -76,7 +76,7 @@ unsafe extern "C" fn receive(c: *mut ngx_connection_t, buffer: *mut u8, size: us
                 let (read, kept) = context.hold.waiting().filter(|_| size > 0)?;
                 // One byte of room may be all that there is: then the body waits in the kernel.
                 let count = if size > 1 { read?(c, buffer.add(1), size - 1) } else { AGAIN };
-                let mut change = Change::Told;
+                let mut change = WaitChange::Told;
                 if count == AGAIN && size > 1 && context.hold.wait() != Wait::Paused {
                     return Some(AGAIN);
                 }
@@ -86,11 +86,11 @@ unsafe extern "C" fn receive(c: *mut ngx_connection_t, buffer: *mut u8, size: us
                 } else if count <= 0 {
                     if !may_end(&context.response.borrow()) {
                         // The head has not been seen by anybody: another backend may be asked.
-                        context.hold.stop(Some(connection), Change::Told);
+                        context.hold.stop(Some(connection), WaitChange::Told);
                         return Some(count);
                     }
                     if count < 0 {
-                        change = Change::Broken;
+                        change = WaitChange::Broken;
                     }
                     // nginx reads again, and finds the same.
                     connection.read().set_ready(true);

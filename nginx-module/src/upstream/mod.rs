@@ -72,10 +72,10 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
 fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_int_t> {
-    let place = script::place(request, &location)?;
+    let script = script::path_of(request, &location)?;
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, &location)?;
-    prepare(Prepared { request, upstream, location, scheme, place })?;
+    prepare(Prepared { request, upstream, location, scheme, script })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
     let length_is_known = scheme == Scheme::FastCgi || !request.is_chunked();
@@ -95,8 +95,8 @@ pub(crate) fn prepare_script(
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     upstream.set_conf(&raw const location.upstream.conf);
     upstream.set_schema(b"cgi://");
-    let (scheme, place) = (Scheme::Scgi, script::Place::default());
-    prepare(Prepared { request, upstream, location, scheme, place })?;
+    let (scheme, script) = (Scheme::Scgi, script::ScriptPath::default());
+    prepare(Prepared { request, upstream, location, scheme, script })?;
     if let Some(context) = Context::of(&request) {
         context.response.borrow_mut().parser.reset(form, head_size);
         // There is no other script to ask, and no connection whose end says anything.
@@ -131,14 +131,14 @@ struct Prepared {
     upstream: Upstream,
     location: InCycle<LocationConf>,
     scheme: Scheme,
-    place: script::Place,
+    script: script::ScriptPath,
 }
 
 /// Gives the upstream its context and its functions.
 fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
     let no_memory = |NoMemory| INTERNAL_SERVER_ERROR;
-    let Prepared { request, upstream, location, scheme, place } = prepared;
-    let context = Context::create(request, location, scheme, place).map_err(no_memory)?;
+    let Prepared { request, upstream, location, scheme, script } = prepared;
+    let context = Context::create(request, location, scheme, script).map_err(no_memory)?;
     let hooks = Hooks {
         create_key: request::create_key,
         create_request: request::create_request,

@@ -8,7 +8,7 @@ use gangway::{
 };
 use nginx_sys::ngx_int_t;
 
-use super::state::{Change, Context, Response};
+use super::state::{Context, Response, StageChange};
 use crate::raw::Upstream;
 
 /// Where the body goes.
@@ -83,7 +83,7 @@ pub(super) fn take(
 /// The response has failed: what still comes is not looked at, and the client sees that it is cut.
 fn fail(context: &Context, sink: &mut impl Sink, line: &str) {
     context.request.log(Level::Error, line);
-    context.change_stage(Change::Failed);
+    context.change_stage(StageChange::Failed);
     sink.fail();
 }
 

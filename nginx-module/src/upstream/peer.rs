@@ -5,8 +5,8 @@
 //! if there is one. `upstream{}` groups with a `keepalive` of their own are left to it.
 //!
 //! A FastCGI process usually serves one connection at a time: an idle connection pins it. So a request on a fresh
-//! connection that gets no answer says so in memory that all workers share ([`signals`]), and they close their idle
-//! connections to that address as long as it says so.
+//! connection that gets no answer signals it in memory that all workers share ([`signals`]), and they close their idle
+//! connections to that address as long as it does.
 //!
 //! A connection that is there at once has its request at once: see [`send::begin`].
 
@@ -44,7 +44,7 @@ const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// A request on a connection that was idle has been read by then, or its process works for an earlier one.
 const UNREAD: Duration = Duration::from_millis(50);
-/// How often a request that waits says so again.
+/// How often a request that waits signals it again.
 const REPEAT: Duration = Duration::from_millis(20);
 /// For so many looks a connection that was accepted counts as one that is being served.
 const YOUNG: u32 = 5;
@@ -219,7 +219,7 @@ fn is_to_leave(context: &Context, upstream: Upstream) -> bool {
     }
     // A backend of threads may accept a connection long before one of them is free for it.
     if context.peer.count_look() > YOUNG || !idle::was_accepted(&upstream, &address) {
-        signals::say(&address);
+        signals::signal(&address);
     }
     context.peer.watch_on(REPEAT);
     false

@@ -11,7 +11,7 @@ use super::{
     ERROR, flush,
     output::{Sink, take},
     receive,
-    state::{Change, Context, Response, Rest, Stage},
+    state::{Context, Response, Rest, Stage, StageChange},
 };
 use crate::raw::{Upstream, bytes};
 
@@ -43,7 +43,7 @@ fn begin(context: &Context, upstream: Upstream) {
     };
     let framed =
         response.decoder.wanted().is_some() || response.rest != Rest::Unknown || !response.keeps_all();
-    context.change_stage(Change::BodyBegins { framed });
+    context.change_stage(StageChange::BodyBegins { framed });
     let least = least(context, response);
     upstream.set_length(if response.decoder.wanted().is_some() { 1 } else { least });
     upstream.set_pipe_length(least);

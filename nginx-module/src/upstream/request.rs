@@ -17,7 +17,7 @@ use super::{
     part::{narrow, size},
     script::Files,
     send,
-    state::{Context, Onward, hold::Change},
+    state::{Context, Onward, hold::WaitChange},
 };
 use crate::{
     conf::{MainConf, Scheme},
@@ -58,39 +58,39 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         params.push(variable(b"HTTP_IF_MODIFIED_SINCE", main.upstream.cache_last_modified));
         params.push(variable(b"HTTP_IF_NONE_MATCH", main.upstream.cache_etag));
     }
-    let place = &context.place;
+    let script = &context.script;
     let files = Files::of(&request)?;
     let document: Extra<'_> = (b"DOCUMENT_URI", [request.uri(), b""]);
     let extra = [
         document,
-        (b"SCRIPT_FILENAME", files.file(place.script_name())),
+        (b"SCRIPT_FILENAME", files.file(script.script_name())),
         // What PHP with cgi.force_redirect wants to see.
         (b"REDIRECT_STATUS", [b"200", b""]),
-        (b"PATH_TRANSLATED", [files.root, place.path_info()]),
+        (b"PATH_TRANSLATED", [files.root, script.path_info()]),
     ];
     let extra = match context.scheme {
-        Scheme::FastCgi if place.role == Role::Authorizer => extra.get(..1),
+        Scheme::FastCgi if script.role == Role::Authorizer => extra.get(..1),
         // RFC 3875 §4.1.6: PATH_TRANSLATED only with PATH_INFO.
-        Scheme::FastCgi if place.path_info().is_empty() => extra.get(..3),
+        Scheme::FastCgi if script.path_info().is_empty() => extra.get(..3),
         Scheme::FastCgi => Some(&extra[..]),
         Scheme::Scgi | Scheme::Uwsgi | Scheme::Suwsgi => extra.get(..1),
     };
     let shape = Shape {
         root: Some(files.root),
-        mount: place.script_name(),
-        path: place.path(),
+        mount: script.script_name(),
+        path: script.path(),
         length: if conf.conf.pass_request_body == 0 { None } else { length(request, upstream) },
         extra: extra.unwrap_or_default(),
         params: &params,
         hidden: if cacheable { &CONDITIONS } else { &[] },
-        settled: place.filename().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
+        settled: script.filename().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
         headers: conf.conf.pass_request_headers != 0,
         // Credentials are the server's own business, and the authorizer is a part of it.
-        authorization: place.role == Role::Authorizer || conf.pass_authorization(),
-        role: place.role,
+        authorization: script.role == Role::Authorizer || conf.pass_authorization(),
+        role: script.role,
     };
     variables::write(variables, request, &main, &context.location, &shape)?;
-    if place.role == Role::Authorizer {
+    if script.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
         for name in [&b"CONTENT_LENGTH"[..], b"PATH_INFO", b"PATH_TRANSLATED", b"SCRIPT_NAME"] {
             if let Some(index) = variables.position(name) {
@@ -119,7 +119,7 @@ fn settings(context: &Context) -> Settings<'_> {
     let conf = context.conf();
     Settings {
         keep_connection: context.keeps_connection(),
-        role: context.place.role,
+        role: context.script.role,
         modifier1: conf.modifier1(),
         modifier2: conf.modifier2(),
         string: conf.string(),
@@ -200,7 +200,7 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
         return Ok(());
     }
     upstream.set_output_filter(send::output_filter, request.raw().cast());
-    if context.place.role == Role::Authorizer {
+    if context.script.role == Role::Authorizer {
         return Ok(());
     }
     let mut last = first;
@@ -321,7 +321,7 @@ fn finalize(context: &Context, upstream: Upstream, status: ngx_int_t) {
     }
     let connection = upstream.connection();
     context.flush.stop(connection);
-    context.hold.stop(connection, Change::Told);
+    context.hold.stop(connection, WaitChange::Told);
     // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
     let words = context.protocol().abort();
     if upstream.is_body_sent()

@@ -50,7 +50,7 @@ struct Seen {
 
 /// What of a path is the script's, and what is its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct ScriptPath {
     path: PoolText,
     /// Where the script's name ends.
     split: usize,
@@ -59,8 +59,8 @@ pub(crate) struct Place {
     pub(super) role: Role,
 }
 
-impl Place {
-    /// A place of its own memory or, if they are its path, of the request's. `None` when nginx has no memory.
+impl ScriptPath {
+    /// In memory of its own or, if they are its path, the request's. `None` when nginx has no memory.
     fn new(request: Request, script_name: &[u8], path_info: &[u8]) -> Option<Self> {
         let (uri, split) = (request.uri(), script_name.len());
         let is_start = script_name.as_ptr() == uri.as_ptr();
@@ -101,11 +101,11 @@ impl Place {
     }
 }
 
-/// The place of a request.
+/// What of the path of a request is its script's.
 ///
 /// # Errors
 /// 404 for a script that is not there; 500 when nginx fails.
-pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, ngx_int_t> {
+pub(super) fn path_of(request: Request, location: &LocationConf) -> Result<ScriptPath, ngx_int_t> {
     let conf = &location.upstream;
     // As the stock modules: a FastCGI application is a script that the path names; the applications behind SCGI and
     // uwsgi are mounted at the location.
@@ -113,7 +113,7 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
         && scheme != Scheme::FastCgi
     {
         let (script_name, path_info) = gangway::cgi::split_mount(request.location_path(), request.uri());
-        return Place::new(request, script_name, path_info).ok_or(INTERNAL_SERVER_ERROR);
+        return ScriptPath::new(request, script_name, path_info).ok_or(INTERNAL_SERVER_ERROR);
     }
     let named = named(request, conf)?;
     if conf.script_check() == ScriptCheck::Off {
@@ -127,7 +127,7 @@ pub(super) fn place(request: Request, location: &LocationConf) -> Result<Place, 
 }
 
 /// Script name and path info of a request, whether or not the script is there.
-pub(crate) fn names(request: Request, conf: &UpstreamConf) -> Option<Place> {
+pub(crate) fn names(request: Request, conf: &UpstreamConf) -> Option<ScriptPath> {
     Some(named(request, conf).ok()?.unwrap_or_else(|missing| missing))
 }
 
@@ -141,33 +141,33 @@ fn split_path<'r>(request: &'r Request, conf: &UpstreamConf) -> Option<(&'r [u8]
     }
 }
 
-/// The place that the path names; the inner error is that of a script that is not there.
-fn named(request: Request, conf: &UpstreamConf) -> Result<Result<Place, Place>, ngx_int_t> {
+/// What the path names; the inner error is that of a script that is not there.
+fn named(request: Request, conf: &UpstreamConf) -> Result<Result<ScriptPath, ScriptPath>, ngx_int_t> {
     let (script_name, path_info) = split_path(&request, conf).ok_or(INTERNAL_SERVER_ERROR)?;
-    let place = if script_name.ends_with(b"/") && !conf.index().is_empty() {
+    let script = if script_name.ends_with(b"/") && !conf.index().is_empty() {
         let path = request.pool_text(&[script_name, conf.index(), path_info]);
         let split = script_name.len() + conf.index().len();
-        path.map(|path| Place { path, split, ..Place::default() })
+        path.map(|path| ScriptPath { path, split, ..ScriptPath::default() })
     } else {
-        Place::new(request, script_name, path_info)
+        ScriptPath::new(request, script_name, path_info)
     };
-    let place = place.ok_or(INTERNAL_SERVER_ERROR)?;
+    let script = script.ok_or(INTERNAL_SERVER_ERROR)?;
     let check = conf.script_check();
-    if check == ScriptCheck::Off || !may_name_script(&place, conf.suffixes()) {
-        return Ok(Ok(place));
+    if check == ScriptCheck::Off || !may_name_script(&script, conf.suffixes()) {
+        return Ok(Ok(script));
     }
     let files = Files::of(&request).ok_or(INTERNAL_SERVER_ERROR)?;
     let look_at = |name: &[u8]| look(request, files.root, &files.file(name).concat(), check);
-    Ok(match resolve(place.path(), conf.suffixes(), look_at) {
-        Resolution::NotScript => Ok(place),
-        Resolution::Script { script_name, .. } => Ok(Place { split: script_name.len(), ..place }),
-        Resolution::NotFound => Err(place),
+    Ok(match resolve(script.path(), conf.suffixes(), look_at) {
+        Resolution::NotScript => Ok(script),
+        Resolution::Script { script_name, .. } => Ok(ScriptPath { split: script_name.len(), ..script }),
+        Resolution::NotFound => Err(script),
     })
 }
 
 /// Whether a suffix stands anywhere in the path: most requests for other applications are told from scripts by this alone.
-fn may_name_script(place: &Place, suffixes: &[Vec<u8>]) -> bool {
-    let path = place.path();
+fn may_name_script(script: &ScriptPath, suffixes: &[Vec<u8>]) -> bool {
+    let path = script.path();
     path.contains(&b'.')
         && suffixes.iter().any(|suffix| {
             !suffix.is_empty() && path.windows(suffix.len()).any(|window| window == suffix.as_slice())
@@ -190,10 +190,10 @@ fn own_filename(
     request: Request,
     conf: &UpstreamConf,
     param: &ConfParam,
-    mut place: Place,
-) -> Result<Place, ngx_int_t> {
+    mut script: ScriptPath,
+) -> Result<ScriptPath, ngx_int_t> {
     if param.value.is_constant() {
-        return Ok(place);
+        return Ok(script);
     }
     let filename = request.evaluate(param.value).ok_or(INTERNAL_SERVER_ERROR)?;
     let keep = |bytes: &[u8]| request.pool_text(&[bytes]).ok_or(INTERNAL_SERVER_ERROR);
@@ -201,16 +201,16 @@ fn own_filename(
     // Below the root the root's rule holds; elsewhere the administrator has chosen another place.
     let check = if filename.starts_with(root) { conf.script_check() } else { ScriptCheck::Symlinks };
     match resolve(filename, conf.suffixes(), |file| look(request, root, file, check)) {
-        Resolution::NotScript => place.filename = Some(keep(filename)?),
+        Resolution::NotScript => script.filename = Some(keep(filename)?),
         Resolution::Script { script_name, path_info } => {
-            place.filename = Some(keep(script_name)?);
-            if place.path_info().is_empty() && place.path().ends_with(path_info) {
-                place.split -= path_info.len();
+            script.filename = Some(keep(script_name)?);
+            if script.path_info().is_empty() && script.path().ends_with(path_info) {
+                script.split -= path_info.len();
             }
         }
         Resolution::NotFound => return Err(refuse(request, filename)),
     }
-    Ok(place)
+    Ok(script)
 }
 
 /// Where the files of a request are.

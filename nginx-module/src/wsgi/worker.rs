@@ -49,7 +49,7 @@ impl Worker {
     /// The system has no descriptor or no thread for it.
     pub(super) fn start(multiprocess: bool) -> std::io::Result<&'static Self> {
         let outbox = Arc::new(Outbox::new()?);
-        log::install(Box::new(Lines(Arc::clone(&outbox))));
+        log::install(Box::new(LoopLines(Arc::clone(&outbox))));
         let worker = Box::leak(Box::new(Self {
             runtime: Runtime::start(Threads::Own)?,
             outbox,
@@ -144,9 +144,9 @@ unsafe extern "C" fn on_look(_: *mut ngx_event_t) {
 }
 
 /// The process's log lines, through the loop as all others.
-struct Lines(Arc<Outbox>);
+struct LoopLines(Arc<Outbox>);
 
-impl log::Sink for Lines {
+impl log::Sink for LoopLines {
     fn write(&self, level: Level, line: &str) {
         log::Sink::write(&*self.0, level, line);
     }

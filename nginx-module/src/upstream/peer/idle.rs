@@ -22,8 +22,8 @@ use super::{super::address::Address, signals};
 use crate::conf::UpstreamConf;
 use crate::raw::{self, Connection, Timer, Upstream};
 
-/// How often idle connections are compared with what other workers say, where no bell can be watched.
-const LISTEN: ngx_msec_t = 20;
+/// How often idle connections are compared with the signals of other workers, where the wake-up cannot be watched.
+const LOOK_EVERY: ngx_msec_t = 20;
 
 pub(super) struct Idle {
     connection: *mut ngx_connection_t,
@@ -79,16 +79,16 @@ struct Pool {
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::default();
-    /// The watch over the bell of [`signals`], NULL without one.
-    static BELL: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
+    /// The watch over the wake-up of [`signals`], NULL without one.
+    static WAKEUP: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
 }
 
 impl Pool {
     /// Sees to it that the connection which is over at `until` is looked at then.
-    fn look_at(&mut self, until: ngx_msec_t, has_bell: bool) {
+    fn look_at(&mut self, until: ngx_msec_t, is_woken: bool) {
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_time, ptr::null_mut(), false));
         let now = now();
-        let due = if has_bell { until } else { now.wrapping_add(LISTEN) };
+        let due = if is_woken { until } else { now.wrapping_add(LOOK_EVERY) };
         if timer.is_set() {
             if is_reached(self.due, due) {
                 return;
@@ -169,7 +169,7 @@ pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf
             || c.requests >= conf.keepalive_requests()
             || ngx_terminate != 0
             || ngx_exiting != 0
-            || signals::heard(&address)
+            || signals::is_contended(&address)
             || ngx_handle_read_event(c.read, 0) != 0
         {
             return false;
@@ -201,14 +201,14 @@ pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf
 }
 
 fn add(idle: Idle, limit: usize) {
-    let (until, has_bell) = (idle.until, watch_bell());
+    let (until, is_woken) = (idle.until, watch_wakeup());
     let surplus = POOL.with_borrow_mut(|pool| {
         let same = |known: &&Idle| known.address == idle.address;
         let full = pool.idle.len() >= limit && pool.idle.iter().filter(same).count() >= limit;
         let oldest = full.then(|| pool.idle.iter().position(|known| known.address == idle.address)).flatten();
         let surplus = oldest.map(|at| pool.idle.remove(at).connection);
         pool.idle.push(idle);
-        pool.look_at(until, has_bell);
+        pool.look_at(until, is_woken);
         surplus
     });
     if let Some(connection) = surplus {
@@ -253,35 +253,35 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
     });
 }
 
-/// Watches the bell from the first idle connection on. Answers whether it is watched.
-fn watch_bell() -> bool {
-    if BELL.get().is_null() && raw::has_edges() {
-        let watched = signals::descriptor().and_then(|bell| raw::watch(bell, on_bell));
-        BELL.set(watched.unwrap_or(ptr::null_mut()));
+/// Watches the wake-up from the first idle connection on. Answers whether it is watched.
+fn watch_wakeup() -> bool {
+    if WAKEUP.get().is_null() && raw::has_edges() {
+        let watched = signals::descriptor().and_then(|wakeup| raw::watch(wakeup, on_wakeup));
+        WAKEUP.set(watched.unwrap_or(ptr::null_mut()));
     }
-    !BELL.get().is_null()
+    !WAKEUP.get().is_null()
 }
 
 /// The worker ends.
 pub(crate) fn stop() {
-    let bell = BELL.replace(ptr::null_mut());
-    if !bell.is_null() {
-        raw::close_watch(bell);
+    let watch = WAKEUP.replace(ptr::null_mut());
+    if !watch.is_null() {
+        raw::close_watch(watch);
     }
 }
 
-unsafe extern "C" fn on_bell(_: *mut ngx_event_t) {
-    fence("peer::on_bell", (), give_up);
+unsafe extern "C" fn on_wakeup(_: *mut ngx_event_t) {
+    fence("peer::on_wakeup", (), give_up);
 }
 
 unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
     fence("peer::on_time", (), || {
         give_up();
-        let has_bell = !BELL.get().is_null();
+        let is_woken = !WAKEUP.get().is_null();
         POOL.with_borrow_mut(|pool| {
             let first = pool.idle.iter().map(|idle| idle.until).min_by_key(|until| until.wrapping_sub(now()));
             if let Some(until) = first {
-                pool.look_at(until, has_bell);
+                pool.look_at(until, is_woken);
             }
         });
     });
@@ -290,7 +290,7 @@ unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
 /// Closes what somebody else needs, or has been idle for its time.
 fn give_up() {
     let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
-        let is_over = |idle: &mut Idle| idle.is_over() || signals::heard(&idle.address);
+        let is_over = |idle: &mut Idle| idle.is_over() || signals::is_contended(&idle.address);
         pool.idle.extract_if(.., is_over).collect()
     });
     given_up.into_iter().for_each(|idle: Idle| close(idle.connection));

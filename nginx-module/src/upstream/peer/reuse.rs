@@ -41,7 +41,7 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
     let for_once = !context.may_be_repeated();
     let is_lazy = habit.is_lazy();
     // So reads PHP, whether or not this one has been seen to.
-    let is_script = context.place.is_script(context.conf().suffixes());
+    let is_script = context.script.is_script(context.conf().suffixes());
     let looks_read = is_lazy || is_script || for_once && habit.wants_sample();
     let unread = Cell::new(None);
     let found = idle::take(address, |idle| {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Words between workers: somebody waits at this address.
+//! Signals between workers: a request waits at this address, which is contended.
 //!
 //! A table of times, one slot for the addresses of one hash. A slot holds nothing that anybody follows: a worker that
 //! writes nonsense into it makes others close idle connections or keep them, and no more. A worker that dies leaves a
 //! time that grows old. Beside it stands what is known of backends ([`Habits`]).
 //!
-//! Behind a word in the table a bell rings: an eventfd that the event loops of all workers with idle connections watch.
-//! Nobody reads it. Each ring is a new edge for all who watch, and so nobody has to look again and again.
+//! A signal in the table wakes the event loops of all workers with idle connections, which watch one eventfd. Nobody reads
+//! it. Each signal is a new edge for all who watch, and so nobody has to look again and again.
 
 use std::{
     os::fd::{AsRawFd, RawFd},
@@ -27,41 +27,41 @@ use super::super::address::Address;
 
 const SLOTS: usize = 1024;
 
-/// How long a word holds, in milliseconds: some repetitions of it.
+/// How long a signal holds, in milliseconds: some repetitions of it.
 const HOLDS: usize = 60;
-/// A word that is repeated after fewer milliseconds rings no bell.
-const RUNG: usize = 10;
+/// One that is repeated after fewer milliseconds wakes nobody.
+const WOKEN: usize = 10;
 
 /// What workers share.
 #[repr(C)]
-struct Shared {
-    words: [AtomicUsize; SLOTS],
+struct SharedTables {
+    signals: [AtomicUsize; SLOTS],
     habits: Habits,
 }
 
-static SHARED: OnceLock<Option<&'static Shared>> = OnceLock::new();
-static BELL: OnceLock<Option<EventFd>> = OnceLock::new();
+static SHARED: OnceLock<Option<&'static SharedTables>> = OnceLock::new();
+static WAKEUP: OnceLock<Option<EventFd>> = OnceLock::new();
 
-/// Makes table and bell before the first worker is started; later workers share them.
+/// Makes tables and wake-up before the first worker is started; later workers share them.
 pub(crate) unsafe extern "C" fn make(_: *mut ngx_cycle_t) -> ngx_int_t {
     // Without one workers look again and again.
-    BELL.get_or_init(|| EventFd::new().ok());
+    WAKEUP.get_or_init(|| EventFd::new().ok());
     SHARED.get_or_init(|| {
         // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is valid for both tables.
         unsafe {
             let memory = libc::mmap(
                 ptr::null_mut(),
-                size_of::<Shared>(),
+                size_of::<SharedTables>(),
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_SHARED | libc::MAP_ANONYMOUS,
                 -1,
                 0,
             );
             if memory == libc::MAP_FAILED {
-                // Without it workers do not hear each other and know nothing: no idle connection is used.
+                // Without it workers know nothing of each other: no idle connection is used.
                 return None;
             }
-            memory.cast::<Shared>().as_ref()
+            memory.cast::<SharedTables>().as_ref()
         }
     });
     0
@@ -73,10 +73,10 @@ fn now() -> usize {
 }
 
 fn slot(address: &Address) -> Option<&'static AtomicUsize> {
-    shared()?.words.get(address.hash() % SLOTS)
+    shared()?.signals.get(address.hash() % SLOTS)
 }
 
-fn shared() -> Option<&'static Shared> {
+fn shared() -> Option<&'static SharedTables> {
     *SHARED.get()?
 }
 
@@ -86,32 +86,32 @@ pub(super) fn habits() -> Option<&'static Habits> {
 }
 
 /// A request waits for a connection at this address to be accepted.
-pub(super) fn say(address: &Address) {
+pub(super) fn signal(address: &Address) {
     let Some(slot) = slot(address) else { return };
     let now = now().max(1);
     let before = slot.swap(now, Ordering::Relaxed);
-    if (before == 0 || now.wrapping_sub(before) >= RUNG)
-        && let Some(bell) = bell()
+    if (before == 0 || now.wrapping_sub(before) >= WOKEN)
+        && let Some(wakeup) = wakeup()
     {
-        bell.signal();
+        wakeup.signal();
     }
 }
 
-fn bell() -> Option<&'static EventFd> {
-    BELL.get()?.as_ref()
+fn wakeup() -> Option<&'static EventFd> {
+    WAKEUP.get()?.as_ref()
 }
 
-/// What becomes readable, with an edge for each time, when somebody has said something.
+/// What becomes readable, with an edge for each time, when somebody has signalled.
 pub(super) fn descriptor() -> Option<RawFd> {
-    bell().map(AsRawFd::as_raw_fd)
+    wakeup().map(AsRawFd::as_raw_fd)
 }
 
-/// Whether somebody has said so a moment ago.
-pub(super) fn heard(address: &Address) -> bool {
+/// Whether a request waits at this address, or did a moment ago.
+pub(super) fn is_contended(address: &Address) -> bool {
     slot(address).is_some_and(|slot| {
-        let said = slot.load(Ordering::Relaxed);
+        let signalled = slot.load(Ordering::Relaxed);
         // The clock of a worker is that of its last turn: another one's may be ahead of it.
-        said != 0 && now().wrapping_sub(said).wrapping_add(HOLDS) < 2 * HOLDS
+        signalled != 0 && now().wrapping_sub(signalled).wrapping_add(HOLDS) < 2 * HOLDS
     })
 }
 

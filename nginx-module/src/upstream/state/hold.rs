@@ -34,7 +34,7 @@ pub(in crate::upstream) enum Wait {
 
 /// What happens to the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Change {
+pub(in crate::upstream) enum WaitChange {
     Begun,
     Paused,
     Told,
@@ -44,14 +44,14 @@ pub(in crate::upstream) enum Change {
 
 impl Wait {
     /// The state after a change. What means nothing in a state leaves it as it is.
-    pub(in crate::upstream) fn after(self, change: Change) -> Self {
+    pub(in crate::upstream) fn after(self, change: WaitChange) -> Self {
         match (self, change) {
             (Self::Never, _) => Self::Never,
-            (_, Change::Restarted) => Self::Open,
-            (Self::Open, Change::Begun) => Self::Waiting,
-            (Self::Waiting, Change::Paused) => Self::Paused,
-            (Self::Waiting | Self::Paused, Change::Told) => Self::Told,
-            (Self::Waiting | Self::Paused, Change::Broken) => Self::Broken,
+            (_, WaitChange::Restarted) => Self::Open,
+            (Self::Open, WaitChange::Begun) => Self::Waiting,
+            (Self::Waiting, WaitChange::Paused) => Self::Paused,
+            (Self::Waiting | Self::Paused, WaitChange::Told) => Self::Told,
+            (Self::Waiting | Self::Paused, WaitChange::Broken) => Self::Broken,
             (state, _) => state,
         }
     }
@@ -98,7 +98,7 @@ impl HeadHold {
         receive: ngx_recv_pt,
         timer: Timer,
     ) {
-        self.wait.set(self.wait.get().after(Change::Begun));
+        self.wait.set(self.wait.get().after(WaitChange::Begun));
         self.kept.set(Some(kept));
         self.receive.set(connection.receiver());
         connection.set_receiver(receive);
@@ -106,7 +106,7 @@ impl HeadHold {
     }
 
     pub(in crate::upstream) fn pause(&self) {
-        self.wait.set(self.wait.get().after(Change::Paused));
+        self.wait.set(self.wait.get().after(WaitChange::Paused));
     }
 
     /// What the connection read with before, and the byte, while the head waits.
@@ -129,7 +129,7 @@ impl HeadHold {
     }
 
     /// Ends the wait. The connection reads as before, if there still is one.
-    pub(in crate::upstream) fn stop(&self, connection: Option<Connection>, change: Change) {
+    pub(in crate::upstream) fn stop(&self, connection: Option<Connection>, change: WaitChange) {
         self.wait.set(self.wait.get().after(change));
         self.timer.replace(None);
         if let Some(receive) = self.receive.take()
@@ -150,11 +150,11 @@ mod tests {
         const STATES: [Wait; 6] = [Never, Open, Waiting, Paused, Told, Broken];
         // A row for each change, a column for each state.
         for (change, after) in [
-            (Change::Begun, [Never, Waiting, Waiting, Paused, Told, Broken]),
-            (Change::Paused, [Never, Open, Paused, Paused, Told, Broken]),
-            (Change::Told, [Never, Open, Told, Told, Told, Broken]),
-            (Change::Broken, [Never, Open, Broken, Broken, Told, Broken]),
-            (Change::Restarted, [Never, Open, Open, Open, Open, Open]),
+            (WaitChange::Begun, [Never, Waiting, Waiting, Paused, Told, Broken]),
+            (WaitChange::Paused, [Never, Open, Paused, Paused, Told, Broken]),
+            (WaitChange::Told, [Never, Open, Told, Told, Told, Broken]),
+            (WaitChange::Broken, [Never, Open, Broken, Broken, Told, Broken]),
+            (WaitChange::Restarted, [Never, Open, Open, Open, Open, Open]),
         ] {
             assert_eq!(STATES.map(|state| state.after(change)), after, "{change:?}");
         }

@@ -29,7 +29,7 @@ use nginx_sys::{
     ngx_http_request_t,
 };
 
-use super::{script::Place, stderr::Stderr};
+use super::{script::ScriptPath, stderr::Stderr};
 use crate::{
     conf::{AUTHORIZER_PAGE, LocationConf, Scheme, UpstreamConf},
     raw::{InCycle, NoMemory, Request, Timer, Upstream, buffers, own, timer_data},
@@ -40,7 +40,7 @@ use peer::Peer;
 
 pub(super) use response::Response;
 pub(super) use rest::Rest;
-pub(super) use stage::{Change, Stage};
+pub(super) use stage::{Stage, StageChange};
 
 /// The state of a request; it lives as long as the request's pool. Everybody who is called for the request shares it, so
 /// what changes is in cells.
@@ -48,7 +48,7 @@ pub(super) struct Context {
     pub(super) request: Request,
     pub(super) location: InCycle<LocationConf>,
     pub(super) scheme: Scheme,
-    pub(super) place: Place,
+    pub(super) script: ScriptPath,
     stage: Cell<Stage>,
     pub(super) response: RefCell<Response>,
     pub(super) stderr: RefCell<Stderr>,
@@ -86,14 +86,14 @@ impl Context {
         request: Request,
         location: InCycle<LocationConf>,
         scheme: Scheme,
-        place: Place,
+        script: ScriptPath,
     ) -> Result<*mut c_void, NoMemory> {
         let conf = &location.upstream;
-        let room = (place.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
+        let room = (script.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
         let context = Self {
             request,
             scheme,
-            place,
+            script,
             stage: Cell::default(),
             response: RefCell::new(Response::new(scheme.protocol().decoder(), conf.head_max_size(), room)),
             stderr: RefCell::new(Stderr::new(conf.stderr_level())),
@@ -176,7 +176,7 @@ impl Context {
         self.stage.get()
     }
 
-    pub(super) fn change_stage(&self, change: Change) {
+    pub(super) fn change_stage(&self, change: StageChange) {
         self.stage.set(self.stage.get().after(change));
     }
 
@@ -218,9 +218,9 @@ impl Context {
 
     /// Forgets the response of a backend that has failed: another one is asked.
     pub(super) fn restart(&self, upstream: Upstream) {
-        self.hold.stop(upstream.connection(), hold::Change::Restarted);
+        self.hold.stop(upstream.connection(), hold::WaitChange::Restarted);
         self.response.borrow_mut().restart(self.protocol().decoder(), self.conf().head_max_size());
-        self.change_stage(Change::Restarted);
+        self.change_stage(StageChange::Restarted);
         self.outgoing.borrow_mut().head_sent = false;
         self.onward.replace(Onward::Client);
         self.is_unsent.set(false);

@@ -26,7 +26,7 @@ pub(in crate::upstream) enum Stage {
 
 /// What happens to a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::upstream) enum Change {
+pub(in crate::upstream) enum StageChange {
     /// The backend answers with something.
     Answered,
     /// nginx asks for the body.
@@ -39,13 +39,13 @@ pub(in crate::upstream) enum Change {
 
 impl Stage {
     /// The stage after a change. What means nothing in a stage leaves it as it is.
-    pub(in crate::upstream) fn after(self, change: Change) -> Self {
+    pub(in crate::upstream) fn after(self, change: StageChange) -> Self {
         match (self, change) {
-            (_, Change::Restarted) => Self::Silent,
-            (Self::Silent, Change::Answered) => Self::Head,
-            (Self::Head, Change::BodyBegins { framed: true }) => Self::Framed,
-            (Self::Head, Change::BodyBegins { framed: false }) => Self::Unframed,
-            (Self::Head | Self::Framed | Self::Unframed, Change::Failed) => Self::Closed,
+            (_, StageChange::Restarted) => Self::Silent,
+            (Self::Silent, StageChange::Answered) => Self::Head,
+            (Self::Head, StageChange::BodyBegins { framed: true }) => Self::Framed,
+            (Self::Head, StageChange::BodyBegins { framed: false }) => Self::Unframed,
+            (Self::Head | Self::Framed | Self::Unframed, StageChange::Failed) => Self::Closed,
             (stage, _) => stage,
         }
     }
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn each_stage_goes_where_the_table_says() {
-        use Change::{Answered, BodyBegins, Failed, Restarted};
         use Stage::{Closed, Framed, Head, Silent, Unframed};
+        use StageChange::{Answered, BodyBegins, Failed, Restarted};
         // A row for each change, a column for each stage.
         for (change, after) in [
             (Answered, [Head, Head, Framed, Unframed, Closed]),
