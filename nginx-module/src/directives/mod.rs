@@ -58,30 +58,30 @@ pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::COUNT +
     Shared(upstream::after(OWN));
 
 /// What may answer the requests of a location.
-struct Kind {
+struct HandlerKind {
     directive: &'static str,
     is_set: fn(&LocationConf) -> bool,
     content_handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
 }
 
 /// All of them. A location has one.
-const KINDS: [Kind; 4] = [
-    Kind {
+const KINDS: [HandlerKind; 4] = [
+    HandlerKind {
         directive: "gangway_wsgi",
         is_set: |location| location.handler.as_ref().is_some_and(|handler| !handler.config.is_native()),
         content_handler: crate::wsgi::content_handler,
     },
-    Kind {
+    HandlerKind {
         directive: "gangway_native",
         is_set: |location| location.handler.as_ref().is_some_and(|handler| handler.config.is_native()),
         content_handler: crate::wsgi::content_handler,
     },
-    Kind {
+    HandlerKind {
         directive: "gangway_cgi",
         is_set: |location| location.programs.is_some(),
         content_handler: crate::cgi::content_handler,
     },
-    Kind {
+    HandlerKind {
         directive: "gangway_pass",
         // Programs are run by nginx's upstream as well.
         is_set: |location| location.programs.is_none() && location.upstream.pass.is_some(),
