@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind check fuzz bench bench-setup clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -54,6 +54,9 @@ asan: test-setup ## the behaviour suite with AddressSanitizer: SERVER=nginx128|a
 
 valgrind: test-setup debug ## the behaviour suite on httpd under valgrind: ARGS='-k name'; slow
 	@GANGWAY_DIST="$(CURDIR)/dist/debug" tools/valgrind.sh $(ARGS)
+
+miri: setup ## exchange, engine and pool under Miri, with an engine in Rust: needs rustup's nightly with miri and rust-src
+	@tools/miri.sh $(ARGS)
 
 check: setup ## formatting, clippy, documentation, the C header as C99 and C++17, the scripts' syntax
 	@tools/check.sh

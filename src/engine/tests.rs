@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The host's table as an engine sees it. What engines do with it is tested with real ones, in tests/engines.
 
+mod linked;
+
 use std::{ptr, sync::Arc};
 
 use gangway_abi::{

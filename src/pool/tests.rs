@@ -287,6 +287,7 @@ fn explore_both(rules: Rules) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a search without unsafe code, too long for Miri")]
 fn no_request_is_forgotten_in_any_order() {
     for (threads, requests) in [(1, 4), (2, 3), (3, 2)] {
         explore_both(Rules { threads, requests, stops: false, blocks: false, crowded: false });
@@ -294,6 +295,7 @@ fn no_request_is_forgotten_in_any_order() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a search without unsafe code, too long for Miri")]
 fn no_thread_sleeps_while_a_request_waits_for_handlers_that_block() {
     for (threads, requests) in [(1, 4), (2, 3), (3, 2)] {
         explore_both(Rules { threads, requests, stops: false, blocks: true, crowded: false });
@@ -301,6 +303,7 @@ fn no_thread_sleeps_while_a_request_waits_for_handlers_that_block() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "a search without unsafe code, too long for Miri")]
 fn every_thread_ends_whenever_the_pool_is_stopped() {
     for (threads, requests) in [(1, 3), (2, 2), (3, 2)] {
         explore_both(Rules { threads, requests, stops: true, blocks: true, crowded: false });

@@ -193,7 +193,7 @@ fn make(call: &Call, exchange: &Exchange, port: &Fake, lender: &Lender, model: &
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 4 } else { 2000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_exchange_does_what_the_model_says(calls in calls(), no_body in proptest::bool::weighted(0.1)) {
@@ -209,7 +209,7 @@ proptest! {
 
     #[test]
     fn joined_deliveries_are_their_parts_in_order(
-        parts in proptest::collection::vec((0u8..3, 0usize..5000, any::<bool>()), 0..30),
+        parts in proptest::collection::vec((0u8..3, 0usize..if cfg!(miri) { 50 } else { 5000 }, any::<bool>()), 0..30),
     ) {
         let (mut joined, mut one_by_one, mut expected) = (Delivery::default(), Delivery::default(), Vec::new());
         let mut current = Delivery::default();

@@ -52,6 +52,7 @@ fn staged_memory_is_bounded() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "megabytes: too long for Miri")]
 fn a_patient_port_gets_a_long_body_at_its_end_and_what_is_flushed_at_once() {
     let lender = Lender::default();
     let (exchange, port) = started(None);
