@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lines for the server's own error log.
 //!
-//! There is no logging framework between a cause and its line: a line belongs to a request or to the process,
-//! has a level and a code, and goes to the one [`Sink`] that the server module installed.
+//! A line is an event of `tracing`. The [`subscriber`] of this process makes the server's line of it: one about the
+//! process goes to the [`Sink`] that the server module installed, one about a request goes back to its caller, who
+//! alone has that request's log. [`observe`] lets another subscriber see the same events, and the spans of requests.
+
+mod subscriber;
+
+pub use subscriber::observe;
 
 use std::{
     fmt,
@@ -31,20 +36,25 @@ pub fn install(sink: Box<dyn Sink>) {
 
 /// Writes a line about the process.
 pub fn process(level: Level, line: &str) {
-    match SINK.get() {
-        Some(sink) => sink.write(level, &escape(line.as_bytes())),
-        None => eprintln!("gangway: {line}"),
-    }
+    subscriber::process(level, None, format_args!("{line}"));
 }
 
 /// Writes a coded line about the process.
 pub fn coded(level: Level, code: Code, text: fmt::Arguments<'_>) {
-    process(level, &format!("{code} {text}"));
+    subscriber::process(level, Some(code), text);
 }
 
 /// Writes a coded line about one request.
 pub fn request(request: &dyn Sink, level: Level, code: Code, text: fmt::Arguments<'_>) {
-    request.write(level, &format!("{code} {text}"));
+    request.write(level, &subscriber::request(level, Some(code), text));
+}
+
+/// What of a subscriber ends in the log of the process.
+fn write(level: Level, line: &str) {
+    match SINK.get() {
+        Some(sink) => sink.write(level, &escape(line.as_bytes())),
+        None => eprintln!("gangway: {line}"),
+    }
 }
 
 /// Lets a few lines a second through, and counts the others.

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     error::ENGINE_MISUSE,
     exchange::{Exchange, Outcome},
-    log::{self, Level},
+    log,
     sys::lock,
 };
 
@@ -97,7 +97,7 @@ impl Engine {
         // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
         let status = unsafe { self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK {
-            Ok(App { engine: *self, raw: app, running: Mutex::default() })
+            Ok(App { engine: *self, name: spec.name.clone(), raw: app, running: Mutex::default() })
         } else {
             Err(reason(&mut error))
         }
@@ -114,6 +114,7 @@ fn reason(error: &mut [c_char; ERROR_MOST]) -> String {
 /// A loaded application.
 pub struct App {
     engine: Engine,
+    name: String,
     raw: *mut abi::gw_app,
     /// What blocking handlers work on.
     running: Mutex<Vec<Arc<Exchange>>>,
@@ -165,6 +166,7 @@ impl App {
             self.end(exchange, GW_ERROR);
             return;
         }
+        exchange.taken_by(&self.name);
         let fields: Vec<abi::gw_field> =
             exchange.head().variables.iter().map(|(name, value)| lend_field(name, value)).collect();
         let head = abi::gw_request_head {
@@ -283,7 +285,7 @@ fn finish_for(exchange: &Exchange, status: abi::gw_status) -> bool {
         }
         if status != GW_ERROR {
             let text = format_args!("handle() returned {status} before finish()");
-            log::request(exchange, Level::Error, ENGINE_MISUSE, text);
+            exchange.report(ENGINE_MISUSE, text);
         }
         finish(exchange, Outcome::Failed).1
     })

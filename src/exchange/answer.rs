@@ -69,6 +69,11 @@ impl Answer {
         self.phase == Phase::Ended
     }
 
+    /// Whether the server answers in place of the handler: it has failed before anything left.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.staged.end == Some(End::Failed) && !self.head_left
+    }
+
     pub(super) fn has_staged(&self) -> bool {
         self.staged.head.is_some() || !self.staged.pieces.is_empty()
     }

@@ -11,6 +11,7 @@ mod channel;
 mod mailbox;
 mod outbox;
 mod piece;
+mod trace;
 
 pub use answer::Outcome;
 pub use body::{Body, BodyPart};
@@ -22,6 +23,7 @@ pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 
 use std::{
     any::Any,
+    fmt,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -30,12 +32,13 @@ use std::{
 };
 
 use crate::{
-    error::{BAD_HEADER, ENGINE_MISUSE, TOO_LONG},
+    error::{BAD_HEADER, Code, ENGINE_MISUSE, TOO_LONG},
     http::{Fields, Head},
     log::{self, Level},
     sys::lock,
 };
 use answer::Answer;
+use trace::Trace;
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +142,7 @@ pub struct Exchange {
     pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
     kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    trace: Option<Box<Trace>>,
 }
 
 /// Lines with the request's context.
@@ -152,7 +156,7 @@ impl Exchange {
     /// A request that has not been handled yet.
     #[must_use]
     pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
-        let answer = Mutex::new(Answer::new(head.no_body));
+        let (answer, trace) = (Mutex::new(Answer::new(head.no_body)), Trace::open(&head));
         Arc::new(Self {
             head,
             port,
@@ -162,6 +166,7 @@ impl Exchange {
             began: OnceLock::new(),
             interrupting: Mutex::default(),
             kept: Mutex::default(),
+            trace,
         })
     }
 
@@ -191,6 +196,13 @@ impl Exchange {
     pub(crate) fn begin(&self, now: Instant) {
         // It begins once.
         let _ = self.began.set(now);
+    }
+
+    /// The application takes it now.
+    pub(crate) fn taken_by(&self, application: &str) {
+        if let Some(trace) = &self.trace {
+            trace.begin(application);
+        }
     }
 
     /// When its turn came.
@@ -268,11 +280,14 @@ impl Exchange {
         }
         match Head::check(status, reason, headers) {
             Ok(head) => {
+                if let Some(trace) = &self.trace {
+                    trace.start(head.status);
+                }
                 answer.start(head);
                 Ok(())
             }
             Err(error) => {
-                log::request(self, Level::Error, error.code(), format_args!("response refused: {error}"));
+                self.report(error.code(), format_args!("response refused: {error}"));
                 Err(Stop::Invalid)
             }
         }
@@ -308,7 +323,7 @@ impl Exchange {
             let text = format_args!(
                 "the application sent {excess} bytes more than its Content-Length; they are dropped"
             );
-            log::request(self, Level::Error, TOO_LONG, text);
+            self.report(TOO_LONG, text);
             return Err((Stop::Invalid, None));
         }
         Ok(())
@@ -340,10 +355,14 @@ impl Exchange {
         if answer.ended() {
             return Err(self.misuse("finish() was called twice"));
         }
-        if let Some((code, text)) = answer.end(outcome)
+        let fault = answer.end(outcome);
+        if let Some((code, text)) = &fault
             && !self.is_abandoned()
         {
-            log::request(self, Level::Error, code, format_args!("{text}"));
+            self.report(*code, format_args!("{text}"));
+        }
+        if let Some(trace) = &self.trace {
+            trace.finish(answer.is_replaced());
         }
         self.deliver(&mut answer)
     }
@@ -376,17 +395,21 @@ impl Exchange {
 
     /// Logs a refusal of a header name, for the ABI's own checks.
     pub(crate) fn refuse(&self, text: &str) -> Stop {
-        log::request(self, Level::Error, BAD_HEADER, format_args!("{text}"));
+        self.report(BAD_HEADER, format_args!("{text}"));
         Stop::Invalid
     }
 
+    /// Writes what is wrong with the request, as one of its events.
+    pub(crate) fn report(&self, code: Code, text: fmt::Arguments<'_>) {
+        let report = || log::request(self, Level::Error, code, text);
+        match &self.trace {
+            Some(trace) => trace.within(report),
+            None => report(),
+        }
+    }
+
     pub(crate) fn misuse(&self, text: &str) -> Stop {
-        log::request(
-            self,
-            Level::Error,
-            ENGINE_MISUSE,
-            format_args!("the engine broke its contract: {text}"),
-        );
+        self.report(ENGINE_MISUSE, format_args!("the engine broke its contract: {text}"));
         Stop::Misuse
     }
 }

@@ -11,4 +11,5 @@ mod native;
 mod queue;
 mod statement;
 mod stopping;
+mod trace;
 mod world;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The seam for exporters: a subscriber of `tracing` beside the error log sees requests as spans with their fields, and
+//! lines as events of the requests that they are about.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    fmt::Debug,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use gangway::log;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+
+use crate::world::{World, get};
+
+/// The fields of a span or an event, as text.
+#[derive(Clone, Debug, Default)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Fields {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+#[derive(Debug, Default)]
+struct Span {
+    fields: Fields,
+    events: Vec<Fields>,
+    closed: bool,
+}
+
+struct Observer;
+
+static SPANS: Mutex<BTreeMap<u64, Span>> = Mutex::new(BTreeMap::new());
+
+thread_local! {
+    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
+fn spans() -> MutexGuard<'static, BTreeMap<u64, Span>> {
+    SPANS.lock().unwrap()
+}
+
+impl Subscriber for Observer {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target() == "gangway"
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let mut span = Span::default();
+        attributes.record(&mut span.fields);
+        spans().insert(id, span);
+        Id::from_u64(id)
+    }
+
+    fn record(&self, id: &Id, values: &Record<'_>) {
+        if let Some(span) = spans().get_mut(&id.into_u64()) {
+            values.record(&mut span.fields);
+        }
+    }
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let current = ENTERED.with_borrow(|entered| entered.last().copied());
+        if let Some(span) = current
+            && let Some(span) = spans().get_mut(&span)
+        {
+            span.events.push(fields);
+        }
+    }
+
+    fn enter(&self, id: &Id) {
+        ENTERED.with_borrow_mut(|entered| entered.push(id.into_u64()));
+    }
+
+    fn exit(&self, _id: &Id) {
+        ENTERED.with_borrow_mut(|entered| entered.pop());
+    }
+
+    fn try_close(&self, id: Id) -> bool {
+        if let Some(span) = spans().get_mut(&id.into_u64()) {
+            span.closed = true;
+        }
+        true
+    }
+}
+
+#[test]
+fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    log::observe(Observer);
+    let world = World::new();
+    let app = world.load("good/hello", &[]);
+    let request = get("/").with("UNIQUE_ID", "traced-1").with("HTTP_TRACEPARENT", PARENT);
+    let client = request.answer(&app);
+    assert_eq!(client.text(), "Hello from C\n");
+    // A line with a code: the log of the request has it as ever.
+    client.exchange.finish(gangway::exchange::Outcome::Complete).unwrap_err();
+    world.end();
+    drop(client);
+
+    let spans = spans();
+    let span = spans.values().find(|span| span.fields.get("request_id") == Some("traced-1")).unwrap();
+    let fields = &span.fields;
+    assert_eq!(fields.get("traceparent"), Some(PARENT));
+    assert!(fields.get("application").is_some_and(|name| !name.is_empty()), "{fields:?}");
+    assert_eq!(fields.get("status"), Some("200"));
+    for time in ["queue_us", "run_us"] {
+        assert!(fields.get(time).is_some_and(|time| time.parse::<u64>().is_ok()), "{time}: {fields:?}");
+    }
+    let event = span.events.first().unwrap();
+    assert_eq!(event.get("code"), Some(gangway::error::ENGINE_MISUSE.to_string().as_str()));
+    assert_eq!(event.get("message"), Some("the engine broke its contract: finish() was called twice"));
+    assert!(span.closed, "the request has no reference any more");
+}
