@@ -194,16 +194,8 @@ pub(crate) fn check_limit(request: Request<'_>, length: u64) -> Result<(), c_int
 }
 
 fn failed(request: Request<'_>, error: BodyError) -> c_int {
-    request.log(Level::Info, &failed_line(error));
+    request.log(Level::Info, &error.to_string());
     error.status
-}
-
-/// Says why a body could not be read. httpd has logged more, where there is more.
-pub(crate) fn failed_line(error: BodyError) -> String {
-    match u16::try_from(error.status) {
-        Ok(status) => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
-        Err(_) => format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request"),
-    }
 }
 
 /// The length of a body that may be read.

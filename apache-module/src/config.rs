@@ -8,9 +8,11 @@ use gangway::{
     log, runtime,
 };
 
+use gangway_httpd::directive::Command;
+
 use crate::{
     log as server_log,
-    raw::{self, Choice, Command},
+    raw::{self, Choice},
 };
 
 /// What the configuration that is being read has said so far. A child inherits it from its parent.
@@ -46,17 +48,17 @@ pub(crate) fn applications() -> Vec<Application> {
 }
 
 /// `GangwayWSGI TARGET [key=value ...]` or `GangwayWSGI Off`.
-pub(crate) fn wsgi(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
+pub(crate) fn wsgi(command: &Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
     application(command, "GangwayWSGI", words, |parser, engines| parser.interface(engines, "wsgi", words))
 }
 
 /// `GangwayNative FILE[:NAME] [key=value ...]` or `GangwayNative Off`.
-pub(crate) fn native(command: Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
+pub(crate) fn native(command: &Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
     application(command, "GangwayNative", words, |parser, _| parser.native(words))
 }
 
 fn application(
-    command: Command<'_>,
+    command: &Command<'_>,
     directive: &'static str,
     words: &[&[u8]],
     parse: impl FnOnce(&Parser<'_>, &mut Engines) -> Result<Application, ConfigError>,
@@ -70,16 +72,16 @@ fn application(
             Err("Off takes no options; remove them".into())
         };
     }
-    let parser = Parser { base: raw::server_root(), timeout: None };
+    let parser = Parser { base: command.server_root(), timeout: None };
     read(|read| {
         let application = parse(&parser, &mut read.engines).map_err(|error| error.to_string())?;
-        read.applications.push((application, format!("{directive} on {}", command.place())));
+        read.applications.push((application, format!("{directive} on {}", command.position())));
         Ok(Choice::Run(read.applications.len() - 1))
     })
 }
 
 /// `GangwayCGI On [key=value ...]` or `GangwayCGI Off`.
-pub(crate) fn cgi(words: &[&[u8]]) -> Result<Choice, String> {
+pub(crate) fn cgi(command: &Command<'_>, words: &[&[u8]]) -> Result<Choice, String> {
     let (first, rest) = words.split_first().ok_or("needs On or Off")?;
     if first.eq_ignore_ascii_case(b"off") {
         return if rest.is_empty() {
@@ -91,7 +93,7 @@ pub(crate) fn cgi(words: &[&[u8]]) -> Result<Choice, String> {
     if !first.eq_ignore_ascii_case(b"on") {
         return Err(format!("begins with \"{}\": On or Off comes first, then options", log::escape(first)));
     }
-    let parser = Parser { base: raw::server_root(), timeout: None };
+    let parser = Parser { base: command.server_root(), timeout: None };
     let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
     Ok(Choice::Script(read(|read| {
         let known = read.scripts.iter().position(|known| *known == settings);
@@ -108,10 +110,10 @@ pub(crate) fn scripts() -> Vec<Cgi> {
 }
 
 /// `GangwayEngineDir DIR`.
-pub(crate) fn engine_dir(command: Command<'_>, words: &[&[u8]]) -> Result<(), String> {
-    command.is_global()?;
+pub(crate) fn engine_dir(command: &Command<'_>, words: &[&[u8]]) -> Result<(), String> {
+    command.check_global()?;
     let [directory] = words else { return Err("needs one directory".into()) };
-    read(|read| read.engines.name_directory(raw::server_root(), directory))
+    read(|read| read.engines.name_directory(command.server_root(), directory))
 }
 
 /// Asks the engines about all applications, which they must also be able to run side by side. A line says what

@@ -17,11 +17,10 @@ use gangway::{
 };
 
 use crate::{
-    body,
     cork::Cork,
     lifecycle,
     probe::Probe,
-    raw::{BodyError, FILTER_ERROR, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
+    raw::{BodyError, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
     reply::{Gone, Progress, refuse},
 };
 
@@ -90,8 +89,8 @@ impl Direct {
 
     fn body_failed(&self, session: &Session<'_>, error: BodyError) -> Stop {
         lock(&self.state).progress.body_failure = Some(error.status);
-        session.request().log(Level::Info, &body::failed_line(error));
-        if error.status == FILTER_ERROR {
+        session.request().log(Level::Info, &error.to_string());
+        if error.is_answered() {
             // The client has its answer already: what the application says now would be a second one.
             self.set_gone();
         }

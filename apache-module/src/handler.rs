@@ -8,8 +8,8 @@ use gangway::{error::SERVER_FAILED, exchange::RequestHead, log::Level, runtime::
 use crate::{
     applications,
     body::{self, Advance, Whole},
-    cgi, direct, mount,
-    raw::{Choice, DECLINED, INTERNAL_SERVER_ERROR, Request, Session},
+    cgi, claim, direct, mount,
+    raw::{Choice, DECLINED, INTERNAL_SERVER_ERROR, Request, ScriptRequest, Session},
     relay, variables,
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     if request.is_script() {
         return cgi::serve(request);
     }
-    if !request.is_ours() {
+    if !claim::is_ours(request) {
         return DECLINED;
     }
     let Some(conf) = request.conf() else { return DECLINED };
@@ -27,11 +27,11 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let config = application.config();
-    let mount = mount::mount(request, conf.section(), conf.path(request));
+    let mount = mount::mount(request, conf.section(), conf.path());
     let mut session = Session::new(request);
     let found = body::body_length(request).and_then(|length| {
         let Advance { length, whole } = body::advance(&mut session, length)?;
-        let variables = variables::build(request, &conf, mount, length, config.pass_authorization())?;
+        let variables = variables::build(request, conf, mount, length, config.pass_authorization())?;
         let content_length = length.known();
         let head = RequestHead { variables, content_length, no_body: request.is_head() };
         Ok((head, whole.map(Whole::into_body)))

@@ -3,49 +3,36 @@
 
 #![expect(unsafe_code, reason = "what httpd calls")]
 
-use std::{ffi::c_int, ptr};
+use std::{
+    ffi::{c_char, c_int},
+    ptr,
+};
 
 use gangway::engine::fence;
 use gangway_httpd::{
-    module::module,
-    sys::{self, apr_pool_t, request_rec, server_rec},
+    module::{ModuleNames, module},
+    request_hook,
+    sys::{self, apr_pool_t, server_rec},
 };
 
 use crate::{
     cgi, claim, config, directives, handler, lifecycle,
-    raw::{self, ChildPool, DECLINED, INTERNAL_SERVER_ERROR, OK, Request},
+    raw::{ChildPool, Gangway, INTERNAL_SERVER_ERROR, OK},
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
-pub static mut gangway_module: sys::module = module(
-    c"mod_gangway.c",
-    raw::create_conf,
-    raw::merge_conf,
-    (&raw const directives::TABLE).cast(),
-    register_hooks,
-);
+pub static mut gangway_module: sys::module =
+    module::<Gangway>((&raw const directives::TABLE).cast(), register_hooks);
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
-#[repr(transparent)]
-struct Names<const N: usize>([*const std::ffi::c_char; N]);
-
-// SAFETY: only read.
-unsafe impl<const N: usize> Sync for Names<N> {}
-
-static BEFORE: Names<6> = Names([
-    c"mod_alias.c".as_ptr(),
-    c"mod_rewrite.c".as_ptr(),
-    c"mod_proxy.c".as_ptr(),
-    c"mod_userdir.c".as_ptr(),
-    c"mod_jk.c".as_ptr(),
-    ptr::null(),
-]);
+static BEFORE: ModuleNames<6> =
+    ModuleNames::new([c"mod_alias.c", c"mod_rewrite.c", c"mod_proxy.c", c"mod_userdir.c", c"mod_jk.c", c""]);
 /// mod_vhost_alias maps every path to a file.
-static AFTER: Names<2> = Names([c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+static AFTER: ModuleNames<2> = ModuleNames::new([c"mod_vhost_alias.c", c""]);
 
 unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
-    let none: *const *const std::ffi::c_char = ptr::null();
+    let none: *const *const c_char = ptr::null();
     let (middle, last) = (sys::APR_HOOK_MIDDLE as c_int, sys::APR_HOOK_LAST as c_int);
     // SAFETY: httpd calls this while it registers hooks; the lists of names live for the process.
     unsafe {
@@ -53,7 +40,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         sys::ap_hook_check_config(Some(check_config), none, none, middle);
         sys::ap_hook_post_config(Some(post_config), none, none, middle);
         sys::ap_hook_child_init(Some(child_init), none, none, middle);
-        sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
+        sys::ap_hook_translate_name(Some(translate_name), BEFORE.as_ptr(), AFTER.as_ptr(), middle);
         // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.
         sys::ap_hook_map_to_storage(Some(map_to_storage), none, none, last);
         sys::ap_hook_fixups(Some(fixups), none, none, middle);
@@ -95,18 +82,6 @@ unsafe extern "C" fn post_config(
 unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec) {
     // SAFETY: httpd gives the pool of the child.
     fence("child_init", (), || lifecycle::start(unsafe { ChildPool::from_raw(pool) }));
-}
-
-/// A hook about a request: convert, call safe code, convert back.
-macro_rules! request_hook {
-    ($name:ident, $body:path) => {
-        unsafe extern "C" fn $name(r: *mut request_rec) -> c_int {
-            fence(stringify!($name), INTERNAL_SERVER_ERROR, || {
-                // SAFETY: httpd calls a request hook with a request that lives for the call.
-                unsafe { Request::from_raw(r) }.map_or(DECLINED, $body)
-            })
-        }
-    };
 }
 
 request_hook!(translate_name, claim::translate);

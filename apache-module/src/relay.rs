@@ -19,9 +19,8 @@ use gangway::{
 };
 
 use crate::{
-    body,
     probe::Probe,
-    raw::{FILTER_ERROR, GATEWAY_TIME_OUT, OK, Request, Session},
+    raw::{GATEWAY_TIME_OUT, OK, Request, Session},
     reply::{Progress, refuse},
     stuck,
 };
@@ -162,10 +161,10 @@ impl Relay<'_, '_> {
             Ok(0) => self.channel.end_body(true),
             Ok(count) => self.channel.feed(part.get(..count).unwrap_or_default()),
             Err(error) => {
-                self.session.request().log(Level::Info, &body::failed_line(error));
-                if error.status == FILTER_ERROR {
+                self.session.request().log(Level::Info, &error.to_string());
+                if error.is_answered() {
                     abandon(self.application, self.exchange, Cause::ClientGone);
-                    return Some(FILTER_ERROR);
+                    return Some(error.status);
                 }
                 self.progress.body_failure = Some(error.status);
                 self.channel.end_body(false);

@@ -81,7 +81,7 @@ impl Progress {
         session.push_broken();
         session.push_end(false);
         let _ = session.pass();
-        session.reset_if_unframed();
+        session.request().reset_if_unframed();
     }
 
     fn push(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
@@ -130,7 +130,23 @@ fn set_head(request: Request<'_>, head: &Head) -> bool {
         .find(|(name, _)| name.eq_ignore_ascii_case(b"last-modified"))
         .map(|(_, value)| value);
     let has_validator = last_modified.is_some() || head.has(b"etag");
-    head.status == 200 && has_validator && !is_error_page && request.is_not_modified(last_modified)
+    head.status == 200 && has_validator && !is_error_page && is_not_modified(request, last_modified)
+}
+
+/// Whether the client has what the head that was set stands for, by ETag and Last-Modified: then the answer has
+/// become a 304. Only for reading: what an application has changed is done, whatever the client asked for.
+fn is_not_modified(request: Request<'_>, last_modified: Option<&[u8]>) -> bool {
+    if !request.is_get() || request.is_subrequest() {
+        return false;
+    }
+    if let Some(date) = last_modified {
+        request.note_last_modified(date);
+    }
+    let is_not_modified = request.unmet_condition() == Some(304);
+    if is_not_modified {
+        request.set_status(304, b"");
+    }
+    is_not_modified
 }
 
 fn is_content_type(name: &[u8]) -> bool {

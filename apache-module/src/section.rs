@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The sections of httpd's configuration in which a directive can stand.
 
+use gangway_httpd::directive::Command;
+
 /// The kind of section that a directive stands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Section {
     /// None: the server or a virtual host.
+    #[default]
     Server,
     /// `<Location>` with a plain path.
     Location,
@@ -18,10 +21,23 @@ pub(crate) enum Section {
     Files,
 }
 
+/// The section that a directive stands in, and its path.
+pub(crate) fn of(command: &Command<'_>) -> (Section, Vec<u8>) {
+    for (depth, around) in command.sections().enumerate() {
+        if let Some((section, written)) = section(around.name, around.arguments) {
+            // httpd has made the path of a directory canonical, unless a section in it has its own.
+            let by_file = matches!(section, Section::Directory | Section::DirectoryPattern);
+            let is_canonical = by_file && depth == 0 && !command.path().is_empty();
+            return (section, if is_canonical { command.path().to_vec() } else { written });
+        }
+    }
+    (Section::Server, Vec::new())
+}
+
 /// The kind and the path of a section, if sections of this name have one for us.
 ///
 /// `arguments` is what follows the name, with the closing bracket.
-pub(crate) fn section(name: &[u8], arguments: &[u8]) -> Option<(Section, Vec<u8>)> {
+fn section(name: &[u8], arguments: &[u8]) -> Option<(Section, Vec<u8>)> {
     let (plain, pattern) = match name.to_ascii_lowercase().as_slice() {
         b"<location" => (Section::Location, Section::Pattern),
         b"<locationmatch" => {

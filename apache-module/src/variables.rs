@@ -17,9 +17,9 @@ use crate::raw::{BodyLength, DirConf, INTERNAL_SERVER_ERROR, Request};
 ///
 /// # Errors
 /// A status, when the expression of a variable failed.
-pub(crate) fn build(
-    request: Request<'_>,
-    conf: &DirConf,
+pub(crate) fn build<'r>(
+    request: Request<'r>,
+    conf: &DirConf<'r>,
     mount: &[u8],
     length: BodyLength,
     pass_authorization: bool,
@@ -31,7 +31,7 @@ pub(crate) fn build(
     })?;
     let (remote_user, auth_type) = request.user();
     let (mut server_port, mut remote_port) = (Decimal::default(), Decimal::default());
-    let says_https = request.environment().any(|(name, value)| name == b"HTTPS" && is_on(value));
+    let says_https = request.variables().any(|(name, value)| name == b"HTTPS" && is_on(value));
     let facts = Facts {
         method: request.method(),
         request_uri: path_of(request.original_target()),
@@ -59,7 +59,7 @@ pub(crate) fn build(
         },
         https: says_https || request.is_https(),
         extra: &[],
-        pass_authorization: pass_authorization || request.passes_authorization(),
+        pass_authorization: pass_authorization || request.passes_authorization() == Some(true),
         // httpd has no switch for them: nobody has asked for such names.
         second_spellings: false,
     };
@@ -73,14 +73,14 @@ pub(crate) fn build(
     });
     let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
     let mut variables = meta_variables(&facts, headers, &params);
-    let (redirect_url, redirect_query) = request.redirected_from().unwrap_or_default();
+    let redirected = request.previous();
     let ours = [
         (&b"REMOTE_HOST"[..], request.remote_host()),
-        (b"REDIRECT_URL", redirect_url),
-        (b"REDIRECT_QUERY_STRING", redirect_query),
+        (b"REDIRECT_URL", redirected.map_or(b"", |from| from.uri())),
+        (b"REDIRECT_QUERY_STRING", redirected.map_or(b"", |from| from.query())),
     ];
     let known = ours.into_iter().filter(|(_, value)| !value.is_empty());
-    for (name, value) in known.chain(request.environment()) {
+    for (name, value) in known.chain(request.variables()) {
         let is_name = std::str::from_utf8(name).is_ok_and(|name| check_param_name(name).is_ok());
         if is_name && !is_anothers(request, name) && variables.position(name).is_none() {
             variables.push(name, value);

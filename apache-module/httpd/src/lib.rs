@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What both httpd modules know of httpd: its types, its statuses, its log, its directives, and plain data in its pools.
+//! What both httpd modules know of httpd: its types, its requests, its bodies, its log and its directives.
 //!
 //! ```text
 //! sys        types, functions and constants of httpd's headers, as bindgen reads them
-//! module     how a module presents itself, and where its configurations are
+//! module     how a module presents itself, and what httpd keeps for it
 //! directive  the table of directives, and one that is being read
 //! param      GangwayParam, which both modules have
-//! host       the host that a client has asked for
-//! filters    httpd's output filters where they must not act
-//! pooled     bytes and lists that live as long as a configuration
-//! redirect   answers with another document of the server
+//! request    what httpd knows of a request, each thing with its type
+//! brigade    lists of buckets, on their way through filters
+//! pool       memory that lives as long as a configuration or a request
+//! parts      requests that are parts of another one
 //! log        lines in httpd's error log
 //! ```
-//! Everything here is used by the code of a module that httpd has called, on httpd's terms; so most of it is `unsafe`, and says
-//! what the caller vouches for. The symbols are httpd's: nothing here can be called in another program.
+//! Everything here is used by the code of a module that httpd has called, on httpd's terms. What is `unsafe` here turns what httpd
+//! gives into a type, and the type holds what httpd has promised: a [`request::Request`] or a [`directive::Command`] lives no longer than
+//! the call that brought it. The symbols are httpd's: nothing here can be called in another program.
 
+pub mod brigade;
 pub mod directive;
-pub mod filters;
-pub mod host;
 pub mod log;
 pub mod module;
 pub mod param;
 pub mod parts;
-pub mod pooled;
-pub mod redirect;
+pub mod pool;
+pub mod request;
 
 #[allow(
     dead_code,
@@ -89,6 +89,6 @@ pub unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
     if text.is_null() {
         return &[];
     }
-    // SAFETY: the caller vouches for it.
+    // SAFETY: it is not NULL, so the caller promises a C string.
     unsafe { CStr::from_ptr(text) }.to_bytes()
 }

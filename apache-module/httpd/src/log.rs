@@ -62,7 +62,7 @@ impl Log {
     pub unsafe fn request(&self, request: *const sys::request_rec, at: Level, line: &str) {
         let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
         let (source, index) = (self.source.as_ptr(), (self.module_index)());
-        // SAFETY: the caller vouches for the request; the format takes a length and that many bytes.
+        // SAFETY: the caller promises a live request of this thread; the format takes a length and that many bytes.
         unsafe {
             let format = c"%.*s".as_ptr();
             if at == Level::Further {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `GangwayParam NAME VALUE [if_not_empty]`, where VALUE may be `expr=` and an expression of httpd's.
 
-use std::ptr;
+use std::ffi::CStr;
 
 use gangway::{config::check_param_name, log};
 
 use crate::{
-    directive::Command,
-    pooled::{Pooled, Text},
+    directive::{Command, Expression},
+    pool::Pool,
     sys,
 };
 
 /// A variable that the administrator sets.
 #[derive(Clone, Copy, Debug)]
-pub struct Param {
+pub struct Param<'p> {
     /// The name.
-    pub name: Text,
+    pub name: &'p CStr,
     /// The value.
-    pub value: Text,
-    /// In place of the value, or NULL.
-    pub expr: *mut sys::ap_expr_info_t,
+    pub value: &'p CStr,
+    /// In place of the value.
+    pub expression: Option<Expression<'p>>,
     /// Set it only when the value is not empty.
     pub if_not_empty: bool,
 }
@@ -28,32 +28,28 @@ pub struct Param {
 ///
 /// # Errors
 /// What is wrong with them, to stand behind the directive's name.
-pub fn read(command: &Command<'_>, words: &[&[u8]]) -> Result<Param, String> {
+pub fn read<'c>(command: &Command<'c>, words: &[&[u8]]) -> Result<Param<'c>, String> {
     let words = ParamWords::of(words)?;
     let flags = sys::AP_EXPR_FLAG_STRING_RESULT;
     Ok(Param {
-        name: command.copy(words.name),
-        value: command.copy(words.value),
-        expr: words.expr.map_or(Ok(ptr::null_mut()), |source| command.expression(source, flags))?,
+        name: command.pool().text(words.name),
+        value: command.pool().text(words.value),
+        expression: words.expr.map(|source| command.expression(source, flags)).transpose()?,
         if_not_empty: words.if_not_empty,
     })
 }
 
 /// Variables with more, each in the place of an earlier one of its name.
-///
-/// # Safety
-/// `pool` is that of the configuration that will hold the result.
 #[must_use]
-pub unsafe fn with(known: Pooled<Param>, pool: *mut sys::apr_pool_t, more: &[Param]) -> Pooled<Param> {
-    let mut all = known.as_slice().to_vec();
+pub fn with<'p>(known: &[Param<'p>], more: &[Param<'p>], pool: Pool<'p>) -> &'p [Param<'p>] {
+    let mut all = known.to_vec();
     for param in more {
-        match all.iter_mut().find(|known| known.name.as_slice() == param.name.as_slice()) {
+        match all.iter_mut().find(|known| known.name == param.name) {
             Some(known) => *known = *param,
             None => all.push(*param),
         }
     }
-    // SAFETY: the caller vouches for the pool.
-    unsafe { Pooled::copy(pool, &all) }
+    pool.copy(&all)
 }
 
 /// The words as they stand there.

@@ -11,7 +11,11 @@ use gangway::{
 };
 
 use crate::{
-    raw::{Address, BAD_REQUEST, DECLINED, FORBIDDEN, OK, Request},
+    raw::{
+        BAD_REQUEST, DECLINED, FORBIDDEN, OK, Request,
+        canonical::{Address, decode_keeping_slashes, encode_path, split_address},
+        is_mounted, look_for_script,
+    },
     scheme::{Kind, Scheme},
 };
 
@@ -24,7 +28,7 @@ pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
             Err(status) => status,
         };
     }
-    let address = match request.split_address(rest, scheme.hidden_port()) {
+    let address = match split_address(request, rest, scheme.hidden_port()) {
         Ok(address) => address,
         Err(why) => {
             let (url, why) = (log::escape(url), log::escape(why));
@@ -41,10 +45,10 @@ pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
 
 /// The address and the path of a request that `GangwayPass` has given this URL: the configuration phase has looked at the address.
 fn mounted<'r>(request: Request<'r>, url: &'r [u8]) -> Option<(&'r [u8], &'r [u8])> {
-    let place = request.conf().filter(|_| request.is_mounted())?.pass()?;
-    let (origin, below) = url.split_at_checked(place.origin.as_slice().len())?;
+    let backend = request.conf().filter(|_| is_mounted(request))?.pass()?;
+    let (origin, below) = url.split_at_checked(backend.origin.len())?;
     let path = if below.is_empty() { below } else { below.strip_prefix(b"/")? };
-    (origin == place.origin.as_slice()).then_some((origin, path))
+    (origin == backend.origin).then_some((origin, path))
 }
 
 /// Sets the file name, and PATH_INFO of the path as it was and encoded.
@@ -80,7 +84,7 @@ fn path<'r>(request: Request<'r>, kind: Kind, path: &'r [u8]) -> Result<&'r [u8]
         }
     };
     if !as_it_is {
-        return request.encode_path(path).ok_or(BAD_REQUEST);
+        return encode_path(request, path).ok_or(BAD_REQUEST);
     }
     // php-fpm cuts the name of a script at a question mark.
     let may_be_fpm = request.conf().is_none_or(|conf| conf.may_be_fpm());
@@ -103,16 +107,16 @@ fn path<'r>(request: Request<'r>, kind: Kind, path: &'r [u8]) -> Result<&'r [u8]
 fn set_fastcgi_path_info(request: Request<'_>, url: &[u8], path: &[u8]) {
     let Some(kind) = request.variable(c"proxy-fcgi-pathinfo") else { return };
     let dot = match kind.to_ascii_lowercase().as_slice() {
-        b"full" => return request.look_for_script(&[b"/", url].concat()),
+        b"full" => return look_for_script(request, &[b"/", url].concat()),
         b"first-dot" => path.iter().position(|byte| *byte == b'.'),
         b"last-dot" => path.iter().rposition(|byte| *byte == b'.'),
         b"unescape" => {
-            return request.set_path_info(request.decode_keeping_slashes(&[b"/", path].concat()));
+            return request.set_path_info(decode_keeping_slashes(request, &[b"/", path].concat()));
         }
         _ => return request.set_path_info(&[b"/", path].concat()),
     };
     if let Some(info) = after_dot(path, dot) {
-        request.set_path_info(request.decode_keeping_slashes(info));
+        request.set_path_info(decode_keeping_slashes(request, info));
     }
 }
 

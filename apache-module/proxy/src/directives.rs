@@ -4,63 +4,15 @@
 //! `ProxyFCGI…` and `ProxySCGI…` are also those of the stock modules. httpd gives a directive to every module that
 //! knows it, so both have what it says when both are loaded.
 
-#![expect(unsafe_code, reason = "what httpd calls")]
-
-use std::{
-    ffi::{CStr, c_char, c_void},
-    ptr,
-};
-
-use gangway::engine::fence;
-use gangway_httpd::{
-    directive::{Command, END, Table, directive},
-    param,
-    pooled::{Pooled, Text},
-    sys, text,
-};
+use gangway_httpd::{directive::Command, directives, param, sys};
 
 use crate::{
-    raw::{BackendType, DirConf, Pass, Place, Pseudo, SetEnvIf, module_index, wish_worker},
+    raw::{Backend, BackendType, DirConf, Pass, ProxyGangway, Pseudo, SetEnvIf, note_backend},
     words,
 };
 
-/// The path of the section that a directive stands in; empty outside of one.
-fn path<'c>(command: &Command<'c>) -> &'c [u8] {
-    // SAFETY: NULL or a C string that lives as long as the command.
-    unsafe { text((*command.as_ptr()).path) }
-}
-
 fn is_location(command: &Command<'_>) -> bool {
-    // SAFETY: httpd gives a live directive with each command; parents are live as well.
-    unsafe {
-        let parent = (*(*command.as_ptr()).directive).parent;
-        !parent.is_null() && text((*parent).directive).eq_ignore_ascii_case(b"<Location")
-    }
-}
-
-/// What a directive does with its words.
-type Setter = fn(&Command<'_>, &mut DirConf, &[&[u8]]) -> Result<(), String>;
-
-/// Runs what a directive does, with the configuration of its section.
-///
-/// # Safety
-/// As httpd calls a directive's function.
-unsafe fn run(
-    name: &'static str,
-    raw: *mut sys::cmd_parms,
-    conf: *mut c_void,
-    arguments: *const c_char,
-    body: Setter,
-) -> *const c_char {
-    fence(name, c"a programming error of mod_proxy_gangway; please report it".as_ptr(), || {
-        // SAFETY: what httpd has called the directive's function with; `create` made the configuration, and nobody else has
-        // it at this time.
-        let (command, conf, words) = unsafe {
-            let command = Command::from_raw(raw, module_index());
-            (command, &mut *conf.cast::<DirConf>(), command.words(arguments))
-        };
-        command.answer(body(&command, conf, &words).map_err(|reason| format!("{name} {reason}")))
-    })
+    command.sections().next().is_some_and(|section| section.name.eq_ignore_ascii_case(b"<Location"))
 }
 
 /// The one word of a directive.
@@ -71,34 +23,34 @@ fn one<'w>(words: &[&'w [u8]]) -> Result<&'w [u8], String> {
     }
 }
 
-fn pass(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn pass<'c>(command: &Command<'c>, conf: &mut DirConf<'c>, words: &[&[u8]]) -> Result<(), String> {
     let word = one(words)?;
     conf.pass = Some(if word.eq_ignore_ascii_case(b"off") {
         Pass::Off
     } else {
         let (url, kind) = words::address(word)?;
-        let origin = command.copy(url.rsplit(|byte| *byte == b'|').next().unwrap_or(&url));
-        let url = command.copy(&url);
-        wish_worker(command, url);
-        let mount = if is_location(command) { path(command) } else { b"" };
-        let mount = command.copy(mount.strip_suffix(b"/").unwrap_or(mount));
-        Pass::To(Place { url, origin, mount, kind })
+        let url = command.pool().copy(&url);
+        note_backend(command, url);
+        let origin = url.rsplit(|byte| *byte == b'|').next().unwrap_or(url);
+        let mount = if is_location(command) { command.path() } else { b"" };
+        let mount = command.pool().copy(mount.strip_suffix(b"/").unwrap_or(mount));
+        Pass::To(Backend { url, origin, mount, kind })
     });
     Ok(())
 }
 
-fn script_suffixes(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn script_suffixes<'c>(command: &Command<'c>, conf: &mut DirConf<'c>, words: &[&[u8]]) -> Result<(), String> {
     if words.is_empty() {
         return Err("takes at least one suffix".into());
     }
-    let copy = |word: &&[u8]| words::suffix(word).map(|suffix| command.copy(suffix));
-    let suffixes: Vec<Text> = words.iter().map(copy).collect::<Result<_, _>>()?;
-    // SAFETY: the pool of the configuration.
-    conf.script_suffixes = Some(unsafe { Pooled::copy(command.pool(), &suffixes) });
+    let pool = command.pool();
+    let copy = |word: &&[u8]| words::suffix(word).map(|suffix| pool.copy(suffix));
+    let suffixes: Vec<&'c [u8]> = words.iter().map(copy).collect::<Result<_, _>>()?;
+    conf.script_suffixes = Some(pool.copy(&suffixes));
     Ok(())
 }
 
-fn backend_type(_: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn backend_type(_: &Command<'_>, conf: &mut DirConf<'_>, words: &[&[u8]]) -> Result<(), String> {
     conf.backend_type = match one(words)?.to_ascii_lowercase().as_slice() {
         b"generic" => BackendType::Generic,
         b"fpm" => BackendType::Fpm,
@@ -107,7 +59,7 @@ fn backend_type(_: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<
     Ok(())
 }
 
-fn set_env_if(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
+fn set_env_if<'c>(command: &Command<'c>, conf: &mut DirConf<'c>, words: &[&[u8]]) -> Result<(), String> {
     let (condition, variable, value) = match *words {
         [condition, variable] => (condition, variable, None),
         [condition, variable, value] => (condition, variable, Some(value)),
@@ -117,53 +69,24 @@ fn set_env_if(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Res
     let (name, value) = match variable.strip_prefix(b"!") {
         Some(b"") => return Err("\"!\" is not a valid variable name".into()),
         Some(_) if value.is_some() => return Err("takes no third argument with !variable".into()),
-        Some(name) => (name, ptr::null_mut()),
+        Some(name) => (name, None),
         None => {
             let source = value.unwrap_or_default();
-            (variable, command.expression(source, sys::AP_EXPR_FLAG_STRING_RESULT)?)
+            (variable, Some(command.expression(source, sys::AP_EXPR_FLAG_STRING_RESULT)?))
         }
     };
-    let mut all = conf.set_env_if.as_slice().to_vec();
-    all.push(SetEnvIf { condition, value, name: command.copy(name) });
-    // SAFETY: the pool of the configuration.
-    conf.set_env_if = unsafe { Pooled::copy(command.pool(), &all) };
+    let (pool, more) = (command.pool(), SetEnvIf { condition, value, name: command.pool().text(name) });
+    conf.set_env_if = pool.copy(&[conf.set_env_if, &[more]].concat());
     Ok(())
 }
 
-fn param(command: &Command<'_>, conf: &mut DirConf, words: &[&[u8]]) -> Result<(), String> {
-    let param = param::read(command, words)?;
-    // SAFETY: the pool of the configuration.
-    conf.params = unsafe { param::with(conf.params, command.pool(), &[param]) };
-    Ok(())
-}
-
-fn pseudo(command: &Command<'_>, words: &[&[u8]]) -> Result<Pseudo, String> {
+fn pseudo<'c>(command: &Command<'c>, words: &[&[u8]]) -> Result<Pseudo<'c>, String> {
     let word = one(words)?;
     Ok(match word.to_ascii_lowercase().as_slice() {
         b"off" => Pseudo::Off,
         b"on" => Pseudo::On,
-        _ => Pseudo::Named(command.copy(word)),
+        _ => Pseudo::Named(command.pool().text(word)),
     })
-}
-
-/// Functions that httpd calls, each for the directive of the same line.
-macro_rules! directives {
-    ($($function:ident, $name:literal, $places:expr, $help:literal, $body:expr;)*) => {
-        $(unsafe extern "C" fn $function(
-            raw: *mut sys::cmd_parms,
-            conf: *mut c_void,
-            words: *const c_char,
-        ) -> *const c_char {
-            // SAFETY: httpd calls this with a live command, the section's configuration and a C string.
-            unsafe { run($name, raw, conf, words, $body) }
-        })*
-
-        /// The table, for the module.
-        pub(crate) static TABLE: Table<{ [$($name),*].len() + 1 }> = Table([
-            $(directive(c_string(concat!($name, "\0")), $function, $places, c_string(concat!($help, "\0"))),)*
-            END,
-        ]);
-    };
 }
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
@@ -171,11 +94,12 @@ const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 const HEAD_LIMIT: usize = 1024 * 1024;
 
 directives! {
+    ProxyGangway, " ";
     set_pass, "GangwayPass", sys::ACCESS_CONF,
         "fastcgi://, scgi:// or uwsgi:// with host:port or unix:/path, or Off",
         pass;
     set_param, "GangwayParam", ANYWHERE, "NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION",
-        param;
+        |command, conf, words| { conf.add_param(param::read(command, words)?, command.pool()); Ok(()) };
     set_script_check, "GangwayScriptCheck", ANYWHERE, "On or Off",
         |_, conf, words| { conf.script_check = Some(words::switch(one(words)?)?); Ok(()) };
     set_script_suffixes, "GangwayScriptSuffixes", ANYWHERE, "suffixes of scripts, without the dot",
@@ -199,11 +123,4 @@ directives! {
     set_scgi_redirect, "ProxySCGIInternalRedirect", ANYWHERE,
         "The name of the pseudo response header or On or Off",
         |command, conf, words| { conf.scgi_redirect = pseudo(command, words)?; Ok(()) };
-}
-
-const fn c_string(text: &'static str) -> &'static CStr {
-    match CStr::from_bytes_with_nul(text.as_bytes()) {
-        Ok(text) => text,
-        Err(_) => c"",
-    }
 }

@@ -10,44 +10,34 @@ use std::{
 
 use gangway::{engine::fence, error::BAD_UPSTREAM};
 use gangway_httpd::{
-    module::module,
+    module::{ModuleNames, module},
+    request_hook,
     sys::{self, apr_pool_t, request_rec, server_rec},
     text,
 };
 
 use crate::{
     canonical, directives, pass,
-    raw::{self, Board, DECLINED, INTERNAL_SERVER_ERROR, OK, Request, Target},
+    raw::{self, Board, DECLINED, INTERNAL_SERVER_ERROR, OK, ProxyGangway, Request, Target},
     serve,
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
-pub static mut proxy_gangway_module: sys::module = module(
-    c"mod_proxy_gangway.c",
-    raw::create_conf,
-    raw::merge_conf,
-    (&raw const directives::TABLE).cast(),
-    register_hooks,
-);
+pub static mut proxy_gangway_module: sys::module =
+    module::<ProxyGangway>((&raw const directives::TABLE).cast(), register_hooks);
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
-#[repr(transparent)]
-struct Names<const N: usize>([*const c_char; N]);
-
-// SAFETY: only read.
-unsafe impl<const N: usize> Sync for Names<N> {}
-
-static BEFORE: Names<6> = Names([
-    c"mod_alias.c".as_ptr(),
-    c"mod_rewrite.c".as_ptr(),
-    c"mod_proxy.c".as_ptr(),
-    c"mod_userdir.c".as_ptr(),
-    c"mod_gangway.c".as_ptr(),
-    ptr::null(),
+static BEFORE: ModuleNames<6> = ModuleNames::new([
+    c"mod_alias.c",
+    c"mod_rewrite.c",
+    c"mod_proxy.c",
+    c"mod_userdir.c",
+    c"mod_gangway.c",
+    c"",
 ]);
 /// mod_vhost_alias maps every path to a file.
-static AFTER: Names<2> = Names([c"mod_vhost_alias.c".as_ptr(), ptr::null()]);
+static AFTER: ModuleNames<2> = ModuleNames::new([c"mod_vhost_alias.c", c""]);
 
 unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
     let none: *const *const c_char = ptr::null();
@@ -57,7 +47,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         sys::proxy_hook_scheme_handler(Some(scheme_handler), none, none, first);
         sys::proxy_hook_canon_handler(Some(canon_handler), none, none, first);
         sys::ap_hook_post_config(Some(post_config), none, none, middle);
-        sys::ap_hook_translate_name(Some(translate_name), BEFORE.0.as_ptr(), AFTER.0.as_ptr(), middle);
+        sys::ap_hook_translate_name(Some(translate_name), BEFORE.as_ptr(), AFTER.as_ptr(), middle);
         sys::ap_hook_fixups(Some(fixups), none, none, sys::APR_HOOK_LAST as c_int);
         let status = request_status as unsafe extern "C" fn(*mut c_int, *mut request_rec) -> c_int;
         let status = std::mem::transmute::<*const (), unsafe extern "C" fn()>(status as *const ());
@@ -110,23 +100,12 @@ unsafe extern "C" fn scheme_handler(
     })
 }
 
-unsafe extern "C" fn translate_name(r: *mut request_rec) -> c_int {
-    fence("translate_name", INTERNAL_SERVER_ERROR, || {
-        // SAFETY: httpd calls a request hook with a request that lives for the call.
-        unsafe { Request::from_raw(r) }.map_or(DECLINED, pass::translate)
-    })
-}
-
-unsafe extern "C" fn fixups(r: *mut request_rec) -> c_int {
-    fence("fixups", INTERNAL_SERVER_ERROR, || {
-        // SAFETY: httpd calls a request hook with a request that lives for the call.
-        unsafe { Request::from_raw(r) }.map_or(DECLINED, pass::fixups)
-    })
-}
+request_hook!(translate_name, pass::translate);
+request_hook!(fixups, pass::fixups);
 
 unsafe extern "C" fn request_status(status: *mut c_int, r: *mut request_rec) -> c_int {
     fence("request_status", DECLINED, || {
         // SAFETY: mod_proxy calls this with a request that lives for the call, and a number.
-        unsafe { Request::from_raw(r).map_or(DECLINED, |request| request.follow(&mut *status)) }
+        unsafe { Request::from_raw(r).map_or(DECLINED, |request| raw::follow(request, &mut *status)) }
     })
 }

@@ -9,7 +9,11 @@ use std::ffi::c_int;
 
 use crate::{
     canonical::canonicalise,
-    raw::{DECLINED, OK, Request, Text},
+    raw::{
+        DECLINED, OK, Request,
+        canonical::{set_proxied, set_proxy_handler},
+        set_mounted,
+    },
     scheme::Kind,
     script,
 };
@@ -17,47 +21,47 @@ use crate::{
 /// Before httpd maps the path to a file: gives the request to mod_proxy when its application is that of a path. What Alias maps
 /// has gone its way already. mod_proxy makes the canonical URL, as for ProxyPass.
 pub(crate) fn translate(request: Request<'_>) -> c_int {
-    let Some(place) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
+    let Some(backend) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
     // The sections of a path that a module has changed are not known yet.
     let is_plain = request.uri().starts_with(b"/") && !request.is_rewritten();
-    if !is_plain || place.kind == Kind::FastCgi || request.is_proxied() || request.has_set_handler() {
+    if !is_plain || backend.kind == Kind::FastCgi || request.is_proxied() || request.has_set_handler() {
         return DECLINED;
     }
-    let below = below(request.uri(), place.mount.as_slice());
-    request.set_mounted(below);
+    let below = below(request.uri(), backend.mount);
+    set_mounted(request, below);
     // mod_proxy takes the socket out of it in its own fixups.
-    request.set_proxied(place.url.as_slice(), below);
+    set_proxied(request, backend.url, below);
     OK
 }
 
 /// Gives the request to mod_proxy. httpd calls this last before it looks for a handler.
 pub(crate) fn fixups(request: Request<'_>) -> c_int {
-    let Some(place) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
+    let Some(backend) = request.conf().and_then(|conf| conf.pass()) else { return DECLINED };
     // Somebody else's: another proxy, or SetHandler in a section inside.
     if request.is_proxied() || request.handler().starts_with(b"proxy:") {
         return DECLINED;
     }
     let names_script =
         script::names_script(&[request.filename(), request.path_info()].concat(), suffixes(request));
-    if place.kind == Kind::FastCgi && (request.is_file() || names_script) {
-        request.set_handler(place.url.as_slice());
+    if backend.kind == Kind::FastCgi && (request.is_file() || names_script) {
+        set_proxy_handler(request, backend.url);
         return DECLINED;
     }
-    let below = below(request.uri(), place.mount.as_slice());
-    request.set_mounted(below);
-    if let Some(path) = place.url.as_slice().strip_prefix(b"unix:") {
+    let below = below(request.uri(), backend.mount);
+    set_mounted(request, below);
+    if let Some(path) = backend.url.strip_prefix(b"unix:") {
         // mod_proxy has taken the sockets out of its URLs already.
-        request.set_socket_path(path.split(|byte| *byte == b'|').next().unwrap_or_default());
+        request.set_note(c"uds_path", path.split(|byte| *byte == b'|').next().unwrap_or_default());
     }
-    let origin = place.origin.as_slice();
-    request.set_proxied(origin, below);
+    let origin = backend.origin;
+    set_proxied(request, origin, below);
     match canonicalise(request, &[origin, below].concat()) {
         OK => DECLINED,
         refused => refused,
     }
 }
 
-fn suffixes(request: Request<'_>) -> Option<&[Text]> {
+fn suffixes(request: Request<'_>) -> Option<&[&[u8]]> {
     request.conf().and_then(|conf| conf.script_suffixes())
 }
 

@@ -10,7 +10,10 @@ use gangway::{
 };
 
 use crate::{
-    raw::{Request, Target},
+    raw::{
+        Request, Target, asks_for_another,
+        response::{send_interim, set_head},
+    },
     scheme::Kind,
 };
 
@@ -94,7 +97,7 @@ impl Reply {
             begin += count;
             let head = self.parser.head();
             if head.is_interim() {
-                target.request().send_interim(&head);
+                send_interim(target.request(), &head);
                 self.parser.restart();
             } else {
                 self.begin(target);
@@ -107,10 +110,10 @@ impl Reply {
     fn begin(&mut self, target: Target<'_>) {
         let (request, head) = (target.request(), self.parser.head());
         self.head_done = true;
-        let (status, is_changed) = request.set_head(&head);
+        let (status, is_changed) = set_head(request, &head);
         self.left = head.content_length();
         self.is_event_stream = head.get(b"content-type").is_some_and(is_event_stream);
-        if self.kind == Kind::Scgi && request.asks_for_another(head.names_status(), status) {
+        if self.kind == Kind::Scgi && asks_for_another(request, head.names_status(), status) {
             self.is_redirected = true;
         } else if is_changed && status == 412 && self.kind == Kind::Scgi {
             // mod_proxy_scgi has a page for it, mod_proxy_fcgi has none.

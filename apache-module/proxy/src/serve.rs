@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use gangway::{
     cgi::ResponseError,
-    error::{BACKEND_SILENT, BODY_FAILED, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
+    error::{BACKEND_SILENT, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
     log::{self, Level},
     protocol::{DecodeError, EncodeError, Settings},
 };
@@ -14,8 +14,8 @@ use crate::{
     buffers::Buffers,
     keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits, Wish},
     raw::{
-        BAD_GATEWAY, Body, DECLINED, DONE, FILTER_ERROR, Filled, GATEWAY_TIME_OUT, OK, Request,
-        SERVICE_UNAVAILABLE, Target, Then, Wire,
+        BAD_GATEWAY, DECLINED, DONE, Filled, GATEWAY_TIME_OUT, OK, Request, RequestBody, SERVICE_UNAVAILABLE,
+        Target, Then, Wire, answer_with_page, response::forget_head,
     },
     scheme::{Kind, Scheme},
     transfer::{Failure, Transfer},
@@ -37,7 +37,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
     let names_php = kind == Kind::FastCgi && variables::names_php(request);
     let needs_length = kind != Kind::FastCgi || names_php;
-    let mut body = Body::prepare(request, &backend, needs_length)?;
+    let mut body = RequestBody::prepare(request, &backend, needs_length)?;
     variables::write(&mut buffers.variables, target, kind)?;
     let keeps = keeps(target, kind);
     // Connections of other protocols are nobody's to wait for.
@@ -52,8 +52,9 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     encode(request, kind, keeps, buffers)?;
     // The first part of the body leaves with the head.
     body.end_of_none(&mut buffers.out, kind.protocol());
-    if let Filled::Failed(status) = body.fill(&mut buffers.out, kind.protocol(), false) {
-        return Err(body_failed(request, status));
+    if let Filled::Failed(error) = body.fill(&mut buffers.out, kind.protocol(), false) {
+        request.log(Level::Info, &error.to_string());
+        return Err(error.status);
     }
     let (status, retry) = transfer(target, kind, wire, history, &mut key, buffers, &mut body);
     if !retry {
@@ -105,7 +106,7 @@ fn transfer<'r>(
     history: History,
     key: &mut Option<Key>,
     buffers: &mut Buffers,
-    body: &mut Body<'r>,
+    body: &mut RequestBody<'r>,
 ) -> (c_int, bool) {
     let mut transfer = Transfer::new(target, kind, &wire, key.as_ref(), buffers, body);
     let done = transfer.run();
@@ -127,7 +128,7 @@ fn transfer<'r>(
                 keep::put(key, wire, history, limits, sent);
             }
             if let Some(status) = page {
-                target.request().answer_with_page(status);
+                answer_with_page(target.request(), status);
             }
             (OK, false)
         }
@@ -180,10 +181,10 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
         return DONE;
     }
     if transfer.reply.has_head() {
-        request.forget_head();
+        forget_head(request);
     }
     match failure {
-        Failure::Body(status) => *status,
+        Failure::Body(error) => error.status,
         Failure::Timeout => GATEWAY_TIME_OUT,
         // A balancer takes this status for a reason to ask another backend.
         failure if may_ask_another(transfer, failure) => SERVICE_UNAVAILABLE,
@@ -232,23 +233,9 @@ fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {
             );
             (Level::Error, line)
         }
-        Failure::Body(status) => (Level::Info, body_line(*status)),
+        Failure::Body(error) => (Level::Info, error.to_string()),
     };
     target.request().log(level, &line);
-}
-
-fn body_failed(request: Request<'_>, status: c_int) -> c_int {
-    request.log(Level::Info, &body_line(status));
-    status
-}
-
-fn body_line(status: c_int) -> String {
-    match status {
-        FILTER_ERROR => {
-            format!("{BODY_FAILED} the request body cannot be read: a filter has answered the request")
-        }
-        status => format!("{BODY_FAILED} the request body cannot be read: status {status}"),
-    }
 }
 
 #[cfg(test)]

@@ -4,10 +4,7 @@
 
 mod waits;
 
-use std::{
-    ffi::c_int,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use gangway::{
     cgi::ResponseError,
@@ -19,8 +16,8 @@ use crate::{
     buffers::Buffers,
     keep::Key,
     raw::{
-        Body, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Received, Request, Sent, Target,
-        Then, Wait, Wire,
+        BodyError, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Received, Request,
+        RequestBody, Sent, Socket, Target, Then, Wait, Wire,
     },
     reply::Reply,
     scheme::Kind,
@@ -47,8 +44,8 @@ pub(crate) enum Failure {
     Head(ResponseError),
     /// So many bytes of the body are missing.
     Short(u64),
-    /// The body of the request cannot be read: the status to answer.
-    Body(c_int),
+    /// The body of the request cannot be read.
+    Body(BodyError),
 }
 
 /// One attempt.
@@ -59,7 +56,7 @@ pub(crate) struct Transfer<'a, 'r> {
     pub(crate) key: Option<&'a Key>,
     pub(crate) protocol: &'static dyn Protocol,
     pub(crate) buffers: &'a mut Buffers,
-    pub(crate) body: &'a mut Body<'r>,
+    pub(crate) body: &'a mut RequestBody<'r>,
     pub(crate) reply: Reply,
     pub(crate) output: Output<'r>,
     pub(crate) stderr_level: Level,
@@ -69,7 +66,7 @@ pub(crate) struct Transfer<'a, 'r> {
     /// Bytes of `buffers.input` that are in use.
     filled: usize,
     lines: Lines,
-    client: Option<i32>,
+    client: Option<Socket>,
     /// When the client closed its side.
     closed_at: Option<Instant>,
     soon: Duration,
@@ -97,7 +94,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         wire: &'a Wire,
         key: Option<&'a Key>,
         buffers: &'a mut Buffers,
-        body: &'a mut Body<'r>,
+        body: &'a mut RequestBody<'r>,
     ) -> Self {
         let request = target.request();
         let conf = request.conf();
@@ -123,7 +120,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             sent: 0,
             filled: 0,
             lines: Lines::default(),
-            client: request.client(),
+            client: request.socket(),
             closed_at: None,
             soon: if let Wait::For(time) = wait { Duration::from_millis(time.into()) } else { PATIENCE },
             flushes_each: wait == Wait::Never,
@@ -202,7 +199,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         loop {
             match self.body.fill(&mut self.buffers.out, self.protocol, false) {
                 Filled::Some => return Ok(true),
-                Filled::Failed(status) => return Err(Failure::Body(status)),
+                Filled::Failed(error) => return Err(Failure::Body(error)),
                 Filled::Nothing => {}
             }
             self.receive_now()?;
@@ -210,23 +207,25 @@ impl<'a, 'r> Transfer<'a, 'r> {
                 return Ok(false);
             }
             if !self.reply.has_head() {
-                self.request().send_continue();
+                self.request().invite_body();
             }
             let Some(client) = self.client else {
                 // A stream of HTTP/2 can only be waited for by reading.
                 return match self.body.fill(&mut self.buffers.out, self.protocol, true) {
                     // Nothing: a filter waits for more before it gives any.
                     Filled::Some | Filled::Nothing => Ok(true),
-                    Filled::Failed(status) => Err(Failure::Body(status)),
+                    Filled::Failed(error) => Err(Failure::Body(error)),
                 };
             };
-            let ready = self.wire.wait(Interest { send: false, client: Some((client, true)) }, READS_EACH);
+            let ready = self
+                .wire
+                .wait(Interest { send: false, client: Some((client.descriptor(), true)) }, READS_EACH);
             if ready.client_reset {
                 return Err(Failure::Gone);
             }
             // The input filters know the time that the client has: RequestReadTimeout. Timeout is the bound without.
             if !ready.client && !ready.receive && begun.elapsed() > self.target.client_timeout() {
-                return Err(Failure::Body(REQUEST_TIME_OUT));
+                return Err(Failure::Body(BodyError { status: REQUEST_TIME_OUT }));
             }
         }
     }

@@ -11,7 +11,11 @@ use gangway::{
 };
 
 use crate::{
-    raw::{INTERNAL_SERVER_ERROR, NOT_FOUND, Request, Target},
+    raw::{
+        INTERNAL_SERVER_ERROR, NOT_FOUND, Request, Target,
+        canonical::decode_path,
+        environment::{add_variables, apply_params, apply_set_env_if, forget_variables_of_page},
+    },
     scheme::Kind,
     script,
 };
@@ -22,20 +26,20 @@ use crate::{
 /// The status to answer.
 pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Result<(), c_int> {
     let request = target.request();
-    request.forget_variables_of_page();
+    forget_variables_of_page(request);
     match kind {
         Kind::FastCgi => {
-            request.add_variables(true);
-            request.apply_set_env_if()?;
+            add_variables(request, true);
+            apply_set_env_if(request)?;
         }
-        Kind::Scgi => request.add_variables(false),
+        Kind::Scgi => add_variables(request, false),
         Kind::Uwsgi => add_uwsgi(target)?,
     }
     join_cookies(request);
     if let Some(host) = request.corrected_host() {
         request.set_variable(c"HTTP_HOST", &host);
     }
-    request.apply_params()?;
+    apply_params(request)?;
     if kind == Kind::FastCgi {
         check_script(request)?;
     }
@@ -65,7 +69,7 @@ fn join_cookies(request: Request<'_>) {
 fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
     let request = target.request();
     let path = script::path_of(target.url());
-    let Some(path) = request.decode_path(if path.is_empty() { b"/" } else { path }) else {
+    let Some(path) = decode_path(request, if path.is_empty() { b"/" } else { path }) else {
         let url = log::escape(target.url());
         request.log(Level::Error, &format!("{REQUEST_REFUSED} the path of {url} cannot be decoded"));
         return Err(INTERNAL_SERVER_ERROR);
@@ -77,8 +81,10 @@ fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
         // The stock module decodes the path where httpd takes SCRIPT_FILENAME from.
         request.set_filename(&[url, path]);
     }
-    request.add_variables(false);
-    if let Some(authorization) = request.header(c"Authorization").filter(|_| !request.hides_authorization()) {
+    add_variables(request, false);
+    if let Some(authorization) =
+        request.header(c"Authorization").filter(|_| request.passes_authorization() != Some(false))
+    {
         request.set_variable(c"HTTP_AUTHORIZATION", authorization);
     }
     let script_name = request.variable(c"SCRIPT_NAME").unwrap_or_default();
@@ -115,7 +121,7 @@ fn check_script(request: Request<'_>) -> Result<(), c_int> {
     let file = if is_url { script::path_of(name) } else { name };
     let is_raw = [c"proxy-sethandler", c"proxy-nocanon", c"proxy-noencode"];
     let file = if is_url && !is_raw.iter().any(|note| request.note(note).is_some()) {
-        request.decode_path(file).unwrap_or(file)
+        decode_path(request, file).unwrap_or(file)
     } else {
         file
     };

@@ -17,7 +17,7 @@ use gangway::{
 
 use super::{client::Running, feed::Feed};
 use crate::{
-    raw::{OK, Request, Session},
+    raw::{OK, Request, ScriptRequest, Session},
     reply::Progress,
 };
 
@@ -123,7 +123,7 @@ impl Exchange<'_, '_> {
                 Step::Kill => self.running.kill(),
                 // The server invites the body itself, for who expects that.
                 Step::Interim(100, _) => {}
-                Step::Interim(status, fields) => self.request.send_interim(status, fields.iter()),
+                Step::Interim(status, fields) => self.request.answer_meanwhile(status, fields.iter()),
                 Step::Send(delivery) => {
                     let sent = self.progress.send(&mut self.session, delivery);
                     self.relay.handle_sent(Instant::now());

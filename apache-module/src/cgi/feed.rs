@@ -5,10 +5,7 @@ use std::{ffi::c_int, fs::File, time::Instant};
 
 use gangway::{log::Level, run::Relay, sys::pipe::write_now};
 
-use crate::{
-    body,
-    raw::{BodyRead, Session},
-};
+use crate::raw::{BodyRead, Session};
 
 /// Bytes of a body that are read from the client at a time.
 const BODY_CHUNK: usize = 32 * 1024;
@@ -96,7 +93,7 @@ impl Feed {
             Err(error) => {
                 self.ended = true;
                 self.failure = Some(error.status);
-                request.log(Level::Info, &body::failed_line(error));
+                request.log(Level::Info, &error.to_string());
                 relay.handle_body_failed(BODY_FAILED);
             }
         }

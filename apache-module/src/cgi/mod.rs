@@ -42,7 +42,7 @@ use crate::{
     config, mount,
     raw::{
         BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
-        NOT_FOUND, Request, SERVICE_UNAVAILABLE, Session,
+        NOT_FOUND, Request, SERVICE_UNAVAILABLE, ScriptRequest, Session,
     },
     section::Section,
     variables,
@@ -97,7 +97,7 @@ pub(crate) fn start() -> bool {
 }
 
 /// After the walk through the file system: whether the request is a script's.
-pub(crate) fn claim(request: Request<'_>, conf: &DirConf) {
+pub(crate) fn claim(request: Request<'_>, conf: &DirConf<'_>) {
     let marked = request.has_script_handler();
     // Of the server as a whole only what httpd's own rules mark is a script, or all static files would be.
     let all = conf.section() != Section::Server && !request.has_handler();
@@ -119,7 +119,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     let all = (found.settings.get(number), found.gates.get(number), found.brief_runs.get(number));
     let (Some(cgi), Some(gate), Some(runs)) = all else { return INTERNAL_SERVER_ERROR };
     let mut session = Session::new(request);
-    match prepare(&mut session, &conf, cgi) {
+    match prepare(&mut session, conf, cgi) {
         Ok(ready) => run(session, cgi, gate, runs, ready),
         Err(status) => status,
     }
@@ -133,7 +133,7 @@ struct Ready {
     whole: Option<Whole>,
 }
 
-fn prepare(session: &mut Session<'_>, conf: &DirConf, cgi: &Cgi) -> Result<Ready, c_int> {
+fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Result<Ready, c_int> {
     let request = session.request();
     let (file, index, executable) = script_file(request, cgi)?;
     let Advance { length, whole } = body::advance_fully(session, body::body_length(request)?)?;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a section, as httpd keeps, merges and frees it: plain data in a pool.
 
-use std::ffi::c_void;
-
-use gangway::engine::fence;
+use gangway::cgi;
 use gangway_httpd::{
-    module, param,
-    pooled::{Pooled, Text},
+    module::Module,
+    param::{self, Param},
+    pool::Pool,
+    request::Request,
 };
 
-use super::sys::apr_pool_t;
 use crate::section::Section;
 
 /// What a section says about the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// Nothing: as the enclosing section.
+    #[default]
     Inherit,
     /// `Off` of a directive for handlers.
     Off,
@@ -26,18 +26,15 @@ pub(crate) enum Choice {
 }
 
 /// The configuration of one section, or of the merged sections of a request.
-#[derive(Clone, Copy)]
-pub(crate) struct DirConf {
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct DirConf<'p> {
     choice: Choice,
     section: Section,
-    pub(super) path: Text,
-    pub(super) params: Pooled<param::Param>,
+    path: &'p [u8],
+    params: &'p [Param<'p>],
 }
 
-impl DirConf {
-    const EMPTY: Self =
-        Self { choice: Choice::Inherit, section: Section::Server, path: Text::EMPTY, params: Pooled::EMPTY };
-
+impl<'p> DirConf<'p> {
     pub(crate) fn choice(&self) -> Choice {
         self.choice
     }
@@ -46,38 +43,41 @@ impl DirConf {
         self.section
     }
 
-    pub(crate) fn set(&mut self, choice: Choice, section: Section, path: Text) {
+    /// The path of the section.
+    pub(crate) fn path(&self) -> &'p [u8] {
+        self.path
+    }
+
+    pub(crate) fn set(&mut self, choice: Choice, section: Section, path: &'p [u8]) {
         (self.choice, self.section, self.path) = (choice, section, path);
     }
 
-    /// Adds variables, each in the place of an earlier one of its name.
-    ///
-    /// # Safety
-    /// `pool` is that of this configuration.
-    pub(crate) unsafe fn add_params(&mut self, pool: *mut apr_pool_t, more: &[param::Param]) {
-        // SAFETY: the caller vouches for the pool.
-        self.params = unsafe { param::with(self.params, pool, more) };
+    /// Adds a variable, in the place of an earlier one of its name.
+    pub(crate) fn add_param(&mut self, param: Param<'p>, pool: Pool<'p>) {
+        self.params = param::with(self.params, &[param], pool);
     }
-}
 
-pub(crate) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
-    // SAFETY: httpd calls this with a live pool.
-    unsafe { module::put(pool, DirConf::EMPTY) }
-}
+    pub(super) fn merged(outer: &Self, inner: &Self, pool: Pool<'p>) -> Self {
+        let chosen = if inner.choice == Choice::Inherit { outer } else { inner };
+        Self { params: param::with(outer.params, inner.params, pool), ..*chosen }
+    }
 
-pub(crate) unsafe extern "C" fn merge(
-    pool: *mut apr_pool_t,
-    outer: *mut c_void,
-    inner: *mut c_void,
-) -> *mut c_void {
-    fence("merge", outer, || {
-        // SAFETY: httpd calls this with two configurations that `create` or `merge` made, and a pool that does
-        // not outlive theirs.
-        unsafe {
-            let (outer, inner) = (*outer.cast::<DirConf>(), *inner.cast::<DirConf>());
-            let mut merged = if inner.choice == Choice::Inherit { outer } else { inner };
-            merged.params = param::with(outer.params, pool, inner.params.as_slice());
-            module::put(pool, merged)
-        }
-    })
+    /// The variables for a request that this configuration applies to.
+    ///
+    /// # Errors
+    /// The name of a variable whose expression failed, and why.
+    pub(crate) fn params<M: Module>(
+        &self,
+        request: Request<'p, M>,
+    ) -> Result<Vec<cgi::Param<'p>>, (&'p [u8], &'p [u8])> {
+        let param = |entry: &Param<'p>| {
+            let (name, value) = (entry.name.to_bytes(), entry.value.to_bytes());
+            let value = match entry.expression {
+                None => value,
+                Some(expression) => request.evaluate(expression).map_err(|why| (name, why))?,
+            };
+            Ok(cgi::Param { name, value, if_not_empty: entry.if_not_empty })
+        };
+        self.params.iter().map(param).collect()
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Lease {
 // SAFETY: `session` is only touched on the owner's thread: `with` and the end of `with_lease` see to that, and
 // what is left when the last reference goes is `None`.
 unsafe impl Send for Lease {}
-// SAFETY: as above.
+// SAFETY: `with` gives nothing to another thread than the owner's, and `end` runs on the owner's; `owner` is only read.
 unsafe impl Sync for Lease {}
 
 impl Lease {

@@ -6,38 +6,35 @@
 
 #![expect(unsafe_code, reason = "httpd's memory")]
 
-mod applied;
-mod brigade;
-mod cgi;
-mod command;
 mod conf;
-mod index;
 mod input;
 mod lease;
+mod module;
+mod output;
 mod pieces;
-mod request;
-mod response;
+mod scripts;
 mod server;
 mod session;
 mod threads;
 
-pub(crate) use command::Command;
-pub(crate) use conf::{Choice, DirConf, create as create_conf, merge as merge_conf};
-pub(crate) use input::{BodyError, BodyRead};
+pub(crate) use conf::{Choice, DirConf};
+pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
-pub(crate) use request::{BodyLength, Request, Socket};
+pub(crate) use module::{Gangway, Request};
+pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
     ChildPool, busy_threads, is_same_process, is_single_process, is_stopping, leave, log_process,
-    log_startup, on_exit, process_id, retire_process, server_root, threads_per_process, warn_startup, worker,
+    log_startup, on_exit, process_id, retire_process, threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;
 pub(crate) use threads::{ThreadEnd, on_thread_end};
 
+use gangway_httpd::sys;
 pub(crate) use gangway_httpd::{
-    DECLINED, FILTER_ERROR, OK,
+    DECLINED, OK,
+    request::{BodyError, BodyLength, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
         SERVICE_UNAVAILABLE, TOO_LARGE,
     },
 };
-use gangway_httpd::{sys, text};

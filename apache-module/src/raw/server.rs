@@ -3,7 +3,6 @@
 
 use std::{
     ffi::{c_int, c_void},
-    path::Path,
     ptr,
     sync::OnceLock,
 };
@@ -14,15 +13,11 @@ use gangway::{
     rights::Identity,
     sys::spawner::{account, is_root},
 };
-use gangway_httpd::log::Log;
 
 use super::{
-    index::module_index,
+    module::LOG,
     sys::{self, apr_pool_t},
-    text,
 };
-/// The lines of this module.
-pub(super) static LOG: Log = Log { source: c"mod_gangway.c", module_index };
 
 /// Writes a line of the process. THREAD: any.
 pub(crate) fn log_process(at: Level, line: &str) {
@@ -49,16 +44,8 @@ pub(crate) fn worker() -> Option<Identity> {
     if !is_root() || user == 0 || user == u32::MAX || name.is_null() {
         return None;
     }
-    // SAFETY: as above.
+    // SAFETY: not NULL, so a C string of httpd's own, which it does not free.
     Some(account(unsafe { std::ffi::CStr::from_ptr(name) }, user, group))
-}
-
-/// ServerRoot, to which paths in the configuration are relative.
-pub(crate) fn server_root() -> &'static Path {
-    use std::os::unix::ffi::OsStrExt;
-    // SAFETY: httpd sets it before it reads directives, to a string that outlives the configuration phase.
-    let root = unsafe { text(sys::ap_server_root) };
-    Path::new(std::ffi::OsStr::from_bytes(if root.is_empty() { b"/" } else { root }))
 }
 
 /// Whether httpd serves everything in this one process, for debugging (`httpd -X`). Otherwise there are others, if
@@ -186,21 +173,4 @@ unsafe extern "C" fn run_exit(_: *mut c_void) -> sys::apr_status_t {
         }
         0
     })
-}
-
-type IsHttps = unsafe extern "C" fn(*mut sys::conn_rec) -> c_int;
-
-/// mod_ssl's answer, if it is loaded.
-pub(super) fn is_tls(connection: *mut sys::conn_rec) -> bool {
-    static FUNCTION: OnceLock<Option<IsHttps>> = OnceLock::new();
-    let function = FUNCTION.get_or_init(|| {
-        // SAFETY: asked for while requests are served, when the table of such functions is complete. A function
-        // of this name has this type: mod_ssl.h.
-        unsafe {
-            let found = sys::apr_dynamic_fn_retrieve(c"ssl_is_https".as_ptr());
-            std::mem::transmute::<sys::apr_opt_fn_t, Option<IsHttps>>(found)
-        }
-    });
-    // SAFETY: a live connection.
-    function.is_some_and(|is_https| unsafe { is_https(connection) } != 0)
 }

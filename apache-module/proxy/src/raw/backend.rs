@@ -51,7 +51,8 @@ macro_rules! shared {
         unsafe { (*(*$target.worker).s).$name }
     };
     ($target:expr, $name:ident()) => {
-        // SAFETY: as above.
+        // SAFETY: a worker and its shared data live as long as the configuration. Other processes change the
+        // bits; the values of one access need not fit those of the next.
         unsafe { (*(*$target.worker).s).$name() }
     };
 }
@@ -141,11 +142,12 @@ impl<'r> Target<'r> {
 
     /// How long a backend may be silent.
     pub(crate) fn timeout(self) -> Duration {
-        // SAFETY: both live as long as the configuration.
-        let (of_proxy, of_server) = unsafe {
+        // SAFETY: mod_proxy gives the configuration of the request's server, which lives longer than the request.
+        let of_proxy = unsafe {
             let conf = &*self.conf;
-            ((conf.timeout_set() != 0).then_some(conf.timeout), (*(*self.request.as_ptr()).server).timeout)
+            (conf.timeout_set() != 0).then_some(conf.timeout)
         };
+        let of_server = self.request.server_timeout();
         let own = (shared!(self, timeout_set()) != 0).then(|| shared!(self, timeout));
         micros(own.or(of_proxy).unwrap_or(of_server)).unwrap_or(Duration::from_secs(60))
     }
@@ -158,9 +160,7 @@ impl<'r> Target<'r> {
 
     /// How long the client may be silent: Timeout.
     pub(crate) fn client_timeout(self) -> Duration {
-        // SAFETY: the server of a request outlives it.
-        let timeout = unsafe { (*(*self.request.as_ptr()).server).timeout };
-        micros(timeout).unwrap_or(Duration::from_secs(60))
+        micros(self.request.server_timeout()).unwrap_or(Duration::from_secs(60))
     }
 
     /// `flushpackets` and `flushwait`.
@@ -192,7 +192,7 @@ impl<'r> Target<'r> {
 
     /// Whether ProxyErrorOverride replaces the response of this status.
     pub(crate) fn overrides(self, status: u16) -> bool {
-        let conf = self.request.proxy_conf();
+        let conf = proxy_conf(self.request);
         // SAFETY: mod_proxy's configuration for this request.
         !conf.is_null() && unsafe { sys::ap_proxy_should_override(conf, c_int::from(status)) } != 0
     }
@@ -201,7 +201,7 @@ impl<'r> Target<'r> {
     ///
     /// # Errors
     /// The status to answer.
-    pub(crate) fn acquire(self, kind: Kind) -> Result<Backend<'r>, c_int> {
+    pub(crate) fn acquire(self, kind: Kind) -> Result<Connection<'r>, c_int> {
         let mut connection = std::ptr::null_mut();
         let name = function_name(kind);
         // SAFETY: a live worker and server; mod_proxy gives a connection that is ours until it is released.
@@ -209,12 +209,19 @@ impl<'r> Target<'r> {
             let server = (*self.request.as_ptr()).server;
             sys::ap_proxy_acquire_connection(name.as_ptr(), &raw mut connection, self.worker, server)
         };
-        let backend = Backend { target: self, connection, name };
+        let place = Connection { target: self, raw: connection, name };
         if status != 0 || connection.is_null() {
             return Err(if status == 0 { SERVICE_UNAVAILABLE } else { status });
         }
-        Ok(backend)
+        Ok(place)
     }
+}
+
+/// mod_proxy's configuration for a request; NULL for none.
+pub(super) fn proxy_conf(request: Request<'_>) -> *mut sys::proxy_dir_conf {
+    // SAFETY: mod_proxy numbers itself when it is loaded, which is before it calls anything of ours.
+    let index = unsafe { (&raw const sys::proxy_module.module_index).read() };
+    request.module_conf(index).cast()
 }
 
 fn function_name(kind: Kind) -> &'static CStr {
@@ -230,15 +237,15 @@ fn micros(time: sys::apr_interval_time_t) -> Option<Duration> {
 }
 
 /// A place among a worker's connections, given back when it is dropped.
-pub(crate) struct Backend<'r> {
+pub(crate) struct Connection<'r> {
     target: Target<'r>,
-    connection: *mut sys::proxy_conn_rec,
+    raw: *mut sys::proxy_conn_rec,
     name: &'static CStr,
 }
 
-impl Backend<'_> {
+impl Connection<'_> {
     pub(super) fn as_ptr(&self) -> *mut sys::proxy_conn_rec {
-        self.connection
+        self.raw
     }
 
     /// Connects. The socket closes with this place.
@@ -250,7 +257,7 @@ impl Backend<'_> {
         if let Some(done) = self.connect_to_unix() {
             return done;
         }
-        let (target, connection) = (self.target, self.connection);
+        let (target, connection) = (self.target, self.raw);
         // SAFETY: the address has been determined; the connection is ours.
         unsafe {
             let server = (*target.request.as_ptr()).server;
@@ -271,7 +278,7 @@ impl Backend<'_> {
     fn connect_to_unix(&self) -> Option<Result<Wire, c_int>> {
         let target = self.target;
         // SAFETY: NULL or a C string of the connection, which is ours.
-        let path = unsafe { text((*self.connection).uds_path) };
+        let path = unsafe { text((*self.raw).uds_path) };
         let is_well = shared!(target, error_time) == 0 && shared!(target, retries) == 0;
         if path.is_empty() || target.is_remote() || !is_well {
             return None;
@@ -299,18 +306,18 @@ impl Backend<'_> {
 
     fn determine(&mut self, scheme: Scheme) -> Result<(), c_int> {
         let (target, request) = (self.target, self.target.request);
-        let mut url = request.keep(&scheme.to_connect(target.url()));
+        let mut url = request.pool().keep(&scheme.to_connect(target.url()));
         let mut uri = MaybeUninit::<sys::apr_uri_t>::zeroed();
         let mut port = [0; 32];
         // SAFETY: all of it is live for the call; apr_uri_parse fills the URI in.
         let status = unsafe {
-            (*self.connection).set_is_ssl(0);
+            (*self.raw).set_is_ssl(0);
             sys::ap_proxy_determine_connection(
-                request.pool(),
+                request.pool().as_ptr(),
                 request.as_ptr(),
                 target.conf,
                 target.worker,
-                self.connection,
+                self.raw,
                 uri.as_mut_ptr(),
                 &raw mut url,
                 target.proxy.0,
@@ -323,16 +330,16 @@ impl Backend<'_> {
     }
 }
 
-impl Drop for Backend<'_> {
+impl Drop for Connection<'_> {
     fn drop(&mut self) {
-        if self.connection.is_null() {
+        if self.raw.is_null() {
             return;
         }
         // SAFETY: acquired by us. Idle connections are kept by ourselves: the one of mod_proxy closes.
         unsafe {
-            (*self.connection).set_close(1);
+            (*self.raw).set_close(1);
             let server = (*self.target.request.as_ptr()).server;
-            sys::ap_proxy_release_connection(self.name.as_ptr(), self.connection, server);
+            sys::ap_proxy_release_connection(self.name.as_ptr(), self.raw, server);
         }
     }
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a section, as httpd keeps, merges and frees it: plain data in a pool.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::CStr;
 
-use gangway::{engine::fence, log::Level};
+use gangway::log::Level;
 use gangway_httpd::{
-    module,
+    directive::Expression,
     param::{self, Param},
-    pooled::{Pooled, Text},
+    pool::Pool,
 };
 
-use super::sys::{self, apr_pool_t};
 use crate::scheme::Kind;
 
 /// What `ProxyFCGIBackendType` says.
@@ -27,7 +26,7 @@ pub(crate) enum BackendType {
 
 /// A response header that asks the server for something, of mod_proxy_scgi.
 #[derive(Clone, Copy, Default)]
-pub(crate) enum Pseudo {
+pub(crate) enum Pseudo<'p> {
     /// As the enclosing section.
     #[default]
     Unset,
@@ -36,60 +35,60 @@ pub(crate) enum Pseudo {
     /// The header of the module's own name.
     On,
     /// This header.
-    Named(Text),
+    Named(&'p CStr),
 }
 
 /// One `ProxyFCGISetEnvIf`.
 #[derive(Clone, Copy)]
-pub(crate) struct SetEnvIf {
-    pub(crate) condition: *mut sys::ap_expr_info_t,
-    /// NULL to take the variable out.
-    pub(crate) value: *mut sys::ap_expr_info_t,
+pub(crate) struct SetEnvIf<'p> {
+    pub(crate) condition: Expression<'p>,
+    /// None to take the variable out.
+    pub(crate) value: Option<Expression<'p>>,
     /// Without the `!` of the second form.
-    pub(crate) name: Text,
+    pub(crate) name: &'p CStr,
 }
 
 /// What a section says.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct DirConf {
+pub(crate) struct DirConf<'p> {
     pub(crate) backend_type: BackendType,
-    pub(crate) set_env_if: Pooled<SetEnvIf>,
-    pub(crate) params: Pooled<Param>,
-    pub(crate) pass: Option<Pass>,
+    pub(crate) set_env_if: &'p [SetEnvIf<'p>],
+    pub(crate) params: &'p [Param<'p>],
+    pub(crate) pass: Option<Pass<'p>>,
     pub(crate) script_check: Option<bool>,
-    pub(crate) script_suffixes: Option<Pooled<Text>>,
+    pub(crate) script_suffixes: Option<&'p [&'p [u8]]>,
     pub(crate) stderr_level: Option<Level>,
     pub(crate) head_max: Option<usize>,
     pub(crate) flush_wait: Option<u32>,
     pub(crate) keep_conn: Option<bool>,
-    pub(crate) scgi_sendfile: Pseudo,
-    pub(crate) scgi_redirect: Pseudo,
+    pub(crate) scgi_sendfile: Pseudo<'p>,
+    pub(crate) scgi_redirect: Pseudo<'p>,
 }
 
 /// One `GangwayPass`.
 #[derive(Clone, Copy)]
-pub(crate) enum Pass {
+pub(crate) enum Pass<'p> {
     Off,
-    To(Place),
+    To(Backend<'p>),
 }
 
 /// Where `GangwayPass` sends requests.
 #[derive(Clone, Copy)]
-pub(crate) struct Place {
+pub(crate) struct Backend<'p> {
     /// As mod_proxy spells it, perhaps with a socket.
-    pub(crate) url: Text,
+    pub(crate) url: &'p [u8],
     /// The URL without the socket.
-    pub(crate) origin: Text,
+    pub(crate) origin: &'p [u8],
     /// The path that it stands at.
-    pub(crate) mount: Text,
+    pub(crate) mount: &'p [u8],
     pub(crate) kind: Kind,
 }
 
-impl DirConf {
+impl<'p> DirConf<'p> {
     /// Where `GangwayPass` sends requests.
-    pub(crate) fn pass(&self) -> Option<&Place> {
-        match &self.pass {
-            Some(Pass::To(place)) => Some(place),
+    pub(crate) fn pass(&self) -> Option<Backend<'p>> {
+        match self.pass {
+            Some(Pass::To(backend)) => Some(backend),
             Some(Pass::Off) | None => None,
         }
     }
@@ -103,8 +102,8 @@ impl DirConf {
     }
 
     /// The suffixes of scripts; `None` for the built-in ones.
-    pub(crate) fn script_suffixes(&self) -> Option<&[Text]> {
-        self.script_suffixes.as_ref().map(Pooled::as_slice)
+    pub(crate) fn script_suffixes(&self) -> Option<&'p [&'p [u8]]> {
+        self.script_suffixes
     }
 
     pub(crate) fn stderr_level(&self) -> Level {
@@ -131,35 +130,37 @@ impl DirConf {
     }
 
     /// The header that asks for a file, if one does.
-    pub(crate) fn sendfile_header(&self) -> Option<&CStr> {
-        match &self.scgi_sendfile {
+    pub(crate) fn sendfile_header(&self) -> Option<&'p CStr> {
+        match self.scgi_sendfile {
             Pseudo::Unset | Pseudo::Off => None,
             Pseudo::On => Some(c"X-Sendfile"),
-            Pseudo::Named(name) => Some(name.as_c_str()),
+            Pseudo::Named(name) => Some(name),
         }
     }
 
     /// The header that asks for an internal redirect, if one does.
-    pub(crate) fn redirect_header(&self) -> Option<&CStr> {
-        match &self.scgi_redirect {
+    pub(crate) fn redirect_header(&self) -> Option<&'p CStr> {
+        match self.scgi_redirect {
             Pseudo::Off => None,
             Pseudo::Unset | Pseudo::On => Some(c"Location"),
-            Pseudo::Named(name) => Some(name.as_c_str()),
+            Pseudo::Named(name) => Some(name),
         }
     }
 
-    fn merged(pool: *mut apr_pool_t, outer: &Self, inner: &Self) -> Self {
-        let fixups = [outer.set_env_if.as_slice(), inner.set_env_if.as_slice()].concat();
-        let pick = |inner: Pseudo, outer: Pseudo| if matches!(inner, Pseudo::Unset) { outer } else { inner };
+    /// Adds a variable, in the place of an earlier one of its name.
+    pub(crate) fn add_param(&mut self, param: Param<'p>, pool: Pool<'p>) {
+        self.params = param::with(self.params, &[param], pool);
+    }
+
+    pub(super) fn merged(outer: &Self, inner: &Self, pool: Pool<'p>) -> Self {
+        let pick = |inner, outer| if matches!(inner, Pseudo::Unset) { outer } else { inner };
         Self {
             backend_type: match inner.backend_type {
                 BackendType::Unknown => outer.backend_type,
                 chosen @ (BackendType::Fpm | BackendType::Generic) => chosen,
             },
-            // SAFETY: `merge` gives the pool of the merged configuration.
-            set_env_if: unsafe { Pooled::copy(pool, &fixups) },
-            // SAFETY: as above.
-            params: unsafe { param::with(outer.params, pool, inner.params.as_slice()) },
+            set_env_if: pool.copy(&[outer.set_env_if, inner.set_env_if].concat()),
+            params: param::with(outer.params, inner.params, pool),
             pass: inner.pass.or(outer.pass),
             script_check: inner.script_check.or(outer.script_check),
             script_suffixes: inner.script_suffixes.or(outer.script_suffixes),
@@ -171,23 +172,4 @@ impl DirConf {
             scgi_redirect: pick(inner.scgi_redirect, outer.scgi_redirect),
         }
     }
-}
-
-pub(crate) unsafe extern "C" fn create(pool: *mut apr_pool_t, _path: *mut std::ffi::c_char) -> *mut c_void {
-    // SAFETY: httpd calls this with a live pool.
-    unsafe { module::put(pool, DirConf::default()) }
-}
-
-pub(crate) unsafe extern "C" fn merge(
-    pool: *mut apr_pool_t,
-    outer: *mut c_void,
-    inner: *mut c_void,
-) -> *mut c_void {
-    fence("merge", outer, || {
-        // SAFETY: httpd calls this with two configurations that `create` or `merge` made, and a pool that does
-        // not outlive theirs.
-        unsafe {
-            module::put(pool, DirConf::merged(pool, &*outer.cast::<DirConf>(), &*inner.cast::<DirConf>()))
-        }
-    })
 }

@@ -2,18 +2,17 @@
 //! A request's body, on its way from httpd's input filters to the backend.
 
 use std::{
-    ffi::{c_char, c_int},
-    ptr,
+    ffi::c_int,
+    ptr::{self, NonNull},
 };
 
 use gangway::{http::Decimal, protocol::Protocol};
-use gangway_httpd::filters::body_has_come;
-
-use super::{
-    BAD_REQUEST, FILTER_ERROR, INTERNAL_SERVER_ERROR, Request,
-    backend::Backend,
-    sys::{self, apr_bucket, apr_bucket_brigade},
+use gangway_httpd::{
+    brigade::{Brigade, Bucket, ReadMode},
+    request::BodyError,
 };
+
+use super::{Request, backend::Connection, sys};
 
 /// Bytes of a body that are read before a connection is taken, and that are kept in memory when the whole body
 /// must be there first: what mod_proxy_fcgi does.
@@ -28,124 +27,47 @@ pub(crate) enum Filled {
     Some,
     /// The client has not sent more yet.
     Nothing,
-    /// The body cannot be read: the status to answer.
-    Failed(c_int),
+    /// The body cannot be read.
+    Failed(BodyError),
 }
 
 /// The body of one request.
-pub(crate) struct Body<'r> {
+pub(crate) struct RequestBody<'r> {
     request: Request<'r>,
-    /// What was read in advance, shared by the attempts of a balancer.
-    saved: *mut apr_bucket_brigade,
-    fresh: *mut apr_bucket_brigade,
+    /// What was read in advance, shared by the attempts of a balancer. None: there is no body.
+    saved: Option<Brigade<'r>>,
+    /// What the filters have just given; made at its first use.
+    fresh: Option<Brigade<'r>>,
     ended: bool,
     /// Bytes have been taken: another backend cannot have them any more.
     taken: bool,
 }
 
-impl<'r> Body<'r> {
+impl<'r> RequestBody<'r> {
     /// Reads what is there already, or all of it where the backend must know the length first.
     ///
     /// # Errors
     /// The status to answer.
     pub(crate) fn prepare(
         request: Request<'r>,
-        backend: &Backend<'_>,
+        connection: &Connection<'_>,
         needs_length: bool,
     ) -> Result<Self, c_int> {
-        let mut body =
-            Self { request, saved: ptr::null_mut(), fresh: ptr::null_mut(), ended: true, taken: false };
-        let mut known = ptr::null_mut();
-        // SAFETY: a live pool; what is found under our key is a brigade of the same pool.
-        unsafe {
-            sys::apr_pool_userdata_get(&raw mut known, KEY.as_ptr(), request.pool());
-            if !known.is_null() {
-                body.saved = known.cast();
-                body.ended = false;
-                return Ok(body);
-            }
-            if !request.has_body() {
-                return Ok(body);
-            }
-            body.ended = false;
-            body.saved = sys::apr_brigade_create(request.pool(), request.bucket_list());
-            sys::apr_pool_userdata_setn(body.saved.cast(), KEY.as_ptr(), None, request.pool());
+        let body = Self { request, saved: saved(request), fresh: None, ended: false, taken: false };
+        if body.saved.is_some() {
+            return Ok(body);
         }
-        body.read_ahead(backend, needs_length)?;
-        Ok(body)
-    }
-
-    /// How the length of the body becomes known, as mod_proxy_fcgi does it; or it must be known first.
-    fn read_ahead(&self, backend: &Backend<'_>, needs_length: bool) -> Result<(), c_int> {
-        let (request, saved) = (self.request, self.saved);
-        let chunked = request.header(c"Transfer-Encoding").is_some();
-        // SAFETY: a live request; without Transfer-Encoding Content-Length is the length.
-        unsafe {
-            if chunked {
-                sys::apr_table_unset((*request.as_ptr()).headers_in, c"Content-Length".as_ptr());
-            }
-            let is_plain = || (*request.as_ptr()).input_filters == (*request.as_ptr()).proto_input_filters;
-            let begins_plain = is_plain();
-            // Filters are rarely asked for what is there, and some end the process then (mod_request).
-            let mode = if begins_plain { sys::APR_NONBLOCK_READ } else { sys::APR_BLOCK_READ };
-            let (connection, mut count) = (backend.as_ptr(), 0);
-            let status = sys::ap_proxy_prefetch_input(
-                request.as_ptr(),
-                connection,
-                saved,
-                mode,
-                &raw mut count,
-                IN_MEMORY,
-            );
-            if status != 0 {
-                return Err(status);
-            }
-            if count > 0 {
-                body_has_come(request.as_ptr());
-            }
-            if self.is_whole() {
-                self.set_length(count);
-                return Ok(());
-            }
-            // A filter that had nothing to do has taken itself out; one that is done has taken the length away, too.
-            let has_length = !chunked && request.header(c"Content-Length").is_some() && is_plain();
-            // A client's length is a promise to the backend: behind a filter only the whole body keeps it.
-            let may_stream = begins_plain && !needs_length && request.variable(c"proxy-sendcl").is_none();
-            if has_length || may_stream {
-                return Ok(());
-            }
-            let more = sys::apr_brigade_create(request.pool(), request.bucket_list());
-            let mut rest = 0;
-            let room = IN_MEMORY.saturating_sub(count).max(0);
-            let status = sys::ap_proxy_spool_input(request.as_ptr(), connection, more, &raw mut rest, room);
-            if status != 0 {
-                return Err(status);
-            }
-            concatenate(saved, more);
-            self.set_length(count.saturating_add(rest));
+        if !request.has_body() {
+            return Ok(Self { ended: true, ..body });
         }
-        Ok(())
-    }
-
-    /// Whether the end has been read in advance.
-    fn is_whole(&self) -> bool {
-        // SAFETY: the brigade is live and its ring is whole.
+        let mut brigade = request.brigade();
+        // SAFETY: the brigade lives in the pool in which it is noted; APR keeps the key, which lives for the process.
         unsafe {
-            let last = (*self.saved).list.prev;
-            last != sentinel(self.saved) && is_end(last)
+            let (brigade, pool) = (brigade.as_ptr().cast(), request.pool().as_ptr());
+            sys::apr_pool_userdata_setn(brigade, KEY.as_ptr(), None, pool);
         }
-    }
-
-    /// Tells the variables how long the body is.
-    fn set_length(&self, count: sys::apr_off_t) {
-        let mut digits = Decimal::default();
-        let length = self.request.keep(digits.write(u64::try_from(count).unwrap_or(0)));
-        // SAFETY: a live table; the value is in the request's pool.
-        unsafe {
-            let headers = (*self.request.as_ptr()).headers_in;
-            sys::apr_table_setn(headers, c"Content-Length".as_ptr(), length);
-            sys::apr_table_unset(headers, c"Transfer-Encoding".as_ptr());
-        }
+        read_ahead(request, &mut brigade, connection, needs_length)?;
+        Ok(Self { saved: Some(brigade), ..body })
     }
 
     /// Whether the last byte has been taken.
@@ -162,27 +84,14 @@ impl<'r> Body<'r> {
     /// thousand bytes at a time: what is there of more goes into the same record, for each costs the backend a read.
     pub(crate) fn fill(&mut self, out: &mut Vec<u8>, protocol: &dyn Protocol, wait: bool) -> Filled {
         let before = out.len();
-        if self.saved.is_null() {
+        if self.saved.is_none() {
             return Filled::Nothing;
         }
         let mut record = Record::begin(out, protocol);
-        // SAFETY: both brigades are the request's own.
-        let status = unsafe {
-            loop {
-                let status = self.drain(&mut record);
-                if status != 0 || self.ended || record.room() == 0 {
-                    break status;
-                }
-                match self.read(wait && record.is_empty()) {
-                    0 => concatenate(self.saved, self.fresh),
-                    sys::GANGWAY_EAGAIN => break 0,
-                    status => break status,
-                }
-            }
-        };
+        let filled = self.fill_record(&mut record, wait);
         record.end();
-        if status != 0 {
-            return Filled::Failed(self.failure(status));
+        if let Err(error) = filled {
+            return Filled::Failed(error);
         }
         if self.ended {
             out.extend_from_slice(protocol.body_end());
@@ -190,84 +99,117 @@ impl<'r> Body<'r> {
         if out.len() == before && !self.ended { Filled::Nothing } else { Filled::Some }
     }
 
-    fn failure(&self, status: c_int) -> c_int {
-        // SAFETY: a live request; the function only looks at numbers.
-        unsafe {
-            if (*self.request.as_ptr()).eos_sent != 0 {
-                return FILTER_ERROR;
+    /// Fills a record with what has been read, and with what can be.
+    fn fill_record(&mut self, record: &mut Record<'_>, wait: bool) -> Result<(), BodyError> {
+        let request = self.request;
+        loop {
+            self.drain(record).map_err(|status| request.body_error(status))?;
+            if self.ended || record.room() == 0 {
+                return Ok(());
             }
-            sys::ap_map_http_request_error(status, BAD_REQUEST)
-        }
-    }
-
-    /// Reads from the input filters into `fresh`. Answers a status of APR's.
-    unsafe fn read(&mut self, wait: bool) -> c_int {
-        // SAFETY: the brigade is empty and the request's own.
-        unsafe {
-            if self.fresh.is_null() {
-                self.fresh = sys::apr_brigade_create(self.request.pool(), self.request.bucket_list());
+            let fresh = self.fresh.get_or_insert_with(|| request.brigade());
+            let mode = if wait && record.is_empty() { ReadMode::Blocking } else { ReadMode::NonBlocking };
+            if !request.read_input(fresh, AT_A_TIME, mode)? {
+                return Ok(());
             }
-            let filters = (*self.request.as_ptr()).input_filters;
-            let block = if wait { sys::APR_BLOCK_READ } else { sys::APR_NONBLOCK_READ };
-            let status = sys::ap_get_brigade(
-                filters,
-                self.fresh,
-                sys::AP_MODE_READBYTES,
-                block,
-                AT_A_TIME as sys::apr_off_t,
-            );
-            let is_empty = (*self.fresh).list.next == sentinel(self.fresh);
-            let is_answered = (*self.request.as_ptr()).eos_sent != 0;
-            match status {
-                // A read that would wait may say so, or give nothing. A filter that needs more than it has been given so
-                // far gives nothing, too, although the read has waited.
-                0 if is_empty && !is_answered => sys::GANGWAY_EAGAIN,
-                0 if is_empty => INTERNAL_SERVER_ERROR,
-                0 => {
-                    body_has_come(self.request.as_ptr());
-                    0
-                }
-                other => other,
+            if let Some(saved) = &mut self.saved {
+                saved.append(fresh);
             }
         }
     }
 
-    /// Moves bytes of what has been read to a record, as long as it has room. Answers a status of APR's.
-    ///
-    /// # Safety
-    /// The brigade of a live request.
-    unsafe fn drain(&mut self, record: &mut Record<'_>) -> c_int {
-        // SAFETY: the request's own brigade, whose ring is whole; each bucket is looked at and then destroyed.
-        unsafe {
-            while !self.ended && record.room() > 0 {
-                let bucket = (*self.saved).list.next;
-                if bucket == sentinel(self.saved) {
-                    break;
-                }
-                if is_end(bucket) {
-                    self.ended = true;
-                } else if (*(*bucket).type_).is_metadata == sys::APR_BUCKET_DATA {
-                    let status = append(bucket, record);
-                    if status != 0 {
-                        return status;
-                    }
-                    self.taken = true;
-                }
-                destroy(bucket);
+    /// Moves bytes of what has been read to a record, as long as it has room. An error is a status of APR's.
+    fn drain(&mut self, record: &mut Record<'_>) -> Result<(), c_int> {
+        let Some(saved) = &mut self.saved else { return Ok(()) };
+        while !self.ended && record.room() > 0 {
+            let Some(mut bucket) = saved.first() else { break };
+            if bucket.is_end() {
+                self.ended = true;
+            } else {
+                self.taken |= record.append(&mut bucket)?;
             }
+            bucket.delete();
         }
-        0
+        Ok(())
     }
 
     /// For a request without a body: what follows the body that is not there.
     pub(crate) fn end_of_none(&self, out: &mut Vec<u8>, protocol: &dyn Protocol) {
-        if self.saved.is_null() {
+        if self.saved.is_none() {
             out.extend_from_slice(protocol.body_end());
         }
     }
 }
 
 const KEY: &std::ffi::CStr = c"gangway-proxy-input";
+
+/// What an earlier attempt has read in advance.
+fn saved(request: Request<'_>) -> Option<Brigade<'_>> {
+    let mut known = ptr::null_mut();
+    // SAFETY: the pool of a `Request` is live. What is found under our key is the brigade that `prepare` has noted there, in the same pool; the
+    // attempt that had it is over.
+    unsafe {
+        sys::apr_pool_userdata_get(&raw mut known, KEY.as_ptr(), request.pool().as_ptr());
+        NonNull::new(known.cast()).map(|raw| Brigade::from_raw(raw))
+    }
+}
+
+/// How the length of the body becomes known, as mod_proxy_fcgi does it; or it must be known first.
+fn read_ahead<'r>(
+    request: Request<'r>,
+    saved: &mut Brigade<'r>,
+    connection: &Connection<'_>,
+    needs_length: bool,
+) -> Result<(), c_int> {
+    let chunked = request.header(c"Transfer-Encoding").is_some();
+    if chunked {
+        request.unset_header(c"Content-Length");
+    }
+    let begins_plain = !request.is_filtered();
+    // Filters are rarely asked for what is there, and some end the process then (mod_request).
+    let mode = if begins_plain { sys::APR_NONBLOCK_READ } else { sys::APR_BLOCK_READ };
+    let (raw, mut count) = (connection.as_ptr(), 0);
+    // SAFETY: a `Request` is live on this thread, mod_proxy's connection is ours, and the brigade is the request's own.
+    let status = unsafe {
+        sys::ap_proxy_prefetch_input(request.as_ptr(), raw, saved.as_ptr(), mode, &raw mut count, IN_MEMORY)
+    };
+    if status != 0 {
+        return Err(status);
+    }
+    if count > 0 {
+        request.set_body_begun();
+    }
+    if saved.is_whole() {
+        set_length(request, count);
+        return Ok(());
+    }
+    // A filter that had nothing to do has taken itself out; one that is done has taken the length away, too. Without Transfer-Encoding
+    // Content-Length is the length.
+    let has_length = !chunked && request.header(c"Content-Length").is_some() && !request.is_filtered();
+    // A client's length is a promise to the backend: behind a filter only the whole body keeps it.
+    let may_stream = begins_plain && !needs_length && request.variable(c"proxy-sendcl").is_none();
+    if has_length || may_stream {
+        return Ok(());
+    }
+    let (mut more, mut rest) = (request.brigade(), 0);
+    let room = IN_MEMORY.saturating_sub(count).max(0);
+    // SAFETY: a `Request` is live on this thread, mod_proxy's connection is ours, and the brigade is the request's own.
+    let status =
+        unsafe { sys::ap_proxy_spool_input(request.as_ptr(), raw, more.as_ptr(), &raw mut rest, room) };
+    if status != 0 {
+        return Err(status);
+    }
+    saved.append(&mut more);
+    set_length(request, count.saturating_add(rest));
+    Ok(())
+}
+
+/// Tells the variables how long the body is.
+fn set_length(request: Request<'_>, count: sys::apr_off_t) {
+    let mut digits = Decimal::default();
+    request.set_header(c"Content-Length", digits.write(u64::try_from(count).unwrap_or(0)));
+    request.unset_header(c"Transfer-Encoding");
+}
 
 /// A part of a body that grows behind its header.
 struct Record<'a> {
@@ -304,6 +246,17 @@ impl<'a> Record<'a> {
         self.most.saturating_sub(self.len())
     }
 
+    /// Copies what a bucket holds, which may be more than there is room for if it cannot be split. Answers whether it is one of bytes; an error is
+    /// a status of APR's.
+    fn append(&mut self, bucket: &mut Bucket<'_>) -> Result<bool, c_int> {
+        if !bucket.is_data() {
+            return Ok(false);
+        }
+        bucket.split(self.room());
+        self.out.extend_from_slice(bucket.read(ReadMode::Blocking)?);
+        Ok(true)
+    }
+
     /// Writes the headers. Content that did not fit, of a bucket that cannot be split, is in records of its own.
     fn end(self) {
         let first = self.protocol.body_part(self.len() as u64);
@@ -322,80 +275,4 @@ impl<'a> Record<'a> {
             self.out.extend(rest.drain(..count));
         }
     }
-}
-
-/// Copies what a bucket holds.
-///
-/// # Safety
-/// A live bucket in a ring.
-unsafe fn append(bucket: *mut apr_bucket, record: &mut Record<'_>) -> c_int {
-    let (mut start, mut length): (*const c_char, usize) = (ptr::null(), 0);
-    // SAFETY: a file's bucket becomes one of memory and one of the rest, which stays in the ring. One that has more than there
-    // is room for is split first.
-    unsafe {
-        if (*bucket).length > record.room() && (*bucket).length != usize::MAX {
-            // Not every type can be split: then it is taken whole.
-            let _ = (*(*bucket).type_).split.map(|split| split(bucket, record.room()));
-        }
-        let Some(read) = (*(*bucket).type_).read else { return 0 };
-        let status = read(bucket, &raw mut start, &raw mut length, sys::APR_BLOCK_READ);
-        if status == 0 && length > 0 {
-            record.out.extend_from_slice(std::slice::from_raw_parts(start.cast(), length));
-        }
-        status
-    }
-}
-
-unsafe fn is_end(bucket: *mut apr_bucket) -> bool {
-    // SAFETY: a live bucket.
-    unsafe { ptr::eq((*bucket).type_, &raw const sys::apr_bucket_type_eos) }
-}
-
-/// apr_bucket_delete.
-///
-/// # Safety
-/// A live bucket in a ring.
-unsafe fn destroy(bucket: *mut apr_bucket) {
-    // SAFETY: APR_BUCKET_REMOVE and apr_bucket_destroy.
-    unsafe {
-        (*(*bucket).link.prev).link.next = (*bucket).link.next;
-        (*(*bucket).link.next).link.prev = (*bucket).link.prev;
-        if let Some(destroy) = (*(*bucket).type_).destroy {
-            destroy((*bucket).data);
-        }
-        if let Some(free) = (*bucket).free {
-            free(bucket.cast());
-        }
-    }
-}
-
-/// APR_BRIGADE_CONCAT: what is in `from` comes behind what is in `to`.
-///
-/// # Safety
-/// Both are live and their rings are whole.
-unsafe fn concatenate(to: *mut apr_bucket_brigade, from: *mut apr_bucket_brigade) {
-    // SAFETY: the caller vouches for both.
-    unsafe {
-        let (first, last) = ((*from).list.next, (*from).list.prev);
-        if first == sentinel(from) {
-            return;
-        }
-        let tail = (*to).list.prev;
-        (*tail).link.next = first;
-        (*first).link.prev = tail;
-        (*last).link.next = sentinel(to);
-        (*to).list.prev = last;
-        (*from).list.next = sentinel(from);
-        (*from).list.prev = sentinel(from);
-    }
-}
-
-/// APR_BRIGADE_SENTINEL: the ring's head, seen as a bucket whose first member is the link.
-///
-/// # Safety
-/// `brigade` is live.
-pub(super) unsafe fn sentinel(brigade: *mut apr_bucket_brigade) -> *mut apr_bucket {
-    const _: () = assert!(std::mem::offset_of!(apr_bucket, link) == 0);
-    // SAFETY: only an address inside of the brigade.
-    unsafe { (&raw mut (*brigade).list).cast() }
 }

@@ -6,38 +6,35 @@
 #![expect(unsafe_code, reason = "httpd's memory and system calls")]
 
 mod backend;
-mod canonical;
+pub(crate) mod canonical;
 mod conf;
-mod environment;
-mod index;
+pub(crate) mod environment;
 mod input;
+mod module;
+mod notes;
 mod output;
 mod redirect;
-mod request;
-mod request_state;
-mod response;
+pub(crate) mod response;
 mod server;
 mod shared;
 mod socket;
 mod workers;
 
 pub(crate) use backend::{Target, Wait};
-pub(crate) use canonical::Address;
-pub(crate) use conf::{
-    BackendType, DirConf, Pass, Place, Pseudo, SetEnvIf, create as create_conf, merge as merge_conf,
-};
-pub(crate) use gangway_httpd::pooled::Text;
-pub(crate) use index::module_index;
-pub(crate) use input::{Body, Filled};
-pub(crate) use output::{Output, Passed, Then};
-pub(crate) use request::Request;
+pub(crate) use conf::{Backend, BackendType, DirConf, Pass, Pseudo, SetEnvIf};
+pub(crate) use input::{Filled, RequestBody};
+pub(crate) use module::{ProxyGangway, Request};
+pub(crate) use notes::{is_mounted, look_for_script, set_mounted};
+pub(crate) use output::{Output, Passed, Then, answer_with_page};
+pub(crate) use redirect::{asks_for_another, follow};
 pub(crate) use server::{log_process, log_startup};
 pub(crate) use shared::{Board, now};
 pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
-pub(crate) use workers::{define as define_workers, wish as wish_worker};
+pub(crate) use workers::{define as define_workers, note_backend};
 
 pub(crate) use gangway_httpd::{
     DECLINED, DONE, FILTER_ERROR, OK,
+    request::{BodyError, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
         REQUEST_TIME_OUT, SERVICE_UNAVAILABLE,

@@ -2,12 +2,8 @@
 //! httpd as a whole: its log.
 
 use gangway::log::Level;
-use gangway_httpd::log::Log;
 
-use super::index::module_index;
-
-/// The lines of this module.
-pub(super) static LOG: Log = Log { source: c"mod_proxy_gangway.c", module_index };
+use super::module::LOG;
 
 /// Writes a line of the process. THREAD: any.
 pub(crate) fn log_process(at: Level, line: &str) {

@@ -40,7 +40,7 @@ struct Mapped(NonNull<Board>);
 
 // SAFETY: the board is made of atomics, and is never unmapped.
 unsafe impl Send for Mapped {}
-// SAFETY: as above.
+// SAFETY: all that a shared reference gives access to is atomics.
 unsafe impl Sync for Mapped {}
 
 static BOARD: OnceLock<Option<Mapped>> = OnceLock::new();

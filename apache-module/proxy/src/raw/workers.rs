@@ -11,19 +11,20 @@ use std::{
 };
 
 use gangway::log;
-use gangway_httpd::{directive::Command, module::place_of};
+use gangway_httpd::{directive::Command, module::place_of, pool::Pool};
 
 use super::{
-    Text,
     sys::{self, apr_pool_t, server_rec},
     text,
 };
 
 /// A backend that a directive has named, in the pool of the configuration.
-struct Wish {
+#[derive(Clone, Copy)]
+struct NamedBackend {
     /// Whose the directive is.
     server: *mut server_rec,
-    url: Text,
+    /// In the pool, too.
+    url: *const [u8],
     next: *const Self,
 }
 
@@ -32,25 +33,24 @@ const KEY: &CStr = c"gangway-pass";
 
 /// Notes that requests will be passed to this URL. The name of a worker does not hold the path of a socket, so that two sockets would be
 /// one worker; the worker for all addresses takes the path from the request, and looks nothing up.
-pub(crate) fn wish(command: &Command<'_>, url: Text) {
-    if url.as_slice().starts_with(b"unix:") {
+pub(crate) fn note_backend<'c>(command: &Command<'c>, url: &'c [u8]) {
+    if url.starts_with(b"unix:") {
         return;
     }
     let pool = command.pool();
-    let next = wishes(pool);
-    // SAFETY: a live command, and the pool of the configuration, in which the wish and its URL live.
+    let first = pool.put(NamedBackend { server: command.server(), url, next: named(pool) });
+    // SAFETY: the pool of a command is live; the list lives in it, and APR keeps the key, which lives for the process.
     unsafe {
-        let wish = sys::apr_palloc(pool, size_of::<Wish>()).cast::<Wish>();
-        wish.write(Wish { server: (*command.as_ptr()).server, url, next });
-        sys::apr_pool_userdata_setn(wish.cast(), KEY.as_ptr(), None, pool);
+        sys::apr_pool_userdata_setn(ptr::from_mut(first).cast(), KEY.as_ptr(), None, pool.as_ptr());
     }
 }
 
-fn wishes(pool: *mut apr_pool_t) -> *const Wish {
+/// The list in the pool of a configuration: NULL or its last backend, with those before behind it.
+fn named(pool: Pool<'_>) -> *const NamedBackend {
     let mut first: *mut c_void = ptr::null_mut();
-    // SAFETY: the pool of the configuration, in which only `wish` writes under this key.
-    unsafe { sys::apr_pool_userdata_get(&raw mut first, KEY.as_ptr(), pool) };
-    first.cast::<Wish>()
+    // SAFETY: a `Pool` is live, and only `note_backend` writes under this key.
+    unsafe { sys::apr_pool_userdata_get(&raw mut first, KEY.as_ptr(), pool.as_ptr()) };
+    first.cast()
 }
 
 /// Makes the workers. mod_proxy makes their connection pools with those of its own, in each child.
@@ -61,19 +61,21 @@ fn wishes(pool: *mut apr_pool_t) -> *const Wish {
 /// # Safety
 /// What httpd calls a post_config hook with.
 pub(crate) unsafe fn define(pool: *mut apr_pool_t, servers: *mut server_rec) -> Result<(), String> {
-    let mut next = wishes(pool);
-    // SAFETY: the wishes live in the pool; httpd's servers are a list that is complete and live.
+    // SAFETY: httpd calls the hook with the pool of the configuration, on the thread that reads it; the list lives in the pool, and httpd's
+    // servers are a list that is complete and live.
     unsafe {
-        while let Some(wish) = next.as_ref() {
+        let pool = Pool::from_raw(pool);
+        let mut next = named(pool);
+        while let Some(backend) = next.as_ref() {
             let mut server = servers;
             while !server.is_null() {
                 // What the main server says holds in virtual hosts too.
-                if wish.server == server || wish.server == servers {
-                    define_for(pool, server, wish.url.as_slice())?;
+                if backend.server == server || backend.server == servers {
+                    define_for(pool, server, &*backend.url)?;
                 }
                 server = (*server).next;
             }
-            next = wish.next;
+            next = backend.next;
         }
     }
     Ok(())
@@ -82,27 +84,20 @@ pub(crate) unsafe fn define(pool: *mut apr_pool_t, servers: *mut server_rec) -> 
 /// Makes a worker of one server, if none is there that serves the whole address.
 ///
 /// # Safety
-/// Live ones, in the configuration phase.
-unsafe fn define_for(pool: *mut apr_pool_t, server: *mut server_rec, url: &[u8]) -> Result<(), String> {
+/// A live server, in the configuration phase whose pool this is.
+unsafe fn define_for(pool: Pool<'_>, server: *mut server_rec, url: &[u8]) -> Result<(), String> {
     let mut worker: *mut sys::proxy_worker = ptr::null_mut();
     // SAFETY: mod_proxy numbers itself when it is loaded, and each server has a configuration of it, or that of the main server. The
     // strings live in the pool. A worker that it defines without an error has its shared part.
     unsafe {
         let index = (&raw const sys::proxy_module.module_index).read();
         let conf = (*place_of((*server).module_config, index)).cast::<sys::proxy_server_conf>();
-        let whole = Text::copy(pool, &[url, b"/"].concat());
-        if !sys::ap_proxy_get_worker(pool, ptr::null_mut(), conf, whole.as_c_str().as_ptr()).is_null() {
+        let whole = pool.join(&[url, b"/"]);
+        let (raw, name) = (pool.as_ptr(), pool.keep(url));
+        if !sys::ap_proxy_get_worker(raw, ptr::null_mut(), conf, whole).is_null() {
             return Ok(());
         }
-        let name = Text::copy(pool, url);
-        let error = sys::ap_proxy_define_worker(
-            pool,
-            &raw mut worker,
-            ptr::null_mut(),
-            conf,
-            name.as_c_str().as_ptr(),
-            0,
-        );
+        let error = sys::ap_proxy_define_worker(raw, &raw mut worker, ptr::null_mut(), conf, name, 0);
         if !error.is_null() {
             let (url, why) = (log::escape(url), log::escape(text(error)));
             return Err(format!("mod_proxy cannot use the address {url}: {why}"));

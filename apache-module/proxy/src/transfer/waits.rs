@@ -41,7 +41,7 @@ impl Transfer<'_, '_> {
     /// The client's socket, to see its end.
     fn watched(&self) -> Option<(i32, bool)> {
         // A client that has closed its side is one event for ever.
-        self.client.filter(|_| self.closed_at.is_none()).map(|fd| (fd, false))
+        self.client.filter(|_| self.closed_at.is_none()).map(|socket| (socket.descriptor(), false))
     }
 
     /// How long the next wait may take that is one of those that began then.

@@ -12,10 +12,9 @@ use std::{
 use gangway::exchange::{FileSlice, Piece};
 
 use super::{
-    Request,
     pieces::{Bytes, bucket},
-    session::{Session, brigade, sentinel},
-    sys::{self, apr_bucket},
+    session::Session,
+    sys,
 };
 
 /// Bytes of a file that go through memory at a time where httpd cannot be given the file itself.
@@ -35,16 +34,16 @@ impl Session<'_> {
     }
 
     fn push_bytes(&mut self, bytes: Bytes) {
-        // SAFETY: the connection of a live request has a live allocator.
-        unsafe {
-            let bucket = bucket(bytes, (*self.request.connection()).bucket_alloc);
-            self.push_bucket(bucket);
-        }
+        let output = self.output();
+        // SAFETY: the allocator of a brigade lives as long as the brigade; the bucket is new.
+        unsafe { output.push(bucket(bytes, output.bucket_list())) }
     }
 
     fn push_file(&mut self, file: FileSlice) {
-        let flags = if self.request.may_sendfile() { sys::APR_FOPEN_SENDFILE_ENABLED } else { 0 };
-        let pool = self.request.main_pool();
+        let may_sendfile =
+            self.request.core_conf().is_some_and(|conf| conf.enable_sendfile() == sys::ENABLE_SENDFILE_ON);
+        let flags = if may_sendfile { sys::APR_FOPEN_SENDFILE_ENABLED } else { 0 };
+        let pool = self.request.main_pool().as_ptr();
         // SAFETY: the pool of the main request lives until its response has left. Files that are put, not
         // opened, are never closed by APR: the clean-up does it, with the pool.
         unsafe {
@@ -53,9 +52,8 @@ impl Session<'_> {
             sys::apr_pool_cleanup_register(pool, number, Some(close), Some(sys::apr_pool_cleanup_null));
             let mut apr_file = ptr::null_mut();
             sys::apr_os_file_put(&raw mut apr_file, &raw mut fd, flags as i32, pool);
-            let brigade = brigade(&mut self.output, self.request);
             let (offset, length) = (file.offset as sys::apr_off_t, file.len as sys::apr_off_t);
-            sys::apr_brigade_insert_file(brigade, apr_file, offset, length, pool);
+            sys::apr_brigade_insert_file(self.output().as_ptr(), apr_file, offset, length, pool);
         }
     }
 
@@ -81,20 +79,12 @@ impl Session<'_> {
 
     /// Makes httpd send all that stands before.
     pub(crate) fn push_flush(&mut self) {
-        // SAFETY: the connection of a live request has a live allocator.
-        unsafe {
-            let bucket = sys::apr_bucket_flush_create((*self.request.connection()).bucket_alloc);
-            self.push_bucket(bucket);
-        }
+        self.output().push_flush();
     }
 
     /// Ends the response. With `flush` all of it leaves before `pass` returns.
     pub(crate) fn push_end(&mut self, flush: bool) {
-        // SAFETY: as for a flush.
-        unsafe {
-            let bucket = sys::apr_bucket_eos_create((*self.request.connection()).bucket_alloc);
-            self.push_bucket(bucket);
-        }
+        self.output().push_end();
         // The end of a subrequest must be the last bucket: httpd takes it out there.
         // A stream of HTTP/2 leaves through its connection's own thread: a flush behind the end would only wait for it,
         // and a stream that ends so before its body was read is reset.
@@ -108,86 +98,28 @@ impl Session<'_> {
     /// Makes httpd cut the response where it is: as mod_proxy does when a backend breaks.
     pub(crate) fn push_broken(&mut self) {
         let request = self.request;
-        // SAFETY: a live request and connection; without a message the error takes httpd's own.
+        let (pool, status) = (request.pool().as_ptr(), sys::HTTP_BAD_GATEWAY as c_int);
+        let output = self.output();
+        // SAFETY: a `Request` is live on this thread, and its brigade's allocator lives as long; the bucket is new. Without a message the
+        // error takes httpd's own.
         unsafe {
-            let connection = request.connection();
-            let (pool, list) = ((*request.as_ptr()).pool, (*connection).bucket_alloc);
-            let status = sys::HTTP_BAD_GATEWAY as c_int;
-            self.push_bucket(sys::ap_bucket_error_create(status, ptr::null(), pool, list));
+            output.push(sys::ap_bucket_error_create(status, ptr::null(), pool, output.bucket_list()));
             (*request.as_ptr()).no_cache = 1;
-            (*connection).keepalive = sys::AP_CONN_CLOSE;
         }
+        request.close_connection();
     }
 
     /// Gives the buckets to the output filters. Answers whether the client is still there.
     pub(crate) fn pass(&mut self) -> bool {
-        // SAFETY: a live request; the brigade's buckets are its own. Filters may leave some in it.
-        unsafe {
-            let brigade = brigade(&mut self.output, self.request);
-            let status = sys::ap_pass_brigade((*self.request.as_ptr()).output_filters, brigade);
-            sys::apr_brigade_cleanup(brigade.cast());
-            status == 0 && (*self.request.connection()).aborted == 0
-        }
-    }
-
-    /// For a response that ends with its connection: lets the client see that it was cut.
-    pub(crate) fn reset_if_unframed(&mut self) {
-        if !self.request.is_framed()
-            && let Some(socket) = self.request.socket()
-        {
-            socket.reset_on_close();
-            // SAFETY: a live connection. httpd closes an aborted one at once instead of lingering.
-            unsafe { (*self.request.connection()).aborted = 1 }
-        }
-    }
-
-    /// APR_BRIGADE_INSERT_TAIL.
-    ///
-    /// # Safety
-    /// `bucket` is a new bucket in no ring.
-    unsafe fn push_bucket(&mut self, bucket: *mut apr_bucket) {
-        // SAFETY: the brigade is the request's own and its ring is whole; the caller vouches for the bucket.
-        unsafe {
-            let brigade = brigade(&mut self.output, self.request);
-            let last = (*brigade).list.prev;
-            (*bucket).link.next = sentinel(brigade);
-            (*bucket).link.prev = last;
-            (*last).link.next = bucket;
-            (*brigade).list.prev = bucket;
-        }
-    }
-}
-
-impl Request<'_> {
-    /// Tells httpd that the end of the response has been passed on.
-    fn set_ended(self) {
-        let mut request = self.as_ptr();
-        // SAFETY: earlier requests live longer than those that a redirect made from them.
-        unsafe {
-            while !request.is_null() {
-                (*request).eos_sent = 1;
-                request = (*request).prev;
-            }
-        }
-    }
-
-    /// The pool that lives until the response of the main request has left.
-    fn main_pool(self) -> *mut sys::apr_pool_t {
-        let mut request = self.as_ptr();
-        // SAFETY: main requests live longer than their subrequests.
-        unsafe {
-            while !(*request).main.is_null() {
-                request = (*request).main;
-            }
-            (*request).pool
-        }
+        let request = self.request;
+        request.pass(self.output()) == 0 && !request.is_aborted()
     }
 }
 
 /// The clean-up of `push_file`.
 unsafe extern "C" fn close(number: *mut std::ffi::c_void) -> sys::apr_status_t {
     let Ok(fd) = RawFd::try_from(number.addr()) else { return 0 };
-    // SAFETY: the number is of the descriptor that push_file gave up.
+    // SAFETY: APR calls this once with the number of the descriptor that push_file gave up.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
     0
 }

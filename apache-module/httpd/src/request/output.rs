@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What leaves through a request's output filters, and how a response ends that is not whole.
+
+use std::ffi::c_int;
+
+use super::Request;
+use crate::{brigade::Brigade, module::Module, pool::Pool, sys};
+
+impl<'r, M: Module> Request<'r, M> {
+    /// A new list of buckets.
+    #[must_use]
+    pub fn brigade(self) -> Brigade<'r> {
+        // SAFETY: the connection of a request lives longer than the request's pool, with its allocator, and both are this thread's.
+        unsafe { Brigade::new(self.pool(), self.bucket_list()) }
+    }
+
+    /// Gives buckets to the output filters. What they leave is taken out. Answers a status.
+    pub fn pass(self, brigade: &mut Brigade<'r>) -> c_int {
+        let filters = field!(self, output_filters);
+        // SAFETY: `from_raw` promises a live request of this thread; the brigade is its own.
+        let status = unsafe { sys::ap_pass_brigade(filters, brigade.as_ptr()) };
+        brigade.clear();
+        status
+    }
+
+    /// Whether the client can see where the response ends without the end of the connection.
+    #[must_use]
+    pub fn is_framed(self) -> bool {
+        field!(self, chunked) != 0 || self.entry(field!(self, headers_out), c"Content-Length").is_some()
+    }
+
+    /// For a response that ends with its connection: lets the client see that it was cut.
+    pub fn reset_if_unframed(self) {
+        if !self.is_framed() && self.socket().is_some_and(|socket| socket.reset_on_close()) {
+            // httpd closes an aborted connection at once instead of lingering.
+            self.set_aborted();
+        }
+    }
+
+    /// Tells httpd that the end of the response has been passed on.
+    pub fn set_ended(self) {
+        for request in std::iter::successors(Some(self), |request| request.previous()) {
+            // SAFETY: `from_raw` promises live requests of this thread.
+            unsafe { (*request.as_ptr()).eos_sent = 1 }
+        }
+    }
+
+    /// The pool that lives until the response of the main request has left.
+    #[must_use]
+    pub fn main_pool(self) -> Pool<'r> {
+        let mut request = self.as_ptr();
+        // SAFETY: httpd keeps main requests for longer than their subrequests, on the same thread.
+        unsafe {
+            while !(*request).main.is_null() {
+                request = (*request).main;
+            }
+            Pool::from_raw((*request).pool)
+        }
+    }
+}

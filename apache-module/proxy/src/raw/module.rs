@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The module, as httpd keeps things for it.
+
+use std::ffi::CStr;
+
+use gangway_httpd::{log::Log, module::Module, pool::Pool, request, sys};
+
+use super::conf::DirConf;
+
+unsafe extern "C" {
+    /// Stands in `hooks`, above everything that asks for its number.
+    static proxy_gangway_module: sys::module;
+}
+
+/// mod_proxy_gangway.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProxyGangway;
+
+// SAFETY: `hooks` makes the record for this type, as a static.
+unsafe impl Module for ProxyGangway {
+    const NAME: &'static CStr = c"mod_proxy_gangway.c";
+
+    type Conf<'p> = DirConf<'p>;
+
+    fn record() -> *const sys::module {
+        &raw const proxy_gangway_module
+    }
+
+    fn merge<'p>(outer: &DirConf<'p>, inner: &DirConf<'p>, pool: Pool<'p>) -> DirConf<'p> {
+        DirConf::merged(outer, inner, pool)
+    }
+}
+
+/// The lines of this module.
+pub(super) const LOG: Log = ProxyGangway::LOG;
+
+/// A request, as this module sees it.
+pub(crate) type Request<'r> = request::Request<'r, ProxyGangway>;
