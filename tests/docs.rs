@@ -48,7 +48,10 @@ fn directives<'s>(source: &'s str, prefix: &str) -> BTreeSet<&'s str> {
 
 #[test]
 fn directives_are_those_of_the_server_modules() {
-    let (nginx, httpd) = (directives(NGINX, "gangway_"), directives(HTTPD, "Gangway"));
+    let nginx = directives(NGINX, "gangway_");
+    // The table of httpd is made by a macro, whose strings are Rust's.
+    let words = HTTPD.split('"').filter(|word| word.starts_with("Gangway") && !word.contains(' '));
+    let httpd: BTreeSet<_> = words.collect();
     assert_eq!((nginx.len(), httpd.len()), (5, 5), "{nginx:?} {httpd:?}");
     let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
