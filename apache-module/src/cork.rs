@@ -33,11 +33,11 @@ pub(crate) struct Cork {
 
 struct Stream {
     socket: Socket,
-    state: Mutex<State>,
+    state: Mutex<CorkState>,
 }
 
 #[derive(Default)]
-struct State {
+struct CorkState {
     /// When the last block came.
     last: Option<Instant>,
     corked: bool,

@@ -34,14 +34,14 @@ pub(crate) fn run(
 ) -> c_int {
     let request = session.request();
     with_lease(session, |lease| {
-        let port = Arc::new(Direct {
+        let port = Arc::new(DirectPort {
             lease: Arc::clone(lease),
-            state: Mutex::new(State { whole, ..State::default() }),
+            state: Mutex::new(ResponseState { whole, ..ResponseState::default() }),
             gone: AtomicBool::new(false),
             probe: Probe::new(request.socket()),
             cork: Cork::new(request.socket()),
         });
-        let exchange = Exchange::new(head, Arc::<Direct>::clone(&port));
+        let exchange = Exchange::new(head, Arc::<DirectPort>::clone(&port));
         let status = match lifecycle::inside(request, number, || application.run(&exchange, None)) {
             Ok(()) => port.finish(),
             Err(refusal) => refuse(request, application, refusal),
@@ -53,23 +53,23 @@ pub(crate) fn run(
 
 /// The port of a handler that runs on the server's thread. Output leaves at once, but the end of it: an engine
 /// gives that while it holds its lock, and it leaves when the lock has been given up.
-struct Direct {
+struct DirectPort {
     lease: Arc<Lease>,
-    state: Mutex<State>,
+    state: Mutex<ResponseState>,
     gone: AtomicBool,
     probe: Probe,
     cork: Cork,
 }
 
 #[derive(Default)]
-struct State {
+struct ResponseState {
     progress: Progress,
     end: Option<Delivery>,
     /// A body that has been read in advance.
     whole: Option<Body>,
 }
 
-impl Direct {
+impl DirectPort {
     /// Sends what the handler gave last. Answers what httpd's handler answers.
     fn finish(&self) -> c_int {
         let mut state = lock(&self.state);
@@ -98,7 +98,7 @@ impl Direct {
     }
 }
 
-impl Port for Direct {
+impl Port for DirectPort {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
         self.live()?;
         if let Some(whole) = &mut lock(&self.state).whole {

@@ -44,13 +44,13 @@ pub(crate) fn run(
 ) -> c_int {
     let timeout = timeout.unwrap_or(ENDLESS);
     let request = session.request();
-    let letters = Arc::new(Letters::default());
+    let detachable = Arc::new(DetachableMailbox::default());
     let channel = match whole {
-        None => Channel::fed(0, Arc::<Letters>::clone(&letters), ROOM),
-        Some(whole) => Channel::new(0, Arc::<Letters>::clone(&letters), whole, ROOM),
+        None => Channel::fed(0, Arc::<DetachableMailbox>::clone(&detachable), ROOM),
+        Some(whole) => Channel::new(0, Arc::<DetachableMailbox>::clone(&detachable), whole, ROOM),
     };
     let probe = Probe::new(request.socket());
-    let exchange = Exchange::new(head, Arc::new(Far { channel: Arc::clone(&channel), probe }));
+    let exchange = Exchange::new(head, Arc::new(RelayPort { channel: Arc::clone(&channel), probe }));
     if let Err(refusal) = application.submit(&exchange) {
         return refuse(request, application, refusal);
     }
@@ -65,8 +65,8 @@ pub(crate) fn run(
         accepted,
         deadline: accepted + timeout,
     };
-    let status = relay.pump(&letters.mailbox);
-    letters.close(|level, line| request.log(level, line), label(request));
+    let status = relay.pump(&detachable.mailbox);
+    detachable.close(|level, line| request.log(level, line), label(request));
     status
 }
 
@@ -201,12 +201,12 @@ impl Relay<'_, '_> {
 }
 
 /// The handler's port: the channel, and the client's socket for those who ask.
-struct Far {
+struct RelayPort {
     channel: Arc<Channel>,
     probe: Probe,
 }
 
-impl Port for Far {
+impl Port for RelayPort {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
         self.channel.read_body(out, wait)
     }
@@ -234,13 +234,13 @@ impl Port for Far {
 
 /// A mailbox that the server's thread may leave while the handler still writes to it.
 #[derive(Default)]
-struct Letters {
+struct DetachableMailbox {
     mailbox: Mailbox,
     /// The request in words, when the server's thread has left.
     closed: Mutex<Option<String>>,
 }
 
-impl Letters {
+impl DetachableMailbox {
     /// The server's thread leaves: it writes the last lines, and later ones go to the log without it.
     fn close(&self, mut write: impl FnMut(Level, &str), label: String) {
         *lock(&self.closed) = Some(label);
@@ -251,7 +251,7 @@ impl Letters {
     }
 }
 
-impl Notify for Letters {
+impl Notify for DetachableMailbox {
     fn post(&self, ticket: u64) {
         self.mailbox.post(ticket);
     }

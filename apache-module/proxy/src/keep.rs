@@ -126,7 +126,7 @@ pub(crate) struct Limits {
 
 /// What a request wants of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Requirement {
     /// It is not sent again when the connection fails.
     pub(crate) for_once: bool,
     /// It names a script of PHP, which leaves the end of a request unread until it comes back for the next one.
@@ -156,15 +156,15 @@ static WAKE: Condvar = Condvar::new();
 
 /// The connection to a backend that became idle last of those that are good for the request. What cannot be sent again takes one
 /// only where connections have been idle for as long and could be used. Nobody takes one whose process still works.
-pub(crate) fn take(key: &Key, wish: Wish) -> Option<(Wire, History)> {
+pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History)> {
     let habit = key.habit()?;
-    let looks = habit.is_lazy() || wish.names_php || wish.for_once && habit.wants_sample();
+    let looks = habit.is_lazy() || requirement.names_php || requirement.for_once && habit.wants_sample();
     loop {
         let mut found = {
             let mut pool = lock(&POOL);
             let at = pool.idle.iter().rposition(|idle| idle.key == *key)?;
             let idle = pool.idle.get(at)?.since.elapsed();
-            if wish.for_once && !habit.keeps(millis(idle)) {
+            if requirement.for_once && !habit.keeps(millis(idle)) {
                 return None;
             }
             pool.idle.remove(at)

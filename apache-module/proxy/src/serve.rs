@@ -12,7 +12,7 @@ use gangway::{
 
 use crate::{
     buffers::Buffers,
-    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits, Wish},
+    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits, Requirement},
     raw::{
         BAD_GATEWAY, DECLINED, DONE, Filled, GATEWAY_TIME_OUT, OK, Request, RequestBody, SERVICE_UNAVAILABLE,
         Target, Then, Wire, answer_with_page, response::forget_head,
@@ -42,8 +42,8 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
     let keeps = keeps(target, kind);
     // Connections of other protocols are nobody's to wait for.
     let mut key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
-    let wish = Wish { for_once: !body.ended() || !is_idempotent(request.method()), names_php };
-    let kept = key.as_ref().filter(|_| keeps).and_then(|key| keep::take(key, wish));
+    let requirement = Requirement { for_once: !body.ended() || !is_idempotent(request.method()), names_php };
+    let kept = key.as_ref().filter(|_| keeps).and_then(|key| keep::take(key, requirement));
     let (wire, history) = match kept {
         Some(kept) => kept,
         // A balancer may send the request to another backend: nothing of its body has been taken yet.
