@@ -6,14 +6,14 @@ use std::rc::Rc;
 use gangway::{
     cgi::{Extra, Form, Location, ResponseParser},
     engine::fence,
-    error::{CGI_HEAD, CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
+    error::{CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
     http::Fields,
-    log::{Level, escape},
+    log::Level,
     run::{RunError, Words, words},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{peer::Run, stdin, target::Target};
+use super::{run::Run, script::Script, scripts, stdin, target::Target};
 use crate::{
     conf::{LocationConf, MainConf, Programs},
     raw::{Balancer, InCycle, Request, own},
@@ -31,8 +31,6 @@ const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
 const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
-/// Bytes of a script's output that a line of the log quotes.
-const EXCERPT: usize = 200;
 
 /// What a cached response must not depend on: the cache decides (as the stock modules' cache headers).
 const CONDITIONS: [&[u8]; 6] =
@@ -68,8 +66,7 @@ fn start(
         return Err(INTERNAL_SERVER_ERROR);
     }
     let target = Target::of(request, &location, &programs.settings)?;
-    let name = target.file.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let form = if name.starts_with(b"nph-") { Form::Nph } else { Form::Cgi };
+    let form = Form::of(&target.file);
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
     let run = Run::new(request, Rc::clone(programs), target);
     // SAFETY: the pool of a live request.
@@ -84,19 +81,19 @@ fn start(
 
 unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("cgi::create_request", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream `start` has made.
-        let Some(run) = (unsafe { Run::of(r) }) else { return ERROR };
-        match tell(run) {
-            Ok(words) => run.words = Some(words),
-            Err(TellError::Memory) => return ERROR,
-            Err(TellError::Refused(error)) => {
-                run.request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
-                let status =
-                    if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
-                run.refuse(status);
-            }
-        }
-        if stdin::prepare(run) { OK } else { ERROR }
+        let make = |run: &mut Run| {
+            run.words = match tell(run) {
+                Ok(words) => Ok(words),
+                Err(TellError::Memory) => return ERROR,
+                Err(TellError::Refused(error)) => {
+                    run.request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
+                    Err(if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST })
+                }
+            };
+            if stdin::prepare(run) { OK } else { ERROR }
+        };
+        // SAFETY: nginx calls this with a live request whose upstream `start` has made; nothing here ends it.
+        unsafe { Run::with(r, make) }.unwrap_or(ERROR)
     })
 }
 
@@ -152,33 +149,34 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx calls this with a live request whose upstream `start` has made.
     let status = unsafe { upstream::process_header(r) };
     fence("cgi::process_header", ERROR, || {
-        // SAFETY: nginx calls this with a live request whose upstream `start` has made.
-        let Some(run) = (unsafe { Run::of(r) }) else { return ERROR };
-        upstream::with_script_parser(run.request, |parser| look(run, parser, status)).unwrap_or(ERROR)
+        // SAFETY: nginx calls this with a live request whose upstream `start` has made; nothing here ends it.
+        let found = unsafe { Run::with(r, |run| (run.id, run.request)) };
+        let Some((id, request)) = found else { return ERROR };
+        let status = upstream::with_script_parser(request, |parser| look(id, request, parser, status))
+            .unwrap_or(ERROR);
+        scripts::act(id);
+        status
     })
 }
 
 /// What nginx is answered when [`upstream::process_header`] has given `status`.
-fn look(run: &mut Run, parser: &ResponseParser, status: ngx_int_t) -> ngx_int_t {
-    let request = run.request;
+fn look(id: u32, request: Request, parser: &ResponseParser, status: ngx_int_t) -> ngx_int_t {
     if status == INVALID_HEADER {
-        (run.head_done, run.head_refused) = (true, true);
-        let start = parser.raw();
-        let start = escape(start.get(..EXCERPT).unwrap_or(start));
-        let file = escape(&run.target.file);
-        request.log(
-            Level::Error,
-            &format!("{CGI_HEAD} {file}: its output is refused; it began with \"{start}\""),
-        );
+        let refuse =
+            |script: &mut Script| script.life.handle_refused_head("its output is refused", parser.raw());
+        scripts::with_script(id, refuse);
     }
     if status != OK {
         return status;
     }
-    run.head_done = true;
+    scripts::with_script(id, |script| {
+        script.life.handle_head();
+        script.has_head = true;
+    });
     if let Some(Location::Local(text)) = parser.head().location() {
         // RFC 3875 §6.2.2: the server answers with another document.
         let Ok(target) = accel::local_target(request, text) else {
-            run.head_refused = true;
+            scripts::with_script(id, |script| script.is_elsewhere = true);
             return INVALID_HEADER;
         };
         if let Err(status) = upstream::redirect_script(request, &target, text) {

@@ -1,81 +1,71 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One script: what it writes and reads, what it says on standard error, and what goes on after its request.
+//! One script with its pipes: moving bytes between them and its life.
 
 use std::{
     ffi::c_void,
     fs::File,
-    io::{self, Read, Write},
-    os::fd::{AsRawFd, OwnedFd},
+    os::fd::AsRawFd,
     ptr,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
 use gangway::{
-    engine::fence,
-    error::{CGI_HEAD, CGI_STDERR, CGI_TIMEOUT},
-    log::{Level, escape},
-    run::Lines,
-    sys::spawner::{Exit, Failure},
+    pool::Admission,
+    run::{Life, Words},
+    sys::pipe::{Got, drain, read_now, write_now},
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t};
+use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
-use super::{
-    peer::{self, Run},
-    places::{with, with_script},
+use super::connection;
+use crate::{
+    conf::Programs,
+    raw::{self, Request, Timer},
 };
-use crate::raw::{self, Timer, process_log, timer_data};
-
-/// How long the output or the standard error of a script that has ended may be silent, when others hold it open.
-const QUIET: Duration = Duration::from_secs(1);
-
-/// How nginx leaves a script.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// With all of its output, or all that its Content-Length says.
-    Complete,
-    /// Without reading its body, which nobody wants; it may go on.
-    Unwanted,
-    /// Before that.
-    Dropped,
-}
 
 /// What reading gave.
 #[derive(Default)]
-pub(super) struct Got {
+pub(super) struct Received {
     pub(super) count: usize,
     pub(super) ended: bool,
     pub(super) may_have_more: bool,
 }
 
-#[derive(Clone, Copy)]
-pub(super) enum Fate {
-    News(Result<Exit, Failure>),
-    Lost,
+/// All that it takes to start a script.
+pub(super) struct Launch {
+    pub(super) programs: Rc<Programs>,
+    pub(super) file: Vec<u8>,
+    /// What it is told, or the status that answers the request instead of it.
+    pub(super) words: Result<Words, ngx_int_t>,
 }
 
-/// One script. It is here from its admission until it has ended and nobody listens to it any more.
+/// It is in the worker's table from its request's wish until it has ended and nobody listens to it any more.
 pub(super) struct Script {
-    /// The number of its settings, and so of its line.
-    pub(super) line: usize,
-    pub(super) name: String,
-    /// The request in words, for lines that come after it.
-    pub(super) label: String,
-    pub(super) level: Level,
-    pub(super) timeout: Option<Duration>,
-    /// NULL when its request has left.
-    pub(super) run: *mut Run,
+    pub(super) life: Life,
+    /// The number of its settings, and so of its queue.
+    pub(super) number: usize,
+    /// Until it is started.
+    pub(super) launch: Option<Launch>,
+    /// Its place among `processes=`; none when it was refused.
+    pub(super) admission: Option<Admission>,
+    /// The status that answers the request instead of it, as soon as nginx's own functions have returned.
+    pub(super) refusal: Option<ngx_int_t>,
+    /// As long as the request has not left, and so lives.
+    pub(super) request: Option<Request>,
+    /// That of the request, and NULL when it has left.
     pub(super) connection: *mut ngx_connection_t,
-    pub(super) begun: bool,
-    pub(super) fate: Option<Fate>,
     pub(super) stdin: Option<File>,
     pub(super) stdout: Option<File>,
     pub(super) output_ended: bool,
-    pub(super) last_output: Instant,
     pub(super) stderr: Option<Watched>,
     pub(super) drain: Option<Watched>,
-    pub(super) lines: Lines,
+    /// Its response head has been passed on.
+    pub(super) has_head: bool,
+    /// The answer comes from elsewhere: none of its body is wanted.
+    pub(super) is_elsewhere: bool,
+    /// Its response cannot be whole.
+    pub(super) is_cut: bool,
     pub(super) timer: Option<Timer>,
-    pub(super) killed: bool,
 }
 
 /// A pipe with a watch of its own.
@@ -85,11 +75,11 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(fd: OwnedFd, id: u32, handler: unsafe extern "C" fn(*mut ngx_event_t)) -> Option<Self> {
-        let watch = raw::watch(fd.as_raw_fd(), handler)?;
-        // SAFETY: a fresh connection; its data is a number, not a place.
-        unsafe { (*watch).data = ptr::without_provenance_mut::<c_void>(id as usize) };
-        Some(Self { file: fd.into(), watch })
+    pub(super) fn new(file: File, id: u32, handler: unsafe extern "C" fn(*mut ngx_event_t)) -> Option<Self> {
+        let watch = raw::watch(file.as_raw_fd(), handler)?;
+        // SAFETY: a fresh connection of `raw::watch`; its data is a number, not a place.
+        unsafe { (*watch).data = as_data(id) };
+        Some(Self { file, watch })
     }
 }
 
@@ -100,250 +90,148 @@ impl Drop for Watched {
     }
 }
 
-/// Whether the script of a request has been started, so that its time counts.
-pub(super) fn has_begun(id: u32) -> bool {
-    with_script(id, |script| script.begun).unwrap_or(false)
+/// A ticket in the place of an address.
+fn as_data(id: u32) -> *mut c_void {
+    ptr::without_provenance_mut(id as usize)
 }
 
-/// Whether it is known what has become of a script.
-pub(super) fn has_ended(id: u32) -> bool {
-    with_script(id, |script| script.fate.is_some()).unwrap_or(true)
-}
-
-/// Has nginx look at the script's output.
-pub(super) fn nudge(id: u32) {
-    let connection = with_script(id, |script| script.connection).unwrap_or(ptr::null_mut());
-    if !connection.is_null() {
-        peer::wake(connection);
-    }
-}
-
-/// Reads output into nginx's memory.
-pub(super) fn read_output(id: u32, parts: &mut [libc::iovec]) -> Got {
-    with_script(id, |script| {
-        let Some(stdout) = script.stdout.as_ref().filter(|_| !script.output_ended) else {
-            return Got { ended: script.output_ended, ..Got::default() };
-        };
-        let mut got = Got::default();
-        for part in parts {
-            // SAFETY: the caller gives parts of nginx's buffers that are writable and nobody reads yet.
-            let room = unsafe { std::slice::from_raw_parts_mut(part.iov_base.cast::<u8>(), part.iov_len) };
-            if !fill(stdout, room, &mut got) {
-                break;
-            }
-        }
-        got.may_have_more |= got.ended;
-        script.output_ended |= got.ended;
-        if got.count > 0 {
-            script.last_output = Instant::now();
-        }
-        got
-    })
-    .unwrap_or_else(|| Got { ended: true, ..Got::default() })
-}
-
-/// Fills one part. Answers whether the next one may be filled.
-fn fill(mut stdout: &File, mut room: &mut [u8], got: &mut Got) -> bool {
-    loop {
-        match stdout.read(room) {
-            Ok(0) => {
-                got.ended = true;
-                return false;
-            }
-            Ok(count) => {
-                got.count += count;
-                room = room.get_mut(count..).unwrap_or_default();
-                if room.is_empty() {
-                    got.may_have_more = true;
-                    return true;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => {
-                got.may_have_more = false;
-                got.ended |= error.kind() != io::ErrorKind::WouldBlock;
-                return false;
-            }
-        }
-    }
-}
-
-/// Writes body bytes. `None`: the script wants no more of them.
-pub(super) fn write_input(id: u32, bytes: &[u8]) -> Option<usize> {
-    with_script(id, |script| {
-        if !script.begun {
-            return Some(0);
-        }
-        let mut stdin = script.stdin.as_ref()?;
-        let mut done = 0;
-        while done < bytes.len() {
-            match stdin.write(bytes.get(done..).unwrap_or_default()) {
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    script.stdin = None;
-                    return None;
-                }
-            }
-        }
-        Some(done)
-    })
-    .flatten()
-}
-
-/// Standard input ends: RFC 3875 §4.2.
-pub(super) fn close_input(id: u32) {
-    with_script(id, |script| script.stdin = None);
-}
-
-/// The line for a script that gave no head.
-pub(super) fn log_empty(run: &Run) {
-    let how = match with_script(run.id, |script| script.fate).flatten() {
-        Some(Fate::News(Ok(exit))) => exit.to_string(),
-        Some(Fate::News(Err(failure))) => failure.to_string(),
-        Some(Fate::Lost) => "its helper process has ended".into(),
-        None => "it has closed its output and goes on".into(),
-    };
-    let start = run.head_start();
-    let file = escape(&run.target.file);
-    let line = if start.is_empty() {
-        format!("{CGI_HEAD} {file}: it printed nothing; {how}")
-    } else {
-        format!("{CGI_HEAD} {file}: its head has no end; {how}; it began with \"{}\"", escape(&start))
-    };
-    run.request.log(Level::Error, &line);
+/// The ticket that [`as_data`] gave.
+pub(super) fn from_data(data: *mut c_void) -> u32 {
+    u32::try_from(data.addr()).unwrap_or(0)
 }
 
 impl Script {
-    /// Whether nothing more can come of it.
-    pub(super) fn is_over(&self) -> bool {
-        self.fate.is_some() && self.run.is_null() && self.stderr.is_none()
+    pub(super) fn new(
+        life: Life,
+        launch: Launch,
+        request: Request,
+        connection: *mut ngx_connection_t,
+    ) -> Self {
+        Self {
+            life,
+            number: launch.programs.number,
+            launch: Some(launch),
+            admission: None,
+            refusal: None,
+            request: Some(request),
+            connection,
+            stdin: None,
+            stdout: None,
+            output_ended: false,
+            stderr: None,
+            drain: None,
+            has_head: false,
+            is_elsewhere: false,
+            is_cut: false,
+            timer: None,
+        }
     }
 
-    /// The next moment at which something must be decided without an event.
-    pub(super) fn set_timer(&mut self, id: u32) {
-        let after = match (self.fate.is_some(), self.run.is_null()) {
-            (true, _) => Some(QUIET),
-            (false, true) => self.timeout,
-            (false, false) => None,
+    /// Reads output into nginx's memory.
+    ///
+    /// # Safety
+    /// The parts are writable, and nobody reads them yet.
+    pub(super) unsafe fn read_output(&mut self, parts: &mut [libc::iovec]) -> Received {
+        let Some(stdout) = self.stdout.as_ref().filter(|_| !self.output_ended) else {
+            return Received { ended: self.output_ended, ..Received::default() };
         };
-        let Some(after) = after else { return };
-        let data = ptr::without_provenance_mut::<c_void>(id as usize);
-        self.timer.get_or_insert_with(|| Timer::new(on_timer, data, false)).set(after);
-    }
-
-    /// Reads standard error. Answers whether there may be more later.
-    pub(super) fn take_errors(&mut self) -> bool {
-        let Some(stderr) = &self.stderr else { return false };
-        // SAFETY: the run of a script that nginx has not left is in the pool of its live request.
-        let request = unsafe { self.run.as_ref() }.map(|run| run.request);
-        let (name, level, label) = (&self.name, self.level, &self.label);
-        let write = |line: &[u8]| {
-            let line = format!("{CGI_STDERR} {name}: {}", escape(line));
-            match request {
-                Some(request) => request.log(level, &line),
-                None => process_log(level, &format!("{line} [{label}]")),
-            }
-        };
-        let mut buffer = [0; 4096];
-        loop {
-            match (&stderr.file).read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => self.lines.take(buffer.get(..count).unwrap_or_default(), write),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => break,
+        let mut received = Received::default();
+        for part in parts {
+            // SAFETY: the caller says so.
+            let room = unsafe { std::slice::from_raw_parts_mut(part.iov_base.cast::<u8>(), part.iov_len) };
+            if !fill(stdout, room, &mut received) {
+                break;
             }
         }
-        self.lines.finish(write);
-        false
+        received.may_have_more |= received.ended;
+        self.output_ended |= received.ended;
+        if received.count > 0 {
+            self.life.handle_progress(Instant::now());
+        }
+        received
+    }
+
+    /// Writes body bytes. `None`: the script wants no more of them.
+    pub(super) fn write_input(&mut self, bytes: &[u8]) -> Option<usize> {
+        if !self.life.has_begun() {
+            return Some(0);
+        }
+        let count = write_now(self.stdin.as_ref()?, bytes);
+        if count.is_none() {
+            self.stdin = None;
+        }
+        count
+    }
+
+    /// Reads standard error. With edges all of it must be read.
+    pub(super) fn take_errors(&mut self) {
+        let Some(stderr) = &self.stderr else { return };
+        if !drain(&stderr.file, usize::MAX, |bytes| self.life.handle_stderr(bytes)) {
+            self.stderr = None;
+            self.life.handle_stderr_end();
+        }
+    }
+
+    /// Reads output that nobody wants.
+    pub(super) fn drain_output(&mut self) {
+        let Some(output) = &self.drain else { return };
+        let now = Instant::now();
+        if !drain(&output.file, usize::MAX, |_| self.life.handle_progress(now)) {
+            self.drain = None;
+            self.life.handle_output_end(&[], now);
+        }
+    }
+
+    /// Has nginx look at the output.
+    pub(super) fn wake(&self) {
+        if !self.connection.is_null() {
+            connection::wake(self.connection);
+        }
+    }
+
+    /// Has `handler` called at this time.
+    pub(super) fn call_at(
+        &mut self,
+        at: Option<Instant>,
+        id: u32,
+        handler: unsafe extern "C" fn(*mut ngx_event_t),
+    ) {
+        match (at, &mut self.timer) {
+            (Some(at), timer) => {
+                let after = at.saturating_duration_since(Instant::now());
+                timer.get_or_insert_with(|| Timer::new(handler, as_data(id), false)).set(after);
+            }
+            (None, Some(timer)) => timer.stop(),
+            (None, None) => {}
+        }
+    }
+
+    /// Has `handler` called as soon as nginx's own functions have returned.
+    pub(super) fn call_soon(&mut self, id: u32, handler: unsafe extern "C" fn(*mut ngx_event_t)) {
+        self.call_at(Some(Instant::now() + Duration::from_millis(1)), id, handler);
     }
 }
 
-/// The script's number in an event of ours.
-///
-/// # Safety
-/// `event` is one of a watch from [`Watched::new`].
-unsafe fn number(event: *mut ngx_event_t) -> u32 {
-    // SAFETY: the caller vouches for it; the data of the connection is a number.
-    u32::try_from(unsafe { (*(*event).data.cast::<ngx_connection_t>()).data }.addr()).unwrap_or(0)
-}
-
-pub(super) unsafe extern "C" fn on_stderr(event: *mut ngx_event_t) {
-    fence("cgi::on_stderr", (), || {
-        // SAFETY: nginx calls this with the event of our watch.
-        let id = unsafe { number(event) };
-        with(|worker| {
-            let Some(script) = worker.scripts.get_mut(&id) else { return };
-            if !script.take_errors() {
-                script.stderr = None;
-                if script.is_over() {
-                    worker.scripts.remove(&id);
+/// Fills one part. Answers whether the next one may be filled.
+fn fill(stdout: &File, mut room: &mut [u8], received: &mut Received) -> bool {
+    loop {
+        match read_now(stdout, room) {
+            Got::Bytes(count) => {
+                received.count += count;
+                room = room.get_mut(count..).unwrap_or_default();
+                if room.is_empty() {
+                    received.may_have_more = true;
+                    return true;
                 }
             }
-        });
-    });
-}
-
-/// Output that nobody wants.
-pub(super) unsafe extern "C" fn on_drain(event: *mut ngx_event_t) {
-    fence("cgi::on_drain", (), || {
-        // SAFETY: nginx calls this with the event of our watch.
-        let id = unsafe { number(event) };
-        with_script(id, |script| {
-            let Some(drain) = &script.drain else { return };
-            let mut buffer = [0; 16 * 1024];
-            loop {
-                match (&drain.file).read(&mut buffer) {
-                    Ok(count) if count > 0 => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        script.set_timer(id);
-                        return;
-                    }
-                    _ => break,
-                }
+            Got::Later => {
+                received.may_have_more = false;
+                return false;
             }
-            script.drain = None;
-        });
-    });
-}
-
-/// A script has ended and something of it is still open; or its request has left and it goes on for too long.
-unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
-    fence("cgi::on_timer", (), || {
-        // SAFETY: nginx calls this with the event of our timer, whose data is a number.
-        let id = u32::try_from(unsafe { timer_data(event) }.addr()).unwrap_or(0);
-        let wake = with(|worker| {
-            let script = worker.scripts.get_mut(&id)?;
-            if script.fate.is_none() {
-                if !script.killed {
-                    script.killed = true;
-                    let name = &script.name;
-                    let line = format!(
-                        "{CGI_TIMEOUT} {name} goes on after its output has ended, for longer than timeout=; it is ended"
-                    );
-                    process_log(Level::Error, &line);
-                    worker.kill(id);
-                }
-                return None;
+            Got::End => {
+                received.ended = true;
+                return false;
             }
-            if script.run.is_null() {
-                script.stderr = None;
-                worker.scripts.remove(&id);
-                return None;
-            }
-            if script.last_output.elapsed() < QUIET {
-                script.set_timer(id);
-                return None;
-            }
-            // Somebody else holds the output of a script that has ended, and says nothing.
-            script.output_ended = true;
-            Some(script.connection)
-        });
-        if let Some(connection) = wake.filter(|connection| !connection.is_null()) {
-            peer::wake(connection);
         }
-    });
+    }
 }

@@ -4,11 +4,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use gangway::{
-    config::Cgi,
     engine::fence,
     error::CGI_SPAWNER,
     log::Level,
-    rights::Identity,
+    run::users,
     sys::{
         explain,
         spawner::{Connection, Spawner},
@@ -20,17 +19,6 @@ use crate::{conf::MainConf, raw};
 
 /// Made by the master; workers inherit its descriptor.
 static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
-
-/// The users of all directives, each once.
-pub(super) fn users(settings: &[Cgi]) -> Vec<Identity> {
-    let mut users: Vec<Identity> = Vec::new();
-    for user in settings.iter().filter_map(Cgi::user) {
-        if !users.contains(user) {
-            users.push(user.clone());
-        }
-    }
-    users
-}
 
 /// Forks the spawner, in the process that will fork the workers.
 pub(crate) fn start_spawner(cycle: *mut ngx_cycle_t) -> ngx_int_t {

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which file a request runs.
 
-use std::{
-    ffi::OsStr,
-    fs, io,
-    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
-    path::Path,
-};
-
 use gangway::{
     config::Cgi,
     error::CGI_REFUSED,
     log::{Level, escape},
     run::{Found, Place, resolve},
-    sys::files::Kind,
+    sys::files::{Kind, lies_below},
 };
 use nginx_sys::ngx_int_t;
 
@@ -61,7 +54,7 @@ impl Mapped {
         let took_slash = alias != ALIAS_OF_ALL
             && alias.checked_sub(1).and_then(|last| request.uri().get(last)) == Some(&b'/')
             && path.get(..root).is_some_and(|root| !root.ends_with(b"/"));
-        if took_slash && path.get(..root).is_some_and(|root| matches!(look(root), Kind::File { .. })) {
+        if took_slash && path.get(..root).is_some_and(|root| matches!(Kind::at(root), Kind::File { .. })) {
             path.insert(root, b'/');
         }
         Some(Self { path, root, captured: false })
@@ -83,7 +76,7 @@ impl Target {
             request.log(level, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped.path)));
         };
         let uri = request.uri();
-        match resolve(&Place { path: &mapped.path, root: mapped.root, index: cgi.index() }, look) {
+        match resolve(&Place { path: &mapped.path, root: mapped.root, index: cgi.index() }, Kind::at) {
             Found::Script { file, executable, info, index } => {
                 let root = mapped.root();
                 // The administrator may name the script itself; what lies below a root may not lead out of it.
@@ -120,23 +113,4 @@ impl Target {
             }
         }
     }
-}
-
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
-}
-
-fn look(file: &[u8]) -> Kind {
-    match fs::metadata(path(file)) {
-        Ok(found) if found.is_file() => Kind::File { executable: found.permissions().mode() & 0o111 != 0 },
-        Ok(found) if found.is_dir() => Kind::Directory,
-        Ok(_) => Kind::Other,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Kind::Forbidden,
-        Err(_) => Kind::Missing,
-    }
-}
-
-fn lies_below(file: &[u8], root: &[u8]) -> bool {
-    let real = |bytes: &[u8]| fs::canonicalize(path(bytes));
-    real(file).is_ok_and(|file| real(root).is_ok_and(|root| file.starts_with(root)))
 }
