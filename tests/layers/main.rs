@@ -33,20 +33,13 @@ fn circles_of(root: &Path) -> Vec<String> {
     graph::circles(&names::uses(&tree))
 }
 
-/// Where circles are still known: the crate, and the module that their lines begin with.
-const NOT_YET: [(&str, &str); 1] = [("nginx-module/src/lib.rs", "cgi::")];
-
 #[test]
 fn modules_use_each_other_in_one_direction() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     for file in CRATES {
-        let is_known =
-            |line: &String| NOT_YET.iter().any(|(known, module)| *known == file && line.starts_with(module));
-        let (known, new): (Vec<_>, Vec<_>) = circles_of(&root.join(file)).into_iter().partition(is_known);
-        let expected = NOT_YET.iter().any(|(known, _)| *known == file);
-        assert_eq!(!known.is_empty(), expected, "{file} is in layers: take it out of NOT_YET");
-        found.extend(new.into_iter().map(|line| format!("{file}: {line}")));
+        let circles = circles_of(&root.join(file));
+        found.extend(circles.into_iter().map(|line| format!("{file}: {line}")));
     }
     assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
 }
