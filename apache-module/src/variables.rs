@@ -73,6 +73,12 @@ pub(crate) fn build<'r>(
     });
     let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
     let mut variables = meta_variables(&facts, headers, &params);
+    add_others(request, &mut variables);
+    Ok(variables)
+}
+
+/// Adds what httpd and its modules say besides, where it is not known yet.
+fn add_others(request: Request<'_>, variables: &mut Fields) {
     let redirected = request.previous();
     let ours = [
         (&b"REMOTE_HOST"[..], request.remote_host()),
@@ -86,7 +92,6 @@ pub(crate) fn build<'r>(
             variables.push(name, value);
         }
     }
-    Ok(variables)
 }
 
 /// Whether a variable of httpd's is about another request or, as only we know how much of the body there is, about another body.
