@@ -9,6 +9,7 @@ cargo "+$toolchain" miri --version >/dev/null 2>&1 ||
     die "miri: not there; rustup toolchain install $toolchain --component miri,rust-src"
 
 export MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}"
+export PROPTEST_CASES=${PROPTEST_CASES:-4}
 for area in exchange engine pool; do
     say "miri: src/$area"
     cargo "+$toolchain" miri test --target-dir "${CARGO_TARGET_DIR:-target}/miri" --package gangway --lib \
