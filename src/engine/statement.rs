@@ -120,7 +120,7 @@ fn interface(raw: *const abi::gw_interface) -> Result<Interface, String> {
 }
 
 fn option(raw: *const abi::gw_option) -> Result<OptionDef, String> {
-    // SAFETY: as in `interface`: gangway.h says the same of every struct that a list of the statement points to.
+    // SAFETY: gangway.h says of every struct that a list of a statement points to: valid, unchanged, at least of its own size.
     let raw: &'static abi::gw_option = unsafe { whole(raw, OPTION_1_0, "an option") }?;
     let name = word(raw.name, "the name of an option")?;
     let value = match raw.value {

@@ -51,7 +51,7 @@ fn every_call_survives_a_missing_request() {
         ]
     };
     assert_eq!(answers, [abi::GW_MISUSE; 7]);
-    // SAFETY: as above.
+    // SAFETY: null is a request that the host refuses.
     assert_eq!(unsafe { HOST.cancelled.unwrap()(none) }, 1);
     assert_eq!(length, 77, "written on GW_OK alone");
 }
@@ -72,7 +72,7 @@ fn a_length_is_written_on_success_alone() {
     assert_eq!((read(0), read(0)), ((GW_OK, 0), (GW_OK, 0)), "the end stays");
     exchange.cancel(crate::exchange::Cause::ClientGone);
     assert_eq!(read(0), (abi::GW_CANCELLED, 0), "what was there before");
-    // SAFETY: as above.
+    // SAFETY: the exchange lives until the end of this test.
     assert_eq!(unsafe { HOST.cancelled.unwrap()(request(&exchange)) }, 1);
 }
 

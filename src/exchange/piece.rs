@@ -19,7 +19,7 @@ mod lent {
 
     // SAFETY: gangway.h lets release() be called on any thread and forbids changes of the bytes until then.
     unsafe impl Send for Lent {}
-    // SAFETY: as above: shared access only reads.
+    // SAFETY: shared access only reads bytes that gangway.h forbids the engine to change before release().
     unsafe impl Sync for Lent {}
 
     impl Lent {

@@ -20,7 +20,7 @@ const LONGEST: u64 = 256 * 1024;
 #[must_use]
 pub fn see_as(identity: &Identity, look: impl FnOnce() -> Vec<String>) -> Vec<String> {
     let Ok((reader, writer)) = pipe() else { return Vec::new() };
-    // SAFETY: one thread, as above.
+    // SAFETY: the server reads its configuration with one thread, so the child finds no lock taken.
     match unsafe { libc::fork() } {
         -1 => Vec::new(),
         0 => {

@@ -57,12 +57,12 @@ pub(crate) unsafe extern "C" fn enter(app: *mut gw_app) {
 }
 
 pub(crate) unsafe extern "C" fn leave(app: *mut gw_app) {
-    // SAFETY: as for enter().
+    // SAFETY: the host calls leave() on the thread of its enter(); `app` came from the runtime's own load().
     with("leave", |runtime| unsafe { (runtime.leave)(app) });
 }
 
 pub(crate) unsafe extern "C" fn thread_end(app: *mut gw_app) {
-    // SAFETY: as for enter().
+    // SAFETY: the host calls thread_end() last on a thread; `app` came from the runtime's own load().
     with("thread_end", |runtime| unsafe { (runtime.thread_end)(app) });
 }
 
@@ -83,6 +83,6 @@ pub(crate) unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_req
 }
 
 pub(crate) unsafe extern "C" fn unload(app: *mut gw_app) {
-    // SAFETY: as for enter().
+    // SAFETY: the host makes no call with it after unload(); `app` came from the runtime's own load().
     with("unload", |runtime| unsafe { (runtime.unload)(app) });
 }

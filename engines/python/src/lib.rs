@@ -79,7 +79,7 @@ static ENGINE: Constant<gw_engine> = unsafe {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_engine {
     fence("gw_engine_entry", ptr::null(), || {
-        // SAFETY: the caller's guarantee is the one that accept() asks for.
+        // SAFETY: the host passes null or its table, which is valid until the process ends.
         if unsafe { host::accept(table) }.is_err() {
             // There is no host to log to; the null table is what it sees.
             return ptr::null();
@@ -105,7 +105,7 @@ unsafe extern "C" fn check(
         for raw in specs {
             // SAFETY: each pointer is to a specification that lives for the call.
             let raw = unsafe { raw.as_ref() }.ok_or("a specification is missing")?;
-            // SAFETY: as above.
+            // SAFETY: gangway.h promises that what a specification points to lives for the call.
             let plan = Plan::make(unsafe { Spec::read(raw) }?)?;
             check_file(&plan.spec)?;
             plans.iter().try_for_each(|other| plan.check_sharing(other))?;
@@ -131,7 +131,7 @@ unsafe extern "C" fn load(
     let answer = answer("load", error, capacity, || {
         // SAFETY: the host gives a specification that lives for the call.
         let raw = unsafe { spec.as_ref() }.ok_or("the specification is missing")?;
-        // SAFETY: as above.
+        // SAFETY: gangway.h promises that what a specification points to lives for the call.
         let plan = Plan::make(unsafe { Spec::read(raw) }?)?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.iter().try_for_each(|(_, other)| plan.check_sharing(other))?;

@@ -246,7 +246,7 @@ fn next_part(pipe: &mut ngx_event_pipe_t) -> Option<*mut ngx_buf_t> {
 #[inline]
 fn append_whole(pipe: &mut ngx_event_pipe_t, buffer: &mut ngx_buf_t, flush: bool) -> ngx_int_t {
     let Some(part) = next_part(pipe) else { return ERROR };
-    // SAFETY: as in `append`; nginx's raw buffers are plain memory, and so is their copy.
+    // SAFETY: the part is a raw buffer of this pipe that nobody uses, and the buffer is one of its own; nginx's raw buffers are plain memory, and so is their copy.
     unsafe {
         part.copy_from_nonoverlapping(buffer, 1);
         (*part).tag = pipe.tag;

@@ -48,21 +48,21 @@ impl Spawner {
     pub fn start(identities: &[Identity], begun: impl FnOnce()) -> io::Result<Self> {
         let (here, there) = socket::pair()?;
         // The first child is waited for below; a handler of the server that waits for any child may be first.
-        // SAFETY: the caller says that there is one thread.
+        // SAFETY: the caller has one thread, so the child finds no lock taken.
         let first = unsafe { libc::fork() };
         if first < 0 {
             return Err(io::Error::last_os_error());
         }
         if first == 0 {
             // The second child is nobody's: a server that counts its children does not meet it.
-            // SAFETY: as above; _exit(2) runs nothing of the server.
+            // SAFETY: this is a child of one thread.
             if unsafe { libc::fork() } == 0 {
                 begun();
                 if let Ok(socket) = process::become_spawner(&there) {
                     guard::live(&socket, identities);
                 }
             }
-            // SAFETY: as above.
+            // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
             unsafe { libc::_exit(0) }
         }
         // SAFETY: nothing is written. An error means that the server has reaped it.

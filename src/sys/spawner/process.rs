@@ -85,7 +85,7 @@ pub(super) fn name(name: &std::ffi::CStr) {
 /// # Safety
 /// Nobody uses the descriptors from `first` on.
 unsafe fn close_from(first: RawFd) {
-    // SAFETY: the caller vouches for it. Kernels before 5.9 do not know the call.
+    // SAFETY: the caller, which is a child after fork(2), uses no descriptor from `first` on. Kernels before 5.9 do not know the call.
     unsafe {
         if libc::syscall(libc::SYS_close_range, first, u32::MAX, 0u32) == 0 {
             return;

@@ -72,7 +72,8 @@ fn group_number(name: &CStr) -> Option<u32> {
     let mut strings = vec![0 as c_char; ROOM];
     let mut entry = MaybeUninit::<libc::group>::uninit();
     let mut found = ptr::null_mut();
-    // SAFETY: as for users.
+    // SAFETY: the name ends with NUL; the entry, the strings of the said size and the result are this function's own; `found` is NULL or
+    // the filled entry.
     unsafe {
         let (room, size) = (strings.as_mut_ptr(), strings.len());
         libc::getgrnam_r(name.as_ptr(), entry.as_mut_ptr(), room, size, &raw mut found);

@@ -176,7 +176,7 @@ impl<'r> Target<'r> {
 
     /// Whether another worker of a balancer can take over.
     pub(crate) fn is_member(self) -> bool {
-        // SAFETY: a live worker.
+        // SAFETY: mod_proxy keeps a worker for as long as the configuration, and the configuration for as long as its requests.
         unsafe { !(*self.worker).balancer.is_null() }
     }
 

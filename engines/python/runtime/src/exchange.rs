@@ -66,7 +66,7 @@ struct Waiting(*mut gw_request);
 // SAFETY: the pointer is only handed to the host, on the same thread.
 unsafe impl Send for Waiting {}
 
-// SAFETY: as above; the reference that the call captures stays on its thread.
+// SAFETY: the pointer is only copied out of it; the reference that the call captures stays on its thread.
 unsafe impl Sync for Waiting {}
 
 impl Waiting {

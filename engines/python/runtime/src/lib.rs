@@ -84,7 +84,7 @@ static ENGINE: Constant<gw_engine> = unsafe {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gw_engine_entry(table: *const gw_host) -> *const gw_engine {
     fence("gw_engine_entry", ptr::null(), || {
-        // SAFETY: the caller's guarantee is the one that accept() asks for.
+        // SAFETY: the front passes null or the host's table, which is valid until the process ends.
         match unsafe { host::accept(table) } {
             Ok(_) => ENGINE.get(),
             Err(_) => ptr::null(),
@@ -108,7 +108,7 @@ unsafe extern "C" fn load(
     let loaded = entry("load", Err("defect in the Python engine; see the error log".to_owned()), || {
         // SAFETY: the front gives a specification that lives for the call.
         let raw = unsafe { spec.as_ref() }.ok_or("the specification is missing")?;
-        // SAFETY: as above.
+        // SAFETY: gangway.h promises that what a specification points to lives for the call.
         let spec = unsafe { Spec::read(raw) }?;
         for (name, value) in &spec.variables {
             interpreter::set_variable(name, value)?;
@@ -159,7 +159,7 @@ unsafe extern "C" fn handle(
         else {
             return GW_ERROR;
         };
-        // SAFETY: as above.
+        // SAFETY: gangway.h promises that the request lives until handle() has returned or finish() was called.
         unsafe { request::handle(app, request, head) }
     })
 }

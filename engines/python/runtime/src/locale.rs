@@ -38,11 +38,11 @@ fn coerce() {
         return;
     }
     for target in [c"C.UTF-8", c"C.utf8", c"UTF-8"] {
-        // SAFETY: as in choose().
+        // SAFETY: the name ends with NUL; the worker starts, and no other thread asks for the locale yet.
         if unsafe { libc::setlocale(libc::LC_CTYPE, target.as_ptr()) }.is_null() {
             continue;
         }
-        // SAFETY: as for interpreter::set_variable(): the worker starts, and its other threads have read their environment.
+        // SAFETY: the worker starts, and its other threads have read their environment.
         unsafe { env::set_var("LC_CTYPE", OsStr::from_bytes(target.to_bytes())) };
         return;
     }

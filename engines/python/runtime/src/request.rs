@@ -30,7 +30,7 @@ pub(crate) unsafe fn handle(app: &App, request: *mut gw_request, head: &gw_reque
     Python::attach(|py| {
         let _current = Current::begin(py, request);
         release::drain(py);
-        // SAFETY: the caller's guarantee.
+        // SAFETY: the caller passes what the host gave it, which lives until handle() returns.
         let status = unsafe { serve(py, app, request, head) };
         release::drain(py);
         status.unwrap_or_else(|error| {
@@ -71,7 +71,7 @@ unsafe fn serve(
     let _open = Open(&objects, py);
     let status = match app.find(py, request)? {
         Found::Ready(callable) => {
-            // SAFETY: the caller's guarantee.
+            // SAFETY: the head is that of the handle() call that this one is a part of.
             let environ = unsafe { app.environs.wait_mut(py).build(py, head, &objects)? };
             let _context = Context::enter(py);
             Run { py, app, objects: &objects }.run(&callable, environ)

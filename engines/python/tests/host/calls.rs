@@ -16,7 +16,7 @@ use super::{
 /// # Safety
 /// `request` is a live `Request`.
 unsafe fn request<'a>(request: *mut gw_request) -> &'a Request {
-    // SAFETY: the caller's guarantee.
+    // SAFETY: the engine hands back what handle_raw() or handle() gave it, and that is a live `Request`.
     unsafe { &*request.cast::<Request>() }
 }
 
@@ -51,7 +51,7 @@ unsafe extern "C" fn read_body(
             count
         }
     };
-    // SAFETY: as above.
+    // SAFETY: the engine passes a place for the length.
     unsafe { *length = count };
     GW_OK
 }
@@ -73,14 +73,14 @@ unsafe extern "C" fn start(
         breach("start() twice");
         return GW_MISUSE;
     }
-    // SAFETY: as above.
+    // SAFETY: the bytes of a field live for the call of start().
     if headers.iter().any(|field| unsafe { borrow(field.name) } == b"X-Host-Refuses") {
         return GW_INVALID;
     }
     state.answer.status = Some(status);
     state.answer.reason = String::from_utf8_lossy(reason).into_owned();
     for field in headers {
-        // SAFETY: as above.
+        // SAFETY: the bytes of a field live for the call of start().
         let (name, value) = unsafe { (borrow(field.name), borrow(field.value)) };
         let text = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
         if name.eq_ignore_ascii_case(b"content-length") {
@@ -183,7 +183,7 @@ unsafe extern "C" fn log(raw: *mut gw_request, level: u32, text: *const u8, leng
     if raw.is_null() {
         note_line(level, line);
     } else {
-        // SAFETY: as above.
+        // SAFETY: what is not null is a live request.
         lock(&unsafe { request(raw) }.state).answer.log.push((level, line));
     }
 }

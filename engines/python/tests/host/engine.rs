@@ -60,7 +60,7 @@ pub(crate) struct Engine(&'static gw_engine);
 
 // SAFETY: the table of an engine is constant, and its functions name the threads that may call them.
 unsafe impl Send for Engine {}
-// SAFETY: as above.
+// SAFETY: it is only read.
 unsafe impl Sync for Engine {}
 
 /// A loaded application.
@@ -75,7 +75,7 @@ impl App {
 
 // SAFETY: the engine says that pool threads may use an application at the same time.
 unsafe impl Send for App {}
-// SAFETY: as above.
+// SAFETY: the pointer is only handed to the engine, which lets pool threads share an application.
 unsafe impl Sync for App {}
 
 impl Engine {
@@ -147,12 +147,12 @@ impl Engine {
     }
 
     pub(crate) fn leave(self, app: App) {
-        // SAFETY: as for enter().
+        // SAFETY: the application is loaded; enter() was called on this thread.
         unsafe { self.0.leave.expect("leave")(app.0) };
     }
 
     pub(crate) fn thread_end(self, app: App) {
-        // SAFETY: as for enter().
+        // SAFETY: the application is loaded; this is a pool thread that makes no call afterwards.
         unsafe { self.0.thread_end.expect("thread_end")(app.0) };
     }
 
