@@ -3,6 +3,11 @@
 
 use super::*;
 
+/// So many rounds of a loop; few under Miri, for which each is a thousand times dearer.
+const fn rounds(many: usize, few: usize) -> usize {
+    if cfg!(miri) { few } else { many }
+}
+
 fn started(length: Option<u64>) -> (Arc<Exchange>, Arc<Fake>) {
     let (exchange, port) = Fake::exchange(RequestHead::default());
     start(&exchange, 200, length).unwrap();
@@ -38,7 +43,7 @@ fn a_response_leaves_at_once_in_the_end() {
 fn staged_memory_is_bounded() {
     let most = 64 * 1024;
     let (exchange, port) = started(None);
-    for written in 1..=200 {
+    for written in 1..=rounds(200, 80) {
         write(&exchange, copied(1000)).unwrap();
         let staged = written * 1000 - port.body().len();
         assert!(staged <= most, "{staged} bytes are staged");
@@ -82,12 +87,12 @@ fn a_patient_port_gets_a_long_body_at_its_end_and_what_is_flushed_at_once() {
 fn staged_loans_and_descriptors_are_bounded() {
     let lender = Lender::default();
     let (exchange, port) = started(None);
-    for lent in 1..=1000 {
+    for lent in 1..=rounds(1000, 80) {
         write(&exchange, lender.lend(b"!")).unwrap();
         assert!(lent - port.body().len() <= 32, "lent {lent}, left {}", port.body().len());
     }
     let (exchange, port) = started(None);
-    for sent in 1..=100 {
+    for sent in 1..=rounds(100, 12) {
         write(&exchange, file(0, 1)).unwrap();
         assert!(sent - port.body().len() <= 4, "descriptors are dearer: {sent}, {}", port.body().len());
     }
