@@ -47,9 +47,10 @@ mod lent {
             unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
         }
 
-        /// Gives the borrow back to the caller without a release.
-        pub(crate) fn forget(mut self) {
+        /// Gives the borrow back to the caller without a release: what `release` was to be called with.
+        pub(crate) fn forget(mut self) -> *mut c_void {
             self.release = None;
+            self.context
         }
     }
 

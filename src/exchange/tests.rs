@@ -138,7 +138,8 @@ impl Lender {
 fn give_back(refused: Result<(), (Stop, Option<Piece>)>) -> Result<(), Stop> {
     refused.map_err(|(stop, piece)| {
         if let Some(Piece::Lent(lent)) = piece {
-            lent.forget();
+            // SAFETY: the context is the counter that `lend` has leaked for a call that nobody makes any more.
+            drop(unsafe { Arc::from_raw(lent.forget().cast::<AtomicUsize>().cast_const()) });
         }
         stop
     })
