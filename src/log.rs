@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lines for the server's own error log.
 //!
-//! A line is an event of `tracing`. The [`subscriber`] of this process makes the server's line of it: one about the
+//! A line is an event of `tracing`. The subscriber of this process makes the server's line of it: one about the
 //! process goes to the [`Sink`] that the server module installed, one about a request goes back to its caller, who
 //! alone has that request's log. [`observe`] lets another subscriber see the same events, and the spans of requests.
 
