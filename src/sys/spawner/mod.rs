@@ -3,6 +3,7 @@
 //! event loop wait: a small process, forked off before the server grows, does it. See `process` for who talks to whom.
 
 mod guard;
+mod helper;
 mod input;
 mod launch;
 mod process;
@@ -31,6 +32,9 @@ use crate::{
     log::{self, Level},
     rights::Identity,
 };
+
+/// Bytes of a message. Longer ones are in a file of memory.
+const INLINE: usize = 64 * 1024;
 
 /// The way to the spawner, held by the server's parent and inherited by its workers.
 #[derive(Debug)]
@@ -120,7 +124,7 @@ struct Message {
 impl Message {
     fn send(&self, socket: BorrowedFd<'_>, wait: bool) -> io::Result<()> {
         let mut numbers: Vec<RawFd> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
-        if self.bytes.len() <= process::INLINE {
+        if self.bytes.len() <= INLINE {
             return socket::send(socket, &self.bytes, &numbers, wait);
         }
         let file = memory_file(&self.bytes)?;
