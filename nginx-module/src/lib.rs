@@ -2,8 +2,8 @@
 //! The nginx module of Gangway: nginx's types to the core's and back.
 //!
 //! ```text
-//! directives   what the configuration may say, and who answers
 //! process      what a process begins and ends with
+//! directives   what the configuration may say, and who answers
 //! wsgi         requests for applications in this process
 //! cgi          requests for scripts, on nginx's upstream
 //! upstream     requests for other processes, over FastCGI, SCGI and uwsgi, on nginx's upstream

@@ -13,9 +13,9 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{run::Run, script::Script, scripts, stdin, target::Target};
+use super::{programs::Programs, run::Run, script::Script, scripts, stdin, target::Target};
 use crate::{
-    conf::{LocationConf, MainConf, Programs},
+    conf::{Handler, LocationConf, MainConf},
     raw::{Balancer, InCycle, Request, own},
     serve::{
         accel,
@@ -42,7 +42,8 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         let request = unsafe { Request::from_raw(r) };
         let location = request.location::<LocationConf>();
         request.leave_conditions_to_the_handler();
-        let Some(programs) = &location.programs else { return INTERNAL_SERVER_ERROR };
+        let programs = location.handler.as_ref().and_then(Handler::shared_settings);
+        let Some(programs) = programs else { return INTERNAL_SERVER_ERROR };
         match start(request, location, programs) {
             Ok(stream) => request.read_body(stream, upstream::body_ready),
             Err(status) => status,
@@ -57,7 +58,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 fn start(
     request: Request,
     location: InCycle<LocationConf>,
-    programs: &Rc<Programs>,
+    programs: Rc<Programs>,
 ) -> Result<bool, ngx_int_t> {
     if memo::jump_to_here(request) == Some(Jump::Accel) {
         // The path of such a request may come from a client.
@@ -65,10 +66,10 @@ fn start(
         request.log(Level::Error, &line);
         return Err(INTERNAL_SERVER_ERROR);
     }
-    let target = Target::of(request, &location, &programs.settings)?;
+    let target = Target::of(request, &programs)?;
     let form = Form::of(&target.file);
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
-    let run = Run::new(request, Rc::clone(programs), target);
+    let run = Run::new(request, programs, target);
     // SAFETY: the pool of a live request.
     let run = unsafe { own(request.pool(), run) };
     if run.is_null() {

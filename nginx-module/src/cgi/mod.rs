@@ -2,6 +2,7 @@
 //! `gangway_cgi`: programs on nginx's upstream, whose output stands as an SCGI backend's does.
 //!
 //! ```text
+//! programs    what the configuration says of them
 //! spawner     the process that starts scripts
 //! target      which file a request runs
 //! handler     that file; then as gangway_pass: body, cache, buffers, filters
@@ -16,6 +17,7 @@
 mod connection;
 mod handler;
 mod peer;
+mod programs;
 mod run;
 mod script;
 mod scripts;
@@ -25,5 +27,6 @@ mod target;
 
 pub(crate) use handler::content_handler;
 pub(crate) use peer::server_conf;
+pub(crate) use programs::{AllSettings, Programs};
 pub(crate) use scripts::stop;
 pub(crate) use spawner::start_spawner;

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use gangway::run::{Extent, Words};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{script::Launch, scripts, target::Target};
-use crate::{conf::Programs, raw::Request};
+use super::{programs::Programs, script::Launch, scripts, target::Target};
+use crate::raw::Request;
 
 pub(super) struct Run {
     pub(super) request: Request,

@@ -17,11 +17,8 @@ use gangway::{
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
-use super::connection;
-use crate::{
-    conf::Programs,
-    raw::{self, Request, Timer},
-};
+use super::{connection, programs::Programs};
+use crate::raw::{self, Request, Timer};
 
 /// What reading gave.
 #[derive(Default)]

@@ -21,6 +21,7 @@ use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
 use super::{
     connection,
+    programs::AllSettings,
     script::{Launch, Script, Watched, from_data},
     spawner,
 };
@@ -108,8 +109,9 @@ impl Scripts {
     fn queue(&mut self, number: usize, request: Request) -> Option<&mut AdmissionQueue<u32>> {
         if self.queues.is_empty() {
             let main = request.http::<MainConf>();
-            self.users = users(&main.programs);
-            for cgi in &main.programs {
+            let AllSettings(settings) = main.kinds.get()?;
+            self.users = users(settings);
+            for cgi in settings {
                 let mut queue = AdmissionQueue::new(cgi.processes(), cgi.queue());
                 queue.open();
                 self.queues.push(queue);

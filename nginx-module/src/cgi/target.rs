@@ -2,7 +2,6 @@
 //! Which file a request runs.
 
 use gangway::{
-    config::Cgi,
     error::CGI_REFUSED,
     log::{Level, escape},
     run::{Found, Place, resolve},
@@ -10,10 +9,8 @@ use gangway::{
 };
 use nginx_sys::ngx_int_t;
 
-use crate::{
-    conf::LocationConf,
-    raw::{ALIAS_OF_ALL, Request},
-};
+use super::programs::Programs;
+use crate::raw::{ALIAS_OF_ALL, Request};
 
 const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
 const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
@@ -40,10 +37,10 @@ struct Mapped {
 }
 
 impl Mapped {
-    fn of(request: Request, location: &LocationConf) -> Option<Self> {
+    fn of(request: Request, programs: &Programs) -> Option<Self> {
         let (mut path, root) = request.map_to_path()?;
         let alias = request.alias();
-        if let Some(text) = location.script_root
+        if let Some(Some(text)) = programs.root.get().copied()
             && alias == ALIAS_OF_ALL
         {
             let folder = request.evaluate(text)?;
@@ -70,8 +67,9 @@ impl Target {
     ///
     /// # Errors
     /// The status that answers it.
-    pub(super) fn of(request: Request, location: &LocationConf, cgi: &Cgi) -> Result<Self, ngx_int_t> {
-        let mapped = Mapped::of(request, location).ok_or(INTERNAL_SERVER_ERROR)?;
+    pub(super) fn of(request: Request, programs: &Programs) -> Result<Self, ngx_int_t> {
+        let cgi = &programs.settings;
+        let mapped = Mapped::of(request, programs).ok_or(INTERNAL_SERVER_ERROR)?;
         let log = |level, why: &str| {
             request.log(level, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped.path)));
         };

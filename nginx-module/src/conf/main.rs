@@ -1,26 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the http block says.
 
-use std::ptr;
-
 use gangway::config;
-use nginx_sys::{
-    ngx_array_create, ngx_array_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module,
-    ngx_http_upstream_init_peer_pt, ngx_int_t,
-};
+use nginx_sys::{ngx_array_create, ngx_array_t, ngx_http_upstream_init_peer_pt, ngx_int_t};
 
-use crate::{
-    module,
-    raw::{Conf, MemoIndex, PerHttp},
-};
+use super::PerKind;
+use crate::raw::{Conf, MemoIndex, PerHttp};
 
 /// The http block's part.
 pub(crate) struct MainConf {
     pub(crate) engines: config::Engines,
-    /// Every application, in the order of the configuration.
-    pub(crate) applications: Vec<config::Application>,
-    /// The settings of scripts, each once.
-    pub(crate) programs: Vec<config::Cgi>,
+    /// What kinds of handlers keep.
+    pub(crate) kinds: PerKind,
     pub(crate) variables: Option<VariableIndexes>,
     /// Where requests keep what is known of them over redirects.
     pub(crate) memo: Option<MemoIndex>,
@@ -47,22 +38,6 @@ pub(crate) struct UpstreamMain {
     pub(crate) cache_last_modified: ngx_int_t,
     /// `$upstream_cache_etag`: HTTP_IF_NONE_MATCH of such a request.
     pub(crate) cache_etag: ngx_int_t,
-}
-
-impl MainConf {
-    /// That of a cycle, if it has an http block.
-    ///
-    /// # Safety
-    /// The configuration of `cycle` is complete.
-    pub(crate) unsafe fn of_cycle(cycle: &ngx_cycle_t) -> Option<&Self> {
-        // SAFETY: `conf_ctx` of a complete configuration has a slot for each module; that of http is an ngx_http_conf_ctx_t or
-        // NULL, in which `create_main` has filled the slot of this module.
-        unsafe {
-            let http = *cycle.conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
-            let http = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
-            (*http.main_conf.add(module().ctx_index)).cast::<Self>().as_ref()
-        }
-    }
 }
 
 impl UpstreamMain {

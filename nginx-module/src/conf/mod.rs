@@ -3,13 +3,15 @@
 //!
 //! ```text
 //! main       of the http block
-//! location   of a location: which handler it has, with its settings; param: words of the administrator's
+//! location   of a location: which handler it has; param: words of the administrator's
+//! handler    kinds of handlers, and where they keep their settings
 //! upstream   of a location, about backends; tls: about TLS to them; unset: what "not set" is
 //! pass       where requests go to, by which protocol
 //! split      a pattern that takes paths apart
 //! ```
 //! It names `raw/` and the core.
 
+mod handler;
 mod location;
 mod main;
 mod param;
@@ -20,7 +22,8 @@ mod tls;
 pub(crate) mod unset;
 mod upstream;
 
-pub(crate) use location::{Handler, LocationConf, Programs};
+pub(crate) use handler::{Handler, HandlerKind, PerKind};
+pub(crate) use location::LocationConf;
 pub(crate) use main::{MainConf, UpstreamMain, VariableIndexes};
 pub(crate) use param::ConfParam;
 pub(crate) use pass::{Pass, Scheme, split_scheme};

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_cgi`.
 
-use std::rc::Rc;
-
 use gangway::{config::Parser, log::escape};
 
-use super::{check_is_first, setter};
+use super::{check_is_first, set_handler, setter};
 use crate::{
-    cgi,
-    conf::{LocationConf, MainConf, Pass, Programs, Scheme},
+    cgi::{self, AllSettings, Programs},
+    conf::{Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
     raw::Conf,
+};
+
+/// Programs, on nginx's upstream.
+pub(super) static KIND: HandlerKind = HandlerKind {
+    settle,
+    prepare: cgi::start_spawner,
+    stop: cgi::stop,
+    ..HandlerKind::new(cgi::content_handler)
 };
 
 setter!(set_cgi, LocationConf, |cf: &Conf, location: &mut LocationConf| {
@@ -26,29 +32,26 @@ setter!(set_cgi, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     }
     let parser = Parser { base: cf.prefix(), timeout: None };
     let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
-    let number = cf.change_http(|main: &mut MainConf| {
-        main.programs.iter().position(|known| *known == settings).unwrap_or_else(|| {
-            main.programs.push(settings.clone());
-            main.programs.len() - 1
-        })
-    });
-    location.programs = Some(Rc::new(Programs { settings, number }));
+    let programs = cf.change_http(|main: &mut MainConf| main.kinds.entry::<AllSettings>().add(settings));
+    set_handler(cf, location, "gangway_cgi", &KIND, programs);
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
     location.upstream.pass = Some(Pass::Group(Scheme::Scgi));
     location.upstream.conf.upstream = cgi::server_conf(cf).ok_or("finds no memory")?;
-    cf.set_content_handler(cgi::content_handler);
     cf.redirect_to_slash();
     Ok(())
 });
 
 /// What of the settings of upstreams the options decide, and where the scripts are.
-pub(crate) fn settle(cf: &Conf, location: &mut LocationConf) -> Result<(), String> {
-    let Some(programs) = &location.programs else { return Ok(()) };
-    location.script_root = cf
-        .captured_alias()
-        .map(|root| cf.compile(root).ok_or("gangway_cgi finds no memory for its root"))
-        .transpose()?;
-    let conf = &mut location.upstream.conf;
+fn settle(cf: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<(), String> {
+    let Some(programs) = handler.settings::<Programs>() else { return Ok(()) };
+    if programs.root.get().is_none() {
+        let root = cf
+            .captured_alias()
+            .map(|root| cf.compile(root).ok_or("gangway_cgi finds no memory for its root"));
+        let root = root.transpose()?;
+        programs.root.get_or_init(|| root);
+    }
+    let conf = &mut upstream.conf;
     // nginx adds it to its clock: far away, but no overflow.
     let never = u32::MAX as u128 / 2;
     let timeout = programs.settings.timeout().map_or(never, |timeout| timeout.as_millis());

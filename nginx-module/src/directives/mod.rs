@@ -16,6 +16,7 @@ mod variables;
 mod wsgi;
 
 use std::{
+    any::Any,
     ffi::{c_char, c_void},
     ptr,
 };
@@ -24,12 +25,14 @@ use gangway::{config::Engines, engine::fence, error::TWO_HANDLERS};
 use nginx_sys::{
     NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
     NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
-    ngx_command_t, ngx_conf_t, ngx_http_request_t, ngx_int_t,
+    ngx_command_t, ngx_conf_t, ngx_int_t,
 };
 
 use crate::{
     Shared,
-    conf::{LocationConf, MainConf, UpstreamConf, UpstreamMain, VariableIndexes},
+    conf::{
+        Handler, HandlerKind, LocationConf, MainConf, PerKind, UpstreamConf, UpstreamMain, VariableIndexes,
+    },
     raw::{Conf, Phase, command, error_text},
     serve::accel,
 };
@@ -57,64 +60,42 @@ const OWN: [ngx_command_t; 5] = [
 pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::COUNT + 1]> =
     Shared(upstream::after(OWN));
 
-/// What may answer the requests of a location.
-struct HandlerKind {
-    directive: &'static str,
-    is_set: fn(&LocationConf) -> bool,
-    content_handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t,
-}
+/// The kinds of handlers, in the order in which they end with a process: that of applications may leave it at once.
+pub(crate) const KINDS: [&HandlerKind; 3] = [&cgi::KIND, &upstream::KIND, &wsgi::KIND];
 
-/// All of them. A location has one.
-const KINDS: [HandlerKind; 4] = [
-    HandlerKind {
-        directive: "gangway_wsgi",
-        is_set: |location| location.handler.as_ref().is_some_and(|handler| !handler.config.is_native()),
-        content_handler: crate::wsgi::content_handler,
-    },
-    HandlerKind {
-        directive: "gangway_native",
-        is_set: |location| location.handler.as_ref().is_some_and(|handler| handler.config.is_native()),
-        content_handler: crate::wsgi::content_handler,
-    },
-    HandlerKind {
-        directive: "gangway_cgi",
-        is_set: |location| location.programs.is_some(),
-        content_handler: crate::cgi::content_handler,
-    },
-    HandlerKind {
-        directive: "gangway_pass",
-        // Programs are run by nginx's upstream as well.
-        is_set: |location| location.programs.is_none() && location.upstream.pass.is_some(),
-        content_handler: crate::upstream::content_handler,
-    },
-];
+/// Gives a location its handler, with the settings that its requests will find.
+fn set_handler<T: Any>(
+    cf: &Conf,
+    location: &mut LocationConf,
+    directive: &'static str,
+    kind: &'static HandlerKind,
+    settings: T,
+) {
+    location.handler = Some(Handler::new(directive, kind, settings));
+    cf.set_content_handler(kind.content_handler);
+}
 
 /// Refuses a second handler for a location.
 fn check_is_first(directive: &str, location: &LocationConf) -> Result<(), String> {
-    match KINDS.iter().find(|kind| (kind.is_set)(location)) {
+    match &location.handler {
         None => Ok(()),
-        Some(kind) if kind.directive == directive => Err("is duplicate".into()),
-        Some(kind) => Err(format!(
+        Some(known) if known.directive == directive => Err("is duplicate".into()),
+        Some(known) => Err(format!(
             "{TWO_HANDLERS} cannot stand beside \"{}\" in one location: give each a location of its own",
-            kind.directive
+            known.directive
         )),
     }
 }
 
 /// `if` and `limit_except` have the handler of their location.
 fn inherit_handler(cf: &Conf, outer: &LocationConf, inner: &mut LocationConf) {
-    if cf.is_nameless_block() {
-        if inner.handler.is_none() && inner.upstream.pass.is_none() {
-            inner.handler.clone_from(&outer.handler);
-            inner.programs.clone_from(&outer.programs);
-        }
-        if inner.upstream.pass.is_none() {
-            inner.upstream.pass = outer.upstream.pass;
-            inner.upstream.conf.upstream = outer.upstream.conf.upstream;
-        }
+    if cf.is_nameless_block() && inner.handler.is_none() {
+        inner.handler.clone_from(&outer.handler);
+        inner.upstream.pass = outer.upstream.pass;
+        inner.upstream.conf.upstream = outer.upstream.conf.upstream;
     }
-    if let Some(kind) = KINDS.iter().find(|kind| (kind.is_set)(inner)) {
-        cf.set_limit_except_handler(kind.content_handler);
+    if let Some(handler) = &inner.handler {
+        cf.set_limit_except_handler(handler.kind.content_handler);
     }
 }
 
@@ -152,8 +133,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
         let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
         let main = MainConf {
             engines: Engines::new(),
-            applications: Vec::new(),
-            programs: Vec::new(),
+            kinds: PerKind::default(),
             variables: None,
             memo: None,
             upstream,
@@ -167,14 +147,7 @@ pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_v
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
     fence("create_location", ptr::null_mut(), || {
-        cf.own(LocationConf {
-            handler: None,
-            programs: None,
-            script_root: None,
-            params: None,
-            upstream: UpstreamConf::unset(),
-        })
-        .cast()
+        cf.own(LocationConf { handler: None, params: None, upstream: UpstreamConf::unset() }).cast()
     })
 }
 
@@ -194,7 +167,11 @@ pub(crate) unsafe extern "C" fn merge_location(
         }
         inherit_handler(&cf, outer, inner);
         match upstream::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
-            Ok(()) => answer(&cf, cgi::settle(&cf, inner)),
+            Ok(()) => {
+                let LocationConf { handler, upstream, .. } = inner;
+                let settle = |handler: &Handler| (handler.kind.settle)(&cf, handler, upstream);
+                answer(&cf, handler.as_ref().map_or(Ok(()), settle))
+            }
             Err(text) => {
                 cf.fail(&text);
                 ptr::without_provenance_mut(usize::MAX)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_native`: an application whose engine is named by its file.
 
-use super::{check_is_first, setter, wsgi::set_application};
+use super::{setter, wsgi::set_application};
 use crate::{conf::LocationConf, raw::Conf};
 
 setter!(set_native, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
-    check_is_first("gangway_native", conf)?;
-    set_application(cf, conf, |parser, _, words| parser.native(words))
+    set_application(cf, conf, "gangway_native", |parser, _, words| parser.native(words))
 });

@@ -1,47 +1,57 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_wsgi`, and where engines are.
 
-use std::{cell::OnceCell, rc::Rc, time::Duration};
+use std::time::Duration;
 
 use gangway::{
     config::{Application, ConfigError, Engines, Parser},
     runtime,
 };
 
-use super::{check_is_first, setter};
+use super::{check_is_first, set_handler, setter};
 use crate::{
-    conf::{Handler, LocationConf, MainConf},
+    conf::{HandlerKind, LocationConf, MainConf},
     raw::Conf,
-    wsgi,
+    wsgi::{self, Applications, Mounted},
+};
+
+/// Applications in this process, of `gangway_wsgi` and `gangway_native`.
+pub(super) static KIND: HandlerKind = HandlerKind {
+    prepare: wsgi::warn_of_closed_folders,
+    start: wsgi::start,
+    stop: wsgi::stop,
+    ..HandlerKind::new(wsgi::content_handler)
 };
 
 /// How long an application may give no output when `timeout=` is not set, as fastcgi_read_timeout.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
-    check_is_first("gangway_wsgi", conf)?;
-    set_application(cf, conf, |parser, engines, words| parser.interface(engines, "wsgi", words))
+    set_application(cf, conf, "gangway_wsgi", |parser, engines, words| {
+        parser.interface(engines, "wsgi", words)
+    })
 });
 
 /// Gives a location an application that runs in this process.
 pub(super) fn set_application(
     cf: &Conf,
-    conf: &mut LocationConf,
+    location: &mut LocationConf,
+    directive: &'static str,
     parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<Application, ConfigError>,
 ) -> Result<(), String> {
+    check_is_first(directive, location)?;
     let words = cf.words();
     let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
     let config = cf.change_http(|main: &mut MainConf| {
         let parsed = parse(&parser, &mut main.engines, words.get(1..).unwrap_or_default());
         let config = parsed.map_err(|error| error.to_string())?;
         main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
-        main.applications.push(config.clone());
-        runtime::check(&main.applications).map_err(|(_, reason)| reason)?;
+        let Applications(all) = main.kinds.entry();
+        all.push(config.clone());
+        runtime::check(all).map_err(|(_, reason)| reason)?;
         Ok::<_, String>(config)
     })?;
-    let handler = Handler { config, mount: cf.location_path(), application: OnceCell::new() };
-    conf.handler = Some(Rc::new(handler));
-    cf.set_content_handler(wsgi::content_handler);
+    set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path()));
     Ok(())
 }
 

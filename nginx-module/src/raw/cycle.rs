@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a cycle owns: the configurations of this module.
 
-use std::{marker::PhantomData, ops::Deref, ptr::NonNull};
+use std::{
+    ffi::CStr,
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{self, NonNull},
+};
+
+use nginx_sys::{
+    gid_t, ngx_core_conf_t, ngx_core_module, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, uid_t,
+};
 
 use super::{Conf, Request};
 
@@ -64,5 +73,48 @@ impl Conf {
         // SAFETY: nginx makes the configurations of a block before it reads the block; `T` is what stands there, as
         // `PerHttp` promises. A setter of a location has that of its location, which is another value.
         change(unsafe { &mut *slot })
+    }
+}
+
+/// A cycle whose configuration is complete, for the time of a call.
+pub(crate) struct Cycle<'c>(&'c ngx_cycle_t);
+
+impl<'c> Cycle<'c> {
+    /// # Safety
+    /// `raw` is a live cycle with a complete configuration, for as long as `'c`.
+    pub(crate) unsafe fn from_raw(raw: *mut ngx_cycle_t) -> Self {
+        // SAFETY: the caller's cycle is live for `'c`.
+        Self(unsafe { &*raw })
+    }
+
+    /// This module's configuration of the http block, if there is one.
+    pub(crate) fn http<T: PerHttp>(&self) -> Option<&'c T> {
+        // SAFETY: `conf_ctx` of a complete configuration has a slot for each module; that of http is an ngx_http_conf_ctx_t or
+        // NULL, in which `T` stands at the place of this module, as `PerHttp` promises.
+        unsafe {
+            let http = *self.0.conf_ctx.add((*ptr::addr_of!(ngx_http_module)).index);
+            let http = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
+            (*http.main_conf.add(crate::module().ctx_index)).cast::<T>().as_ref()
+        }
+    }
+
+    fn core(&self) -> &'c ngx_core_conf_t {
+        // SAFETY: the core module's configuration exists in every cycle whose configuration is complete.
+        unsafe { &*(*self.0.conf_ctx.add((*ptr::addr_of!(ngx_core_module)).index)).cast::<ngx_core_conf_t>() }
+    }
+
+    /// Whether a master starts processes, and not this one serves all requests.
+    pub(crate) fn has_master(&self) -> bool {
+        self.core().master != 0
+    }
+
+    /// The user and the group that workers get, where `user` or nginx's default says so.
+    pub(crate) fn user(&self) -> Option<(&'c CStr, uid_t, gid_t)> {
+        let core = self.core();
+        if core.user == 0 || core.username.is_null() {
+            return None;
+        }
+        // SAFETY: a name in a complete configuration is a C string of the cycle's.
+        Some((unsafe { CStr::from_ptr(core.username) }, core.user, core.group))
     }
 }

@@ -158,6 +158,12 @@ pub(crate) fn has_edges() -> bool {
     unsafe { ngx_event_flags & NGX_USE_CLEAR_EVENT as usize != 0 }
 }
 
+/// Whether this process only tests a configuration.
+pub(crate) fn is_test() -> bool {
+    // SAFETY: a plain number that nginx sets from its arguments.
+    unsafe { nginx_sys::ngx_test_config != 0 }
+}
+
 /// Names this process in ps(1).
 pub(crate) fn set_title(title: &'static std::ffi::CStr) {
     // SAFETY: nginx has room for titles since its start; it only reads the text.

@@ -44,10 +44,10 @@ pub(crate) use body::{More, RequestBuffer};
 pub(crate) use chain::{NoMemory, buffers, is_special, tag};
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own};
 pub(crate) use connection::Connection;
-pub(crate) use cycle::{InCycle, PerHttp, PerLocation};
+pub(crate) use cycle::{Cycle, InCycle, PerHttp, PerLocation};
 pub(crate) use event::{
-    Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, leave_children_alone, now_exiting,
-    quit_this_worker, set_title, timer_data, watch,
+    Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, is_test, leave_children_alone,
+    now_exiting, quit_this_worker, set_title, timer_data, watch,
 };
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
 pub(crate) use output::Buffers;

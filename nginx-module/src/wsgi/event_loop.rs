@@ -10,17 +10,19 @@ use std::{
     time::Duration,
 };
 
-use gangway::{engine::fence, exchange::Event};
+use gangway::{
+    config::Application as Config, engine::fence, error::SERVER_FAILED, exchange::Event, sys::explain,
+};
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
     in_flight::{InFlight, Next},
+    mounted::Applications,
     worker::Worker,
 };
 use crate::{
-    conf::MainConf,
     module,
-    raw::{self, Request, Ticket, Timer, timer_data},
+    raw::{self, Cycle, Request, Ticket, Timer, timer_data},
     serve::accel,
 };
 
@@ -37,11 +39,21 @@ thread_local! {
     static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Begins to run the applications of a configuration. `multiprocess`: others may run them as well.
+/// Begins to run the applications of a configuration, if it has any.
 ///
 /// # Errors
 /// The system or nginx has no room for what it takes.
-pub(crate) fn start(main: &MainConf, multiprocess: bool) -> io::Result<()> {
+pub(crate) fn start(cycle: &Cycle<'_>) -> Result<(), String> {
+    let applications = Applications::of_cycle(cycle);
+    if applications.is_empty() {
+        return Ok(());
+    }
+    run(applications, cycle.has_master())
+        .map_err(|error| format!("{SERVER_FAILED} applications cannot be started: {}", explain(&error)))
+}
+
+/// `multiprocess`: others may run them as well.
+fn run(applications: &[Config], multiprocess: bool) -> io::Result<()> {
     raw::leave_children_alone();
     let worker = Worker::start(multiprocess)?;
     let watch = |fd| {
@@ -50,7 +62,7 @@ pub(crate) fn start(main: &MainConf, multiprocess: bool) -> io::Result<()> {
     };
     let outbox = worker.outbox();
     WATCHES.set([watch(outbox.eventfd().as_raw_fd())?, watch(outbox.timerfd().as_raw_fd())?]);
-    for config in &main.applications {
+    for config in applications {
         worker.application(config);
     }
     Ok(())

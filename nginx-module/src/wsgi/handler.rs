@@ -14,7 +14,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{body, event_loop, in_flight::InFlight, worker::Worker};
+use super::{body, event_loop, in_flight::InFlight, mounted::Mounted, worker::Worker};
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
@@ -60,7 +60,7 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
 /// Builds the exchange and queues it.
 fn start(request: Request) -> Result<(), ngx_int_t> {
     let location = request.location::<LocationConf>();
-    let (Some(worker), Some(handler)) = (Worker::current(), location.handler.as_ref()) else {
+    let (Some(worker), Some(mounted)) = (Worker::current(), location.settings::<Mounted>()) else {
         request.log(Level::Error, &format!("{SERVER_FAILED} this process runs no applications"));
         return Err(INTERNAL_SERVER_ERROR);
     };
@@ -71,16 +71,16 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     };
     let main = request.http::<MainConf>();
     let shape = variables::Shape {
-        mount: &handler.mount,
+        mount: &mounted.path,
         path: request.uri(),
         length,
         headers: true,
-        authorization: handler.config.pass_authorization(),
+        authorization: mounted.config.pass_authorization(),
         ..variables::Shape::default()
     };
     let variables = variables::build(request, &main, &location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
     let head = RequestHead { variables, content_length: length, no_body: request.is_head() };
-    let application = Arc::clone(handler.application.get_or_init(|| worker.application(&handler.config)));
+    let application = Arc::clone(mounted.application.get_or_init(|| worker.application(&mounted.config)));
     let ticket = worker.next_ticket();
     let channel = match body {
         Some(body) => Channel::new(ticket.number(), worker.notify(), body, ROOM),

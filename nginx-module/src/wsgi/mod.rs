@@ -2,6 +2,7 @@
 //! `gangway_wsgi`: applications in this process, on threads of the core.
 //!
 //! ```text
+//! mounted     what the configuration says of applications
 //! handler     the content phase: from nginx's request to a queued exchange
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
 //! in_flight   one running request: what its handler sends, its deadline, its end
@@ -16,8 +17,10 @@ mod event_loop;
 mod feed;
 mod handler;
 mod in_flight;
+mod mounted;
 mod stuck;
 mod worker;
 
 pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::content_handler;
+pub(crate) use mounted::{Applications, Mounted, warn_of_closed_folders};

@@ -36,6 +36,7 @@ use nginx_sys::{
 };
 
 pub(crate) use merge::merge;
+pub(super) use pass::KIND;
 use pass::{set_authorize, set_authorize_param, set_pass};
 use setters::{
     set_cache, set_cache_key, set_modifier1, set_modifier2, set_script_check, set_script_suffixes,

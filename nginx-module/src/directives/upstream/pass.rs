@@ -7,10 +7,17 @@ use gangway::error::BAD_UPSTREAM;
 use nginx_sys::{ngx_http_upstream_add, ngx_http_upstream_srv_conf_t, ngx_parse_url, ngx_str_t, ngx_url_t};
 
 use crate::{
-    conf::{LocationConf, Pass, Scheme, split_scheme},
-    directives::{check_is_first, param::param, setter},
+    conf::{HandlerKind, LocationConf, Pass, Scheme, split_scheme},
+    directives::{check_is_first, param::param, set_handler, setter},
     raw::{Conf, ConfText},
     upstream,
+};
+
+/// Requests for other processes.
+pub(in crate::directives) static KIND: HandlerKind = HandlerKind {
+    prepare: upstream::make_signals,
+    stop: upstream::stop_listening,
+    ..HandlerKind::new(upstream::content_handler)
 };
 
 /// The word of a `gangway_pass`, taken apart.
@@ -78,7 +85,7 @@ setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
         Word::Url(url) => Pass::Url(compile(cf, url)?),
     };
     conf.pass = Some(pass);
-    cf.set_content_handler(upstream::content_handler);
+    set_handler(cf, location, "gangway_pass", &KIND, ());
     cf.redirect_to_slash();
     Ok(())
 });

@@ -21,9 +21,10 @@ use gangway::{
     habits::{Habit, Habits},
     sys::EventFd,
 };
-use nginx_sys::{ngx_current_msec, ngx_cycle_t, ngx_int_t};
+use nginx_sys::ngx_current_msec;
 
 use super::super::address::Address;
+use crate::raw::Cycle;
 
 const SLOTS: usize = 1024;
 
@@ -43,7 +44,10 @@ static SHARED: OnceLock<Option<&'static SharedTables>> = OnceLock::new();
 static WAKEUP: OnceLock<Option<EventFd>> = OnceLock::new();
 
 /// Makes tables and wake-up before the first worker is started; later workers share them.
-pub(crate) unsafe extern "C" fn make(_: *mut ngx_cycle_t) -> ngx_int_t {
+///
+/// # Errors
+/// None: without them workers look again and again, and keep no idle connection.
+pub(crate) fn make(_: &Cycle<'_>) -> Result<(), String> {
     // Without one workers look again and again.
     WAKEUP.get_or_init(|| EventFd::new().ok());
     SHARED.get_or_init(|| {
@@ -64,7 +68,7 @@ pub(crate) unsafe extern "C" fn make(_: *mut ngx_cycle_t) -> ngx_int_t {
             memory.cast::<SharedTables>().as_ref()
         }
     });
-    0
+    Ok(())
 }
 
 fn now() -> usize {

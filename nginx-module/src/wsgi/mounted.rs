@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the configuration says of applications.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use gangway::{
+    config::Application as Config,
+    log::Level,
+    runtime::{self, Application},
+    sys::spawner::{account, is_root},
+};
+
+use crate::{
+    conf::MainConf,
+    raw::{Cycle, process_log},
+};
+
+/// An application at a location.
+pub(crate) struct Mounted {
+    pub(super) config: Config,
+    /// The path of the location, empty when it has none.
+    pub(super) path: Vec<u8>,
+    /// The application in this worker.
+    pub(super) application: OnceCell<Arc<Application>>,
+}
+
+impl Mounted {
+    pub(crate) fn new(config: Config, path: Vec<u8>) -> Self {
+        Self { config, path, application: OnceCell::new() }
+    }
+}
+
+/// Every application, in the order of the configuration.
+#[derive(Default)]
+pub(crate) struct Applications(pub(crate) Vec<Config>);
+
+impl Applications {
+    pub(super) fn of_cycle<'c>(cycle: &Cycle<'c>) -> &'c [Config] {
+        let known = cycle.http::<MainConf>().and_then(|main| main.kinds.get::<Self>());
+        known.map_or(&[], |Self(all)| all)
+    }
+}
+
+/// Root may read everything, so a configuration test of root's says nothing of what its workers may read.
+///
+/// # Errors
+/// None: warnings are enough.
+pub(crate) fn warn_of_closed_folders(cycle: &Cycle<'_>) -> Result<(), String> {
+    let applications = Applications::of_cycle(cycle);
+    if let Some((name, user, group)) = cycle.user().filter(|_| is_root() && !applications.is_empty()) {
+        for line in runtime::check_as(applications, &account(name, user, group)) {
+            process_log(Level::Warn, &line);
+        }
+    }
+    Ok(())
+}
