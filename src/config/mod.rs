@@ -6,6 +6,7 @@
 mod application;
 mod cgi;
 mod engines;
+mod managed;
 mod native;
 mod options;
 mod param;
@@ -14,7 +15,8 @@ mod values;
 pub use application::{Application, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
-pub use options::{CGI_OPTIONS, HOST_OPTIONS};
+pub use managed::{Command, Launch, Life, Managed, Placed};
+pub use options::{CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
 pub use param::check_param_name;
 
 use crate::{engine::EngineError, error::Code};

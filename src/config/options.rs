@@ -45,15 +45,46 @@ pub const CGI_OPTIONS: &[OptionDef] = &[
     option("pass_authorization", Value::Switch, "off"),
 ];
 
+/// The options of applications in processes of their own, in the order of the reference page.
+pub const MANAGED_OPTIONS: &[OptionDef] = &[
+    option("name", Value::Text, "the program's or the target's name"),
+    option("processes", Value::Text, "1"),
+    option("idle", Value::Time, "60s"),
+    option("user", Value::Text, "the user of the worker processes"),
+    option("group", Value::Text, "the group of user="),
+    option("umask", Value::Text, "022"),
+    option("chdir", Value::Directory, "/"),
+    option("memory", Value::Size, "none"),
+    option("cpu", Value::Time, "none"),
+    option("files", Value::Count(16, 1_000_000), "none"),
+    option("nice", Value::Count(0, 19), "0"),
+    option("max_requests", Value::Count(1, 1_000_000_000), "none"),
+    option("lifetime", Value::Time, "none"),
+    option("boot_timeout", Value::Time, "60s"),
+    option("drain_timeout", Value::Time, "60s"),
+];
+
+/// What a program adds to those, which an engine's options say for an application.
+pub const PROGRAM_OPTIONS: &[OptionDef] = &[
+    OptionDef { repeats: true, ..option("env", Value::Assignment, "none") },
+    OptionDef { repeats: true, ..option("pass_env", Value::Text, "none") },
+];
+
 /// Options that one directive takes, in the order in which messages name them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known<'t> {
-    tables: [&'t [OptionDef]; 2],
+    tables: [&'t [OptionDef]; 3],
 }
 
 impl<'t> Known<'t> {
     pub(super) fn new(first: &'t [OptionDef], then: &'t [OptionDef]) -> Self {
-        Self { tables: [first, then] }
+        Self { tables: [first, then, &[]] }
+    }
+
+    /// These options as well.
+    pub(super) fn and(self, last: &'t [OptionDef]) -> Self {
+        let [first, then, _] = self.tables;
+        Self { tables: [first, then, last] }
     }
 
     fn all(self) -> impl Iterator<Item = &'t OptionDef> {
@@ -96,7 +127,7 @@ impl<'t> Known<'t> {
     }
 
     /// The known name that is most like a wrong one, if one is like it at all.
-    fn nearest(self, name: &str) -> Option<&'t str> {
+    pub(super) fn nearest(self, name: &str) -> Option<&'t str> {
         self.all()
             .map(|option| (strsim::damerau_levenshtein(option.name, &name.to_ascii_lowercase()), option.name))
             .min()
@@ -111,7 +142,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for table in [HOST_OPTIONS, CGI_OPTIONS] {
+        for table in [HOST_OPTIONS, CGI_OPTIONS, &[HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat()] {
             for (index, option) in table.iter().enumerate() {
                 assert!(!table[..index].iter().any(|other| other.name == option.name), "{}", option.name);
             }

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Applications in processes of their own: the words after `gangway_spawn`, and what `processes=` and `user=` make of
+//! those of a handler directive.
+
+mod words;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use super::Application;
+use crate::{
+    engine::Spec,
+    rights::{Identity, Limits},
+};
+
+/// An application in processes of its own. Equal ones share their processes, also over a reload.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Managed {
+    name: String,
+    launch: Launch,
+    life: Life,
+    threads: u32,
+    queue: u32,
+    timeout: Option<Duration>,
+    pass_authorization: bool,
+}
+
+/// What a process is made of: other words need other processes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Launch {
+    /// What runs.
+    pub command: Command,
+    /// Who runs it, if not the user of the worker processes.
+    pub user: Option<Identity>,
+    /// Its working directory.
+    pub directory: String,
+    /// Its limits.
+    pub limits: Limits,
+    /// Its mode mask.
+    pub umask: u32,
+    /// How far it stands behind others.
+    pub nice: u32,
+    /// The variables of `env=` and `pass_env=`.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What runs in the processes of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// A FastCGI program, which takes requests on the socket that is its descriptor 0.
+    Program {
+        /// The file, then the words that it gets.
+        argv: Vec<String>,
+    },
+    /// An application of an engine, run by `gangway-host`.
+    Host {
+        /// The engine's file.
+        engine: Arc<Path>,
+        /// Interface, target, options and threads.
+        spec: Spec,
+        /// How long it may give no output.
+        timeout: Option<Duration>,
+    },
+}
+
+/// How many processes there are, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Life {
+    /// Processes that are always there.
+    pub least: u32,
+    /// Processes that may be there.
+    pub most: u32,
+    /// When one above the least that has no work ends.
+    pub idle: Option<Duration>,
+    /// Requests after which a process is replaced.
+    pub max_requests: Option<u32>,
+    /// The age at which a process is replaced.
+    pub lifetime: Option<Duration>,
+    /// How long a process may take until it takes requests.
+    pub boot_timeout: Option<Duration>,
+    /// How long one that is being replaced may take for the requests that it runs.
+    pub drain_timeout: Option<Duration>,
+}
+
+/// Where an application runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Placed {
+    /// In the worker processes.
+    InProcess(Application),
+    /// In processes of its own.
+    Managed(Box<Managed>),
+}
+
+impl Default for Life {
+    fn default() -> Self {
+        let minute = Some(Duration::from_secs(60));
+        Self {
+            least: 1,
+            most: 1,
+            idle: minute,
+            max_requests: None,
+            lifetime: None,
+            boot_timeout: minute,
+            drain_timeout: minute,
+        }
+    }
+}
+
+impl Managed {
+    /// The name for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its processes are made of.
+    #[must_use]
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// How many there are, and for how long.
+    #[must_use]
+    pub fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// Requests that a process takes at a time.
+    #[must_use]
+    pub fn threads(&self) -> u32 {
+        self.threads
+    }
+
+    /// Requests that may wait.
+    #[must_use]
+    pub fn queue(&self) -> usize {
+        self.queue as usize
+    }
+
+    /// How long it may give no output.
+    #[must_use]
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Whether it may see `Authorization`.
+    #[must_use]
+    pub fn pass_authorization(&self) -> bool {
+        self.pass_authorization
+    }
+}
+
+impl Command {
+    /// The file that is executed and the words after its name; `host` is the file of `gangway-host`.
+    #[must_use]
+    pub fn argv(&self, host: &Path) -> Vec<Vec<u8>> {
+        use std::os::unix::ffi::OsStrExt;
+        match self {
+            Self::Program { argv } => argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            Self::Host { engine, spec, timeout } => {
+                let engines = engine.parent().unwrap_or_else(|| Path::new("/"));
+                let mut words = vec![
+                    host.as_os_str().as_bytes().to_vec(),
+                    b"--engines".to_vec(),
+                    engines.as_os_str().as_bytes().to_vec(),
+                    spec.interface.as_bytes().to_vec(),
+                    spec.target.clone(),
+                ];
+                for (key, value) in &spec.options {
+                    words.push([key.as_bytes(), b"=", value].concat());
+                }
+                words.push(format!("threads={}", spec.threads).into_bytes());
+                let timeout = timeout.map_or("off".to_owned(), |time| format!("{}ms", time.as_millis()));
+                words.push(format!("timeout={timeout}").into_bytes());
+                words
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

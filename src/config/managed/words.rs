@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The words, one after the other.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    super::{
+        ConfigError, Parser,
+        application::{known, text},
+        options::{HOST_OPTIONS, Known, MANAGED_OPTIONS, PROGRAM_OPTIONS},
+        param::check_param_name,
+        values,
+    },
+    Command, Launch, Life, Managed, Placed,
+};
+use crate::{
+    engine::{Interface, OptionDef, Value},
+    error::{BAD_OPTION, BAD_TARGET, BAD_VALUE},
+    rights::Limits,
+    sys::spawner,
+};
+
+/// Waiting requests without `queue=`.
+const DEFAULT_QUEUE: u32 = 512;
+/// Processes of one application.
+const MOST_PROCESSES: u32 = 500;
+/// The mode mask of shells.
+const DEFAULT_UMASK: u32 = 0o022;
+const FORM: &str = "/path/program [ARGUMENT ...] [option=value ...]";
+
+impl Parser<'_> {
+    /// Parses the words after a directive that runs a FastCGI program: the program, its arguments, options.
+    ///
+    /// # Errors
+    /// The first word that is wrong, with the cure.
+    pub fn program(&self, words: &[&[u8]]) -> Result<Managed, ConfigError> {
+        let wrong = |why: String| ConfigError::new(BAD_TARGET, why);
+        let (program, words) =
+            words.split_first().ok_or_else(|| wrong(format!("needs what to run: {FORM}")))?;
+        let program = text(program)?;
+        let options = Known::new(HOST_OPTIONS, MANAGED_OPTIONS).and(PROGRAM_OPTIONS);
+        if program.split_once('=').is_some_and(|(key, _)| options.find(key).is_some()) {
+            return Err(wrong(format!(
+                "\"{program}\" stands where the program must stand, which comes first: use {FORM}"
+            )));
+        }
+        let file = values::existing(program, self.base, false)
+            .map_err(|why| wrong(format!("\"{program}\" cannot be run: {why}")))?;
+        let mut argv = vec![file.display().to_string()];
+        let first_option = words.iter().position(|word| is_option(options, word)).unwrap_or(words.len());
+        let (arguments, rest) = words.split_at(first_option);
+        for argument in arguments {
+            argv.push(text(argument)?.to_owned());
+        }
+        let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut making = Making::new(
+            self,
+            Managed {
+                name,
+                launch: launch(Command::Program { argv }),
+                life: Life::default(),
+                threads: 1,
+                queue: DEFAULT_QUEUE,
+                timeout: self.timeout,
+                pass_authorization: false,
+            },
+        );
+        for word in rest {
+            let (option, value) = options.split(text(word)?)?;
+            making.add(option, value)?;
+        }
+        making.finish()
+    }
+
+    /// Parses the words after the name of a directive that runs applications of an interface of an engine, in the worker
+    /// processes or, with `processes=` or `user=`, in their own.
+    ///
+    /// # Errors
+    /// The first word that is wrong, with the cure.
+    pub fn placed(
+        &self,
+        engine: &Arc<Path>,
+        interface: &Interface,
+        words: &[&[u8]],
+    ) -> Result<Placed, ConfigError> {
+        let own = Known::new(&[], MANAGED_OPTIONS);
+        // What the engine states is the engine's, whatever it is called.
+        let is_own = |word: &[u8]| {
+            let key =
+                std::str::from_utf8(word).ok().and_then(|word| word.split_once('=')).map(|(key, _)| key);
+            let engines = known(engine, interface).ok();
+            let key = key.filter(|key| engines.is_none_or(|known| known.find(key).is_none()));
+            key.and_then(|key| own.find(key))
+        };
+        let (managed, words): (Vec<&[u8]>, Vec<&[u8]>) = match words.split_first() {
+            None => (Vec::new(), Vec::new()),
+            Some((target, rest)) => {
+                let (managed, mut others): (Vec<&[u8]>, Vec<&[u8]>) =
+                    rest.iter().partition(|word| is_own(word).is_some());
+                others.insert(0, target);
+                (managed, others)
+            }
+        };
+        let application = self.application(engine, interface, &words)?;
+        let Some(first) = managed.first() else { return Ok(Placed::InProcess(application)) };
+        let asks =
+            |word: &[u8]| is_own(word).is_some_and(|option| matches!(option.name, "processes" | "user"));
+        if !managed.iter().any(|word| asks(word)) {
+            return Err(ConfigError::new(
+                BAD_OPTION,
+                format!(
+                    "\"{}\" is for an application in processes of its own: add processes=N or user=NAME, or remove it",
+                    text(first)?
+                ),
+            ));
+        }
+        let spec = application.spec();
+        let mut making = Making::new(
+            self,
+            Managed {
+                name: spec.name.clone(),
+                threads: spec.threads,
+                queue: u32::try_from(application.queue()).unwrap_or(u32::MAX),
+                timeout: application.timeout(),
+                pass_authorization: application.pass_authorization(),
+                launch: launch(Command::Host {
+                    engine: Arc::clone(engine),
+                    spec: spec.clone(),
+                    timeout: application.timeout(),
+                }),
+                life: Life::default(),
+            },
+        );
+        for word in managed {
+            let (option, value) = own.split(text(word)?)?;
+            making.add(option, value)?;
+        }
+        making.finish().map(|managed| Placed::Managed(Box::new(managed)))
+    }
+}
+
+/// Arguments end where an option begins, or what is meant to be one.
+fn is_option(options: Known<'_>, word: &[u8]) -> bool {
+    let Some((key, _)) = std::str::from_utf8(word).ok().and_then(|word| word.split_once('=')) else {
+        return false;
+    };
+    options.find(key).is_some() || options.nearest(key).is_some()
+}
+
+fn launch(command: Command) -> Launch {
+    Launch {
+        command,
+        user: None,
+        directory: "/".to_owned(),
+        limits: Limits::default(),
+        umask: DEFAULT_UMASK,
+        nice: 0,
+        environment: Vec::new(),
+    }
+}
+
+/// A half-read directive.
+struct Making<'p> {
+    parser: &'p Parser<'p>,
+    managed: Managed,
+    seen: Vec<&'static str>,
+    user: Option<String>,
+    group: Option<String>,
+}
+
+impl<'p> Making<'p> {
+    fn new(parser: &'p Parser<'p>, managed: Managed) -> Self {
+        Self { parser, managed, seen: Vec::new(), user: None, group: None }
+    }
+
+    fn add(&mut self, option: &OptionDef, value: &str) -> Result<(), ConfigError> {
+        if self.seen.contains(&option.name) && !option.repeats {
+            return Err(ConfigError::new(BAD_OPTION, format!("\"{}=\" stands twice; keep one", option.name)));
+        }
+        self.seen.push(option.name);
+        let applied = if value.is_empty() { Err("it is empty".into()) } else { self.apply(option, value) };
+        applied.map_err(|why| unusable(option.name, value, &why))
+    }
+
+    fn apply(&mut self, option: &OptionDef, value: &str) -> Result<(), String> {
+        let (launch, life) = (&mut self.managed.launch, &mut self.managed.life);
+        match option.value {
+            Value::Count(least, most) => {
+                let number = values::count(value, least, most)?;
+                match option.name {
+                    "files" => launch.limits.files = u64::from(number),
+                    "nice" => launch.nice = number,
+                    "max_requests" => life.max_requests = Some(number),
+                    "queue" => self.managed.queue = number,
+                    _ => self.managed.threads = number,
+                }
+            }
+            Value::Time => {
+                let time = values::time(value)?;
+                match option.name {
+                    "idle" => life.idle = time,
+                    "lifetime" => life.lifetime = time,
+                    "boot_timeout" => life.boot_timeout = time,
+                    "drain_timeout" => life.drain_timeout = time,
+                    "cpu" => launch.limits.cpu = time.map_or(0, |time| time.as_secs().max(1)),
+                    _ => self.managed.timeout = time,
+                }
+            }
+            Value::Size => launch.limits.memory = values::size(value)?,
+            Value::Directory => {
+                let directory = values::existing(value, self.parser.base, true)?;
+                launch.directory = directory.display().to_string();
+            }
+            Value::Switch => {
+                self.managed.pass_authorization = match value {
+                    "on" => true,
+                    "off" => false,
+                    _ => return Err("it must be on or off".into()),
+                };
+            }
+            Value::Assignment => {
+                values::assignment(value)?;
+                let (name, value) = value.split_once('=').unwrap_or_default();
+                launch.set(name, value.to_owned());
+            }
+            Value::Text | Value::Word(_) | Value::File => self.text(option.name, value)?,
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> Result<(), String> {
+        match name {
+            "name" => {
+                let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'/';
+                if !value.bytes().all(plain) || value.len() > 64 {
+                    return Err("it must be at most 64 letters, digits and marks without \"/\"".into());
+                }
+                self.managed.name = value.to_owned();
+            }
+            "processes" => (self.managed.life.least, self.managed.life.most) = processes(value)?,
+            "umask" => {
+                let mask = u32::from_str_radix(value, 8).ok().filter(|mask| *mask <= 0o777);
+                let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+                self.managed.launch.umask =
+                    mask.filter(|_| digits).ok_or("it must be an octal number such as 022 or 007")?;
+            }
+            "user" => {
+                if !spawner::is_root() {
+                    return Err(
+                        "only a server that is started as root can run an application as another user; start it as \
+                         root or remove the option"
+                            .into(),
+                    );
+                }
+                self.user = Some(value.to_owned());
+            }
+            "group" => self.group = Some(value.to_owned()),
+            _ => {
+                check_param_name(value).map_err(|_| "it must be the name of a variable".to_owned())?;
+                if let Ok(found) = std::env::var(value) {
+                    self.managed.launch.set(value, found);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What only all words together say.
+    fn finish(mut self) -> Result<Managed, ConfigError> {
+        let named = |user: &str, group: &Option<String>| match group {
+            Some(group) => format!("{user}:{group}"),
+            None => user.to_owned(),
+        };
+        match (&self.user, &self.group) {
+            (None, Some(group)) => {
+                let why = "it is the group of user=, which is missing; add user=NAME or remove it";
+                return Err(unusable("group", group, why));
+            }
+            (Some(user), Some(group)) if user.contains(':') => {
+                return Err(unusable("group", group, "user= names a group already; keep one"));
+            }
+            (Some(user), group) => {
+                let found =
+                    spawner::lookup(&named(user, group)).map_err(|why| unusable("user", user, &why))?;
+                self.managed.launch.user = Some(found);
+            }
+            (None, None) => {}
+        }
+        let life = &self.managed.life;
+        if life.least == life.most && self.seen.contains(&"idle") {
+            let why = "\"idle=\" ends processes above the least: it needs a range such as processes=0-4";
+            return Err(ConfigError::new(BAD_OPTION, why));
+        }
+        Ok(self.managed)
+    }
+}
+
+impl Launch {
+    fn set(&mut self, name: &str, value: String) {
+        match self.environment.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => *known = value,
+            None => self.environment.push((name.to_owned(), value)),
+        }
+    }
+}
+
+fn unusable(name: &str, value: &str, why: &str) -> ConfigError {
+    ConfigError::new(BAD_VALUE, format!("\"{name}={value}\" is not usable: {why}"))
+}
+
+/// `4`, or `1-4`.
+fn processes(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || format!("it must be a number such as 4, or a range such as 0-4, at most {MOST_PROCESSES}");
+    let number = |text: &str, least| values::count(text, least, MOST_PROCESSES).map_err(|_| wrong());
+    match text.split_once('-') {
+        None => number(text, 1).map(|count| (count, count)),
+        Some((least, most)) => {
+            let (least, most) = (number(least, 0)?, number(most, 1)?);
+            if least > most { Err(wrong()) } else { Ok((least, most)) }
+        }
+    }
+}
