@@ -23,5 +23,6 @@ pub mod protocol;
 pub mod rights;
 pub mod run;
 pub mod runtime;
+pub mod supervise;
 pub mod sys;
 mod wire;

@@ -9,6 +9,7 @@ mod diag;
 pub mod files;
 mod onlooker;
 pub mod pipe;
+pub mod shared;
 mod shortage;
 pub mod spawner;
 pub mod umask;

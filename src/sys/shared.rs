@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory that processes share: memfd_create(2), whose size nobody can change any more.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr::{self, NonNull},
+    slice,
+    sync::atomic::AtomicU64,
+};
+
+/// Nobody can make it smaller, so no access meets a missing page; nor larger, nor may the seals be taken off.
+const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+
+/// Words that processes share. All of them begin as 0.
+#[derive(Debug)]
+pub struct SharedWords {
+    memory: NonNull<AtomicU64>,
+    count: usize,
+    descriptor: OwnedFd,
+}
+
+// SAFETY: the memory holds nothing but atomic words, and it is unmapped by the last owner alone.
+unsafe impl Send for SharedWords {}
+// SAFETY: the words are atomic: any thread may use any of them at any time.
+unsafe impl Sync for SharedWords {}
+
+impl SharedWords {
+    /// Makes `count` words; `name` is what /proc shows.
+    ///
+    /// # Errors
+    /// What memfd_create(2), ftruncate(2), fcntl(2) and mmap(2) say.
+    pub fn create(name: &std::ffi::CStr, count: usize) -> io::Result<Self> {
+        let size = libc::off_t::try_from(count * size_of::<AtomicU64>())
+            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        // SAFETY: the name is a C string; the call answers a fresh descriptor or a negative number.
+        let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: neither call touches memory.
+        let sized = unsafe {
+            libc::ftruncate(descriptor.as_raw_fd(), size) == 0
+                && libc::fcntl(descriptor.as_raw_fd(), libc::F_ADD_SEALS, SEALS) == 0
+        };
+        if !sized {
+            return Err(io::Error::last_os_error());
+        }
+        Self::map(descriptor, count)
+    }
+
+    /// Maps what another process has made.
+    ///
+    /// # Errors
+    /// What fstat(2), fcntl(2) and mmap(2) say; `InvalidData` for memory whose size could change.
+    pub fn open(descriptor: OwnedFd) -> io::Result<Self> {
+        // SAFETY: the call touches no memory; a descriptor that cannot be sealed is answered by an error.
+        let seals = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GET_SEALS) };
+        if seals < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if seals & SEALS != SEALS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: fstat(2) fills all of `status` or fails.
+        let status = unsafe {
+            if libc::fstat(descriptor.as_raw_fd(), status.as_mut_ptr()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            status.assume_init()
+        };
+        let size = usize::try_from(status.st_size).unwrap_or(0);
+        Self::map(descriptor, size / size_of::<AtomicU64>())
+    }
+
+    fn map(descriptor: OwnedFd, count: usize) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address of the kernel's choice. The size of what is mapped cannot change: it is sealed.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                count * size_of::<AtomicU64>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                descriptor.as_raw_fd(),
+                0,
+            )
+        };
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Self { memory, count, descriptor })
+    }
+
+    /// All words.
+    #[must_use]
+    pub fn words(&self) -> &[AtomicU64] {
+        // SAFETY: `count` words are mapped until this value is dropped; each bit pattern is a valid word.
+        unsafe { slice::from_raw_parts(self.memory.as_ptr(), self.count) }
+    }
+}
+
+impl AsFd for SharedWords {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+impl Drop for SharedWords {
+    fn drop(&mut self) {
+        // SAFETY: the mapping that `map` made; the borrow of `words` ends before this.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
+    }
+}
+
+/// The half of a word that changes whenever what it says does: its lower one.
+fn half(word: &AtomicU64) -> *const u32 {
+    let halves = word.as_ptr().cast_const().cast::<u32>();
+    if cfg!(target_endian = "big") { halves.wrapping_add(1) } else { halves }
+}
+
+/// Waits until somebody wakes those who wait for this word, unless its lower half is not `seen` any more, or until the time
+/// is over. It may end early: the caller looks again. futex(2), over all processes that share the memory.
+pub fn wait_for(word: &AtomicU64, seen: u64, timeout: std::time::Duration) {
+    let time = libc::timespec {
+        tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: libc::c_long::from(timeout.subsec_nanos()),
+    };
+    // SAFETY: the word is mapped while it is borrowed, and aligned; the time is readable.
+    unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            half(word),
+            libc::FUTEX_WAIT,
+            seen as u32,
+            &raw const time,
+            ptr::null::<u32>(),
+            0,
+        );
+    }
+}
+
+/// Wakes all who wait for this word.
+pub fn wake(word: &AtomicU64) {
+    // SAFETY: the word is mapped while it is borrowed, and aligned; FUTEX_WAKE uses nothing else.
+    unsafe { libc::syscall(libc::SYS_futex, half(word), libc::FUTEX_WAKE, i32::MAX) };
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::*;
+
+    #[test]
+    fn words_are_the_same_in_both_mappings_and_cannot_be_resized() -> io::Result<()> {
+        let first = SharedWords::create(c"words", 700)?;
+        assert!(first.words().iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        let second = SharedWords::open(first.as_fd().try_clone_to_owned()?)?;
+        assert_eq!(second.words().len(), 700);
+        first.words()[699].store(7, Ordering::Relaxed);
+        assert_eq!(second.words()[699].load(Ordering::Relaxed), 7);
+        let file = std::fs::File::from(first.as_fd().try_clone_to_owned()?);
+        assert!(file.set_len(8).is_err() && file.set_len(1 << 20).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_could_shrink_is_not_mapped() {
+        let file = std::fs::File::open("/dev/zero").map(OwnedFd::from);
+        assert!(file.and_then(SharedWords::open).is_err());
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_word_has_changed() -> io::Result<()> {
+        let words = SharedWords::create(c"words", 1)?;
+        let word = &words.words()[0];
+        wait_for(word, 1, std::time::Duration::from_secs(60));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while word.load(Ordering::SeqCst) == 0 {
+                    wait_for(word, 0, std::time::Duration::from_secs(60));
+                }
+            });
+            word.store(1, Ordering::SeqCst);
+            wake(word);
+        });
+        Ok(())
+    }
+}
