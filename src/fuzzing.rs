@@ -12,7 +12,7 @@ pub use applications::fastcgi_request;
 #[cfg(test)]
 pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
-pub use scripts::{cgi_path, order, relay, stderr};
+pub use scripts::{cgi_path, relay, spawn_request, stderr};
 
 use std::{path::Path, time::Duration};
 

@@ -8,6 +8,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod backends;
 pub mod cgi;
 pub mod config;
 pub mod engine;
@@ -15,7 +16,6 @@ pub mod error;
 pub mod exchange;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzzing;
-pub mod habits;
 pub mod http;
 pub mod log;
 pub mod pool;

@@ -19,7 +19,7 @@ use std::{
 };
 
 use crate::{
-    config::Application as Config,
+    config::ApplicationConf,
     engine::{App, Engine, Spec, fence},
     error::{
         BAD_VALUE, CANNOT_SHARE, CLOSED, DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT,
@@ -27,7 +27,7 @@ use crate::{
     },
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Throttle},
-    pool::{Limits, Permit, Pool, Refusal, STACK},
+    pool::{Permit, Pool, PoolLimits, Refusal, STACK},
     rights::Identity,
     sys::{self, lock},
 };
@@ -54,8 +54,8 @@ pub enum Overdue {
 
 /// One application of this process. Locations with the same specification share it.
 pub struct Application {
-    config: Config,
-    state: Mutex<State>,
+    config: ApplicationConf,
+    state: Mutex<Lifecycle>,
     pool: Pool,
     threads: Threads,
     refusals: Throttle,
@@ -64,7 +64,7 @@ pub struct Application {
     interrupts_done: Condvar,
 }
 
-enum State {
+enum Lifecycle {
     Loading,
     Ready(Arc<App>),
     Failed(String),
@@ -74,7 +74,7 @@ enum State {
 impl Application {
     /// Its configuration.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &ApplicationConf {
         &self.config
     }
 
@@ -91,7 +91,7 @@ impl Application {
     pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
         // Locked until the request is in the queue: a load that fails meanwhile empties the queue afterwards.
         let state = lock(&self.state);
-        let State::Failed(reason) = &*state else { return self.pool.submit(Arc::clone(exchange)) };
+        let Lifecycle::Failed(reason) = &*state else { return self.pool.submit(Arc::clone(exchange)) };
         let reason = reason.clone();
         drop(state);
         fail(exchange, &reason);
@@ -166,12 +166,12 @@ impl Application {
     pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
         let turn: Permit<'_> = self.pool.admit(deadline)?;
         let app = match &*lock(&self.state) {
-            State::Ready(app) => Some(Arc::clone(app)),
-            State::Failed(reason) => {
+            Lifecycle::Ready(app) => Some(Arc::clone(app)),
+            Lifecycle::Failed(reason) => {
                 fail(exchange, reason);
                 None
             }
-            State::Loading | State::Stopped => return Err(Refusal::Stopping),
+            Lifecycle::Loading | Lifecycle::Stopped => return Err(Refusal::Stopping),
         };
         if let Some(app) = app {
             app.enter();
@@ -184,12 +184,12 @@ impl Application {
 
     /// The calling server thread will run no more handlers of this application.
     pub fn thread_end(&self) {
-        if let State::Ready(app) = &*lock(&self.state) {
+        if let Lifecycle::Ready(app) = &*lock(&self.state) {
             app.thread_end();
         }
     }
 
-    fn load(self: &Arc<Self>, engines: &mut Engines) {
+    fn load(self: &Arc<Self>, engines: &mut OpenEngines) {
         let spec = self.config.spec();
         let loaded = engines.get(self.config.engine()).and_then(|engine| {
             engine.load(spec).map_err(|reason| {
@@ -204,7 +204,7 @@ impl Application {
     }
 
     fn ready(&self, app: Arc<App>) {
-        *lock(&self.state) = State::Ready(Arc::clone(&app));
+        *lock(&self.state) = Lifecycle::Ready(Arc::clone(&app));
         if self.threads == Threads::Server && !app.is_async() {
             self.pool.open_gate();
             return;
@@ -218,7 +218,7 @@ impl Application {
     }
 
     fn failed(&self, reason: String) {
-        *lock(&self.state) = State::Failed(reason.clone());
+        *lock(&self.state) = Lifecycle::Failed(reason.clone());
         self.pool.open_gate();
         for exchange in self.pool.clear() {
             fail(&exchange, &reason);
@@ -237,11 +237,11 @@ fn fail(exchange: &Exchange, reason: &str) {
     let _ = exchange.finish(Outcome::Failed);
 }
 
-/// Engines by file, opened once, with one line for each that cannot be.
+/// OpenEngines by file, opened once, with one line for each that cannot be.
 #[derive(Default)]
-struct Engines(HashMap<PathBuf, Result<Engine, String>>);
+struct OpenEngines(HashMap<PathBuf, Result<Engine, String>>);
 
-impl Engines {
+impl OpenEngines {
     fn get(&mut self, file: &Path) -> Result<Engine, String> {
         if let Some(known) = self.0.get(file) {
             return known.clone();
@@ -260,13 +260,13 @@ impl Engines {
 ///
 /// # Errors
 /// The index of the configuration at fault and the reason.
-pub fn check(configs: &[Config]) -> Result<(), (usize, String)> {
+pub fn check(configs: &[ApplicationConf]) -> Result<(), (usize, String)> {
     sys::umask::note();
     for (last, config) in configs.iter().enumerate() {
         let engine =
             Engine::open(config.engine()).map_err(|error| (last, format!("{} {error}", error.code())))?;
         let same_engine = configs.iter().take(last + 1).filter(|other| other.engine() == config.engine());
-        let specs: Vec<&Spec> = same_engine.map(Config::spec).collect();
+        let specs: Vec<&Spec> = same_engine.map(ApplicationConf::spec).collect();
         // Alone first: then what is wrong with all of them together is that they are together.
         engine.check(&[config.spec()]).map_err(|reason| (last, format!("{BAD_VALUE} {reason}")))?;
         engine.check(&specs).map_err(|reason| (last, format!("{CANNOT_SHARE} {reason}")))?;
@@ -277,7 +277,7 @@ pub fn check(configs: &[Config]) -> Result<(), (usize, String)> {
 /// What the workers, which are this user, would find wrong with configurations that passed [`check`]: they may not enter or
 /// read what root may. For the configuration phase, by root.
 #[must_use]
-pub fn check_as(configs: &[Config], worker: &Identity) -> Vec<String> {
+pub fn check_as(configs: &[ApplicationConf], worker: &Identity) -> Vec<String> {
     // Opened before: the engines themselves are opened by root in any case.
     let applications: Vec<_> = configs
         .iter()
@@ -300,7 +300,7 @@ pub fn check_as(configs: &[Config], worker: &Identity) -> Vec<String> {
 
 /// Whether the engine of a configuration answers later, so that a server's thread that has called it has nothing to wait with.
 #[must_use]
-pub fn is_async(config: &Config) -> bool {
+pub fn is_async(config: &ApplicationConf) -> bool {
     // One that cannot be opened any more says so when it is to load.
     Engine::open(config.engine()).is_ok_and(|engine| engine.is_async())
 }
@@ -314,7 +314,7 @@ enum Order {
 pub struct Runtime {
     orders: Sender<Order>,
     done: Mutex<mpsc::Receiver<bool>>,
-    applications: Mutex<HashMap<Config, Arc<Application>>>,
+    applications: Mutex<HashMap<ApplicationConf, Arc<Application>>>,
 }
 
 impl Runtime {
@@ -338,15 +338,15 @@ impl Runtime {
     }
 
     /// The application of this configuration; it is loaded when it is asked for the first time.
-    pub fn application(&self, config: &Config, threads: Threads) -> Arc<Application> {
+    pub fn application(&self, config: &ApplicationConf, threads: Threads) -> Arc<Application> {
         let mut applications = lock(&self.applications);
         if let Some(known) = applications.get(config) {
             return Arc::clone(known);
         }
-        let limits = Limits { threads: config.spec().threads as usize, queue: config.queue() };
+        let limits = PoolLimits { threads: config.spec().threads as usize, queue: config.queue() };
         let application = Arc::new(Application {
             config: config.clone(),
-            state: Mutex::new(State::Loading),
+            state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
             threads,
             refusals: Throttle::default(),
@@ -380,7 +380,7 @@ impl Runtime {
 }
 
 fn serve(inbox: &mpsc::Receiver<Order>) -> bool {
-    let mut engines = Engines::default();
+    let mut engines = OpenEngines::default();
     let mut loaded: Vec<Arc<Application>> = Vec::new();
     while let Ok(order) = inbox.recv() {
         match order {

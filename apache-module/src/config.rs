@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use gangway::{
-    config::{Application, Cgi, ConfigError, Engines, Parser},
+    config::{ApplicationConf, Cgi, ConfigError, Engines, Parser},
     log, runtime,
 };
 
@@ -20,7 +20,7 @@ static READ: Mutex<Read> = Mutex::new(Read::new());
 
 struct Read {
     /// Every application with its directive and the place of it, in order.
-    applications: Vec<(Application, String)>,
+    applications: Vec<(ApplicationConf, String)>,
     /// The settings of scripts, each once.
     scripts: Vec<Cgi>,
     engines: Engines,
@@ -43,7 +43,7 @@ pub(crate) fn reset() {
 }
 
 /// What a child needs: the applications by number.
-pub(crate) fn applications() -> Vec<Application> {
+pub(crate) fn applications() -> Vec<ApplicationConf> {
     read(|read| read.applications.iter().map(|(config, _)| config.clone()).collect())
 }
 
@@ -61,7 +61,7 @@ fn application(
     command: &Command<'_>,
     directive: &'static str,
     words: &[&[u8]],
-    parse: impl FnOnce(&Parser<'_>, &mut Engines) -> Result<Application, ConfigError>,
+    parse: impl FnOnce(&Parser<'_>, &mut Engines) -> Result<ApplicationConf, ConfigError>,
 ) -> Result<Choice, String> {
     if let [first, rest @ ..] = words
         && first.eq_ignore_ascii_case(b"off")
@@ -131,7 +131,7 @@ pub(crate) fn check() -> bool {
 
 /// What is wrong and stops nothing: engines that were refused, and what the children may not read, as the configuration test
 /// of root does not see by itself.
-fn warn(configs: &[Application]) {
+fn warn(configs: &[ApplicationConf]) {
     /// httpd reads its configuration twice when it starts.
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);

@@ -40,7 +40,7 @@ pub(crate) fn start(pool: raw::ChildPool) {
         }
     };
     let (multiprocess, threads) = (!raw::is_single_process(), raw::threads_per_process());
-    let load = |mut config: gangway::config::Application| {
+    let load = |mut config: gangway::config::ApplicationConf| {
         config.set_multiprocess(multiprocess);
         config.limit_threads(threads);
         let is_relayed = config.timeout().is_some() || runtime::is_async(&config);

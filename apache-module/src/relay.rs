@@ -55,7 +55,7 @@ pub(crate) fn run(
         return refuse(request, application, refusal);
     }
     let accepted = Instant::now();
-    let mut relay = Relay {
+    let mut relay = HandlerRelay {
         session,
         progress: Progress::default(),
         application,
@@ -75,7 +75,7 @@ fn label(request: Request<'_>) -> String {
 }
 
 /// The server's side of one request.
-struct Relay<'r, 'a> {
+struct HandlerRelay<'r, 'a> {
     session: Session<'r>,
     progress: Progress,
     application: &'a Arc<Application>,
@@ -86,7 +86,7 @@ struct Relay<'r, 'a> {
     deadline: Instant,
 }
 
-impl Relay<'_, '_> {
+impl HandlerRelay<'_, '_> {
     /// Serves the handler until it has ended, its time is over or its client has left.
     fn pump(&mut self, mailbox: &Mailbox) -> c_int {
         loop {

@@ -11,5 +11,5 @@ mod variables;
 pub use cookies::rejoin_cookies;
 pub use path::split_mount;
 pub use response::{Form, Location, ResponseError, ResponseHead, ResponseParser};
-pub use target::{LOCAL_REDIRECTS, Target, TargetError};
+pub use target::{LOCAL_REDIRECTS, RedirectTarget, TargetError};
 pub use variables::{Extra, Facts, Param, meta_variables, write_meta_variables};

@@ -9,7 +9,7 @@ pub const LOCAL_REDIRECTS: usize = 10;
 
 /// A path of this server and a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target<'t> {
+pub struct RedirectTarget<'t> {
     /// Decoded, without `.` and `..`: what rules for paths are to be asked about.
     pub path: Vec<u8>,
     /// What follows the question mark, as it stands.
@@ -33,7 +33,7 @@ pub enum TargetError {
     Above,
 }
 
-impl<'t> Target<'t> {
+impl<'t> RedirectTarget<'t> {
     /// Reads `/path?query`. A fragment is the client's alone and is dropped. `merge_slashes`: several slashes are one.
     ///
     /// # Errors
@@ -42,7 +42,7 @@ impl<'t> Target<'t> {
         Self::parse_header(split(text, b'#').0, merge_slashes)
     }
 
-    /// As [`Target::parse`], from a text that is no URI of a client's: `#` is a byte like another.
+    /// As [`RedirectTarget::parse`], from a text that is no URI of a client's: `#` is a byte like another.
     ///
     /// # Errors
     /// As there.
@@ -141,10 +141,10 @@ fn normalize(path: &[u8], merge_slashes: bool) -> Result<Vec<u8>, TargetError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Target, TargetError};
+    use super::{RedirectTarget, TargetError};
 
     fn path(text: &str) -> Result<String, TargetError> {
-        Target::parse(text.as_bytes(), true).map(|target| String::from_utf8(target.path).unwrap())
+        RedirectTarget::parse(text.as_bytes(), true).map(|target| String::from_utf8(target.path).unwrap())
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn slashes_that_count_are_kept() {
-        let kept = |text: &str| Target::parse(text.as_bytes(), false).map(|target| target.path);
+        let kept = |text: &str| RedirectTarget::parse(text.as_bytes(), false).map(|target| target.path);
         assert_eq!(kept("//a///b/"), Ok(b"//a///b/".to_vec()));
         assert_eq!(kept("/a//../b"), Ok(b"/a/b".to_vec()));
         assert_eq!(kept("//../b"), Ok(b"/b".to_vec()));
@@ -223,13 +223,13 @@ mod tests {
 
     #[test]
     fn a_query_stays_as_it_is() {
-        let query = |text: &'static str| Target::parse(text.as_bytes(), true).unwrap().query;
+        let query = |text: &'static str| RedirectTarget::parse(text.as_bytes(), true).unwrap().query;
         assert_eq!(query("/a"), None);
         assert_eq!(query("/a?"), Some(&b""[..]));
         assert_eq!(query("/a?b=%2F..//?c#d"), Some(&b"b=%2F..//?c"[..]));
         assert_eq!(query("/a%3Fb?c%00"), Some(&b"c%00"[..]));
         assert_eq!(query("/a#b?c"), None);
-        let whole = Target::parse_header(b"/a#b?c#d", true).unwrap();
+        let whole = RedirectTarget::parse_header(b"/a#b?c#d", true).unwrap();
         assert_eq!((whole.path.as_slice(), whole.query), (&b"/a#b"[..], Some(&b"c#d"[..])));
     }
 
@@ -238,15 +238,15 @@ mod tests {
         let all: Vec<u8> = (1..=255).flat_map(|byte: u8| format!("/%{byte:02x}").into_bytes()).collect();
         for text in [&b"/a%25%32%46b%3fc%23d?e%3f"[..], b"/ \t\"<>\\^`{|}", b"/\xc3\xa4%c3%A4?", b"/", &all] {
             for merge in [true, false] {
-                let target = Target::parse(text, merge).unwrap();
-                assert_eq!(Target::parse(&target.to_uri(), merge), Ok(target));
+                let target = RedirectTarget::parse(text, merge).unwrap();
+                assert_eq!(RedirectTarget::parse(&target.to_uri(), merge), Ok(target));
             }
         }
         assert_eq!(path("/a%252F..%252Fb"), Ok("/a%2F..%2Fb".into()));
-        let asked = |text: &[u8]| Target::parse(text, true).unwrap().request_uri(text);
+        let asked = |text: &[u8]| RedirectTarget::parse(text, true).unwrap().request_uri(text);
         assert_eq!(asked(b"//a/./%62?c#d"), b"//a/./%62?c");
         assert_eq!(asked(b"//a/./ %62?c#d"), b"/a/%20b?c");
-        assert_eq!(Target::parse(b"/a b%3f%25?c d", true).unwrap().to_uri(), b"/a%20b%3F%25?c d");
+        assert_eq!(RedirectTarget::parse(b"/a b%3f%25?c d", true).unwrap().to_uri(), b"/a%20b%3F%25?c d");
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
                 .flat_map(|place| alphabet[(number / 6u32.pow(place) % 6) as usize].iter().copied())
                 .collect();
             let text = [&b"/"[..], &text].concat();
-            let Ok(target) = Target::parse(&text, true) else { continue };
+            let Ok(target) = RedirectTarget::parse(&text, true) else { continue };
             let mut segments = target.path.split(|byte| *byte == b'/').skip(1).peekable();
             while let Some(segment) = segments.next() {
                 assert!(!matches!(segment, b"." | b".."), "{text:?}");

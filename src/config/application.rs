@@ -24,7 +24,7 @@ pub(super) const NATIVE: &str = "native";
 
 /// A complete, checked handler directive. Equal ones share a loaded application.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Application {
+pub struct ApplicationConf {
     spec: Spec,
     engine: Arc<Path>,
     queue: u32,
@@ -32,7 +32,7 @@ pub struct Application {
     pass_authorization: bool,
 }
 
-impl Application {
+impl ApplicationConf {
     /// The engine's part.
     #[must_use]
     pub fn spec(&self) -> &Spec {
@@ -99,7 +99,7 @@ impl Parser<'_> {
         engine: &Arc<Path>,
         interface: &Interface,
         words: &[&[u8]],
-    ) -> Result<Application, ConfigError> {
+    ) -> Result<ApplicationConf, ConfigError> {
         let (target, options) = words.split_first().ok_or_else(|| {
             ConfigError::new(BAD_TARGET, format!("needs what to run: {}", interface.target_form))
         })?;
@@ -122,7 +122,7 @@ impl Parser<'_> {
         interface: &'static str,
         name: String,
         target: String,
-    ) -> Application {
+    ) -> ApplicationConf {
         let spec = Spec {
             name,
             interface,
@@ -131,7 +131,7 @@ impl Parser<'_> {
             threads: DEFAULT_THREADS,
             multiprocess: false,
         };
-        Application {
+        ApplicationConf {
             spec,
             engine: Arc::clone(engine),
             queue: DEFAULT_QUEUE,
@@ -143,7 +143,7 @@ impl Parser<'_> {
     /// An option that is known, with its value as it was written.
     pub(super) fn add<'o>(
         &self,
-        application: &mut Application,
+        application: &mut ApplicationConf,
         seen: &mut Vec<&'o str>,
         option: &'o OptionDef,
         value: &str,
@@ -181,7 +181,12 @@ impl Parser<'_> {
         Ok(format!("{}:{named}", file.display()))
     }
 
-    fn apply(&self, application: &mut Application, option: &OptionDef, value: &str) -> Result<(), String> {
+    fn apply(
+        &self,
+        application: &mut ApplicationConf,
+        option: &OptionDef,
+        value: &str,
+    ) -> Result<(), String> {
         let stored = match option.value {
             Value::Count(least, most) => values::count(value, least, most)?.to_string(),
             Value::Time => {
@@ -217,7 +222,7 @@ impl Parser<'_> {
     }
 }
 
-impl Application {
+impl ApplicationConf {
     /// Adds an option that is the engine's.
     pub(super) fn push(&mut self, key: &str, value: String) {
         self.spec.options.push((key.to_owned(), value.into_bytes()));

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Application, ConfigError, Parser};
+use super::{ApplicationConf, ConfigError, Parser};
 use crate::engine::{Catalogue, Interface};
 
 /// The engines of a configuration that is being read. They are looked for when the first directive needs one.
@@ -76,7 +76,7 @@ impl Parser<'_> {
         engines: &mut Engines,
         interface: &str,
         words: &[&[u8]],
-    ) -> Result<Application, ConfigError> {
+    ) -> Result<ApplicationConf, ConfigError> {
         let (engine, interface) = engines.interface(interface)?;
         self.application(engine, interface, words)
     }

@@ -6,7 +6,7 @@ mod words;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use super::Application;
+use super::ApplicationConf;
 use crate::{
     engine::Spec,
     rights::{Identity, Limits},
@@ -85,7 +85,7 @@ pub struct Life {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Placed {
     /// In the worker processes.
-    InProcess(Application),
+    InProcess(ApplicationConf),
     /// In processes of its own.
     Managed(Box<Managed>),
 }

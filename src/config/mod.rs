@@ -12,7 +12,7 @@ mod options;
 mod param;
 mod values;
 
-pub use application::{Application, Parser};
+pub use application::{ApplicationConf, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
 pub use managed::{Command, Launch, Life, Managed, Placed};

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    Application, ConfigError, Parser,
+    ApplicationConf, ConfigError, Parser,
     application::{NATIVE, known, text},
     options::{HOST_OPTIONS, Known},
     values,
@@ -22,7 +22,7 @@ impl Parser<'_> {
     ///
     /// # Errors
     /// The first word that is wrong, with the cure, or why the file is no handler.
-    pub fn native(&self, words: &[&[u8]]) -> Result<Application, ConfigError> {
+    pub fn native(&self, words: &[&[u8]]) -> Result<ApplicationConf, ConfigError> {
         let (target, options) = words
             .split_first()
             .ok_or_else(|| ConfigError::new(BAD_TARGET, format!("needs what to run: {FORM}")))?;
@@ -81,7 +81,7 @@ impl Parser<'_> {
 mod tests {
     use super::*;
 
-    fn parse(words: &[&str]) -> Result<Application, ConfigError> {
+    fn parse(words: &[&str]) -> Result<ApplicationConf, ConfigError> {
         let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         Parser { base: Path::new("/"), timeout: None }.native(&words)
     }

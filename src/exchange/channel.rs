@@ -31,13 +31,13 @@ pub struct Channel {
     ticket: u64,
     notify: Arc<dyn Notify>,
     limit: usize,
-    state: Mutex<State>,
+    state: Mutex<ChannelState>,
     changed: Condvar,
     body: Mutex<Source>,
 }
 
 #[derive(Default)]
-struct State {
+struct ChannelState {
     waiting: Delivery,
     outstanding: usize,
     posted: bool,
@@ -136,7 +136,7 @@ impl Channel {
         self.changed.notify_all();
     }
 
-    fn post(&self, mut state: std::sync::MutexGuard<'_, State>) {
+    fn post(&self, mut state: std::sync::MutexGuard<'_, ChannelState>) {
         let first = !std::mem::replace(&mut state.posted, true);
         // A handler that wants body bytes waits for them.
         let late = state.late && !state.feed.wanted;
@@ -182,7 +182,10 @@ impl Channel {
         }
     }
 
-    fn sleep<'a>(&self, mut state: std::sync::MutexGuard<'a, State>) -> std::sync::MutexGuard<'a, State> {
+    fn sleep<'a>(
+        &self,
+        mut state: std::sync::MutexGuard<'a, ChannelState>,
+    ) -> std::sync::MutexGuard<'a, ChannelState> {
         state.sleepers += 1;
         let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         state.sleepers -= 1;

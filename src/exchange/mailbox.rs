@@ -12,12 +12,12 @@ use crate::{log::Level, sys::lock};
 /// Wakes a blocking server thread.
 #[derive(Default)]
 pub struct Mailbox {
-    state: Mutex<State>,
+    state: Mutex<Mail>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Mail {
     posted: bool,
     lines: Vec<(Level, String)>,
 }

@@ -18,7 +18,7 @@ pub use body::{Body, BodyPart};
 pub use channel::{Channel, Notify, ROOM};
 pub use mailbox::Mailbox;
 pub(crate) use outbox::LATE;
-pub use outbox::{Event, Outbox};
+pub use outbox::{Outbox, OutboxEvent};
 pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 
 use std::{

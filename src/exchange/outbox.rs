@@ -11,7 +11,7 @@ use crate::{
 
 /// Something for the event loop.
 #[derive(Debug)]
-pub enum Event {
+pub enum OutboxEvent {
     /// The channel with this ticket has output or an end.
     Ready(u64),
     /// A line for the error log; ticket 0 is the process.
@@ -23,7 +23,7 @@ pub enum Event {
 /// The eventfd is written only when the loop has not been told yet, so a burst of events costs one system call.
 /// Events that can wait for each other set a timer in its place. The loop watches both edge-triggered and never reads them.
 pub struct Outbox {
-    state: Mutex<State>,
+    state: Mutex<Unread>,
     eventfd: EventFd,
     timerfd: TimerFd,
 }
@@ -43,8 +43,8 @@ enum Told {
 }
 
 #[derive(Default)]
-struct State {
-    events: Vec<Event>,
+struct Unread {
+    events: Vec<OutboxEvent>,
     told: Told,
 }
 
@@ -70,7 +70,7 @@ impl Outbox {
     }
 
     /// Swaps all events into `into`, which should be empty; its capacity is used again. LOOP.
-    pub fn drain(&self, into: &mut Vec<Event>) {
+    pub fn drain(&self, into: &mut Vec<OutboxEvent>) {
         let mut state = lock(&self.state);
         // Together: a later event signals anew, so none is left behind.
         state.told = Told::Nothing;
@@ -78,21 +78,21 @@ impl Outbox {
     }
 
     /// Adds an event. THREAD: any.
-    pub fn push(&self, event: Event) {
+    pub fn push(&self, event: OutboxEvent) {
         if self.add(event, Told::Now) != Told::Now {
             self.eventfd.signal();
         }
     }
 
     /// Adds an event that can wait for a moment. THREAD: any.
-    pub fn push_late(&self, event: Event) {
+    pub fn push_late(&self, event: OutboxEvent) {
         if self.add(event, Told::Late) == Told::Nothing {
             self.timerfd.set(LATE);
         }
     }
 
     /// Answers what the loop had been told before.
-    fn add(&self, event: Event, how: Told) -> Told {
+    fn add(&self, event: OutboxEvent, how: Told) -> Told {
         let mut state = lock(&self.state);
         state.events.push(event);
         let before = state.told;
@@ -105,20 +105,20 @@ impl Outbox {
 
 impl Notify for Outbox {
     fn post(&self, ticket: u64) {
-        self.push(Event::Ready(ticket));
+        self.push(OutboxEvent::Ready(ticket));
     }
 
     fn post_late(&self, ticket: u64) {
-        self.push_late(Event::Ready(ticket));
+        self.push_late(OutboxEvent::Ready(ticket));
     }
 
     fn log(&self, ticket: u64, level: Level, line: &str) {
-        self.push(Event::Line(ticket, level, line.to_owned()));
+        self.push(OutboxEvent::Line(ticket, level, line.to_owned()));
     }
 }
 
 impl crate::log::Sink for Outbox {
     fn write(&self, level: Level, line: &str) {
-        self.push(Event::Line(0, level, line.to_owned()));
+        self.push(OutboxEvent::Line(0, level, line.to_owned()));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::gateways::ways;
 use crate::protocol::{
     RequestError, Role,
-    fastcgi::{Received, Refusal, Requests},
+    fastcgi::{Received, RequestRefusal, Requests},
 };
 
 /// So many requests at a time.
@@ -17,7 +17,7 @@ const LIMIT: usize = 3;
 struct Heard {
     /// The requests in the order in which they began, with all that came of them.
     requests: Vec<Request>,
-    refused: Vec<(u16, Refusal)>,
+    refused: Vec<(u16, RequestRefusal)>,
     questions: Vec<Vec<u8>>,
     unknown: Vec<u8>,
     error: Option<RequestError>,
@@ -167,8 +167,8 @@ impl Heard {
                 let (is_authorizer, keep_connection) = (role == 2, flags % 2 == 1);
                 self.requests.push(Request { id, is_authorizer, keep_connection, ..Request::default() });
             }
-            (0, 1 | 2) => self.refused.push((id, Refusal::CannotMultiplex)),
-            _ => self.refused.push((id, Refusal::UnknownRole)),
+            (0, 1 | 2) => self.refused.push((id, RequestRefusal::CannotMultiplex)),
+            _ => self.refused.push((id, RequestRefusal::UnknownRole)),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) fn ways(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 
 /// What came of a response that was read as an adapter does.
 #[derive(Debug, Default, PartialEq)]
-struct Answer {
+struct Response {
     heads: Vec<(u16, Vec<u8>)>,
     body: Vec<u8>,
     output: Vec<u8>,
@@ -35,9 +35,9 @@ struct Answer {
     clean: bool,
 }
 
-fn answer(protocol: &dyn Protocol, parts: &[&[u8]]) -> Answer {
+fn answer(protocol: &dyn Protocol, parts: &[&[u8]]) -> Response {
     let (mut decoder, mut parser) = (protocol.decoder(), ResponseParser::new(Form::Cgi, 200));
-    let mut answer = Answer::default();
+    let mut answer = Response::default();
     for part in parts {
         let mut rest = *part;
         loop {
@@ -65,7 +65,7 @@ fn answer(protocol: &dyn Protocol, parts: &[&[u8]]) -> Answer {
     answer
 }
 
-impl Answer {
+impl Response {
     fn take(&mut self, event: Event<'_>, parser: &mut ResponseParser) {
         match event {
             Event::More => {}
@@ -135,8 +135,8 @@ pub fn fastcgi_response(data: &[u8]) {
     }
 }
 
-fn fastcgi_by_hand(data: &[u8]) -> Answer {
-    let mut answer = Answer { wire: Some(DecodeError::Cut), ..Answer::default() };
+fn fastcgi_by_hand(data: &[u8]) -> Response {
+    let mut answer = Response { wire: Some(DecodeError::Cut), ..Response::default() };
     let mut rest = data;
     while !rest.is_empty() {
         if answer.clean {
@@ -173,7 +173,7 @@ fn fastcgi_by_hand(data: &[u8]) -> Answer {
     answer
 }
 
-impl Answer {
+impl Response {
     fn end_by_hand(&mut self, content: &[u8], whole: bool) {
         let &[a, b, c, d, status, ..] = content else { return };
         if content.len() < 8 {
@@ -307,7 +307,7 @@ pub fn request(data: &[u8]) {
     let role = if flags & 2 == 0 { Role::Responder } else { Role::Authorizer };
     let settings = Settings { keep_connection: flags & 1 != 0, role, modifier1, modifier2, string: &[] };
     let rest = data.iter().position(|byte| *byte == PART).and_then(|at| data.get(at + 1..));
-    let all: Vec<reference::Pair> = rest
+    let all: Vec<reference::NameValue> = rest
         .map(pairs)
         .unwrap_or_default()
         .into_iter()
@@ -331,7 +331,7 @@ pub fn request(data: &[u8]) {
 pub(crate) fn encode_all(
     protocol: &dyn Protocol,
     settings: &Settings<'_>,
-    pairs: &[reference::Pair],
+    pairs: &[reference::NameValue],
 ) -> Result<Vec<u8>, EncodeError> {
     let results = [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi].map(|layout| {
         [false, true].map(|is_scattered| {
@@ -353,7 +353,7 @@ pub(crate) fn encode_all(
     first.clone()
 }
 
-fn check_fastcgi(settings: &Settings<'_>, all: &[reference::Pair], wire: Result<Vec<u8>, EncodeError>) {
+fn check_fastcgi(settings: &Settings<'_>, all: &[reference::NameValue], wire: Result<Vec<u8>, EncodeError>) {
     let Ok(wire) = wire else { panic!("FastCGI can carry anything") };
     let (role, flags, received) = reference::fastcgi_head(&wire);
     assert_eq!(flags, u8::from(settings.keep_connection));
@@ -364,7 +364,7 @@ fn check_fastcgi(settings: &Settings<'_>, all: &[reference::Pair], wire: Result<
     }
 }
 
-fn check_scgi(all: &[reference::Pair], wire: Result<Vec<u8>, EncodeError>) {
+fn check_scgi(all: &[reference::NameValue], wire: Result<Vec<u8>, EncodeError>) {
     match wire {
         Ok(wire) => {
             let received = reference::scgi_head(&wire);

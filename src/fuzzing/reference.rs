@@ -3,7 +3,7 @@
 //! it is not given it cannot read: it panics.
 
 /// A name and a value.
-pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+pub(crate) type NameValue = (Vec<u8>, Vec<u8>);
 
 /// A FastCGI record as it stands on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) fn records(mut wire: &[u8]) -> Vec<Record> {
 }
 
 /// The pairs of a whole FCGI_PARAMS stream.
-pub(crate) fn pairs(mut stream: &[u8]) -> Vec<Pair> {
+pub(crate) fn pairs(mut stream: &[u8]) -> Vec<NameValue> {
     fn length(stream: &mut &[u8]) -> usize {
         let long = stream[0] & 0x80 != 0;
         let (digits, rest) = stream.split_at(if long { 4 } else { 1 });
@@ -53,7 +53,7 @@ pub(crate) fn pairs(mut stream: &[u8]) -> Vec<Pair> {
 }
 
 /// A FastCGI request without its body: role, flags, variables.
-pub(crate) fn fastcgi_head(wire: &[u8]) -> (u8, u8, Vec<Pair>) {
+pub(crate) fn fastcgi_head(wire: &[u8]) -> (u8, u8, Vec<NameValue>) {
     let records = records(wire);
     assert!(records.iter().all(|record| record.id == 1));
     let [begin, params @ .., last] = records.as_slice() else { panic!("{} records", records.len()) };
@@ -67,7 +67,7 @@ pub(crate) fn fastcgi_head(wire: &[u8]) -> (u8, u8, Vec<Pair>) {
 }
 
 /// An SCGI request without its body.
-pub(crate) fn scgi_head(wire: &[u8]) -> Vec<Pair> {
+pub(crate) fn scgi_head(wire: &[u8]) -> Vec<NameValue> {
     let mut parts = wire.splitn(2, |byte| *byte == b':');
     let (digits, rest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let Some(block) = rest.strip_suffix(b"\0,") else { panic!("not a netstring of headers") };
@@ -78,7 +78,7 @@ pub(crate) fn scgi_head(wire: &[u8]) -> Vec<Pair> {
 }
 
 /// A uwsgi packet of variables alone: modifiers and variables.
-pub(crate) fn uwsgi_head(wire: &[u8]) -> (u8, u8, Vec<Pair>) {
+pub(crate) fn uwsgi_head(wire: &[u8]) -> (u8, u8, Vec<NameValue>) {
     fn text(block: &mut &[u8]) -> Vec<u8> {
         let length = usize::from(block[0]) + usize::from(block[1]) * 256;
         let (text, rest) = block[2..].split_at(length);

@@ -9,7 +9,7 @@ use crate::{
     config::Cgi,
     exchange::Piece,
     rights::Limits,
-    run::{BriefRuns, Found, Lines, Place, Relay, ScriptEnd, Step, resolve},
+    run::{BriefRuns, Found, Lines, MappedPath, Relay, RelayStep, ScriptEnd, resolve},
     sys::{
         files::Kind,
         spawner::{Command, Exit, Report, SpawnRequest, encode_kill},
@@ -20,7 +20,7 @@ use crate::{
 ///
 /// # Panics
 /// When a request changes on its way, or a message is understood in two ways.
-pub fn order(data: &[u8]) {
+pub fn spawn_request(data: &[u8]) {
     if let Some(Command::Run(run)) = Command::decode(data) {
         let arguments: Vec<_> = run.arguments.iter().map(|word| word.to_bytes().to_vec()).collect();
         let environment: Vec<u8> =
@@ -76,7 +76,7 @@ pub fn cgi_path(data: &[u8]) {
     let files: Vec<&[u8]> = all.collect();
     let path = [root, below].concat();
     let index = ["index.cgi".to_owned()];
-    let place = Place { path: &path, root: root.len(), index: &index };
+    let place = MappedPath { path: &path, root: root.len(), index: &index };
     let found = resolve(&place, |file| {
         let rest = file.get(root.len()..).unwrap_or_default();
         assert!(!rest.contains(&0) && !rest.split(|byte| *byte == b'/').any(|part| part == b".."));
@@ -136,10 +136,10 @@ fn answer(chunks: &mut dyn Iterator<Item = &[u8]>) -> (Vec<(u16, usize)>, Vec<u8
         relay.handle_time(now);
         loop {
             match relay.poll() {
-                Step::WaitUntil(_) => return,
-                Step::Log(..) | Step::Kill => {}
-                Step::Interim(status, fields) => heads.push((status, fields.len())),
-                Step::Send(delivery) | Step::Finish(delivery) => {
+                RelayStep::WaitUntil(_) => return,
+                RelayStep::Log(..) | RelayStep::Kill => {}
+                RelayStep::Interim(status, fields) => heads.push((status, fields.len())),
+                RelayStep::Send(delivery) | RelayStep::Finish(delivery) => {
                     heads.extend(delivery.head.iter().map(|head| (head.status, head.fields.len())));
                     for piece in &delivery.pieces {
                         let Piece::Copied(bytes) = piece else { panic!("output is copied") };
@@ -147,8 +147,8 @@ fn answer(chunks: &mut dyn Iterator<Item = &[u8]>) -> (Vec<(u16, usize)>, Vec<u8
                     }
                     ends.extend(delivery.end.map(|end| format!("{end:?}")));
                 }
-                Step::Answer(status) => ends.push(status.to_string()),
-                Step::Redirect(target) => ends.push(format!("to {}", target.escape_ascii())),
+                RelayStep::Answer(status) => ends.push(status.to_string()),
+                RelayStep::Redirect(target) => ends.push(format!("to {}", target.escape_ascii())),
             }
         }
     };

@@ -22,7 +22,7 @@ const TARGETS: [Target; 15] = [
     ("cgi_response", cgi_response),
     ("request", request),
     ("script", script),
-    ("order", order),
+    ("spawn_request", spawn_request),
     ("cgi_path", cgi_path),
     ("stderr", stderr),
     ("relay", relay),

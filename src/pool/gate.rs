@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Limits, Refusal,
+    PoolLimits, Refusal,
     admission::{Admission, AdmissionQueue},
 };
 use crate::sys::lock;
@@ -22,7 +22,7 @@ pub(super) struct Gate {
 pub struct Permit<'a>(&'a Gate);
 
 impl Gate {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: PoolLimits) -> Self {
         Self { queue: Mutex::new(AdmissionQueue::new(limits.threads, limits.queue)), drained: Condvar::new() }
     }
 
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     fn gate(threads: usize, queue: usize) -> Gate {
-        let gate = Gate::new(Limits { threads, queue });
+        let gate = Gate::new(PoolLimits { threads, queue });
         gate.open();
         gate
     }
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_closed_gate_holds_and_a_stopped_one_sends_away() {
-        let gate = Gate::new(Limits { threads: 1, queue: 4 });
+        let gate = Gate::new(PoolLimits { threads: 1, queue: 4 });
         thread::scope(|scope| {
             let held = scope.spawn(|| gate.admit(None).map(drop).err());
             while gate.waiting() == 0 {

@@ -7,7 +7,7 @@
 mod admission;
 mod gate;
 mod plan;
-mod turn;
+mod slice;
 
 use std::{
     io,
@@ -18,8 +18,8 @@ use std::{
 
 pub use admission::{Admission, AdmissionQueue};
 pub use gate::Permit;
-use plan::{Look, Plan, Task, Way};
-use turn::Turn;
+use plan::{Look, Plan, Task, Yield};
+use slice::Slice;
 
 use crate::{
     engine::{App, fence},
@@ -32,7 +32,7 @@ pub const STACK: usize = 8 * 1024 * 1024;
 
 /// Limits of one application in one process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct PoolLimits {
     /// Handlers at a time.
     pub threads: usize,
     /// Requests that may wait.
@@ -70,13 +70,13 @@ struct Shared {
     /// The thread that stops the pool sleeps here.
     ended: Condvar,
     gate: gate::Gate,
-    limits: Limits,
+    limits: PoolLimits,
 }
 
 impl Pool {
     /// A pool that takes requests but serves none before [`Pool::open`].
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: PoolLimits) -> Self {
         let shared = Shared {
             plan: Mutex::new(Plan::new(limits.queue)),
             work: (0..limits.threads).map(|_| Condvar::new()).collect(),
@@ -259,10 +259,10 @@ impl Shared {
         let now = Instant::now();
         let mut plan = lock(&self.plan);
         plan.entered(now.duration_since(start) >= WAITED);
-        let mut turn = Turn::new(now, plan.has_seen_waits().then(sys::thread_time));
+        let mut slice = Slice::new(now, plan.has_seen_waits().then(sys::thread_time));
         let mut served = 0;
-        let mut way = Way::Keep;
-        while way == Way::Keep
+        let mut yields = Yield::No;
+        while yields == Yield::No
             && let Some((exchange, wake)) = plan.take()
         {
             let others_wait = plan.waiting() > 0;
@@ -271,8 +271,8 @@ impl Shared {
             // A panic of the server's side costs this request, not the thread, which must get to leave().
             fence("a handler thread", (), || {
                 if exchange.cancelled().is_none() {
-                    exchange.begin(turn.next_begins());
-                    if others_wait && turn.ends_soon() {
+                    exchange.begin(slice.next_begins());
+                    if others_wait && slice.ends_soon() {
                         // The server wakes once for several of them.
                         exchange.can_leave_late();
                     }
@@ -280,14 +280,14 @@ impl Shared {
                 }
                 drop(exchange);
             });
-            let held = turn.handled(Instant::now(), sys::thread_time);
+            let held = slice.handled(Instant::now(), sys::thread_time);
             served += 1;
             plan = lock(&self.plan);
-            plan.handled(turn.waited());
-            way = plan.way(held);
+            plan.handled(slice.waited());
+            yields = plan.yields(held);
         }
         plan.left(served);
-        way == Way::Return
+        yields == Yield::AndReturn
     }
 }
 

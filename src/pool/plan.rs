@@ -80,13 +80,13 @@ pub(super) enum Held {
 
 /// What a running thread does between two requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Yield {
     /// It goes on.
-    Keep,
+    No,
     /// It leaves the queue to the searcher.
-    Leave,
+    ToSearcher,
     /// It leaves the application's lock to those who may want it, and is the searcher itself.
-    Return,
+    AndReturn,
 }
 
 /// The queue and the threads' states.
@@ -309,18 +309,18 @@ impl<T> Plan<T> {
     /// interpreter's lock others may wait for it: the searcher, or handlers that have waited for something else and
     /// want to go on. The interpreter would take it away in the end, in the middle of a request, and that
     /// request would wait for as long.
-    pub(super) fn way(&mut self, held: Held) -> Way {
+    pub(super) fn yields(&mut self, held: Held) -> Yield {
         // A handler that waits gives the lock up by itself.
         let long = held == Held::Long || (held == Held::Perhaps && !self.handlers_wait());
         if self.waiting.is_empty() {
-            Way::Keep
+            Yield::No
         } else if self.searchers.on_their_way > 0 && long {
-            Way::Leave
+            Yield::ToSearcher
         } else if self.searchers.count() == 0 && held == Held::Long && self.busy > 0 {
             self.begin_search(false);
-            Way::Return
+            Yield::AndReturn
         } else {
-            Way::Keep
+            Yield::No
         }
     }
 

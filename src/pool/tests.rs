@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::plan::{Held, Look, Plan, Task, Way};
+use super::plan::{Held, Look, Plan, Task, Yield};
 
 /// Where a pool thread is in `Shared::serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,11 +134,12 @@ impl World {
         let mut next = self.clone();
         next.plan.handled(waited);
         next.waited = 2.min(next.waited + u8::from(waited));
-        match next.plan.way(held) {
-            Way::Keep => next.take(thread),
-            way => {
+        match next.plan.yields(held) {
+            Yield::No => next.take(thread),
+            yields => {
                 next.plan.left(next.served[thread]);
-                next.threads[thread] = if way == Way::Leave { Place::Leaves } else { Place::Returns };
+                next.threads[thread] =
+                    if yields == Yield::ToSearcher { Place::Leaves } else { Place::Returns };
             }
         }
         next

@@ -40,8 +40,8 @@ pub trait Protocol: Sync {
 
     /// The framing of the next part of a body of which `available` bytes are at hand. Nothing is available:
     /// nothing is framed, because an empty part would end the body.
-    fn body_part(&self, available: u64) -> BodyPart {
-        BodyPart { header: [0; 8], framed: false, content: available }
+    fn body_part(&self, available: u64) -> FramedBody {
+        FramedBody { header: [0; 8], framed: false, content: available }
     }
 
     /// What follows the body, also one of no bytes. A FastCGI authorizer gets no body (§6.3) and not this.
@@ -56,7 +56,7 @@ pub trait Protocol: Sync {
 
     /// The decoder for one response.
     fn decoder(&self) -> Decoder {
-        Decoder(State::Plain)
+        Decoder(Framing::Plain)
     }
 
     /// Whether a connection can carry another request after [`Event::End`].
@@ -104,14 +104,14 @@ pub enum Role {
 
 /// A part of a body: `header`, then `content` bytes of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyPart {
+pub struct FramedBody {
     header: [u8; 8],
     framed: bool,
     /// How many bytes of the body belong to this part.
     pub content: u64,
 }
 
-impl BodyPart {
+impl FramedBody {
     /// The bytes before the content; empty when the protocol has no framing.
     #[must_use]
     pub fn header(&self) -> &[u8] {
@@ -144,13 +144,13 @@ pub struct EndStatus {
 
 /// The state of one response.
 #[derive(Clone, Copy, Debug)]
-pub struct Decoder(State);
+pub struct Decoder(Framing);
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum Framing {
     /// SCGI and uwsgi: the response is what comes until the connection is closed.
     Plain,
-    FastCgi(fastcgi::Decoder),
+    FastCgi(fastcgi::RecordDecoder),
 }
 
 impl Decoder {
@@ -161,9 +161,9 @@ impl Decoder {
     /// The peer broke its protocol. The connection is of no use any more; the decoder only repeats the error.
     pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<(usize, Event<'i>), DecodeError> {
         match &mut self.0 {
-            State::Plain if input.is_empty() => Ok((0, Event::More)),
-            State::Plain => Ok((input.len(), Event::Output(input))),
-            State::FastCgi(decoder) => decoder.decode(input),
+            Framing::Plain if input.is_empty() => Ok((0, Event::More)),
+            Framing::Plain => Ok((input.len(), Event::Output(input))),
+            Framing::FastCgi(decoder) => decoder.decode(input),
         }
     }
 
@@ -173,8 +173,8 @@ impl Decoder {
     #[must_use]
     pub fn pass(&mut self, count: usize) -> bool {
         match &mut self.0 {
-            State::Plain => true,
-            State::FastCgi(decoder) => decoder.pass(count),
+            Framing::Plain => true,
+            Framing::FastCgi(decoder) => decoder.pass(count),
         }
     }
 
@@ -184,8 +184,8 @@ impl Decoder {
     /// Something is missing, or `decode` has failed.
     pub fn finish(&self) -> Result<(), DecodeError> {
         match &self.0 {
-            State::Plain => Ok(()),
-            State::FastCgi(decoder) => decoder.finish(),
+            Framing::Plain => Ok(()),
+            Framing::FastCgi(decoder) => decoder.finish(),
         }
     }
 
@@ -195,8 +195,8 @@ impl Decoder {
     #[must_use]
     pub fn wanted(&self) -> Option<u16> {
         match &self.0 {
-            State::Plain => None,
-            State::FastCgi(decoder) => Some(decoder.wanted()),
+            Framing::Plain => None,
+            Framing::FastCgi(decoder) => Some(decoder.wanted()),
         }
     }
 
@@ -204,8 +204,8 @@ impl Decoder {
     #[must_use]
     pub fn ended(&self) -> bool {
         match &self.0 {
-            State::Plain => false,
-            State::FastCgi(decoder) => decoder.ended(),
+            Framing::Plain => false,
+            Framing::FastCgi(decoder) => decoder.ended(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What the scripts of one directive usually do. A script that writes once and ends makes two events, and at each of them a
-/// waiting thread wakes up and takes the processor from it. Where that is the habit, its end alone is waited for, for
+/// waiting thread wakes up and takes the processor from it. Where that is usual, its end alone is waited for, for
 /// [`BriefRuns::BRIEF`] at most. Any thread may use it.
 #[derive(Debug, Default)]
 pub struct BriefRuns(AtomicU8);

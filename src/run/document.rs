@@ -34,14 +34,14 @@ pub(super) enum Part {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum DocumentPart {
     Head(ResponseParser),
     Body,
 }
 
 #[derive(Debug)]
 pub(super) struct Document {
-    stage: Stage,
+    part: DocumentPart,
     /// The request is HEAD: Content-Length says nothing about the body.
     is_head: bool,
     /// What has not left yet.
@@ -57,7 +57,7 @@ pub(super) struct Document {
 impl Document {
     pub(super) fn new(form: Form, head_size: usize, is_head: bool) -> Self {
         Self {
-            stage: Stage::Head(ResponseParser::new(form, head_size)),
+            part: DocumentPart::Head(ResponseParser::new(form, head_size)),
             is_head,
             head: None,
             held: Vec::new(),
@@ -69,14 +69,14 @@ impl Document {
 
     /// What there is of a head that is not whole.
     pub(super) fn head_start(&self) -> &[u8] {
-        match &self.stage {
-            Stage::Head(parser) => parser.raw(),
-            Stage::Body => &[],
+        match &self.part {
+            DocumentPart::Head(parser) => parser.raw(),
+            DocumentPart::Body => &[],
         }
     }
 
     pub(super) fn has_head(&self) -> bool {
-        matches!(self.stage, Stage::Body)
+        matches!(self.part, DocumentPart::Body)
     }
 
     /// Whether a part of it has left.
@@ -96,14 +96,14 @@ impl Document {
 
     /// Takes bytes off the beginning, up to something that is to be known.
     pub(super) fn take(&mut self, bytes: &mut &[u8], now: Instant) -> Part {
-        match self.stage {
-            Stage::Head(_) => self.take_head(bytes),
-            Stage::Body => self.take_body(bytes, now),
+        match self.part {
+            DocumentPart::Head(_) => self.take_head(bytes),
+            DocumentPart::Body => self.take_body(bytes, now),
         }
     }
 
     fn take_head(&mut self, bytes: &mut &[u8]) -> Part {
-        let Stage::Head(parser) = &mut self.stage else { return Part::More };
+        let DocumentPart::Head(parser) = &mut self.part else { return Part::More };
         let known = parser.raw().len();
         match parser.feed(bytes) {
             Ok(None) => {
@@ -123,7 +123,7 @@ impl Document {
 
     /// A head is whole.
     fn end_head(&mut self) -> Part {
-        let Stage::Head(parser) = &mut self.stage else { return Part::More };
+        let DocumentPart::Head(parser) = &mut self.part else { return Part::More };
         let head = parser.head();
         if head.is_interim() {
             let mut fields = Fields::default();
@@ -138,7 +138,7 @@ impl Document {
         match Head::check(head.status(), head.reason(), head.fields()) {
             Ok(head) => {
                 self.left = head.content_length.filter(|_| !self.is_head && !head.forbids_body());
-                (self.stage, self.head) = (Stage::Body, Some(head));
+                (self.part, self.head) = (DocumentPart::Body, Some(head));
                 Part::Head
             }
             Err(error) => Part::Refused(error.to_string(), parser.raw().to_vec()),

@@ -27,6 +27,6 @@ pub use brief::BriefRuns;
 pub use environment::{RunError, Words, words};
 pub use life::{Action, Extent, Life, ScriptEnd};
 pub use lines::Lines;
-pub use relay::{Relay, Step};
+pub use relay::{Relay, RelayStep};
 pub use request::{spawn_request, users};
-pub use resolve::{Found, Place, resolve};
+pub use resolve::{Found, MappedPath, resolve};

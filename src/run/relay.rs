@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What the server is to do.
-pub enum Step {
+pub enum RelayStep {
     /// Write a line of the request.
     Log(Level, String),
     /// End the script and its group: TERM, and KILL after [`Life::GRACE`].
@@ -49,7 +49,7 @@ pub struct Relay<'r> {
 
 #[derive(Default)]
 struct Steps {
-    queue: VecDeque<Step>,
+    queue: VecDeque<RelayStep>,
     /// The client has its answer, and the server is to leave.
     answered: bool,
 }
@@ -61,11 +61,11 @@ impl std::fmt::Debug for Steps {
 }
 
 impl Steps {
-    fn push(&mut self, step: Step) {
+    fn push(&mut self, step: RelayStep) {
         self.queue.push_back(step);
     }
 
-    fn answer(&mut self, step: Step) {
+    fn answer(&mut self, step: RelayStep) {
         if !std::mem::replace(&mut self.answered, true) {
             self.queue.push_back(step);
         }
@@ -121,21 +121,21 @@ impl<'r> Relay<'r> {
         while !self.steps.answered {
             match self.document.take(&mut bytes, now) {
                 Part::More => break,
-                Part::Interim(status, fields) => self.steps.push(Step::Interim(status, fields)),
+                Part::Interim(status, fields) => self.steps.push(RelayStep::Interim(status, fields)),
                 Part::Head => self.life.handle_head(),
                 Part::Excess => {
                     let script = self.life.script();
                     let line = format!(
                         "{TOO_LONG} {script} writes more than its Content-Length; the rest is dropped"
                     );
-                    self.steps.push(Step::Log(Level::Warn, line));
+                    self.steps.push(RelayStep::Log(Level::Warn, line));
                 }
                 // The client need not wait for the script's end.
                 Part::Whole => self.finish(),
                 Part::Redirect(target) => {
                     self.life.kill();
                     self.take_actions();
-                    self.steps.answer(Step::Redirect(target));
+                    self.steps.answer(RelayStep::Redirect(target));
                 }
                 Part::Refused(why, start) => {
                     self.life.handle_refused_head(&why, &start);
@@ -201,16 +201,16 @@ impl<'r> Relay<'r> {
         if !self.steps.answered
             && let Some(delivery) = self.document.take_due(now)
         {
-            self.steps.push(Step::Send(delivery));
+            self.steps.push(RelayStep::Send(delivery));
         }
     }
 
     /// What is to be done next.
-    pub fn poll(&mut self) -> Step {
+    pub fn poll(&mut self) -> RelayStep {
         self.take_actions();
         self.steps.queue.pop_front().unwrap_or_else(|| {
             let times = [self.life.deadline(), self.document.due(), self.brief.until()];
-            Step::WaitUntil(times.into_iter().flatten().min())
+            RelayStep::WaitUntil(times.into_iter().flatten().min())
         })
     }
 
@@ -219,8 +219,8 @@ impl<'r> Relay<'r> {
     pub fn leave(mut self, extent: Extent, now: Instant) -> Life {
         self.take_actions();
         let actions = self.steps.queue.into_iter().filter_map(|step| match step {
-            Step::Log(level, line) => Some(Action::Log(level, line)),
-            Step::Kill => Some(Action::Kill),
+            RelayStep::Log(level, line) => Some(Action::Log(level, line)),
+            RelayStep::Kill => Some(Action::Kill),
             _ => None,
         });
         self.life.resume(actions);
@@ -233,8 +233,8 @@ impl<'r> Relay<'r> {
         let mut ends = false;
         while let Some(action) = self.life.next_action() {
             match action {
-                Action::Log(level, line) => self.steps.push(Step::Log(level, line)),
-                Action::Kill => self.steps.push(Step::Kill),
+                Action::Log(level, line) => self.steps.push(RelayStep::Log(level, line)),
+                Action::Kill => self.steps.push(RelayStep::Kill),
                 Action::Answer(status) => self.answer(status),
                 Action::EndOutput => ends = true,
                 // Those follow on the request's leave.
@@ -246,9 +246,9 @@ impl<'r> Relay<'r> {
 
     fn answer(&mut self, status: u16) {
         self.steps.answer(if self.document.has_left() {
-            Step::Finish(Delivery { end: Some(End::Failed), ..Delivery::default() })
+            RelayStep::Finish(Delivery { end: Some(End::Failed), ..Delivery::default() })
         } else {
-            Step::Answer(status)
+            RelayStep::Answer(status)
         });
     }
 
@@ -257,10 +257,10 @@ impl<'r> Relay<'r> {
         let mut end = End::Complete;
         if missing > 0 {
             let line = format!("{TOO_SHORT} {script} ended {missing} bytes before its Content-Length");
-            self.steps.push(Step::Log(Level::Error, line));
+            self.steps.push(RelayStep::Log(Level::Error, line));
             end = End::Failed;
         }
-        self.steps.answer(Step::Finish(self.document.take_all(Some(end))));
+        self.steps.answer(RelayStep::Finish(self.document.take_all(Some(end))));
     }
 }
 

@@ -5,7 +5,7 @@ use crate::sys::files::Kind;
 
 /// Where to look.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct MappedPath<'a> {
     /// The path in the file system: the root with the rest of the request's path behind it.
     pub path: &'a [u8],
     /// How many bytes of it are the root, which may itself name a script.
@@ -40,7 +40,7 @@ pub enum Found {
 /// upload `photo.jpg` is never taken for the directory of `photo.jpg/x.php` (CVE-2013-4547 and kin).
 ///
 /// `look` says what stands at a path; it is asked as rarely as possible, and never for a path with `..` or NUL in it.
-pub fn resolve(place: &Place<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
+pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
     let Some((root, below)) = place.path.split_at_checked(place.root) else { return Found::Missing };
     if !is_safe(below) {
         return Found::Missing;
@@ -78,7 +78,7 @@ pub fn resolve(place: &Place<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found 
     index_or_slash(place, look)
 }
 
-fn index_or_slash(place: &Place<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
+fn index_or_slash(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
     let slash = place.path.ends_with(b"/");
     for name in place.index {
         let separator: &[u8] = if slash { b"" } else { b"/" };
@@ -124,7 +124,7 @@ mod tests {
     fn find(root: &str, below: &str) -> Found {
         let path = [root, below].concat();
         let index = ["index.pl".to_owned(), "index.cgi".to_owned()];
-        resolve(&Place { path: path.as_bytes(), root: root.len(), index: &index }, look)
+        resolve(&MappedPath { path: path.as_bytes(), root: root.len(), index: &index }, look)
     }
 
     fn split(root: &str, below: &str) -> (String, usize, String) {
@@ -155,7 +155,7 @@ mod tests {
                 look(String::from_utf8_lossy(path).replace("//", "/").trim_end_matches('\0').as_bytes())
             };
             let path = [root, below].concat();
-            let found = resolve(&Place { path: path.as_bytes(), root: root.len(), index: &[] }, look);
+            let found = resolve(&MappedPath { path: path.as_bytes(), root: root.len(), index: &[] }, look);
             let Found::Script { file: got, info: length, .. } = found else { panic!("{path}: {found:?}") };
             assert_eq!((got.as_slice(), length), (file.as_bytes(), info.len()), "{path}");
         }
@@ -183,7 +183,7 @@ mod tests {
         for below in ["/../cgi/env.cgi", "/sub/../env.cgi", "/./env.cgi", "/env.cgi\0.jpg", "/env.cgi/.."] {
             assert_eq!(find("/srv/cgi", below), Found::Missing, "{below:?}");
         }
-        let place = Place { path: b"/x", root: 9, index: &[] };
+        let place = MappedPath { path: b"/x", root: 9, index: &[] };
         assert_eq!(resolve(&place, look), Found::Missing);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Application, State};
+use super::{Application, Lifecycle};
 use crate::{
     engine::fence,
     error::{STOP_TIMEOUT, THREADS_FAILED},
@@ -24,8 +24,8 @@ impl Application {
     #[must_use]
     pub fn running(&self) -> Vec<Arc<Exchange>> {
         match &*lock(&self.state) {
-            State::Ready(app) => app.running(),
-            State::Loading | State::Failed(_) | State::Stopped => Vec::new(),
+            Lifecycle::Ready(app) => app.running(),
+            Lifecycle::Loading | Lifecycle::Failed(_) | Lifecycle::Stopped => Vec::new(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Application {
 
     fn interrupt_now(&self, exchange: &Arc<Exchange>) {
         let app = match &*lock(&self.state) {
-            State::Ready(app) => Arc::clone(app),
+            Lifecycle::Ready(app) => Arc::clone(app),
             _ => return,
         };
         app.interrupt(exchange);
@@ -93,8 +93,8 @@ impl Application {
             ended = self.pool.stop(deadline);
         }
         self.await_interrupts(deadline);
-        let state = std::mem::replace(&mut *lock(&self.state), State::Stopped);
-        let State::Ready(app) = state else { return true };
+        let state = std::mem::replace(&mut *lock(&self.state), Lifecycle::Stopped);
+        let Lifecycle::Ready(app) = state else { return true };
         match Arc::try_unwrap(app) {
             Ok(app) if ended => {
                 app.unload();

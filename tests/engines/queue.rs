@@ -17,7 +17,8 @@ use std::{
 use gangway::{
     engine::App,
     exchange::{
-        Body, Cause, Channel, Delivery, End, Event, Exchange, Outbox, Port, ROOM, RequestHead, Stop, Wait,
+        Body, Cause, Channel, Delivery, End, Exchange, Outbox, OutboxEvent, Port, ROOM, RequestHead, Stop,
+        Wait,
     },
     http::Fields,
     log::Level,
@@ -82,7 +83,7 @@ fn first_come_first_served() {
     while order.len() < channels.len() {
         outbox.drain(&mut events);
         for event in events.drain(..) {
-            let Event::Ready(ticket) = event else { panic!("{event:?}") };
+            let OutboxEvent::Ready(ticket) = event else { panic!("{event:?}") };
             assert_eq!(channels[ticket as usize].1.take().end, Some(End::Complete));
             order.push(ticket);
         }
@@ -112,7 +113,7 @@ fn a_burst_costs_one_signal() {
     assert_eq!(signals(), 0);
     let mut events = Vec::new();
     for round in 1..=3u64 {
-        (0..1000).for_each(|ticket| outbox.push(Event::Ready(ticket)));
+        (0..1000).for_each(|ticket| outbox.push(OutboxEvent::Ready(ticket)));
         assert_eq!(signals(), 1, "round {round}");
         outbox.drain(&mut events);
         assert_eq!(events.drain(..).count(), 1000);
@@ -128,7 +129,7 @@ fn late_events_wait_for_each_other_and_for_nothing_else() {
     let mut events = Vec::new();
     let mut count = [0; 8];
     for round in 0..3 {
-        (0..5).for_each(|ticket| outbox.push_late(Event::Ready(ticket)));
+        (0..5).for_each(|ticket| outbox.push_late(OutboxEvent::Ready(ticket)));
         let until = Instant::now() + PATIENCE;
         while told[1].read(&mut count).is_err() {
             assert!(Instant::now() < until, "round {round}");
@@ -140,9 +141,9 @@ fn late_events_wait_for_each_other_and_for_nothing_else() {
         assert_eq!(events.drain(..).count(), 5);
     }
     // Whoever cannot wait takes the others along.
-    outbox.push_late(Event::Ready(1));
-    outbox.push(Event::Ready(2));
-    outbox.push_late(Event::Ready(3));
+    outbox.push_late(OutboxEvent::Ready(1));
+    outbox.push(OutboxEvent::Ready(2));
+    outbox.push_late(OutboxEvent::Ready(3));
     assert_eq!(told[0].read(&mut count).unwrap(), 8);
     outbox.drain(&mut events);
     assert_eq!(events.len(), 3);
@@ -159,9 +160,9 @@ fn no_event_is_left_behind_by_a_loop_that_sleeps() {
         // The second event of a round comes while the loop wakes for the first, and nothing comes after it.
         scope.spawn(|| {
             for round in 1..=ROUNDS {
-                outbox.push(Event::Ready(round));
+                outbox.push(OutboxEvent::Ready(round));
                 (0..round % 64).for_each(|_| hint::spin_loop());
-                outbox.push(Event::Ready(round));
+                outbox.push(OutboxEvent::Ready(round));
                 while seen.load(Ordering::Acquire) < 2 * round && Instant::now() < until {
                     hint::spin_loop();
                 }

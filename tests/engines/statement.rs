@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use gangway::{
-    config::{Application, ConfigError, Engines, Parser},
+    config::{ApplicationConf, ConfigError, Engines, Parser},
     runtime::Threads,
 };
 
@@ -26,12 +26,12 @@ fn engines(folder: &Path) -> Engines {
     engines
 }
 
-fn parse(engines: &mut Engines, interface: &str, words: &[&str]) -> Result<Application, ConfigError> {
+fn parse(engines: &mut Engines, interface: &str, words: &[&str]) -> Result<ApplicationConf, ConfigError> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     Parser { base: Path::new("/"), timeout: None }.interface(engines, interface, &words)
 }
 
-fn native(words: &[&str]) -> Result<Application, ConfigError> {
+fn native(words: &[&str]) -> Result<ApplicationConf, ConfigError> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     Parser { base: Path::new("/"), timeout: None }.native(&words)
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use gangway::{
-    config::{Application as Config, Parser},
+    config::{ApplicationConf, Parser},
     engine::{Interface, OptionDef, Target, Value},
     exchange::{
         Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead,
@@ -104,7 +104,7 @@ pub(crate) fn directory() -> PathBuf {
 }
 
 /// The configuration of an application in the engine `file`.
-pub(crate) fn config(file: &'static str, words: &[&str]) -> Config {
+pub(crate) fn config(file: &'static str, words: &[&str]) -> ApplicationConf {
     let option = |name, value| OptionDef { name, value, repeats: name == "env", default: "none" };
     let interface = Interface {
         name: "test",
@@ -141,7 +141,7 @@ impl World {
         self.load_config(&config(file, words), threads)
     }
 
-    pub(crate) fn load_config(&self, config: &Config, threads: Threads) -> Arc<Application> {
+    pub(crate) fn load_config(&self, config: &ApplicationConf, threads: Threads) -> Arc<Application> {
         self.runtime.application(config, threads)
     }
 

@@ -8,7 +8,7 @@ use gangway_httpd::{directive::Command, directives, param, sys};
 
 use crate::{
     raw::{Backend, BackendType, DirConf, Pass, ProxyGangway, Pseudo, SetEnvIf, note_backend},
-    words,
+    values,
 };
 
 fn is_location(command: &Command<'_>) -> bool {
@@ -28,7 +28,7 @@ fn pass<'c>(command: &Command<'c>, conf: &mut DirConf<'c>, words: &[&[u8]]) -> R
     conf.pass = Some(if word.eq_ignore_ascii_case(b"off") {
         Pass::Off
     } else {
-        let (url, kind) = words::address(word)?;
+        let (url, kind) = values::address(word)?;
         let url = command.pool().copy(&url);
         note_backend(command, url);
         let origin = url.rsplit(|byte| *byte == b'|').next().unwrap_or(url);
@@ -44,7 +44,7 @@ fn script_suffixes<'c>(command: &Command<'c>, conf: &mut DirConf<'c>, words: &[&
         return Err("takes at least one suffix".into());
     }
     let pool = command.pool();
-    let copy = |word: &&[u8]| words::suffix(word).map(|suffix| pool.copy(suffix));
+    let copy = |word: &&[u8]| values::suffix(word).map(|suffix| pool.copy(suffix));
     let suffixes: Vec<&'c [u8]> = words.iter().map(copy).collect::<Result<_, _>>()?;
     conf.script_suffixes = Some(pool.copy(&suffixes));
     Ok(())
@@ -101,17 +101,17 @@ directives! {
     set_param, "GangwayParam", ANYWHERE, "NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION",
         |command, conf, words| { conf.add_param(param::read(command, words)?, command.pool()); Ok(()) };
     set_script_check, "GangwayScriptCheck", ANYWHERE, "On or Off",
-        |_, conf, words| { conf.script_check = Some(words::switch(one(words)?)?); Ok(()) };
+        |_, conf, words| { conf.script_check = Some(values::switch(one(words)?)?); Ok(()) };
     set_script_suffixes, "GangwayScriptSuffixes", ANYWHERE, "suffixes of scripts, without the dot",
         script_suffixes;
     set_stderr_level, "GangwayStderrLevel", ANYWHERE, "error, warn, notice, info or debug",
-        |_, conf, words| { conf.stderr_level = Some(words::level(one(words)?)?); Ok(()) };
+        |_, conf, words| { conf.stderr_level = Some(values::level(one(words)?)?); Ok(()) };
     set_head_max_size, "GangwayHeadMaxSize", ANYWHERE, "a size such as 64k",
-        |_, conf, words| { conf.head_max = Some(words::size(one(words)?, 1024, HEAD_LIMIT)?); Ok(()) };
+        |_, conf, words| { conf.head_max = Some(values::size(one(words)?, 1024, HEAD_LIMIT)?); Ok(()) };
     set_flush_wait, "GangwayFlushWait", ANYWHERE, "a time such as 5ms; 0 to never wait",
-        |_, conf, words| { conf.flush_wait = Some(words::milliseconds(one(words)?, 10_000)?); Ok(()) };
+        |_, conf, words| { conf.flush_wait = Some(values::milliseconds(one(words)?, 10_000)?); Ok(()) };
     set_keep_conn, "GangwayKeepConn", ANYWHERE, "On or Off",
-        |_, conf, words| { conf.keep_conn = Some(words::switch(one(words)?)?); Ok(()) };
+        |_, conf, words| { conf.keep_conn = Some(values::switch(one(words)?)?); Ok(()) };
     set_backend_type, "ProxyFCGIBackendType", sys::OR_FILEINFO,
         "Specify the type of FastCGI server: 'Generic', 'FPM'",
         backend_type;

@@ -18,7 +18,7 @@ use gangway_httpd::{
 
 use crate::{
     canonical, directives, pass,
-    raw::{self, Board, DECLINED, INTERNAL_SERVER_ERROR, OK, ProxyGangway, Request, Target},
+    raw::{self, Board, DECLINED, INTERNAL_SERVER_ERROR, OK, ProxyGangway, ProxyTarget, Request},
     serve,
 };
 
@@ -95,7 +95,7 @@ unsafe extern "C" fn scheme_handler(
         // SAFETY: mod_proxy calls this with a request that lives for the call, and a worker of its configuration.
         unsafe {
             let Some(request) = Request::from_raw(r) else { return DECLINED };
-            serve::serve(Target::from_raw(request, worker, conf, url, (proxy, port)))
+            serve::serve(ProxyTarget::from_raw(request, worker, conf, url, (proxy, port)))
         }
     })
 }

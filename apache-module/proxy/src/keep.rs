@@ -13,7 +13,7 @@ use std::{
 };
 
 use gangway::{
-    habits::Habit,
+    backends::BackendRecord,
     log::Level,
     sys::{lock, spawn},
 };
@@ -66,8 +66,8 @@ impl Key {
     }
 
     /// What is known of this backend.
-    pub(crate) fn habit(&self) -> Option<Habit<'static>> {
-        Board::shared()?.habits().of(self.hash)
+    pub(crate) fn record(&self) -> Option<BackendRecord<'static>> {
+        Board::shared()?.records().of(self.hash)
     }
 
     fn is_wanted(&self) -> bool {
@@ -113,7 +113,7 @@ impl History {
 
 /// How connections to a backend are kept.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct KeepLimits {
     /// How many may be idle in this process.
     pub(crate) count: usize,
     /// For how long.
@@ -142,7 +142,7 @@ struct Idle {
 }
 
 #[derive(Default)]
-struct Pool {
+struct IdlePool {
     /// In the order in which they became idle.
     idle: Vec<Idle>,
     /// There is a thread that closes them.
@@ -151,20 +151,21 @@ struct Pool {
     reaper_sleeps: bool,
 }
 
-static POOL: Mutex<Pool> = Mutex::new(Pool { idle: Vec::new(), has_reaper: false, reaper_sleeps: false });
+static POOL: Mutex<IdlePool> =
+    Mutex::new(IdlePool { idle: Vec::new(), has_reaper: false, reaper_sleeps: false });
 static WAKE: Condvar = Condvar::new();
 
 /// The connection to a backend that became idle last of those that are good for the request. What cannot be sent again takes one
 /// only where connections have been idle for as long and could be used. Nobody takes one whose process still works.
 pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History)> {
-    let habit = key.habit()?;
-    let looks = habit.is_lazy() || requirement.names_php || requirement.for_once && habit.wants_sample();
+    let record = key.record()?;
+    let looks = record.is_lazy() || requirement.names_php || requirement.for_once && record.wants_sample();
     loop {
         let mut found = {
             let mut pool = lock(&POOL);
             let at = pool.idle.iter().rposition(|idle| idle.key == *key)?;
             let idle = pool.idle.get(at)?.since.elapsed();
-            if requirement.for_once && !habit.keeps(millis(idle)) {
+            if requirement.for_once && !record.keeps(millis(idle)) {
                 return None;
             }
             pool.idle.remove(at)
@@ -180,7 +181,7 @@ pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History
         if found.wire.is_idle() {
             return Some((found.wire, found.history));
         }
-        habit.has_closed();
+        record.has_closed();
     }
 }
 
@@ -191,7 +192,7 @@ fn millis(time: Duration) -> u64 {
 /// Notes what a connection has shown that has answered a request. Answers whether its backend is one to keep it for.
 /// `sent`: the bytes of a request without a body.
 fn learn(
-    habit: Habit<'_>,
+    record: BackendRecord<'_>,
     key: &Key,
     wire: &Wire,
     history: &History,
@@ -199,24 +200,25 @@ fn learn(
     blindly: bool,
 ) -> bool {
     if wire.is_reused() {
-        habit.has_kept(millis(history.idle));
+        record.has_kept(millis(history.idle));
     }
     let is_unix = key.is_unix();
-    let is_new = !wire.is_reused() && is_unix && !habit.is_lazy();
-    if sent.is_some_and(|sent| sent < ONE_PIECE) && (is_new || habit.wants_sample()) {
-        habit.sample(match wire.has_unread(is_unix) {
+    let is_new = !wire.is_reused() && is_unix && !record.is_lazy();
+    if sent.is_some_and(|sent| sent < ONE_PIECE) && (is_new || record.wants_sample()) {
+        record.sample(match wire.has_unread(is_unix) {
             None if wire.is_elsewhere() => None,
             seen => Some(seen == Some(true)),
         });
     }
-    !habit.is_shunned(now()) && (blindly || !habit.is_blind())
+    !record.is_shunned(now()) && (blindly || !record.is_blind())
 }
 
 /// Keeps a connection that has served one more request, unless it is old or somebody needs its place. `sent`: the bytes of
 /// the request, if it had no body.
-pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: Limits, sent: Option<u64>) {
+pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: KeepLimits, sent: Option<u64>) {
     history.served += 1;
-    let is_good = key.habit().is_none_or(|habit| learn(habit, &key, &wire, &history, sent, limits.blindly));
+    let is_good =
+        key.record().is_none_or(|record| learn(record, &key, &wire, &history, sent, limits.blindly));
     let now = Instant::now();
     let is_old = limits.age.is_some_and(|age| now.saturating_duration_since(history.born) >= age);
     if limits.count == 0 || history.served >= MOST_REQUESTS || is_old || !is_good || key.is_wanted() {
@@ -277,7 +279,7 @@ fn reap() {
 }
 
 /// Closes connections outside of the lock.
-fn close(pool: MutexGuard<'static, Pool>, closing: Vec<Idle>) -> MutexGuard<'static, Pool> {
+fn close(pool: MutexGuard<'static, IdlePool>, closing: Vec<Idle>) -> MutexGuard<'static, IdlePool> {
     if closing.is_empty() {
         return pool;
     }

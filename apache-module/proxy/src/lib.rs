@@ -27,7 +27,7 @@ mod script;
 mod serve;
 mod stderr;
 mod transfer;
+mod values;
 mod variables;
-mod words;
 
 pub use hooks::proxy_gangway_module;

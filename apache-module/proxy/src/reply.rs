@@ -11,7 +11,7 @@ use gangway::{
 
 use crate::{
     raw::{
-        Request, Target, asks_for_another,
+        ProxyTarget, Request, asks_for_another,
         response::{send_interim, set_head},
     },
     scheme::Kind,
@@ -86,7 +86,7 @@ impl Reply {
     /// client.
     pub(crate) fn feed(
         &mut self,
-        target: Target<'_>,
+        target: ProxyTarget<'_>,
         output: &[u8],
         at: usize,
     ) -> Result<Range<usize>, ResponseError> {
@@ -107,7 +107,7 @@ impl Reply {
     }
 
     /// Gives the head to httpd.
-    fn begin(&mut self, target: Target<'_>) {
+    fn begin(&mut self, target: ProxyTarget<'_>) {
         let (request, head) = (target.request(), self.parser.head());
         self.head_done = true;
         let (status, is_changed) = set_head(request, &head);

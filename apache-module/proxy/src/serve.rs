@@ -12,18 +12,18 @@ use gangway::{
 
 use crate::{
     buffers::Buffers,
-    keep::{self, History, IDLE_LIMIT, IDLE_TIME, Key, Limits, Requirement},
+    keep::{self, History, IDLE_LIMIT, IDLE_TIME, KeepLimits, Key, Requirement},
     raw::{
-        BAD_GATEWAY, DECLINED, DONE, Filled, GATEWAY_TIME_OUT, OK, Request, RequestBody, SERVICE_UNAVAILABLE,
-        Target, Then, Wire, answer_with_page, response::forget_head,
+        BAD_GATEWAY, DECLINED, DONE, Filled, GATEWAY_TIME_OUT, OK, ProxyTarget, Request, RequestBody,
+        SERVICE_UNAVAILABLE, Then, Wire, answer_with_page, response::forget_head,
     },
     scheme::{Kind, Scheme},
-    transfer::{Failure, Transfer},
+    transfer::{Transfer, TransferError},
     variables,
 };
 
 /// Serves a request. Answers what mod_proxy's hook answers.
-pub(crate) fn serve(target: Target<'_>) -> c_int {
+pub(crate) fn serve(target: ProxyTarget<'_>) -> c_int {
     let Some((scheme, _)) = Scheme::of(target.url()) else { return DECLINED };
     let mut buffers = Buffers::take();
     let status = attempt(target, scheme, &mut buffers).unwrap_or_else(|status| status);
@@ -31,7 +31,7 @@ pub(crate) fn serve(target: Target<'_>) -> c_int {
     status
 }
 
-fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<c_int, c_int> {
+fn attempt(target: ProxyTarget<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<c_int, c_int> {
     let (request, kind) = (target.request(), scheme.kind);
     let mut backend = target.acquire(kind)?;
     // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
@@ -69,7 +69,7 @@ fn attempt(target: Target<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<
 }
 
 /// Whether the connection may carry more than this request.
-fn keeps(target: Target<'_>, kind: Kind) -> bool {
+fn keeps(target: ProxyTarget<'_>, kind: Kind) -> bool {
     kind.protocol().keeps_connections()
         && !target.forbids_reuse()
         && !target.is_remote()
@@ -77,7 +77,7 @@ fn keeps(target: Target<'_>, kind: Kind) -> bool {
 }
 
 /// What tells one backend from another.
-fn address(target: Target<'_>, scheme: Scheme) -> Vec<u8> {
+fn address(target: ProxyTarget<'_>, scheme: Scheme) -> Vec<u8> {
     let path = target.unix_path();
     if !path.is_empty() {
         return [keep::UNIX, path].concat();
@@ -100,7 +100,7 @@ fn encode(request: Request<'_>, kind: Kind, keeps: bool, buffers: &mut Buffers) 
 /// Makes one attempt, which takes the key when no other one follows. Answers a status, and whether the request should be
 /// tried once more on a new connection.
 fn transfer<'r>(
-    target: Target<'r>,
+    target: ProxyTarget<'r>,
     kind: Kind,
     wire: Wire,
     history: History,
@@ -119,7 +119,7 @@ fn transfer<'r>(
                 && keeps(target, kind)
                 && let Some(key) = key.take()
             {
-                let limits = Limits {
+                let limits = KeepLimits {
                     count: target.idle_limit(IDLE_LIMIT),
                     time: target.idle_time().unwrap_or(IDLE_TIME),
                     age: target.address_ttl(),
@@ -134,9 +134,10 @@ fn transfer<'r>(
         }
         Err(failure) => {
             let is_closed = wire.is_reused() && is_unanswered(&transfer, &failure);
-            if let Some(habit) = key.as_ref().filter(|_| is_closed && !transfer.is_left).and_then(Key::habit)
+            if let Some(record) =
+                key.as_ref().filter(|_| is_closed && !transfer.is_left).and_then(Key::record)
             {
-                habit.has_closed();
+                record.has_closed();
             }
             let retry = is_closed && may_retry(&transfer);
             let status = if retry { OK } else { fail(&mut transfer, &failure) };
@@ -147,8 +148,8 @@ fn transfer<'r>(
 }
 
 /// Whether a connection that was idle before has only turned out to be closed.
-fn is_unanswered(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
-    matches!(failure, Failure::Closed(_)) && transfer.total_received == 0
+fn is_unanswered(transfer: &Transfer<'_, '_>, failure: &TransferError) -> bool {
+    matches!(failure, TransferError::Closed(_)) && transfer.total_received == 0
 }
 
 /// Whether the request can be sent again then: it has not left at all, or it may arrive twice.
@@ -164,13 +165,13 @@ fn is_idempotent(method: &[u8]) -> bool {
 }
 
 /// Ends a request whose last attempt has failed. Answers a status.
-fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
+fn fail(transfer: &mut Transfer<'_, '_>, failure: &TransferError) -> c_int {
     let (target, request) = (transfer.target, transfer.target.request());
-    if matches!(failure, Failure::Answered) {
+    if matches!(failure, TransferError::Answered) {
         return OK;
     }
     log_failure(target, failure, transfer.has_begun);
-    if matches!(failure, Failure::Gone) {
+    if matches!(failure, TransferError::Gone) {
         request.set_aborted();
         return OK;
     }
@@ -184,8 +185,8 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
         forget_head(request);
     }
     match failure {
-        Failure::Body(error) => error.status,
-        Failure::Timeout => GATEWAY_TIME_OUT,
+        TransferError::Body(error) => error.status,
+        TransferError::Timeout => GATEWAY_TIME_OUT,
         // A balancer takes this status for a reason to ask another backend.
         failure if may_ask_another(transfer, failure) => SERVICE_UNAVAILABLE,
         _ => BAD_GATEWAY,
@@ -194,10 +195,10 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &Failure) -> c_int {
 
 /// Whether another member of a balancer can have a request of which the client has seen nothing: this one has not
 /// begun with it, or has ended in the middle of an answer and it may arrive twice.
-fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
+fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &TransferError) -> bool {
     let is_harmless = match failure {
-        Failure::Broken(DecodeError::Refused(_)) => !transfer.reply.has_head(),
-        Failure::Closed(_) | Failure::Head(ResponseError::Cut(_)) | Failure::Short(_) => {
+        TransferError::Broken(DecodeError::Refused(_)) => !transfer.reply.has_head(),
+        TransferError::Closed(_) | TransferError::Head(ResponseError::Cut(_)) | TransferError::Short(_) => {
             is_idempotent(transfer.target.request().method())
         }
         _ => false,
@@ -205,35 +206,35 @@ fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &Failure) -> bool {
     is_harmless && transfer.target.is_member() && !transfer.body.is_taken()
 }
 
-fn log_failure(target: Target<'_>, failure: &Failure, has_begun: bool) {
+fn log_failure(target: ProxyTarget<'_>, failure: &TransferError, has_begun: bool) {
     let outcome = if has_begun { "; the response is cut" } else { "" };
     let name = log::escape(&target.name());
     let (level, line) = match failure {
         // No fault of anybody's; the filter has said what it did.
-        Failure::Answered => return,
-        Failure::Gone => (
+        TransferError::Answered => return,
+        TransferError::Gone => (
             Level::Info,
             format!("{CLIENT_LEFT} the client has left before the response of {name} was whole"),
         ),
-        Failure::Timeout => {
+        TransferError::Timeout => {
             let time = target.timeout().as_secs_f32();
             (Level::Error, format!("{BACKEND_SILENT} {name} has sent nothing for {time} seconds{outcome}"))
         }
-        Failure::Closed(error) | Failure::Broken(error) => {
+        TransferError::Closed(error) | TransferError::Broken(error) => {
             (Level::Error, format!("{} {error}: {name}{outcome}", error.code()))
         }
-        Failure::Head(error) => {
+        TransferError::Head(error) => {
             let cure =
                 if matches!(error, ResponseError::TooLarge(_)) { "; raise GangwayHeadMaxSize" } else { "" };
             (Level::Error, format!("{} {error}: {name}{cure}", error.code()))
         }
-        Failure::Short(missing) => {
+        TransferError::Short(missing) => {
             let line = format!(
                 "{TOO_SHORT} {missing} bytes that Content-Length promised are missing: {name}{outcome}"
             );
             (Level::Error, line)
         }
-        Failure::Body(error) => (Level::Info, error.to_string()),
+        TransferError::Body(error) => (Level::Info, error.to_string()),
     };
     target.request().log(level, &line);
 }

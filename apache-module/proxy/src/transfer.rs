@@ -16,8 +16,8 @@ use crate::{
     buffers::Buffers,
     keep::Key,
     raw::{
-        BodyError, Filled, Interest, Output, PATIENCE, Passed, REQUEST_TIME_OUT, Received, Request,
-        RequestBody, Sent, Socket, Target, Then, Wait, Wire,
+        BodyError, Filled, Interest, Output, PATIENCE, Passed, ProxyTarget, REQUEST_TIME_OUT, Received,
+        Request, RequestBody, Sent, Socket, Then, Wait, Wire,
     },
     reply::Reply,
     scheme::Kind,
@@ -29,7 +29,7 @@ const READS_EACH: Duration = Duration::from_secs(1);
 
 /// Why an attempt has failed.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum TransferError {
     /// The client has left.
     Gone,
     /// A filter has answered the client; nothing more of the response is wanted.
@@ -50,7 +50,7 @@ pub(crate) enum Failure {
 
 /// One attempt.
 pub(crate) struct Transfer<'a, 'r> {
-    pub(crate) target: Target<'r>,
+    pub(crate) target: ProxyTarget<'r>,
     pub(crate) wire: &'a Wire,
     /// Where others may keep connections that this request waits for.
     pub(crate) key: Option<&'a Key>,
@@ -89,7 +89,7 @@ pub(crate) struct Transfer<'a, 'r> {
 
 impl<'a, 'r> Transfer<'a, 'r> {
     pub(crate) fn new(
-        target: Target<'r>,
+        target: ProxyTarget<'r>,
         kind: Kind,
         wire: &'a Wire,
         key: Option<&'a Key>,
@@ -151,7 +151,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Carries the request and its response.
-    pub(crate) fn run(&mut self) -> Result<(), Failure> {
+    pub(crate) fn run(&mut self) -> Result<(), TransferError> {
         let mut done = self.send_request();
         if done.is_ok() {
             done = self.receive_response();
@@ -169,7 +169,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
     // ---- the request ----
 
     /// Sends what there is, and what the client sends, until all of it has left or the backend wants no more.
-    fn send_request(&mut self) -> Result<(), Failure> {
+    fn send_request(&mut self) -> Result<(), TransferError> {
         while !self.ended {
             let rest = self.buffers.out.get(self.sent..).unwrap_or_default();
             if rest.is_empty() {
@@ -192,14 +192,14 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Reads the next part of the body. Answers whether there may be more to do: false when the backend has ended.
-    fn read_body(&mut self) -> Result<bool, Failure> {
+    fn read_body(&mut self) -> Result<bool, TransferError> {
         self.buffers.out.clear();
         (self.sent, self.is_first_part) = (0, false);
         let begun = Instant::now();
         loop {
             match self.body.fill(&mut self.buffers.out, self.protocol, false) {
                 Filled::Some => return Ok(true),
-                Filled::Failed(error) => return Err(Failure::Body(error)),
+                Filled::Failed(error) => return Err(TransferError::Body(error)),
                 Filled::Nothing => {}
             }
             self.receive_now()?;
@@ -214,25 +214,25 @@ impl<'a, 'r> Transfer<'a, 'r> {
                 return match self.body.fill(&mut self.buffers.out, self.protocol, true) {
                     // Nothing: a filter waits for more before it gives any.
                     Filled::Some | Filled::Nothing => Ok(true),
-                    Filled::Failed(error) => Err(Failure::Body(error)),
+                    Filled::Failed(error) => Err(TransferError::Body(error)),
                 };
             };
             let ready = self
                 .wire
                 .wait(Interest { send: false, client: Some((client.descriptor(), true)) }, READS_EACH);
             if ready.client_reset {
-                return Err(Failure::Gone);
+                return Err(TransferError::Gone);
             }
             // The input filters know the time that the client has: RequestReadTimeout. Timeout is the bound without.
             if !ready.client && !ready.receive && begun.elapsed() > self.target.client_timeout() {
-                return Err(Failure::Body(BodyError { status: REQUEST_TIME_OUT }));
+                return Err(TransferError::Body(BodyError { status: REQUEST_TIME_OUT }));
             }
         }
     }
 
     // ---- the response ----
 
-    fn receive_response(&mut self) -> Result<(), Failure> {
+    fn receive_response(&mut self) -> Result<(), TransferError> {
         if self.wire.is_slow() && self.total_received == 0 && !self.ended {
             let begun = Instant::now();
             self.wait_long()?;
@@ -270,7 +270,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Takes what is there, while the request is still on its way.
-    fn receive_now(&mut self) -> Result<(), Failure> {
+    fn receive_now(&mut self) -> Result<(), TransferError> {
         let room = self.buffers.input.get_mut(self.filled..).unwrap_or_default();
         match self.wire.receive(room) {
             Received::Bytes(count) => {
@@ -284,7 +284,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Understands bytes that have come.
-    fn take(&mut self, count: usize) -> Result<(), Failure> {
+    fn take(&mut self, count: usize) -> Result<(), TransferError> {
         self.total_received += count as u64;
         let mut at = self.filled;
         self.filled = (at + count).min(self.buffers.input.len());
@@ -292,13 +292,13 @@ impl<'a, 'r> Transfer<'a, 'r> {
         let start = input.as_ptr().addr();
         while at < self.filled {
             let new = input.get(at..self.filled).unwrap_or_default();
-            let (used, event) = self.decoder.decode(new).map_err(Failure::Broken)?;
+            let (used, event) = self.decoder.decode(new).map_err(TransferError::Broken)?;
             match event {
                 Event::Output(output) => {
                     let piece = self
                         .reply
                         .feed(self.target, output, output.as_ptr().addr() - start)
-                        .map_err(Failure::Head)?;
+                        .map_err(TransferError::Head)?;
                     if !piece.is_empty() {
                         pieces.push(piece);
                     }
@@ -325,24 +325,24 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// The backend has closed the connection.
-    fn close(&mut self, orderly: bool) -> Result<(), Failure> {
-        self.decoder.finish().map_err(Failure::Closed)?;
+    fn close(&mut self, orderly: bool) -> Result<(), TransferError> {
+        self.decoder.finish().map_err(TransferError::Closed)?;
         // Where the end of the connection is the end of the response, a reset is none.
         let can_end = !self.protocol.keeps_connections() && self.total_received > 0;
         if !can_end || !orderly {
-            return Err(Failure::Closed(DecodeError::Cut));
+            return Err(TransferError::Closed(DecodeError::Cut));
         }
         self.ended = true;
         Ok(())
     }
 
     /// The response has come: its last bytes leave.
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.reply.finish().map_err(Failure::Head)?;
+    fn finish(&mut self) -> Result<(), TransferError> {
+        self.reply.finish().map_err(TransferError::Head)?;
         let missing = self.reply.missing();
         if missing > 0 {
             self.is_clean = false;
-            return Err(Failure::Short(missing));
+            return Err(TransferError::Short(missing));
         }
         // What was not sent would be taken for the next request.
         self.is_clean &= self.sent == self.buffers.out.len() && self.body.ended();
@@ -351,13 +351,13 @@ impl<'a, 'r> Transfer<'a, 'r> {
         }
         match self.deliver(Then::End) {
             // The backend has done its part.
-            Err(Failure::Answered) => Ok(()),
+            Err(TransferError::Answered) => Ok(()),
             other => other,
         }
     }
 
     /// Gives httpd what has come for the client.
-    pub(crate) fn deliver(&mut self, then: Then) -> Result<(), Failure> {
+    pub(crate) fn deliver(&mut self, then: Then) -> Result<(), TransferError> {
         self.filled = 0;
         if !self.reply.is_forwarded() {
             self.buffers.pieces.clear();
@@ -371,8 +371,8 @@ impl<'a, 'r> Transfer<'a, 'r> {
         self.is_dirty = then == Then::More;
         match passed {
             Passed::Taken => Ok(()),
-            Passed::Answered => Err(Failure::Answered),
-            Passed::Gone => Err(Failure::Gone),
+            Passed::Answered => Err(TransferError::Answered),
+            Passed::Gone => Err(TransferError::Gone),
         }
     }
 }

@@ -12,7 +12,7 @@ use gangway::{
 
 use crate::{
     raw::{
-        INTERNAL_SERVER_ERROR, NOT_FOUND, Request, Target,
+        INTERNAL_SERVER_ERROR, NOT_FOUND, ProxyTarget, Request,
         canonical::decode_path,
         environment::{add_variables, apply_params, apply_set_env_if, forget_variables_of_page},
     },
@@ -24,7 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// The status to answer.
-pub(crate) fn write(fields: &mut Fields, target: Target<'_>, kind: Kind) -> Result<(), c_int> {
+pub(crate) fn write(fields: &mut Fields, target: ProxyTarget<'_>, kind: Kind) -> Result<(), c_int> {
     let request = target.request();
     forget_variables_of_page(request);
     match kind {
@@ -66,7 +66,7 @@ fn join_cookies(request: Request<'_>) {
 
 /// As mod_proxy_uwsgi: PATH_INFO is the path of the URL, SCRIPT_NAME is what precedes it, and the application sees
 /// Authorization, unless CGIPassAuth says no.
-fn add_uwsgi(target: Target<'_>) -> Result<(), c_int> {
+fn add_uwsgi(target: ProxyTarget<'_>) -> Result<(), c_int> {
     let request = target.request();
     let path = script::path_of(target.url());
     let Some(path) = decode_path(request, if path.is_empty() { b"/" } else { path }) else {

@@ -24,7 +24,7 @@ use gangway::{
         self, EventFd, lock,
         pipe::drain,
         poll,
-        spawner::{self, BodyPart, Pipes, SpawnRequest},
+        spawner::{self, InputPart, Pipes, SpawnRequest},
     },
 };
 
@@ -39,7 +39,7 @@ const READS: usize = 64;
 
 /// The end of one script, for those who wait for it.
 #[derive(Default)]
-pub(super) struct End {
+pub(super) struct EndOfScript {
     known: Mutex<Known>,
     changed: Condvar,
 }
@@ -51,7 +51,7 @@ struct Known {
     awaited: bool,
 }
 
-impl End {
+impl EndOfScript {
     pub(super) fn get(&self) -> Option<ScriptEnd> {
         lock(&self.known).end
     }
@@ -77,7 +77,7 @@ impl End {
 pub(super) struct Running {
     pub(super) client: Arc<Client>,
     pub(super) id: u32,
-    pub(super) end: Arc<End>,
+    pub(super) end: Arc<EndOfScript>,
 }
 
 impl Running {
@@ -90,7 +90,7 @@ impl Running {
 /// A script whose request has been answered.
 struct Rest {
     id: u32,
-    end: Arc<End>,
+    end: Arc<EndOfScript>,
     life: Life,
     /// Output that nobody wants, where the script may go on all the same.
     stdout: Option<File>,
@@ -100,7 +100,7 @@ struct Rest {
 }
 
 struct Entry {
-    end: Arc<End>,
+    end: Arc<EndOfScript>,
     /// Its place among `processes=`, until its end.
     _permit: Permit<'static>,
 }
@@ -108,7 +108,7 @@ struct Entry {
 /// The way to the helper.
 pub(super) struct Client {
     process: u32,
-    connection: spawner::Connection,
+    connection: spawner::SpawnerClient,
     running: Mutex<HashMap<u32, Entry>>,
     next: AtomicU32,
     rests: Mutex<Rests>,
@@ -153,13 +153,13 @@ impl Client {
         self: Arc<Self>,
         request: &SpawnRequest<'_>,
         permit: Permit<'static>,
-        body: Option<&[BodyPart<'_>]>,
+        body: Option<&[InputPart<'_>]>,
         wants_stderr: bool,
     ) -> io::Result<(Running, Pipes)> {
         let (pipes, theirs) = Pipes::new(body, wants_stderr)?;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let message = SpawnRequest { id, ..*request }.encode().map_err(io::Error::other)?;
-        let end = Arc::<End>::default();
+        let end = Arc::<EndOfScript>::default();
         lock(&self.running).insert(id, Entry { end: Arc::clone(&end), _permit: permit });
         if let Err(error) = self.connection.run_waiting(message, theirs) {
             lock(&self.running).remove(&id);

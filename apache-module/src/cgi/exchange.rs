@@ -8,7 +8,7 @@ use gangway::{
     config::Cgi,
     exchange::End,
     log::escape,
-    run::{Action, BriefRuns, Extent, Relay, Step},
+    run::{Action, BriefRuns, Extent, Relay, RelayStep},
     sys::{
         pipe::{Got, drain, read_now},
         spawner::Pipes,
@@ -37,7 +37,7 @@ pub(super) fn serve(
 ) -> c_int {
     let request = session.request();
     let label = format!("{} {}", escape(request.method()), escape(request.original_target()));
-    let mut exchange = Exchange {
+    let mut exchange = ScriptExchange {
         request,
         session,
         abort: cgi.abort(),
@@ -69,7 +69,7 @@ pub(super) struct Answer {
     pub(super) extent: Extent,
 }
 
-pub(super) struct Exchange<'r, 'c> {
+pub(super) struct ScriptExchange<'r, 'c> {
     pub(super) request: Request<'r>,
     session: Session<'r>,
     /// Whether a client that leaves ends the script.
@@ -85,7 +85,7 @@ pub(super) struct Exchange<'r, 'c> {
     pub(super) pipes: Pipes,
 }
 
-impl Exchange<'_, '_> {
+impl ScriptExchange<'_, '_> {
     fn pump(&mut self) -> Answer {
         // A script that has just been started has said nothing yet.
         let mut ready = Ready::default();
@@ -119,34 +119,34 @@ impl Exchange<'_, '_> {
         self.relay.handle_time(Instant::now());
         loop {
             match self.relay.poll() {
-                Step::Log(level, line) => self.request.log(level, &line),
-                Step::Kill => self.running.kill(),
+                RelayStep::Log(level, line) => self.request.log(level, &line),
+                RelayStep::Kill => self.running.kill(),
                 // The server invites the body itself, for who expects that.
-                Step::Interim(100, _) => {}
-                Step::Interim(status, fields) => self.request.answer_meanwhile(status, fields.iter()),
-                Step::Send(delivery) => {
+                RelayStep::Interim(100, _) => {}
+                RelayStep::Interim(status, fields) => self.request.answer_meanwhile(status, fields.iter()),
+                RelayStep::Send(delivery) => {
                     let sent = self.progress.send(&mut self.session, delivery);
                     self.relay.handle_sent(Instant::now());
                     if sent.is_err() {
                         return Err(Answer { status: OK, extent: Extent::Part });
                     }
                 }
-                Step::Finish(delivery) => {
+                RelayStep::Finish(delivery) => {
                     let is_whole = delivery.end == Some(End::Complete);
                     let status = self.progress.finish(&mut self.session, delivery);
                     let extent = if is_whole { Extent::Whole } else { Extent::Part };
                     return Err(Answer { status, extent });
                 }
-                Step::Answer(status) => {
+                RelayStep::Answer(status) => {
                     let status = self.feed.failure.unwrap_or_else(|| c_int::from(status));
                     return Err(Answer { status, extent: Extent::Part });
                 }
-                Step::Redirect(target) => {
+                RelayStep::Redirect(target) => {
                     self.take_errors();
                     let status = self.request.redirect_locally(&target);
                     return Err(Answer { status, extent: Extent::Part });
                 }
-                Step::WaitUntil(until) => return Ok(until),
+                RelayStep::WaitUntil(until) => return Ok(until),
             }
         }
     }

@@ -26,13 +26,13 @@ use gangway::{
     error::{CGI_FAILED, CGI_REFUSED, CGI_SPAWNER},
     http::Fields,
     log::{self, Level, Throttle},
-    pool::{Limits, Permit, Pool, Refusal},
+    pool::{Permit, Pool, PoolLimits, Refusal},
     rights::Identity,
     run::{BriefRuns, RunError, Words, full_line, late_line, spawn_request, users, words},
     sys::{
         explain,
         files::{Kind, lies_below},
-        spawner::{BodyPart, Pipes, Spawner},
+        spawner::{InputPart, Pipes, Spawner},
     },
 };
 
@@ -66,7 +66,7 @@ fn scripts() -> &'static Scripts {
     SCRIPTS.get_or_init(|| {
         let settings = config::scripts();
         let gate = |cgi: &Cgi| {
-            let gate = Pool::new(Limits { threads: cgi.processes(), queue: cgi.queue() });
+            let gate = Pool::new(PoolLimits { threads: cgi.processes(), queue: cgi.queue() });
             gate.open_gate();
             gate
         };
@@ -126,14 +126,14 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
 }
 
 /// All that is known before a process is needed.
-struct Ready {
+struct Prepared {
     file: Vec<u8>,
     words: Words,
     /// All of the body, where that is there already.
     whole: Option<Whole>,
 }
 
-fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Result<Ready, c_int> {
+fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Result<Prepared, c_int> {
     let request = session.request();
     let (file, index, executable) = script_file(request, cgi)?;
     let Advance { length, whole } = body::advance_fully(session, body::body_length(request)?)?;
@@ -153,7 +153,7 @@ fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Resu
         status
     })?;
     let whole = whole.or_else(|| (length == BodyLength::Known(0)).then(|| Whole::Small(Vec::new())));
-    Ok(Ready { file, words, whole })
+    Ok(Prepared { file, words, whole })
 }
 
 /// What RFC 3875 and its users want to know beyond the request. The administrator's own values stay.
@@ -222,7 +222,7 @@ fn run(
     cgi: &'static Cgi,
     gate: &'static Pool,
     runs: &BriefRuns,
-    mut ready: Ready,
+    mut ready: Prepared,
 ) -> c_int {
     let request = session.request();
     let small = match ready.whole.take() {
@@ -248,7 +248,7 @@ fn begin(
     request: Request<'_>,
     cgi: &'static Cgi,
     permit: Permit<'static>,
-    ready: &Ready,
+    ready: &Prepared,
     small: Option<&[u8]>,
 ) -> Result<(Running, Pipes), c_int> {
     let spawn = spawn_request(0, cgi, &scripts().users, &ready.file, &ready.words);
@@ -257,7 +257,7 @@ fn begin(
         request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}"));
         SERVICE_UNAVAILABLE
     })?;
-    let body = small.map(|bytes| [BodyPart::Memory(bytes)]);
+    let body = small.map(|bytes| [InputPart::Memory(bytes)]);
     let wants_stderr = cgi.stderr_level().is_some();
     client.run(&spawn, permit, body.as_ref().map(<[_; 1]>::as_slice), wants_stderr).map_err(|error| {
         request.log(Level::Error, &format!("{CGI_FAILED} {}: {}", log::escape(&ready.file), explain(&error)));

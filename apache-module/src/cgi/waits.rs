@@ -10,7 +10,7 @@ use gangway::{run::Extent, sys::poll};
 
 use super::{
     client::entry,
-    exchange::{Answer, Exchange, Ready},
+    exchange::{Answer, Ready, ScriptExchange},
 };
 use crate::raw::OK;
 
@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often a stream of HTTP/2, which has no socket to watch, is asked for more.
 const ASK_EVERY: Duration = Duration::from_millis(2);
 
-impl Exchange<'_, '_> {
+impl ScriptExchange<'_, '_> {
     /// Sleeps until something may have changed. An error says that the client has left.
     pub(super) fn wait(&mut self, wants_client: bool, until: Option<Instant>) -> Result<Ready, Answer> {
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));

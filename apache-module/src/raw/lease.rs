@@ -32,20 +32,20 @@ impl Lease {
 /// Leases a request's session for as long as `body` runs.
 pub(crate) fn with_lease<R>(session: Session<'_>, body: impl FnOnce(&Arc<Lease>) -> R) -> R {
     /// Ends the lease, also when `body` panics.
-    struct End<'l>(&'l Lease);
+    struct EndLease<'l>(&'l Lease);
 
-    impl Drop for End<'_> {
+    impl Drop for EndLease<'_> {
         fn drop(&mut self) {
             *self.0.session.borrow_mut() = None;
         }
     }
 
-    // SAFETY: the longer life ends with `End`, before the request's: nobody gets the session out of `with`.
+    // SAFETY: the longer life ends with `EndLease`, before the request's: nobody gets the session out of `with`.
     let session = unsafe { std::mem::transmute::<Session<'_>, Session<'static>>(session) };
     // SAFETY: it has no conditions.
     let owner = unsafe { libc::pthread_self() };
     let lease = Arc::new(Lease { owner, session: RefCell::new(Some(session)) });
-    let end = End(&lease);
+    let end = EndLease(&lease);
     let result = body(&lease);
     drop(end);
     result

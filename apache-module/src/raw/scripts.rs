@@ -7,7 +7,7 @@ use std::{
 };
 
 use gangway::{
-    cgi::{LOCAL_REDIRECTS, Target},
+    cgi::{LOCAL_REDIRECTS, RedirectTarget},
     error::CGI_REDIRECT,
     log::{self, Level},
 };
@@ -66,7 +66,7 @@ impl ScriptRequest for Request<'_> {
             self.log(Level::Error, &line);
             BAD_GATEWAY
         };
-        let target = match Target::parse(text, true) {
+        let target = match RedirectTarget::parse(text, true) {
             Ok(target) => target.request_uri(text),
             Err(error) => return refused(&error),
         };

@@ -6,7 +6,7 @@ use std::{hint::black_box, sync::Arc};
 use criterion::{Criterion, criterion_group, criterion_main};
 use gangway::{
     cgi::{Facts, meta_variables},
-    exchange::{Body, Channel, Event, Exchange, Notify, Outbox, Outcome, Piece, ROOM, RequestHead, Wait},
+    exchange::{Body, Channel, OutboxEvent, Exchange, Notify, Outbox, Outcome, Piece, ROOM, RequestHead, Wait},
     http::{Fields, Head},
 };
 
@@ -61,7 +61,7 @@ fn heads(criterion: &mut Criterion) {
 }
 
 /// One exchange over a channel, from the adapter's first call to the last piece in its hands.
-fn answer(outbox: &Arc<Outbox>, events: &mut Vec<Event>, blocks: usize, flush: bool) -> usize {
+fn answer(outbox: &Arc<Outbox>, events: &mut Vec<OutboxEvent>, blocks: usize, flush: bool) -> usize {
     let notify: Arc<dyn Notify> = Arc::clone(outbox) as _;
     let channel = Channel::new(1, notify, Body::default(), ROOM);
     let head = RequestHead { variables: Fields::default(), content_length: Some(0), no_body: false };
@@ -79,7 +79,7 @@ fn answer(outbox: &Arc<Outbox>, events: &mut Vec<Event>, blocks: usize, flush: b
     taken + take(outbox, events, &channel)
 }
 
-fn take(outbox: &Outbox, events: &mut Vec<Event>, channel: &Channel) -> usize {
+fn take(outbox: &Outbox, events: &mut Vec<OutboxEvent>, channel: &Channel) -> usize {
     events.clear();
     outbox.drain(events);
     let delivery = channel.take();

@@ -13,7 +13,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{programs::Programs, run::Run, script::Script, scripts, stdin, target::Target};
+use super::{programs::Programs, run::Run, script::Script, scripts, stdin, target::ScriptTarget};
 use crate::{
     conf::{Handler, LocationConf, MainConf},
     raw::{Balancer, InCycle, Request, own},
@@ -66,7 +66,7 @@ fn start(
         request.log(Level::Error, &line);
         return Err(INTERNAL_SERVER_ERROR);
     }
-    let target = Target::of(request, &programs)?;
+    let target = ScriptTarget::of(request, &programs)?;
     let form = Form::of(&target.file);
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
     let run = Run::new(request, programs, target);

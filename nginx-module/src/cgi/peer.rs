@@ -14,7 +14,10 @@ use super::{
     run::Run,
     scripts, stdin,
 };
-use crate::raw::{Balancer, Conf, Request, bytes};
+use crate::{
+    Shared,
+    raw::{Balancer, Conf, Request, bytes},
+};
 
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -51,11 +54,6 @@ static NAME: Shared<ngx_str_t> = Shared(ngx_str_t { len: 6, data: c"script".as_p
 /// nginx takes an address for the sign that `free` is to be called.
 static ADDRESS: Shared<libc::sockaddr> =
     Shared(libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] });
-
-#[repr(transparent)]
-struct Shared<T>(T);
-// SAFETY: nobody writes to it.
-unsafe impl<T> Sync for Shared<T> {}
 
 unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
     fence("cgi::get", ERROR, || {

@@ -7,13 +7,13 @@ use std::rc::Rc;
 use gangway::run::{Extent, Words};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{programs::Programs, script::Launch, scripts, target::Target};
+use super::{programs::Programs, script::Launch, scripts, target::ScriptTarget};
 use crate::raw::Request;
 
 pub(super) struct Run {
     pub(super) request: Request,
     pub(super) programs: Rc<Programs>,
-    pub(super) target: Target,
+    pub(super) target: ScriptTarget,
     /// What the script is told, or the status that answers the request instead of it.
     pub(super) words: Result<Words, ngx_int_t>,
     /// The ticket of its script; 0 while there is none.
@@ -23,7 +23,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(request: Request, programs: Rc<Programs>, target: Target) -> Self {
+    pub(super) fn new(request: Request, programs: Rc<Programs>, target: ScriptTarget) -> Self {
         let words = Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
         Self { request, programs, target, words, id: 0, body_ended: false }
     }

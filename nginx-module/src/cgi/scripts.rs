@@ -14,7 +14,7 @@ use gangway::{
     run::{Action, Extent, Life, ScriptEnd, full_line, spawn_request, users},
     sys::{
         explain,
-        spawner::{BodyPart, Connection, Pipes, Report},
+        spawner::{InputPart, Pipes, Report, SpawnerClient},
     },
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
@@ -43,7 +43,7 @@ struct Scripts {
 }
 
 struct Helper {
-    connection: Connection,
+    connection: SpawnerClient,
     watch: *mut ngx_connection_t,
 }
 
@@ -120,7 +120,7 @@ impl Scripts {
         self.queues.get_mut(number)
     }
 
-    fn helper(&mut self) -> io::Result<&Connection> {
+    fn helper(&mut self) -> io::Result<&SpawnerClient> {
         if self.helper.is_none() {
             let connection = spawner::connect()?;
             let watch = raw::watch(connection.as_raw_fd(), on_helper).ok_or_else(no_connection)?;
@@ -180,10 +180,10 @@ fn start(id: u32, request: Request, launch: &Launch) -> io::Result<()> {
     })
 }
 
-fn part(buffer: RequestBuffer<'_>) -> BodyPart<'_> {
+fn part(buffer: RequestBuffer<'_>) -> InputPart<'_> {
     match buffer {
-        RequestBuffer::Memory(bytes) => BodyPart::Memory(bytes),
-        RequestBuffer::File { fd, offset, len } => BodyPart::File { fd, offset, len },
+        RequestBuffer::Memory(bytes) => InputPart::Memory(bytes),
+        RequestBuffer::File { fd, offset, len } => InputPart::File { fd, offset, len },
     }
 }
 

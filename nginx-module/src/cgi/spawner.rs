@@ -8,7 +8,7 @@ use gangway::{
     run::users,
     sys::{
         explain,
-        spawner::{Connection, Spawner},
+        spawner::{Spawner, SpawnerClient},
     },
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn start_spawner(cycle: &Cycle<'_>) -> Result<(), String> {
 }
 
 /// A way to a helper of this worker's own.
-pub(super) fn connect() -> std::io::Result<Connection> {
+pub(super) fn connect() -> std::io::Result<SpawnerClient> {
     let mut place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
     place.as_mut().ok_or(std::io::ErrorKind::NotConnected)?.connect()
 }

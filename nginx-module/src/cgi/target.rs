@@ -4,7 +4,7 @@
 use gangway::{
     error::CGI_REFUSED,
     log::{Level, escape},
-    run::{Found, Place, resolve},
+    run::{Found, MappedPath, resolve},
     sys::files::{Kind, lies_below},
 };
 use nginx_sys::ngx_int_t;
@@ -18,7 +18,7 @@ const MOVED: ngx_int_t = nginx_sys::NGX_HTTP_MOVED_PERMANENTLY as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
 /// A script that a request names.
-pub(super) struct Target {
+pub(super) struct ScriptTarget {
     pub(super) file: Vec<u8>,
     pub(super) executable: bool,
     pub(super) script_name: Vec<u8>,
@@ -62,7 +62,7 @@ impl Mapped {
     }
 }
 
-impl Target {
+impl ScriptTarget {
     /// The script of a request.
     ///
     /// # Errors
@@ -74,7 +74,7 @@ impl Target {
             request.log(level, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped.path)));
         };
         let uri = request.uri();
-        match resolve(&Place { path: &mapped.path, root: mapped.root, index: cgi.index() }, Kind::at) {
+        match resolve(&MappedPath { path: &mapped.path, root: mapped.root, index: cgi.index() }, Kind::at) {
             Found::Script { file, executable, info, index } => {
                 let root = mapped.root();
                 // The administrator may name the script itself; what lies below a root may not lead out of it.

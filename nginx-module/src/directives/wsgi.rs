@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use gangway::{
-    config::{Application, ConfigError, Engines, Parser},
+    config::{ApplicationConf, ConfigError, Engines, Parser},
     runtime,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn set_application(
     cf: &Conf,
     location: &mut LocationConf,
     directive: &'static str,
-    parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<Application, ConfigError>,
+    parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<ApplicationConf, ConfigError>,
 ) -> Result<(), String> {
     check_is_first(directive, location)?;
     let words = cf.words();

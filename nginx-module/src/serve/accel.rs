@@ -6,7 +6,7 @@
 //! second application in this process. A script's `Location: /path` leads to what any client may ask for.
 
 use gangway::{
-    cgi::{LOCAL_REDIRECTS, Target},
+    cgi::{LOCAL_REDIRECTS, RedirectTarget},
     engine::fence,
     error::{CGI_REDIRECT, REQUEST_REFUSED},
     log::{Level, escape},
@@ -25,8 +25,8 @@ const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERR
 ///
 /// # Errors
 /// It leads nowhere, which has been logged: the status that answers the request.
-pub(crate) fn target(request: Request, text: &[u8]) -> Result<Target<'_>, ngx_int_t> {
-    Target::parse_header(text, request.merges_slashes()).map_err(|error| {
+pub(crate) fn target(request: Request, text: &[u8]) -> Result<RedirectTarget<'_>, ngx_int_t> {
+    RedirectTarget::parse_header(text, request.merges_slashes()).map_err(|error| {
         let line =
             format!("{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads nowhere: {error}", escape(text));
         request.log(Level::Error, &line);
@@ -38,7 +38,7 @@ pub(crate) fn target(request: Request, text: &[u8]) -> Result<Target<'_>, ngx_in
 ///
 /// # Errors
 /// It may not, which has been logged: the status that answers the request.
-pub(crate) fn local_target(request: Request, text: &[u8]) -> Result<Target<'_>, ngx_int_t> {
+pub(crate) fn local_target(request: Request, text: &[u8]) -> Result<RedirectTarget<'_>, ngx_int_t> {
     let refuse = |why: &str| {
         request.log(Level::Error, &format!("{CGI_REDIRECT} Location: {} {why}", escape(text)));
         BAD_GATEWAY
@@ -52,7 +52,8 @@ pub(crate) fn local_target(request: Request, text: &[u8]) -> Result<Target<'_>, 
             "is the one after {LOCAL_REDIRECTS} local redirects of scripts; they lead in a circle"
         )));
     }
-    Target::parse(text, request.merges_slashes()).map_err(|error| refuse(&format!("leads nowhere: {error}")))
+    RedirectTarget::parse(text, request.merges_slashes())
+        .map_err(|error| refuse(&format!("leads nowhere: {error}")))
 }
 
 /// Notes that the request goes on to where a script has sent it, next thing.

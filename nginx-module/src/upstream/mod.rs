@@ -36,7 +36,7 @@ mod stream;
 mod target;
 
 use gangway::{
-    cgi::{Form, ResponseParser, Target},
+    cgi::{Form, RedirectTarget, ResponseParser},
     engine::fence,
     error::SERVER_FAILED,
     log::Level,
@@ -114,7 +114,11 @@ pub(crate) fn with_script_parser<R>(request: Request, look: impl FnOnce(&Respons
 ///
 /// # Errors
 /// What `process_header` answers.
-pub(crate) fn redirect_script(request: Request, target: &Target<'_>, text: &[u8]) -> Result<(), ngx_int_t> {
+pub(crate) fn redirect_script(
+    request: Request,
+    target: &RedirectTarget<'_>,
+    text: &[u8],
+) -> Result<(), ngx_int_t> {
     let context = Context::of(&request).ok_or(ERROR)?;
     let upstream = request.upstream().ok_or(ERROR)?;
     head::may_redirect(request)?;

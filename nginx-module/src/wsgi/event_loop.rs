@@ -11,7 +11,8 @@ use std::{
 };
 
 use gangway::{
-    config::Application as Config, engine::fence, error::SERVER_FAILED, exchange::Event, sys::explain,
+    config::ApplicationConf as Config, engine::fence, error::SERVER_FAILED, exchange::OutboxEvent,
+    sys::explain,
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
 
@@ -36,7 +37,7 @@ const SHORT_GRACE: Duration = Duration::from_millis(600);
 thread_local! {
     static WATCHES: Cell<[*mut ngx_connection_t; 2]> = const { Cell::new([ptr::null_mut(); 2]) };
     /// Memory for what is taken from pool threads.
-    static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
+    static EVENTS: RefCell<Vec<OutboxEvent>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Begins to run the applications of a configuration, if it has any.
@@ -90,12 +91,12 @@ fn drain(worker: &Worker) {
     worker.outbox().drain(&mut events);
     // Lines first: a request that ends takes its context with it.
     for event in &events {
-        if let Event::Line(ticket, level, line) = event {
+        if let OutboxEvent::Line(ticket, level, line) = event {
             worker.log(*ticket, *level, line);
         }
     }
     for event in events.drain(..) {
-        if let Event::Ready(ticket) = event {
+        if let OutboxEvent::Ready(ticket) = event {
             wake(Ticket::from_number(ticket), InFlight::advance);
         }
     }

@@ -4,7 +4,7 @@
 use std::{cell::OnceCell, sync::Arc};
 
 use gangway::{
-    config::Application as Config,
+    config::ApplicationConf as Config,
     log::Level,
     runtime::{self, Application},
     sys::spawner::{account, is_root},

@@ -9,7 +9,7 @@ use std::{
 };
 
 use gangway::{
-    config::Application as Config,
+    config::ApplicationConf,
     engine::fence,
     exchange::{Notify, Outbox},
     log::{self, Level},
@@ -63,7 +63,7 @@ impl Worker {
     }
 
     /// The application of this configuration, which begins to load when it is asked for the first time.
-    pub(super) fn application(&self, config: &Config) -> Arc<Application> {
+    pub(super) fn application(&self, config: &ApplicationConf) -> Arc<Application> {
         let mut config = config.clone();
         config.set_multiprocess(self.multiprocess);
         self.runtime.application(&config, Threads::Own)

@@ -25,17 +25,17 @@ fn interface(target: Target) -> Interface {
     }
 }
 
-fn parse_as(target: Target, words: &[&str]) -> Result<Application, ConfigError> {
+fn parse_as(target: Target, words: &[&str]) -> Result<ApplicationConf, ConfigError> {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
     let parser = Parser { base: Path::new("/"), timeout: Some(Duration::from_secs(60)) };
     parser.application(&Path::new("/gangway_test.so").into(), &interface(target), &words)
 }
 
-fn parse(words: &[&str]) -> Result<Application, ConfigError> {
+fn parse(words: &[&str]) -> Result<ApplicationConf, ConfigError> {
     parse_as(Target::Member("callable"), words)
 }
 
-fn options(application: &Application) -> Vec<String> {
+fn options(application: &ApplicationConf) -> Vec<String> {
     let shown = |(key, value): &(String, Vec<u8>)| format!("{key}={}", String::from_utf8_lossy(value));
     application.spec().options.iter().map(shown).collect()
 }

@@ -21,7 +21,7 @@ use gangway_abi::{
 use crate::{
     engine::{App, Engine, Spec},
     exchange::{Body, BodyPart, Cause, Channel, Delivery, End, Exchange, Mailbox, Piece, ROOM, RequestHead},
-    pool::{Limits, Pool},
+    pool::{Pool, PoolLimits},
 };
 
 /// A table may stand in a static: its pointers are to constants.
@@ -261,7 +261,7 @@ fn stop(pool: &Pool, app: Arc<App>) {
 #[test]
 fn a_blocking_engine_answers_from_pool_threads() {
     let app = load_app(blocking_entry, "app").unwrap();
-    let pool = Pool::new(Limits { threads: 2, queue: 10 });
+    let pool = Pool::new(PoolLimits { threads: 2, queue: 10 });
     assert_eq!(pool.open(&app, "demo").unwrap(), 2);
     let requests: Vec<_> = (0..4).map(|number| request(&format!("/{number}"), b" with a body")).collect();
     for (exchange, ..) in &requests {

@@ -180,11 +180,11 @@ fn a_thread_gives_way_to_a_searcher_that_waits_for_the_lock() {
     world.enter(0);
     assert!(world.handle());
     assert_eq!(world.woken, [0, 1]);
-    assert_eq!(world.plan.way(Held::Long), Way::Keep, "the other is not awake yet");
+    assert_eq!(world.plan.yields(Held::Long), Yield::No, "the other is not awake yet");
     assert_eq!(world.wake(1), Task::Run);
-    assert_eq!(world.plan.way(Held::Briefly), Way::Keep);
-    assert_eq!(world.plan.way(Held::Perhaps), Way::Leave);
-    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    assert_eq!(world.plan.yields(Held::Briefly), Yield::No);
+    assert_eq!(world.plan.yields(Held::Perhaps), Yield::ToSearcher);
+    assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
     world.plan.left(1);
     assert_eq!(world.settle(0), Task::Sleep, "the searcher takes over");
     world.plan.entered(false);
@@ -199,13 +199,13 @@ fn a_thread_gives_way_to_handlers_that_may_wait_for_the_lock() {
     assert!(world.take());
     world.enter(1);
     assert!(world.handle());
-    assert_eq!(world.plan.way(Held::Briefly), Way::Keep);
-    assert_eq!(world.plan.way(Held::Perhaps), Way::Keep, "it may have been without the lock itself");
-    assert_eq!(world.plan.way(Held::Long), Way::Return, "and nobody else searches");
+    assert_eq!(world.plan.yields(Held::Briefly), Yield::No);
+    assert_eq!(world.plan.yields(Held::Perhaps), Yield::No, "it may have been without the lock itself");
+    assert_eq!(world.plan.yields(Held::Long), Yield::AndReturn, "and nobody else searches");
     world.plan.left(1);
     world.plan.handled(false);
     let reason = "the handler that went on leaves the queue to the one that comes back";
-    assert_eq!(world.plan.way(Held::Perhaps), Way::Leave, "{reason}");
+    assert_eq!(world.plan.yields(Held::Perhaps), Yield::ToSearcher, "{reason}");
     world.plan.left(1);
     assert_eq!(world.settle(0), Task::Sleep);
     world.plan.entered(false);
@@ -217,14 +217,14 @@ fn a_thread_keeps_the_lock_if_nobody_can_want_it() {
     let mut world = with_requests(1, 9);
     world.enter(0);
     assert!(world.handle());
-    assert_eq!(world.plan.way(Held::Long), Way::Keep, "nobody else runs or searches");
+    assert_eq!(world.plan.yields(Held::Long), Yield::No, "nobody else runs or searches");
     let mut world = with_requests(3, 2);
     world.enter(0);
     assert!(world.take());
     assert_eq!(world.wake(1), Task::Run);
     assert!(world.plan.withdraw(|_| true));
     world.plan.handled(false);
-    assert_eq!(world.plan.way(Held::Long), Way::Keep, "nothing waits: it leaves anyway");
+    assert_eq!(world.plan.yields(Held::Long), Yield::No, "nothing waits: it leaves anyway");
 }
 
 #[test]

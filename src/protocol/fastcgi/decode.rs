@@ -9,8 +9,8 @@ use crate::{
 
 /// The state of one response: no buffer but the parts of a record's header, or of the body of the last one.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::protocol) struct Decoder {
-    place: Place,
+pub(in crate::protocol) struct RecordDecoder {
+    place: RecordPlace,
     gather: Gather<8>,
     /// Bytes of the record's content that are still to come.
     content: u16,
@@ -23,7 +23,7 @@ pub(in crate::protocol) struct Decoder {
 
 /// What the next byte is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum RecordPlace {
     Header,
     Output,
     Errors,
@@ -34,9 +34,9 @@ enum Place {
     Ended,
 }
 
-impl Decoder {
+impl RecordDecoder {
     pub(super) const NEW: Self = Self {
-        place: Place::Header,
+        place: RecordPlace::Header,
         gather: Gather::EMPTY,
         content: 0,
         padding: 0,
@@ -67,30 +67,30 @@ impl Decoder {
 
     /// One part of a record. `None`: there is nothing to tell, but there may be more to take.
     fn step<'i>(&mut self, reader: &mut Reader<'i>) -> Result<Option<Event<'i>>, DecodeError> {
-        if reader.is_empty() && !matches!(self.place, Place::EndPadding) {
+        if reader.is_empty() && !matches!(self.place, RecordPlace::EndPadding) {
             return Ok(Some(Event::More));
         }
         match self.place {
-            Place::Header => match self.gather.fill(reader) {
+            RecordPlace::Header => match self.gather.fill(reader) {
                 Some(header) => self.begin_record(header),
                 None => Ok(Some(Event::More)),
             },
-            Place::Output => Ok(Some(Event::Output(self.take_content(reader)))),
-            Place::Errors => Ok(Some(Event::Errors(self.take_content(reader)))),
-            Place::EndBody => match self.gather.fill(reader) {
+            RecordPlace::Output => Ok(Some(Event::Output(self.take_content(reader)))),
+            RecordPlace::Errors => Ok(Some(Event::Errors(self.take_content(reader)))),
+            RecordPlace::EndBody => match self.gather.fill(reader) {
                 Some(body) => {
                     self.end = Some(end_status(body)?);
-                    self.place = Place::EndPadding;
+                    self.place = RecordPlace::EndPadding;
                     Ok(None)
                 }
                 None => Ok(Some(Event::More)),
             },
-            Place::Padding => {
+            RecordPlace::Padding => {
                 self.skip_padding(reader);
                 Ok(None)
             }
-            Place::EndPadding => Ok(Some(self.close(reader))),
-            Place::Ended => Err(DecodeError::AfterEnd),
+            RecordPlace::EndPadding => Ok(Some(self.close(reader))),
+            RecordPlace::Ended => Err(DecodeError::AfterEnd),
         }
     }
 
@@ -112,16 +112,16 @@ impl Decoder {
         match kind {
             END_REQUEST if content != 8 => Err(DecodeError::EndLength(content)),
             END_REQUEST => {
-                self.place = Place::EndBody;
+                self.place = RecordPlace::EndBody;
                 Ok(None)
             }
             STDOUT if content > 0 && self.output_ended => Err(DecodeError::OutputAfterEnd(content)),
             STDOUT if content > 0 => {
-                self.place = Place::Output;
+                self.place = RecordPlace::Output;
                 Ok(None)
             }
             STDERR if content > 0 => {
-                self.place = Place::Errors;
+                self.place = RecordPlace::Errors;
                 Ok(None)
             }
             _ => Ok(self.end_stream(kind)),
@@ -150,14 +150,14 @@ impl Decoder {
     }
 
     fn after_content(&mut self) {
-        self.place = if self.padding > 0 { Place::Padding } else { Place::Header };
+        self.place = if self.padding > 0 { RecordPlace::Padding } else { RecordPlace::Header };
     }
 
     fn skip_padding(&mut self, reader: &mut Reader<'_>) {
         let skipped = reader.take_up_to(usize::from(self.padding));
         self.padding = self.padding.saturating_sub(u8::try_from(skipped.len()).unwrap_or(u8::MAX));
-        if self.padding == 0 && self.place == Place::Padding {
-            self.place = Place::Header;
+        if self.padding == 0 && self.place == RecordPlace::Padding {
+            self.place = RecordPlace::Header;
         }
     }
 
@@ -166,7 +166,7 @@ impl Decoder {
         self.skip_padding(reader);
         match self.end {
             Some(status) if self.padding == 0 => {
-                self.place = Place::Ended;
+                self.place = RecordPlace::Ended;
                 Event::End(status)
             }
             _ => Event::More,
@@ -177,7 +177,7 @@ impl Decoder {
     #[inline]
     pub(in crate::protocol) fn pass(&mut self, count: usize) -> bool {
         let left = usize::from(self.content).checked_sub(count).and_then(|left| u16::try_from(left).ok());
-        let Some(left) = left.filter(|_| self.place == Place::Output && self.failed.is_none()) else {
+        let Some(left) = left.filter(|_| self.place == RecordPlace::Output && self.failed.is_none()) else {
             return false;
         };
         self.content = left;
@@ -197,14 +197,14 @@ impl Decoder {
     }
 
     pub(in crate::protocol) fn ended(&self) -> bool {
-        self.place == Place::Ended && self.failed.is_none()
+        self.place == RecordPlace::Ended && self.failed.is_none()
     }
 
     pub(in crate::protocol) fn wanted(&self) -> u16 {
         match self.place {
-            Place::Output | Place::Errors => self.content,
-            Place::Padding | Place::EndPadding => u16::from(self.padding).max(1),
-            Place::Header | Place::EndBody | Place::Ended => 1,
+            RecordPlace::Output | RecordPlace::Errors => self.content,
+            RecordPlace::Padding | RecordPlace::EndPadding => u16::from(self.padding).max(1),
+            RecordPlace::Header | RecordPlace::EndBody | RecordPlace::Ended => 1,
         }
     }
 }

@@ -9,12 +9,12 @@ mod requests;
 mod responses;
 mod values;
 
-pub(super) use decode::Decoder;
-pub use requests::{Received, Refusal, Requests};
+pub(super) use decode::RecordDecoder;
+pub use requests::{Received, RequestRefusal, Requests};
 pub use responses::{Stream, end, part, put, unknown_type, values_result};
 pub use values::{Pairs, Values, get_values};
 
-use super::{BodyPart, EncodeError, Protocol, Settings};
+use super::{EncodeError, FramedBody, Protocol, Settings};
 use crate::http::{Fields, Layout};
 
 /// The FastCGI protocol. Every request has the id 1: a connection carries one at a time.
@@ -39,9 +39,9 @@ impl Protocol for FastCgi {
         encode::head(settings, variables, out)
     }
 
-    fn body_part(&self, available: u64) -> BodyPart {
+    fn body_part(&self, available: u64) -> FramedBody {
         let content = u16::try_from(available).unwrap_or(u16::MAX).min(BODY_PART);
-        BodyPart { header: header(STDIN, content), framed: content > 0, content: u64::from(content) }
+        FramedBody { header: header(STDIN, content), framed: content > 0, content: u64::from(content) }
     }
 
     fn body_end(&self) -> &'static [u8] {
@@ -56,7 +56,7 @@ impl Protocol for FastCgi {
     }
 
     fn decoder(&self) -> super::Decoder {
-        super::Decoder(super::State::FastCgi(Decoder::NEW))
+        super::Decoder(super::Framing::FastCgi(RecordDecoder::NEW))
     }
 
     fn keeps_connections(&self) -> bool {

@@ -15,7 +15,7 @@ use crate::{
 pub struct Requests {
     next: Next,
     gather: Gather<8>,
-    record: Record,
+    record: RecordRest,
     /// What has come of the content of a FCGI_GET_VALUES record.
     question: Vec<u8>,
     active: Vec<Active>,
@@ -25,7 +25,7 @@ pub struct Requests {
 
 /// The record that is being read.
 #[derive(Clone, Copy, Debug, Default)]
-struct Record {
+struct RecordRest {
     kind: u8,
     id: u16,
     /// Bytes of its content that are still to come.
@@ -51,12 +51,12 @@ enum Next {
 struct Active {
     id: u16,
     role: Role,
-    stage: Stage,
+    stage: NextStream,
 }
 
 /// The stream that comes next of a request (§3.3: each ends with an empty record).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum NextStream {
     Params,
     Body,
     Whole,
@@ -81,7 +81,7 @@ pub enum Received<'i> {
         /// Its number.
         id: u16,
         /// FCGI_UNKNOWN_ROLE or FCGI_CANT_MPX_CONN.
-        status: Refusal,
+        status: RequestRefusal,
         /// The connection stays open after it.
         keep_connection: bool,
     },
@@ -103,7 +103,7 @@ pub enum Received<'i> {
 
 /// Why a request is not taken up (§5.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestRefusal {
     /// FCGI_CANT_MPX_CONN: the connection has as many requests as it may have.
     CannotMultiplex = 1,
     /// FCGI_OVERLOADED: the application has as many requests as it may have.
@@ -119,7 +119,7 @@ impl Requests {
         Self {
             next: Next::Header,
             gather: Gather::EMPTY,
-            record: Record::default(),
+            record: RecordRest::default(),
             question: Vec::new(),
             active: Vec::new(),
             limit,
@@ -218,7 +218,7 @@ impl Requests {
             return Err(RequestError::Version(version));
         }
         let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
-        self.record = Record { kind, id, content, padding };
+        self.record = RecordRest { kind, id, content, padding };
         self.next = Next::Skipped;
         if id == 0 {
             return Ok(self.begin_management());
@@ -234,10 +234,12 @@ impl Requests {
             // §3.3: records of a request that is not there mean nothing.
             (ABORT_REQUEST | PARAMS | STDIN | DATA, None) => Ok(None),
             (ABORT_REQUEST, Some(_)) => Ok(Some(Received::Abort(id))),
-            (PARAMS, Some(Stage::Params)) => Ok(self.begin_content(Next::Params)),
-            (STDIN, Some(Stage::Body)) => Ok(self.begin_content(Next::Body)),
+            (PARAMS, Some(NextStream::Params)) => Ok(self.begin_content(Next::Params)),
+            (STDIN, Some(NextStream::Body)) => Ok(self.begin_content(Next::Body)),
             // A second end of a stream says what is known already.
-            (PARAMS, Some(Stage::Body | Stage::Whole)) | (STDIN, Some(Stage::Whole)) if content == 0 => {
+            (PARAMS, Some(NextStream::Body | NextStream::Whole)) | (STDIN, Some(NextStream::Whole))
+                if content == 0 =>
+            {
                 Ok(None)
             }
             (PARAMS | STDIN, Some(_)) => Err(RequestError::Order(kind, id)),
@@ -266,10 +268,10 @@ impl Requests {
         let active = self.active.iter_mut().find(|active| active.id == id)?;
         if next == Next::Params {
             // §6.3: an authorizer gets no body.
-            active.stage = if active.role == Role::Authorizer { Stage::Whole } else { Stage::Body };
+            active.stage = if active.role == Role::Authorizer { NextStream::Whole } else { NextStream::Body };
             Some(Received::ParamsEnd(id))
         } else {
-            active.stage = Stage::Whole;
+            active.stage = NextStream::Whole;
             Some(Received::BodyEnd(id))
         }
     }
@@ -285,11 +287,11 @@ impl Requests {
         };
         let status = match role {
             Some(role) if self.active.len() < self.limit => {
-                self.active.push(Active { id, role, stage: Stage::Params });
+                self.active.push(Active { id, role, stage: NextStream::Params });
                 return Some(Received::Begin { id, role, keep_connection });
             }
-            Some(_) => Refusal::CannotMultiplex,
-            None => Refusal::UnknownRole,
+            Some(_) => RequestRefusal::CannotMultiplex,
+            None => RequestRefusal::UnknownRole,
         };
         Some(Received::Refused { id, status, keep_connection })
     }

@@ -2,7 +2,7 @@
 //! The records of responses, as an application writes them: the other side of `decode.rs`.
 
 use super::{
-    BODY_PART, END_REQUEST, GET_VALUES_RESULT, Pairs, Refusal, STDERR, STDOUT, UNKNOWN_TYPE, encode,
+    BODY_PART, END_REQUEST, GET_VALUES_RESULT, Pairs, RequestRefusal, STDERR, STDOUT, UNKNOWN_TYPE, encode,
     header_of,
 };
 use crate::{protocol::EncodeError, wire::Writer};
@@ -46,7 +46,7 @@ pub fn put(id: u16, stream: Stream, mut bytes: &[u8], out: &mut Vec<u8>) {
 /// FCGI_END_REQUEST (§5.5): the request ended with this status of the application, or was not taken up. It ends both streams,
 /// which therefore need no empty records.
 #[must_use]
-pub fn end(id: u16, application: u32, refusal: Option<Refusal>) -> [u8; 16] {
+pub fn end(id: u16, application: u32, refusal: Option<RequestRefusal>) -> [u8; 16] {
     let [v, kind, id_high, id_low, high, low, padding, reserved] = header_of(id, END_REQUEST, 8);
     let [a, b, c, d] = application.to_be_bytes();
     let status = refusal.map_or(0, |refusal| refusal as u8);

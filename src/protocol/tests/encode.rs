@@ -12,7 +12,7 @@ fn refuse(protocol: &dyn Protocol, settings: &Settings<'_>, variables: &Fields) 
     encode_all(protocol, settings, &owned(variables)).unwrap_err()
 }
 
-fn owned(variables: &Fields) -> Vec<Pair> {
+fn owned(variables: &Fields) -> Vec<NameValue> {
     variables.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 

@@ -6,7 +6,9 @@ use proptest::{collection::vec, prelude::*};
 use super::{backend::wire, *};
 use crate::{
     fuzzing::{encode_all, reference::*},
-    protocol::fastcgi::{Received, Refusal, Requests, Stream, end, part, put, unknown_type, values_result},
+    protocol::fastcgi::{
+        Received, RequestRefusal, Requests, Stream, end, part, put, unknown_type, values_result,
+    },
 };
 
 /// What was told, with neighbouring bytes of one stream put together.
@@ -175,9 +177,9 @@ fn what_is_not_taken_up_is_refused_and_its_records_mean_nothing() {
     let refused =
         |id, status, keep_connection| Owned::Other(Received::Refused { id, status, keep_connection });
     let events = vec![
-        refused(1, Refusal::UnknownRole, true),
+        refused(1, RequestRefusal::UnknownRole, true),
         begun(1),
-        refused(2, Refusal::CannotMultiplex, false),
+        refused(2, RequestRefusal::CannotMultiplex, false),
         Owned::Other(Received::ParamsEnd(1)),
     ];
     assert_eq!(heard.events, events);
@@ -290,7 +292,7 @@ fn parts_are_as_large_as_a_record_can_be() {
     put(9, Stream::Output, &[], &mut out);
     assert!(out.is_empty());
     assert_eq!(
-        records(&end(258, 0x0102_0304, Some(Refusal::Overloaded))),
+        records(&end(258, 0x0102_0304, Some(RequestRefusal::Overloaded))),
         [record(258, 3, &[1, 2, 3, 4, 2, 0, 0, 0], 0)]
     );
 }

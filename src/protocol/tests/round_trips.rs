@@ -17,7 +17,7 @@ fn text(alphabet: std::ops::RangeInclusive<u8>) -> impl Strategy<Value = Vec<u8>
         .prop_map(|(bytes, length)| bytes.into_iter().cycle().take(length).collect())
 }
 
-fn variables(alphabet: std::ops::RangeInclusive<u8>) -> impl Strategy<Value = Vec<Pair>> {
+fn variables(alphabet: std::ops::RangeInclusive<u8>) -> impl Strategy<Value = Vec<NameValue>> {
     vec((text(alphabet.clone()), text(alphabet)), 0..12)
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     config::Parser,
     exchange::Piece,
-    sys::spawner::{Exit, Failure, Step as Place},
+    sys::spawner::{Exit, Failure, Step},
 };
 
 const EXITED: ScriptEnd = ScriptEnd::Exited(Exit::Status(0));
@@ -50,20 +50,20 @@ impl<'r> World<'r> {
         self.relay.handle_time(self.now);
         for _ in 0..20 {
             let text = match self.relay.poll() {
-                Step::WaitUntil(at) => {
+                RelayStep::WaitUntil(at) => {
                     self.wait = at;
                     return;
                 }
-                Step::Log(_, line) => line,
-                Step::Kill => "kill".into(),
-                Step::Interim(status, fields) => format!("interim {status} {}", fields.len()),
-                Step::Send(delivery) => {
+                RelayStep::Log(_, line) => line,
+                RelayStep::Kill => "kill".into(),
+                RelayStep::Interim(status, fields) => format!("interim {status} {}", fields.len()),
+                RelayStep::Send(delivery) => {
                     self.relay.handle_sent(self.now);
                     text(delivery)
                 }
-                Step::Finish(delivery) => text(delivery),
-                Step::Answer(status) => format!("answer {status}"),
-                Step::Redirect(target) => format!("redirect {}", String::from_utf8(target).unwrap()),
+                RelayStep::Finish(delivery) => text(delivery),
+                RelayStep::Answer(status) => format!("answer {status}"),
+                RelayStep::Redirect(target) => format!("redirect {}", String::from_utf8(target).unwrap()),
             };
             self.told.push(text);
         }
@@ -279,7 +279,7 @@ fn happen(world: &mut World<'_>, event: usize) {
             1 => world.relay.handle_end(EXITED, now),
             2 => world.relay.handle_end(ScriptEnd::HelperLost, now),
             3 => {
-                let failure = Failure { step: Place::Execute, errno: libc::ENOENT };
+                let failure = Failure { step: Step::Execute, errno: libc::ENOENT };
                 world.relay.handle_end(ScriptEnd::NotStarted(failure), now);
             }
             4 => world.relay.handle_body_failed(400),

@@ -22,7 +22,7 @@ struct SocketId {
 
 /// struct nlmsghdr and struct inet_diag_req_v2.
 #[repr(C)]
-struct Question {
+struct InetQuestion {
     header: libc::nlmsghdr,
     family: u8,
     protocol: u8,
@@ -40,7 +40,7 @@ const RECEIVE_QUEUE: usize = SOURCE_PORT + size_of::<SocketId>() + 4;
 
 /// The end of a TCP connection.
 #[derive(Debug)]
-pub(in crate::sys) struct End {
+pub(in crate::sys) struct Endpoint {
     family: u8,
     /// In network order.
     port: u16,
@@ -48,7 +48,7 @@ pub(in crate::sys) struct End {
     ip: [u8; 16],
 }
 
-impl End {
+impl Endpoint {
     /// Whether both have one address: then they are sockets of one machine.
     pub(in crate::sys) fn has_address_of(&self, other: &Self) -> bool {
         (self.family, self.ip) == (other.family, other.ip)
@@ -76,9 +76,9 @@ impl End {
     }
 }
 
-fn question(family: u8, states: u32, id: SocketId, scope: Scope) -> Question {
-    Question {
-        header: header(size_of::<Question>(), scope),
+fn question(family: u8, states: u32, id: SocketId, scope: Scope) -> InetQuestion {
+    InetQuestion {
+        header: header(size_of::<InetQuestion>(), scope),
         family,
         protocol: libc::IPPROTO_TCP as u8,
         extensions: 0,
@@ -89,7 +89,7 @@ fn question(family: u8, states: u32, id: SocketId, scope: Scope) -> Question {
 }
 
 /// The bytes that wait to be read at one end of a connection to another one.
-pub(in crate::sys) fn receive_queue(of: &End, to: &End) -> Option<usize> {
+pub(in crate::sys) fn receive_queue(of: &Endpoint, to: &Endpoint) -> Option<usize> {
     let id = SocketId {
         source_port: of.port,
         target_port: to.port,
@@ -129,11 +129,11 @@ fn sum_of_queues(mut answers: &[u8], port: u16) -> Option<u32> {
 type Ask = unsafe extern "C" fn(RawFd, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
 
 /// Our end and the other one of a TCP connection; `None` for another socket.
-pub(in crate::sys) fn ends(connection: RawFd) -> Option<(End, End)> {
+pub(in crate::sys) fn ends(connection: RawFd) -> Option<(Endpoint, Endpoint)> {
     Some((end(connection, libc::getsockname)?, end(connection, libc::getpeername)?))
 }
 
-fn end(connection: RawFd, ask: Ask) -> Option<End> {
+fn end(connection: RawFd, ask: Ask) -> Option<Endpoint> {
     let mut place = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: the place has room for any address; it was zeroed, so all of it may be read. Both address types fit
@@ -147,11 +147,15 @@ fn end(connection: RawFd, ask: Ask) -> Option<End> {
                 let found = place.as_ptr().cast::<libc::sockaddr_in>().read();
                 let mut ip = [0; 16];
                 ip[..4].copy_from_slice(&found.sin_addr.s_addr.to_ne_bytes());
-                Some(End { family: libc::AF_INET as u8, port: found.sin_port, ip })
+                Some(Endpoint { family: libc::AF_INET as u8, port: found.sin_port, ip })
             }
             libc::AF_INET6 => {
                 let found = place.as_ptr().cast::<libc::sockaddr_in6>().read();
-                Some(End { family: libc::AF_INET6 as u8, port: found.sin6_port, ip: found.sin6_addr.s6_addr })
+                Some(Endpoint {
+                    family: libc::AF_INET6 as u8,
+                    port: found.sin6_port,
+                    ip: found.sin6_addr.s6_addr,
+                })
             }
             _ => None,
         }

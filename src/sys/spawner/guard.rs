@@ -26,7 +26,7 @@ const SHORT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a process is after the guardian's work.
-enum Role {
+enum Successor {
     /// The new spawner, and what ends with its guardian.
     Spawner(PipeReader),
     /// The server has ended.
@@ -35,7 +35,7 @@ enum Role {
 
 /// The life of either of them, until the server has ended.
 pub(super) fn live(socket: &OwnedFd, identities: &[Identity]) {
-    while let Role::Spawner(guardian) = watch_over(socket) {
+    while let Successor::Spawner(guardian) = watch_over(socket) {
         match process::serve_workers(socket, guardian, identities) {
             Served::AllWorkers => return,
             Served::UntilTheGuardianEnded => {}
@@ -44,19 +44,19 @@ pub(super) fn live(socket: &OwnedFd, identities: &[Identity]) {
 }
 
 /// Forks a spawner, and another one whenever it was killed. Answers in the spawner, and at the end.
-fn watch_over(socket: &OwnedFd) -> Role {
+fn watch_over(socket: &OwnedFd) -> Successor {
     process::name(NAME);
     // SAFETY: the spawner is waited for. One that becomes the guardian has had its helpers reaped by the kernel.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
     loop {
         let begun = Instant::now();
         match fork_spawner() {
-            Ok(Forked::Spawner(guardian)) => return Role::Spawner(guardian),
+            Ok(Forked::Spawner(guardian)) => return Successor::Spawner(guardian),
             Ok(Forked::Guardian(pid, alive)) => {
                 let ended = wait_for(pid);
                 drop(alive);
                 if ended {
-                    return Role::Nobody;
+                    return Successor::Nobody;
                 }
             }
             // There may be memory and processes later.
@@ -66,7 +66,7 @@ fn watch_over(socket: &OwnedFd) -> Role {
             thread::sleep(PAUSE);
         }
         if server_has_ended(socket) {
-            return Role::Nobody;
+            return Successor::Nobody;
         }
     }
 }

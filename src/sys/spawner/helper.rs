@@ -35,11 +35,11 @@ pub(super) struct Helper<'a> {
     identities: &'a [Identity],
     /// The worker's own user, if this process is somebody else.
     server: Option<Identity>,
-    state: Mutex<State>,
+    state: Mutex<ScriptTable>,
 }
 
 #[derive(Default)]
-struct State {
+struct ScriptTable {
     /// Scripts that are being started, and whether they are to be ended at once.
     starting: Vec<(u32, Option<Instant>)>,
     running: Vec<Script>,
@@ -49,7 +49,7 @@ struct State {
     threads: usize,
 }
 
-impl State {
+impl ScriptTable {
     /// Collects a child that has ended, or is about to, without becoming a script.
     fn collect(&mut self, pid: i32) {
         match self.early.iter().position(|(early, _)| *early == pid) {

@@ -19,7 +19,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// A part of a body that is there.
 #[derive(Clone, Copy, Debug)]
-pub enum BodyPart<'a> {
+pub enum InputPart<'a> {
     /// Bytes.
     Memory(&'a [u8]),
     /// A part of a file that the server has open.
@@ -33,7 +33,7 @@ pub enum BodyPart<'a> {
     },
 }
 
-impl BodyPart<'_> {
+impl InputPart<'_> {
     fn is_empty(&self) -> bool {
         match self {
             Self::Memory(bytes) => bytes.is_empty(),
@@ -58,7 +58,7 @@ impl Pipes {
     ///
     /// # Errors
     /// What pipe2(2), memfd_create(2) and the like say.
-    pub fn new(body: Option<&[BodyPart<'_>]>, wants_stderr: bool) -> io::Result<(Self, [OwnedFd; 3])> {
+    pub fn new(body: Option<&[InputPart<'_>]>, wants_stderr: bool) -> io::Result<(Self, [OwnedFd; 3])> {
         let (input, stdin) = match body {
             Some(parts) => (whole(parts)?, None),
             None => pipe_to().map(|(reader, writer)| (reader, Some(writer.into())))?,
@@ -74,12 +74,12 @@ impl Pipes {
 }
 
 /// All of a body, with its end.
-fn whole(parts: &[BodyPart<'_>]) -> io::Result<OwnedFd> {
+fn whole(parts: &[InputPart<'_>]) -> io::Result<OwnedFd> {
     let mut rest = parts.iter().filter(|part| !part.is_empty());
     match (rest.next(), rest.next()) {
         (None, _) => return no_input(),
-        (Some(BodyPart::File { fd, offset: 0, len }), None) if is_all_of(*fd, *len)? => return reopen(*fd),
-        (Some(BodyPart::Memory(bytes)), None) => {
+        (Some(InputPart::File { fd, offset: 0, len }), None) if is_all_of(*fd, *len)? => return reopen(*fd),
+        (Some(InputPart::Memory(bytes)), None) => {
             if let Some(filled) = filled(bytes)? {
                 return Ok(filled);
             }
@@ -94,16 +94,16 @@ fn is_all_of(fd: RawFd, length: u64) -> io::Result<bool> {
 }
 
 /// The parts of a body in one file.
-fn copied(parts: &[BodyPart<'_>]) -> io::Result<OwnedFd> {
+fn copied(parts: &[InputPart<'_>]) -> io::Result<OwnedFd> {
     let whole = File::from(memory_file(&[])?);
     let mut at = 0u64;
     for part in parts {
         match part {
-            BodyPart::Memory(bytes) => {
+            InputPart::Memory(bytes) => {
                 whole.write_all_at(bytes, at)?;
                 at += bytes.len() as u64;
             }
-            BodyPart::File { fd, offset, len } => {
+            InputPart::File { fd, offset, len } => {
                 copy(&File::from(duplicate(*fd)?), *offset, *len, &whole, at)?;
                 at += len;
             }
@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn read(parts: &[BodyPart<'_>]) -> Vec<u8> {
+    fn read(parts: &[InputPart<'_>]) -> Vec<u8> {
         let (pipes, [input, ..]) = Pipes::new(Some(parts), false).unwrap();
         assert!(pipes.stdin.is_none() && pipes.stderr.is_none());
         let mut all = Vec::new();
@@ -144,21 +144,21 @@ mod tests {
     fn a_body_of_any_parts_comes_whole_and_ends() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"0123456789").unwrap();
-        let part = |offset, len| BodyPart::File { fd: file.as_raw_fd(), offset, len };
+        let part = |offset, len| InputPart::File { fd: file.as_raw_fd(), offset, len };
         let large = vec![b'x'; CHUNK * 3 + 1];
         assert_eq!(read(&[]), b"");
-        assert_eq!(read(&[BodyPart::Memory(b""), part(3, 0)]), b"");
-        assert_eq!(read(&[BodyPart::Memory(b"small")]), b"small");
+        assert_eq!(read(&[InputPart::Memory(b""), part(3, 0)]), b"");
+        assert_eq!(read(&[InputPart::Memory(b"small")]), b"small");
         assert_eq!(read(&[part(0, 10)]), b"0123456789");
         assert_eq!(read(&[part(0, 9)]), b"012345678");
-        assert_eq!(read(&[BodyPart::Memory(&large)]), large);
-        assert_eq!(read(&[BodyPart::Memory(b"a"), part(2, 3), BodyPart::Memory(b"b")]), b"a234b");
+        assert_eq!(read(&[InputPart::Memory(&large)]), large);
+        assert_eq!(read(&[InputPart::Memory(b"a"), part(2, 3), InputPart::Memory(b"b")]), b"a234b");
     }
 
     #[test]
     fn a_file_that_became_shorter_is_an_error() {
         let file = tempfile::tempfile().unwrap();
-        let parts = [BodyPart::File { fd: file.as_raw_fd(), offset: 1, len: 3 }];
+        let parts = [InputPart::File { fd: file.as_raw_fd(), offset: 1, len: 3 }];
         assert_eq!(Pipes::new(Some(&parts), false).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

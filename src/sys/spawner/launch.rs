@@ -35,7 +35,7 @@ pub(super) enum Become<'a> {
 }
 
 /// All that a child needs, made ready before it begins: it may not allocate.
-struct Plan<'a> {
+struct ExecPlan<'a> {
     run: &'a Run<'a>,
     fds: [RawFd; 3],
     user: Become<'a>,
@@ -71,7 +71,7 @@ impl Launcher {
         argv.push(ptr::null());
         let mut envp: Vec<*const c_char> = run.environment.iter().map(|word| word.as_ptr()).collect();
         envp.push(ptr::null());
-        let mut plan = Plan {
+        let mut plan = ExecPlan {
             run,
             fds: [fds[0].as_raw_fd(), fds[1].as_raw_fd(), fds[2].as_raw_fd()],
             user,
@@ -97,7 +97,7 @@ impl Launcher {
 
 extern "C" fn child(plan: *mut c_void) -> c_int {
     // SAFETY: `launch` gives its plan, which nobody else touches until this child has executed or ended.
-    let plan = unsafe { &mut *plan.cast::<Plan<'_>>() };
+    let plan = unsafe { &mut *plan.cast::<ExecPlan<'_>>() };
     let Err(step) = enter(plan);
     let failure = Failure { step, errno: errno() };
     // SAFETY: the field is live; _exit(2) runs nothing of this process.
@@ -113,7 +113,7 @@ fn errno() -> i32 {
 }
 
 /// Becomes the script. Only system calls: the memory belongs to the spawner.
-fn enter(plan: &Plan<'_>) -> Result<std::convert::Infallible, Step> {
+fn enter(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, Step> {
     let run = plan.run;
     // SAFETY: each call gets live C strings and numbers; what fails is answered by a number.
     unsafe {
@@ -157,7 +157,7 @@ unsafe fn place_descriptors(fds: [RawFd; 3]) -> Option<()> {
     Some(())
 }
 
-fn set_limits(plan: &Plan<'_>) -> Option<()> {
+fn set_limits(plan: &ExecPlan<'_>) -> Option<()> {
     let limits = plan.run.limits;
     for (resource, limit) in [
         (libc::RLIMIT_AS, limits.memory),

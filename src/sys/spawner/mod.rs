@@ -19,7 +19,7 @@ use std::{
     sync::{Mutex, OnceLock},
 };
 
-pub use input::{BodyPart, Pipes};
+pub use input::{InputPart, Pipes};
 pub(in crate::sys) use launch::change_user;
 pub use process::memory_file;
 pub use report::{Exit, Failure, Report, Step};
@@ -82,7 +82,7 @@ impl Spawner {
     ///
     /// # Errors
     /// When the spawner has ended and is not replaced, or there are no descriptors.
-    pub fn connect(&mut self) -> io::Result<Connection> {
+    pub fn connect(&mut self) -> io::Result<SpawnerClient> {
         match self.ask() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe && !self.users => {
                 *self = Self::start(&[], || ())?;
@@ -100,16 +100,16 @@ impl Spawner {
         }
     }
 
-    fn ask(&self) -> io::Result<Connection> {
+    fn ask(&self) -> io::Result<SpawnerClient> {
         let (here, there) = socket::pair()?;
         socket::send(self.socket.as_fd(), b"connect", &[there.as_raw_fd()], false)?;
-        Ok(Connection { socket: here, waiting: Mutex::default() })
+        Ok(SpawnerClient { socket: here, waiting: Mutex::default() })
     }
 }
 
 /// A process' way to its helper. Any thread may send.
 #[derive(Debug)]
-pub struct Connection {
+pub struct SpawnerClient {
     socket: OwnedFd,
     /// Messages that found no room.
     waiting: Mutex<VecDeque<Message>>,
@@ -133,9 +133,9 @@ impl Message {
     }
 }
 
-impl Connection {
+impl SpawnerClient {
     /// Has a script run, with these as its standard input, output and error. `request` is what
-    /// [`SpawnRequest::encode`] gave. Never waits: without room the request is sent by [`Connection::flush`].
+    /// [`SpawnRequest::encode`] gave. Never waits: without room the request is sent by [`SpawnerClient::flush`].
     ///
     /// # Errors
     /// When the helper has ended.
@@ -143,7 +143,7 @@ impl Connection {
         self.post(Message { bytes: request, fds: fds.into() })
     }
 
-    /// As [`Connection::run`], but waits for room.
+    /// As [`SpawnerClient::run`], but waits for room.
     ///
     /// # Errors
     /// When the helper has ended.
@@ -242,7 +242,7 @@ impl Iterator for Reports {
     }
 }
 
-impl AsRawFd for Connection {
+impl AsRawFd for SpawnerClient {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()
     }

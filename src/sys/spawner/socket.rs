@@ -71,7 +71,7 @@ pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd], wait: bo
 }
 
 /// What a message brought.
-pub(super) struct Received {
+pub(super) struct Packet {
     /// Bytes in the buffer; 0 is the end of the connection.
     pub(super) length: usize,
     /// Its descriptors, in order.
@@ -79,7 +79,7 @@ pub(super) struct Received {
 }
 
 /// Receives one message. A message that is longer than `buffer` is `InvalidData`.
-pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Received> {
+pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Packet> {
     let mut control = Control([0; CONTROL_BYTES]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: a message header of zeros is valid.
@@ -105,7 +105,7 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> 
     if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Received { length, fds })
+    Ok(Packet { length, fds })
 }
 
 /// Receives the messages without descriptors that are there, as many as there is room for, and answers how many and the

@@ -20,7 +20,7 @@ fn spawner() -> MutexGuard<'static, Spawner> {
 }
 
 struct Running {
-    connection: Connection,
+    connection: SpawnerClient,
     output: File,
     errors: File,
     input: Option<File>,
@@ -50,13 +50,13 @@ fn start(request: &SpawnRequest<'_>) -> Running {
     Running { connection, output, errors, input: Some(OwnedFd::from(stdin).into()) }
 }
 
-fn wait_readable(connection: &Connection) {
+fn wait_readable(connection: &SpawnerClient) {
     let fd = connection.as_raw_fd();
     poll(&mut [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }], None);
 }
 
 /// The next reports, one or more.
-fn reports(connection: &Connection) -> Vec<Report> {
+fn reports(connection: &SpawnerClient) -> Vec<Report> {
     wait_readable(connection);
     connection.reports().unwrap().collect()
 }

@@ -96,9 +96,9 @@ def test_a_script_that_writes_before_it_reads(server, base):
 
 
 @BOTH
-@pytest.mark.parametrize("habit", ["any", "brief"])
-def test_a_script_that_reads_and_writes(server, base, habit):
-    if habit == "brief":
+@pytest.mark.parametrize("kind", ["any", "brief"])
+def test_a_script_that_reads_and_writes(server, base, kind):
+    if kind == "brief":
         brief_ones(server, base)
     data = os.urandom(3 * MIB)
     assert server.post(f"{base}/echo", data).body == data
@@ -123,16 +123,16 @@ def test_a_daemon_with_the_output_does_not_hold_the_client(server, base):
 
 
 def brief_ones(server, base):
-    """Scripts that end at once: from their habit it follows how the next one is waited for."""
+    """Scripts that end at once: from that it follows how the next one is waited for."""
     for _ in range(10):
         assert server.get(f"{base}/hello").body == b"hello\n"
 
 
 @BOTH
 @pytest.mark.parametrize("media", ["text/event-stream", "text/plain"])
-@pytest.mark.parametrize("habit", ["any", "brief"])
-def test_events_arrive_at_once(server, gate, base, media, habit):
-    if habit == "brief":
+@pytest.mark.parametrize("kind", ["any", "brief"])
+def test_events_arrive_at_once(server, gate, base, media, kind):
+    if kind == "brief":
         brief_ones(server, base)
     client = server.connect()
     client.request("GET", f"{base}/gate/{media}?{gate.query}")

@@ -35,7 +35,7 @@ pub(crate) enum Wait {
 
 /// What mod_proxy wants to be served: by which worker, at which URL.
 #[derive(Clone, Copy)]
-pub(crate) struct Target<'r> {
+pub(crate) struct ProxyTarget<'r> {
     request: Request<'r>,
     worker: *mut sys::proxy_worker,
     conf: *mut sys::proxy_server_conf,
@@ -57,7 +57,7 @@ macro_rules! shared {
     };
 }
 
-impl<'r> Target<'r> {
+impl<'r> ProxyTarget<'r> {
     /// Wraps the arguments of mod_proxy's hook.
     ///
     /// # Safety
@@ -152,7 +152,7 @@ impl<'r> Target<'r> {
         micros(own.or(of_proxy).unwrap_or(of_server)).unwrap_or(Duration::from_secs(60))
     }
 
-    /// How long a connection may take: `connectiontimeout`, or [`Target::timeout`].
+    /// How long a connection may take: `connectiontimeout`, or [`ProxyTarget::timeout`].
     fn connect_timeout(self) -> Duration {
         let own = (shared!(self, conn_timeout_set()) != 0).then(|| shared!(self, conn_timeout));
         own.and_then(micros).unwrap_or_else(|| self.timeout())
@@ -201,7 +201,7 @@ impl<'r> Target<'r> {
     ///
     /// # Errors
     /// The status to answer.
-    pub(crate) fn acquire(self, kind: Kind) -> Result<Connection<'r>, c_int> {
+    pub(crate) fn acquire(self, kind: Kind) -> Result<WorkerConnection<'r>, c_int> {
         let mut connection = std::ptr::null_mut();
         let name = function_name(kind);
         // SAFETY: a live worker and server; mod_proxy gives a connection that is ours until it is released.
@@ -209,7 +209,7 @@ impl<'r> Target<'r> {
             let server = (*self.request.as_ptr()).server;
             sys::ap_proxy_acquire_connection(name.as_ptr(), &raw mut connection, self.worker, server)
         };
-        let place = Connection { target: self, raw: connection, name };
+        let place = WorkerConnection { target: self, raw: connection, name };
         if status != 0 || connection.is_null() {
             return Err(if status == 0 { SERVICE_UNAVAILABLE } else { status });
         }
@@ -237,13 +237,13 @@ fn micros(time: sys::apr_interval_time_t) -> Option<Duration> {
 }
 
 /// A place among a worker's connections, given back when it is dropped.
-pub(crate) struct Connection<'r> {
-    target: Target<'r>,
+pub(crate) struct WorkerConnection<'r> {
+    target: ProxyTarget<'r>,
     raw: *mut sys::proxy_conn_rec,
     name: &'static CStr,
 }
 
-impl Connection<'_> {
+impl WorkerConnection<'_> {
     pub(super) fn as_ptr(&self) -> *mut sys::proxy_conn_rec {
         self.raw
     }
@@ -330,7 +330,7 @@ impl Connection<'_> {
     }
 }
 
-impl Drop for Connection<'_> {
+impl Drop for WorkerConnection<'_> {
     fn drop(&mut self) {
         if self.raw.is_null() {
             return;

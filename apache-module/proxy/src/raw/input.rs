@@ -12,7 +12,7 @@ use gangway_httpd::{
     request::BodyError,
 };
 
-use super::{Request, backend::Connection, sys};
+use super::{Request, backend::WorkerConnection, sys};
 
 /// Bytes of a body that are read before a connection is taken, and that are kept in memory when the whole body
 /// must be there first: what mod_proxy_fcgi does.
@@ -50,7 +50,7 @@ impl<'r> RequestBody<'r> {
     /// The status to answer.
     pub(crate) fn prepare(
         request: Request<'r>,
-        connection: &Connection<'_>,
+        connection: &WorkerConnection<'_>,
         needs_length: bool,
     ) -> Result<Self, c_int> {
         let body = Self { request, saved: saved(request), fresh: None, ended: false, taken: false };
@@ -158,7 +158,7 @@ fn saved(request: Request<'_>) -> Option<Brigade<'_>> {
 fn read_ahead<'r>(
     request: Request<'r>,
     saved: &mut Brigade<'r>,
-    connection: &Connection<'_>,
+    connection: &WorkerConnection<'_>,
     needs_length: bool,
 ) -> Result<(), c_int> {
     let chunked = request.header(c"Transfer-Encoding").is_some();

@@ -20,7 +20,7 @@ mod shared;
 mod socket;
 mod workers;
 
-pub(crate) use backend::{Target, Wait};
+pub(crate) use backend::{ProxyTarget, Wait};
 pub(crate) use conf::{Backend, BackendType, DirConf, Pass, Pseudo, SetEnvIf};
 pub(crate) use input::{Filled, RequestBody};
 pub(crate) use module::{ProxyGangway, Request};

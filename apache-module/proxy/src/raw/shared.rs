@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A board in memory that all processes of the server share: who waits for a backend is counted there, with the time, and
-//! whoever has an idle connection to that backend closes it. Beside it stands what is known of backends ([`Habits`]).
+//! whoever has an idle connection to that backend closes it. Beside it stands what is known of backends ([`BackendRecords`]).
 //!
 //! The parent process only maps the memory. Children trust nothing in it: whatever a number says, the worst that
 //! follows is a connection that is closed too early or a second too late.
@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::habits::Habits;
+use gangway::backends::BackendRecords;
 
 /// Backends that share a slot lose idle connections for each other, no more.
 const SLOTS: usize = 64;
@@ -25,7 +25,7 @@ pub(crate) struct Board {
     /// Changes with each entry; what `wait` sleeps on.
     changes: AtomicU32,
     entries: [Entry; SLOTS],
-    habits: Habits,
+    records: BackendRecords,
 }
 
 #[repr(C)]
@@ -67,8 +67,8 @@ impl Board {
     }
 
     /// What is known of backends.
-    pub(crate) fn habits(&self) -> &Habits {
-        &self.habits
+    pub(crate) fn records(&self) -> &BackendRecords {
+        &self.records
     }
 
     /// Counts one more who waits for the backend of this key.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use gangway::protocol::DecodeError;
 
-use super::{Failure, Transfer};
+use super::{Transfer, TransferError};
 use crate::{
     keep::{self, Key, Waiting},
     raw::{Interest, Readiness},
@@ -23,7 +23,7 @@ const LOOKS_EACH: Duration = Duration::from_millis(250);
 
 impl Transfer<'_, '_> {
     /// The backend does not read: it may be writing.
-    pub(super) fn wait_for_room(&mut self) -> Result<(), Failure> {
+    pub(super) fn wait_for_room(&mut self) -> Result<(), TransferError> {
         let begun = Instant::now();
         loop {
             let time = self.patience(begun)?;
@@ -45,9 +45,9 @@ impl Transfer<'_, '_> {
     }
 
     /// How long the next wait may take that is one of those that began then.
-    fn patience(&self, begun: Instant) -> Result<Duration, Failure> {
+    fn patience(&self, begun: Instant) -> Result<Duration, TransferError> {
         let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
-        let mut time = left.ok_or(Failure::Timeout)?;
+        let mut time = left.ok_or(TransferError::Timeout)?;
         if let Some(at) = self.closed_at {
             let grace = GRACE.saturating_sub(at.max(begun).elapsed());
             time = time.min(grace.max(Duration::from_millis(1)));
@@ -56,23 +56,23 @@ impl Transfer<'_, '_> {
     }
 
     /// Notes whether the client is still there, in a wait that began then.
-    fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), Failure> {
+    fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), TransferError> {
         if ready.client_reset || self.request().is_aborted() {
-            return Err(Failure::Gone);
+            return Err(TransferError::Gone);
         }
         if ready.client_closed && self.closed_at.is_none() {
             self.closed_at = Some(Instant::now());
         }
         let is_over = self.closed_at.is_some_and(|at| at.max(begun).elapsed() >= GRACE);
-        if is_over && !ready.receive { Err(Failure::Gone) } else { Ok(()) }
+        if is_over && !ready.receive { Err(TransferError::Gone) } else { Ok(()) }
     }
 
     /// Waits for a backend that has paused.
-    pub(super) fn wait_long(&mut self) -> Result<(), Failure> {
+    pub(super) fn wait_long(&mut self) -> Result<(), TransferError> {
         let begun = Instant::now();
         let key = self.key.filter(|_| self.total_received == 0);
-        let mut unread = key.filter(|_| self.wire.is_reused()).and_then(Key::habit);
-        unread = unread.filter(|habit| !habit.is_lazy() && !habit.is_blind());
+        let mut unread = key.filter(|_| self.wire.is_reused()).and_then(Key::record);
+        unread = unread.filter(|record| !record.is_lazy() && !record.is_blind());
         let key = key.filter(|_| !self.wire.is_reused());
         let mut waiting: Option<Waiting> = None;
         loop {
@@ -93,13 +93,13 @@ impl Transfer<'_, '_> {
             if ready.receive {
                 return Ok(());
             }
-            if let Some(habit) = unread.take_if(|_| begun.elapsed() >= UNREAD)
+            if let Some(record) = unread.take_if(|_| begun.elapsed() >= UNREAD)
                 && self.wire.is_unread(self.total_sent)
             {
-                habit.was_late(keep::now());
+                record.was_late(keep::now());
                 if self.may_leave() {
                     self.is_left = true;
-                    return Err(Failure::Closed(DecodeError::Cut));
+                    return Err(TransferError::Closed(DecodeError::Cut));
                 }
             }
         }

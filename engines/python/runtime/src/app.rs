@@ -24,7 +24,7 @@ use crate::{
     cold::{Cold, with_traceback},
     environ::Environs,
     errors_stream::log_lines,
-    failure::{Explained, Failure},
+    failure::{Explained, LoadFailure},
     gil::Guarded,
     leave::end_child,
 };
@@ -105,7 +105,7 @@ pub(crate) struct App {
 #[derive(Debug)]
 enum State {
     Ready(Py<PyAny>),
-    Failed(Failure),
+    Failed(LoadFailure),
     /// A thread is trying again.
     Retrying,
 }
@@ -208,7 +208,7 @@ impl App {
         match attempted {
             Ok((Ok(callable), _)) => State::Ready(callable.unbind()),
             Ok((Err(error), before)) => State::Failed(self.explain(py, &error, &before, begun)),
-            Err(error) => State::Failed(Failure::new(error.to_string(), Explained::default(), begun)),
+            Err(error) => State::Failed(LoadFailure::new(error.to_string(), Explained::default(), begun)),
         }
     }
 
@@ -226,7 +226,7 @@ impl App {
         error: &PyErr,
         before: &Bound<'_, PyAny>,
         begun: SystemTime,
-    ) -> Failure {
+    ) -> LoadFailure {
         let cold = Cold::get(py);
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
         let (root, venv) = (path(&self.spec.root), path(&self.spec.venv));
@@ -239,7 +239,7 @@ impl App {
         let Ok((cause, lines, files, imported)) = explained else {
             let text = format_args!("cannot load {:?}: {error}", self.name);
             log(Level::Error, Code::ImportFailed, text);
-            return Failure::new(error.to_string(), Explained::default(), begun);
+            return LoadFailure::new(error.to_string(), Explained::default(), begun);
         };
         let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
             Ok("NameClash") => Code::NameClash,
@@ -251,7 +251,7 @@ impl App {
         }
         log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
         let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
-        Failure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
+        LoadFailure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
     }
 }
 

@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct LoadFailure {
     /// In one line, with the cure.
     pub(crate) cause: String,
     /// The traceback, for debug=on.
@@ -38,7 +38,7 @@ pub(crate) struct Explained {
     pub(crate) imported: Vec<String>,
 }
 
-impl Failure {
+impl LoadFailure {
     /// `begun` is when the attempt began.
     pub(crate) fn new(cause: String, explained: Explained, begun: SystemTime) -> Self {
         let Explained { lines, files, imported } = explained;

@@ -23,7 +23,7 @@ use crate::{
     leave::end_child,
     page,
     request_objects::RequestObjects,
-    send::{Failure, send_block, send_file, send_head},
+    send::{SendFailure, send_block, send_file, send_head},
     text::type_name,
 };
 
@@ -41,18 +41,18 @@ impl<'py> Run<'_, 'py> {
         end_child(self.py, called.as_ref().err());
         let result = match called {
             Ok(result) => result,
-            Err(error) => return self.fail(Failure::Raised(error)),
+            Err(error) => return self.fail(SendFailure::Raised(error)),
         };
         let delivered = self.deliver(&result);
         end_child(
             self.py,
             match &delivered {
-                Err(Failure::Raised(error)) => Some(error),
+                Err(SendFailure::Raised(error)) => Some(error),
                 _ => None,
             },
         );
         let status = match delivered {
-            Ok(()) | Err(Failure::Full) => self.finish(GW_OK),
+            Ok(()) | Err(SendFailure::Full) => self.finish(GW_OK),
             Err(failure) => self.fail(failure),
         };
         // "If the iterable returned by the application has a close() method, the server or gateway must call that
@@ -76,7 +76,7 @@ impl<'py> Run<'_, 'py> {
         &self.objects.exchange
     }
 
-    fn deliver(&self, result: &Bound<'py, PyAny>) -> Result<(), Failure> {
+    fn deliver(&self, result: &Bound<'py, PyAny>) -> Result<(), SendFailure> {
         if result.is_exact_instance_of::<PyList>() {
             // SAFETY: the type is checked; the items are looked at without running code of the application.
             let list = unsafe { result.cast_unchecked::<PyList>() };
@@ -100,7 +100,7 @@ impl<'py> Run<'_, 'py> {
         &self,
         count: usize,
         item: impl Fn(usize) -> PyResult<Bound<'py, PyAny>>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SendFailure> {
         let mut total = 0;
         for index in 0..count {
             total += block_of(&item(index)?)?.as_bytes().len() as u64;
@@ -115,7 +115,7 @@ impl<'py> Run<'_, 'py> {
     }
 
     /// Adds the Content-Length of a body whose length is known to be `total`, if there is none.
-    fn conclude_head(&self, total: u64) -> Result<(), Failure> {
+    fn conclude_head(&self, total: u64) -> Result<(), SendFailure> {
         let mut response = self.exchange().response.get_mut(self.py)?;
         // An empty answer to HEAD says nothing of the length that GET would have.
         let telling = total > 0 || !response.no_body;
@@ -127,7 +127,7 @@ impl<'py> Run<'_, 'py> {
     }
 
     /// Any other iterable: each block leaves before the next one is asked for.
-    fn deliver_blocks(&self, result: &Bound<'py, PyAny>) -> Result<(), Failure> {
+    fn deliver_blocks(&self, result: &Bound<'py, PyAny>) -> Result<(), SendFailure> {
         if result.is_instance_of::<PyString>() || result.is_instance_of::<PyBytes>() {
             let kind = type_name(result);
             return Err(bad_block(format!(
@@ -141,7 +141,7 @@ impl<'py> Run<'_, 'py> {
                     "it returned {kind}, which is not iterable; return a list of bytes"
                 ));
             }
-            Failure::Raised(error)
+            SendFailure::Raised(error)
         })?;
         for block in blocks {
             send_block(self.py, self.exchange(), block_of(&block?)?, true)?;
@@ -153,7 +153,7 @@ impl<'py> Run<'_, 'py> {
     }
 
     /// Sends a plain file without reading it; `false` if it is none.
-    fn deliver_file(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<bool, Failure> {
+    fn deliver_file(&self, wrapper: &Bound<'py, FileWrapper>) -> Result<bool, SendFailure> {
         let Some(part) = wrapper.get().part(self.py) else { return Ok(false) };
         let declared = {
             let response = self.exchange().response.get(self.py)?;
@@ -174,16 +174,16 @@ impl<'py> Run<'_, 'py> {
     }
 
     /// Logs a failure and answers it.
-    fn fail(&self, failure: Failure) -> gw_status {
+    fn fail(&self, failure: SendFailure) -> gw_status {
         match failure {
-            Failure::Raised(error) => self.raised(&error),
-            Failure::Fault(code, text) => {
+            SendFailure::Raised(error) => self.raised(&error),
+            SendFailure::Fault(code, text) => {
                 self.log(Level::Error, code, &text);
                 self.answer_error(&text, None)
             }
-            Failure::Full => self.finish(GW_OK),
+            SendFailure::Full => self.finish(GW_OK),
             // The host knows, and finishes the request itself.
-            Failure::Gone | Failure::Refused => GW_ERROR,
+            SendFailure::Gone | SendFailure::Refused => GW_ERROR,
         }
     }
 
@@ -251,13 +251,13 @@ impl<'py> Run<'_, 'py> {
 }
 
 /// The block as bytes, or what is wrong with it.
-fn block_of<'a, 'py>(block: &'a Bound<'py, PyAny>) -> Result<&'a Bound<'py, PyBytes>, Failure> {
+fn block_of<'a, 'py>(block: &'a Bound<'py, PyAny>) -> Result<&'a Bound<'py, PyBytes>, SendFailure> {
     as_block(block).ok_or_else(|| {
         let hint = if block.is_instance_of::<PyString>() { "; encode it" } else { "" };
         bad_block(format!("a block of its response is {}, not bytes{hint}", type_name(block)))
     })
 }
 
-fn bad_block(text: String) -> Failure {
-    Failure::Fault(Code::BadBlock, text)
+fn bad_block(text: String) -> SendFailure {
+    SendFailure::Fault(Code::BadBlock, text)
 }

@@ -13,7 +13,7 @@ const OWNED: usize = 16 * 1024;
 
 /// Why a response cannot go on.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum SendFailure {
     /// The application, or a rule that it broke, raised.
     Raised(PyErr),
     /// The application broke a rule outside of its own code.
@@ -26,7 +26,7 @@ pub(crate) enum Failure {
     Refused,
 }
 
-impl From<PyErr> for Failure {
+impl From<PyErr> for SendFailure {
     fn from(error: PyErr) -> Self {
         Self::Raised(error)
     }
@@ -38,7 +38,7 @@ pub(crate) fn send_block(
     exchange: &Exchange,
     block: &Bound<'_, PyBytes>,
     flush: bool,
-) -> Result<(), Failure> {
+) -> Result<(), SendFailure> {
     let data = block.as_bytes();
     if data.is_empty() {
         return Ok(());
@@ -88,7 +88,7 @@ pub(crate) fn send_file(
     descriptor: i32,
     offset: u64,
     length: u64,
-) -> Result<(), Failure> {
+) -> Result<(), SendFailure> {
     send_head(py, exchange)?;
     if length == 0 || !exchange.response.get(py)?.head.permits_body() {
         return Ok(());
@@ -100,13 +100,13 @@ pub(crate) fn send_file(
 }
 
 /// Gives the host the head, once.
-pub(crate) fn send_head(py: Python<'_>, exchange: &Exchange) -> Result<(), Failure> {
+pub(crate) fn send_head(py: Python<'_>, exchange: &Exchange) -> Result<(), SendFailure> {
     let mut response = exchange.response.get_mut(py)?;
     if response.head_sent {
         return Ok(());
     }
     if !response.started {
-        return Err(Failure::Fault(
+        return Err(SendFailure::Fault(
             Code::NoStart,
             "it gave a response without calling start_response; call start_response(status, headers) first"
                 .to_owned(),
@@ -123,7 +123,7 @@ pub(crate) fn send_head(py: Python<'_>, exchange: &Exchange) -> Result<(), Failu
             response.head_sent = true;
             Ok(())
         }
-        GW_INVALID => Err(Failure::Fault(
+        GW_INVALID => Err(SendFailure::Fault(
             Code::HeadRefused,
             "the server refused its response head; the line before says why".to_owned(),
         )),
@@ -131,11 +131,11 @@ pub(crate) fn send_head(py: Python<'_>, exchange: &Exchange) -> Result<(), Failu
     }
 }
 
-fn outcome(status: gw_status) -> Result<(), Failure> {
+fn outcome(status: gw_status) -> Result<(), SendFailure> {
     match status {
         GW_OK => Ok(()),
-        GW_CANCELLED => Err(Failure::Gone),
-        GW_INVALID => Err(Failure::Full),
-        _ => Err(Failure::Refused),
+        GW_CANCELLED => Err(SendFailure::Gone),
+        GW_INVALID => Err(SendFailure::Full),
+        _ => Err(SendFailure::Refused),
     }
 }

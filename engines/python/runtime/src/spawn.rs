@@ -218,28 +218,28 @@ impl Drop for Blocked {
 }
 
 /// Why a child could not execute: at which place, and the number of the error.
-struct Failure<'a>(&'a [u8], c_int);
+struct ExecFailure<'a>(&'a [u8], c_int);
 
 /// From here to the end: nothing but system calls. The memory is the server's.
 extern "C" fn child(plan: *mut c_void) -> c_int {
     // SAFETY: `fork_exec` gives its plan, and waits until this child has executed or ended.
     let plan = unsafe { &*plan.cast::<Plan>() };
-    let Failure(place, number) = become_program(plan);
+    let ExecFailure(place, number) = become_program(plan);
     report(plan.streams.report, place, number);
     // SAFETY: ends this process and runs nothing of the server's.
     unsafe { libc::_exit(255) }
 }
 
-fn become_program<'a>(plan: &'a Plan) -> Failure<'a> {
+fn become_program<'a>(plan: &'a Plan) -> ExecFailure<'a> {
     const NOT_YET: &[u8] = b"noexec";
     reset_signals(plan.restore_signals);
     if let Err(number) = place_streams(plan) {
-        return Failure(NOT_YET, number);
+        return ExecFailure(NOT_YET, number);
     }
     // SAFETY: live C strings, arrays and numbers; the raw calls change this process alone.
     unsafe {
         if plan.directory.as_ref().is_some_and(|directory| libc::chdir(directory.as_ptr()) != 0) {
-            return Failure(&plan.chdir_failed, errno());
+            return ExecFailure(&plan.chdir_failed, errno());
         }
         if let Ok(umask) = libc::mode_t::try_from(plan.umask) {
             libc::umask(umask);
@@ -248,10 +248,10 @@ fn become_program<'a>(plan: &'a Plan) -> Failure<'a> {
             libc::setsid();
         }
         if plan.group >= 0 && libc::setpgid(0, plan.group) != 0 {
-            return Failure(NOT_YET, errno());
+            return ExecFailure(NOT_YET, errno());
         }
         if !change_user(plan) {
-            return Failure(NOT_YET, errno());
+            return ExecFailure(NOT_YET, errno());
         }
         libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const plan.mask, 0usize, 8usize);
     }
@@ -261,7 +261,7 @@ fn become_program<'a>(plan: &'a Plan) -> Failure<'a> {
     execute(plan)
 }
 
-fn execute(plan: &Plan) -> Failure<'_> {
+fn execute(plan: &Plan) -> ExecFailure<'_> {
     // SAFETY: the pointer is the C library's own, which this child only reads.
     let envp = plan.envp.as_ref().map_or_else(|| unsafe { environ }, |envp| envp.pointers.as_ptr());
     let mut first = 0;
@@ -273,7 +273,7 @@ fn execute(plan: &Plan) -> Failure<'_> {
             first = number;
         }
     }
-    Failure(b"", if first == 0 { errno() } else { first })
+    ExecFailure(b"", if first == 0 { errno() } else { first })
 }
 
 /// The default for every signal: handlers are the server's, and what the server ignores its children would ignore.

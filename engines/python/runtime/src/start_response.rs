@@ -14,7 +14,7 @@ use crate::{
     errors_stream,
     exchange::Exchange,
     forked,
-    send::{Failure, send_block},
+    send::{SendFailure, send_block},
     text::{type_name, with_latin1},
 };
 
@@ -108,11 +108,11 @@ impl Write {
         };
         match send_block(py, &self.0, data, true) {
             Ok(()) => Ok(()),
-            Err(Failure::Raised(error)) => Err(error),
-            Err(Failure::Fault(_, text)) => Err(PyRuntimeError::new_err(text)),
+            Err(SendFailure::Raised(error)) => Err(error),
+            Err(SendFailure::Fault(_, text)) => Err(PyRuntimeError::new_err(text)),
             // More than Content-Length is dropped; the response itself is complete.
-            Err(Failure::Full) => Ok(()),
-            Err(Failure::Gone | Failure::Refused) => {
+            Err(SendFailure::Full) => Ok(()),
+            Err(SendFailure::Gone | SendFailure::Refused) => {
                 Err(PyConnectionAbortedError::new_err("the response cannot be sent: the client has left"))
             }
         }

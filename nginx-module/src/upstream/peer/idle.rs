@@ -69,7 +69,7 @@ pub(super) enum Choice {
 }
 
 #[derive(Default)]
-struct Pool {
+struct IdlePool {
     /// The one that was used last stands at the end.
     idle: Vec<Idle>,
     timer: Option<Timer>,
@@ -78,12 +78,12 @@ struct Pool {
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::default();
+    static POOL: RefCell<IdlePool> = RefCell::default();
     /// The watch over the wake-up of [`signals`], NULL without one.
     static WAKEUP: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
 }
 
-impl Pool {
+impl IdlePool {
     /// Sees to it that the connection which is over at `until` is looked at then.
     fn look_at(&mut self, until: ngx_msec_t, is_woken: bool) {
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_time, ptr::null_mut(), false));
@@ -243,10 +243,10 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
                 let at = pool.idle.iter().position(|idle| idle.connection == connection)?;
                 Some(pool.idle.remove(at).address)
             });
-            if let Some(habit) =
-                address.and_then(|address| signals::habit(&address)).filter(|_| c.close() == 0)
+            if let Some(record) =
+                address.and_then(|address| signals::record(&address)).filter(|_| c.close() == 0)
             {
-                habit.has_closed();
+                record.has_closed();
             }
             close(connection);
         }

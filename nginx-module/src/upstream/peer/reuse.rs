@@ -23,7 +23,7 @@ use super::{
         state::{Context, peer::Reused},
     },
     idle,
-    signals::habit,
+    signals::record,
 };
 use crate::raw::{Connection, Request, Upstream};
 
@@ -37,15 +37,15 @@ fn now() -> u64 {
 
 /// A kept connection for a request, if it may have one.
 pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_connection_t> {
-    let habit = habit(address)?;
+    let record = record(address)?;
     let for_once = !context.may_be_repeated();
-    let is_lazy = habit.is_lazy();
+    let is_lazy = record.is_lazy();
     // So reads PHP, whether or not this one has been seen to.
     let is_script = context.script.is_script(context.conf().suffixes());
-    let looks_read = is_lazy || is_script || for_once && habit.wants_sample();
+    let looks_read = is_lazy || is_script || for_once && record.wants_sample();
     let unread = Cell::new(None);
     let found = idle::take(address, |idle| {
-        if for_once && !habit.keeps(idle.time()) {
+        if for_once && !record.keeps(idle.time()) {
             // Those below it have been idle for longer.
             return idle::Choice::None;
         }
@@ -57,7 +57,7 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
         }
         // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
         if for_once && !idle.is_open() {
-            habit.has_closed();
+            record.has_closed();
             return idle::Choice::Close;
         }
         idle::Choice::Take
@@ -74,7 +74,7 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
 
 /// Whether a request on a kept connection has to be looked after.
 pub(super) fn needs_look(context: &Context, address: &Address) -> bool {
-    !context.peer.reused.get().is_known && habit(address).is_some_and(|habit| !habit.is_blind())
+    !context.peer.reused.get().is_known && record(address).is_some_and(|record| !record.is_blind())
 }
 
 /// A request on a kept connection has no answer yet. Answers whether it is to be taken elsewhere: see [`leave`].
@@ -89,8 +89,8 @@ pub(super) fn look(context: &Context, upstream: Upstream, address: &Address) -> 
     if !is_unread {
         return false;
     }
-    if let Some(habit) = habit(address) {
-        habit.was_late(now());
+    if let Some(record) = record(address) {
+        record.was_late(now());
     }
     // What is left behind may still be read and done: only where that does no harm, and not after others of its kind.
     // And only where there is one backend: of a group it would use one up, and the others may be gone by then.
@@ -127,8 +127,8 @@ pub(super) fn failed(context: &Context, upstream: Upstream) -> ngx_uint_t {
         return failed;
     }
     let address = context.peer.address.get();
-    if let Some(habit) = address.as_ref().and_then(habit) {
-        habit.has_closed();
+    if let Some(record) = address.as_ref().and_then(record) {
+        record.has_closed();
     }
     let is_unix = address.is_some_and(|address| address.is_unix());
     // A unix socket that is closed in order has been read to its end.
@@ -163,18 +163,18 @@ pub(super) fn succeeded(
     connection: Connection,
     address: &Address,
 ) -> bool {
-    let Some(habit) = habit(address) else { return true };
+    let Some(record) = record(address) else { return true };
     let is_first = !upstream.has_kept_connection();
     if !is_first && context.stage().has_answer() {
-        habit.has_kept(context.peer.reused.get().idle);
+        record.has_kept(context.peer.reused.get().idle);
     }
     let is_unix = address.is_unix();
     let is_piece = !context.request.has_body() && connection.sent() < ONE_PIECE;
-    if is_piece && (habit.wants_sample() || is_first && is_unix && !habit.is_lazy()) {
-        habit.sample(match has_unread(connection.descriptor(), is_unix) {
+    if is_piece && (record.wants_sample() || is_first && is_unix && !record.is_lazy()) {
+        record.sample(match has_unread(connection.descriptor(), is_unix) {
             None if is_elsewhere(connection.descriptor()) => None,
             seen => Some(seen == Some(true)),
         });
     }
-    !habit.is_shunned(now()) && (context.conf().keeps_blindly() || !habit.is_blind())
+    !record.is_shunned(now()) && (context.conf().keeps_blindly() || !record.is_blind())
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Signals between workers: a request waits at this address, which is contended.
+//! Signals between workers: a request waits for a connection to this address, so whoever has an idle one closes it.
 //!
 //! A table of times, one slot for the addresses of one hash. A slot holds nothing that anybody follows: a worker that
 //! writes nonsense into it makes others close idle connections or keep them, and no more. A worker that dies leaves a
-//! time that grows old. Beside it stands what is known of backends ([`Habits`]).
+//! time that grows old. Beside it stands what is known of backends ([`BackendRecords`]).
 //!
 //! A signal in the table wakes the event loops of all workers with idle connections, which watch one eventfd. Nobody reads
 //! it. Each signal is a new edge for all who watch, and so nobody has to look again and again.
@@ -18,7 +18,7 @@ use std::{
 };
 
 use gangway::{
-    habits::{Habit, Habits},
+    backends::{BackendRecord, BackendRecords},
     sys::EventFd,
 };
 use nginx_sys::ngx_current_msec;
@@ -37,7 +37,7 @@ const WOKEN: usize = 10;
 #[repr(C)]
 struct SharedTables {
     signals: [AtomicUsize; SLOTS],
-    habits: Habits,
+    records: BackendRecords,
 }
 
 static SHARED: OnceLock<Option<&'static SharedTables>> = OnceLock::new();
@@ -85,8 +85,8 @@ fn shared() -> Option<&'static SharedTables> {
 }
 
 /// What is known of backends.
-pub(super) fn habits() -> Option<&'static Habits> {
-    shared().map(|shared| &shared.habits)
+pub(super) fn records() -> Option<&'static BackendRecords> {
+    shared().map(|shared| &shared.records)
 }
 
 /// A request waits for a connection at this address to be accepted.
@@ -120,6 +120,6 @@ pub(super) fn is_contended(address: &Address) -> bool {
 }
 
 /// What the workers know of an address.
-pub(super) fn habit(address: &Address) -> Option<Habit<'static>> {
-    habits()?.of(address.hash() as u64)
+pub(super) fn record(address: &Address) -> Option<BackendRecord<'static>> {
+    records()?.of(address.hash() as u64)
 }

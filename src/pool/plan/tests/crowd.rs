@@ -13,7 +13,7 @@ fn crowded() -> World {
     for _ in 0..2 {
         assert!(world.handle());
     }
-    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
     world.plan.left(3);
     assert_eq!(world.settle(0), Task::Sleep);
     world.plan.entered(true);
@@ -35,7 +35,7 @@ fn a_searcher_that_waited_without_need_is_the_last() {
     let woken = world.woken.len();
     for _ in 0..5 {
         assert!(world.handle());
-        assert_eq!(world.plan.way(Held::Long), Way::Keep, "nobody waits for the lock");
+        assert_eq!(world.plan.yields(Held::Long), Yield::No, "nobody waits for the lock");
         assert_eq!(world.plan.look(), Look::Again, "others get on");
         world.submit(9).unwrap();
     }
@@ -103,8 +103,8 @@ fn several_threads_search_where_handlers_wait() {
     assert_eq!(world.woken.len(), SEARCHERS + 1, "another one in the place of the one that has the lock");
     let next = world.woken[1];
     assert_eq!(world.wake(next), Task::Run);
-    assert_eq!(world.plan.way(Held::Perhaps), Way::Keep, "its handlers give the lock up by themselves");
-    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    assert_eq!(world.plan.yields(Held::Perhaps), Yield::No, "its handlers give the lock up by themselves");
+    assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_watching_thread_that_had_to_wait_for_the_lock_changes_nothing() {
     let (mut world, _) = watched();
     assert_eq!(world.plan.look(), Look::Enter, "nothing was taken since it woke");
     assert!(world.handle(), "the other had only been slow");
-    assert_eq!(world.plan.way(Held::Long), Way::Leave);
+    assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
     world.plan.left(2);
     world.plan.entered(true);
     assert!(world.take());

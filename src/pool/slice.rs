@@ -14,7 +14,7 @@ const SLICE: Duration = Duration::from_millis(2);
 const WAITED: Duration = Duration::from_micros(500);
 
 /// The time between enter() and leave().
-pub(super) struct Turn {
+pub(super) struct Slice {
     entered: Instant,
     /// The last moment at which it may have been without the lock.
     steady: Instant,
@@ -31,7 +31,7 @@ pub(super) struct Turn {
 /// Requests of less than this come so thick that the server wakes once for many of them anyway.
 const SHORT: Duration = Duration::from_micros(20);
 
-impl Turn {
+impl Slice {
     /// `used`: the thread's processor time, where requests have been seen to wait.
     pub(super) fn new(now: Instant, used: Option<Duration>) -> Self {
         let read = used.map(|used| (now, used));
@@ -84,10 +84,10 @@ mod tests {
     /// What a thread has heard after requests of these lengths.
     fn after(requests: impl IntoIterator<Item = Duration>) -> Vec<Held> {
         let mut now = Instant::now();
-        let mut turn = Turn::new(now, None);
+        let mut slice = Slice::new(now, None);
         let handled = |length| {
             now += length;
-            turn.handled(now, || Duration::ZERO)
+            slice.handled(now, || Duration::ZERO)
         };
         requests.into_iter().map(handled).collect()
     }
@@ -112,13 +112,13 @@ mod tests {
     #[test]
     fn only_requests_of_a_certain_length_are_worth_waiting_for() {
         let mut now = Instant::now();
-        let mut turn = Turn::new(now, None);
-        assert!(!turn.ends_soon(), "nothing is known of the first one");
+        let mut slice = Slice::new(now, None);
+        assert!(!slice.ends_soon(), "nothing is known of the first one");
         for (micros, worth) in [(5, false), (20, true), (60, true), (150, true), (151, false), (5000, false)]
         {
             now += Duration::from_micros(micros);
-            turn.handled(now, || Duration::ZERO);
-            assert_eq!(turn.ends_soon(), worth, "{micros}");
+            slice.handled(now, || Duration::ZERO);
+            assert_eq!(slice.ends_soon(), worth, "{micros}");
         }
     }
 
@@ -128,17 +128,17 @@ mod tests {
         for (length, used, waited) in
             [(499, 0, false), (500, 249, true), (500, 250, false), (9000, 100, true)]
         {
-            let mut turn = Turn::new(start, Some(micros(77)));
-            turn.handled(start + micros(length), || micros(77 + used));
-            assert_eq!(turn.waited(), waited, "{used} of {length}");
+            let mut slice = Slice::new(start, Some(micros(77)));
+            slice.handled(start + micros(length), || micros(77 + used));
+            assert_eq!(slice.waited(), waited, "{used} of {length}");
         }
-        let mut turn = Turn::new(start, None);
-        turn.handled(start + micros(800), || micros(800));
-        assert!(turn.waited(), "nothing is known of the time before");
-        turn.handled(start + micros(900), || unreachable!("a short one"));
-        assert!(!turn.waited());
-        turn.handled(start + micros(1800), || micros(1790));
-        assert!(!turn.waited(), "since the last reading it has computed");
+        let mut slice = Slice::new(start, None);
+        slice.handled(start + micros(800), || micros(800));
+        assert!(slice.waited(), "nothing is known of the time before");
+        slice.handled(start + micros(900), || unreachable!("a short one"));
+        assert!(!slice.waited());
+        slice.handled(start + micros(1800), || micros(1790));
+        assert!(!slice.waited(), "since the last reading it has computed");
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-const PLACES: usize = 1024;
+const SLOTS: usize = 1024;
 
 /// For how long an idle connection is trusted once any has been used again, in milliseconds.
 const SHORT: u64 = 200;
@@ -50,7 +50,7 @@ impl Member {
 
 #[derive(Debug)]
 #[repr(C)]
-struct Place {
+struct BackendSlot {
     tag: AtomicU64,
     facts: AtomicU64,
 }
@@ -58,28 +58,28 @@ struct Place {
 /// The table.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Habits {
-    places: [Place; PLACES],
+pub struct BackendRecords {
+    slots: [BackendSlot; SLOTS],
 }
 
-impl Habits {
+impl BackendRecords {
     /// What is known of the address with this hash.
-    pub fn of(&self, hash: u64) -> Option<Habit<'_>> {
+    pub fn of(&self, hash: u64) -> Option<BackendRecord<'_>> {
         let tag = hash | 1;
-        let place = self.places.get(usize::try_from(hash / 2 % PLACES as u64).ok()?)?;
-        if place.tag.load(Ordering::Relaxed) != tag {
-            place.facts.store(0, Ordering::Relaxed);
-            place.tag.store(tag, Ordering::Relaxed);
+        let slot = self.slots.get(usize::try_from(hash / 2 % SLOTS as u64).ok()?)?;
+        if slot.tag.load(Ordering::Relaxed) != tag {
+            slot.facts.store(0, Ordering::Relaxed);
+            slot.tag.store(tag, Ordering::Relaxed);
         }
-        Some(Habit(&place.facts))
+        Some(BackendRecord(&slot.facts))
     }
 }
 
 /// What is known of an address. Times are milliseconds of one clock.
 #[derive(Clone, Copy, Debug)]
-pub struct Habit<'a>(&'a AtomicU64);
+pub struct BackendRecord<'a>(&'a AtomicU64);
 
-impl Habit<'_> {
+impl BackendRecord<'_> {
     fn get(self, member: Member) -> u64 {
         member.get(self.0.load(Ordering::Relaxed))
     }
@@ -162,37 +162,39 @@ impl Habit<'_> {
 mod tests {
     use super::*;
 
-    fn table() -> Habits {
-        Habits { places: std::array::from_fn(|_| Place { tag: AtomicU64::new(0), facts: AtomicU64::new(0) }) }
+    fn table() -> BackendRecords {
+        BackendRecords {
+            slots: std::array::from_fn(|_| BackendSlot { tag: AtomicU64::new(0), facts: AtomicU64::new(0) }),
+        }
     }
 
     #[test]
     fn an_address_has_to_show_that_it_keeps_connections() {
         let table = table();
-        let habit = table.of(7).unwrap();
-        assert!(!habit.keeps(0));
-        habit.has_kept(3);
-        assert!(habit.keeps(0) && habit.keeps(SHORT - 1) && !habit.keeps(SHORT));
-        habit.has_kept(5000);
-        habit.has_kept(1);
-        assert!(habit.keeps(5000) && !habit.keeps(5001));
-        habit.has_kept(u64::from(u32::MAX));
-        assert!(habit.keeps(60_000) && !habit.keeps(70_000));
-        habit.has_closed();
-        assert!(!habit.keeps(0));
-        assert!(!habit.is_lazy() && !habit.is_blind() && !habit.is_shunned(0));
+        let record = table.of(7).unwrap();
+        assert!(!record.keeps(0));
+        record.has_kept(3);
+        assert!(record.keeps(0) && record.keeps(SHORT - 1) && !record.keeps(SHORT));
+        record.has_kept(5000);
+        record.has_kept(1);
+        assert!(record.keeps(5000) && !record.keeps(5001));
+        record.has_kept(u64::from(u32::MAX));
+        assert!(record.keeps(60_000) && !record.keeps(70_000));
+        record.has_closed();
+        assert!(!record.keeps(0));
+        assert!(!record.is_lazy() && !record.is_blind() && !record.is_shunned(0));
     }
 
     #[test]
     fn what_is_left_unread_is_found_out_once() {
         let table = table();
-        let habit = table.of(7).unwrap();
-        habit.sample(None);
-        assert!(habit.is_blind() && habit.wants_sample());
-        habit.sample(Some(false));
-        assert!(!habit.is_blind() && !habit.is_lazy() && habit.wants_sample());
-        habit.sample(Some(true));
-        assert!(habit.is_lazy() && !habit.wants_sample());
+        let record = table.of(7).unwrap();
+        record.sample(None);
+        assert!(record.is_blind() && record.wants_sample());
+        record.sample(Some(false));
+        assert!(!record.is_blind() && !record.is_lazy() && record.wants_sample());
+        record.sample(Some(true));
+        assert!(record.is_lazy() && !record.wants_sample());
         let other = table.of(9).unwrap();
         for _ in 0..SAMPLES {
             assert!(other.wants_sample());
@@ -204,32 +206,32 @@ mod tests {
     #[test]
     fn who_is_late_again_and_again_is_shunned_for_longer() {
         let table = table();
-        let habit = table.of(7).unwrap();
+        let record = table.of(7).unwrap();
         let mut now = 5500;
-        habit.was_late(now);
-        assert!(habit.is_shunned(now) && habit.is_shunned(6500) && !habit.is_shunned(7500));
+        record.was_late(now);
+        assert!(record.is_shunned(now) && record.is_shunned(6500) && !record.is_shunned(7500));
         now = 7500;
-        habit.was_late(now);
-        assert!(habit.is_shunned(9400) && !habit.is_shunned(10_500));
+        record.was_late(now);
+        assert!(record.is_shunned(9400) && !record.is_shunned(10_500));
         for _ in 0..30 {
             now += 2000;
-            habit.was_late(now);
+            record.was_late(now);
         }
-        assert!(habit.is_shunned(now + (DELAY << DOUBLINGS)));
-        assert!(!habit.is_shunned(now + (DELAY << DOUBLINGS) + 1000));
+        assert!(record.is_shunned(now + (DELAY << DOUBLINGS)));
+        assert!(!record.is_shunned(now + (DELAY << DOUBLINGS) + 1000));
         now += 3 * (DELAY << DOUBLINGS);
-        habit.was_late(now);
-        assert!(!habit.is_shunned(now + 2 * DELAY));
+        record.was_late(now);
+        assert!(!record.is_shunned(now + 2 * DELAY));
         // What can be known before needs no shunning.
-        habit.was_late(now);
-        habit.sample(Some(true));
-        assert!(!habit.is_shunned(now));
+        record.was_late(now);
+        record.sample(Some(true));
+        assert!(!record.is_shunned(now));
     }
 
     #[test]
     fn an_address_that_takes_a_place_knows_nothing() {
         let table = table();
-        let (one, other) = (7, 7 + 2 * PLACES as u64);
+        let (one, other) = (7, 7 + 2 * SLOTS as u64);
         table.of(one).unwrap().has_kept(0);
         assert!(table.of(one).unwrap().keeps(0) && !table.of(other).unwrap().keeps(0));
         assert!(!table.of(one).unwrap().keeps(0));
