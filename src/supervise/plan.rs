@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is to be done with the processes of one application: a machine without clock and without processes.
+//!
+//! ```text
+//! Vacant -> Starting -> Ready -> Draining -> Ending -> Vacant
+//!               \-> Warm -/ (ready, while an older generation still serves)
+//! ```
+//!
+//! [`Plan::handle`] takes what has happened, with the time and with what is seen in the shared memory; it answers by
+//! actions, which the caller carries out in their order. [`Plan::wakes`] is when it wants to be asked again; a pool
+//! that needs nothing says `None`.
+
+mod backoff;
+mod slot;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::time::Duration;
+
+use crate::config::Life;
+use backoff::Backoff;
+use slot::{Phase, Slot};
+
+/// A time: what has passed since some moment of the supervisor's life.
+pub type Time = Duration;
+
+/// How often a process that drains is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// From TERM to KILL.
+const GRACE: Duration = Duration::from_secs(5);
+/// A process that ended earlier has failed, also if it took requests.
+const STABLE: Duration = Duration::from_secs(10);
+/// Requests that are counted are looked at so often while there are some, and less and less without.
+const COUNT: Duration = Duration::from_secs(1);
+const COUNT_SELDOM: Duration = Duration::from_secs(30);
+/// What an application that has left the configuration still gets, because the last workers of the old one are not idle.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The configuration has other words for how many there are, and for how long.
+    Configured(Life),
+    /// Requests wait and no process has a place for them.
+    Demand,
+    /// New code or other words for the process: all are to be replaced.
+    Restart,
+    /// The configuration has the application no more.
+    Retire,
+    /// The process of a slot takes requests.
+    Ready(u16),
+    /// No process could be made for a slot.
+    NotStarted(u16),
+    /// The process of a slot has ended; by itself and without a complaint, or not.
+    Exited(u16, bool),
+    /// The time that [`Plan::wakes`] said has come, or something else may be different.
+    Tick,
+}
+
+/// What is seen of a slot in the shared memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests that its process has now.
+    pub claims: u16,
+    /// Requests that it has had.
+    pub served: u64,
+}
+
+/// What is seen in the shared memory.
+pub trait Look {
+    /// Of a slot.
+    fn slot(&self, slot: u16) -> Seen;
+    /// Requests that wait.
+    fn waiting(&self) -> usize;
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Make a process of this generation.
+    Start(u16, u32),
+    /// Let requests have its places.
+    Open(u16),
+    /// Let no more requests have its places.
+    Close(u16),
+    /// Ask its group to end.
+    Term(u16),
+    /// End its group.
+    Kill(u16),
+    /// The slot is free.
+    Clear(u16),
+    /// Without a process requests wait for the next one, or do not.
+    Condition(bool),
+    /// For the log.
+    Tell(News),
+}
+
+/// What people want to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A process did not take requests within `boot_timeout=`.
+    BootTimeout(u16),
+    /// A process ended before it took requests.
+    BootFailed(u16),
+    /// A process ended that should not have.
+    Died(u16),
+    /// The next attempt comes after so long, after so many.
+    Waits(Duration, u32),
+    /// Requests did not end within `drain_timeout=`.
+    DrainTimeout(u16),
+    /// TERM did not end it.
+    Killed(u16),
+    /// A new generation begins.
+    RestartBegun(u32),
+    /// It serves now.
+    RestartDone(u32),
+    /// It could not be started; the old one goes on.
+    RestartFailed(u32),
+}
+
+/// The processes of one application.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    life: Life,
+    /// Requests that a process takes at a time.
+    threads: u32,
+    generation: u32,
+    slots: Vec<Slot>,
+    backoff: Backoff,
+    /// Requests wait, or have waited.
+    demanded: bool,
+    /// Whether requests may wait for a process.
+    up: bool,
+    /// A new generation has not served yet.
+    restarting: bool,
+    /// Since when the application is no more in the configuration.
+    retired: Option<Time>,
+    /// When counted requests are looked at, and how long after the last look.
+    count_at: Option<Time>,
+    count_after: Duration,
+    /// How many processes there were, for what must not be the same for all.
+    births: u32,
+    actions: Vec<Action>,
+}
+
+impl Plan {
+    /// A plan without processes. `slots` is how many there may be at a time, twice the most and two at the least.
+    #[must_use]
+    pub fn new(life: Life, threads: u32, slots: u16) -> Self {
+        Self {
+            life,
+            threads: threads.max(1),
+            generation: 1,
+            slots: vec![Slot::default(); usize::from(slots)],
+            backoff: Backoff::default(),
+            demanded: false,
+            up: true,
+            restarting: false,
+            retired: None,
+            count_at: None,
+            count_after: COUNT,
+            births: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Slots that are enough for an application with so many processes: an old generation that drains and a new one.
+    #[must_use]
+    pub fn slots_for(most: u32) -> u16 {
+        u16::try_from(most.saturating_mul(2).saturating_add(1)).unwrap_or(u16::MAX)
+    }
+
+    /// A process that runs already, for a supervisor that takes the place of another one.
+    pub fn adopt(&mut self, slot: u16, generation: u32, found: Found, now: Time) {
+        let drain = self.life.drain_timeout.map(|limit| now + limit);
+        let phase = match found {
+            Found::Starting => Phase::Starting,
+            Found::Ready => Phase::Ready,
+            Found::Draining => Phase::Draining { until: drain },
+            Found::Ending => Phase::Ending { kill_at: Some(now + GRACE) },
+        };
+        self.generation = self.generation.max(generation);
+        self.births += 1;
+        let born = Slot::born(phase, generation, now, &self.life, self.births);
+        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
+            *place = born;
+        }
+    }
+
+    /// The generation that new processes have.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Whether an application that was retired has no process any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.retired.is_some() && self.slots.iter().all(|slot| slot.phase == Phase::Vacant)
+    }
+
+    /// What is to be done now that this has happened.
+    pub fn handle(&mut self, event: Event, now: Time, look: &impl Look) -> Vec<Action> {
+        match event {
+            Event::Configured(life) => self.life = life,
+            Event::Demand => self.demanded = true,
+            Event::Restart => self.restart(),
+            Event::Retire => self.retired = self.retired.or(Some(now)),
+            Event::Ready(slot) => self.ready(slot, now),
+            Event::NotStarted(slot) => self.exited(slot, false, now),
+            Event::Exited(slot, clean) => self.exited(slot, clean, now),
+            Event::Tick => {}
+        }
+        self.observe(now, look);
+        self.decide(now, look);
+        std::mem::take(&mut self.actions)
+    }
+
+    fn restart(&mut self) {
+        if self.slots.iter().all(|slot| !slot.phase.is_alive()) {
+            // Who starts next starts with the new code.
+            self.backoff = Backoff::default();
+        } else {
+            self.generation = self.generation.wrapping_add(1);
+            self.backoff = Backoff::default();
+            self.restarting = true;
+            self.act(Action::Tell(News::RestartBegun(self.generation)));
+        }
+    }
+
+    fn ready(&mut self, number: u16, now: Time) {
+        let Some(slot) = self.slots.get_mut(usize::from(number)) else { return };
+        if slot.phase != Phase::Starting {
+            return;
+        }
+        (slot.phase, slot.since, slot.used_at) = (Phase::Warm, now, now);
+    }
+
+    fn exited(&mut self, number: u16, clean: bool, now: Time) {
+        let Some(slot) = self.slots.get_mut(usize::from(number)) else { return };
+        let (phase, generation) = (slot.phase, slot.generation);
+        let young = now.saturating_sub(slot.since) < STABLE;
+        let worked = slot.served > 0;
+        *slot = Slot::default();
+        self.act(Action::Clear(number));
+        match phase {
+            Phase::Vacant | Phase::Draining { .. } | Phase::Ending { .. } => {}
+            Phase::Starting | Phase::Warm => {
+                self.act(Action::Tell(News::BootFailed(number)));
+                self.failed(generation, now);
+            }
+            // Programs may count their requests themselves and end.
+            Phase::Ready if clean && worked => {}
+            Phase::Ready => {
+                self.act(Action::Tell(News::Died(number)));
+                if young {
+                    self.failed(generation, now);
+                }
+            }
+        }
+    }
+
+    /// An attempt to start one has failed.
+    fn failed(&mut self, generation: u32, now: Time) {
+        if generation != self.generation {
+            return;
+        }
+        let wait = self.backoff.failed(now);
+        if !self.old_open().is_empty() {
+            self.act(Action::Tell(News::RestartFailed(generation)));
+        }
+        self.act(Action::Tell(News::Waits(wait, self.backoff.failures())));
+        let serves = self.slots.iter().any(|slot| slot.phase == Phase::Ready);
+        self.say_condition(serves || !self.backoff.is_down());
+    }
+
+    fn say_condition(&mut self, up: bool) {
+        if up != self.up {
+            self.up = up;
+            self.act(Action::Condition(up));
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// Numbers of the slots whose processes serve with an older code.
+    fn old_open(&self) -> Vec<u16> {
+        self.numbers(|slot| slot.phase == Phase::Ready && slot.generation != self.generation)
+    }
+
+    fn numbers(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<u16> {
+        (0..).zip(&self.slots).filter(|(_, slot)| wanted(slot)).map(|(number, _)| number).collect()
+    }
+
+    fn count(&self, wanted: impl Fn(&Slot) -> bool) -> usize {
+        self.slots.iter().filter(|slot| wanted(slot)).count()
+    }
+}
+
+/// What a new supervisor finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Nobody knows whether it takes requests already.
+    Starting,
+    /// It takes requests.
+    Ready,
+    /// It takes no more.
+    Draining,
+    /// It has been told to end.
+    Ending,
+}

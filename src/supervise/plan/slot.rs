@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One process of an application, or the place for one.
+
+use std::time::Duration;
+
+use super::Time;
+use crate::config::Life;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is no process.
+    #[default]
+    Vacant,
+    /// It does not take requests yet.
+    Starting,
+    /// It could, but does not get any yet.
+    Warm,
+    /// It gets requests.
+    Ready,
+    /// It gets no more, and is told to end when it has none, or then.
+    Draining { until: Option<Time> },
+    /// It has been told to end; it is killed then, or has been.
+    Ending { kill_at: Option<Time> },
+}
+
+impl Phase {
+    /// Whether the process serves or will.
+    pub(super) fn is_alive(self) -> bool {
+        matches!(self, Self::Starting | Self::Warm | Self::Ready)
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) phase: Phase,
+    pub(super) generation: u32,
+    /// Since when it is in its phase, for those that have one of their own.
+    pub(super) since: Time,
+    /// When it was seen to have a request.
+    pub(super) used_at: Time,
+    pub(super) served: u64,
+    pub(super) claims: u16,
+    /// When it is replaced because of its age.
+    pub(super) expires: Option<Time>,
+    /// After how many requests it is replaced.
+    pub(super) most_served: Option<u64>,
+    /// It is to be replaced: its successor has been asked for, or will be.
+    pub(super) leaving: bool,
+}
+
+impl Slot {
+    /// A process that begins. `birth` makes a difference to the others, so that they are not replaced at the same time.
+    pub(super) fn born(phase: Phase, generation: u32, now: Time, life: &Life, birth: u32) -> Self {
+        Self {
+            phase,
+            generation,
+            since: now,
+            used_at: now,
+            served: 0,
+            claims: 0,
+            expires: life.lifetime.map(|age| now + age - age.mul_f64(early(birth))),
+            most_served: life.max_requests.map(|most| less(most, birth)),
+            leaving: false,
+        }
+    }
+
+    /// Whether it is to be replaced.
+    pub(super) fn is_used_up(&self, now: Time) -> bool {
+        self.expires.is_some_and(|at| at <= now) || self.most_served.is_some_and(|most| most <= self.served)
+    }
+
+    /// When it will have been idle for this long.
+    pub(super) fn idle_at(&self, idle: Duration) -> Time {
+        self.used_at + idle
+    }
+}
+
+/// A part of up to a tenth, spread evenly by the golden ratio.
+fn early(birth: u32) -> f64 {
+    f64::from(birth.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX) / 10.0
+}
+
+fn less(most: u32, birth: u32) -> u64 {
+    let spread = u64::from(most) / 10;
+    let part = u64::from(birth.wrapping_mul(0x9e37_79b9)) * spread / u64::from(u32::MAX);
+    u64::from(most) - part
+}

@@ -1,0 +1,518 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Orders of events, all of them up to a depth, in a small world of processes that may do anything.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A process of the world.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Process {
+    generation: u32,
+    booted: bool,
+    open: bool,
+    told: bool,
+    killed: bool,
+    seen: Seen,
+}
+
+#[derive(Clone)]
+struct World {
+    plan: Plan,
+    now: Time,
+    processes: BTreeMap<u16, Process>,
+    waiting: usize,
+    up: bool,
+    most: u32,
+    news: Vec<News>,
+    history: Vec<String>,
+}
+
+struct Eyes<'w>(&'w BTreeMap<u16, Process>, usize);
+
+impl Look for Eyes<'_> {
+    fn slot(&self, slot: u16) -> Seen {
+        self.0.get(&slot).map(|process| process.seen).unwrap_or_default()
+    }
+
+    fn waiting(&self) -> usize {
+        self.1
+    }
+}
+
+fn life(least: u32, most: u32) -> Life {
+    Life { least, most, ..Life::default() }
+}
+
+impl World {
+    fn new(life: Life) -> Self {
+        let plan = Plan::new(life, 1, Plan::slots_for(life.most));
+        let mut world = Self {
+            plan,
+            now: SECOND,
+            processes: BTreeMap::new(),
+            waiting: 0,
+            up: true,
+            most: life.most,
+            news: Vec::new(),
+            history: Vec::new(),
+        };
+        world.happens(Event::Tick);
+        world
+    }
+
+    fn happens(&mut self, event: Event) {
+        self.history.push(format!("{:?} {event:?}", self.now));
+        match event {
+            Event::Exited(slot, _) | Event::NotStarted(slot) => drop(self.processes.remove(&slot)),
+            Event::Ready(slot) => self.processes.get_mut(&slot).unwrap().booted = true,
+            _ => {}
+        }
+        let actions = self.plan.handle(event, self.now, &Eyes(&self.processes, self.waiting));
+        for action in actions {
+            self.history.push(format!("    {action:?}"));
+            self.carry_out(action);
+        }
+        self.check();
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        let known = |slot: &u16| self.processes.contains_key(slot);
+        match action {
+            Action::Start(slot, generation) => {
+                assert!(!known(&slot), "{self}");
+                self.processes.insert(slot, Process { generation, ..Process::default() });
+            }
+            Action::Clear(slot) => assert!(!known(&slot), "{self}"),
+            Action::Condition(up) => {
+                assert_ne!(self.up, up, "{self}");
+                self.up = up;
+                if !up {
+                    self.waiting = 0;
+                }
+            }
+            Action::Tell(news) => self.news.push(news),
+            Action::Open(slot) | Action::Close(slot) | Action::Term(slot) | Action::Kill(slot) => {
+                assert!(known(&slot), "{self}");
+                let process = self.processes.get_mut(&slot).unwrap();
+                let before = *process;
+                match action {
+                    Action::Open(_) => {
+                        process.open = true;
+                        assert!(before.booted && !before.open && !before.told, "{self}");
+                    }
+                    Action::Close(_) => {
+                        process.open = false;
+                        assert!(before.open, "{self}");
+                    }
+                    Action::Term(_) => {
+                        process.told = true;
+                        assert!(!before.told && !before.open && !before.killed, "{self}");
+                    }
+                    _ => {
+                        process.killed = true;
+                        assert!(!before.killed && !before.open, "{self}");
+                    }
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        let open: Vec<_> = self.processes.values().filter(|process| process.open).collect();
+        assert!(open.len() <= self.most as usize, "{self}");
+        let generations: std::collections::BTreeSet<_> =
+            open.iter().map(|process| process.generation).collect();
+        assert!(generations.len() <= 1, "two generations serve: {self}");
+        if self.waiting > 0 && self.plan.retired.is_none() {
+            // Also the end of one that has been killed comes.
+            let killed = self.processes.values().any(|process| process.killed);
+            assert!(
+                killed || !self.up || !open.is_empty() || self.plan.wakes(self.now).is_some(),
+                "nobody comes: {self}"
+            );
+        }
+        for process in self.processes.values().filter(|process| process.told && !process.killed) {
+            assert!(self.plan.wakes(self.now).is_some(), "{process:?} would stay: {self}");
+        }
+    }
+
+    fn open(&self) -> usize {
+        self.processes.values().filter(|process| process.open).count()
+    }
+
+    fn slots(&self, wanted: impl Fn(&Process) -> bool) -> Vec<u16> {
+        self.processes.iter().filter(|(_, process)| wanted(process)).map(|(slot, _)| *slot).collect()
+    }
+
+    /// What may happen next.
+    fn possible(&self) -> Vec<Step> {
+        let mut steps = vec![Step::Wake, Step::Restart, Step::Demand];
+        for (slot, process) in &self.processes {
+            if !process.booted {
+                steps.push(Step::Ready(*slot));
+            }
+            if process.open {
+                steps.push(Step::Work(*slot));
+            }
+            steps.push(Step::Crash(*slot));
+        }
+        steps
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Wake => {
+                let Some(at) = self.plan.wakes(self.now) else { return };
+                assert!(at > self.now, "a loop: {self}");
+                self.now = at;
+                self.happens(Event::Tick);
+            }
+            Step::Restart => self.happens(Event::Restart),
+            Step::Demand => {
+                if self.up || self.open() > 0 {
+                    self.waiting = 1;
+                    self.happens(Event::Demand);
+                }
+            }
+            Step::Ready(slot) => self.happens(Event::Ready(slot)),
+            Step::Work(slot) => {
+                let seen = &mut self.processes.get_mut(&slot).unwrap().seen;
+                seen.claims = 1 - seen.claims;
+                seen.served += u64::from(seen.claims);
+            }
+            Step::Crash(slot) => self.happens(Event::Exited(slot, false)),
+        }
+    }
+
+    /// From now on everybody does what is wanted, until nothing is left to do within two minutes.
+    fn settle(&mut self, boots: bool) {
+        let end = self.now + SECOND * 300;
+        for round in 0.. {
+            assert!(round < 5000, "no end: {self}");
+            for process in self.processes.values_mut() {
+                process.seen.claims = 0;
+            }
+            if self.open() > 0 {
+                self.waiting = 0;
+            }
+            if let Some(slot) = self.slots(|process| process.killed || process.told).first() {
+                self.happens(Event::Exited(*slot, false));
+            } else if let Some(slot) = self.slots(|process| !process.booted).first() {
+                self.happens(if boots { Event::Ready(*slot) } else { Event::Exited(*slot, false) });
+            } else if self.plan.wakes(self.now).is_some_and(|at| at < end) {
+                self.step(Step::Wake);
+            } else {
+                return;
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\n{}\n{:?}\n{:#?}", self.history.join("\n"), self.processes, self.plan)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Wake,
+    Restart,
+    Demand,
+    Ready(u16),
+    Work(u16),
+    Crash(u16),
+}
+
+fn explore(world: &World, depth: u32, count: &mut u64) {
+    *count += 1;
+    if depth == 0 {
+        let mut good = world.clone();
+        good.settle(true);
+        let life = good.plan.life;
+        assert_eq!(good.waiting, 0, "{good}");
+        assert!((life.least as usize..=life.most as usize).contains(&good.open()), "{good}");
+        assert!(good.processes.values().all(|process| process.open), "{good}");
+        assert!(good.processes.values().all(|process| process.generation == good.plan.generation), "{good}");
+        let mut bad = world.clone();
+        let open = bad.open();
+        bad.settle(false);
+        // What served serves on when nothing new can be started; but idle ones may have ended, down to the least.
+        assert!(bad.open() >= open.min(life.least as usize), "{bad}");
+        return;
+    }
+    for step in world.possible() {
+        let mut next = world.clone();
+        next.step(step);
+        explore(&next, depth - 1, count);
+    }
+}
+
+#[test]
+fn every_order_of_events_ends_well() {
+    let mut count = 0;
+    let used_up = Life { max_requests: Some(1), lifetime: Some(SECOND * 100), ..life(1, 2) };
+    for (life, depth) in
+        [(life(1, 1), 5), (life(0, 1), 5), (life(1, 2), 4), (life(0, 2), 4), (life(2, 2), 4), (used_up, 4)]
+    {
+        explore(&World::new(life), depth, &mut count);
+    }
+    assert!(count > 5_000, "{count}");
+}
+
+fn booted(life: Life) -> World {
+    let mut world = World::new(life);
+    for slot in world.slots(|process| !process.booted) {
+        world.happens(Event::Ready(slot));
+    }
+    world.news.clear();
+    world
+}
+
+#[test]
+fn a_pool_that_needs_nothing_never_wakes() {
+    for life in [life(1, 1), life(2, 4), life(0, 4)] {
+        let world = booted(life);
+        assert_eq!(world.plan.wakes(world.now), None);
+        assert_eq!(world.open(), life.least as usize);
+    }
+}
+
+#[test]
+fn processes_come_on_demand_and_go_when_idle() {
+    let mut world = World::new(life(0, 2));
+    assert!(world.processes.is_empty());
+    world.step(Step::Demand);
+    assert_eq!(world.processes.len(), 1);
+    world.happens(Event::Ready(0));
+    world.waiting = 0;
+    world.settle(true);
+    assert!(world.processes.is_empty() && world.now >= SECOND * 60, "{world}");
+    assert!(world.news.is_empty(), "{:?}", world.news);
+}
+
+#[test]
+fn a_burst_doubles_the_processes_until_the_most_is_reached() {
+    let mut world = booted(life(1, 4));
+    world.waiting = 9;
+    world.happens(Event::Demand);
+    assert_eq!(world.processes.len(), 3);
+    world.happens(Event::Demand);
+    assert_eq!(world.processes.len(), 3);
+    world.happens(Event::Ready(1));
+    assert_eq!(world.processes.len(), 4);
+}
+
+#[test]
+fn crashes_are_answered_by_longer_and_longer_pauses() {
+    let mut world = World::new(life(1, 1));
+    let mut starts = Vec::new();
+    for _ in 0..11 {
+        starts.push(world.now);
+        let slot = *world.processes.keys().next().unwrap();
+        world.happens(Event::Exited(slot, false));
+        assert!(world.processes.is_empty());
+        while world.processes.is_empty() {
+            world.step(Step::Wake);
+        }
+    }
+    let pauses: Vec<_> = starts.windows(2).map(|pair| (pair[1] - pair[0]).as_millis()).collect();
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000]);
+    assert!(!world.up, "requests need not wait");
+    let slot = *world.processes.keys().next().unwrap();
+    world.happens(Event::Ready(slot));
+    assert!(world.up);
+}
+
+#[test]
+fn an_old_process_that_crashes_is_replaced_at_once_and_a_young_one_after_a_pause() {
+    let mut world = booted(life(1, 1));
+    world.now += STABLE;
+    world.happens(Event::Exited(0, false));
+    assert_eq!((world.processes.len(), world.news.as_slice()), (1, &[News::Died(0)][..]));
+    world.happens(Event::Ready(0));
+    world.happens(Event::Exited(0, false));
+    assert!(world.processes.is_empty());
+    assert_eq!(world.plan.wakes(world.now), Some(world.now + Duration::from_millis(100)));
+}
+
+#[test]
+fn a_process_that_counts_its_requests_itself_has_not_failed() {
+    let mut world = booted(life(1, 1));
+    world.step(Step::Work(0));
+    world.step(Step::Work(0));
+    world.happens(Event::Tick);
+    world.happens(Event::Exited(0, true));
+    assert_eq!((world.processes.len(), world.news.len()), (1, 0));
+}
+
+#[test]
+fn one_that_does_not_boot_in_time_is_killed() {
+    let mut world = World::new(life(1, 1));
+    world.step(Step::Wake);
+    assert_eq!(world.now, SECOND * 61);
+    assert!(world.processes[&0].killed);
+    assert!(world.news.contains(&News::BootTimeout(0)));
+    world.happens(Event::Exited(0, false));
+    world.step(Step::Wake);
+    assert!(!world.processes[&0].killed && world.up);
+}
+
+#[test]
+fn one_that_ignores_term_is_killed() {
+    let mut world = booted(life(1, 1));
+    world.happens(Event::Restart);
+    let new = world.slots(|process| !process.booted)[0];
+    world.happens(Event::Ready(new));
+    world.step(Step::Wake);
+    assert!(world.processes[&0].told);
+    let told = world.now;
+    world.step(Step::Wake);
+    assert!(world.processes[&0].killed && world.now == told + GRACE);
+    assert_eq!(world.news, [News::RestartBegun(2), News::RestartDone(2), News::Killed(0)]);
+}
+
+#[test]
+fn a_restart_shows_first_that_the_code_can_be_started_and_then_changes_all_at_once() {
+    let mut world = booted(life(3, 3));
+    world.happens(Event::Restart);
+    let canary = world.slots(|process| !process.booted);
+    assert_eq!(canary.len(), 1);
+    world.happens(Event::Ready(canary[0]));
+    assert_eq!((world.open(), world.processes.len()), (3, 6));
+    let others = world.slots(|process| !process.booted);
+    world.happens(Event::Ready(others[0]));
+    assert!(world.processes.values().all(|process| process.open == (process.generation == 1)));
+    world.happens(Event::Ready(others[1]));
+    assert!(world.processes.values().all(|process| process.open == (process.generation == 2)));
+}
+
+#[test]
+fn code_that_cannot_be_started_leaves_the_old_processes_in_their_place() {
+    let mut world = booted(life(2, 2));
+    world.happens(Event::Restart);
+    let before = world.now;
+    while world.now < before + SECOND * 120 {
+        match world.slots(|process| !process.booted).first() {
+            Some(slot) => world.happens(Event::Exited(*slot, false)),
+            None => world.step(Step::Wake),
+        }
+        assert_eq!(world.open(), 2);
+    }
+    assert!(world.news.contains(&News::RestartFailed(2)) && world.up);
+    world.settle(true);
+    assert!(world.open() == 2 && world.processes.values().all(|process| process.generation == 2));
+}
+
+#[test]
+fn a_busy_process_drains_until_its_limit() {
+    let mut world = booted(life(1, 1));
+    world.step(Step::Work(0));
+    world.happens(Event::Restart);
+    let new = world.slots(|process| !process.booted)[0];
+    world.happens(Event::Ready(new));
+    let begun = world.now;
+    while !world.processes[&0].told {
+        world.step(Step::Wake);
+    }
+    assert!(world.now >= begun + SECOND * 60 && world.now <= begun + SECOND * 61);
+    assert!(world.news.contains(&News::DrainTimeout(0)));
+}
+
+#[test]
+fn a_claim_that_comes_with_the_close_is_waited_for() {
+    let mut world = booted(life(1, 1));
+    world.happens(Event::Restart);
+    let new = world.slots(|process| !process.booted)[0];
+    world.happens(Event::Ready(new));
+    assert!(!world.processes[&0].told, "nobody has looked since it was closed");
+    world.processes.get_mut(&0).unwrap().seen.claims = 1;
+    world.step(Step::Wake);
+    assert!(!world.processes[&0].told);
+}
+
+#[test]
+fn who_has_had_its_requests_or_its_time_goes_when_its_successor_is_there() {
+    for life in
+        [Life { max_requests: Some(10), ..life(1, 1) }, Life { lifetime: Some(SECOND * 100), ..life(1, 1) }]
+    {
+        let mut world = booted(life);
+        for _ in 0..20 {
+            world.step(Step::Work(0));
+        }
+        while world.processes.len() == 1 {
+            world.step(Step::Wake);
+            assert!(world.now < SECOND * 110, "{world}");
+        }
+        assert!(world.processes[&0].open);
+        let new = world.slots(|process| !process.booted)[0];
+        world.happens(Event::Ready(new));
+        assert_eq!(world.slots(|process| process.open), [new]);
+    }
+}
+
+#[test]
+fn lifetimes_and_counts_are_not_the_same_for_all() {
+    let life = Life { max_requests: Some(1000), lifetime: Some(SECOND * 1000), ..life(1, 1) };
+    let born: Vec<_> = (0..50).map(|birth| Slot::born(Phase::Ready, 1, SECOND, &life, birth)).collect();
+    assert!(born.iter().all(|slot| (900..=1000).contains(&slot.most_served.unwrap())));
+    assert!(born.iter().all(|slot| (SECOND * 900..=SECOND * 1001).contains(&slot.expires.unwrap())));
+    let different: std::collections::BTreeSet<_> = born.iter().map(|slot| slot.expires).collect();
+    assert_eq!(different.len(), 50);
+}
+
+#[test]
+fn counting_costs_less_and_less_when_nothing_comes() {
+    let mut world = booted(Life { max_requests: Some(1000), ..life(1, 1) });
+    for _ in 0..20 {
+        world.step(Step::Wake);
+    }
+    assert_eq!(world.plan.wakes(world.now), Some(world.now + COUNT_SELDOM));
+}
+
+#[test]
+fn an_application_that_is_gone_from_the_configuration_serves_its_last_requests() {
+    let mut world = booted(life(2, 2));
+    world.step(Step::Work(1));
+    world.happens(Event::Retire);
+    for _ in 0..20 {
+        world.step(Step::Wake);
+        assert_eq!(world.open(), 2);
+    }
+    world.step(Step::Work(1));
+    world.settle(true);
+    assert!(world.plan.is_over() && world.processes.is_empty(), "{world}");
+}
+
+#[test]
+fn fewer_processes_are_reached_by_draining() {
+    let mut world = booted(life(3, 3));
+    world.most = 1;
+    world.happens(Event::Configured(life(1, 1)));
+    assert_eq!(world.open(), 1);
+    world.settle(true);
+    assert_eq!(world.processes.len(), 1);
+}
+
+#[test]
+fn a_new_supervisor_goes_on_with_what_it_finds() {
+    let mut world = World::new(life(2, 2));
+    world.plan = Plan::new(life(2, 2), 1, 5);
+    world.processes.clear();
+    for (slot, found, process) in [
+        (0, Found::Ready, Process { booted: true, open: true, generation: 4, ..Process::default() }),
+        (1, Found::Starting, Process { generation: 4, ..Process::default() }),
+        (2, Found::Ending, Process { booted: true, told: true, generation: 3, ..Process::default() }),
+        (3, Found::Draining, Process { booted: true, generation: 3, ..Process::default() }),
+    ] {
+        world.processes.insert(slot, process);
+        world.plan.adopt(slot, process.generation, found, world.now);
+    }
+    world.happens(Event::Tick);
+    assert_eq!(world.processes.len(), 4, "{world}");
+    world.settle(true);
+    assert_eq!(world.slots(|process| process.open && process.generation == 4), [0, 1]);
+}

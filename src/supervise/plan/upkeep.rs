@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From what there is to what there should be.
+
+use std::time::Duration;
+
+use super::{
+    Action, COUNT, COUNT_SELDOM, GRACE, LOOK, Look, News, Plan, QUIET, Time,
+    slot::{Phase, Slot},
+};
+
+impl Plan {
+    /// Takes over what the shared memory says.
+    pub(super) fn observe(&mut self, now: Time, look: &impl Look) {
+        let mut changed = false;
+        for (number, slot) in (0..).zip(&mut self.slots) {
+            if slot.phase == Phase::Vacant {
+                continue;
+            }
+            let seen = look.slot(number);
+            if seen.served != slot.served || seen.claims > 0 {
+                slot.used_at = now;
+            }
+            changed |= seen.served != slot.served;
+            (slot.served, slot.claims) = (seen.served, seen.claims);
+        }
+        if self.life.max_requests.is_some() && self.count_at.is_none_or(|at| at <= now) {
+            self.count_after = if changed { COUNT } else { (self.count_after * 2).min(COUNT_SELDOM) };
+            self.count_at = Some(now + self.count_after);
+        }
+    }
+
+    pub(super) fn decide(&mut self, now: Time, look: &impl Look) {
+        self.end_what_is_late(now);
+        self.open_what_is_ready(now);
+        self.demanded &= look.waiting() > 0;
+        if self.retired.is_some() {
+            self.retire(now, look);
+        } else {
+            self.mark_used_up(now);
+            self.end_excess(now);
+            self.end_idle(now);
+            self.start_missing(now, look);
+        }
+        self.end_drained(now);
+        // The pause is over and nobody starts one: the next request does.
+        if self.backoff.next(now).is_none() && self.starting() == 0 {
+            self.say_condition(true);
+        }
+    }
+
+    fn end_what_is_late(&mut self, now: Time) {
+        for number in 0..self.slots.len() as u16 {
+            let Some(slot) = self.slots.get_mut(usize::from(number)) else { continue };
+            match slot.phase {
+                Phase::Starting => {
+                    let late =
+                        self.life.boot_timeout.is_some_and(|limit| now.saturating_sub(slot.since) >= limit);
+                    let (generation, old) = (slot.generation, slot.generation != self.generation);
+                    if late && !old {
+                        slot.phase = Phase::Ending { kill_at: None };
+                        self.act(Action::Tell(News::BootTimeout(number)));
+                        self.act(Action::Kill(number));
+                        self.failed(generation, now);
+                    } else if old {
+                        self.term(number, now);
+                    }
+                }
+                // A newer code has come before this one has served.
+                Phase::Warm if slot.generation != self.generation => self.term(number, now),
+                Phase::Ending { kill_at: Some(at) } if at <= now => {
+                    slot.phase = Phase::Ending { kill_at: None };
+                    self.act(Action::Tell(News::Killed(number)));
+                    self.act(Action::Kill(number));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Those that are ready serve; with an older generation that serves not before all of them are ready, and then the old
+    /// one does no more. Each lets one go that is to be replaced.
+    fn open_what_is_ready(&mut self, now: Time) {
+        let old = self.old_open();
+        let warm = self.numbers(|slot| slot.phase == Phase::Warm);
+        if warm.is_empty() || (!old.is_empty() && warm.len() < self.wanted_beside(old.len())) {
+            return;
+        }
+        self.backoff.succeeded();
+        let mut leaving = self.numbers(|slot| slot.phase == Phase::Ready && slot.leaving);
+        leaving.truncate(warm.len());
+        let replaced = if old.is_empty() { leaving } else { old };
+        for number in warm {
+            self.set(number, Phase::Ready);
+            self.act(Action::Open(number));
+        }
+        for number in replaced {
+            self.drain(number, now);
+        }
+        if std::mem::take(&mut self.restarting) {
+            self.act(Action::Tell(News::RestartDone(self.generation)));
+        }
+        self.say_condition(true);
+    }
+
+    /// How many of a new generation take the place of so many.
+    fn wanted_beside(&self, old: usize) -> usize {
+        let (least, most) = (self.life.least as usize, self.life.most as usize);
+        old.max(least).min(most)
+    }
+
+    fn mark_used_up(&mut self, now: Time) {
+        for slot in &mut self.slots {
+            slot.leaving |= slot.phase == Phase::Ready && slot.is_used_up(now);
+        }
+    }
+
+    /// Fewer are allowed than there were.
+    fn end_excess(&mut self, now: Time) {
+        let mut ready: Vec<(bool, u16)> = (0..)
+            .zip(&self.slots)
+            .filter(|(_, slot)| slot.phase == Phase::Ready)
+            .map(|(number, slot)| (!slot.leaving, number))
+            .collect();
+        ready.sort_unstable();
+        let excess = ready.len().saturating_sub(self.life.most as usize);
+        for (_, number) in ready.into_iter().take(excess) {
+            self.drain(number, now);
+        }
+    }
+
+    fn end_idle(&mut self, now: Time) {
+        let Some(idle) = self.life.idle else { return };
+        let mut ready = self.count(|slot| slot.phase == Phase::Ready);
+        let unused =
+            self.numbers(|slot| slot.phase == Phase::Ready && slot.claims == 0 && slot.idle_at(idle) <= now);
+        // A new generation counts those of the old one.
+        if !self.old_open().is_empty() {
+            return;
+        }
+        for number in unused.into_iter().rev() {
+            if ready > self.life.least as usize {
+                self.drain(number, now);
+                ready -= 1;
+            }
+        }
+    }
+
+    fn start_missing(&mut self, now: Time, look: &impl Look) {
+        let mut missing = self.missing(look);
+        if missing == 0 || self.backoff.next(now).is_some() {
+            return;
+        }
+        if self.backoff.failures() > 0 {
+            missing = usize::from(self.starting() == 0);
+        }
+        let vacant = self.numbers(|slot| slot.phase == Phase::Vacant);
+        for number in vacant.into_iter().take(missing) {
+            self.births = self.births.wrapping_add(1);
+            let born = Slot::born(Phase::Starting, self.generation, now, &self.life, self.births);
+            if let Some(slot) = self.slots.get_mut(usize::from(number)) {
+                *slot = born;
+            }
+            self.act(Action::Start(number, self.generation));
+        }
+    }
+
+    fn starting(&self) -> usize {
+        self.count(|slot| slot.phase == Phase::Starting && slot.generation == self.generation)
+    }
+
+    /// How many are to be started.
+    fn missing(&self, look: &impl Look) -> usize {
+        let starting = self.starting();
+        let old = self.old_open().len();
+        let warm = self.count(|slot| slot.phase == Phase::Warm);
+        if old > 0 {
+            // The first one shows whether the code can be started at all.
+            let wanted = if warm == 0 { 1 } else { self.wanted_beside(old) };
+            return wanted.saturating_sub(warm + starting);
+        }
+        let current = |slot: &Slot| slot.phase == Phase::Ready && slot.generation == self.generation;
+        let staying = self.count(|slot| current(slot) && !slot.leaving);
+        let leaving = self.count(|slot| current(slot) && slot.leaving);
+        let (least, most) = (self.life.least as usize, self.life.most as usize);
+        let load = if self.demanded { look.waiting().div_ceil(self.threads as usize) } else { 0 };
+        // What serves already will have a place soon as well: at most twice as many at a time.
+        let load = load.min(staying + leaving + 1);
+        let wanted = (staying + leaving + load).max(least).min(most);
+        wanted.saturating_sub(staying + warm + starting)
+    }
+
+    fn end_drained(&mut self, now: Time) {
+        for number in 0..self.slots.len() as u16 {
+            let Some(slot) = self.slots.get(usize::from(number)) else { continue };
+            let Phase::Draining { until } = slot.phase else { continue };
+            let busy = slot.claims > 0;
+            if busy && until.is_none_or(|at| at > now) {
+                continue;
+            }
+            if busy {
+                self.act(Action::Tell(News::DrainTimeout(number)));
+            }
+            self.term(number, now);
+        }
+    }
+
+    /// The last workers of the old configuration may still have requests, and need who is about to start.
+    fn retire(&mut self, now: Time, look: &impl Look) {
+        let since = self.retired.unwrap_or(now);
+        let quiet = look.waiting() == 0 && self.slots.iter().all(|slot| slot.claims == 0);
+        let late = self.life.drain_timeout.is_some_and(|limit| now >= since + limit);
+        if !late && (now < since + QUIET || !quiet) {
+            if look.waiting() > 0 {
+                self.start_missing(now, look);
+            }
+            return;
+        }
+        for number in self.numbers(|slot| slot.phase.is_alive()) {
+            match self.slots.get(usize::from(number)).map(|slot| slot.phase) {
+                Some(Phase::Ready) => self.drain(number, now),
+                _ => self.term(number, now),
+            }
+        }
+    }
+
+    /// Requests that it has may end. Whoever has claimed a place meanwhile is seen at the next look.
+    fn drain(&mut self, number: u16, now: Time) {
+        let until = self.life.drain_timeout.map(|limit| now + limit);
+        if let Some(slot) = self.slots.get_mut(usize::from(number)) {
+            (slot.phase, slot.since) = (Phase::Draining { until }, now);
+            // Until it is looked at again nobody knows.
+            slot.claims = slot.claims.max(1);
+        }
+        self.act(Action::Close(number));
+    }
+
+    fn term(&mut self, number: u16, now: Time) {
+        self.set(number, Phase::Ending { kill_at: Some(now + GRACE) });
+        self.act(Action::Term(number));
+    }
+
+    fn set(&mut self, number: u16, phase: Phase) {
+        if let Some(slot) = self.slots.get_mut(usize::from(number)) {
+            slot.phase = phase;
+        }
+    }
+
+    /// When something has to be looked at again, if nothing happens before.
+    #[must_use]
+    pub fn wakes(&self, now: Time) -> Option<Time> {
+        let old = !self.old_open().is_empty();
+        let ready = self.count(|slot| slot.phase == Phase::Ready);
+        let can_shrink = !old && ready > self.life.least as usize;
+        let of_slots = self.slots.iter().filter_map(|slot| match slot.phase {
+            Phase::Vacant | Phase::Warm => None,
+            Phase::Starting => self.life.boot_timeout.map(|limit| slot.since + limit),
+            Phase::Ready => {
+                let idle = self.life.idle.filter(|_| can_shrink && !slot.leaving);
+                let idle = idle.map(|idle| slot.idle_at(idle).max(now + LOOK));
+                let expires = slot.expires.filter(|_| !slot.leaving);
+                idle.into_iter().chain(expires).min()
+            }
+            Phase::Draining { .. } if now.saturating_sub(slot.since) < QUIET => Some(now + LOOK),
+            Phase::Draining { until } => Some(until.map_or(now + LOOK * 5, |at| at.min(now + LOOK * 5))),
+            Phase::Ending { kill_at } => kill_at,
+        });
+        let counts = self.count_at.filter(|_| ready > 0 && self.life.max_requests.is_some());
+        let retires = self.retired.filter(|_| self.slots.iter().any(|slot| slot.phase.is_alive()));
+        let retires = retires.map(|since| (since + QUIET).max(now + LOOK * 5));
+        let starts = self.backoff.next(now);
+        of_slots
+            .chain(counts)
+            .chain(retires)
+            .chain(starts)
+            .min()
+            .map(|at| at.max(now + Duration::from_millis(1)))
+    }
+}
