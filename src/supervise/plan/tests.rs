@@ -18,6 +18,12 @@ struct Process {
     seen: Seen,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Entry {
+    Happened(Time, Event),
+    Done(Action),
+}
+
 #[derive(Clone)]
 struct World {
     plan: Plan,
@@ -27,7 +33,7 @@ struct World {
     up: bool,
     most: u32,
     news: Vec<News>,
-    history: Vec<String>,
+    history: Vec<Entry>,
 }
 
 struct Eyes<'w>(&'w BTreeMap<u16, Process>, usize);
@@ -64,7 +70,7 @@ impl World {
     }
 
     fn happens(&mut self, event: Event) {
-        self.history.push(format!("{:?} {event:?}", self.now));
+        self.history.push(Entry::Happened(self.now, event));
         match event {
             Event::Exited(slot, _) | Event::NotStarted(slot) => drop(self.processes.remove(&slot)),
             Event::Ready(slot) => self.processes.get_mut(&slot).unwrap().booted = true,
@@ -72,7 +78,7 @@ impl World {
         }
         let actions = self.plan.handle(event, self.now, &Eyes(&self.processes, self.waiting));
         for action in actions {
-            self.history.push(format!("    {action:?}"));
+            self.history.push(Entry::Done(action));
             self.carry_out(action);
         }
         self.check();
@@ -213,7 +219,10 @@ impl World {
 
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "\n{}\n{:?}\n{:#?}", self.history.join("\n"), self.processes, self.plan)
+        for entry in &self.history {
+            writeln!(f, "{entry:?}")?;
+        }
+        write!(f, "{:?}\n{:#?}", self.processes, self.plan)
     }
 }
 
