@@ -182,6 +182,20 @@ impl Application {
         Ok(())
     }
 
+    /// Waits until it has been loaded. For a server whose own threads run it, before the first of them does.
+    ///
+    /// # Errors
+    /// The reason why it cannot be.
+    pub fn await_loaded(&self) -> Result<(), String> {
+        // The gate opens when it is known.
+        let turn = self.pool.admit(None);
+        drop(turn);
+        match &*lock(&self.state) {
+            Lifecycle::Failed(reason) => Err(reason.clone()),
+            Lifecycle::Loading | Lifecycle::Ready(_) | Lifecycle::Stopped => Ok(()),
+        }
+    }
+
     /// The calling server thread will run no more handlers of this application.
     pub fn thread_end(&self) {
         if let Lifecycle::Ready(app) = &*lock(&self.state) {

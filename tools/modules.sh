@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# modules.sh FOLDER PACKAGE... [-- CARGO OPTION...]: builds the packages and puts their shared objects into FOLDER.
+# modules.sh FOLDER PACKAGE... [-- CARGO OPTION...]: builds the packages and puts their shared objects and programs into FOLDER.
 . "$(dirname "$0")/lib.sh"
 
 target=$1
@@ -17,9 +17,13 @@ mapfile -t objects < <(/usr/bin/python3 -c '
 import json, sys
 for line in sys.stdin:
     message = json.loads(line)
-    if message["reason"] == "compiler-artifact" and "cdylib" in message["target"]["kind"]:
-        print(*(name for name in message["filenames"] if name.endswith(".so")), sep="\n")' <<<"$artifacts")
-((${#objects[@]} * 2 == ${#packages[@]})) || die "cargo built ${#objects[@]} shared objects of ${#packages[@]}"
+    if message["reason"] != "compiler-artifact":
+        continue
+    if "cdylib" in message["target"]["kind"]:
+        print(*(name for name in message["filenames"] if name.endswith(".so")), sep="\n")
+    elif message["executable"] and message["target"]["kind"] == ["bin"]:
+        print(message["executable"])' <<<"$artifacts")
+((${#objects[@]} * 2 == ${#packages[@]})) || die "cargo built ${#objects[@]} files of ${#packages[@]}"
 
 mkdir -p "$target"
 for object in "${objects[@]}"; do

@@ -193,7 +193,7 @@ impl Exchange {
     }
 
     /// Its turn has come: what it waited before is not the application's time.
-    pub(crate) fn begin(&self, now: Instant) {
+    pub fn begin(&self, now: Instant) {
         // It begins once.
         let _ = self.began.set(now);
     }

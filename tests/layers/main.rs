@@ -14,7 +14,7 @@ mod tree;
 use std::path::Path;
 
 /// The crates of the workspace, by the file that each begins with.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "src/lib.rs",
     "abi/src/lib.rs",
     "nginx-module/src/lib.rs",
@@ -25,6 +25,7 @@ const CRATES: [&str; 10] = [
     "engines/python/src/lib.rs",
     "engines/python/shared/src/lib.rs",
     "engines/python/runtime/src/lib.rs",
+    "host/src/lib.rs",
 ];
 
 /// What is wrong with the crate of this root, a line for each circle.

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway-host`: a FastCGI server that runs an application through the C ABI of `gangway.h`, without a web server around it.
+//!
+//! A request is read, run and answered by one thread ([`runner`]); the first thread of the process looks at the clock
+//! ([`keeper`]). Between them is what they share ([`server`]). What stands on the wire is in the core and, without a socket
+//! or a clock, in [`incoming`] and [`outgoing`]; the handler's side of a request is [`port`]. docs/host.md explains the program.
+
+#![deny(unsafe_code)]
+#![expect(rustdoc::private_intra_doc_links, reason = "a program has no other documentation")]
+
+mod command;
+mod connection;
+mod errors;
+mod incoming;
+mod keeper;
+mod listen;
+mod notify;
+mod outgoing;
+mod port;
+mod runner;
+mod server;
+mod sys;
+mod variables;
+mod welcome;
+
+use std::{env, io::Write, process::ExitCode, sync::Arc};
+
+use gangway::{
+    error::SERVER_FAILED,
+    log::{self, Level},
+    runtime::{self, Runtime, Threads},
+};
+
+use command::{Command, Serve};
+use listen::Listener;
+use welcome::Welcome;
+
+/// The program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let serve = match command::parse(env::args_os().skip(1)) {
+        Ok(Command::Say(text)) => {
+            // Nobody reads it.
+            let _ = writeln!(std::io::stdout(), "{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Command::Serve(serve)) => serve,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "gangway-host: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    log::install(Box::new(errors::Errors::find()));
+    match run(*serve) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            log::process(Level::Error, &format!("gangway-host: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a signal says that it is to end. Answers whether all went well.
+fn run(serve: Serve) -> Result<bool, String> {
+    let Serve { address, drain, mut config } = serve;
+    runtime::check(std::slice::from_ref(&config)).map_err(|(_, reason)| reason)?;
+    if runtime::is_async(&config) {
+        let name = &config.spec().name;
+        return Err(format!(
+            "{name} answers its requests later, which needs a web server: use gangway_native or GangwayNative"
+        ));
+    }
+    let addresses = env::var_os("FCGI_WEB_SERVER_ADDRS");
+    let welcome = Welcome::parse(addresses.as_deref()).map_err(|word| {
+        format!("FCGI_WEB_SERVER_ADDRS holds \"{word}\", which is no address: use 127.0.0.1,::1")
+    })?;
+    let listener = Listener::find(address.as_ref())?;
+    warn(&listener, address.as_ref(), &welcome);
+    notify::find();
+    sys::forget_environment(&["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"]);
+    sys::name_thread(c"gangway-host");
+    let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
+    config.set_multiprocess(listener.is_inherited);
+    let failed =
+        |error: std::io::Error| format!("{SERVER_FAILED} cannot start: {}", gangway::sys::explain(&error));
+    let runtime = Runtime::start(Threads::Server).map_err(failed)?;
+    let application = runtime.application(&config, Threads::Server);
+    let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
+    let server = Arc::new(server::Server::new(application, listener.socket, welcome).map_err(failed)?);
+    let threads = runner::start(&server).map_err(failed)?;
+    let keeper = keeper::Keeper { server: Arc::clone(&server), runtime, signals, drain, is_replaced };
+    let ended = keeper.keep();
+    Listener::finish(server.listener(), made.as_ref(), was_nonblocking);
+    if !ended {
+        // A thread may still run the application: the destructors of exit(3) would pull the ground from under it.
+        sys::exit_now(1);
+    }
+    for thread in threads {
+        // A panic there has been logged by its fence.
+        let _ = thread.join();
+    }
+    Ok(ended)
+}
+
+/// What is legal and seldom wanted.
+fn warn(listener: &Listener, address: Option<&listen::Address>, welcome: &Welcome) {
+    if Listener::is_public(address) && !welcome.names_somebody() {
+        let text = "every machine that reaches this address can send requests in anybody's name, for FastCGI knows no \
+                    passwords: listen on 127.0.0.1 or a unix: socket, or set FCGI_WEB_SERVER_ADDRS";
+        log::process(Level::Warn, text);
+    }
+    if sys::is_root() && !listener.is_inherited {
+        let text =
+            "the application runs as root: start gangway-host as the application's own user (systemd: User=)";
+        log::process(Level::Warn, text);
+    }
+}

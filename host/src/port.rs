@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The handler's side of one request: its body is read, and its output sent, by the thread that runs the handler.
+//!
+//! What a handler gives last leaves when it has ended: then it holds no lock of its engine, and a web server that takes its time
+//! waits for no place of the application.
+
+use std::{
+    sync::{
+        Arc, Mutex, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    error::{BODY_FAILED, SERVER_FAILED},
+    exchange::{Cause, Delivery, End, Exchange, Port, Stop, Wait},
+    log::{self, Level},
+    sys::{explain, lock},
+};
+
+use crate::{
+    connection::Connection,
+    incoming::{Begun, BodyError, Incoming},
+    outgoing::{Outgoing, Page, Sent},
+    sys,
+};
+
+/// How long a web server may send no byte of a body, or take no byte of a response, before the request is given up.
+const PEER_SILENCE: Duration = Duration::from_secs(60);
+/// How often a thread that waits for the web server looks whether the request was cancelled.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The least that is asked of the socket at a time while a body is read.
+const READ: usize = 16 * 1024;
+
+pub(crate) struct HostPort {
+    connection: Arc<Connection>,
+    begun: Begun,
+    /// What knows the request in words, for lines that come when its response has ended.
+    exchange: OnceLock<Weak<Exchange>>,
+    body: Mutex<BodyLeft>,
+    response: Mutex<Response>,
+    gone: AtomicBool,
+    clock: Clock,
+}
+
+/// How much of the body is to come.
+#[derive(Clone, Copy, Debug)]
+struct BodyLeft {
+    /// By CONTENT_LENGTH.
+    length: Option<u64>,
+    has_failed: bool,
+}
+
+#[derive(Default)]
+struct Response {
+    head_sent: bool,
+    /// The end has been sent, or never will be.
+    is_over: bool,
+    end: Option<Delivery>,
+}
+
+/// What has become of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It has left, and the connection is as good as new.
+    Kept,
+    /// The rest of it waits in the connection for room.
+    Blocked,
+    /// The connection must be closed, now that all has left.
+    Close,
+}
+
+impl HostPort {
+    pub(crate) fn new(connection: &Arc<Connection>, begun: Begun, length: Option<u64>) -> Self {
+        Self {
+            connection: Arc::clone(connection),
+            begun,
+            exchange: OnceLock::new(),
+            body: Mutex::new(BodyLeft { length, has_failed: false }),
+            response: Mutex::default(),
+            gone: AtomicBool::new(false),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Tells it the request that it is the port of.
+    pub(crate) fn set_exchange(&self, exchange: &Arc<Exchange>) {
+        // It is told once.
+        let _ = self.exchange.set(Arc::downgrade(exchange));
+    }
+
+    fn label(&self) -> String {
+        let exchange = self.exchange.get().and_then(Weak::upgrade);
+        exchange.map_or_else(|| "a request that is over".into(), |exchange| exchange.label())
+    }
+
+    /// What the web server gets when the handler gave no response.
+    fn substitute(&self, cancelled: Option<Cause>) -> Page {
+        match cancelled {
+            Some(Cause::Deadline) => Page::GatewayTimeout,
+            Some(Cause::Shutdown) => Page::Unavailable,
+            _ if lock(&self.body).has_failed => Page::BadRequest,
+            _ => Page::ServerError,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// When the handler last got something from the web server, or gave it something.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Sends what the handler gave last, or what stands for it.
+    pub(crate) fn finish(&self) -> Outcome {
+        let cancelled = self.exchange.get().and_then(Weak::upgrade).and_then(|exchange| exchange.cancelled());
+        let mut response = lock(&self.response);
+        let delivery = response.end.take().unwrap_or_default();
+        let complete = delivery.end == Some(End::Complete) && cancelled.is_none();
+        let head_sent = response.head_sent;
+        if std::mem::replace(&mut response.is_over, true) {
+            // Somebody has answered in place of the handler.
+            return Outcome::Close;
+        }
+        let mut outgoing = Outgoing::default();
+        if complete {
+            outgoing.output(self.begun.id, delivery.head.as_ref(), length(&delivery), delivery.pieces);
+        } else if head_sent {
+            // Without FCGI_END_REQUEST: the client must see that something is missing.
+            outgoing.output(self.begun.id, None, None, delivery.pieces);
+            return self.leave(outgoing, false);
+        } else {
+            outgoing.page(self.begun.id, self.substitute(cancelled));
+        }
+        outgoing.end(self.begun.id);
+        self.leave(outgoing, self.begun.keep_connection)
+    }
+
+    /// Answers a request that no handler has got.
+    pub(crate) fn refuse(&self, page: Page) -> Outcome {
+        let mut response = lock(&self.response);
+        if std::mem::replace(&mut response.is_over, true) {
+            return Outcome::Close;
+        }
+        let mut outgoing = Outgoing::default();
+        outgoing.page(self.begun.id, page);
+        outgoing.end(self.begun.id);
+        self.leave(outgoing, self.begun.keep_connection)
+    }
+
+    /// Sends the last bytes without waiting.
+    fn leave(&self, mut outgoing: Outgoing, keep_connection: bool) -> Outcome {
+        let mut waiting = lock(self.connection.outgoing());
+        if waiting.is_empty() {
+            *waiting = Outgoing::default();
+        }
+        if !keep_connection {
+            outgoing.end_connection();
+        }
+        waiting.append(outgoing);
+        match waiting.send(&*self.connection) {
+            Ok(Sent::Blocked) => Outcome::Blocked,
+            Ok(Sent::All) if keep_connection => {
+                *waiting = Outgoing::default();
+                Outcome::Kept
+            }
+            Ok(Sent::All) => Outcome::Close,
+            Err(error) => {
+                self.broken(&error);
+                Outcome::Close
+            }
+        }
+    }
+
+    /// Answers in place of a handler that does not end, and ends the connection.
+    pub(crate) fn answer_instead(&self, page: Page) {
+        // A handler that sends is not silent, and the one who waits here must not.
+        let Ok(mut response) = self.response.try_lock() else { return };
+        if std::mem::replace(&mut response.is_over, true) {
+            return;
+        }
+        if !response.head_sent {
+            let mut outgoing = Outgoing::default();
+            outgoing.page(self.begun.id, page);
+            outgoing.end(self.begun.id);
+            let _ = self.leave(outgoing, false);
+        }
+        drop(response);
+        self.connection.shut();
+    }
+
+    /// Sends all of it, and waits as often as there is no room.
+    fn send(&self, outgoing: Outgoing) -> Result<(), Stop> {
+        let mut waiting = lock(self.connection.outgoing());
+        waiting.append(outgoing);
+        let mut last = None;
+        loop {
+            match waiting.send(&*self.connection) {
+                Ok(Sent::All) => {
+                    *waiting = Outgoing::default();
+                    self.clock.restart();
+                    return Ok(());
+                }
+                Ok(Sent::Blocked) => {}
+                Err(error) => {
+                    self.broken(&error);
+                    return Err(self.set_gone());
+                }
+            }
+            self.clock.pause();
+            let since = *last.get_or_insert_with(Instant::now);
+            if sys::wait(&*self.connection, sys::Waiting::Output, LOOK_EVERY) {
+                last = None;
+            } else if since.elapsed() >= PEER_SILENCE {
+                let text =
+                    format!("{SERVER_FAILED} the web server takes no more of the response; it is given up");
+                log::process(Level::Warn, &format!("{text} [{}]", self.label()));
+                return Err(self.set_gone());
+            }
+            self.live()?;
+        }
+    }
+
+    fn broken(&self, error: &std::io::Error) {
+        // That a web server closes a connection is no fault of anything here.
+        let is_usual = matches!(
+            error.kind(),
+            std::io::ErrorKind::BrokenPipe
+                | std::io::ErrorKind::ConnectionReset
+                | std::io::ErrorKind::NotConnected
+        );
+        if !is_usual {
+            let text = format!("{SERVER_FAILED} a response cannot be sent: {}", explain(error));
+            log::process(Level::Error, &format!("{text} [{}]", self.label()));
+        }
+    }
+
+    fn live(&self) -> Result<(), Stop> {
+        if self.gone.load(Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    fn set_gone(&self) -> Stop {
+        self.gone.store(true, Relaxed);
+        Stop::Cancelled
+    }
+
+    /// Copies what has come of the body, waiting for some.
+    fn read(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        let mut last = None;
+        loop {
+            let (copied, is_whole) = self.read_now(out)?;
+            if copied > 0 || is_whole {
+                return Ok(copied);
+            }
+            if wait == Wait::No {
+                return Err(Stop::Again);
+            }
+            self.clock.pause();
+            let since = *last.get_or_insert_with(Instant::now);
+            if sys::wait(&*self.connection, sys::Waiting::Input, LOOK_EVERY) {
+                last = None;
+            } else if since.elapsed() >= PEER_SILENCE {
+                return Err(self.body_failed("the web server sends no more of it"));
+            }
+            self.clock.restart();
+            self.live()?;
+        }
+    }
+
+    /// The same without waiting, and whether all of the body has come.
+    fn read_now(&self, out: &mut [u8]) -> Result<(usize, bool), Stop> {
+        let mut incoming = lock(self.connection.incoming());
+        let mut body = |incoming: &mut Incoming| {
+            incoming.body(out).map_err(|error| match error {
+                BodyError::Aborted => self.set_gone(),
+                BodyError::Broken(error) => self.body_failed(&error.to_string()),
+                BodyError::Unanswerable => self.body_failed("another request came in the middle of it"),
+            })
+        };
+        let copied = body(&mut incoming)?;
+        if copied > 0 || incoming.is_whole() {
+            return Ok((copied, incoming.is_whole()));
+        }
+        let room = READ;
+        match sys::receive(&*self.connection, incoming.room(room)) {
+            Ok(Some(count)) => {
+                incoming.filled(room, count);
+                if count == 0 {
+                    return Err(self.set_gone());
+                }
+                let copied = body(&mut incoming)?;
+                Ok((copied, incoming.is_whole()))
+            }
+            Ok(None) => {
+                incoming.filled(room, 0);
+                Ok((0, false))
+            }
+            Err(_broken) => {
+                incoming.filled(room, 0);
+                Err(self.set_gone())
+            }
+        }
+    }
+
+    /// The caller holds `body`, which it tells.
+    fn body_failed(&self, why: &str) -> Stop {
+        self.log(Level::Info, &format!("{BODY_FAILED} cannot read the request body: {why}"));
+        Stop::Failed
+    }
+}
+
+/// The length that the head tells: the application's, or that of a response that is whole at once.
+fn length(delivery: &Delivery) -> Option<u64> {
+    let head = delivery.head.as_ref()?;
+    head.content_length.or_else(|| {
+        let is_whole = delivery.end == Some(End::Complete) && !head.forbids_body();
+        // A response without a body may be that to HEAD, whose length is that of another one.
+        let total = delivery.pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.len() as u64));
+        (is_whole && total > 0).then_some(total)
+    })
+}
+
+impl Port for HostPort {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        self.live()?;
+        let mut body = lock(&self.body);
+        let most =
+            body.length.map_or(out.len(), |left| usize::try_from(left).unwrap_or(usize::MAX).min(out.len()));
+        let Some(out) = out.get_mut(..most).filter(|out| !out.is_empty()) else { return Ok(0) };
+        let mut read = self.read(out, wait);
+        if let (Ok(count), Some(left)) = (read, &mut body.length) {
+            if count == 0 {
+                read = Err(self.body_failed(&format!("{left} bytes of it are missing")));
+            }
+            *left = left.saturating_sub(count as u64);
+        }
+        body.has_failed |= read == Err(Stop::Failed);
+        read
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        self.live()?;
+        // Sending may wait for the web server at any time.
+        if wait == Wait::No { Err(Stop::Again) } else { Ok(()) }
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        let mut response = lock(&self.response);
+        if delivery.end.is_some() {
+            response.end = Some(delivery);
+            return Ok(());
+        }
+        self.live()?;
+        if response.is_over {
+            return Err(self.set_gone());
+        }
+        response.head_sent |= delivery.head.is_some();
+        let mut outgoing = Outgoing::default();
+        outgoing.output(self.begun.id, delivery.head.as_ref(), length(&delivery), delivery.pieces);
+        self.send(outgoing)
+    }
+
+    /// A line for the web server's log, where it has the request's context. It leaves at once, for what comes next may be the
+    /// end of this process; where there is no room it leaves with the response.
+    fn log(&self, level: Level, line: &str) {
+        let is_ours = matches!(level, Level::Info | Level::Debug);
+        if !is_ours
+            && let Ok(response) = self.response.try_lock()
+            && !response.is_over
+        {
+            let mut waiting = lock(self.connection.outgoing());
+            waiting.append(Outgoing::errors(self.begun.id, format!("{line}\n").as_bytes()));
+            // What is wrong with the connection is found by who sends the response.
+            if matches!(waiting.send(&*self.connection), Ok(Sent::All)) {
+                *waiting = Outgoing::default();
+            }
+            return;
+        }
+        match level {
+            Level::Further => log::process(level, line),
+            _ => log::process(level, &format!("{line} [{}]", self.label())),
+        }
+    }
+
+    fn cancel(&self) {
+        self.set_gone();
+    }
+
+    fn is_patient(&self) -> bool {
+        true
+    }
+
+    fn client_gone(&self) -> bool {
+        self.gone.load(Relaxed) || self.connection.has_left()
+    }
+}
+
+/// How long an application has been silent. What the web server makes it wait for is not its time.
+pub(crate) struct Clock {
+    base: Instant,
+    /// Milliseconds after `base`; [`PAUSED`] while the web server is waited for.
+    since: AtomicU64,
+}
+
+const PAUSED: u64 = u64::MAX;
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { base: Instant::now(), since: AtomicU64::new(0) }
+    }
+}
+
+impl Clock {
+    fn pause(&self) {
+        self.since.store(PAUSED, Relaxed);
+    }
+
+    pub(crate) fn restart(&self) {
+        let now = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(PAUSED - 1);
+        self.since.store(now, Relaxed);
+    }
+
+    /// When the request came.
+    pub(crate) fn base(&self) -> Instant {
+        self.base
+    }
+
+    /// Since when it has been silent; nothing while the web server is waited for.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        match self.since.load(Relaxed) {
+            PAUSED => None,
+            since => Some(self.base + Duration::from_millis(since)),
+        }
+    }
+}

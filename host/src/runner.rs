@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A thread that runs handlers. Each of them waits for events of all connections, reads what has come on one, and runs the
+//! handler itself when that is a whole head: no other thread is woken for a request.
+
+use std::{sync::Arc, time::Instant};
+
+use gangway::{
+    engine::fence,
+    error::SERVER_FAILED,
+    log::{self, Level},
+    pool::STACK,
+    sys,
+};
+
+use crate::{
+    outgoing::Page,
+    server::{Job, READ, Server},
+};
+
+/// Starts the threads. Answers how many there are.
+pub(crate) fn start(server: &Arc<Server>) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
+    (0..server.threads())
+        .map(|number| {
+            let server = Arc::clone(server);
+            sys::spawn("gw-handler", STACK, move || {
+                fence("a handler thread", (), || run(&server, number));
+                server.application.thread_end();
+            })
+        })
+        .collect()
+}
+
+fn run(server: &Server, number: usize) {
+    if number == 0 {
+        server.loaded(server.application.await_loaded());
+    }
+    let mut buffer = vec![0; READ];
+    let mut next = None;
+    while !server.is_over() {
+        if let Some(job) = next.take().or_else(|| server.next()) {
+            next = serve(server, number, &job, &mut buffer);
+            continue;
+        }
+        next = match server.epoll().wait(None) {
+            Ok(Some(woken)) => fence("an event", None, || server.serve(woken, &mut buffer)),
+            Ok(None) => None,
+            Err(error) => {
+                log::coded(Level::Error, SERVER_FAILED, format_args!("cannot wait for events: {error}"));
+                return;
+            }
+        };
+    }
+}
+
+/// Runs a handler. Answers the next request of its connection, if it has come already.
+fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option<Job> {
+    server.begin_work(number, job);
+    if server.application.config().timeout().is_some() {
+        job.exchange.begin(Instant::now());
+        job.port.clock().restart();
+    }
+    let ran = fence("a handler", Ok(()), || server.application.run(&job.exchange, None));
+    let outcome = match ran {
+        Ok(()) => job.port.finish(),
+        Err(_ending) => job.port.refuse(Page::Unavailable),
+    };
+    server.end_work(number);
+    server.ended(job.port.connection(), outcome, buffer)
+}

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the threads of this process share: the listening socket, the connections, the requests that wait.
+
+mod door;
+mod talk;
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+
+use gangway::{
+    error::SERVER_FAILED,
+    exchange::{Cause, Exchange, Port},
+    log::{self, Level, Throttle},
+    pool::Refusal,
+    runtime::Application,
+    sys::{EventFd, explain, lock},
+};
+
+use crate::{
+    connection::Table,
+    notify,
+    outgoing::Page,
+    port::HostPort,
+    sys::{Epoll, Readiness, Woken},
+    variables::Rules,
+    welcome::Welcome,
+};
+
+/// The tokens of what is watched besides connections.
+const LISTENER: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
+
+/// What is asked of a socket at a time.
+pub(crate) const READ: usize = 64 * 1024;
+
+/// A request that waits for a thread, or that a thread runs.
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) port: Arc<HostPort>,
+}
+
+pub(crate) struct Server {
+    pub(crate) application: Arc<Application>,
+    epoll: Epoll,
+    listener: OwnedFd,
+    welcome: Welcome,
+    table: Table,
+    /// Wakes a thread that waits for events although none has come.
+    bell: EventFd,
+    /// Wakes the keeper.
+    pub(crate) alarm: EventFd,
+    waiting: Mutex<VecDeque<Job>>,
+    /// How many wait, for a look without the lock.
+    count: AtomicUsize,
+    /// Threads that run a handler.
+    busy: AtomicUsize,
+    threads: usize,
+    /// The keeper does not look by itself.
+    keeper_sleeps: AtomicBool,
+    is_ending: AtomicBool,
+    has_failed: AtomicBool,
+    /// Connections that have their response and may still send: when each is closed.
+    lingering: Mutex<Vec<(u64, Instant)>>,
+    /// All has ended: the threads leave.
+    is_over: AtomicBool,
+    /// What each thread runs.
+    running: Box<[Mutex<Option<Job>>]>,
+    /// Connections wait in the backlog although there was an event for them.
+    is_full: AtomicBool,
+    rules: Rules,
+    defects: Throttle,
+}
+
+impl Server {
+    pub(crate) fn new(
+        application: Arc<Application>,
+        listener: OwnedFd,
+        welcome: Welcome,
+    ) -> io::Result<Self> {
+        let config = application.config();
+        let rules = Rules { pass_authorization: config.pass_authorization() };
+        let threads = config.spec().threads as usize;
+        let server = Self {
+            epoll: Epoll::new()?,
+            listener,
+            welcome,
+            table: Table::default(),
+            bell: EventFd::new()?,
+            alarm: EventFd::new()?,
+            waiting: Mutex::default(),
+            count: AtomicUsize::new(0),
+            busy: AtomicUsize::new(0),
+            threads,
+            keeper_sleeps: AtomicBool::new(false),
+            is_ending: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
+            lingering: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            running: (0..threads).map(|_| Mutex::default()).collect(),
+            is_full: AtomicBool::new(false),
+            rules,
+            defects: Throttle::default(),
+            application,
+        };
+        server.epoll.add_event(&server.bell, BELL)?;
+        Ok(server)
+    }
+
+    fn open(&self) -> io::Result<()> {
+        self.epoll.add(&self.listener, Readiness::Arrivals, LISTENER)
+    }
+
+    pub(crate) fn listener(&self) -> &OwnedFd {
+        &self.listener
+    }
+
+    pub(crate) fn epoll(&self) -> &Epoll {
+        &self.epoll
+    }
+
+    pub(crate) fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Whether every thread runs a handler, so that none looks at events.
+    pub(crate) fn is_saturated(&self) -> bool {
+        self.busy.load(SeqCst) >= self.threads
+    }
+
+    /// Whether no request runs or waits.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.busy.load(SeqCst) == 0 && self.count.load(SeqCst) == 0
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.load(SeqCst)
+    }
+
+    /// No more connections are taken; those that are idle are closed, and the others when their request has ended.
+    pub(crate) fn end(&self) {
+        self.is_ending.store(true, SeqCst);
+        self.epoll.remove(&self.listener);
+        for connection in self.table.all() {
+            // The holder of one that is held sees that this is the end.
+            if connection.hold() {
+                self.let_go(&connection);
+            }
+        }
+        self.bell.signal();
+    }
+
+    /// The threads leave when they run nothing.
+    pub(crate) fn leave(&self) {
+        self.is_over.store(true, SeqCst);
+        self.bell.signal();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(SeqCst)
+    }
+
+    /// Whether no connection is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    /// What runs now.
+    pub(crate) fn running(&self) -> Vec<Job> {
+        self.running.iter().filter_map(|place| lock(place).clone()).collect()
+    }
+
+    /// Cancels all that runs and waits.
+    pub(crate) fn cancel_all(&self, cause: Cause) {
+        for connection in self.table.all() {
+            connection.cancel(cause);
+        }
+    }
+
+    /// A handler begins on the thread of this number.
+    pub(crate) fn begin_work(&self, thread: usize, job: &Job) {
+        if let Some(place) = self.running.get(thread) {
+            *lock(place) = Some(job.clone());
+        }
+        self.busy.fetch_add(1, SeqCst);
+        self.wake_keeper();
+    }
+
+    fn wake_keeper(&self) {
+        if self.keeper_sleeps.load(SeqCst) && self.keeper_sleeps.swap(false, SeqCst) {
+            self.alarm.signal();
+        }
+    }
+
+    pub(crate) fn end_work(&self, thread: usize) {
+        if let Some(place) = self.running.get(thread) {
+            *lock(place) = None;
+        }
+        self.busy.fetch_sub(1, SeqCst);
+    }
+
+    /// The keeper looks by itself no more, until something begins. Answers whether it may sleep.
+    pub(crate) fn keeper_may_sleep(&self) -> bool {
+        self.keeper_sleeps.store(true, SeqCst);
+        if self.is_quiet() && !self.is_full.load(SeqCst) && lock(&self.lingering).is_empty() {
+            return true;
+        }
+        self.keeper_sleeps.store(false, SeqCst);
+        false
+    }
+
+    /// Does what an event asks for. Answers a request that is to be run.
+    pub(crate) fn serve(&self, woken: Woken, buffer: &mut [u8]) -> Option<Job> {
+        match woken.token {
+            LISTENER => {
+                self.accept();
+                None
+            }
+            BELL => {
+                if self.is_over() {
+                    // Each that is woken wakes the next.
+                    self.bell.signal();
+                }
+                None
+            }
+            token => {
+                let connection = self.table.get(token)?;
+                if woken.has_left {
+                    connection.note_left();
+                }
+                if connection.hold() {
+                    return self.advance(&connection, buffer);
+                }
+                self.look_for_abort(&connection, buffer);
+                None
+            }
+        }
+    }
+
+    /// The application is loaded: connections are taken from now on. Or it cannot be loaded, for the reason that the log has.
+    pub(crate) fn loaded(&self, loaded: Result<(), String>) {
+        let opened = loaded.and_then(|()| {
+            self.open().map_err(|error| {
+                let text = format_args!("cannot watch the listening socket: {}", explain(&error));
+                log::coded(Level::Error, SERVER_FAILED, text);
+                error.to_string()
+            })
+        });
+        if opened.is_err() {
+            self.has_failed.store(true, SeqCst);
+        } else {
+            notify::ready();
+        }
+        self.alarm.signal();
+    }
+
+    /// Whether there is nothing that this process could do.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.load(SeqCst)
+    }
+
+    /// A request that no thread can run at the moment. It waits, or is refused, and then the next of its connection.
+    pub(crate) fn queue(&self, job: Job, buffer: &mut [u8]) {
+        let mut next = Some(job);
+        while let Some(job) = next.take() {
+            next = self.wait_or_refuse(job, buffer);
+        }
+    }
+
+    fn wait_or_refuse(&self, job: Job, buffer: &mut [u8]) -> Option<Job> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() < self.application.config().queue() {
+            waiting.push_back(job);
+            self.count.store(waiting.len(), SeqCst);
+            drop(waiting);
+            if !self.is_saturated() {
+                // A thread may have looked just before.
+                self.bell.signal();
+            }
+            return None;
+        }
+        drop(waiting);
+        if let Some(line) = self.application.refusal_line(Refusal::Full) {
+            job.port.log(Level::Error, &line);
+        }
+        self.refuse(&job, Page::Unavailable, buffer)
+    }
+
+    /// Answers a request that has waited, or that cannot. Answers the next one of its connection.
+    pub(crate) fn refuse(&self, job: &Job, page: Page, buffer: &mut [u8]) -> Option<Job> {
+        let outcome = job.port.refuse(page);
+        self.ended(job.port.connection(), outcome, buffer)
+    }
+
+    /// The request that has waited longest.
+    pub(crate) fn next(&self) -> Option<Job> {
+        if self.count.load(SeqCst) == 0 {
+            return None;
+        }
+        let mut waiting = lock(&self.waiting);
+        let job = waiting.pop_front();
+        self.count.store(waiting.len(), SeqCst);
+        job
+    }
+
+    /// Takes out of the queue those that the caller wants to end.
+    pub(crate) fn take_waiting(&self, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        if self.count.load(SeqCst) == 0 {
+            return Vec::new();
+        }
+        let mut waiting = lock(&self.waiting);
+        let (out, stay): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|job| wanted(job));
+        *waiting = stay.into();
+        self.count.store(waiting.len(), SeqCst);
+        out
+    }
+}
