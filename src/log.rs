@@ -2,12 +2,13 @@
 //! Lines for the server's own error log.
 //!
 //! A line is an event of `tracing`. The subscriber of this process makes the server's line of it: one about the
-//! process goes to the [`Sink`] that the server module installed, one about a request goes back to its caller, who
-//! alone has that request's log. [`observe`] lets another subscriber see the same events, and the spans of requests.
+//! process goes to the [`Sink`] that the server module installed, one about a request to its [`RequestLog`], if that
+//! takes lines of its level. [`observe`] lets another subscriber see the same events, and the spans of requests.
 
 mod subscriber;
 
 pub use subscriber::observe;
+pub(crate) use subscriber::subscribe;
 
 use std::{
     fmt,
@@ -27,6 +28,52 @@ pub trait Sink: Send + Sync {
     fn write(&self, level: Level, line: &str);
 }
 
+/// The log of one request, on the thread that may use it.
+pub trait RequestLog {
+    /// Whether it takes lines of this level. One that it does not take is not made, unless somebody else wants it.
+    fn takes(&self, level: Level) -> bool;
+
+    /// Writes one line, with the context of the request.
+    fn write(&self, level: Level, line: &str);
+}
+
+/// A line that is to be written: what the core decides, for whoever has the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How important it is.
+    pub level: Level,
+    /// Its code.
+    pub code: Code,
+    /// What it says behind the code.
+    pub text: String,
+}
+
+impl Line {
+    /// A line of the level of errors.
+    #[must_use]
+    pub fn error(code: Code, text: String) -> Self {
+        Self { level: Level::Error, code, text }
+    }
+
+    /// Writes it to a request's log.
+    pub fn tell(&self, log: &dyn RequestLog) {
+        if wants(log, self.level) {
+            request(log, self.level, self.code, format_args!("{}", self.text));
+        }
+    }
+
+    /// Writes it as one about the process.
+    pub fn tell_process(&self) {
+        coded(self.level, self.code, format_args!("{}", self.text));
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.text)
+    }
+}
+
 static SINK: OnceLock<Box<dyn Sink>> = OnceLock::new();
 
 /// Installs the sink of this process. The first one stays: a server module calls this once per process.
@@ -44,9 +91,49 @@ pub fn coded(level: Level, code: Code, text: fmt::Arguments<'_>) {
     subscriber::process(level, Some(code), text);
 }
 
-/// Writes a coded line about one request.
-pub fn request(request: &dyn Sink, level: Level, code: Code, text: fmt::Arguments<'_>) {
-    request.write(level, &subscriber::request(level, Some(code), text));
+/// Writes a line about one request, whose code comes first if it has one. [`report!`](crate::report) does it without
+/// making the text for nothing.
+pub fn request(log: &dyn RequestLog, level: Level, code: impl Into<Option<Code>>, text: fmt::Arguments<'_>) {
+    if let Some(line) = subscriber::request(log.takes(level), level, code.into(), text) {
+        log.write(level, &line);
+    }
+}
+
+/// Whether somebody wants a line of this level about a request.
+#[must_use]
+pub fn wants(log: &dyn RequestLog, level: Level) -> bool {
+    log.takes(level) || subscriber::is_observed()
+}
+
+/// Whether somebody beside the server's log wants to know of requests.
+#[must_use]
+pub fn is_observed() -> bool {
+    subscriber::is_observed()
+}
+
+/// Writes a line about one request, if somebody wants it: `report!(log, Error, CODE, "text {}", value)`, with `None` for one
+/// without a code. The values are looked at only then.
+#[macro_export]
+macro_rules! report {
+    ($log:expr, $level:ident, $code:expr, $($text:tt)+) => {
+        $crate::report_at!($log, $crate::log::Level::$level, $code, $($text)+)
+    };
+}
+
+/// As [`report!`], with a level that is a value.
+#[macro_export]
+macro_rules! report_at {
+    ($log:expr, $level:expr, $code:expr, $($text:tt)+) => {{
+        let (log, level): (&dyn $crate::log::RequestLog, _) = (&$log, $level);
+        if $crate::log::wants(log, level) {
+            $crate::log::request(log, level, $code, format_args!($($text)+));
+        }
+    }};
+}
+
+/// Writes a line that has been an event already to the log of the process: its request has gone.
+pub fn pass_on(level: Level, line: &str) {
+    write(level, line);
 }
 
 /// What of a subscriber ends in the log of the process.

@@ -26,7 +26,7 @@ use crate::{
         THREADS_FAILED,
     },
     exchange::{Cause, Exchange, Outcome},
-    log::{self, Level, Throttle},
+    log::{self, Level, Line, Throttle},
     pool::{Permit, Pool, PoolLimits, Refusal, STACK},
     rights::Identity,
     sys::{self, lock},
@@ -49,7 +49,7 @@ pub enum Overdue {
     /// Its turn has come since, and it has so much time left.
     Begun(Duration),
     /// The handler is to be interrupted. The line says so.
-    Silent(String),
+    Silent(Line),
 }
 
 /// One application of this process. Locations with the same specification share it.
@@ -100,7 +100,7 @@ impl Application {
 
     /// The line for a request that was not taken. A full queue has a few lines a second, not one for each request.
     #[must_use]
-    pub fn refusal_line(&self, refusal: Refusal) -> Option<String> {
+    pub fn refusal_line(&self, refusal: Refusal) -> Option<Line> {
         let (name, threads) = (&self.config.spec().name, self.config.spec().threads);
         match refusal {
             Refusal::Full => {
@@ -111,14 +111,18 @@ impl Application {
                     String::new()
                 };
                 let queue = self.config.queue();
-                Some(format!(
-                    "{QUEUE_FULL} {name}: the request is refused, for queue={queue} requests wait for threads={threads}{more}; raise queue= or threads=, or make the application faster"
-                ))
+                let text = format!(
+                    "{name}: the request is refused, for queue={queue} requests wait for threads={threads}{more}; raise queue= or threads=, or make the application faster"
+                );
+                Some(Line::error(QUEUE_FULL, text))
             }
-            Refusal::Deadline => Some(format!(
-                "{QUEUE_DEADLINE} {name}: the request waited {}s for one of threads={threads}; raise threads= or timeout=",
-                self.timeout_seconds()
-            )),
+            Refusal::Deadline => {
+                let seconds = self.timeout_seconds();
+                let text = format!(
+                    "{name}: the request waited {seconds}s for one of threads={threads}; raise threads= or timeout="
+                );
+                Some(Line::error(QUEUE_DEADLINE, text))
+            }
             Refusal::Stopping => None,
         }
     }
@@ -138,10 +142,11 @@ impl Application {
         }
         let (name, seconds) = (&self.config.spec().name, self.timeout_seconds());
         let (waited, ran) = (age.saturating_sub(ran).as_secs_f32(), ran.as_secs_f32());
-        Overdue::Silent(format!(
-            "{DEADLINE} {name} gave no output for {seconds}s (it waited {waited:.1}s in the queue and has run for {ran:.1}s); \
+        let text = format!(
+            "{name} gave no output for {seconds}s (it waited {waited:.1}s in the queue and has run for {ran:.1}s); \
              it is interrupted; if it needs longer, raise timeout="
-        ))
+        );
+        Overdue::Silent(Line::error(DEADLINE, text))
     }
 
     fn timeout_seconds(&self) -> f32 {
@@ -241,12 +246,7 @@ impl Application {
 }
 
 fn fail(exchange: &Exchange, reason: &str) {
-    log::request(
-        exchange,
-        Level::Error,
-        LOAD_FAILED,
-        format_args!("the application could not be loaded: {reason}"),
-    );
+    exchange.report(LOAD_FAILED, format_args!("the application could not be loaded: {reason}"));
     // The error is that somebody else has ended it.
     let _ = exchange.finish(Outcome::Failed);
 }

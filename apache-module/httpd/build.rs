@@ -29,6 +29,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_get_brigade",
     "ap_get_conn_socket",
     "ap_get_limit_req_body",
+    "ap_get_request_module_loglevel",
     "ap_get_scoreboard_process",
     "ap_get_scoreboard_worker_from_indexes",
     "ap_get_server_banner",

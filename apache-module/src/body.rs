@@ -12,7 +12,7 @@ use std::{
 use gangway::{
     error::{BODY_FAILED, REQUEST_REFUSED},
     exchange::{Body, BodyPart},
-    log::Level,
+    report,
     sys::poll,
 };
 
@@ -157,8 +157,7 @@ fn whole(session: &mut Session<'_>, mut bytes: Vec<u8>) -> Result<Advance, c_int
         return Ok(Advance { length, whole: Some(Whole::Small(bytes)) });
     }
     let kept = |error: io::Error| {
-        request
-            .log(Level::Error, &format!("{BODY_FAILED} the request body cannot be kept in a file: {error}"));
+        report!(request, Error, BODY_FAILED, "the request body cannot be kept in a file: {error}");
         INTERNAL_SERVER_ERROR
     };
     let mut file = request.temporary_file().map_err(kept)?;
@@ -187,14 +186,17 @@ pub(crate) fn check_limit(request: Request<'_>, length: u64) -> Result<(), c_int
     if limit == 0 || length <= limit {
         return Ok(());
     }
-    let line =
-        format!("{REQUEST_REFUSED} a request body of {length} bytes is larger than LimitRequestBody {limit}");
-    request.log(Level::Info, &line);
+    report!(
+        request,
+        Info,
+        REQUEST_REFUSED,
+        "a request body of {length} bytes is larger than LimitRequestBody {limit}",
+    );
     Err(TOO_LARGE)
 }
 
 fn failed(request: Request<'_>, error: BodyError) -> c_int {
-    request.log(Level::Info, &error.to_string());
+    report!(request, Info, error.code(), "{error}");
     error.status
 }
 

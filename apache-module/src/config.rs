@@ -10,10 +10,7 @@ use gangway::{
 
 use gangway_httpd::directive::Command;
 
-use crate::{
-    log as server_log,
-    raw::{self, Choice},
-};
+use crate::raw::{self, Choice};
 
 /// What the configuration that is being read has said so far. A child inherits it from its parent.
 static READ: Mutex<Read> = Mutex::new(Read::new());
@@ -38,7 +35,7 @@ fn read<R>(body: impl FnOnce(&mut Read) -> R) -> R {
 
 /// A new configuration begins.
 pub(crate) fn reset() {
-    server_log::install();
+    raw::install_log();
     read(|read| *read = Read::new());
 }
 

@@ -11,7 +11,8 @@ use std::{
 
 use gangway::{
     exchange::{Body, Delivery, Exchange, Port, RequestHead, Stop, Wait},
-    log::{self, Level},
+    log::{self, Level, RequestLog},
+    report,
     runtime::Application,
     sys::lock,
 };
@@ -44,7 +45,7 @@ pub(crate) fn run(
         let exchange = Exchange::new(head, Arc::<DirectPort>::clone(&port));
         let status = match lifecycle::inside(request, number, || application.run(&exchange, None)) {
             Ok(()) => port.finish(),
-            Err(refusal) => refuse(request, application, refusal),
+            Err(refusal) => exchange.within(|| refuse(request, application, refusal)),
         };
         port.cork.end();
         status
@@ -89,7 +90,7 @@ impl DirectPort {
 
     fn body_failed(&self, session: &Session<'_>, error: BodyError) -> Stop {
         lock(&self.state).progress.body_failure = Some(error.status);
-        session.request().log(Level::Info, &error.to_string());
+        report!(session.request(), Info, error.code(), "{error}");
         if error.is_answered() {
             // The client has its answer already: what the application says now would be a second one.
             self.set_gone();
@@ -138,9 +139,9 @@ impl Port for DirectPort {
     }
 
     fn log(&self, level: Level, line: &str) {
-        if self.lease.with(|session| session.request().log(level, line)).is_none() {
+        if self.lease.with(|session| session.request().write(level, line)).is_none() {
             // Another thread of the application, or one that outlived the request.
-            log::process(level, line);
+            log::pass_on(level, line);
         }
     }
 

@@ -3,7 +3,15 @@
 
 use std::ffi::c_int;
 
-use gangway::{error::SERVER_FAILED, exchange::RequestHead, log::Level, runtime::Threads};
+use gangway::{
+    report,
+    {
+        error::SERVER_FAILED,
+        exchange::RequestHead,
+        log::{Level, RequestLog},
+        runtime::Threads,
+    },
+};
 
 use crate::{
     applications,
@@ -23,7 +31,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     let Some(conf) = request.conf() else { return DECLINED };
     let Choice::Run(number) = conf.choice() else { return DECLINED };
     let Some(application) = applications::application(number) else {
-        request.log(Level::Error, &format!("{SERVER_FAILED} this process runs no applications"));
+        report!(request, Error, SERVER_FAILED, "this process runs no applications");
         return INTERNAL_SERVER_ERROR;
     };
     let config = application.config();
@@ -33,7 +41,12 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         let Advance { length, whole } = body::advance(&mut session, length)?;
         let variables = variables::build(request, conf, mount, length, config.pass_authorization())?;
         let content_length = length.known();
-        let head = RequestHead { variables, content_length, no_body: request.is_head() };
+        let head = RequestHead {
+            variables,
+            content_length,
+            no_body: request.is_head(),
+            traced: request.takes(Level::Debug),
+        };
         Ok((head, whole.map(Whole::into_body)))
     });
     match (found, application.threads()) {

@@ -27,7 +27,6 @@ mod ending;
 mod handler;
 mod hooks;
 mod lifecycle;
-mod log;
 mod mount;
 mod probe;
 mod raw;

@@ -12,8 +12,9 @@ use gangway::{
     exchange::{
         Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
     },
-    log::{self, Level},
+    log::{self, Level, RequestLog},
     pool::Refusal,
+    report,
     runtime::{Application, Overdue, abandon},
     sys::lock,
 };
@@ -52,7 +53,7 @@ pub(crate) fn run(
     let probe = Probe::new(request.socket());
     let exchange = Exchange::new(head, Arc::new(RelayPort { channel: Arc::clone(&channel), probe }));
     if let Err(refusal) = application.submit(&exchange) {
-        return refuse(request, application, refusal);
+        return exchange.within(|| refuse(request, application, refusal));
     }
     let accepted = Instant::now();
     let mut relay = HandlerRelay {
@@ -66,7 +67,7 @@ pub(crate) fn run(
         deadline: accepted + timeout,
     };
     let status = relay.pump(&detachable.mailbox);
-    detachable.close(|level, line| request.log(level, line), label(request));
+    detachable.close(|level, line| request.write(level, line), label(request));
     status
 }
 
@@ -92,7 +93,7 @@ impl HandlerRelay<'_, '_> {
         loop {
             let (posted, lines) = mailbox.wait(Some(self.deadline.min(Instant::now() + LOOK_EVERY)));
             for (level, line) in &lines {
-                self.session.request().log(*level, line);
+                self.session.request().write(*level, line);
             }
             if posted {
                 if let Some(status) = self.advance() {
@@ -161,7 +162,7 @@ impl HandlerRelay<'_, '_> {
             Ok(0) => self.channel.end_body(true),
             Ok(count) => self.channel.feed(part.get(..count).unwrap_or_default()),
             Err(error) => {
-                self.session.request().log(Level::Info, &error.to_string());
+                report!(self.session.request(), Info, error.code(), "{error}");
                 if error.is_answered() {
                     abandon(self.application, self.exchange, Cause::ClientGone);
                     return Some(error.status);
@@ -188,7 +189,7 @@ impl HandlerRelay<'_, '_> {
             Overdue::Silent(line) => line,
         };
         let label = label(request);
-        request.log(Level::Error, &format!("{line} [{label}]"));
+        self.exchange.within(|| report!(request, Error, line.code, "{} [{label}]", line.text));
         self.exchange.cancel(Cause::Deadline);
         self.application.interrupt(self.exchange);
         stuck::watch(self.application, self.exchange, label);
@@ -259,8 +260,8 @@ impl Notify for DetachableMailbox {
     fn log(&self, ticket: u64, level: Level, line: &str) {
         let closed = lock(&self.closed);
         match &*closed {
-            Some(label) if level != Level::Further => log::process(level, &format!("{line} [{label}]")),
-            Some(_) => log::process(level, line),
+            Some(label) if level != Level::Further => log::pass_on(level, &format!("{line} [{label}]")),
+            Some(_) => log::pass_on(level, line),
             None => self.mailbox.log(ticket, level, line),
         }
     }

@@ -7,8 +7,8 @@ use gangway::{
     error::SERVER_FAILED,
     exchange::{Delivery, End, Piece},
     http::Head,
-    log::Level,
     pool::Refusal,
+    report,
     runtime::Application,
     sys::explain,
 };
@@ -94,9 +94,13 @@ impl Progress {
         }
         for piece in delivery.pieces {
             session.push(piece).map_err(|error| {
-                let line =
-                    format!("{SERVER_FAILED} cannot send a file: {}; the response is cut", explain(&error));
-                session.request().log(Level::Error, &line);
+                report!(
+                    session.request(),
+                    Error,
+                    SERVER_FAILED,
+                    "cannot send a file: {}; the response is cut",
+                    explain(&error),
+                );
                 Gone
             })?;
         }
@@ -156,7 +160,7 @@ fn is_content_type(name: &[u8]) -> bool {
 /// Answers a request that no handler takes.
 pub(crate) fn refuse(request: Request<'_>, application: &Application, refusal: Refusal) -> c_int {
     if let Some(line) = application.refusal_line(refusal) {
-        request.log(Level::Error, &line);
+        line.tell(&request);
     }
     if refusal == Refusal::Deadline {
         return GATEWAY_TIME_OUT;

@@ -6,7 +6,8 @@ use gangway::{
     config::check_param_name,
     error::SERVER_FAILED,
     http::{Decimal, Fields},
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use gangway_httpd::parts::is_of_one_request;
@@ -26,7 +27,7 @@ pub(crate) fn build<'r>(
 ) -> Result<Fields, std::ffi::c_int> {
     let params = conf.params(request).map_err(|(name, why)| {
         let (name, why) = (log::escape(name), log::escape(why));
-        request.log(Level::Error, &format!("{SERVER_FAILED} the expression of {name} failed: {why}"));
+        report!(request, Error, SERVER_FAILED, "the expression of {name} failed: {why}");
         INTERNAL_SERVER_ERROR
     })?;
     let (remote_user, auth_type) = request.user();

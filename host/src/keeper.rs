@@ -11,7 +11,7 @@ use std::{
 use gangway::{
     engine::App,
     error::{RETIRED, STOP_TIMEOUT, STUCK},
-    exchange::{Cause, Port},
+    exchange::Cause,
     log::{self, Level},
     pool::Refusal,
     runtime::{Overdue, Runtime},
@@ -118,7 +118,7 @@ impl Keeper {
             if job.exchange.cancelled().is_none()
                 && let Some(line) = server.application.refusal_line(Refusal::Deadline)
             {
-                job.port.log(Level::Error, &line);
+                job.exchange.tell(&line);
             }
             job.exchange.cancel(Cause::Deadline);
             if let Some(next) = server.refuse(&job, Page::GatewayTimeout, buffer) {
@@ -146,7 +146,7 @@ impl Keeper {
         let application = &self.server.application;
         let age = now.duration_since(job.port.clock().base());
         if let Overdue::Silent(line) = application.overdue(&job.exchange, age) {
-            job.port.log(Level::Error, &line);
+            job.exchange.tell(&line);
             job.exchange.cancel(Cause::Deadline);
             application.interrupt(&job.exchange);
             expired.push(Expired { job, since: now, is_answered: false, is_stuck: false });

@@ -17,7 +17,7 @@ use std::{
 
 use gangway::{
     error::SERVER_FAILED,
-    exchange::{Cause, Exchange, Port},
+    exchange::{Cause, Exchange},
     log::{self, Level, Throttle},
     pool::Refusal,
     runtime::Application,
@@ -289,7 +289,7 @@ impl Server {
         }
         drop(waiting);
         if let Some(line) = self.application.refusal_line(Refusal::Full) {
-            job.port.log(Level::Error, &line);
+            job.exchange.tell(&line);
         }
         self.refuse(&job, Page::Unavailable, buffer)
     }

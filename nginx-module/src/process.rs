@@ -2,7 +2,7 @@
 //! The life of a process: what the master does before it forks, what a worker begins and ends with. Which work that is,
 //! the kinds of handlers say ([`KINDS`]).
 
-use gangway::{engine::fence, log::Level};
+use gangway::{engine::fence, log::Line};
 use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, ngx_process};
 
 use crate::{
@@ -18,6 +18,7 @@ pub(crate) unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
     fence("init_module", ERROR, || {
         // SAFETY: nginx calls this with a live cycle, whose configuration is complete.
         let cycle = unsafe { Cycle::from_raw(cycle) };
+        raw::install_log();
         all(|kind| (kind.prepare)(&cycle))
     })
 }
@@ -32,6 +33,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         }
         // SAFETY: nginx calls this in a live process of this cycle, after the modules' configurations were made.
         let cycle = unsafe { Cycle::from_raw(cycle) };
+        raw::install_log();
         all(|kind| (kind.start)(&cycle))
     })
 }
@@ -41,11 +43,11 @@ pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
 }
 
 /// Has each kind of handler do its part, until one fails.
-fn all(part: impl Fn(&HandlerKind) -> Result<(), String>) -> ngx_int_t {
+fn all(part: impl Fn(&HandlerKind) -> Result<(), Line>) -> ngx_int_t {
     match KINDS.iter().try_for_each(|kind| part(kind)) {
         Ok(()) => 0,
         Err(line) => {
-            raw::process_log(Level::Error, &line);
+            line.tell_process();
             ERROR
         }
     }

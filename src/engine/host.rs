@@ -222,8 +222,7 @@ fn cannot_duplicate(exchange: &Exchange, fd: i32, error: &std::io::Error) -> Sto
     if !sys::is_shortage(error) {
         return exchange.misuse(&format!("send_file() of descriptor {fd}: {error}"));
     }
-    let text = format_args!("cannot send a file: {}", sys::explain(error));
-    log::request(exchange, Level::Error, SERVER_FAILED, text);
+    exchange.report(SERVER_FAILED, format_args!("cannot send a file: {}", sys::explain(error)));
     Stop::Misuse
 }
 

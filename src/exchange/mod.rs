@@ -34,7 +34,8 @@ use std::{
 use crate::{
     error::{BAD_HEADER, Code, ENGINE_MISUSE, TOO_LONG},
     http::{Fields, Head},
-    log::{self, Level},
+    log::{self, Level, Line},
+    report, report_at,
     sys::lock,
 };
 use answer::Answer;
@@ -126,6 +127,8 @@ pub struct RequestHead {
     pub content_length: Option<u64>,
     /// The answer carries no body (HEAD).
     pub no_body: bool,
+    /// The server's log takes details of this request.
+    pub traced: bool,
 }
 
 /// One request. Shared by the server's thread and the handler's.
@@ -146,9 +149,14 @@ pub struct Exchange {
 }
 
 /// Lines with the request's context.
-impl log::Sink for Exchange {
+impl log::RequestLog for Exchange {
+    /// What else the server's log leaves out, it decides when the line has reached it.
+    fn takes(&self, level: Level) -> bool {
+        level != Level::Debug || self.head.traced
+    }
+
     fn write(&self, level: Level, line: &str) {
-        self.log(level, line);
+        self.port.log(level, &log::escape(line.as_bytes()));
     }
 }
 
@@ -243,9 +251,22 @@ impl Exchange {
         format!("\"{} {}\"", value(b"REQUEST_METHOD"), value(b"REQUEST_URI"))
     }
 
-    /// Writes a line with the request's context.
+    /// Writes a line with the request's context, as one of its events.
     pub fn log(&self, level: Level, line: &str) {
-        self.port.log(level, &log::escape(line.as_bytes()));
+        self.within(|| report_at!(*self, level, None, "{line}"));
+    }
+
+    /// Writes a line that the core has decided on.
+    pub fn tell(&self, line: &Line) {
+        self.within(|| line.tell(self));
+    }
+
+    /// What is done for this request: lines that are written meanwhile are events of its span.
+    pub fn within<R>(&self, body: impl FnOnce() -> R) -> R {
+        match &self.trace {
+            Some(trace) => trace.within(body),
+            None => body(),
+        }
     }
 
     /// Reads body bytes; 0 is the end.
@@ -260,7 +281,7 @@ impl Exchange {
             return Ok(0);
         }
         self.live()?;
-        self.port.read_body(out, wait)
+        self.within(|| self.port.read_body(out, wait))
     }
 
     /// Gives the response head.
@@ -362,7 +383,8 @@ impl Exchange {
             self.report(*code, format_args!("{text}"));
         }
         if let Some(trace) = &self.trace {
-            trace.finish(answer.is_replaced());
+            let line = trace.finish(answer.is_replaced());
+            self.log(Level::Debug, &line);
         }
         self.deliver(&mut answer)
     }
@@ -374,7 +396,7 @@ impl Exchange {
     }
 
     fn deliver(&self, answer: &mut Answer) -> Result<(), Stop> {
-        let delivered = self.port.deliver(answer.take_staged());
+        let delivered = self.within(|| self.port.deliver(answer.take_staged()));
         if delivered == Err(Stop::Cancelled) {
             self.mark(Cause::ClientGone);
         }
@@ -401,11 +423,7 @@ impl Exchange {
 
     /// Writes what is wrong with the request, as one of its events.
     pub(crate) fn report(&self, code: Code, text: fmt::Arguments<'_>) {
-        let report = || log::request(self, Level::Error, code, text);
-        match &self.trace {
-            Some(trace) => trace.within(report),
-            None => report(),
-        }
+        self.within(|| report!(*self, Error, code, "{text}"));
     }
 
     pub(crate) fn misuse(&self, text: &str) -> Stop {

@@ -5,7 +5,7 @@
 //! `tracing`; shared objects of servers are never unmapped, so that what `tracing` keeps of call sites stays valid.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     fmt::{self, Write},
     sync::{Once, OnceLock},
 };
@@ -28,9 +28,14 @@ const TARGET: &str = "gangway";
 static OBSERVER: OnceLock<Dispatch> = OnceLock::new();
 
 thread_local! {
-    /// The line that an event about a request has become, on its way back to the caller.
+    /// Whether the log of the request that an event is about takes it.
+    static TAKEN: Cell<bool> = const { Cell::new(false) };
+    /// The line that such an event has become, on its way back to the caller.
     static RETURNED: RefCell<Option<String>> = const { RefCell::new(None) };
 }
+
+/// A span that nobody but us has asked for. Observers count from 1.
+const UNOBSERVED: u64 = u64::MAX;
 
 /// Lets a subscriber see the events and the requests of this process, beside the error log. The first one stays; spans of
 /// requests exist from now on.
@@ -40,8 +45,12 @@ pub fn observe(subscriber: impl Subscriber + Send + Sync + 'static) {
     let _ = OBSERVER.set(Dispatch::new(subscriber));
 }
 
+pub(super) fn is_observed() -> bool {
+    OBSERVER.get().is_some()
+}
+
 /// One subscriber for the life of the process.
-fn subscribe() {
+pub(crate) fn subscribe() {
     static SUBSCRIBED: Once = Once::new();
     // Somebody else's is possible in a test only; lines are written without ours then.
     SUBSCRIBED.call_once(|| drop(tracing::subscriber::set_global_default(ErrorLog)));
@@ -72,14 +81,23 @@ pub(super) fn process(level: Level, code: Option<Code>, text: fmt::Arguments<'_>
     emit!(level, false, code, text);
 }
 
-/// The line about a request, for its own log.
-pub(super) fn request(level: Level, code: Option<Code>, text: fmt::Arguments<'_>) -> String {
+/// The line about a request, if its own log takes it.
+pub(super) fn request(
+    takes: bool,
+    level: Level,
+    code: Option<Code>,
+    text: fmt::Arguments<'_>,
+) -> Option<String> {
     subscribe();
+    TAKEN.set(takes);
     let shown = code.as_ref().map(tracing::field::display);
     emit!(level, true, shown, text);
-    RETURNED.take().unwrap_or_else(|| match code {
-        Some(code) => format!("{code} {text}"),
-        None => text.to_string(),
+    let line = RETURNED.take();
+    line.or_else(|| {
+        takes.then(|| match code {
+            Some(code) => format!("{code} {text}"),
+            None => text.to_string(),
+        })
     })
 }
 
@@ -89,7 +107,7 @@ struct ErrorLog;
 impl Subscriber for ErrorLog {
     /// The registry of `tracing` adds what an observer wants.
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        if is_line(metadata) { Interest::always() } else { Interest::never() }
+        if is_ours(metadata) { Interest::always() } else { Interest::never() }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
@@ -97,22 +115,22 @@ impl Subscriber for ErrorLog {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_line(metadata) || OBSERVER.get().is_some_and(|observer| observer.enabled(metadata))
+        is_ours(metadata) || OBSERVER.get().is_some_and(|observer| observer.enabled(metadata))
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        // Without an observer no span is enabled.
-        OBSERVER.get().map_or_else(|| Id::from_u64(1), |observer| observer.new_span(span))
+        let observer = OBSERVER.get().filter(|observer| observer.enabled(span.metadata()));
+        observer.map_or_else(|| Id::from_u64(UNOBSERVED), |observer| observer.new_span(span))
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        if let Some(observer) = OBSERVER.get() {
+        if let Some(observer) = observer_of(span) {
             observer.record(span, values);
         }
     }
 
     fn record_follows_from(&self, span: &Id, follows: &Id) {
-        if let Some(observer) = OBSERVER.get() {
+        if let Some(observer) = observer_of(span) {
             observer.record_follows_from(span, follows);
         }
     }
@@ -124,9 +142,14 @@ impl Subscriber for ErrorLog {
             observer.event(event);
         }
         let Some(level) = level_of(event.metadata()) else { return };
+        let mut about = About(false);
+        event.record(&mut about);
+        if about.0 && !TAKEN.get() {
+            return;
+        }
         let mut line = Line::default();
         event.record(&mut line);
-        if line.of_request {
+        if about.0 {
             RETURNED.set(Some(line.text));
         } else {
             write(level, &line.text);
@@ -134,28 +157,34 @@ impl Subscriber for ErrorLog {
     }
 
     fn enter(&self, span: &Id) {
-        if let Some(observer) = OBSERVER.get() {
+        if let Some(observer) = observer_of(span) {
             observer.enter(span);
         }
     }
 
     fn exit(&self, span: &Id) {
-        if let Some(observer) = OBSERVER.get() {
+        if let Some(observer) = observer_of(span) {
             observer.exit(span);
         }
     }
 
     fn clone_span(&self, span: &Id) -> Id {
-        OBSERVER.get().map_or_else(|| span.clone(), |observer| observer.clone_span(span))
+        observer_of(span).map_or_else(|| span.clone(), |observer| observer.clone_span(span))
     }
 
     fn try_close(&self, span: Id) -> bool {
-        OBSERVER.get().is_some_and(|observer| observer.try_close(span))
+        observer_of(&span).is_some_and(|observer| observer.try_close(span))
     }
 }
 
-fn is_line(metadata: &Metadata<'_>) -> bool {
-    metadata.is_event() && level_of(metadata).is_some()
+/// Whose span it is.
+fn observer_of(span: &Id) -> Option<&'static Dispatch> {
+    OBSERVER.get().filter(|_| span.into_u64() != UNOBSERVED)
+}
+
+/// What is made only when somebody wants it: lines, and spans of requests.
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target() == TARGET
 }
 
 /// The server's level of an event, which is finer than that of `tracing`: its name. `None` for an event of a library.
@@ -174,17 +203,25 @@ fn level_of(metadata: &Metadata<'_>) -> Option<Level> {
     })
 }
 
+/// Whether an event is about a request.
+struct About(bool);
+
+impl Visit for About {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0 |= value && field.name() == "of_request";
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
 /// The line of an event: its code, if it has one, and its message.
 #[derive(Default)]
 struct Line {
-    of_request: bool,
     text: String,
 }
 
 impl Visit for Line {
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.of_request |= value && field.name() == "of_request";
-    }
+    fn record_bool(&mut self, _: &Field, _: bool) {}
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Fields come in the order in which the event names them. Writing to a String cannot fail.

@@ -14,7 +14,7 @@ use super::Lines;
 use crate::{
     config::Cgi,
     error::{CGI_FAILED, CGI_HEAD, CGI_SPAWNER, CGI_STDERR, CGI_TIMEOUT},
-    log::{Level, escape},
+    log::{Level, Line, escape},
     sys::spawner::{Exit, Failure},
 };
 
@@ -63,7 +63,7 @@ pub enum Extent {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write a line: of the request as long as there is one, then of the process.
-    Log(Level, String),
+    Log(Line),
     /// End the script and its group: TERM, and KILL after [`Life::GRACE`].
     Kill,
     /// Answer with this status. A response that has begun is cut.
@@ -221,8 +221,8 @@ impl Life {
     pub fn handle_refused_head(&mut self, why: &str, start: &[u8]) {
         if matches!(self.stage, Stage::Head | Stage::Body) {
             let (script, start) = (&self.script, escape(excerpt(start)));
-            let line = format!("{CGI_HEAD} {script}: {why}; it began with \"{start}\"");
-            self.actions.push_back(Action::Log(Level::Error, line));
+            let text = format!("{script}: {why}; it began with \"{start}\"");
+            self.actions.push_back(Action::Log(Line::error(CGI_HEAD, text)));
             self.answer(BAD_GATEWAY);
         }
     }
@@ -266,11 +266,11 @@ impl Life {
         let label = (self.stage == Stage::Alone).then_some(&self.label);
         let actions = &mut self.actions;
         take(&mut self.lines, &mut |line| {
-            let mut line = format!("{CGI_STDERR} {script}: {}", escape(line));
+            let mut text = format!("{script}: {}", escape(line));
             if let Some(label) = label {
-                line.extend([" [", label, "]"]);
+                text.extend([" [", label, "]"]);
             }
-            actions.push_back(Action::Log(level, line));
+            actions.push_back(Action::Log(Line { level, code: CGI_STDERR, text }));
         });
     }
 
@@ -292,10 +292,10 @@ impl Life {
     pub fn handle_silence(&mut self) {
         if matches!(self.stage, Stage::Head | Stage::Headless { .. } | Stage::Body) {
             let (script, seconds) = (&self.script, self.timeout.unwrap_or_default().as_secs_f32());
-            let line = format!(
-                "{CGI_TIMEOUT} {script} gave no output for {seconds}s; it is ended; if it needs longer, raise timeout="
+            let text = format!(
+                "{script} gave no output for {seconds}s; it is ended; if it needs longer, raise timeout="
             );
-            self.actions.push_back(Action::Log(Level::Error, line));
+            self.actions.push_back(Action::Log(Line::error(CGI_TIMEOUT, text)));
             self.kill();
             self.answer(GATEWAY_TIME_OUT);
         }
@@ -313,11 +313,11 @@ impl Life {
             }
             (Stage::Alone, Some(_)) => self.handle_stderr_end(),
             (Stage::Alone, None) => {
-                let line = format!(
-                    "{CGI_TIMEOUT} {} goes on after its output has ended, for longer than timeout=; it is ended",
+                let text = format!(
+                    "{} goes on after its output has ended, for longer than timeout=; it is ended",
                     self.script
                 );
-                self.actions.push_back(Action::Log(Level::Error, line));
+                self.actions.push_back(Action::Log(Line::error(CGI_TIMEOUT, text)));
                 self.kill();
             }
             (_, Some(_)) => {
@@ -405,21 +405,19 @@ impl Life {
         let script = &self.script;
         let headless = |how: &str| {
             if start.is_empty() {
-                return format!("{CGI_HEAD} {script}: it printed nothing; {how}");
+                return format!("it printed nothing; {how}");
             }
-            format!("{CGI_HEAD} {script}: its head has no end; {how}; it began with \"{}\"", escape(start))
+            format!("its head has no end; {how}; it began with \"{}\"", escape(start))
         };
-        let (line, status) = match self.end {
-            Some(ScriptEnd::NotStarted(failure)) => {
-                (format!("{CGI_FAILED} {script}: {failure}"), status_of(&failure))
-            }
+        let (code, what, status) = match self.end {
+            Some(ScriptEnd::NotStarted(failure)) => (CGI_FAILED, failure.to_string(), status_of(&failure)),
             Some(ScriptEnd::HelperLost) => {
-                (format!("{CGI_SPAWNER} {script}: its helper process has ended"), BAD_GATEWAY)
+                (CGI_SPAWNER, "its helper process has ended".to_owned(), BAD_GATEWAY)
             }
-            Some(ScriptEnd::Exited(exit)) => (headless(&exit.to_string()), BAD_GATEWAY),
-            None => (headless("it has closed its output and goes on"), BAD_GATEWAY),
+            Some(ScriptEnd::Exited(exit)) => (CGI_HEAD, headless(&exit.to_string()), BAD_GATEWAY),
+            None => (CGI_HEAD, headless("it has closed its output and goes on"), BAD_GATEWAY),
         };
-        self.actions.push_back(Action::Log(Level::Error, line));
+        self.actions.push_back(Action::Log(Line::error(code, format!("{script}: {what}"))));
         self.answer(status);
     }
 

@@ -15,13 +15,13 @@ use crate::{
     error::{TOO_LONG, TOO_SHORT},
     exchange::{Delivery, End},
     http::Fields,
-    log::Level,
+    log::{Level, Line},
 };
 
 /// What the server is to do.
 pub enum RelayStep {
     /// Write a line of the request.
-    Log(Level, String),
+    Log(Line),
     /// End the script and its group: TERM, and KILL after [`Life::GRACE`].
     Kill,
     /// Send an interim head.
@@ -125,10 +125,8 @@ impl<'r> Relay<'r> {
                 Part::Head => self.life.handle_head(),
                 Part::Excess => {
                     let script = self.life.script();
-                    let line = format!(
-                        "{TOO_LONG} {script} writes more than its Content-Length; the rest is dropped"
-                    );
-                    self.steps.push(RelayStep::Log(Level::Warn, line));
+                    let text = format!("{script} writes more than its Content-Length; the rest is dropped");
+                    self.steps.push(RelayStep::Log(Line { level: Level::Warn, code: TOO_LONG, text }));
                 }
                 // The client need not wait for the script's end.
                 Part::Whole => self.finish(),
@@ -219,7 +217,7 @@ impl<'r> Relay<'r> {
     pub fn leave(mut self, extent: Extent, now: Instant) -> Life {
         self.take_actions();
         let actions = self.steps.queue.into_iter().filter_map(|step| match step {
-            RelayStep::Log(level, line) => Some(Action::Log(level, line)),
+            RelayStep::Log(line) => Some(Action::Log(line)),
             RelayStep::Kill => Some(Action::Kill),
             _ => None,
         });
@@ -233,7 +231,7 @@ impl<'r> Relay<'r> {
         let mut ends = false;
         while let Some(action) = self.life.next_action() {
             match action {
-                Action::Log(level, line) => self.steps.push(RelayStep::Log(level, line)),
+                Action::Log(line) => self.steps.push(RelayStep::Log(line)),
                 Action::Kill => self.steps.push(RelayStep::Kill),
                 Action::Answer(status) => self.answer(status),
                 Action::EndOutput => ends = true,
@@ -256,8 +254,8 @@ impl<'r> Relay<'r> {
         let (missing, script) = (self.document.missing(), self.life.script());
         let mut end = End::Complete;
         if missing > 0 {
-            let line = format!("{TOO_SHORT} {script} ended {missing} bytes before its Content-Length");
-            self.steps.push(RelayStep::Log(Level::Error, line));
+            let text = format!("{script} ended {missing} bytes before its Content-Length");
+            self.steps.push(RelayStep::Log(Line::error(TOO_SHORT, text)));
             end = End::Failed;
         }
         self.steps.answer(RelayStep::Finish(self.document.take_all(Some(end))));

@@ -12,7 +12,11 @@ use std::{
     },
 };
 
-use gangway::log;
+use gangway::{
+    error::CLIENT_LEFT,
+    log::{self, Level, RequestLog},
+    report,
+};
 use tracing::{
     Event, Metadata, Subscriber,
     field::{Field, Visit},
@@ -109,6 +113,48 @@ impl Subscriber for Observer {
     }
 }
 
+/// A request's log as a server module has it.
+struct OwnLog {
+    most: Level,
+    lines: RefCell<Vec<String>>,
+}
+
+impl RequestLog for OwnLog {
+    fn takes(&self, level: Level) -> bool {
+        level <= self.most
+    }
+
+    fn write(&self, _: Level, line: &str) {
+        self.lines.borrow_mut().push(line.to_owned());
+    }
+}
+
+#[test]
+fn a_request_is_told_of_in_a_log_at_debug() {
+    let world = World::new();
+    let app = world.load("good/hello", &[]);
+    let client = get("/").with("HTTP_X_REQUEST_ID", "loud-1").traced().answer(&app);
+    let lines: Vec<_> =
+        client.lines.iter().filter(|line| line.starts_with("the response has ended: ")).collect();
+    let [line] = lines.as_slice() else { panic!("{:?}", client.lines) };
+    assert!(line.contains(" status=200 application=") && line.ends_with(" request_id=loud-1"), "{line}");
+    world.end();
+}
+
+#[test]
+fn nothing_is_made_of_a_line_that_nobody_wants() {
+    let own = OwnLog { most: Level::Error, lines: RefCell::default() };
+    let mut made = false;
+    let mut value = || made = true;
+    // Unless the other test observes the process.
+    if !log::is_observed() {
+        report!(own, Debug, None, "{:?}", value());
+    }
+    report!(own, Error, None, "{:?}", ());
+    assert!(!made || log::is_observed());
+    assert_eq!(own.lines.take(), ["()"]);
+}
+
 #[test]
 fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -116,11 +162,19 @@ fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
     let world = World::new();
     let app = world.load("good/hello", &[]);
     let request = get("/").with("UNIQUE_ID", "traced-1").with("HTTP_TRACEPARENT", PARENT);
-    let client = request.answer(&app);
+    let mut client = request.answer(&app);
     assert_eq!(client.text(), "Hello from C\n");
+    // What a server module says of the request, to a log that takes no more than warnings.
+    let own = OwnLog { most: Level::Warn, lines: RefCell::default() };
+    client.exchange.within(|| {
+        report!(own, Info, CLIENT_LEFT, "{} has left", "somebody");
+        report!(own, Warn, None, "it goes on");
+    });
+    assert_eq!(own.lines.take(), ["it goes on"]);
     // A line with a code: the log of the request has it as ever.
     client.exchange.finish(gangway::exchange::Outcome::Complete).unwrap_err();
     world.end();
+    let lines = std::mem::take(&mut client.lines);
     drop(client);
 
     let spans = spans();
@@ -132,8 +186,14 @@ fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
     for time in ["queue_us", "run_us"] {
         assert!(fields.get(time).is_some_and(|time| time.parse::<u64>().is_ok()), "{time}: {fields:?}");
     }
-    let event = span.events.first().unwrap();
-    assert_eq!(event.get("code"), Some(gangway::error::ENGINE_MISUSE.to_string().as_str()));
-    assert_eq!(event.get("message"), Some("the engine broke its contract: finish() was called twice"));
+    let said: Vec<_> =
+        span.events.iter().map(|event| (event.get("code"), event.get("message").unwrap())).collect();
+    let misuse = gangway::error::ENGINE_MISUSE.to_string();
+    let left = CLIENT_LEFT.to_string();
+    let [(None, ended), gone, on, broken] = said.as_slice() else { panic!("{said:?}") };
+    assert_eq!((*gone, *on), ((Some(left.as_str()), "somebody has left"), (None, "it goes on")));
+    assert!(ended.starts_with("the response has ended: status=200 application="), "{ended}");
+    assert_eq!(*broken, (Some(misuse.as_str()), "the engine broke its contract: finish() was called twice"));
+    assert!(lines.is_empty(), "the log of the request is not at debug: {lines:?}");
     assert!(span.closed, "the request has no reference any more");
 }

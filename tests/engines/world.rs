@@ -161,12 +161,13 @@ pub(crate) struct Request {
     body: Vec<u8>,
     feed: Option<VecDeque<Vec<u8>>>,
     no_body: bool,
+    traced: bool,
     room: usize,
 }
 
 pub(crate) fn get(path: &str) -> Request {
     let variables = vec![("REQUEST_METHOD".into(), "GET".into()), ("PATH_INFO".into(), path.into())];
-    Request { variables, body: Vec::new(), feed: None, no_body: false, room: ROOM }
+    Request { variables, body: Vec::new(), feed: None, no_body: false, traced: false, room: ROOM }
 }
 
 impl Request {
@@ -191,6 +192,12 @@ impl Request {
         self
     }
 
+    /// The server's log is at debug for it.
+    pub(crate) fn traced(mut self) -> Self {
+        self.traced = true;
+        self
+    }
+
     /// Output that may wait for the client.
     pub(crate) fn room(mut self, room: usize) -> Self {
         self.room = room;
@@ -211,7 +218,7 @@ impl Request {
         let mut variables = Fields::default();
         self.variables.iter().for_each(|(name, value)| variables.push(name.as_bytes(), value.as_bytes()));
         let content_length = if self.feed.is_some() { None } else { Some(self.body.len() as u64) };
-        let head = RequestHead { variables, content_length, no_body: self.no_body };
+        let head = RequestHead { variables, content_length, no_body: self.no_body, traced: self.traced };
         Client {
             exchange: Exchange::new(head, Arc::new(port)),
             channel,

@@ -3,7 +3,7 @@
 
 use std::ffi::{CStr, c_int};
 
-use gangway::log::Level;
+use gangway::log::{self, Level, Sink};
 
 use crate::sys;
 
@@ -28,7 +28,19 @@ pub fn level(level: Level) -> c_int {
     }) as c_int
 }
 
+/// The core's lines about the process.
+impl Sink for Log {
+    fn write(&self, level: Level, line: &str) {
+        self.process(level, line);
+    }
+}
+
 impl Log {
+    /// Sends the core's lines about the process to httpd. The first call counts.
+    pub fn install(self) {
+        log::install(Box::new(self));
+    }
+
     /// Writes a line of the process. THREAD: any.
     pub fn process(&self, at: Level, line: &str) {
         self.write(level(at), line);
@@ -53,6 +65,17 @@ impl Log {
             let (server, format) = (sys::ap_server_conf, c"%.*s".as_ptr());
             sys::ap_log_error_(source, 0, index, level, 0, server, format, length, line.as_ptr());
         }
+    }
+
+    /// Whether a line of this level about a request is written.
+    ///
+    /// # Safety
+    /// The request is live, and this is its thread.
+    pub unsafe fn takes(&self, request: *const sys::request_rec, at: Level) -> bool {
+        // SAFETY: the caller promises a live request of this thread.
+        let configured = unsafe { sys::ap_get_request_module_loglevel(request, (self.module_index)()) };
+        // httpd leaves out no notice.
+        at == Level::Notice || level(at) <= configured
     }
 
     /// Writes a line with a request's context.

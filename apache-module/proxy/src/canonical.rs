@@ -7,7 +7,8 @@ use std::ffi::c_int;
 use gangway::{
     error::REQUEST_REFUSED,
     http::Decimal,
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use crate::{
@@ -32,7 +33,7 @@ pub(crate) fn canonicalise(request: Request<'_>, url: &[u8]) -> c_int {
         Ok(address) => address,
         Err(why) => {
             let (url, why) = (log::escape(url), log::escape(why));
-            request.log(Level::Error, &format!("{REQUEST_REFUSED} the URL {url} cannot be used: {why}"));
+            report!(request, Error, REQUEST_REFUSED, "the URL {url} cannot be used: {why}");
             return BAD_REQUEST;
         }
     };
@@ -94,10 +95,7 @@ fn path<'r>(request: Request<'r>, kind: Kind, path: &'r [u8]) -> Result<&'r [u8]
     };
     if path.iter().any(is_wrong) {
         let path = log::escape(path);
-        request.log(
-            Level::Error,
-            &format!("{REQUEST_REFUSED} the path {path} holds bytes that are not forwarded"),
-        );
+        report!(request, Error, REQUEST_REFUSED, "the path {path} holds bytes that are not forwarded");
         return Err(FORBIDDEN);
     }
     Ok(path)

@@ -62,6 +62,7 @@ unsafe extern "C" fn post_config(
     servers: *mut server_rec,
 ) -> c_int {
     fence("post_config", INTERNAL_SERVER_ERROR, || {
+        raw::install_log();
         // The children inherit it.
         let _ = Board::shared();
         // SAFETY: httpd calls this with the pool of the configuration and its servers, on one thread.

@@ -14,12 +14,12 @@ use std::{
 
 use gangway::{
     backends::BackendRecord,
-    log::Level,
+    log::{self, Level},
     sys::{lock, spawn},
 };
 
 pub(crate) use crate::raw::now;
-use crate::raw::{Board, Wire, log_process};
+use crate::raw::{Board, Wire};
 
 /// How long a connection may be idle where nothing is configured.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(1);
@@ -240,7 +240,7 @@ pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: KeepLimits
             let all = mem::take(&mut pool.idle);
             drop(pool);
             drop(all);
-            log_process(Level::Warn, "no thread for idle connections: connections to backends are not kept");
+            log::process(Level::Warn, "no thread for idle connections: connections to backends are not kept");
         }
     } else if mem::take(&mut pool.reaper_sleeps) {
         drop(pool);

@@ -6,7 +6,7 @@ use std::ops::Range;
 use gangway::{
     cgi::{Form, ResponseError, ResponseParser},
     error::TOO_MUCH_BODY,
-    log::Level,
+    report,
 };
 
 use crate::{
@@ -135,10 +135,12 @@ impl Reply {
         self.left = Some(left - admitted as u64);
         if admitted < count && !self.is_too_long {
             self.is_too_long = true;
-            let line = format!(
-                "{TOO_MUCH_BODY} the backend sent more than its Content-Length says; the rest is dropped"
+            report!(
+                request,
+                Warn,
+                TOO_MUCH_BODY,
+                "the backend sent more than its Content-Length says; the rest is dropped",
             );
-            request.log(Level::Warn, &line);
         }
         admitted
     }

@@ -6,8 +6,9 @@ use std::ffi::c_int;
 use gangway::{
     cgi::ResponseError,
     error::{BACKEND_SILENT, CANNOT_ENCODE, CLIENT_LEFT, TOO_SHORT},
-    log::{self, Level},
+    log::{self, Level, Line},
     protocol::{DecodeError, EncodeError, Settings},
+    report,
 };
 
 use crate::{
@@ -53,7 +54,7 @@ fn attempt(target: ProxyTarget<'_>, scheme: Scheme, buffers: &mut Buffers) -> Re
     // The first part of the body leaves with the head.
     body.end_of_none(&mut buffers.out, kind.protocol());
     if let Filled::Failed(error) = body.fill(&mut buffers.out, kind.protocol(), false) {
-        request.log(Level::Info, &error.to_string());
+        report!(request, Info, error.code(), "{error}");
         return Err(error.status);
     }
     let (status, retry) = transfer(target, kind, wire, history, &mut key, buffers, &mut body);
@@ -92,7 +93,7 @@ fn encode(request: Request<'_>, kind: Kind, keeps: bool, buffers: &mut Buffers) 
     let Buffers { variables, out, .. } = buffers;
     out.clear();
     kind.protocol().encode_head(&settings, variables, out).map_err(|error: EncodeError| {
-        request.log(Level::Error, &format!("{CANNOT_ENCODE} {error}"));
+        report!(request, Error, CANNOT_ENCODE, "{error}");
         c_int::from(error.status())
     })
 }
@@ -209,34 +210,31 @@ fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &TransferError) -> bool
 fn log_failure(target: ProxyTarget<'_>, failure: &TransferError, has_begun: bool) {
     let outcome = if has_begun { "; the response is cut" } else { "" };
     let name = log::escape(&target.name());
-    let (level, line) = match failure {
+    let (level, code, text) = match failure {
         // No fault of anybody's; the filter has said what it did.
         TransferError::Answered => return,
-        TransferError::Gone => (
-            Level::Info,
-            format!("{CLIENT_LEFT} the client has left before the response of {name} was whole"),
-        ),
+        TransferError::Gone => {
+            (Level::Info, CLIENT_LEFT, format!("the client has left before the response of {name} was whole"))
+        }
         TransferError::Timeout => {
             let time = target.timeout().as_secs_f32();
-            (Level::Error, format!("{BACKEND_SILENT} {name} has sent nothing for {time} seconds{outcome}"))
+            (Level::Error, BACKEND_SILENT, format!("{name} has sent nothing for {time} seconds{outcome}"))
         }
         TransferError::Closed(error) | TransferError::Broken(error) => {
-            (Level::Error, format!("{} {error}: {name}{outcome}", error.code()))
+            (Level::Error, error.code(), format!("{error}: {name}{outcome}"))
         }
         TransferError::Head(error) => {
             let cure =
                 if matches!(error, ResponseError::TooLarge(_)) { "; raise GangwayHeadMaxSize" } else { "" };
-            (Level::Error, format!("{} {error}: {name}{cure}", error.code()))
+            (Level::Error, error.code(), format!("{error}: {name}{cure}"))
         }
         TransferError::Short(missing) => {
-            let line = format!(
-                "{TOO_SHORT} {missing} bytes that Content-Length promised are missing: {name}{outcome}"
-            );
-            (Level::Error, line)
+            let text = format!("{missing} bytes that Content-Length promised are missing: {name}{outcome}");
+            (Level::Error, TOO_SHORT, text)
         }
-        TransferError::Body(error) => (Level::Info, error.to_string()),
+        TransferError::Body(error) => (Level::Info, error.code(), error.to_string()),
     };
-    target.request().log(level, &line);
+    Line { level, code, text }.tell(&target.request());
 }
 
 #[cfg(test)]

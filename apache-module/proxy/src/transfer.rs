@@ -10,6 +10,7 @@ use gangway::{
     cgi::ResponseError,
     log::{self, Level},
     protocol::{DecodeError, Decoder, Event, Protocol},
+    report_at,
 };
 
 use crate::{
@@ -378,5 +379,5 @@ impl<'a, 'r> Transfer<'a, 'r> {
 }
 
 fn log_line(request: Request<'_>, level: Level, line: &[u8]) {
-    request.log(level, &format!("{} {}", gangway::error::BACKEND_STDERR, log::escape(line)));
+    report_at!(request, level, gangway::error::BACKEND_STDERR, "{}", log::escape(line));
 }

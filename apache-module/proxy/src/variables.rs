@@ -7,7 +7,8 @@ use gangway::{
     cgi::rejoin_cookies,
     error::{REQUEST_REFUSED, SCRIPT_MISSING},
     http::Fields,
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use crate::{
@@ -71,7 +72,7 @@ fn add_uwsgi(target: ProxyTarget<'_>) -> Result<(), c_int> {
     let path = script::path_of(target.url());
     let Some(path) = decode_path(request, if path.is_empty() { b"/" } else { path }) else {
         let url = log::escape(target.url());
-        request.log(Level::Error, &format!("{REQUEST_REFUSED} the path of {url} cannot be decoded"));
+        report!(request, Error, REQUEST_REFUSED, "the path of {url} cannot be decoded");
         return Err(INTERNAL_SERVER_ERROR);
     };
     let more = path.iter().take_while(|byte| **byte == b'/').count().saturating_sub(1);
@@ -135,9 +136,11 @@ fn check_script(request: Request<'_>) -> Result<(), c_int> {
         return Ok(());
     }
     let path = log::escape(&path);
-    request.log(
-        Level::Info,
-        &format!("{SCRIPT_MISSING} \"{path}\" is no script: there is no such file (GangwayScriptCheck)"),
+    report!(
+        request,
+        Info,
+        SCRIPT_MISSING,
+        "\"{path}\" is no script: there is no such file (GangwayScriptCheck)",
     );
     Err(NOT_FOUND)
 }

@@ -281,7 +281,7 @@ impl Rest {
         life.handle_time(now);
         loop {
             match life.poll() {
-                Action::Log(level, line) => log::process(level, &line),
+                Action::Log(line) => line.tell_process(),
                 Action::Kill => client.kill(self.id),
                 Action::WaitUntil(at) => {
                     self.at = at;

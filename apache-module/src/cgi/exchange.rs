@@ -119,7 +119,7 @@ impl ScriptExchange<'_, '_> {
         self.relay.handle_time(Instant::now());
         loop {
             match self.relay.poll() {
-                RelayStep::Log(level, line) => self.request.log(level, &line),
+                RelayStep::Log(line) => line.tell(&self.request),
                 RelayStep::Kill => self.running.kill(),
                 // The server invites the body itself, for who expects that.
                 RelayStep::Interim(100, _) => {}
@@ -197,7 +197,7 @@ impl ScriptExchange<'_, '_> {
         let mut drains = false;
         loop {
             match life.poll() {
-                Action::Log(level, line) => self.request.log(level, &line),
+                Action::Log(line) => line.tell(&self.request),
                 Action::Kill => self.running.kill(),
                 Action::Drain => drains = true,
                 Action::Forget => return,

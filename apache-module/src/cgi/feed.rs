@@ -3,7 +3,10 @@
 
 use std::{ffi::c_int, fs::File, time::Instant};
 
-use gangway::{log::Level, run::Relay, sys::pipe::write_now};
+use gangway::{
+    report,
+    {run::Relay, sys::pipe::write_now},
+};
 
 use crate::raw::{BodyRead, Session};
 
@@ -93,7 +96,7 @@ impl Feed {
             Err(error) => {
                 self.ended = true;
                 self.failure = Some(error.status);
-                request.log(Level::Info, &error.to_string());
+                report!(request, Info, error.code(), "{error}");
                 relay.handle_body_failed(BODY_FAILED);
             }
         }

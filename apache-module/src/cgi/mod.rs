@@ -27,6 +27,7 @@ use gangway::{
     http::Fields,
     log::{self, Level, Throttle},
     pool::{Permit, Pool, PoolLimits, Refusal},
+    report,
     rights::Identity,
     run::{BriefRuns, RunError, Words, full_line, late_line, spawn_request, users, words},
     sys::{
@@ -111,8 +112,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
     let Choice::Script(number) = conf.choice() else {
         // Declining would send the script's source to the client.
-        let line = format!("{CGI_REFUSED} the handler gangway-cgi is set where GangwayCGI is not On");
-        request.log(Level::Error, &line);
+        report!(request, Error, CGI_REFUSED, "the handler gangway-cgi is set where GangwayCGI is not On");
         return INTERNAL_SERVER_ERROR;
     };
     let found = scripts();
@@ -149,7 +149,7 @@ fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Resu
     add_script(request, &mut variables, &file, index);
     let words = words(cgi, &variables, &file, executable).map_err(|error| {
         let status = if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
-        request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
+        report!(request, Error, CGI_REFUSED, "{error}");
         status
     })?;
     let whole = whole.or_else(|| (length == BodyLength::Known(0)).then(|| Whole::Small(Vec::new())));
@@ -183,7 +183,7 @@ fn add_script(request: Request<'_>, variables: &mut Fields, file: &[u8], index: 
 fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [u8], bool), c_int> {
     let refuse = |status, why: &str| {
         let file = log::escape(request.filename());
-        request.log(Level::Error, &format!("{CGI_REFUSED} {file}: {why}"));
+        report!(request, Error, CGI_REFUSED, "{file}: {why}");
         status
     };
     let (file, index, kind) = if request.is_directory() {
@@ -201,7 +201,7 @@ fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [
         let kind = Kind::of(&file).map_err(|error| match error.kind() {
             io::ErrorKind::PermissionDenied => refuse(FORBIDDEN, "it cannot be looked at: permission denied"),
             _ => {
-                request.log(Level::Info, &format!("{CGI_REFUSED} {}: {error}", log::escape(&file)));
+                report!(request, Info, CGI_REFUSED, "{}: {error}", log::escape(&file));
                 NOT_FOUND
             }
         })?;
@@ -254,13 +254,13 @@ fn begin(
     let spawn = spawn_request(0, cgi, &scripts().users, &ready.file, &ready.words);
     let client = Client::of_process().map_err(|error| {
         let why = explain(&error);
-        request.log(Level::Error, &format!("{CGI_SPAWNER} the spawner cannot be reached: {why}"));
+        report!(request, Error, CGI_SPAWNER, "the spawner cannot be reached: {why}");
         SERVICE_UNAVAILABLE
     })?;
     let body = small.map(|bytes| [InputPart::Memory(bytes)]);
     let wants_stderr = cgi.stderr_level().is_some();
     client.run(&spawn, permit, body.as_ref().map(<[_; 1]>::as_slice), wants_stderr).map_err(|error| {
-        request.log(Level::Error, &format!("{CGI_FAILED} {}: {}", log::escape(&ready.file), explain(&error)));
+        report!(request, Error, CGI_FAILED, "{}: {}", log::escape(&ready.file), explain(&error));
         SERVICE_UNAVAILABLE
     })
 }
@@ -269,11 +269,11 @@ fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {
     match refusal {
         Refusal::Full => {
             if let Some(held) = scripts().refusals.pass(Instant::now()) {
-                request.log(Level::Error, &full_line(cgi, held));
+                full_line(cgi, held).tell(&request);
             }
         }
         Refusal::Deadline => {
-            request.log(Level::Error, &late_line(cgi));
+            late_line(cgi).tell(&request);
             return GATEWAY_TIME_OUT;
         }
         Refusal::Stopping => {}

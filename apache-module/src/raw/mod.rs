@@ -23,7 +23,7 @@ pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Gangway, Request};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
-    ChildPool, busy_threads, is_same_process, is_single_process, is_stopping, leave, log_process,
+    ChildPool, busy_threads, install_log, is_same_process, is_single_process, is_stopping, leave,
     log_startup, on_exit, process_id, retire_process, threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;

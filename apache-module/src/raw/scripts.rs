@@ -9,7 +9,8 @@ use std::{
 use gangway::{
     cgi::{LOCAL_REDIRECTS, RedirectTarget},
     error::CGI_REDIRECT,
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use super::{BAD_GATEWAY, OK, Request};
@@ -62,8 +63,7 @@ impl ScriptRequest for Request<'_> {
     fn redirect_locally(self, text: &[u8]) -> c_int {
         let refused = |why: &dyn fmt::Display| {
             let text = log::escape(text);
-            let line = format!("{CGI_REDIRECT} the local redirect to \"{text}\" is refused: {why}");
-            self.log(Level::Error, &line);
+            report!(self, Error, CGI_REDIRECT, "the local redirect to \"{text}\" is refused: {why}");
             BAD_GATEWAY
         };
         let target = match RedirectTarget::parse(text, true) {

@@ -9,7 +9,6 @@ use std::{
 
 use gangway::{
     engine::fence,
-    log::Level,
     rights::Identity,
     sys::spawner::{account, is_root},
 };
@@ -19,9 +18,9 @@ use super::{
     sys::{self, apr_pool_t},
 };
 
-/// Writes a line of the process. THREAD: any.
-pub(crate) fn log_process(at: Level, line: &str) {
-    LOG.process(at, line);
+/// Sends the core's lines about the process to httpd's log.
+pub(crate) fn install_log() {
+    LOG.install();
 }
 
 /// Writes a line that a configuration test shows.

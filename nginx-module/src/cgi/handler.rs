@@ -8,7 +8,7 @@ use gangway::{
     engine::fence,
     error::{CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
     http::Fields,
-    log::Level,
+    report,
     run::{RunError, Words, words},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
@@ -62,8 +62,7 @@ fn start(
 ) -> Result<bool, ngx_int_t> {
     if memo::jump_to_here(request) == Some(Jump::Accel) {
         // The path of such a request may come from a client.
-        let line = format!("{CGI_REDIRECT} the target of X-Accel-Redirect is a script");
-        request.log(Level::Error, &line);
+        report!(request, Error, CGI_REDIRECT, "the target of X-Accel-Redirect is a script");
         return Err(INTERNAL_SERVER_ERROR);
     }
     let target = ScriptTarget::of(request, &programs)?;
@@ -87,7 +86,7 @@ unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
                 Ok(words) => Ok(words),
                 Err(TellError::Memory) => return ERROR,
                 Err(TellError::Refused(error)) => {
-                    run.request.log(Level::Error, &format!("{CGI_REFUSED} {error}"));
+                    report!(run.request, Error, CGI_REFUSED, "{error}");
                     Err(if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST })
                 }
             };
@@ -105,8 +104,7 @@ enum TellError {
 
 fn tell(run: &Run) -> Result<Words, TellError> {
     let variables = tell_variables(run).ok_or_else(|| {
-        let line = format!("{SERVER_FAILED} nginx has no memory for the variables of a script");
-        run.request.log(Level::Error, &line);
+        report!(run.request, Error, SERVER_FAILED, "nginx has no memory for the variables of a script");
         TellError::Memory
     })?;
     let target = &run.target;

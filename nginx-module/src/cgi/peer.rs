@@ -3,7 +3,10 @@
 
 use std::{ffi::c_void, time::Instant};
 
-use gangway::{engine::fence, error::SERVER_FAILED, log::Level, run::Extent, sys::explain};
+use gangway::{
+    report,
+    {engine::fence, error::SERVER_FAILED, run::Extent, sys::explain},
+};
 use nginx_sys::{
     ngx_chain_t, ngx_connection_t, ngx_http_request_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc,
     ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
@@ -71,8 +74,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
                 DONE
             }
             Err(error) => {
-                let line = format!("{SERVER_FAILED} a script has no connection: {}", explain(&error));
-                run.request.log(Level::Error, &line);
+                report!(run.request, Error, SERVER_FAILED, "a script has no connection: {}", explain(&error));
                 ERROR
             }
         }

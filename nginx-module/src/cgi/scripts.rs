@@ -8,8 +8,9 @@ use std::{cell::RefCell, collections::HashMap, fs::File, io, os::fd::AsRawFd, pt
 use gangway::{
     engine::fence,
     error::CGI_SPAWNER,
-    log::{Level, Throttle, escape},
+    log::{self, Level, Throttle, escape},
     pool::{Admission, AdmissionQueue, Refusal},
+    report,
     rights::Identity,
     run::{Action, Extent, Life, ScriptEnd, full_line, spawn_request, users},
     sys::{
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    raw::{self, Request, RequestBuffer, process_log, timer_data},
+    raw::{self, Request, RequestBuffer, timer_data},
 };
 
 const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
@@ -89,7 +90,7 @@ pub(super) fn admit(request: Request, connection: *mut ngx_connection_t, launch:
         Ok(Admission::Waits) => None,
         Err(Refusal::Full) => {
             if let Some(held) = with(|scripts| scripts.refusals.pass(Instant::now())) {
-                request.log(Level::Error, &full_line(&programs.settings, held));
+                full_line(&programs.settings, held).tell(&request);
             }
             Some(SERVICE_UNAVAILABLE)
         }
@@ -148,8 +149,7 @@ fn begin(id: u32, request: Request) -> Result<(), ngx_int_t> {
     let launch = with_script(id, |script| script.launch.take()).flatten().ok_or(SERVICE_UNAVAILABLE)?;
     start(id, request, &launch).map_err(|error| {
         let (file, why) = (escape(&launch.file), explain(&error));
-        let line = format!("{CGI_SPAWNER} {file}: it cannot be sent to the spawner: {why}");
-        request.log(Level::Error, &line);
+        report!(request, Error, CGI_SPAWNER, "{file}: it cannot be sent to the spawner: {why}");
         SERVICE_UNAVAILABLE
     })
 }
@@ -193,9 +193,9 @@ pub(super) fn act(id: u32) {
         let next = with_script(id, |script| (script.life.poll(), script.request));
         let Some((action, request)) = next else { return };
         match action {
-            Action::Log(level, line) => match request {
-                Some(request) => request.log(level, &line),
-                None => process_log(level, &line),
+            Action::Log(line) => match request {
+                Some(request) => line.tell(&request),
+                None => line.tell_process(),
             },
             Action::Kill => with(|scripts| {
                 if let Some(helper) = &scripts.helper {
@@ -341,8 +341,8 @@ fn lose() {
         scripts.table.iter().filter(|(_, script)| script.life.is_running()).map(|(id, _)| *id).collect()
     });
     let count = lost.len();
-    let line = format!("{CGI_SPAWNER} the helper that starts scripts has ended; {count} scripts are lost");
-    process_log(Level::Error, &line);
+    let text = format_args!("the helper that starts scripts has ended; {count} scripts are lost");
+    log::coded(Level::Error, CGI_SPAWNER, text);
     lost.into_iter().for_each(|id| end(id, ScriptEnd::HelperLost));
 }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use gangway::{
     error::CGI_SPAWNER,
+    log::Line,
     run::users,
     sys::{
         explain,
@@ -25,7 +26,7 @@ static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
 ///
 /// # Errors
 /// The system cannot start it.
-pub(crate) fn start_spawner(cycle: &Cycle<'_>) -> Result<(), String> {
+pub(crate) fn start_spawner(cycle: &Cycle<'_>) -> Result<(), Line> {
     if raw::is_test() {
         return Ok(());
     }
@@ -36,7 +37,8 @@ pub(crate) fn start_spawner(cycle: &Cycle<'_>) -> Result<(), String> {
     let Some(AllSettings(settings)) = known else { return Ok(()) };
     let spawner = Spawner::start(&users(settings), || raw::set_title(c"gangway spawner"));
     *place = Some(spawner.map_err(|error| {
-        format!("{CGI_SPAWNER} cannot start the process that starts scripts: {}", explain(&error))
+        let why = explain(&error);
+        Line::error(CGI_SPAWNER, format!("cannot start the process that starts scripts: {why}"))
     })?);
     Ok(())
 }

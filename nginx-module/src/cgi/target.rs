@@ -4,6 +4,7 @@
 use gangway::{
     error::CGI_REFUSED,
     log::{Level, escape},
+    report_at,
     run::{Found, MappedPath, resolve},
     sys::files::{Kind, lies_below},
 };
@@ -71,7 +72,7 @@ impl ScriptTarget {
         let cgi = &programs.settings;
         let mapped = Mapped::of(request, programs).ok_or(INTERNAL_SERVER_ERROR)?;
         let log = |level, why: &str| {
-            request.log(level, &format!("{CGI_REFUSED} {}: {why}", escape(&mapped.path)));
+            report_at!(request, level, CGI_REFUSED, "{}: {why}", escape(&mapped.path));
         };
         let uri = request.uri();
         match resolve(&MappedPath { path: &mapped.path, root: mapped.root, index: cgi.index() }, Kind::at) {

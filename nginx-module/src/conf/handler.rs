@@ -3,6 +3,7 @@
 
 use std::{any::Any, rc::Rc};
 
+use gangway::log::Line;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::UpstreamConf;
@@ -16,11 +17,11 @@ pub(crate) struct HandlerKind {
     pub(crate) content_handler: ContentHandler,
     /// A location has inherited what it had not set: the last word on it. An error is what is wrong with the directive.
     pub(crate) settle: fn(&Conf, &Handler, &mut UpstreamConf) -> Result<(), String>,
-    /// In the process that will fork the workers, for each configuration, and in a test of one. An error is a line for the
-    /// log, and refuses the configuration.
-    pub(crate) prepare: fn(&Cycle<'_>) -> Result<(), String>,
-    /// In a process that will serve requests. An error is a line for the log, and ends the process.
-    pub(crate) start: fn(&Cycle<'_>) -> Result<(), String>,
+    /// In the process that will fork the workers, for each configuration, and in a test of one. An error refuses
+    /// the configuration.
+    pub(crate) prepare: fn(&Cycle<'_>) -> Result<(), Line>,
+    /// In a process that will serve requests. An error ends the process.
+    pub(crate) start: fn(&Cycle<'_>) -> Result<(), Line>,
     /// At the end of a process, whether it has served requests or not.
     pub(crate) stop: fn(),
 }

@@ -2,7 +2,7 @@
 //! `gangway_split_path_info`: a pattern that takes a path apart.
 
 #[cfg(ngx_feature = "pcre")]
-use gangway::error::BAD_VALUE;
+use gangway::{error::BAD_VALUE, report};
 #[cfg(ngx_feature = "pcre")]
 use nginx_sys::{ngx_int_t, ngx_str_t};
 
@@ -65,12 +65,13 @@ impl Split {
         }
         if status < 0 {
             let pattern = String::from_utf8_lossy(self.pattern.as_bytes());
-            let line = format!(
-                "{} gangway_split_path_info \"{pattern}\" failed with {status} on \"{}\"",
+            report!(
+                *request,
+                Error,
                 gangway::error::SERVER_FAILED,
-                gangway::log::escape(path)
+                "gangway_split_path_info \"{pattern}\" failed with {status} on \"{}\"",
+                gangway::log::escape(path),
             );
-            request.log(gangway::log::Level::Error, &line);
             return None;
         }
         let group = |at: usize| {

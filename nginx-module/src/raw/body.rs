@@ -7,7 +7,10 @@
 
 use std::ptr;
 
-use gangway::{engine::fence, error::BODY_FAILED, log::Level};
+use gangway::{
+    report,
+    {engine::fence, error::BODY_FAILED},
+};
 use nginx_sys::{
     NGX_HTTP_VERSION_20, ngx_chain_t, ngx_del_timer, ngx_handle_read_event, ngx_http_block_reading,
     ngx_http_event_handler_pt, ngx_http_read_client_request_body, ngx_http_read_unbuffered_request_body,
@@ -72,10 +75,13 @@ impl Request {
             BodyProgress::Begun => return self.resume_body(stream, ready),
             BodyProgress::Lost if self.was_made_get() => self.forget_body(),
             BodyProgress::Lost => {
-                let line = format!(
-                    "{BODY_FAILED} a part of the request body is gone with an earlier handler of this request; with gangway_request_buffering on it can be read again"
+                report!(
+                    self,
+                    Error,
+                    BODY_FAILED,
+                    "a part of the request body is gone with an earlier handler of this request; with \
+                     gangway_request_buffering on it can be read again",
                 );
-                self.log(Level::Error, &line);
                 // The error that has led here, if there is one that the client is to see.
                 let shown = field!(self, err_status) as ngx_int_t;
                 return if shown >= BAD_REQUEST { shown } else { BAD_GATEWAY };

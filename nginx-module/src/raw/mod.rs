@@ -27,6 +27,7 @@ mod host;
 mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
+mod log;
 mod memo;
 mod output;
 mod pool_text;
@@ -49,6 +50,7 @@ pub(crate) use event::{
     Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, is_test, leave_children_alone,
     now_exiting, quit_this_worker, set_title, timer_data, watch,
 };
+pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use pool_text::PoolText;
@@ -57,61 +59,3 @@ pub(crate) use response::HeaderSlot;
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use upstream::{Balancer, Hooks, Upstream};
-
-use nginx_sys::{ngx_cycle, ngx_log_error_core, ngx_log_t, ngx_uint_t};
-
-use gangway::log::Level;
-
-/// nginx's number for a level.
-fn level_number(level: Level) -> ngx_uint_t {
-    let number = match level {
-        Level::Error | Level::Further => nginx_sys::NGX_LOG_ERR,
-        Level::Warn => nginx_sys::NGX_LOG_WARN,
-        Level::Notice => nginx_sys::NGX_LOG_NOTICE,
-        Level::Info => nginx_sys::NGX_LOG_INFO,
-        Level::Debug => nginx_sys::NGX_LOG_DEBUG,
-    };
-    number as ngx_uint_t
-}
-
-/// Writes a line to a log of nginx; a long one in parts, because nginx cuts lines at 2048 bytes.
-///
-/// # Safety
-/// `log` is a live log of this process and the calling thread is the event loop's.
-unsafe fn write_log(log: *mut ngx_log_t, level: Level, line: &str) {
-    const PART: usize = 1600;
-    let number = level_number(level);
-    // SAFETY: the caller's log is live.
-    if unsafe { (*log).log_level } < number {
-        return;
-    }
-    // The handler is what writes the context of a request behind a line.
-    // SAFETY: the caller's log is live, and this thread alone uses it.
-    let handler = unsafe { (*log).handler };
-    if level == Level::Further {
-        // SAFETY: the caller's log is live, and this thread alone uses it.
-        unsafe { (*log).handler = None };
-    }
-    let mut rest = line;
-    loop {
-        let mut at = rest.len().min(PART);
-        while !rest.is_char_boundary(at) {
-            at -= 1;
-        }
-        let (part, more) = rest.split_at(at);
-        // SAFETY: the caller's log is live; "%*s" takes a size_t and that many bytes.
-        unsafe { ngx_log_error_core(number, log, 0, c"%*s".as_ptr(), part.len(), part.as_ptr()) };
-        if more.is_empty() {
-            break;
-        }
-        rest = more;
-    }
-    // SAFETY: the caller's log is live, and this thread alone uses it.
-    unsafe { (*log).handler = handler };
-}
-
-/// Writes a line about the process.
-pub(crate) fn process_log(level: Level, line: &str) {
-    // SAFETY: ngx_cycle and its log are set before any module code runs.
-    unsafe { write_log((*ngx_cycle).log, level, line) }
-}

@@ -3,7 +3,7 @@
 
 use std::{ffi::c_void, ptr};
 
-use gangway::log::Level;
+use gangway::log::{Level, RequestLog};
 use nginx_sys::{
     NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_http_complex_value, ngx_http_core_loc_conf_t,
     ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
@@ -14,8 +14,8 @@ use super::{
     ConfText, Connection,
     field::field,
     header::list,
+    log::{level_number, write_log},
     text::{is_regex, str_bytes},
-    write_log,
 };
 
 /// A live request of this thread's event loop.
@@ -230,12 +230,6 @@ impl Request {
         unsafe { *field!(self, ctx).add(module.ctx_index) = data }
     }
 
-    /// Writes a line to the request's error log, with its context.
-    pub(crate) fn log(self, level: Level, line: &str) {
-        // SAFETY: a live connection has a live log.
-        unsafe { write_log(field!(self.connection(), log), level, line) }
-    }
-
     pub(crate) fn is_main(self) -> bool {
         self.0 == field!(self, main)
     }
@@ -250,5 +244,18 @@ impl Request {
 
     pub(crate) fn header_only(self) -> bool {
         field!(self, header_only()) != 0
+    }
+}
+
+/// The request's error log: lines get the context of the request.
+impl RequestLog for Request {
+    fn takes(&self, level: Level) -> bool {
+        // SAFETY: a live connection has a live log.
+        unsafe { (*field!(self.connection(), log)).log_level >= level_number(level) }
+    }
+
+    fn write(&self, level: Level, line: &str) {
+        // SAFETY: a live connection has a live log.
+        unsafe { write_log(field!(self.connection(), log), level, line) }
     }
 }

@@ -9,7 +9,8 @@ use gangway::{
     cgi::{LOCAL_REDIRECTS, RedirectTarget},
     engine::fence,
     error::{CGI_REDIRECT, REQUEST_REFUSED},
-    log::{Level, escape},
+    log::escape,
+    report,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -27,9 +28,13 @@ const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERR
 /// It leads nowhere, which has been logged: the status that answers the request.
 pub(crate) fn target(request: Request, text: &[u8]) -> Result<RedirectTarget<'_>, ngx_int_t> {
     RedirectTarget::parse_header(text, request.merges_slashes()).map_err(|error| {
-        let line =
-            format!("{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads nowhere: {error}", escape(text));
-        request.log(Level::Error, &line);
+        report!(
+            request,
+            Error,
+            REQUEST_REFUSED,
+            "X-Accel-Redirect to \"{}\" leads nowhere: {error}",
+            escape(text),
+        );
         NOT_FOUND
     })
 }
@@ -40,7 +45,7 @@ pub(crate) fn target(request: Request, text: &[u8]) -> Result<RedirectTarget<'_>
 /// It may not, which has been logged: the status that answers the request.
 pub(crate) fn local_target(request: Request, text: &[u8]) -> Result<RedirectTarget<'_>, ngx_int_t> {
     let refuse = |why: &str| {
-        request.log(Level::Error, &format!("{CGI_REDIRECT} Location: {} {why}", escape(text)));
+        report!(request, Error, CGI_REDIRECT, "Location: {} {why}", escape(text));
         BAD_GATEWAY
     };
     if !request.is_main() {
@@ -97,18 +102,22 @@ unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
         let request = unsafe { Request::from_raw(r) };
         let location = request.core_location();
         let is_hidden = location.internal == 1 || location.named() != 0;
-        let line = match memo::jump_to_here(request) {
-            Some(Jump::Local) if is_hidden => format!(
-                "{CGI_REDIRECT} Location: {} leads to an internal location, which only X-Accel-Redirect may",
-                escape(request.uri())
+        let uri = escape(request.uri());
+        match memo::jump_to_here(request) {
+            Some(Jump::Local) if is_hidden => report!(
+                request,
+                Error,
+                CGI_REDIRECT,
+                "Location: {uri} leads to an internal location, which only X-Accel-Redirect may",
             ),
-            Some(Jump::Accel) if !is_hidden => format!(
-                "{REQUEST_REFUSED} X-Accel-Redirect to \"{}\" leads to a location that is not internal; add \"internal;\" to it",
-                escape(request.uri())
+            Some(Jump::Accel) if !is_hidden => report!(
+                request,
+                Error,
+                REQUEST_REFUSED,
+                "X-Accel-Redirect to \"{uri}\" leads to a location that is not internal; add \"internal;\" to it",
             ),
             _ => return DECLINED,
-        };
-        request.log(Level::Error, &line);
+        }
         NOT_FOUND
     })
 }

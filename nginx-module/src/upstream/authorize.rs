@@ -7,7 +7,10 @@
 
 use std::{ffi::c_void, rc::Rc};
 
-use gangway::{engine::fence, http::is_connection_field, log::Level};
+use gangway::{
+    report,
+    {engine::fence, http::is_connection_field},
+};
 use nginx_sys::{
     NGX_HTTP_SUBREQUEST_IN_MEMORY, NGX_HTTP_SUBREQUEST_WAITED, ngx_http_discard_request_body,
     ngx_http_finalize_request, ngx_http_output_filter, ngx_http_post_subrequest_t, ngx_http_request_t,
@@ -121,10 +124,7 @@ unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, sta
         let sent = unsafe { (*r).headers_out.status };
         if failed || sent == 0 {
             let code = if status > 0 && failed { status as usize } else { 500 };
-            request.log(
-                Level::Error,
-                &format!("{} the authorizer did not answer: {code}", gangway::error::NOT_AUTHORIZED),
-            );
+            report!(request, Error, gangway::error::NOT_AUTHORIZED, "the authorizer did not answer: {code}");
             asked.set_answer(Answer { status: code, ..Answer::default() });
             return 0;
         }

@@ -6,8 +6,8 @@ use gangway::{
     engine::fence,
     error::{BACKEND_CUT, CACHE_SKIPPED, REQUEST_REFUSED},
     http::{Decimal, is_connection_field},
-    log::Level,
     protocol::{Event, Role},
+    report,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
@@ -69,7 +69,7 @@ fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Resul
     let input = upstream.unread();
     let before = response.decoder;
     let (count, event) = response.decoder.decode(input).map_err(|error| {
-        request.log(Level::Error, &format!("{} {error}", error.code()));
+        report!(request, Error, error.code(), "{error}");
         INVALID_HEADER
     })?;
     match event {
@@ -111,10 +111,12 @@ fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Resul
         }
         Event::OutputEnd | Event::End(_) => {
             context.stderr.borrow_mut().finish(request);
-            let line = format!(
-                "{BACKEND_CUT} the backend ended its response before the end of the head; look at the application's own log"
+            report!(
+                request,
+                Error,
+                BACKEND_CUT,
+                "the backend ended its response before the end of the head; look at the application's own log",
             );
-            request.log(Level::Error, &line);
             Err(INVALID_HEADER)
         }
     }
@@ -126,7 +128,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 
 fn refuse(context: &Context, error: &ResponseError) -> ngx_int_t {
     let cure = if matches!(error, ResponseError::TooLarge(_)) { "; raise gangway_head_max_size" } else { "" };
-    context.request.log(Level::Error, &format!("{} {error}{cure}", error.code()));
+    report!(context.request, Error, error.code(), "{error}{cure}");
     INVALID_HEADER
 }
 
@@ -200,10 +202,13 @@ pub(super) fn may_redirect(request: Request) -> Result<(), ngx_int_t> {
     if !request.is_cached() {
         return Ok(());
     }
-    let line = format!(
-        "{REQUEST_REFUSED} a cached response is not used, because it sends the request elsewhere; a location with other gangway_ignore_headers has put it there, so let their gangway_cache_key differ"
+    report!(
+        request,
+        Warn,
+        REQUEST_REFUSED,
+        "a cached response is not used, because it sends the request elsewhere; a location with other \
+         gangway_ignore_headers has put it there, so let their gangway_cache_key differ",
     );
-    request.log(Level::Warn, &line);
     Err(INVALID_HEADER)
 }
 
@@ -254,10 +259,12 @@ fn rewrite(context: &Context, response: &Response, upstream: Upstream) -> Result
     let limit = context.conf().conf.buffer_size;
     if upstream.taken() > limit {
         // nginx reads so much of a cache file to find the body.
-        let line = format!(
-            "{CACHE_SKIPPED} the head of a response is larger than gangway_buffer_size and is not cached; raise it"
+        report!(
+            request,
+            Warn,
+            CACHE_SKIPPED,
+            "the head of a response is larger than gangway_buffer_size and is not cached; raise it",
         );
-        request.log(Level::Warn, &line);
         upstream.set_uncacheable();
     }
     Ok(())

@@ -39,7 +39,7 @@ use gangway::{
     cgi::{Form, RedirectTarget, ResponseParser},
     engine::fence,
     error::SERVER_FAILED,
-    log::Level,
+    report,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -178,6 +178,6 @@ pub(crate) unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
 
 /// The line and the status when nginx has no memory for a request.
 fn out_of_memory(request: Request) -> ngx_int_t {
-    request.log(Level::Error, &format!("{SERVER_FAILED} nginx has no memory for a request to a backend"));
+    report!(request, Error, SERVER_FAILED, "nginx has no memory for a request to a backend");
     ERROR
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What of the bytes of a response is body, and where the body ends, whether nginx buffers it or not.
 
+use std::fmt::Display;
+
 use gangway::{
-    error::{BACKEND_CUT, TOO_MUCH_BODY},
-    log::Level,
+    error::{BACKEND_CUT, Code, TOO_MUCH_BODY},
     protocol::Event,
+    report,
 };
 use nginx_sys::ngx_int_t;
 
@@ -35,7 +37,7 @@ pub(super) fn take(
             Ok(found) => found,
             Err(error) => {
                 // The backend broke its protocol within the body: the client gets what has come.
-                fail(context, sink, &format!("{} {error}", error.code()));
+                fail(context, sink, error.code(), &error);
                 return Ok(false);
             }
         };
@@ -59,10 +61,8 @@ pub(super) fn take(
                 }
             }
             Event::OutputEnd | Event::End(_) if response.rest.is_short() => {
-                let line = format!(
-                    "{BACKEND_CUT} the backend ended its response before its Content-Length was reached"
-                );
-                fail(context, sink, &line);
+                let why = "the backend ended its response before its Content-Length was reached";
+                fail(context, sink, BACKEND_CUT, &why);
                 return Ok(false);
             }
             Event::OutputEnd => {
@@ -81,8 +81,8 @@ pub(super) fn take(
 }
 
 /// The response has failed: what still comes is not looked at, and the client sees that it is cut.
-fn fail(context: &Context, sink: &mut impl Sink, line: &str) {
-    context.request.log(Level::Error, line);
+fn fail(context: &Context, sink: &mut impl Sink, code: Code, why: &dyn Display) {
+    report!(context.request, Error, code, "{why}");
     context.change_stage(StageChange::Failed);
     sink.fail();
 }
@@ -90,9 +90,11 @@ fn fail(context: &Context, sink: &mut impl Sink, line: &str) {
 fn too_much(context: &Context, upstream: Upstream) {
     // An answer to HEAD, or 204 and its kin, may come with a body that nobody gets.
     if upstream.content_length().is_some() {
-        let line = format!(
-            "{TOO_MUCH_BODY} the backend sent more data than its Content-Length says; the rest is dropped"
+        report!(
+            context.request,
+            Warn,
+            TOO_MUCH_BODY,
+            "the backend sent more data than its Content-Length says; the rest is dropped",
         );
-        context.request.log(Level::Warn, &line);
     }
 }

@@ -7,8 +7,8 @@ use gangway::{
     cgi::{Extra, Param},
     engine::fence,
     http::Fields,
-    log::Level,
-    protocol::{EncodeError, Role, Settings},
+    protocol::{Role, Settings},
+    report,
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
@@ -141,7 +141,8 @@ fn with_head<T>(
             head.clear();
             let encoded = context.protocol().encode_head(&settings(context), &variables, head);
             let done = encoded.map_err(|error| {
-                request.log(Level::Error, &refusal(context, &error));
+                let name = context.protocol().name();
+                report!(request, Error, error.code(), "{error}: the request cannot be sent over {name}");
                 error.status() as ngx_int_t
             });
             let done = done.and_then(|()| then(head));
@@ -153,10 +154,6 @@ fn with_head<T>(
         VARIABLES.set(variables);
     }
     done
-}
-
-fn refusal(context: &Context, error: &EncodeError) -> String {
-    format!("{} {error}: the request cannot be sent over {}", error.code(), context.protocol().name())
 }
 
 /// Whether a large request can be expressed at all.

@@ -14,8 +14,9 @@ use std::{
 use gangway::{
     cgi::script::{Entry, Resolution, resolve},
     error::{SCRIPT_MISSING, SERVER_FAILED},
-    log::{Level, escape},
+    log::escape,
     protocol::Role,
+    report,
 };
 use nginx_sys::ngx_int_t;
 
@@ -175,12 +176,15 @@ fn may_name_script(script: &ScriptPath, suffixes: &[Vec<u8>]) -> bool {
 }
 
 fn refuse(request: Request, path: &[u8]) -> ngx_int_t {
-    let line = format!(
-        "{SCRIPT_MISSING} \"{}\" names no regular file below the root \"{}\"; if a symbolic link leads out of the root to it, set gangway_script_check symlinks; if the scripts are on another machine, off",
+    report!(
+        request,
+        Error,
+        SCRIPT_MISSING,
+        "\"{}\" names no regular file below the root \"{}\"; if a symbolic link leads out of the root to it, \
+         set gangway_script_check symlinks; if the scripts are on another machine, off",
         escape(path),
-        escape(Files::of(&request).map(|files| files.root).unwrap_or_default())
+        escape(Files::of(&request).map(|files| files.root).unwrap_or_default()),
     );
-    request.log(Level::Error, &line);
     NOT_FOUND
 }
 
@@ -249,7 +253,7 @@ fn look(request: Request, root: &[u8], file: &[u8], check: ScriptCheck) -> Entry
         Ok(entry) => entry,
         Err(error) => {
             if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-                request.log(Level::Error, &format!("{SERVER_FAILED} \"{}\": {error}", escape(file)));
+                report!(request, Error, SERVER_FAILED, "\"{}\": {error}", escape(file));
             }
             Entry::Nothing
         }

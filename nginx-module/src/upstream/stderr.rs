@@ -4,6 +4,7 @@
 use gangway::{
     error::BACKEND_STDERR,
     log::{Level, escape},
+    report_at,
 };
 
 use crate::raw::Request;
@@ -42,7 +43,7 @@ impl Stderr {
     pub(super) fn finish(&mut self, request: Request) {
         let line = self.line.trim_ascii_end();
         if !line.is_empty() {
-            request.log(self.level, &format!("{BACKEND_STDERR} FastCGI stderr: {}", escape(line)));
+            report_at!(request, self.level, BACKEND_STDERR, "FastCGI stderr: {}", escape(line));
         }
         self.line.clear();
     }

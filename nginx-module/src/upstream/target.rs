@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which backend a request goes to.
 
-use gangway::{
-    error::BAD_UPSTREAM,
-    log::{Level, escape},
-};
+use gangway::{error::BAD_UPSTREAM, log::escape, report};
 use nginx_sys::{ngx_http_upstream_resolved_t, ngx_int_t, ngx_parse_url, ngx_pcalloc, ngx_url_t};
 
 use super::{INTERNAL_SERVER_ERROR, peer};
@@ -27,7 +24,7 @@ pub(super) fn choose(
     let evaluate = |value| request.evaluate(value).map(<[u8]>::to_vec).ok_or(INTERNAL_SERVER_ERROR);
     let scheme = match conf.pass {
         None => {
-            request.log(Level::Error, &format!("{BAD_UPSTREAM} this location has no gangway_pass"));
+            report!(request, Error, BAD_UPSTREAM, "this location has no gangway_pass");
             return Err(INTERNAL_SERVER_ERROR);
         }
         Some(Pass::Group(scheme)) => scheme,
@@ -38,11 +35,14 @@ pub(super) fn choose(
         Some(Pass::Url(value)) => {
             let url = evaluate(value)?;
             let (scheme, target) = split_scheme(&url).ok_or_else(|| {
-                let line = format!(
-                    "{BAD_UPSTREAM} the variables of gangway_pass make \"{}\", which has no scheme; let them begin with fastcgi://, scgi://, uwsgi:// or suwsgi://",
-                    escape(&url)
+                report!(
+                    request,
+                    Error,
+                    BAD_UPSTREAM,
+                    "the variables of gangway_pass make \"{}\", which has no scheme; let them begin with \
+                     fastcgi://, scgi://, uwsgi:// or suwsgi://",
+                    escape(&url),
                 );
-                request.log(Level::Error, &line);
                 INTERNAL_SERVER_ERROR
             })?;
             resolve(request, upstream, target)?;
@@ -74,8 +74,7 @@ fn resolve(request: Request, upstream: Upstream, target: &[u8]) -> Result<(), ng
             } else {
                 std::ffi::CStr::from_ptr(url.err).to_string_lossy().into_owned()
             };
-            let line = format!("{BAD_UPSTREAM} {reason} in upstream \"{}\"", escape(target));
-            request.log(Level::Error, &line);
+            report!(request, Error, BAD_UPSTREAM, "{reason} in upstream \"{}\"", escape(target));
             return Err(INTERNAL_SERVER_ERROR);
         }
         let resolved = ngx_pcalloc(request.pool(), size_of::<ngx_http_upstream_resolved_t>())

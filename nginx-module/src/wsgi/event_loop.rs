@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{
-    config::ApplicationConf as Config, engine::fence, error::SERVER_FAILED, exchange::OutboxEvent,
+    config::ApplicationConf as Config, engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line,
     sys::explain,
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
@@ -44,13 +44,14 @@ thread_local! {
 ///
 /// # Errors
 /// The system or nginx has no room for what it takes.
-pub(crate) fn start(cycle: &Cycle<'_>) -> Result<(), String> {
+pub(crate) fn start(cycle: &Cycle<'_>) -> Result<(), Line> {
     let applications = Applications::of_cycle(cycle);
     if applications.is_empty() {
         return Ok(());
     }
-    run(applications, cycle.has_master())
-        .map_err(|error| format!("{SERVER_FAILED} applications cannot be started: {}", explain(&error)))
+    run(applications, cycle.has_master()).map_err(|error| {
+        Line::error(SERVER_FAILED, format!("applications cannot be started: {}", explain(&error)))
+    })
 }
 
 /// `multiprocess`: others may run them as well.

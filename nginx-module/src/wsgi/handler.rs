@@ -7,8 +7,9 @@ use gangway::{
     engine::fence,
     error::{REQUEST_REFUSED, SERVER_FAILED},
     exchange::{Body, Channel, Exchange, ROOM, RequestHead},
-    log::Level,
+    log::{Level, RequestLog},
     pool::Refusal,
+    report,
     runtime::Application,
     sys::explain,
 };
@@ -36,9 +37,12 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         // SAFETY: nginx calls a content handler with a live request.
         let request = unsafe { Request::from_raw(r) };
         if memo::jump_to_here(request) == Some(Jump::Accel) {
-            let line =
-                format!("{REQUEST_REFUSED} X-Accel-Redirect leads to an application; let it lead to files");
-            request.log(Level::Error, &line);
+            report!(
+                request,
+                Error,
+                REQUEST_REFUSED,
+                "X-Accel-Redirect leads to an application; let it lead to files",
+            );
             return INTERNAL_SERVER_ERROR;
         }
         request.leave_conditions_to_the_handler();
@@ -61,7 +65,7 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
 fn start(request: Request) -> Result<(), ngx_int_t> {
     let location = request.location::<LocationConf>();
     let (Some(worker), Some(mounted)) = (Worker::current(), location.settings::<Mounted>()) else {
-        request.log(Level::Error, &format!("{SERVER_FAILED} this process runs no applications"));
+        report!(request, Error, SERVER_FAILED, "this process runs no applications");
         return Err(INTERNAL_SERVER_ERROR);
     };
     let (body, length) = if request.streams_body() {
@@ -79,7 +83,12 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         ..variables::Shape::default()
     };
     let variables = variables::build(request, &main, &location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
-    let head = RequestHead { variables, content_length: length, no_body: request.is_head() };
+    let head = RequestHead {
+        variables,
+        content_length: length,
+        no_body: request.is_head(),
+        traced: request.takes(Level::Debug),
+    };
     let application = Arc::clone(mounted.application.get_or_init(|| worker.application(&mounted.config)));
     let ticket = worker.next_ticket();
     let channel = match body {
@@ -98,7 +107,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     }
     application.submit(&exchange).map_err(|refusal| {
         worker.remove(ticket);
-        refuse(request, &application, refusal)
+        exchange.within(|| refuse(request, &application, refusal))
     })
 }
 
@@ -109,15 +118,14 @@ fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
         return Ok(Default::default());
     }
     body::take(request).map_err(|error| {
-        let line = format!("{SERVER_FAILED} cannot keep the request body: {}", explain(&error));
-        request.log(Level::Error, &line);
+        report!(request, Error, SERVER_FAILED, "cannot keep the request body: {}", explain(&error));
         INTERNAL_SERVER_ERROR
     })
 }
 
 fn refuse(request: Request, application: &Application, refusal: Refusal) -> ngx_int_t {
     if let Some(line) = application.refusal_line(refusal) {
-        request.log(Level::Error, &line);
+        line.tell(&request);
     }
     // Without memory for the header the status says enough.
     let _ = head::add(request, b"Retry-After", RETRY_AFTER);

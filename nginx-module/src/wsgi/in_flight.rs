@@ -8,8 +8,8 @@ use std::{ptr, sync::Arc, time::Duration};
 
 use gangway::{
     exchange::{Cause, Channel, End, Exchange},
-    log::Level,
     pool::Refusal,
+    report,
     runtime::{Application, Overdue, abandon},
 };
 use nginx_sys::ngx_int_t;
@@ -193,7 +193,7 @@ impl InFlight {
             return Next::Wait;
         }
         if timed_out {
-            self.request.log(Level::Info, "client timed out");
+            self.exchange.within(|| report!(self.request, Info, None, "client timed out"));
             self.request.set_timed_out();
             return self.end(Next::Finalize(nginx_sys::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t));
         }
@@ -231,7 +231,9 @@ impl InFlight {
             }
             Overdue::Silent(line) => (false, Some(line)),
         };
-        self.request.log(Level::Error, &line.unwrap_or_default());
+        if let Some(line) = line {
+            self.exchange.within(|| line.tell(&self.request));
+        }
         self.exchange.cancel(Cause::Deadline);
         let late = nginx_sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
         let status = if self.request.header_sent() { ERROR } else { late };

@@ -5,15 +5,12 @@ use std::{cell::OnceCell, sync::Arc};
 
 use gangway::{
     config::ApplicationConf as Config,
-    log::Level,
+    log::{self, Level, Line},
     runtime::{self, Application},
     sys::spawner::{account, is_root},
 };
 
-use crate::{
-    conf::MainConf,
-    raw::{Cycle, process_log},
-};
+use crate::{conf::MainConf, raw::Cycle};
 
 /// An application at a location.
 pub(crate) struct Mounted {
@@ -45,11 +42,11 @@ impl Applications {
 ///
 /// # Errors
 /// None: warnings are enough.
-pub(crate) fn warn_of_closed_folders(cycle: &Cycle<'_>) -> Result<(), String> {
+pub(crate) fn warn_of_closed_folders(cycle: &Cycle<'_>) -> Result<(), Line> {
     let applications = Applications::of_cycle(cycle);
     if let Some((name, user, group)) = cycle.user().filter(|_| is_root() && !applications.is_empty()) {
         for line in runtime::check_as(applications, &account(name, user, group)) {
-            process_log(Level::Warn, &line);
+            log::process(Level::Warn, &line);
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use gangway::{
     engine::App,
     error::{RETIRED, STUCK},
     exchange::Exchange,
-    log::Level,
+    log::{self, Level},
     runtime::Application,
 };
 
@@ -59,19 +59,17 @@ impl Stuck {
     fn give_up(&self) {
         let name = &self.application.config().spec().name;
         let seconds = self.since.elapsed().as_secs();
-        raw::process_log(
-            Level::Error,
-            &format!(
-                "{STUCK} {name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
-                self.label
-            ),
+        let text = format_args!(
+            "{name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
+            self.label
         );
+        self.exchange.within(|| log::coded(Level::Error, STUCK, text));
         let outcome = if raw::quit_this_worker() {
             "this worker process shuts down gracefully and is replaced"
         } else {
             "without a master process it cannot be replaced: restart nginx"
         };
-        raw::process_log(Level::Error, &format!("{RETIRED} a thread of {name} is lost: {outcome}"));
+        log::coded(Level::Error, RETIRED, format_args!("a thread of {name} is lost: {outcome}"));
     }
 }
 

@@ -12,7 +12,7 @@ use gangway::{
     config::ApplicationConf,
     engine::fence,
     exchange::{Notify, Outbox},
-    log::{self, Level},
+    log::{Level, RequestLog},
     runtime::{Application, Runtime, Threads},
 };
 use nginx_sys::ngx_event_t;
@@ -49,7 +49,7 @@ impl Worker {
     /// The system has no descriptor or no thread for it.
     pub(super) fn start(multiprocess: bool) -> std::io::Result<&'static Self> {
         let outbox = Arc::new(Outbox::new()?);
-        log::install(Box::new(LoopLines(Arc::clone(&outbox))));
+        raw::log_of_other_threads(Arc::clone(&outbox));
         let worker = Box::leak(Box::new(Self {
             runtime: Runtime::start(Threads::Own)?,
             outbox,
@@ -115,7 +115,7 @@ impl Worker {
     /// Writes a line of a request.
     pub(super) fn log(&self, ticket: u64, level: Level, line: &str) {
         match self.with(Ticket::from_number(ticket), |flight| flight.request()) {
-            Some(request) => request.log(level, line),
+            Some(request) => request.write(level, line),
             None => self.log_late(ticket, level, line),
         }
     }
@@ -141,13 +141,4 @@ unsafe extern "C" fn on_look(_: *mut ngx_event_t) {
             worker.look_at_stuck();
         }
     });
-}
-
-/// The process's log lines, through the loop as all others.
-struct LoopLines(Arc<Outbox>);
-
-impl log::Sink for LoopLines {
-    fn write(&self, level: Level, line: &str) {
-        log::Sink::write(&*self.0, level, line);
-    }
 }

@@ -34,7 +34,7 @@ fn told(life: &mut Life) -> Vec<String> {
     loop {
         match life.poll() {
             Action::WaitUntil(_) => return told,
-            Action::Log(_, line) => told.push(line),
+            Action::Log(line) => told.push(line.to_string()),
             Action::Forget => {
                 told.push("Forget".into());
                 return told;
@@ -200,7 +200,9 @@ fn lines_of_standard_error_name_a_request_that_has_left() {
     life.handle_end(OK, now);
     let lines = ["one", "two [GET /a]", "\\x1bthree [GET /a]"];
     let expected: Vec<_> = lines.iter().map(|line| format!("GW0803 /srv/a.cgi: {line}")).collect();
-    assert!(matches!(life.poll(), Action::Log(Level::Warn, line) if line == expected[0]));
+    assert!(
+        matches!(life.poll(), Action::Log(line) if line.level == Level::Warn && line.to_string() == expected[0])
+    );
     assert_eq!(told(&mut life), [expected[1].as_str(), &expected[2], "Forget"]);
 }
 

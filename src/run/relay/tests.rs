@@ -54,7 +54,7 @@ impl<'r> World<'r> {
                     self.wait = at;
                     return;
                 }
-                RelayStep::Log(_, line) => line,
+                RelayStep::Log(line) => line.to_string(),
                 RelayStep::Kill => "kill".into(),
                 RelayStep::Interim(status, fields) => format!("interim {status} {}", fields.len()),
                 RelayStep::Send(delivery) => {
@@ -261,7 +261,7 @@ fn what_was_not_done_is_done_after_the_leave() {
     relay.handle_stderr(b"line\n");
     relay.handle_body_failed(400);
     let mut life = relay.leave(Extent::Part, Instant::now());
-    assert!(matches!(life.poll(), Action::Log(_, line) if line == "GW0803 /srv/a.cgi: line"));
+    assert!(matches!(life.poll(), Action::Log(line) if line.to_string() == "GW0803 /srv/a.cgi: line"));
     assert_eq!(life.poll(), Action::Kill);
     assert!(matches!(life.poll(), Action::WaitUntil(None)));
 }

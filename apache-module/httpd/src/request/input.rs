@@ -10,7 +10,7 @@ use std::{
     ptr,
 };
 
-use gangway::error::BODY_FAILED;
+use gangway::error::{BODY_FAILED, Code};
 
 use super::Request;
 use crate::{
@@ -43,7 +43,8 @@ impl BodyLength {
     }
 }
 
-/// The request body cannot be read. Shown, it is a line of the log; httpd has logged more, where there is more.
+/// The request body cannot be read. Shown, it is a line of the log behind [`BodyError::code`]; httpd has logged more, where
+/// there is more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyError {
     /// What the handler answers.
@@ -51,6 +52,12 @@ pub struct BodyError {
 }
 
 impl BodyError {
+    /// The code of its line.
+    #[must_use]
+    pub fn code(self) -> Code {
+        BODY_FAILED
+    }
+
     /// A filter has answered the request itself instead of giving bytes: the client has its answer.
     pub const ANSWERED: Self = Self { status: FILTER_ERROR };
 
@@ -63,7 +70,7 @@ impl BodyError {
 
 impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{BODY_FAILED} the request body cannot be read: ")?;
+        write!(f, "the request body cannot be read: ")?;
         if self.is_answered() {
             return f.write_str("a filter has answered the request");
         }

@@ -14,7 +14,7 @@
 
 use std::{ffi::c_void, marker::PhantomData, ptr::NonNull};
 
-use gangway::log::Level;
+use gangway::log::{Level, RequestLog};
 
 use crate::{
     module::{Module, module_index, place_of},
@@ -128,9 +128,16 @@ impl<'r, M: Module> Request<'r, M> {
         // SAFETY: the list of a live request was made when all modules were loaded.
         unsafe { place_of(vector, module_index::<M>()) }
     }
+}
 
-    /// Writes a line with the request's context.
-    pub fn log(self, level: Level, line: &str) {
+/// Its lines get its context, and `LogLevel` of the module and of the section decides.
+impl<M: Module> RequestLog for Request<'_, M> {
+    fn takes(&self, level: Level) -> bool {
+        // SAFETY: by the promise of `from_raw` the request is live, and this is its thread.
+        unsafe { M::LOG.takes(self.raw.as_ptr(), level) }
+    }
+
+    fn write(&self, level: Level, line: &str) {
         // SAFETY: by the promise of `from_raw` the request is live, and this is its thread.
         unsafe { M::LOG.request(self.raw.as_ptr(), level, line) }
     }

@@ -12,7 +12,8 @@ use std::{
 
 use gangway::{
     error::{BACKEND_SILENT, SERVER_FAILED},
-    log::{self, Level},
+    log::{self},
+    report,
     sys::{explain, is_shortage},
 };
 
@@ -288,16 +289,24 @@ impl WorkerConnection<'_> {
             Ok(wire) => Some(Ok(wire)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 let (name, time) = (log::escape(&target.name()), limit.as_secs_f32());
-                let line = format!(
-                    "{BACKEND_SILENT} {name} has accepted no connection for {time} seconds, and no more may wait for it: look what it does, or raise its backlog"
+                report!(
+                    target.request,
+                    Error,
+                    BACKEND_SILENT,
+                    "{name} has accepted no connection for {time} seconds, and no more may wait for it: look \
+                     what it does, or raise its backlog",
                 );
-                target.request.log(Level::Error, &line);
                 Some(Err(SERVICE_UNAVAILABLE))
             }
             Err(error) if is_shortage(&error) => {
                 // The backend is well: it is not put into its error state.
-                let line = format!("{SERVER_FAILED} no connection can be made: {}", explain(&error));
-                target.request.log(Level::Error, &line);
+                report!(
+                    target.request,
+                    Error,
+                    SERVER_FAILED,
+                    "no connection can be made: {}",
+                    explain(&error),
+                );
                 Some(Err(SERVICE_UNAVAILABLE))
             }
             Err(_) => None,

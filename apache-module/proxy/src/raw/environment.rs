@@ -10,7 +10,8 @@ use std::{
 
 use gangway::{
     error::SERVER_FAILED,
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use gangway_httpd::parts::OF_ONE_REQUEST;
@@ -214,6 +215,5 @@ fn apply(request: Request<'_>, entry: &SetEnvIf<'_>) -> Result<(), c_int> {
 
 fn log_expression(request: Request<'_>, what: &str, directive: &str, name: &CStr, why: &[u8]) {
     let (name, why) = (log::escape(name.to_bytes()), log::escape(why));
-    let line = format!("{SERVER_FAILED} the {what} of {directive} for {name} failed: {why}");
-    request.log(Level::Error, &line);
+    report!(request, Error, SERVER_FAILED, "the {what} of {directive} for {name} failed: {why}");
 }

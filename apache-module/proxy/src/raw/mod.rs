@@ -27,7 +27,7 @@ pub(crate) use module::{ProxyGangway, Request};
 pub(crate) use notes::{is_mounted, look_for_script, set_mounted};
 pub(crate) use output::{Output, Passed, Then, answer_with_page};
 pub(crate) use redirect::{asks_for_another, follow};
-pub(crate) use server::{log_process, log_startup};
+pub(crate) use server::{install_log, log_startup};
 pub(crate) use shared::{Board, now};
 pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
 pub(crate) use workers::{define as define_workers, note_backend};

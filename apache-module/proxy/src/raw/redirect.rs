@@ -6,7 +6,8 @@ use std::ffi::{CStr, c_int};
 
 use gangway::{
     error::SERVER_FAILED,
-    log::{self, Level},
+    log::{self},
+    report,
 };
 
 use super::{
@@ -84,8 +85,7 @@ fn send_file(request: Request<'_>, file: &CStr, status: &mut c_int) -> c_int {
         }
     }
     let name = log::escape(file.to_bytes());
-    let line = format!("{SERVER_FAILED} the file {name}, which the backend asks for, cannot be sent");
-    request.log(Level::Error, &line);
+    report!(request, Error, SERVER_FAILED, "the file {name}, which the backend asks for, cannot be sent");
     *status = INTERNAL_SERVER_ERROR;
     *status
 }

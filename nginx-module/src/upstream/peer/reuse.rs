@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 use gangway::{
     error::BACKEND_CUT,
-    log::Level,
+    report,
     sys::{has_unread, is_acknowledged, is_elsewhere, unread},
 };
 use nginx_sys::{NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_connection_t, ngx_current_msec, ngx_uint_t};
@@ -149,10 +149,13 @@ pub(super) fn take_back(context: &Context, upstream: Upstream) {
     if sent == 0 && context.has_request_in_memory(upstream) {
         upstream.forget_sent();
     } else if context.request.is_for_once() {
-        let line = format!(
-            "{BACKEND_CUT} the backend closed a kept connection when a request was on its way that changes something; it may have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent"
+        report!(
+            context.request,
+            Error,
+            BACKEND_CUT,
+            "the backend closed a kept connection when a request was on its way that changes something; it may \
+             have read it, so nobody else gets it, unless gangway_next_upstream says non_idempotent",
         );
-        context.request.log(Level::Error, &line);
     }
 }
 

@@ -19,6 +19,7 @@ use std::{
 
 use gangway::{
     backends::{BackendRecord, BackendRecords},
+    log::Line,
     sys::EventFd,
 };
 use nginx_sys::ngx_current_msec;
@@ -47,7 +48,7 @@ static WAKEUP: OnceLock<Option<EventFd>> = OnceLock::new();
 ///
 /// # Errors
 /// None: without them workers look again and again, and keep no idle connection.
-pub(crate) fn make(_: &Cycle<'_>) -> Result<(), String> {
+pub(crate) fn make(_: &Cycle<'_>) -> Result<(), Line> {
     // Without one workers look again and again.
     WAKEUP.get_or_init(|| EventFd::new().ok());
     SHARED.get_or_init(|| {

@@ -101,7 +101,8 @@ impl World {
     fn act(&mut self) {
         for _ in 0..20 {
             match self.life.poll() {
-                Action::Log(_, line) => {
+                Action::Log(line) => {
+                    let line = line.to_string();
                     assert!(line.starts_with("GW08") && !line.contains(char::is_control), "{line}");
                 }
                 Action::Kill => {
