@@ -88,6 +88,7 @@ codes! {
     CGI_SPAWNER = 806, "the spawner does not work";
     CGI_REFUSED = 807, "a path or a request was refused before a script ran";
     CGI_REDIRECT = 808, "a local redirect of a script was refused";
+    NO_PROCESS = 901, "an application has no process";
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 mod cgi;
 mod conf;
 mod directives;
+mod managed;
 mod process;
 mod raw;
 mod serve;

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ApplicationConf, ConfigError, Parser};
+use super::{ApplicationConf, ConfigError, Parser, Placed};
 use crate::engine::{Catalogue, Interface};
 
 /// The engines of a configuration that is being read. They are looked for when the first directive needs one.
@@ -79,5 +79,19 @@ impl Parser<'_> {
     ) -> Result<ApplicationConf, ConfigError> {
         let (engine, interface) = engines.interface(interface)?;
         self.application(engine, interface, words)
+    }
+
+    /// As [`Parser::interface`], for a server that can run applications in processes of their own.
+    ///
+    /// # Errors
+    /// That no engine has the interface, or the first word that is wrong, with the cure.
+    pub fn placed_interface(
+        &self,
+        engines: &mut Engines,
+        interface: &str,
+        words: &[&[u8]],
+    ) -> Result<Placed, ConfigError> {
+        let (engine, interface) = engines.interface(interface)?;
+        self.placed(engine, interface, words)
     }
 }

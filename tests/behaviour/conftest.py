@@ -23,6 +23,11 @@ def pytest_addoption(parser):
         help="only these servers (nginx, nginx128, apache with its MPMs), comma-separated or repeated",
     )
     parser.addoption(
+        "--managed",
+        action="store_true",
+        help="run the applications of gangway_wsgi in processes of their own",
+    )
+    parser.addoption(
         "--upstream",
         choices=("gangway", "stock"),
         default="gangway",
@@ -148,6 +153,7 @@ def new_site(request, workspace, kind):
     return Site(
         apps=workspace.apps,
         upstream=upstream,
+        managed=request.config.getoption("--managed"),
         modules=upstream != "stock",
         scratch=workspace.folder("sockets"),
         error_level=request.config.getoption("--error-level") or ("debug" if kind == "nginx" else "info"),

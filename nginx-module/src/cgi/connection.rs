@@ -5,23 +5,14 @@
 //! names. So its descriptor is a socket that nothing ever happens on, and the event loop watches the pipes in its
 //! place: their events lead to the same connection.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::RawFd;
 
-use gangway::sys::duplicate;
 use nginx_sys::{
-    NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_connection_t, ngx_event_actions, ngx_event_flags,
-    ngx_get_connection, ngx_int_t, ngx_post_event, ngx_posted_events, ngx_recv_chain_pt, ngx_recv_pt,
-    ngx_send_chain_pt, ngx_uint_t,
+    NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_connection_t, ngx_event_actions, ngx_event_flags, ngx_int_t,
+    ngx_post_event, ngx_posted_events, ngx_uint_t,
 };
 
-use crate::raw::{Request, Upstream};
-
-/// How nginx reads and writes.
-pub(super) struct Functions {
-    pub(super) recv: ngx_recv_pt,
-    pub(super) recv_chain: ngx_recv_chain_pt,
-    pub(super) send_chain: ngx_send_chain_pt,
-}
+use crate::raw::{Functions, Request, Upstream, unconnected};
 
 /// A connection of nginx without a backend.
 pub(super) fn make(request: Request, functions: &Functions) -> std::io::Result<*mut ngx_connection_t> {
@@ -29,47 +20,7 @@ pub(super) fn make(request: Request, functions: &Functions) -> std::io::Result<*
     if unsafe { ngx_event_flags } & NGX_USE_EPOLL_EVENT as usize == 0 {
         return Err(std::io::Error::other("gangway_cgi needs \"use epoll\" in the events block"));
     }
-    let idle = idle_socket()?;
-    // SAFETY: a live log; nginx gives a connection with zeroed events, which owns the descriptor from now on.
-    unsafe {
-        let log = (*request.connection().raw()).log;
-        let connection = ngx_get_connection(idle.as_raw_fd(), log);
-        let Some(c) = connection.as_mut() else {
-            return Err(std::io::Error::other("no free connection; raise worker_connections"));
-        };
-        let _ = idle.into_raw_fd();
-        c.recv = functions.recv;
-        c.send = None;
-        c.recv_chain = functions.recv_chain;
-        c.send_chain = functions.send_chain;
-        c.log = log;
-        c.type_ = libc::SOCK_STREAM;
-        c.number = 0;
-        c.start_time = nginx_sys::ngx_current_msec;
-        c.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_ERR);
-        c.set_tcp_nodelay(nginx_sys::ngx_connection_tcp_nodelay_e_NGX_TCP_NODELAY_DISABLED);
-        c.set_tcp_nopush(nginx_sys::ngx_connection_tcp_nopush_e_NGX_TCP_NOPUSH_DISABLED);
-        for event in [c.read, c.write] {
-            (*event).log = log;
-            // Nothing ever happens on the idle socket: nginx need not watch it.
-            (*event).set_active(1);
-        }
-        Ok(connection)
-    }
-}
-
-/// A socket that is never connected: nginx asks it for errors.
-fn idle_socket() -> std::io::Result<OwnedFd> {
-    thread_local! {
-        static IDLE: std::cell::OnceCell<std::os::unix::net::UnixDatagram> = const { std::cell::OnceCell::new() };
-    }
-    IDLE.with(|idle| {
-        if idle.get().is_none() {
-            let _ = idle.set(std::os::unix::net::UnixDatagram::unbound()?);
-        }
-        idle.get()
-            .map_or_else(|| Err(std::io::ErrorKind::Other.into()), |socket| duplicate(socket.as_raw_fd()))
-    })
+    unconnected(request, functions)
 }
 
 /// EPOLLIN and EPOLLRDHUP, as nginx asks for reading; EPOLLOUT.

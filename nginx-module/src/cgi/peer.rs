@@ -12,14 +12,10 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
 };
 
-use super::{
-    connection::{self, Functions},
-    run::Run,
-    scripts, stdin,
-};
+use super::{connection, run::Run, scripts, stdin};
 use crate::{
     Shared,
-    raw::{Balancer, Conf, Request, bytes},
+    raw::{Balancer, Conf, Functions, Request, bytes},
 };
 
 const OK: ngx_int_t = 0;

@@ -2,13 +2,14 @@
 //! The directives: their table, what sets them, what an inner block inherits, and what is done when all are read.
 //!
 //! ```text
-//! wsgi, native, cgi, upstream/   a kind of handler and its settings
+//! wsgi, native, cgi, managed, upstream/   a kind of handler and its settings
 //! param                  gangway_param
 //! variables              the variables that this module adds to nginx
 //! ```
 //! It names everything below it. A kind of handler is a line in [`KINDS`] and one in the table.
 
 mod cgi;
+mod managed;
 mod native;
 mod param;
 mod upstream;
@@ -61,7 +62,7 @@ pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::COUNT +
     Shared(upstream::after(OWN));
 
 /// The kinds of handlers, in the order in which they end with a process: that of applications may leave it at once.
-pub(crate) const KINDS: [&HandlerKind; 3] = [&cgi::KIND, &upstream::KIND, &wsgi::KIND];
+pub(crate) const KINDS: [&HandlerKind; 4] = [&cgi::KIND, &upstream::KIND, &managed::KIND, &wsgi::KIND];
 
 /// Gives a location its handler, with the settings that its requests will find.
 fn set_handler<T: Any>(

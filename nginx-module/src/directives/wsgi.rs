@@ -27,29 +27,40 @@ pub(super) static KIND: HandlerKind = HandlerKind {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
-    set_application(cf, conf, "gangway_wsgi", |parser, engines, words| {
-        parser.interface(engines, "wsgi", words)
-    })
+    let config =
+        parse(cf, conf, "gangway_wsgi", |parser, engines, words| parser.interface(engines, "wsgi", words))?;
+    set_application(cf, conf, "gangway_wsgi", config)
 });
+
+/// Reads the words of a directive that gives a location an application.
+pub(super) fn parse<T>(
+    cf: &Conf,
+    location: &LocationConf,
+    directive: &'static str,
+    parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<T, ConfigError>,
+) -> Result<T, String> {
+    check_is_first(directive, location)?;
+    let words = cf.words();
+    let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
+    cf.change_http(|main: &mut MainConf| {
+        let parsed = parse(&parser, &mut main.engines, words.get(1..).unwrap_or_default());
+        let parsed = parsed.map_err(|error| error.to_string())?;
+        main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
+        Ok(parsed)
+    })
+}
 
 /// Gives a location an application that runs in this process.
 pub(super) fn set_application(
     cf: &Conf,
     location: &mut LocationConf,
     directive: &'static str,
-    parse: impl FnOnce(&Parser<'_>, &mut Engines, &[&[u8]]) -> Result<ApplicationConf, ConfigError>,
+    config: ApplicationConf,
 ) -> Result<(), String> {
-    check_is_first(directive, location)?;
-    let words = cf.words();
-    let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
-    let config = cf.change_http(|main: &mut MainConf| {
-        let parsed = parse(&parser, &mut main.engines, words.get(1..).unwrap_or_default());
-        let config = parsed.map_err(|error| error.to_string())?;
-        main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
+    cf.change_http(|main: &mut MainConf| {
         let Applications(all) = main.kinds.entry();
         all.push(config.clone());
-        runtime::check(all).map_err(|(_, reason)| reason)?;
-        Ok::<_, String>(config)
+        runtime::check(all).map_err(|(_, reason)| reason)
     })?;
     set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path()));
     Ok(())

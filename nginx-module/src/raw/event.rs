@@ -9,6 +9,8 @@ use nginx_sys::{
     ngx_handle_read_event, ngx_process, ngx_quit, ngx_terminate,
 };
 
+use super::{Connection, connection::ConnectionEvent};
+
 /// A moment by nginx's own clock, which stands still within a turn of the event loop and costs no look at another.
 #[derive(Clone, Copy)]
 pub(crate) struct Msec(nginx_sys::ngx_msec_t);
@@ -126,6 +128,12 @@ pub(crate) fn watch(
         }
         Some(connection)
     }
+}
+
+/// The event of a watch; `None` for NULL.
+pub(crate) fn watched(watch: *mut ngx_connection_t) -> Option<ConnectionEvent> {
+    // SAFETY: NULL, or a connection from [`watch`], one of this process's array.
+    unsafe { Connection::from_raw(watch) }.map(Connection::read)
 }
 
 /// Ends the watch; the descriptor stays open and is its owner's.

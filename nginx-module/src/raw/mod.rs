@@ -35,6 +35,7 @@ mod redirect;
 mod repeat;
 mod request;
 mod response;
+mod stand_in;
 mod text;
 mod ticket;
 mod upstream;
@@ -48,7 +49,7 @@ pub(crate) use connection::Connection;
 pub(crate) use cycle::{Cycle, InCycle, PerHttp, PerLocation};
 pub(crate) use event::{
     Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, is_test, leave_children_alone,
-    now_exiting, quit_this_worker, set_title, timer_data, watch,
+    now_exiting, quit_this_worker, set_title, timer_data, watch, watched,
 };
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
@@ -56,6 +57,7 @@ pub(crate) use output::Buffers;
 pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;
+pub(crate) use stand_in::{Functions, unconnected};
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use upstream::{Balancer, Hooks, Upstream};

@@ -54,7 +54,7 @@ const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERR
 
 pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;
-pub(crate) use peer::{install as install_peers, make_signals, stop_listening};
+pub(crate) use peer::{install as install_peers, make_signals, stop_listening, wrap as keep_connections};
 pub(crate) use script::names;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -73,6 +73,14 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
 fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_int_t> {
     let script = script::path_of(request, &location)?;
+    begin(request, location, script)
+}
+
+fn begin(
+    request: Request,
+    location: InCycle<LocationConf>,
+    script: script::ScriptPath,
+) -> Result<bool, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, &location)?;
     prepare(Prepared { request, upstream, location, scheme, script })?;
@@ -80,6 +88,28 @@ fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
     let length_is_known = scheme == Scheme::FastCgi || !request.is_chunked();
     Ok(conf.request_buffering == 0 && conf.pass_request_body != 0 && length_is_known)
+}
+
+/// Makes the upstream of a request for an application in processes of its own, whose balancer the location names; `mount` is
+/// where the application is mounted, if it runs no scripts. Answers whether the body is sent while it comes in.
+///
+/// # Errors
+/// The status that answers the request.
+pub(crate) fn prepare_managed(
+    request: Request,
+    location: InCycle<LocationConf>,
+    mount: Option<&[u8]>,
+) -> Result<bool, ngx_int_t> {
+    let script = match mount {
+        Some(mount) => script::ScriptPath::mounted(request, mount).ok_or(INTERNAL_SERVER_ERROR)?,
+        None => script::path_of(request, &location)?,
+    };
+    begin(request, location, script)
+}
+
+/// Whether all of the response has come.
+pub(crate) fn has_whole_response(request: Request) -> bool {
+    Context::of(&request).is_some_and(|context| context.response.borrow().decoder.ended())
 }
 
 /// Makes the upstream of a request that a script answers, whose output stands as an SCGI backend's does.

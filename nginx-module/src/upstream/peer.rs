@@ -85,8 +85,8 @@ unsafe extern "C" fn init(
     })
 }
 
-/// Puts the wrapper in place, if the request is one of ours.
-fn wrap(request: Request) {
+/// Puts the wrapper before the balancer of a request, if it is one of ours.
+pub(crate) fn wrap(request: Request) {
     let Some(upstream) = request.upstream() else { return };
     let Some(context) = Context::of(&request) else { return };
     // The functions that remember TLS sessions are the balancer's and want its own data.

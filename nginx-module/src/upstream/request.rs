@@ -69,6 +69,8 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         (b"PATH_TRANSLATED", [files.root, script.path_info()]),
     ];
     let extra = match context.scheme {
+        // As in the server's own process.
+        Scheme::FastCgi if script.is_mounted => None,
         Scheme::FastCgi if script.role == Role::Authorizer => extra.get(..1),
         // RFC 3875 §4.1.6: PATH_TRANSLATED only with PATH_INFO.
         Scheme::FastCgi if script.path_info().is_empty() => extra.get(..3),

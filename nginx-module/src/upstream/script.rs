@@ -58,6 +58,8 @@ pub(crate) struct ScriptPath {
     /// The administrator's SCRIPT_FILENAME for this request, if it has been looked at.
     filename: Option<PoolText>,
     pub(super) role: Role,
+    /// The application is mounted at a location: there is no script that the path names.
+    pub(super) is_mounted: bool,
 }
 
 impl ScriptPath {
@@ -69,6 +71,12 @@ impl ScriptPath {
         let is_uri = is_start && is_rest && split + path_info.len() == uri.len();
         let path = if is_uri { request.pool_uri() } else { request.pool_text(&[script_name, path_info])? };
         Some(Self { path, split, ..Self::default() })
+    }
+
+    /// An application that is mounted at `mount`. `None` when nginx has no memory.
+    pub(super) fn mounted(request: Request, mount: &[u8]) -> Option<Self> {
+        let (script_name, path_info) = gangway::cgi::split_mount(mount, request.uri());
+        Some(Self { is_mounted: true, ..Self::new(request, script_name, path_info)? })
     }
 
     /// No script: the authorizer decides about the request as a whole.

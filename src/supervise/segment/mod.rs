@@ -197,6 +197,18 @@ impl Segment {
         self.hand_over(worker)
     }
 
+    /// The process of this place has not answered in time: it takes no more requests, and the supervisor is to end it.
+    pub fn mark_stuck(&self, place: &Place) {
+        let word = self.word(self.layout.slot(place.slot) + layout::STATE);
+        let seen = word.load(SeqCst);
+        let SlotWord { state, generation } = SlotWord::decode(seen);
+        // Its place is still claimed: it is the same process, or none.
+        if state == SlotState::Ready {
+            let stuck = SlotWord { state: SlotState::Stuck, generation }.encode();
+            let _ = word.compare_exchange(seen, stuck, SeqCst, SeqCst);
+        }
+    }
+
     /// Takes a free place of the busiest process that has one, and puts `holder` there.
     fn take_place(&self, holder: PlaceWord) -> Option<Place> {
         let word = holder.encode();

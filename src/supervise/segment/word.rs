@@ -41,6 +41,8 @@ pub enum SlotState {
     Draining,
     /// It has been told to end.
     Ending,
+    /// It has not answered a request in time, and takes no more: a worker says so, and the supervisor ends it.
+    Stuck,
 }
 
 /// How it goes with starting processes.
@@ -72,6 +74,7 @@ impl SlotWord {
             SlotState::Ready => 2,
             SlotState::Draining => 3,
             SlotState::Ending => 4,
+            SlotState::Stuck => 5,
         };
         state | u64::from(self.generation) << 8
     }
@@ -82,6 +85,7 @@ impl SlotWord {
             2 => SlotState::Ready,
             3 => SlotState::Draining,
             4 => SlotState::Ending,
+            5 => SlotState::Stuck,
             _ => SlotState::Vacant,
         };
         Self { state, generation: (word >> 8) as u32 }
@@ -217,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_with_its_generation() {
-        use SlotState::{Draining, Ending, Ready, Starting, Vacant};
-        for state in [Vacant, Starting, Ready, Draining, Ending] {
+        use SlotState::{Draining, Ending, Ready, Starting, Stuck, Vacant};
+        for state in [Vacant, Starting, Ready, Draining, Ending, Stuck] {
             let word = SlotWord { state, generation: u32::MAX - 1 };
             assert_eq!(SlotWord::decode(word.encode()), word);
         }

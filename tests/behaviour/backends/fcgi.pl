@@ -1,13 +1,14 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# A FastCGI application on Perl's FCGI: `fcgi.pl PORT PROCESSES`.
+# A FastCGI application on Perl's FCGI: `fcgi.pl PORT PROCESSES`; without words it takes requests on the socket that is its
+# descriptor 0.
 
 use strict;
 use warnings;
 use FCGI;
 
-my ($port, $processes) = @ARGV;
-my $listener = FCGI::OpenSocket("127.0.0.1:$port", 128);
+my ($port, $processes) = (@ARGV, 0, 1);
+my $listener = $port ? FCGI::OpenSocket("127.0.0.1:$port", 128) : 0;
 
 for (2 .. $processes) {
     last if fork() == 0;
@@ -25,7 +26,8 @@ my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%env, $listener, 0);
 while ($request->Accept() >= 0) {
     my $uri = $env{REQUEST_URI};
     if ($uri =~ m{/hello}) {
-        print "Content-Type: text/plain\r\nX-Backend: $ENV{BACKEND}\r\n\r\nhello";
+        my $backend = $ENV{BACKEND} // '';
+        print "Content-Type: text/plain\r\nX-Backend: $backend\r\n\r\nhello";
     } elsif ($uri =~ m{/env}) {
         print "Content-Type: application/json\r\n\r\n{";
         print join(',', map { quoted($_) . ':' . quoted($env{$_}) } sort keys %env);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
- * A FastCGI application on libfcgi: `libfcgi PORT THREADS`. Each thread serves a connection, as long as it is kept. */
+ * A FastCGI application on libfcgi: `libfcgi PORT THREADS`, or without words on the socket that is its descriptor 0. Each thread serves a connection, as long as it is kept. */
 
 #include <pthread.h>
 #include <stdio.h>
@@ -101,12 +101,16 @@ static void *serve(void *unused)
 int main(int argc, char **argv)
 {
     char address[32];
-    if (argc != 3)
-        return 2;
-    snprintf(address, sizeof address, "127.0.0.1:%s", argv[1]);
     if (getenv("BACKEND"))
         name = getenv("BACKEND");
     FCGX_Init();
+    if (argc == 1) {
+        serve(NULL);
+        return 0;
+    }
+    if (argc != 3)
+        return 2;
+    snprintf(address, sizeof address, "127.0.0.1:%s", argv[1]);
     listener = FCGX_OpenSocket(address, 512);
     if (listener < 0)
         return 1;

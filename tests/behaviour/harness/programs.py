@@ -99,6 +99,15 @@ def compiled():
     return target
 
 
+def installed(folder):
+    """The application on libfcgi where a user without rights in the clone can run it."""
+    target = folder / "libfcgi"
+    if not target.exists():
+        shutil.copy(compiled(), target)
+        target.chmod(0o755)
+    return target
+
+
 def sources(folder):
     """A copy that a user without rights in the clone can read."""
     target = folder / "backends"

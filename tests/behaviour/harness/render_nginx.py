@@ -91,6 +91,8 @@ def location(spec, upstream="gangway"):
         lines.append("    gangway_wsgi " + " ".join(words) + ";")
     if spec.cgi is not None:
         lines.append("    gangway_cgi " + " ".join(["on", *map(quoted, spec.cgi)]) + ";")
+    if spec.spawn is not None:
+        lines.append("    gangway_spawn " + " ".join(map(quoted, spec.spawn)) + ";")
     raw = spec.nginx
     if spec.passes is not None:
         lines += passing(spec, upstream)

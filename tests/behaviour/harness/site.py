@@ -15,6 +15,7 @@ class Location:
     params: dict = field(default_factory=dict)
     files: str | None = None  # static files from this folder
     passes: str | None = None  # address of gangway_pass: fastcgi://host:port and the like
+    spawn: list | None = None  # words of gangway_spawn / GangwaySpawn; `files` is where its scripts are
     cgi: list | None = None  # words of gangway_cgi / GangwayCGI after `on`; `files` is where the scripts are
     nginx: str = ""  # raw lines for one server
     apache: str = ""
@@ -32,6 +33,7 @@ class Site:
     gzip: bool = False
     body_limit: int | None = None
     modules: bool = True  # load Gangway at all
+    managed: bool = False  # applications run in processes of their own, whatever a test says of that
     upstream: str = "gangway"  # who speaks to the backends: gangway, or stock for the server's own modules
     scratch: object = None  # a folder for sockets
     error_level: str = "info"  # debug: of the server's own talk, too
@@ -55,6 +57,8 @@ class Site:
     def wsgi(self, path, target, *, kind="prefix", root="apps", params=None, nginx="", apache="", **options):
         """Serves a WSGI application below `path`. Further keywords are options; a list repeats its key."""
         words = []
+        if self.managed and not options.keys() & {"processes", "user"}:
+            words.append("processes=1")
         if root == "apps":
             root = self.apps
         if root is not None:
@@ -79,6 +83,17 @@ class Site:
         return self.location(
             path, kind=kind, cgi=words, files=str(place), params=params or {}, nginx=nginx, apache=apache
         )
+
+    def spawn(self, path, *words, files=None, kind="prefix", params=None, nginx="", apache="", **options):
+        """Runs a FastCGI program in processes of the server's own. Further keywords are options; a list repeats its key."""
+        words = [*words]
+        for key, value in options.items():
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                if isinstance(one, bool):
+                    one = "on" if one else "off"
+                words.append(f"{key}={one}")
+        files = None if files is None else str(files)
+        return self.location(path, kind=kind, spawn=words, files=files, params=params or {}, nginx=nginx, apache=apache)
 
     def passes(self, path, address, *, kind="prefix", params=None, nginx="", apache=""):
         """Passes what is below `path` to a backend: a Recorder, a Program or an address. The lines for nginx use the names

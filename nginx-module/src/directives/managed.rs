@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `gangway_spawn`, and applications of `gangway_wsgi` in processes of their own.
+
+#![expect(dead_code, reason = "no directive leads here until a supervisor runs the processes")]
+
+use gangway::config::{Command, Managed, Parser};
+use nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR;
+
+use super::{check_is_first, set_handler, setter};
+use crate::{
+    conf::{Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
+    managed::{self, Service, Services},
+    raw::Conf,
+};
+
+/// How much later than an application's own host nginx gives up, in milliseconds.
+const HOST_GRACE: usize = 1000;
+
+/// Applications in processes of their own, on nginx's upstream.
+pub(super) static KIND: HandlerKind = HandlerKind {
+    settle,
+    start: managed::start,
+    stop: managed::stop,
+    ..HandlerKind::new(managed::content_handler)
+};
+
+setter!(set_spawn, LocationConf, |cf: &Conf, location: &mut LocationConf| {
+    check_is_first("gangway_spawn", location)?;
+    let words = cf.words();
+    let parser = Parser { base: cf.prefix(), timeout: None };
+    let managed = parser.program(words.get(1..).unwrap_or_default()).map_err(|error| error.to_string())?;
+    set_managed(cf, location, "gangway_spawn", managed)
+});
+
+/// Gives a location an application that runs in processes of its own.
+pub(super) fn set_managed(
+    cf: &Conf,
+    location: &mut LocationConf,
+    directive: &'static str,
+    managed: Managed,
+) -> Result<(), String> {
+    cf.change_http(|main: &mut MainConf| main.kinds.entry::<Services>().add(&managed));
+    let mount = matches!(managed.launch().command, Command::Host { .. }).then(|| cf.location_path());
+    set_handler(cf, location, directive, &KIND, Service::new(managed, mount));
+    // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
+    location.upstream.pass = Some(Pass::Group(Scheme::FastCgi));
+    location.upstream.conf.upstream = managed::server_conf(cf).ok_or("finds no memory")?;
+    cf.redirect_to_slash();
+    Ok(())
+}
+
+/// What of the settings of upstreams the options decide.
+fn settle(_: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<(), String> {
+    let Some(service) = handler.settings::<Service>() else { return Ok(()) };
+    let conf = &mut upstream.conf;
+    let is_program = matches!(service.managed().launch().command, Command::Program { .. });
+    if let Some(timeout) = service.managed().timeout() {
+        // nginx adds it to its clock: far away, but no overflow.
+        conf.read_timeout = timeout.as_millis().min(u32::MAX as u128 / 2) as _;
+    } else if !is_program {
+        conf.read_timeout = u32::MAX as usize / 2;
+    }
+    // Until it is connected, a request waits for its turn.
+    conf.connect_timeout = conf.read_timeout;
+    if !is_program {
+        // The host knows which of its threads gives no output, and answers by itself; what it does not answer is stuck.
+        conf.read_timeout += HOST_GRACE;
+    }
+    // An application may answer before it has read everything, and read on.
+    conf.set_preserve_output(1);
+    // Another process is asked only if the first one has ended.
+    conf.next_upstream = NGX_HTTP_UPSTREAM_FT_ERROR as _;
+    conf.next_upstream_timeout = 0;
+    // A program that takes one request at a time serves one connection at a time: one that is kept for another request would
+    // keep the requests of other workers out.
+    if is_program && upstream.keep_conn == 2 {
+        upstream.keep_conn = 0;
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The content phase: as gangway_pass, with the application's own view of the path.
+
+use gangway::{engine::fence, error::REQUEST_REFUSED, report};
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use super::service::Service;
+use crate::{
+    conf::LocationConf,
+    raw::Request,
+    serve::memo::{self, Jump},
+    upstream,
+};
+
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+
+pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("managed::content_handler", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a content handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let location = request.location::<LocationConf>();
+        let Some(service) = location.settings::<Service>() else { return INTERNAL_SERVER_ERROR };
+        if service.mount.is_some() && memo::jump_to_here(request) == Some(Jump::Accel) {
+            report!(
+                request,
+                Error,
+                REQUEST_REFUSED,
+                "X-Accel-Redirect leads to an application; let it lead to files",
+            );
+            return INTERNAL_SERVER_ERROR;
+        }
+        request.leave_conditions_to_the_handler();
+        match upstream::prepare_managed(request, location, service.mount.as_deref()) {
+            Ok(stream) => request.read_body(stream, upstream::body_ready),
+            Err(status) => status,
+        }
+    })
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Processes that a request has left before they were done. Their place is free when they close the connection: until then they
+//! work for nobody, and the next request would wait behind that.
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    ffi::c_void,
+    fs::File,
+    io::{ErrorKind, Read},
+    net::Shutdown,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    os::unix::net::UnixStream,
+    ptr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use gangway::{
+    engine::fence,
+    supervise::segment::{Place, Segment},
+};
+use nginx_sys::{ngx_connection_t, ngx_event_t};
+
+use super::{processes, queue::give_back, service::Service};
+use crate::raw::{self, Timer, timer_data};
+
+/// How long a process may take to notice, where `timeout=` says nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How much of what it still writes is thrown away at a time.
+const PART: usize = 16 * 1024;
+const PARTS: usize = 8;
+
+struct Lingering {
+    file: File,
+    watch: *mut ngx_connection_t,
+    place: Option<Place>,
+    segment: Arc<Segment>,
+    service: Rc<Service>,
+    _timer: Timer,
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        // The descriptor is closed after it, and with it its place in the event loop.
+        raw::forget_watch(self.watch);
+        if let Some(place) = self.place.take() {
+            give_back(&self.segment, place);
+        }
+    }
+}
+
+thread_local! {
+    /// By their descriptors.
+    static LINGERING: RefCell<HashMap<RawFd, Lingering>> = RefCell::default();
+}
+
+/// Gives a place back when its process has closed the connection. One that does not in time is stuck.
+pub(super) fn until_end(connection: OwnedFd, service: &Rc<Service>, segment: &Arc<Segment>, place: Place) {
+    let stream = UnixStream::from(connection);
+    // An application that reads its requests sees that nobody asks any more.
+    let _ = stream.shutdown(Shutdown::Write);
+    let file = File::from(OwnedFd::from(stream));
+    let fd = file.as_raw_fd();
+    let Some(watch) = raw::watch(fd, on_readable) else {
+        give_back(segment, place);
+        return;
+    };
+    let mut timer = Timer::new(on_timer, data(fd), false);
+    timer.set(service.managed.timeout().unwrap_or(PATIENCE));
+    let lingering = Lingering {
+        file,
+        watch,
+        place: Some(place),
+        segment: Arc::clone(segment),
+        service: Rc::clone(service),
+        _timer: timer,
+    };
+    LINGERING.with_borrow_mut(|all| all.insert(fd, lingering));
+}
+
+/// A number in the place of an address.
+fn data(fd: RawFd) -> *mut c_void {
+    ptr::without_provenance_mut(fd as usize)
+}
+
+fn end(fd: RawFd) {
+    // What it gives back may let another request go: not while the table is borrowed.
+    let ended = LINGERING.with_borrow_mut(|all| all.remove(&fd));
+    drop(ended);
+}
+
+unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
+    fence("managed::on_readable", (), || {
+        // SAFETY: nginx calls this with the event of a watch, whose data is the watch's connection.
+        let fd = unsafe { (*(*event).data.cast::<ngx_connection_t>()).fd };
+        let has_ended = LINGERING.with_borrow_mut(|all| {
+            let Some(lingering) = all.get_mut(&fd) else { return false };
+            let mut part = [0; PART];
+            for _ in 0..PARTS {
+                match lingering.file.read(&mut part) {
+                    Ok(0) => return true,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Err(error) => return error.kind() != ErrorKind::WouldBlock,
+                }
+            }
+            // Others come first.
+            if let Some(event) = raw::watched(lingering.watch) {
+                event.post();
+            }
+            false
+        });
+        if has_ended {
+            end(fd);
+        }
+    });
+}
+
+unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
+    fence("managed::on_patience", (), || {
+        // SAFETY: nginx calls this with the event of a timer that has been given a descriptor's number.
+        let fd = unsafe { timer_data(event) }.addr() as RawFd;
+        LINGERING.with_borrow(|all| {
+            if let Some(lingering) = all.get(&fd)
+                && let Some(place) = &lingering.place
+            {
+                lingering.segment.mark_stuck(place);
+                processes::demand(&lingering.service.managed);
+            }
+        });
+        end(fd);
+    });
+}
+
+/// The worker ends.
+pub(super) fn stop() {
+    let all = LINGERING.take();
+    drop(all);
+}

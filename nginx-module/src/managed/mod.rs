@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Applications in processes of their own: `gangway_spawn`, and `gangway_wsgi` with `processes=` or `user=`.
+//!
+//! ```text
+//! service     what the configuration says of one, and the memory that it shares with the supervisor
+//! processes   who runs the processes: for the master, and for a worker
+//! handler     the content handler; then as gangway_pass: body, cache, buffers, filters
+//! peer        in place of a balancer: a place of a process
+//! queue       requests of this worker that wait for a place
+//! linger      processes that a request has left before they were done
+//! ```
+//! A request has a place of a process before it connects to it, and whoever has none waits: the event loop never does.
+
+mod handler;
+mod linger;
+mod peer;
+mod processes;
+mod queue;
+mod service;
+
+pub(crate) use handler::content_handler;
+pub(crate) use peer::server_conf;
+pub(crate) use processes::start;
+pub(crate) use service::{Service, Services};
+
+/// At the end of a process.
+pub(crate) fn stop() {
+    queue::stop();
+    linger::stop();
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A process in the place of a backend: what nginx takes for a balancer. Connections are nginx's and `upstream/peer`'s.
+
+use std::{
+    cell::{Cell, RefCell},
+    ffi::c_void,
+    os::fd::AsRawFd,
+    rc::Rc,
+    sync::Arc,
+};
+
+use gangway::{
+    engine::fence,
+    error::{QUEUE_DEADLINE, SERVER_FAILED},
+    log::Line,
+    report,
+    supervise::segment::{Claim, Place, Segment, Ticket},
+    sys::{duplicate, explain},
+};
+use nginx_sys::{
+    NGX_PEER_FAILED, ngx_http_request_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc,
+    ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
+};
+
+use super::{
+    linger, processes,
+    queue::{self, Seat},
+    service::Service,
+};
+use crate::{
+    Shared,
+    conf::LocationConf,
+    raw::{Balancer, Conf, Functions, Request, own, unconnected},
+    upstream,
+};
+
+const OK: ngx_int_t = 0;
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+
+/// An upstream whose balancer gives places of processes.
+pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t> {
+    // SAFETY: the pool of a configuration phase is live in it; all-zero is what nginx's own code starts from.
+    unsafe {
+        let size = size_of::<ngx_http_upstream_srv_conf_t>();
+        let server = ngx_pcalloc((*cf.raw()).pool, size).cast::<ngx_http_upstream_srv_conf_t>().as_mut()?;
+        server.peer.init = Some(init);
+        server.host = ngx_str_t { len: 7, data: b"gangway".as_ptr().cast_mut() };
+        Some(server)
+    }
+}
+
+/// One request's part of an application. It lives in the request's pool.
+struct Run {
+    request: Request,
+    service: Rc<Service>,
+    segment: Arc<Segment>,
+    seat: Rc<Seat>,
+    /// The ticket of a request that waits, or is to be refused.
+    waits: Cell<Option<u32>>,
+    /// Where its process listens, as nginx names it.
+    name: RefCell<ngx_str_t>,
+    address: Cell<libc::sockaddr_un>,
+}
+
+/// nginx's `peer.init`.
+unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_srv_conf_t) -> ngx_int_t {
+    fence("managed::init", ERROR, || {
+        // SAFETY: nginx calls this with a live request whose upstream `upstream::prepare_managed` has made.
+        let request = unsafe { Request::from_raw(r) };
+        let Some(upstream) = request.upstream() else { return ERROR };
+        let location = request.location::<LocationConf>();
+        let service = location.handler.as_ref().and_then(|handler| handler.shared_settings::<Service>());
+        let Some(service) = service else { return ERROR };
+        let Some(segment) = service.segment().cloned() else {
+            report!(request, Error, SERVER_FAILED, "this process runs no applications");
+            return ERROR;
+        };
+        let run = Run {
+            request,
+            segment,
+            seat: Rc::default(),
+            waits: Cell::new(None),
+            name: RefCell::new(ngx_str_t::empty()),
+            // SAFETY: all-zero is an address of no family.
+            address: Cell::new(unsafe { std::mem::zeroed() }),
+            service: Rc::clone(&service),
+        };
+        // SAFETY: the pool of a live request.
+        let run = unsafe { own(request.pool(), run) };
+        if run.is_null() {
+            return ERROR;
+        }
+        upstream.set_balancer(Balancer { get: Some(get), free: Some(free), data: run.cast() });
+        // One replay: see `directives::managed`.
+        upstream.set_tries(2);
+        upstream::keep_connections(request);
+        OK
+    })
+}
+
+unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
+    fence("managed::get", ERROR, || {
+        // SAFETY: nginx calls this with the connection of a live request and the run that `init` gave to its balancer.
+        let (pc, run) = unsafe { (&mut *pc, &*data.cast::<Run>()) };
+        if run.seat.is_empty() {
+            match run.segment.claim(processes::worker(), processes::now()) {
+                Claim::Claimed(place) => run.seat.take(place),
+                Claim::Waits(ticket) => return wait(run, pc, Some(ticket)),
+                Claim::Full => return refuse(run, pc, run.service.full_line()),
+                Claim::Down => return refuse(run, pc, run.service.down_line()),
+            }
+        }
+        if set_address(run, pc).is_none() { ERROR } else { OK }
+    })
+}
+
+/// Has nginx connect to the process whose place the request has.
+fn set_address(run: &Run, pc: &mut ngx_peer_connection_t) -> Option<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = run.segment.socket_path(run.seat.slot()?);
+    let path = path.as_os_str().as_bytes();
+    // SAFETY: all-zero is an address of no family.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    for (byte, place) in path.iter().zip(&mut address.sun_path) {
+        *place = *byte as libc::c_char;
+    }
+    run.address.set(address);
+    run.name.replace(run.request.joined_text(&[b"unix:", path])?);
+    pc.sockaddr = run.address.as_ptr().cast();
+    pc.socklen = size_of::<libc::sockaddr_un>() as _;
+    pc.name = run.name.as_ptr();
+    Some(())
+}
+
+/// `$upstream_addr` of a request that has no process yet.
+static NAME: Shared<ngx_str_t> = Shared(ngx_str_t { len: 5, data: c"queue".as_ptr().cast_mut().cast() });
+/// nginx takes an address for the sign that `free` is to be called.
+static ADDRESS: Shared<libc::sockaddr> =
+    Shared(libc::sockaddr { sa_family: libc::AF_UNSPEC as libc::sa_family_t, sa_data: [0; 14] });
+
+/// Lets the request wait, for its turn or for its refusal.
+fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ngx_int_t {
+    pc.name = (&raw const NAME.0).cast_mut();
+    pc.sockaddr = (&raw const ADDRESS.0).cast_mut().cast();
+    pc.socklen = size_of::<libc::sockaddr>() as _;
+    let is_turn = ticket.is_some();
+    match unconnected(run.request, &Functions::default()) {
+        Ok(connection) => {
+            pc.connection = connection;
+            run.waits.set(Some(queue::add(run.request, &run.segment, &run.seat, ticket)));
+            if is_turn {
+                processes::demand(&run.service.managed);
+            }
+            AGAIN
+        }
+        Err(error) => {
+            let why = explain(&error);
+            report!(run.request, Error, SERVER_FAILED, "a request that waits has no connection: {why}");
+            if let Some(ticket) = ticket
+                && run.segment.withdraw(ticket, processes::worker())
+            {
+                queue::look_soon();
+            }
+            ERROR
+        }
+    }
+}
+
+fn refuse(run: &Run, pc: &mut ngx_peer_connection_t, line: Option<Line>) -> ngx_int_t {
+    if let Some(line) = line {
+        line.tell(&run.request);
+    }
+    wait(run, pc, None)
+}
+
+/// nginx is done with the process: the response is whole, or it failed, or the client has left.
+unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {
+    fence("managed::free", (), || {
+        // SAFETY: nginx calls this with the connection of a live request, which is still open or NULL, and the run that
+        // `init` gave to its balancer.
+        let (pc, run) = unsafe { (&mut *pc, &*data.cast::<Run>()) };
+        if state & NGX_PEER_FAILED as usize != 0 && pc.tries > 0 {
+            pc.tries -= 1;
+        }
+        let has_waited = run.stop_waiting();
+        // SAFETY: the connection has its events as long as it is open.
+        let timed_out = unsafe {
+            pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() | (*c.write).timedout() != 0)
+        };
+        if has_waited && timed_out {
+            let (name, wait) = (run.service.managed.name(), run.service.managed.timeout());
+            let seconds = wait.map_or(0, |wait| wait.as_secs());
+            let cure = "raise processes= or timeout=";
+            report!(
+                run.request,
+                Error,
+                QUEUE_DEADLINE,
+                "{name}: the request waited {seconds}s for a process; {cure}"
+            );
+        }
+        if let Some(place) = run.seat.leave() {
+            run.leave(place, pc, timed_out);
+        }
+    });
+}
+
+impl Run {
+    /// The request waits no more. Answers whether it did.
+    fn stop_waiting(&self) -> bool {
+        self.waits.take().is_some_and(queue::remove)
+    }
+
+    /// The request leaves its process.
+    fn leave(&self, place: Place, pc: &ngx_peer_connection_t, timed_out: bool) {
+        if timed_out {
+            self.segment.mark_stuck(&place);
+            processes::demand(&self.service.managed);
+        }
+        // SAFETY: NULL, or the open connection of this request, with its events.
+        let open = unsafe {
+            pc.connection.as_ref().filter(|c| (*c.read).eof() | (*c.read).error() | (*c.write).error() == 0)
+        };
+        let is_done = upstream::has_whole_response(self.request);
+        // A process that takes one request at a time works on until it notices.
+        let copy = open.filter(|_| !is_done && !timed_out).and_then(|c| duplicate(c.fd.as_raw_fd()).ok());
+        match copy {
+            Some(copy) => linger::until_end(copy, &self.service, &self.segment, place),
+            None => queue::give_back(&self.segment, place),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.stop_waiting();
+        if let Some(place) = self.seat.leave() {
+            queue::give_back(&self.segment, place);
+        }
+    }
+}

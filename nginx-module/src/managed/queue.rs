@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The requests of this worker that wait for a place. Whose turn it is, is said in memory that all workers share; a bell rings when
+//! it is somebody's in another worker.
+//!
+//! A request is found by its number, never by an address: nginx may free it in any call that ends one.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    ptr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use gangway::{
+    engine::fence,
+    error::NO_PROCESS,
+    log::Line,
+    supervise::segment::{Place, Segment, Ticket, Turn},
+};
+use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
+
+use super::processes;
+use crate::raw::{self, Request, Timer};
+
+const OK: ngx_int_t = 0;
+const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
+const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
+const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
+
+/// How often it is looked whose turn it is where no bell can be heard.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// What a request has of a process.
+#[derive(Default)]
+pub(super) struct Seat(Cell<Option<Place>>);
+
+impl Seat {
+    pub(super) fn take(&self, place: Place) {
+        self.0.set(Some(place));
+    }
+
+    pub(super) fn leave(&self) -> Option<Place> {
+        self.0.take()
+    }
+
+    /// Of which process.
+    pub(super) fn slot(&self) -> Option<u16> {
+        let place = self.0.take();
+        let slot = place.as_ref().map(Place::slot);
+        self.0.set(place);
+        slot
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.slot().is_none()
+    }
+}
+
+struct Waiter {
+    request: Request,
+    segment: Arc<Segment>,
+    seat: Rc<Seat>,
+    /// `None` for one that is to be refused.
+    ticket: Option<Ticket>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// In the order in which they came.
+    table: BTreeMap<u32, Waiter>,
+    last: u32,
+    timer: Option<Timer>,
+}
+
+thread_local! {
+    static WAITING: RefCell<Waiting> = RefCell::default();
+    /// The watch over the bell; NULL without one.
+    static BELL: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// No function of nginx that may come back to this module is called inside.
+fn with<R>(body: impl FnOnce(&mut Waiting) -> R) -> R {
+    WAITING.with_borrow_mut(body)
+}
+
+/// One more waits. Without a ticket it waits for its refusal, which comes after the current event. Answers its number.
+pub(super) fn add(request: Request, segment: &Arc<Segment>, seat: &Rc<Seat>, ticket: Option<Ticket>) -> u32 {
+    let is_refused = ticket.is_none();
+    let waiter = Waiter { request, segment: Arc::clone(segment), seat: Rc::clone(seat), ticket };
+    let id = with(|waiting| {
+        // Never 0; a number comes again only after four billion others.
+        waiting.last = waiting.last.checked_add(1).unwrap_or(1);
+        waiting.table.insert(waiting.last, waiter);
+        waiting.last
+    });
+    // What happened before the bell could be heard is looked after as well.
+    if is_refused || BELL.get().is_null() {
+        look_soon();
+    }
+    id
+}
+
+/// One waits no more. Answers whether it did.
+pub(super) fn remove(id: u32) -> bool {
+    let Some(waiter) = with(|waiting| waiting.table.remove(&id)) else { return false };
+    if let Some(ticket) = waiter.ticket
+        && waiter.segment.withdraw(ticket, processes::worker())
+    {
+        look_soon();
+    }
+    true
+}
+
+/// Gives a place back.
+pub(super) fn give_back(segment: &Segment, place: Place) {
+    if segment.release(processes::worker(), place) {
+        look_soon();
+    }
+}
+
+/// Has it looked whose turn it is, after the current event.
+pub(super) fn look_soon() {
+    if BELL.get().is_null() && raw::has_edges() {
+        let watch = processes::bell().and_then(|bell| raw::watch(bell, on_bell));
+        BELL.set(watch.unwrap_or(ptr::null_mut()));
+    }
+    match raw::watched(BELL.get()) {
+        Some(event) => event.post(),
+        None => look_at(Duration::from_millis(1)),
+    }
+}
+
+fn look_at(after: Duration) {
+    with(|waiting| {
+        waiting.timer.get_or_insert_with(|| Timer::new(on_timer, ptr::null_mut(), false)).set(after);
+    });
+}
+
+unsafe extern "C" fn on_bell(_: *mut ngx_event_t) {
+    fence("managed::on_bell", (), look);
+}
+
+unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {
+    fence("managed::on_timer", (), || {
+        look();
+        if BELL.get().is_null() && with(|waiting| !waiting.table.is_empty()) {
+            look_at(LOOK_EVERY);
+        }
+    });
+}
+
+/// What comes next for one that waits.
+enum Next {
+    Goes(Request),
+    Refused(Request, Option<Line>),
+}
+
+/// Lets those go whose turn it is.
+fn look() {
+    let all: Vec<u32> = with(|waiting| waiting.table.keys().copied().collect());
+    for id in all {
+        let next = with(|waiting| {
+            let next = waiting.table.get(&id).and_then(next)?;
+            waiting.table.remove(&id);
+            Some(next)
+        });
+        match next {
+            None => {}
+            Some(Next::Goes(request)) => go(request),
+            Some(Next::Refused(request, line)) => {
+                if let Some(line) = line {
+                    line.tell(&request);
+                }
+                answer(request, SERVICE_UNAVAILABLE);
+            }
+        }
+    }
+}
+
+fn next(waiter: &Waiter) -> Option<Next> {
+    let Some(ticket) = &waiter.ticket else { return Some(Next::Refused(waiter.request, None)) };
+    match waiter.segment.turn(ticket, processes::worker(), processes::now()) {
+        Turn::Waits => None,
+        Turn::Claimed(place) => {
+            waiter.seat.take(place);
+            Some(Next::Goes(waiter.request))
+        }
+        Turn::Refused => {
+            let text = "the request is refused, for it has waited for a process, and none could be started; lines before this one say why";
+            Some(Next::Refused(waiter.request, Some(Line::error(NO_PROCESS, text.into()))))
+        }
+    }
+}
+
+/// The request has a place: it connects to the process. It may be gone after it.
+fn go(request: Request) {
+    let Some(upstream) = request.upstream() else { return };
+    match upstream.connect_now(request) {
+        OK | DONE | AGAIN => {
+            let run_posted = request.posted_runner();
+            upstream.run_write_handler(request);
+            run_posted();
+        }
+        _ => answer(request, BAD_GATEWAY),
+    }
+}
+
+/// Answers a request with an error, now. It may be gone after it.
+fn answer(request: Request, status: ngx_int_t) {
+    if status == SERVICE_UNAVAILABLE {
+        // Without memory for the header the status says enough.
+        let _ = crate::serve::head::add(request, b"Retry-After", b"1");
+    }
+    let run_posted = request.posted_runner();
+    request.leave_upstream();
+    request.finalize(status);
+    run_posted();
+}
+
+/// The worker ends.
+pub(super) fn stop() {
+    let all = with(|waiting| {
+        waiting.timer = None;
+        std::mem::take(&mut waiting.table)
+    });
+    for waiter in all.into_values() {
+        if let Some(ticket) = waiter.ticket {
+            let _ = waiter.segment.withdraw(ticket, processes::worker());
+        }
+        if let Some(place) = waiter.seat.leave() {
+            give_back(&waiter.segment, place);
+        }
+    }
+    let bell = BELL.replace(ptr::null_mut());
+    if !bell.is_null() {
+        raw::close_watch(bell);
+    }
+}

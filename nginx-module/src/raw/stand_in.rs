@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A connection of nginx that leads nowhere, for a request whose backend is no socket, or is not known yet.
+
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+
+use gangway::sys::duplicate;
+use nginx_sys::{
+    ngx_close_connection, ngx_connection_t, ngx_create_pool, ngx_destroy_pool, ngx_get_connection, ngx_int_t,
+    ngx_recv_chain_pt, ngx_recv_pt, ngx_send_chain_pt,
+};
+
+use super::{Request, Upstream, field::field};
+
+/// How nginx reads and writes.
+#[derive(Default)]
+pub(crate) struct Functions {
+    pub(crate) recv: ngx_recv_pt,
+    pub(crate) recv_chain: ngx_recv_chain_pt,
+    pub(crate) send_chain: ngx_send_chain_pt,
+}
+
+/// A connection of nginx without a backend.
+pub(crate) fn unconnected(request: Request, functions: &Functions) -> std::io::Result<*mut ngx_connection_t> {
+    let idle = idle_socket()?;
+    // SAFETY: a live log; nginx gives a connection with zeroed events, which owns the descriptor from now on.
+    unsafe {
+        let log = (*request.connection().raw()).log;
+        let connection = ngx_get_connection(idle.as_raw_fd(), log);
+        let Some(c) = connection.as_mut() else {
+            return Err(std::io::Error::other("no free connection; raise worker_connections"));
+        };
+        let _ = idle.into_raw_fd();
+        c.recv = functions.recv;
+        c.send = None;
+        c.recv_chain = functions.recv_chain;
+        c.send_chain = functions.send_chain;
+        c.log = log;
+        c.type_ = libc::SOCK_STREAM;
+        c.number = 0;
+        c.start_time = nginx_sys::ngx_current_msec;
+        c.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_ERR);
+        c.set_tcp_nodelay(nginx_sys::ngx_connection_tcp_nodelay_e_NGX_TCP_NODELAY_DISABLED);
+        c.set_tcp_nopush(nginx_sys::ngx_connection_tcp_nopush_e_NGX_TCP_NOPUSH_DISABLED);
+        for event in [c.read, c.write] {
+            (*event).log = log;
+            // Nothing ever happens on the idle socket: nginx need not watch it.
+            (*event).set_active(1);
+        }
+        Ok(connection)
+    }
+}
+
+/// A socket that is never connected: nginx asks it for errors.
+fn idle_socket() -> std::io::Result<OwnedFd> {
+    thread_local! {
+        static IDLE: std::cell::OnceCell<std::os::unix::net::UnixDatagram> = const { std::cell::OnceCell::new() };
+    }
+    IDLE.with(|idle| {
+        if idle.get().is_none() {
+            let _ = idle.set(std::os::unix::net::UnixDatagram::unbound()?);
+        }
+        idle.get()
+            .map_or_else(|| Err(std::io::ErrorKind::Other.into()), |socket| duplicate(socket.as_raw_fd()))
+    })
+}
+
+impl Upstream {
+    /// Asks the balancer again, for a request that has waited with a connection from [`unconnected`], and puts what it
+    /// connects to in the place of that. Answers what `ngx_event_connect_peer()` says; if that is no connection, the other one
+    /// is still there.
+    pub(crate) fn connect_now(self, request: Request) -> ngx_int_t {
+        let stand_in = field!(self, peer.connection);
+        // SAFETY: the upstream of a live request, which waits with a live connection: nginx has given it handlers and, as to
+        // every connection of an upstream, a pool. What happens here is what ngx_http_upstream_connect() does.
+        unsafe {
+            let u = self.raw();
+            (*u).peer.connection = std::ptr::null_mut();
+            let status = nginx_sys::ngx_event_connect_peer(&raw mut (*u).peer);
+            let (Some(old), Some(c)) = (stand_in.as_mut(), (*u).peer.connection.as_mut()) else {
+                (*u).peer.connection = stand_in;
+                return status;
+            };
+            c.requests += 1;
+            c.data = request.raw().cast();
+            (*c.read).handler = (*old.read).handler;
+            (*c.write).handler = (*old.write).handler;
+            let client = &*request.connection().raw();
+            c.set_sendfile(c.sendfile() & client.sendfile());
+            (*u).output.set_sendfile(c.sendfile());
+            c.log = client.log;
+            (*c.read).log = client.log;
+            (*c.write).log = client.log;
+            if c.pool.is_null() {
+                c.pool = std::mem::replace(&mut old.pool, std::ptr::null_mut());
+            }
+            if !old.pool.is_null() {
+                ngx_destroy_pool(old.pool);
+            }
+            ngx_close_connection(old);
+            if c.pool.is_null() {
+                c.pool = ngx_create_pool(128, client.log);
+            }
+            if c.pool.is_null() {
+                return nginx_sys::NGX_ERROR as ngx_int_t;
+            }
+            (*c.pool).log = client.log;
+            (*u).writer.out = std::ptr::null_mut();
+            (*u).writer.last = &raw mut (*u).writer.out;
+            (*u).writer.connection = c;
+            if let Some(state) = (*u).state.as_mut() {
+                state.peer = (*u).peer.name;
+            }
+            status
+        }
+    }
+}
