@@ -198,7 +198,7 @@ impl Shared {
         let Some(place) = self.work.get(thread) else { return };
         let mut plan = lock(&self.plan);
         loop {
-            let runs = match plan.next_run() {
+            let runs = match plan.next_task() {
                 Task::Sleep => {
                     plan.fall_asleep(thread);
                     plan = place.wait(plan).unwrap_or_else(PoisonError::into_inner);
@@ -286,10 +286,7 @@ impl Shared {
             plan.handled(slice.waited());
             yields = plan.yields(held);
         }
-        plan.left(served);
+        plan.left(served, yields);
         yields == Yield::AndReturn
     }
 }
-
-#[cfg(test)]
-mod tests;

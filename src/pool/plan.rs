@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who takes which request, and who must be woken: decisions without threads.
+//!
+//! What the threads do is in [`threads`], as states and a table of transitions; what is known of the application's lock
+//! is in [`contention`], as another one. Here is what follows from the two and from the queue.
+
+mod contention;
+mod threads;
 
 use std::collections::VecDeque;
+
+use contention::{Contention, Sighting, Weight};
+use threads::{Job, Threads, Transition};
 
 use super::Refusal;
 
@@ -12,49 +21,10 @@ pub(super) enum Task {
     Sleep,
     /// Take the application's lock, then requests.
     Run,
-    /// Watch whether others get on, between [`Plan::watch`] and [`Plan::look`].
+    /// Watch whether others get on, and [`Plan::look`] after each moment.
     Watch,
     /// Leave.
     End,
-}
-
-/// Threads between sleep and their first request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(test, derive(Hash))]
-struct Searchers {
-    /// Sleeping threads that have been woken.
-    sent: usize,
-    /// Those that are awake and wait for the application's lock.
-    on_their_way: usize,
-}
-
-impl Searchers {
-    fn count(self) -> usize {
-        self.sent + self.on_their_way
-    }
-}
-
-/// After so many runs in which nothing waited behind another, requests come one after the other.
-const CALM: u32 = 256;
-
-/// What a request that has waited for something adds to the weight of such requests; any other takes 1 away.
-const WAITED: u8 = 2;
-/// From this weight on handlers are taken to wait for something. Two in a row are enough; one in three never adds up to
-/// it, and a busy machine delays fewer than that.
-const WAITING: u8 = 3;
-/// The weight is never more, so that handlers that wait no longer are noticed after a few requests.
-const HEAVIEST: u8 = 2 * WAITED;
-/// How many threads search at a time where handlers wait.
-const SEARCHERS: usize = 4;
-
-/// The thread that sleeps for moments and sees whether others get on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(test, derive(Hash))]
-enum Watch {
-    None,
-    /// A sleeping thread has been woken for it.
-    Sent,
-    On,
 }
 
 /// What a watching thread does after a moment.
@@ -89,6 +59,35 @@ pub(super) enum Yield {
     AndReturn,
 }
 
+/// How many threads search at a time where handlers wait.
+const SEARCHERS: usize = 4;
+
+/// After so many runs in which nothing waited behind another, requests come one after the other.
+const CALM: u32 = 256;
+
+/// So many requests taken by others make a searcher's wait one without need.
+const OVERTAKEN: u8 = 2;
+
+/// The search that began last.
+#[derive(Clone, Copy, Default)]
+#[cfg_attr(test, derive(PartialEq, Eq, Hash))]
+struct Search {
+    /// Requests taken since; [`OVERTAKEN`] stands for more.
+    taken: u8,
+    /// Its thread has come from watching.
+    from_watch: bool,
+}
+
+/// What was seen since the watching thread looked last.
+#[derive(Clone, Copy, Default)]
+#[cfg_attr(test, derive(PartialEq, Eq, Hash))]
+struct Seen {
+    /// A request was taken.
+    taken: bool,
+    /// A request was taken while others waited.
+    others_waited: bool,
+}
+
 /// The queue and the threads' states.
 ///
 /// At most one thread searches at a time: it may wait long for an interpreter's lock, and a second one would only
@@ -100,37 +99,22 @@ pub(super) enum Yield {
 /// on a thread is sent to watch instead: it goes to the lock only if nothing is taken for a moment although requests
 /// wait. When it then gets the lock at once, the handlers wait for something else, and searchers are sent again.
 ///
-/// Where handlers wait the lock is never crowded, whatever a searcher met: the running threads take requests one after
-/// the other there too, as they come back from their waits, and a watching thread would see them get on although
-/// a request could have been served at once.
+/// How many threads may be at a [`Job`] for the requests that wait:
 ///
-/// ```text
-/// asleep --submit or take--> sent --awake--> on its way --entered--> running --queue empty, or gives way--> asleep
-/// asleep --submit or take--> sent --awake--> watching --nothing taken--> on its way
-/// ```
+/// | lock | while a thread runs | while none does |
+/// |---|---|---|
+/// | [`Contention::Open`] | one searches | one searches |
+/// | [`Contention::Crowded`] | one watches, if none searches | one searches |
+/// | [`Contention::Yielded`] | [`SEARCHERS`] search, or as many as requests wait | the same |
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct Plan<T> {
     waiting: VecDeque<T>,
     most: usize,
-    alive: usize,
-    /// Threads that sleep and have not been sent, the last to fall asleep at the end.
-    asleep: VecDeque<usize>,
-    busy: usize,
-    searchers: Searchers,
-    watch: Watch,
-    /// Threads between [`Plan::entered`] and [`Plan::left`].
-    running: usize,
-    crowded: bool,
-    /// The weight of requests that have waited for something; at most [`HEAVIEST`].
-    waits: u8,
-    /// Requests taken so far, and how many of them when the search and the last look began.
-    taken: u64,
-    taken_at_search: u64,
-    taken_at_look: u64,
-    /// The searcher has come from watching.
-    from_watch: bool,
-    /// A request was taken while others waited, since the last look.
-    others_waited: bool,
+    threads: Threads,
+    contention: Contention,
+    weight: Weight,
+    search: Search,
+    seen: Seen,
     /// Runs since a request was taken while others waited; no more than [`CALM`].
     single: u32,
     stopping: bool,
@@ -141,33 +125,19 @@ impl<T> Plan<T> {
         Self {
             waiting: VecDeque::new(),
             most,
-            alive: 0,
-            asleep: VecDeque::new(),
-            busy: 0,
-            searchers: Searchers::default(),
-            watch: Watch::None,
-            running: 0,
-            crowded: false,
-            waits: 0,
-            taken: 0,
-            taken_at_search: 0,
-            taken_at_look: 0,
-            from_watch: false,
-            others_waited: false,
+            threads: Threads::default(),
+            contention: Contention::Open,
+            weight: Weight::default(),
+            search: Search::default(),
+            seen: Seen::default(),
             single: CALM,
             stopping: false,
         }
     }
 
-    /// As if searchers had waited in vain before.
-    #[cfg(test)]
-    pub(super) fn crowd(&mut self) {
-        self.crowded = true;
-    }
-
     /// The pool has this many threads now.
     pub(super) fn add_threads(&mut self, threads: usize) {
-        self.alive += threads;
+        self.threads.add(threads);
     }
 
     /// Queues a request; answers which sleeping thread must be woken.
@@ -176,121 +146,119 @@ impl<T> Plan<T> {
             return Err(Refusal::Stopping);
         }
         // What a thread without a request takes at once does not wait, be it asleep or on its way there.
-        if self.waiting.len() >= self.most.saturating_add(self.alive.saturating_sub(self.busy)) {
+        if self.waiting.len() >= self.most.saturating_add(self.threads.idle()) {
             return Err(Refusal::Full);
         }
         self.waiting.push_back(request);
         Ok(self.send())
     }
 
-    /// Whether it is for the running thread to take what waits, as long as it gets on.
-    fn leaves_it_to_runner(&self) -> bool {
-        self.crowded && self.running > 0
-    }
-
-    /// Whether handlers wait for something of their own, as far as the last requests tell.
-    fn handlers_wait(&self) -> bool {
-        self.waits >= WAITING
-    }
-
     /// Whether any of the last requests has waited.
     pub(super) fn has_seen_waits(&self) -> bool {
-        self.waits > 0
+        self.weight.is_something()
     }
 
     /// Whether requests wait that no thread is on its way to.
     fn needs_searcher(&self) -> bool {
-        let most =
-            if self.handlers_wait() { self.waiting.len().min(SEARCHERS) } else { self.waiting.len().min(1) };
-        self.searchers.count() < most
+        let most = if self.contention == Contention::Yielded { SEARCHERS } else { 1 };
+        self.threads.searchers() < self.waiting.len().min(most)
+    }
+
+    /// What one more thread is needed for: the table of [`Plan`].
+    fn needed(&self) -> Option<Job> {
+        if !self.needs_searcher() {
+            None
+        } else if self.contention == Contention::Crowded && self.threads.have_runner() {
+            (!self.threads.have_watcher()).then_some(Job::Watch)
+        } else {
+            Some(Job::Search)
+        }
     }
 
     fn send(&mut self) -> Option<usize> {
-        let watches = self.leaves_it_to_runner();
-        if !self.needs_searcher() || (watches && self.watch != Watch::None) {
-            return None;
-        }
         // One request after the other: the last to sleep has its stack and its objects in the processor's caches.
         // Many at a time: the one that needs longest to wake finds more requests when it comes, and is woken for
         // fewer of them.
         let calm = self.single == CALM;
-        let thread = if calm { self.asleep.pop_back() } else { self.asleep.pop_front() }?;
-        if watches {
-            self.watch = Watch::Sent;
-        } else {
-            self.searchers.sent += 1;
-        }
-        Some(thread)
+        self.threads.send(self.needed()?, calm)
     }
 
-    fn begin_search(&mut self, from_watch: bool) {
-        self.searchers.on_their_way += 1;
-        self.taken_at_search = self.taken;
-        self.from_watch = from_watch;
+    fn begin_search(&mut self, transition: Transition) {
+        self.threads.pass(transition);
+        self.search = Search { taken: 0, from_watch: transition == Transition::WatchNoLonger };
     }
 
-    /// For a thread that runs nothing. Whoever wakes first takes a part, so a spurious wake-up does no harm. And what
+    fn begin_watch(&mut self, transition: Transition) {
+        self.threads.pass(transition);
+        self.seen.taken = false;
+    }
+
+    /// For a thread that runs nothing. Whoever wakes first takes the job up, so a spurious wake-up does no harm. And what
     /// came while this thread gave up the application's lock is its own, when nobody slept who could be woken.
-    pub(super) fn next_run(&mut self) -> Task {
-        let sent = self.searchers.sent > 0;
-        if sent || (self.needs_searcher() && !self.leaves_it_to_runner()) {
-            self.searchers.sent -= usize::from(sent);
-            self.begin_search(false);
-            return Task::Run;
+    pub(super) fn next_task(&mut self) -> Task {
+        let needed = self.needed();
+        if self.threads.has_sent(Job::Search) {
+            self.begin_search(Transition::TakeUp(Job::Search));
+            Task::Run
+        } else if needed == Some(Job::Search) {
+            self.begin_search(Transition::Begin(Job::Search));
+            Task::Run
+        } else if self.threads.has_sent(Job::Watch) {
+            self.begin_watch(Transition::TakeUp(Job::Watch));
+            Task::Watch
+        } else if needed == Some(Job::Watch) {
+            self.begin_watch(Transition::Begin(Job::Watch));
+            Task::Watch
+        } else if self.stopping {
+            Task::End
+        } else {
+            Task::Sleep
         }
-        if self.watch == Watch::Sent || (self.needs_searcher() && self.watch == Watch::None) {
-            self.watch = Watch::On;
-            self.taken_at_look = self.taken;
-            return Task::Watch;
-        }
-        if self.stopping { Task::End } else { Task::Sleep }
     }
 
     /// A moment has passed for the watching thread.
     pub(super) fn look(&mut self) -> Look {
-        let stands_still = std::mem::replace(&mut self.taken_at_look, self.taken) == self.taken;
-        let others_waited = std::mem::take(&mut self.others_waited);
-        if self.stopping || (self.waiting.is_empty() && !others_waited) {
-            self.watch = Watch::None;
+        let seen = std::mem::take(&mut self.seen);
+        if self.stopping || (self.waiting.is_empty() && !seen.others_waited) {
+            self.threads.pass(Transition::StopWatching);
             return Look::Over;
         }
-        let needed = stands_still || self.running == 0;
-        if !self.needs_searcher() || !needed {
+        let nobody_gets_on = !seen.taken || !self.threads.have_runner();
+        if !self.needs_searcher() || !nobody_gets_on {
             return Look::Again;
         }
-        self.watch = Watch::None;
-        self.begin_search(true);
+        self.begin_search(Transition::WatchNoLonger);
         Look::Enter
     }
 
     pub(super) fn fall_asleep(&mut self, thread: usize) {
-        self.asleep.push_back(thread);
+        self.threads.fall_asleep(thread);
     }
 
     /// A thread is awake again, sent or without a reason.
     pub(super) fn wake_up(&mut self, thread: usize) {
-        self.asleep.retain(|asleep| *asleep != thread);
+        self.threads.wake_up(thread);
     }
 
     /// The searcher has taken the application's lock, and whether it had to wait long for it.
     pub(super) fn entered(&mut self, waited: bool) {
-        self.searchers.on_their_way -= 1;
-        self.running += 1;
-        if waited && self.taken - self.taken_at_search >= 2 && !self.handlers_wait() {
-            self.crowded = true;
-        } else if !waited && self.from_watch {
-            self.crowded = false;
+        self.threads.pass(Transition::Enter);
+        if waited && self.search.taken >= OVERTAKEN {
+            self.contention = self.contention.after(Sighting::LateSearcher);
+        } else if !waited && self.search.from_watch {
+            self.contention = self.contention.after(Sighting::FreeLock);
         }
     }
 
     /// The next request for a running thread, and which other thread must be woken.
     pub(super) fn take(&mut self) -> Option<(T, Option<usize>)> {
         let request = self.waiting.pop_front()?;
-        self.busy += 1;
-        self.taken += 1;
+        self.threads.pass(Transition::Take);
+        self.search.taken = OVERTAKEN.min(self.search.taken + 1);
+        self.seen.taken = true;
         let wake = self.send();
         if !self.waiting.is_empty() {
-            self.others_waited = true;
+            self.seen.others_waited = true;
             self.single = 0;
         }
         Some((request, wake))
@@ -298,35 +266,36 @@ impl<T> Plan<T> {
 
     /// A running thread has done what it took, and whether the handler has waited for something.
     pub(super) fn handled(&mut self, waited: bool) {
-        self.busy -= 1;
-        self.waits = if waited { HEAVIEST.min(self.waits + WAITED) } else { self.waits.saturating_sub(1) };
-        if self.handlers_wait() {
-            self.crowded = false;
-        }
+        self.threads.pass(Transition::Finish);
+        let sighting = self.weight.add(waited);
+        self.contention = self.contention.after(sighting);
     }
 
     /// Whether a running thread gives up the application's lock between two requests although some wait. Under an
     /// interpreter's lock others may wait for it: the searcher, or handlers that have waited for something else and
     /// want to go on. The interpreter would take it away in the end, in the middle of a request, and that
     /// request would wait for as long.
-    pub(super) fn yields(&mut self, held: Held) -> Yield {
+    pub(super) fn yields(&self, held: Held) -> Yield {
         // A handler that waits gives the lock up by itself.
-        let long = held == Held::Long || (held == Held::Perhaps && !self.handlers_wait());
+        let gives_up = self.contention == Contention::Yielded;
+        let long = held == Held::Long || (held == Held::Perhaps && !gives_up);
         if self.waiting.is_empty() {
             Yield::No
-        } else if self.searchers.on_their_way > 0 && long {
+        } else if self.threads.wait_for_lock() && long {
             Yield::ToSearcher
-        } else if self.searchers.count() == 0 && held == Held::Long && self.busy > 0 {
-            self.begin_search(false);
+        } else if self.threads.searchers() == 0 && held == Held::Long && self.threads.handle() {
             Yield::AndReturn
         } else {
             Yield::No
         }
     }
 
-    /// A run has ended that served so many requests.
-    pub(super) fn left(&mut self, served: usize) {
-        self.running -= 1;
+    /// A run has ended that served so many requests: because of what [`Plan::yields`] said, or because none waited.
+    pub(super) fn left(&mut self, served: usize, yields: Yield) {
+        match yields {
+            Yield::AndReturn => self.begin_search(Transition::Return),
+            Yield::No | Yield::ToSearcher => self.threads.pass(Transition::Leave),
+        }
         // None: it came for what somebody else took.
         if served > 0 {
             self.single = CALM.min(self.single + 1);
@@ -355,11 +324,11 @@ impl<T> Plan<T> {
     }
 
     pub(super) fn alive(&self) -> usize {
-        self.alive
+        self.threads.alive()
     }
 
     pub(super) fn thread_ended(&mut self) {
-        self.alive -= 1;
+        self.threads.end();
     }
 }
 

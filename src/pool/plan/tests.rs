@@ -1,9 +1,46 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One rule of the plan at a time; those of a crowded lock are in [`crowd`].
+//! One rule of the plan at a time; those of a crowded lock are in [`crowd`], and all of them in every order in
+//! [`orders`].
 
 mod crowd;
+mod orders;
+
+use std::{cell::RefCell, collections::HashSet};
 
 use super::*;
+
+thread_local! {
+    static PASSED: RefCell<HashSet<Transition>> = RefCell::default();
+}
+
+/// A thread of a plan has passed from one state to another.
+pub(super) fn note(transition: Transition) {
+    PASSED.with_borrow_mut(|passed| passed.insert(transition));
+}
+
+/// The transitions of this test so far.
+fn passed() -> HashSet<Transition> {
+    PASSED.with_borrow(Clone::clone)
+}
+
+/// Every row of the table of transitions.
+const TABLE: [Transition; 15] = [
+    Transition::FallAsleep,
+    Transition::Rouse,
+    Transition::Send(Job::Search),
+    Transition::Send(Job::Watch),
+    Transition::TakeUp(Job::Search),
+    Transition::TakeUp(Job::Watch),
+    Transition::Begin(Job::Search),
+    Transition::Begin(Job::Watch),
+    Transition::WatchNoLonger,
+    Transition::StopWatching,
+    Transition::Enter,
+    Transition::Take,
+    Transition::Finish,
+    Transition::Leave,
+    Transition::Return,
+];
 
 /// A pool whose threads do what the plan says, one step at a time.
 struct World {
@@ -27,7 +64,7 @@ impl World {
 
     /// A thread without work decides.
     fn settle(&mut self, thread: usize) -> Task {
-        let task = self.plan.next_run();
+        let task = self.plan.next_task();
         if task == Task::Sleep {
             self.plan.fall_asleep(thread);
         }
@@ -86,7 +123,7 @@ fn one_thread_is_woken_for_a_burst() {
     assert_eq!(world.woken, [0, 1], "{reason}");
     world.enter(1);
     assert!(!world.take());
-    world.plan.left(0);
+    world.plan.left(0, Yield::No);
     assert_eq!(world.settle(1), Task::Sleep);
 }
 
@@ -108,7 +145,7 @@ fn run_one(world: &mut World) {
     world.enter(thread);
     let before = world.served.len();
     while world.handle() {}
-    world.plan.left(world.served.len() - before);
+    world.plan.left(world.served.len() - before, Yield::No);
     assert_eq!(world.settle(thread), Task::Sleep);
 }
 
@@ -131,12 +168,12 @@ fn a_request_that_comes_at_the_end_of_a_run_is_single_too() {
         assert!(world.handle());
         world.submit(2 * request + 1).unwrap();
         while world.handle() {}
-        world.plan.left(2);
+        world.plan.left(2, Yield::No);
         let woken = world.woken.split_off(0);
         assert_eq!(woken, [0, 1], "the second one sends a searcher, which finds nothing");
         world.enter(1);
         assert!(!world.take());
-        world.plan.left(0);
+        world.plan.left(0, Yield::No);
         assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
     }
 }
@@ -147,9 +184,9 @@ fn requests_at_a_time_wake_the_first_to_fall_asleep_until_they_are_single_again(
     world.enter(0);
     while world.handle() {}
     world.enter(1);
-    world.plan.left(2);
+    world.plan.left(2, Yield::No);
     assert!(!world.take());
-    world.plan.left(0);
+    world.plan.left(0, Yield::No);
     assert_eq!((world.settle(1), world.settle(0)), (Task::Sleep, Task::Sleep));
     // The run of thread 0 was the first.
     for request in 1..CALM {
@@ -168,7 +205,7 @@ fn nothing_is_forgotten_while_a_thread_gives_up_the_lock() {
     let mut world = with_requests(1, 1);
     world.enter(0);
     assert!(world.handle() && !world.take());
-    world.plan.left(1);
+    world.plan.left(1, Yield::No);
     world.submit(2).unwrap();
     assert_eq!(world.woken, [0], "nobody sleeps");
     assert_eq!(world.settle(0), Task::Run);
@@ -185,7 +222,7 @@ fn a_thread_gives_way_to_a_searcher_that_waits_for_the_lock() {
     assert_eq!(world.plan.yields(Held::Briefly), Yield::No);
     assert_eq!(world.plan.yields(Held::Perhaps), Yield::ToSearcher);
     assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
-    world.plan.left(1);
+    world.plan.left(1, Yield::No);
     assert_eq!(world.settle(0), Task::Sleep, "the searcher takes over");
     world.plan.entered(false);
     assert!(world.take());
@@ -202,11 +239,11 @@ fn a_thread_gives_way_to_handlers_that_may_wait_for_the_lock() {
     assert_eq!(world.plan.yields(Held::Briefly), Yield::No);
     assert_eq!(world.plan.yields(Held::Perhaps), Yield::No, "it may have been without the lock itself");
     assert_eq!(world.plan.yields(Held::Long), Yield::AndReturn, "and nobody else searches");
-    world.plan.left(1);
+    world.plan.left(1, Yield::AndReturn);
     world.plan.handled(false);
     let reason = "the handler that went on leaves the queue to the one that comes back";
     assert_eq!(world.plan.yields(Held::Perhaps), Yield::ToSearcher, "{reason}");
-    world.plan.left(1);
+    world.plan.left(1, Yield::ToSearcher);
     assert_eq!(world.settle(0), Task::Sleep);
     world.plan.entered(false);
     assert!(world.take());
@@ -253,7 +290,7 @@ fn a_thread_between_two_runs_has_room_without_a_queue() {
     assert_eq!(world.submit(2), Err(Refusal::Full), "it is busy");
     world.plan.handled(false);
     assert!(!world.take());
-    world.plan.left(1);
+    world.plan.left(1, Yield::No);
     assert_eq!(world.submit(2), Ok(()), "it gives up the application's lock, and comes back");
     assert_eq!(world.settle(0), Task::Run);
 }
@@ -267,7 +304,7 @@ fn a_stopped_plan_gives_back_and_ends() {
     assert_eq!(world.wake(0), Task::Run, "the one that was sent looks once more");
     world.plan.entered(false);
     assert!(!world.take());
-    world.plan.left(0);
+    world.plan.left(0, Yield::No);
     assert_eq!(world.settle(0), Task::End);
     assert_eq!(world.wake(1), Task::End);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the plan does when threads wait for the lock without need.
 
-use super::*;
+use super::{super::contention::HEAVIEST, *};
 
 /// Thread 1 has had to wait for the lock while thread 0 served two requests, and thread 2 is to be woken.
 fn crowded() -> World {
@@ -14,7 +14,7 @@ fn crowded() -> World {
         assert!(world.handle());
     }
     assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
-    world.plan.left(3);
+    world.plan.left(3, Yield::No);
     assert_eq!(world.settle(0), Task::Sleep);
     world.plan.entered(true);
     assert!(world.handle());
@@ -66,18 +66,20 @@ fn handlers_that_wait_make_no_crowd() {
     let woken = world.woken.len();
     assert!(world.take());
     assert_eq!(world.woken.len(), woken + 1, "what waits is not left to the running thread any more");
+    world.plan.handled(true);
     assert_eq!(world.wake(world.woken[woken]), Task::Run);
     for _ in 0..2 {
         assert!(world.take());
         world.plan.handled(true);
     }
     world.plan.entered(true);
-    assert!(!world.plan.crowded, "the searcher waited behind threads that came back from their waits");
+    let reason = "the searcher waited behind threads that came back from their waits";
+    assert_eq!(world.plan.contention, Contention::Yielded, "{reason}");
     for _ in 0..usize::from(HEAVIEST) {
-        world.plan.busy += 1;
+        world.plan.threads.pass(Transition::Take);
         world.plan.handled(false);
     }
-    assert_eq!(world.plan.waits, 0);
+    assert!(!world.plan.has_seen_waits());
     assert_eq!(world.plan.look(), Look::Again, "thread {thread} still watches");
 }
 
@@ -89,7 +91,7 @@ fn several_threads_search_where_handlers_wait() {
         world.enter(0);
         assert!(world.take());
         world.plan.handled(true);
-        world.plan.left(1);
+        world.plan.left(1, Yield::No);
         assert_eq!(world.settle(0), Task::Sleep);
     }
     world.woken.clear();
@@ -114,7 +116,7 @@ fn single_requests_that_wait_keep_the_crowd() {
         world.submit(9).unwrap();
         assert!(world.take());
         world.plan.handled(nth % 20 == 0);
-        assert!(world.plan.crowded, "request {nth}");
+        assert_eq!(world.plan.contention, Contention::Crowded, "request {nth}");
     }
 }
 
@@ -136,7 +138,7 @@ fn a_watching_thread_that_had_to_wait_for_the_lock_changes_nothing() {
     assert_eq!(world.plan.look(), Look::Enter, "nothing was taken since it woke");
     assert!(world.handle(), "the other had only been slow");
     assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
-    world.plan.left(2);
+    world.plan.left(2, Yield::No);
     world.plan.entered(true);
     assert!(world.take());
     let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
@@ -147,7 +149,7 @@ fn a_watching_thread_that_had_to_wait_for_the_lock_changes_nothing() {
 fn a_thread_watches_through_an_empty_queue_but_not_when_requests_are_single() {
     let (mut world, thread) = watched();
     while world.handle() {}
-    world.plan.left(20);
+    world.plan.left(20, Yield::No);
     assert_eq!(world.settle(1), Task::Sleep);
     assert_eq!(world.plan.look(), Look::Again, "others waited a moment ago");
     let woken = world.woken.len();
@@ -177,7 +179,7 @@ fn a_spurious_wake_up_takes_the_part_once() {
     assert_eq!(world.wake(0), Task::Sleep);
     world.plan.entered(false);
     assert!(world.handle() && !world.take());
-    world.plan.left(1);
+    world.plan.left(1, Yield::No);
     assert_eq!(world.settle(1), Task::Sleep);
     world.submit(1).unwrap();
     world.submit(2).unwrap();
