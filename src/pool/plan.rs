@@ -10,7 +10,7 @@ mod threads;
 use std::collections::VecDeque;
 
 use contention::{Contention, Sighting, Weight};
-use threads::{Job, Threads, Transition};
+use threads::{Job, PoolThreads, Transition};
 
 use super::Refusal;
 
@@ -110,7 +110,7 @@ struct Seen {
 pub(super) struct Plan<T> {
     waiting: VecDeque<T>,
     most: usize,
-    threads: Threads,
+    threads: PoolThreads,
     contention: Contention,
     weight: Weight,
     search: Search,
@@ -125,7 +125,7 @@ impl<T> Plan<T> {
         Self {
             waiting: VecDeque::new(),
             most,
-            threads: Threads::default(),
+            threads: PoolThreads::default(),
             contention: Contention::Open,
             weight: Weight::default(),
             search: Search::default(),

@@ -85,11 +85,11 @@ impl Transition {
 
 /// How many threads are in each state, and which of them sleep.
 ///
-/// Those that are awake are not counted: they are what is left of [`Threads::alive`], which so is right even for a thread
+/// Those that are awake are not counted: they are what is left of [`PoolThreads::alive`], which so is right even for a thread
 /// that a panic has ended in the middle.
 #[derive(Default)]
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
-pub(super) struct Threads {
+pub(super) struct PoolThreads {
     alive: usize,
     /// The last to fall asleep at the end.
     asleep: VecDeque<usize>,
@@ -101,7 +101,7 @@ pub(super) struct Threads {
     handling: usize,
 }
 
-impl Threads {
+impl PoolThreads {
     pub(super) fn pass(&mut self, transition: Transition) {
         #[cfg(test)]
         super::tests::note(transition);
