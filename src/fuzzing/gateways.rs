@@ -9,8 +9,8 @@ use crate::{
     },
     http::{Fields, Layout, is_field_name, is_field_value},
     protocol::{
-        DecodeError, EncodeError, Event, FastCgi, Protocol, ProtocolStatus, Role, Scgi, Settings, Uwsgi,
-        fastcgi,
+        DecodeError, EncodeError, FastCgi, Protocol, ProtocolStatus, ResponseEvent, Role, Scgi, Settings,
+        Uwsgi, fastcgi,
     },
 };
 
@@ -43,7 +43,7 @@ fn answer(protocol: &dyn Protocol, parts: &[&[u8]]) -> Response {
         loop {
             assert!(decoder.wanted() != Some(0));
             match decoder.decode(rest) {
-                Ok((used, Event::More)) => {
+                Ok((used, ResponseEvent::More)) => {
                     assert_eq!(used, rest.len());
                     break;
                 }
@@ -66,23 +66,23 @@ fn answer(protocol: &dyn Protocol, parts: &[&[u8]]) -> Response {
 }
 
 impl Response {
-    fn take(&mut self, event: Event<'_>, parser: &mut ResponseParser) {
+    fn take(&mut self, event: ResponseEvent<'_>, parser: &mut ResponseParser) {
         match event {
-            Event::More => {}
-            Event::Output(bytes) => {
+            ResponseEvent::More => {}
+            ResponseEvent::Output(bytes) => {
                 assert!(!bytes.is_empty() && !self.output_ended && self.end.is_none());
                 self.output.extend_from_slice(bytes);
                 self.read(bytes, parser);
             }
-            Event::Errors(bytes) => {
+            ResponseEvent::Errors(bytes) => {
                 assert!(!bytes.is_empty() && self.end.is_none());
                 self.errors.extend_from_slice(bytes);
             }
-            Event::OutputEnd => {
+            ResponseEvent::OutputEnd => {
                 assert!(!self.output_ended && self.end.is_none());
                 self.output_ended = true;
             }
-            Event::End(status) => {
+            ResponseEvent::End(status) => {
                 assert!(self.end.is_none());
                 self.end = Some(status.application);
             }

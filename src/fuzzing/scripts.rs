@@ -9,10 +9,10 @@ use crate::{
     config::Cgi,
     exchange::Piece,
     rights::Limits,
-    run::{BriefRuns, Found, Lines, MappedPath, Relay, RelayStep, ScriptEnd, resolve},
+    run::{BriefRuns, Lines, MappedPath, Relay, RelayStep, Resolved, ScriptEnd, resolve},
     sys::{
         files::Kind,
-        spawner::{Command, Exit, Report, SpawnRequest, encode_kill},
+        spawner::{Exit, Report, SpawnRequest, SpawnerCommand, encode_kill},
     },
 };
 
@@ -21,7 +21,7 @@ use crate::{
 /// # Panics
 /// When a request changes on its way, or a message is understood in two ways.
 pub fn spawn_request(data: &[u8]) {
-    if let Some(Command::Run(run)) = Command::decode(data) {
+    if let Some(SpawnerCommand::Run(run)) = SpawnerCommand::decode(data) {
         let arguments: Vec<_> = run.arguments.iter().map(|word| word.to_bytes().to_vec()).collect();
         let environment: Vec<u8> =
             run.environment.iter().flat_map(|pair| pair.to_bytes_with_nul()).copied().collect();
@@ -37,7 +37,7 @@ pub fn spawn_request(data: &[u8]) {
             environment: &environment,
         };
         let message = again.encode().unwrap_or_default();
-        assert!(Command::decode(&message) == Some(Command::Run(run)));
+        assert!(SpawnerCommand::decode(&message) == Some(SpawnerCommand::Run(run)));
     }
     if let Some(report) = Report::decode(data) {
         assert_eq!(Report::decode(&report.encode()), Some(report));
@@ -60,10 +60,12 @@ pub fn spawn_request(data: &[u8]) {
         assert!(data.contains(&0));
         return;
     };
-    let Some(Command::Run(run)) = Command::decode(&message) else { panic!("a request was not understood") };
+    let Some(SpawnerCommand::Run(run)) = SpawnerCommand::decode(&message) else {
+        panic!("a request was not understood")
+    };
     assert!(run.directory.to_bytes() == directory && run.script.to_bytes() == script);
     assert!(run.arguments.iter().map(|word| word.to_bytes()).eq(arguments.iter().map(Vec::as_slice)));
-    assert_eq!(Command::decode(&encode_kill(3, 4)), Some(Command::Kill { id: 3, grace: 4 }));
+    assert_eq!(SpawnerCommand::decode(&encode_kill(3, 4)), Some(SpawnerCommand::Kill { id: 3, grace: 4 }));
 }
 
 /// A root, the rest of a path, and the files that there are.
@@ -88,7 +90,7 @@ pub fn cgi_path(data: &[u8]) {
             Kind::Missing
         }
     });
-    if let Found::Script { file, info, index, .. } = found {
+    if let Resolved::Script { file, info, index, .. } = found {
         assert!(files.contains(&file.as_slice()));
         let info = path.get(path.len() - info..).unwrap_or_default();
         assert!(info.is_empty() || info.starts_with(b"/"));

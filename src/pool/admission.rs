@@ -16,7 +16,7 @@ pub enum Admission {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum AdmissionPhase {
     /// All who come wait.
     Closed,
     Open,
@@ -32,7 +32,7 @@ enum Phase {
 /// ```
 #[derive(Debug)]
 pub struct AdmissionQueue<T> {
-    phase: Phase,
+    phase: AdmissionPhase,
     places: usize,
     room: usize,
     running: usize,
@@ -43,13 +43,13 @@ impl<T> AdmissionQueue<T> {
     /// A closed one: so many run at a time, and so many wait.
     #[must_use]
     pub fn new(places: usize, room: usize) -> Self {
-        Self { phase: Phase::Closed, places, room, running: 0, waiting: VecDeque::new() }
+        Self { phase: AdmissionPhase::Closed, places, room, running: 0, waiting: VecDeque::new() }
     }
 
     /// Lets them in from now on: those who wait are called by [`AdmissionQueue::call`].
     pub fn open(&mut self) {
-        if self.phase == Phase::Closed {
-            self.phase = Phase::Open;
+        if self.phase == AdmissionPhase::Closed {
+            self.phase = AdmissionPhase::Open;
         }
     }
 
@@ -59,12 +59,12 @@ impl<T> AdmissionQueue<T> {
     /// [`Refusal::Full`], [`Refusal::Stopping`].
     pub fn admit(&mut self, who: impl FnOnce() -> T) -> Result<Admission, Refusal> {
         let room = match self.phase {
-            Phase::Stopping => return Err(Refusal::Stopping),
+            AdmissionPhase::Stopping => return Err(Refusal::Stopping),
             // Where requests may not wait, the first of them waits for the opening all the same.
-            Phase::Closed => self.room.max(1),
-            Phase::Open => self.room,
+            AdmissionPhase::Closed => self.room.max(1),
+            AdmissionPhase::Open => self.room,
         };
-        if self.phase == Phase::Open && self.waiting.is_empty() && self.running < self.places {
+        if self.phase == AdmissionPhase::Open && self.waiting.is_empty() && self.running < self.places {
             self.running += 1;
             return Ok(Admission::Runs);
         }
@@ -77,7 +77,7 @@ impl<T> AdmissionQueue<T> {
 
     /// The next one that waits has a free place from now on.
     pub fn call(&mut self) -> Option<T> {
-        if self.phase != Phase::Open || self.running >= self.places {
+        if self.phase != AdmissionPhase::Open || self.running >= self.places {
             return None;
         }
         let next = self.waiting.pop_front()?;
@@ -99,13 +99,13 @@ impl<T> AdmissionQueue<T> {
 
     /// Nobody is let in any more. Those who wait stay until they withdraw.
     pub fn stop(&mut self) {
-        self.phase = Phase::Stopping;
+        self.phase = AdmissionPhase::Stopping;
     }
 
     /// Whether nobody is let in any more.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.phase == Phase::Stopping
+        self.phase == AdmissionPhase::Stopping
     }
 
     /// Those who wait, in their order.

@@ -18,7 +18,7 @@ use std::{
 
 pub use admission::{Admission, AdmissionQueue};
 pub use gate::Permit;
-use plan::{Look, Plan, Task, Yield};
+use plan::{PoolPlan, Task, Verdict, Yield};
 use slice::Slice;
 
 use crate::{
@@ -64,7 +64,7 @@ const WAITED: Duration = Duration::from_micros(1500);
 const MOMENT: Duration = Duration::from_millis(1);
 
 struct Shared {
-    plan: Mutex<Plan<Arc<Exchange>>>,
+    plan: Mutex<PoolPlan<Arc<Exchange>>>,
     /// Pool threads sleep here, each at its own.
     work: Box<[Condvar]>,
     /// The thread that stops the pool sleeps here.
@@ -78,7 +78,7 @@ impl Pool {
     #[must_use]
     pub fn new(limits: PoolLimits) -> Self {
         let shared = Shared {
-            plan: Mutex::new(Plan::new(limits.queue)),
+            plan: Mutex::new(PoolPlan::new(limits.queue)),
             work: (0..limits.threads).map(|_| Condvar::new()).collect(),
             ended: Condvar::new(),
             gate: gate::Gate::new(limits),
@@ -210,9 +210,9 @@ impl Shared {
                 Task::Watch => loop {
                     plan = place.wait_timeout(plan, MOMENT).unwrap_or_else(PoisonError::into_inner).0;
                     match plan.look() {
-                        Look::Again => {}
-                        Look::Enter => break true,
-                        Look::Over => break false,
+                        Verdict::Again => {}
+                        Verdict::Enter => break true,
+                        Verdict::Over => break false,
                     }
                 },
             };

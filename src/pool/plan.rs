@@ -17,11 +17,11 @@ use super::Refusal;
 /// What a pool thread that runs nothing does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    /// Wait to be woken, between [`Plan::fall_asleep`] and [`Plan::wake_up`].
+    /// Wait to be woken, between [`PoolPlan::fall_asleep`] and [`PoolPlan::wake_up`].
     Sleep,
     /// Take the application's lock, then requests.
     Run,
-    /// Watch whether others get on, and [`Plan::look`] after each moment.
+    /// Watch whether others get on, and [`PoolPlan::look`] after each moment.
     Watch,
     /// Leave.
     End,
@@ -29,7 +29,7 @@ pub(super) enum Task {
 
 /// What a watching thread does after a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Verdict {
     /// Watch on.
     Again,
     /// Nobody gets on: take the application's lock.
@@ -81,7 +81,7 @@ struct Search {
 /// What was seen since the watching thread looked last.
 #[derive(Clone, Copy, Default)]
 #[cfg_attr(test, derive(PartialEq, Eq, Hash))]
-struct Seen {
+struct SinceLook {
     /// A request was taken.
     taken: bool,
     /// A request was taken while others waited.
@@ -107,20 +107,20 @@ struct Seen {
 /// | [`Contention::Crowded`] | one watches, if none searches | one searches |
 /// | [`Contention::Yielded`] | [`SEARCHERS`] search, or as many as requests wait | the same |
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
-pub(super) struct Plan<T> {
+pub(super) struct PoolPlan<T> {
     waiting: VecDeque<T>,
     most: usize,
     threads: PoolThreads,
     contention: Contention,
     weight: Weight,
     search: Search,
-    seen: Seen,
+    seen: SinceLook,
     /// Runs since a request was taken while others waited; no more than [`CALM`].
     single: u32,
     stopping: bool,
 }
 
-impl<T> Plan<T> {
+impl<T> PoolPlan<T> {
     pub(super) fn new(most: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -129,7 +129,7 @@ impl<T> Plan<T> {
             contention: Contention::Open,
             weight: Weight::default(),
             search: Search::default(),
-            seen: Seen::default(),
+            seen: SinceLook::default(),
             single: CALM,
             stopping: false,
         }
@@ -164,7 +164,7 @@ impl<T> Plan<T> {
         self.threads.searchers() < self.waiting.len().min(most)
     }
 
-    /// What one more thread is needed for: the table of [`Plan`].
+    /// What one more thread is needed for: the table of [`PoolPlan`].
     fn needed(&self) -> Option<Job> {
         if !self.needs_searcher() {
             None
@@ -217,18 +217,18 @@ impl<T> Plan<T> {
     }
 
     /// A moment has passed for the watching thread.
-    pub(super) fn look(&mut self) -> Look {
+    pub(super) fn look(&mut self) -> Verdict {
         let seen = std::mem::take(&mut self.seen);
         if self.stopping || (self.waiting.is_empty() && !seen.others_waited) {
             self.threads.pass(Transition::StopWatching);
-            return Look::Over;
+            return Verdict::Over;
         }
         let nobody_gets_on = !seen.taken || !self.threads.have_runner();
         if !self.needs_searcher() || !nobody_gets_on {
-            return Look::Again;
+            return Verdict::Again;
         }
         self.begin_search(Transition::WatchNoLonger);
-        Look::Enter
+        Verdict::Enter
     }
 
     pub(super) fn fall_asleep(&mut self, thread: usize) {
@@ -290,7 +290,7 @@ impl<T> Plan<T> {
         }
     }
 
-    /// A run has ended that served so many requests: because of what [`Plan::yields`] said, or because none waited.
+    /// A run has ended that served so many requests: because of what [`PoolPlan::yields`] said, or because none waited.
     pub(super) fn left(&mut self, served: usize, yields: Yield) {
         match yields {
             Yield::AndReturn => self.begin_search(Transition::Return),

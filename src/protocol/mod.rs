@@ -59,7 +59,7 @@ pub trait Protocol: Sync {
         Decoder(Framing::Plain)
     }
 
-    /// Whether a connection can carry another request after [`Event::End`].
+    /// Whether a connection can carry another request after [`ResponseEvent::End`].
     fn keeps_connections(&self) -> bool {
         false
     }
@@ -121,7 +121,7 @@ impl FramedBody {
 
 /// What a decoder found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'i> {
+pub enum ResponseEvent<'i> {
     /// All of the input was taken, and nothing can be said before there is more.
     More,
     /// Bytes of the response, never empty: a CGI response head, then the body.
@@ -155,14 +155,14 @@ enum Framing {
 
 impl Decoder {
     /// Takes what it can from the front of `input` and says how many bytes that was. No byte is looked at
-    /// twice; the number is 0 only with [`Event::More`], and all of `input` is taken then.
+    /// twice; the number is 0 only with [`ResponseEvent::More`], and all of `input` is taken then.
     ///
     /// # Errors
     /// The peer broke its protocol. The connection is of no use any more; the decoder only repeats the error.
-    pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<(usize, Event<'i>), DecodeError> {
+    pub fn decode<'i>(&mut self, input: &'i [u8]) -> Result<(usize, ResponseEvent<'i>), DecodeError> {
         match &mut self.0 {
-            Framing::Plain if input.is_empty() => Ok((0, Event::More)),
-            Framing::Plain => Ok((input.len(), Event::Output(input))),
+            Framing::Plain if input.is_empty() => Ok((0, ResponseEvent::More)),
+            Framing::Plain => Ok((input.len(), ResponseEvent::Output(input))),
             Framing::FastCgi(decoder) => decoder.decode(input),
         }
     }
@@ -200,7 +200,7 @@ impl Decoder {
         }
     }
 
-    /// Whether [`Event::End`] has come, and nothing behind it: such a connection can carry the next request.
+    /// Whether [`ResponseEvent::End`] has come, and nothing behind it: such a connection can carry the next request.
     #[must_use]
     pub fn ended(&self) -> bool {
         match &self.0 {

@@ -2,7 +2,7 @@
 //! The life of one script, from its place in the queue to the end of the last that others hold open: time limits, quiet
 //! ends, lines of the log, and what its client gets when it gives no response.
 //!
-//! Servers push in what happens with `begin`, `handle_*` and `leave`, then do what [`Life::poll`] says until it says how
+//! Servers push in what happens with `begin`, `handle_*` and `leave`, then do what [`ScriptLife::poll`] says until it says how
 //! long nothing needs to be done. Nothing here reads a clock or a descriptor.
 
 use std::{
@@ -61,18 +61,18 @@ pub enum Extent {
 
 /// What the server is to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Action {
+pub enum ScriptAction {
     /// Write a line: of the request as long as there is one, then of the process.
     Log(Line),
-    /// End the script and its group: TERM, and KILL after [`Life::GRACE`].
+    /// End the script and its group: TERM, and KILL after [`ScriptLife::GRACE`].
     Kill,
     /// Answer with this status. A response that has begun is cut.
     Answer(u16),
-    /// Take the output for ended although others hold it open, and say so with [`Life::handle_output_end`].
+    /// Take the output for ended although others hold it open, and say so with [`ScriptLife::handle_output_end`].
     EndOutput,
     /// Read the output and drop it: the script may go on.
     Drain,
-    /// Nothing is to be done before this time, or before something happens: call [`Life::handle_time`] then.
+    /// Nothing is to be done before this time, or before something happens: call [`ScriptLife::handle_time`] then.
     WaitUntil(Option<Instant>),
     /// Close what is still open: nothing more comes of this script.
     Forget,
@@ -112,7 +112,7 @@ enum Output {
 
 /// See the module.
 #[derive(Debug)]
-pub struct Life {
+pub struct ScriptLife {
     /// The script's file, escaped.
     script: String,
     /// The request in words, for lines that come after it.
@@ -132,10 +132,10 @@ pub struct Life {
     /// Since when time counts: the last output or input, the script's end, the request's leave.
     since: Instant,
     lines: Lines,
-    actions: VecDeque<Action>,
+    actions: VecDeque<ScriptAction>,
 }
 
-impl Life {
+impl ScriptLife {
     /// How long a script that was told to end may take, before it is killed.
     pub const GRACE: Duration = Duration::from_secs(5);
 
@@ -160,7 +160,7 @@ impl Life {
         }
     }
 
-    /// For a server without timers of its own: it asks for [`Life::handle_silence`] itself.
+    /// For a server without timers of its own: it asks for [`ScriptLife::handle_silence`] itself.
     #[must_use]
     pub(super) fn watching_silence(mut self) -> Self {
         self.watches_silence = true;
@@ -222,7 +222,7 @@ impl Life {
         if matches!(self.stage, Stage::Head | Stage::Body) {
             let (script, start) = (&self.script, escape(excerpt(start)));
             let text = format!("{script}: {why}; it began with \"{start}\"");
-            self.actions.push_back(Action::Log(Line::error(CGI_HEAD, text)));
+            self.actions.push_back(ScriptAction::Log(Line::error(CGI_HEAD, text)));
             self.answer(BAD_GATEWAY);
         }
     }
@@ -270,7 +270,7 @@ impl Life {
             if let Some(label) = label {
                 text.extend([" [", label, "]"]);
             }
-            actions.push_back(Action::Log(Line { level, code: CGI_STDERR, text }));
+            actions.push_back(ScriptAction::Log(Line { level, code: CGI_STDERR, text }));
         });
     }
 
@@ -295,13 +295,13 @@ impl Life {
             let text = format!(
                 "{script} gave no output for {seconds}s; it is ended; if it needs longer, raise timeout="
             );
-            self.actions.push_back(Action::Log(Line::error(CGI_TIMEOUT, text)));
+            self.actions.push_back(ScriptAction::Log(Line::error(CGI_TIMEOUT, text)));
             self.kill();
             self.answer(GATEWAY_TIME_OUT);
         }
     }
 
-    /// A time that [`Action::WaitUntil`] named may have come.
+    /// A time that [`ScriptAction::WaitUntil`] named may have come.
     pub fn handle_time(&mut self, now: Instant) {
         if self.deadline().is_none_or(|at| now < at) {
             return;
@@ -317,12 +317,12 @@ impl Life {
                     "{} goes on after its output has ended, for longer than timeout=; it is ended",
                     self.script
                 );
-                self.actions.push_back(Action::Log(Line::error(CGI_TIMEOUT, text)));
+                self.actions.push_back(ScriptAction::Log(Line::error(CGI_TIMEOUT, text)));
                 self.kill();
             }
             (_, Some(_)) => {
                 self.output = Output::Quiet;
-                self.actions.push_back(Action::EndOutput);
+                self.actions.push_back(ScriptAction::EndOutput);
             }
             (_, None) => self.handle_silence(),
         }
@@ -332,7 +332,7 @@ impl Life {
     pub fn kill(&mut self) {
         if self.is_running() && !self.killed {
             self.killed = true;
-            self.actions.push_back(Action::Kill);
+            self.actions.push_back(ScriptAction::Kill);
         }
     }
 
@@ -345,15 +345,15 @@ impl Life {
             self.stage = Stage::Over;
             return;
         }
-        self.actions.retain(|action| !matches!(action, Action::Answer(_) | Action::EndOutput));
+        self.actions.retain(|action| !matches!(action, ScriptAction::Answer(_) | ScriptAction::EndOutput));
         let goes_on = self.is_running() && !self.killed && self.output == Output::Open;
         match (&self.stage, extent) {
             _ if !goes_on => {}
             (Stage::Head, _) => self.kill(),
             (Stage::Body, Extent::Part) if self.abort => self.kill(),
             // Without a reader it would be ended by its next write.
-            (_, Extent::Head) => self.actions.push_back(Action::Drain),
-            _ if !self.abort => self.actions.push_back(Action::Drain),
+            (_, Extent::Head) => self.actions.push_back(ScriptAction::Drain),
+            _ if !self.abort => self.actions.push_back(ScriptAction::Drain),
             _ => {}
         }
         (self.stage, self.since) = (Stage::Alone, now);
@@ -361,20 +361,20 @@ impl Life {
     }
 
     /// What is to be done next.
-    pub fn poll(&mut self) -> Action {
+    pub fn poll(&mut self) -> ScriptAction {
         match self.next_action() {
             Some(action) => action,
-            None if self.stage == Stage::Over => Action::Forget,
-            None => Action::WaitUntil(self.deadline()),
+            None if self.stage == Stage::Over => ScriptAction::Forget,
+            None => ScriptAction::WaitUntil(self.deadline()),
         }
     }
 
     /// Puts actions first that were taken and not done.
-    pub(super) fn resume(&mut self, actions: impl DoubleEndedIterator<Item = Action>) {
+    pub(super) fn resume(&mut self, actions: impl DoubleEndedIterator<Item = ScriptAction>) {
         actions.rev().for_each(|action| self.actions.push_front(action));
     }
 
-    pub(super) fn next_action(&mut self) -> Option<Action> {
+    pub(super) fn next_action(&mut self) -> Option<ScriptAction> {
         self.actions.pop_front()
     }
 
@@ -397,7 +397,7 @@ impl Life {
 
     fn answer(&mut self, status: u16) {
         self.stage = Stage::Answered;
-        self.actions.push_back(Action::Answer(status));
+        self.actions.push_back(ScriptAction::Answer(status));
     }
 
     /// There is no whole response: what was the matter?
@@ -417,7 +417,7 @@ impl Life {
             Some(ScriptEnd::Exited(exit)) => (CGI_HEAD, headless(&exit.to_string()), BAD_GATEWAY),
             None => (CGI_HEAD, headless("it has closed its output and goes on"), BAD_GATEWAY),
         };
-        self.actions.push_back(Action::Log(Line::error(code, format!("{script}: {what}"))));
+        self.actions.push_back(ScriptAction::Log(Line::error(code, format!("{script}: {what}"))));
         self.answer(status);
     }
 

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{
-    Action, BriefRuns, Extent, Life, ScriptEnd,
+    BriefRuns, Extent, ScriptAction, ScriptEnd, ScriptLife,
     brief::BriefWatch,
     document::{Document, Part},
 };
@@ -22,7 +22,7 @@ use crate::{
 pub enum RelayStep {
     /// Write a line of the request.
     Log(Line),
-    /// End the script and its group: TERM, and KILL after [`Life::GRACE`].
+    /// End the script and its group: TERM, and KILL after [`ScriptLife::GRACE`].
     Kill,
     /// Send an interim head.
     Interim(u16, Fields),
@@ -41,7 +41,7 @@ pub enum RelayStep {
 /// See the module.
 #[derive(Debug)]
 pub struct Relay<'r> {
-    life: Life,
+    life: ScriptLife,
     document: Document,
     brief: BriefWatch<'r>,
     steps: Steps,
@@ -83,7 +83,7 @@ impl<'r> Relay<'r> {
         is_head: bool,
         now: Instant,
     ) -> Self {
-        let mut life = Life::new(cgi, file, label, now).watching_silence();
+        let mut life = ScriptLife::new(cgi, file, label, now).watching_silence();
         life.begin(now);
         Self {
             life,
@@ -214,11 +214,11 @@ impl<'r> Relay<'r> {
 
     /// The request leaves the script, which goes on with its standard error and perhaps its output.
     #[must_use]
-    pub fn leave(mut self, extent: Extent, now: Instant) -> Life {
+    pub fn leave(mut self, extent: Extent, now: Instant) -> ScriptLife {
         self.take_actions();
         let actions = self.steps.queue.into_iter().filter_map(|step| match step {
-            RelayStep::Log(line) => Some(Action::Log(line)),
-            RelayStep::Kill => Some(Action::Kill),
+            RelayStep::Log(line) => Some(ScriptAction::Log(line)),
+            RelayStep::Kill => Some(ScriptAction::Kill),
             _ => None,
         });
         self.life.resume(actions);
@@ -231,12 +231,12 @@ impl<'r> Relay<'r> {
         let mut ends = false;
         while let Some(action) = self.life.next_action() {
             match action {
-                Action::Log(line) => self.steps.push(RelayStep::Log(line)),
-                Action::Kill => self.steps.push(RelayStep::Kill),
-                Action::Answer(status) => self.answer(status),
-                Action::EndOutput => ends = true,
+                ScriptAction::Log(line) => self.steps.push(RelayStep::Log(line)),
+                ScriptAction::Kill => self.steps.push(RelayStep::Kill),
+                ScriptAction::Answer(status) => self.answer(status),
+                ScriptAction::EndOutput => ends = true,
                 // Those follow on the request's leave.
-                Action::Drain | Action::WaitUntil(_) | Action::Forget => {}
+                ScriptAction::Drain | ScriptAction::WaitUntil(_) | ScriptAction::Forget => {}
             }
         }
         ends

@@ -16,7 +16,7 @@ pub struct MappedPath<'a> {
 
 /// What a path means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Resolved {
     /// A script.
     Script {
         /// Its path.
@@ -40,12 +40,12 @@ pub enum Found {
 /// upload `photo.jpg` is never taken for the directory of `photo.jpg/x.php` (CVE-2013-4547 and kin).
 ///
 /// `look` says what stands at a path; it is asked as rarely as possible, and never for a path with `..` or NUL in it.
-pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
-    let Some((root, below)) = place.path.split_at_checked(place.root) else { return Found::Missing };
+pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Resolved {
+    let Some((root, below)) = place.path.split_at_checked(place.root) else { return Resolved::Missing };
     if !is_safe(below) {
-        return Found::Missing;
+        return Resolved::Missing;
     }
-    let script = |file: &[u8], executable, index: &str| Found::Script {
+    let script = |file: &[u8], executable, index: &str| Resolved::Script {
         info: if index.is_empty() { place.path.len().saturating_sub(file.len()) } else { 0 },
         file: file.to_vec(),
         executable,
@@ -56,7 +56,7 @@ pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> F
         match look(place.path) {
             Kind::File { executable } => return script(place.path, executable, ""),
             Kind::Directory => return index_or_slash(place, look),
-            Kind::Other => return Found::Forbidden,
+            Kind::Other => return Resolved::Forbidden,
             Kind::Forbidden | Kind::Missing => {}
         }
     }
@@ -71,28 +71,28 @@ pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> F
         match look(part) {
             Kind::File { executable } => return script(part, executable, ""),
             Kind::Directory => {}
-            Kind::Other | Kind::Forbidden => return Found::Forbidden,
-            Kind::Missing => return Found::Missing,
+            Kind::Other | Kind::Forbidden => return Resolved::Forbidden,
+            Kind::Missing => return Resolved::Missing,
         }
     }
     index_or_slash(place, look)
 }
 
-fn index_or_slash(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Found {
+fn index_or_slash(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Resolved {
     let slash = place.path.ends_with(b"/");
     for name in place.index {
         let separator: &[u8] = if slash { b"" } else { b"/" };
         let file = [place.path, separator, name.as_bytes()].concat();
         match look(&file) {
-            Kind::File { .. } if !slash => return Found::NeedsSlash,
+            Kind::File { .. } if !slash => return Resolved::NeedsSlash,
             Kind::File { executable } => {
-                return Found::Script { file, executable, info: 0, index: name.clone().into_bytes() };
+                return Resolved::Script { file, executable, info: 0, index: name.clone().into_bytes() };
             }
             _ => {}
         }
     }
     // A directory is not listed and not run.
-    Found::Forbidden
+    Resolved::Forbidden
 }
 
 /// Servers have taken `.` and `..` out of a path; what still has them, or a NUL, was smuggled in.
@@ -121,7 +121,7 @@ mod tests {
         }
     }
 
-    fn find(root: &str, below: &str) -> Found {
+    fn find(root: &str, below: &str) -> Resolved {
         let path = [root, below].concat();
         let index = ["index.pl".to_owned(), "index.cgi".to_owned()];
         resolve(&MappedPath { path: path.as_bytes(), root: root.len(), index: &index }, look)
@@ -129,7 +129,7 @@ mod tests {
 
     fn split(root: &str, below: &str) -> (String, usize, String) {
         match find(root, below) {
-            Found::Script { file, info, index, .. } => {
+            Resolved::Script { file, info, index, .. } => {
                 (String::from_utf8(file).unwrap(), info, String::from_utf8(index).unwrap())
             }
             other => panic!("{root}{below}: {other:?}"),
@@ -156,7 +156,7 @@ mod tests {
             };
             let path = [root, below].concat();
             let found = resolve(&MappedPath { path: path.as_bytes(), root: root.len(), index: &[] }, look);
-            let Found::Script { file: got, info: length, .. } = found else { panic!("{path}: {found:?}") };
+            let Resolved::Script { file: got, info: length, .. } = found else { panic!("{path}: {found:?}") };
             assert_eq!((got.as_slice(), length), (file.as_bytes(), info.len()), "{path}");
         }
     }
@@ -164,26 +164,26 @@ mod tests {
     #[test]
     fn directories_need_an_index_and_a_slash() {
         assert_eq!(split("/srv/cgi", "/sub/"), ("/srv/cgi/sub/index.cgi".into(), 0, "index.cgi".into()));
-        assert_eq!(find("/srv/cgi", "/sub"), Found::NeedsSlash);
-        assert_eq!(find("/srv/cgi", "/empty/"), Found::Forbidden);
-        assert_eq!(find("/srv/cgi", "/empty"), Found::Forbidden);
+        assert_eq!(find("/srv/cgi", "/sub"), Resolved::NeedsSlash);
+        assert_eq!(find("/srv/cgi", "/empty/"), Resolved::Forbidden);
+        assert_eq!(find("/srv/cgi", "/empty"), Resolved::Forbidden);
     }
 
     #[test]
     fn what_is_no_script_is_not_run() {
-        assert_eq!(find("/srv/cgi", "/none"), Found::Missing);
-        assert_eq!(find("/srv/cgi", "/none/env.cgi"), Found::Missing);
-        assert_eq!(find("/srv/cgi", "/pipe"), Found::Forbidden);
-        assert_eq!(find("/srv/cgi", "/pipe/x"), Found::Forbidden);
-        assert_eq!(find("/srv/cgi", "/secret/x"), Found::Forbidden);
+        assert_eq!(find("/srv/cgi", "/none"), Resolved::Missing);
+        assert_eq!(find("/srv/cgi", "/none/env.cgi"), Resolved::Missing);
+        assert_eq!(find("/srv/cgi", "/pipe"), Resolved::Forbidden);
+        assert_eq!(find("/srv/cgi", "/pipe/x"), Resolved::Forbidden);
+        assert_eq!(find("/srv/cgi", "/secret/x"), Resolved::Forbidden);
     }
 
     #[test]
     fn smuggled_paths_are_not_looked_at() {
         for below in ["/../cgi/env.cgi", "/sub/../env.cgi", "/./env.cgi", "/env.cgi\0.jpg", "/env.cgi/.."] {
-            assert_eq!(find("/srv/cgi", below), Found::Missing, "{below:?}");
+            assert_eq!(find("/srv/cgi", below), Resolved::Missing, "{below:?}");
         }
         let place = MappedPath { path: b"/x", root: 9, index: &[] };
-        assert_eq!(resolve(&place, look), Found::Missing);
+        assert_eq!(resolve(&place, look), Resolved::Missing);
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gangway::{
     cgi::ResponseError,
     log::{self, Level},
-    protocol::{DecodeError, Decoder, Event, Protocol},
+    protocol::{DecodeError, Decoder, Protocol, ResponseEvent},
     report_at,
 };
 
@@ -295,7 +295,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             let new = input.get(at..self.filled).unwrap_or_default();
             let (used, event) = self.decoder.decode(new).map_err(TransferError::Broken)?;
             match event {
-                Event::Output(output) => {
+                ResponseEvent::Output(output) => {
                     let piece = self
                         .reply
                         .feed(self.target, output, output.as_ptr().addr() - start)
@@ -304,18 +304,18 @@ impl<'a, 'r> Transfer<'a, 'r> {
                         pieces.push(piece);
                     }
                 }
-                Event::Errors(part) => {
+                ResponseEvent::Errors(part) => {
                     let (request, level) = (self.target.request(), self.stderr_level);
                     self.lines.feed(part, |line| log_line(request, level, line));
                 }
-                Event::End(_) => {
+                ResponseEvent::End(_) => {
                     self.ended = true;
                     // Bytes behind the end belong to nobody: who knows what the next ones are.
                     self.is_clean = at + used == self.filled;
                     return Ok(());
                 }
-                Event::OutputEnd => {}
-                Event::More => return Ok(()),
+                ResponseEvent::OutputEnd => {}
+                ResponseEvent::More => return Ok(()),
             }
             at += used;
         }

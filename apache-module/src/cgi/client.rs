@@ -19,7 +19,7 @@ use gangway::{
     error::CGI_SPAWNER,
     log::{self, Level},
     pool::Permit,
-    run::{Action, Life, ScriptEnd},
+    run::{ScriptAction, ScriptEnd, ScriptLife},
     sys::{
         self, EventFd, lock,
         pipe::drain,
@@ -91,7 +91,7 @@ impl Running {
 struct Rest {
     id: u32,
     end: Arc<EndOfScript>,
-    life: Life,
+    life: ScriptLife,
     /// Output that nobody wants, where the script may go on all the same.
     stdout: Option<File>,
     stderr: Option<File>,
@@ -172,12 +172,19 @@ impl Client {
     fn kill(&self, id: u32) {
         if lock(&self.running).contains_key(&id) {
             // A helper that has ended has ended its scripts.
-            let _ = self.connection.kill(id, u32::try_from(Life::GRACE.as_millis()).unwrap_or(u32::MAX));
+            let _ =
+                self.connection.kill(id, u32::try_from(ScriptLife::GRACE.as_millis()).unwrap_or(u32::MAX));
         }
     }
 
     /// Looks after a script whose request has been answered.
-    pub(super) fn adopt(&self, running: &Running, life: Life, stdout: Option<File>, stderr: Option<File>) {
+    pub(super) fn adopt(
+        &self,
+        running: &Running,
+        life: ScriptLife,
+        stdout: Option<File>,
+        stderr: Option<File>,
+    ) {
         let mut rests = lock(&self.rests);
         // Most scripts end right after their output, and then the report of it wakes the reader.
         let wakes = rests.asleep || stdout.is_some();
@@ -281,15 +288,15 @@ impl Rest {
         life.handle_time(now);
         loop {
             match life.poll() {
-                Action::Log(line) => line.tell_process(),
-                Action::Kill => client.kill(self.id),
-                Action::WaitUntil(at) => {
+                ScriptAction::Log(line) => line.tell_process(),
+                ScriptAction::Kill => client.kill(self.id),
+                ScriptAction::WaitUntil(at) => {
                     self.at = at;
                     return true;
                 }
-                Action::Forget => return false,
+                ScriptAction::Forget => return false,
                 // They belong to a request, and to its leave.
-                Action::Answer(_) | Action::EndOutput | Action::Drain => {}
+                ScriptAction::Answer(_) | ScriptAction::EndOutput | ScriptAction::Drain => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use gangway::{
     config::Cgi,
     exchange::End,
     log::escape,
-    run::{Action, BriefRuns, Extent, Relay, RelayStep},
+    run::{BriefRuns, Extent, Relay, RelayStep, ScriptAction},
     sys::{
         pipe::{Got, drain, read_now},
         spawner::Pipes,
@@ -197,13 +197,13 @@ impl ScriptExchange<'_, '_> {
         let mut drains = false;
         loop {
             match life.poll() {
-                Action::Log(line) => line.tell(&self.request),
-                Action::Kill => self.running.kill(),
-                Action::Drain => drains = true,
-                Action::Forget => return,
-                Action::WaitUntil(_) => break,
+                ScriptAction::Log(line) => line.tell(&self.request),
+                ScriptAction::Kill => self.running.kill(),
+                ScriptAction::Drain => drains = true,
+                ScriptAction::Forget => return,
+                ScriptAction::WaitUntil(_) => break,
                 // The request has its answer.
-                Action::Answer(_) | Action::EndOutput => {}
+                ScriptAction::Answer(_) | ScriptAction::EndOutput => {}
             }
         }
         let Pipes { stdout, stderr, .. } = self.pipes;

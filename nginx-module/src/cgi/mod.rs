@@ -8,7 +8,7 @@
 //! handler     that file; then as gangway_pass: body, cache, buffers, filters
 //! peer        in place of a balancer; stdin: the request body as a script gets it
 //! run         the request's part of it, with the script's ticket
-//! scripts     who runs and who waits in this worker, what the helper reports, what `gangway::run::Life` asks for
+//! scripts     who runs and who waits in this worker, what the helper reports, what `gangway::run::ScriptLife` asks for
 //! script      one script with its pipes
 //! connection  what nginx takes for the script's connection
 //! ```

@@ -12,7 +12,7 @@ use std::{
 
 use gangway::{
     pool::Admission,
-    run::{Life, Words},
+    run::{ScriptLife, Words},
     sys::pipe::{Got, drain, read_now, write_now},
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
@@ -38,7 +38,7 @@ pub(super) struct Launch {
 
 /// It is in the worker's table from its request's wish until it has ended and nobody listens to it any more.
 pub(super) struct Script {
-    pub(super) life: Life,
+    pub(super) life: ScriptLife,
     /// The number of its settings, and so of its queue.
     pub(super) number: usize,
     /// Until it is started.
@@ -99,7 +99,7 @@ pub(super) fn from_data(data: *mut c_void) -> u32 {
 
 impl Script {
     pub(super) fn new(
-        life: Life,
+        life: ScriptLife,
         launch: Launch,
         request: Request,
         connection: *mut ngx_connection_t,

@@ -12,7 +12,7 @@ use gangway::{
     pool::{Admission, AdmissionQueue, Refusal},
     report,
     rights::Identity,
-    run::{Action, Extent, Life, ScriptEnd, full_line, spawn_request, users},
+    run::{Extent, ScriptAction, ScriptEnd, ScriptLife, full_line, spawn_request, users},
     sys::{
         explain,
         spawner::{InputPart, Pipes, Report, SpawnerClient},
@@ -72,7 +72,7 @@ pub(super) fn with_script<R>(id: u32, body: impl FnOnce(&mut Script) -> R) -> Op
 pub(super) fn admit(request: Request, connection: *mut ngx_connection_t, launch: Launch) -> u32 {
     let settings = &launch.programs.settings;
     let label = format!("{} {}", escape(request.method()), escape(request.unparsed_uri()));
-    let life = Life::new(settings, &launch.file, label, Instant::now());
+    let life = ScriptLife::new(settings, &launch.file, label, Instant::now());
     let (programs, refusal) = (Rc::clone(&launch.programs), launch.words.as_ref().err().copied());
     let mut script = Script::new(life, launch, request, connection);
     let (id, admission) = with(|scripts| {
@@ -193,36 +193,36 @@ pub(super) fn act(id: u32) {
         let next = with_script(id, |script| (script.life.poll(), script.request));
         let Some((action, request)) = next else { return };
         match action {
-            Action::Log(line) => match request {
+            ScriptAction::Log(line) => match request {
                 Some(request) => line.tell(&request),
                 None => line.tell_process(),
             },
-            Action::Kill => with(|scripts| {
+            ScriptAction::Kill => with(|scripts| {
                 if let Some(helper) = &scripts.helper {
-                    let grace = u32::try_from(Life::GRACE.as_millis()).unwrap_or(u32::MAX);
+                    let grace = u32::try_from(ScriptLife::GRACE.as_millis()).unwrap_or(u32::MAX);
                     // A helper that has ended has ended its scripts.
                     let _ = helper.connection.kill(id, grace);
                 }
             }),
             // What nginx makes of an output that ends, or that fails.
-            Action::Answer(502 | 504) => {
+            ScriptAction::Answer(502 | 504) => {
                 with_script(id, |script| {
                     script.is_cut = script.has_head;
                     script.wake();
                 });
             }
-            Action::Answer(status) => {
+            ScriptAction::Answer(status) => {
                 if let Some(request) = request {
                     answer(request, status as ngx_int_t);
                 }
             }
-            Action::EndOutput => {
+            ScriptAction::EndOutput => {
                 with_script(id, |script| {
                     script.output_ended = true;
                     script.wake();
                 });
             }
-            Action::Drain => {
+            ScriptAction::Drain => {
                 with_script(id, |script| {
                     if let Some(stdout) = script.stdout.take() {
                         connection::forget_pipe(script.connection, stdout.as_raw_fd());
@@ -230,7 +230,7 @@ pub(super) fn act(id: u32) {
                     }
                 });
             }
-            Action::WaitUntil(at) => {
+            ScriptAction::WaitUntil(at) => {
                 with_script(id, |script| {
                     if script.refusal.is_none() {
                         script.call_at(at, id, on_timer);
@@ -238,7 +238,7 @@ pub(super) fn act(id: u32) {
                 });
                 return;
             }
-            Action::Forget => {
+            ScriptAction::Forget => {
                 with(|scripts| scripts.table.remove(&id));
                 return;
             }

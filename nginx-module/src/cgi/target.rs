@@ -5,7 +5,7 @@ use gangway::{
     error::CGI_REFUSED,
     log::{Level, escape},
     report_at,
-    run::{Found, MappedPath, resolve},
+    run::{MappedPath, Resolved, resolve},
     sys::files::{Kind, lies_below},
 };
 use nginx_sys::ngx_int_t;
@@ -76,7 +76,7 @@ impl ScriptTarget {
         };
         let uri = request.uri();
         match resolve(&MappedPath { path: &mapped.path, root: mapped.root, index: cgi.index() }, Kind::at) {
-            Found::Script { file, executable, info, index } => {
+            Resolved::Script { file, executable, info, index } => {
                 let root = mapped.root();
                 // The administrator may name the script itself; what lies below a root may not lead out of it.
                 let below = file.len() > root.len();
@@ -95,18 +95,18 @@ impl ScriptTarget {
                     file,
                 })
             }
-            Found::NeedsSlash => {
+            Resolved::NeedsSlash => {
                 let location = [uri, b"/"].concat();
                 request.set_location(&location).ok_or(INTERNAL_SERVER_ERROR)?;
                 Err(MOVED)
             }
-            Found::Missing => {
+            Resolved::Missing => {
                 // As nginx's own files: log_not_found.
                 let level = if request.logs_not_found() { Level::Error } else { Level::Info };
                 log(level, "there is no such file");
                 Err(NOT_FOUND)
             }
-            Found::Forbidden => {
+            Resolved::Forbidden => {
                 log(Level::Error, "it is no plain file, or a directory without index=");
                 Err(FORBIDDEN)
             }

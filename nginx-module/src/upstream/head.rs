@@ -6,7 +6,7 @@ use gangway::{
     engine::fence,
     error::{BACKEND_CUT, CACHE_SKIPPED, REQUEST_REFUSED},
     http::{Decimal, is_connection_field},
-    protocol::{Event, Role},
+    protocol::{ResponseEvent, Role},
     report,
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
@@ -73,7 +73,7 @@ fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Resul
         INVALID_HEADER
     })?;
     match event {
-        Event::More => {
+        ResponseEvent::More => {
             upstream.take(count);
             if upstream.room() == 0 {
                 // The parser has its own copy, so a head may be larger than nginx's buffer.
@@ -82,7 +82,7 @@ fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Resul
             }
             Ok(Step::Wait)
         }
-        Event::Output(bytes) => {
+        ResponseEvent::Output(bytes) => {
             let Some(end) = response.parser.feed(bytes).map_err(|error| refuse(context, &error))? else {
                 upstream.take(count);
                 return Ok(Step::Next);
@@ -102,14 +102,14 @@ fn step(context: &Context, response: &mut Response, upstream: Upstream) -> Resul
             response.parser.restart();
             Ok(Step::Next)
         }
-        Event::Errors(bytes) => {
+        ResponseEvent::Errors(bytes) => {
             response.mixed = true;
             let caught = context.conf().catch_stderr().any(|text| contains(bytes, text));
             context.stderr.borrow_mut().add(request, bytes);
             upstream.take(count);
             if caught { Err(INVALID_HEADER) } else { Ok(Step::Next) }
         }
-        Event::OutputEnd | Event::End(_) => {
+        ResponseEvent::OutputEnd | ResponseEvent::End(_) => {
             context.stderr.borrow_mut().finish(request);
             report!(
                 request,

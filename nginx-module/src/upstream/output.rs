@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use gangway::{
     error::{BACKEND_CUT, Code, TOO_MUCH_BODY},
-    protocol::Event,
+    protocol::ResponseEvent,
     report,
 };
 use nginx_sys::ngx_int_t;
@@ -43,9 +43,9 @@ pub(super) fn take(
         };
         input = input.get(count..).unwrap_or_default();
         match event {
-            Event::More => return Ok(true),
-            Event::Errors(bytes) => context.stderr.borrow_mut().add(request, bytes),
-            Event::Output(bytes) => {
+            ResponseEvent::More => return Ok(true),
+            ResponseEvent::Errors(bytes) => context.stderr.borrow_mut().add(request, bytes),
+            ResponseEvent::Output(bytes) => {
                 let body = response.rest.take(bytes.len());
                 let kept = response.clip(bytes.get(..body).unwrap_or_default());
                 if !kept.is_empty() {
@@ -60,18 +60,18 @@ pub(super) fn take(
                     return Ok(true);
                 }
             }
-            Event::OutputEnd | Event::End(_) if response.rest.is_short() => {
+            ResponseEvent::OutputEnd | ResponseEvent::End(_) if response.rest.is_short() => {
                 let why = "the backend ended its response before its Content-Length was reached";
                 fail(context, sink, BACKEND_CUT, &why);
                 return Ok(false);
             }
-            Event::OutputEnd => {
+            ResponseEvent::OutputEnd => {
                 if !context.keeps_connection() {
                     sink.done();
                     return Ok(false);
                 }
             }
-            Event::End(_) => {
+            ResponseEvent::End(_) => {
                 sink.done();
                 upstream.set_keeps_connection(input.is_empty() && context.keeps_connection());
                 return Ok(false);

@@ -44,7 +44,7 @@ const TABLE: [Transition; 15] = [
 
 /// A pool whose threads do what the plan says, one step at a time.
 struct World {
-    plan: Plan<u32>,
+    plan: PoolPlan<u32>,
     /// Whom the plan has had woken, in order.
     woken: Vec<usize>,
     served: Vec<u32>,
@@ -53,7 +53,7 @@ struct World {
 impl World {
     /// Thread 0 is the last to fall asleep.
     fn new(threads: usize, most: usize) -> Self {
-        let mut plan = Plan::new(most);
+        let mut plan = PoolPlan::new(most);
         plan.add_threads(threads);
         let mut world = Self { plan, woken: Vec::new(), served: Vec::new() };
         for thread in (0..threads).rev() {

@@ -3,7 +3,7 @@
 
 use super::{END_REQUEST, REQUEST, STDERR, STDOUT, VERSION};
 use crate::{
-    protocol::{DecodeError, EndStatus, Event, ProtocolStatus},
+    protocol::{DecodeError, EndStatus, ProtocolStatus, ResponseEvent},
     wire::{Gather, Reader},
 };
 
@@ -48,7 +48,7 @@ impl RecordDecoder {
     pub(in crate::protocol) fn decode<'i>(
         &mut self,
         input: &'i [u8],
-    ) -> Result<(usize, Event<'i>), DecodeError> {
+    ) -> Result<(usize, ResponseEvent<'i>), DecodeError> {
         if let Some(error) = self.failed {
             return Err(error);
         }
@@ -66,24 +66,24 @@ impl RecordDecoder {
     }
 
     /// One part of a record. `None`: there is nothing to tell, but there may be more to take.
-    fn step<'i>(&mut self, reader: &mut Reader<'i>) -> Result<Option<Event<'i>>, DecodeError> {
+    fn step<'i>(&mut self, reader: &mut Reader<'i>) -> Result<Option<ResponseEvent<'i>>, DecodeError> {
         if reader.is_empty() && !matches!(self.place, RecordPlace::EndPadding) {
-            return Ok(Some(Event::More));
+            return Ok(Some(ResponseEvent::More));
         }
         match self.place {
             RecordPlace::Header => match self.gather.fill(reader) {
                 Some(header) => self.begin_record(header),
-                None => Ok(Some(Event::More)),
+                None => Ok(Some(ResponseEvent::More)),
             },
-            RecordPlace::Output => Ok(Some(Event::Output(self.take_content(reader)))),
-            RecordPlace::Errors => Ok(Some(Event::Errors(self.take_content(reader)))),
+            RecordPlace::Output => Ok(Some(ResponseEvent::Output(self.take_content(reader)))),
+            RecordPlace::Errors => Ok(Some(ResponseEvent::Errors(self.take_content(reader)))),
             RecordPlace::EndBody => match self.gather.fill(reader) {
                 Some(body) => {
                     self.end = Some(end_status(body)?);
                     self.place = RecordPlace::EndPadding;
                     Ok(None)
                 }
-                None => Ok(Some(Event::More)),
+                None => Ok(Some(ResponseEvent::More)),
             },
             RecordPlace::Padding => {
                 self.skip_padding(reader);
@@ -95,7 +95,7 @@ impl RecordDecoder {
     }
 
     /// §3.3, §3.5: what may stand in a response is decided by the header alone.
-    fn begin_record<'i>(&mut self, header: [u8; 8]) -> Result<Option<Event<'i>>, DecodeError> {
+    fn begin_record<'i>(&mut self, header: [u8; 8]) -> Result<Option<ResponseEvent<'i>>, DecodeError> {
         let [version, kind, id_high, id_low, high, low, padding, _reserved] = header;
         let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
         if version != VERSION {
@@ -129,13 +129,13 @@ impl RecordDecoder {
     }
 
     /// §3.3: a stream ends with an empty record. The end of FCGI_STDERR tells nothing.
-    fn end_stream<'i>(&mut self, kind: u8) -> Option<Event<'i>> {
+    fn end_stream<'i>(&mut self, kind: u8) -> Option<ResponseEvent<'i>> {
         self.after_content();
         if kind != STDOUT || self.output_ended {
             return None;
         }
         self.output_ended = true;
-        Some(Event::OutputEnd)
+        Some(ResponseEvent::OutputEnd)
     }
 
     fn take_content<'i>(&mut self, reader: &mut Reader<'i>) -> &'i [u8] {
@@ -162,14 +162,14 @@ impl RecordDecoder {
     }
 
     /// The padding of the last record belongs to the request: the connection is clean only behind it.
-    fn close<'i>(&mut self, reader: &mut Reader<'i>) -> Event<'i> {
+    fn close<'i>(&mut self, reader: &mut Reader<'i>) -> ResponseEvent<'i> {
         self.skip_padding(reader);
         match self.end {
             Some(status) if self.padding == 0 => {
                 self.place = RecordPlace::Ended;
-                Event::End(status)
+                ResponseEvent::End(status)
             }
-            _ => Event::More,
+            _ => ResponseEvent::More,
         }
     }
 

@@ -27,17 +27,17 @@ enum What {
 }
 
 impl Told {
-    fn add(&mut self, event: Event<'_>) {
+    fn add(&mut self, event: ResponseEvent<'_>) {
         match (event, self.events.last_mut()) {
-            (Event::More, _) => {}
-            (Event::Output(more), Some(What::Output(bytes)))
-            | (Event::Errors(more), Some(What::Errors(bytes))) => {
+            (ResponseEvent::More, _) => {}
+            (ResponseEvent::Output(more), Some(What::Output(bytes)))
+            | (ResponseEvent::Errors(more), Some(What::Errors(bytes))) => {
                 bytes.extend_from_slice(more);
             }
-            (Event::Output(bytes), _) => self.events.push(What::Output(bytes.to_vec())),
-            (Event::Errors(bytes), _) => self.events.push(What::Errors(bytes.to_vec())),
-            (Event::OutputEnd, _) => self.events.push(What::OutputEnd),
-            (Event::End(status), _) => self.events.push(What::End(status.application)),
+            (ResponseEvent::Output(bytes), _) => self.events.push(What::Output(bytes.to_vec())),
+            (ResponseEvent::Errors(bytes), _) => self.events.push(What::Errors(bytes.to_vec())),
+            (ResponseEvent::OutputEnd, _) => self.events.push(What::OutputEnd),
+            (ResponseEvent::End(status), _) => self.events.push(What::End(status.application)),
         }
     }
 }
@@ -61,18 +61,18 @@ fn run_with<'p>(protocol: &dyn Protocol, parts: impl IntoIterator<Item = &'p [u8
     let mut told = Told::default();
     for mut part in parts {
         if passes && !part.is_empty() && decoder.pass(part.len()) {
-            told.add(Event::Output(part));
+            told.add(ResponseEvent::Output(part));
             continue;
         }
         loop {
             match decoder.decode(part) {
-                Ok((used, Event::More)) => {
+                Ok((used, ResponseEvent::More)) => {
                     assert_eq!(used, part.len(), "more is wanted before all was taken");
                     break;
                 }
                 Ok((used, event)) => {
                     assert!(used > 0 || part.is_empty(), "{event:?} came from nothing");
-                    if let Event::Output(bytes) | Event::Errors(bytes) = event {
+                    if let ResponseEvent::Output(bytes) | ResponseEvent::Errors(bytes) = event {
                         assert!(!bytes.is_empty() && bytes.len() <= used);
                     }
                     told.add(event);

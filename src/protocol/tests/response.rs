@@ -95,9 +95,9 @@ fn the_largest_record() {
 fn a_record_is_one_call() {
     let wire = wire(&[Record::padded(STDOUT, b"hello", 3), Record::new(END, COMPLETE)]);
     let mut decoder = FastCgi.decoder();
-    assert_eq!(decoder.decode(&wire), Ok((16, Event::Output(b"hello"))));
-    assert_eq!(decoder.decode(&wire[16..]), Ok((16, Event::End(EndStatus { application: 0 }))));
-    assert_eq!(decoder.decode(&[]), Ok((0, Event::More)));
+    assert_eq!(decoder.decode(&wire), Ok((16, ResponseEvent::Output(b"hello"))));
+    assert_eq!(decoder.decode(&wire[16..]), Ok((16, ResponseEvent::End(EndStatus { application: 0 }))));
+    assert_eq!(decoder.decode(&[]), Ok((0, ResponseEvent::More)));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn what_is_wanted_ends_with_the_content() {
         let (part, more) = rest.split_at(usize::from(decoder.wanted().unwrap()));
         let (used, event) = decoder.decode(part).unwrap();
         assert_eq!(used, part.len());
-        if let Event::Output(bytes) | Event::Errors(bytes) = event {
+        if let ResponseEvent::Output(bytes) | ResponseEvent::Errors(bytes) = event {
             parts.push(bytes.len());
         }
         rest = more;

@@ -21,21 +21,21 @@ fn failure(step: Step, errno: i32) -> ScriptEnd {
 }
 
 /// A script that has begun, and when.
-fn begun(words: &[&str]) -> (Life, Instant) {
+fn begun(words: &[&str]) -> (ScriptLife, Instant) {
     let now = Instant::now();
-    let mut life = Life::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now);
+    let mut life = ScriptLife::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now);
     life.begin(now);
     (life, now)
 }
 
 /// All that is to be done now, in words.
-fn told(life: &mut Life) -> Vec<String> {
+fn told(life: &mut ScriptLife) -> Vec<String> {
     let mut told = Vec::new();
     loop {
         match life.poll() {
-            Action::WaitUntil(_) => return told,
-            Action::Log(line) => told.push(line.to_string()),
-            Action::Forget => {
+            ScriptAction::WaitUntil(_) => return told,
+            ScriptAction::Log(line) => told.push(line.to_string()),
+            ScriptAction::Forget => {
                 told.push("Forget".into());
                 return told;
             }
@@ -44,9 +44,9 @@ fn told(life: &mut Life) -> Vec<String> {
     }
 }
 
-fn wait(life: &mut Life, since: Instant) -> Option<Duration> {
+fn wait(life: &mut ScriptLife, since: Instant) -> Option<Duration> {
     match life.poll() {
-        Action::WaitUntil(at) => at.map(|at| at - since),
+        ScriptAction::WaitUntil(at) => at.map(|at| at - since),
         other => panic!("{other:?}"),
     }
 }
@@ -68,7 +68,7 @@ fn a_response_needs_nothing_but_to_be_forgotten() {
 #[test]
 fn one_that_never_began_is_forgotten_at_once() {
     let now = Instant::now();
-    let mut life = Life::new(&cgi(&[]), b"/srv/a.cgi", String::new(), now);
+    let mut life = ScriptLife::new(&cgi(&[]), b"/srv/a.cgi", String::new(), now);
     assert_eq!((life.has_begun(), wait(&mut life, now)), (false, None));
     life.leave(Extent::Part, now);
     assert_eq!(told(&mut life), ["Forget"]);
@@ -201,7 +201,7 @@ fn lines_of_standard_error_name_a_request_that_has_left() {
     let lines = ["one", "two [GET /a]", "\\x1bthree [GET /a]"];
     let expected: Vec<_> = lines.iter().map(|line| format!("GW0803 /srv/a.cgi: {line}")).collect();
     assert!(
-        matches!(life.poll(), Action::Log(line) if line.level == Level::Warn && line.to_string() == expected[0])
+        matches!(life.poll(), ScriptAction::Log(line) if line.level == Level::Warn && line.to_string() == expected[0])
     );
     assert_eq!(told(&mut life), [expected[1].as_str(), &expected[2], "Forget"]);
 }

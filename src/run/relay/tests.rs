@@ -261,9 +261,9 @@ fn what_was_not_done_is_done_after_the_leave() {
     relay.handle_stderr(b"line\n");
     relay.handle_body_failed(400);
     let mut life = relay.leave(Extent::Part, Instant::now());
-    assert!(matches!(life.poll(), Action::Log(line) if line.to_string() == "GW0803 /srv/a.cgi: line"));
-    assert_eq!(life.poll(), Action::Kill);
-    assert!(matches!(life.poll(), Action::WaitUntil(None)));
+    assert!(matches!(life.poll(), ScriptAction::Log(line) if line.to_string() == "GW0803 /srv/a.cgi: line"));
+    assert_eq!(life.poll(), ScriptAction::Kill);
+    assert!(matches!(life.poll(), ScriptAction::WaitUntil(None)));
 }
 
 const PARTS: [&str; 6] =
@@ -326,6 +326,6 @@ proptest::proptest! {
         proptest::prop_assert!(!error || heads == 0, "{:?}", answers);
         let kills = world.told.iter().filter(|text| *text == "kill").count();
         let left = world.relay.leave(Extent::Whole, world.now).poll();
-        proptest::prop_assert!(kills + usize::from(left == Action::Kill) <= 1);
+        proptest::prop_assert!(kills + usize::from(left == ScriptAction::Kill) <= 1);
     }
 }

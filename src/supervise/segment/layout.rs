@@ -34,7 +34,7 @@ pub(super) const SERVED: usize = 2;
 const PLACES: usize = 4;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Layout {
+pub(super) struct SegmentLayout {
     shape: Shape,
     bits: usize,
     cells: usize,
@@ -42,7 +42,7 @@ pub(super) struct Layout {
     slot_size: usize,
 }
 
-impl Layout {
+impl SegmentLayout {
     pub(super) fn of(shape: Shape) -> Self {
         let room = usize::from(shape.room.max(1));
         let cells = HEADER + room.div_ceil(64);

@@ -35,7 +35,7 @@ use std::{
 };
 
 use crate::sys::{EventFd, shared::SharedWords};
-use layout::Layout;
+use layout::SegmentLayout;
 pub use queue::{Ticket, Turn};
 pub use word::{Condition, Owner, SlotState};
 use word::{PlaceWord, SlotWord};
@@ -110,7 +110,7 @@ pub struct Slot {
 #[derive(Debug)]
 pub struct Segment {
     memory: SharedWords,
-    layout: Layout,
+    layout: SegmentLayout,
     directory: PathBuf,
     wake: Wake,
 }
@@ -121,7 +121,7 @@ impl Segment {
     /// # Errors
     /// What memfd_create(2) and mmap(2) say; `InvalidInput` for a path that is too long for a socket.
     pub fn create(shape: Shape, prefix: &Path, wake: Wake) -> io::Result<Self> {
-        let layout = Layout::of(shape);
+        let layout = SegmentLayout::of(shape);
         let text = prefix.as_os_str().as_bytes();
         if text.len() > layout::PREFIX_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"));
@@ -138,7 +138,7 @@ impl Segment {
     pub fn open(descriptor: OwnedFd, wake: Wake) -> io::Result<Self> {
         let memory = SharedWords::open(descriptor)?;
         let (shape, prefix) = layout::read_header(memory.words()).ok_or(io::ErrorKind::InvalidData)?;
-        let layout = Layout::of(shape);
+        let layout = SegmentLayout::of(shape);
         if layout.size() > memory.words().len() {
             return Err(io::ErrorKind::InvalidData.into());
         }

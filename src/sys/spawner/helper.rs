@@ -14,7 +14,7 @@ use super::{
     INLINE,
     launch::{Become, Launcher, change_user},
     report::{Exit, Failure, Report, Step},
-    request::{Command, Run},
+    request::{Run, SpawnerCommand},
     socket,
 };
 use crate::rights::Identity;
@@ -207,9 +207,9 @@ impl<'a> Helper<'a> {
             }
             _ => None,
         };
-        match (Command::decode(long.as_deref().unwrap_or(message)), <[OwnedFd; 3]>::try_from(fds)) {
-            (Some(Command::Run(run)), Ok(fds)) => self.run(launcher, &run, &fds),
-            (Some(Command::Kill { id, grace }), _) => {
+        match (SpawnerCommand::decode(long.as_deref().unwrap_or(message)), <[OwnedFd; 3]>::try_from(fds)) {
+            (Some(SpawnerCommand::Run(run)), Ok(fds)) => self.run(launcher, &run, &fds),
+            (Some(SpawnerCommand::Kill { id, grace }), _) => {
                 self.end(id, Instant::now() + Duration::from_millis(u64::from(grace)));
             }
             _ => {}

@@ -23,7 +23,7 @@ pub use input::{InputPart, Pipes};
 pub(in crate::sys) use launch::change_user;
 pub use process::memory_file;
 pub use report::{Exit, Failure, Report, Step};
-pub use request::{Command, Run, SpawnRequest, SpawnRequestError, encode_kill};
+pub use request::{Run, SpawnRequest, SpawnRequestError, SpawnerCommand, encode_kill};
 pub use users::{account, is_root, lookup};
 
 use super::lock;

@@ -87,7 +87,7 @@ pub fn encode_kill(id: u32, grace: u32) -> Vec<u8> {
 
 /// A message as the spawner sees it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command<'m> {
+pub enum SpawnerCommand<'m> {
     /// Run a script.
     Run(Run<'m>),
     /// End one.
@@ -122,7 +122,7 @@ pub struct Run<'m> {
     pub environment: Vec<&'m CStr>,
 }
 
-impl<'m> Command<'m> {
+impl<'m> SpawnerCommand<'m> {
     /// Understands a message. `None` for one that no honest sender sends.
     #[must_use]
     pub fn decode(message: &'m [u8]) -> Option<Self> {
@@ -130,9 +130,9 @@ impl<'m> Command<'m> {
         match number(&mut rest)? {
             KILL => {
                 let (id, grace) = (small(&mut rest)?, small(&mut rest)?);
-                rest.is_empty().then_some(Command::Kill { id, grace })
+                rest.is_empty().then_some(SpawnerCommand::Kill { id, grace })
             }
-            RUN => Run::decode(rest).map(Command::Run),
+            RUN => Run::decode(rest).map(SpawnerCommand::Run),
             _ => None,
         }
     }
@@ -202,7 +202,7 @@ mod tests {
     fn an_order_round_trips() {
         let arguments = [b"/srv/a.pl".to_vec(), Vec::new()];
         let message = request(&arguments, b"A=1\0B=\0").encode().unwrap();
-        let Some(Command::Run(run)) = Command::decode(&message) else { panic!("no request") };
+        let Some(SpawnerCommand::Run(run)) = SpawnerCommand::decode(&message) else { panic!("no request") };
         assert_eq!((run.id, run.identity, run.outlives), (7, Some(0), true));
         assert_eq!(run.limits, Limits { memory: u64::MAX, cpu: 3, files: 0 });
         assert_eq!((run.directory, run.script, run.program), (c"/srv", c"/srv/a.pl", c"/usr/bin/perl"));
@@ -212,7 +212,10 @@ mod tests {
 
     #[test]
     fn a_kill_round_trips() {
-        assert_eq!(Command::decode(&encode_kill(9, 500)), Some(Command::Kill { id: 9, grace: 500 }));
+        assert_eq!(
+            SpawnerCommand::decode(&encode_kill(9, 500)),
+            Some(SpawnerCommand::Kill { id: 9, grace: 500 })
+        );
     }
 
     #[test]
@@ -229,9 +232,9 @@ mod tests {
         let arguments = [b"x".to_vec()];
         for message in [request(&arguments, b"A=1\0").encode().unwrap(), encode_kill(1, 2)] {
             for cut in 0..message.len() {
-                assert_eq!(Command::decode(&message[..cut]), None, "cut at {cut}");
+                assert_eq!(SpawnerCommand::decode(&message[..cut]), None, "cut at {cut}");
             }
-            assert_eq!(Command::decode(&[&message[..], b"\0"].concat()), None);
+            assert_eq!(SpawnerCommand::decode(&[&message[..], b"\0"].concat()), None);
         }
     }
 
@@ -239,8 +242,8 @@ mod tests {
     fn counts_that_nothing_stands_behind_are_refused() {
         let mut message = request(&[], b"").encode().unwrap();
         message[7 * 8..8 * 8].copy_from_slice(&u64::from(u32::MAX).to_ne_bytes());
-        assert_eq!(Command::decode(&message), None);
+        assert_eq!(SpawnerCommand::decode(&message), None);
         message[7 * 8..8 * 8].copy_from_slice(&u64::MAX.to_ne_bytes());
-        assert_eq!(Command::decode(&message), None);
+        assert_eq!(SpawnerCommand::decode(&message), None);
     }
 }

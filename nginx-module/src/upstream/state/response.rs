@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use gangway::{
     cgi::{Form, ResponseParser},
-    protocol::{Decoder, Event},
+    protocol::{Decoder, ResponseEvent},
 };
 
 use super::rest::Rest;
@@ -71,10 +71,10 @@ impl Response {
         while let Ok((count, event)) = decoder.decode(input) {
             input = input.get(count..).unwrap_or_default();
             match event {
-                Event::Output(output) => length += output.len() as u64,
-                Event::Errors(_) | Event::OutputEnd => {}
-                Event::End(_) if input.is_empty() => return Some((decoder, length)),
-                Event::End(_) | Event::More => return None,
+                ResponseEvent::Output(output) => length += output.len() as u64,
+                ResponseEvent::Errors(_) | ResponseEvent::OutputEnd => {}
+                ResponseEvent::End(_) if input.is_empty() => return Some((decoder, length)),
+                ResponseEvent::End(_) | ResponseEvent::More => return None,
             }
         }
         None
@@ -89,9 +89,9 @@ impl Response {
         }
         while let Ok((count, event)) = decoder.decode(input) {
             match event {
-                Event::Errors(_) => input = input.get(count..).unwrap_or_default(),
-                Event::More => return false,
-                Event::Output(_) | Event::OutputEnd | Event::End(_) => return true,
+                ResponseEvent::Errors(_) => input = input.get(count..).unwrap_or_default(),
+                ResponseEvent::More => return false,
+                ResponseEvent::Output(_) | ResponseEvent::OutputEnd | ResponseEvent::End(_) => return true,
             }
         }
         true

@@ -36,7 +36,7 @@ fn a_searcher_that_waited_without_need_is_the_last() {
     for _ in 0..5 {
         assert!(world.handle());
         assert_eq!(world.plan.yields(Held::Long), Yield::No, "nobody waits for the lock");
-        assert_eq!(world.plan.look(), Look::Again, "others get on");
+        assert_eq!(world.plan.look(), Verdict::Again, "others get on");
         world.submit(9).unwrap();
     }
     assert_eq!(world.woken.len(), woken, "one thread watches, nobody else is needed");
@@ -59,10 +59,10 @@ fn handlers_that_wait_make_no_crowd() {
     let (mut world, thread) = watched();
     assert!(world.take());
     world.plan.handled(true);
-    assert_eq!(world.plan.look(), Look::Again, "one request says little");
+    assert_eq!(world.plan.look(), Verdict::Again, "one request says little");
     assert!(world.take());
     world.plan.handled(true);
-    assert_eq!(world.plan.look(), Look::Again);
+    assert_eq!(world.plan.look(), Verdict::Again);
     let woken = world.woken.len();
     assert!(world.take());
     assert_eq!(world.woken.len(), woken + 1, "what waits is not left to the running thread any more");
@@ -80,7 +80,7 @@ fn handlers_that_wait_make_no_crowd() {
         world.plan.handled(false);
     }
     assert!(!world.plan.has_seen_waits());
-    assert_eq!(world.plan.look(), Look::Again, "thread {thread} still watches");
+    assert_eq!(world.plan.look(), Verdict::Again, "thread {thread} still watches");
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn single_requests_that_wait_keep_the_crowd() {
 fn a_watching_thread_goes_to_the_lock_when_nothing_is_taken() {
     let (mut world, _) = watched();
     assert!(world.take());
-    assert_eq!(world.plan.look(), Look::Again, "one was taken since the last look");
-    assert_eq!(world.plan.look(), Look::Enter);
+    assert_eq!(world.plan.look(), Verdict::Again, "one was taken since the last look");
+    assert_eq!(world.plan.look(), Verdict::Enter);
     world.plan.entered(false);
     assert!(world.take());
     let Some(&thread) = world.woken.last() else { panic!("nobody was woken") };
@@ -135,7 +135,7 @@ fn a_watching_thread_goes_to_the_lock_when_nothing_is_taken() {
 #[test]
 fn a_watching_thread_that_had_to_wait_for_the_lock_changes_nothing() {
     let (mut world, _) = watched();
-    assert_eq!(world.plan.look(), Look::Enter, "nothing was taken since it woke");
+    assert_eq!(world.plan.look(), Verdict::Enter, "nothing was taken since it woke");
     assert!(world.handle(), "the other had only been slow");
     assert_eq!(world.plan.yields(Held::Long), Yield::ToSearcher);
     world.plan.left(2, Yield::No);
@@ -151,7 +151,7 @@ fn a_thread_watches_through_an_empty_queue_but_not_when_requests_are_single() {
     while world.handle() {}
     world.plan.left(20, Yield::No);
     assert_eq!(world.settle(1), Task::Sleep);
-    assert_eq!(world.plan.look(), Look::Again, "others waited a moment ago");
+    assert_eq!(world.plan.look(), Verdict::Again, "others waited a moment ago");
     let woken = world.woken.len();
     world.submit(9).unwrap();
     assert_eq!(world.woken.len(), woken + 1, "no running thread takes it");
@@ -159,7 +159,7 @@ fn a_thread_watches_through_an_empty_queue_but_not_when_requests_are_single() {
     assert_ne!(next, thread);
     world.enter(next);
     assert!(world.handle());
-    assert_eq!(world.plan.look(), Look::Over, "nothing waited behind it");
+    assert_eq!(world.plan.look(), Verdict::Over, "nothing waited behind it");
     assert_eq!(world.settle(thread), Task::Sleep);
 }
 
@@ -167,7 +167,7 @@ fn a_thread_watches_through_an_empty_queue_but_not_when_requests_are_single() {
 fn a_watching_thread_ends_with_the_pool() {
     let (mut world, thread) = watched();
     world.plan.stop();
-    assert_eq!(world.plan.look(), Look::Over);
+    assert_eq!(world.plan.look(), Verdict::Over);
     assert_eq!(world.settle(thread), Task::End);
 }
 

@@ -56,7 +56,7 @@ enum Place {
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct World<const THREADS: usize> {
-    plan: Plan<u8>,
+    plan: PoolPlan<u8>,
     threads: [Place; THREADS],
     /// A call of `notify_one` is due for the thread: it is made after the critical section.
     notified: [bool; THREADS],
@@ -75,7 +75,7 @@ impl<const THREADS: usize> World<THREADS> {
     const MANY: usize = THREADS + 1;
 
     fn new() -> Self {
-        let mut plan = Plan::new(usize::MAX);
+        let mut plan = PoolPlan::new(usize::MAX);
         plan.add_threads(THREADS);
         Self { plan, threads: [Place::Decides; THREADS], notified: [false; THREADS] }.canonical()
     }
@@ -88,7 +88,7 @@ impl<const THREADS: usize> World<THREADS> {
             self.plan.search = Search::default();
         }
         if self.count(ThreadState::Watching) == 0 {
-            self.plan.seen = Seen::default();
+            self.plan.seen = SinceLook::default();
         }
         let asleep = self.plan.threads.sleepers();
         let mut order: [usize; THREADS] = std::array::from_fn(|thread| thread);
@@ -221,10 +221,10 @@ impl<const THREADS: usize> World<THREADS> {
             Place::Watches => {
                 match next.plan.look() {
                     // Time passes, and nothing else.
-                    Look::Again if next == *self => return,
-                    Look::Again => {}
-                    Look::Enter => next.threads[thread] = Place::Enters,
-                    Look::Over => next.threads[thread] = Place::Decides,
+                    Verdict::Again if next == *self => return,
+                    Verdict::Again => {}
+                    Verdict::Enter => next.threads[thread] = Place::Enters,
+                    Verdict::Over => next.threads[thread] = Place::Decides,
                 }
             }
             Place::Handles => {

@@ -39,7 +39,7 @@ enum Event {
 
 /// A life with what a server knows of it.
 struct World {
-    life: Life,
+    life: ScriptLife,
     now: Instant,
     begun: bool,
     ended: bool,
@@ -53,7 +53,7 @@ struct World {
 impl World {
     fn new(words: &[&str]) -> Self {
         let now = Instant::now();
-        let life = Life::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now).watching_silence();
+        let life = ScriptLife::new(&cgi(words), b"/srv/a.cgi", "GET /a".into(), now).watching_silence();
         Self {
             life,
             now,
@@ -101,31 +101,31 @@ impl World {
     fn act(&mut self) {
         for _ in 0..20 {
             match self.life.poll() {
-                Action::Log(line) => {
+                ScriptAction::Log(line) => {
                     let line = line.to_string();
                     assert!(line.starts_with("GW08") && !line.contains(char::is_control), "{line}");
                 }
-                Action::Kill => {
+                ScriptAction::Kill => {
                     self.kills += 1;
                     assert!(self.begun && self.kills == 1, "{} kills", self.kills);
                 }
-                Action::Answer(status) => {
+                ScriptAction::Answer(status) => {
                     self.answers += 1;
                     assert!([403, 500, 502, 503, 504].contains(&status));
                     assert!(self.begun && !self.left && self.answers == 1, "{} answers", self.answers);
                 }
-                Action::EndOutput => {
+                ScriptAction::EndOutput => {
                     assert!(self.ended && !self.left && !self.output_ended);
                     self.life.handle_output_end(&[], self.now);
                     self.output_ended = true;
                 }
-                Action::Drain => assert!(self.left && !self.ended && self.kills == 0),
-                Action::WaitUntil(Some(at)) if at <= self.now => self.life.handle_time(self.now),
-                Action::WaitUntil(_) => {
+                ScriptAction::Drain => assert!(self.left && !self.ended && self.kills == 0),
+                ScriptAction::WaitUntil(Some(at)) if at <= self.now => self.life.handle_time(self.now),
+                ScriptAction::WaitUntil(_) => {
                     assert!(!self.forgotten);
                     return;
                 }
-                Action::Forget => {
+                ScriptAction::Forget => {
                     assert!(self.left && (self.ended || !self.begun));
                     self.forgotten = true;
                     return;
@@ -154,7 +154,7 @@ impl World {
     }
 }
 
-impl Life {
+impl ScriptLife {
     fn has_head_or_answer(&self) -> bool {
         matches!(self.stage, Stage::Body | Stage::Answered)
     }
