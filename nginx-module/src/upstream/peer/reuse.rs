@@ -44,16 +44,17 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
     let is_script = context.script.is_script(context.conf().suffixes());
     let looks_read = is_lazy || is_script || for_once && record.wants_sample();
     let unread = Cell::new(None);
-    let found = idle::take(address, |idle| {
-        if for_once && !record.keeps(idle.time()) {
-            // Those below it have been idle for longer.
-            return idle::Choice::None;
+    let order = if looks_read { idle::Order::Settled } else { idle::Order::Last };
+    let found = idle::take(address, order, |idle| {
+        if !idle.may_wait() || for_once && !record.keeps(idle.time()) {
+            return idle::Choice::Skip;
         }
         let fd = idle.descriptor();
         // Its process has not come back: what it is wanted for next is somebody else's to decide.
         unread.set(looks_read.then(|| has_unread(fd, address.is_unix())).flatten());
         if unread.get() == Some(true) {
-            return idle::Choice::Close;
+            idle.is_busy();
+            return idle::Choice::Skip;
         }
         // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
         if for_once && !idle.is_open() {
