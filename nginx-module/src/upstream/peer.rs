@@ -217,8 +217,11 @@ fn is_to_leave(context: &Context, upstream: Upstream) -> bool {
     // A backend of threads may accept a connection long before one of them is free for it.
     let is_young = context.peer.count_look() <= YOUNG;
     match idle::progress_of(&upstream, &address) {
-        Progress::Read => return false,
-        Progress::Accepted if is_young => {}
+        Progress::Read => {
+            context.peer.withdraw();
+            return false;
+        }
+        Progress::Accepted if is_young => context.peer.withdraw(),
         Progress::Accepted | Progress::Queued => {
             context.peer.call(|earlier| signals::signal(&address, earlier));
         }

@@ -74,6 +74,11 @@ impl Peer {
 
     pub(in crate::upstream) fn stop_watch(&self) {
         self.waiting.replace(None);
+        self.withdraw();
+    }
+
+    /// Somebody works for the request: it calls nobody.
+    pub(in crate::upstream) fn withdraw(&self) {
         if let Some((calls, call)) = self.call.take() {
             calls.withdraw(call);
         }
