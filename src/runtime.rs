@@ -169,7 +169,7 @@ impl Application {
     /// # Errors
     /// [`Refusal`].
     pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
-        let turn: Permit<'_> = self.pool.admit(deadline)?;
+        let mut turn: Permit<'_> = self.pool.admit(deadline)?;
         let app = match &*lock(&self.state) {
             Lifecycle::Ready(app) => Some(Arc::clone(app)),
             Lifecycle::Failed(reason) => {
@@ -180,6 +180,7 @@ impl Application {
         };
         if let Some(app) = app {
             app.enter();
+            turn.begin();
             app.handle(exchange);
             app.leave();
         }
@@ -225,7 +226,7 @@ impl Application {
     fn ready(&self, app: Arc<App>) {
         *lock(&self.state) = Lifecycle::Ready(Arc::clone(&app));
         if self.threads == Threads::Server && !app.is_async() {
-            self.pool.open_gate();
+            self.pool.open_gate(app.has_lock());
             return;
         }
         if let Err(error) = self.pool.open(&app, "gw-handler") {
@@ -238,7 +239,7 @@ impl Application {
 
     fn failed(&self, reason: String) {
         *lock(&self.state) = Lifecycle::Failed(reason.clone());
-        self.pool.open_gate();
+        self.pool.open_gate(false);
         for exchange in self.pool.clear() {
             fail(&exchange, &reason);
         }

@@ -242,10 +242,10 @@ def httpd_mod_wsgi_daemon(site: Site) -> Commands:
     return mod_wsgi(site, f"WSGIRestrictEmbedded On\nWSGISocketPrefix {site.directory}/wsgi\n{daemon}\nWSGIProcessGroup bench")
 
 
-def httpd_gangway(site: Site) -> Commands:
+def httpd_gangway(site: Site, dist: Path = DIST) -> Commands:
     target = f"{APPS / site.scenario.module}.py:application"
     line = f"GangwayWSGI {target} venv={VENV} threads={site.scenario.threads}"
-    return [httpd(site, f"LoadModule gangway_module {DIST}/mod_gangway.so\n<Location />\n    {line}\n</Location>")]
+    return [httpd(site, f"LoadModule gangway_module {dist}/mod_gangway.so\n<Location />\n    {line}\n</Location>")]
 
 
 def ceiling_answer(scenario: Scenario) -> bytes:
@@ -268,5 +268,6 @@ PEERS = (
 )
 # Another build of this project, to see what a change has brought; no target counts it.
 if BEFORE := os.environ.get("GANGWAY_BEFORE"):
-    before = functools.partial(nginx_gangway, dist=Path(BEFORE))
-    PEERS += (Peer("nginx-gangway-before", f"nginx + {BEFORE}", "nginx", "before", before),)
+    for server, commands in (("nginx", nginx_gangway), ("httpd", httpd_gangway)):
+        before = functools.partial(commands, dist=Path(BEFORE))
+        PEERS += (Peer(f"{server}-gangway-before", f"{server} + {BEFORE}", server, "before", before),)

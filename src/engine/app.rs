@@ -132,6 +132,12 @@ impl App {
         self.engine.is_async()
     }
 
+    /// Whether its threads wait for each other in [`App::enter`].
+    #[must_use]
+    pub fn has_lock(&self) -> bool {
+        self.engine.table().enter.is_some()
+    }
+
     /// A run of requests begins on this thread.
     pub fn enter(&self) {
         if let Some(enter) = self.engine.table().enter {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Admission: so many at a time, so many wait, first come first served. For threads at a gate as well as for requests
-//! in an event loop, so nothing here waits, and what waits may be anything.
+//! Admission: so many at a time, so many wait, first come first served. For requests in an event loop, so
+//! nothing here waits, and what waits may be anything. Threads have a [`Gate`](super::gate).
 
 use std::collections::VecDeque;
 
@@ -16,9 +16,10 @@ pub enum Admission {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AdmissionPhase {
+pub(super) enum AdmissionPhase {
     /// All who come wait.
     Closed,
+    /// There is a place for as many as may.
     Open,
     /// Nobody is let in any more.
     Stopping,

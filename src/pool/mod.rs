@@ -2,7 +2,7 @@
 //! The handler pool: a bounded queue and the threads that serve it.
 //!
 //! Two ways in. [`Pool::submit`] queues a request for the pool's own threads. [`Pool::admit`] lets a thread of the
-//! server run the handler itself, at most `threads` at a time, first come first served.
+//! server run the handler itself, at most `threads` at a time.
 
 mod admission;
 mod gate;
@@ -111,13 +111,14 @@ impl Pool {
                 }
             }
         }
-        self.shared.gate.open();
+        self.shared.gate.open(app.has_lock());
         Ok(threads.len())
     }
 
-    /// Lets the server's own threads in; the pool has no threads itself.
-    pub fn open_gate(&self) {
-        self.shared.gate.open();
+    /// Lets the server's own threads in; the pool has no threads itself. `has_lock`: their handlers wait for an
+    /// interpreter's lock.
+    pub fn open_gate(&self, has_lock: bool) {
+        self.shared.gate.open(has_lock);
     }
 
     /// Sends away the server's threads that wait for a turn, and those that come.

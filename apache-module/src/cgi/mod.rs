@@ -68,7 +68,7 @@ fn scripts() -> &'static Scripts {
         let settings = config::scripts();
         let gate = |cgi: &Cgi| {
             let gate = Pool::new(PoolLimits { threads: cgi.processes(), queue: cgi.queue() });
-            gate.open_gate();
+            gate.open_gate(false);
             gate
         };
         let (gates, users) = (settings.iter().map(gate).collect(), users(&settings));
