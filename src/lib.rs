@@ -11,7 +11,6 @@
 pub mod backends;
 pub mod cgi;
 pub mod config;
-pub mod contention;
 pub mod engine;
 pub mod error;
 pub mod exchange;

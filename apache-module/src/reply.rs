@@ -143,7 +143,9 @@ fn is_not_modified(request: Request<'_>, last_modified: Option<&[u8]>) -> bool {
     if !request.is_get() || request.is_subrequest() {
         return false;
     }
-    request.note_last_modified(last_modified);
+    if let Some(date) = last_modified {
+        request.note_last_modified(date);
+    }
     let is_not_modified = request.unmet_condition() == Some(304);
     if is_not_modified {
         request.set_status(304, b"");

@@ -81,7 +81,8 @@ fn run(serve: Serve) -> Result<bool, String> {
     sys::forget_environment(&["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"]);
     sys::name_thread(c"gangway-host");
     let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
-    config.set_multiprocess(listener.is_inherited);
+    // Another one may finish its requests beside this one.
+    config.set_multiprocess(true);
     let failed =
         |error: std::io::Error| format!("{SERVER_FAILED} cannot start: {}", gangway::sys::explain(&error));
     let runtime = Runtime::start(Threads::Server).map_err(failed)?;

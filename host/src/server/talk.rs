@@ -209,7 +209,7 @@ impl Server {
         outcome: Outcome,
         buffer: &mut [u8],
     ) -> Option<Job> {
-        let is_whole = lock(connection.incoming()).is_whole();
+        let is_whole = Self::is_whole(connection, buffer);
         connection.end();
         if self.settle(connection, outcome) || connection.is_shut() {
             if is_whole || connection.is_shut() || connection.has_left() {
@@ -226,6 +226,20 @@ impl Server {
             return None;
         }
         self.advance(connection, buffer)
+    }
+
+    /// Whether all of a request has come whose handler reads no more: often only the end of the body is left.
+    fn is_whole(connection: &Connection, buffer: &mut [u8]) -> bool {
+        let mut incoming = lock(connection.incoming());
+        if !incoming.is_whole()
+            && incoming.kept() < READ
+            && let Ok(Some(count)) = sys::receive(connection, buffer)
+        {
+            incoming.keep(buffer.get(..count).unwrap_or_default());
+        }
+        // What breaks the protocol is found by who takes it.
+        while !incoming.is_whole() && matches!(incoming.body(buffer), Ok(1..)) {}
+        incoming.is_whole()
     }
 
     /// A connection whose request runs has something. Only who knows that its handler reads no more may look what it is.

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from harness import places, programs, venvs
+from harness import hosts, places, programs, venvs
 
 EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").glob("*/nginx.conf"))
 # What the application says to one request, and what it needs to be set up.
@@ -16,6 +16,7 @@ ANSWERS = {
     "cgi": ("/cgi-bin/hello/anything", "You asked for /cgi-bin/hello/anything."),
     "django": ("/", "<form"),
     "php": ("/any/page?x=1", " answers /any/page for 127.0.0.1"),
+    "systemd": ("/anything?x=1", "Hello from"),
 }
 
 
@@ -29,11 +30,14 @@ def localized(text, name, folder, server):
     if fpm := server.site.backends.get("fpm"):
         text = text.replace("unix:/run/php/php-fpm.sock|fcgi://localhost", f"fcgi://{fpm.where}")
         text = text.replace("unix:/run/php/php-fpm.sock", fpm.where)
+    if host := server.site.backends.get("host"):
+        text = text.replace("unix:/run/blog.sock", host.where)
     if server.kind.startswith("nginx"):
         user = f"user {places.WORKER_USER};\n" if places.AS_ROOT else ""
         home = server.folder
-        paths = "".join(f"{n}_temp_path {home}/tmp;\n" for n in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi", "gangway"))
-        engines = f"gangway_engine_dir {server.engines};\n" if server.engines != server.module.parent else ""
+        names = ("client_body", "proxy", "fastcgi", "scgi", "uwsgi", *(("gangway",) if "load_module" in text else ()))
+        paths = "".join(f"{n}_temp_path {home}/tmp;\n" for n in names)
+        engines = f"gangway_engine_dir {server.engines};\n" if server.engines != server.module.parent and "load_module" in text else ""
         head = f"{user}daemon off;\npid {home}/nginx.pid;\nerror_log {home}/error.log info;\n"
         return head + text.replace("http {", f"http {{\n{paths}{engines}access_log {home}/access.log;\n", 1)
     user = f"User {places.WORKER_USER}\nGroup {places.WORKER_USER}\n" if places.AS_ROOT else ""
@@ -58,6 +62,10 @@ def example(kind, scratch):
         def configure(site):
             if name == "php":
                 site.program("fpm", programs.PhpFpm(site.scratch))
+            if name == "systemd":
+                application = places.REPOSITORY / "examples" / "wsgi"
+                root = shutil.copytree(application, site.scratch / "blog")
+                site.program("host", hosts.Host(site.scratch, "app:app", [f"root={root}"]))
             site.text = lambda server: localized(text, name, folder, server)
 
         return configure

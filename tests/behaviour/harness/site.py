@@ -3,6 +3,7 @@
 
 from dataclasses import dataclass, field
 
+from .hosts import Host
 from .recorder import Recorder
 
 
@@ -34,6 +35,7 @@ class Site:
     body_limit: int | None = None
     modules: bool = True  # load Gangway at all
     managed: bool = False  # applications run in processes of their own, whatever a test says of that
+    host: bool = False  # WSGI applications run in gangway-host, behind gangway_pass, and not in the server
     upstream: str = "gangway"  # who speaks to the backends: gangway, or stock for the server's own modules
     scratch: object = None  # a folder for sockets
     error_level: str = "info"  # debug: of the server's own talk, too
@@ -68,9 +70,21 @@ class Site:
                 if isinstance(one, bool):
                     one = "on" if one else "off"
                 words.append(f"{key}={one}")
+        if self.host and target != "off":
+            return self.hosted(path, target, words, kind=kind, params=params, nginx=nginx, apache=apache)
         return self.location(
             path, kind=kind, target=target, options=words, params=params or {}, nginx=nginx, apache=apache
         )
+
+    def hosted(self, path, target, words, *, kind="prefix", params=None, **kw):
+        """The same in a gangway-host of its own; the same words share one."""
+        name = f"host-{target}-{'-'.join(words)}"
+        host = self.backends.get(name)
+        if host is None:
+            number = sum(other.startswith("host-") for other in self.backends)
+            host = self.program(name, Host(self.scratch, target, words, name=f"host{number}", unix=False))
+        mount = {"SCRIPT_NAME": path.rstrip("/")} if kind == "prefix" else {}
+        return self.passes(path, host, kind=kind, params={**mount, **(params or {})}, **kw)
 
     def cgi(self, path, place, *, kind="prefix", params=None, nginx="", apache="", **options):
         """Runs the scripts of the folder `place`, or that file, below `path`. Further keywords are options; a list repeats its key."""

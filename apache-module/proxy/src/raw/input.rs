@@ -9,8 +9,7 @@ use std::{
 use gangway::{http::Decimal, protocol::Protocol};
 use gangway_httpd::{
     brigade::{Brigade, Bucket, ReadMode},
-    request::{BodyError, BodyLength},
-    status::NOT_IMPLEMENTED,
+    request::BodyError,
 };
 
 use super::{Request, backend::WorkerConnection, sys};
@@ -60,10 +59,6 @@ impl<'r> RequestBody<'r> {
         }
         if !request.has_body() {
             return Ok(Self { ended: true, ..body });
-        }
-        if request.body_length() == BodyLength::Coded {
-            // RFC 9112 §6.1.
-            return Err(NOT_IMPLEMENTED);
         }
         let mut brigade = request.brigade();
         // SAFETY: the brigade lives in the pool in which it is noted; APR keeps the key, which lives for the process.
