@@ -33,6 +33,8 @@ const PROVEN: Member = Member(9, 16);
 const DELAYS: Member = Member(25, 4);
 /// Until when in seconds, plus one, nothing is kept because of a delay.
 const SHUNNED: Member = Member(29, 32);
+/// It has closed a connection by itself.
+const CLOSES: Member = Member(61, 1);
 
 impl Member {
     fn most(self) -> u64 {
@@ -106,7 +108,12 @@ impl BackendRecord<'_> {
 
     /// The address has closed a connection by itself.
     pub fn has_closed(self) {
-        self.update(|facts| PROVEN.set(facts, 0));
+        self.update(|facts| CLOSES.set(PROVEN.set(facts, 0), 1));
+    }
+
+    /// Whether it has ever done so.
+    pub fn closes(self) -> bool {
+        self.get(CLOSES) != 0
     }
 
     /// Whether what an idle connection has left unread tells if somebody waits on it.
@@ -180,8 +187,12 @@ mod tests {
         assert!(record.keeps(5000) && !record.keeps(5001));
         record.has_kept(u64::from(u32::MAX));
         assert!(record.keeps(60_000) && !record.keeps(70_000));
+        assert!(!record.closes());
         record.has_closed();
-        assert!(!record.keeps(0));
+        assert!(!record.keeps(0) && record.closes());
+        record.has_kept(3);
+        assert!(record.keeps(0) && record.closes());
+        record.has_closed();
         assert!(!record.is_lazy() && !record.is_blind() && !record.is_shunned(0));
     }
 

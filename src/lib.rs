@@ -11,6 +11,7 @@
 pub mod backends;
 pub mod cgi;
 pub mod config;
+pub mod contention;
 pub mod engine;
 pub mod error;
 pub mod exchange;

@@ -80,7 +80,6 @@ const FUNCTIONS: &[&str] = &[
     "ap_state_query",
     "ap_sub_req_lookup_file",
     "ap_unescape_url(_keep2f)?",
-    "ap_update_mtime",
     "apr_brigade_cleanup",
     "apr_brigade_create",
     "apr_brigade_destroy",

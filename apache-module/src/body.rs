@@ -17,7 +17,8 @@ use gangway::{
 };
 
 use crate::raw::{
-    BAD_REQUEST, BodyError, BodyLength, BodyRead, INTERNAL_SERVER_ERROR, Request, Session, TOO_LARGE,
+    BAD_REQUEST, BodyError, BodyLength, BodyRead, INTERNAL_SERVER_ERROR, NOT_IMPLEMENTED, Request, Session,
+    TOO_LARGE,
 };
 
 /// The longest body that is read in advance, and that is kept in memory.
@@ -204,6 +205,8 @@ fn failed(request: Request<'_>, error: BodyError) -> c_int {
 pub(crate) fn body_length(request: Request<'_>) -> Result<BodyLength, c_int> {
     match request.body_length() {
         BodyLength::Invalid => Err(BAD_REQUEST),
+        // RFC 9112 §6.1.
+        BodyLength::Coded => Err(NOT_IMPLEMENTED),
         BodyLength::Known(length) => check_limit(request, length).map(|()| BodyLength::Known(length)),
         BodyLength::Chunked => Ok(BodyLength::Chunked),
     }

@@ -143,9 +143,7 @@ fn is_not_modified(request: Request<'_>, last_modified: Option<&[u8]>) -> bool {
     if !request.is_get() || request.is_subrequest() {
         return false;
     }
-    if let Some(date) = last_modified {
-        request.note_last_modified(date);
-    }
+    request.note_last_modified(last_modified);
     let is_not_modified = request.unmet_condition() == Some(304);
     if is_not_modified {
         request.set_status(304, b"");

@@ -56,7 +56,7 @@ pub(crate) fn build<'r>(
         content_length: match length {
             BodyLength::Known(0) if request.header(c"Content-Length").is_none() => None,
             BodyLength::Known(length) => Some(length),
-            BodyLength::Chunked | BodyLength::Invalid => None,
+            BodyLength::Chunked | BodyLength::Invalid | BodyLength::Coded => None,
         },
         https: says_https || request.is_https(),
         extra: &[],

@@ -3,21 +3,21 @@
 
 #![expect(unsafe_code, reason = "system calls")]
 
-mod accepted;
 mod backlog;
 mod diag;
 pub mod files;
 mod onlooker;
 pub mod pipe;
+mod progress;
 pub mod shared;
 mod shortage;
 pub mod spawner;
 pub mod umask;
 mod unread;
 
-pub use accepted::is_accepted;
 pub use backlog::has_waiting;
 pub use onlooker::see_as;
+pub use progress::{Progress, progress};
 pub use shortage::{explain, explain_text, is_shortage};
 pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};
 

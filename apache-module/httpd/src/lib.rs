@@ -62,6 +62,8 @@ pub mod status {
 
     /// 400
     pub const BAD_REQUEST: c_int = sys::HTTP_BAD_REQUEST as c_int;
+    /// `HTTP_NOT_IMPLEMENTED`
+    pub const NOT_IMPLEMENTED: c_int = sys::HTTP_NOT_IMPLEMENTED as c_int;
     /// 403
     pub const FORBIDDEN: c_int = sys::HTTP_FORBIDDEN as c_int;
     /// 404

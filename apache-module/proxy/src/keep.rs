@@ -14,6 +14,7 @@ use std::{
 
 use gangway::{
     backends::BackendRecord,
+    contention::{Call, Calls},
     log::{self, Level},
     sys::{lock, spawn},
 };
@@ -29,8 +30,8 @@ pub(crate) const IDLE_LIMIT: usize = 32;
 const MOST_REQUESTS: u32 = 1000;
 /// More than this is no request that is read in one piece: what is left of it says nothing about the backend.
 const ONE_PIECE: u64 = 8000;
-/// How long nobody keeps a connection after somebody who waits has said so. Longer than the time between two calls.
-const SHY_TIME: Duration = Duration::from_millis(100);
+/// After so long a process has mostly come back for its next request, also when others have the processors.
+const SETTLED: Duration = Duration::from_millis(5);
 /// The stack of the thread that closes connections.
 const STACK: usize = 64 * 1024;
 
@@ -52,14 +53,6 @@ impl Key {
         Self { hash: hasher.finish(), address }
     }
 
-    /// A request begins to wait for this backend.
-    pub(crate) fn wait(&self) -> Waiting {
-        if let Some(board) = Board::shared() {
-            board.enter(self.hash);
-        }
-        Waiting(self.hash)
-    }
-
     /// Whether the backend has a path, not a port.
     pub(crate) fn is_unix(&self) -> bool {
         self.address.starts_with(UNIX)
@@ -70,28 +63,46 @@ impl Key {
         Board::shared()?.records().of(self.hash)
     }
 
+    fn calls(&self) -> Option<Calls<'static>> {
+        Board::shared()?.calls(self.hash)
+    }
+
+    /// Whether a request waits for this backend: then the caller closes a connection.
     fn is_wanted(&self) -> bool {
-        Board::shared().is_some_and(|board| board.is_wanted(self.hash, SHY_TIME))
+        self.calls().is_some_and(|calls| calls.answer(now()))
     }
 }
 
-/// A request that waits, until this is dropped.
-pub(crate) struct Waiting(u64);
+/// A request that waits for a process which somebody's idle connection may hold, until this is dropped.
+pub(crate) struct Waiting(Option<(Calls<'static>, Call)>);
 
 impl Waiting {
-    /// Tells everybody.
-    pub(crate) fn call(&self) {
+    /// Nobody knows of it yet.
+    pub(crate) fn begin() -> Self {
+        Self(None)
+    }
+
+    /// Tells everybody that it waits, or still does.
+    pub(crate) fn call(&mut self, key: &Key) {
+        let earlier = self.0.map(|(_, call)| call);
+        self.0 = key.calls().map(|calls| (calls, calls.call(earlier, now()).0));
         if let Some(board) = Board::shared() {
-            board.call(self.0);
+            // One that is repeated may be for a process that has come back since.
+            board.wake();
+        }
+    }
+
+    /// It does not wait.
+    pub(crate) fn end(&mut self) {
+        if let Some((calls, call)) = self.0.take() {
+            calls.withdraw(call);
         }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(board) = Board::shared() {
-            board.leave(self.0);
-        }
+        self.end();
     }
 }
 
@@ -139,6 +150,28 @@ struct Idle {
     history: History,
     since: Instant,
     until: Instant,
+    /// Its process was found at work: when it is looked at again.
+    busy_until: Option<Instant>,
+}
+
+impl Idle {
+    /// For how long it has been idle.
+    fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Its process still works. It is asked again when it has worked a quarter longer, so that requests do not ask all such
+    /// connections again and again.
+    fn is_busy(&mut self, now: Instant) {
+        self.busy_until = Some(now + Duration::from_millis(1) + self.time(now) / 4);
+    }
+
+    /// Whether a request waits for its process. One that is at work has none to give away.
+    fn is_wanted(&self) -> bool {
+        self.key.calls().is_some_and(|calls| calls.are_open(now()))
+            && !(self.key.is_unix() && self.wire.has_unread(true) == Some(true))
+            && self.key.is_wanted()
+    }
 }
 
 #[derive(Default)]
@@ -151,38 +184,65 @@ struct IdlePool {
     reaper_sleeps: bool,
 }
 
+impl IdlePool {
+    /// Takes out the connection that is to be tried next. `looks`: their processes may still work.
+    fn pick(&mut self, now: Instant, looks: bool, is_good: impl Fn(&Idle) -> bool) -> Option<Idle> {
+        let is_good = |idle: &Idle| is_good(idle) && idle.busy_until.is_none_or(|until| until <= now);
+        let is_settled = |idle: &Idle| (!looks || idle.time(now) >= SETTLED) && is_good(idle);
+        let last = self.idle.iter().rposition(is_settled);
+        let at = last.or_else(|| self.idle.iter().position(is_good).filter(|_| looks))?;
+        Some(self.idle.remove(at))
+    }
+
+    /// Puts back what has not been idle only since now.
+    fn put_back(&mut self, idle: Idle) {
+        let at = self.idle.partition_point(|known| known.since <= idle.since);
+        self.idle.insert(at, idle);
+    }
+}
+
 static POOL: Mutex<IdlePool> =
     Mutex::new(IdlePool { idle: Vec::new(), has_reaper: false, reaper_sleeps: false });
 static WAKE: Condvar = Condvar::new();
 
-/// The connection to a backend that became idle last of those that are good for the request. What cannot be sent again takes one
-/// only where connections have been idle for as long and could be used. Nobody takes one whose process still works.
+/// A connection to a backend that is good for the request: the one that became idle last; but of one whose processes may
+/// still work, one that has had time to come back. What cannot be sent again takes one only where connections have been
+/// idle for as long and could be used. Nobody takes one whose process still works.
 pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History)> {
     let record = key.record()?;
     let looks = record.is_lazy() || requirement.names_php || requirement.for_once && record.wants_sample();
-    loop {
-        let mut found = {
-            let mut pool = lock(&POOL);
-            let at = pool.idle.iter().rposition(|idle| idle.key == *key)?;
-            let idle = pool.idle.get(at)?.since.elapsed();
-            if requirement.for_once && !record.keeps(millis(idle)) {
-                return None;
-            }
-            pool.idle.remove(at)
-        };
-        found.history.idle = found.since.elapsed();
-        if found.until <= Instant::now() {
+    let now = Instant::now();
+    let is_good =
+        |idle: &Idle| idle.key == *key && (!requirement.for_once || record.keeps(millis(idle.time(now))));
+    let mut busy = Vec::new();
+    let taken = loop {
+        let picked = lock(&POOL).pick(now, looks, is_good);
+        let Some(mut found) = picked else { break None };
+        if found.until <= now {
             continue;
         }
         if looks && found.wire.has_unread(key.is_unix()) == Some(true) {
+            found.is_busy(now);
+            busy.push(found);
             continue;
         }
         // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
         if found.wire.is_idle() {
-            return Some((found.wire, found.history));
+            found.history.idle = found.time(now);
+            break Some((found.wire, found.history));
         }
         record.has_closed();
+    };
+    if !busy.is_empty() {
+        let mut pool = lock(&POOL);
+        busy.into_iter().for_each(|idle| pool.put_back(idle));
+        let sleeps = mem::take(&mut pool.reaper_sleeps);
+        drop(pool);
+        if sleeps {
+            WAKE.notify_one();
+        }
     }
+    taken
 }
 
 fn millis(time: Duration) -> u64 {
@@ -232,7 +292,7 @@ pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: KeepLimits
     {
         surplus = Some(pool.idle.remove(oldest));
     }
-    pool.idle.push(Idle { key, wire, history, since: now, until: now + limits.time });
+    pool.idle.push(Idle { key, wire, history, since: now, until: now + limits.time, busy_until: None });
     if !pool.has_reaper {
         pool.has_reaper = spawn("gw-idle", STACK, reap).is_ok();
         if !pool.has_reaper {
@@ -257,7 +317,7 @@ fn reap() {
         let seen = Board::shared().map_or(0, Board::changes);
         let now = Instant::now();
         let (closing, idle) =
-            mem::take(&mut pool.idle).into_iter().partition(|idle| idle.until <= now || idle.key.is_wanted());
+            mem::take(&mut pool.idle).into_iter().partition(|idle| idle.until <= now || idle.is_wanted());
         pool.idle = idle;
         let next = pool.idle.iter().map(|idle| idle.until.saturating_duration_since(now)).min();
         let Some(next) = next else {

@@ -35,6 +35,6 @@ pub(crate) use gangway_httpd::{
     request::{BodyError, BodyLength, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
-        SERVICE_UNAVAILABLE, TOO_LARGE,
+        NOT_IMPLEMENTED, SERVICE_UNAVAILABLE, TOO_LARGE,
     },
 };

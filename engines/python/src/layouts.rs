@@ -10,7 +10,7 @@ use std::{
 use crate::{
     libpython::{Install, Version, install},
     python::named,
-    sharing::Plan,
+    sharing::{Environments, Plan},
     spec::{Spec, Target},
     venv::environment,
 };
@@ -299,7 +299,7 @@ fn only_what_fits_together_shares_a_process() {
         let mut spec = spec("blog.wsgi", "/srv/blog");
         spec.python = Some(py311.clone());
         change(&mut spec);
-        Plan::make(spec).expect("plan")
+        Plan::make(spec, &mut Environments::default()).expect("plan")
     };
     let base = plan(&|_| ());
     assert_eq!(base.check_sharing(&plan(&|_| ())), Ok(()));

@@ -41,7 +41,7 @@ use gangway_python_shared::{fence::fence, statement::INTERFACES};
 use crate::{
     forward::{RUNTIME, Runtime},
     libpython::Install,
-    sharing::Plan,
+    sharing::{Environments, Plan},
     spec::{Refusal, Spec},
 };
 
@@ -102,11 +102,12 @@ unsafe extern "C" fn check(
         // SAFETY: the host gives `count` pointers to specifications.
         let specs = unsafe { slice::from_raw_parts(specs, count) };
         let mut plans: Vec<Plan> = Vec::with_capacity(count);
+        let mut known = Environments::default();
         for raw in specs {
             // SAFETY: each pointer is to a specification that lives for the call.
             let raw = unsafe { raw.as_ref() }.ok_or("a specification is missing")?;
             // SAFETY: gangway.h promises that what a specification points to lives for the call.
-            let plan = Plan::make(unsafe { Spec::read(raw) }?)?;
+            let plan = Plan::make(unsafe { Spec::read(raw) }?, &mut known)?;
             check_file(&plan.spec)?;
             plans.iter().try_for_each(|other| plan.check_sharing(other))?;
             plans.push(plan);
@@ -132,7 +133,7 @@ unsafe extern "C" fn load(
         // SAFETY: the host gives a specification that lives for the call.
         let raw = unsafe { spec.as_ref() }.ok_or("the specification is missing")?;
         // SAFETY: gangway.h promises that what a specification points to lives for the call.
-        let plan = Plan::make(unsafe { Spec::read(raw) }?)?;
+        let plan = Plan::make(unsafe { Spec::read(raw) }?, &mut Environments::default())?;
         let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.iter().try_for_each(|(_, other)| plan.check_sharing(other))?;
         let runtime = runtime(&plan.environment.install)?;

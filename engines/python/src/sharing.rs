@@ -2,7 +2,7 @@
 //! Which applications can share a process: it has one interpreter, one `sys.path`, one `sys.modules` and one
 //! `os.environ`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{
     env_file,
@@ -20,10 +20,27 @@ pub(crate) struct Plan {
     pub(crate) variables: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+/// The environments of several specifications. To find one takes hundreds of looks at the file system, and all
+/// applications of a process have the same.
+#[derive(Default)]
+pub(crate) struct Environments(Vec<(Option<PathBuf>, Option<PathBuf>, Environment)>);
+
+impl Environments {
+    fn of(&mut self, spec: &Spec) -> Result<Environment, Refusal> {
+        let Spec { venv, python, .. } = spec;
+        if let Some((.., known)) = self.0.iter().find(|known| known.0 == *venv && known.1 == *python) {
+            return Ok(known.clone());
+        }
+        let found = environment(venv.as_deref(), python.as_deref())?;
+        self.0.push((venv.clone(), python.clone(), found.clone()));
+        Ok(found)
+    }
+}
+
 impl Plan {
     /// Looks at the files that the specification names.
-    pub(crate) fn make(spec: Spec) -> Result<Self, Refusal> {
-        let environment = environment(spec.venv.as_deref(), spec.python.as_deref())?;
+    pub(crate) fn make(spec: Spec, known: &mut Environments) -> Result<Self, Refusal> {
+        let environment = known.of(&spec)?;
         let mut variables = Vec::new();
         let of_file = match &spec.env_file {
             Some(path) => env_file::read(path)?,

@@ -60,7 +60,7 @@ pub(super) fn set_application(
     cf.change_http(|main: &mut MainConf| {
         let Applications(all) = main.kinds.entry();
         all.push(config.clone());
-        runtime::check(all).map_err(|(_, reason)| reason)
+        runtime::check_newest(all)
     })?;
     set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path()));
     Ok(())

@@ -17,7 +17,7 @@ mod signals;
 
 use std::{ffi::c_void, ptr, time::Duration};
 
-use gangway::engine::fence;
+use gangway::{engine::fence, sys::Progress};
 use nginx_sys::{
     NGX_PEER_FAILED, ngx_event_t, ngx_http_request_t, ngx_http_upstream_create_round_robin_peer,
     ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
@@ -214,12 +214,17 @@ fn is_to_leave(context: &Context, upstream: Upstream) -> bool {
     if upstream.has_kept_connection() {
         return reuse::look(context, upstream, &address);
     }
-    if idle::was_read(&upstream, &address) {
-        return false;
-    }
     // A backend of threads may accept a connection long before one of them is free for it.
-    if context.peer.count_look() > YOUNG || !idle::was_accepted(&upstream, &address) {
-        signals::signal(&address);
+    let is_young = context.peer.count_look() <= YOUNG;
+    match idle::progress_of(&upstream, &address) {
+        Progress::Read => {
+            context.peer.withdraw();
+            return false;
+        }
+        Progress::Accepted if is_young => context.peer.withdraw(),
+        Progress::Accepted | Progress::Queued => {
+            context.peer.call(|earlier| signals::signal(&address, earlier));
+        }
     }
     context.peer.watch_on(REPEAT);
     false

@@ -4,6 +4,7 @@
 import re
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -32,6 +33,18 @@ def test_a_right_configuration_passes(configtest):
         site.wsgi("/file", f"{site.apps}/pep3333.py:app", root=None, env=["A=1", "B=two words"])
 
     assert configtest(right).status == 0
+
+
+def test_many_applications_are_tested_in_a_moment(configtest):
+    """Each was compared with each other one, and Python was looked for anew each time: minutes."""
+
+    def many(site):
+        for number in range(200):
+            site.wsgi(f"/{number}", "pep3333:app", threads=number % 100 + 1)
+
+    begin = time.monotonic()
+    assert configtest(many).status == 0
+    assert time.monotonic() - begin < 20
 
 
 # words after the directive -> code, what the line must say

@@ -95,12 +95,19 @@ class Peer:
         """True while the server neither sent anything nor closed."""
         return not select.select([self.socket], [], [], 0)[0]
 
+    def is_left(self):
+        """Whether the server has closed its side, whatever it had sent before."""
+        watch = select.poll()
+        watch.register(self.socket, select.POLLRDHUP)
+        return bool(watch.poll(0))
+
     def has_more(self):
-        """Waits for the next request, which stays unread, or the end, or that the server aborts what was answered: then
-        this side closes too, and it is False."""
+        """Waits for the next request, which stays unread, or the end, or that the server aborts what was answered or takes a
+        request elsewhere that nobody here has read in time: then this side closes too, and it is False."""
         try:
             start = self.socket.recv(2, socket.MSG_PEEK)
             more = start != b"" and not (self.codec.scheme == "fastcgi" and start[1:] == bytes([ABORT_REQUEST]))
+            more = more and not self.is_left()
         except ConnectionResetError:
             more = False
         if not more:

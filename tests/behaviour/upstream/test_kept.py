@@ -236,6 +236,29 @@ def test_php_that_ends_after_some_requests_loses_none(php, unix):
     assert notes.read_text().splitlines() == [f"POST {number}" for number in range(60)]
 
 
+@SOCKETS
+def test_php_that_ends_loses_none_of_many_at_a_time(php, unix):
+    """As before, with connections that have been looked at earlier than when they are used."""
+    server, notes = php(unix, children=6, pool="pm.max_requests = 7")
+    failures = []
+
+    def ask_on(which):
+        client = server.connect()
+        try:
+            for number in range(60):
+                timed(client, "POST", f"/work.php?note={notes}&n={which}-{number}", b"x=y")
+        except Exception as error:
+            failures.append((which, number, error))
+
+    threads = [threading.Thread(target=ask_on, args=(which,)) for which in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert sorted(notes.read_text().splitlines()) == sorted(f"POST {which}-{n}" for which in range(4) for n in range(60))
+
+
 @KEPT
 @SOCKETS
 def test_what_cannot_be_sent_twice_goes_where_connections_are_kept(launch, unix):

@@ -94,11 +94,17 @@ impl<M: Module> Request<'_, M> {
         }
     }
 
-    /// Notes when the document was changed last. What is no date says nothing.
-    pub fn note_last_modified(self, date: &[u8]) {
-        let date = self.pool().keep(date);
-        // SAFETY: `from_raw` promises a live request of this thread; the date is a C string in its pool.
-        unsafe { sys::ap_update_mtime(self.as_ptr(), sys::apr_date_parse_http(date)) }
+    /// Notes when the document was changed last, as its application says. Answers whether that is a date. httpd has
+    /// noted the date of a folder or a file that it has come across on its way (content negotiation does), which says nothing.
+    pub fn note_last_modified(self, date: Option<&[u8]>) -> bool {
+        let date = date.map_or(0, |date| {
+            let date = self.pool().keep(date);
+            // SAFETY: a C string in the pool of a live request.
+            unsafe { sys::apr_date_parse_http(date) }
+        });
+        // SAFETY: `from_raw` promises a live request of this thread.
+        unsafe { (*self.as_ptr()).mtime = date }
+        date > 0
     }
 
     /// What a condition of the client's makes of the response whose head has been set: a status of 300 or more in its place.

@@ -30,6 +30,8 @@ pub enum BodyLength {
     Chunked,
     /// Not a number.
     Invalid,
+    /// There are codings below `chunked` that nobody takes away: its bytes are not the body's.
+    Coded,
 }
 
 impl BodyLength {
@@ -38,7 +40,7 @@ impl BodyLength {
     pub fn known(self) -> Option<u64> {
         match self {
             Self::Known(length) => Some(length),
-            Self::Chunked | Self::Invalid => None,
+            Self::Chunked | Self::Invalid | Self::Coded => None,
         }
     }
 }
@@ -82,8 +84,9 @@ impl<'r, M: Module> Request<'r, M> {
     /// What the headers say.
     #[must_use]
     pub fn body_length(self) -> BodyLength {
-        if self.header(c"Transfer-Encoding").is_some() {
-            return BodyLength::Chunked;
+        if let Some(codings) = self.header(c"Transfer-Encoding") {
+            let is_plain = codings.eq_ignore_ascii_case(b"chunked");
+            return if is_plain { BodyLength::Chunked } else { BodyLength::Coded };
         }
         let Some(length) = self.header(c"Content-Length") else { return BodyLength::Known(0) };
         let digits = !length.is_empty() && length.iter().all(u8::is_ascii_digit);

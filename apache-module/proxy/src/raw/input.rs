@@ -9,7 +9,8 @@ use std::{
 use gangway::{http::Decimal, protocol::Protocol};
 use gangway_httpd::{
     brigade::{Brigade, Bucket, ReadMode},
-    request::BodyError,
+    request::{BodyError, BodyLength},
+    status::NOT_IMPLEMENTED,
 };
 
 use super::{Request, backend::WorkerConnection, sys};
@@ -59,6 +60,10 @@ impl<'r> RequestBody<'r> {
         }
         if !request.has_body() {
             return Ok(Self { ended: true, ..body });
+        }
+        if request.body_length() == BodyLength::Coded {
+            // RFC 9112 §6.1.
+            return Err(NOT_IMPLEMENTED);
         }
         let mut brigade = request.brigade();
         // SAFETY: the brigade lives in the pool in which it is noted; APR keeps the key, which lives for the process.

@@ -19,6 +19,7 @@ pub(crate) fn set_head(request: Request<'_>, head: &ResponseHead<'_>) -> (u16, b
     if has_status {
         set_status(request, head.status(), head.reason());
     }
+    request.note_last_modified(None);
     for (name, value) in head.fields().filter(|(name, _)| !is_connection_field(name)) {
         set_field(request, name, value);
     }
@@ -68,10 +69,8 @@ fn set_field(request: Request<'_>, name: &[u8], value: &[u8]) {
         } else if let Some(own) = OWN.iter().find(|own| name.eq_ignore_ascii_case(own.to_bytes())) {
             sys::apr_table_setn((*raw).headers_out, own.as_ptr(), text);
         } else if name.eq_ignore_ascii_case(b"last-modified") {
-            let date = sys::apr_date_parse_http(text);
             // A date that is none is left out; one in the future becomes the present.
-            if date > 0 {
-                sys::ap_update_mtime(raw, date);
+            if request.note_last_modified(Some(value)) {
                 sys::ap_set_last_modified(raw);
             }
         } else if name.eq_ignore_ascii_case(b"set-cookie") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A board in memory that all processes of the server share: who waits for a backend is counted there, with the time, and
-//! whoever has an idle connection to that backend closes it. Beside it stands what is known of backends ([`BackendRecords`]).
+//! A board in memory that all processes of the server share: the calls of those who wait for a backend ([`Contention`]),
+//! which whoever has an idle connection to that backend answers by closing it. Beside them stands what is known of
+//! backends ([`BackendRecords`]).
 //!
 //! The parent process only maps the memory. Children trust nothing in it: whatever a number says, the worst that
 //! follows is a connection that is closed too early or a second too late.
@@ -9,31 +10,26 @@ use std::{
     ptr::{self, NonNull},
     sync::{
         OnceLock,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use gangway::backends::BackendRecords;
+use gangway::{
+    backends::BackendRecords,
+    contention::{Calls, Contention},
+};
 
-/// Backends that share a slot lose idle connections for each other, no more.
-const SLOTS: usize = 64;
+/// How long a call holds, in milliseconds. Longer than the time between two calls of one who waits.
+const HOLDS: u64 = 100;
 
 /// The board.
 #[repr(C)]
 pub(crate) struct Board {
-    /// Changes with each entry; what `wait` sleeps on.
+    /// Changes with each call; what `wait` sleeps on.
     changes: AtomicU32,
-    entries: [Entry; SLOTS],
+    contention: Contention,
     records: BackendRecords,
-}
-
-#[repr(C)]
-struct Entry {
-    /// Milliseconds of the clock when somebody waited last.
-    last: AtomicU64,
-    /// How many wait. A process that is killed while it waits is counted for ever; then `last` alone decides.
-    waiting: AtomicU32,
 }
 
 struct Mapped(NonNull<Board>);
@@ -71,39 +67,18 @@ impl Board {
         &self.records
     }
 
-    /// Counts one more who waits for the backend of this key.
-    pub(crate) fn enter(&self, key: u64) {
-        if let Some(entry) = self.entry(key) {
-            entry.waiting.fetch_add(1, Ordering::Relaxed);
-        }
+    /// The calls of those who wait for the backend of this key.
+    pub(crate) fn calls(&self, key: u64) -> Option<Calls<'_>> {
+        self.contention.at(key, HOLDS)
     }
 
-    /// Counts one less.
-    pub(crate) fn leave(&self, key: u64) {
-        if let Some(entry) = self.entry(key) {
-            let less = |count: u32| count.checked_sub(1);
-            let _ = entry.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    /// Wakes those who sleep.
+    pub(crate) fn wake(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
+        // SAFETY: the address is that of a live integer of 32 bits.
+        unsafe {
+            libc::syscall(libc::SYS_futex, self.changes.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX);
         }
-    }
-
-    /// Notes that somebody still waits, and wakes those who sleep.
-    pub(crate) fn call(&self, key: u64) {
-        if let Some(entry) = self.entry(key) {
-            entry.last.store(now(), Ordering::Relaxed);
-            self.changes.fetch_add(1, Ordering::Release);
-            // SAFETY: the address is that of a live integer of 32 bits.
-            unsafe {
-                libc::syscall(libc::SYS_futex, self.changes.as_ptr(), libc::FUTEX_WAKE, libc::c_int::MAX);
-            }
-        }
-    }
-
-    /// Whether somebody waits for the backend of this key, and has said so within the last `time`.
-    pub(crate) fn is_wanted(&self, key: u64, time: Duration) -> bool {
-        self.entry(key).is_some_and(|entry| {
-            entry.waiting.load(Ordering::Relaxed) > 0
-                && u128::from(now().saturating_sub(entry.last.load(Ordering::Relaxed))) <= time.as_millis()
-        })
     }
 
     /// The number of changes so far.
@@ -130,10 +105,6 @@ impl Board {
             );
         }
     }
-
-    fn entry(&self, key: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(key % SLOTS as u64).ok()?)
-    }
 }
 
 /// Milliseconds of a clock that all processes share and nobody sets.
@@ -152,26 +123,6 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     #[test]
-    fn a_backend_is_wanted_while_somebody_waits_and_says_so() {
-        let board = Board::shared().unwrap();
-        let key = 7;
-        assert!(!board.is_wanted(key, LONG));
-        board.enter(key);
-        board.enter(key);
-        let seen = board.changes();
-        board.call(key);
-        assert_ne!(board.changes(), seen);
-        assert!(board.is_wanted(key, LONG) && !board.is_wanted(key + 1, LONG));
-        board.leave(key);
-        assert!(board.is_wanted(key, LONG));
-        board.leave(key);
-        assert!(!board.is_wanted(key, LONG));
-        // What a killed process has left behind, or one too many takes away, does no harm.
-        board.leave(key);
-        assert!(!board.is_wanted(key, LONG));
-    }
-
-    #[test]
     fn who_sleeps_is_woken_by_a_change() {
         let board = Board::shared().unwrap();
         let seen = board.changes();
@@ -179,7 +130,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| board.wait(seen, LONG));
             // The other thread may not sleep yet: then it finds the change and does not begin to.
-            board.call(9);
+            board.wake();
         });
         assert!(begun.elapsed() < LONG);
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::sys::{duplicate, has_unread, has_waiting, is_accepted, is_elsewhere, unread};
+use gangway::sys::{Progress, duplicate, has_unread, has_waiting, is_elsewhere, progress, unread};
 
 /// How long a patient connection waits for bytes before it says that there are none: the kernel waits in the same
 /// call that reads.
@@ -173,13 +173,13 @@ impl Wire {
     /// socket: nobody has read it, nor, when the wait is young, accepted the connection (a backend of threads may accept it long before one of
     /// them is free). Over TCP: somebody waits to be accepted there, or nobody here can tell.
     pub(crate) fn may_wait(&self, is_unix: bool, is_young: bool, sent: u64) -> bool {
-        if is_unix {
-            // PHP leaves the last record of a request unread: that there is something says little.
-            let is_read = has_unread(self.fd, true) == Some(false)
-                || unread(self.fd).is_some_and(|count| (count as u64) < sent);
-            !(is_read || is_young && is_accepted(self.fd) == Some(true))
-        } else {
-            has_waiting(self.fd).unwrap_or(true)
+        if !is_unix {
+            return has_waiting(self.fd).unwrap_or(true);
+        }
+        match progress(self.fd, sent) {
+            Progress::Read => false,
+            Progress::Accepted => !is_young,
+            Progress::Queued => true,
         }
     }
 

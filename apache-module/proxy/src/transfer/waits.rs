@@ -74,15 +74,15 @@ impl Transfer<'_, '_> {
         let mut unread = key.filter(|_| self.wire.is_reused()).and_then(Key::record);
         unread = unread.filter(|record| !record.is_lazy() && !record.is_blind());
         let key = key.filter(|_| !self.wire.is_reused());
-        let mut waiting: Option<Waiting> = None;
+        let mut waiting = Waiting::begin();
         loop {
             let mut time = self.patience(begun)?;
             if let Some(key) = key {
                 time = time.min(CALLS_EACH);
                 if self.wire.may_wait(key.is_unix(), begun.elapsed() < CALLS_EACH, self.total_sent) {
-                    waiting.get_or_insert_with(|| key.wait()).call();
+                    waiting.call(key);
                 } else {
-                    waiting = None;
+                    waiting.end();
                 }
             }
             if unread.is_some() {

@@ -10,7 +10,7 @@ use std::{
 
 use gangway::{
     engine::fence,
-    sys::{has_unread, is_accepted, unread},
+    sys::{Progress, has_unread, progress},
 };
 use nginx_sys::{
     ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
@@ -24,6 +24,8 @@ use crate::raw::{self, Connection, Timer, Upstream};
 
 /// How often idle connections are compared with the signals of other workers, where the wake-up cannot be watched.
 const LOOK_EVERY: ngx_msec_t = 20;
+/// After so many milliseconds a process has mostly come back for its next request, also when others have the processors.
+const SETTLED: u64 = 5;
 
 pub(super) struct Idle {
     connection: *mut ngx_connection_t,
@@ -31,6 +33,10 @@ pub(super) struct Idle {
     since: ngx_msec_t,
     /// When its time is over, as ngx_current_msec.
     until: ngx_msec_t,
+    /// Its process was found at work: for how many milliseconds it has to be idle before it is looked at again.
+    busy_for: Cell<u64>,
+    /// It is about to be closed.
+    is_useless: Cell<bool>,
     address: Address,
 }
 
@@ -57,6 +63,26 @@ impl Idle {
     pub(super) fn is_open(&self) -> bool {
         is_open(self.connection)
     }
+
+    /// Whether a request waits for its process. One that is at work has none to give away.
+    fn is_wanted(&self) -> bool {
+        let is_unix = self.address.is_unix();
+        signals::is_contended(&self.address)
+            && !(is_unix && has_unread(self.descriptor(), true) == Some(true))
+            && signals::is_wanted(&self.address)
+    }
+
+    /// Its process still works. It is asked again when it has worked a quarter longer, so that requests do not ask
+    /// all such connections again and again.
+    pub(super) fn is_busy(&self) {
+        let time = self.time();
+        self.busy_for.set(time + 1 + time / 4);
+    }
+
+    /// Whether it is worth a look whether its process works.
+    pub(super) fn may_wait(&self) -> bool {
+        self.time() >= self.busy_for.get()
+    }
 }
 
 /// What becomes of an idle connection that a request could have.
@@ -64,8 +90,17 @@ pub(super) enum Choice {
     Take,
     /// It is of no use.
     Close,
-    /// It stays, and the request takes none.
-    None,
+    /// It stays, and another one is looked at.
+    Skip,
+}
+
+/// Which idle connection is looked at first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The one that was used last: the fewest are kept alive by few requests.
+    Last,
+    /// The last one of those whose process has had time to come back for its next request; without one the first.
+    Settled,
 }
 
 #[derive(Default)]
@@ -84,6 +119,18 @@ thread_local! {
 }
 
 impl IdlePool {
+    /// Where the search for an idle connection begins. `None` when there is none at all.
+    fn first(&self, address: &Address, order: Order) -> Option<usize> {
+        if order == Order::Last {
+            return self.idle.len().checked_sub(1);
+        }
+        let is_settled = |idle: &Idle| idle.address == *address && idle.time() >= SETTLED;
+        self.idle
+            .iter()
+            .rposition(is_settled)
+            .or_else(|| self.idle.iter().position(|idle| idle.address == *address))
+    }
+
     /// Sees to it that the connection which is over at `until` is looked at then.
     fn look_at(&mut self, until: ngx_msec_t, is_woken: bool) {
         let timer = self.timer.get_or_insert_with(|| Timer::new(on_time, ptr::null_mut(), false));
@@ -111,22 +158,33 @@ fn is_reached(time: ngx_msec_t, now: ngx_msec_t) -> bool {
     now.wrapping_sub(time) as isize >= 0
 }
 
-/// Takes a connection to `address`: of those that were used last the first that `choose` takes.
-pub(super) fn take(address: &Address, choose: impl Fn(&Idle) -> Choice) -> Option<Idle> {
-    loop {
-        let (found, choice) = POOL.with_borrow_mut(|pool| {
-            let at = pool.idle.iter().rposition(|idle| idle.address == *address)?;
-            let choice = choose(pool.idle.get(at)?);
-            if matches!(choice, Choice::None) {
-                return None;
-            }
-            Some((pool.idle.remove(at), choice))
-        })?;
-        if matches!(choice, Choice::Take) {
-            return Some(found);
-        }
-        close(found.connection);
-    }
+/// Takes a connection to `address`: the first that `choose` takes.
+pub(super) fn take(address: &Address, order: Order, choose: impl Fn(&Idle) -> Choice) -> Option<Idle> {
+    let has_useless = Cell::new(false);
+    let (found, useless) = POOL.with_borrow_mut(|pool| {
+        let first = pool.first(address, order)?;
+        // Down to the one that has been idle for longest, then up from where it began.
+        let mut each = (0..=first).rev().chain(first + 1..pool.idle.len());
+        let at = each.find(|at| {
+            let known = pool.idle.get(*at).filter(|idle| idle.address == *address);
+            known.is_some_and(|idle| match choose(idle) {
+                Choice::Take => true,
+                Choice::Skip => false,
+                Choice::Close => {
+                    idle.is_useless.set(true);
+                    has_useless.set(true);
+                    false
+                }
+            })
+        });
+        let found = at.map(|at| pool.idle.remove(at));
+        let is_useless = |idle: &mut Idle| idle.is_useless.get();
+        let useless: Vec<_> =
+            if has_useless.get() { pool.idle.extract_if(.., is_useless).collect() } else { Vec::new() };
+        Some((found, useless))
+    })?;
+    useless.into_iter().for_each(|idle: Idle| close(idle.connection));
+    found
 }
 
 /// Whether the backend has neither closed the connection nor sent something on it.
@@ -169,7 +227,7 @@ pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf
             || c.requests >= conf.keepalive_requests()
             || ngx_terminate != 0
             || ngx_exiting != 0
-            || signals::is_contended(&address)
+            || signals::is_wanted(&address)
             || ngx_handle_read_event(c.read, 0) != 0
         {
             return false;
@@ -192,7 +250,8 @@ pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf
         (*c.pool).log = c.log;
         let since = ngx_current_msec;
         let until = since.wrapping_add(conf.keepalive_timeout());
-        add(Idle { connection: c, since, until, address }, conf.keepalive());
+        let (busy_for, is_useless) = (Cell::new(0), Cell::new(false));
+        add(Idle { connection: c, since, until, busy_for, is_useless, address }, conf.keepalive());
         if read.ready() != 0 {
             on_readable(c.read);
         }
@@ -290,29 +349,20 @@ unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
 /// Closes what somebody else needs, or has been idle for its time.
 fn give_up() {
     let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
-        let is_over = |idle: &mut Idle| idle.is_over() || signals::is_contended(&idle.address);
+        let is_over = |idle: &mut Idle| idle.is_over() || idle.is_wanted();
         pool.idle.extract_if(.., is_over).collect()
     });
     given_up.into_iter().for_each(|idle: Idle| close(idle.connection));
 }
 
-/// Whether the backend has read the request, as far as can be known: then somebody has accepted the connection.
-pub(super) fn was_read(upstream: &Upstream, address: &Address) -> bool {
-    let Some(connection) = upstream.connection() else { return true };
-    if !address.is_unix() || connection.sent() == 0 {
+/// How far the request has come on its new connection, as far as can be known.
+pub(super) fn progress_of(upstream: &Upstream, address: &Address) -> Progress {
+    match upstream.connection() {
+        None => Progress::Read,
         // The kernel takes the bytes of a TCP connection long before anybody accepts it.
-        return false;
+        Some(_) if !address.is_unix() => Progress::Queued,
+        Some(connection) => progress(connection.descriptor(), connection.sent().try_into().unwrap_or(0)),
     }
-    // PHP leaves the last record of a request unread: that there is something says little.
-    has_unread(connection.descriptor(), true) == Some(false)
-        || unread(connection.descriptor())
-            .is_some_and(|count| (count as u64) < connection.sent().unsigned_abs())
-}
-
-/// Whether somebody has accepted the connection, as far as can be known.
-pub(super) fn was_accepted(upstream: &Upstream, address: &Address) -> bool {
-    let is_accepted = |connection: Connection| is_accepted(connection.descriptor()) == Some(true);
-    address.is_unix() && upstream.connection().is_some_and(is_accepted)
 }
 
 /// Whether a group keeps idle connections by a `keepalive` of its own.

@@ -44,19 +44,24 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
     let is_script = context.script.is_script(context.conf().suffixes());
     let looks_read = is_lazy || is_script || for_once && record.wants_sample();
     let unread = Cell::new(None);
-    let found = idle::take(address, |idle| {
-        if for_once && !record.keeps(idle.time()) {
-            // Those below it have been idle for longer.
-            return idle::Choice::None;
+    let is_retried = address.is_unix()
+        && context.request.upstream().is_some_and(|upstream| context.has_request_in_memory(upstream));
+    let order = if looks_read { idle::Order::Settled } else { idle::Order::Last };
+    let found = idle::take(address, order, |idle| {
+        if !idle.may_wait() || for_once && !record.keeps(idle.time()) {
+            return idle::Choice::Skip;
         }
         let fd = idle.descriptor();
         // Its process has not come back: what it is wanted for next is somebody else's to decide.
         unread.set(looks_read.then(|| has_unread(fd, address.is_unix())).flatten());
         if unread.get() == Some(true) {
-            return idle::Choice::Close;
+            idle.is_busy();
+            return idle::Choice::Skip;
         }
-        // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours.
-        if for_once && !idle.is_open() {
+        // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours. The
+        // event loop sees that, too, but not in this turn. A socket that is closed takes nothing of the request.
+        let is_known = is_lazy && unread.get() == Some(false) && !record.closes() && is_retried;
+        if for_once && !is_known && !idle.is_open() {
             record.has_closed();
             return idle::Choice::Close;
         }

@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Signals between workers: a request waits for a connection to this address, so whoever has an idle one closes it.
+//! Signals between workers: a request waits at this address for a process that an idle connection may hold.
 //!
-//! A table of times, one slot for the addresses of one hash. A slot holds nothing that anybody follows: a worker that
-//! writes nonsense into it makes others close idle connections or keep them, and no more. A worker that dies leaves a
-//! time that grows old. Beside it stands what is known of backends ([`BackendRecords`]).
-//!
-//! A signal in the table wakes the event loops of all workers with idle connections, which watch one eventfd. Nobody reads
-//! it. Each signal is a new edge for all who watch, and so nobody has to look again and again.
+//! The calls of such requests ([`Contention`]) stand in memory that all workers share, and beside them what is known of
+//! backends ([`BackendRecords`]). A call wakes the event loops of all workers with idle connections, which watch one eventfd.
+//! Nobody reads it. Each signal is a new edge for all who watch, and so nobody has to look again and again.
 
 use std::{
     os::fd::{AsRawFd, RawFd},
     ptr,
     sync::{
         OnceLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
 };
 
 use gangway::{
     backends::{BackendRecord, BackendRecords},
+    contention::{Call, Calls, Contention},
     log::Line,
     sys::EventFd,
 };
@@ -27,18 +25,18 @@ use nginx_sys::ngx_current_msec;
 use super::super::address::Address;
 use crate::raw::Cycle;
 
-const SLOTS: usize = 1024;
-
-/// How long a signal holds, in milliseconds: some repetitions of it.
-const HOLDS: usize = 60;
+/// How long a call holds, in milliseconds: some repetitions of it.
+const HOLDS: u64 = 60;
 /// One that is repeated after fewer milliseconds wakes nobody.
-const WOKEN: usize = 10;
+const WOKEN: u64 = 10;
 
 /// What workers share.
 #[repr(C)]
 struct SharedTables {
-    signals: [AtomicUsize; SLOTS],
+    contention: Contention,
     records: BackendRecords,
+    /// When workers were woken last.
+    woken: AtomicU64,
 }
 
 static SHARED: OnceLock<Option<&'static SharedTables>> = OnceLock::new();
@@ -52,7 +50,7 @@ pub(crate) fn make(_: &Cycle<'_>) -> Result<(), Line> {
     // Without one workers look again and again.
     WAKEUP.get_or_init(|| EventFd::new().ok());
     SHARED.get_or_init(|| {
-        // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is valid for both tables.
+        // SAFETY: fresh shared memory, zeroed by the kernel, which is never unmapped. All-zero is valid for all of them.
         unsafe {
             let memory = libc::mmap(
                 ptr::null_mut(),
@@ -72,13 +70,13 @@ pub(crate) fn make(_: &Cycle<'_>) -> Result<(), Line> {
     Ok(())
 }
 
-fn now() -> usize {
+fn now() -> u64 {
     // SAFETY: a number that nginx's clock sets on this thread.
-    unsafe { ngx_current_msec }
+    unsafe { ngx_current_msec as u64 }
 }
 
-fn slot(address: &Address) -> Option<&'static AtomicUsize> {
-    shared()?.signals.get(address.hash() % SLOTS)
+fn calls(address: &Address) -> Option<Calls<'static>> {
+    shared()?.contention.at(address.hash() as u64, HOLDS)
 }
 
 fn shared() -> Option<&'static SharedTables> {
@@ -90,16 +88,19 @@ pub(super) fn records() -> Option<&'static BackendRecords> {
     shared().map(|shared| &shared.records)
 }
 
-/// A request waits for a connection at this address to be accepted.
-pub(super) fn signal(address: &Address) {
-    let Some(slot) = slot(address) else { return };
-    let now = now().max(1);
-    let before = slot.swap(now, Ordering::Relaxed);
-    if (before == 0 || now.wrapping_sub(before) >= WOKEN)
+/// A request waits for a connection at this address to be accepted, as it did when it called `earlier`.
+pub(super) fn signal(address: &Address, earlier: Option<Call>) -> Option<(Calls<'static>, Call)> {
+    let (shared, calls, now) = (shared()?, calls(address)?, now());
+    let (call, is_new) = calls.call(earlier, now);
+    // One that is repeated may be for a process that has come back since.
+    let before = shared.woken.load(Ordering::Relaxed);
+    if (is_new || now.wrapping_sub(before) >= WOKEN)
         && let Some(wakeup) = wakeup()
     {
+        shared.woken.store(now, Ordering::Relaxed);
         wakeup.signal();
     }
+    Some((calls, call))
 }
 
 fn wakeup() -> Option<&'static EventFd> {
@@ -111,13 +112,14 @@ pub(super) fn descriptor() -> Option<RawFd> {
     wakeup().map(AsRawFd::as_raw_fd)
 }
 
-/// Whether a request waits at this address, or did a moment ago.
+/// Whether requests wait at this address.
 pub(super) fn is_contended(address: &Address) -> bool {
-    slot(address).is_some_and(|slot| {
-        let signalled = slot.load(Ordering::Relaxed);
-        // The clock of a worker is that of its last turn: another one's may be ahead of it.
-        signalled != 0 && now().wrapping_sub(signalled).wrapping_add(HOLDS) < 2 * HOLDS
-    })
+    calls(address).is_some_and(|calls| calls.are_open(now()))
+}
+
+/// Whether a request waits for the process that a connection to this address holds: then the caller closes it.
+pub(super) fn is_wanted(address: &Address) -> bool {
+    calls(address).is_some_and(|calls| calls.answer(now()))
 }
 
 /// What the workers know of an address.

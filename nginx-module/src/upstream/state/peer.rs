@@ -3,6 +3,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use gangway::contention::{Call, Calls};
+
 use crate::{
     raw::{Balancer, Timer, Upstream},
     upstream::address::Address,
@@ -29,6 +31,8 @@ pub(in crate::upstream) struct Peer {
     pub(in crate::upstream) reused: Cell<Reused>,
     /// How often a fresh connection has been looked at that gives no answer.
     looks: Cell<u32>,
+    /// Its call for the process that somebody's idle connection holds.
+    call: Cell<Option<(Calls<'static>, Call)>>,
     waiting: RefCell<Option<Timer>>,
 }
 
@@ -70,6 +74,23 @@ impl Peer {
 
     pub(in crate::upstream) fn stop_watch(&self) {
         self.waiting.replace(None);
+        self.withdraw();
+    }
+
+    /// Somebody works for the request: it calls nobody.
+    pub(in crate::upstream) fn withdraw(&self) {
+        if let Some((calls, call)) = self.call.take() {
+            calls.withdraw(call);
+        }
+    }
+
+    /// Lets `make` call for a process, which gets the earlier call of this request.
+    pub(in crate::upstream) fn call(
+        &self,
+        make: impl FnOnce(Option<Call>) -> Option<(Calls<'static>, Call)>,
+    ) {
+        let earlier = self.call.take().map(|(_, call)| call);
+        self.call.set(make(earlier));
     }
 
     /// Begins to count the looks at a fresh connection.
