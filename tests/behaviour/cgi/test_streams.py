@@ -96,9 +96,9 @@ def test_a_script_that_writes_before_it_reads(server, base):
 
 
 @BOTH
-@pytest.mark.parametrize("kind", ["any", "brief"])
-def test_a_script_that_reads_and_writes(server, base, kind):
-    if kind == "brief":
+@pytest.mark.parametrize("which", ["any", "brief"])
+def test_a_script_that_reads_and_writes(server, base, which):
+    if which == "brief":
         brief_ones(server, base)
     data = os.urandom(3 * MIB)
     assert server.post(f"{base}/echo", data).body == data
@@ -130,9 +130,9 @@ def brief_ones(server, base):
 
 @BOTH
 @pytest.mark.parametrize("media", ["text/event-stream", "text/plain"])
-@pytest.mark.parametrize("kind", ["any", "brief"])
-def test_events_arrive_at_once(server, gate, base, media, kind):
-    if kind == "brief":
+@pytest.mark.parametrize("which", ["any", "brief"])
+def test_events_arrive_at_once(server, gate, base, media, which):
+    if which == "brief":
         brief_ones(server, base)
     client = server.connect()
     client.request("GET", f"{base}/gate/{media}?{gate.query}")
@@ -375,8 +375,9 @@ def test_a_spawner_that_is_killed_is_replaced(launch, killed):
     others = processes.processes()
     server = launch(configure_hello, warm=["/cgi/hello"])
     names = {"spawner": processes.SPAWNER, "guardian": processes.GUARDIAN, "helper": "helper"}
+    # One that has just been started may still have its parent's name.
+    wait_until(lambda: [len(pids) for pids in starters(others).values()] == [1, 1, 1], "there is one of each")
     before = starters(others)
-    assert [len(pids) for pids in before.values()] == [1, 1, 1]
     # All of them at once: none has the time to do something about another.
     pids = [pid for name in killed for pid in before[names[name]]]
     for pid in pids:
