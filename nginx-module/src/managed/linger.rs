@@ -23,7 +23,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t};
 
-use super::{processes, queue::give_back, service::Service};
+use super::{queue::give_back, service::Service};
 use crate::raw::{self, Timer, timer_data};
 
 /// How long a process may take to notice, where `timeout=` says nothing.
@@ -122,15 +122,15 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("managed::on_patience", (), || {
         // SAFETY: nginx calls this with the event of a timer that has been given a descriptor's number.
         let fd = unsafe { timer_data(event) }.addr() as RawFd;
-        LINGERING.with_borrow(|all| {
-            if let Some(lingering) = all.get(&fd)
-                && let Some(place) = &lingering.place
-            {
-                lingering.segment.mark_stuck(place);
-                processes::demand(&lingering.service.managed);
-            }
+        let service = LINGERING.with_borrow(|all| {
+            let lingering = all.get(&fd)?;
+            lingering.segment.mark_stuck(lingering.place.as_ref()?);
+            Some(Rc::clone(&lingering.service))
         });
         end(fd);
+        if let Some(service) = service {
+            service.demand();
+        }
     });
 }
 

@@ -151,7 +151,7 @@ fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ng
             pc.connection = connection;
             run.waits.set(Some(queue::add(run.request, &run.segment, &run.seat, ticket)));
             if is_turn {
-                processes::demand(&run.service.managed);
+                run.service.demand();
             }
             AGAIN
         }
@@ -181,7 +181,10 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         // SAFETY: nginx calls this with the connection of a live request, which is still open or NULL, and the run that
         // `init` gave to its balancer.
         let (pc, run) = unsafe { (&mut *pc, &*data.cast::<Run>()) };
-        if state & NGX_PEER_FAILED as usize != 0 && pc.tries > 0 {
+        // A process that nobody reaches has ended, and the supervisor has not noticed yet: that is no attempt.
+        let is_gone =
+            pc.connection.is_null() && state & NGX_PEER_FAILED as usize != 0 && !run.seat.is_empty();
+        if state & NGX_PEER_FAILED as usize != 0 && !is_gone && pc.tries > 0 {
             pc.tries -= 1;
         }
         let has_waited = run.stop_waiting();
@@ -201,7 +204,11 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             );
         }
         if let Some(place) = run.seat.leave() {
-            run.leave(place, pc, timed_out);
+            if is_gone {
+                queue::leave_gone(&run.segment, place);
+            } else {
+                run.leave(place, pc, timed_out);
+            }
         }
     });
 }
@@ -216,7 +223,6 @@ impl Run {
     fn leave(&self, place: Place, pc: &ngx_peer_connection_t, timed_out: bool) {
         if timed_out {
             self.segment.mark_stuck(&place);
-            processes::demand(&self.service.managed);
         }
         // SAFETY: NULL, or the open connection of this request, with its events.
         let open = unsafe {
@@ -228,6 +234,9 @@ impl Run {
         match copy {
             Some(copy) => linger::until_end(copy, &self.service, &self.segment, place),
             None => queue::give_back(&self.segment, place),
+        }
+        if timed_out {
+            self.service.demand();
         }
     }
 }

@@ -17,7 +17,7 @@ use gangway::{
     engine::fence,
     error::NO_PROCESS,
     log::Line,
-    supervise::segment::{Place, Segment, Ticket, Turn},
+    supervise::segment::{Claim, Place, Segment, Ticket, Turn},
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
@@ -60,6 +60,7 @@ impl Seat {
 }
 
 struct Waiter {
+    id: u32,
     request: Request,
     segment: Arc<Segment>,
     seat: Rc<Seat>,
@@ -89,12 +90,13 @@ fn with<R>(body: impl FnOnce(&mut Waiting) -> R) -> R {
 /// One more waits. Without a ticket it waits for its refusal, which comes after the current event. Answers its number.
 pub(super) fn add(request: Request, segment: &Arc<Segment>, seat: &Rc<Seat>, ticket: Option<Ticket>) -> u32 {
     let is_refused = ticket.is_none();
-    let waiter = Waiter { request, segment: Arc::clone(segment), seat: Rc::clone(seat), ticket };
+    let (segment, seat) = (Arc::clone(segment), Rc::clone(seat));
     let id = with(|waiting| {
         // Never 0; a number comes again only after four billion others.
         waiting.last = waiting.last.checked_add(1).unwrap_or(1);
-        waiting.table.insert(waiting.last, waiter);
-        waiting.last
+        let id = waiting.last;
+        waiting.table.insert(id, Waiter { id, request, segment, seat, ticket });
+        id
     });
     // What happened before the bell could be heard is looked after as well.
     if is_refused || BELL.get().is_null() {
@@ -119,6 +121,12 @@ pub(super) fn give_back(segment: &Segment, place: Place) {
     if segment.release(processes::worker(), place) {
         look_soon();
     }
+}
+
+/// Gives back a place of a process that nobody reaches: no other request is to find it.
+pub(super) fn leave_gone(segment: &Segment, place: Place) {
+    segment.mark_stuck(&place);
+    give_back(segment, place);
 }
 
 /// Has it looked whose turn it is, after the current event.
@@ -154,7 +162,7 @@ unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {
 
 /// What comes next for one that waits.
 enum Next {
-    Goes(Request),
+    Goes(Waiter),
     Refused(Request, Option<Line>),
 }
 
@@ -164,12 +172,15 @@ fn look() {
     for id in all {
         let next = with(|waiting| {
             let next = waiting.table.get(&id).and_then(next)?;
-            waiting.table.remove(&id);
-            Some(next)
+            let waiter = waiting.table.remove(&id)?;
+            Some(match next {
+                Found::Place => Next::Goes(waiter),
+                Found::Refusal(line) => Next::Refused(waiter.request, line),
+            })
         });
         match next {
             None => {}
-            Some(Next::Goes(request)) => go(request),
+            Some(Next::Goes(waiter)) => go(waiter),
             Some(Next::Refused(request, line)) => {
                 if let Some(line) = line {
                     line.tell(&request);
@@ -180,31 +191,55 @@ fn look() {
     }
 }
 
-fn next(waiter: &Waiter) -> Option<Next> {
-    let Some(ticket) = &waiter.ticket else { return Some(Next::Refused(waiter.request, None)) };
+/// What somebody who waits has got.
+enum Found {
+    Place,
+    Refusal(Option<Line>),
+}
+
+fn next(waiter: &Waiter) -> Option<Found> {
+    let Some(ticket) = &waiter.ticket else { return Some(Found::Refusal(None)) };
     match waiter.segment.turn(ticket, processes::worker(), processes::now()) {
         Turn::Waits => None,
         Turn::Claimed(place) => {
             waiter.seat.take(place);
-            Some(Next::Goes(waiter.request))
+            Some(Found::Place)
         }
-        Turn::Refused => {
-            let text = "the request is refused, for it has waited for a process, and none could be started; lines before this one say why";
-            Some(Next::Refused(waiter.request, Some(Line::error(NO_PROCESS, text.into()))))
-        }
+        Turn::Refused => Some(Found::Refusal(Some(refusal()))),
     }
 }
 
+fn refusal() -> Line {
+    let text = "the request is refused, for it has waited for a process, and none could be started; lines before this one say why";
+    Line::error(NO_PROCESS, text.into())
+}
+
 /// The request has a place: it connects to the process. It may be gone after it.
-fn go(request: Request) {
+fn go(mut waiter: Waiter) {
+    let request = waiter.request;
     let Some(upstream) = request.upstream() else { return };
-    match upstream.connect_now(request) {
-        OK | DONE | AGAIN => {
+    loop {
+        if let OK | DONE | AGAIN = upstream.connect_now(request) {
             let run_posted = request.posted_runner();
             upstream.run_write_handler(request);
             run_posted();
+            return;
         }
-        _ => answer(request, BAD_GATEWAY),
+        // The process has ended meanwhile: once more, at another one. There are only so many.
+        let Some(place) = waiter.seat.leave() else { return answer(request, BAD_GATEWAY) };
+        leave_gone(&waiter.segment, place);
+        match waiter.segment.claim(processes::worker(), processes::now()) {
+            Claim::Claimed(place) => waiter.seat.take(place),
+            Claim::Waits(ticket) => {
+                waiter.ticket = Some(ticket);
+                with(|waiting| waiting.table.insert(waiter.id, waiter));
+                return;
+            }
+            Claim::Full | Claim::Down => {
+                refusal().tell(&request);
+                return answer(request, SERVICE_UNAVAILABLE);
+            }
+        }
     }
 }
 

@@ -36,6 +36,11 @@ impl Service {
         self.segment.get_or_init(|| processes::segment(&self.managed)).as_ref()
     }
 
+    /// Tells the supervisor that there is something to do.
+    pub(super) fn demand(&self) {
+        processes::demand(&self.managed);
+    }
+
     /// What the log says of a request that is not let in, if it is to say something.
     pub(super) fn full_line(&self) -> Option<Line> {
         let held = self.refusals.pass(Instant::now())?;

@@ -46,8 +46,9 @@ class Gate:
     def query(self):
         return "gate=" + quote(self.path, safe="")
 
-    def visitor(self):
+    def visitor(self, timeout=20):
         """Waits for the next application to come."""
+        self._listener.settimeout(timeout)
         connection, _ = self._listener.accept()
         connection.settimeout(20)
         visitor = Visitor(connection)

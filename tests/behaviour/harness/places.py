@@ -22,6 +22,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 ENGINE_FILES = ("gangway_python.so", "gangway_python_abi3.so")
 PROXY_MODULE = "mod_proxy_gangway.so"
+HOST = "gangway-host"
 AS_ROOT = os.geteuid() == 0
 WORKER_USER = "www-data" if AS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
 
@@ -63,6 +64,8 @@ class Workspace:
         self._copy(source, folder / source.name)
         for name in ENGINE_FILES:
             self._copy(DIST / name, self.modules / name)
+        if (DIST / HOST).exists():
+            self._copy(DIST / HOST, folder / HOST)
         if kind == "apache" and (DIST / PROXY_MODULE).exists():
             self._copy(DIST / PROXY_MODULE, self.modules / PROXY_MODULE)
         return folder / source.name
