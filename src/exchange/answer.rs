@@ -26,7 +26,7 @@ pub enum Outcome {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum AnswerPhase {
     Waiting,
     Started,
     Ended,
@@ -37,7 +37,7 @@ enum Progress {
 ///    \--------------------finish---------/
 /// ```
 pub(super) struct Answer {
-    phase: Progress,
+    phase: AnswerPhase,
     staged: Delivery,
     head_left: bool,
     drop_body: bool,
@@ -48,7 +48,7 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) fn new(no_body: bool) -> Self {
         Self {
-            phase: Progress::Waiting,
+            phase: AnswerPhase::Waiting,
             staged: Delivery::default(),
             head_left: false,
             drop_body: no_body,
@@ -58,15 +58,15 @@ impl Answer {
     }
 
     pub(super) fn has_head(&self) -> bool {
-        self.phase != Progress::Waiting
+        self.phase != AnswerPhase::Waiting
     }
 
     pub(super) fn takes_body(&self) -> bool {
-        self.phase == Progress::Started
+        self.phase == AnswerPhase::Started
     }
 
     pub(super) fn ended(&self) -> bool {
-        self.phase == Progress::Ended
+        self.phase == AnswerPhase::Ended
     }
 
     /// Whether the server answers in place of the handler: it has failed before anything left.
@@ -79,7 +79,7 @@ impl Answer {
     }
 
     pub(super) fn start(&mut self, head: Head) {
-        self.phase = Progress::Started;
+        self.phase = AnswerPhase::Started;
         self.drop_body = self.no_body || head.forbids_body();
         self.remaining = if self.drop_body { None } else { head.content_length };
         self.staged.head = Some(head);
@@ -124,7 +124,7 @@ impl Answer {
     pub(super) fn end(&mut self, outcome: Outcome) -> Option<(Code, String)> {
         let fault = match outcome {
             Outcome::Failed => None,
-            Outcome::Complete if self.phase == Progress::Waiting => {
+            Outcome::Complete if self.phase == AnswerPhase::Waiting => {
                 Some((NO_HEAD, "the application ended without a response".to_owned()))
             }
             Outcome::Complete => self.remaining.filter(|left| *left > 0).map(|left| {
@@ -137,7 +137,7 @@ impl Answer {
             self.staged = Delivery::default();
         }
         self.staged.end = Some(if complete { End::Complete } else { End::Failed });
-        self.phase = Progress::Ended;
+        self.phase = AnswerPhase::Ended;
         fault
     }
 }

@@ -147,7 +147,7 @@ impl Subscriber for ErrorLog {
         if about.0 && !TAKEN.get() {
             return;
         }
-        let mut line = Line::default();
+        let mut line = LineText::default();
         event.record(&mut line);
         if about.0 {
             RETURNED.set(Some(line.text));
@@ -216,11 +216,11 @@ impl Visit for About {
 
 /// The line of an event: its code, if it has one, and its message.
 #[derive(Default)]
-struct Line {
+struct LineText {
     text: String,
 }
 
-impl Visit for Line {
+impl Visit for LineText {
     fn record_bool(&mut self, _: &Field, _: bool) {}
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {

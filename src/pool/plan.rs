@@ -2,14 +2,14 @@
 //! Who takes which request, and who must be woken: decisions without threads.
 //!
 //! What the threads do is in [`threads`], as states and a table of transitions; what is known of the application's lock
-//! is in [`contention`], as another one. Here is what follows from the two and from the queue.
+//! is in [`lock`], as another one. Here is what follows from the two and from the queue.
 
-mod contention;
+mod lock;
 mod threads;
 
 use std::collections::VecDeque;
 
-use contention::{Contention, Sighting, Weight};
+use lock::{LockState, Sighting, Weight};
 use threads::{Job, PoolThreads, Transition};
 
 use super::Refusal;
@@ -103,15 +103,15 @@ struct SinceLook {
 ///
 /// | lock | while a thread runs | while none does |
 /// |---|---|---|
-/// | [`Contention::Open`] | one searches | one searches |
-/// | [`Contention::Crowded`] | one watches, if none searches | one searches |
-/// | [`Contention::Yielded`] | [`SEARCHERS`] search, or as many as requests wait | the same |
+/// | [`LockState::Open`] | one searches | one searches |
+/// | [`LockState::Crowded`] | one watches, if none searches | one searches |
+/// | [`LockState::Yielded`] | [`SEARCHERS`] search, or as many as requests wait | the same |
 #[cfg_attr(test, derive(Clone, PartialEq, Eq, Hash))]
 pub(super) struct PoolPlan<T> {
     waiting: VecDeque<T>,
     most: usize,
     threads: PoolThreads,
-    contention: Contention,
+    lock: LockState,
     weight: Weight,
     search: Search,
     seen: SinceLook,
@@ -126,7 +126,7 @@ impl<T> PoolPlan<T> {
             waiting: VecDeque::new(),
             most,
             threads: PoolThreads::default(),
-            contention: Contention::Open,
+            lock: LockState::Open,
             weight: Weight::default(),
             search: Search::default(),
             seen: SinceLook::default(),
@@ -160,7 +160,7 @@ impl<T> PoolPlan<T> {
 
     /// Whether requests wait that no thread is on its way to.
     fn needs_searcher(&self) -> bool {
-        let most = if self.contention == Contention::Yielded { SEARCHERS } else { 1 };
+        let most = if self.lock == LockState::Yielded { SEARCHERS } else { 1 };
         self.threads.searchers() < self.waiting.len().min(most)
     }
 
@@ -168,7 +168,7 @@ impl<T> PoolPlan<T> {
     fn needed(&self) -> Option<Job> {
         if !self.needs_searcher() {
             None
-        } else if self.contention == Contention::Crowded && self.threads.have_runner() {
+        } else if self.lock == LockState::Crowded && self.threads.have_runner() {
             (!self.threads.have_watcher()).then_some(Job::Watch)
         } else {
             Some(Job::Search)
@@ -244,9 +244,9 @@ impl<T> PoolPlan<T> {
     pub(super) fn entered(&mut self, waited: bool) {
         self.threads.pass(Transition::Enter);
         if waited && self.search.taken >= OVERTAKEN {
-            self.contention = self.contention.after(Sighting::LateSearcher);
+            self.lock = self.lock.after(Sighting::LateSearcher);
         } else if !waited && self.search.from_watch {
-            self.contention = self.contention.after(Sighting::FreeLock);
+            self.lock = self.lock.after(Sighting::FreeLock);
         }
     }
 
@@ -268,7 +268,7 @@ impl<T> PoolPlan<T> {
     pub(super) fn handled(&mut self, waited: bool) {
         self.threads.pass(Transition::Finish);
         let sighting = self.weight.add(waited);
-        self.contention = self.contention.after(sighting);
+        self.lock = self.lock.after(sighting);
     }
 
     /// Whether a running thread gives up the application's lock between two requests although some wait. Under an
@@ -277,7 +277,7 @@ impl<T> PoolPlan<T> {
     /// request would wait for as long.
     pub(super) fn yields(&self, held: Held) -> Yield {
         // A handler that waits gives the lock up by itself.
-        let gives_up = self.contention == Contention::Yielded;
+        let gives_up = self.lock == LockState::Yielded;
         let long = held == Held::Long || (held == Held::Perhaps && !gives_up);
         if self.waiting.is_empty() {
             Yield::No

@@ -13,7 +13,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{programs::Programs, run::Run, script::Script, scripts, stdin, target::ScriptTarget};
+use super::{programs::Programs, run::ScriptRun, script::Script, scripts, stdin, target::ScriptTarget};
 use crate::{
     conf::{Handler, LocationConf, MainConf},
     raw::{Balancer, InCycle, Request, own},
@@ -68,7 +68,7 @@ fn start(
     let target = ScriptTarget::of(request, &programs)?;
     let form = Form::of(&target.file);
     let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
-    let run = Run::new(request, programs, target);
+    let run = ScriptRun::new(request, programs, target);
     // SAFETY: the pool of a live request.
     let run = unsafe { own(request.pool(), run) };
     if run.is_null() {
@@ -81,7 +81,7 @@ fn start(
 
 unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("cgi::create_request", ERROR, || {
-        let make = |run: &mut Run| {
+        let make = |run: &mut ScriptRun| {
             run.words = match tell(run) {
                 Ok(words) => Ok(words),
                 Err(TellError::Memory) => return ERROR,
@@ -93,7 +93,7 @@ unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
             if stdin::prepare(run) { OK } else { ERROR }
         };
         // SAFETY: nginx calls this with a live request whose upstream `start` has made; nothing here ends it.
-        unsafe { Run::with(r, make) }.unwrap_or(ERROR)
+        unsafe { ScriptRun::with(r, make) }.unwrap_or(ERROR)
     })
 }
 
@@ -102,7 +102,7 @@ enum TellError {
     Refused(RunError),
 }
 
-fn tell(run: &Run) -> Result<Words, TellError> {
+fn tell(run: &ScriptRun) -> Result<Words, TellError> {
     let variables = tell_variables(run).ok_or_else(|| {
         report!(run.request, Error, SERVER_FAILED, "nginx has no memory for the variables of a script");
         TellError::Memory
@@ -111,7 +111,7 @@ fn tell(run: &Run) -> Result<Words, TellError> {
     words(&run.programs.settings, &variables, &target.file, target.executable).map_err(TellError::Refused)
 }
 
-fn tell_variables(run: &Run) -> Option<Fields> {
+fn tell_variables(run: &ScriptRun) -> Option<Fields> {
     let (request, target) = (run.request, &run.target);
     let (main, location) = (request.http::<MainConf>(), request.location::<LocationConf>());
     // RFC 3875 §4.1.6: where the server would look for PATH_INFO.
@@ -149,7 +149,7 @@ unsafe extern "C" fn process_header(r: *mut ngx_http_request_t) -> ngx_int_t {
     let status = unsafe { upstream::process_header(r) };
     fence("cgi::process_header", ERROR, || {
         // SAFETY: nginx calls this with a live request whose upstream `start` has made; nothing here ends it.
-        let found = unsafe { Run::with(r, |run| (run.id, run.request)) };
+        let found = unsafe { ScriptRun::with(r, |run| (run.id, run.request)) };
         let Some((id, request)) = found else { return ERROR };
         let status = upstream::with_script_parser(request, |parser| look(id, request, parser, status))
             .unwrap_or(ERROR);

@@ -12,7 +12,7 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
 };
 
-use super::{connection, run::Run, scripts, stdin};
+use super::{connection, run::ScriptRun, scripts, stdin};
 use crate::{
     Shared,
     raw::{Balancer, Conf, Functions, Request, bytes},
@@ -57,7 +57,7 @@ static ADDRESS: Shared<libc::sockaddr> =
 unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> ngx_int_t {
     fence("cgi::get", ERROR, || {
         // SAFETY: nginx calls this with the connection of a live request and the run that `handler::start` gave to its balancer.
-        let (pc, run) = unsafe { (&mut *pc, &mut *data.cast::<Run>()) };
+        let (pc, run) = unsafe { (&mut *pc, &mut *data.cast::<ScriptRun>()) };
         pc.name = (&raw const NAME.0).cast_mut();
         pc.sockaddr = (&raw const ADDRESS.0).cast_mut().cast();
         pc.socklen = size_of::<libc::sockaddr>() as _;
@@ -82,7 +82,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, _: 
     fence("cgi::free", (), || {
         // SAFETY: nginx calls this with the connection of a live request, which is still open or NULL, and the run that
         // `handler::start` gave to its balancer.
-        let (pc, run) = unsafe { (&mut *pc, &mut *data.cast::<Run>()) };
+        let (pc, run) = unsafe { (&mut *pc, &mut *data.cast::<ScriptRun>()) };
         pc.tries = 0;
         // SAFETY: the connection has its events as long as it is open.
         let timed_out = unsafe { pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() != 0) };
@@ -95,7 +95,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, _: 
 }
 
 /// How much of the response nginx has.
-fn extent(run: &Run) -> Extent {
+fn extent(run: &ScriptRun) -> Extent {
     let Some(upstream) = run.request.upstream() else { return Extent::Part };
     let is_elsewhere = scripts::with_script(run.id, |script| script.is_elsewhere) == Some(true);
     if run.request.is_head() || run.request.header_only() {
@@ -145,7 +145,7 @@ unsafe fn receive(c: *mut ngx_connection_t, parts: &mut [libc::iovec]) -> isize 
     // SAFETY: `c` is live, says the caller, and so is its read event; its data is the request.
     let (r, read) = unsafe { ((*c).data.cast::<ngx_http_request_t>(), &mut *(*c).read) };
     // SAFETY: the request is live and its upstream one of ours, says the caller.
-    let Some(id) = (unsafe { Run::with(r, |run| run.id) }) else { return ERROR };
+    let Some(id) = (unsafe { ScriptRun::with(r, |run| run.id) }) else { return ERROR };
     // SAFETY: the parts are writable, says the caller.
     let Some(got) = scripts::with_script(id, |script| unsafe { script.read_output(parts) }) else {
         return ERROR;

@@ -10,7 +10,7 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 use super::{programs::Programs, script::Launch, scripts, target::ScriptTarget};
 use crate::raw::Request;
 
-pub(super) struct Run {
+pub(super) struct ScriptRun {
     pub(super) request: Request,
     pub(super) programs: Rc<Programs>,
     pub(super) target: ScriptTarget,
@@ -22,7 +22,7 @@ pub(super) struct Run {
     pub(super) body_ended: bool,
 }
 
-impl Run {
+impl ScriptRun {
     pub(super) fn new(request: Request, programs: Rc<Programs>, target: ScriptTarget) -> Self {
         let words = Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
         Self { request, programs, target, words, id: 0, body_ended: false }
@@ -51,7 +51,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for ScriptRun {
     fn drop(&mut self) {
         scripts::leave(self.id, Extent::Part);
     }

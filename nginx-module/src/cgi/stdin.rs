@@ -7,7 +7,7 @@ use std::ptr;
 use gangway::engine::fence;
 use nginx_sys::{ngx_chain_t, ngx_chain_update_sent, ngx_connection_t, ngx_http_request_t, ngx_int_t};
 
-use super::{run::Run, scripts};
+use super::{run::ScriptRun, scripts};
 use crate::raw::{Request, RequestBuffer, buffers, bytes, is_special};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -22,7 +22,7 @@ pub(super) fn length(request: Request) -> Option<u64> {
 }
 
 /// Tells nginx what it is to send: nothing, or the body as it comes in. Answers false without memory.
-pub(super) fn prepare(run: &Run) -> bool {
+pub(super) fn prepare(run: &ScriptRun) -> bool {
     let request = run.request;
     let Some(upstream) = request.upstream() else { return false };
     upstream.set_request_chain(ptr::null_mut());
@@ -46,7 +46,7 @@ unsafe extern "C" fn output_filter(data: *mut std::ffi::c_void, input: *mut ngx_
         // SAFETY: `prepare` has set this filter with its live request; nginx gives a chain of live buffers.
         unsafe {
             let ends = buffers(input).any(|buffer| (*buffer).last_buf() != 0);
-            let found = Run::with(data.cast::<ngx_http_request_t>(), |run| {
+            let found = ScriptRun::with(data.cast::<ngx_http_request_t>(), |run| {
                 run.body_ended |= ends;
                 Some((run.id, run.body_ended, run.request.upstream()?))
             });
@@ -72,7 +72,7 @@ pub(super) unsafe extern "C" fn send_chain(
     fence("stdin::send_chain", FAILED, || {
         // SAFETY: nginx sends on the live connection of a request whose upstream is ours, a chain of live buffers.
         unsafe {
-            let Some(id) = Run::with((*c).data.cast(), |run| run.id) else { return FAILED };
+            let Some(id) = ScriptRun::with((*c).data.cast(), |run| run.id) else { return FAILED };
             let mut sent = 0i64;
             for buffer in buffers(input) {
                 if is_special(&*buffer) {

@@ -17,7 +17,7 @@ use gangway::{
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
-    in_flight::{InFlight, Next},
+    in_flight::{InFlight, NextStep},
     mounted::Applications,
     worker::Worker,
 };
@@ -126,17 +126,17 @@ pub(super) fn register(worker: &Worker, mut flight: InFlight, ticket: Ticket) ->
 }
 
 /// Lets a request do something, then carries out what follows, which may end it.
-fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
+fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> NextStep) {
     let Some(worker) = Worker::current() else { return };
     let Some((request, next)) = worker.with(ticket, |flight| (flight.request(), act(flight))) else { return };
     match next {
-        Next::Wait => {}
-        Next::Finalize(status) => request.finalize(status),
-        Next::Leave(status, stuck) => {
+        NextStep::Wait => {}
+        NextStep::Finalize(status) => request.finalize(status),
+        NextStep::Leave(status, stuck) => {
             worker.add_stuck(stuck);
             request.finalize(status);
         }
-        Next::Redirect(target) => {
+        NextStep::Redirect(target) => {
             worker.with(ticket, |flight| flight.abandon());
             match accel::redirect(request, &target) {
                 Ok(()) => request.finalize(DONE),
@@ -147,7 +147,7 @@ fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
 }
 
 /// A [`step`] that nginx has not asked for: requests that were posted meanwhile are run after it.
-fn wake(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> Next) {
+fn wake(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> NextStep) {
     let Some(worker) = Worker::current() else { return };
     let Some(run_posted) = worker.with(ticket, |flight| flight.request().posted_runner()) else { return };
     step(ticket, act);

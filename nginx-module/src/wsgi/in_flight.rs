@@ -42,7 +42,7 @@ pub(super) struct InFlight {
 }
 
 /// What follows when a request has done what it could.
-pub(super) enum Next {
+pub(super) enum NextStep {
     Wait,
     /// Ends the request, which may be gone after it.
     Finalize(ngx_int_t),
@@ -95,9 +95,9 @@ impl InFlight {
     }
 
     /// Sends what the handler has given.
-    pub(super) fn advance(&mut self) -> Next {
+    pub(super) fn advance(&mut self) -> NextStep {
         if self.finalized {
-            return Next::Wait;
+            return NextStep::Wait;
         }
         let delivery = self.channel.take();
         self.ended = delivery.end.is_some();
@@ -107,12 +107,12 @@ impl InFlight {
             let whole = delivery.end == Some(End::Complete) && delivery.pieces.len() == 1;
             match head::send(self.request, &head, whole) {
                 Sent::Header => {}
-                Sent::Failed(status) => return self.end(Next::Finalize(status)),
-                Sent::Redirect(target) => return self.end(Next::Redirect(target)),
+                Sent::Failed(status) => return self.end(NextStep::Finalize(status)),
+                Sent::Redirect(target) => return self.end(NextStep::Redirect(target)),
             }
         }
         if delivery.end == Some(End::Failed) && !self.request.header_sent() {
-            return self.end(Next::Finalize(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t));
+            return self.end(NextStep::Finalize(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t));
         }
         let complete = delivery.end == Some(End::Complete);
         let mut status = 0;
@@ -124,17 +124,17 @@ impl InFlight {
             status = self.send(delivery.pieces, complete);
         }
         match delivery.end {
-            _ if status == ERROR => self.end(Next::Finalize(ERROR)),
-            Some(End::Complete) => self.end(Next::Finalize(status)),
+            _ if status == ERROR => self.end(NextStep::Finalize(ERROR)),
+            Some(End::Complete) => self.end(NextStep::Finalize(status)),
             // After the head the connection is cut: a client must see that the response is not whole.
-            Some(End::Failed) => self.end(Next::Finalize(ERROR)),
+            Some(End::Failed) => self.end(NextStep::Finalize(ERROR)),
             None => {
                 self.restart_timer();
                 if let Some(feed) = &mut self.feed {
                     feed.look(&self.channel);
                 }
                 match self.feed() {
-                    Next::Wait => self.watch_output(),
+                    NextStep::Wait => self.watch_output(),
                     next => next,
                 }
             }
@@ -142,8 +142,8 @@ impl InFlight {
     }
 
     /// Gives the handler more of the body, if it waits for that.
-    fn feed(&mut self) -> Next {
-        let Some(feed) = self.feed.as_mut().filter(|feed| feed.waits()) else { return Next::Wait };
+    fn feed(&mut self) -> NextStep {
+        let Some(feed) = self.feed.as_mut().filter(|feed| feed.waits()) else { return NextStep::Wait };
         match feed.give(self.request, &self.channel) {
             Ok(()) if feed.is_open() => {}
             Ok(()) => self.request.watch_client_alone(),
@@ -153,24 +153,24 @@ impl InFlight {
             // What the client makes us wait for is not the application's time.
             self.restart_timer();
         }
-        Next::Wait
+        NextStep::Wait
     }
 
     /// The client has left, or has sent what nginx refuses.
-    fn fail_body(&mut self, status: ngx_int_t) -> Next {
+    fn fail_body(&mut self, status: ngx_int_t) -> NextStep {
         self.abandon();
-        self.end(Next::Finalize(if self.request.header_sent() { ERROR } else { status }))
+        self.end(NextStep::Finalize(if self.request.header_sent() { ERROR } else { status }))
     }
 
     /// More of the body has come, or the client has left.
-    pub(super) fn readable(&mut self) -> Next {
+    pub(super) fn readable(&mut self) -> NextStep {
         match &self.feed {
-            _ if self.finalized => Next::Wait,
+            _ if self.finalized => NextStep::Wait,
             Some(feed) if feed.waits() => self.feed(),
             Some(_) if !self.request.leave_unread() => {
                 self.fail_body(nginx_sys::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t)
             }
-            _ => Next::Wait,
+            _ => NextStep::Wait,
         }
     }
 
@@ -182,36 +182,36 @@ impl InFlight {
         status
     }
 
-    fn watch_output(&mut self) -> Next {
-        if self.request.watch_output() { Next::Wait } else { self.end(Next::Finalize(ERROR)) }
+    fn watch_output(&mut self) -> NextStep {
+        if self.request.watch_output() { NextStep::Wait } else { self.end(NextStep::Finalize(ERROR)) }
     }
 
     /// The client can take more, or took nothing for too long.
-    pub(super) fn writable(&mut self) -> Next {
+    pub(super) fn writable(&mut self) -> NextStep {
         let (timed_out, delayed) = self.request.write_state();
         if self.finalized {
-            return Next::Wait;
+            return NextStep::Wait;
         }
         if timed_out {
             self.exchange.within(|| report!(self.request, Info, None, "client timed out"));
             self.request.set_timed_out();
-            return self.end(Next::Finalize(nginx_sys::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t));
+            return self.end(NextStep::Finalize(nginx_sys::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t));
         }
         if !delayed && self.request.header_sent() && self.send(Vec::new(), false) == ERROR {
-            return self.end(Next::Finalize(ERROR));
+            return self.end(NextStep::Finalize(ERROR));
         }
         // While parts of the page were on the connection, nginx told them of what came.
-        match if self.request.is_readable() { self.feed() } else { Next::Wait } {
-            Next::Wait => self.watch_output(),
+        match if self.request.is_readable() { self.feed() } else { NextStep::Wait } {
+            NextStep::Wait => self.watch_output(),
             next => next,
         }
     }
 
     /// The application gave nothing for as long as its timeout.
-    pub(super) fn deadline(&mut self) -> Next {
+    pub(super) fn deadline(&mut self) -> NextStep {
         if self.application.config().timeout().is_none() {
             self.restart_timer();
-            return Next::Wait;
+            return NextStep::Wait;
         }
         // A client that does not take what it has been given is not the application's fault (send_timeout), nor is one that
         // does not send what the application waits for (client_body_timeout).
@@ -221,13 +221,13 @@ impl InFlight {
             || (self.request.header_sent() && self.request.is_buffered())
         {
             self.restart_timer();
-            return Next::Wait;
+            return NextStep::Wait;
         }
         let (queued, line) = match self.application.overdue(&self.exchange, self.accepted.elapsed()) {
             Overdue::Waiting => (true, self.application.refusal_line(Refusal::Deadline)),
             Overdue::Begun(left) => {
                 self.timer.set(left);
-                return Next::Wait;
+                return NextStep::Wait;
             }
             Overdue::Silent(line) => (false, Some(line)),
         };
@@ -238,11 +238,11 @@ impl InFlight {
         let late = nginx_sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
         let status = if self.request.header_sent() { ERROR } else { late };
         if queued {
-            return self.end(Next::Finalize(status));
+            return self.end(NextStep::Finalize(status));
         }
         self.application.interrupt(&self.exchange);
         let stuck = Stuck::new(&self.application, &self.exchange, self.channel.ticket(), self.label());
-        self.end(Next::Leave(status, stuck))
+        self.end(NextStep::Leave(status, stuck))
     }
 
     /// The request in words, for a line that is written when nginx has forgotten it.
@@ -256,7 +256,7 @@ impl InFlight {
         )
     }
 
-    fn end(&mut self, next: Next) -> Next {
+    fn end(&mut self, next: NextStep) -> NextStep {
         self.finalized = true;
         self.timer.stop();
         if self.reads_body() {

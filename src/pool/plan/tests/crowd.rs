@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the plan does when threads wait for the lock without need.
 
-use super::{super::contention::HEAVIEST, *};
+use super::{super::lock::HEAVIEST, *};
 
 /// Thread 1 has had to wait for the lock while thread 0 served two requests, and thread 2 is to be woken.
 fn crowded() -> World {
@@ -74,7 +74,7 @@ fn handlers_that_wait_make_no_crowd() {
     }
     world.plan.entered(true);
     let reason = "the searcher waited behind threads that came back from their waits";
-    assert_eq!(world.plan.contention, Contention::Yielded, "{reason}");
+    assert_eq!(world.plan.lock, LockState::Yielded, "{reason}");
     for _ in 0..usize::from(HEAVIEST) {
         world.plan.threads.pass(Transition::Take);
         world.plan.handled(false);
@@ -116,7 +116,7 @@ fn single_requests_that_wait_keep_the_crowd() {
         world.submit(9).unwrap();
         assert!(world.take());
         world.plan.handled(nth % 20 == 0);
-        assert_eq!(world.plan.contention, Contention::Crowded, "request {nth}");
+        assert_eq!(world.plan.lock, LockState::Crowded, "request {nth}");
     }
 }
 

@@ -24,7 +24,7 @@ use std::collections::HashSet;
 
 use super::{
     super::{
-        contention::{HEAVIEST, WAITING},
+        lock::{HEAVIEST, WAITING},
         threads::{Job, ThreadState},
         *,
     },
@@ -103,7 +103,7 @@ impl<const THREADS: usize> World<THREADS> {
     }
 
     fn handlers_wait(&self) -> bool {
-        self.plan.contention == Contention::Yielded
+        self.plan.lock == LockState::Yielded
     }
 
     fn count(&mut self, state: ThreadState) -> usize {
@@ -186,11 +186,11 @@ impl<const THREADS: usize> World<THREADS> {
             let mut next = self.clone();
             next.plan.weight.0 = weight;
             next.plan.handled(waited);
-            let (yields, contention) = (next.plan.yields(held), next.plan.contention);
-            if known.contains(&(yields, contention)) {
+            let (yields, lock) = (next.plan.yields(held), next.plan.lock);
+            if known.contains(&(yields, lock)) {
                 continue;
             }
-            known.push((yields, contention));
+            known.push((yields, lock));
             if yields == Yield::No {
                 next.take(thread, all);
             } else {

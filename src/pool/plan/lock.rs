@@ -12,7 +12,7 @@ pub(super) const HEAVIEST: u8 = 2 * WAITED;
 
 /// What the lock is to those who want it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Contention {
+pub(super) enum LockState {
     /// Nothing is known against it: one thread at a time searches.
     Open,
     /// Searchers have waited for it in vain: what waits is left to the thread that runs, and another one watches it.
@@ -34,7 +34,7 @@ pub(super) enum Sighting {
     HandlersCompute,
 }
 
-impl Contention {
+impl LockState {
     /// The table.
     #[rustfmt::skip]
     pub(super) const fn after(self, sighting: Sighting) -> Self {
