@@ -94,7 +94,12 @@ impl Buffers {
                     let buffer = &mut *current.buf;
                     if last {
                         // A subrequest's end is not the response's end.
-                        buffer.set_last_buf(u32::from(request.is_main()));
+                        let is_main = request.is_main();
+                        buffer.set_last_buf(u32::from(is_main));
+                        // nginx takes an empty buffer without a mark for a mistake, and ends the connection.
+                        buffer.set_sync(u32::from(
+                            !is_main && buffer.in_file() == 0 && buffer.pos == buffer.last,
+                        ));
                         buffer.set_last_in_chain(1);
                     } else {
                         buffer.set_flush(1);

@@ -14,15 +14,22 @@ def broken():
     return 'before <!--#include virtual="/pages/raises" --> after'
 
 
+def streams():
+    return '<!--#include virtual="/pages/stream?1" --><!--#include virtual="/pages/stream?2" -->'
+
+
 def app(environ, start_response):
     path = environ["PATH_INFO"].strip("/")
     if path == "raises":
         raise RuntimeError("the included part fails")
+    if path == "stream":
+        start_response("200 OK", [("Content-Type", "text/html")])
+        return (environ["QUERY_STRING"].encode() * 4096 for _ in range(20))
     if path == "inner":
         body = f"[inner {environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']} {environ['QUERY_STRING']}]"
     elif path == "number":
         body = f"[{environ['QUERY_STRING']}]"
     else:
-        body = {"outer": outer, "several": several, "broken": broken}[path]()
+        body = {"outer": outer, "several": several, "broken": broken, "streams": streams}[path]()
     start_response("200 OK", [("Content-Type", "text/html")])
     return [body.encode()]

@@ -20,7 +20,7 @@ def configure(site, kind):
     site.wsgi(
         "/pages",
         "pages:app",
-        nginx="ssi on; ssi_types text/html;",
+        nginx="ssi on; ssi_types text/html; set $rate 0; if ($arg_slow) { set $rate 200k; } limit_rate $rate;",
         apache="Options +Includes\nSetOutputFilter INCLUDES",
     )
     site.wsgi(
@@ -214,6 +214,11 @@ def test_a_failing_include_leaves_the_rest_of_the_page(server):
     assert response.status == 200
     assert response.text.startswith("before")
     assert "after" in response.text
+
+
+def test_streams_are_parts_of_a_page_for_a_slow_client(server):
+    """The end of a part comes by itself while what is before it still waits: nginx called it a mistake in its log."""
+    assert server.get("/pages/streams?slow=1").body == b"1" * 81920 + b"2" * 81920
 
 
 def test_the_applications_own_error_pages_are_kept(server):
