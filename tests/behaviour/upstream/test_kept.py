@@ -82,11 +82,13 @@ def test_an_edit_and_the_page_that_follows(php, unix):
     """As MediaWiki has it: work of 40 ms after the answer to a POST, and the page is asked for at once."""
     server, _ = php(unix)
     client = server.connect()
-    times = []
+    times, alone = [], []
     for _ in range(20):
         timed(client, "POST", "/work.php?ms=40", b"text=new")
         times.append(timed(client, "GET", "/work.php")[0])
-    assert statistics.median(times) < 0.02, times
+        # What it takes on this machine just now.
+        alone.append(timed(client, "GET", "/work.php")[0])
+    assert statistics.median(times) < statistics.median(alone) + 0.02, (times, alone)
 
 
 @KEPT
