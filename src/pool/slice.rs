@@ -40,7 +40,9 @@ impl Slice {
 
     /// A request has ended. `used` tells the thread's processor time; it costs a system call and is asked for long requests alone.
     pub(super) fn handled(&mut self, now: Instant, used: impl FnOnce() -> Duration) -> Held {
-        self.length = now.duration_since(self.last);
+        let entered = now.duration_since(self.entered);
+        // Mostly the first request is the only one; a difference of two times is dear.
+        self.length = if self.last == self.entered { entered } else { now.duration_since(self.last) };
         self.waited = false;
         if self.length >= WAITED {
             self.steady = now;
@@ -51,12 +53,13 @@ impl Slice {
                 before.is_none_or(|(then, had)| used.saturating_sub(had) * 2 < now.duration_since(then));
         }
         self.last = now;
-        if now.duration_since(self.steady) >= SLICE {
-            Held::Long
-        } else if now.duration_since(self.entered) >= SLICE {
-            Held::Perhaps
-        } else {
+        // It has been steady for no longer than it has been in.
+        if entered < SLICE {
             Held::Briefly
+        } else if now.duration_since(self.steady) >= SLICE {
+            Held::Long
+        } else {
+            Held::Perhaps
         }
     }
 

@@ -102,19 +102,22 @@ unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
         let request = unsafe { Request::from_raw(r) };
         let location = request.core_location();
         let is_hidden = location.internal == 1 || location.named() != 0;
-        let uri = escape(request.uri());
+        // Every request comes here, and hardly one has a line.
+        let uri = || escape(request.uri());
         match memo::jump_to_here(request) {
             Some(Jump::Local) if is_hidden => report!(
                 request,
                 Error,
                 CGI_REDIRECT,
-                "Location: {uri} leads to an internal location, which only X-Accel-Redirect may",
+                "Location: {} leads to an internal location, which only X-Accel-Redirect may",
+                uri(),
             ),
             Some(Jump::Accel) if !is_hidden => report!(
                 request,
                 Error,
                 REQUEST_REFUSED,
-                "X-Accel-Redirect to \"{uri}\" leads to a location that is not internal; add \"internal;\" to it",
+                "X-Accel-Redirect to \"{}\" leads to a location that is not internal; add \"internal;\" to it",
+                uri(),
             ),
             _ => return DECLINED,
         }
