@@ -89,6 +89,13 @@ codes! {
     CGI_REFUSED = 807, "a path or a request was refused before a script ran";
     CGI_REDIRECT = 808, "a local redirect of a script was refused";
     NO_PROCESS = 901, "an application has no process";
+    PROCESS_NOT_STARTED = 902, "a process of an application could not be started";
+    PROCESS_NOT_READY = 903, "a process of an application did not come to take requests";
+    PROCESS_DIED = 904, "a process of an application ended unexpectedly";
+    PROCESS_OUTPUT = 905, "a process of an application wrote to its output";
+    PROCESS_SLOW = 906, "a process of an application did not end in time";
+    RESTARTED = 907, "the processes of an application are replaced";
+    SUPERVISOR = 908, "the processes that look after applications do not work";
 }
 
 #[cfg(test)]

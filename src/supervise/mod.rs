@@ -1,8 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Managed processes: applications in processes of their own, which the server starts, feeds and ends.
 //!
-//! [`segment`] is what the server's workers and the supervisor share about one application; [`plan`] decides what is to
-//! be done with its processes.
+//! ```text
+//! manager     in the server's parent: starts the tree once, tells it each configuration
+//! link        in a worker: asks for processes
+//! supervisor  in a process of its own: carries out what the plan decides
+//! plan        decides, without clock and processes
+//! segment     what workers and supervisor share about one application
+//! ```
 
+pub mod link;
+pub mod manager;
+mod message;
 pub mod plan;
 pub mod segment;
+mod supervisor;
+
+pub use link::Link;
+pub use manager::{Manager, Pool, Setup};
+pub use supervisor::Stamp;

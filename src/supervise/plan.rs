@@ -54,6 +54,8 @@ pub enum Event {
     NotStarted(u16),
     /// The process of a slot has ended; by itself and without a complaint, or not.
     Exited(u16, bool),
+    /// The process of a slot did not answer a request in time.
+    Stuck(u16),
     /// The time that [`Plan::wakes`] said has come, or something else may be different.
     Tick,
 }
@@ -109,6 +111,8 @@ pub enum News {
     Waits(Duration, u32),
     /// Requests did not end within `drain_timeout=`.
     DrainTimeout(u16),
+    /// A request was not answered in time.
+    Stuck(u16),
     /// TERM did not end it.
     Killed(u16),
     /// A new generation begins.
@@ -210,6 +214,7 @@ impl Plan {
             Event::Ready(slot) => self.ready(slot, now),
             Event::NotStarted(slot) => self.exited(slot, false, now),
             Event::Exited(slot, clean) => self.exited(slot, clean, now),
+            Event::Stuck(slot) => self.stuck(slot, now),
             Event::Tick => {}
         }
         self.observe(now, look);
@@ -235,6 +240,14 @@ impl Plan {
             return;
         }
         (slot.phase, slot.since, slot.used_at) = (Phase::Warm, now, now);
+    }
+
+    /// Its other requests may end, and then it does.
+    fn stuck(&mut self, number: u16, now: Time) {
+        if self.slots.get(usize::from(number)).is_some_and(|slot| slot.phase == Phase::Ready) {
+            self.act(Action::Tell(News::Stuck(number)));
+            self.drain(number, now);
+        }
     }
 
     fn exited(&mut self, number: u16, clean: bool, now: Time) {

@@ -8,7 +8,9 @@ mod diag;
 pub mod files;
 mod onlooker;
 pub mod pipe;
+mod process;
 mod progress;
+pub mod run_directory;
 pub mod shared;
 mod shortage;
 pub mod spawner;
@@ -17,13 +19,14 @@ mod unread;
 
 pub use backlog::has_waiting;
 pub use onlooker::see_as;
+pub use process::{PidFd, local_time, monotonic};
 pub use progress::{Progress, progress};
 pub use shortage::{explain, explain_text, is_shortage};
 pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
@@ -53,6 +56,12 @@ impl EventFd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// One that somebody else has made.
+    #[must_use]
+    pub fn of(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+
     /// Adds 1. It cannot fail before 2^64-2 signals, and then the loop has been told already.
     pub fn signal(&self) {
         let one = 1u64.to_ne_bytes();
@@ -67,6 +76,12 @@ impl EventFd {
         let mut count = [0u8; 8];
         // SAFETY: `count` is 8 writable bytes.
         let _ = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -18,7 +18,7 @@ struct Process {
     seen: Seen,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Entry {
     Happened(Time, Event),
     Done(Action),
@@ -220,7 +220,10 @@ impl World {
 impl std::fmt::Display for World {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for entry in &self.history {
-            writeln!(f, "{entry:?}")?;
+            match entry {
+                Entry::Happened(now, event) => writeln!(f, "{now:?} {event:?}")?,
+                Entry::Done(action) => writeln!(f, "    {action:?}")?,
+            }
         }
         write!(f, "{:?}\n{:#?}", self.processes, self.plan)
     }
@@ -429,6 +432,18 @@ fn a_busy_process_drains_until_its_limit() {
     }
     assert!(world.now >= begun + SECOND * 60 && world.now <= begun + SECOND * 61);
     assert!(world.news.contains(&News::DrainTimeout(0)));
+}
+
+#[test]
+fn one_that_did_not_answer_in_time_is_replaced_at_once() {
+    let mut world = booted(life(1, 1));
+    world.step(Step::Work(0));
+    world.happens(Event::Stuck(0));
+    assert_eq!((world.open(), world.processes.len()), (0, 2));
+    world.settle(true);
+    assert_eq!((world.open(), world.processes.len(), world.news[0]), (1, 1, News::Stuck(0)));
+    world.happens(Event::Stuck(0));
+    assert_eq!(world.open(), 1, "slot 0 has ended");
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Plan {
     }
 
     /// Requests that it has may end. Whoever has claimed a place meanwhile is seen at the next look.
-    fn drain(&mut self, number: u16, now: Time) {
+    pub(super) fn drain(&mut self, number: u16, now: Time) {
         let until = self.life.drain_timeout.map(|limit| now + limit);
         if let Some(slot) = self.slots.get_mut(usize::from(number)) {
             (slot.phase, slot.since) = (Phase::Draining { until }, now);

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     ptr,
     sync::Mutex,
     time::{Duration, Instant},
@@ -12,10 +12,10 @@ use std::{
 use super::{
     super::{EventFd, lock, poll},
     INLINE,
-    launch::{Become, Launcher, change_user},
+    launch::{Become, Launcher, Manner, change_user},
     report::{Exit, Failure, Report, Step},
     request::{Run, SpawnerCommand},
-    socket,
+    signals, socket,
 };
 use crate::rights::Identity;
 
@@ -87,7 +87,7 @@ impl<'a> Helper<'a> {
             }
             other => other,
         };
-        let (children, wake) = (child_signals()?, EventFd::new()?);
+        let (children, wake) = (signals::of_children()?, EventFd::new()?);
         Ok(Self { connection, children, wake, identities, server, state: Mutex::default() })
     }
 
@@ -166,13 +166,7 @@ impl<'a> Helper<'a> {
     }
 
     fn reap(&self) {
-        let mut taken = std::mem::MaybeUninit::<libc::signalfd_siginfo>::uninit();
-        // SAFETY: the structure is writable, of the size that is said. One read is enough: as long as SIGCHLD is pending
-        // there is no second one (signal(7)).
-        unsafe {
-            let size = size_of::<libc::signalfd_siginfo>();
-            libc::read(self.children.as_raw_fd(), taken.as_mut_ptr().cast(), size);
-        }
+        signals::take(&self.children);
         loop {
             // The lock is held over the wait: whoever finds a script in the list may signal it.
             let mut state = lock(&self.state);
@@ -272,7 +266,7 @@ impl<'a> Helper<'a> {
                 Become::User(known.ok_or((Failure { step: Step::UnknownUser, errno: 0 }, None))?)
             }
         };
-        launcher.launch(run, fds, user)
+        launcher.launch(run, fds, user, Manner::default())
     }
 }
 
@@ -287,18 +281,6 @@ impl Script {
     fn signal(&self, signal: i32) {
         // SAFETY: numbers only.
         unsafe { libc::kill(-self.pid, signal) };
-    }
-}
-
-/// A descriptor that is readable when a child has ended.
-fn child_signals() -> io::Result<OwnedFd> {
-    // SAFETY: a set of signals that sigemptyset(3) makes; the descriptor is new and ours.
-    unsafe {
-        let mut set: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut set);
-        libc::sigaddset(&raw mut set, libc::SIGCHLD);
-        let fd = libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
     }
 }
 

@@ -32,6 +32,19 @@ pub(super) enum Become<'a> {
     Server(&'a Identity),
     /// A user of the configuration, with the checks that belong to it.
     User(&'a Identity),
+    /// The same for a program of the system that this user runs: it may be root's as well.
+    Account(&'a Identity),
+}
+
+/// What a long-lived process has beside a script.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Manner {
+    /// Its mode mask, if not the spawner's.
+    pub(super) umask: Option<u32>,
+    /// How far it stands behind others.
+    pub(super) nice: u32,
+    /// The process that it is not to survive: the spawner's own number; 0 is none.
+    pub(super) parent: libc::pid_t,
 }
 
 /// All that a child needs, made ready before it begins: it may not allocate.
@@ -39,6 +52,7 @@ struct ExecPlan<'a> {
     run: &'a Run<'a>,
     fds: [RawFd; 3],
     user: Become<'a>,
+    manner: Manner,
     argv: *const *const c_char,
     envp: *const *const c_char,
     /// Written by the child when it fails; the memory is shared.
@@ -64,6 +78,7 @@ impl Launcher {
         run: &Run<'_>,
         fds: &[OwnedFd; 3],
         user: Become<'_>,
+        manner: Manner,
     ) -> Result<i32, (Failure, Option<i32>)> {
         let mut argv: Vec<*const c_char> = Vec::with_capacity(run.arguments.len() + 2);
         argv.push(run.program.as_ptr());
@@ -75,6 +90,7 @@ impl Launcher {
             run,
             fds: [fds[0].as_raw_fd(), fds[1].as_raw_fd(), fds[2].as_raw_fd()],
             user,
+            manner,
             argv: argv.as_ptr(),
             envp: envp.as_ptr(),
             failure: None,
@@ -124,13 +140,18 @@ fn enter(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, Step> {
         set_limits(plan).ok_or(Step::Limits)?;
         match plan.user {
             Become::Same => {}
-            Become::Server(identity) | Become::User(identity) => change_user(identity).ok_or(Step::User)?,
+            Become::Server(identity) | Become::User(identity) | Become::Account(identity) => {
+                change_user(identity).ok_or(Step::User)?;
+            }
         }
+        behave(plan.manner).ok_or(Step::Process)?;
         if libc::chdir(run.directory.as_ptr()) != 0 {
             return Err(Step::Directory);
         }
-        if let Become::User(identity) = plan.user {
-            check_owner(run.script, identity, run.script == run.program)?;
+        match plan.user {
+            Become::User(identity) => check_owner(run.script, identity, run.script == run.program, false)?,
+            Become::Account(identity) => check_owner(run.script, identity, true, true)?,
+            Become::Same | Become::Server(_) => {}
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
@@ -178,6 +199,27 @@ fn set_limits(plan: &ExecPlan<'_>) -> Option<()> {
     Some(())
 }
 
+/// After the change of the user, which takes away what the kernel knows of the parent's end.
+fn behave(manner: Manner) -> Option<()> {
+    // SAFETY: numbers only; all of it is this process' own.
+    unsafe {
+        if let Some(mask) = manner.umask {
+            libc::umask(mask as libc::mode_t);
+        }
+        if manner.nice > 0 && libc::setpriority(libc::PRIO_PROCESS, 0, manner.nice as c_int) != 0 {
+            return None;
+        }
+        if manner.parent != 0 {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            // It may have ended before that was said.
+            if libc::syscall(libc::SYS_getppid) != i64::from(manner.parent) {
+                return None;
+            }
+        }
+    }
+    Some(())
+}
+
 /// Becomes somebody else for good. The raw calls change this process alone; glibc's would look for threads.
 pub(in crate::sys) fn change_user(identity: &Identity) -> Option<()> {
     let (user, group) = (identity.user, identity.group);
@@ -200,10 +242,15 @@ pub(in crate::sys) fn change_user(identity: &Identity) -> Option<()> {
     }
 }
 
-/// What suexec checks of the directory, which is the working directory by now, and of the script.
-fn check_owner(script: &CStr, identity: &Identity, executed: bool) -> Result<(), Step> {
+/// What suexec checks of the directory, which is the working directory by now, and of the script. What is `root_too` may also be
+/// root's, of any group, and be reached by a link: root alone can put it there or change it.
+fn check_owner(script: &CStr, identity: &Identity, executed: bool, root_too: bool) -> Result<(), Step> {
     const OTHERS_WRITE: libc::mode_t = libc::S_IWGRP | libc::S_IWOTH;
-    let belongs = |found: &libc::stat| found.st_uid == identity.user && found.st_gid == identity.group;
+    let belongs = |found: &libc::stat| match root_too {
+        true => found.st_uid == identity.user || found.st_uid == 0,
+        false => found.st_uid == identity.user && found.st_gid == identity.group,
+    };
+    let look = if root_too { libc::stat } else { libc::lstat };
     // SAFETY: a stat of zeros is valid; the calls get C strings and a writable structure.
     unsafe {
         let mut found: libc::stat = std::mem::zeroed();
@@ -216,7 +263,7 @@ fn check_owner(script: &CStr, identity: &Identity, executed: bool) -> Result<(),
         if !belongs(&found) {
             return Err(Step::Owner);
         }
-        if libc::lstat(script.as_ptr(), &raw mut found) != 0 {
+        if look(script.as_ptr(), &raw mut found) != 0 {
             return Err(Step::Look);
         }
         if found.st_mode & libc::S_IFMT != libc::S_IFREG {
@@ -231,7 +278,7 @@ fn check_owner(script: &CStr, identity: &Identity, executed: bool) -> Result<(),
         if !belongs(&found) {
             return Err(Step::Owner);
         }
-        if executed && found.st_mode & libc::S_IXUSR == 0 {
+        if executed && !root_too && found.st_mode & libc::S_IXUSR == 0 {
             *libc::__errno_location() = libc::EACCES;
             return Err(Step::Execute);
         }

@@ -9,7 +9,9 @@ mod launch;
 mod process;
 mod report;
 mod request;
+mod signals;
 mod socket;
+pub mod tree;
 mod users;
 
 use std::{

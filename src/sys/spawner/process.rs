@@ -12,7 +12,7 @@
 
 use std::{
     io::{self, PipeReader},
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
 };
 
@@ -59,6 +59,19 @@ pub(super) fn become_spawner(socket: &OwnedFd) -> io::Result<OwnedFd> {
         libc::umask(0o022);
         libc::chdir(c"/".as_ptr());
         Ok(OwnedFd::from_raw_fd(SOCKET))
+    }
+}
+
+/// Closes all but standard input, output and error, and this socket, which the caller uses by what is answered.
+pub(super) fn keep_only(socket: BorrowedFd<'_>) -> Option<OwnedFd> {
+    // SAFETY: this is a child of one thread that uses nothing else of its parent's descriptors; the number is what dup3(2) has made.
+    unsafe {
+        let kept = libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, SOCKET + 1);
+        if kept < 0 || libc::dup3(kept, SOCKET, libc::O_CLOEXEC) < 0 {
+            return None;
+        }
+        close_from(SOCKET + 1);
+        Some(OwnedFd::from_raw_fd(SOCKET))
     }
 }
 

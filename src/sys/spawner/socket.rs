@@ -12,7 +12,9 @@ pub(super) const MOST_FDS: usize = 4;
 
 const FD_BYTES: usize = MOST_FDS * size_of::<RawFd>();
 // SAFETY: CMSG_SPACE computes a size.
-const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(FD_BYTES as libc::c_uint) } as usize;
+const CONTROL_BYTES: usize = unsafe {
+    libc::CMSG_SPACE(FD_BYTES as libc::c_uint) + libc::CMSG_SPACE(size_of::<libc::ucred>() as libc::c_uint)
+} as usize;
 
 /// Room for the control part of a message, aligned as the kernel wants it.
 #[repr(C, align(8))]
@@ -76,6 +78,19 @@ pub(super) struct Packet {
     pub(super) length: usize,
     /// Its descriptors, in order.
     pub(super) fds: Vec<OwnedFd>,
+    /// The user that sent it, if the socket wants to know: [`tell_senders`].
+    pub(super) sender: Option<u32>,
+}
+
+/// Has the kernel say who sends each message that arrives here.
+pub(super) fn tell_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    // SAFETY: one integer is readable.
+    let told = unsafe {
+        let (place, size) = ((&raw const on).cast(), size_of::<libc::c_int>() as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, place, size)
+    };
+    if told == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Receives one message. A message that is longer than `buffer` is `InvalidData`.
@@ -101,11 +116,11 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> 
         }
     };
     // SAFETY: the kernel has filled the control part as the header now says.
-    let fds = unsafe { take_fds(&message) };
+    let (fds, sender) = unsafe { take_control(&message) };
     if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Packet { length, fds })
+    Ok(Packet { length, fds, sender })
 }
 
 /// Receives the messages without descriptors that are there, as many as there is room for, and answers how many and the
@@ -146,10 +161,10 @@ pub(super) fn receive_many<const SIZE: usize, const COUNT: usize>(
 
 /// # Safety
 /// `message` was filled by recvmsg(2) and its control part has not been read yet.
-unsafe fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
-    let mut found = Vec::new();
+unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<u32>) {
+    let (mut found, mut sender) = (Vec::new(), None);
     // SAFETY: the macros of cmsg(3) stay within the control part; SCM_RIGHTS holds whole descriptors, which are
-    // ours from now on.
+    // ours from now on, and SCM_CREDENTIALS one ucred.
     unsafe {
         let mut header = libc::CMSG_FIRSTHDR(message);
         while !header.is_null() {
@@ -160,29 +175,24 @@ unsafe fn take_fds(message: &libc::msghdr) -> Vec<OwnedFd> {
                     found.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
                 }
             }
+            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
+                sender = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().uid);
+            }
             header = libc::CMSG_NXTHDR(message, header);
         }
     }
-    found
+    (found, sender)
+}
+
+/// The process and the user that made the pair to which this end belongs.
+pub(super) fn maker(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    let credentials = credentials(socket)?;
+    Ok((credentials.pid.unsigned_abs(), credentials.uid))
 }
 
 /// Who made the other end of a connection: user, group and groups. The kernel says it, so it can be trusted.
 pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, u32, Vec<u32>)> {
-    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
-    // SAFETY: the option writes one ucred.
-    let asked = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &raw mut length,
-        )
-    };
-    if asked != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    let credentials = credentials(socket)?;
     let mut groups = vec![0u32; 65_536];
     let mut length = size_of_val(groups.as_slice()) as libc::socklen_t;
     // SAFETY: the option writes at most `length` bytes of numbers.
@@ -195,6 +205,22 @@ pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, u32, Vec<u32>)> {
     }
     groups.truncate(length as usize / size_of::<u32>());
     Ok((credentials.uid, credentials.gid, groups))
+}
+
+fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+    let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the option writes one ucred.
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut credentials).cast(),
+            &raw mut length,
+        )
+    };
+    if asked != 0 { Err(io::Error::last_os_error()) } else { Ok(credentials) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A worker's way to the supervisor. Its end tells the supervisor that the worker has ended.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use super::message;
+use crate::sys::{
+    lock,
+    spawner::tree::{Channel, Tree},
+};
+
+/// One for each worker process, for as long as it lives. Any thread may use it.
+#[derive(Debug)]
+pub struct Link {
+    tree: Arc<Tree>,
+    channel: Mutex<Channel>,
+}
+
+impl Link {
+    pub(super) fn connect(tree: &Arc<Tree>) -> io::Result<Self> {
+        Ok(Self { tree: Arc::clone(tree), channel: Mutex::new(tree.connect()?) })
+    }
+
+    /// Says that a request of an application waits, after it has come to wait. Never waits itself.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when all that looks after processes was killed: only a reload of the server makes it anew.
+    pub fn demand(&self, app: u32) -> io::Result<()> {
+        let mut channel = lock(&self.channel);
+        let mut sent = channel.send(&message::demand(app), &[], false);
+        if is_end(&sent) {
+            // Another supervisor takes its place.
+            *channel = self.tree.connect()?;
+            sent = channel.send(&message::demand(app), &[], false);
+        }
+        match sent {
+            // It has not yet read that others wait, and will look at all of them.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            other => other,
+        }
+    }
+}
+
+fn is_end(sent: &io::Result<()>) -> bool {
+    let ends = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset, io::ErrorKind::NotConnected];
+    sent.as_ref().is_err_and(|error| ends.contains(&error.kind()))
+}

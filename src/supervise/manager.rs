@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The server's parent's side: the tree of processes is started once and told each configuration. Applications whose words
+//! are the same keep their shared memory and their processes.
+
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic},
+};
+
+use super::{
+    link::Link,
+    message::About,
+    plan::Plan,
+    segment::{Segment, Shape, Wake},
+    supervisor::{self, Stamp},
+};
+use crate::{
+    config::Managed,
+    rights::Identity,
+    sys::{
+        run_directory,
+        spawner::{
+            SpawnRequest,
+            tree::{self, Tree},
+        },
+    },
+};
+
+/// Where programs find others, unless `env=PATH=...` says otherwise.
+const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
+
+/// What the server decides.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Where the processes listen. It is made, or checked; its parent must be there.
+    pub run_directory: PathBuf,
+    /// The user of the workers and of the supervisor.
+    pub worker: Identity,
+    /// How requests that wait learn that it is their turn.
+    pub wake: Wake,
+    /// The file of `gangway-host`.
+    pub host: PathBuf,
+    /// How the lines of the server's log begin.
+    pub stamp: Stamp,
+    /// Runs in the new process, for its title.
+    pub begun: fn(),
+}
+
+/// The shared memory of an application, for the workers.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its number, for [`Link::demand`].
+    pub app: u32,
+    /// Its places and its queue.
+    pub segment: Arc<Segment>,
+}
+
+#[derive(Debug)]
+struct Known {
+    managed: Managed,
+    version: u32,
+    pool: Pool,
+}
+
+/// The way to the tree, in the server's parent; workers inherit it.
+#[derive(Debug)]
+pub struct Manager {
+    setup: Setup,
+    tree: Arc<Tree>,
+    /// Where this server's sockets stand.
+    place: PathBuf,
+    known: Vec<Known>,
+    next: u32,
+}
+
+impl Manager {
+    /// Starts the processes that look after applications. The caller has one thread.
+    ///
+    /// # Errors
+    /// When the run directory is not safe; what fork(2) and socketpair(2) say.
+    pub fn start(setup: Setup) -> io::Result<Self> {
+        static STARTED: atomic::AtomicU32 = atomic::AtomicU32::new(0);
+        run_directory::prepare(&setup.run_directory, &setup.worker)?;
+        let count = STARTED.fetch_add(1, atomic::Ordering::Relaxed);
+        let place = setup.run_directory.join(format!("{}.{count}", std::process::id()));
+        let tree = Arc::new(grow(&setup, &place)?);
+        Ok(Self { setup, tree, place, known: Vec::new(), next: 1 })
+    }
+
+    /// Tells what applications there are now, before workers are forked, and where their lines go. Answers the pool of each, in
+    /// the order of `wanted`.
+    ///
+    /// # Errors
+    /// When there is no memory, no descriptor or no process left, or an application's words are too many.
+    pub fn configure(&mut self, wanted: &[Managed], log: BorrowedFd<'_>) -> io::Result<Vec<Pool>> {
+        let mut next: Vec<Known> = Vec::with_capacity(wanted.len());
+        let mut pools = Vec::with_capacity(wanted.len());
+        for managed in wanted {
+            let pool = match next.iter().find(|known| known.managed == *managed) {
+                Some(known) => known.pool.clone(),
+                None => {
+                    let known = self.known(managed, wanted, &next)?;
+                    let pool = known.pool.clone();
+                    next.push(known);
+                    pool
+                }
+            };
+            pools.push(pool);
+        }
+        if let Err(error) = self.tell(&next, log) {
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                return Err(error);
+            }
+            // All of it was killed: another one begins, with the same memory.
+            self.tree = Arc::new(grow(&self.setup, &self.place)?);
+            self.tell(&next, log)?;
+        }
+        self.known = next;
+        Ok(pools)
+    }
+
+    /// A worker's way to the supervisor.
+    ///
+    /// # Errors
+    /// As [`Link::demand`].
+    pub fn link(&self) -> io::Result<Link> {
+        Link::connect(&self.tree)
+    }
+
+    /// What is known of an application: the same words, or one of the same name that is to get other words.
+    fn known(&mut self, managed: &Managed, wanted: &[Managed], next: &[Known]) -> io::Result<Known> {
+        if let Some(same) = self.known.iter().find(|known| known.managed == *managed) {
+            return Ok(Known { managed: managed.clone(), version: same.version, pool: same.pool.clone() });
+        }
+        let shape = shape(managed);
+        let changed = self.known.iter().find(|known| {
+            known.managed.name() == managed.name()
+                && known.pool.segment.shape() == shape
+                && !wanted.contains(&known.managed)
+                && !next.iter().any(|other| other.pool.app == known.pool.app)
+        });
+        if let Some(changed) = changed {
+            let version = changed.version + u32::from(changed.managed.launch() != managed.launch());
+            return Ok(Known { managed: managed.clone(), version, pool: changed.pool.clone() });
+        }
+        let app = self.next;
+        self.next += 1;
+        let mut prefix = self.place.join(app.to_string()).into_os_string();
+        prefix.push(".");
+        let segment = Arc::new(Segment::create(shape, prefix.as_ref(), self.setup.wake.clone())?);
+        Ok(Known { managed: managed.clone(), version: 1, pool: Pool { app, segment } })
+    }
+
+    fn tell(&self, applications: &[Known], log: BorrowedFd<'_>) -> io::Result<()> {
+        for known in applications {
+            let message = message(known, &self.setup)?;
+            if message.len() > tree::LONGEST {
+                let text = format!("the words of the application \"{}\" are too many", known.managed.name());
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            }
+            self.tree.tell(&message, &[known.pool.segment.as_fd()])?;
+        }
+        match &self.setup.wake {
+            Wake::Bell(bell) => self.tree.tell(&tree::commit(), &[log, bell.as_fd()]),
+            Wake::Threads => self.tree.tell(&tree::commit(), &[log]),
+        }
+    }
+}
+
+fn grow(setup: &Setup, place: &Path) -> io::Result<Tree> {
+    let own = supervisor::Place { run_directory: setup.run_directory.clone(), own: place.to_owned() };
+    let (stamp, by_threads) = (setup.stamp, matches!(setup.wake, Wake::Threads));
+    Tree::start(&setup.worker, setup.begun, &move |keeper| supervisor::live(keeper, &own, stamp, by_threads))
+}
+
+fn shape(managed: &Managed) -> Shape {
+    let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
+    Shape {
+        slots: Plan::slots_for(managed.life().most),
+        threads: small(managed.threads() as usize),
+        room: small(managed.queue()),
+    }
+}
+
+fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
+    let (managed, launch) = (&known.managed, known.managed.launch());
+    let argv = launch.command.argv(&setup.host);
+    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut environment = Vec::new();
+    if !launch.environment.iter().any(|(name, _)| name == "PATH") {
+        environment.extend_from_slice(PATH.as_bytes());
+        environment.push(0);
+    }
+    for (name, value) in &launch.environment {
+        environment.extend_from_slice(format!("{name}={value}\0").as_bytes());
+    }
+    let request = SpawnRequest {
+        id: 0,
+        identity: None,
+        outlives: false,
+        limits: launch.limits,
+        directory: launch.directory.as_bytes(),
+        script: program,
+        program,
+        arguments,
+        environment: &environment,
+    };
+    let about = About { name: managed.name().to_owned(), threads: managed.threads(), life: *managed.life() };
+    let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice));
+    tree::application(known.pool.app, known.version, &request, user, manner, &about.encode())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}

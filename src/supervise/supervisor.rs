@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The supervisor: a process of the workers' user that carries out what the plans decide. It has no rights that a worker has
+//! not: processes are made and ended by the keeper, at its request. What it knows of applications the server's parent has said,
+//! and what it knows of requests the workers wrote; no process of an application can tell it anything but that it takes requests.
+
+mod app;
+mod log;
+mod probe;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    message::{self, About},
+    plan::Event,
+    segment::{Owner, Segment, Wake},
+};
+use crate::sys::{
+    EventFd, PidFd, monotonic, poll, run_directory,
+    spawner::tree::{Channel, Fact, Parcel},
+};
+use app::{App, Orders};
+use log::Log;
+pub use log::Stamp;
+
+/// Where sockets stand: those of all servers, and those of this one.
+pub(super) struct Place {
+    pub(super) run_directory: PathBuf,
+    pub(super) own: PathBuf,
+}
+
+/// What was said of an application and does not count yet.
+struct Staged {
+    id: u32,
+    version: u32,
+    about: About,
+    memory: OwnedFd,
+}
+
+/// A process that ran before this supervisor.
+struct Found {
+    app: u32,
+    slot: u16,
+    pid: u32,
+    version: u32,
+    output: Option<OwnedFd>,
+}
+
+struct Supervisor {
+    keeper: Channel,
+    orders: Orders,
+    by_threads: bool,
+    apps: BTreeMap<u32, App>,
+    staged: Vec<Staged>,
+    found: Vec<Found>,
+    links: Vec<(Channel, Owner)>,
+    /// Workers that have something in the shared memory and have not come yet.
+    strangers: Vec<(PidFd, Owner)>,
+    log: Log,
+}
+
+/// What a descriptor is.
+#[derive(Clone, Copy)]
+enum Source {
+    Keeper,
+    Link(usize),
+    Stranger(usize),
+    Output(u32, u16),
+    Probe(u32, u16),
+}
+
+/// Its life, until the keeper has ended.
+pub(super) fn live(keeper: Channel, place: &Place, stamp: Stamp, by_threads: bool) {
+    let Ok(held) = run_directory::hold(&place.own) else { return };
+    run_directory::sweep(&place.run_directory);
+    let mut supervisor = Supervisor {
+        keeper,
+        orders: VecDeque::new(),
+        by_threads,
+        apps: BTreeMap::new(),
+        staged: Vec::new(),
+        found: Vec::new(),
+        links: Vec::new(),
+        strangers: Vec::new(),
+        log: Log::new(stamp),
+    };
+    while supervisor.serve() {}
+    run_directory::remove(&place.own);
+    drop(held);
+}
+
+impl Supervisor {
+    /// Waits for what comes, and does it. Answers whether the keeper still lives.
+    fn serve(&mut self) -> bool {
+        let (mut entries, sources) = self.sources();
+        poll(&mut entries, self.pause());
+        let mut ended = Vec::new();
+        for (entry, source) in entries.iter().zip(sources).filter(|(entry, _)| entry.revents != 0) {
+            match source {
+                Source::Keeper => {
+                    if entry.revents & !libc::POLLOUT != 0 && !self.hear() {
+                        return false;
+                    }
+                }
+                Source::Link(index) => {
+                    if !self.listen(index) {
+                        ended.push(index);
+                    }
+                }
+                Source::Stranger(index) => {
+                    if let Some((_, owner)) = self.strangers.get(index) {
+                        let owner = *owner;
+                        self.worker_has_ended(owner);
+                    }
+                }
+                Source::Output(app, slot) => {
+                    if let Some(app) = self.apps.get_mut(&app) {
+                        app.read_output(slot, &mut self.log);
+                    }
+                }
+                Source::Probe(app, slot) => {
+                    if let Some(app) = self.apps.get_mut(&app) {
+                        app.look_at_probe(slot, &mut self.orders, &mut self.log);
+                    }
+                }
+            }
+        }
+        for index in ended.into_iter().rev() {
+            let (_, owner) = self.links.swap_remove(index);
+            if !self.links.iter().any(|(_, other)| *other == owner) {
+                self.worker_has_ended(owner);
+            }
+        }
+        self.look_at_the_time();
+        self.send_orders()
+    }
+
+    fn sources(&self) -> (Vec<libc::pollfd>, Vec<Source>) {
+        let (mut entries, mut sources) = (Vec::new(), Vec::new());
+        let mut add = |fd: RawFd, events, source| {
+            entries.push(libc::pollfd { fd, events, revents: 0 });
+            sources.push(source);
+        };
+        let room = if self.orders.is_empty() { 0 } else { libc::POLLOUT };
+        add(self.keeper.as_fd().as_raw_fd(), libc::POLLIN | room, Source::Keeper);
+        for (index, (channel, _)) in self.links.iter().enumerate() {
+            add(channel.as_fd().as_raw_fd(), libc::POLLIN, Source::Link(index));
+        }
+        for (index, (process, _)) in self.strangers.iter().enumerate() {
+            add(process.as_raw_fd(), libc::POLLIN, Source::Stranger(index));
+        }
+        for (id, app) in &self.apps {
+            for (slot, output, probe) in app.descriptors() {
+                output.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Output(*id, slot)));
+                probe.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Probe(*id, slot)));
+            }
+        }
+        (entries, sources)
+    }
+
+    /// How long nothing has to be done.
+    fn pause(&mut self) -> Option<Duration> {
+        let now = monotonic();
+        self.apps.values_mut().filter_map(|app| app.set_due(now)).min().map(|at| at.saturating_sub(now))
+    }
+
+    /// Takes what the keeper says.
+    fn hear(&mut self) -> bool {
+        loop {
+            let parcel = match self.keeper.receive(false) {
+                Ok(parcel) => parcel,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            };
+            self.take(parcel);
+        }
+    }
+
+    fn take(&mut self, parcel: Parcel) {
+        let mut fds = parcel.fds.into_iter();
+        match Fact::decode(&parcel.bytes) {
+            Some(Fact::Application(id, version, about)) => {
+                if let (Some(about), Some(memory)) = (About::decode(about), fds.next()) {
+                    self.staged.push(Staged { id, version, about, memory });
+                }
+            }
+            Some(Fact::Running(app, slot, pid, version)) => {
+                self.found.push(Found { app, slot, pid, version, output: fds.next() });
+            }
+            Some(Fact::Commit) => {
+                self.log.open(fds.next());
+                self.configure(fds.next());
+            }
+            Some(Fact::Connect) => {
+                if let Some(channel) = fds.next().map(Channel::of)
+                    && let Ok((pid, _)) = channel.maker()
+                {
+                    let owner = Owner::of(pid);
+                    self.strangers.retain(|(_, other)| *other != owner);
+                    self.links.push((channel, owner));
+                }
+            }
+            Some(Fact::Started(app, slot, pid)) => {
+                self.apps.get_mut(&app).into_iter().for_each(|app| app.started(slot, pid));
+            }
+            Some(Fact::NotStarted(app, slot, failure)) => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.not_started(slot, failure.to_string(), &mut self.orders, &mut self.log);
+                }
+            }
+            Some(Fact::Exited(app, slot, exit)) => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.exited(slot, exit, &mut self.orders, &mut self.log);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// What was staged counts from now on.
+    fn configure(&mut self, bell: Option<OwnedFd>) {
+        let bell = bell.map(|bell| Arc::new(EventFd::of(bell)));
+        let mut named = Vec::new();
+        for staged in std::mem::take(&mut self.staged) {
+            named.push(staged.id);
+            if let Some(app) = self.apps.get_mut(&staged.id) {
+                app.configure(staged.version, staged.about, &mut self.orders, &mut self.log);
+                continue;
+            }
+            let wake = match &bell {
+                Some(bell) if !self.by_threads => Wake::Bell(Arc::clone(bell)),
+                _ => Wake::Threads,
+            };
+            match Segment::open(staged.memory, wake) {
+                Ok(segment) => {
+                    let mut app = App::new(staged.id, staged.version, staged.about, segment);
+                    let (mine, others): (Vec<_>, Vec<_>) =
+                        self.found.drain(..).partition(|found| found.app == staged.id);
+                    self.found = others;
+                    for found in mine {
+                        app.adopt(found.slot, found.pid, found.version, found.output);
+                    }
+                    self.strangers.extend(app.strangers());
+                    app.begin(&mut self.orders, &mut self.log);
+                    self.apps.insert(staged.id, app);
+                }
+                Err(error) => self.log.memory_failed(&staged.about.name, &error),
+            }
+        }
+        for found in self.found.drain(..) {
+            app::kill(&mut self.orders, found.app, found.slot);
+        }
+        for (_, app) in self.apps.iter_mut().filter(|(id, _)| !named.contains(id)) {
+            app.happens(Event::Retire, &mut self.orders, &mut self.log);
+        }
+    }
+
+    /// Takes what a worker says. Answers whether it still lives.
+    fn listen(&mut self, index: usize) -> bool {
+        let mut demanded = Vec::new();
+        let alive = loop {
+            let Some((channel, _)) = self.links.get(index) else { break true };
+            match channel.receive(false) {
+                Ok(parcel) => {
+                    demanded.extend(message::demanded(&parcel.bytes).filter(|app| !demanded.contains(app)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
+            }
+        };
+        for app in demanded {
+            if let Some(app) = self.apps.get_mut(&app) {
+                app.happens(Event::Demand, &mut self.orders, &mut self.log);
+            }
+        }
+        alive
+    }
+
+    /// Frees what a worker had.
+    fn worker_has_ended(&mut self, owner: Owner) {
+        self.strangers.retain(|(_, other)| *other != owner);
+        for app in self.apps.values_mut() {
+            app.free(owner);
+            app.happens(Event::Tick, &mut self.orders, &mut self.log);
+        }
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = monotonic();
+        for app in self.apps.values_mut() {
+            if app.is_due(now) {
+                app.look(now, &mut self.orders, &mut self.log);
+            }
+        }
+        self.apps.retain(|_, app| !app.is_over());
+    }
+
+    fn send_orders(&mut self) -> bool {
+        while let Some((message, fds)) = self.orders.front() {
+            let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+            match self.keeper.send(message, &borrowed, false) {
+                Ok(()) => drop(self.orders.pop_front()),
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+}

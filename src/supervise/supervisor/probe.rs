@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether a process takes requests: it is asked what it can do (FCGI_GET_VALUES), which any FastCGI program answers or at
+//! least takes. Who answers has loaded what it is to run, for before that it takes no connection.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    time::Duration,
+};
+
+use crate::{protocol::fastcgi, sys};
+
+/// A program that breaks the rule and does not answer takes the question all the same.
+const LOOK: Duration = Duration::from_secs(1);
+/// The end of a connection may be that of the process, of which the keeper tells soon.
+const AFTER_END: Duration = Duration::from_millis(50);
+
+pub(super) struct Probe {
+    stream: UnixStream,
+    state: State,
+    at: Duration,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Asked,
+    Ended,
+}
+
+/// What is known now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    Nothing,
+    Takes,
+    /// Nobody listens any more.
+    Gone,
+}
+
+impl Probe {
+    pub(super) fn ask(path: &Path, now: Duration) -> io::Result<Self> {
+        let mut question = Vec::new();
+        fastcgi::get_values(&[b"FCGI_MAX_CONNS", b"FCGI_MAX_REQS", b"FCGI_MPXS_CONNS"], &mut question)
+            .map_err(io::Error::other)?;
+        let mut stream = UnixStream::connect(path)?;
+        stream.set_nonblocking(true)?;
+        stream.write_all(&question)?;
+        Ok(Self { stream, state: State::Asked, at: now + LOOK })
+    }
+
+    /// What to wait for, as long as something can come.
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        (self.state == State::Asked).then(|| self.stream.as_raw_fd())
+    }
+
+    /// When to look again.
+    pub(super) fn at(&self) -> Duration {
+        self.at
+    }
+
+    /// Something has come.
+    pub(super) fn read(&mut self, now: Duration) -> Known {
+        let mut room = [0; 512];
+        match self.stream.read(&mut room) {
+            Ok(count) if count > 0 => Known::Takes,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Known::Nothing,
+            _ => {
+                (self.state, self.at) = (State::Ended, now + AFTER_END);
+                Known::Nothing
+            }
+        }
+    }
+
+    /// The time has come.
+    pub(super) fn look(&mut self, path: &Path, now: Duration) -> Known {
+        match self.state {
+            State::Asked => {
+                self.at = now + LOOK;
+                let taken = sys::has_unread(self.stream.as_raw_fd(), true) == Some(false);
+                if taken { Known::Takes } else { Known::Nothing }
+            }
+            State::Ended => match UnixStream::connect(path) {
+                Ok(_) => Known::Takes,
+                Err(_) => Known::Gone,
+            },
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directory below which processes listen: closed to everybody but the user of the workers.
+//!
+//! The server's parent makes it and believes nothing that it finds there. What stands in it is made by the supervisor, as the
+//! workers' user, so that nothing with more rights works in a directory that somebody else may write to.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io,
+    os::{
+        fd::AsRawFd,
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
+    },
+    path::Path,
+};
+
+use crate::rights::Identity;
+
+/// Makes the directory, or looks whether what is there is safe.
+///
+/// # Errors
+/// What is wrong with it, with the cure.
+pub fn prepare(path: &Path, user: &Identity) -> io::Result<()> {
+    let refused = |why: &str| Err(io::Error::other(format!("\"{}\" {why}", path.display())));
+    let parent = fs::metadata(path.parent().unwrap_or_else(|| Path::new("/")))?;
+    if parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0 {
+        return refused("stands in a directory that others may write to; name another place");
+    }
+    let made = match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => {
+            return Err(io::Error::new(
+                error.kind(),
+                format!("\"{}\" cannot be made: {error}", path.display()),
+            ));
+        }
+    };
+    let directory = match open(path) {
+        Ok(directory) => directory,
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ELOOP | libc::ENOTDIR)) => {
+            return refused("is a link or no directory; remove it");
+        }
+        Err(error) => return Err(error),
+    };
+    // SAFETY: it has no conditions.
+    if made && unsafe { libc::geteuid() } == 0 {
+        fchown(&directory, Some(user.user), Some(user.group))?;
+    }
+    let found = directory.metadata()?;
+    if found.uid() != user.user {
+        return refused(&format!(
+            "belongs to user {}, not to the workers' user {}; remove it",
+            found.uid(),
+            user.user
+        ));
+    }
+    if found.mode() & 0o077 != 0 {
+        return refused("is open to others than its owner; chmod 700, or remove it");
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path)
+}
+
+/// This server's part of it, held as long as the answer lives.
+///
+/// # Errors
+/// What mkdir(2), open(2) and flock(2) say.
+pub fn hold(path: &Path) -> io::Result<File> {
+    loop {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let directory = open(path)?;
+        // One who has just ended may still be at work here.
+        // SAFETY: numbers only.
+        if unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let same = fs::symlink_metadata(path)
+            .ok()
+            .zip(directory.metadata().ok())
+            .is_some_and(|(named, held)| (named.dev(), named.ino()) == (held.dev(), held.ino()));
+        if same {
+            return Ok(directory);
+        }
+    }
+}
+
+/// Removes what servers that were killed have left: parts that nobody holds and whose server, which the name begins with, is gone.
+pub fn sweep(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let server =
+            name.to_str().and_then(|name| name.split('.').next()).and_then(|pid| pid.parse::<u32>().ok());
+        let Some(server) = server.filter(|pid| !Path::new(&format!("/proc/{pid}")).exists()) else {
+            continue;
+        };
+        let Ok(directory) = open(&entry.path()) else { continue };
+        // SAFETY: numbers only.
+        if server > 0 && unsafe { libc::flock(directory.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+            remove(&entry.path());
+        }
+    }
+}
+
+/// Removes a part of it with the sockets in it.
+pub fn remove(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let _ = fs::remove_file(entry.path());
+    }
+    let _ = fs::remove_dir(path);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn own() -> Identity {
+        // SAFETY: neither has conditions.
+        let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+        Identity { name: String::new(), user, group, groups: Vec::new() }
+    }
+
+    #[test]
+    fn it_is_made_closed_and_what_is_open_or_somebody_elses_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run");
+        prepare(&path, &own()).unwrap();
+        prepare(&path, &own()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
+        for (mode, part) in [(0o770, "chmod 700"), (0o701, "chmod 700")] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(prepare(&path, &own()).unwrap_err().to_string().contains(part));
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        let other = Identity { user: own().user + 1, ..own() };
+        assert!(prepare(&path, &other).unwrap_err().to_string().contains("belongs to user"));
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(prepare(&link, &own()).unwrap_err().to_string().contains("is a link"));
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(prepare(&file, &own()).unwrap_err().to_string().contains("no directory"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(prepare(&path, &own()).unwrap_err().to_string().contains("others may write"));
+    }
+
+    #[test]
+    fn only_what_dead_servers_have_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str| folder.path().join(name);
+        let held = hold(&of("4194304.1")).unwrap();
+        for name in ["4194304.2", "1.1", "other"] {
+            fs::create_dir(of(name)).unwrap();
+        }
+        fs::write(of("4194304.2").join("socket"), "").unwrap();
+        sweep(folder.path());
+        assert!(!of("4194304.2").exists());
+        assert!(of("4194304.1").exists() && of("1.1").exists() && of("other").exists());
+        drop(held);
+        sweep(folder.path());
+        assert!(!of("4194304.1").exists());
+    }
+}

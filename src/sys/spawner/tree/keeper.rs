@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The keeper: starts the processes that the supervisor asks for, of the applications that the server's parent has named, and
+//! tells what becomes of them. It decides nothing.
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    time::{Duration, Instant},
+};
+
+use super::{
+    super::{
+        super::poll,
+        launch::{Become, Launcher, Manner, change_user},
+        process,
+        report::{Exit, Failure, Step},
+        request::SpawnerCommand,
+        signals,
+    },
+    Channel, Fact, Order, Parcel,
+    message::{self, Heard, Recipe},
+    processes,
+    table::Table,
+};
+use crate::rights::Identity;
+
+/// A supervisor that lives no longer is followed by the next one after a pause.
+const SHORT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(200);
+/// Between TERM and KILL at the end of the server.
+const LAST_GRACE: Duration = Duration::from_secs(2);
+
+struct Keeper<'a> {
+    server: &'a Channel,
+    /// The guard, which remembers.
+    memory: &'a Channel,
+    table: Table,
+    worker: &'a Identity,
+    supervise: &'a dyn Fn(Channel),
+    launcher: Launcher,
+    children: OwnedFd,
+    supervisor: Option<Supervisor>,
+    processes: Vec<Process>,
+}
+
+struct Supervisor {
+    pid: libc::pid_t,
+    channel: Channel,
+    since: Instant,
+}
+
+/// A process of an application.
+struct Process {
+    app: u32,
+    slot: u16,
+    version: u32,
+    pid: libc::pid_t,
+    /// Where its output can be read: for the next supervisor.
+    output: OwnedFd,
+}
+
+/// The life of the keeper, until the server has ended.
+pub(super) fn live(
+    server: &Channel,
+    memory: &Channel,
+    table: Table,
+    worker: &Identity,
+    supervise: &dyn Fn(Channel),
+) {
+    process::name(c"gangway-spawn");
+    processes::adopt_orphans();
+    let (Ok(launcher), Ok(children)) = (Launcher::new(), signals::of_children()) else { return };
+    let mut keeper = Keeper {
+        server,
+        memory,
+        table,
+        worker,
+        supervise,
+        launcher,
+        children,
+        supervisor: None,
+        processes: Vec::new(),
+    };
+    while keeper.serve() {}
+    keeper.end();
+}
+
+impl Keeper<'_> {
+    /// Waits for what comes, and does it. Answers whether the server still lives.
+    fn serve(&mut self) -> bool {
+        if self.supervisor.is_none() {
+            self.start_supervisor();
+        }
+        let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let asks = self.supervisor.as_ref().map_or(-1, |supervisor| supervisor.channel.as_fd().as_raw_fd());
+        let mut shown =
+            [entry(self.server.as_fd().as_raw_fd()), entry(asks), entry(self.children.as_raw_fd())];
+        poll(&mut shown, self.supervisor.is_none().then_some(PAUSE));
+        let [server, asked, ended] = shown.map(|entry| entry.revents != 0);
+        if ended {
+            self.collect();
+        }
+        if asked {
+            self.obey();
+        }
+        !server || self.hear()
+    }
+
+    /// Takes what the server's processes say.
+    fn hear(&mut self) -> bool {
+        let packet = match self.server.receive(false) {
+            Ok(packet) => packet,
+            Err(error) => {
+                return matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::WouldBlock);
+            }
+        };
+        // SAFETY: it has no conditions.
+        let own = unsafe { libc::geteuid() };
+        match message::heard(&packet.bytes) {
+            Some(Heard::Connect) => self.pass_on(&packet),
+            // A worker that has been taken over has another user than the server's parent.
+            Some(Heard::Application | Heard::Commit) if packet.sender == Some(own) => {
+                // Without the guard nobody remembers; then there is no other keeper either.
+                let _ = packet.send(self.memory);
+                self.pass_on(&packet);
+                self.table.take(packet);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn pass_on(&self, packet: &Parcel) {
+        if let Some(supervisor) = &self.supervisor {
+            let _ = packet.send(&supervisor.channel);
+        }
+    }
+
+    fn tell(&self, fact: &Fact<'_>, fds: &[std::os::fd::BorrowedFd<'_>]) {
+        if let Some(supervisor) = &self.supervisor {
+            let _ = supervisor.channel.send(&fact.encode(), fds, true);
+        }
+    }
+
+    /// Does what the supervisor asks.
+    fn obey(&mut self) {
+        let Some(supervisor) = &self.supervisor else { return };
+        let packet = match supervisor.channel.receive(false) {
+            Ok(packet) => packet,
+            Err(error) => {
+                if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::InvalidData) {
+                    // It is about to be collected.
+                    processes::signal_group(supervisor.pid, libc::SIGKILL);
+                    self.collect();
+                }
+                return;
+            }
+        };
+        match Order::decode(&packet.bytes) {
+            Some(Order::Start { app, slot, version }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
+                Ok(fds) => self.start(app, slot, version, fds),
+                Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
+            },
+            Some(Order::Signal { app, slot, signal }) if matches!(signal, libc::SIGTERM | libc::SIGKILL) => {
+                for process in &self.processes {
+                    if (process.app, process.slot) == (app, slot) {
+                        processes::signal_group(process.pid, signal);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn not_started(&self, app: u32, slot: u16, failure: Failure) {
+        self.tell(&Fact::NotStarted(app, slot, failure), &[]);
+    }
+
+    fn start(&mut self, app: u32, slot: u16, version: u32, [listener, writer, output]: [OwnedFd; 3]) {
+        let is_taken = self.processes.iter().any(|process| (process.app, process.slot) == (app, slot));
+        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
+        let recipe = { told }.find(|recipe| (recipe.id, recipe.version) == (app, version));
+        let run = recipe.as_ref().and_then(|recipe| match SpawnerCommand::decode(recipe.request) {
+            Some(SpawnerCommand::Run(run)) => Some(run),
+            _ => None,
+        });
+        let (Some(recipe), Some(run), false) = (&recipe, run, is_taken) else {
+            return self.not_started(app, slot, Failure { step: Step::Request, errno: 0 });
+        };
+        // SAFETY: neither has conditions.
+        let (own, pid) = unsafe { (libc::geteuid(), libc::getpid()) };
+        let user = match &recipe.user {
+            Some(user) => Become::Account(user),
+            None if own != self.worker.user => Become::Server(self.worker),
+            None => Become::Same,
+        };
+        let Ok(errors) = writer.try_clone() else {
+            return self.not_started(app, slot, Failure { step: Step::Descriptors, errno: libc::EMFILE });
+        };
+        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, parent: pid };
+        let launched = self.launcher.launch(&run, &[listener, writer, errors], user, manner);
+        match launched {
+            Ok(pid) => {
+                self.processes.push(Process { app, slot, version, pid, output });
+                self.tell(&Fact::Started(app, slot, pid as u32), &[]);
+            }
+            Err((failure, child)) => {
+                child.map(processes::collect);
+                self.not_started(app, slot, failure);
+            }
+        }
+    }
+
+    /// Looks which children have ended.
+    fn collect(&mut self) {
+        signals::take(&self.children);
+        while let Some(pid) = processes::ended() {
+            let known = self.processes.iter().position(|process| process.pid == pid);
+            if known.is_some() {
+                // What it leaves behind in its group ends with it. Its number is still its own.
+                processes::signal_group(pid, libc::SIGKILL);
+            }
+            let status = processes::collect(pid);
+            if let Some(index) = known {
+                let process = self.processes.swap_remove(index);
+                self.tell(&Fact::Exited(process.app, process.slot, Exit::from_wait(status)), &[]);
+            }
+            if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.pid == pid)
+                && let Some(supervisor) = self.supervisor.take()
+                && supervisor.since.elapsed() < SHORT
+            {
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Another supervisor knows what this one is told: what the parent has said, and what runs.
+    fn start_supervisor(&mut self) {
+        let Ok((channel, there)) = Channel::pair() else { return };
+        // SAFETY: this process has one thread, so the child may use everything.
+        let pid = unsafe { libc::fork() };
+        if pid == 0 {
+            drop(channel);
+            self.become_supervisor(there);
+        }
+        if pid < 0 {
+            return;
+        }
+        drop(there);
+        // A group of its own, to be ended as one.
+        // SAFETY: numbers only.
+        unsafe { libc::setpgid(pid, pid) };
+        // The last one, which makes the configuration whole, comes after what runs.
+        let (last, told) = self.table.told.split_last().unzip();
+        for packet in told.unwrap_or_default() {
+            let _ = packet.send(&channel);
+        }
+        for process in &self.processes {
+            let running = Fact::Running(process.app, process.slot, process.pid as u32, process.version);
+            let _ = channel.send(&running.encode(), &[process.output.as_fd()], true);
+        }
+        if let Some(last) = last {
+            let _ = last.send(&channel);
+        }
+        self.supervisor = Some(Supervisor { pid, channel, since: Instant::now() });
+    }
+
+    fn become_supervisor(&self, channel: Channel) -> ! {
+        process::name(c"gangway-super");
+        // SAFETY: neither has conditions; this process has one thread.
+        let ready = unsafe {
+            let other = libc::geteuid() != self.worker.user;
+            !other || change_user(self.worker).is_some()
+        };
+        if ready && let Some(channel) = process::keep_only(channel.as_fd()) {
+            // SAFETY: numbers only. Who has the same user may not look into it.
+            unsafe {
+                libc::prctl(libc::PR_SET_DUMPABLE, 0);
+                libc::umask(0o077);
+            }
+            (self.supervise)(Channel::of(channel));
+        }
+        // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
+        unsafe { libc::_exit(0) }
+    }
+
+    /// The server has ended: so does everything.
+    fn end(&mut self) {
+        for process in &self.processes {
+            processes::signal_group(process.pid, libc::SIGTERM);
+        }
+        self.supervisor = None;
+        let until = Instant::now() + LAST_GRACE;
+        while !self.processes.is_empty() && Instant::now() < until {
+            let fd = self.children.as_raw_fd();
+            let mut shown = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
+            poll(&mut shown, Some(until.saturating_duration_since(Instant::now())));
+            self.collect();
+        }
+        for process in &self.processes {
+            processes::signal_group(process.pid, libc::SIGKILL);
+        }
+        processes::end_children(true);
+    }
+}

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the processes of the tree say to each other. All of them are one build on one machine: numbers stand as the machine has
+//! them.
+
+use super::super::{
+    SpawnRequest, SpawnRequestError,
+    report::{Exit, Failure, Step},
+};
+use crate::rights::Identity;
+
+const APPLICATION: u64 = 0x10;
+const COMMIT: u64 = 0x11;
+const CONNECT: u64 = 0x12;
+const START: u64 = 0x20;
+const SIGNAL: u64 = 0x21;
+const STARTED: u64 = 0x30;
+const NOT_STARTED: u64 = 0x31;
+const EXITED: u64 = 0x32;
+const RUNNING: u64 = 0x33;
+
+/// Puts a message together.
+#[derive(Debug, Default)]
+pub struct Composer(Vec<u8>);
+
+impl Composer {
+    /// Adds a number.
+    #[must_use]
+    pub fn number(mut self, number: u64) -> Self {
+        self.0.extend_from_slice(&number.to_ne_bytes());
+        self
+    }
+
+    /// Adds bytes, with their length.
+    #[must_use]
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        let mut with_length = self.number(bytes.len() as u64);
+        with_length.0.extend_from_slice(bytes);
+        with_length
+    }
+
+    /// The message.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Takes a message apart. `None` is a message that no honest sender sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'m>(&'m [u8]);
+
+impl<'m> Parts<'m> {
+    /// From its beginning.
+    #[must_use]
+    pub fn new(message: &'m [u8]) -> Self {
+        Self(message)
+    }
+
+    /// The next number.
+    pub fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(u64::from_ne_bytes(*number))
+    }
+
+    /// The next number, which is small.
+    pub fn small<N: TryFrom<u64>>(&mut self) -> Option<N> {
+        self.number().and_then(|number| N::try_from(number).ok())
+    }
+
+    /// The next bytes.
+    pub fn bytes(&mut self) -> Option<&'m [u8]> {
+        let length = self.small()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
+/// An application, from the server's parent. `for_supervisor` is what the keeper has no use for.
+///
+/// # Errors
+/// When a word holds a NUL byte.
+pub fn application(
+    id: u32,
+    version: u32,
+    request: &SpawnRequest<'_>,
+    user: Option<&Identity>,
+    (umask, nice): (u32, u32),
+    for_supervisor: &[u8],
+) -> Result<Vec<u8>, SpawnRequestError> {
+    let mut message = Composer::default().number(APPLICATION).number(id.into()).number(version.into());
+    message = message.number(umask.into()).number(nice.into()).number(u64::from(user.is_some()));
+    if let Some(user) = user {
+        message = message.bytes(user.name.as_bytes()).number(user.user.into()).number(user.group.into());
+        message = message.number(user.groups.len() as u64);
+        for group in &user.groups {
+            message = message.number(u64::from(*group));
+        }
+    }
+    Ok(message.bytes(&request.encode()?).bytes(for_supervisor).finish())
+}
+
+/// From now on the applications that were told since the last time are those that there are.
+#[must_use]
+pub fn commit() -> Vec<u8> {
+    Composer::default().number(COMMIT).finish()
+}
+
+pub(super) fn connect() -> Vec<u8> {
+    Composer::default().number(CONNECT).finish()
+}
+
+/// What the keeper hears on the server's socket.
+pub(super) enum Heard {
+    Application,
+    Commit,
+    Connect,
+}
+
+pub(super) fn heard(message: &[u8]) -> Option<Heard> {
+    Some(match Parts::new(message).number()? {
+        APPLICATION => Heard::Application,
+        COMMIT => Heard::Commit,
+        CONNECT => Heard::Connect,
+        _ => return None,
+    })
+}
+
+/// An application as the keeper starts it.
+pub(super) struct Recipe<'m> {
+    pub(super) id: u32,
+    pub(super) version: u32,
+    pub(super) umask: u32,
+    pub(super) nice: u32,
+    pub(super) user: Option<Identity>,
+    pub(super) request: &'m [u8],
+    rest: Parts<'m>,
+}
+
+impl<'m> Recipe<'m> {
+    pub(super) fn decode(message: &'m [u8]) -> Option<Self> {
+        let mut reader = Parts::new(message);
+        if reader.number()? != APPLICATION {
+            return None;
+        }
+        let (id, version, umask, nice) = (reader.small()?, reader.small()?, reader.small()?, reader.small()?);
+        let user = match reader.number()? {
+            0 => None,
+            _ => Some(identity(&mut reader)?),
+        };
+        let request = reader.bytes()?;
+        Some(Self { id, version, umask, nice, user, request, rest: reader })
+    }
+}
+
+fn identity(reader: &mut Parts<'_>) -> Option<Identity> {
+    let name = String::from_utf8_lossy(reader.bytes()?).into_owned();
+    let (user, group, count) = (reader.small()?, reader.small()?, reader.small::<usize>()?);
+    let groups = (0..count).map(|_| reader.small()).collect::<Option<_>>()?;
+    Some(Identity { name, user, group, groups })
+}
+
+/// What the supervisor asks of the keeper.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Make a process of an application with these words; with it come its listening socket and both ends of its output.
+    Start {
+        /// The application.
+        app: u32,
+        /// The slot of the process.
+        slot: u16,
+        /// Of the words.
+        version: u32,
+    },
+    /// Send this to the group of a process.
+    Signal {
+        /// The application.
+        app: u32,
+        /// The slot of the process.
+        slot: u16,
+        /// The signal.
+        signal: i32,
+    },
+}
+
+impl Order {
+    /// The message.
+    #[must_use]
+    pub fn encode(self) -> Vec<u8> {
+        let (kind, app, slot, last) = match self {
+            Self::Start { app, slot, version } => (START, app, slot, u64::from(version)),
+            Self::Signal { app, slot, signal } => (SIGNAL, app, slot, signal as u64),
+        };
+        Composer::default().number(kind).number(app.into()).number(slot.into()).number(last).finish()
+    }
+
+    pub(super) fn decode(message: &[u8]) -> Option<Self> {
+        let mut reader = Parts::new(message);
+        let (kind, app, slot) = (reader.number()?, reader.small()?, reader.small()?);
+        Some(match kind {
+            START => Self::Start { app, slot, version: reader.small()? },
+            SIGNAL => Self::Signal { app, slot, signal: reader.small()? },
+            _ => return None,
+        })
+    }
+}
+
+/// What the supervisor hears.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fact<'m> {
+    /// An application of the configuration: number, version, and what the parent has added. With it comes its shared memory.
+    Application(u32, u32, &'m [u8]),
+    /// Those were all. With it comes the log, and what wakes workers, if something does.
+    Commit,
+    /// A worker's connection comes with it.
+    Connect,
+    /// A process has been made: application, slot, process id.
+    Started(u32, u16, u32),
+    /// None could be made.
+    NotStarted(u32, u16, Failure),
+    /// A process has ended.
+    Exited(u32, u16, Exit),
+    /// For a new supervisor: a process that runs, and the version of its words. With it comes the end of its output.
+    Running(u32, u16, u32, u32),
+}
+
+impl<'m> Fact<'m> {
+    /// The message of those that the keeper says itself.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let begin = |kind, app: u32, slot: u16| {
+            Composer::default().number(kind).number(app.into()).number(slot.into())
+        };
+        match *self {
+            Self::Started(app, slot, pid) => begin(STARTED, app, slot).number(pid.into()),
+            Self::NotStarted(app, slot, Failure { step, errno }) => {
+                begin(NOT_STARTED, app, slot).number(step.number() as u64).number(errno as u64)
+            }
+            Self::Exited(app, slot, exit) => {
+                let (signalled, number) = match exit {
+                    Exit::Status(status) => (0, status),
+                    Exit::Signal(signal) => (1, signal),
+                };
+                begin(EXITED, app, slot).number(signalled).number(number as u64)
+            }
+            Self::Running(app, slot, pid, version) => {
+                begin(RUNNING, app, slot).number(pid.into()).number(version.into())
+            }
+            Self::Application(..) | Self::Commit | Self::Connect => Composer::default(),
+        }
+        .finish()
+    }
+
+    /// Understands a message.
+    #[must_use]
+    pub fn decode(message: &'m [u8]) -> Option<Self> {
+        let mut reader = Parts::new(message);
+        let kind = reader.number()?;
+        match kind {
+            APPLICATION => {
+                let mut recipe = Recipe::decode(message)?;
+                return Some(Self::Application(recipe.id, recipe.version, recipe.rest.bytes()?));
+            }
+            COMMIT => return Some(Self::Commit),
+            CONNECT => return Some(Self::Connect),
+            _ => {}
+        }
+        let (app, slot) = (reader.small()?, reader.small()?);
+        Some(match kind {
+            STARTED => Self::Started(app, slot, reader.small()?),
+            NOT_STARTED => {
+                let (step, errno) = (reader.small()?, reader.small()?);
+                Self::NotStarted(app, slot, Failure { step: Step::of(step), errno })
+            }
+            EXITED => {
+                let (signalled, number) = (reader.number()?, reader.small()?);
+                Self::Exited(
+                    app,
+                    slot,
+                    if signalled == 0 { Exit::Status(number) } else { Exit::Signal(number) },
+                )
+            }
+            RUNNING => Self::Running(app, slot, reader.small()?, reader.small()?),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rights::Limits;
+
+    #[test]
+    fn orders_and_facts_round_trip() {
+        for order in [
+            Order::Start { app: 7, slot: 3, version: 9 },
+            Order::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
+        ] {
+            let message = order.encode();
+            assert_eq!(Order::decode(&message), Some(order));
+            assert!((0..message.len()).all(|cut| Order::decode(&message[..cut]).is_none()));
+        }
+        for fact in [
+            Fact::Started(1, 2, 3),
+            Fact::NotStarted(1, 2, Failure { step: Step::Execute, errno: libc::ENOENT }),
+            Fact::Exited(1, 2, Exit::Signal(9)),
+            Fact::Exited(1, 2, Exit::Status(3)),
+            Fact::Running(1, 2, 3, 4),
+        ] {
+            let message = fact.encode();
+            assert_eq!(Fact::decode(&message).as_ref(), Some(&fact));
+            assert!((0..message.len()).all(|cut| Fact::decode(&message[..cut]).is_none()));
+        }
+    }
+
+    #[test]
+    fn an_application_is_understood_by_both_who_read_it() {
+        let user = Identity { name: "blog".into(), user: 1001, group: 1002, groups: vec![1002, 1003] };
+        let request = SpawnRequest {
+            id: 0,
+            identity: None,
+            outlives: false,
+            limits: Limits::default(),
+            directory: b"/",
+            script: b"/bin/true",
+            program: b"/bin/true",
+            arguments: &[],
+            environment: b"A=1\0",
+        };
+        let message = application(5, 6, &request, Some(&user), (0o27, 3), b"more").unwrap();
+        assert_eq!(Fact::decode(&message), Some(Fact::Application(5, 6, &b"more"[..])));
+        let recipe = Recipe::decode(&message).unwrap();
+        assert_eq!((recipe.id, recipe.version, recipe.umask, recipe.nice), (5, 6, 0o27, 3));
+        assert_eq!((recipe.user, recipe.request), (Some(user), request.encode().unwrap().as_slice()));
+        assert!((0..message.len()).all(|cut| Fact::decode(&message[..cut]).is_none()));
+    }
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tree of managed processes, as far as it needs the rights of the server's parent.
+//!
+//! ```text
+//! server's parent --fork, twice--> guard --fork--> keeper ("gangway-spawn")     once; outlives reloads
+//! keeper --fork--> supervisor                      the user of the workers; decides
+//! keeper --vfork, exec--> process                  the application's user; its descriptor 0 is its listening socket
+//! worker --one end of a socket--> keeper ==> supervisor
+//! ```
+//!
+//! The keeper believes the server's parent, and nobody else: the kernel says who sends a message. What the supervisor asks
+//! can only be about applications that the parent has named. All of it ends with the last process that holds the parent's socket.
+
+mod guard;
+mod keeper;
+mod message;
+mod processes;
+mod table;
+
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+};
+
+pub use message::{Composer, Fact, Order, Parts, application, commit};
+
+use super::{process, socket};
+use crate::rights::Identity;
+
+/// Messages with descriptors.
+#[derive(Debug)]
+pub struct Channel(OwnedFd);
+
+/// What a message brings.
+#[derive(Debug)]
+pub struct Parcel {
+    /// Its bytes; none are the end of the connection.
+    pub bytes: Vec<u8>,
+    /// Its descriptors.
+    pub fds: Vec<OwnedFd>,
+    sender: Option<u32>,
+}
+
+/// The longest message.
+pub const LONGEST: usize = 128 * 1024;
+
+impl Channel {
+    /// Two ends.
+    ///
+    /// # Errors
+    /// What socketpair(2) says.
+    pub fn pair() -> io::Result<(Self, Self)> {
+        socket::pair().map(|(here, there)| (Self(here), Self(there)))
+    }
+
+    /// One end that came with a message.
+    #[must_use]
+    pub fn of(descriptor: OwnedFd) -> Self {
+        Self(descriptor)
+    }
+
+    /// Sends a message; without `wait`, a full socket is `WouldBlock`.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when nobody holds the other end.
+    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
+        let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        socket::send(self.0.as_fd(), bytes, &numbers, wait)
+    }
+
+    /// Takes a message.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none and it is not to be waited for; `UnexpectedEof` at the end of the connection.
+    pub fn receive(&self, wait: bool) -> io::Result<Parcel> {
+        let mut bytes = vec![0; LONGEST];
+        let received = socket::receive(self.0.as_fd(), &mut bytes, wait)?;
+        if received.length == 0 && received.fds.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.truncate(received.length);
+        Ok(Parcel { bytes, fds: received.fds, sender: received.sender })
+    }
+
+    /// The process and the user that made this pair of ends.
+    ///
+    /// # Errors
+    /// What getsockopt(2) says.
+    pub fn maker(&self) -> io::Result<(u32, u32)> {
+        socket::maker(self.0.as_fd())
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The way to the keeper, held by the server's parent and inherited by its workers.
+#[derive(Debug)]
+pub struct Tree(Channel);
+
+impl Tree {
+    /// Forks the guard and, through it, the rest. The caller has one thread. `begun` runs in the new process, for its title;
+    /// `supervise` is the supervisor's life, as the user `worker`.
+    ///
+    /// # Errors
+    /// What socketpair(2) and fork(2) say.
+    pub fn start(worker: &Identity, begun: impl FnOnce(), supervise: &dyn Fn(Channel)) -> io::Result<Self> {
+        let (here, there) = socket::pair()?;
+        // Before anything is sent: what came earlier would have no sender.
+        socket::tell_senders(there.as_fd())?;
+        // SAFETY: the caller has one thread, so the child finds no lock taken.
+        let first = unsafe { libc::fork() };
+        if first < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        if first == 0 {
+            // The second child is nobody's: a server that counts its children does not meet it.
+            // SAFETY: this is a child of one thread.
+            if unsafe { libc::fork() } == 0 {
+                begun();
+                if let Ok(socket) = process::become_spawner(&there) {
+                    guard::live(Channel(socket), worker, supervise);
+                }
+            }
+            // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
+            unsafe { libc::_exit(0) }
+        }
+        // SAFETY: nothing is written. An error means that the server has reaped it.
+        unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
+        Ok(Self(Channel(here)))
+    }
+
+    /// Tells the keeper something; only the server's parent is believed.
+    ///
+    /// # Errors
+    /// `BrokenPipe` when the keeper and its guard have ended.
+    pub fn tell(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.0.send(bytes, fds, true)
+    }
+
+    /// A way to the supervisor for this process. It is there at once; what is sent waits for the supervisor.
+    ///
+    /// # Errors
+    /// As [`Tree::tell`].
+    pub fn connect(&self) -> io::Result<Channel> {
+        let (here, there) = Channel::pair()?;
+        self.0.send(&message::connect(), &[there.as_fd()], false)?;
+        Ok(here)
+    }
+}

@@ -1,0 +1,390 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The tree of managed processes with real programs, without a web server: this process is its parent and a worker.
+
+mod harness;
+
+use std::{fs, time::Duration};
+
+use gangway::supervise::segment::{Claim, Condition, Owner, SlotState};
+use harness::{Server, alive, forked, is_root, kill, parent, until, user};
+
+#[test]
+fn processes_start_serve_and_end_with_the_server() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=2", "name=blog"]]);
+    let pids = server.ready(0, 2);
+    let facts: Vec<_> =
+        server.slots(0, SlotState::Ready).iter().map(|slot| server.ask(0, *slot, "who")).collect();
+    assert!(
+        facts.iter().all(|facts| pids.iter().any(|pid| facts.contains(&format!("\"pid\": {pid}")))),
+        "{facts:?}"
+    );
+    let (keeper, guard) = (parent(pids[0]), parent(parent(pids[0])));
+    let names = [keeper, guard].map(harness::name);
+    assert_eq!(names, ["gangway-spawn", "gangway-guard"]);
+    let supervisor = server.supervisor(pids[0]);
+    let place = server.end();
+    until("all have ended", || ![pids[0], pids[1], keeper, guard, supervisor].into_iter().any(alive));
+    assert!(!place.exists() || fs::read_dir(&place).unwrap().next().is_none());
+}
+
+#[test]
+fn a_process_comes_when_a_request_waits_and_goes_when_nobody_comes() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=0-1", "idle=300ms"]]);
+    let (segment, link) = (server.segment(0), server.manager().link().unwrap());
+    let Claim::Waits(ticket) = segment.claim(Owner::this_process(), 0) else { panic!("no process is there") };
+    assert_eq!(server.slots(0, SlotState::Vacant).len(), 3);
+    link.demand(server.pools[0].app).unwrap();
+    let place = server.claimed(0, &ticket);
+    let pid = segment.slot(place.slot()).pid;
+    assert!(server.ask(0, place.slot(), "who").contains(&format!("\"pid\": {pid}")));
+    segment.release(Owner::this_process(), place);
+    until("it is idle and ends", || !alive(pid));
+    until("its slot is free", || server.slots(0, SlotState::Vacant).len() == 3);
+}
+
+#[test]
+fn a_program_that_ends_at_once_is_tried_with_longer_and_longer_pauses_and_nobody_waits() {
+    let mut server = Server::start();
+    server.configure(&[&["crash", "name=broken"]]);
+    let segment = server.segment(0);
+    until("nobody is to wait", || segment.condition() == Condition::Down);
+    assert_eq!(segment.claim(Owner::this_process(), 0), Claim::Down);
+    let log = server.log();
+    for part in [
+        "GW0903 a process of \"broken\" ended before it took requests (",
+        "in 0.1 s; 1 in a row",
+        "in 0.2 s; 2 in a row",
+        "in 0.4 s; 3 in a row",
+        "it cannot be loaded",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
+
+#[test]
+fn what_cannot_be_executed_is_told_with_its_cause() {
+    let mut server = Server::start();
+    let program = server.folder.path().join("program");
+    fs::write(&program, "no program").unwrap();
+    server.configure_words(&[vec![program.display().to_string(), "name=plain".into()]]);
+    server.wait_for_line("GW0902 a process of \"plain\" could not be started: it cannot be executed");
+}
+
+#[test]
+fn one_that_does_not_come_to_take_requests_is_killed() {
+    let mut server = Server::start();
+    server.configure(&[&["hang", "boot_timeout=500ms", "name=slow"]]);
+    server.wait_for_line("of \"slow\" took no requests within boot_timeout=");
+    server.wait_for_line("1 in a row have failed");
+}
+
+#[test]
+fn a_crash_is_told_and_another_process_takes_its_place() {
+    let mut server = Server::start();
+    server.configure(&[&["name=blog"]]);
+    let before = server.ready(0, 1)[0];
+    kill(before, libc::SIGKILL);
+    server.wait_for_line("GW0904 a process of \"blog\" ended unexpectedly (it was ended by SIGKILL)");
+    until("another one serves", || server.pids(0, SlotState::Ready).iter().any(|pid| *pid != before));
+}
+
+#[test]
+fn other_words_replace_the_processes_and_running_requests_end_first() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=2", "env=A=1"], &["name=other"]]);
+    let (old, other) = (server.ready(0, 2), server.ready(1, 1));
+    let segment = server.segment(0);
+    let Claim::Claimed(place) = segment.claim(Owner::this_process(), 0) else { panic!("they are ready") };
+    let busy = segment.slot(place.slot()).pid;
+    server.configure(&[&["processes=2", "env=A=2"], &["name=other"]]);
+    until("two others serve", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && now.iter().all(|pid| !old.contains(pid))
+    });
+    until("the idle one has ended", || old.iter().filter(|pid| alive(**pid)).count() == 1);
+    assert!(alive(busy));
+    let new = server.slots(0, SlotState::Ready);
+    assert!(new.iter().all(|slot| server.ask(0, *slot, "who").contains("\"A\": \"2\"")));
+    segment.release(Owner::this_process(), place);
+    until("the busy one has ended", || !alive(busy));
+    assert_eq!(server.ready(1, 1), other, "the same words, the same process");
+    server.wait_for_line("GW0907 generation 2 of \"python3\" serves");
+}
+
+#[test]
+fn a_generation_that_cannot_be_started_leaves_the_old_one() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=2"]]);
+    let old = server.ready(0, 2);
+    server.configure(&[&["crash", "processes=2"]]);
+    server.wait_for_line("GW0907 generation 2 of \"python3\" cannot be started");
+    server.wait_for_line("3 in a row have failed");
+    assert_eq!((server.ready(0, 2), server.segment(0).condition()), (old.clone(), Condition::Up));
+    server.configure(&[&["fixed", "processes=2"]]);
+    until("the new one serves", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && now.iter().all(|pid| !old.contains(pid))
+    });
+    until("the old one has ended", || !old.iter().any(|pid| alive(*pid)));
+}
+
+#[test]
+fn an_application_that_leaves_the_configuration_ends() {
+    let mut server = Server::start();
+    server.configure(&[&["name=one"], &["name=two"]]);
+    let (one, two) = (server.ready(0, 1), server.ready(1, 1));
+    server.configure(&[&["name=two"]]);
+    until("it has ended", || !alive(one[0]));
+    assert_eq!(server.ready(0, 1), two);
+}
+
+#[test]
+fn what_a_killed_worker_had_is_free_again() {
+    let mut server = Server::start();
+    server.configure(&[&["name=blog"]]);
+    server.ready(0, 1);
+    let (segment, manager) = (server.segment(0), server.manager());
+    let worker = forked(|| {
+        let _link = manager.link().unwrap();
+        let _claim = segment.claim(Owner::this_process(), 0);
+        harness::sleep_for_ever()
+    });
+    until("it has a place", || {
+        server.slots(0, SlotState::Ready).iter().any(|slot| segment.claims(*slot) == 1)
+    });
+    let Claim::Waits(ticket) = segment.claim(Owner::this_process(), 0) else { panic!("the place is taken") };
+    kill(worker, libc::SIGKILL);
+    let place = server.claimed(0, &ticket);
+    segment.release(Owner::this_process(), place);
+}
+
+#[test]
+fn a_supervisor_that_is_killed_is_replaced_and_nothing_is_lost() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=1-2", "idle=1m"]]);
+    let pids = server.ready(0, 1);
+    let (segment, link) = (server.segment(0), server.manager().link().unwrap());
+    let Claim::Claimed(place) = segment.claim(Owner::this_process(), 0) else { panic!("it is ready") };
+    let before = server.supervisor(pids[0]);
+    kill(before, libc::SIGKILL);
+    until("another supervisor is there", || server.supervisor_now(pids[0]).is_some_and(|now| now != before));
+    assert_eq!((server.pids(0, SlotState::Ready), segment.claims(place.slot())), (pids.clone(), 1));
+    let Claim::Waits(ticket) = segment.claim(Owner::this_process(), 0) else { panic!("the place is taken") };
+    link.demand(server.pools[0].app).unwrap();
+    let second = server.claimed(0, &ticket);
+    assert_ne!(second.slot(), place.slot());
+    // Its output has another reader, and its end is seen.
+    assert_eq!(server.ask(0, place.slot(), "lines"), "done");
+    server.wait_for_line("and twice");
+    kill(pids[0], libc::SIGKILL);
+    server.wait_for_line("ended unexpectedly (it was ended by SIGKILL)");
+    segment.release(Owner::this_process(), place);
+    segment.release(Owner::this_process(), second);
+}
+
+#[test]
+fn a_keeper_that_is_killed_is_replaced_and_begins_anew() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=2"], &["stubborn"]]);
+    let (pids, stubborn) = (server.ready(0, 2), server.ready(1, 1));
+    kill(parent(pids[0]), libc::SIGKILL);
+    until("they have ended", || !pids.iter().chain(&stubborn).any(|pid| alive(*pid)));
+    until("others serve", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && !now.iter().any(|pid| pids.contains(pid) || !alive(*pid))
+    });
+    let now = server.pids(0, SlotState::Ready);
+    let keeper = parent(now[0]);
+    assert_eq!(harness::name(keeper), "gangway-spawn");
+    server.configure(&[&["processes=2"]]);
+    assert_eq!(server.ready(0, 2), now);
+}
+
+#[test]
+fn when_keeper_and_guard_are_killed_the_next_configuration_makes_others() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=1"]]);
+    let pid = server.ready(0, 1)[0];
+    let keeper = parent(pid);
+    kill(parent(keeper), libc::SIGKILL);
+    kill(keeper, libc::SIGKILL);
+    until("the process has ended", || !alive(pid));
+    server.configure(&[&["processes=1"]]);
+    until("another one serves", || server.pids(0, SlotState::Ready).iter().any(|now| *now != pid));
+}
+
+#[test]
+fn when_the_parent_is_killed_processes_serve_until_the_last_worker_has_ended() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let master = forked(|| {
+        let mut server = Server::start();
+        server.configure(&[&["processes=1"]]);
+        let pid = server.ready(0, 1)[0];
+        let worker = forked(|| harness::sleep_for_ever());
+        harness::say(&writer, &[pid, worker]);
+        harness::sleep_for_ever()
+    });
+    drop(writer);
+    let [pid, worker] = harness::hear(reader);
+    let (keeper, guard) = (parent(pid), parent(parent(pid)));
+    kill(master, libc::SIGKILL);
+    until("the parent has ended", || !alive(master));
+    assert!(alive(pid) && alive(keeper));
+    kill(worker, libc::SIGKILL);
+    until("everything has ended", || ![pid, keeper, guard].into_iter().any(alive));
+}
+
+#[test]
+fn who_ignores_term_is_killed_with_all_that_it_has_started() {
+    let mut server = Server::start();
+    server.configure(&[&["stubborn", "name=a"], &["forks", "name=b"], &["daemon", "name=c"]]);
+    let pids: Vec<u32> = (0..3).map(|app| server.ready(app, 1)[0]).collect();
+    let child = |app| {
+        let slot = server.slots(app, SlotState::Ready)[0];
+        let facts = server.ask(app, slot, "who");
+        let text = facts.split("\"child\": ").nth(1).unwrap().trim_end_matches('}').to_owned();
+        text.parse::<u32>().unwrap()
+    };
+    let children = [child(1), child(2)];
+    assert!(children.into_iter().all(alive));
+    server.end();
+    until("all have ended", || !pids.iter().chain(&children).any(|pid| alive(*pid)));
+}
+
+#[test]
+fn nothing_of_the_server_reaches_a_process() {
+    let mut server = Server::start();
+    // What this process has open, blocks and ignores stands for what a server does.
+    let _open = fs::File::open("/dev/null").unwrap();
+    let words = ["env=A=1", "umask=027", "chdir=/usr", "nice=3", "files=64", "memory=2g", "cpu=60s"];
+    server.configure(&[&words]);
+    let pid = server.ready(0, 1)[0];
+    let facts = server.ask(0, server.slots(0, SlotState::Ready)[0], "who");
+    let environment = facts.split("\"environment\": {").nth(1).unwrap().split('}').next().unwrap();
+    let names: Vec<&str> =
+        environment.split('"').skip(1).step_by(4).filter(|name| *name != "LC_CTYPE").collect();
+    assert_eq!(names, ["PATH", "A"], "{environment}");
+    for part in [
+        "\"more\": []",
+        "\"signals\": [\"0000000000000000\", \"0000000001001000\"]",
+        "\"umask\": \"0027\"",
+        "\"directory\": \"/usr\"",
+        "\"nice\": 3",
+        &format!("\"group\": {pid}"),
+    ] {
+        assert!(facts.contains(part), "{part}: {facts}");
+    }
+    for (limit, value) in
+        [("Max open files", "64"), ("Max address space", "2147483648"), ("Max cpu time", "60")]
+    {
+        let line = facts.split("\\n").find(|line| line.contains(limit)).unwrap();
+        assert!(line[limit.len()..].trim_start().starts_with(value), "{line}");
+    }
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    assert!(!maps.contains("memfd:"), "{maps}");
+}
+
+#[test]
+fn applications_of_two_users_are_closed_to_each_other_and_to_the_workers() {
+    if !is_root() {
+        return;
+    }
+    let mut server = Server::start();
+    server.configure(&[&["user=nobody", "name=a"], &["name=b"]]);
+    server.ready(0, 1);
+    server.ready(1, 1);
+    let (one, two) = (server.slots(0, SlotState::Ready)[0], server.slots(1, SlotState::Ready)[0]);
+    let uid = |facts: String| facts.split("\"uid\": ").nth(1).unwrap().split(',').next().unwrap().to_owned();
+    assert_eq!(uid(server.ask(0, one, "who")), user("nobody").user.to_string());
+    assert_eq!(uid(server.ask(1, two, "who")), server.worker.user.to_string());
+    let path = server.segment(1).socket_path(two);
+    assert_eq!(server.ask(0, one, &format!("connect {}", path.display())), "PermissionError");
+}
+
+#[test]
+fn with_user_a_program_that_others_can_change_is_refused() {
+    if !is_root() {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let mut server = Server::start();
+    let program = server.folder.path().join("program");
+    fs::write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o777)).unwrap();
+    server.configure_words(&[vec![program.display().to_string(), "user=nobody".into()]]);
+    server.wait_for_line("user= refuses it: the file may be written by others");
+}
+
+#[test]
+fn a_server_without_rights_has_processes_of_its_own_user() {
+    if !is_root() {
+        return;
+    }
+    let (reader, writer) = std::io::pipe().unwrap();
+    let master = forked(|| {
+        harness::become_user(&user("nobody"));
+        let mut server = Server::start();
+        server.configure(&[&["processes=1"]]);
+        let pid = server.ready(0, 1)[0];
+        let refused = harness::parse(&["/bin/sh".to_owned(), "user=nobody".into()]).is_err();
+        harness::say(&writer, &[pid, u32::from(refused)]);
+        harness::sleep_for_ever()
+    });
+    drop(writer);
+    let [pid, refused] = harness::hear(reader);
+    assert_eq!((harness::uid(pid), refused), (user("nobody").user, 1));
+    kill(master, libc::SIGKILL);
+    until("everything has ended", || !alive(pid));
+}
+
+#[test]
+fn a_run_directory_of_somebody_else_is_refused() {
+    let server = Server::start();
+    let link = server.folder.path().join("link");
+    std::os::unix::fs::symlink(server.folder.path().join("run"), &link).unwrap();
+    let error = server.start_at(&link).unwrap_err().to_string();
+    assert!(error.contains("is a link or no directory"), "{error}");
+}
+
+#[test]
+fn who_is_not_the_parent_cannot_say_what_applications_there_are() {
+    if !is_root() {
+        return;
+    }
+    let mut server = Server::start();
+    server.configure(&[&["name=blog"]]);
+    let pid = server.ready(0, 1)[0];
+    let worker = server.worker.clone();
+    let manager = server.manager_mut();
+    let child = forked(|| {
+        harness::become_user(&worker);
+        // The same call that the parent makes.
+        let _ = manager.configure(&[], std::os::fd::AsFd::as_fd(&std::io::stderr()));
+        harness::sleep_for_ever()
+    });
+    // A message that comes after that one shows that it was read.
+    server.configure(&[&["name=blog"], &["name=second"]]);
+    server.ready(1, 1);
+    assert!(alive(pid) && server.ready(0, 1) == [pid]);
+    kill(child, libc::SIGKILL);
+}
+
+#[test]
+fn an_idle_tree_costs_no_time() {
+    let mut server = Server::start();
+    server.configure(&[&["processes=2"], &["processes=0-3", "name=b"]]);
+    let pid = server.ready(0, 2)[0];
+    let keeper = parent(pid);
+    let supervisor = server.supervisor(pid);
+    let switches = || [keeper, supervisor].map(harness::switches);
+    until("it has come to rest", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(300));
+        before == switches()
+    });
+    let before = switches();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(switches(), before);
+}
