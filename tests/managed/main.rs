@@ -222,7 +222,7 @@ fn when_the_parent_is_killed_processes_serve_until_the_last_worker_has_ended() {
         let mut server = Server::start();
         server.configure(&[&["processes=1"]]);
         let pid = server.ready(0, 1)[0];
-        let worker = forked(|| harness::sleep_for_ever());
+        let worker = forked(harness::sleep_for_ever);
         harness::say(&writer, &[pid, worker]);
         harness::sleep_for_ever()
     });
