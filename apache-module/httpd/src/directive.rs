@@ -112,7 +112,8 @@ impl<'c> Command<'c> {
         let around =
             |section: &*mut ap_directive_t| unsafe { section.as_ref() }.map(|section| section.parent);
         iter::successors(Some(innermost), around)
-            // SAFETY: live directives have C strings for names and arguments, in the pool of the configuration.
+            // SAFETY: `from_raw` promises the directives around; httpd's parser has given each C strings for its name and its
+            // arguments, in the pool of the configuration.
             .map_while(|section| unsafe {
                 let section: &ap_directive_t = section.as_ref()?;
                 Some(Enclosing { name: text(section.directive), arguments: text(section.args) })
@@ -157,7 +158,7 @@ impl<'c> Command<'c> {
         if error.is_null() {
             return Ok(Expression { raw, life: PhantomData });
         }
-        // SAFETY: a C string in the command's pool.
+        // SAFETY: ap_expr_parse_cmd() answers NULL, which was asked for, or a C string in the command's pool.
         let reason = String::from_utf8_lossy(unsafe { text(error) });
         let source = String::from_utf8_lossy(source);
         Err(format!("has an expression \"{source}\" that httpd does not understand: {reason}"))

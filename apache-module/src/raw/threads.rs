@@ -15,7 +15,8 @@ pub(crate) trait ThreadEnd {
 
 /// Has `T` told, with this number, of the end of the server's thread that serves the request.
 pub(crate) fn on_thread_end<T: ThreadEnd>(request: Request<'_>, number: usize) {
-    // SAFETY: a live connection; the pool of a thread lives until its end, and only the thread itself uses it.
+    // SAFETY: a `Request` is live on this thread, and httpd keeps its connection for longer; the pool of a thread lives until
+    // the thread's end, and only the thread itself uses it.
     unsafe {
         let thread = (*request.connection()).current_thread;
         if !thread.is_null() {

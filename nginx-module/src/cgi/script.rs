@@ -4,7 +4,7 @@
 use std::{
     ffi::c_void,
     fs::File,
-    os::fd::AsRawFd,
+    os::fd::AsFd,
     ptr,
     rc::Rc,
     time::{Duration, Instant},
@@ -18,7 +18,7 @@ use gangway::{
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
 use super::{connection, programs::Programs};
-use crate::raw::{self, Request, Timer};
+use crate::raw::{Request, Timer, Watch};
 
 /// What reading gave.
 #[derive(Default)]
@@ -67,23 +67,14 @@ pub(super) struct Script {
 
 /// A pipe with a watch of its own.
 pub(super) struct Watched {
+    /// Before the file, which is closed after it.
+    _watch: Watch,
     file: File,
-    watch: *mut ngx_connection_t,
 }
 
 impl Watched {
     pub(super) fn new(file: File, id: u32, handler: unsafe extern "C" fn(*mut ngx_event_t)) -> Option<Self> {
-        let watch = raw::watch(file.as_raw_fd(), handler)?;
-        // SAFETY: a fresh connection of `raw::watch`; its data is a number, not a place.
-        unsafe { (*watch).data = as_data(id) };
-        Some(Self { file, watch })
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        // The descriptor is closed after it, and with it its place in the event loop.
-        raw::forget_watch(self.watch);
+        Some(Self { _watch: Watch::new(file.as_fd(), handler, as_data(id))?, file })
     }
 }
 

@@ -3,7 +3,16 @@
 //!
 //! A script is found by its ticket, never by an address: nginx may free a request in any call that ends one.
 
-use std::{cell::RefCell, collections::HashMap, fs::File, io, os::fd::AsRawFd, ptr, rc::Rc, time::Instant};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    fs::File,
+    io,
+    os::fd::{AsFd, AsRawFd},
+    ptr,
+    rc::Rc,
+    time::Instant,
+};
 
 use gangway::{
     engine::fence,
@@ -28,7 +37,7 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    raw::{self, Request, RequestBuffer, timer_data},
+    raw::{Request, RequestBuffer, Watch, timer_data, watch_data},
 };
 
 const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
@@ -44,14 +53,9 @@ struct Scripts {
 }
 
 struct Helper {
+    /// Before the connection, which is closed after it.
+    _watch: Watch,
     connection: SpawnerClient,
-    watch: *mut ngx_connection_t,
-}
-
-impl Drop for Helper {
-    fn drop(&mut self) {
-        raw::forget_watch(self.watch);
-    }
 }
 
 thread_local! {
@@ -124,8 +128,9 @@ impl Scripts {
     fn helper(&mut self) -> io::Result<&SpawnerClient> {
         if self.helper.is_none() {
             let connection = spawner::connect()?;
-            let watch = raw::watch(connection.as_raw_fd(), on_helper).ok_or_else(no_connection)?;
-            self.helper = Some(Helper { connection, watch });
+            let watch =
+                Watch::new(connection.as_fd(), on_helper, ptr::null_mut()).ok_or_else(no_connection)?;
+            self.helper = Some(Helper { _watch: watch, connection });
         }
         self.helper.as_ref().map(|helper| &helper.connection).ok_or_else(|| io::ErrorKind::Other.into())
     }
@@ -351,8 +356,8 @@ fn lose() {
 /// # Safety
 /// `event` is one of a live watch from [`Watched::new`].
 unsafe fn ticket(event: *mut ngx_event_t) -> u32 {
-    // SAFETY: the event of a watch, says the caller: its data is the watch's connection, whose data is a number.
-    from_data(unsafe { (*(*event).data.cast::<ngx_connection_t>()).data })
+    // SAFETY: the caller's event is one of a live watch.
+    from_data(unsafe { watch_data(event) })
 }
 
 unsafe extern "C" fn on_stderr(event: *mut ngx_event_t) {

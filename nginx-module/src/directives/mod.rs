@@ -109,18 +109,28 @@ fn answer(conf: &Conf, result: Result<(), String>) -> *mut c_char {
     }
 }
 
-/// A setter: five lines around a safe function.
+/// A setter: five lines around a safe function, which gets the configuration of the location, or none.
 macro_rules! setter {
-    ($name:ident, $target:ty, $body:expr) => {
+    ($name:ident, $body:expr) => {
+        $crate::directives::setter!(@ $name, |cf, _| $body(cf));
+    };
+    ($name:ident, LocationConf, $body:expr) => {
+        $crate::directives::setter!(@ $name, |cf, conf: *mut std::ffi::c_void| {
+            // SAFETY: nginx calls a setter of a location with the configuration that create_location made.
+            $body(cf, unsafe { &mut *conf.cast::<$crate::conf::LocationConf>() })
+        });
+    };
+    (@ $name:ident, $body:expr) => {
         pub(in crate::directives) unsafe extern "C" fn $name(
             cf: *mut nginx_sys::ngx_conf_t,
             _: *mut nginx_sys::ngx_command_t,
             conf: *mut std::ffi::c_void,
         ) -> *mut std::ffi::c_char {
             gangway::engine::fence(stringify!($name), std::ptr::without_provenance_mut(usize::MAX), || {
-                // SAFETY: nginx calls a setter with the live phase and the configuration that create_* made.
-                let (cf, conf) = unsafe { ($crate::raw::Conf::from_raw(cf), &mut *conf.cast::<$target>()) };
-                $crate::directives::answer(&cf, $body(&cf, conf))
+                // SAFETY: nginx calls a setter with the live phase.
+                let cf = unsafe { $crate::raw::Conf::from_raw(cf) };
+                let set: fn(&$crate::raw::Conf, *mut std::ffi::c_void) -> Result<(), String> = $body;
+                $crate::directives::answer(&cf, set(&cf, conf))
             })
         }
     };

@@ -66,6 +66,7 @@ pub(super) fn set_application(
     Ok(())
 }
 
-setter!(set_engine_dir, MainConf, |cf: &Conf, conf: &mut MainConf| {
-    conf.engines.name_directory(cf.prefix(), cf.words().get(1).copied().unwrap_or_default())
+setter!(set_engine_dir, |cf: &Conf| {
+    let directory = cf.words().get(1).copied().unwrap_or_default();
+    cf.change_http(|main: &mut MainConf| main.engines.name_directory(cf.prefix(), directory))
 });

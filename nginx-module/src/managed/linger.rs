@@ -9,7 +9,7 @@ use std::{
     fs::File,
     io::{ErrorKind, Read},
     net::Shutdown,
-    os::fd::{AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     os::unix::net::UnixStream,
     ptr,
     rc::Rc,
@@ -21,10 +21,10 @@ use gangway::{
     engine::fence,
     supervise::segment::{Place, Segment},
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t};
+use nginx_sys::ngx_event_t;
 
 use super::{queue::give_back, service::Service};
-use crate::raw::{self, Timer, timer_data};
+use crate::raw::{Timer, Watch, timer_data, watch_data};
 
 /// How long a process may take to notice, where `timeout=` says nothing.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,8 +33,9 @@ const PART: usize = 16 * 1024;
 const PARTS: usize = 8;
 
 struct Lingering {
+    /// Before the file, which is closed after it.
+    watch: Watch,
     file: File,
-    watch: *mut ngx_connection_t,
     place: Option<Place>,
     segment: Arc<Segment>,
     service: Rc<Service>,
@@ -43,8 +44,6 @@ struct Lingering {
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        // The descriptor is closed after it, and with it its place in the event loop.
-        raw::forget_watch(self.watch);
         if let Some(place) = self.place.take() {
             give_back(&self.segment, place);
         }
@@ -63,7 +62,7 @@ pub(super) fn until_end(connection: OwnedFd, service: &Rc<Service>, segment: &Ar
     let _ = stream.shutdown(Shutdown::Write);
     let file = File::from(OwnedFd::from(stream));
     let fd = file.as_raw_fd();
-    let Some(watch) = raw::watch(fd, on_readable) else {
+    let Some(watch) = Watch::new(file.as_fd(), on_readable, data(fd)) else {
         give_back(segment, place);
         return;
     };
@@ -93,8 +92,8 @@ fn end(fd: RawFd) {
 
 unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
     fence("managed::on_readable", (), || {
-        // SAFETY: nginx calls this with the event of a watch, whose data is the watch's connection.
-        let fd = unsafe { (*(*event).data.cast::<ngx_connection_t>()).fd };
+        // SAFETY: nginx calls this with the event of a watch that has been given a descriptor's number.
+        let fd = unsafe { watch_data(event) }.addr() as RawFd;
         let has_ended = LINGERING.with_borrow_mut(|all| {
             let Some(lingering) = all.get_mut(&fd) else { return false };
             let mut part = [0; PART];
@@ -107,9 +106,7 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
                 }
             }
             // Others come first.
-            if let Some(event) = raw::watched(lingering.watch) {
-                event.post();
-            }
+            lingering.watch.event().post();
             false
         });
         if has_ended {

@@ -2,7 +2,7 @@
 //! Who runs the processes.
 
 use std::{
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -42,8 +42,8 @@ pub(super) fn now() -> u64 {
     unsafe { ngx_current_msec as u64 }
 }
 
-pub(super) fn bell() -> Option<RawFd> {
-    BELL.get()?.as_ref().map(|bell| bell.as_raw_fd())
+pub(super) fn bell() -> Option<BorrowedFd<'static>> {
+    BELL.get()?.as_ref().map(|bell| bell.as_fd())
 }
 
 /// What is shared about an application.

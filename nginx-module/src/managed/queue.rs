@@ -19,10 +19,10 @@ use gangway::{
     log::Line,
     supervise::segment::{Claim, Place, Segment, Ticket, Turn},
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
+use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::processes;
-use crate::raw::{self, Request, Timer};
+use crate::raw::{self, Request, Timer, Watch};
 
 const OK: ngx_int_t = 0;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -79,7 +79,7 @@ struct Waiting {
 thread_local! {
     static WAITING: RefCell<Waiting> = RefCell::default();
     /// The watch over the bell; NULL without one.
-    static BELL: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
+    static BELL: RefCell<Option<Watch>> = const { RefCell::new(None) };
 }
 
 /// No function of nginx that may come back to this module is called inside.
@@ -99,7 +99,7 @@ pub(super) fn add(request: Request, segment: &Arc<Segment>, seat: &Rc<Seat>, tic
         id
     });
     // What happened before the bell could be heard is looked after as well.
-    if is_refused || BELL.get().is_null() {
+    if is_refused || !has_bell() {
         look_soon();
     }
     id
@@ -129,13 +129,19 @@ pub(super) fn leave_gone(segment: &Segment, place: Place) {
     give_back(segment, place);
 }
 
+fn has_bell() -> bool {
+    BELL.with_borrow(Option::is_some)
+}
+
 /// Has it looked whose turn it is, after the current event.
 pub(super) fn look_soon() {
-    if BELL.get().is_null() && raw::has_edges() {
-        let watch = processes::bell().and_then(|bell| raw::watch(bell, on_bell));
-        BELL.set(watch.unwrap_or(ptr::null_mut()));
-    }
-    match raw::watched(BELL.get()) {
+    let event = BELL.with_borrow_mut(|watch| {
+        if watch.is_none() && raw::has_edges() {
+            *watch = processes::bell().and_then(|bell| Watch::new(bell, on_bell, ptr::null_mut()));
+        }
+        watch.as_ref().map(Watch::event)
+    });
+    match event {
         Some(event) => event.post(),
         None => look_at(Duration::from_millis(1)),
     }
@@ -154,7 +160,7 @@ unsafe extern "C" fn on_bell(_: *mut ngx_event_t) {
 unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {
     fence("managed::on_timer", (), || {
         look();
-        if BELL.get().is_null() && with(|waiting| !waiting.table.is_empty()) {
+        if !has_bell() && with(|waiting| !waiting.table.is_empty()) {
             look_at(LOOK_EVERY);
         }
     });
@@ -269,8 +275,5 @@ pub(super) fn stop() {
             give_back(&waiter.segment, place);
         }
     }
-    let bell = BELL.replace(ptr::null_mut());
-    if !bell.is_null() {
-        raw::close_watch(bell);
-    }
+    drop(BELL.take());
 }

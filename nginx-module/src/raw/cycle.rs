@@ -2,6 +2,7 @@
 //! What a cycle owns: the configurations of this module.
 
 use std::{
+    cell::Cell,
     ffi::CStr,
     marker::PhantomData,
     ops::Deref,
@@ -66,12 +67,28 @@ impl Request {
     }
 }
 
+thread_local! {
+    /// Whether [`Conf::change_http`] has lent the configuration of the http block.
+    static IS_CHANGING: Cell<bool> = const { Cell::new(false) };
+}
+
 impl Conf {
-    /// Lets `change` work on this module's configuration of the http block. It comes back to no setter.
+    /// Lets `change` work on this module's configuration of the http block.
+    ///
+    /// # Panics
+    /// Inside of `change`: it would have the same value twice.
     pub(crate) fn change_http<T: PerHttp, R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        struct Ends;
+        impl Drop for Ends {
+            fn drop(&mut self) {
+                IS_CHANGING.set(false);
+            }
+        }
+        assert!(!IS_CHANGING.replace(true), "the http block is being changed");
+        let _ends = Ends;
         let slot = self.module_conf::<T>(crate::module(), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
         // SAFETY: nginx makes the configurations of a block before it reads the block; `T` is what stands there, as
-        // `PerHttp` promises. A setter of a location has that of its location, which is another value.
+        // `PerHttp` promises. While a configuration is read, this function alone refers to it, once at a time.
         change(unsafe { &mut *slot })
     }
 }

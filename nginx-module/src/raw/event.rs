@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Timers and watched descriptors of the event loop.
 
-use std::{ffi::c_void, mem, os::fd::RawFd, ptr, time::Duration};
+use std::{
+    ffi::c_void,
+    mem,
+    os::fd::{AsRawFd, BorrowedFd},
+    ptr::{self, NonNull},
+    time::Duration,
+};
 
 use nginx_sys::{
     NGX_PROCESS_WORKER, NGX_USE_CLEAR_EVENT, ngx_add_timer, ngx_connection_t, ngx_cycle, ngx_del_timer,
@@ -105,59 +111,66 @@ impl Drop for Timer {
     }
 }
 
-/// Lets the event loop watch a descriptor of ours for reading.
-pub(crate) fn watch(
-    fd: RawFd,
-    handler: unsafe extern "C" fn(*mut ngx_event_t),
-) -> Option<*mut ngx_connection_t> {
-    // SAFETY: in init_process the event core is ready (its init_process ran first); nginx gives a connection
-    // with zeroed events.
-    unsafe {
-        let connection = ngx_get_connection(fd, (*ngx_cycle).log);
-        if connection.is_null() {
-            return None;
+/// A watch of the event loop over a descriptor of ours, for reading. It ends when this is dropped.
+pub(crate) struct Watch(NonNull<ngx_connection_t>);
+
+impl Watch {
+    /// Has `handler` called with an event whose [`watch_data`] is `data`. The descriptor stays its owner's, who keeps it open
+    /// for longer than the watch. `None` where nginx has no connection left, or the kernel no room.
+    pub(crate) fn new(
+        fd: BorrowedFd<'_>,
+        handler: unsafe extern "C" fn(*mut ngx_event_t),
+        data: *mut c_void,
+    ) -> Option<Self> {
+        // SAFETY: in init_process and later the event core is ready (its init_process ran first); nginx gives a connection with
+        // zeroed events, which nobody but this value has until it is given back.
+        unsafe {
+            let log = (*ngx_cycle).log;
+            let connection = NonNull::new(ngx_get_connection(fd.as_raw_fd(), log))?;
+            let c = &mut *connection.as_ptr();
+            (c.data, c.log, (*c.write).log) = (data, log, log);
+            ((*c.read).handler, (*c.read).log) = (Some(handler), log);
+            if ngx_handle_read_event(c.read, 0) != 0 {
+                ngx_free_connection(c);
+                return None;
+            }
+            Some(Self(connection))
         }
-        let read = (*connection).read;
-        (*read).handler = Some(handler);
-        (*read).log = (*ngx_cycle).log;
-        (*(*connection).write).log = (*ngx_cycle).log;
-        (*connection).log = (*ngx_cycle).log;
-        if ngx_handle_read_event(read, 0) != 0 {
+    }
+
+    /// The event that its handler is called with.
+    pub(crate) fn event(&self) -> ConnectionEvent {
+        // SAFETY: a connection of this process's array, which is ours as long as the watch.
+        unsafe { Connection::from_raw_unchecked(self.0.as_ptr()) }.read()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // SAFETY: nginx's connections are never freed, and this one is ours until it is given back here, once. An event that has
+        // been taken from the kernel already finds that the connection is another one, or none.
+        unsafe {
+            let connection = self.0.as_ptr();
+            let read = (*connection).read;
+            if (*read).posted() != 0 {
+                nginx_sys::ngx_delete_posted_event(read);
+            }
+            (*read).set_active(0);
+            (*read).set_ready(0);
+            // The number as nginx marks a free connection: a worker that ends reports every other one as left open.
+            (*connection).fd = -1;
             ngx_free_connection(connection);
-            return None;
         }
-        Some(connection)
     }
 }
 
-/// The event of a watch; `None` for NULL.
-pub(crate) fn watched(watch: *mut ngx_connection_t) -> Option<ConnectionEvent> {
-    // SAFETY: NULL, or a connection from [`watch`], one of this process's array.
-    unsafe { Connection::from_raw(watch) }.map(Connection::read)
-}
-
-/// Ends the watch; the descriptor stays open and is its owner's.
-pub(crate) fn close_watch(connection: *mut ngx_connection_t) {
-    // SAFETY: the pointer is from `watch`, used once.
-    unsafe {
-        // The number as nginx marks a free connection: a worker that ends reports every other one as left open.
-        (*connection).fd = -1;
-        ngx_free_connection(connection);
-    }
-}
-
-/// Ends the watch of a descriptor that is closed right after it.
-pub(crate) fn forget_watch(connection: *mut ngx_connection_t) {
-    // SAFETY: the pointer is from `watch`, used once. An event that has been taken from the kernel already finds that the
-    // connection is another one, or none.
-    unsafe {
-        if (*(*connection).read).posted() != 0 {
-            nginx_sys::ngx_delete_posted_event((*connection).read);
-        }
-        (*(*connection).read).set_active(0);
-        (*(*connection).read).set_ready(0);
-    }
-    close_watch(connection);
+/// The data that [`Watch::new`] was given.
+///
+/// # Safety
+/// `event` is the one that nginx has called the handler of a live [`Watch`] with.
+pub(crate) unsafe fn watch_data(event: *mut ngx_event_t) -> *mut c_void {
+    // SAFETY: nginx has made the watch's connection the data of the caller's event.
+    unsafe { (*(*event).data.cast::<ngx_connection_t>()).data }
 }
 
 /// Whether the event method tells of each change once, so that nobody has to read what shows it.
@@ -181,7 +194,7 @@ pub(crate) fn set_title(title: &'static std::ffi::CStr) {
 /// Empties an eventfd or a timerfd when the event method is level-triggered; with epoll it need not be read.
 ///
 /// # Safety
-/// `event` belongs to a connection from `watch` with an eventfd or a timerfd.
+/// `event` is the one that nginx has called the handler of a live [`Watch`] of an eventfd or a timerfd with.
 pub(crate) unsafe fn acknowledge(event: *mut ngx_event_t) {
     if has_edges() {
         return;

@@ -48,8 +48,8 @@ pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error
 pub(crate) use connection::Connection;
 pub(crate) use cycle::{Cycle, InCycle, PerHttp, PerLocation};
 pub(crate) use event::{
-    Msec, Timer, acknowledge, close_watch, forget_watch, has_edges, is_test, leave_children_alone,
-    now_exiting, quit_this_worker, set_title, timer_data, watch, watched,
+    Msec, Timer, Watch, acknowledge, has_edges, is_test, leave_children_alone, now_exiting, quit_this_worker,
+    set_title, timer_data, watch_data,
 };
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};

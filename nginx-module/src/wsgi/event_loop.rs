@@ -5,7 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     ffi::c_void,
     io,
-    os::fd::AsRawFd,
+    os::fd::AsFd,
     ptr,
     time::Duration,
 };
@@ -14,7 +14,7 @@ use gangway::{
     config::ApplicationConf as Config, engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line,
     sys::explain,
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_http_request_t, ngx_int_t};
+use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
     in_flight::{InFlight, NextStep},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     module,
-    raw::{self, Cycle, Request, Ticket, Timer, timer_data},
+    raw::{self, Cycle, Request, Ticket, Timer, Watch, timer_data},
     serve::accel,
 };
 
@@ -35,7 +35,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const SHORT_GRACE: Duration = Duration::from_millis(600);
 
 thread_local! {
-    static WATCHES: Cell<[*mut ngx_connection_t; 2]> = const { Cell::new([ptr::null_mut(); 2]) };
+    static WATCHES: Cell<Vec<Watch>> = const { Cell::new(Vec::new()) };
     /// Memory for what is taken from pool threads.
     static EVENTS: RefCell<Vec<OutboxEvent>> = const { RefCell::new(Vec::new()) };
 }
@@ -59,11 +59,11 @@ fn run(applications: &[Config], multiprocess: bool) -> io::Result<()> {
     raw::leave_children_alone();
     let worker = Worker::start(multiprocess)?;
     let watch = |fd| {
-        raw::watch(fd, on_outbox)
+        Watch::new(fd, on_outbox, ptr::null_mut())
             .ok_or_else(|| io::Error::other("no free connection; raise worker_connections"))
     };
     let outbox = worker.outbox();
-    WATCHES.set([watch(outbox.eventfd().as_raw_fd())?, watch(outbox.timerfd().as_raw_fd())?]);
+    WATCHES.set(vec![watch(outbox.eventfd().as_fd())?, watch(outbox.timerfd().as_fd())?]);
     for config in applications {
         worker.application(config);
     }
@@ -79,11 +79,7 @@ pub(crate) fn stop() {
         gangway::sys::exit_without_destructors();
     }
     drain(worker);
-    for watch in WATCHES.replace([ptr::null_mut(); 2]) {
-        if !watch.is_null() {
-            raw::close_watch(watch);
-        }
-    }
+    drop(WATCHES.take());
 }
 
 /// Takes what pool threads have for the loop.

@@ -244,6 +244,12 @@ impl Iterator for Reports {
     }
 }
 
+impl AsFd for SpawnerClient {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
 impl AsRawFd for SpawnerClient {
     fn as_raw_fd(&self) -> RawFd {
         self.socket.as_raw_fd()

@@ -91,7 +91,7 @@ impl<'r, M: Module> Request<'r, M> {
     /// What makes buckets for the connection.
     #[must_use]
     pub fn bucket_list(self) -> *mut sys::apr_bucket_alloc_t {
-        // SAFETY: the connection of a live request is live.
+        // SAFETY: `from_raw` promises a live request, and httpd keeps its connection for longer.
         unsafe { (*self.connection()).bucket_alloc }
     }
 

@@ -79,7 +79,7 @@ impl<'r> ProxyTarget<'r> {
 
     /// The canonical URL.
     pub(crate) fn url(self) -> &'r [u8] {
-        // SAFETY: a C string that lives as long as the request.
+        // SAFETY: mod_proxy gave it to `from_raw`: a C string in the request's pool.
         unsafe { text(self.url) }
     }
 
@@ -194,7 +194,7 @@ impl<'r> ProxyTarget<'r> {
     /// Whether ProxyErrorOverride replaces the response of this status.
     pub(crate) fn overrides(self, status: u16) -> bool {
         let conf = proxy_conf(self.request);
-        // SAFETY: mod_proxy's configuration for this request.
+        // SAFETY: mod_proxy has merged it for this live request, which keeps it; the function only reads.
         !conf.is_null() && unsafe { sys::ap_proxy_should_override(conf, c_int::from(status)) } != 0
     }
 
@@ -205,7 +205,8 @@ impl<'r> ProxyTarget<'r> {
     pub(crate) fn acquire(self, kind: Kind) -> Result<WorkerConnection<'r>, c_int> {
         let mut connection = std::ptr::null_mut();
         let name = function_name(kind);
-        // SAFETY: a live worker and server; mod_proxy gives a connection that is ours until it is released.
+        // SAFETY: `from_raw` was promised the worker of a live request, whose server lives as long as the configuration;
+        // mod_proxy gives a connection that is ours until it is released.
         let status = unsafe {
             let server = (*self.request.as_ptr()).server;
             sys::ap_proxy_acquire_connection(name.as_ptr(), &raw mut connection, self.worker, server)
@@ -259,7 +260,8 @@ impl WorkerConnection<'_> {
             return done;
         }
         let (target, connection) = (self.target, self.raw);
-        // SAFETY: the address has been determined; the connection is ours.
+        // SAFETY: mod_proxy gave the connection to `acquire`, which is ours until it is released, and `determine` has had
+        // mod_proxy find its address; worker and server are those that `from_raw` was promised.
         unsafe {
             let server = (*target.request.as_ptr()).server;
             if sys::ap_proxy_connect_backend(self.name.as_ptr(), connection, target.worker, server) != 0 {
@@ -278,7 +280,7 @@ impl WorkerConnection<'_> {
     /// a failure to log or to count.
     fn connect_to_unix(&self) -> Option<Result<Wire, c_int>> {
         let target = self.target;
-        // SAFETY: NULL or a C string of the connection, which is ours.
+        // SAFETY: mod_proxy gave the connection to `acquire`, and keeps NULL or a C string there until it is released.
         let path = unsafe { text((*self.raw).uds_path) };
         let is_well = shared!(target, error_time) == 0 && shared!(target, retries) == 0;
         if path.is_empty() || target.is_remote() || !is_well {

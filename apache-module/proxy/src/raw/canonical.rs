@@ -82,7 +82,7 @@ pub(crate) fn decode_path<'r>(request: Request<'r>, path: &[u8]) -> Option<&'r [
 pub(crate) fn set_proxied(request: Request<'_>, origin: &[u8], path: &[u8]) {
     request.set_filename(&[b"proxy:", origin, path]);
     request.set_handler(c"proxy-server");
-    // SAFETY: a `Request` is live on this thread.
+    // SAFETY: `Request::from_raw` was promised a request that is live on this thread, which alone changes it.
     unsafe { (*request.as_ptr()).proxyreq = sys::PROXYREQ_REVERSE as c_int }
 }
 

@@ -85,6 +85,6 @@ impl<'r> Output<'r> {
 pub(crate) fn answer_with_page(request: Request<'_>, status: u16) {
     // ap_die() takes a status that is not OK for an error within an error page.
     request.reset_status();
-    // SAFETY: a `Request` is live on this thread.
+    // SAFETY: `Request::from_raw` was promised a request that is live on this thread, which alone changes it.
     unsafe { sys::ap_die(c_int::from(status), request.as_ptr()) }
 }

@@ -20,7 +20,7 @@ use nginx_sys::{
 
 use super::{super::address::Address, signals};
 use crate::conf::UpstreamConf;
-use crate::raw::{self, Connection, Timer, Upstream};
+use crate::raw::{self, Connection, Timer, Upstream, Watch};
 
 /// How often idle connections are compared with the signals of other workers, where the wake-up cannot be watched.
 const LOOK_EVERY: ngx_msec_t = 20;
@@ -114,8 +114,8 @@ struct IdlePool {
 
 thread_local! {
     static POOL: RefCell<IdlePool> = RefCell::default();
-    /// The watch over the wake-up of [`signals`], NULL without one.
-    static WAKEUP: Cell<*mut ngx_connection_t> = const { Cell::new(ptr::null_mut()) };
+    /// The watch over the wake-up of [`signals`], if it is watched.
+    static WAKEUP: RefCell<Option<Watch>> = const { RefCell::new(None) };
 }
 
 impl IdlePool {
@@ -314,19 +314,17 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
 
 /// Watches the wake-up from the first idle connection on. Answers whether it is watched.
 fn watch_wakeup() -> bool {
-    if WAKEUP.get().is_null() && raw::has_edges() {
-        let watched = signals::descriptor().and_then(|wakeup| raw::watch(wakeup, on_wakeup));
-        WAKEUP.set(watched.unwrap_or(ptr::null_mut()));
-    }
-    !WAKEUP.get().is_null()
+    WAKEUP.with_borrow_mut(|watch| {
+        if watch.is_none() && raw::has_edges() {
+            *watch = signals::descriptor().and_then(|wakeup| Watch::new(wakeup, on_wakeup, ptr::null_mut()));
+        }
+        watch.is_some()
+    })
 }
 
 /// The worker ends.
 pub(crate) fn stop() {
-    let watch = WAKEUP.replace(ptr::null_mut());
-    if !watch.is_null() {
-        raw::close_watch(watch);
-    }
+    drop(WAKEUP.take());
 }
 
 unsafe extern "C" fn on_wakeup(_: *mut ngx_event_t) {
@@ -336,7 +334,7 @@ unsafe extern "C" fn on_wakeup(_: *mut ngx_event_t) {
 unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
     fence("peer::on_time", (), || {
         give_up();
-        let is_woken = !WAKEUP.get().is_null();
+        let is_woken = WAKEUP.with_borrow(Option::is_some);
         POOL.with_borrow_mut(|pool| {
             let first = pool.idle.iter().map(|idle| idle.until).min_by_key(|until| until.wrapping_sub(now()));
             if let Some(until) = first {

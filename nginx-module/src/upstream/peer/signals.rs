@@ -6,7 +6,7 @@
 //! Nobody reads it. Each signal is a new edge for all who watch, and so nobody has to look again and again.
 
 use std::{
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     ptr,
     sync::{
         OnceLock,
@@ -108,8 +108,8 @@ fn wakeup() -> Option<&'static EventFd> {
 }
 
 /// What becomes readable, with an edge for each time, when somebody has signalled.
-pub(super) fn descriptor() -> Option<RawFd> {
-    wakeup().map(AsRawFd::as_raw_fd)
+pub(super) fn descriptor() -> Option<BorrowedFd<'static>> {
+    wakeup().map(AsFd::as_fd)
 }
 
 /// Whether requests wait at this address.
