@@ -48,7 +48,17 @@ impl Parser<'_> {
                 (None, None) if key.is_empty() => {
                     return Err(ConfigError::new(BAD_OPTION, format!("\"{word}\" has no key before \"=\"")));
                 }
-                (None, None) => application.push(key, value.to_owned()),
+                // Anything may be the handler's, but it is hardly what looks like a slip of the pen.
+                (None, None) => match known.nearest(key) {
+                    None => application.push(key, value.to_owned()),
+                    Some(near) => {
+                        let text = format!(
+                            "unknown option \"{key}\" in \"{word}\": did you mean \"{near}=\"? a handler that has \"{key}=\" \
+                             states its options"
+                        );
+                        return Err(ConfigError::new(BAD_OPTION, text));
+                    }
+                },
             }
         }
         Ok(application)

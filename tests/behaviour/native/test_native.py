@@ -154,3 +154,15 @@ def test_wrong_options(configtest, kind, build):
     refused(configtest(lambda site: native(site, "/", hello, "threads=0")), kind, "GW0102", "1 to 1024")
     refused(configtest(lambda site: native(site, "/", stated, "levl=1")), kind, "GW0101", 'did you mean "level="?')
     refused(configtest(lambda site: native(site, "/", stated, "level=10")), kind, "GW0102", "from 1 to 9")
+
+
+@pytest.mark.parametrize(("word", "near"), [("thread=4", "threads"), ("Timeout=9s", "timeout"), ("pass_authorisation=on", "pass_authorization")])
+def test_a_slip_of_the_pen_does_not_reach_a_handler_without_a_statement(configtest, kind, build, word, near):
+    hello = build("good/hello")
+    key = word.partition("=")[0]
+    refused(
+        configtest(lambda site: native(site, "/", hello, word)),
+        kind,
+        "GW0101",
+        f'unknown option "{key}" in "{word}": did you mean "{near}="?',
+    )
