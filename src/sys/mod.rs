@@ -26,10 +26,18 @@ pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
+};
+
+use rustix::{
+    event::{EventfdFlags, eventfd},
+    time::{
+        ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+        timerfd_create, timerfd_settime,
+    },
 };
 
 /// Locks a mutex, poisoned or not: every critical section of this crate leaves its data whole.
@@ -47,13 +55,7 @@ impl EventFd {
     /// # Errors
     /// What eventfd(2) says.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: eventfd(2) touches no memory.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?))
     }
 
     /// One that somebody else has made.
@@ -64,18 +66,14 @@ impl EventFd {
 
     /// Adds 1. It cannot fail before 2^64-2 signals, and then the loop has been told already.
     pub fn signal(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: `one` is 8 readable bytes.
-        let _ = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }
 
 impl EventFd {
     /// Takes all that was added, so that it is not readable until more is.
     pub fn take(&self) {
-        let mut count = [0u8; 8];
-        // SAFETY: `count` is 8 writable bytes.
-        let _ = unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        let _ = rustix::io::read(&self.0, &mut [0u8; 8]);
     }
 }
 
@@ -101,22 +99,16 @@ impl TimerFd {
     /// # Errors
     /// What timerfd_create(2) says.
     pub fn new() -> io::Result<Self> {
-        // SAFETY: timerfd_create(2) touches no memory.
-        let fd =
-            unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Self(timerfd_create(TimerfdClockId::Monotonic, flags)?))
     }
 
     /// Becomes readable once, after less than a second, in place of what was set before.
     pub fn set(&self, after: Duration) {
-        let time = libc::timespec { tv_sec: 0, tv_nsec: libc::c_long::from(after.subsec_nanos().max(1)) };
-        let once = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: time };
-        // SAFETY: `once` is readable; the kernel needs not say what was set before.
-        unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
+        let it_value = Timespec { tv_sec: 0, tv_nsec: after.subsec_nanos().max(1).into() };
+        let once = Itimerspec { it_interval: Timespec::default(), it_value };
+        // It fails for a wrong time alone.
+        let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
     }
 }
 
@@ -211,9 +203,7 @@ pub(crate) fn thread_time() -> Duration {
         // It has no such clock.
         return Duration::ZERO;
     }
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is writable; the clock exists on every Linux, and without it the time stays 0.
-    let _ = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 

@@ -2,8 +2,8 @@
 //! A look at files with somebody else's eyes: a short-lived child of root that becomes that user.
 
 use std::{
-    io::{self, Read, Write},
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    io::{self, PipeReader, Read, Write},
+    os::fd::AsRawFd,
     time::{Duration, Instant},
 };
 
@@ -19,7 +19,7 @@ const LONGEST: u64 = 256 * 1024;
 /// the process has one thread, so the child may use everything.
 #[must_use]
 pub fn see_as(identity: &Identity, look: impl FnOnce() -> Vec<String>) -> Vec<String> {
-    let Ok((reader, writer)) = pipe() else { return Vec::new() };
+    let Ok((reader, mut writer)) = io::pipe() else { return Vec::new() };
     // SAFETY: the server reads its configuration with one thread, so the child finds no lock taken.
     match unsafe { libc::fork() } {
         -1 => Vec::new(),
@@ -28,7 +28,7 @@ pub fn see_as(identity: &Identity, look: impl FnOnce() -> Vec<String>) -> Vec<St
             if spawner::change_user(identity).is_some() {
                 let text = look().join("\n");
                 // The error is that nobody waits any more.
-                let _ = std::fs::File::from(writer).write_all(text.as_bytes());
+                let _ = writer.write_all(text.as_bytes());
             }
             // SAFETY: ends the child without running what the server has registered for its own end.
             unsafe { libc::_exit(0) }
@@ -46,9 +46,9 @@ pub fn see_as(identity: &Identity, look: impl FnOnce() -> Vec<String>) -> Vec<St
     }
 }
 
-fn listen(reader: OwnedFd) -> String {
+fn listen(reader: PipeReader) -> String {
     let deadline = Instant::now() + PATIENCE;
-    let mut file = std::fs::File::from(reader).take(LONGEST);
+    let mut file = reader.take(LONGEST);
     let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let fd = file.get_ref().as_raw_fd();
@@ -65,16 +65,5 @@ fn listen(reader: OwnedFd) -> String {
             Ok(0) | Err(_) => return String::from_utf8_lossy(&said).into_owned(),
             Ok(length) => said.extend_from_slice(buffer.get(..length).unwrap_or_default()),
         }
-    }
-}
-
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut ends = [0; 2];
-    // SAFETY: two numbers are writable; the descriptors are new and ours.
-    unsafe {
-        if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok((OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])))
     }
 }

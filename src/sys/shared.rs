@@ -3,14 +3,16 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     ptr::{self, NonNull},
     slice,
     sync::atomic::AtomicU64,
 };
 
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
+
 /// Nobody can make it smaller, so no access meets a missing page; nor larger, nor may the seals be taken off.
-const SEALS: libc::c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
 
 /// Words that processes share. All of them begin as 0.
 #[derive(Debug)]
@@ -31,23 +33,10 @@ impl SharedWords {
     /// # Errors
     /// What memfd_create(2), ftruncate(2), fcntl(2) and mmap(2) say.
     pub fn create(name: &std::ffi::CStr, count: usize) -> io::Result<Self> {
-        let size = libc::off_t::try_from(count * size_of::<AtomicU64>())
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-        // SAFETY: the name is a C string; the call answers a fresh descriptor or a negative number.
-        let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just given us this descriptor; nobody else owns it.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(fd) };
-        // SAFETY: neither call touches memory.
-        let sized = unsafe {
-            libc::ftruncate(descriptor.as_raw_fd(), size) == 0
-                && libc::fcntl(descriptor.as_raw_fd(), libc::F_ADD_SEALS, SEALS) == 0
-        };
-        if !sized {
-            return Err(io::Error::last_os_error());
-        }
+        let size = count * size_of::<AtomicU64>();
+        let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        ftruncate(&descriptor, size as u64)?;
+        fcntl_add_seals(&descriptor, SEALS)?;
         Self::map(descriptor, count)
     }
 
@@ -56,23 +45,10 @@ impl SharedWords {
     /// # Errors
     /// What fstat(2), fcntl(2) and mmap(2) say; `InvalidData` for memory whose size could change.
     pub fn open(descriptor: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the call touches no memory; a descriptor that cannot be sealed is answered by an error.
-        let seals = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_GET_SEALS) };
-        if seals < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if seals & SEALS != SEALS {
+        if !fcntl_get_seals(&descriptor)?.contains(SEALS) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
-        // SAFETY: fstat(2) fills all of `status` or fails.
-        let status = unsafe {
-            if libc::fstat(descriptor.as_raw_fd(), status.as_mut_ptr()) != 0 {
-                return Err(io::Error::last_os_error());
-            }
-            status.assume_init()
-        };
-        let size = usize::try_from(status.st_size).unwrap_or(0);
+        let size = usize::try_from(fstat(&descriptor)?.st_size).unwrap_or(0);
         Self::map(descriptor, size / size_of::<AtomicU64>())
     }
 

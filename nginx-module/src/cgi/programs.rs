@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the configuration says of programs.
 
-use std::cell::OnceCell;
-
 use gangway::config::Cgi;
+use once_cell::unsync::OnceCell;
 
 use crate::raw::ConfText;
 

@@ -44,13 +44,10 @@ setter!(set_cgi, LocationConf, |cf: &Conf, location: &mut LocationConf| {
 /// What of the settings of upstreams the options decide, and where the scripts are.
 fn settle(cf: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<(), String> {
     let Some(programs) = handler.settings::<Programs>() else { return Ok(()) };
-    if programs.root.get().is_none() {
-        let root = cf
-            .captured_alias()
-            .map(|root| cf.compile(root).ok_or("gangway_cgi finds no memory for its root"));
-        let root = root.transpose()?;
-        programs.root.get_or_init(|| root);
-    }
+    programs.root.get_or_try_init(|| {
+        let root = cf.captured_alias();
+        root.map(|root| cf.compile(root).ok_or("gangway_cgi finds no memory for its root")).transpose()
+    })?;
     let conf = &mut upstream.conf;
     // nginx adds it to its clock: far away, but no overflow.
     let never = u32::MAX as u128 / 2;

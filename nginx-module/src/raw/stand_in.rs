@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A connection of nginx that leads nowhere, for a request whose backend is no socket, or is not known yet.
 
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::{
+    fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
+    unix::net::UnixDatagram,
+};
 
-use gangway::sys::duplicate;
 use nginx_sys::{
     ngx_close_connection, ngx_connection_t, ngx_create_pool, ngx_destroy_pool, ngx_get_connection, ngx_int_t,
     ngx_recv_chain_pt, ngx_recv_pt, ngx_send_chain_pt,
 };
+use once_cell::unsync::OnceCell;
 
 use super::{Request, Upstream, field::field};
 
@@ -53,15 +56,9 @@ pub(crate) fn unconnected(request: Request, functions: &Functions) -> std::io::R
 /// A socket that is never connected: nginx asks it for errors.
 fn idle_socket() -> std::io::Result<OwnedFd> {
     thread_local! {
-        static IDLE: std::cell::OnceCell<std::os::unix::net::UnixDatagram> = const { std::cell::OnceCell::new() };
+        static IDLE: OnceCell<UnixDatagram> = const { OnceCell::new() };
     }
-    IDLE.with(|idle| {
-        if idle.get().is_none() {
-            let _ = idle.set(std::os::unix::net::UnixDatagram::unbound()?);
-        }
-        idle.get()
-            .map_or_else(|| Err(std::io::ErrorKind::Other.into()), |socket| duplicate(socket.as_raw_fd()))
-    })
+    IDLE.with(|idle| idle.get_or_try_init(UnixDatagram::unbound)?.as_fd().try_clone_to_owned())
 }
 
 impl Upstream {
