@@ -29,6 +29,9 @@ use crate::raw::{Connection, Request, Upstream};
 
 /// More than this is no request that is read in one piece: what is left of it says nothing about the address.
 const ONE_PIECE: i64 = 8000;
+/// Milliseconds after which the event loop has seen that a process has ended behind its answer: such a one closes its
+/// side at once, and the clock goes on only where the loop has turned.
+const SEEN: u64 = 2;
 
 fn now() -> u64 {
     // SAFETY: a number that nginx's clock sets on this thread.
@@ -60,7 +63,8 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
         }
         // The second look: a process of PHP that ends closes its side, and then reads what is left until we close ours. The
         // event loop sees that, too, but not in this turn. A socket that is closed takes nothing of the request.
-        let is_known = is_lazy && unread.get() == Some(false) && !record.closes() && is_retried;
+        let is_seen = idle.time() >= SEEN && !record.closes();
+        let is_known = is_lazy && unread.get() == Some(false) && is_seen && is_retried;
         if for_once && !is_known && !idle.is_open() {
             record.has_closed();
             return idle::Choice::Close;
