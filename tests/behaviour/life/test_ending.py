@@ -6,6 +6,7 @@ import time
 import pytest
 
 from harness.deadline import wait_until
+from harness.processes import has_read
 
 HTTPD = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
 # Five seconds, what passes before somebody looks, and a busy machine.
@@ -62,6 +63,7 @@ def test_what_waits_behind_it_is_answered(launch, gate, kind):
     hang(server, gate)
     waiting = server.connect()
     waiting.request("GET", "/app/hello")
+    wait_until(lambda: has_read(waiting.socket), "the request has come to the process that is to end")
     begun = time.monotonic()
     server.send_signal("reload")
     response = waiting.response()
