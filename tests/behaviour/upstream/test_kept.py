@@ -80,7 +80,8 @@ def test_a_process_that_still_works_gets_no_other_request(php, gate, unix, metho
 @SOCKETS
 def test_an_edit_and_the_page_that_follows(php, unix):
     """As MediaWiki has it: work of 40 ms after the answer to a POST, and the page is asked for at once."""
-    server, _ = php(unix)
+    # One is always free, however fast one edit follows the other.
+    server, _ = php(unix, children=16)
     client = server.connect()
     times, alone = [], []
     for _ in range(20):
@@ -98,7 +99,8 @@ def test_processes_that_wait_are_used_again(php, unix):
     server, _ = php(unix, children=4)
     client = server.connect()
     pids = [timed(client, "GET", "/work.php")[1].body for _ in range(60)]
-    again = sum(one == other for one, other in zip(pids, pids[1:], strict=False))
+    # New connections go to the four of them in turn; kept ones are one, or two where the machine is busy.
+    again = sum(pid in pids[max(0, at - 2) : at] for at, pid in enumerate(pids))
     assert again > 20, pids
 
 
