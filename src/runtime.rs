@@ -6,10 +6,13 @@
 //!    \---load() failed--> Failed --stop--/
 //! ```
 
+mod checks;
 mod ending;
 
+pub use checks::{check, check_as, check_newest};
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex,
@@ -20,15 +23,11 @@ use std::{
 
 use crate::{
     config::ApplicationConf,
-    engine::{App, Engine, Spec, fence},
-    error::{
-        BAD_VALUE, CANNOT_SHARE, CLOSED, DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT,
-        THREADS_FAILED,
-    },
+    engine::{App, Engine, fence},
+    error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
     pool::{Permit, Pool, PoolLimits, Refusal, STACK},
-    rights::Identity,
     sys::{self, lock},
 };
 
@@ -252,7 +251,7 @@ fn fail(exchange: &Exchange, reason: &str) {
     let _ = exchange.finish(Outcome::Failed);
 }
 
-/// OpenEngines by file, opened once, with one line for each that cannot be.
+/// Engines by file, opened once, with one line for each that cannot be.
 #[derive(Default)]
 struct OpenEngines(HashMap<PathBuf, Result<Engine, String>>);
 
@@ -268,88 +267,6 @@ impl OpenEngines {
         self.0.insert(file.to_path_buf(), opened.clone());
         opened
     }
-}
-
-/// Asks the engine of each configuration whether all of them are right and can share a process. For the configuration
-/// phase: nothing is started.
-///
-/// # Errors
-/// The index of the configuration at fault and the reason.
-pub fn check(configs: &[ApplicationConf]) -> Result<(), (usize, String)> {
-    sys::umask::note();
-    let mut seen = HashSet::with_capacity(configs.len());
-    for (index, config) in configs.iter().enumerate().filter(|(_, config)| seen.insert(*config)) {
-        check_alone(config).map_err(|reason| (index, reason))?;
-    }
-    // An engine looks at each pair: all at once is the usual case, and who has come first is asked about a fault alone.
-    if check_together(configs).is_ok() {
-        return Ok(());
-    }
-    let fault =
-        (1..=configs.len()).find_map(|count| Some((count - 1, check_together(configs.get(..count)?).err()?)));
-    fault.map_or(Ok(()), Err)
-}
-
-/// As [`check`], for one configuration more than the last time.
-///
-/// # Errors
-/// The reason.
-pub fn check_newest(configs: &[ApplicationConf]) -> Result<(), String> {
-    sys::umask::note();
-    match configs.split_last() {
-        Some((newest, before)) if !before.contains(newest) => {
-            check_alone(newest)?;
-            check_together(configs)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn check_alone(config: &ApplicationConf) -> Result<(), String> {
-    let engine = Engine::open(config.engine()).map_err(|error| format!("{} {error}", error.code()))?;
-    engine.check(&[config.spec()]).map_err(|reason| format!("{BAD_VALUE} {reason}"))
-}
-
-/// Asks each engine once about all that is its own. What is said several times is one application.
-fn check_together(configs: &[ApplicationConf]) -> Result<(), String> {
-    let mut seen = HashSet::with_capacity(configs.len());
-    let mut engines: Vec<(&Path, Vec<&Spec>)> = Vec::new();
-    for config in configs.iter().filter(|config| seen.insert(*config)) {
-        match engines.iter_mut().find(|(engine, _)| *engine == config.engine()) {
-            Some((_, specs)) => specs.push(config.spec()),
-            None => engines.push((config.engine(), vec![config.spec()])),
-        }
-    }
-    engines.into_iter().try_for_each(|(engine, specs)| {
-        let engine = Engine::open(engine).map_err(|error| format!("{} {error}", error.code()))?;
-        engine.check(&specs).map_err(|reason| format!("{CANNOT_SHARE} {reason}"))
-    })
-}
-
-/// What the workers, which are this user, would find wrong with configurations that passed [`check`]: they may not enter or
-/// read what root may. For the configuration phase, by root.
-#[must_use]
-pub fn check_as(configs: &[ApplicationConf], worker: &Identity) -> Vec<String> {
-    // Opened before: the engines themselves are opened by root in any case.
-    let mut seen = HashSet::with_capacity(configs.len());
-    let applications: Vec<_> = configs
-        .iter()
-        .filter(|config| seen.insert(*config))
-        .filter_map(|config| Some((Engine::open(config.engine()).ok()?, config.spec())))
-        .collect();
-    if applications.is_empty() {
-        return Vec::new();
-    }
-    let user = &worker.name;
-    sys::see_as(worker, || {
-        let faults =
-            applications.iter().filter_map(|(engine, spec)| Some((engine.check(&[spec]).err()?, spec)));
-        faults
-            .map(|(reason, spec)| {
-                format!("{CLOSED} {}: for the workers' user \"{user}\": {reason}", spec.name)
-            })
-            .collect()
-    })
 }
 
 /// Whether the engine of a configuration answers later, so that a server's thread that has called it has nothing to wait with.
