@@ -131,6 +131,8 @@ impl<'r> Relay<'r> {
                 // The client need not wait for the script's end.
                 Part::Whole => self.finish(),
                 Part::Redirect(target) => {
+                    // What ends now is no output without a head.
+                    self.life.handle_head();
                     self.life.kill();
                     self.take_actions();
                     self.steps.answer(RelayStep::Redirect(target));

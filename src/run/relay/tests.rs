@@ -175,6 +175,21 @@ fn a_local_redirect_ends_the_script() {
 }
 
 #[test]
+fn a_script_that_ends_behind_its_local_redirect_has_done_well() {
+    let runs = BriefRuns::default();
+    let World { mut relay, now, .. } = World::new(&runs, &[], "/srv/a.cgi", false);
+    // One read gives the head, and the next one the end.
+    relay.handle_output(b"Location: /b\n\n", now);
+    relay.handle_output_end(now);
+    relay.handle_end(EXITED, now);
+    assert!(matches!(relay.poll(), RelayStep::Kill));
+    assert!(matches!(relay.poll(), RelayStep::Redirect(target) if target == b"/b"));
+    let mut life = relay.leave(Extent::Part, now);
+    life.handle_stderr_end();
+    assert_eq!(life.poll(), ScriptAction::Forget);
+}
+
+#[test]
 fn heads_that_must_not_be_passed_on_are_refused() {
     let found = told(|world| {
         world.output("a: b\n").output("no head\n\n");
