@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use gangway::config::{ApplicationConf, Engines, Parser};
+use gangway::{
+    config::{ApplicationConf, Engines, Parser},
+    engine::INSTALLED,
+};
 
 use crate::listen::Address;
 
@@ -24,8 +27,6 @@ pub(crate) const USAGE: &str = "usage: gangway-host [--listen ADDRESS] [--engine
   key=value  the options of gangway_wsgi: venv=, root=, threads=, queue=, timeout=, ...
   Example: gangway-host --listen unix:/run/blog.sock wsgi blog.wsgi:application venv=/srv/blog/.venv";
 
-/// Where engines are installed, apart from the folder of this program.
-const INSTALLED: &str = "/usr/lib/gangway";
 /// Without `--drain`.
 const DRAIN: Duration = Duration::from_secs(30);
 /// Without `timeout=`.

@@ -21,7 +21,7 @@ pub struct Engines {
 }
 
 impl Engines {
-    /// None yet, beside the server module.
+    /// None yet; where they are if nobody says it, [`Catalogue::search`] knows.
     #[must_use]
     pub const fn new() -> Self {
         Self { directory: None, found: None, refusals: Vec::new() }

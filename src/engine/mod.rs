@@ -12,7 +12,7 @@ mod library;
 mod statement;
 
 pub use app::{App, Spec};
-pub use catalogue::Catalogue;
+pub use catalogue::{Catalogue, INSTALLED};
 pub use fence::fence;
 pub use library::{Engine, EngineError, EntryFn};
 pub use statement::{Interface, OptionDef, Target, Value};
