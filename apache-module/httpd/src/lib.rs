@@ -10,6 +10,7 @@
 //! brigade    lists of buckets, on their way through filters
 //! pool       memory that lives as long as a configuration or a request
 //! parts      requests that are parts of another one
+//! transfer   one attempt of a request on a connection to a backend
 //! log        lines in httpd's error log
 //! ```
 //! Everything here is used by the code of a module that httpd has called, on httpd's terms. What is `unsafe` here turns what httpd
@@ -24,6 +25,7 @@ pub mod param;
 pub mod parts;
 pub mod pool;
 pub mod request;
+pub mod transfer;
 
 #[allow(
     dead_code,

@@ -19,8 +19,10 @@ use gangway::{
     sys::{lock, spawn},
 };
 
+use gangway_httpd::transfer::Wire;
+
+use crate::raw::Board;
 pub(crate) use crate::raw::now;
-use crate::raw::{Board, Wire};
 
 /// How long a connection may be idle where nothing is configured.
 pub(crate) const IDLE_TIME: Duration = Duration::from_secs(1);

@@ -6,27 +6,26 @@
 //! fixups      -> pass           GangwayPass
 //! scheme hook -> serve          one request: variables, script check, attempts
 //!                -> keep        idle connections of this process
-//!                -> transfer    one attempt: request out, response in
+//!                -> proxied     what an attempt (`gangway_httpd::transfer`) knows of the request
 //!                   -> reply    the head, and what of the body the client gets
-//!                   -> stderr   lines for the log
+//!                   -> contest  waiting for a process that somebody's idle connection holds
 //! raw/                          httpd's memory, system calls
 //! ```
 
 #![deny(unsafe_code)]
 
-mod buffers;
 mod canonical;
+mod contest;
 mod directives;
 mod hooks;
 mod keep;
 mod pass;
+mod proxied;
 mod raw;
 mod reply;
 mod scheme;
 mod script;
 mod serve;
-mod stderr;
-mod transfer;
 mod values;
 mod variables;
 

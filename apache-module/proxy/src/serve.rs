@@ -11,15 +11,17 @@ use gangway::{
     report,
 };
 
+use gangway_httpd::transfer::{Buffers, Filled, Then, Times, Transfer, TransferError, Wait, Wire};
+
 use crate::{
-    buffers::Buffers,
     keep::{self, History, IDLE_LIMIT, IDLE_TIME, KeepLimits, Key, Requirement},
+    proxied::Proxied,
     raw::{
-        BAD_GATEWAY, DECLINED, DONE, Filled, GATEWAY_TIME_OUT, OK, ProxyTarget, Request, RequestBody,
-        SERVICE_UNAVAILABLE, Then, Wire, answer_with_page, response::forget_head,
+        BAD_GATEWAY, DECLINED, DONE, GATEWAY_TIME_OUT, OK, Output, ProxyTarget, Request, RequestBody,
+        SERVICE_UNAVAILABLE, answer_with_page, response::forget_head,
     },
+    reply::Reply,
     scheme::{Kind, Scheme},
-    transfer::{Transfer, TransferError},
     variables,
 };
 
@@ -109,13 +111,16 @@ fn transfer<'r>(
     buffers: &mut Buffers,
     body: &mut RequestBody<'r>,
 ) -> (c_int, bool) {
-    let mut transfer = Transfer::new(target, kind, &wire, key.as_ref(), buffers, body);
+    let mut proxied = proxied(target, kind, key.as_ref(), buffers, body);
+    let mut transfer = Transfer::new(&mut proxied, kind.protocol(), &wire, buffers, times(target));
     let done = transfer.run();
+    target.count(transfer.total_sent, transfer.total_received);
     match done {
         Ok(()) => {
-            let (page, is_clean) = (transfer.reply.page, transfer.is_clean);
-            let sent = transfer.request_without_body();
-            transfer.end();
+            let (page, is_clean) = (transfer.carried.reply.page, transfer.is_clean);
+            // The bytes that the request had, if it had no body.
+            let sent = (!transfer.carried.body.is_taken()).then_some(transfer.total_sent);
+            buffers.put_parser(proxied.reply.into_parser());
             if is_clean
                 && keeps(target, kind)
                 && let Some(key) = key.take()
@@ -142,20 +147,48 @@ fn transfer<'r>(
             }
             let retry = is_closed && may_retry(&transfer);
             let status = if retry { OK } else { fail(&mut transfer, &failure) };
-            transfer.end();
+            buffers.put_parser(proxied.reply.into_parser());
             (status, retry)
         }
     }
 }
 
+fn proxied<'a, 'r>(
+    target: ProxyTarget<'r>,
+    kind: Kind,
+    key: Option<&'a Key>,
+    buffers: &mut Buffers,
+    body: &'a mut RequestBody<'r>,
+) -> Proxied<'a, 'r> {
+    let conf = target.request().conf();
+    let limit = conf.map_or(64 * 1024, |conf| conf.head_max());
+    Proxied {
+        target,
+        key,
+        body,
+        reply: Reply::new(kind, buffers.take_parser(), limit),
+        output: Output::new(target.request()),
+        stderr_level: conf.map_or(Level::Error, |conf| conf.stderr_level()),
+    }
+}
+
+fn times(target: ProxyTarget<'_>) -> Times {
+    let wait = match target.request().conf().and_then(|conf| conf.flush_wait()) {
+        Some(0) => Wait::Never,
+        Some(time) => Wait::For(time),
+        None => target.flush(),
+    };
+    Times { backend: target.timeout(), client: target.client_timeout(), wait }
+}
+
 /// Whether a connection that was idle before has only turned out to be closed.
-fn is_unanswered(transfer: &Transfer<'_, '_>, failure: &TransferError) -> bool {
+fn is_unanswered(transfer: &Transfer<'_, Proxied<'_, '_>>, failure: &TransferError) -> bool {
     matches!(failure, TransferError::Closed(_)) && transfer.total_received == 0
 }
 
 /// Whether the request can be sent again then: it has not left at all, or it may arrive twice.
-fn may_retry(transfer: &Transfer<'_, '_>) -> bool {
-    let is_harmless = transfer.total_sent == 0 || is_idempotent(transfer.target.request().method());
+fn may_retry(transfer: &Transfer<'_, Proxied<'_, '_>>) -> bool {
+    let is_harmless = transfer.total_sent == 0 || is_idempotent(transfer.carried.target.request().method());
     is_harmless && transfer.is_first_part
 }
 
@@ -166,8 +199,8 @@ fn is_idempotent(method: &[u8]) -> bool {
 }
 
 /// Ends a request whose last attempt has failed. Answers a status.
-fn fail(transfer: &mut Transfer<'_, '_>, failure: &TransferError) -> c_int {
-    let (target, request) = (transfer.target, transfer.target.request());
+fn fail(transfer: &mut Transfer<'_, Proxied<'_, '_>>, failure: &TransferError) -> c_int {
+    let (target, request) = (transfer.carried.target, transfer.carried.target.request());
     if matches!(failure, TransferError::Answered) {
         return OK;
     }
@@ -178,11 +211,11 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &TransferError) -> c_int {
     }
     if transfer.has_begun {
         if transfer.deliver(Then::More).is_ok() {
-            transfer.output.cut();
+            transfer.carried.output.cut();
         }
         return DONE;
     }
-    if transfer.reply.has_head() {
+    if transfer.carried.reply.has_head() {
         forget_head(request);
     }
     match failure {
@@ -196,15 +229,15 @@ fn fail(transfer: &mut Transfer<'_, '_>, failure: &TransferError) -> c_int {
 
 /// Whether another member of a balancer can have a request of which the client has seen nothing: this one has not
 /// begun with it, or has ended in the middle of an answer and it may arrive twice.
-fn may_ask_another(transfer: &Transfer<'_, '_>, failure: &TransferError) -> bool {
+fn may_ask_another(transfer: &Transfer<'_, Proxied<'_, '_>>, failure: &TransferError) -> bool {
     let is_harmless = match failure {
-        TransferError::Broken(DecodeError::Refused(_)) => !transfer.reply.has_head(),
+        TransferError::Broken(DecodeError::Refused(_)) => !transfer.carried.reply.has_head(),
         TransferError::Closed(_) | TransferError::Head(ResponseError::Cut(_)) | TransferError::Short(_) => {
-            is_idempotent(transfer.target.request().method())
+            is_idempotent(transfer.carried.target.request().method())
         }
         _ => false,
     };
-    is_harmless && transfer.target.is_member() && !transfer.body.is_taken()
+    is_harmless && transfer.carried.target.is_member() && !transfer.carried.body.is_taken()
 }
 
 fn log_failure(target: ProxyTarget<'_>, failure: &TransferError, has_begun: bool) {

@@ -17,22 +17,13 @@ use gangway::{
     sys::{explain, is_shortage},
 };
 
-use super::{INTERNAL_SERVER_ERROR, Request, SERVICE_UNAVAILABLE, socket::Wire, sys, text};
+use gangway_httpd::transfer::{Wait, Wire};
+
+use super::{INTERNAL_SERVER_ERROR, Request, SERVICE_UNAVAILABLE, sys, text};
 use crate::{
     scheme::{Kind, Scheme},
     script,
 };
-
-/// How long output of a backend may wait for more of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// Not at all: `flushpackets=on`.
-    Never,
-    /// Milliseconds, of `flushpackets=auto`.
-    For(u32),
-    /// Nothing is said.
-    Default,
-}
 
 /// What mod_proxy wants to be served: by which worker, at which URL.
 #[derive(Clone, Copy)]

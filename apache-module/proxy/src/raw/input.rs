@@ -8,9 +8,10 @@ use std::{
 
 use gangway::{http::Decimal, protocol::Protocol};
 use gangway_httpd::{
-    brigade::{Brigade, Bucket, ReadMode},
+    brigade::{Brigade, ReadMode},
     request::{BodyError, BodyLength},
     status::NOT_IMPLEMENTED,
+    transfer::{AT_A_TIME, Filled, Record},
 };
 
 use super::{Request, backend::WorkerConnection, sys};
@@ -18,20 +19,6 @@ use super::{Request, backend::WorkerConnection, sys};
 /// Bytes of a body that are read before a connection is taken, and that are kept in memory when the whole body
 /// must be there first: what mod_proxy_fcgi does.
 const IN_MEMORY: sys::apr_off_t = 16 * 1024;
-/// Bytes of a body that are in memory at a time while it is passed on: what a record of FastCGI can hold.
-const AT_A_TIME: usize = 65_535;
-
-/// What `fill` did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// There are bytes to send.
-    Some,
-    /// The client has not sent more yet.
-    Nothing,
-    /// The body cannot be read.
-    Failed(BodyError),
-}
-
 /// The body of one request.
 pub(crate) struct RequestBody<'r> {
     request: Request<'r>,
@@ -214,70 +201,4 @@ fn set_length(request: Request<'_>, count: sys::apr_off_t) {
     let mut digits = Decimal::default();
     request.set_header(c"Content-Length", digits.write(u64::try_from(count).unwrap_or(0)));
     request.unset_header(c"Transfer-Encoding");
-}
-
-/// A part of a body that grows behind its header.
-struct Record<'a> {
-    out: &'a mut Vec<u8>,
-    protocol: &'a dyn Protocol,
-    /// Where its header stands.
-    start: usize,
-    /// Where its content begins.
-    content: usize,
-    /// How much it can hold.
-    most: usize,
-}
-
-impl<'a> Record<'a> {
-    fn begin(out: &'a mut Vec<u8>, protocol: &'a dyn Protocol) -> Self {
-        let start = out.len();
-        // All headers of a protocol are equally long.
-        out.extend_from_slice(protocol.body_part(1).header());
-        let content = out.len();
-        let most = protocol.body_part(AT_A_TIME as u64).content;
-        let most = usize::try_from(most).unwrap_or(AT_A_TIME).min(AT_A_TIME);
-        Self { out, protocol, start, content, most }
-    }
-
-    fn len(&self) -> usize {
-        self.out.len() - self.content
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn room(&self) -> usize {
-        self.most.saturating_sub(self.len())
-    }
-
-    /// Copies what a bucket holds, which may be more than there is room for if it cannot be split. Answers whether it is one of bytes; an error is
-    /// a status of APR's.
-    fn append(&mut self, bucket: &mut Bucket<'_>) -> Result<bool, c_int> {
-        if !bucket.is_data() {
-            return Ok(false);
-        }
-        bucket.split(self.room());
-        self.out.extend_from_slice(bucket.read(ReadMode::Blocking)?);
-        Ok(true)
-    }
-
-    /// Writes the headers. Content that did not fit, of a bucket that cannot be split, is in records of its own.
-    fn end(self) {
-        let first = self.protocol.body_part(self.len() as u64);
-        if let Some(header) = self.out.get_mut(self.start..self.content).filter(|_| first.content > 0) {
-            header.copy_from_slice(first.header());
-        } else {
-            self.out.truncate(self.start);
-            return;
-        }
-        let split = usize::try_from(first.content).unwrap_or(usize::MAX).saturating_add(self.content);
-        let mut rest = self.out.split_off(split.min(self.out.len()));
-        while !rest.is_empty() {
-            let part = self.protocol.body_part(rest.len() as u64);
-            let count = usize::try_from(part.content).unwrap_or(rest.len()).clamp(1, rest.len());
-            self.out.extend_from_slice(part.header());
-            self.out.extend(rest.drain(..count));
-        }
-    }
 }

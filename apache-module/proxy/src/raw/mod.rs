@@ -17,27 +17,24 @@ mod redirect;
 pub(crate) mod response;
 mod server;
 mod shared;
-mod socket;
 mod workers;
 
-pub(crate) use backend::{ProxyTarget, Wait};
+pub(crate) use backend::ProxyTarget;
 pub(crate) use conf::{Backend, BackendType, DirConf, Pass, Pseudo, SetEnvIf};
-pub(crate) use input::{Filled, RequestBody};
+pub(crate) use input::RequestBody;
 pub(crate) use module::{ProxyGangway, Request};
 pub(crate) use notes::{is_mounted, look_for_script, set_mounted};
-pub(crate) use output::{Output, Passed, Then, answer_with_page};
+pub(crate) use output::{Output, answer_with_page};
 pub(crate) use redirect::{asks_for_another, follow};
 pub(crate) use server::{install_log, log_startup};
 pub(crate) use shared::{Board, now};
-pub(crate) use socket::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
 pub(crate) use workers::{define as define_workers, note_backend};
 
 pub(crate) use gangway_httpd::{
     DECLINED, DONE, FILTER_ERROR, OK,
-    request::{BodyError, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
-        REQUEST_TIME_OUT, SERVICE_UNAVAILABLE,
+        SERVICE_UNAVAILABLE,
     },
 };
 use gangway_httpd::{sys, text};

@@ -3,33 +3,12 @@
 
 use std::ffi::c_int;
 
-use gangway_httpd::brigade::Brigade;
+use gangway_httpd::{
+    brigade::Brigade,
+    transfer::{Passed, Then},
+};
 
 use super::{FILTER_ERROR, Request, sys};
-
-/// What follows the bytes of one `pass`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// More, soon: httpd sends when it likes.
-    More,
-    /// More, some time: httpd sends now.
-    Flush,
-    /// Nothing: the response is whole.
-    End,
-    /// Nothing, and the client must see that this is not all.
-    Cut,
-}
-
-/// What became of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Passed {
-    /// They are on their way.
-    Taken,
-    /// A filter has answered the request in its own words, as with a range that cannot be satisfied.
-    Answered,
-    /// The client has left.
-    Gone,
-}
 
 /// One request's way out.
 pub(crate) struct Output<'r> {

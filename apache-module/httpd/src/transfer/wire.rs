@@ -12,11 +12,11 @@ use gangway::sys::{Progress, duplicate, has_unread, has_waiting, is_elsewhere, p
 
 /// How long a patient connection waits for bytes before it says that there are none: the kernel waits in the same
 /// call that reads.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+pub const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What sending did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
+pub enum Sent {
     /// So many bytes are with the kernel.
     Bytes(usize),
     /// There is no room at present.
@@ -27,7 +27,7 @@ pub(crate) enum Sent {
 
 /// What receiving gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Received {
+pub enum Received {
     /// So many bytes.
     Bytes(usize),
     /// Nothing at present.
@@ -40,30 +40,31 @@ pub(crate) enum Received {
 
 /// What may be done without waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Readiness {
+pub struct Readiness {
     /// Receive from the backend, be it its end.
-    pub(crate) receive: bool,
+    pub receive: bool,
     /// Send to the backend.
-    pub(crate) send: bool,
+    pub send: bool,
     /// Read from the client.
-    pub(crate) client: bool,
+    pub client: bool,
     /// The client has closed its side.
-    pub(crate) client_closed: bool,
+    pub client_closed: bool,
     /// The client's connection has been reset: nobody reads an answer.
-    pub(crate) client_reset: bool,
+    pub client_reset: bool,
 }
 
 /// What to wait for besides bytes from the backend.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Interest {
-    pub(crate) send: bool,
+pub struct Interest {
+    /// Room for bytes to the backend.
+    pub send: bool,
     /// The client's socket, and whether its bytes are of interest, or only its end.
-    pub(crate) client: Option<(RawFd, bool)>,
+    pub client: Option<(RawFd, bool)>,
 }
 
 /// A connection to a backend.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub struct Wire {
     fd: RawFd,
     /// Ours, blocking, and reading waits for [`PATIENCE`]; otherwise the server closes it.
     owned: Option<OwnedFd>,
@@ -87,13 +88,17 @@ fn set_limit(fd: RawFd, option: libc::c_int, limit: Duration) -> io::Result<()> 
 
 impl Wire {
     /// A socket of the server's, which must outlive this.
-    pub(super) fn of_server(fd: RawFd) -> Self {
+    #[must_use]
+    pub fn of_server(fd: RawFd) -> Self {
         Self { fd, owned: None, is_reused: false, is_slow: Cell::default() }
     }
 
     /// Connects to a unix socket. Waits for a place among those that wait to be accepted, but not longer than `limit`: then
     /// the error is [`io::ErrorKind::WouldBlock`].
-    pub(super) fn to_unix(path: &[u8], limit: Duration) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What socket(2) and connect(2) say; `InvalidInput` for a path that is too long.
+    pub fn to_unix(path: &[u8], limit: Duration) -> io::Result<Self> {
         let mut place =
             libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
         // The last byte stays NUL.
@@ -130,23 +135,40 @@ impl Wire {
         }
     }
 
+    /// The number of the socket, to be waited for.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.fd
+    }
+
+    /// Tells the backend that nothing more comes.
+    pub fn close_sending(&self) {
+        // SAFETY: shutdown(2) touches no memory.
+        unsafe { libc::shutdown(self.fd, libc::SHUT_WR) };
+    }
+
     /// Whether it has carried a request before.
-    pub(crate) fn is_reused(&self) -> bool {
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
         self.is_reused
     }
 
     /// Whether the backend is known to begin with its response later than a read waits: that read would only end in vain.
-    pub(crate) fn is_slow(&self) -> bool {
+    #[must_use]
+    pub fn is_slow(&self) -> bool {
         self.is_slow.get() && self.owned.is_some()
     }
 
     /// Notes it for the next request.
-    pub(crate) fn set_slow(&self, is_slow: bool) {
+    pub fn set_slow(&self, is_slow: bool) {
         self.is_slow.set(is_slow);
     }
 
     /// Makes a connection that outlives the request: blocking, with a limit for each wait.
-    pub(crate) fn into_kept(self) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// What fcntl(2) and setsockopt(2) say.
+    pub fn into_kept(self) -> io::Result<Self> {
         if self.owned.is_some() {
             return Ok(Self { is_reused: true, ..self });
         }
@@ -161,7 +183,8 @@ impl Wire {
     }
 
     /// Whether an idle connection can carry a request: the backend has neither closed it nor sent anything.
-    pub(crate) fn is_idle(&self) -> bool {
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
         let mut byte = 0u8;
         // SAFETY: one writable byte.
         let count =
@@ -172,7 +195,8 @@ impl Wire {
     /// Whether a request of so many bytes on this new connection may be waiting for a process of the backend. Over a unix
     /// socket: nobody has read it, nor, when the wait is young, accepted the connection (a backend of threads may accept it long before one of
     /// them is free). Over TCP: somebody waits to be accepted there, or nobody here can tell.
-    pub(crate) fn may_wait(&self, is_unix: bool, is_young: bool, sent: u64) -> bool {
+    #[must_use]
+    pub fn may_wait(&self, is_unix: bool, is_young: bool, sent: u64) -> bool {
         if !is_unix {
             return has_waiting(self.fd).unwrap_or(true);
         }
@@ -184,22 +208,25 @@ impl Wire {
     }
 
     /// Whether the backend has left something unread of what was sent. `None`: nobody here sees what it reads.
-    pub(crate) fn has_unread(&self, is_unix: bool) -> Option<bool> {
+    #[must_use]
+    pub fn has_unread(&self, is_unix: bool) -> Option<bool> {
         has_unread(self.fd, is_unix)
     }
 
     /// Whether the backend has not begun to read a request of so many bytes.
-    pub(crate) fn is_unread(&self, sent: u64) -> bool {
+    #[must_use]
+    pub fn is_unread(&self, sent: u64) -> bool {
         sent > 0 && unread(self.fd).is_some_and(|count| count as u64 >= sent)
     }
 
     /// Whether the backend is on another machine, or seems to be.
-    pub(crate) fn is_elsewhere(&self) -> bool {
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
         is_elsewhere(self.fd)
     }
 
     /// Sends what fits. Never waits.
-    pub(crate) fn send(&self, bytes: &[u8]) -> Sent {
+    pub fn send(&self, bytes: &[u8]) -> Sent {
         loop {
             // SAFETY: the bytes are readable.
             let count = unsafe {
@@ -218,12 +245,12 @@ impl Wire {
     }
 
     /// Receives what is there. Never waits.
-    pub(crate) fn receive(&self, buffer: &mut [u8]) -> Received {
+    pub fn receive(&self, buffer: &mut [u8]) -> Received {
         self.receive_with(buffer, libc::MSG_DONTWAIT)
     }
 
     /// Receives what is there or comes soon. `likely`: it is probably there.
-    pub(crate) fn receive_soon(&self, buffer: &mut [u8], soon: Duration, likely: bool) -> Received {
+    pub fn receive_soon(&self, buffer: &mut [u8], soon: Duration, likely: bool) -> Received {
         if self.owned.is_some() && soon == PATIENCE {
             return self.receive_with(buffer, 0);
         }
@@ -253,7 +280,7 @@ impl Wire {
     }
 
     /// Waits for bytes from the backend or for what else is of interest. Nothing is ready when the time is over.
-    pub(crate) fn wait(&self, interest: Interest, time: Duration) -> Readiness {
+    pub fn wait(&self, interest: Interest, time: Duration) -> Readiness {
         let own = libc::POLLIN | if interest.send { libc::POLLOUT } else { 0 };
         let (client, reads) = interest.client.unwrap_or((-1, false));
         let of_client = libc::POLLRDHUP | if reads { libc::POLLIN } else { 0 };

@@ -9,21 +9,21 @@ use gangway::{
 };
 
 /// Bytes that one call receives.
-pub(crate) const RECEIVED: usize = 64 * 1024;
+const RECEIVED: usize = 64 * 1024;
 /// What has grown beyond this is given back to the system.
 const KEPT: usize = 256 * 1024;
 
 /// The memory for one request.
-#[derive(Default)]
-pub(crate) struct Buffers {
+#[derive(Debug, Default)]
+pub struct Buffers {
     /// The variables of the request.
-    pub(crate) variables: Fields,
+    pub variables: Fields,
     /// What is sent: the head, then parts of the body.
-    pub(crate) out: Vec<u8>,
+    pub out: Vec<u8>,
     /// What is received.
-    pub(crate) input: Vec<u8>,
+    pub input: Vec<u8>,
     /// The bytes of `input` that are for the client.
-    pub(crate) pieces: Vec<Range<usize>>,
+    pub pieces: Vec<Range<usize>>,
     /// What understands the head of the response.
     parser: Option<ResponseParser>,
 }
@@ -34,23 +34,24 @@ thread_local! {
 
 impl Buffers {
     /// A parser that has what memory there is.
-    pub(crate) fn take_parser(&mut self) -> ResponseParser {
+    pub fn take_parser(&mut self) -> ResponseParser {
         self.parser.take().unwrap_or_else(|| ResponseParser::new(Form::Cgi, 0))
     }
 
-    pub(crate) fn put_parser(&mut self, parser: ResponseParser) {
+    /// Keeps the memory of a parser for the next request.
+    pub fn put_parser(&mut self, parser: ResponseParser) {
         self.parser = Some(parser).filter(|parser| parser.capacity() <= KEPT);
     }
 
     /// The memory of this thread; new memory while a request that this one is a part of uses it.
-    pub(crate) fn take() -> Self {
+    pub fn take() -> Self {
         let mut buffers = SPARE.with(Cell::take).unwrap_or_default();
         buffers.input.resize(RECEIVED, 0);
         buffers
     }
 
     /// Gives it back to the thread.
-    pub(crate) fn give_back(mut self) {
+    pub fn give_back(mut self) {
         if self.variables.capacity() > KEPT {
             self.variables = Fields::default();
         }

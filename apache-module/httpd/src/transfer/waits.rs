@@ -5,23 +5,18 @@ use std::time::{Duration, Instant};
 
 use gangway::protocol::DecodeError;
 
-use super::{Transfer, TransferError};
-use crate::{
-    keep::{self, Key, Waiting},
-    raw::{Interest, Readiness},
+use super::{
+    Transfer, TransferError,
+    carried::{Carried, SilenceWatch},
+    wire::{Interest, Readiness},
 };
 
-/// A request on a new connection that has had no answer at the first pause may wait for idle connections of
-/// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
-const CALLS_EACH: Duration = Duration::from_millis(50);
-/// A request on a connection that was idle has been read by then, or its process works for an earlier one.
-const UNREAD: Duration = Duration::from_millis(50);
 /// For how long a backend may be silent when the client has closed its side: it may have closed only that.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often a stream of HTTP/2, which has no socket, is asked whether it is still wanted.
 const LOOKS_EACH: Duration = Duration::from_millis(250);
 
-impl Transfer<'_, '_> {
+impl<'r, C: Carried<'r>> Transfer<'_, C> {
     /// The backend does not read: it may be writing.
     pub(super) fn wait_for_room(&mut self) -> Result<(), TransferError> {
         let begun = Instant::now();
@@ -46,7 +41,7 @@ impl Transfer<'_, '_> {
 
     /// How long the next wait may take that is one of those that began then.
     fn patience(&self, begun: Instant) -> Result<Duration, TransferError> {
-        let left = self.timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
+        let left = self.times.backend.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
         let mut time = left.ok_or(TransferError::Timeout)?;
         if let Some(at) = self.closed_at {
             let grace = GRACE.saturating_sub(at.max(begun).elapsed());
@@ -57,7 +52,7 @@ impl Transfer<'_, '_> {
 
     /// Notes whether the client is still there, in a wait that began then.
     fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), TransferError> {
-        if ready.client_reset || self.request().is_aborted() {
+        if ready.client_reset || self.carried.request().is_aborted() {
             return Err(TransferError::Gone);
         }
         if ready.client_closed && self.closed_at.is_none() {
@@ -70,37 +65,24 @@ impl Transfer<'_, '_> {
     /// Waits for a backend that has paused.
     pub(super) fn wait_long(&mut self) -> Result<(), TransferError> {
         let begun = Instant::now();
-        let key = self.key.filter(|_| self.total_received == 0);
-        let mut unread = key.filter(|_| self.wire.is_reused()).and_then(Key::record);
-        unread = unread.filter(|record| !record.is_lazy() && !record.is_blind());
-        let key = key.filter(|_| !self.wire.is_reused());
-        let mut waiting = Waiting::begin();
+        let mut watch = (self.total_received == 0).then(|| self.carried.watch(self.wire));
         loop {
             let mut time = self.patience(begun)?;
-            if let Some(key) = key {
-                time = time.min(CALLS_EACH);
-                if self.wire.may_wait(key.is_unix(), begun.elapsed() < CALLS_EACH, self.total_sent) {
-                    waiting.call(key);
-                } else {
-                    waiting.end();
-                }
-            }
-            if unread.is_some() {
-                time = time.min(UNREAD);
+            if let Some(watch) = &mut watch
+                && let Some(limit) = watch.limit(self.wire, begun.elapsed(), self.total_sent)
+            {
+                time = time.min(limit);
             }
             let ready = self.wire.wait(Interest { send: false, client: self.watched() }, time);
             self.look_at_client(ready, begun)?;
             if ready.receive {
                 return Ok(());
             }
-            if let Some(record) = unread.take_if(|_| begun.elapsed() >= UNREAD)
-                && self.wire.is_unread(self.total_sent)
+            if let Some(watch) = &mut watch
+                && watch.leaves(self.wire, begun.elapsed(), self.total_sent, self.may_leave())
             {
-                record.was_late(keep::now());
-                if self.may_leave() {
-                    self.is_left = true;
-                    return Err(TransferError::Closed(DecodeError::Cut));
-                }
+                self.is_left = true;
+                return Err(TransferError::Closed(DecodeError::Cut));
             }
         }
     }
@@ -110,7 +92,7 @@ impl Transfer<'_, '_> {
     fn may_leave(&self) -> bool {
         // RFC 9110 §9.2.1, and the method of RFC 4918 that only reads.
         const SAFE: [&[u8]; 4] = [b"GET", b"HEAD", b"OPTIONS", b"PROPFIND"];
-        let is_whole = self.is_first_part && self.body.ended() && self.sent == self.buffers.out.len();
-        is_whole && SAFE.contains(&self.request().method())
+        let is_whole = self.is_first_part && self.carried.body_ended() && self.sent == self.buffers.out.len();
+        is_whole && SAFE.contains(&self.carried.request().method())
     }
 }

@@ -1,28 +1,39 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One attempt of a request on one connection: the request goes out while the client sends it, the response comes
+//! One attempt of a request on one connection to a backend: the request goes out while the client sends it, the response comes
 //! in and goes on as the backend sends it. Neither side waits for the other to finish.
+//!
+//! ```text
+//! wire      the connection: system calls
+//! buffers   memory that a thread uses for one request after the other
+//! record    a part of the request's body, framed
+//! lines     what the backend writes to its standard error
+//! carried   what a module knows of the request, and the attempt does not
+//! waits     how an attempt waits
+//! ```
 
+mod buffers;
+mod carried;
+mod lines;
+mod record;
 mod waits;
+mod wire;
 
 use std::time::{Duration, Instant};
 
 use gangway::{
     cgi::ResponseError,
-    log::{self, Level},
     protocol::{DecodeError, Decoder, Protocol, ResponseEvent},
-    report_at,
 };
 
+pub use buffers::Buffers;
+pub use carried::{Carried, Filled, Passed, SilenceWatch, Then};
+use lines::Lines;
+pub use record::{AT_A_TIME, Record};
+pub use wire::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
+
 use crate::{
-    buffers::Buffers,
-    keep::Key,
-    raw::{
-        BodyError, Filled, Interest, Output, PATIENCE, Passed, ProxyTarget, REQUEST_TIME_OUT, Received,
-        Request, RequestBody, Sent, Socket, Then, Wait, Wire,
-    },
-    reply::Reply,
-    scheme::Kind,
-    stderr::Lines,
+    request::{BodyError, Socket},
+    status::REQUEST_TIME_OUT,
 };
 
 /// How often a client that sends its body slowly is measured by RequestReadTimeout.
@@ -30,7 +41,7 @@ const READS_EACH: Duration = Duration::from_secs(1);
 
 /// Why an attempt has failed.
 #[derive(Debug)]
-pub(crate) enum TransferError {
+pub enum TransferError {
     /// The client has left.
     Gone,
     /// A filter has answered the client; nothing more of the response is wanted.
@@ -49,18 +60,35 @@ pub(crate) enum TransferError {
     Body(BodyError),
 }
 
+/// How long output of a backend may wait for more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Not at all: `flushpackets=on`.
+    Never,
+    /// Milliseconds, of `flushpackets=auto`.
+    For(u32),
+    /// Nothing is said.
+    Default,
+}
+
+/// The times of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// How long the backend may be silent.
+    pub backend: Duration,
+    /// How long the client may be silent.
+    pub client: Duration,
+    /// How long output may wait for more.
+    pub wait: Wait,
+}
+
 /// One attempt.
-pub(crate) struct Transfer<'a, 'r> {
-    pub(crate) target: ProxyTarget<'r>,
-    pub(crate) wire: &'a Wire,
-    /// Where others may keep connections that this request waits for.
-    pub(crate) key: Option<&'a Key>,
-    pub(crate) protocol: &'static dyn Protocol,
-    pub(crate) buffers: &'a mut Buffers,
-    pub(crate) body: &'a mut RequestBody<'r>,
-    pub(crate) reply: Reply,
-    pub(crate) output: Output<'r>,
-    pub(crate) stderr_level: Level,
+pub struct Transfer<'a, C> {
+    /// What the module knows of the request.
+    pub carried: &'a mut C,
+    wire: &'a Wire,
+    protocol: &'static dyn Protocol,
+    buffers: &'a mut Buffers,
     decoder: Decoder,
     /// Bytes of `buffers.out` that have left.
     sent: usize,
@@ -72,60 +100,51 @@ pub(crate) struct Transfer<'a, 'r> {
     closed_at: Option<Instant>,
     soon: Duration,
     flushes_each: bool,
-    timeout: Duration,
+    times: Times,
     /// httpd has bytes that it may not have sent.
     is_dirty: bool,
     /// httpd has begun to send the response.
-    pub(crate) has_begun: bool,
-    pub(crate) total_sent: u64,
-    pub(crate) total_received: u64,
+    pub has_begun: bool,
+    /// Bytes that the backend has been sent.
+    pub total_sent: u64,
+    /// Bytes that have come from it.
+    pub total_received: u64,
     /// `buffers.out` is still the first part of the request.
-    pub(crate) is_first_part: bool,
+    pub is_first_part: bool,
     /// Nobody has read the request on a connection that was idle before: it goes elsewhere.
-    pub(crate) is_left: bool,
+    pub is_left: bool,
     /// The connection can carry another request.
-    pub(crate) is_clean: bool,
+    pub is_clean: bool,
     ended: bool,
 }
 
-impl<'a, 'r> Transfer<'a, 'r> {
-    pub(crate) fn new(
-        target: ProxyTarget<'r>,
-        kind: Kind,
+impl<'a, 'r, C: Carried<'r>> Transfer<'a, C> {
+    /// Begins one whose first part stands in `buffers.out`.
+    pub fn new(
+        carried: &'a mut C,
+        protocol: &'static dyn Protocol,
         wire: &'a Wire,
-        key: Option<&'a Key>,
         buffers: &'a mut Buffers,
-        body: &'a mut RequestBody<'r>,
+        times: Times,
     ) -> Self {
-        let request = target.request();
-        let conf = request.conf();
-        let wait = match conf.and_then(|conf| conf.flush_wait()) {
-            Some(0) => Wait::Never,
-            Some(time) => Wait::For(time),
-            None => target.flush(),
-        };
-        let protocol = kind.protocol();
-        let limit = conf.map_or(64 * 1024, |conf| conf.head_max());
-        let reply = Reply::new(kind, buffers.take_parser(), limit);
         Self {
-            target,
+            client: carried.request().socket(),
+            carried,
             wire,
-            key,
             protocol,
             buffers,
-            body,
-            reply,
-            output: Output::new(request),
-            stderr_level: conf.map_or(Level::Error, |conf| conf.stderr_level()),
             decoder: protocol.decoder(),
             sent: 0,
             filled: 0,
             lines: Lines::default(),
-            client: request.socket(),
             closed_at: None,
-            soon: if let Wait::For(time) = wait { Duration::from_millis(time.into()) } else { PATIENCE },
-            flushes_each: wait == Wait::Never,
-            timeout: target.timeout(),
+            soon: if let Wait::For(time) = times.wait {
+                Duration::from_millis(time.into())
+            } else {
+                PATIENCE
+            },
+            flushes_each: times.wait == Wait::Never,
+            times,
             is_dirty: false,
             has_begun: false,
             total_sent: 0,
@@ -137,29 +156,23 @@ impl<'a, 'r> Transfer<'a, 'r> {
         }
     }
 
-    fn request(&self) -> Request<'r> {
-        self.target.request()
-    }
-
-    /// The bytes that the request had, if it had no body.
-    pub(crate) fn request_without_body(&self) -> Option<u64> {
-        (!self.body.is_taken()).then_some(self.total_sent)
-    }
-
-    /// Ends the attempt: its memory is for the next one.
-    pub(crate) fn end(self) {
-        self.buffers.put_parser(self.reply.into_parser());
+    /// Whether all of the response has come.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// Carries the request and its response.
-    pub(crate) fn run(&mut self) -> Result<(), TransferError> {
+    ///
+    /// # Errors
+    /// Why it did not work. A line of that is the caller's.
+    pub fn run(&mut self) -> Result<(), TransferError> {
         let mut done = self.send_request();
         if done.is_ok() {
             done = self.receive_response();
         }
-        let (request, level) = (self.target.request(), self.stderr_level);
-        self.lines.flush(|line| log_line(request, level, line));
-        self.target.count(self.total_sent, self.total_received);
+        let Self { carried, lines, .. } = self;
+        lines.flush(|line| carried.log_line(line));
         if done.is_err() && self.sent == self.buffers.out.len() && !self.ended {
             // Only between two records: the backend can end what nobody waits for. It goes out or it does not.
             let _ = self.wire.send(self.protocol.abort());
@@ -174,7 +187,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         while !self.ended {
             let rest = self.buffers.out.get(self.sent..).unwrap_or_default();
             if rest.is_empty() {
-                if self.body.ended() || !self.read_body()? {
+                if self.carried.body_ended() || !self.read_body()? {
                     return Ok(());
                 }
                 continue;
@@ -198,7 +211,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
         (self.sent, self.is_first_part) = (0, false);
         let begun = Instant::now();
         loop {
-            match self.body.fill(&mut self.buffers.out, self.protocol, false) {
+            match self.carried.fill(&mut self.buffers.out, self.protocol, false) {
                 Filled::Some => return Ok(true),
                 Filled::Failed(error) => return Err(TransferError::Body(error)),
                 Filled::Nothing => {}
@@ -207,12 +220,12 @@ impl<'a, 'r> Transfer<'a, 'r> {
             if self.ended {
                 return Ok(false);
             }
-            if !self.reply.has_head() {
-                self.request().invite_body();
+            if !self.carried.has_head() {
+                self.carried.request().invite_body();
             }
             let Some(client) = self.client else {
                 // A stream of HTTP/2 can only be waited for by reading.
-                return match self.body.fill(&mut self.buffers.out, self.protocol, true) {
+                return match self.carried.fill(&mut self.buffers.out, self.protocol, true) {
                     // Nothing: a filter waits for more before it gives any.
                     Filled::Some | Filled::Nothing => Ok(true),
                     Filled::Failed(error) => Err(TransferError::Body(error)),
@@ -225,7 +238,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
                 return Err(TransferError::Gone);
             }
             // The input filters know the time that the client has: RequestReadTimeout. Timeout is the bound without.
-            if !ready.client && !ready.receive && begun.elapsed() > self.target.client_timeout() {
+            if !ready.client && !ready.receive && begun.elapsed() > self.times.client {
                 return Err(TransferError::Body(BodyError { status: REQUEST_TIME_OUT }));
             }
         }
@@ -248,7 +261,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
                     let half = self.buffers.input.len() / 2;
                     if self.ended {
                         break;
-                    } else if self.flushes_each || self.reply.is_event_stream {
+                    } else if self.flushes_each || self.carried.is_event_stream() {
                         self.deliver(Then::Flush)?;
                     } else if self.filled > half {
                         self.deliver(Then::More)?;
@@ -258,7 +271,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
                     if self.total_received == 0 {
                         self.wire.set_slow(true);
                     }
-                    if self.is_dirty || self.reply.is_forwarded() && self.filled > 0 {
+                    if self.is_dirty || self.carried.is_forwarded() && self.filled > 0 {
                         self.deliver(Then::Flush)?;
                     }
                     self.wait_long()?;
@@ -297,16 +310,16 @@ impl<'a, 'r> Transfer<'a, 'r> {
             match event {
                 ResponseEvent::Output(output) => {
                     let piece = self
-                        .reply
-                        .feed(self.target, output, output.as_ptr().addr() - start)
+                        .carried
+                        .feed(output, output.as_ptr().addr() - start)
                         .map_err(TransferError::Head)?;
                     if !piece.is_empty() {
                         pieces.push(piece);
                     }
                 }
                 ResponseEvent::Errors(part) => {
-                    let (request, level) = (self.target.request(), self.stderr_level);
-                    self.lines.feed(part, |line| log_line(request, level, line));
+                    let carried = &*self.carried;
+                    self.lines.feed(part, |line| carried.log_line(line));
                 }
                 ResponseEvent::End(_) => {
                     self.ended = true;
@@ -319,7 +332,7 @@ impl<'a, 'r> Transfer<'a, 'r> {
             }
             at += used;
         }
-        if self.reply.is_overfull() {
+        if self.carried.is_overfull() {
             self.ended = true;
         }
         Ok(())
@@ -339,15 +352,15 @@ impl<'a, 'r> Transfer<'a, 'r> {
 
     /// The response has come: its last bytes leave.
     fn finish(&mut self) -> Result<(), TransferError> {
-        self.reply.finish().map_err(TransferError::Head)?;
-        let missing = self.reply.missing();
+        self.carried.finish().map_err(TransferError::Head)?;
+        let missing = self.carried.missing();
         if missing > 0 {
             self.is_clean = false;
             return Err(TransferError::Short(missing));
         }
         // What was not sent would be taken for the next request.
-        self.is_clean &= self.sent == self.buffers.out.len() && self.body.ended();
-        if !self.reply.is_forwarded() {
+        self.is_clean &= self.sent == self.buffers.out.len() && self.carried.body_ended();
+        if !self.carried.is_forwarded() {
             return Ok(());
         }
         match self.deliver(Then::End) {
@@ -358,15 +371,18 @@ impl<'a, 'r> Transfer<'a, 'r> {
     }
 
     /// Gives httpd what has come for the client.
-    pub(crate) fn deliver(&mut self, then: Then) -> Result<(), TransferError> {
+    ///
+    /// # Errors
+    /// The client has left, or has another answer.
+    pub fn deliver(&mut self, then: Then) -> Result<(), TransferError> {
         self.filled = 0;
-        if !self.reply.is_forwarded() {
+        if !self.carried.is_forwarded() {
             self.buffers.pieces.clear();
             return Ok(());
         }
         let Buffers { input, pieces, .. } = &mut *self.buffers;
         let bytes = pieces.iter().map(|piece| input.get(piece.clone()).unwrap_or_default());
-        let passed = self.output.pass(bytes, then);
+        let passed = self.carried.pass(bytes, then);
         pieces.clear();
         self.has_begun = true;
         self.is_dirty = then == Then::More;
@@ -376,8 +392,4 @@ impl<'a, 'r> Transfer<'a, 'r> {
             Passed::Gone => Err(TransferError::Gone),
         }
     }
-}
-
-fn log_line(request: Request<'_>, level: Level, line: &[u8]) {
-    report_at!(request, level, gangway::error::BACKEND_STDERR, "{}", log::escape(line));
 }

@@ -6,11 +6,11 @@ const LONGEST: usize = 2048;
 
 /// Joins lines that come in parts.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(Vec<u8>);
+pub(super) struct Lines(Vec<u8>);
 
 impl Lines {
     /// Takes a part, and gives whole lines to `write`.
-    pub(crate) fn feed(&mut self, part: &[u8], mut write: impl FnMut(&[u8])) {
+    pub(super) fn feed(&mut self, part: &[u8], mut write: impl FnMut(&[u8])) {
         let mut lines = part.split(|byte| *byte == b'\n');
         // What follows the last line end is not whole yet.
         let rest = lines.next_back().unwrap_or_default();
@@ -25,7 +25,7 @@ impl Lines {
     }
 
     /// Gives what has no line end.
-    pub(crate) fn flush(&mut self, mut write: impl FnMut(&[u8])) {
+    pub(super) fn flush(&mut self, mut write: impl FnMut(&[u8])) {
         for line in self.0.chunks(LONGEST) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             if !line.is_empty() {
