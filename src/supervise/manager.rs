@@ -2,12 +2,16 @@
 //! The server's parent's side: the tree of processes is started once and told each configuration. Applications whose words
 //! are the same keep their shared memory and their processes.
 
+mod former;
+
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd},
     path::{Path, PathBuf},
     sync::{Arc, atomic},
 };
+
+use former::Former;
 
 use super::{
     link::Link,
@@ -72,8 +76,13 @@ pub struct Manager {
     /// Where this server's sockets stand.
     place: PathBuf,
     known: Vec<Known>,
+    /// What an earlier manager has left, until a configuration has been told.
+    former: Vec<Former>,
     next: u32,
 }
+
+/// How many trees this process has started: each has a place of its own.
+static STARTED: atomic::AtomicU32 = atomic::AtomicU32::new(0);
 
 impl Manager {
     /// Starts the processes that look after applications. The caller has one thread.
@@ -81,12 +90,11 @@ impl Manager {
     /// # Errors
     /// When the run directory is not safe; what fork(2) and socketpair(2) say.
     pub fn start(setup: Setup) -> io::Result<Self> {
-        static STARTED: atomic::AtomicU32 = atomic::AtomicU32::new(0);
         run_directory::prepare(&setup.run_directory, &setup.worker)?;
         let count = STARTED.fetch_add(1, atomic::Ordering::Relaxed);
         let place = setup.run_directory.join(format!("{}.{count}", std::process::id()));
         let tree = Arc::new(grow(&setup, &place)?);
-        Ok(Self { setup, tree, place, known: Vec::new(), next: 1 })
+        Ok(Self { setup, tree, place, known: Vec::new(), former: Vec::new(), next: 1 })
     }
 
     /// Tells what applications there are now, before workers are forked, and where their lines go. Answers the pool of each, in
@@ -95,6 +103,7 @@ impl Manager {
     /// # Errors
     /// When there is no memory, no descriptor or no process left, or an application's words are too many.
     pub fn configure(&mut self, wanted: &[Managed], log: BorrowedFd<'_>) -> io::Result<Vec<Pool>> {
+        former::mark(&mut self.former, wanted);
         let mut next: Vec<Known> = Vec::with_capacity(wanted.len());
         let mut pools = Vec::with_capacity(wanted.len());
         for managed in wanted {
@@ -118,7 +127,15 @@ impl Manager {
             self.tell(&next, log)?;
         }
         self.known = next;
+        self.former.clear();
         Ok(pools)
+    }
+
+    /// What is shared about an application of the last configuration that was told: with these words.
+    #[must_use]
+    pub fn running(&self, managed: &Managed) -> Option<Pool> {
+        let known = self.known.iter().find(|known| known.managed == *managed);
+        known.map(|known| known.pool.clone()).or_else(|| former::same(&self.former, managed))
     }
 
     /// A worker's way to the supervisor.
@@ -144,6 +161,9 @@ impl Manager {
         if let Some(changed) = changed {
             let version = changed.version + u32::from(changed.managed.launch() != managed.launch());
             return Ok(Known { managed: managed.clone(), version, pool: changed.pool.clone() });
+        }
+        if let Some(known) = former::find(&self.former, managed, next) {
+            return Ok(known);
         }
         let app = self.next;
         self.next += 1;

@@ -6,6 +6,7 @@
 //! link        in a worker: asks for processes
 //! supervisor  in a process of its own: carries out what the plan decides
 //! plan        decides, without clock and processes
+//! refusals    what the log says of requests that no process takes
 //! segment     what workers and supervisor share about one application
 //! ```
 
@@ -13,6 +14,7 @@ pub mod link;
 pub mod manager;
 mod message;
 pub mod plan;
+pub mod refusals;
 pub mod segment;
 mod supervisor;
 

@@ -6,6 +6,7 @@
 mod backlog;
 mod diag;
 pub mod files;
+mod left_open;
 mod onlooker;
 pub mod pipe;
 mod process;
@@ -18,6 +19,7 @@ pub mod umask;
 mod unread;
 
 pub use backlog::has_waiting;
+pub use left_open::LeftOpen;
 pub use onlooker::see_as;
 pub use process::{PidFd, local_time, monotonic};
 pub use progress::{Progress, progress};

@@ -20,7 +20,7 @@ use gangway::{
         Manager, Pool, Setup, Stamp,
         segment::{Owner, Place, Segment, SlotState, Ticket, Turn, Wake},
     },
-    sys::spawner,
+    sys::{LeftOpen, spawner},
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -144,14 +144,26 @@ impl Server {
     }
 
     pub(crate) fn start_at(&self, run_directory: &Path) -> std::io::Result<Manager> {
-        Manager::start(Setup {
+        Manager::start(self.setup(run_directory))
+    }
+
+    fn setup(&self, run_directory: &Path) -> Setup {
+        Setup {
             run_directory: run_directory.to_owned(),
             worker: self.worker.clone(),
             wake: Wake::Threads,
             host: "/usr/lib/gangway/gangway-host".into(),
             stamp: Stamp::Slashes,
             begun: || (),
-        })
+        }
+    }
+
+    /// The server's code is unloaded and loaded again.
+    pub(crate) fn load_anew(&mut self) {
+        self.pools.clear();
+        let left = self.manager.take().unwrap().suspend().unwrap();
+        let left = LeftOpen::from_numbers(left.to_numbers());
+        self.manager = Some(Manager::resume(self.setup(&self.folder.path().join("run")), left).unwrap());
     }
 
     pub(crate) fn manager(&self) -> &Manager {

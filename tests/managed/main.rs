@@ -141,6 +141,27 @@ fn an_application_that_leaves_the_configuration_ends() {
 }
 
 #[test]
+fn processes_outlive_the_code_of_the_server_and_are_known_again() {
+    let mut server = Server::start();
+    let same: &[&str] = &["processes=2", "name=same"];
+    server.configure(&[same, &["name=changed", "env=A=1"], &["name=leaves"]]);
+    let (stays, old, leaves) = (server.ready(0, 2), server.ready(1, 1), server.ready(2, 1));
+    let app = server.pools[1].app;
+    for round in 0..3 {
+        server.load_anew();
+        server.configure(&[same, &["name=changed", "env=A=2"], &["name=comes"]]);
+        assert_eq!((server.ready(0, 2), server.pools[1].app), (stays.clone(), app), "round {round}");
+    }
+    until("the changed one is replaced", || !alive(old[0]));
+    until("the one that is gone has ended", || !alive(leaves[0]));
+    let (new, comes) = (server.ready(1, 1), server.ready(2, 1));
+    server.load_anew();
+    assert!(server.manager().running(&harness::parse(&["/usr/bin/python3".into()]).unwrap()).is_none());
+    drop(server.end());
+    until("all have ended", || ![stays[0], stays[1], new[0], comes[0]].into_iter().any(alive));
+}
+
+#[test]
 fn what_a_killed_worker_had_is_free_again() {
     let mut server = Server::start();
     server.configure(&[&["name=blog"]]);

@@ -133,6 +133,12 @@ impl Tree {
         Ok(Self(Channel(here)))
     }
 
+    /// The one that this end of its socket belongs to: [`Tree::as_fd`].
+    #[must_use]
+    pub fn of(channel: Channel) -> Self {
+        Self(channel)
+    }
+
     /// Tells the keeper something; only the server's parent is believed.
     ///
     /// # Errors
@@ -149,5 +155,11 @@ impl Tree {
         let (here, there) = Channel::pair()?;
         self.0.send(&message::connect(), &[there.as_fd()], false)?;
         Ok(here)
+    }
+}
+
+impl AsFd for Tree {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
