@@ -96,6 +96,7 @@ codes! {
     PROCESS_SLOW = 906, "a process of an application did not end in time";
     RESTARTED = 907, "the processes of an application are replaced";
     SUPERVISOR = 908, "the processes that look after applications do not work";
+    CONTROLLED = 909, "an application is controlled by hand";
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Managed {
     name: String,
+    /// By `name=`.
+    named: bool,
     launch: Launch,
     life: Life,
     threads: u32,
@@ -73,6 +75,8 @@ pub struct Life {
     pub idle: Option<Duration>,
     /// Requests after which a process is replaced.
     pub max_requests: Option<u32>,
+    /// Resident memory, in bytes, with which a process is replaced.
+    pub max_rss: Option<u64>,
     /// The age at which a process is replaced.
     pub lifetime: Option<Duration>,
     /// How long a process may take until it takes requests.
@@ -98,6 +102,7 @@ impl Default for Life {
             most: 1,
             idle: minute,
             max_requests: None,
+            max_rss: None,
             lifetime: None,
             boot_timeout: minute,
             drain_timeout: minute,
@@ -110,6 +115,12 @@ impl Managed {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether somebody has chosen the name. One that is derived may be that of another application as well.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.named
     }
 
     /// What its processes are made of.

@@ -59,6 +59,7 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("files", Value::Count(16, 1_000_000), "none"),
     option("nice", Value::Count(0, 19), "0"),
     option("max_requests", Value::Count(1, 1_000_000_000), "none"),
+    option("max_rss", Value::Size, "none"),
     option("lifetime", Value::Time, "none"),
     option("boot_timeout", Value::Time, "60s"),
     option("drain_timeout", Value::Time, "60s"),

@@ -3,6 +3,7 @@
 //! are the same keep their shared memory and their processes.
 
 mod former;
+mod names;
 
 use std::{
     io,
@@ -15,9 +16,9 @@ use former::Former;
 
 use super::{
     link::Link,
-    message::About,
+    message::{About, AppOwner},
     plan::Plan,
-    segment::{Segment, Shape, Wake},
+    segment::{Condition, Segment, Shape, Wake},
     supervisor::{self, Stamp},
 };
 use crate::{
@@ -55,6 +56,8 @@ pub struct Setup {
 /// The shared memory of an application, for the workers.
 #[derive(Clone, Debug)]
 pub struct Pool {
+    /// Its name for people: that of its words, or another one if that is taken.
+    pub name: Arc<str>,
     /// Its number, for [`Link::demand`].
     pub app: u32,
     /// Its places and its queue.
@@ -91,8 +94,7 @@ impl Manager {
     /// When the run directory is not safe; what fork(2) and socketpair(2) say.
     pub fn start(setup: Setup) -> io::Result<Self> {
         run_directory::prepare(&setup.run_directory, &setup.worker)?;
-        let count = STARTED.fetch_add(1, atomic::Ordering::Relaxed);
-        let place = setup.run_directory.join(format!("{}.{count}", std::process::id()));
+        let place = new_place(&setup.run_directory);
         let tree = Arc::new(grow(&setup, &place)?);
         Ok(Self { setup, tree, place, known: Vec::new(), former: Vec::new(), next: 1 })
     }
@@ -103,21 +105,23 @@ impl Manager {
     /// # Errors
     /// When there is no memory, no descriptor or no process left, or an application's words are too many.
     pub fn configure(&mut self, wanted: &[Managed], log: BorrowedFd<'_>) -> io::Result<Vec<Pool>> {
+        if !self.tree.is_guarded() {
+            self.leave_tree(log)?;
+        }
         former::mark(&mut self.former, wanted);
         let mut next: Vec<Known> = Vec::with_capacity(wanted.len());
-        let mut pools = Vec::with_capacity(wanted.len());
+        let mut places = Vec::with_capacity(wanted.len());
         for managed in wanted {
-            let pool = match next.iter().find(|known| known.managed == *managed) {
-                Some(known) => known.pool.clone(),
+            let place = match next.iter().position(|known| known.managed == *managed) {
+                Some(place) => place,
                 None => {
-                    let known = self.known(managed, wanted, &next)?;
-                    let pool = known.pool.clone();
-                    next.push(known);
-                    pool
+                    next.push(self.known(managed, wanted, &next)?);
+                    next.len() - 1
                 }
             };
-            pools.push(pool);
+            places.push(place);
         }
+        names::give(&mut next);
         if let Err(error) = self.tell(&next, log) {
             if error.kind() != io::ErrorKind::BrokenPipe {
                 return Err(error);
@@ -128,7 +132,26 @@ impl Manager {
         }
         self.known = next;
         self.former.clear();
-        Ok(pools)
+        Ok(places
+            .into_iter()
+            .filter_map(|place| self.known.get(place))
+            .map(|known| known.pool.clone())
+            .collect())
+    }
+
+    /// The guard was killed: nobody would make another keeper. Another tree begins, with memory of its own, and the old one ends
+    /// when the workers of the last configuration have nothing more to ask of it.
+    fn leave_tree(&mut self, log: BorrowedFd<'_>) -> io::Result<()> {
+        if self.tree.tell(&tree::commit(), &[log]).is_err() {
+            // All of it was killed: nobody else uses the memory.
+            return Ok(());
+        }
+        let place = new_place(&self.setup.run_directory);
+        self.tree = Arc::new(grow(&self.setup, &place)?);
+        self.place = place;
+        self.known.clear();
+        self.former.clear();
+        Ok(())
     }
 
     /// What is shared about an application of the last configuration that was told: with these words.
@@ -170,7 +193,16 @@ impl Manager {
         let mut prefix = self.place.join(app.to_string()).into_os_string();
         prefix.push(".");
         let segment = Arc::new(Segment::create(shape, prefix.as_ref(), self.setup.wake.clone())?);
-        Ok(Known { managed: managed.clone(), version: 1, pool: Pool { app, segment } })
+        // Another number of processes does not start what somebody has stopped.
+        let same_name = self.known.iter().filter(|known| known.managed.name() == managed.name());
+        if { same_name }.any(|known| known.pool.segment.is_stopped())
+            || former::is_stopped(&self.former, managed)
+        {
+            segment.set_stopped(true);
+            segment.set_condition(Condition::Down);
+        }
+        let pool = Pool { name: managed.name().into(), app, segment };
+        Ok(Known { managed: managed.clone(), version: 1, pool })
     }
 
     fn tell(&self, applications: &[Known], log: BorrowedFd<'_>) -> io::Result<()> {
@@ -187,6 +219,11 @@ impl Manager {
             Wake::Threads => self.tree.tell(&tree::commit(), &[log]),
         }
     }
+}
+
+fn new_place(run_directory: &Path) -> PathBuf {
+    let count = STARTED.fetch_add(1, atomic::Ordering::Relaxed);
+    run_directory.join(format!("{}.{count}", std::process::id()))
 }
 
 fn grow(setup: &Setup, place: &Path) -> io::Result<Tree> {
@@ -227,7 +264,13 @@ fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
         arguments,
         environment: &environment,
     };
-    let about = About { name: managed.name().to_owned(), threads: managed.threads(), life: *managed.life() };
+    let runs = launch.user.as_ref().unwrap_or(&setup.worker);
+    let about = About {
+        name: known.pool.name.to_string(),
+        threads: managed.threads(),
+        life: *managed.life(),
+        owner: AppOwner { user: runs.user, name: runs.name.clone() },
+    };
     let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice));
     tree::application(known.pool.app, known.version, &request, user, manner, &about.encode())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))

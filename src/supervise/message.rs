@@ -14,6 +14,14 @@ pub(super) struct About {
     pub(super) name: String,
     pub(super) threads: u32,
     pub(super) life: Life,
+    pub(super) owner: AppOwner,
+}
+
+/// The user who runs an application, for whom it may be controlled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AppOwner {
+    pub(super) user: u32,
+    pub(super) name: String,
 }
 
 impl About {
@@ -27,9 +35,12 @@ impl About {
             .number(life.most.into())
             .number(time(life.idle))
             .number(life.max_requests.unwrap_or(0).into())
+            .number(life.max_rss.unwrap_or(0))
             .number(time(life.lifetime))
             .number(time(life.boot_timeout))
             .number(time(life.drain_timeout))
+            .number(self.owner.user.into())
+            .bytes(self.owner.name.as_bytes())
             .finish()
     }
 
@@ -43,10 +54,13 @@ impl About {
         };
         let idle = time(&mut parts)?;
         let max_requests = Some(parts.small()?).filter(|most| *most > 0);
+        let max_rss = Some(parts.number()?).filter(|most| *most > 0);
         let (lifetime, boot_timeout, drain_timeout) =
             (time(&mut parts)?, time(&mut parts)?, time(&mut parts)?);
-        let life = Life { least, most, idle, max_requests, lifetime, boot_timeout, drain_timeout };
-        Some(Self { name, threads, life })
+        let life = Life { least, most, idle, max_requests, max_rss, lifetime, boot_timeout, drain_timeout };
+        let user = parts.small()?;
+        let owner = AppOwner { user, name: String::from_utf8_lossy(parts.bytes()?).into_owned() };
+        Some(Self { name, threads, life, owner })
     }
 }
 
@@ -69,8 +83,16 @@ mod tests {
 
     #[test]
     fn what_is_said_is_understood() {
-        let life = Life { least: 1, most: 4, max_requests: Some(7), lifetime: None, ..Life::default() };
-        let about = About { name: "blog".into(), threads: 3, life };
+        let life = Life {
+            least: 1,
+            most: 4,
+            max_requests: Some(7),
+            max_rss: Some(9),
+            lifetime: None,
+            ..Life::default()
+        };
+        let owner = AppOwner { user: 33, name: "www-data".into() };
+        let about = About { name: "blog".into(), threads: 3, life, owner };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));

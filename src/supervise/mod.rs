@@ -7,9 +7,11 @@
 //! supervisor  in a process of its own: carries out what the plan decides
 //! plan        decides, without clock and processes
 //! refusals    what the log says of requests that no process takes
+//! control     what `gangway` and the supervisor say to each other
 //! segment     what workers and supervisor share about one application
 //! ```
 
+pub mod control;
 pub mod link;
 pub mod manager;
 mod message;

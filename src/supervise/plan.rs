@@ -15,6 +15,7 @@ mod slot;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod wear;
 
 use std::time::Duration;
 
@@ -48,6 +49,10 @@ pub enum Event {
     Restart,
     /// The configuration has the application no more.
     Retire,
+    /// Somebody wants no processes, whatever comes.
+    Stop,
+    /// Somebody wants them again.
+    Resume,
     /// The process of a slot takes requests.
     Ready(u16),
     /// No process could be made for a slot.
@@ -75,6 +80,8 @@ pub trait Look {
     fn slot(&self, slot: u16) -> Seen;
     /// Requests that wait.
     fn waiting(&self) -> usize;
+    /// Resident memory of the process of a slot, in bytes. Asked seldom: it is not in the shared memory.
+    fn resident(&self, slot: u16) -> u64;
 }
 
 /// What is to be done.
@@ -115,12 +122,25 @@ pub enum News {
     Stuck(u16),
     /// TERM did not end it.
     Killed(u16),
+    /// It is to be replaced by another one, because of this.
+    Worn(u16, Wear),
     /// A new generation begins.
     RestartBegun(u32),
     /// It serves now.
     RestartDone(u32),
     /// It could not be started; the old one goes on.
     RestartFailed(u32),
+}
+
+/// Why a process has served for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wear {
+    /// So many requests: `max_requests=`.
+    Requests(u64),
+    /// So many bytes: `max_rss=`.
+    Resident(u64),
+    /// Its age: `lifetime=`.
+    Age,
 }
 
 /// The processes of one application.
@@ -138,11 +158,15 @@ pub struct Plan {
     up: bool,
     /// A new generation has not served yet.
     restarting: bool,
+    /// Somebody wants no processes.
+    stopped: bool,
     /// Since when the application is no more in the configuration.
     retired: Option<Time>,
     /// When counted requests are looked at, and how long after the last look.
     count_at: Option<Time>,
     count_after: Duration,
+    /// Requests were served since then.
+    worked: bool,
     /// How many processes there were, for what must not be the same for all.
     births: u32,
     actions: Vec<Action>,
@@ -161,9 +185,11 @@ impl Plan {
             demanded: false,
             up: true,
             restarting: false,
+            stopped: false,
             retired: None,
             count_at: None,
             count_after: COUNT,
+            worked: false,
             births: 0,
             actions: Vec::new(),
         }
@@ -198,6 +224,24 @@ impl Plan {
         self.generation
     }
 
+    /// Whether somebody has stopped it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether a new generation has begun and has not served yet.
+    #[must_use]
+    pub fn is_restarting(&self) -> bool {
+        self.restarting
+    }
+
+    /// Whether the configuration has it no more.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.is_some()
+    }
+
     /// Whether an application that was retired has no process any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -207,12 +251,14 @@ impl Plan {
     /// What is to be done now that this has happened.
     pub fn handle(&mut self, event: Event, now: Time, look: &impl Look) -> Vec<Action> {
         match event {
-            Event::Configured(life) => self.life = life,
+            Event::Configured(life) => self.configured(life),
             Event::Demand => self.demanded = true,
             Event::Restart => self.restart(),
+            Event::Stop => self.stop(),
+            Event::Resume => self.resume(),
             Event::Retire => self.retired = self.retired.or(Some(now)),
             Event::Ready(slot) => self.ready(slot, now),
-            Event::NotStarted(slot) => self.exited(slot, false, now),
+            Event::NotStarted(slot) => self.not_started(slot, now),
             Event::Exited(slot, clean) => self.exited(slot, clean, now),
             Event::Stuck(slot) => self.stuck(slot, now),
             Event::Tick => {}
@@ -220,6 +266,13 @@ impl Plan {
         self.observe(now, look);
         self.decide(now, look);
         std::mem::take(&mut self.actions)
+    }
+
+    fn configured(&mut self, life: Life) {
+        self.life = life;
+        for slot in &mut self.slots {
+            slot.bound(&life);
+        }
     }
 
     fn restart(&mut self) {
@@ -231,6 +284,20 @@ impl Plan {
             self.backoff = Backoff::default();
             self.restarting = true;
             self.act(Action::Tell(News::RestartBegun(self.generation)));
+        }
+    }
+
+    /// Who waits is refused, and who comes.
+    fn stop(&mut self) {
+        self.stopped = true;
+        self.restarting = false;
+        self.say_condition(false);
+    }
+
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.stopped) {
+            self.backoff = Backoff::default();
+            self.say_condition(true);
         }
     }
 
@@ -247,6 +314,16 @@ impl Plan {
         if self.slots.get(usize::from(number)).is_some_and(|slot| slot.phase == Phase::Ready) {
             self.act(Action::Tell(News::Stuck(number)));
             self.drain(number, now);
+        }
+    }
+
+    /// There never was a process. Why, its caller has told.
+    fn not_started(&mut self, number: u16, now: Time) {
+        let Some(slot) = self.slots.get_mut(usize::from(number)) else { return };
+        let slot = std::mem::take(slot);
+        self.act(Action::Clear(number));
+        if slot.phase == Phase::Starting {
+            self.failed(slot.generation, now);
         }
     }
 
@@ -289,6 +366,7 @@ impl Plan {
     }
 
     fn say_condition(&mut self, up: bool) {
+        let up = up && !self.stopped;
         if up != self.up {
             self.up = up;
             self.act(Action::Condition(up));

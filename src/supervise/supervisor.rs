@@ -4,8 +4,10 @@
 //! and what it knows of requests the workers wrote; no process of an application can tell it anything but that it takes requests.
 
 mod app;
+mod control;
 mod log;
 mod probe;
+mod reply;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -26,6 +28,7 @@ use crate::sys::{
     spawner::tree::{Channel, Fact, Parcel},
 };
 use app::{App, Orders};
+use control::Control;
 use log::Log;
 pub use log::Stamp;
 
@@ -62,6 +65,7 @@ struct Supervisor {
     links: Vec<(Channel, Owner)>,
     /// Workers that have something in the shared memory and have not come yet.
     strangers: Vec<(PidFd, Owner)>,
+    control: Control,
     log: Log,
 }
 
@@ -73,6 +77,8 @@ enum Source {
     Stranger(usize),
     Output(u32, u16),
     Probe(u32, u16),
+    Control,
+    Caller(u32),
 }
 
 /// Its life, until the keeper has ended.
@@ -88,9 +94,11 @@ pub(super) fn live(keeper: Channel, place: &Place, stamp: Stamp, by_threads: boo
         found: Vec::new(),
         links: Vec::new(),
         strangers: Vec::new(),
+        control: Control::new(run_directory::control_socket(&place.own)),
         log: Log::new(stamp),
     };
     while supervisor.serve() {}
+    drop(supervisor);
     run_directory::remove(&place.own);
     drop(held);
 }
@@ -124,6 +132,8 @@ impl Supervisor {
                         app.read_output(slot, &mut self.log);
                     }
                 }
+                Source::Control => self.control.accept(monotonic()),
+                Source::Caller(id) => self.attend(id),
                 Source::Probe(app, slot) => {
                     if let Some(app) = self.apps.get_mut(&app) {
                         app.look_at_probe(slot, &mut self.orders, &mut self.log);
@@ -161,13 +171,23 @@ impl Supervisor {
                 probe.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Probe(*id, slot)));
             }
         }
+        self.control.listener().into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Control));
+        for (id, fd, events) in self.control.callers() {
+            add(fd, events, Source::Caller(id));
+        }
         (entries, sources)
     }
 
     /// How long nothing has to be done.
     fn pause(&mut self) -> Option<Duration> {
         let now = monotonic();
-        self.apps.values_mut().filter_map(|app| app.set_due(now)).min().map(|at| at.saturating_sub(now))
+        let callers = self.control.due();
+        self.apps
+            .values_mut()
+            .filter_map(|app| app.set_due(now))
+            .chain(callers)
+            .min()
+            .map(|at| at.saturating_sub(now))
     }
 
     /// Takes what the keeper says.
@@ -195,6 +215,9 @@ impl Supervisor {
             }
             Some(Fact::Commit) => {
                 self.log.open(fds.next());
+                if let Err(error) = self.control.open() {
+                    self.log.control_failed(&error);
+                }
                 self.configure(fds.next());
             }
             Some(Fact::Connect) => {
@@ -293,6 +316,7 @@ impl Supervisor {
 
     fn look_at_the_time(&mut self) {
         let now = monotonic();
+        self.control.expire(now);
         for app in self.apps.values_mut() {
             if app.is_due(now) {
                 app.look(now, &mut self.orders, &mut self.log);

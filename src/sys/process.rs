@@ -33,6 +33,42 @@ impl AsRawFd for PidFd {
     }
 }
 
+/// Resident memory of a process, in bytes. Any process may be asked about, unless /proc is closed to others.
+#[must_use]
+pub fn resident(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+    // SAFETY: it has no conditions.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages.checked_mul(u64::try_from(size).ok()?)
+}
+
+/// Its share of the memory that it uses, in bytes: only of processes that this one may look into.
+#[must_use]
+pub fn proportional(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// When a process began, on the clock of [`monotonic`] if the machine has never slept.
+#[must_use]
+pub fn start_time(pid: u32) -> Option<Duration> {
+    /// USER_HZ, which is a part of the kernel's interface.
+    const TICKS: u64 = 100;
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in brackets and may hold anything; the time is field 22.
+    let ticks: u64 = text.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
+    Some(Duration::from_millis(ticks.checked_mul(1000 / TICKS)?))
+}
+
+/// The user of this process.
+#[must_use]
+pub fn own_user() -> u32 {
+    // SAFETY: it has no conditions.
+    unsafe { libc::geteuid() }
+}
+
 /// Parts of the local time: year, month (0 is January), day, weekday (0 is Sunday), hour, minute, second.
 #[must_use]
 pub fn local_time() -> [i32; 7] {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The directory below which processes listen: closed to everybody but the user of the workers.
+//! The directory below which processes listen, in parts that are closed to everybody but the user of the workers. It can be
+//! read itself: the control socket of each server stands in it.
 //!
 //! The server's parent makes it and believes nothing that it finds there. What stands in it is made by the supervisor, as the
 //! workers' user, so that nothing with more rights works in a directory that somebody else may write to.
@@ -9,12 +10,14 @@ use std::{
     io,
     os::{
         fd::AsRawFd,
-        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown},
+        unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::rights::Identity;
+
+const CONTROL: &str = "control";
 
 /// Makes the directory, or looks whether what is there is safe.
 ///
@@ -26,7 +29,7 @@ pub fn prepare(path: &Path, user: &Identity) -> io::Result<()> {
     if parent.mode() & 0o022 != 0 && parent.mode() & 0o1000 == 0 {
         return refused("stands in a directory that others may write to; name another place");
     }
-    let made = match DirBuilder::new().mode(0o700).create(path) {
+    let made = match DirBuilder::new().mode(0o755).create(path) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(error) => {
@@ -43,6 +46,10 @@ pub fn prepare(path: &Path, user: &Identity) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     };
+    if made {
+        // Whatever the server's mode mask is.
+        directory.set_permissions(fs::Permissions::from_mode(0o755))?;
+    }
     // SAFETY: it has no conditions.
     if made && unsafe { libc::geteuid() } == 0 {
         fchown(&directory, Some(user.user), Some(user.group))?;
@@ -55,8 +62,8 @@ pub fn prepare(path: &Path, user: &Identity) -> io::Result<()> {
             user.user
         ));
     }
-    if found.mode() & 0o077 != 0 {
-        return refused("is open to others than its owner; chmod 700, or remove it");
+    if found.mode() & 0o022 != 0 {
+        return refused("may be written to by others than its owner; chmod 755, or remove it");
     }
     Ok(())
 }
@@ -91,6 +98,25 @@ pub fn hold(path: &Path) -> io::Result<File> {
     }
 }
 
+/// Where the control socket of the server with this part of the directory stands.
+#[must_use]
+pub fn control_socket(own: &Path) -> PathBuf {
+    let mut path = own.as_os_str().to_owned();
+    path.push(".");
+    path.push(CONTROL);
+    path.into()
+}
+
+/// The control sockets in the directory.
+#[must_use]
+pub fn control_sockets(path: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == CONTROL)).collect();
+    found.sort_unstable();
+    found
+}
+
 /// Removes what servers that were killed have left: parts that nobody holds and whose server, which the name begins with, is gone.
 pub fn sweep(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
@@ -106,6 +132,12 @@ pub fn sweep(path: &Path) {
             remove(&entry.path());
         }
     }
+    // A socket without the part that it belongs to.
+    for socket in control_sockets(path) {
+        if !socket.with_extension("").exists() {
+            let _ = fs::remove_file(socket);
+        }
+    }
 }
 
 /// Removes a part of it with the sockets in it.
@@ -118,7 +150,7 @@ pub fn remove(path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -134,8 +166,8 @@ mod tests {
         let path = folder.path().join("run");
         prepare(&path, &own()).unwrap();
         prepare(&path, &own()).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o700);
-        for (mode, part) in [(0o770, "chmod 700"), (0o701, "chmod 700")] {
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o755);
+        for (mode, part) in [(0o770, "chmod 755"), (0o757, "chmod 755")] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             assert!(prepare(&path, &own()).unwrap_err().to_string().contains(part));
         }
@@ -161,8 +193,12 @@ mod tests {
             fs::create_dir(of(name)).unwrap();
         }
         fs::write(of("4194304.2").join("socket"), "").unwrap();
+        for part in ["4194304.1", "4194304.2"] {
+            fs::write(control_socket(&of(part)), "").unwrap();
+        }
         sweep(folder.path());
         assert!(!of("4194304.2").exists());
+        assert_eq!(control_sockets(folder.path()), [of("4194304.1.control")]);
         assert!(of("4194304.1").exists() && of("1.1").exists() && of("other").exists());
         drop(held);
         sweep(folder.path());

@@ -18,9 +18,10 @@ use gangway::{
     rights::Identity,
     supervise::{
         Manager, Pool, Setup, Stamp,
+        control::{Question, Record, Refusal, decode_answer},
         segment::{Owner, Place, Segment, SlotState, Ticket, Turn, Wake},
     },
-    sys::{LeftOpen, spawner},
+    sys::{LeftOpen, run_directory, spawner},
 };
 
 const LONG: Duration = Duration::from_secs(20);
@@ -117,6 +118,16 @@ pub(crate) fn parse(words: &[String]) -> Result<Managed, gangway::config::Config
     Parser { base: Path::new("/"), timeout: None }.program(&words)
 }
 
+/// Says something to a control socket, and takes what comes until its end.
+pub(crate) fn talk(control: &Path, line: &[u8]) -> Option<String> {
+    let mut stream = UnixStream::connect(control).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    stream.write_all(line).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
+
 pub(crate) struct Server {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) worker: Identity,
@@ -176,11 +187,10 @@ impl Server {
 
     /// Applications of the test's program.
     pub(crate) fn configure(&mut self, applications: &[&[&str]]) {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/managed/program.py");
         // Users of the test may not reach the place of the sources.
         let copy = self.folder.path().join("program.py");
         if !copy.exists() {
-            fs::copy(script, &copy).unwrap();
+            fs::write(&copy, include_str!("program.py")).unwrap();
         }
         let start = ["/usr/bin/python3", "-I", "-S"].map(str::to_owned);
         let words = |words: &&[&str]| {
@@ -254,6 +264,25 @@ impl Server {
 
     pub(crate) fn supervisor(&self, process: u32) -> u32 {
         self.supervisor_now(process).unwrap()
+    }
+
+    /// The control socket, when it is there.
+    pub(crate) fn control(&self) -> PathBuf {
+        let sockets = || run_directory::control_sockets(&self.folder.path().join("run"));
+        until("there is a control socket", || !sockets().is_empty());
+        sockets().pop().unwrap()
+    }
+
+    /// Asks the supervisor as `gangway` does.
+    pub(crate) fn control_says(&self, question: &Question) -> Result<Vec<Record>, Refusal> {
+        let mut answer = None;
+        // One that has just been made is not listened to yet.
+        until("the supervisor answers", || {
+            answer =
+                talk(&self.control(), question.encode().as_bytes()).and_then(|text| decode_answer(&text));
+            answer.is_some()
+        });
+        answer.unwrap()
     }
 
     /// Ends the server. Answers where its sockets stood.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree of managed processes with real programs, without a web server: this process is its parent and a worker.
 
+mod control;
 mod harness;
+mod wear;
 
 use std::{fs, time::Duration};
 
@@ -70,6 +72,11 @@ fn what_cannot_be_executed_is_told_with_its_cause() {
     fs::write(&program, "no program").unwrap();
     server.configure_words(&[vec![program.display().to_string(), "name=plain".into()]]);
     server.wait_for_line("GW0902 a process of \"plain\" could not be started: it cannot be executed");
+    server.wait_for_line("3 in a row have failed");
+    let log = server.log();
+    let count = |part| log.matches(part).count();
+    assert_eq!(count("ended before it took requests"), 0, "{log}");
+    assert!(count("GW0902") <= count("in a row have failed") + 1, "{log}");
 }
 
 #[test]
@@ -234,6 +241,46 @@ fn when_keeper_and_guard_are_killed_the_next_configuration_makes_others() {
     until("the process has ended", || !alive(pid));
     server.configure(&[&["processes=1"]]);
     until("another one serves", || server.pids(0, SlotState::Ready).iter().any(|now| *now != pid));
+}
+
+#[test]
+fn a_guard_that_is_killed_is_replaced_by_the_next_configuration() {
+    let mut server = Server::start();
+    server.configure(&[&["name=blog"]]);
+    let old = server.ready(0, 1)[0];
+    let segment = server.segment(0);
+    let Claim::Claimed(place) = segment.claim(Owner::this_process(), 0) else { panic!("it is ready") };
+    // The old tree lives as long as a worker of the old configuration.
+    let link = server.manager().link().unwrap();
+    let (keeper, guard) = (parent(old), parent(parent(old)));
+    kill(guard, libc::SIGKILL);
+    until("the guard has ended", || !alive(guard));
+    server.configure(&[&["name=blog"]]);
+    let new = server.ready(0, 1)[0];
+    assert_eq!(harness::name(parent(parent(new))), "gangway-guard");
+    assert_ne!(new, old, "another tree has begun");
+    assert!(alive(old), "its request still runs: {}", server.log());
+    segment.release(Owner::this_process(), place);
+    until("the old one has ended", || !alive(old));
+    drop(link);
+    until("so has its keeper", || !alive(keeper));
+    kill(parent(new), libc::SIGKILL);
+    until("another keeper is there", || {
+        server.pids(0, SlotState::Ready).iter().any(|now| *now != new && alive(*now))
+    });
+}
+
+#[test]
+fn applications_with_the_same_program_have_names_of_their_own() {
+    let mut server = Server::start();
+    server.configure(&[&["env=A=1"], &["env=A=2"], &["name=blog"], &["env=A=1"]]);
+    let names = |server: &Server| server.pools.iter().map(|pool| pool.name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&server), ["python3", "python3-2", "blog", "python3"]);
+    server.configure(&[&["env=A=2"], &["env=A=3"]]);
+    assert_eq!(names(&server), ["python3-2", "python3"]);
+    server.ready(0, 1);
+    kill(server.pids(0, SlotState::Ready)[0], libc::SIGKILL);
+    server.wait_for_line("a process of \"python3-2\" ended unexpectedly");
 }
 
 #[test]

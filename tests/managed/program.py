@@ -35,6 +35,9 @@ while True:
             connection.sendall(b"connected")
         except OSError as error:
             connection.sendall(type(error).__name__.encode())
+    elif question == b"grow":
+        kept = b"x" * (80 << 20)
+        connection.sendall(b"done")
     elif question == b"exit":
         os._exit(1)
     elif question == b"lines":

@@ -63,6 +63,7 @@ fn each_option_does_its_part() {
         "files=64",
         "nice=5",
         "max_requests=1000",
+        "max_rss=300m",
         "lifetime=1h",
         "boot_timeout=5s",
         "drain_timeout=off",
@@ -78,6 +79,7 @@ fn each_option_does_its_part() {
     assert_eq!((launch.umask, launch.directory.as_str(), launch.nice), (0o007, "/tmp", 5));
     assert_eq!(launch.limits, Limits { memory: 64 << 20, cpu: 30, files: 64 });
     assert_eq!((life.max_requests, life.lifetime), (Some(1000), Some(minute * 60)));
+    assert_eq!((life.max_rss, managed.is_named()), (Some(300 << 20), true));
     assert_eq!((life.boot_timeout, life.drain_timeout), (Some(minute / 12), None));
     assert_eq!(launch.environment, [("A".to_owned(), "2".to_owned())]);
     assert_eq!((managed.queue(), managed.timeout()), (0, Some(Duration::from_secs(10))));
@@ -125,6 +127,7 @@ fn each_mistake_names_value_and_cure() {
         (&["/bin/sh", "user=no-such-user"], &["GW0102", "\"user=no-such-user\""]),
         (&["/bin/sh", "lifetime=1y"], &["GW0102", "30s"]),
         (&["/bin/sh", "max_requests=0"], &["GW0102", "whole number"]),
+        (&["/bin/sh", "max_rss=big"], &["GW0102", "such as 512k"]),
     ] {
         let message = program(words).unwrap_err().to_string();
         for part in parts {

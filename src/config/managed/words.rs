@@ -57,6 +57,7 @@ impl Parser<'_> {
             self,
             Managed {
                 name,
+                named: false,
                 launch: launch(Command::Program { argv }),
                 life: Life::default(),
                 threads: 1,
@@ -119,6 +120,7 @@ impl Parser<'_> {
             self,
             Managed {
                 name: spec.name.clone(),
+                named: false,
                 threads: spec.threads,
                 queue: u32::try_from(application.queue()).unwrap_or(u32::MAX),
                 timeout: application.timeout(),
@@ -206,7 +208,13 @@ impl<'p> Making<'p> {
                     _ => self.managed.timeout = time,
                 }
             }
-            Value::Size => launch.limits.memory = values::size(value)?,
+            Value::Size => {
+                let size = values::size(value)?;
+                match option.name {
+                    "max_rss" => life.max_rss = Some(size),
+                    _ => launch.limits.memory = size,
+                }
+            }
             Value::Directory => {
                 let directory = values::existing(value, self.parser.base, true)?;
                 launch.directory = directory.display().to_string();
@@ -235,7 +243,7 @@ impl<'p> Making<'p> {
                 if !value.bytes().all(plain) || value.len() > 64 {
                     return Err("it must be at most 64 letters, digits and marks without \"/\"".into());
                 }
-                self.managed.name = value.to_owned();
+                (self.managed.name, self.managed.named) = (value.to_owned(), true);
             }
             "processes" => (self.managed.life.least, self.managed.life.most) = processes(value)?,
             "umask" => {

@@ -54,6 +54,12 @@ pub(super) fn same(formers: &[Former], managed: &Managed) -> Option<Pool> {
     formers.iter().find(|former| former.words == words).map(|former| former.pool.clone())
 }
 
+/// Whether somebody has stopped one of this name.
+pub(super) fn is_stopped(formers: &[Former], managed: &Managed) -> bool {
+    let mut same_name = formers.iter().filter(|former| former.name == managed.name());
+    same_name.any(|former| former.pool.segment.is_stopped())
+}
+
 /// What is known of an application from before: the same words, or one of the same name that is to get other words.
 pub(super) fn find(formers: &[Former], managed: &Managed, next: &[Known]) -> Option<Known> {
     if formers.is_empty() {
@@ -84,6 +90,7 @@ impl Manager {
             |state: Composer, left: LeftOpen| left.to_numbers().into_iter().fold(state, Composer::number);
         let mut state = Composer::default().bytes(self.place.as_os_str().as_bytes());
         state = state.number(self.setup.worker.user.into());
+        state = state.number(self.tree.guard().into());
         state = state.number(u64::from(STARTED.load(atomic::Ordering::Relaxed))).number(self.next.into());
         state = put(state, LeftOpen::leave(self.tree.as_fd())?);
         let known = self.known.iter().map(|known| {
@@ -96,7 +103,11 @@ impl Manager {
             (name, words, launch, former.version, &former.pool)
         });
         for (name, words, launch, version, pool) in known.chain(formers) {
-            state = state.bytes(name.as_bytes()).bytes(words.as_bytes()).bytes(launch.as_bytes());
+            state = state
+                .bytes(name.as_bytes())
+                .bytes(pool.name.as_bytes())
+                .bytes(words.as_bytes())
+                .bytes(launch.as_bytes());
             state = state.number(version.into()).number(pool.app.into());
             state = put(state, LeftOpen::leave(pool.segment.as_fd())?);
         }
@@ -117,22 +128,23 @@ impl Manager {
     fn read(setup: Setup, parts: &mut Parts<'_>) -> Option<io::Result<Self>> {
         let place = OsString::from_vec(parts.bytes()?.to_vec()).into();
         let user: u32 = parts.small()?;
+        let guard = parts.small()?;
         let started = parts.small()?;
         let next = parts.small()?;
         let tree = match left(parts)?.take() {
-            Ok(socket) => Arc::new(Tree::of(Channel::of(socket))),
+            Ok(socket) => Arc::new(Tree::of(Channel::of(socket), guard)),
             Err(error) => return Some(Err(error)),
         };
         STARTED.fetch_max(started, atomic::Ordering::Relaxed);
         let mut former = Vec::new();
         while let Some(name) = parts.bytes() {
             let mut text = || Some(String::from_utf8_lossy(parts.bytes()?).into_owned());
-            let (words, launch) = (text()?, text()?);
+            let (given, words, launch) = (text()?, text()?, text()?);
             let (version, app) = (parts.small()?, parts.small()?);
             let segment = left(parts)?.take().and_then(|memory| Segment::open(memory, setup.wake.clone()));
             // One whose memory is gone begins anew.
             let Ok(segment) = segment else { continue };
-            let pool = Pool { app, segment: Arc::new(segment) };
+            let pool = Pool { name: given.into(), app, segment: Arc::new(segment) };
             let name = String::from_utf8_lossy(name).into_owned();
             former.push(Former { name, words, launch, version, pool, is_wanted: false });
         }

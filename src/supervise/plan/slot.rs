@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Time;
+use super::{Time, Wear};
 use crate::config::Life;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,10 +40,16 @@ pub(super) struct Slot {
     pub(super) used_at: Time,
     pub(super) served: u64,
     pub(super) claims: u16,
+    /// When it began, and as the how manieth.
+    pub(super) born: Time,
+    pub(super) birth: u32,
     /// When it is replaced because of its age.
     pub(super) expires: Option<Time>,
     /// After how many requests it is replaced.
     pub(super) most_served: Option<u64>,
+    /// With how much resident memory it is replaced, and how much it had when that was looked at.
+    pub(super) most_resident: Option<u64>,
+    pub(super) resident: u64,
     /// It is to be replaced: its successor has been asked for, or will be.
     pub(super) leaving: bool,
 }
@@ -51,22 +57,30 @@ pub(super) struct Slot {
 impl Slot {
     /// A process that begins. `birth` makes a difference to the others, so that they are not replaced at the same time.
     pub(super) fn born(phase: Phase, generation: u32, now: Time, life: &Life, birth: u32) -> Self {
-        Self {
-            phase,
-            generation,
-            since: now,
-            used_at: now,
-            served: 0,
-            claims: 0,
-            expires: life.lifetime.map(|age| now + age - age.mul_f64(early(birth))),
-            most_served: life.max_requests.map(|most| less(most, birth)),
-            leaving: false,
-        }
+        let mut slot =
+            Self { phase, generation, since: now, used_at: now, born: now, birth, ..Self::default() };
+        slot.bound(life);
+        slot
     }
 
-    /// Whether it is to be replaced.
-    pub(super) fn is_used_up(&self, now: Time) -> bool {
-        self.expires.is_some_and(|at| at <= now) || self.most_served.is_some_and(|most| most <= self.served)
+    /// Its limits by these words.
+    pub(super) fn bound(&mut self, life: &Life) {
+        let (born, birth) = (self.born, self.birth);
+        self.expires = life.lifetime.map(|age| born + age - age.mul_f64(early(birth)));
+        self.most_served = life.max_requests.map(|most| less(most.into(), birth));
+        self.most_resident = life.max_rss.map(|most| less(most, birth));
+    }
+
+    /// Why it is to be replaced, if it is.
+    pub(super) fn wear(&self, now: Time) -> Option<Wear> {
+        let over = |most: Option<u64>, now| most.is_some_and(|most| most <= now);
+        if over(self.most_resident, self.resident) {
+            return Some(Wear::Resident(self.resident));
+        }
+        if over(self.most_served, self.served) {
+            return Some(Wear::Requests(self.served));
+        }
+        self.expires.is_some_and(|at| at <= now).then_some(Wear::Age)
     }
 
     /// When it will have been idle for this long.
@@ -80,8 +94,9 @@ fn early(birth: u32) -> f64 {
     f64::from(birth.wrapping_mul(0x9e37_79b9)) / f64::from(u32::MAX) / 10.0
 }
 
-fn less(most: u32, birth: u32) -> u64 {
-    let spread = u64::from(most) / 10;
-    let part = u64::from(birth.wrapping_mul(0x9e37_79b9)) * spread / u64::from(u32::MAX);
-    u64::from(most) - part
+fn less(most: u64, birth: u32) -> u64 {
+    let spread = u128::from(most) / 10;
+    let part = u128::from(birth.wrapping_mul(0x9e37_79b9)) * spread / u128::from(u32::MAX);
+    // A tenth of it at most.
+    most - part as u64
 }

@@ -11,7 +11,13 @@ const SECOND: Duration = Duration::from_secs(1);
 fn explore(world: &World, depth: u32, count: &mut u64) {
     *count += 1;
     if depth == 0 {
+        let mut stopped = world.clone();
+        stopped.happens(Event::Stop);
+        assert_eq!(stopped.open(), 0, "{stopped}");
+        stopped.settle(true);
+        assert!(stopped.processes.is_empty() && stopped.waiting == 0, "{stopped}");
         let mut good = world.clone();
+        good.happens(Event::Resume);
         good.settle(true);
         let life = good.plan.life;
         assert_eq!(good.waiting, 0, "{good}");
@@ -19,6 +25,7 @@ fn explore(world: &World, depth: u32, count: &mut u64) {
         assert!(good.processes.values().all(|process| process.open), "{good}");
         assert!(good.processes.values().all(|process| process.generation == good.plan.generation), "{good}");
         let mut bad = world.clone();
+        bad.happens(Event::Resume);
         let open = bad.open();
         bad.settle(false);
         // What served serves on when nothing new can be started; but idle ones may have ended, down to the least.
@@ -35,7 +42,8 @@ fn explore(world: &World, depth: u32, count: &mut u64) {
 #[test]
 fn every_order_of_events_ends_well() {
     let mut count = 0;
-    let used_up = Life { max_requests: Some(1), lifetime: Some(SECOND * 100), ..life(1, 2) };
+    let used_up =
+        Life { max_requests: Some(1), max_rss: Some(100), lifetime: Some(SECOND * 100), ..life(1, 2) };
     for (life, depth) in
         [(life(1, 1), 5), (life(0, 1), 5), (life(1, 2), 4), (life(0, 2), 4), (life(2, 2), 4), (used_up, 3)]
     {
@@ -229,13 +237,16 @@ fn a_claim_that_comes_with_the_close_is_waited_for() {
 
 #[test]
 fn who_has_had_its_requests_or_its_time_goes_when_its_successor_is_there() {
-    for life in
-        [Life { max_requests: Some(10), ..life(1, 1) }, Life { lifetime: Some(SECOND * 100), ..life(1, 1) }]
-    {
+    for (life, wear) in [
+        (Life { max_requests: Some(10), ..life(1, 1) }, Wear::Requests(10)),
+        (Life { max_rss: Some(100), ..life(1, 1) }, Wear::Resident(120)),
+        (Life { lifetime: Some(SECOND * 100), ..life(1, 1) }, Wear::Age),
+    ] {
         let mut world = booted(life);
         for _ in 0..20 {
             world.step(Step::Work(0));
         }
+        world.processes.get_mut(&0).unwrap().resident = 120;
         while world.processes.len() == 1 {
             world.step(Step::Wake);
             assert!(world.now < SECOND * 110, "{world}");
@@ -244,14 +255,57 @@ fn who_has_had_its_requests_or_its_time_goes_when_its_successor_is_there() {
         let new = world.slots(|process| !process.booted)[0];
         world.happens(Event::Ready(new));
         assert_eq!(world.slots(|process| process.open), [new]);
+        assert_eq!(world.news, [News::Worn(0, wear)]);
     }
 }
 
 #[test]
+fn one_that_is_worn_stays_while_its_successor_cannot_be_started() {
+    let mut world = booted(Life { max_rss: Some(100), ..life(1, 1) });
+    world.processes.get_mut(&0).unwrap().resident = 120;
+    let end = world.now + SECOND * 100;
+    while world.now < end {
+        match world.slots(|process| !process.booted).first() {
+            Some(slot) => world.happens(Event::Exited(*slot, false)),
+            None => world.step(Step::Wake),
+        }
+        assert_eq!(world.slots(|process| process.open), [0]);
+    }
+    assert_eq!(world.news.iter().filter(|news| matches!(news, News::Worn(..))).count(), 1);
+    world.settle(true);
+    assert_eq!(world.open(), 1);
+}
+
+#[test]
+fn limits_that_come_with_a_reload_hold_for_those_that_run() {
+    let mut world = booted(life(1, 1));
+    world.processes.get_mut(&0).unwrap().resident = 120;
+    world.happens(Event::Configured(Life { max_rss: Some(100), ..life(1, 1) }));
+    while world.processes.len() == 1 {
+        world.step(Step::Wake);
+    }
+    assert_eq!(world.news, [News::Worn(0, Wear::Resident(120))]);
+}
+
+#[test]
+fn what_could_not_be_made_is_not_told_twice() {
+    let mut world = World::new(life(1, 1));
+    world.happens(Event::NotStarted(0));
+    assert_eq!(world.news, [News::Waits(Duration::from_millis(100), 1)]);
+}
+
+#[test]
 fn lifetimes_and_counts_are_not_the_same_for_all() {
-    let life = Life { max_requests: Some(1000), lifetime: Some(SECOND * 1000), ..life(1, 1) };
+    let life = Life {
+        max_requests: Some(1000),
+        max_rss: Some(1 << 40),
+        lifetime: Some(SECOND * 1000),
+        ..life(1, 1)
+    };
     let born: Vec<_> = (0..50).map(|birth| Slot::born(Phase::Ready, 1, SECOND, &life, birth)).collect();
     assert!(born.iter().all(|slot| (900..=1000).contains(&slot.most_served.unwrap())));
+    let tenth = (1 << 40) - (1 << 40) / 10..=1 << 40;
+    assert!(born.iter().all(|slot| tenth.contains(&slot.most_resident.unwrap())));
     assert!(born.iter().all(|slot| (SECOND * 900..=SECOND * 1001).contains(&slot.expires.unwrap())));
     let different: std::collections::BTreeSet<_> = born.iter().map(|slot| slot.expires).collect();
     assert_eq!(different.len(), 50);
@@ -278,6 +332,25 @@ fn an_application_that_is_gone_from_the_configuration_serves_its_last_requests()
     world.step(Step::Work(1));
     world.settle(true);
     assert!(world.plan.is_over() && world.processes.is_empty(), "{world}");
+}
+
+#[test]
+fn one_that_was_stopped_serves_its_last_requests_and_comes_back_when_it_is_to() {
+    let mut world = booted(life(2, 2));
+    world.step(Step::Work(0));
+    world.happens(Event::Stop);
+    assert!(!world.up && world.open() == 0 && world.processes.values().all(|process| !process.told));
+    world.step(Step::Wake);
+    assert_eq!(world.slots(|process| process.told), [1]);
+    world.settle(true);
+    assert!(world.processes.is_empty());
+    world.happens(Event::Restart);
+    world.happens(Event::Demand);
+    assert!(world.processes.is_empty() && !world.up && world.plan.wakes(world.now).is_none());
+    world.happens(Event::Resume);
+    assert!(world.up);
+    world.settle(true);
+    assert_eq!(world.open(), 2);
 }
 
 #[test]

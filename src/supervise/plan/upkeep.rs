@@ -4,39 +4,23 @@
 use std::time::Duration;
 
 use super::{
-    Action, COUNT, COUNT_SELDOM, GRACE, LOOK, Look, News, Plan, QUIET, Time,
+    Action, GRACE, LOOK, Look, News, Plan, QUIET, Time,
     slot::{Phase, Slot},
 };
 
 impl Plan {
-    /// Takes over what the shared memory says.
-    pub(super) fn observe(&mut self, now: Time, look: &impl Look) {
-        let mut changed = false;
-        for (number, slot) in (0..).zip(&mut self.slots) {
-            if slot.phase == Phase::Vacant {
-                continue;
-            }
-            let seen = look.slot(number);
-            if seen.served != slot.served || seen.claims > 0 {
-                slot.used_at = now;
-            }
-            changed |= seen.served != slot.served;
-            (slot.served, slot.claims) = (seen.served, seen.claims);
-        }
-        if self.life.max_requests.is_some() && self.count_at.is_none_or(|at| at <= now) {
-            self.count_after = if changed { COUNT } else { (self.count_after * 2).min(COUNT_SELDOM) };
-            self.count_at = Some(now + self.count_after);
-        }
-    }
-
     pub(super) fn decide(&mut self, now: Time, look: &impl Look) {
         self.end_what_is_late(now);
-        self.open_what_is_ready(now);
+        if !self.stopped {
+            self.open_what_is_ready(now);
+        }
         self.demanded &= look.waiting() > 0;
         if self.retired.is_some() {
             self.retire(now, look);
+        } else if self.stopped {
+            self.end_all(now);
         } else {
-            self.mark_used_up(now);
+            self.mark_worn(now);
             self.end_excess(now);
             self.end_idle(now);
             self.start_missing(now, look);
@@ -106,12 +90,6 @@ impl Plan {
     fn wanted_beside(&self, old: usize) -> usize {
         let (least, most) = (self.life.least as usize, self.life.most as usize);
         old.max(least).min(most)
-    }
-
-    fn mark_used_up(&mut self, now: Time) {
-        for slot in &mut self.slots {
-            slot.leaving |= slot.phase == Phase::Ready && slot.is_used_up(now);
-        }
     }
 
     /// Fewer are allowed than there were.
@@ -215,6 +193,10 @@ impl Plan {
             }
             return;
         }
+        self.end_all(now);
+    }
+
+    fn end_all(&mut self, now: Time) {
         for number in self.numbers(|slot| slot.phase.is_alive()) {
             match self.slots.get(usize::from(number)).map(|slot| slot.phase) {
                 Some(Phase::Ready) => self.drain(number, now),
@@ -264,7 +246,7 @@ impl Plan {
             Phase::Draining { until } => Some(until.map_or(now + LOOK * 5, |at| at.min(now + LOOK * 5))),
             Phase::Ending { kill_at } => kill_at,
         });
-        let counts = self.count_at.filter(|_| ready > 0 && self.life.max_requests.is_some());
+        let counts = self.count_at.filter(|_| ready > 0 && self.counts());
         let retires = self.retired.filter(|_| self.slots.iter().any(|slot| slot.phase.is_alive()));
         let retires = retires.map(|since| (since + QUIET).max(now + LOOK * 5));
         let starts = self.backoff.next(now);

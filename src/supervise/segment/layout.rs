@@ -19,6 +19,8 @@ const SIZES: usize = 1;
 /// The number of the next one that comes to wait.
 pub(super) const SEQUENCE: usize = 2;
 pub(super) const CONDITION: usize = 3;
+/// Whether somebody has stopped the application.
+pub(super) const STOPPED: usize = 4;
 const PREFIX_LENGTH: usize = 8;
 const PREFIX: usize = 9;
 const PREFIX_WORDS: usize = 13;

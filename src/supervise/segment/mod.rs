@@ -330,6 +330,17 @@ impl Segment {
         }
     }
 
+    /// Whether somebody has stopped the application: another supervisor is to know it.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.word(layout::STOPPED).load(SeqCst) != 0
+    }
+
+    /// Notes that somebody has stopped it, or wants it to run.
+    pub fn set_stopped(&self, stopped: bool) {
+        self.word(layout::STOPPED).store(stopped.into(), SeqCst);
+    }
+
     /// Frees what a dead worker has left: its places, and its tickets. Those who wait get the places; the others are woken.
     pub fn free_worker(&self, dead: Owner, supervisor: Owner) {
         self.free_tickets(dead);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One application: its plan, and what carries it out.
 
+mod news;
+mod status;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     fs, io,
@@ -21,14 +24,15 @@ use super::{
     probe::{Known, Probe},
 };
 use crate::{
-    error::{PROCESS_DIED, PROCESS_NOT_READY, PROCESS_NOT_STARTED, PROCESS_OUTPUT, PROCESS_SLOW, RESTARTED},
+    error::{PROCESS_NOT_STARTED, PROCESS_OUTPUT},
     log::{Level, escape},
     run::Lines,
     sys::{
-        PidFd, monotonic, pipe,
+        PidFd, monotonic, pipe, resident,
         spawner::{self, Exit, tree::Order},
     },
 };
+use status::FailedStart;
 
 /// What the keeper is to do, with descriptors.
 pub(super) type Orders = VecDeque<(Vec<u8>, Vec<OwnedFd>)>;
@@ -47,6 +51,8 @@ pub(super) struct App {
     processes: BTreeMap<u16, Process>,
     /// Why the last process was not started or ended, for the lines about it.
     reason: String,
+    /// The last generation that could not be started, until another one serves.
+    failed: Option<FailedStart>,
     /// A process of other words was found.
     stale: bool,
     /// When it is to be looked at.
@@ -75,6 +81,10 @@ impl Look for Eyes<'_> {
     fn waiting(&self) -> usize {
         self.0.waiting()
     }
+
+    fn resident(&self, slot: u16) -> u64 {
+        resident(self.0.slot(slot).pid).unwrap_or(0)
+    }
 }
 
 /// Ends the process of a slot that nobody knows.
@@ -93,6 +103,7 @@ impl App {
             segment,
             processes: BTreeMap::new(),
             reason: String::new(),
+            failed: None,
             stale: false,
             due: None,
         }
@@ -139,8 +150,12 @@ impl App {
                 self.clear(slot);
             }
         }
-        self.segment.set_condition(Condition::Up);
-        self.happens(Event::Tick, orders, log);
+        if self.segment.is_stopped() {
+            self.happens(Event::Stop, orders, log);
+        } else {
+            self.segment.set_condition(Condition::Up);
+            self.happens(Event::Tick, orders, log);
+        }
         if self.stale {
             self.happens(Event::Restart, orders, log);
         }
@@ -294,9 +309,23 @@ impl App {
             Action::Condition(up) => {
                 self.segment.set_condition(if up { Condition::Up } else { Condition::Down });
             }
-            Action::Tell(news) => self.tell(news, log),
+            Action::Tell(news) => {
+                self.note(news);
+                self.tell(news, log);
+            }
         }
         Ok(())
+    }
+
+    /// What is asked for later.
+    fn note(&mut self, news: News) {
+        match news {
+            News::RestartFailed(generation) => {
+                self.failed = Some(FailedStart { generation, at: monotonic(), reason: self.reason.clone() });
+            }
+            News::RestartDone(_) => self.failed = None,
+            _ => {}
+        }
     }
 
     fn start(&mut self, slot: u16, generation: u32, orders: &mut Orders) -> io::Result<()> {
@@ -340,52 +369,6 @@ impl App {
         });
         process.lines = lines;
         process.output = more.then_some(output);
-    }
-
-    fn tell(&self, news: News, log: &mut Log) {
-        let (name, reason) = (&self.about.name, &self.reason);
-        let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);
-        match &news {
-            News::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
-                "process {} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
-                pid(slot)
-            )),
-            News::BootFailed(_) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
-                "a process of \"{name}\" ended before it took requests ({reason}); its last lines stand above"
-            )),
-            News::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
-                "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place"
-            )),
-            News::Waits(pause, failures) => log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
-                "the next attempt to start a process of \"{name}\" is made in {:.1} s; {failures} in a row have failed",
-                pause.as_secs_f64()
-            )),
-            News::DrainTimeout(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
-                "requests of process {} of \"{name}\" did not end within drain_timeout=; it is told to end",
-                pid(slot)
-            )),
-            News::Stuck(slot) => log.line(
-                Level::Error,
-                PROCESS_SLOW,
-                format_args!(
-                    "process {} of \"{name}\" did not answer a request within timeout=; it is replaced",
-                    pid(slot)
-                ),
-            ),
-            News::Killed(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
-                "process {} of \"{name}\" did not end within 5 s after TERM, and is killed",
-                pid(slot)
-            )),
-            News::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
-                "the processes of \"{name}\" are replaced: generation {generation} begins"
-            )),
-            News::RestartDone(generation) => log.line(Level::Notice, RESTARTED, format_args!(
-                "generation {generation} of \"{name}\" serves"
-            )),
-            News::RestartFailed(generation) => log.line(Level::Error, RESTARTED, format_args!(
-                "generation {generation} of \"{name}\" cannot be started ({reason}); the processes that run stay"
-            )),
-        }
     }
 }
 

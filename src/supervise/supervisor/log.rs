@@ -47,6 +47,13 @@ impl Log {
         let _ = file.write_all(line.as_bytes());
     }
 
+    pub(super) fn control_failed(&mut self, error: &io::Error) {
+        let text = format_args!(
+            "the control socket cannot be made, so that \"gangway\" does not reach this server: {error}"
+        );
+        self.line(Level::Error, SUPERVISOR, text);
+    }
+
     pub(super) fn memory_failed(&mut self, name: &str, error: &io::Error) {
         let text = format_args!(
             "the application \"{name}\" has no processes: its shared memory cannot be used: {error}"

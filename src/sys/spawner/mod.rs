@@ -26,6 +26,7 @@ pub(in crate::sys) use launch::change_user;
 pub use process::memory_file;
 pub use report::{Exit, Failure, Report, Step};
 pub use request::{Run, SpawnRequest, SpawnRequestError, SpawnerCommand, encode_kill};
+pub use socket::maker;
 pub use users::{account, is_root, lookup};
 
 use super::lock;

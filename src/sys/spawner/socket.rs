@@ -185,7 +185,7 @@ unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<u32>) {
 }
 
 /// The process and the user that made the pair to which this end belongs.
-pub(super) fn maker(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+pub fn maker(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
     let credentials = credentials(socket)?;
     Ok((credentials.pid.unsigned_abs(), credentials.uid))
 }

@@ -14,6 +14,7 @@ pub(super) struct Process {
     pub(super) told: bool,
     pub(super) killed: bool,
     pub(super) seen: Seen,
+    pub(super) resident: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -43,6 +44,10 @@ impl Look for Eyes<'_> {
 
     fn waiting(&self) -> usize {
         self.1
+    }
+
+    fn resident(&self, slot: u16) -> u64 {
+        self.0.get(&slot).map_or(0, |process| process.resident)
     }
 }
 
@@ -125,6 +130,7 @@ impl World {
     }
 
     fn check(&self) {
+        assert!(!(self.plan.is_stopped() && self.up), "requests wait for nobody: {self}");
         let open: Vec<_> = self.processes.values().filter(|process| process.open).collect();
         assert!(open.len() <= self.most as usize, "{self}");
         let generations: std::collections::BTreeSet<_> =
@@ -153,7 +159,8 @@ impl World {
 
     /// What may happen next.
     pub(super) fn possible(&self) -> Vec<Step> {
-        let mut steps = vec![Step::Wake, Step::Restart, Step::Demand];
+        let other = if self.plan.is_stopped() { Step::Resume } else { Step::Stop };
+        let mut steps = vec![Step::Wake, Step::Restart, Step::Demand, other];
         for (slot, process) in &self.processes {
             if !process.booted {
                 steps.push(Step::Ready(*slot));
@@ -175,6 +182,8 @@ impl World {
                 self.happens(Event::Tick);
             }
             Step::Restart => self.happens(Event::Restart),
+            Step::Stop => self.happens(Event::Stop),
+            Step::Resume => self.happens(Event::Resume),
             Step::Demand => {
                 if self.up || self.open() > 0 {
                     self.waiting = 1;
@@ -183,7 +192,9 @@ impl World {
             }
             Step::Ready(slot) => self.happens(Event::Ready(slot)),
             Step::Work(slot) => {
-                let seen = &mut self.processes.get_mut(&slot).unwrap().seen;
+                let process = self.processes.get_mut(&slot).unwrap();
+                process.resident += 60;
+                let seen = &mut process.seen;
                 seen.claims = 1 - seen.claims;
                 seen.served += u64::from(seen.claims);
             }
@@ -235,4 +246,6 @@ pub(super) enum Step {
     Ready(u16),
     Work(u16),
     Crash(u16),
+    Stop,
+    Resume,
 }

@@ -289,9 +289,11 @@ impl Keeper<'_> {
         for process in &self.processes {
             processes::signal_group(process.pid, libc::SIGTERM);
         }
-        self.supervisor = None;
+        // The end of its channel is that of the supervisor, which takes its sockets away.
+        let supervisor = self.supervisor.take().map(|supervisor| supervisor.pid);
+        let lives = || supervisor.is_some_and(processes::exists);
         let until = Instant::now() + LAST_GRACE;
-        while !self.processes.is_empty() && Instant::now() < until {
+        while (!self.processes.is_empty() || lives()) && Instant::now() < until {
             let fd = self.children.as_raw_fd();
             let mut shown = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
             poll(&mut shown, Some(until.saturating_duration_since(Instant::now())));

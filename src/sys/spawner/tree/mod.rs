@@ -18,13 +18,17 @@ mod processes;
 mod table;
 
 use std::{
-    io,
+    io::{self, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+    time::Duration,
 };
 
 pub use message::{Composer, Fact, Order, Parts, application, commit};
 
-use super::{process, socket};
+use super::{
+    super::{PidFd, poll},
+    process, socket,
+};
 use crate::rights::Identity;
 
 /// Messages with descriptors.
@@ -99,7 +103,11 @@ impl AsFd for Channel {
 
 /// The way to the keeper, held by the server's parent and inherited by its workers.
 #[derive(Debug)]
-pub struct Tree(Channel);
+pub struct Tree {
+    channel: Channel,
+    /// Its number, 0 if it is not known, and a way to see whether it lives.
+    guard: (u32, Option<PidFd>),
+}
 
 impl Tree {
     /// Forks the guard and, through it, the rest. The caller has one thread. `begun` runs in the new process, for its title;
@@ -109,6 +117,7 @@ impl Tree {
     /// What socketpair(2) and fork(2) say.
     pub fn start(worker: &Identity, begun: impl FnOnce(), supervise: &dyn Fn(Channel)) -> io::Result<Self> {
         let (here, there) = socket::pair()?;
+        let (mut number, written) = io::pipe()?;
         // Before anything is sent: what came earlier would have no sender.
         socket::tell_senders(there.as_fd())?;
         // SAFETY: the caller has one thread, so the child finds no lock taken.
@@ -121,6 +130,7 @@ impl Tree {
             // SAFETY: this is a child of one thread.
             if unsafe { libc::fork() } == 0 {
                 begun();
+                let _ = (&written).write_all(&std::process::id().to_ne_bytes());
                 if let Ok(socket) = process::become_spawner(&there) {
                     guard::live(Channel(socket), worker, supervise);
                 }
@@ -130,13 +140,40 @@ impl Tree {
         }
         // SAFETY: nothing is written. An error means that the server has reaped it.
         unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
-        Ok(Self(Channel(here)))
+        drop(written);
+        let mut pid = [0; 4];
+        let guard = number.read_exact(&mut pid).map_or(0, |()| u32::from_ne_bytes(pid));
+        Ok(Self::of(Channel(here), guard))
     }
 
-    /// The one that this end of its socket belongs to: [`Tree::as_fd`].
+    /// The one that this end of its socket belongs to ([`Tree::as_fd`]), with the number of its guard.
     #[must_use]
-    pub fn of(channel: Channel) -> Self {
-        Self(channel)
+    pub fn of(channel: Channel, guard: u32) -> Self {
+        Self {
+            channel,
+            guard: match PidFd::open(guard) {
+                Ok(process) => (guard, Some(process)),
+                // It has ended.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => (guard, None),
+                // Before Linux 5.3, or without its number, it is taken to live.
+                Err(_) => (0, None),
+            },
+        }
+    }
+
+    /// The number of the guard, 0 if it is not known.
+    #[must_use]
+    pub fn guard(&self) -> u32 {
+        self.guard.0
+    }
+
+    /// Whether the guard lives, without which nobody makes another keeper.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        let Some(guard) = &self.guard.1 else { return self.guard.0 == 0 };
+        let mut entry = [libc::pollfd { fd: guard.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+        poll(&mut entry, Some(Duration::ZERO));
+        entry.iter().all(|entry| entry.revents == 0)
     }
 
     /// Tells the keeper something; only the server's parent is believed.
@@ -144,7 +181,7 @@ impl Tree {
     /// # Errors
     /// `BrokenPipe` when the keeper and its guard have ended.
     pub fn tell(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.0.send(bytes, fds, true)
+        self.channel.send(bytes, fds, true)
     }
 
     /// A way to the supervisor for this process. It is there at once; what is sent waits for the supervisor.
@@ -153,13 +190,13 @@ impl Tree {
     /// As [`Tree::tell`].
     pub fn connect(&self) -> io::Result<Channel> {
         let (here, there) = Channel::pair()?;
-        self.0.send(&message::connect(), &[there.as_fd()], false)?;
+        self.channel.send(&message::connect(), &[there.as_fd()], false)?;
         Ok(here)
     }
 }
 
 impl AsFd for Tree {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.channel.as_fd()
     }
 }

@@ -42,6 +42,12 @@ pub(super) fn ended() -> Option<libc::pid_t> {
     }
 }
 
+/// Whether there is such a child, or it has not been collected.
+pub(super) fn exists(child: libc::pid_t) -> bool {
+    // SAFETY: numbers only; nothing is sent.
+    unsafe { libc::kill(child, 0) == 0 }
+}
+
 /// Takes the state of a child that has ended.
 pub(super) fn collect(child: libc::pid_t) -> i32 {
     let mut status = 0;

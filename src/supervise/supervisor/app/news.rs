@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What people want to know of an application, for the log.
+
+use super::{
+    super::{
+        super::plan::{News, Wear},
+        log::Log,
+    },
+    App,
+};
+use crate::{
+    error::{PROCESS_DIED, PROCESS_NOT_READY, PROCESS_SLOW, RESTARTED},
+    log::Level,
+};
+
+impl App {
+    pub(super) fn tell(&self, news: News, log: &mut Log) {
+        let (name, reason) = (&self.about.name, &self.reason);
+        let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);
+        match &news {
+            News::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+                "process {} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
+                pid(slot)
+            )),
+            News::BootFailed(_) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+                "a process of \"{name}\" ended before it took requests ({reason}); its last lines stand above"
+            )),
+            News::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
+                "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place"
+            )),
+            News::Waits(pause, failures) => log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
+                "the next attempt to start a process of \"{name}\" is made in {:.1} s; {failures} in a row have failed",
+                pause.as_secs_f64()
+            )),
+            News::DrainTimeout(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
+                "requests of process {} of \"{name}\" did not end within drain_timeout=; it is told to end",
+                pid(slot)
+            )),
+            News::Stuck(slot) => log.line(
+                Level::Error,
+                PROCESS_SLOW,
+                format_args!(
+                    "process {} of \"{name}\" did not answer a request within timeout=; it is replaced",
+                    pid(slot)
+                ),
+            ),
+            News::Killed(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
+                "process {} of \"{name}\" did not end within 5 s after TERM, and is killed",
+                pid(slot)
+            )),
+            News::Worn(slot, wear) => {
+                let why = match wear {
+                    Wear::Requests(served) => format!("has had {served} requests, of which max_requests= allows no more"),
+                    Wear::Resident(bytes) => {
+                        format!("has {:.1} MiB of resident memory, of which max_rss= allows no more", *bytes as f64 / 1048576.0)
+                    }
+                    Wear::Age => "has reached the age of lifetime=".to_owned(),
+                };
+                log.line(Level::Notice, RESTARTED, format_args!(
+                    "process {} of \"{name}\" {why}; another one takes its place",
+                    pid(slot)
+                ));
+            }
+            News::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
+                "the processes of \"{name}\" are replaced: generation {generation} begins"
+            )),
+            News::RestartDone(generation) => log.line(Level::Notice, RESTARTED, format_args!(
+                "generation {generation} of \"{name}\" serves"
+            )),
+            News::RestartFailed(generation) => log.line(Level::Error, RESTARTED, format_args!(
+                "generation {generation} of \"{name}\" cannot be started ({reason}); the processes that run stay"
+            )),
+        }
+    }
+}

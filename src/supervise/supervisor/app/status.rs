@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How an application does, for who asks, and what he wants of it.
+
+use std::time::Duration;
+
+use super::{
+    super::super::{
+        control::Record,
+        plan::Event,
+        segment::{Condition, SlotState},
+    },
+    super::log::Log,
+    App, Orders,
+};
+use crate::sys::{proportional, resident, start_time};
+
+/// A generation that could not be started.
+pub(super) struct FailedStart {
+    pub(super) generation: u32,
+    pub(super) at: Duration,
+    pub(super) reason: String,
+}
+
+impl App {
+    pub(in super::super) fn name(&self) -> &str {
+        &self.about.name
+    }
+
+    /// The user who runs it.
+    pub(in super::super) fn owner(&self) -> u32 {
+        self.about.owner.user
+    }
+
+    pub(in super::super) fn generation(&self) -> u32 {
+        self.plan.generation()
+    }
+
+    pub(in super::super) fn is_stopped(&self) -> bool {
+        self.plan.is_stopped()
+    }
+
+    /// Whether the configuration has it no more.
+    pub(in super::super) fn is_leaving(&self) -> bool {
+        self.plan.is_retired()
+    }
+
+    pub(in super::super) fn restart(&mut self, orders: &mut Orders, log: &mut Log) {
+        self.happens(Event::Restart, orders, log);
+    }
+
+    pub(in super::super) fn stop(&mut self, orders: &mut Orders, log: &mut Log) {
+        self.segment.set_stopped(true);
+        self.happens(Event::Stop, orders, log);
+    }
+
+    pub(in super::super) fn start_again(&mut self, orders: &mut Orders, log: &mut Log) {
+        self.segment.set_stopped(false);
+        self.happens(Event::Resume, orders, log);
+    }
+
+    /// Adds a record of the application, and one of each process.
+    pub(in super::super) fn status(&self, now: Duration, records: &mut Vec<Record>) {
+        let user = &self.about.owner;
+        let mut record = Record::new("application")
+            .text("name", &self.about.name)
+            .text("state", self.state())
+            .text("user", &user.name)
+            .number("generation", self.plan.generation().into())
+            .number("waiting", self.segment.waiting() as u64)
+            .number("least", self.about.life.least.into())
+            .number("most", self.about.life.most.into())
+            .number("threads", self.about.threads.into());
+        if let Some(failed) = &self.failed {
+            record = record
+                .number("failed_generation", failed.generation.into())
+                .number("failed_seconds_ago", now.saturating_sub(failed.at).as_secs())
+                .text("failed_reason", &failed.reason);
+        }
+        if self.segment.condition() == Condition::Down && !self.plan.is_stopped() {
+            record = record.text("reason", &self.reason);
+        }
+        records.push(record);
+        records.extend(self.processes.keys().map(|slot| self.process_status(*slot, now)));
+    }
+
+    fn process_status(&self, slot: u16, now: Duration) -> Record {
+        let seen = self.segment.slot(slot);
+        let mut record = Record::new("process")
+            .number("pid", seen.pid.into())
+            .text("state", word(seen.state))
+            .number("generation", seen.generation.into())
+            .number("requests", seen.served)
+            .number("running", seen.claims.into());
+        if let Some(since) = self.segment.oldest_claim(slot) {
+            record = record.number("longest_milliseconds", (now.as_millis() as u64).saturating_sub(since));
+        }
+        if let Some(begun) = start_time(seen.pid) {
+            record = record.number("age_seconds", now.saturating_sub(begun).as_secs());
+        }
+        for (key, memory) in [("rss_bytes", resident(seen.pid)), ("pss_bytes", proportional(seen.pid))] {
+            if let Some(memory) = memory {
+                record = record.number(key, memory);
+            }
+        }
+        record
+    }
+
+    fn state(&self) -> &'static str {
+        let any = |wanted| self.processes.keys().any(|slot| self.segment.slot(*slot).state == wanted);
+        if self.plan.is_retired() {
+            "leaving"
+        } else if self.plan.is_stopped() {
+            "stopped"
+        } else if self.segment.condition() == Condition::Down {
+            "failing"
+        } else if self.plan.is_restarting() {
+            "restarting"
+        } else if any(SlotState::Ready) {
+            "serving"
+        } else if any(SlotState::Starting) {
+            "starting"
+        } else {
+            "idle"
+        }
+    }
+}
+
+fn word(state: SlotState) -> &'static str {
+    match state {
+        SlotState::Vacant => "vacant",
+        SlotState::Starting => "starting",
+        SlotState::Ready => "ready",
+        SlotState::Draining => "draining",
+        SlotState::Ending => "ending",
+        SlotState::Stuck => "stuck",
+    }
+}
