@@ -14,7 +14,7 @@ export GANGWAY_NGINX ?= $(NGINX_BUILD_DIR)/nginx
 endif
 endif
 
-MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime gangway-host
+MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime gangway-host gangway-command
 
 .PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup clean
 
@@ -27,7 +27,7 @@ setup: ## install missing Debian packages (as root; starts no service), prepare 
 	@tools/packages.sh setup
 	@tools/nginx-headers.sh
 
-build: setup ## the finished modules and gangway-host in dist/ (this is what plain `make` does)
+build: setup ## the finished modules, gangway-host and gangway in dist/ (this is what plain `make` does)
 	@tools/modules.sh dist $(MODULES) -- --release
 
 debug: setup ## the same without optimization, in dist/debug/

@@ -32,7 +32,7 @@ step "header as C99" header_compiles cc -std=c99 -xc
 step "header as C++17" header_compiles c++ -std=c++17 -xc++
 step "syntax of the scripts" scripts_parse
 # What `make` and `make debug` have built so far.
-mapfile -t modules < <(find dist -name '*.so' -o -name gangway-host 2>/dev/null)
+mapfile -t modules < <(find dist -name '*.so' -o -name gangway-host -o -name gangway 2>/dev/null)
 ((${#modules[@]} == 0)) || step "no glibc newer than 2.30 (objdump -T)" tools/glibc.sh "${modules[@]}"
 
 ((${#failed[@]} == 0)) || die "check: FAILED: $(printf '%s; ' "${failed[@]}")"

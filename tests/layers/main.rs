@@ -14,7 +14,7 @@ mod tree;
 use std::path::Path;
 
 /// The crates of the workspace, by the file that each begins with.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "src/lib.rs",
     "abi/src/lib.rs",
     "nginx-module/src/lib.rs",
@@ -26,6 +26,7 @@ const CRATES: [&str; 11] = [
     "engines/python/shared/src/lib.rs",
     "engines/python/runtime/src/lib.rs",
     "host/src/lib.rs",
+    "command/src/lib.rs",
 ];
 
 /// What is wrong with the crate of this root, a line for each circle.

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The servers of this machine, by their control sockets. What they answer is the word of the workers' user, and is believed
+//! as far as it is shown.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use gangway::{
+    supervise::control::{Question, Record, Refusal, decode_answer},
+    sys::run_directory,
+};
+
+/// Where servers have their run directories.
+const RUN: &str = "/run";
+/// How the names of those begin.
+const PREFIX: &str = "gangway-";
+/// The two together, for people.
+pub(crate) const USUAL: &str = "/run/gangway-*";
+/// A server answers at once, if it is not stopped.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest answer.
+const LONGEST: u64 = 64 << 20;
+
+/// A server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) socket: PathBuf,
+}
+
+/// What a server says.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Answer(Vec<Record>),
+    Refused(Refusal),
+    /// Nobody listens there any more, or what came was no answer.
+    Silence(#[expect(dead_code, reason = "for who debugs")] io::Error),
+}
+
+/// Asks all servers.
+pub(crate) fn ask_all(directory: Option<&Path>, question: &Question) -> Vec<(Server, Heard)> {
+    let servers = sockets(directory).into_iter().map(|socket| Server { socket });
+    servers.map(|server| (server.clone(), server.ask(question))).collect()
+}
+
+fn sockets(directory: Option<&Path>) -> Vec<PathBuf> {
+    if let Some(directory) = directory {
+        return run_directory::control_sockets(directory);
+    }
+    let entries = fs::read_dir(RUN).into_iter().flatten().flatten();
+    let mut directories: Vec<_> = entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)))
+        .map(|entry| entry.path())
+        .collect();
+    directories.sort_unstable();
+    directories.iter().flat_map(|directory| run_directory::control_sockets(directory)).collect()
+}
+
+impl Server {
+    /// Asks this one.
+    pub(crate) fn ask(&self, question: &Question) -> Heard {
+        match self.exchange(question) {
+            Ok(text) => match decode_answer(&text) {
+                Some(Ok(records)) => Heard::Answer(records),
+                Some(Err(refusal)) => Heard::Refused(refusal),
+                None => Heard::Silence(io::ErrorKind::InvalidData.into()),
+            },
+            Err(error) => Heard::Silence(error),
+        }
+    }
+
+    fn exchange(&self, question: &Question) -> io::Result<String> {
+        let mut stream = UnixStream::connect(&self.socket)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.write_all(question.encode().as_bytes())?;
+        let mut answer = String::new();
+        stream.take(LONGEST).read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
