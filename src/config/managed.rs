@@ -4,7 +4,11 @@
 
 mod words;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::ApplicationConf;
 use crate::{
@@ -20,6 +24,7 @@ pub struct Managed {
     named: bool,
     launch: Launch,
     life: Life,
+    reload: Reload,
     threads: u32,
     queue: u32,
     timeout: Option<Duration>,
@@ -85,6 +90,18 @@ pub struct Life {
     pub drain_timeout: Option<Duration>,
 }
 
+/// What replaces the processes, beside other words and a reload of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// Nothing.
+    #[default]
+    Off,
+    /// A change of its files.
+    On,
+    /// A change of this file, which need not be there.
+    File(PathBuf),
+}
+
 /// Where an application runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Placed {
@@ -135,6 +152,12 @@ impl Managed {
         &self.life
     }
 
+    /// What replaces its processes.
+    #[must_use]
+    pub fn reload(&self) -> &Reload {
+        &self.reload
+    }
+
     /// Requests that a process takes at a time.
     #[must_use]
     pub fn threads(&self) -> u32 {
@@ -161,6 +184,18 @@ impl Managed {
 }
 
 impl Command {
+    /// The files that its words name, by which it is seen that there is other code.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+        let words: Vec<&[u8]> = match self {
+            Self::Program { argv } => argv.iter().map(|word| word.as_bytes()).collect(),
+            Self::Host { spec, .. } => vec![&spec.target],
+        };
+        let paths = words.into_iter().map(|word| Path::new(OsStr::from_bytes(word)));
+        paths.filter(|path| path.is_absolute()).map(Path::to_owned).collect()
+    }
+
     /// The file that is executed and the words after its name; `host` is the file of `gangway-host`.
     #[must_use]
     pub fn argv(&self, host: &Path) -> Vec<Vec<u8>> {

@@ -15,7 +15,7 @@ mod values;
 pub use application::{ApplicationConf, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
-pub use managed::{Command, Launch, Life, Managed, Placed};
+pub use managed::{Command, Launch, Life, Managed, Placed, Reload};
 pub use options::{CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
 pub use param::check_param_name;
 

@@ -61,6 +61,7 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("max_requests", Value::Count(1, 1_000_000_000), "none"),
     option("max_rss", Value::Size, "none"),
     option("lifetime", Value::Time, "none"),
+    option("reload", Value::Text, "off"),
     option("boot_timeout", Value::Time, "60s"),
     option("drain_timeout", Value::Time, "60s"),
 ];

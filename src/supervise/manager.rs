@@ -16,13 +16,13 @@ use former::Former;
 
 use super::{
     link::Link,
-    message::{About, AppOwner},
+    message::{About, AppFiles, AppOwner},
     plan::Plan,
     segment::{Condition, Segment, Shape, Wake},
     supervisor::{self, Stamp},
 };
 use crate::{
-    config::Managed,
+    config::{Managed, Reload},
     rights::Identity,
     sys::{
         run_directory,
@@ -241,6 +241,15 @@ fn shape(managed: &Managed) -> Shape {
     }
 }
 
+fn files(managed: &Managed) -> AppFiles {
+    let restart = match managed.reload() {
+        Reload::File(path) => Some(path.clone()),
+        Reload::On | Reload::Off => None,
+    };
+    let always = *managed.reload() == Reload::On;
+    AppFiles { code: managed.launch().command.files(), always, restart }
+}
+
 fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
     let (managed, launch) = (&known.managed, known.managed.launch());
     let argv = launch.command.argv(&setup.host);
@@ -270,6 +279,7 @@ fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
         threads: managed.threads(),
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
+        files: files(managed),
     };
     let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice));
     tree::application(known.pool.app, known.version, &request, user, manner, &about.encode())

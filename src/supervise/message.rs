@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the server's parent says of an application to the supervisor, and what a worker says.
 
-use std::time::Duration;
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{
     config::Life,
@@ -15,6 +20,40 @@ pub(super) struct About {
     pub(super) threads: u32,
     pub(super) life: Life,
     pub(super) owner: AppOwner,
+    pub(super) files: AppFiles,
+}
+
+/// What is looked at to see that processes are to be replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct AppFiles {
+    /// What it is made of, as far as its words say.
+    pub(super) code: Vec<PathBuf>,
+    /// Whether those are looked at without a reload of the server.
+    pub(super) always: bool,
+    /// A file that is there to be touched.
+    pub(super) restart: Option<PathBuf>,
+}
+
+impl AppFiles {
+    fn encode(&self, composer: Composer) -> Composer {
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_owned();
+        let mut composer = composer.number(self.always.into());
+        composer = composer.bytes(&self.restart.as_deref().map(bytes).unwrap_or_default());
+        composer = composer.number(self.code.len() as u64);
+        for path in &self.code {
+            composer = composer.bytes(&bytes(path));
+        }
+        composer
+    }
+
+    fn decode(parts: &mut Parts<'_>) -> Option<Self> {
+        let path = |bytes: &[u8]| PathBuf::from(OsStr::from_bytes(bytes));
+        let always = parts.number()? != 0;
+        let restart = Some(parts.bytes()?).filter(|bytes| !bytes.is_empty()).map(path);
+        let count: usize = parts.small()?;
+        let code = (0..count).map(|_| parts.bytes().map(path)).collect::<Option<_>>()?;
+        Some(Self { code, always, restart })
+    }
 }
 
 /// The user who runs an application, for whom it may be controlled.
@@ -28,7 +67,7 @@ impl About {
     pub(super) fn encode(&self) -> Vec<u8> {
         let life = &self.life;
         let time = |time: Option<Duration>| time.map_or(0, |time| time.as_millis() as u64);
-        Composer::default()
+        let composer = Composer::default()
             .bytes(self.name.as_bytes())
             .number(self.threads.into())
             .number(life.least.into())
@@ -40,8 +79,8 @@ impl About {
             .number(time(life.boot_timeout))
             .number(time(life.drain_timeout))
             .number(self.owner.user.into())
-            .bytes(self.owner.name.as_bytes())
-            .finish()
+            .bytes(self.owner.name.as_bytes());
+        self.files.encode(composer).finish()
     }
 
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
@@ -60,7 +99,8 @@ impl About {
         let life = Life { least, most, idle, max_requests, max_rss, lifetime, boot_timeout, drain_timeout };
         let user = parts.small()?;
         let owner = AppOwner { user, name: String::from_utf8_lossy(parts.bytes()?).into_owned() };
-        Some(Self { name, threads, life, owner })
+        let files = AppFiles::decode(&mut parts)?;
+        Some(Self { name, threads, life, owner, files })
     }
 }
 
@@ -92,7 +132,9 @@ mod tests {
             ..Life::default()
         };
         let owner = AppOwner { user: 33, name: "www-data".into() };
-        let about = About { name: "blog".into(), threads: 3, life, owner };
+        let files =
+            AppFiles { code: vec!["/a".into(), "/b".into()], always: true, restart: Some("/c".into()) };
+        let about = About { name: "blog".into(), threads: 3, life, owner, files };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));

@@ -8,6 +8,7 @@ mod control;
 mod log;
 mod probe;
 mod reply;
+mod watch;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,6 +32,9 @@ use app::{App, Orders};
 use control::Control;
 use log::Log;
 pub use log::Stamp;
+
+/// How often files are looked at, those of all applications together.
+const WATCH: Duration = Duration::from_secs(1);
 
 /// Where sockets stand: those of all servers, and those of this one.
 pub(super) struct Place {
@@ -66,6 +70,8 @@ struct Supervisor {
     /// Workers that have something in the shared memory and have not come yet.
     strangers: Vec<(PidFd, Owner)>,
     control: Control,
+    /// When files are looked at, if there are some.
+    watch_at: Option<Duration>,
     log: Log,
 }
 
@@ -95,6 +101,7 @@ pub(super) fn live(keeper: Channel, place: &Place, stamp: Stamp, by_threads: boo
         links: Vec::new(),
         strangers: Vec::new(),
         control: Control::new(run_directory::control_socket(&place.own)),
+        watch_at: None,
         log: Log::new(stamp),
     };
     while supervisor.serve() {}
@@ -181,11 +188,13 @@ impl Supervisor {
     /// How long nothing has to be done.
     fn pause(&mut self) -> Option<Duration> {
         let now = monotonic();
-        let callers = self.control.due();
+        let watched = self.apps.values().any(App::is_watched);
+        self.watch_at = watched.then(|| self.watch_at.unwrap_or(now + WATCH));
+        let others = [self.control.due(), self.watch_at].into_iter().flatten();
         self.apps
             .values_mut()
             .filter_map(|app| app.set_due(now))
-            .chain(callers)
+            .chain(others)
             .min()
             .map(|at| at.saturating_sub(now))
     }
@@ -317,6 +326,12 @@ impl Supervisor {
     fn look_at_the_time(&mut self) {
         let now = monotonic();
         self.control.expire(now);
+        if self.watch_at.is_some_and(|at| at <= now) {
+            self.watch_at = None;
+            for app in self.apps.values_mut() {
+                app.look_at_files(&mut self.orders, &mut self.log);
+            }
+        }
         for app in self.apps.values_mut() {
             if app.is_due(now) {
                 app.look(now, &mut self.orders, &mut self.log);

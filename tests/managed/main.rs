@@ -3,6 +3,7 @@
 
 mod control;
 mod harness;
+mod reload;
 mod wear;
 
 use std::{fs, time::Duration};

@@ -126,6 +126,8 @@ fn each_mistake_names_value_and_cure() {
         (&["/bin/sh", "pass_env=A=B"], &["GW0102", "name of a variable"]),
         (&["/bin/sh", "user=no-such-user"], &["GW0102", "\"user=no-such-user\""]),
         (&["/bin/sh", "lifetime=1y"], &["GW0102", "30s"]),
+        (&["/bin/sh", "reload=true"], &["GW0102", "on, off or the path"]),
+        (&["/bin/sh", "reload=/tmp"], &["GW0102", "is a directory"]),
         (&["/bin/sh", "max_requests=0"], &["GW0102", "whole number"]),
         (&["/bin/sh", "max_rss=big"], &["GW0102", "such as 512k"]),
     ] {
@@ -134,6 +136,24 @@ fn each_mistake_names_value_and_cure() {
             assert!(message.contains(part), "{words:?}: {message}");
         }
     }
+}
+
+#[test]
+fn reload_is_a_switch_or_a_file_that_need_not_be_there() {
+    let file = |text: &str| Reload::File(PathBuf::from(text));
+    for (word, reload) in
+        [("reload=off", Reload::Off), ("reload=on", Reload::On), ("reload=no/such", file("/no/such"))]
+    {
+        assert_eq!(program(&["/bin/sh", word]).unwrap().reload(), &reload);
+    }
+    let command = |words: &[&str]| program(words).unwrap().launch().command.files();
+    assert_eq!(command(&["/bin/sh", "-x", "/a/b.py", "c"]), ["/bin/sh", "/a/b.py"].map(PathBuf::from));
+    let error = placed(&["app", "processes=1", "reload=on"]).unwrap_err().to_string();
+    assert!(error.contains("reload=/srv/blog/restart.txt"), "{error}");
+    let Ok(Placed::Managed(managed)) = placed(&["app", "processes=1", "reload=/x/y"]) else {
+        panic!("not managed")
+    };
+    assert_eq!(managed.reload(), &file("/x/y"));
 }
 
 #[test]

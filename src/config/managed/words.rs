@@ -11,7 +11,7 @@ use super::{
         param::check_param_name,
         values,
     },
-    Command, Launch, Life, Managed, Placed,
+    Command, Launch, Life, Managed, Placed, Reload,
 };
 use crate::{
     engine::{Interface, OptionDef, Value},
@@ -60,6 +60,7 @@ impl Parser<'_> {
                 named: false,
                 launch: launch(Command::Program { argv }),
                 life: Life::default(),
+                reload: Reload::default(),
                 threads: 1,
                 queue: DEFAULT_QUEUE,
                 timeout: self.timeout,
@@ -131,6 +132,7 @@ impl Parser<'_> {
                     timeout: application.timeout(),
                 }),
                 life: Life::default(),
+                reload: Reload::default(),
             },
         );
         for word in managed {
@@ -262,6 +264,7 @@ impl<'p> Making<'p> {
                 }
                 self.user = Some(value.to_owned());
             }
+            "reload" => self.managed.reload = reload(value, self.parser.base)?,
             "group" => self.group = Some(value.to_owned()),
             _ => {
                 check_param_name(value).map_err(|_| "it must be the name of a variable".to_owned())?;
@@ -294,6 +297,12 @@ impl<'p> Making<'p> {
             }
             (None, None) => {}
         }
+        let command = &self.managed.launch.command;
+        if self.managed.reload == Reload::On && command.files().is_empty() {
+            let why = "which files the application has is not known from its words; name one that is touched when they have \
+                       changed, such as reload=/srv/blog/restart.txt";
+            return Err(unusable("reload", "on", why));
+        }
         let life = &self.managed.life;
         if life.least == life.most && self.seen.contains(&"idle") {
             let why = "\"idle=\" ends processes above the least: it needs a range such as processes=0-4";
@@ -314,6 +323,19 @@ impl Launch {
 
 fn unusable(name: &str, value: &str, why: &str) -> ConfigError {
     ConfigError::new(BAD_VALUE, format!("\"{name}={value}\" is not usable: {why}"))
+}
+
+/// `on`, `off`, or a file that need not be there.
+fn reload(text: &str, base: &Path) -> Result<Reload, String> {
+    match text {
+        "on" => Ok(Reload::On),
+        "off" => Ok(Reload::Off),
+        _ if !text.contains('/') => Err("it must be on, off or the path of a file".into()),
+        _ => match base.join(text) {
+            path if path.is_dir() => Err(format!("\"{}\" is a directory; name a file in it", path.display())),
+            path => Ok(Reload::File(path)),
+        },
+    }
 }
 
 /// `4`, or `1-4`.

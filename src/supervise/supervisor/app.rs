@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One application: its plan, and what carries it out.
 
+mod files;
 mod news;
 mod status;
 
@@ -32,6 +33,7 @@ use crate::{
         spawner::{self, Exit, tree::Order},
     },
 };
+use files::Watches;
 use status::FailedStart;
 
 /// What the keeper is to do, with descriptors.
@@ -53,6 +55,7 @@ pub(super) struct App {
     reason: String,
     /// The last generation that could not be started, until another one serves.
     failed: Option<FailedStart>,
+    watches: Watches,
     /// A process of other words was found.
     stale: bool,
     /// When it is to be looked at.
@@ -94,6 +97,7 @@ pub(super) fn kill(orders: &mut Orders, app: u32, slot: u16) {
 
 impl App {
     pub(super) fn new(id: u32, version: u32, about: About, segment: Segment) -> Self {
+        let watches = Watches::new(&about.files);
         let plan = Plan::new(about.life, about.threads, segment.shape().slots);
         Self {
             id,
@@ -104,6 +108,7 @@ impl App {
             processes: BTreeMap::new(),
             reason: String::new(),
             failed: None,
+            watches,
             stale: false,
             due: None,
         }
@@ -153,6 +158,7 @@ impl App {
         if self.segment.is_stopped() {
             self.happens(Event::Stop, orders, log);
         } else {
+            self.say_unwatched(log);
             self.segment.set_condition(Condition::Up);
             self.happens(Event::Tick, orders, log);
         }
@@ -162,13 +168,21 @@ impl App {
     }
 
     pub(super) fn configure(&mut self, version: u32, about: About, orders: &mut Orders, log: &mut Log) {
-        let changed = self.about.life != about.life;
+        let life = self.about.life != about.life;
+        let file = self.watches.at_reload();
+        if self.about.files != about.files {
+            self.watches = Watches::new(&about.files);
+        }
         self.about = about;
-        if changed {
+        self.say_unwatched(log);
+        if life {
             self.happens(Event::Configured(self.about.life), orders, log);
         }
-        if self.version != version {
-            self.version = version;
+        let words = std::mem::replace(&mut self.version, version) != version;
+        if let Some(file) = file.filter(|_| !words) {
+            self.say_changed(&file, log);
+            self.happens(Event::Restart, orders, log);
+        } else if words {
             self.happens(Event::Restart, orders, log);
         }
     }

@@ -45,6 +45,7 @@ impl App {
     }
 
     pub(in super::super) fn restart(&mut self, orders: &mut Orders, log: &mut Log) {
+        self.watches.forget();
         self.happens(Event::Restart, orders, log);
     }
 
