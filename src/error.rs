@@ -97,6 +97,7 @@ codes! {
     RESTARTED = 907, "the processes of an application are replaced";
     SUPERVISOR = 908, "the processes that look after applications do not work";
     CONTROLLED = 909, "an application is controlled by hand";
+    WARMUP_FAILED = 910, "the first request of a process failed";
 }
 
 #[cfg(test)]

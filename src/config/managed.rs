@@ -25,6 +25,7 @@ pub struct Managed {
     launch: Launch,
     life: Life,
     reload: Reload,
+    warmup: Option<String>,
     threads: u32,
     queue: u32,
     timeout: Option<Duration>,
@@ -150,6 +151,12 @@ impl Managed {
     #[must_use]
     pub fn life(&self) -> &Life {
         &self.life
+    }
+
+    /// The path that a process is asked for before it counts as ready.
+    #[must_use]
+    pub fn warmup(&self) -> Option<&str> {
+        self.warmup.as_deref()
     }
 
     /// What replaces its processes.

@@ -62,6 +62,7 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("max_rss", Value::Size, "none"),
     option("lifetime", Value::Time, "none"),
     option("reload", Value::Text, "off"),
+    option("warmup", Value::Text, "none"),
     option("boot_timeout", Value::Time, "60s"),
     option("drain_timeout", Value::Time, "60s"),
 ];

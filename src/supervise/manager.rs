@@ -16,13 +16,13 @@ use former::Former;
 
 use super::{
     link::Link,
-    message::{About, AppFiles, AppOwner},
+    message::{About, AppFiles, AppOwner, AppWarmup},
     plan::Plan,
     segment::{Condition, Segment, Shape, Wake},
     supervisor::{self, Stamp},
 };
 use crate::{
-    config::{Managed, Reload},
+    config::{Command, Managed, Reload},
     rights::Identity,
     sys::{
         run_directory,
@@ -250,6 +250,14 @@ fn files(managed: &Managed) -> AppFiles {
     AppFiles { code: managed.launch().command.files(), always, restart }
 }
 
+fn warmup(managed: &Managed) -> Option<AppWarmup> {
+    let directory = match managed.launch().command {
+        Command::Program { .. } => Some(managed.launch().directory.clone()),
+        Command::Host { .. } => None,
+    };
+    managed.warmup().map(|path| AppWarmup { path: path.to_owned(), directory })
+}
+
 fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
     let (managed, launch) = (&known.managed, known.managed.launch());
     let argv = launch.command.argv(&setup.host);
@@ -280,6 +288,7 @@ fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
         files: files(managed),
+        warmup: warmup(managed),
     };
     let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice));
     tree::application(known.pool.app, known.version, &request, user, manner, &about.encode())

@@ -21,6 +21,16 @@ pub(super) struct About {
     pub(super) life: Life,
     pub(super) owner: AppOwner,
     pub(super) files: AppFiles,
+    /// The path that a process is asked for before it gets requests.
+    pub(super) warmup: Option<AppWarmup>,
+}
+
+/// A request before all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AppWarmup {
+    pub(super) path: String,
+    /// Where a program finds the file of that path, if it runs files.
+    pub(super) directory: Option<String>,
 }
 
 /// What is looked at to see that processes are to be replaced.
@@ -80,7 +90,11 @@ impl About {
             .number(time(life.drain_timeout))
             .number(self.owner.user.into())
             .bytes(self.owner.name.as_bytes());
-        self.files.encode(composer).finish()
+        let composer = self.files.encode(composer);
+        let path = self.warmup.as_ref().map(|warmup| warmup.path.as_str()).unwrap_or_default();
+        let directory =
+            self.warmup.as_ref().and_then(|warmup| warmup.directory.as_deref()).unwrap_or_default();
+        composer.bytes(path.as_bytes()).bytes(directory.as_bytes()).finish()
     }
 
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
@@ -100,7 +114,11 @@ impl About {
         let user = parts.small()?;
         let owner = AppOwner { user, name: String::from_utf8_lossy(parts.bytes()?).into_owned() };
         let files = AppFiles::decode(&mut parts)?;
-        Some(Self { name, threads, life, owner, files })
+        let mut text = || parts.bytes().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        let (path, directory) = (text()?, text()?);
+        let directory = Some(directory).filter(|directory| !directory.is_empty());
+        let warmup = (!path.is_empty()).then_some(AppWarmup { path, directory });
+        Some(Self { name, threads, life, owner, files, warmup })
     }
 }
 
@@ -134,7 +152,8 @@ mod tests {
         let owner = AppOwner { user: 33, name: "www-data".into() };
         let files =
             AppFiles { code: vec!["/a".into(), "/b".into()], always: true, restart: Some("/c".into()) };
-        let about = About { name: "blog".into(), threads: 3, life, owner, files };
+        let warmup = Some(AppWarmup { path: "/up".into(), directory: Some("/srv".into()) });
+        let about = About { name: "blog".into(), threads: 3, life, owner, files, warmup };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));

@@ -8,6 +8,7 @@ mod control;
 mod log;
 mod probe;
 mod reply;
+mod warmup;
 mod watch;
 
 use std::{
@@ -175,7 +176,7 @@ impl Supervisor {
         for (id, app) in &self.apps {
             for (slot, output, probe) in app.descriptors() {
                 output.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Output(*id, slot)));
-                probe.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Probe(*id, slot)));
+                probe.into_iter().for_each(|(fd, events)| add(fd, events, Source::Probe(*id, slot)));
             }
         }
         self.control.listener().into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Control));

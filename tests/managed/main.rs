@@ -4,6 +4,7 @@
 mod control;
 mod harness;
 mod reload;
+mod warmup;
 mod wear;
 
 use std::{fs, time::Duration};

@@ -17,6 +17,7 @@ if how == "hang":
     time.sleep(600)
 if how == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+asked = held = None
 child = None
 if how == "forks":
     child = subprocess.Popen(["/bin/sleep", "600"]).pid
@@ -29,6 +30,19 @@ while True:
     question = connection.recv(4096)
     if question[:2] == b"\x01\x09":
         connection.sendall(b"\x01\x0a" + bytes(6))
+    elif question[:2] == b"\x01\x01":
+        # A FastCGI request: what it holds, for who asks later, and an answer by its path.
+        asked = question
+        status = b"500" if b"/broken" in question else b"204"
+        if b"/never" not in question:
+            body = b"Status: " + status + b"\r\nX-A: b\r\n\r\n"
+            connection.sendall(b"\x01\x06\x00\x01" + len(body).to_bytes(2, "big") + b"\0\0" + body)
+            connection.sendall(b"\x01\x03\x00\x01\x00\x08\0\0" + bytes(8))
+        else:
+            held = connection
+            continue
+    elif question == b"asked":
+        connection.sendall(asked.decode("latin-1").encode())
     elif question.startswith(b"connect "):
         try:
             socket.socket(socket.AF_UNIX).connect(question[8:])

@@ -65,6 +65,7 @@ fn each_option_does_its_part() {
         "max_requests=1000",
         "max_rss=300m",
         "lifetime=1h",
+        "warmup=/up?a=b",
         "boot_timeout=5s",
         "drain_timeout=off",
         "env=A=1",
@@ -84,6 +85,7 @@ fn each_option_does_its_part() {
     assert_eq!(launch.environment, [("A".to_owned(), "2".to_owned())]);
     assert_eq!((managed.queue(), managed.timeout()), (0, Some(Duration::from_secs(10))));
     assert!(managed.pass_authorization());
+    assert_eq!(managed.warmup(), Some("/up?a=b"));
 }
 
 #[test]
@@ -126,6 +128,8 @@ fn each_mistake_names_value_and_cure() {
         (&["/bin/sh", "pass_env=A=B"], &["GW0102", "name of a variable"]),
         (&["/bin/sh", "user=no-such-user"], &["GW0102", "\"user=no-such-user\""]),
         (&["/bin/sh", "lifetime=1y"], &["GW0102", "30s"]),
+        (&["/bin/sh", "warmup=health"], &["GW0102", "such as /health"]),
+        (&["/bin/sh", "warmup=/a b"], &["GW0102", "such as /health"]),
         (&["/bin/sh", "reload=true"], &["GW0102", "on, off or the path"]),
         (&["/bin/sh", "reload=/tmp"], &["GW0102", "is a directory"]),
         (&["/bin/sh", "max_requests=0"], &["GW0102", "whole number"]),

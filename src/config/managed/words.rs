@@ -61,6 +61,7 @@ impl Parser<'_> {
                 launch: launch(Command::Program { argv }),
                 life: Life::default(),
                 reload: Reload::default(),
+                warmup: None,
                 threads: 1,
                 queue: DEFAULT_QUEUE,
                 timeout: self.timeout,
@@ -133,6 +134,7 @@ impl Parser<'_> {
                 }),
                 life: Life::default(),
                 reload: Reload::default(),
+                warmup: None,
             },
         );
         for word in managed {
@@ -263,6 +265,13 @@ impl<'p> Making<'p> {
                     );
                 }
                 self.user = Some(value.to_owned());
+            }
+            "warmup" => {
+                let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+                if !value.starts_with('/') || !value.bytes().all(plain) {
+                    return Err("it must be a path as clients write it, such as /health?deep=1".into());
+                }
+                self.managed.warmup = Some(value.to_owned());
             }
             "reload" => self.managed.reload = reload(value, self.parser.base)?,
             "group" => self.group = Some(value.to_owned()),

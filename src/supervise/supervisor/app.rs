@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One application: its plan, and what carries it out.
 
+mod boot;
 mod files;
 mod news;
 mod status;
@@ -22,7 +23,8 @@ use super::{
         segment::{Condition, Owner, Segment, SlotState},
     },
     log::Log,
-    probe::{Known, Probe},
+    probe::Probe,
+    warmup::Warmup,
 };
 use crate::{
     error::{PROCESS_NOT_STARTED, PROCESS_OUTPUT},
@@ -71,6 +73,10 @@ struct Process {
     passed: u32,
     held: u64,
     probe: Option<Probe>,
+    /// Its request before all others.
+    warmup: Option<Warmup>,
+    /// When it was asked for.
+    began: Duration,
 }
 
 struct Eyes<'s>(&'s Segment);
@@ -124,7 +130,8 @@ impl App {
             SlotState::Starting | SlotState::Vacant => plan::Found::Starting,
         };
         self.plan.adopt(slot, seen.generation, found, monotonic());
-        let process = Process { pid, output: output.map(Into::into), ..Process::default() };
+        let began = monotonic();
+        let process = Process { pid, output: output.map(Into::into), began, ..Process::default() };
         self.processes.insert(slot, process);
         if found == plan::Found::Starting {
             self.probe(slot);
@@ -197,16 +204,19 @@ impl App {
     }
 
     /// Slots with what is to be waited for: output, and the answer of one that begins.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = (u16, Option<RawFd>, Option<RawFd>)> + '_ {
+    pub(super) fn descriptors(
+        &self,
+    ) -> impl Iterator<Item = (u16, Option<RawFd>, Option<(RawFd, i16)>)> + '_ {
         self.processes.iter().map(|(slot, process)| {
             let output = process.output.as_ref().map(AsRawFd::as_raw_fd);
-            (*slot, output, process.probe.as_ref().and_then(Probe::descriptor))
+            let probe = process.probe.as_ref().and_then(Probe::descriptor).map(|fd| (fd, libc::POLLIN));
+            (*slot, output, probe.or_else(|| process.warmup.as_ref().map(Warmup::wanted)))
         })
     }
 
     /// Notes when it is to be looked at again, if nothing happens before.
     pub(super) fn set_due(&mut self, now: Duration) -> Option<Duration> {
-        let probes = self.processes.values().filter_map(|process| process.probe.as_ref().map(Probe::at));
+        let probes = self.processes.values().filter_map(Process::boot_at);
         self.due = probes.chain(self.plan.wakes(now)).min();
         self.due
     }
@@ -215,52 +225,12 @@ impl App {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// The time has come for something.
-    pub(super) fn look(&mut self, now: Duration, orders: &mut Orders, log: &mut Log) {
-        let mut known = Vec::new();
-        for (slot, process) in &mut self.processes {
-            if let Some(probe) = process.probe.as_mut().filter(|probe| probe.at() <= now) {
-                known.push((*slot, probe.look(&self.segment.socket_path(*slot), now)));
-            }
-        }
-        for (slot, known) in known {
-            self.probed(slot, known, orders, log);
-        }
-        self.happens(Event::Tick, orders, log);
-    }
-
-    pub(super) fn look_at_probe(&mut self, slot: u16, orders: &mut Orders, log: &mut Log) {
-        let process = self.processes.get_mut(&slot);
-        let known = process.and_then(|process| process.probe.as_mut()).map(|probe| probe.read(monotonic()));
-        self.probed(slot, known.unwrap_or(Known::Nothing), orders, log);
-    }
-
-    fn probed(&mut self, slot: u16, known: Known, orders: &mut Orders, log: &mut Log) {
-        if known == Known::Nothing {
-            return;
-        }
-        if let Some(process) = self.processes.get_mut(&slot) {
-            process.probe = None;
-        }
-        if known == Known::Takes {
-            self.happens(Event::Ready(slot), orders, log);
-        }
-    }
-
     /// The keeper has made a process.
     pub(super) fn started(&mut self, slot: u16, pid: u32) {
         if let Some(process) = self.processes.get_mut(&slot) {
             process.pid = pid;
             self.segment.set_pid(slot, pid);
             self.probe(slot);
-        }
-    }
-
-    fn probe(&mut self, slot: u16) {
-        let path = self.segment.socket_path(slot);
-        if let Some(process) = self.processes.get_mut(&slot) {
-            // Without a listener it has ended already, which the keeper tells.
-            process.probe = Probe::ask(&path, monotonic()).ok();
         }
     }
 
@@ -275,7 +245,7 @@ impl App {
         self.reason = exit.to_string();
         self.read_output(slot, log);
         if let Some(process) = self.processes.get_mut(&slot) {
-            process.probe = None;
+            (process.probe, process.warmup) = (None, None);
             let mut lines = std::mem::take(&mut process.lines);
             lines.finish(|line| process.write(&self.about.name, line, log));
         }
@@ -353,7 +323,8 @@ impl App {
         orders.push_back((order.encode(), vec![listener.into(), writer, output.try_clone()?]));
         self.segment.reset_served(slot);
         self.segment.set_state(slot, SlotState::Starting, generation);
-        self.processes.insert(slot, Process { output: Some(output.into()), ..Process::default() });
+        let process = Process { output: Some(output.into()), began: monotonic(), ..Process::default() };
+        self.processes.insert(slot, process);
         Ok(())
     }
 

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From the start of a process to its first request: it is asked whether it takes requests, and then for the path of `warmup=`.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        super::plan::Event,
+        log::Log,
+        probe::{Known, Probe},
+        warmup::{Progress, Warmup},
+    },
+    App, Orders, Process,
+};
+use crate::{error::WARMUP_FAILED, log::Level, sys::monotonic};
+
+impl Process {
+    /// When to look at it again.
+    pub(super) fn boot_at(&self) -> Option<Duration> {
+        let warmup = self.warmup.as_ref().map(Warmup::until);
+        self.probe.as_ref().map(Probe::at).into_iter().chain(warmup).min()
+    }
+}
+
+impl App {
+    pub(super) fn probe(&mut self, slot: u16) {
+        let path = self.segment.socket_path(slot);
+        if let Some(process) = self.processes.get_mut(&slot) {
+            // Without a listener it has ended already, which the keeper tells.
+            process.probe = Probe::ask(&path, monotonic()).ok();
+        }
+    }
+
+    /// The time has come for something.
+    pub(in super::super) fn look(&mut self, now: Duration, orders: &mut Orders, log: &mut Log) {
+        let (mut known, mut late) = (Vec::new(), Vec::new());
+        for (slot, process) in &mut self.processes {
+            if let Some(probe) = process.probe.as_mut().filter(|probe| probe.at() <= now) {
+                known.push((*slot, probe.look(&self.segment.socket_path(*slot), now)));
+            }
+            if process.warmup.as_ref().is_some_and(|warmup| warmup.until() <= now) {
+                late.push(*slot);
+            }
+        }
+        for (slot, known) in known {
+            self.probed(slot, known, orders, log);
+        }
+        for slot in late {
+            self.warmed(slot, &Progress::Failed("it was not answered in time".to_owned()), orders, log);
+        }
+        self.happens(Event::Tick, orders, log);
+    }
+
+    /// Something has come from one that begins.
+    pub(in super::super) fn look_at_probe(&mut self, slot: u16, orders: &mut Orders, log: &mut Log) {
+        let Some(process) = self.processes.get_mut(&slot) else { return };
+        if let Some(probe) = &mut process.probe {
+            let known = probe.read(monotonic());
+            self.probed(slot, known, orders, log);
+        } else if let Some(warmup) = &mut process.warmup {
+            let progress = warmup.go_on();
+            self.warmed(slot, &progress, orders, log);
+        }
+    }
+
+    fn probed(&mut self, slot: u16, known: Known, orders: &mut Orders, log: &mut Log) {
+        if known == Known::Nothing {
+            return;
+        }
+        let Some(process) = self.processes.get_mut(&slot) else { return };
+        process.probe = None;
+        if known != Known::Takes {
+            return;
+        }
+        let Some(words) = &self.about.warmup else {
+            return self.happens(Event::Ready(slot), orders, log);
+        };
+        let now = monotonic();
+        let left = self.about.life.boot_timeout.map(|limit| (process.began + limit).saturating_sub(now));
+        match Warmup::ask(&self.segment.socket_path(slot), words, now, left) {
+            Ok(warmup) => process.warmup = Some(warmup),
+            Err(error) => self.warmed(slot, &Progress::Failed(error.to_string()), orders, log),
+        }
+    }
+
+    fn warmed(&mut self, slot: u16, progress: &Progress, orders: &mut Orders, log: &mut Log) {
+        if *progress == Progress::Goes {
+            return;
+        }
+        let Some(process) = self.processes.get_mut(&slot) else { return };
+        process.warmup = None;
+        if let Progress::Failed(why) = progress {
+            let path = self.about.warmup.as_ref().map(|words| words.path.as_str()).unwrap_or_default();
+            log.line(Level::Warn, WARMUP_FAILED, format_args!(
+                "process {} of \"{}\" did not answer warmup={path} well ({why}); it gets requests all the same",
+                process.pid, self.about.name
+            ));
+        }
+        self.happens(Event::Ready(slot), orders, log);
+    }
+}
