@@ -188,7 +188,8 @@ fn deny(request: Request, answer: &Answer) -> ngx_int_t {
             (*r).set_header_only(1);
         }
         let status = ngx_http_send_header(r);
-        if status != 0 || answer.body.is_empty() {
+        // nginx has found out with the head whether a body may follow: not to HEAD, and not after 204 and 304.
+        if status != 0 || request.header_only() {
             ngx_http_finalize_request(r, status);
             return DONE;
         }

@@ -95,6 +95,24 @@ def test_every_other_answer_is_the_clients(server, authorizer, app, answer, stat
     assert not app.pending()
 
 
+@pytest.mark.parametrize("status", [b"403 Forbidden", b"304 Not Modified", b"204 No Content"])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_where_no_body_may_follow_none_does(server, authorizer, app, status, method):
+    """Bytes behind such a head would be read as the answer to the next request."""
+    client = server.connect()
+    client.request(method, "/app/x")
+    decide(authorizer, client, b"Status: " + status + b"\r\nContent-Type: text/plain\r\n\r\nnot you")
+    response = client.response(method)
+    assert (b"%d" % response.status, response.body) in [(status[:3], b""), (b"403", b"not you")]
+    client.request("GET", "/app/y")
+    decide(authorizer, client, ALLOWED)
+    peer = app.next(client)
+    peer.request()
+    peer.answer(hello("fastcgi"))
+    response = client.response()
+    assert (response.status, response.body) == (200, b"hello")
+
+
 def test_files_are_guarded_too(server, authorizer):
     client = server.connect()
     client.request("GET", "/files/README")
