@@ -93,11 +93,11 @@ impl Request {
         if status >= SPECIAL_RESPONSE { status } else { DONE }
     }
 
-    /// The body that nginx has read, as its chain.
+    /// The body that nginx has read, as its chain. A part of a page has none.
     pub(crate) fn body_chain(self) -> *mut ngx_chain_t {
         let body = field!(self, request_body);
         // SAFETY: the body of a live request, in its pool.
-        if body.is_null() { ptr::null_mut() } else { unsafe { (*body).bufs } }
+        if body.is_null() || self.is_part() { ptr::null_mut() } else { unsafe { (*body).bufs } }
     }
 
     /// The body that nginx has read, in order.

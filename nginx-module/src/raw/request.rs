@@ -67,6 +67,12 @@ impl Request {
         self.has_method_of(NGX_HTTP_HEAD | nginx_sys::NGX_HTTP_GET)
     }
 
+    /// Whether it reads a part of another request's page, or asks something about that request (SSI, `auth_request` and their like):
+    /// the body of the client's request is not for it. A copy that `mirror` makes has method and body.
+    pub(crate) fn is_part(self) -> bool {
+        !self.is_main() && self.is_safe()
+    }
+
     /// Whether the method is one of these, by nginx's bits.
     pub(super) fn has_method_of(self, methods: u32) -> bool {
         field!(self, method) & methods as usize != 0

@@ -71,6 +71,8 @@ pub(crate) fn write(
     let user =
         if request.satisfies_all() && crate::raw::auth_basic_guards(request) { request.user() } else { b"" };
     let announced = !request.content_type().is_empty() || request.declares_body();
+    // What is said of the client's body does not describe that of a part, which has none. An authorizer is told of it.
+    let is_part = request.is_part() && shape.role == Role::Responder;
     let facts = Facts {
         method: request.method(),
         request_uri: request.unparsed_uri(),
@@ -90,8 +92,8 @@ pub(crate) fn write(
         },
         remote_user: user,
         auth_type: b"Basic",
-        content_type: request.content_type(),
-        content_length: shape.length.filter(|length| *length > 0 || announced),
+        content_type: if is_part { b"" } else { request.content_type() },
+        content_length: shape.length.filter(|length| !is_part && (*length > 0 || announced)),
         https: request.is_tls(),
         extra: shape.extra,
         pass_authorization: shape.authorization,
@@ -105,8 +107,9 @@ pub(crate) fn write(
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
     let target = host.map(|host| (&b"Host"[..], host));
     let headers = target.into_iter().chain(request.headers().filter(|(name, _)| !replaced(name)));
-    let headers =
-        headers.filter(|(name, _)| shape.headers && !shape.hidden.iter().any(|hidden| is_same(name, hidden)));
+    let describing = if is_part { &DESCRIBE_BODY[..] } else { &[] };
+    let is_hidden = |name: &[u8]| shape.hidden.iter().chain(describing).any(|hidden| is_same(name, hidden));
+    let headers = headers.filter(|(name, _)| shape.headers && !is_hidden(name));
     write_meta_variables(variables, &facts, headers, &params);
     Some(())
 }
@@ -144,6 +147,9 @@ fn is_same(name: &[u8], known: &[u8]) -> bool {
     };
     name.len() == known.len() && name.iter().zip(known).all(is_same)
 }
+
+/// Headers that say what a body is, beside those that are no headers of an application.
+const DESCRIBE_BODY: [&[u8]; 3] = [b"content-encoding", b"content-language", b"content-location"];
 
 /// SERVER_SOFTWARE: the nginx that the module was built for, as `$nginx_version` in fastcgi_params.
 const SOFTWARE: &[u8] = nginx_sys::NGINX_VER.to_bytes();

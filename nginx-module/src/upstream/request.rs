@@ -178,6 +178,10 @@ pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ng
         // SAFETY: nginx calls this with a live request.
         let made = unsafe {
             Context::with(r, |context, upstream| {
+                if context.request.is_part() {
+                    // nginx has put the client's body there.
+                    upstream.set_request_chain(std::ptr::null_mut());
+                }
                 with_head(context, upstream, |head| {
                     chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
                 })

@@ -113,10 +113,6 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
 
 /// The body that nginx has read.
 fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
-    // What SSI and its like ask for has nothing to do with the main request's body; a mirror's copy has.
-    if !request.is_main() && request.is_safe() {
-        return Ok(Default::default());
-    }
     body::take(request).map_err(|error| {
         report!(request, Error, SERVER_FAILED, "cannot keep the request body: {}", explain(&error));
         INTERNAL_SERVER_ERROR

@@ -27,6 +27,9 @@ def app(environ, start_response):
         return (environ["QUERY_STRING"].encode() * 4096 for _ in range(20))
     if path == "inner":
         body = f"[inner {environ['REQUEST_METHOD']} {environ['SCRIPT_NAME']}{environ['PATH_INFO']} {environ['QUERY_STRING']}]"
+    elif path.startswith("of/"):
+        environ["wsgi.input"].read()
+        body = f'<!--#include virtual="/{path.removeprefix("of/")}/env" -->'
     elif path == "number":
         body = f"[{environ['QUERY_STRING']}]"
     else:
