@@ -125,6 +125,8 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
         {
             // SAFETY: the caller's peer, to which nobody else refers here.
             idle::wake(connection, unsafe { &mut *pc });
+            // SAFETY: that connection, which is live.
+            unsafe { reuse::expect_end(context, connection) };
             if reuse::needs_look(context, &address) {
                 watch(context, UNREAD);
             }

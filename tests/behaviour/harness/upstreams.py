@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What the tests of upstreams have in common: a recorder per protocol, and one request from client to backend."""
 
+import contextlib
+import os
+import signal
 import threading
 
 from .gateway import PROTOCOLS
@@ -74,3 +77,17 @@ def follows(backend, client, *, may_close=True):
     peer.answer(hello(backend.protocol))
     response = client.response()
     assert (response.status, response.body) == (200, b"hello")
+
+
+@contextlib.contextmanager
+def stopped(server):
+    """What happens meanwhile happens at once: a head waits for its body for some milliseconds only, and a busy test may take
+    longer to end a connection."""
+    workers = server.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)

@@ -12,7 +12,7 @@ import pytest
 from harness import gateway, programs
 from harness.deadline import wait_until
 from harness.processes import processes
-from harness.upstreams import ask, hello, sent
+from harness.upstreams import ask, hello, sent, stopped
 
 EXPLAINED = r"upstream|GW07\d\d|client|proxy|AH\d+|buffered"
 NGINX = pytest.mark.servers("nginx", "nginx128")
@@ -381,6 +381,32 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_no_failure(pair, unix
         kept(server, a).close()
         sent(server, a, f"/{number}", "PUT")
     assert not b.pending() and b.accepted == 0
+
+
+@KEPT
+@NGINX
+@SOCKETS
+def test_a_process_that_ends_when_a_request_comes_has_failed_nobody(pair, unix):
+    """As PHP does after its last request: it ends its side, and closes the connection a moment later. Meanwhile a request was put on
+    it, which it never reads."""
+    server, a, b = pair(unix)
+    for number in range(3):
+        client = server.connect()
+        client.request("GET", "/.ready")
+        client.response()
+        peer = kept(server, a)
+        with stopped(server):
+            client.request("GET", f"/fastcgi/{number}")
+            peer.half_close()
+        second = b.next(client)
+        assert second.request()["REQUEST_URI"] == f"/fastcgi/{number}"
+        second.answer(hello("fastcgi"))
+        assert client.response().body == b"hello"
+        peer.close()
+        b.reset()
+        sent(server, a, "/and/on", "PUT")
+        assert not b.pending()
+    assert not server.log.find(r"\[error\]")
 
 
 @KEPT

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Reloads of the server and restarts of backends under load: no request is lost."""
 
-import contextlib
 import os
 import signal
 import threading
@@ -12,7 +11,7 @@ import pytest
 from harness import programs, upstreams, wire
 from harness.deadline import wait_until
 from harness.gateway import PROTOCOLS
-from harness.upstreams import head, hello
+from harness.upstreams import head, hello, stopped
 
 EXPLAINED = r"upstream|GW07\d\d|AH\d+|proxy|connect\(\) failed|recv\(\) failed|no live"
 
@@ -189,20 +188,6 @@ def test_php_fpm_reloads_under_load(launch):
 
 
 PLACES = ["before the head", "in the head", "after the head"]
-
-
-@contextlib.contextmanager
-def stopped(server):
-    """What happens meanwhile happens at once: a head waits for its body for some milliseconds only, and a busy test may take
-    longer to end a connection."""
-    workers = server.workers()
-    for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in workers:
-            os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.better("nginx has taken the head for the response", on=("nginx",), when={"place": ["after the head"]})

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 
 use gangway::{
+    engine::fence,
     error::BACKEND_CUT,
     report,
     sys::{has_unread, is_acknowledged, is_elsewhere, unread},
@@ -118,6 +119,53 @@ pub(super) fn leave(request: Request, upstream: Upstream) {
     upstream.run_read_handler(request);
 }
 
+/// Lets the end of a kept connection be no error of a backend that has closed it before it saw the request: nginx has a line for
+/// an end without an answer, and asks somebody else.
+///
+/// # Safety
+/// A live connection that the request has taken.
+pub(super) unsafe fn expect_end(context: &Context, connection: *mut ngx_connection_t) {
+    // SAFETY: the caller's connection is one of this process's event loop, to a backend.
+    let Some(connection) = (unsafe { Connection::from_raw(connection) }) else { return };
+    context.peer.receive.set(connection.receiver());
+    connection.set_receiver(Some(receive_first));
+}
+
+/// nginx's function for the first bytes of an answer on a kept connection.
+unsafe extern "C" fn receive_first(c: *mut ngx_connection_t, buffer: *mut u8, size: usize) -> isize {
+    fence("reuse::receive_first", ERROR, || {
+        // SAFETY: nginx reads from the live connection of a request whose upstream is ours, into a buffer of its own: the
+        // connection's data is the request.
+        unsafe {
+            Context::with((*c).data.cast(), |context, _| {
+                let connection = Connection::from_raw(c)?;
+                let receive = context.peer.receive.get();
+                let count = receive?(c, buffer, size);
+                if count > 0 {
+                    connection.set_receiver(receive);
+                }
+                let is_unix = context.peer.address.get().is_some_and(|address| address.is_unix());
+                let has_left = count == 0 && is_over_unread(connection, is_unix);
+                if has_left {
+                    let line =
+                        "the backend has closed a kept connection that was idle; the request goes elsewhere";
+                    report!(context.request, Info, None, "{line}");
+                }
+                Some(if has_left { ERROR } else { count })
+            })
+        }
+        .flatten()
+        .unwrap_or(ERROR)
+    })
+}
+
+/// Whether the backend has ended its side in order, and left what it was sent unread: it knows nothing of a request. So ends a
+/// process of PHP.
+fn is_over_unread(connection: Connection, is_unix: bool) -> bool {
+    let read = connection.read();
+    read.has_ended() && !read.has_failed() && has_unread(connection.descriptor(), is_unix) == Some(true)
+}
+
 unsafe extern "C" fn receive_nothing(_: *mut ngx_connection_t, _: *mut u8, _: usize) -> isize {
     ERROR
 }
@@ -140,6 +188,9 @@ pub(super) fn failed(context: &Context, upstream: Upstream) -> ngx_uint_t {
         record.has_closed();
     }
     let is_unix = address.is_some_and(|address| address.is_unix());
+    if is_over_unread(connection, is_unix) {
+        return next;
+    }
     // A unix socket that is closed in order has been read to its end.
     let was_taken = reused.was_awaited
         || reused.was_read

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use gangway::contention::{Call, Calls};
+use nginx_sys::ngx_recv_pt;
 
 use crate::{
     raw::{Balancer, Timer, Upstream},
@@ -29,6 +30,8 @@ pub(in crate::upstream) struct Peer {
     pub(in crate::upstream) address: Cell<Option<Address>>,
     /// What is known of a connection that was kept.
     pub(in crate::upstream) reused: Cell<Reused>,
+    /// What a connection that was kept reads with, while another function is in its place.
+    pub(in crate::upstream) receive: Cell<ngx_recv_pt>,
     /// How often a fresh connection has been looked at that gives no answer.
     looks: Cell<u32>,
     /// Its call for the process that somebody's idle connection holds.
