@@ -227,7 +227,7 @@ pub(crate) fn end_with_threads(world: &World) {
     });
     assert_eq!(is_used.recv().expect("ran"), ["hello", "hello", "from an executor"]);
     world.forget();
-    take_log();
+    // What the threads have said before belongs to it: on a busy machine the one that is waited for may have ended by now.
     engine.unload(app);
     let log: Vec<String> =
         take_log().into_iter().map(|(_, line)| line).filter(|line| line != "daemon").collect();
