@@ -36,6 +36,7 @@
  * HISTORY (member added at the end of a struct, new flag, new status: MINOR; removed, reordered, re-typed or
  * re-defined: MAJOR, with MINOR back at 0)
  *   1.0  first release
+ *   1.1  gw_engine.fork_prepare, fork_parent and fork_child, GW_APP_TEMPLATE: an application that is loaded once and forked
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -48,7 +49,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 0
+#define GW_ABI_MINOR 1
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -92,6 +93,8 @@ typedef struct gw_app_spec {
 } gw_app_spec;
 
 #define GW_APP_MULTIPROCESS 1u /* other processes of this server may run the same application */
+#define GW_APP_TEMPLATE 2u     /* this process answers no request: it is forked once the application is loaded; only for
+                                  engines that have fork_child(). See there. Since 1.1 */
 
 /* One request. Borrowed until the request is finished (not only for the call). */
 typedef struct gw_request_head {
@@ -273,6 +276,20 @@ typedef struct gw_engine {
      * of a process the engine ends its runtime (exit handlers run). The host waits a bounded time for it.
      * THREAD: the host's engine thread. */
     void (*unload)(gw_app *app);
+
+    /* Optional, all three or none. Since 1.1. The host may load an application in a process that answers no request
+     * (GW_APP_TEMPLATE) and fork(2) that, any number of times: the children answer requests, with what is loaded. It calls
+     * fork_prepare() before each fork, fork_parent() after it in the process that was forked, whether a child came to be
+     * or not, and fork_child() in the child, which may be the child of a child that did nothing else.
+     * With GW_APP_TEMPLATE load() starts no thread of the engine's own, which a child would not have: fork_child() does.
+     * An application that cannot be started is GW_ERROR there, for an older one may go on in its place.
+     * fork_child() answers GW_ERROR, logged, when the child cannot answer requests; it ends then. Descriptors that have
+     * been opened since load() are the host's.
+     * THREAD: the engine thread, which is the only one of the host's in such a process, and in a child the one that
+     * makes the call of unload(). */
+    void (*fork_prepare)(void);
+    void (*fork_parent)(void);
+    gw_status (*fork_child)(void);
 } gw_engine;
 
 #define GW_ENGINE_ASYNC 1u /* handle() returns at once; without it handle() runs on a thread of its own */

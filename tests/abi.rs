@@ -97,7 +97,7 @@ layout! {
     }
     gw_engine {
         struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
-        interrupt unload
+        interrupt unload fork_prepare fork_parent fork_child
     }
 }
 
@@ -119,6 +119,7 @@ fn rust_agrees_with_the_values() {
         ("GW_INVALID", i64::from(abi::GW_INVALID)),
         ("GW_MISUSE", i64::from(abi::GW_MISUSE)),
         ("GW_APP_MULTIPROCESS", i64::from(abi::GW_APP_MULTIPROCESS)),
+        ("GW_APP_TEMPLATE", i64::from(abi::GW_APP_TEMPLATE)),
         ("GW_REQUEST_NO_BODY", i64::from(abi::GW_REQUEST_NO_BODY)),
         ("GW_VALUE_TEXT", i64::from(abi::GW_VALUE_TEXT)),
         ("GW_VALUE_SWITCH", i64::from(abi::GW_VALUE_SWITCH)),

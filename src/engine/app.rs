@@ -56,7 +56,8 @@ impl<'a> RawSpec<'a> {
         Self { spec, options }
     }
 
-    fn table(&self) -> abi::gw_app_spec {
+    fn table(&self, is_template: bool) -> abi::gw_app_spec {
+        let flag = |is_so, flag| if is_so { flag } else { 0 };
         abi::gw_app_spec {
             struct_size: size_of::<abi::gw_app_spec>(),
             name: lend(self.spec.name.as_bytes()),
@@ -65,7 +66,8 @@ impl<'a> RawSpec<'a> {
             options: self.options.as_ptr(),
             option_count: self.options.len(),
             threads: self.spec.threads,
-            flags: if self.spec.multiprocess { abi::GW_APP_MULTIPROCESS } else { 0 },
+            flags: flag(self.spec.multiprocess, abi::GW_APP_MULTIPROCESS)
+                | flag(is_template, abi::GW_APP_TEMPLATE),
         }
     }
 }
@@ -78,7 +80,7 @@ impl Engine {
     pub fn check(&self, specs: &[&Spec]) -> Result<(), String> {
         let Some(check) = self.table().check else { return Ok(()) };
         let raw: Vec<_> = specs.iter().map(|spec| RawSpec::new(spec)).collect();
-        let tables: Vec<_> = raw.iter().map(RawSpec::table).collect();
+        let tables: Vec<_> = raw.iter().map(|raw| raw.table(false)).collect();
         let pointers: Vec<*const abi::gw_app_spec> = tables.iter().map(ptr::from_ref).collect();
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, and `error` is writable.
@@ -91,11 +93,49 @@ impl Engine {
     /// # Errors
     /// The engine's reason.
     pub fn load(&self, spec: &Spec) -> Result<App, String> {
+        self.load_as(spec, false)
+    }
+
+    /// Makes an application ready in a process that is to be forked. THREAD: the only one of the process.
+    ///
+    /// # Errors
+    /// The engine's reason; also for an application that [`Engine::load`] would try again later.
+    pub fn load_template(&self, spec: &Spec) -> Result<App, String> {
+        if !self.can_fork() {
+            return Err(format!("the engine {} cannot be forked; set preload=off", self.name()));
+        }
+        self.load_as(spec, true)
+    }
+
+    /// Before fork(2), on the thread that has loaded.
+    pub fn fork_prepare(&self) {
+        if let Some(prepare) = self.table().fork_prepare {
+            // SAFETY: gangway.h: on the engine thread, before a fork.
+            unsafe { prepare() }
+        }
+    }
+
+    /// After fork(2), in the process that was forked.
+    pub fn fork_parent(&self) {
+        if let Some(parent) = self.table().fork_parent {
+            // SAFETY: gangway.h: on the engine thread, after fork_prepare() and a fork.
+            unsafe { parent() }
+        }
+    }
+
+    /// After fork(2), in the new process. Answers whether it can run applications.
+    pub fn fork_child(&self) -> bool {
+        // SAFETY: gangway.h: on the thread that has forked, which is the new process' only one.
+        self.table().fork_child.is_some_and(|child| unsafe { child() } == GW_OK)
+    }
+
+    fn load_as(&self, spec: &Spec, is_template: bool) -> Result<App, String> {
         let raw = RawSpec::new(spec);
         let mut app = ptr::null_mut();
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
-        let status = unsafe { self.load_fn()(&raw.table(), &raw mut app, error.as_mut_ptr(), error.len()) };
+        let status =
+            unsafe { self.load_fn()(&raw.table(is_template), &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK {
             Ok(App { engine: *self, name: spec.name.clone(), raw: app, running: Mutex::default() })
         } else {

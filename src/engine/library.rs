@@ -4,9 +4,10 @@
 use std::{
     collections::BTreeMap,
     ffi::{CStr, CString, OsStr},
-    mem::offset_of,
+    mem::{MaybeUninit, offset_of},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    ptr,
     sync::Mutex,
 };
 
@@ -206,12 +207,18 @@ impl Engine {
         if size < SIZE_1_0 {
             return Err(EngineError::Short { path: shown(), found: size, wanted: SIZE_1_0 });
         }
-        // SAFETY: the table has at least the members of 1.0, which are all that this host knows.
-        Self::complete(path, unsafe { &*table })
+        // SAFETY: zeros are a value of the struct: NULL and 0. As many bytes are readable as the table says.
+        let whole = unsafe {
+            let mut whole = MaybeUninit::<abi::gw_engine>::zeroed();
+            let known = size.min(size_of::<abi::gw_engine>());
+            ptr::copy_nonoverlapping(table.cast::<u8>(), whole.as_mut_ptr().cast::<u8>(), known);
+            whole.assume_init()
+        };
+        Self::complete(path, whole)
     }
 
-    /// Checks the members of a table that has all of them.
-    fn complete(path: &Path, table: &'static abi::gw_engine) -> Result<Self, EngineError> {
+    /// Checks the members of a table, in which those that its engine did not know are NULL.
+    fn complete(path: &Path, table: abi::gw_engine) -> Result<Self, EngineError> {
         let null = |member| EngineError::Null { path: path.display().to_string(), member };
         if table.name.is_null() {
             return Err(null("name"));
@@ -221,15 +228,24 @@ impl Engine {
             (false, true) => return Err(null("enter (it has leave)")),
             _ => {}
         }
+        let of_forks = [
+            ("fork_prepare (it has another of the fork functions)", table.fork_prepare.is_some()),
+            ("fork_parent (it has another of the fork functions)", table.fork_parent.is_some()),
+            ("fork_child (it has another of the fork functions)", table.fork_child.is_some()),
+        ];
+        let missing = of_forks.iter().find(|(_, is_there)| !is_there);
+        if let Some((member, _)) = missing.filter(|_| of_forks.iter().any(|(_, is_there)| *is_there)) {
+            return Err(null(member));
+        }
         let (handle, load, unload) = (
             table.handle.ok_or_else(|| null("handle"))?,
             table.load.ok_or_else(|| null("load"))?,
             table.unload.ok_or_else(|| null("unload"))?,
         );
-        let interfaces = statement::interfaces(table)
+        let interfaces = statement::interfaces(&table)
             .map_err(|reason| EngineError::Statement { path: path.display().to_string(), reason })?;
         // Once per engine and process, as everything that the table points to.
-        Ok(Self { table, interfaces: interfaces.leak(), handle, load, unload })
+        Ok(Self { table: Box::leak(Box::new(table)), interfaces: interfaces.leak(), handle, load, unload })
     }
 
     /// What the engine states that it runs.
@@ -249,6 +265,12 @@ impl Engine {
     #[must_use]
     pub fn is_async(&self) -> bool {
         self.table.flags & u64::from(abi::GW_ENGINE_ASYNC) != 0
+    }
+
+    /// Whether a process that has loaded an application can be forked.
+    #[must_use]
+    pub fn can_fork(&self) -> bool {
+        self.table.fork_child.is_some()
     }
 
     pub(super) fn table(&self) -> &'static abi::gw_engine {
@@ -312,7 +334,7 @@ fn last_dlerror() -> String {
 /// The directory of the shared object that holds this code: engines are installed beside the server module.
 #[must_use]
 pub(super) fn own_directory() -> Option<PathBuf> {
-    let mut info = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: the address is of a function of ours; `info` is writable.
     let found = unsafe {
         libc::dladdr(own_directory as fn() -> Option<PathBuf> as *const libc::c_void, info.as_mut_ptr())

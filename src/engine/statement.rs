@@ -79,7 +79,7 @@ pub struct Interface {
 ///
 /// # Errors
 /// What is wrong with them.
-pub(super) fn interfaces(table: &'static abi::gw_engine) -> Result<Vec<Interface>, String> {
+pub(super) fn interfaces(table: &abi::gw_engine) -> Result<Vec<Interface>, String> {
     // SAFETY: gangway.h: NULL with 0, or so many pointers, valid and unchanged until the process ends.
     let interfaces = unsafe { pointers(table.interfaces, table.interface_count, "the list of interfaces") }?;
     let mut known: Vec<Interface> = Vec::with_capacity(interfaces.len());

@@ -9,11 +9,11 @@ use crate::world::{World, compile, config, directory, get, lines_with};
 
 /// An engine that the handshake refuses, the code and the words of its line.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("wrong_major", "GW0203", "speaks ABI 2.0, this server module speaks 1.0; install both from one release"),
+    ("wrong_major", "GW0203", "speaks ABI 2.1, this server module speaks 1.1; install both from one release"),
     (
         "wrong_major_short",
         "GW0203",
-        "speaks ABI 2.0, this server module speaks 1.0; install both from one release",
+        "speaks ABI 2.1, this server module speaks 1.1; install both from one release",
     ),
     ("short_struct", "GW0204", "has a table of 104 bytes where ABI 1.0 has 112; build it with gangway.h"),
     ("zero_size", "GW0204", "has a table of 0 bytes where ABI 1.0 has 112"),
@@ -22,6 +22,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("null_unload", "GW0205", "has no unload, which gangway.h requires"),
     ("null_name", "GW0205", "has no name, which gangway.h requires"),
     ("enter_without_leave", "GW0205", "has no leave (it has enter), which gangway.h requires"),
+    (
+        "fork_child_alone",
+        "GW0205",
+        "has no fork_prepare (it has another of the fork functions), which gangway.h requires",
+    ),
     ("leave_without_enter", "GW0205", "has no enter (it has leave), which gangway.h requires"),
     (
         "statement_null",

@@ -10,6 +10,7 @@ use gangway_python_shared::fence::fence;
 pub(crate) static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 type AppFn = unsafe extern "C" fn(*mut gw_app);
+type ForkFn = unsafe extern "C" fn();
 
 /// The functions of the runtime's table, all of which our own runtime has.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +27,9 @@ pub(crate) struct Runtime {
     handle: unsafe extern "C" fn(*mut gw_app, *mut gw_request, *const gw_request_head) -> gw_status,
     interrupt: unsafe extern "C" fn(*mut gw_app, *mut gw_request),
     unload: AppFn,
+    fork_prepare: ForkFn,
+    fork_parent: ForkFn,
+    fork_child: unsafe extern "C" fn() -> gw_status,
 }
 
 impl Runtime {
@@ -39,6 +43,9 @@ impl Runtime {
             handle: table.handle?,
             interrupt: table.interrupt?,
             unload: table.unload?,
+            fork_prepare: table.fork_prepare?,
+            fork_parent: table.fork_parent?,
+            fork_child: table.fork_child?,
         })
     }
 }
@@ -85,4 +92,21 @@ pub(crate) unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_req
 pub(crate) unsafe extern "C" fn unload(app: *mut gw_app) {
     // SAFETY: the host makes no call with it after unload(); `app` came from the runtime's own load().
     with("unload", |runtime| unsafe { (runtime.unload)(app) });
+}
+
+pub(crate) unsafe extern "C" fn fork_prepare() {
+    // SAFETY: the host keeps the contract of fork_prepare().
+    with("fork_prepare", |runtime| unsafe { (runtime.fork_prepare)() });
+}
+
+pub(crate) unsafe extern "C" fn fork_parent() {
+    // SAFETY: the host calls fork_parent() on the thread of its fork_prepare().
+    with("fork_parent", |runtime| unsafe { (runtime.fork_parent)() });
+}
+
+pub(crate) unsafe extern "C" fn fork_child() -> gw_status {
+    fence("fork_child", GW_ERROR, || {
+        // SAFETY: the host calls fork_child() in the child, on the thread of its fork_prepare().
+        RUNTIME.get().map_or(GW_ERROR, |runtime| unsafe { (runtime.fork_child)() })
+    })
 }

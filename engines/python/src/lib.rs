@@ -69,6 +69,9 @@ static ENGINE: Constant<gw_engine> = unsafe {
         handle: Some(forward::handle),
         interrupt: Some(forward::interrupt),
         unload: Some(unload),
+        fork_prepare: Some(forward::fork_prepare),
+        fork_parent: Some(forward::fork_parent),
+        fork_child: Some(forward::fork_child),
     })
 };
 

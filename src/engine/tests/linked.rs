@@ -58,6 +58,9 @@ const BASE: abi::gw_engine = abi::gw_engine {
     handle: None,
     interrupt: None,
     unload: Some(unload),
+    fork_prepare: None,
+    fork_parent: None,
+    fork_child: None,
 };
 
 /// What the engine keeps for an application.

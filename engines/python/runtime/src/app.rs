@@ -11,7 +11,7 @@ use std::{
 use gangway_abi::{
     Level,
     bytes::{borrow, options},
-    ffi::{GW_APP_MULTIPROCESS, gw_app_spec, gw_request},
+    ffi::{GW_APP_MULTIPROCESS, GW_APP_TEMPLATE, gw_app_spec, gw_request},
     host::log_bytes,
 };
 use gangway_python_shared::{codes::Code, log::log};
@@ -27,6 +27,7 @@ use crate::{
     failure::{Explained, LoadFailure},
     gil::Guarded,
     leave::end_child,
+    template,
 };
 
 /// What the front found out about the application.
@@ -42,6 +43,8 @@ pub(crate) struct Spec {
     debug: bool,
     multithread: bool,
     multiprocess: bool,
+    /// The process is to be forked.
+    pub(crate) is_template: bool,
 }
 
 impl Spec {
@@ -63,6 +66,7 @@ impl Spec {
             debug: false,
             multithread: raw.threads > 1,
             multiprocess: raw.flags & GW_APP_MULTIPROCESS != 0,
+            is_template: raw.flags & GW_APP_TEMPLATE != 0,
         };
         // SAFETY: the caller guarantees the options.
         for (key, value) in unsafe { options(raw) } {
@@ -118,7 +122,7 @@ pub(crate) enum Found<'py> {
 }
 
 impl App {
-    /// Loads the application. A failing import is no error here, for it can heal.
+    /// Loads the application. A failing import is no error here, for it can heal, but in a process that is to be forked.
     pub(crate) fn load(py: Python<'_>, spec: Spec) -> Result<Self, String> {
         let cold = Cold::get(py);
         let text = |error: PyErr| format!("the application could not be prepared: {error}");
@@ -144,6 +148,12 @@ impl App {
             spec,
         };
         let state = app.attempt(py);
+        if app.spec.is_template {
+            if let State::Failed(failure) = &state {
+                return Err(failure.cause.clone());
+            }
+            template::loaded(py, &app.name);
+        }
         *app.state.get_mut(py).map_err(text)? = state;
         Ok(app)
     }

@@ -177,6 +177,11 @@ def _shown(module):
     return f'module "{module.__name__}"' + (f" ({file})" if file else "")
 
 
+def own_threads():
+    """The names of the threads that an application has started."""
+    return [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+
+
 def forget(names):
     """Removes the modules of a failed attempt, so that the next one starts anew."""
     importlib.invalidate_caches()

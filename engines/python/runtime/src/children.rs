@@ -27,6 +27,9 @@ static SERVERS: Mutex<Servers> = Mutex::new(Servers { files: Vec::new(), listens
 /// What the application wants its children to have.
 static INHERITABLE: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
+/// What the application had open when it was loaded in a process that is to be forked.
+static OWN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
 /// This process is a forked child, and what was the server's is closed or marked.
 static GIVEN_UP: AtomicBool = AtomicBool::new(false);
 
@@ -73,10 +76,21 @@ enum Address {
 
 impl Address {
     fn of(fd: RawFd) -> Option<Self> {
+        Self::read(fd, libc::getsockname)
+    }
+
+    fn of_peer(fd: RawFd) -> Option<Self> {
+        Self::read(fd, libc::getpeername)
+    }
+
+    fn read(
+        fd: RawFd,
+        call: unsafe extern "C" fn(c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> c_int,
+    ) -> Option<Self> {
         let mut bytes = [0u8; size_of::<libc::sockaddr_storage>()];
         let mut length = bytes.len() as libc::socklen_t;
         // SAFETY: as many bytes are writable as the length says.
-        if unsafe { libc::getsockname(fd, bytes.as_mut_ptr().cast(), &raw mut length) } != 0 {
+        if unsafe { call(fd, bytes.as_mut_ptr().cast(), &raw mut length) } != 0 {
             return None;
         }
         let address = bytes.get(..length as usize)?;
@@ -105,10 +119,7 @@ type AuditHook = unsafe extern "C" fn(*const c_char, *mut ffi::PyObject, *mut c_
 
 /// Watches for children. Before the interpreter starts.
 pub(crate) fn watch() {
-    let files: Vec<File> = open_descriptors().into_iter().filter_map(File::at).collect();
-    let listening = files.iter().filter(|file| file.is_socket && listens(file.fd));
-    let listens = listening.filter_map(|file| Address::of(file.fd)).collect();
-    *SERVERS.lock().unwrap_or_else(PoisonError::into_inner) = Servers { files, listens };
+    note_servers(open_files().collect());
     forked::watch();
     let Some(add) = symbol(c"PySys_AddAuditHook") else { return };
     // SAFETY: PEP 578: the symbol has this type in every version from 3.8 on, and may be called before the start.
@@ -117,6 +128,35 @@ pub(crate) fn watch() {
             std::mem::transmute::<*mut c_void, unsafe extern "C" fn(AuditHook, *mut c_void) -> c_int>(add);
         add(on_event, std::ptr::null_mut());
     }
+}
+
+fn open_files() -> impl Iterator<Item = File> {
+    open_descriptors().into_iter().filter_map(File::at)
+}
+
+fn note_servers(files: Vec<File>) {
+    let listening = files.iter().filter(|file| file.is_socket && listens(file.fd));
+    let listens = listening.filter_map(|file| Address::of(file.fd)).collect();
+    *SERVERS.lock().unwrap_or_else(PoisonError::into_inner) = Servers { files, listens };
+}
+
+/// The application is loaded in a process that is to be forked: what is open besides the server's is its own.
+pub(crate) fn note_own() {
+    let servers = SERVERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let own = open_files().filter(|file| !servers.files.contains(file)).collect();
+    *OWN.lock().unwrap_or_else(PoisonError::into_inner) = own;
+}
+
+/// Connections among what the application has open.
+pub(crate) fn own_connections() -> usize {
+    let own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    own.iter().filter(|file| file.is_socket && Address::of_peer(file.fd).is_some()).count()
+}
+
+/// In a process that the server has forked: all that is open but for the application's own is the server's.
+pub(crate) fn take_servers() {
+    let own = std::mem::take(&mut *OWN.lock().unwrap_or_else(PoisonError::into_inner));
+    note_servers(open_files().filter(|file| !own.contains(file)).collect());
 }
 
 /// PEP 578. Called for every audit event, so it decides by the name alone.

@@ -10,9 +10,25 @@ use pyo3::{exceptions::PyRuntimeError, prelude::*};
 /// Whether this process is such a child.
 static FORKED: AtomicBool = AtomicBool::new(false);
 
-/// This process is one.
+/// Whether the next fork is the server's own: its child answers requests as its parent would.
+static EXPECTED: AtomicBool = AtomicBool::new(false);
+
+/// Says whether the server is about to fork.
+pub(crate) fn expect(expected: bool) {
+    EXPECTED.store(expected, Ordering::Relaxed);
+}
+
+/// The same for Python.
+#[pyfunction]
+pub(crate) fn is_expected() -> bool {
+    EXPECTED.load(Ordering::Relaxed)
+}
+
+/// This process is one, unless the server has made it.
 pub(crate) extern "C" fn note() {
-    FORKED.store(true, Ordering::Relaxed);
+    if !EXPECTED.load(Ordering::Relaxed) {
+        FORKED.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Has every fork of this process noted, by whatever code it is made.

@@ -19,7 +19,7 @@ use crate::{
     cold::Cold,
     errors_stream::{self, LogStream},
     file_wrapper::FileWrapper,
-    leave, locale, release, spawn,
+    forked, leave, locale, release, spawn,
     symbols::symbol,
 };
 
@@ -42,8 +42,9 @@ static STARTED: AtomicBool = AtomicBool::new(false);
 /// Whether the interpreter has ended. It cannot be started twice in a process.
 static ENDED: AtomicBool = AtomicBool::new(false);
 
-/// Starts the interpreter, if it does not run yet. `argument` becomes `sys.argv[0]`.
-pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), String> {
+/// Starts the interpreter, if it does not run yet. `argument` becomes `sys.argv[0]`. In a process that is to be forked the
+/// engine has no thread of its own.
+pub(crate) fn start(program: Option<&[u8]>, argument: &[u8], has_thread: bool) -> Result<(), String> {
     if ENDED.load(Ordering::Acquire) {
         return Err(
             "Python has already ended in this server process and cannot be started twice; restart the \
@@ -58,7 +59,9 @@ pub(crate) fn start(program: Option<&[u8]>, argument: &[u8]) -> Result<(), Strin
         STARTED.store(true, Ordering::Release);
         let prepared = Python::attach(|py| prepare(py, argument).map_err(|error| error.to_string()));
         prepared.map_err(|error| format!("the Python interpreter could not be prepared: {error}"))?;
-        release::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+        if has_thread {
+            release::start().map_err(|error| format!("cannot start a thread: {error}"))?;
+        }
     }
     if Python::attach(|py| !Cold::is_kept(py)) {
         if STARTED.load(Ordering::Acquire) {
@@ -214,7 +217,8 @@ fn prepare(py: Python<'_>, argument: &[u8]) -> PyResult<()> {
     let leave_server = wrap_pyfunction!(leave::leave_server, &processes)?;
     let launch = wrap_pyfunction!(spawn::fork_exec, &processes)?;
     let note_inheritable = wrap_pyfunction!(children::note_inheritable, &processes)?;
-    processes.call_method1("prepare", (warn, leave_server, launch, note_inheritable))?;
+    let is_expected = wrap_pyfunction!(forked::is_expected, &processes)?;
+    processes.call_method1("prepare", (warn, leave_server, launch, note_inheritable, is_expected))?;
     let cold = Cold {
         timeout: module.getattr("RequestTimeout")?.unbind(),
         file_wrapper: py.get_type::<FileWrapper>().into_any().unbind(),

@@ -29,6 +29,7 @@ mod send;
 mod spawn;
 mod start_response;
 mod symbols;
+mod template;
 mod text;
 mod threads;
 
@@ -39,6 +40,7 @@ use std::{
 };
 
 use gangway_abi::{
+    Level,
     bytes::put_line,
     constant::Constant,
     ffi::{
@@ -47,7 +49,7 @@ use gangway_abi::{
     },
     host,
 };
-use gangway_python_shared::fence::fence;
+use gangway_python_shared::{codes::Code, fence::fence, log::log};
 use pyo3::Python;
 
 use crate::app::{App, Spec};
@@ -74,6 +76,9 @@ static ENGINE: Constant<gw_engine> = unsafe {
         handle: Some(handle),
         interrupt: Some(interrupt),
         unload: Some(unload),
+        fork_prepare: Some(fork_prepare),
+        fork_parent: Some(fork_parent),
+        fork_child: Some(fork_child),
     })
 };
 
@@ -113,7 +118,7 @@ unsafe extern "C" fn load(
         for (name, value) in &spec.variables {
             interpreter::set_variable(name, value)?;
         }
-        interpreter::start(spec.program.as_deref(), spec.module().as_bytes())?;
+        interpreter::start(spec.program.as_deref(), spec.module().as_bytes(), !spec.is_template)?;
         let app = Python::attach(|py| App::load(py, spec));
         // What the application printed while it was imported.
         errors_stream::flush();
@@ -188,4 +193,22 @@ unsafe extern "C" fn unload(app: *mut gw_app) {
             interpreter::end();
         }
     });
+}
+
+unsafe extern "C" fn fork_prepare() {
+    fence("fork_prepare", (), template::prepare);
+}
+
+unsafe extern "C" fn fork_parent() {
+    fence("fork_parent", (), template::parent);
+}
+
+unsafe extern "C" fn fork_child() -> gw_status {
+    match fence("fork_child", Ok(()), template::child) {
+        Ok(()) => GW_OK,
+        Err(error) => {
+            log(Level::Error, Code::NotForked, format_args!("cannot start a thread: {error}"));
+            GW_ERROR
+        }
+    }
 }

@@ -23,15 +23,16 @@ _MASKS = threading.local()
 _FORKED = False
 
 
-def prepare(warn, leave_server, launch, note_inheritable):
+def prepare(warn, leave_server, launch, note_inheritable, is_expected):
     """`warn` logs one line; `leave_server` is for forked children; `launch` is the engine's own fork_exec();
-    `note_inheritable` is told of descriptors that children are to have."""
+    `note_inheritable` is told of descriptors that children are to have; `is_expected` says whether it is the server that
+    forks, for a process that answers requests."""
     _guard_handlers(warn)
     _guard_mask()
 
     def in_child():
         global _FORKED
-        if _FORKED:
+        if _FORKED or is_expected():
             return
         _FORKED = True
         leave_server(sorted(_mask()))

@@ -43,6 +43,7 @@ codes! {
     RequestFailed = 315, "the engine could not make the objects of a request";
     ShutdownFailed = 316, "the interpreter reported an error while it ended";
     Panic = 317, "a defect in the engine";
+    NotForked = 318, "the application has something that its forked processes do not have";
 }
 
 impl fmt::Display for Code {

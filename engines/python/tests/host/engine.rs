@@ -23,6 +23,7 @@ pub(crate) struct Spec {
     pub(crate) options: Vec<(String, String)>,
     pub(crate) threads: u32,
     pub(crate) multiprocess: bool,
+    pub(crate) template: bool,
 }
 
 impl Spec {
@@ -49,7 +50,8 @@ impl Spec {
             options: options.as_ptr(),
             option_count: options.len(),
             threads: self.threads,
-            flags: if self.multiprocess { GW_APP_MULTIPROCESS } else { 0 },
+            flags: if self.multiprocess { GW_APP_MULTIPROCESS } else { 0 }
+                | if self.template { GW_APP_TEMPLATE } else { 0 },
         })
     }
 }
@@ -159,6 +161,26 @@ impl Engine {
     pub(crate) fn interrupt(self, app: App, request: &Request) {
         // SAFETY: the application is loaded and the request lives.
         unsafe { self.0.interrupt.expect("interrupt")(app.0, request.raw()) };
+    }
+
+    /// Forks this process, which has one thread, and runs this in the child. Answers the status of the child.
+    pub(crate) fn fork(self, child: impl FnOnce()) -> i32 {
+        let mut status = 0;
+        // SAFETY: an application is loaded, this thread has loaded it and is the only one, and the child never returns.
+        unsafe {
+            self.0.fork_prepare.expect("fork_prepare")();
+            let pid = libc::fork();
+            if pid == 0 {
+                let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    assert_eq!(self.0.fork_child.expect("fork_child")(), GW_OK);
+                    child();
+                }));
+                libc::_exit(i32::from(ran.is_err()));
+            }
+            self.0.fork_parent.expect("fork_parent")();
+            libc::waitpid(pid, &raw mut status, 0);
+        }
+        libc::WEXITSTATUS(status)
     }
 
     pub(crate) fn unload(self, app: App) {

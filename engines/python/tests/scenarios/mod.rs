@@ -7,6 +7,7 @@ mod head;
 mod lifecycle;
 mod loading;
 mod response;
+mod template;
 
 use std::{
     cell::RefCell,
@@ -75,6 +76,8 @@ pub(crate) const ALONE: &[Scenario] = &[
     Scenario("interpreter_facts", lifecycle::facts),
     Scenario("end_of_the_interpreter", lifecycle::end),
     Scenario("end_with_threads", lifecycle::end_with_threads),
+    Scenario("forks_of_a_template", template::forks),
+    Scenario("a_template_that_cannot_load", template::cannot_load),
     Scenario("import_heals", loading::heals),
     Scenario("import_failures_are_explained", loading::explained),
     Scenario("file_targets", loading::files),
