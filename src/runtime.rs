@@ -8,8 +8,10 @@
 
 mod checks;
 mod ending;
+mod template;
 
 pub use checks::{check, check_as, check_newest};
+pub use template::{EngineThread, Template};
 
 use std::{
     collections::HashMap,
@@ -71,6 +73,19 @@ enum Lifecycle {
 }
 
 impl Application {
+    fn new(config: &ApplicationConf, threads: Threads) -> Self {
+        let limits = PoolLimits { threads: config.spec().threads as usize, queue: config.queue() };
+        Self {
+            config: config.clone(),
+            state: Mutex::new(Lifecycle::Loading),
+            pool: Pool::new(limits),
+            threads,
+            refusals: Throttle::default(),
+            interrupts: Mutex::default(),
+            interrupts_done: Condvar::new(),
+        }
+    }
+
     /// Its configuration.
     #[must_use]
     pub fn config(&self) -> &ApplicationConf {
@@ -301,7 +316,7 @@ impl Runtime {
             if threads == Threads::Own {
                 sys::umask::restore();
             }
-            let ended = fence("the engine thread", false, || serve(&inbox));
+            let ended = fence("the engine thread", false, || serve(&inbox, Vec::new()));
             // The error is that nobody waits any more.
             let _ = end.send(ended);
         })?;
@@ -314,16 +329,7 @@ impl Runtime {
         if let Some(known) = applications.get(config) {
             return Arc::clone(known);
         }
-        let limits = PoolLimits { threads: config.spec().threads as usize, queue: config.queue() };
-        let application = Arc::new(Application {
-            config: config.clone(),
-            state: Mutex::new(Lifecycle::Loading),
-            pool: Pool::new(limits),
-            threads,
-            refusals: Throttle::default(),
-            interrupts: Mutex::default(),
-            interrupts_done: Condvar::new(),
-        });
+        let application = Arc::new(Application::new(config, threads));
         applications.insert(config.clone(), Arc::clone(&application));
         if self.orders.send(Order::Load(Arc::clone(&application))).is_err() {
             application.failed("the engine thread has ended".into());
@@ -350,9 +356,8 @@ impl Runtime {
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<Order>) -> bool {
+fn serve(inbox: &mpsc::Receiver<Order>, mut loaded: Vec<Arc<Application>>) -> bool {
     let mut engines = OpenEngines::default();
-    let mut loaded: Vec<Arc<Application>> = Vec::new();
     while let Ok(order) = inbox.recv() {
         match order {
             Order::Load(application) => {

@@ -43,6 +43,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Serve {
     pub(crate) address: Option<Address>,
+    /// Processes are forked from this one.
+    pub(crate) is_template: bool,
     pub(crate) drain: Duration,
     pub(crate) config: ApplicationConf,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Serve {
 /// What is wrong, with the cure.
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut words = words.peekable();
-    let (mut address, mut engines, mut drain) = (None, None, DRAIN);
+    let (mut address, mut engines, mut drain, mut is_template) = (None, None, DRAIN, false);
     while let Some(option) = words.next_if(|word| word.as_bytes().starts_with(b"-")) {
         let option = option.to_string_lossy().into_owned();
         let (name, inline) =
@@ -70,6 +72,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
             }
             "--engines" => engines = Some(PathBuf::from(value("/usr/lib/gangway")?)),
             "--drain" => drain = seconds(&value("30")?)?,
+            // Not for people: gangway-spawn says it.
+            "--template" => is_template = true,
             "-h" | "--help" => return Ok(Command::Say(USAGE)),
             "-V" | "--version" => {
                 return Ok(Command::Say(concat!("gangway-host ", env!("CARGO_PKG_VERSION"))));
@@ -83,7 +87,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
     }
     let words: Vec<OsString> = words.collect();
     let config = application(&words, engines)?;
-    Ok(Command::Serve(Box::new(Serve { address, drain, config })))
+    Ok(Command::Serve(Box::new(Serve { address, is_template, drain, config })))
 }
 
 fn seconds(word: &OsStr) -> Result<Duration, String> {

@@ -20,15 +20,18 @@ mod port;
 mod runner;
 mod server;
 mod sys;
+mod template;
 mod variables;
 mod welcome;
 
-use std::{env, io::Write, process::ExitCode, sync::Arc};
+use std::{env, io::Write, process::ExitCode, sync::Arc, time::Duration};
 
 use gangway::{
+    config::ApplicationConf,
     error::SERVER_FAILED,
     log::{self, Level},
-    runtime::{self, Runtime, Threads},
+    pool::STACK,
+    runtime::{self, Application, Runtime, Threads},
 };
 
 use command::{Command, Serve};
@@ -61,32 +64,76 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// An application and what loads and ends it.
+struct Loaded {
+    runtime: Runtime,
+    application: Arc<Application>,
+}
+
 /// Serves until a signal says that it is to end. Answers whether all went well.
 fn run(serve: Serve) -> Result<bool, String> {
-    let Serve { address, drain, mut config } = serve;
-    runtime::check(std::slice::from_ref(&config)).map_err(|(_, reason)| reason)?;
-    if runtime::is_async(&config) {
-        let name = &config.spec().name;
-        return Err(format!(
-            "{name} answers its requests later, which needs a web server: use gangway_native or GangwayNative"
-        ));
+    let Serve { address, is_template, drain, mut config } = serve;
+    let control = if is_template { Some(template::control()?) } else { None };
+    let checked = check(&config);
+    if let (Some(control), Err(reason)) = (&control, &checked) {
+        control.not_loaded(reason);
     }
-    let addresses = env::var_os("FCGI_WEB_SERVER_ADDRS");
-    let welcome = Welcome::parse(addresses.as_deref()).map_err(|word| {
-        format!("FCGI_WEB_SERVER_ADDRS holds \"{word}\", which is no address: use 127.0.0.1,::1")
-    })?;
+    let welcome = checked?;
+    // Another one may finish its requests beside this one.
+    config.set_multiprocess(true);
+    if let Some(control) = control {
+        return run_forked(template::live(control, &config)?, welcome, drain);
+    }
     let listener = Listener::find(address.as_ref())?;
     warn(&listener, address.as_ref(), &welcome);
     notify::find();
     sys::forget_environment(&["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET"]);
     sys::name_thread(c"gangway-host");
     let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
-    // Another one may finish its requests beside this one.
-    config.set_multiprocess(true);
-    let failed =
-        |error: std::io::Error| format!("{SERVER_FAILED} cannot start: {}", gangway::sys::explain(&error));
     let runtime = Runtime::start(Threads::Server).map_err(failed)?;
     let application = runtime.application(&config, Threads::Server);
+    keep(listener, Loaded { runtime, application }, welcome, signals, drain)
+}
+
+/// What can be said before the application is loaded.
+fn check(config: &ApplicationConf) -> Result<Welcome, String> {
+    runtime::check(std::slice::from_ref(config)).map_err(|(_, reason)| reason)?;
+    if runtime::is_async(config) {
+        let name = &config.spec().name;
+        return Err(format!(
+            "{name} answers its requests later, which needs a web server: use gangway_native or GangwayNative"
+        ));
+    }
+    let addresses = env::var_os("FCGI_WEB_SERVER_ADDRS");
+    Welcome::parse(addresses.as_deref()).map_err(|word| {
+        format!("FCGI_WEB_SERVER_ADDRS holds \"{word}\", which is no address: use 127.0.0.1,::1")
+    })
+}
+
+/// A process that was forked from a template. Its first thread has loaded the application and ends it.
+fn run_forked(born: template::Born, welcome: Welcome, drain: Duration) -> Result<bool, String> {
+    let template::Born { listener, signals, loaded, thread } = born;
+    let listener = Listener::of(listener)?;
+    let keeper =
+        gangway::sys::spawn("gw-keeper", STACK, move || keep(listener, loaded, welcome, signals, drain));
+    let keeper = keeper.map_err(failed)?;
+    thread.live();
+    keeper.join().unwrap_or_else(|_panic| Err("a defect; the line above says where".into()))
+}
+
+fn failed(error: std::io::Error) -> String {
+    format!("{SERVER_FAILED} cannot start: {}", gangway::sys::explain(&error))
+}
+
+/// Serves until the end.
+fn keep(
+    listener: Listener,
+    loaded: Loaded,
+    welcome: Welcome,
+    signals: sys::Signals,
+    drain: Duration,
+) -> Result<bool, String> {
+    let Loaded { runtime, application } = loaded;
     let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
     let server = Arc::new(server::Server::new(application, listener.socket, welcome).map_err(failed)?);
     let threads = runner::start(&server).map_err(failed)?;

@@ -120,6 +120,11 @@ impl Listener {
         Self::new(socket, true, None)
     }
 
+    /// One that a process manager has made for this process.
+    pub(crate) fn of(socket: OwnedFd) -> Result<Self, String> {
+        Self::new(socket, true, None)
+    }
+
     fn new(socket: OwnedFd, is_inherited: bool, made: Option<Made>) -> Result<Self, String> {
         let was_nonblocking = sys::set_nonblocking(&socket, true)
             .map_err(|error| format!("cannot use the listening socket: {error}"))?;

@@ -7,6 +7,7 @@ mod epoll;
 mod signals;
 mod socket;
 mod standard;
+mod title;
 
 pub(crate) use epoll::{Epoll, Readiness, Woken};
 pub(crate) use signals::Signals;
@@ -17,6 +18,7 @@ pub(crate) use socket::{
 pub(crate) use standard::{
     Output, exit_now, forget_environment, is_root, local_time, name_thread, take_over,
 };
+pub(crate) use title::set_title;
 
 use std::io;
 

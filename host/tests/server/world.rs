@@ -3,6 +3,8 @@
 //!
 //! Everything that waits does so for a condition, and panics after [`PATIENCE`].
 
+#![allow(dead_code, reason = "each binary that includes this module uses a part of it")]
+
 use std::{
     fs,
     io::{Read, Write},
@@ -272,7 +274,7 @@ impl Response {
 pub(crate) struct Connection(pub(crate) UnixStream);
 
 impl Connection {
-    fn new(stream: UnixStream) -> Self {
+    pub(crate) fn new(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self(stream)

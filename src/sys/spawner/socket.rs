@@ -78,8 +78,15 @@ pub(super) struct Packet {
     pub(super) length: usize,
     /// Its descriptors, in order.
     pub(super) fds: Vec<OwnedFd>,
-    /// The user that sent it, if the socket wants to know: [`tell_senders`].
-    pub(super) sender: Option<u32>,
+    /// Who sent it, if the socket wants to know: [`tell_senders`].
+    pub(super) sender: Option<Sender>,
+}
+
+/// The process that has sent a message, and its user, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Sender {
+    pub(super) pid: libc::pid_t,
+    pub(super) user: u32,
 }
 
 /// Has the kernel say who sends each message that arrives here.
@@ -161,7 +168,7 @@ pub(super) fn receive_many<const SIZE: usize, const COUNT: usize>(
 
 /// # Safety
 /// `message` was filled by recvmsg(2) and its control part has not been read yet.
-unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<u32>) {
+unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<Sender>) {
     let (mut found, mut sender) = (Vec::new(), None);
     // SAFETY: the macros of cmsg(3) stay within the control part; SCM_RIGHTS holds whole descriptors, which are
     // ours from now on, and SCM_CREDENTIALS one ucred.
@@ -176,7 +183,8 @@ unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<u32>) {
                 }
             }
             if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
-                sender = Some(libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned().uid);
+                let found = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned();
+                sender = Some(Sender { pid: found.pid, user: found.uid });
             }
             header = libc::CMSG_NXTHDR(message, header);
         }

@@ -2,6 +2,8 @@
 //! The keeper: starts the processes that the supervisor asks for, of the applications that the server's parent has named, and
 //! tells what becomes of them. It decides nothing.
 
+mod templates;
+
 use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
@@ -21,6 +23,7 @@ use super::{
     message::{self, Heard, Recipe},
     processes,
     table::Table,
+    template::Template,
 };
 use crate::rights::Identity;
 
@@ -41,6 +44,7 @@ struct Keeper<'a> {
     children: OwnedFd,
     supervisor: Option<Supervisor>,
     processes: Vec<Process>,
+    templates: Vec<Template>,
 }
 
 struct Supervisor {
@@ -80,6 +84,7 @@ pub(super) fn live(
         children,
         supervisor: None,
         processes: Vec::new(),
+        templates: Vec::new(),
     };
     while keeper.serve() {}
     keeper.end();
@@ -93,10 +98,17 @@ impl Keeper<'_> {
         }
         let entry = |fd: RawFd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let asks = self.supervisor.as_ref().map_or(-1, |supervisor| supervisor.channel.as_fd().as_raw_fd());
-        let mut shown =
-            [entry(self.server.as_fd().as_raw_fd()), entry(asks), entry(self.children.as_raw_fd())];
+        let own = [self.server.as_fd().as_raw_fd(), asks, self.children.as_raw_fd()];
+        let templates = self.templates.iter().filter(|template| !template.is_over);
+        let templates = templates.map(|template| template.channel.as_fd().as_raw_fd());
+        let mut shown: Vec<_> = own.into_iter().chain(templates).map(entry).collect();
         poll(&mut shown, self.supervisor.is_none().then_some(PAUSE));
-        let [server, asked, ended] = shown.map(|entry| entry.revents != 0);
+        let mut shown = shown.into_iter().map(|entry| entry.revents != 0);
+        let (server, asked, ended) = (shown.next(), shown.next(), shown.next());
+        if shown.any(|heard| heard) {
+            self.hear_templates();
+        }
+        let [server, asked, ended] = [server, asked, ended].map(|shown| shown == Some(true));
         if ended {
             self.collect();
         }
@@ -119,7 +131,9 @@ impl Keeper<'_> {
         match message::heard(&packet.bytes) {
             Some(Heard::Connect) => self.pass_on(&packet),
             // A worker that has been taken over has another user than the server's parent.
-            Some(Heard::Application | Heard::Commit) if packet.sender == Some(own) => {
+            Some(Heard::Application | Heard::Commit)
+                if packet.sender.is_some_and(|sender| sender.user == own) =>
+            {
                 // Without the guard nobody remembers; then there is no other keeper either.
                 let _ = packet.send(self.memory);
                 self.pass_on(&packet);
@@ -161,7 +175,16 @@ impl Keeper<'_> {
                 Ok(fds) => self.start(app, slot, version, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
             },
+            Some(Order::Load { app, slot, version }) => match <[OwnedFd; 1]>::try_from(packet.fds) {
+                Ok([writer]) => self.load(app, slot, version, writer),
+                Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
+            },
+            Some(Order::Fork { app, slot, template }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
+                Ok(fds) => self.fork(app, slot, template, fds),
+                Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
+            },
             Some(Order::Signal { app, slot, signal }) if matches!(signal, libc::SIGTERM | libc::SIGKILL) => {
+                self.signal_template(app, slot, signal);
                 for process in &self.processes {
                     if (process.app, process.slot) == (app, slot) {
                         processes::signal_group(process.pid, signal);
@@ -177,53 +200,83 @@ impl Keeper<'_> {
     }
 
     fn start(&mut self, app: u32, slot: u16, version: u32, [listener, writer, output]: [OwnedFd; 3]) {
-        let is_taken = self.processes.iter().any(|process| (process.app, process.slot) == (app, slot));
-        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
-        let recipe = { told }.find(|recipe| (recipe.id, recipe.version) == (app, version));
-        let run = recipe.as_ref().and_then(|recipe| match SpawnerCommand::decode(recipe.request) {
-            Some(SpawnerCommand::Run(run)) => Some(run),
-            _ => None,
-        });
-        let (Some(recipe), Some(run), false) = (&recipe, run, is_taken) else {
+        if self.is_taken(app, slot) {
             return self.not_started(app, slot, Failure { step: Step::Request, errno: 0 });
-        };
-        // SAFETY: neither has conditions.
-        let (own, pid) = unsafe { (libc::geteuid(), libc::getpid()) };
-        let user = match &recipe.user {
-            Some(user) => Become::Account(user),
-            None if own != self.worker.user => Become::Server(self.worker),
-            None => Become::Same,
-        };
+        }
         let Ok(errors) = writer.try_clone() else {
             return self.not_started(app, slot, Failure { step: Step::Descriptors, errno: libc::EMFILE });
         };
-        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, parent: pid };
-        let launched = self.launcher.launch(&run, &[listener, writer, errors], user, manner);
-        match launched {
-            Ok(pid) => {
+        match self.launch(app, version, &[listener, writer, errors], false) {
+            Ok((pid, _)) => {
                 self.processes.push(Process { app, slot, version, pid, output });
                 self.tell(&Fact::Started(app, slot, pid as u32), &[]);
             }
-            Err((failure, child)) => {
-                child.map(processes::collect);
-                self.not_started(app, slot, failure);
-            }
+            Err(failure) => self.not_started(app, slot, failure),
         }
+    }
+
+    fn is_taken(&self, app: u32, slot: u16) -> bool {
+        self.processes.iter().any(|process| (process.app, process.slot) == (app, slot))
+            || self
+                .templates
+                .iter()
+                .any(|template| template.app == app && (template.slot == slot || template.is_asked_for(slot)))
+    }
+
+    /// Executes what the words of an application say. Answers the process and its user.
+    fn launch(
+        &self,
+        app: u32,
+        version: u32,
+        fds: &[OwnedFd; 3],
+        is_template: bool,
+    ) -> Result<(libc::pid_t, u32), Failure> {
+        let unknown = Failure { step: Step::Request, errno: 0 };
+        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
+        let recipe = { told }.find(|recipe| (recipe.id, recipe.version) == (app, version)).ok_or(unknown)?;
+        let Some(SpawnerCommand::Run(mut run)) = SpawnerCommand::decode(recipe.request) else {
+            return Err(unknown);
+        };
+        if is_template {
+            run.arguments.insert(0, c"--template");
+        }
+        // SAFETY: neither has conditions.
+        let (own, pid) = unsafe { (libc::geteuid(), libc::getpid()) };
+        let (user, number) = match &recipe.user {
+            Some(user) => (Become::Account(user), user.user),
+            None if own != self.worker.user => (Become::Server(self.worker), self.worker.user),
+            None => (Become::Same, own),
+        };
+        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, parent: pid };
+        let launched = self.launcher.launch(&run, fds, user, manner);
+        launched.map(|pid| (pid, number)).map_err(|(failure, child)| {
+            child.map(processes::collect);
+            failure
+        })
     }
 
     /// Looks which children have ended.
     fn collect(&mut self) {
         signals::take(&self.children);
         while let Some(pid) = processes::ended() {
-            let known = self.processes.iter().position(|process| process.pid == pid);
-            if known.is_some() {
+            let find = |processes: &[Process]| processes.iter().position(|process| process.pid == pid);
+            if find(&self.processes).is_none() {
+                // What it has said of itself before its end is there by now.
+                self.hear_templates();
+            }
+            let known = find(&self.processes);
+            let template = self.take_template(pid);
+            if known.is_some() || template.is_some() {
                 // What it leaves behind in its group ends with it. Its number is still its own.
                 processes::signal_group(pid, libc::SIGKILL);
             }
-            let status = processes::collect(pid);
+            let exit = Exit::from_wait(processes::collect(pid));
             if let Some(index) = known {
                 let process = self.processes.swap_remove(index);
-                self.tell(&Fact::Exited(process.app, process.slot, Exit::from_wait(status)), &[]);
+                self.tell(&Fact::Exited(process.app, process.slot, exit), &[]);
+            }
+            if let Some(template) = template {
+                self.tell(&Fact::Exited(template.app, template.slot, exit), &[]);
             }
             if self.supervisor.as_ref().is_some_and(|supervisor| supervisor.pid == pid)
                 && let Some(supervisor) = self.supervisor.take()
@@ -236,6 +289,7 @@ impl Keeper<'_> {
 
     /// Another supervisor knows what this one is told: what the parent has said, and what runs.
     fn start_supervisor(&mut self) {
+        self.end_templates();
         let Ok((channel, there)) = Channel::pair() else { return };
         // SAFETY: this process has one thread, so the child may use everything.
         let pid = unsafe { libc::fork() };
@@ -286,8 +340,9 @@ impl Keeper<'_> {
 
     /// The server has ended: so does everything.
     fn end(&mut self) {
-        for process in &self.processes {
-            processes::signal_group(process.pid, libc::SIGTERM);
+        let templates = self.templates.iter().map(|template| template.pid);
+        for pid in self.processes.iter().map(|process| process.pid).chain(templates) {
+            processes::signal_group(pid, libc::SIGTERM);
         }
         // The end of its channel is that of the supervisor, which takes its sockets away.
         let supervisor = self.supervisor.take().map(|supervisor| supervisor.pid);

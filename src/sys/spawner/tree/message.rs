@@ -13,10 +13,16 @@ const COMMIT: u64 = 0x11;
 const CONNECT: u64 = 0x12;
 const START: u64 = 0x20;
 const SIGNAL: u64 = 0x21;
+const LOAD: u64 = 0x22;
+const FORK: u64 = 0x23;
 const STARTED: u64 = 0x30;
 const NOT_STARTED: u64 = 0x31;
 const EXITED: u64 = 0x32;
 const RUNNING: u64 = 0x33;
+const LOADED: u64 = 0x34;
+
+/// Templates of an application at a time have the last numbers of slots.
+pub const TEMPLATES: u16 = 3;
 
 /// Puts a message together.
 #[derive(Debug, Default)]
@@ -173,6 +179,25 @@ pub enum Order {
         /// Of the words.
         version: u32,
     },
+    /// Make a process of an application with these words that loads it and is forked, with a slot of [`template_slot`]; with it
+    /// come both ends of its output.
+    Load {
+        /// The application.
+        app: u32,
+        /// The slot of the template.
+        slot: u16,
+        /// Of the words.
+        version: u32,
+    },
+    /// Have a template fork a process; with it come its listening socket and both ends of its output.
+    Fork {
+        /// The application.
+        app: u32,
+        /// The slot of the process.
+        slot: u16,
+        /// The slot of the template.
+        template: u16,
+    },
     /// Send this to the group of a process.
     Signal {
         /// The application.
@@ -190,6 +215,8 @@ impl Order {
     pub fn encode(self) -> Vec<u8> {
         let (kind, app, slot, last) = match self {
             Self::Start { app, slot, version } => (START, app, slot, u64::from(version)),
+            Self::Load { app, slot, version } => (LOAD, app, slot, u64::from(version)),
+            Self::Fork { app, slot, template } => (FORK, app, slot, u64::from(template)),
             Self::Signal { app, slot, signal } => (SIGNAL, app, slot, signal as u64),
         };
         Composer::default().number(kind).number(app.into()).number(slot.into()).number(last).finish()
@@ -200,10 +227,25 @@ impl Order {
         let (kind, app, slot) = (reader.number()?, reader.small()?, reader.small()?);
         Some(match kind {
             START => Self::Start { app, slot, version: reader.small()? },
+            LOAD => Self::Load { app, slot, version: reader.small()? },
+            FORK => Self::Fork { app, slot, template: reader.small()? },
             SIGNAL => Self::Signal { app, slot, signal: reader.small()? },
             _ => return None,
         })
     }
+}
+
+/// The slot of a template, which stands behind those of all processes.
+#[must_use]
+pub const fn template_slot(number: u16) -> u16 {
+    u16::MAX - number
+}
+
+/// The number of the template that has this slot.
+#[must_use]
+pub const fn template_of(slot: u16) -> Option<u16> {
+    let number = u16::MAX - slot;
+    if number < TEMPLATES { Some(number) } else { None }
 }
 
 /// What the supervisor hears.
@@ -223,6 +265,8 @@ pub enum Fact<'m> {
     Exited(u32, u16, Exit),
     /// For a new supervisor: a process that runs, and the version of its words. With it comes the end of its output.
     Running(u32, u16, u32, u32),
+    /// A template has loaded its application: application, slot; or it has not, for a reason that is not empty.
+    Loaded(u32, u16, &'m [u8]),
 }
 
 impl<'m> Fact<'m> {
@@ -246,6 +290,7 @@ impl<'m> Fact<'m> {
             Self::Running(app, slot, pid, version) => {
                 begin(RUNNING, app, slot).number(pid.into()).number(version.into())
             }
+            Self::Loaded(app, slot, reason) => begin(LOADED, app, slot).bytes(reason),
             Self::Application(..) | Self::Commit | Self::Connect => Composer::default(),
         }
         .finish()
@@ -281,6 +326,7 @@ impl<'m> Fact<'m> {
                 )
             }
             RUNNING => Self::Running(app, slot, reader.small()?, reader.small()?),
+            LOADED => Self::Loaded(app, slot, reader.bytes()?),
             _ => return None,
         })
     }
@@ -295,6 +341,8 @@ mod tests {
     fn orders_and_facts_round_trip() {
         for order in [
             Order::Start { app: 7, slot: 3, version: 9 },
+            Order::Load { app: 7, slot: template_slot(1), version: 9 },
+            Order::Fork { app: 7, slot: 3, template: template_slot(2) },
             Order::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
         ] {
             let message = order.encode();
@@ -307,11 +355,20 @@ mod tests {
             Fact::Exited(1, 2, Exit::Signal(9)),
             Fact::Exited(1, 2, Exit::Status(3)),
             Fact::Running(1, 2, 3, 4),
+            Fact::Loaded(1, 2, b"why"),
         ] {
             let message = fact.encode();
             assert_eq!(Fact::decode(&message).as_ref(), Some(&fact));
             assert!((0..message.len()).all(|cut| Fact::decode(&message[..cut]).is_none()));
         }
+    }
+
+    #[test]
+    fn templates_have_slots_that_no_process_has() {
+        for number in 0..TEMPLATES {
+            assert_eq!(template_of(template_slot(number)), Some(number));
+        }
+        assert_eq!((template_of(0), template_of(u16::MAX - TEMPLATES)), (None, None));
     }
 
     #[test]

@@ -5,17 +5,21 @@
 //! server's parent --fork, twice--> guard --fork--> keeper ("gangway-spawn")     once; outlives reloads
 //! keeper --fork--> supervisor                      the user of the workers; decides
 //! keeper --vfork, exec--> process                  the application's user; its descriptor 0 is its listening socket
+//! keeper --vfork, exec--> template --fork, twice--> process     where an application is loaded once for all of them
 //! worker --one end of a socket--> keeper ==> supervisor
 //! ```
 //!
 //! The keeper believes the server's parent, and nobody else: the kernel says who sends a message. What the supervisor asks
 //! can only be about applications that the parent has named. All of it ends with the last process that holds the parent's socket.
 
+mod birth;
+mod control;
 mod guard;
 mod keeper;
 mod message;
 mod processes;
 mod table;
+mod template;
 
 use std::{
     io::{self, Read, Write},
@@ -23,7 +27,8 @@ use std::{
     time::Duration,
 };
 
-pub use message::{Composer, Fact, Order, Parts, application, commit};
+pub use control::{Control, Forked, Wish};
+pub use message::{Composer, Fact, Order, Parts, TEMPLATES, application, commit, template_of, template_slot};
 
 use super::{
     super::{PidFd, poll},
@@ -42,7 +47,7 @@ pub struct Parcel {
     pub bytes: Vec<u8>,
     /// Its descriptors.
     pub fds: Vec<OwnedFd>,
-    sender: Option<u32>,
+    sender: Option<socket::Sender>,
 }
 
 /// The longest message.

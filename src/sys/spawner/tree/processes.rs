@@ -56,6 +56,12 @@ pub(super) fn collect(child: libc::pid_t) -> i32 {
     status
 }
 
+/// Makes a child that has executed nothing the leader of a group of its own, if it is a child and stands in this session.
+pub(super) fn lead_group(child: libc::pid_t) -> bool {
+    // SAFETY: numbers only.
+    child > 0 && unsafe { libc::setpgid(child, child) } == 0
+}
+
 /// Sends a signal to the group of a child that has not been collected, so that the number is its own.
 pub(super) fn signal_group(child: libc::pid_t, signal: i32) {
     // SAFETY: numbers only.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `--template`: descriptor 0 is a way to the server's gangway-spawn. The application is loaded once, and each process that is
+//! asked for is a fork of this one. It answers no request, has one thread, and sleeps until it is asked.
+
+use std::os::fd::OwnedFd;
+
+use gangway::{
+    config::ApplicationConf,
+    runtime::{EngineThread, Template},
+    sys::spawner::tree::{Control, Forked},
+};
+
+use crate::{
+    Loaded,
+    sys::{self, Signals},
+};
+
+/// What a new process begins with.
+pub(crate) struct Born {
+    pub(crate) listener: OwnedFd,
+    pub(crate) signals: Signals,
+    pub(crate) loaded: Loaded,
+    pub(crate) thread: EngineThread,
+}
+
+/// The way to who wants processes.
+///
+/// # Errors
+/// What is wrong with descriptor 0.
+pub(crate) fn control() -> Result<Control, String> {
+    let socket = sys::take_over(libc::STDIN_FILENO).map_err(|error| {
+        format!("--template is for gangway-spawn, which passes a socket as descriptor 0: {error}")
+    })?;
+    Ok(Control::of(socket))
+}
+
+/// Loads the application and makes processes. Comes back in each of them; the template itself ends here.
+///
+/// # Errors
+/// Why the application cannot be loaded, which has been told, or why a process cannot begin.
+pub(crate) fn live(control: Control, config: &ApplicationConf) -> Result<Born, String> {
+    let name = &config.spec().name;
+    sys::name_thread(c"gw-template");
+    sys::set_title(&format!("gangway-host: template of {name}"));
+    let template = match Template::load(config) {
+        Ok(template) => template,
+        Err(reason) => {
+            control.not_loaded(&reason);
+            return Err(reason);
+        }
+    };
+    control.loaded();
+    let listener = loop {
+        let Some(wish) = control.next() else {
+            // The application's exit handlers are for processes that have served.
+            sys::exit_now(0);
+        };
+        template.prepare();
+        match control.fork(wish) {
+            Forked::Template => template.parent(),
+            Forked::Process(listener) => break listener,
+        }
+    };
+    drop(control);
+    sys::name_thread(c"gangway-host");
+    sys::set_title(&format!("gangway-host: {name}"));
+    let signals = Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
+    let (runtime, application, thread) =
+        template.child().ok_or("the engine cannot go on in a forked process; the line above says why")?;
+    Ok(Born { listener, signals, loaded: Loaded { runtime, application }, thread })
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What forked processes are like, and what becomes of them and of their template.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
+
+use gangway::supervise::segment::SlotState;
+
+use crate::{
+    harness::{self, alive, is_root, kill, parent, until, user},
+    setup::{Facts, answer, application, placed, server, serving},
+};
+
+fn shown(pid: u32) -> String {
+    let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.trim_end_matches('\0').replace('\0', " ")
+}
+
+#[test]
+fn processes_are_forked_from_one_that_has_loaded_the_application() {
+    let mut server = serving(&["processes=3"]);
+    let pids = server.ready(0, 3);
+    let facts = Facts::of(&server, 0);
+    let template = facts[0].number("imported_by");
+    let keeper = parent(template);
+    assert_eq!(
+        (harness::name(template).as_str(), harness::name(keeper).as_str()),
+        ("gw-template", "gangway-spawn")
+    );
+    assert_eq!(shown(template), "gangway-host: template of app:application");
+    for (pid, facts) in pids.iter().zip(&facts) {
+        assert_eq!(facts.number("pid"), *pid);
+        assert_eq!(
+            (facts.number("imported_by"), facts.number("group"), parent(*pid)),
+            (template, *pid, keeper)
+        );
+        assert_eq!(
+            (harness::name(*pid).as_str(), shown(*pid).as_str()),
+            ("gangway-host", "gangway-host: app:application")
+        );
+        assert_eq!(
+            (facts.text("thread"), facts.text("main"), facts.text("child")),
+            ("[\"begun\"]", "\"MainThread\"", "0")
+        );
+        assert!(facts.text("forks").ends_with("\"before\", \"child\"]"), "{}", facts.text("forks"));
+        let fds = facts.text("fds");
+        assert!(fds.contains("\"0\": \"/dev/null\"") && fds.contains("(deleted)"), "{fds}");
+        // Its listening socket, the connection of this request and perhaps that of the supervisor's question, which has ended.
+        assert!((2..=3).contains(&fds.matches("socket:").count()), "{fds}");
+    }
+    for key in ["random", "bytes"] {
+        let different: BTreeSet<_> = facts.iter().map(|facts| facts.text(key)).collect();
+        assert_eq!(different.len(), 3, "{key}: {different:?}");
+    }
+    server.end();
+    until("all have ended", || !pids.iter().chain([&template, &keeper]).any(|pid| alive(*pid)));
+}
+
+#[test]
+fn with_preload_off_each_process_loads_the_application() {
+    let server = serving(&["processes=2", "preload=off"]);
+    server.ready(0, 2);
+    assert!(Facts::of(&server, 0).iter().all(|facts| facts.number("imported_by") == facts.number("pid")));
+}
+
+#[test]
+fn a_process_that_is_killed_is_replaced_by_the_template() {
+    let server = serving(&["processes=1"]);
+    let before = server.ready(0, 1)[0];
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    let begun = Instant::now();
+    kill(before, libc::SIGKILL);
+    let facts = Facts::of_another(&server, before);
+    println!("replaced after {:?}", begun.elapsed());
+    assert_eq!(facts.number("imported_by"), template);
+}
+
+#[test]
+fn when_the_template_dies_processes_serve_on_and_another_one_is_loaded() {
+    let server = serving(&["processes=1"]);
+    let pid = server.ready(0, 1)[0];
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    kill(template, libc::SIGKILL);
+    server.wait_for_line("GW0904 the template of \"blog\" ended unexpectedly (it was ended by SIGKILL)");
+    assert_eq!((server.ready(0, 1)[0], alive(pid)), (pid, true));
+    assert_eq!(answer(&server, 0, server.slots(0, SlotState::Ready)[0]).status(), 200);
+    let keeper = parent(pid);
+    let others = || {
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children")).unwrap();
+        let children = children.split_whitespace().map(|pid| pid.parse::<u32>().unwrap());
+        children.filter(|pid| shown(*pid).contains("template of")).collect::<Vec<_>>()
+    };
+    until("another template is loaded", || others().iter().any(|other| *other != template));
+    kill(pid, libc::SIGKILL);
+    let imported = Facts::of_another(&server, pid).number("imported_by");
+    assert_ne!(imported, template);
+}
+
+#[test]
+fn code_that_cannot_be_loaded_leaves_the_old_processes_and_says_why() {
+    let mut server = serving(&["processes=2", "env=VERSION=1"]);
+    let old = server.ready(0, 2);
+    let broken = application(&server, &["processes=2", "env=VERSION=2", "env=HOW=fails"]);
+    server.configure_managed(&[broken]);
+    server.wait_for_line(
+        "GW0907 generation 2 of \"blog\" cannot be started (RuntimeError: the database is not there",
+    );
+    server.wait_for_line("raise RuntimeError(");
+    server.wait_for_line("2 in a row have failed");
+    assert_eq!(server.ready(0, 2), old);
+    let whole = application(&server, &["processes=2", "env=VERSION=3"]);
+    server.configure_managed(&[whole]);
+    until("the new ones serve", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && !now.iter().any(|pid| old.contains(pid))
+    });
+    let facts = Facts::of(&server, 0);
+    assert!(facts.iter().all(|facts| facts.text("version") == "\"3\""));
+    assert_eq!(facts[0].number("imported_by"), facts[1].number("imported_by"));
+    until("the old ones have ended", || !old.iter().any(|pid| alive(*pid)));
+}
+
+#[test]
+fn code_that_cannot_be_loaded_at_first_answers_500() {
+    let server = serving(&["env=HOW=fails"]);
+    server.ready(0, 1);
+    server.wait_for_line("GW0903 the template of \"blog\" cannot load the application (RuntimeError: the database is not there");
+    assert_eq!(answer(&server, 0, server.slots(0, SlotState::Ready)[0]).status(), 500);
+}
+
+#[test]
+fn a_template_that_ends_while_it_loads_is_told() {
+    let server = serving(&["env=HOW=exits"]);
+    server.wait_for_line(
+        "GW0903 the template of \"blog\" cannot load the application (it ended with status 3)",
+    );
+    server
+        .wait_for_line("GW0903 a process of \"blog\" ended before it took requests (it ended with status 3)");
+}
+
+#[test]
+fn threads_of_the_import_are_told() {
+    let server = serving(&["env=HOW=threads"]);
+    server.ready(0, 1);
+    server
+        .wait_for_line("GW0318 \"app:application\" has started threads while it was imported (\"metrics\")");
+    server.wait_for_line("or set preload=off");
+    let facts = Facts::of(&server, 0);
+    assert_ne!(facts[0].number("imported_by"), facts[0].number("pid"));
+}
+
+#[test]
+fn an_application_that_lies_to_the_keeper_loses_its_template_and_nothing_else_happens() {
+    let mut server = server();
+    let (hostile, other) =
+        (application(&server, &["env=HOW=hostile"]), application(&server, &["name=other"]));
+    server.configure_managed(&[hostile, other]);
+    let other = server.ready(1, 1);
+    server.wait_for_line(
+        "GW0903 the template of \"blog\" cannot load the application (it was ended by SIGKILL)",
+    );
+    server.ready(0, 1);
+    assert_eq!(answer(&server, 0, server.slots(0, SlotState::Ready)[0]).status(), 200);
+    assert_eq!(server.ready(1, 1), other);
+}
+
+#[test]
+fn a_process_that_is_told_to_end_runs_exit_handlers_and_the_template_does_not() {
+    let mut server = server();
+    let path = server.folder.path().join("ends");
+    fs::write(&path, "").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let managed = application(&server, &[&format!("env=ENDS={}", path.display())]);
+    server.configure_managed(&[managed]);
+    let pid = server.ready(0, 1)[0];
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    kill(pid, libc::SIGTERM);
+    until("it has ended", || !alive(pid));
+    kill(template, libc::SIGTERM);
+    until("it has ended too", || !alive(template));
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("{pid}\n"));
+}
+
+#[test]
+fn when_the_keeper_is_killed_its_templates_and_what_they_have_made_end() {
+    let server = serving(&["processes=2"]);
+    let pids = server.ready(0, 2);
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    kill(parent(pids[0]), libc::SIGKILL);
+    until("they have ended", || !pids.iter().chain([&template]).any(|pid| alive(*pid)));
+    until("others serve", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && !now.iter().any(|pid| pids.contains(pid) || !alive(*pid))
+    });
+}
+
+#[test]
+fn another_supervisor_keeps_the_processes_and_has_them_forked_from_another_template() {
+    let server = serving(&["processes=2"]);
+    let pids = server.ready(0, 2);
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    kill(server.supervisor(pids[0]), libc::SIGKILL);
+    until("the old template has ended", || !alive(template));
+    assert_eq!(server.ready(0, 2), pids);
+    kill(pids[0], libc::SIGKILL);
+    until("another one serves", || {
+        let now = server.pids(0, SlotState::Ready);
+        now.len() == 2 && !now.contains(&pids[0])
+    });
+}
+
+#[test]
+fn an_application_that_nobody_asks_has_no_template() {
+    let server = serving(&["processes=0-1", "idle=300ms"]);
+    let (segment, link) = (server.segment(0), server.manager().link().unwrap());
+    let claim = || segment.claim(gangway::supervise::segment::Owner::this_process(), 0);
+    let gangway::supervise::segment::Claim::Waits(ticket) = claim() else { panic!("no process is there") };
+    link.demand(server.pools[0].app).unwrap();
+    let place = server.claimed(0, &ticket);
+    let facts = Facts::of(&server, 0);
+    let (pid, template) = (facts[0].number("pid"), facts[0].number("imported_by"));
+    assert_ne!(pid, template);
+    segment.release(gangway::supervise::segment::Owner::this_process(), place);
+    until("both have ended", || !alive(pid) && !alive(template));
+}
+
+#[test]
+fn an_idle_template_costs_no_time() {
+    let server = serving(&["processes=1"]);
+    let pid = server.ready(0, 1)[0];
+    let template = Facts::of(&server, 0)[0].number("imported_by");
+    let switches = || [template, parent(template)].map(harness::switches);
+    until("they have come to rest", || {
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(300));
+        before == switches()
+    });
+    let before = switches();
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(switches(), before);
+    assert!(alive(pid));
+}
+
+#[test]
+fn templates_of_two_users_are_theirs() {
+    if !is_root() {
+        return;
+    }
+    let mut server = server();
+    let managed = [application(&server, &["user=nobody"]), application(&server, &["name=other"])];
+    server.configure_managed(&managed);
+    server.ready(0, 1);
+    server.ready(1, 1);
+    let users = [user("nobody").user, server.worker.user];
+    for (app, user) in users.into_iter().enumerate() {
+        let facts = Facts::of(&server, app).remove(0);
+        let (pid, template) = (facts.number("pid"), facts.number("imported_by"));
+        assert_eq!((harness::uid(pid), harness::uid(template), facts.number("uid")), (user, user, user));
+        let count = fs::read_dir(format!("/proc/{template}/fd")).unwrap().count();
+        assert!(count <= 6, "0 to 2, the way to gangway-spawn and the application's own: {count}");
+    }
+}
+
+#[test]
+fn preload_is_a_word_of_applications_of_engines_that_can_be_forked() {
+    let server = server();
+    for (word, part) in [("preload=maybe", "it must be on or off"), ("preload=", "it is empty")] {
+        let error = placed(&server, &["processes=1", word]).unwrap_err();
+        assert!(error.contains(part), "{word}: {error}");
+    }
+    let error = placed(&server, &["preload=off"]).unwrap_err();
+    assert!(error.contains("add processes=N or user=NAME"), "{error}");
+}

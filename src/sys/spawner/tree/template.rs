@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The keeper's side: what it knows of a template, and what it believes of what it hears from there. A template runs the
+//! application, which may be anybody's: it can say that it has loaded it or not, and which of its descendants is which process.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+};
+
+use super::{
+    Channel,
+    birth::{Birth, Cry},
+    processes,
+};
+
+/// A template.
+pub(super) struct Template {
+    pub(super) app: u32,
+    pub(super) slot: u16,
+    pub(super) version: u32,
+    pub(super) pid: libc::pid_t,
+    /// Its user.
+    user: u32,
+    pub(super) channel: Channel,
+    /// It has said something wrong, or nothing more can come: it has been killed.
+    pub(super) is_over: bool,
+    wanted: Vec<Wanted>,
+    next: u64,
+}
+
+/// A process that it was asked for.
+struct Wanted {
+    number: u64,
+    slot: u16,
+    output: OwnedFd,
+}
+
+/// What was heard of it.
+pub(super) enum Said {
+    Loaded,
+    NotLoaded(String),
+    /// A process of this slot, with the reading end of its output.
+    Born(u16, libc::pid_t, OwnedFd),
+    NotBorn(u16, i32),
+}
+
+impl Template {
+    pub(super) fn new(
+        app: u32,
+        slot: u16,
+        version: u32,
+        (pid, user): (libc::pid_t, u32),
+        channel: Channel,
+    ) -> Self {
+        Self { app, slot, version, pid, user, channel, is_over: false, wanted: Vec::new(), next: 1 }
+    }
+
+    /// Asks for a process; with it come its listening socket and both ends of its output.
+    pub(super) fn ask(&mut self, slot: u16, [listener, writer, output]: [OwnedFd; 3]) -> io::Result<()> {
+        let number = self.next;
+        self.channel.send(&Birth { number }.encode(), &[listener.as_fd(), writer.as_fd()], false)?;
+        self.next += 1;
+        self.wanted.push(Wanted { number, slot, output });
+        Ok(())
+    }
+
+    /// Forgets a process that was asked for and has not come: when it does, nobody knows it. Answers whether there was one.
+    pub(super) fn forget(&mut self, slot: u16) -> bool {
+        let before = self.wanted.len();
+        self.wanted.retain(|wanted| wanted.slot != slot);
+        self.wanted.len() < before
+    }
+
+    pub(super) fn is_asked_for(&self, slot: u16) -> bool {
+        self.wanted.iter().any(|wanted| wanted.slot == slot)
+    }
+
+    /// The slots of the processes that will not come any more.
+    pub(super) fn slots(&self) -> Vec<u16> {
+        self.wanted.iter().map(|wanted| wanted.slot).collect()
+    }
+
+    /// Takes the next thing that it says, if there is one. `known` are processes of others.
+    pub(super) fn hear(&mut self, known: &[libc::pid_t]) -> Option<Said> {
+        while !self.is_over {
+            let parcel = match self.channel.receive(false) {
+                Ok(parcel) => parcel,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(_) => break,
+            };
+            let Some(sender) = parcel.sender.filter(|_| parcel.fds.is_empty()) else { break };
+            let own = sender.pid == self.pid;
+            match Cry::decode(&parcel.bytes) {
+                Some(Cry::Loaded) if own => return Some(Said::Loaded),
+                Some(Cry::NotLoaded(reason)) if own => {
+                    return Some(Said::NotLoaded(String::from_utf8_lossy(reason).into_owned()));
+                }
+                Some(Cry::NotBorn(number, errno)) if own => {
+                    if let Some(wanted) = self.take(number) {
+                        return Some(Said::NotBorn(wanted.slot, errno));
+                    }
+                }
+                Some(Cry::Born(number))
+                    if !own && sender.user == self.user && !known.contains(&sender.pid) =>
+                {
+                    // The kernel says who has sent it; only a child can be collected and safely signalled.
+                    if !processes::lead_group(sender.pid) {
+                        break;
+                    }
+                    match self.take(number) {
+                        Some(wanted) => return Some(Said::Born(wanted.slot, sender.pid, wanted.output)),
+                        // It has come too late.
+                        None => processes::signal_group(sender.pid, libc::SIGKILL),
+                    }
+                }
+                _ => break,
+            }
+        }
+        if !self.is_over {
+            self.is_over = true;
+            processes::signal_group(self.pid, libc::SIGKILL);
+        }
+        None
+    }
+
+    fn take(&mut self, number: u64) -> Option<Wanted> {
+        let index = self.wanted.iter().position(|wanted| wanted.number == number)?;
+        Some(self.wanted.swap_remove(index))
+    }
+}
