@@ -67,6 +67,8 @@ pub enum Command {
         spec: Spec,
         /// How long it may give no output.
         timeout: Option<Duration>,
+        /// Whether it is loaded once, in a process that the others are forked from.
+        preload: bool,
     },
 }
 
@@ -203,13 +205,19 @@ impl Command {
         paths.filter(|path| path.is_absolute()).map(Path::to_owned).collect()
     }
 
+    /// Whether it is loaded once, in a process that the others are forked from.
+    #[must_use]
+    pub fn is_preloaded(&self) -> bool {
+        matches!(self, Self::Host { preload: true, .. })
+    }
+
     /// The file that is executed and the words after its name; `host` is the file of `gangway-host`.
     #[must_use]
     pub fn argv(&self, host: &Path) -> Vec<Vec<u8>> {
         use std::os::unix::ffi::OsStrExt;
         match self {
             Self::Program { argv } => argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            Self::Host { engine, spec, timeout } => {
+            Self::Host { engine, spec, timeout, .. } => {
                 let engines = engine.parent().unwrap_or_else(|| Path::new("/"));
                 let mut words = vec![
                     host.as_os_str().as_bytes().to_vec(),

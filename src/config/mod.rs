@@ -16,7 +16,7 @@ pub use application::{ApplicationConf, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
 pub use managed::{Command, Launch, Life, Managed, Placed, Reload};
-pub use options::{CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
+pub use options::{APPLICATION_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
 pub use param::check_param_name;
 
 use crate::{engine::EngineError, error::Code};

@@ -67,6 +67,9 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("drain_timeout", Value::Time, "60s"),
 ];
 
+/// What an application of an engine adds to those.
+pub const APPLICATION_OPTIONS: &[OptionDef] = &[option("preload", Value::Switch, "on")];
+
 /// What a program adds to those, which an engine's options say for an application.
 pub const PROGRAM_OPTIONS: &[OptionDef] = &[
     OptionDef { repeats: true, ..option("env", Value::Assignment, "none") },
@@ -145,7 +148,11 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        for table in [HOST_OPTIONS, CGI_OPTIONS, &[HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat()] {
+        for table in [
+            HOST_OPTIONS,
+            CGI_OPTIONS,
+            &[HOST_OPTIONS, APPLICATION_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat(),
+        ] {
             for (index, option) in table.iter().enumerate() {
                 assert!(!table[..index].iter().any(|other| other.name == option.name), "{}", option.name);
             }

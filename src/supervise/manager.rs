@@ -285,6 +285,7 @@ fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
     let about = About {
         name: known.pool.name.to_string(),
         threads: managed.threads(),
+        preload: launch.command.is_preloaded(),
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
         files: files(managed),

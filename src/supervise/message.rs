@@ -18,6 +18,8 @@ use crate::{
 pub(super) struct About {
     pub(super) name: String,
     pub(super) threads: u32,
+    /// Processes are forked from one that has loaded the application.
+    pub(super) preload: bool,
     pub(super) life: Life,
     pub(super) owner: AppOwner,
     pub(super) files: AppFiles,
@@ -80,6 +82,7 @@ impl About {
         let composer = Composer::default()
             .bytes(self.name.as_bytes())
             .number(self.threads.into())
+            .number(self.preload.into())
             .number(life.least.into())
             .number(life.most.into())
             .number(time(life.idle))
@@ -101,6 +104,7 @@ impl About {
         let mut parts = Parts::new(message);
         let name = String::from_utf8_lossy(parts.bytes()?).into_owned();
         let threads = parts.small()?;
+        let preload = parts.number()? != 0;
         let (least, most) = (parts.small()?, parts.small()?);
         let time = |parts: &mut Parts<'_>| {
             parts.number().map(|time| (time > 0).then(|| Duration::from_millis(time)))
@@ -118,7 +122,7 @@ impl About {
         let (path, directory) = (text()?, text()?);
         let directory = Some(directory).filter(|directory| !directory.is_empty());
         let warmup = (!path.is_empty()).then_some(AppWarmup { path, directory });
-        Some(Self { name, threads, life, owner, files, warmup })
+        Some(Self { name, threads, preload, life, owner, files, warmup })
     }
 }
 
@@ -153,7 +157,7 @@ mod tests {
         let files =
             AppFiles { code: vec!["/a".into(), "/b".into()], always: true, restart: Some("/c".into()) };
         let warmup = Some(AppWarmup { path: "/up".into(), directory: Some("/srv".into()) });
-        let about = About { name: "blog".into(), threads: 3, life, owner, files, warmup };
+        let about = About { name: "blog".into(), threads: 3, preload: true, life, owner, files, warmup };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));

@@ -12,6 +12,7 @@
 
 mod backoff;
 mod slot;
+mod template;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -22,6 +23,8 @@ use std::time::Duration;
 use crate::config::Life;
 use backoff::Backoff;
 use slot::{Phase, Slot};
+pub use template::TEMPLATES;
+use template::Templates;
 
 /// A time: what has passed since some moment of the supervisor's life.
 pub type Time = Duration;
@@ -61,6 +64,10 @@ pub enum Event {
     Exited(u16, bool),
     /// The process of a slot did not answer a request in time.
     Stuck(u16),
+    /// The template of this number has loaded the application.
+    TemplateReady(u16),
+    /// It has ended, or could not be made.
+    TemplateEnded(u16),
     /// The time that [`Plan::wakes`] said has come, or something else may be different.
     Tick,
 }
@@ -89,6 +96,14 @@ pub trait Look {
 pub enum Action {
     /// Make a process of this generation.
     Start(u16, u32),
+    /// Make one of this generation from the template of this number.
+    Fork(u16, u32, u16),
+    /// Make a template of this number and generation.
+    Load(u16, u32),
+    /// Ask its group to end.
+    TermTemplate(u16),
+    /// End its group.
+    KillTemplate(u16),
     /// Let requests have its places.
     Open(u16),
     /// Let no more requests have its places.
@@ -130,6 +145,12 @@ pub enum News {
     RestartDone(u32),
     /// It could not be started; the old one goes on.
     RestartFailed(u32),
+    /// The template could not load the application, and processes do by themselves.
+    TemplateFailed,
+    /// It did not within `boot_timeout=`.
+    TemplateTimeout,
+    /// It ended when it had.
+    TemplateDied,
 }
 
 /// Why a process has served for long enough.
@@ -150,8 +171,13 @@ pub struct Plan {
     /// Requests that a process takes at a time.
     threads: u32,
     generation: u32,
+    /// The generation that requests have been given to.
+    serving: Option<u32>,
     slots: Vec<Slot>,
     backoff: Backoff,
+    /// Of an older generation that serves on.
+    old_backoff: Backoff,
+    templates: Templates,
     /// Requests wait, or have waited.
     demanded: bool,
     /// Whether requests may wait for a process.
@@ -180,8 +206,11 @@ impl Plan {
             life,
             threads: threads.max(1),
             generation: 1,
+            serving: None,
             slots: vec![Slot::default(); usize::from(slots)],
             backoff: Backoff::default(),
+            old_backoff: Backoff::default(),
+            templates: Templates::default(),
             demanded: false,
             up: true,
             restarting: false,
@@ -211,6 +240,9 @@ impl Plan {
             Found::Ending => Phase::Ending { kill_at: Some(now + GRACE) },
         };
         self.generation = self.generation.max(generation);
+        if found == Found::Ready {
+            self.serving = Some(generation);
+        }
         self.births += 1;
         let born = Slot::born(phase, generation, now, &self.life, self.births);
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
@@ -245,7 +277,8 @@ impl Plan {
     /// Whether an application that was retired has no process any more.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.retired.is_some() && self.slots.iter().all(|slot| slot.phase == Phase::Vacant)
+        let vacant = self.slots.iter().all(|slot| slot.phase == Phase::Vacant);
+        self.retired.is_some() && vacant && self.templates.are_vacant()
     }
 
     /// What is to be done now that this has happened.
@@ -261,6 +294,8 @@ impl Plan {
             Event::NotStarted(slot) => self.not_started(slot, now),
             Event::Exited(slot, clean) => self.exited(slot, clean, now),
             Event::Stuck(slot) => self.stuck(slot, now),
+            Event::TemplateReady(number) => self.template_ready(number, now),
+            Event::TemplateEnded(number) => self.template_ended(number, now),
             Event::Tick => {}
         }
         self.observe(now, look);
@@ -276,9 +311,12 @@ impl Plan {
     }
 
     fn restart(&mut self) {
+        let is_loaded = self.templates.restart();
         if self.slots.iter().all(|slot| !slot.phase.is_alive()) {
             // Who starts next starts with the new code.
             self.backoff = Backoff::default();
+            self.generation = self.generation.wrapping_add(u32::from(is_loaded));
+            self.serving = None;
         } else {
             self.generation = self.generation.wrapping_add(1);
             self.backoff = Backoff::default();
@@ -297,6 +335,7 @@ impl Plan {
     fn resume(&mut self) {
         if std::mem::take(&mut self.stopped) {
             self.backoff = Backoff::default();
+            self.templates.restart();
             self.say_condition(true);
         }
     }
@@ -354,10 +393,11 @@ impl Plan {
     /// An attempt to start one has failed.
     fn failed(&mut self, generation: u32, now: Time) {
         if generation != self.generation {
+            self.old_backoff.failed(now);
             return;
         }
         let wait = self.backoff.failed(now);
-        if !self.old_open().is_empty() {
+        if self.old_serves() {
             self.act(Action::Tell(News::RestartFailed(generation)));
         }
         self.act(Action::Tell(News::Waits(wait, self.backoff.failures())));

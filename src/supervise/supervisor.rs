@@ -7,7 +7,9 @@ mod app;
 mod control;
 mod log;
 mod probe;
+mod process;
 mod reply;
+mod templates;
 mod warmup;
 mod watch;
 
@@ -250,6 +252,11 @@ impl Supervisor {
             Some(Fact::Exited(app, slot, exit)) => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.exited(slot, exit, &mut self.orders, &mut self.log);
+                }
+            }
+            Some(Fact::Loaded(app, slot, reason)) => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.loaded(slot, reason, &mut self.orders, &mut self.log);
                 }
             }
             None => {}

@@ -2,6 +2,7 @@
 //! A server without a server.
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(dead_code, reason = "each binary that includes this module uses a part of it")]
 
 use std::{
     fs,
@@ -134,10 +135,16 @@ pub(crate) struct Server {
     pub(crate) pools: Vec<Pool>,
     manager: Option<Manager>,
     log: fs::File,
+    host: PathBuf,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::with_host("/usr/lib/gangway/gangway-host".into())
+    }
+
+    /// One that runs applications of engines by this program.
+    pub(crate) fn with_host(host: PathBuf) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -149,7 +156,7 @@ impl Server {
             true => spawner::account(c"www-data", 33, 33),
             false => Identity { name: String::new(), user, group, groups: vec![group] },
         };
-        let mut server = Self { folder, worker, pools: Vec::new(), manager: None, log };
+        let mut server = Self { folder, worker, pools: Vec::new(), manager: None, log, host };
         server.manager = Some(server.start_at(&server.folder.path().join("run")).unwrap());
         server
     }
@@ -163,7 +170,7 @@ impl Server {
             run_directory: run_directory.to_owned(),
             worker: self.worker.clone(),
             wake: Wake::Threads,
-            host: "/usr/lib/gangway/gangway-host".into(),
+            host: self.host.clone(),
             stamp: Stamp::Slashes,
             begun: || (),
         }
@@ -203,8 +210,12 @@ impl Server {
 
     pub(crate) fn configure_words(&mut self, words: &[Vec<String>]) {
         let managed: Vec<_> = words.iter().map(|words| parse(words).unwrap()).collect();
+        self.configure_managed(&managed);
+    }
+
+    pub(crate) fn configure_managed(&mut self, managed: &[Managed]) {
         let log = self.log.as_fd();
-        self.pools = self.manager.as_mut().unwrap().configure(&managed, log).unwrap();
+        self.pools = self.manager.as_mut().unwrap().configure(managed, log).unwrap();
     }
 
     pub(crate) fn segment(&self, app: usize) -> Arc<Segment> {

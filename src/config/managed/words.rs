@@ -7,14 +7,14 @@ use super::{
     super::{
         ConfigError, Parser,
         application::{known, text},
-        options::{HOST_OPTIONS, Known, MANAGED_OPTIONS, PROGRAM_OPTIONS},
+        options::{APPLICATION_OPTIONS, HOST_OPTIONS, Known, MANAGED_OPTIONS, PROGRAM_OPTIONS},
         param::check_param_name,
         values,
     },
     Command, Launch, Life, Managed, Placed, Reload,
 };
 use crate::{
-    engine::{Interface, OptionDef, Value},
+    engine::{Engine, Interface, OptionDef, Value},
     error::{BAD_OPTION, BAD_TARGET, BAD_VALUE},
     rights::Limits,
     sys::spawner,
@@ -86,7 +86,7 @@ impl Parser<'_> {
         interface: &Interface,
         words: &[&[u8]],
     ) -> Result<Placed, ConfigError> {
-        let own = Known::new(&[], MANAGED_OPTIONS);
+        let own = Known::new(APPLICATION_OPTIONS, MANAGED_OPTIONS);
         // What the engine states is the engine's, whatever it is called.
         let is_own = |word: &[u8]| {
             let key =
@@ -118,6 +118,7 @@ impl Parser<'_> {
             ));
         }
         let spec = application.spec();
+        let can_fork = Engine::open(engine).is_ok_and(|engine| engine.can_fork());
         let mut making = Making::new(
             self,
             Managed {
@@ -131,6 +132,7 @@ impl Parser<'_> {
                     engine: Arc::clone(engine),
                     spec: spec.clone(),
                     timeout: application.timeout(),
+                    preload: can_fork,
                 }),
                 life: Life::default(),
                 reload: Reload::default(),
@@ -224,11 +226,20 @@ impl<'p> Making<'p> {
                 launch.directory = directory.display().to_string();
             }
             Value::Switch => {
-                self.managed.pass_authorization = match value {
+                let is_on = match value {
                     "on" => true,
                     "off" => false,
                     _ => return Err("it must be on or off".into()),
                 };
+                match (option.name, &mut launch.command) {
+                    ("preload", Command::Host { preload, .. }) => {
+                        if is_on && !*preload {
+                            return Err("this engine cannot be forked; remove it".into());
+                        }
+                        *preload = is_on;
+                    }
+                    _ => self.managed.pass_authorization = is_on,
+                }
             }
             Value::Assignment => {
                 values::assignment(value)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{
     Action, GRACE, LOOK, Look, News, Plan, QUIET, Time,
     slot::{Phase, Slot},
+    template::Source,
 };
 
 impl Plan {
@@ -17,17 +18,20 @@ impl Plan {
         self.demanded &= look.waiting() > 0;
         if self.retired.is_some() {
             self.retire(now, look);
+            self.keep_templates(now, look);
         } else if self.stopped {
             self.end_all(now);
+            self.keep_templates(now, look);
         } else {
             self.mark_worn(now);
             self.end_excess(now);
             self.end_idle(now);
+            self.keep_templates(now, look);
             self.start_missing(now, look);
         }
         self.end_drained(now);
         // The pause is over and nobody starts one: the next request does.
-        if self.backoff.next(now).is_none() && self.starting() == 0 {
+        if self.backoff.next(now).is_none() && self.starting(self.generation) == 0 {
             self.say_condition(true);
         }
     }
@@ -35,22 +39,21 @@ impl Plan {
     fn end_what_is_late(&mut self, now: Time) {
         for number in 0..self.slots.len() as u16 {
             let Some(slot) = self.slots.get_mut(usize::from(number)) else { continue };
+            let generation = slot.generation;
+            // A newer code has come before this one has served.
+            let stale = generation != self.generation
+                && (!self.templates.are_on() || self.serving != Some(generation));
             match slot.phase {
+                Phase::Starting | Phase::Warm if stale => self.term(number, now),
                 Phase::Starting => {
-                    let late =
-                        self.life.boot_timeout.is_some_and(|limit| now.saturating_sub(slot.since) >= limit);
-                    let (generation, old) = (slot.generation, slot.generation != self.generation);
-                    if late && !old {
+                    let age = now.saturating_sub(slot.since);
+                    if self.life.boot_timeout.is_some_and(|limit| age >= limit) {
                         slot.phase = Phase::Ending { kill_at: None };
                         self.act(Action::Tell(News::BootTimeout(number)));
                         self.act(Action::Kill(number));
                         self.failed(generation, now);
-                    } else if old {
-                        self.term(number, now);
                     }
                 }
-                // A newer code has come before this one has served.
-                Phase::Warm if slot.generation != self.generation => self.term(number, now),
                 Phase::Ending { kill_at: Some(at) } if at <= now => {
                     slot.phase = Phase::Ending { kill_at: None };
                     self.act(Action::Tell(News::Killed(number)));
@@ -64,21 +67,21 @@ impl Plan {
     /// Those that are ready serve; with an older generation that serves not before all of them are ready, and then the old
     /// one does no more. Each lets one go that is to be replaced.
     fn open_what_is_ready(&mut self, now: Time) {
+        let is_warm = |slot: &Slot| slot.phase == Phase::Warm;
+        let kept = self.numbers(|slot| is_warm(slot) && slot.generation != self.generation);
+        self.open_in_place_of_leaving(kept, now);
         let old = self.old_open();
-        let warm = self.numbers(|slot| slot.phase == Phase::Warm);
-        if warm.is_empty() || (!old.is_empty() && warm.len() < self.wanted_beside(old.len())) {
+        let warm = self.numbers(|slot| is_warm(slot) && slot.generation == self.generation);
+        if warm.is_empty() || (self.old_serves() && warm.len() < self.wanted_beside(old.len())) {
             return;
         }
         self.backoff.succeeded();
-        let mut leaving = self.numbers(|slot| slot.phase == Phase::Ready && slot.leaving);
-        leaving.truncate(warm.len());
-        let replaced = if old.is_empty() { leaving } else { old };
-        for number in warm {
-            self.set(number, Phase::Ready);
-            self.act(Action::Open(number));
-        }
-        for number in replaced {
-            self.drain(number, now);
+        self.old_backoff.succeeded();
+        self.serving = Some(self.generation);
+        if old.is_empty() {
+            self.open_in_place_of_leaving(warm, now);
+        } else {
+            self.open(warm, old, now);
         }
         if std::mem::take(&mut self.restarting) {
             self.act(Action::Tell(News::RestartDone(self.generation)));
@@ -86,10 +89,26 @@ impl Plan {
         self.say_condition(true);
     }
 
+    fn open_in_place_of_leaving(&mut self, warm: Vec<u16>, now: Time) {
+        let mut leaving = self.numbers(|slot| slot.phase == Phase::Ready && slot.leaving);
+        leaving.truncate(warm.len());
+        self.open(warm, leaving, now);
+    }
+
+    fn open(&mut self, warm: Vec<u16>, replaced: Vec<u16>, now: Time) {
+        for number in warm {
+            self.set(number, Phase::Ready);
+            self.act(Action::Open(number));
+        }
+        for number in replaced {
+            self.drain(number, now);
+        }
+    }
+
     /// How many of a new generation take the place of so many.
     fn wanted_beside(&self, old: usize) -> usize {
         let (least, most) = (self.life.least as usize, self.life.most as usize);
-        old.max(least).min(most)
+        old.max(least).min(most).max(1)
     }
 
     /// Fewer are allowed than there were.
@@ -124,39 +143,67 @@ impl Plan {
     }
 
     fn start_missing(&mut self, now: Time, look: &impl Look) {
+        self.start_kept(now, look);
         let mut missing = self.missing(look);
         if missing == 0 || self.backoff.next(now).is_some() {
             return;
         }
         if self.backoff.failures() > 0 {
-            missing = usize::from(self.starting() == 0);
+            missing = usize::from(self.starting(self.generation) == 0);
         }
+        let generation = self.generation;
+        match self.source() {
+            Source::Later => {}
+            Source::Template(from) => {
+                self.begin(missing, generation, now, |number| Action::Fork(number, generation, from));
+            }
+            Source::Itself => {
+                self.begin(missing, generation, now, |number| Action::Start(number, generation))
+            }
+        }
+    }
+
+    /// What is missing of an older generation that serves on.
+    fn start_kept(&mut self, now: Time, look: &impl Look) {
+        let (Some(generation), Some(from)) = (self.kept(), self.kept_template()) else { return };
+        if self.old_backoff.next(now).is_none() {
+            let missing = self.missing_of(generation, look);
+            self.begin(missing, generation, now, |number| Action::Fork(number, generation, from));
+        }
+    }
+
+    fn begin(&mut self, missing: usize, generation: u32, now: Time, action: impl Fn(u16) -> Action) {
         let vacant = self.numbers(|slot| slot.phase == Phase::Vacant);
         for number in vacant.into_iter().take(missing) {
             self.births = self.births.wrapping_add(1);
-            let born = Slot::born(Phase::Starting, self.generation, now, &self.life, self.births);
+            let born = Slot::born(Phase::Starting, generation, now, &self.life, self.births);
             if let Some(slot) = self.slots.get_mut(usize::from(number)) {
                 *slot = born;
             }
-            self.act(Action::Start(number, self.generation));
+            self.act(action(number));
         }
     }
 
-    fn starting(&self) -> usize {
-        self.count(|slot| slot.phase == Phase::Starting && slot.generation == self.generation)
+    fn starting(&self, generation: u32) -> usize {
+        self.count(|slot| slot.phase == Phase::Starting && slot.generation == generation)
     }
 
-    /// How many are to be started.
-    fn missing(&self, look: &impl Look) -> usize {
-        let starting = self.starting();
-        let old = self.old_open().len();
-        let warm = self.count(|slot| slot.phase == Phase::Warm);
-        if old > 0 {
-            // The first one shows whether the code can be started at all.
-            let wanted = if warm == 0 { 1 } else { self.wanted_beside(old) };
-            return wanted.saturating_sub(warm + starting);
+    /// How many of this generation are to be started.
+    pub(super) fn missing(&self, look: &impl Look) -> usize {
+        if !self.old_serves() {
+            return self.missing_of(self.generation, look);
         }
-        let current = |slot: &Slot| slot.phase == Phase::Ready && slot.generation == self.generation;
+        let warm = self.count(|slot| slot.phase == Phase::Warm && slot.generation == self.generation);
+        // The first one shows whether the code can be started at all, unless it is loaded already.
+        let is_loaded = matches!(self.source(), Source::Template(_));
+        let wanted = if warm == 0 && !is_loaded { 1 } else { self.wanted_beside(self.old_open().len()) };
+        wanted.saturating_sub(warm + self.starting(self.generation))
+    }
+
+    /// How many there are to be beside those that there are.
+    fn missing_of(&self, generation: u32, look: &impl Look) -> usize {
+        let warm = self.count(|slot| slot.phase == Phase::Warm && slot.generation == generation);
+        let current = |slot: &Slot| slot.phase == Phase::Ready && slot.generation == generation;
         let staying = self.count(|slot| current(slot) && !slot.leaving);
         let leaving = self.count(|slot| current(slot) && slot.leaving);
         let (least, most) = (self.life.least as usize, self.life.most as usize);
@@ -164,7 +211,7 @@ impl Plan {
         // What serves already will have a place soon as well: at most twice as many at a time.
         let load = load.min(staying + leaving + 1);
         let wanted = (staying + leaving + load).max(least).min(most);
-        wanted.saturating_sub(staying + warm + starting)
+        wanted.saturating_sub(staying + warm + self.starting(generation))
     }
 
     fn end_drained(&mut self, now: Time) {
@@ -249,11 +296,14 @@ impl Plan {
         let counts = self.count_at.filter(|_| ready > 0 && self.counts());
         let retires = self.retired.filter(|_| self.slots.iter().any(|slot| slot.phase.is_alive()));
         let retires = retires.map(|since| (since + QUIET).max(now + LOOK * 5));
-        let starts = self.backoff.next(now);
+        let kept = self.kept_template().and_then(|_| self.old_backoff.next(now));
+        let starts = self.backoff.next(now).into_iter().chain(kept);
+        let templates = self.templates.wakes(self.life.boot_timeout);
         of_slots
             .chain(counts)
             .chain(retires)
             .chain(starts)
+            .chain(templates)
             .min()
             .map(|at| at.max(now + Duration::from_millis(1)))
     }

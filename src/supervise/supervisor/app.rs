@@ -10,7 +10,7 @@ use std::{
     collections::{BTreeMap, VecDeque},
     fs, io,
     os::{
-        fd::{AsRawFd, OwnedFd, RawFd},
+        fd::{OwnedFd, RawFd},
         unix::{fs::PermissionsExt, net::UnixListener},
     },
     time::Duration,
@@ -23,16 +23,17 @@ use super::{
         segment::{Condition, Owner, Segment, SlotState},
     },
     log::Log,
-    probe::Probe,
-    warmup::Warmup,
+    process::Process,
 };
 use crate::{
-    error::{PROCESS_NOT_STARTED, PROCESS_OUTPUT},
-    log::{Level, escape},
-    run::Lines,
+    error::PROCESS_NOT_STARTED,
+    log::Level,
     sys::{
         PidFd, monotonic, pipe, resident,
-        spawner::{self, Exit, tree::Order},
+        spawner::{
+            self, Exit,
+            tree::{Order, template_of, template_slot},
+        },
     },
 };
 use files::Watches;
@@ -41,20 +42,19 @@ use status::FailedStart;
 /// What the keeper is to do, with descriptors.
 pub(super) type Orders = VecDeque<(Vec<u8>, Vec<OwnedFd>)>;
 
-/// Lines of a process in a second; those above are counted.
-const LINES: u32 = 100;
 /// Reads of an output before others have their turn.
 const READS: usize = 8;
 
 pub(super) struct App {
-    id: u32,
-    version: u32,
-    about: About,
+    pub(super) id: u32,
+    pub(super) version: u32,
+    pub(super) about: About,
     plan: Plan,
     segment: Segment,
     processes: BTreeMap<u16, Process>,
+    pub(super) templates: BTreeMap<u16, Process>,
     /// Why the last process was not started or ended, for the lines about it.
-    reason: String,
+    pub(super) reason: String,
     /// The last generation that could not be started, until another one serves.
     failed: Option<FailedStart>,
     watches: Watches,
@@ -62,21 +62,6 @@ pub(super) struct App {
     stale: bool,
     /// When it is to be looked at.
     due: Option<Duration>,
-}
-
-#[derive(Default)]
-struct Process {
-    pid: u32,
-    output: Option<fs::File>,
-    lines: Lines,
-    second: Duration,
-    passed: u32,
-    held: u64,
-    probe: Option<Probe>,
-    /// Its request before all others.
-    warmup: Option<Warmup>,
-    /// When it was asked for.
-    began: Duration,
 }
 
 struct Eyes<'s>(&'s Segment);
@@ -104,7 +89,8 @@ pub(super) fn kill(orders: &mut Orders, app: u32, slot: u16) {
 impl App {
     pub(super) fn new(id: u32, version: u32, about: About, segment: Segment) -> Self {
         let watches = Watches::new(&about.files);
-        let plan = Plan::new(about.life, about.threads, segment.shape().slots);
+        let mut plan = Plan::new(about.life, about.threads, segment.shape().slots);
+        plan.set_preload(about.preload);
         Self {
             id,
             version,
@@ -112,6 +98,7 @@ impl App {
             plan,
             segment,
             processes: BTreeMap::new(),
+            templates: BTreeMap::new(),
             reason: String::new(),
             failed: None,
             watches,
@@ -130,8 +117,7 @@ impl App {
             SlotState::Starting | SlotState::Vacant => plan::Found::Starting,
         };
         self.plan.adopt(slot, seen.generation, found, monotonic());
-        let began = monotonic();
-        let process = Process { pid, output: output.map(Into::into), began, ..Process::default() };
+        let process = Process::found(pid, output);
         self.processes.insert(slot, process);
         if found == plan::Found::Starting {
             self.probe(slot);
@@ -180,6 +166,7 @@ impl App {
         if self.about.files != about.files {
             self.watches = Watches::new(&about.files);
         }
+        self.plan.set_preload(about.preload);
         self.about = about;
         self.say_unwatched(log);
         if life {
@@ -207,11 +194,9 @@ impl App {
     pub(super) fn descriptors(
         &self,
     ) -> impl Iterator<Item = (u16, Option<RawFd>, Option<(RawFd, i16)>)> + '_ {
-        self.processes.iter().map(|(slot, process)| {
-            let output = process.output.as_ref().map(AsRawFd::as_raw_fd);
-            let probe = process.probe.as_ref().and_then(Probe::descriptor).map(|fd| (fd, libc::POLLIN));
-            (*slot, output, probe.or_else(|| process.warmup.as_ref().map(Warmup::wanted)))
-        })
+        let templates = self.templates.iter().map(|(number, process)| (template_slot(*number), process));
+        let processes = self.processes.iter().map(|(slot, process)| (*slot, process));
+        processes.chain(templates).map(|(slot, process)| (slot, process.output(), process.wanted()))
     }
 
     /// Notes when it is to be looked at again, if nothing happens before.
@@ -227,6 +212,9 @@ impl App {
 
     /// The keeper has made a process.
     pub(super) fn started(&mut self, slot: u16, pid: u32) {
+        if let Some(template) = template_of(slot).and_then(|number| self.templates.get_mut(&number)) {
+            template.pid = pid;
+        }
         if let Some(process) = self.processes.get_mut(&slot) {
             process.pid = pid;
             self.segment.set_pid(slot, pid);
@@ -235,6 +223,9 @@ impl App {
     }
 
     pub(super) fn not_started(&mut self, slot: u16, why: String, orders: &mut Orders, log: &mut Log) {
+        if let Some(number) = template_of(slot) {
+            return self.template_not_started(number, why, orders, log);
+        }
         let text = format_args!("a process of \"{}\" could not be started: {why}", self.about.name);
         log.line(Level::Error, PROCESS_NOT_STARTED, text);
         self.reason = why;
@@ -242,12 +233,14 @@ impl App {
     }
 
     pub(super) fn exited(&mut self, slot: u16, exit: Exit, orders: &mut Orders, log: &mut Log) {
+        if let Some(number) = template_of(slot) {
+            return self.template_exited(number, exit, orders, log);
+        }
         self.reason = exit.to_string();
         self.read_output(slot, log);
         if let Some(process) = self.processes.get_mut(&slot) {
             (process.probe, process.warmup) = (None, None);
-            let mut lines = std::mem::take(&mut process.lines);
-            lines.finish(|line| process.write(&self.about.name, line, log));
+            process.write_rest(&self.about.name, log);
         }
         self.happens(Event::Exited(slot, exit == Exit::Status(0)), orders, log);
     }
@@ -266,7 +259,8 @@ impl App {
                         format_args!("a process of \"{}\" could not be started: {error}", self.about.name);
                     log.line(Level::Error, PROCESS_NOT_STARTED, text);
                     self.reason = error.to_string();
-                    events.push_back(Event::NotStarted(slot));
+                    let of_template = template_of(slot).map(Event::TemplateEnded);
+                    events.push_back(of_template.unwrap_or(Event::NotStarted(slot)));
                 }
             }
         }
@@ -280,8 +274,16 @@ impl App {
     ) -> Result<(), (u16, io::Error)> {
         match action {
             Action::Start(slot, generation) => {
-                self.start(slot, generation, orders).map_err(|error| (slot, error))?;
+                self.start(slot, generation, None, orders).map_err(|error| (slot, error))?;
             }
+            Action::Fork(slot, generation, template) => {
+                self.start(slot, generation, Some(template), orders).map_err(|error| (slot, error))?;
+            }
+            Action::Load(number, _) => {
+                self.load(number, orders).map_err(|error| (template_slot(number), error))?;
+            }
+            Action::TermTemplate(number) => self.signal_template(number, libc::SIGTERM, orders),
+            Action::KillTemplate(number) => self.signal_template(number, libc::SIGKILL, orders),
             Action::Open(slot) => {
                 self.set_state(slot, SlotState::Ready);
                 self.segment.hand_over(Owner::this_process());
@@ -312,19 +314,24 @@ impl App {
         }
     }
 
-    fn start(&mut self, slot: u16, generation: u32, orders: &mut Orders) -> io::Result<()> {
+    fn start(
+        &mut self,
+        slot: u16,
+        generation: u32,
+        template: Option<u16>,
+        orders: &mut Orders,
+    ) -> io::Result<()> {
         let path = self.segment.socket_path(slot);
         // A name of one that has ended: the process that listens is to be another one.
         let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         let (output, writer) = spawner::pipe_from()?;
-        let order = Order::Start { app: self.id, slot, version: self.version };
-        orders.push_back((order.encode(), vec![listener.into(), writer, output.try_clone()?]));
+        let order = self.order(slot, template).encode();
+        orders.push_back((order, vec![listener.into(), writer, output.try_clone()?]));
         self.segment.reset_served(slot);
         self.segment.set_state(slot, SlotState::Starting, generation);
-        let process = Process { output: Some(output.into()), began: monotonic(), ..Process::default() };
-        self.processes.insert(slot, process);
+        self.processes.insert(slot, Process::writing_to(output));
         Ok(())
     }
 
@@ -346,7 +353,8 @@ impl App {
 
     /// Takes what a process has written.
     pub(super) fn read_output(&mut self, slot: u16, log: &mut Log) {
-        let Some(process) = self.processes.get_mut(&slot) else { return };
+        let template = template_of(slot).and_then(|number| self.templates.get_mut(&number));
+        let Some(process) = template.or_else(|| self.processes.get_mut(&slot)) else { return };
         let Some(output) = process.output.take() else { return };
         let mut lines = std::mem::take(&mut process.lines);
         let more = pipe::drain(&output, READS, |bytes| {
@@ -354,26 +362,5 @@ impl App {
         });
         process.lines = lines;
         process.output = more.then_some(output);
-    }
-}
-
-impl Process {
-    /// A line of its output.
-    fn write(&mut self, name: &str, line: &[u8], log: &mut Log) {
-        let now = monotonic();
-        if now.saturating_sub(self.second) >= Duration::from_secs(1) {
-            (self.second, self.passed) = (now, 0);
-            let held = std::mem::take(&mut self.held);
-            if held > 0 {
-                let text = format_args!("\"{name}\" ({}): {held} lines more were left out", self.pid);
-                log.line(Level::Error, PROCESS_OUTPUT, text);
-            }
-        }
-        if self.passed == LINES {
-            self.held += 1;
-            return;
-        }
-        self.passed += 1;
-        log.line(Level::Error, PROCESS_OUTPUT, format_args!("\"{name}\" ({}): {}", self.pid, escape(line)));
     }
 }

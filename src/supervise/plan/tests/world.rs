@@ -17,6 +17,15 @@ pub(super) struct Process {
     pub(super) resident: u64,
 }
 
+/// A template of the world.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Template {
+    pub(super) generation: u32,
+    pub(super) loaded: bool,
+    pub(super) told: bool,
+    pub(super) killed: bool,
+}
+
 #[derive(Clone, Copy)]
 pub(super) enum Entry {
     Happened(Time, Event),
@@ -28,6 +37,9 @@ pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) now: Time,
     pub(super) processes: BTreeMap<u16, Process>,
+    pub(super) templates: BTreeMap<u16, Template>,
+    /// Processes that were made by a template.
+    pub(super) forks: usize,
     pub(super) waiting: usize,
     pub(super) up: bool,
     pub(super) most: u32,
@@ -57,11 +69,18 @@ pub(super) fn life(least: u32, most: u32) -> Life {
 
 impl World {
     pub(super) fn new(life: Life) -> Self {
-        let plan = Plan::new(life, 1, Plan::slots_for(life.most));
+        Self::with(life, false)
+    }
+
+    pub(super) fn with(life: Life, preload: bool) -> Self {
+        let mut plan = Plan::new(life, 1, Plan::slots_for(life.most));
+        plan.set_preload(preload);
         let mut world = Self {
             plan,
             now: SECOND,
             processes: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            forks: 0,
             waiting: 0,
             up: true,
             most: life.most,
@@ -77,6 +96,8 @@ impl World {
         match event {
             Event::Exited(slot, _) | Event::NotStarted(slot) => drop(self.processes.remove(&slot)),
             Event::Ready(slot) => self.processes.get_mut(&slot).unwrap().booted = true,
+            Event::TemplateReady(number) => self.templates.get_mut(&number).unwrap().loaded = true,
+            Event::TemplateEnded(number) => drop(self.templates.remove(&number)),
             _ => {}
         }
         let actions = self.plan.handle(event, self.now, &Eyes(&self.processes, self.waiting));
@@ -93,6 +114,25 @@ impl World {
             Action::Start(slot, generation) => {
                 assert!(!known(&slot), "{self}");
                 self.processes.insert(slot, Process { generation, ..Process::default() });
+            }
+            Action::Fork(slot, generation, number) => {
+                assert!(!known(&slot), "{self}");
+                let template = self.templates[&number];
+                assert!(template.loaded && !template.told && template.generation == generation, "{self}");
+                self.processes.insert(slot, Process { generation, ..Process::default() });
+                self.forks += 1;
+            }
+            Action::Load(number, generation) => {
+                assert!(!self.templates.contains_key(&number), "{self}");
+                self.templates.insert(number, Template { generation, ..Template::default() });
+            }
+            Action::TermTemplate(number) => {
+                let template = self.templates.get_mut(&number).unwrap();
+                assert!(!std::mem::replace(&mut template.told, true) && !template.killed);
+            }
+            Action::KillTemplate(number) => {
+                let template = self.templates.get_mut(&number).unwrap();
+                assert!(!std::mem::replace(&mut template.killed, true));
             }
             Action::Clear(slot) => assert!(!known(&slot), "{self}"),
             Action::Condition(up) => {
@@ -138,7 +178,8 @@ impl World {
         assert!(generations.len() <= 1, "two generations serve: {self}");
         if self.waiting > 0 && self.plan.retired.is_none() {
             // Also the end of one that has been killed comes.
-            let killed = self.processes.values().any(|process| process.killed);
+            let killed = self.processes.values().any(|process| process.killed)
+                || self.templates.values().any(|template| template.killed);
             assert!(
                 killed || !self.up || !open.is_empty() || self.plan.wakes(self.now).is_some(),
                 "nobody comes: {self}"
@@ -147,6 +188,18 @@ impl World {
         for process in self.processes.values().filter(|process| process.told && !process.killed) {
             assert!(self.plan.wakes(self.now).is_some(), "{process:?} would stay: {self}");
         }
+        for template in self.templates.values().filter(|template| template.told && !template.killed) {
+            assert!(self.plan.wakes(self.now).is_some(), "{template:?} would stay: {self}");
+        }
+        let is_of_now = |template: &&Template| !template.told && !template.killed;
+        let of_now: Vec<_> = self.templates.values().filter(is_of_now).collect();
+        let of_this = of_now.iter().filter(|template| template.generation == self.plan.generation).count();
+        let of_before =
+            of_now.iter().filter(|template| Some(template.generation) == self.plan.kept()).count();
+        assert!(of_this <= 1 && of_before <= 1 && of_this + of_before == of_now.len(), "templates: {self}");
+        let is_used = !self.processes.is_empty() || self.waiting > 0 || self.plan.life.least > 0;
+        let is_looked_at = self.plan.wakes(self.now).is_some();
+        assert!(of_now.is_empty() || is_used || is_looked_at, "nobody needs it: {self}");
     }
 
     pub(super) fn open(&self) -> usize {
@@ -169,6 +222,12 @@ impl World {
                 steps.push(Step::Work(*slot));
             }
             steps.push(Step::Crash(*slot));
+        }
+        for (number, template) in &self.templates {
+            if !template.loaded {
+                steps.push(Step::Load(*number));
+            }
+            steps.push(Step::CrashTemplate(*number));
         }
         steps
     }
@@ -199,6 +258,8 @@ impl World {
                 seen.served += u64::from(seen.claims);
             }
             Step::Crash(slot) => self.happens(Event::Exited(slot, false)),
+            Step::Load(number) => self.happens(Event::TemplateReady(number)),
+            Step::CrashTemplate(number) => self.happens(Event::TemplateEnded(number)),
         }
     }
 
@@ -213,7 +274,14 @@ impl World {
             if self.open() > 0 {
                 self.waiting = 0;
             }
-            if let Some(slot) = self.slots(|process| process.killed || process.told).first() {
+            let of_templates = |wanted: fn(&Template) -> bool| {
+                self.templates.iter().find(|(_, template)| wanted(template)).map(|(number, _)| *number)
+            };
+            if let Some(number) = of_templates(|template| template.killed || template.told) {
+                self.happens(Event::TemplateEnded(number));
+            } else if let Some(number) = of_templates(|template| !template.loaded) {
+                self.happens(if boots { Event::TemplateReady(number) } else { Event::TemplateEnded(number) });
+            } else if let Some(slot) = self.slots(|process| process.killed || process.told).first() {
                 self.happens(Event::Exited(*slot, false));
             } else if let Some(slot) = self.slots(|process| !process.booted).first() {
                 self.happens(if boots { Event::Ready(*slot) } else { Event::Exited(*slot, false) });
@@ -234,7 +302,7 @@ impl std::fmt::Display for World {
                 Entry::Done(action) => writeln!(f, "    {action:?}")?,
             }
         }
-        write!(f, "{:?}\n{:#?}", self.processes, self.plan)
+        write!(f, "{:?}\n{:?}\n{:#?}", self.processes, self.templates, self.plan)
     }
 }
 
@@ -248,4 +316,6 @@ pub(super) enum Step {
     Crash(u16),
     Stop,
     Resume,
+    Load(u16),
+    CrashTemplate(u16),
 }

@@ -18,6 +18,7 @@ impl App {
         let (name, reason) = (&self.about.name, &self.reason);
         let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);
         match &news {
+            News::TemplateFailed | News::TemplateTimeout | News::TemplateDied => self.tell_of_template(news, log),
             News::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "process {} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
                 pid(slot)

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A process of an application as the supervisor sees it, and the lines that it writes.
+
+use std::{
+    fs::File,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+    time::Duration,
+};
+
+use super::{log::Log, probe::Probe, warmup::Warmup};
+use crate::{
+    error::PROCESS_OUTPUT,
+    log::{Level, escape},
+    run::Lines,
+    sys::monotonic,
+};
+
+/// Lines of a process in a second; those above are counted.
+const LINES: u32 = 100;
+
+#[derive(Default)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    /// What a template says.
+    pub(super) reason: Option<String>,
+    pub(super) output: Option<File>,
+    pub(super) lines: Lines,
+    second: Duration,
+    passed: u32,
+    held: u64,
+    pub(super) probe: Option<Probe>,
+    /// Its request before all others.
+    pub(super) warmup: Option<Warmup>,
+    /// When it was asked for.
+    pub(super) began: Duration,
+}
+
+impl Process {
+    pub(super) fn found(pid: u32, output: Option<OwnedFd>) -> Self {
+        Self { pid, output: output.map(Into::into), began: monotonic(), ..Self::default() }
+    }
+
+    pub(super) fn writing_to(output: OwnedFd) -> Self {
+        Self { output: Some(output.into()), began: monotonic(), ..Self::default() }
+    }
+
+    /// Where it writes to, as long as it does.
+    pub(super) fn output(&self) -> Option<RawFd> {
+        self.output.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// What else is waited for.
+    pub(super) fn wanted(&self) -> Option<(RawFd, i16)> {
+        let probe = self.probe.as_ref().and_then(Probe::descriptor).map(|fd| (fd, libc::POLLIN));
+        probe.or_else(|| self.warmup.as_ref().map(Warmup::wanted))
+    }
+
+    /// The last line of its output, which has no end.
+    pub(super) fn write_rest(&mut self, name: &str, log: &mut Log) {
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.finish(|line| self.write(name, line, log));
+    }
+
+    /// A line of its output.
+    pub(super) fn write(&mut self, name: &str, line: &[u8], log: &mut Log) {
+        let now = monotonic();
+        if now.saturating_sub(self.second) >= Duration::from_secs(1) {
+            (self.second, self.passed) = (now, 0);
+            let held = std::mem::take(&mut self.held);
+            if held > 0 {
+                let text = format_args!("\"{name}\" ({}): {held} lines more were left out", self.pid);
+                log.line(Level::Error, PROCESS_OUTPUT, text);
+            }
+        }
+        if self.passed == LINES {
+            self.held += 1;
+            return;
+        }
+        self.passed += 1;
+        log.line(Level::Error, PROCESS_OUTPUT, format_args!("\"{name}\" ({}): {}", self.pid, escape(line)));
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What processes of an application are forked from.
+
+use std::{io, os::fd::OwnedFd};
+
+use super::{
+    super::plan::{Event, News, TEMPLATES},
+    app::{App, Orders},
+    log::Log,
+    process::Process,
+};
+use crate::{
+    error::{PROCESS_DIED, PROCESS_NOT_READY, PROCESS_NOT_STARTED},
+    log::{Level, escape},
+    sys::spawner::{
+        self, Exit,
+        tree::{self, Order, template_of, template_slot},
+    },
+};
+
+const _: () = assert!(TEMPLATES == tree::TEMPLATES);
+
+impl App {
+    /// Has a template made.
+    pub(super) fn load(&mut self, number: u16, orders: &mut Orders) -> io::Result<()> {
+        let (output, writer) = spawner::pipe_from()?;
+        let order = Order::Load { app: self.id, slot: template_slot(number), version: self.version };
+        orders.push_back((order.encode(), vec![writer]));
+        self.templates.insert(number, Process::writing_to(output));
+        Ok(())
+    }
+
+    /// The order for a process: from a template, or by itself.
+    pub(super) fn order(&self, slot: u16, template: Option<u16>) -> Order {
+        match template {
+            Some(number) => Order::Fork { app: self.id, slot, template: template_slot(number) },
+            None => Order::Start { app: self.id, slot, version: self.version },
+        }
+    }
+
+    pub(super) fn signal_template(&self, number: u16, signal: i32, orders: &mut Orders) {
+        let order = Order::Signal { app: self.id, slot: template_slot(number), signal };
+        orders.push_back((order.encode(), Vec::<OwnedFd>::new()));
+    }
+
+    /// A template has loaded the application, or says why it cannot.
+    pub(super) fn loaded(&mut self, slot: u16, reason: &[u8], orders: &mut Orders, log: &mut Log) {
+        let Some(number) = template_of(slot) else { return };
+        if reason.is_empty() {
+            return self.happens(Event::TemplateReady(number), orders, log);
+        }
+        // It ends, which the keeper tells.
+        if let Some(template) = self.templates.get_mut(&number) {
+            template.reason = Some(escape(reason));
+        }
+    }
+
+    pub(super) fn template_not_started(
+        &mut self,
+        number: u16,
+        why: String,
+        orders: &mut Orders,
+        log: &mut Log,
+    ) {
+        let text = format_args!("the template of \"{}\" could not be started: {why}", self.about.name);
+        log.line(Level::Error, PROCESS_NOT_STARTED, text);
+        self.reason = why;
+        self.templates.remove(&number);
+        self.happens(Event::TemplateEnded(number), orders, log);
+    }
+
+    pub(super) fn template_exited(&mut self, number: u16, exit: Exit, orders: &mut Orders, log: &mut Log) {
+        self.read_output(template_slot(number), log);
+        self.reason = exit.to_string();
+        if let Some(mut template) = self.templates.remove(&number) {
+            template.write_rest(&self.about.name, log);
+            self.reason = template.reason.unwrap_or_else(|| exit.to_string());
+        }
+        self.happens(Event::TemplateEnded(number), orders, log);
+    }
+
+    pub(super) fn tell_of_template(&self, news: News, log: &mut Log) {
+        let (name, reason) = (&self.about.name, &self.reason);
+        match news {
+            News::TemplateTimeout => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+                "the template of \"{name}\" did not load the application within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout="
+            )),
+            News::TemplateFailed => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+                "the template of \"{name}\" cannot load the application ({reason}); its processes try by themselves"
+            )),
+            News::TemplateDied => log.line(Level::Error, PROCESS_DIED, format_args!(
+                "the template of \"{name}\" ended unexpectedly ({reason}); its processes serve on, and another one takes its place"
+            )),
+            _ => {}
+        }
+    }
+}
