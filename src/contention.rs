@@ -15,7 +15,7 @@ const PLACES: usize = 1024;
 
 #[derive(Debug)]
 #[repr(C)]
-struct Place {
+struct CallCount {
     /// How many calls there have been (the upper half), and how many of them have been answered.
     calls: AtomicU64,
     /// When somebody called last.
@@ -26,7 +26,7 @@ struct Place {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Contention {
-    places: [Place; PLACES],
+    places: [CallCount; PLACES],
 }
 
 impl Contention {
@@ -44,7 +44,7 @@ pub struct Call(u32);
 /// The calls at an address. Times are milliseconds of one clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Calls<'a> {
-    place: &'a Place,
+    place: &'a CallCount,
     holds: u64,
 }
 
@@ -118,7 +118,7 @@ mod tests {
     const HOLDS: u64 = 60;
 
     fn table() -> Contention {
-        let place = |_| Place { calls: AtomicU64::new(0), last: AtomicU64::new(0) };
+        let place = |_| CallCount { calls: AtomicU64::new(0), last: AtomicU64::new(0) };
         Contention { places: std::array::from_fn(place) }
     }
 

@@ -291,14 +291,14 @@ pub fn is_async(config: &ApplicationConf) -> bool {
     Engine::open(config.engine()).is_ok_and(|engine| engine.is_async())
 }
 
-enum Order {
+enum LoaderOrder {
     Load(Arc<Application>),
     Stop(Instant),
 }
 
 /// The applications of this process and the thread that loads and ends them.
 pub struct Runtime {
-    orders: Sender<Order>,
+    orders: Sender<LoaderOrder>,
     done: Mutex<mpsc::Receiver<bool>>,
     applications: Mutex<HashMap<ApplicationConf, Arc<Application>>>,
 }
@@ -331,7 +331,7 @@ impl Runtime {
         }
         let application = Arc::new(Application::new(config, threads));
         applications.insert(config.clone(), Arc::clone(&application));
-        if self.orders.send(Order::Load(Arc::clone(&application))).is_err() {
+        if self.orders.send(LoaderOrder::Load(Arc::clone(&application))).is_err() {
             application.failed("the engine thread has ended".into());
         }
         application
@@ -341,7 +341,7 @@ impl Runtime {
     /// have ended; if not, threads of theirs are still running.
     pub fn stop(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
-        if self.orders.send(Order::Stop(deadline)).is_err() {
+        if self.orders.send(LoaderOrder::Stop(deadline)).is_err() {
             return true;
         }
         let ended = lock(&self.done).recv_timeout(grace + Duration::from_millis(100));
@@ -356,15 +356,15 @@ impl Runtime {
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<Order>, mut loaded: Vec<Arc<Application>>) -> bool {
+fn serve(inbox: &mpsc::Receiver<LoaderOrder>, mut loaded: Vec<Arc<Application>>) -> bool {
     let mut engines = OpenEngines::default();
     while let Ok(order) = inbox.recv() {
         match order {
-            Order::Load(application) => {
+            LoaderOrder::Load(application) => {
                 application.load(&mut engines);
                 loaded.push(application);
             }
-            Order::Stop(deadline) => {
+            LoaderOrder::Stop(deadline) => {
                 // All of them, even if one of them does not end.
                 let running = loaded.iter().rev().filter(|application| !application.stop(deadline)).count();
                 return running == 0;

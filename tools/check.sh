@@ -27,7 +27,7 @@ scripts_parse() {
 step "formatting (cargo fmt)" cargo fmt --all --check
 step "lints (cargo clippy)" cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "documentation (cargo doc)" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-step "layers of the crates (cargo test)" cargo test --quiet --test layers
+step "layers, names and sizes of the crates (cargo test)" cargo test --quiet --test layers
 step "header as C99" header_compiles cc -std=c99 -xc
 step "header as C++17" header_compiles c++ -std=c++17 -xc++
 step "syntax of the scripts" scripts_parse

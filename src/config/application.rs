@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     ConfigError,
-    options::{HOST_OPTIONS, Known},
+    options::{HOST_OPTIONS, OptionTables},
     values,
 };
 use crate::{
@@ -164,7 +164,7 @@ impl Parser<'_> {
             ConfigError::new(BAD_TARGET, format!("\"{target}\" {why}: use {}", interface.target_form))
         };
         if let Some((key, _)) = target.split_once('=')
-            && Known::new(&interface.options, HOST_OPTIONS).find(key).is_some()
+            && OptionTables::new(&interface.options, HOST_OPTIONS).find(key).is_some()
         {
             return Err(wrong("stands where the application must stand, which comes first"));
         }
@@ -230,8 +230,8 @@ impl ApplicationConf {
 }
 
 /// The options of an interface and those of every application, which must not be the same.
-pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Known<'i>, ConfigError> {
-    let hosts = Known::new(&[], HOST_OPTIONS);
+pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<OptionTables<'i>, ConfigError> {
+    let hosts = OptionTables::new(&[], HOST_OPTIONS);
     if let Some(clash) = interface.options.iter().find(|option| hosts.find(option.name).is_some()) {
         let text = format!(
             "the engine {} states an option \"{}\", which is the server module's own",
@@ -240,7 +240,7 @@ pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Known
         );
         return Err(ConfigError::new(ENGINE_STATEMENT, text));
     }
-    Ok(Known::new(&interface.options, HOST_OPTIONS))
+    Ok(OptionTables::new(&interface.options, HOST_OPTIONS))
 }
 
 /// Words are text: paths and names that engines and both servers can print.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     ConfigError, Parser,
     application::text,
-    options::{CGI_OPTIONS, Known},
+    options::{CGI_OPTIONS, OptionTables},
     param::check_param_name,
     values,
 };
@@ -298,7 +298,7 @@ impl Parser<'_> {
         let mut cgi = Cgi::default();
         let mut seen: Vec<&str> = Vec::new();
         for word in words {
-            let (option, value) = Known::new(&[], CGI_OPTIONS).split(text(word)?)?;
+            let (option, value) = OptionTables::new(&[], CGI_OPTIONS).split(text(word)?)?;
             if seen.contains(&option.name) && !option.repeats {
                 return Err(ConfigError::new(
                     BAD_OPTION,

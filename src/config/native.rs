@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     ApplicationConf, ConfigError, Parser,
     application::{NATIVE, known, text},
-    options::{HOST_OPTIONS, Known},
+    options::{HOST_OPTIONS, OptionTables},
     values,
 };
 use crate::{
@@ -36,7 +36,7 @@ impl Parser<'_> {
         let stated = engine.interfaces().iter().find(|interface| interface.name == NATIVE);
         let known = match stated {
             Some(interface) => known(&file, interface)?,
-            None => Known::new(&[], HOST_OPTIONS),
+            None => OptionTables::new(&[], HOST_OPTIONS),
         };
         let mut seen = Vec::new();
         for word in options {
@@ -68,7 +68,7 @@ impl Parser<'_> {
     fn handler<'w>(&self, target: &'w str) -> Result<(Arc<Path>, &'w str), ConfigError> {
         let refuse = |why: String| ConfigError::new(BAD_TARGET, format!("\"{target}\" {why}"));
         if let Some((key, _)) = target.split_once('=')
-            && Known::new(&[], HOST_OPTIONS).find(key).is_some()
+            && OptionTables::new(&[], HOST_OPTIONS).find(key).is_some()
         {
             return Err(refuse(format!(
                 "stands where the handler must stand, which comes first: use {FORM}"

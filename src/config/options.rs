@@ -78,11 +78,11 @@ pub const PROGRAM_OPTIONS: &[OptionDef] = &[
 
 /// Options that one directive takes, in the order in which messages name them.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Known<'t> {
+pub(super) struct OptionTables<'t> {
     tables: [&'t [OptionDef]; 3],
 }
 
-impl<'t> Known<'t> {
+impl<'t> OptionTables<'t> {
     pub(super) fn new(first: &'t [OptionDef], then: &'t [OptionDef]) -> Self {
         Self { tables: [first, then, &[]] }
     }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn likely_typing_errors_are_recognised() {
         let own = [OptionDef { name: "root", ..HOST_OPTIONS[0] }];
-        let known = Known::new(&own, HOST_OPTIONS);
+        let known = OptionTables::new(&own, HOST_OPTIONS);
         assert_eq!(known.nearest("thread"), Some("threads"));
         assert_eq!(known.nearest("Root"), Some("root"));
         assert_eq!(known.nearest("quue"), Some("queue"));

@@ -33,7 +33,7 @@ pub struct Channel {
     limit: usize,
     state: Mutex<ChannelState>,
     changed: Condvar,
-    body: Mutex<Source>,
+    body: Mutex<BodySource>,
 }
 
 #[derive(Default)]
@@ -57,7 +57,7 @@ struct Feed {
     end: Option<bool>,
 }
 
-enum Source {
+enum BodySource {
     Whole(Body),
     Fed,
 }
@@ -66,16 +66,16 @@ impl Channel {
     /// A channel whose body is already read.
     #[must_use]
     pub fn new(ticket: u64, notify: Arc<dyn Notify>, body: Body, limit: usize) -> Arc<Self> {
-        Self::with_source(ticket, notify, Source::Whole(body), limit)
+        Self::with_source(ticket, notify, BodySource::Whole(body), limit)
     }
 
     /// A channel whose server feeds the body when it is wanted.
     #[must_use]
     pub fn fed(ticket: u64, notify: Arc<dyn Notify>, limit: usize) -> Arc<Self> {
-        Self::with_source(ticket, notify, Source::Fed, limit)
+        Self::with_source(ticket, notify, BodySource::Fed, limit)
     }
 
-    fn with_source(ticket: u64, notify: Arc<dyn Notify>, body: Source, limit: usize) -> Arc<Self> {
+    fn with_source(ticket: u64, notify: Arc<dyn Notify>, body: BodySource, limit: usize) -> Arc<Self> {
         let (state, changed) = (Mutex::default(), Condvar::new());
         Arc::new(Self { ticket, notify, limit, state, changed, body: Mutex::new(body) })
     }
@@ -208,8 +208,8 @@ impl Port for Channel {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
         match &mut *lock(&self.body) {
             // A temporary file counts as memory: the server has just written it.
-            Source::Whole(body) => self.read_whole(body.read(out)),
-            Source::Fed => self.read_fed(out, wait),
+            BodySource::Whole(body) => self.read_whole(body.read(out)),
+            BodySource::Fed => self.read_fed(out, wait),
         }
     }
 

@@ -142,14 +142,14 @@ impl Subscriber for ErrorLog {
             observer.event(event);
         }
         let Some(level) = level_of(event.metadata()) else { return };
-        let mut about = About(false);
-        event.record(&mut about);
-        if about.0 && !TAKEN.get() {
+        let mut subject = Subject(false);
+        event.record(&mut subject);
+        if subject.0 && !TAKEN.get() {
             return;
         }
         let mut line = LineText::default();
         event.record(&mut line);
-        if about.0 {
+        if subject.0 {
             RETURNED.set(Some(line.text));
         } else {
             write(level, &line.text);
@@ -204,9 +204,9 @@ fn level_of(metadata: &Metadata<'_>) -> Option<Level> {
 }
 
 /// Whether an event is about a request.
-struct About(bool);
+struct Subject(bool);
 
-impl Visit for About {
+impl Visit for Subject {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.0 |= value && field.name() == "of_request";
     }

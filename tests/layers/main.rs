@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tree is the architecture: inside each crate the modules of a folder use each other in one direction.
+//! The tree is the architecture: inside each crate the modules of a folder use each other in one direction, a type's name
+//! means one thing, and no file or function is too long to be read at once.
 //!
 //! At every level of a crate's module tree the siblings (a file, or a file with the folder of its children) must form no
 //! circle by what they, or anything below them, name. A module and its own children may name each other: the parent
@@ -7,8 +8,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod doubles;
 mod graph;
 mod names;
+mod sizes;
 mod tree;
 
 use std::path::Path;
@@ -29,6 +32,25 @@ const CRATES: [&str; 12] = [
     "command/src/lib.rs",
 ];
 
+/// Names that two types of a crate may have: the crate, the name, and why.
+const DOUBLES: [(&str, &str, &str); 12] = [
+    ("src/lib.rs", "App", SUPERVISOR),
+    ("src/lib.rs", "Channel", SUPERVISOR),
+    ("src/lib.rs", "Found", SUPERVISOR),
+    ("src/lib.rs", "Known", SUPERVISOR),
+    ("src/lib.rs", "Place", SUPERVISOR),
+    ("src/lib.rs", "Pool", SUPERVISOR),
+    ("src/lib.rs", "Process", SUPERVISOR),
+    ("src/lib.rs", "Question", SUPERVISOR),
+    ("src/lib.rs", "Refusal", SUPERVISOR),
+    ("src/lib.rs", "Slot", SUPERVISOR),
+    ("src/lib.rs", "Stamp", SUPERVISOR),
+    ("src/lib.rs", "Supervisor", SUPERVISOR),
+];
+
+/// The supervisor of managed processes has been written beside the rest, and gets names of its own when it is used.
+const SUPERVISOR: &str = "a word of the supervisor's that is not used outside of it yet";
+
 /// What is wrong with the crate of this root, a line for each circle.
 fn circles_of(root: &Path) -> Vec<String> {
     let tree = tree::read(root);
@@ -44,6 +66,32 @@ fn modules_use_each_other_in_one_direction() {
         found.extend(circles.into_iter().map(|line| format!("{file}: {line}")));
     }
     assert!(found.is_empty(), "circles:\n{}", found.join("\n"));
+}
+
+#[test]
+fn a_type_name_means_one_thing_in_a_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut allowed: Vec<_> = DOUBLES.iter().map(|(file, name, _)| (*file, *name)).collect();
+    let mut found = Vec::new();
+    for file in CRATES {
+        for (name, modules) in doubles::doubles(&tree::read(&root.join(file))) {
+            let before = allowed.len();
+            allowed.retain(|known| *known != (file, name.as_str()));
+            if allowed.len() == before {
+                found.push(format!("{file}: {name} stands in {}", modules.join(" and ")));
+            }
+        }
+    }
+    assert!(found.is_empty(), "names with two meanings:\n{}", found.join("\n"));
+    assert!(allowed.is_empty(), "they have one meaning now: {allowed:?}");
+}
+
+#[test]
+fn files_and_functions_can_be_read_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = CRATES.iter().map(|file| root.join(file.strip_suffix("/lib.rs").unwrap()));
+    let found: Vec<_> = folders.flat_map(|folder| sizes::too_long(&folder)).collect();
+    assert!(found.is_empty(), "too long:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -133,4 +181,31 @@ fn parents_children_tests_and_other_crates_make_no_circle() {
     ];
     let (_folder, root) = crate_of(&files);
     assert_eq!(circles_of(&root), Vec::<String>::new());
+}
+
+#[test]
+fn a_double_is_found_with_its_modules() {
+    let files = [
+        ("lib.rs", "mod a; mod b; #[cfg(test)] mod tests { struct Other; }"),
+        ("a.rs", "pub struct Place; pub struct Other;"),
+        ("b.rs", "mod child; trait One { type Item; }"),
+        ("b/child.rs", "enum Place { One } trait Two { type Item; }"),
+    ];
+    let (_folder, root) = crate_of(&files);
+    let found = doubles::doubles(&tree::read(&root));
+    assert_eq!(found, [("Place".to_owned(), vec!["a".to_owned(), "b::child".to_owned()])].into());
+}
+
+#[test]
+fn what_is_too_long_is_named() {
+    let body = |lines: usize| "    x();\n".repeat(lines);
+    let text =
+        |lines| format!("/// Docs.\n#[inline]\nfn f() {{\n{}}}\nimpl A {{ fn g() {{}} }}\n", body(lines));
+    assert_eq!(sizes::too_long_in("a.rs", &text(58)), Vec::<String>::new());
+    assert_eq!(sizes::too_long_in("a.rs", &text(59)), ["a.rs: f() has 61 lines, more than 60"]);
+    let tests = format!("#[cfg(test)]\nmod tests {{ fn f() {{\n{}}} }}\n", body(100));
+    assert_eq!(sizes::too_long_in("a.rs", &tests), Vec::<String>::new());
+    let within = format!("trait A {{ fn h() {{\n{}}} }}\n", body(500));
+    let found = sizes::too_long_in("a.rs", &within);
+    assert_eq!(found, ["a.rs: 502 lines, more than 450", "a.rs: h() has 502 lines, more than 60"]);
 }

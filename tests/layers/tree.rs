@@ -60,10 +60,11 @@ fn child_module(parent: &[String], child: &ItemMod, folder: &Path) -> Module {
 }
 
 /// Whether the item exists for tests alone; bodies of fuzz targets are tests.
-fn is_for_tests(attributes: &[Attribute]) -> bool {
+pub(crate) fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().filter(|attribute| attribute.path().is_ident("cfg")).any(|attribute| {
         let condition = attribute.meta.require_list().map(|list| list.tokens.to_string()).unwrap_or_default();
-        condition == "test" || condition.contains("fuzzing")
+        condition.contains("fuzzing")
+            || condition.split(|c: char| !c.is_alphanumeric()).any(|word| word == "test")
     })
 }
 

@@ -124,6 +124,20 @@ fn read_config(venv: &Path) -> Result<Option<Config>, Refusal> {
 
 /// Where the base installation may be, in the order of how much each note is to be trusted.
 fn base_install(venv: &Path, config: &Config, version: Version) -> Result<Install, Refusal> {
+    let mut miss = None;
+    for prefix in prefixes(venv, config, version) {
+        match install(&prefix, version) {
+            Ok(found) => return Ok(found),
+            Err(refusal) => {
+                miss.get_or_insert(refusal);
+            }
+        }
+    }
+    Err(without_base(venv, config, version, miss))
+}
+
+/// Where the installation may be, the likeliest first.
+fn prefixes(venv: &Path, config: &Config, version: Version) -> Vec<PathBuf> {
     let mut prefixes: Vec<PathBuf> = Vec::new();
     let mut add = |prefix: Option<&Path>| {
         if let Some(prefix) = prefix.filter(|prefix| prefix.is_dir()) {
@@ -154,26 +168,22 @@ fn base_install(venv: &Path, config: &Config, version: Version) -> Result<Instal
         }
         add(home.parent());
     }
-    let mut miss = None;
-    for prefix in &prefixes {
-        match install(prefix, version) {
-            Ok(found) => return Ok(found),
-            Err(refusal) => {
-                miss.get_or_insert(refusal);
-            }
-        }
-    }
+    prefixes
+}
+
+/// Why there is none; `miss` is what was wrong with the likeliest place.
+fn without_base(venv: &Path, config: &Config, version: Version, miss: Option<Refusal>) -> Refusal {
     let shown = venv.display();
     let paths = ["bin/python", "bin/python3"].map(|program| venv.join(program));
     let noted = config.programs.iter().chain(&config.prefixes).chain(&config.home);
     if let Some(folder) = access::first_closed(paths.iter().chain(noted).map(PathBuf::as_path)) {
-        return Err(format!(
+        return format!(
             "venv={shown} was made from Python {version}, which cannot be reached: {}, or make the virtual environment \
              from a Python elsewhere",
             access::cure(&folder)
-        ));
+        );
     }
-    Err(miss.map_or_else(
+    miss.map_or_else(
         || {
             let home = config.home.as_deref().unwrap_or_else(|| Path::new("(none)"));
             format!(
@@ -183,7 +193,7 @@ fn base_install(venv: &Path, config: &Config, version: Version) -> Result<Instal
             )
         },
         |refusal| format!("venv={shown}: {refusal}"),
-    ))
+    )
 }
 
 fn venv_program(venv: &Path, version: Version) -> PathBuf {

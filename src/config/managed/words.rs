@@ -5,9 +5,9 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     super::{
-        ConfigError, Parser,
+        ApplicationConf, ConfigError, Parser,
         application::{known, text},
-        options::{APPLICATION_OPTIONS, HOST_OPTIONS, Known, MANAGED_OPTIONS, PROGRAM_OPTIONS},
+        options::{APPLICATION_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, OptionTables, PROGRAM_OPTIONS},
         param::check_param_name,
         values,
     },
@@ -38,7 +38,7 @@ impl Parser<'_> {
         let (program, words) =
             words.split_first().ok_or_else(|| wrong(format!("needs what to run: {FORM}")))?;
         let program = text(program)?;
-        let options = Known::new(HOST_OPTIONS, MANAGED_OPTIONS).and(PROGRAM_OPTIONS);
+        let options = OptionTables::new(HOST_OPTIONS, MANAGED_OPTIONS).and(PROGRAM_OPTIONS);
         if program.split_once('=').is_some_and(|(key, _)| options.find(key).is_some()) {
             return Err(wrong(format!(
                 "\"{program}\" stands where the program must stand, which comes first: use {FORM}"
@@ -86,7 +86,7 @@ impl Parser<'_> {
         interface: &Interface,
         words: &[&[u8]],
     ) -> Result<Placed, ConfigError> {
-        let own = Known::new(APPLICATION_OPTIONS, MANAGED_OPTIONS);
+        let own = OptionTables::new(APPLICATION_OPTIONS, MANAGED_OPTIONS);
         // What the engine states is the engine's, whatever it is called.
         let is_own = |word: &[u8]| {
             let key =
@@ -117,28 +117,7 @@ impl Parser<'_> {
                 ),
             ));
         }
-        let spec = application.spec();
-        let can_fork = Engine::open(engine).is_ok_and(|engine| engine.can_fork());
-        let mut making = Making::new(
-            self,
-            Managed {
-                name: spec.name.clone(),
-                named: false,
-                threads: spec.threads,
-                queue: u32::try_from(application.queue()).unwrap_or(u32::MAX),
-                timeout: application.timeout(),
-                pass_authorization: application.pass_authorization(),
-                launch: launch(Command::Host {
-                    engine: Arc::clone(engine),
-                    spec: spec.clone(),
-                    timeout: application.timeout(),
-                    preload: can_fork,
-                }),
-                life: Life::default(),
-                reload: Reload::default(),
-                warmup: None,
-            },
-        );
+        let mut making = Making::new(self, hosted(engine, &application));
         for word in managed {
             let (option, value) = own.split(text(word)?)?;
             making.add(option, value)?;
@@ -147,8 +126,27 @@ impl Parser<'_> {
     }
 }
 
+/// An application of an engine in processes of its own, as far as the words that every application has say it.
+fn hosted(engine: &Arc<Path>, application: &ApplicationConf) -> Managed {
+    let (spec, timeout) = (application.spec(), application.timeout());
+    let preload = Engine::open(engine).is_ok_and(|engine| engine.can_fork());
+    let command = Command::Host { engine: Arc::clone(engine), spec: spec.clone(), timeout, preload };
+    Managed {
+        name: spec.name.clone(),
+        named: false,
+        threads: spec.threads,
+        queue: u32::try_from(application.queue()).unwrap_or(u32::MAX),
+        timeout,
+        pass_authorization: application.pass_authorization(),
+        launch: launch(command),
+        life: Life::default(),
+        reload: Reload::default(),
+        warmup: None,
+    }
+}
+
 /// Arguments end where an option begins, or what is meant to be one.
-fn is_option(options: Known<'_>, word: &[u8]) -> bool {
+fn is_option(options: OptionTables<'_>, word: &[u8]) -> bool {
     let Some((key, _)) = std::str::from_utf8(word).ok().and_then(|word| word.split_once('=')) else {
         return false;
     };

@@ -127,6 +127,15 @@ fn initialize(program: Option<&[u8]>) -> Result<(), String> {
     Ok(())
 }
 
+/// The default is that of an isolated interpreter; these make it what `python3` is.
+const AS_PYTHON3: [(&CStr, i64); 5] = [
+    (c"isolated", 0),
+    (c"use_environment", 1),
+    (c"user_site_directory", 1),
+    (c"configure_locale", 1),
+    (c"install_signal_handlers", 0),
+];
+
 /// PEP 741, for versions that have no Py_SetProgramName any more.
 ///
 /// # Safety
@@ -161,17 +170,8 @@ unsafe fn initialize_by_config(
         if config.is_null() {
             return Err("Python did not start: out of memory".to_owned());
         }
-        // The default is that of an isolated interpreter; these make it what `python3` is.
-        let numbers = [
-            (c"isolated", 0),
-            (c"use_environment", 1),
-            (c"user_site_directory", 1),
-            (c"configure_locale", 1),
-            (c"install_signal_handlers", 0),
-            (c"utf8_mode", i64::from(utf8_mode)),
-        ];
-        let mut status = 0;
-        for (name, value) in numbers {
+        let mut status = set_int(config, c"utf8_mode".as_ptr(), i64::from(utf8_mode));
+        for (name, value) in AS_PYTHON3 {
             status |= set_int(config, name.as_ptr(), value);
         }
         if let Some(program) = program.and_then(|program| CString::new(program).ok()) {
