@@ -105,7 +105,7 @@ impl Spawner {
 
     fn ask(&self) -> io::Result<SpawnerClient> {
         let (here, there) = socket::pair()?;
-        socket::send(self.socket.as_fd(), b"connect", &[there.as_raw_fd()], false)?;
+        socket::send(self.socket.as_fd(), b"connect", &[there.as_fd()], false)?;
         Ok(SpawnerClient { socket: here, waiting: Mutex::default() })
     }
 }
@@ -126,13 +126,13 @@ struct Message {
 
 impl Message {
     fn send(&self, socket: BorrowedFd<'_>, wait: bool) -> io::Result<()> {
-        let mut numbers: Vec<RawFd> = self.fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let mut fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
         if self.bytes.len() <= INLINE {
-            return socket::send(socket, &self.bytes, &numbers, wait);
+            return socket::send(socket, &self.bytes, &fds, wait);
         }
         let file = memory_file(&self.bytes)?;
-        numbers.push(file.as_raw_fd());
-        socket::send(socket, b"file", &numbers, wait)
+        fds.push(file.as_fd());
+        socket::send(socket, b"file", &fds, wait)
     }
 }
 
@@ -330,10 +330,8 @@ pub fn reopen(fd: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// Makes one end of a new pipe never wait. A new pipe has no other flags that fcntl(2) could take away.
-fn set_nonblocking(end: &impl AsRawFd) -> io::Result<()> {
-    // SAFETY: numbers only.
-    let done = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) } == 0;
-    if done { Ok(()) } else { Err(io::Error::last_os_error()) }
+fn set_nonblocking(end: &impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?)
 }
 
 #[cfg(test)]

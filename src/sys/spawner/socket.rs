@@ -2,74 +2,48 @@
 //! Messages with descriptors over a unix socket that keeps their bounds: unix(7), SOCK_SEQPACKET.
 
 use std::{
-    io,
+    io::{self, IoSlice, IoSliceMut},
     mem::MaybeUninit,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    cmsg_space,
+    io::retry_on_intr,
+    net::{
+        AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg,
+        socketpair, sockopt::set_socket_passcred,
+    },
 };
 
 /// The most descriptors of one message.
 pub(super) const MOST_FDS: usize = 4;
 
-const FD_BYTES: usize = MOST_FDS * size_of::<RawFd>();
-// SAFETY: CMSG_SPACE computes a size.
-const CONTROL_BYTES: usize = unsafe {
-    libc::CMSG_SPACE(FD_BYTES as libc::c_uint) + libc::CMSG_SPACE(size_of::<libc::ucred>() as libc::c_uint)
-} as usize;
-
-/// Room for the control part of a message, aligned as the kernel wants it.
-#[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+/// Room for the control part of a message: its descriptors, and who sent it.
+const CONTROL_BYTES: usize = cmsg_space!(ScmRights(MOST_FDS), ScmCredentials(1));
 
 /// The two ends of a connection, not inherited by programs.
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [0; 2];
-    // SAFETY: two integers are writable.
-    let made = unsafe {
-        libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
-    };
-    if made != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just given us both descriptors; nobody else owns them.
-    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Sends one message. With `wait` it waits for room; without, a full socket is `WouldBlock`.
-pub(super) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd], wait: bool) -> io::Result<()> {
-    let mut control = Control([0; CONTROL_BYTES]);
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: a message header of zeros is valid.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    if !fds.is_empty() {
-        if fds.len() > MOST_FDS {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        let size = size_of_val(fds);
-        message.msg_control = control.0.as_mut_ptr().cast();
-        // SAFETY: `control` has room for MOST_FDS descriptors, and `fds` are no more.
-        unsafe {
-            message.msg_controllen = libc::CMSG_SPACE(size as libc::c_uint) as _;
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(size as libc::c_uint) as _;
-            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), size);
-        }
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+    wait: bool,
+) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let is_too_much = fds.len() > MOST_FDS;
+    if is_too_much || !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
-    let flags = libc::MSG_NOSIGNAL | if wait { 0 } else { libc::MSG_DONTWAIT };
-    loop {
-        // SAFETY: the header points to live memory of the lengths it says.
-        let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
-        if sent >= 0 {
-            return Ok(());
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
+    let flags = SendFlags::NOSIGNAL | if wait { SendFlags::empty() } else { SendFlags::DONTWAIT };
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags))?;
+    Ok(())
 }
 
 /// What a message brought.
@@ -91,43 +65,29 @@ pub(super) struct Sender {
 
 /// Has the kernel say who sends each message that arrives here.
 pub(super) fn tell_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: one integer is readable.
-    let told = unsafe {
-        let (place, size) = ((&raw const on).cast(), size_of::<libc::c_int>() as libc::socklen_t);
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PASSCRED, place, size)
-    };
-    if told == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    Ok(set_socket_passcred(socket, true)?)
 }
 
 /// Receives one message. A message that is longer than `buffer` is `InvalidData`.
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Packet> {
-    let mut control = Control([0; CONTROL_BYTES]);
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    // SAFETY: a message header of zeros is valid.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL_BYTES as _;
-    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
-    let length = loop {
-        // SAFETY: the header points to live memory of the lengths it says.
-        let received = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
-        if let Ok(length) = usize::try_from(received) {
-            break length;
+    let mut space = [MaybeUninit::uninit(); CONTROL_BYTES];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let received = retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
+    let (mut fds, mut sender) = (Vec::new(), None);
+    for message in control.drain() {
+        match message {
+            RecvAncillaryMessage::ScmRights(found) => fds.extend(found),
+            RecvAncillaryMessage::ScmCredentials(found) => {
+                sender = Some(Sender { pid: found.pid.as_raw_nonzero().get(), user: found.uid.as_raw() });
+            }
+            _ => {}
         }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    };
-    // SAFETY: the kernel has filled the control part as the header now says.
-    let (fds, sender) = unsafe { take_control(&message) };
-    if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
+    }
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(Packet { length, fds, sender })
+    Ok(Packet { length: received.bytes, fds, sender })
 }
 
 /// Receives the messages without descriptors that are there, as many as there is room for, and answers how many and the
@@ -166,32 +126,6 @@ pub(super) fn receive_many<const SIZE: usize, const COUNT: usize>(
     Ok((received, lengths))
 }
 
-/// # Safety
-/// `message` was filled by recvmsg(2) and its control part has not been read yet.
-unsafe fn take_control(message: &libc::msghdr) -> (Vec<OwnedFd>, Option<Sender>) {
-    let (mut found, mut sender) = (Vec::new(), None);
-    // SAFETY: the macros of cmsg(3) stay within the control part; SCM_RIGHTS holds whole descriptors, which are
-    // ours from now on, and SCM_CREDENTIALS one ucred.
-    unsafe {
-        let mut header = libc::CMSG_FIRSTHDR(message);
-        while !header.is_null() {
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_RIGHTS {
-                let bytes = ((*header).cmsg_len as usize).saturating_sub(libc::CMSG_LEN(0) as usize);
-                let data = libc::CMSG_DATA(header).cast::<RawFd>();
-                for index in 0..bytes / size_of::<RawFd>() {
-                    found.push(OwnedFd::from_raw_fd(data.add(index).read_unaligned()));
-                }
-            }
-            if (*header).cmsg_level == libc::SOL_SOCKET && (*header).cmsg_type == libc::SCM_CREDENTIALS {
-                let found = libc::CMSG_DATA(header).cast::<libc::ucred>().read_unaligned();
-                sender = Some(Sender { pid: found.pid, user: found.uid });
-            }
-            header = libc::CMSG_NXTHDR(message, header);
-        }
-    }
-    (found, sender)
-}
-
 /// The process and the user that made the pair to which this end belongs.
 pub fn maker(socket: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
     let credentials = credentials(socket)?;
@@ -215,18 +149,14 @@ pub(super) fn peer(socket: BorrowedFd<'_>) -> io::Result<(u32, u32, Vec<u32>)> {
     Ok((credentials.uid, credentials.gid, groups))
 }
 
+/// The process is 0 where it is in a namespace that this one does not see, for which rustix has no value.
 fn credentials(socket: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     let mut credentials = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: the option writes one ucred.
     let asked = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PEERCRED,
-            (&raw mut credentials).cast(),
-            &raw mut length,
-        )
+        let (fd, place) = (socket.as_raw_fd(), (&raw mut credentials).cast());
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, place, &raw mut length)
     };
     if asked != 0 { Err(io::Error::last_os_error()) } else { Ok(credentials) }
 }
@@ -245,7 +175,7 @@ mod tests {
     fn bytes_and_descriptors_arrive_together_and_messages_keep_their_bounds() {
         let (here, there) = pair().unwrap();
         let (reader, writer) = io::pipe().unwrap();
-        send(here.as_fd(), b"first", &[writer.as_raw_fd()], true).unwrap();
+        send(here.as_fd(), b"first", &[writer.as_fd()], true).unwrap();
         send(here.as_fd(), b"second", &[], true).unwrap();
         drop(writer);
         let mut buffer = [0; 64];

@@ -73,8 +73,7 @@ impl Channel {
     /// # Errors
     /// `BrokenPipe` when nobody holds the other end.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
-        let numbers: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
-        socket::send(self.0.as_fd(), bytes, &numbers, wait)
+        socket::send(self.0.as_fd(), bytes, fds, wait)
     }
 
     /// Takes a message.
