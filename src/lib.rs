@@ -26,4 +26,5 @@ pub mod run;
 pub mod runtime;
 pub mod supervise;
 pub mod sys;
+pub mod trace;
 mod wire;

@@ -11,7 +11,6 @@ mod channel;
 mod mailbox;
 mod outbox;
 mod piece;
-mod trace;
 
 pub use answer::Outcome;
 pub use body::{Body, BodyPart};
@@ -37,9 +36,9 @@ use crate::{
     log::{self, Level, Line},
     report, report_at,
     sys::lock,
+    trace::{self, Answerer, Trace},
 };
 use answer::Answer;
-use trace::Trace;
 
 /// Whether a call may wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +163,11 @@ impl Exchange {
     /// A request that has not been handled yet.
     #[must_use]
     pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
-        let (answer, trace) = (Mutex::new(Answer::new(head.no_body)), Trace::open(&head));
+        let (answer, trace) =
+            (Mutex::new(Answer::new(head.no_body)), Trace::open(head.traced, Answerer::Application));
+        if let Some(trace) = &trace {
+            trace.identify(&head.variables);
+        }
         Arc::new(Self {
             head,
             port,
@@ -209,7 +212,8 @@ impl Exchange {
     /// The application takes it now.
     pub(crate) fn taken_by(&self, application: &str) {
         if let Some(trace) = &self.trace {
-            trace.begin(application);
+            trace.name(application.to_owned());
+            trace.begin();
         }
     }
 
@@ -263,10 +267,7 @@ impl Exchange {
 
     /// What is done for this request: lines that are written meanwhile are events of its span.
     pub fn within<R>(&self, body: impl FnOnce() -> R) -> R {
-        match &self.trace {
-            Some(trace) => trace.within(body),
-            None => body(),
-        }
+        trace::within(self.trace.as_deref(), body)
     }
 
     /// Reads body bytes; 0 is the end.
@@ -383,8 +384,7 @@ impl Exchange {
             self.report(*code, format_args!("{text}"));
         }
         if let Some(trace) = &self.trace {
-            let line = trace.finish(answer.is_replaced());
-            self.log(Level::Debug, &line);
+            trace.end(answer.is_replaced().then_some(500), self);
         }
         self.deliver(&mut answer)
     }

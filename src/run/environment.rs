@@ -22,6 +22,17 @@ pub enum RunError {
     NotExecutable(String),
 }
 
+impl RunError {
+    /// The status that answers the request.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Nul(_) | Self::Shellshock(_) => 400,
+            Self::NotExecutable(_) => 403,
+        }
+    }
+}
+
 /// A script's program, words and environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Words {

@@ -14,8 +14,10 @@ use std::{
 
 use gangway::{
     error::CLIENT_LEFT,
+    http::Fields as Variables,
     log::{self, Level, RequestLog},
     report,
+    trace::{Answerer, Trace},
 };
 use tracing::{
     Event, Metadata, Subscriber,
@@ -155,9 +157,47 @@ fn nothing_is_made_of_a_line_that_nobody_wants() {
     assert_eq!(own.lines.take(), ["()"]);
 }
 
+/// The context that a client's own trace gives.
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[test]
+fn a_subscriber_sees_requests_to_backends_and_scripts() {
+    log::observe(Observer);
+    for (answerer, kind, id) in
+        [(Answerer::Backend, "backend", "there-1"), (Answerer::Script, "script", "run-1")]
+    {
+        let trace = Trace::open(false, answerer).unwrap();
+        let mut variables = Variables::default();
+        variables.push(b"HTTP_X_REQUEST_ID", id.as_bytes());
+        variables.push(b"HTTP_TRACEPARENT", PARENT.as_bytes());
+        trace.identify(&variables);
+        trace.begin();
+        trace.name("the first that was asked".to_owned());
+        trace.name("the one that answered".to_owned());
+        let own = OwnLog { most: Level::Warn, lines: RefCell::default() };
+        trace.within(|| report!(own, Warn, CLIENT_LEFT, "somebody has left"));
+        trace.start(200);
+        trace.end(Some(502), &own);
+        assert_eq!(own.lines.take(), [format!("{CLIENT_LEFT} somebody has left")]);
+        drop(trace);
+
+        let spans = spans();
+        let span = spans.values().find(|span| span.fields.get("request_id") == Some(id)).unwrap();
+        let field = |name| span.fields.get(name);
+        assert_eq!((field("kind"), field(kind)), (Some(kind), Some("the one that answered")));
+        assert_eq!((field("application"), field("status")), (None, Some("502")));
+        assert_eq!(field("traceparent"), Some(PARENT));
+        assert!(["queue_us", "run_us"].into_iter().all(|time| field(time).is_some()), "{:?}", span.fields);
+        let [line, end] = span.events.as_slice() else { panic!("{:?}", span.events) };
+        assert_eq!(line.get("message"), Some("somebody has left"));
+        let start = format!("the response has ended: status=502 {kind}=the one that answered queue_us=");
+        assert!(end.get("message").is_some_and(|text| text.starts_with(&start)), "{end:?}");
+        assert!(span.closed);
+    }
+}
+
 #[test]
 fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
-    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     log::observe(Observer);
     let world = World::new();
     let app = world.load("good/hello", &[]);
@@ -181,6 +221,7 @@ fn a_subscriber_sees_a_request_with_its_fields_and_its_lines() {
     let span = spans.values().find(|span| span.fields.get("request_id") == Some("traced-1")).unwrap();
     let fields = &span.fields;
     assert_eq!(fields.get("traceparent"), Some(PARENT));
+    assert_eq!(fields.get("kind"), Some("application"));
     assert!(fields.get("application").is_some_and(|name| !name.is_empty()), "{fields:?}");
     assert_eq!(fields.get("status"), Some("200"));
     for time in ["queue_us", "run_us"] {

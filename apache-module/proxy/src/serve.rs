@@ -9,6 +9,7 @@ use gangway::{
     log::{self, Level, Line},
     protocol::{DecodeError, EncodeError, Settings},
     report,
+    trace::{Answerer, Trace},
 };
 
 use gangway_httpd::transfer::{Buffers, Filled, Then, Times, Transfer, TransferError, Wait, Wire};
@@ -28,13 +29,21 @@ use crate::{
 /// Serves a request. Answers what mod_proxy's hook answers.
 pub(crate) fn serve(target: ProxyTarget<'_>) -> c_int {
     let Some((scheme, _)) = Scheme::of(target.url()) else { return DECLINED };
-    let mut buffers = Buffers::take();
-    let status = attempt(target, scheme, &mut buffers).unwrap_or_else(|status| status);
-    buffers.give_back();
-    status
+    // One span for each backend that a balancer sends the request to.
+    target.request().observed(Answerer::Backend, |trace| {
+        let mut buffers = Buffers::take();
+        let status = attempt(target, scheme, &mut buffers, trace).unwrap_or_else(|status| status);
+        buffers.give_back();
+        status
+    })
 }
 
-fn attempt(target: ProxyTarget<'_>, scheme: Scheme, buffers: &mut Buffers) -> Result<c_int, c_int> {
+fn attempt(
+    target: ProxyTarget<'_>,
+    scheme: Scheme,
+    buffers: &mut Buffers,
+    trace: Option<&Trace>,
+) -> Result<c_int, c_int> {
     let (request, kind) = (target.request(), scheme.kind);
     let mut backend = target.acquire(kind)?;
     // PHP reads as many bytes as CONTENT_LENGTH says, and SCGI and uwsgi have no other end of a body.
@@ -42,6 +51,11 @@ fn attempt(target: ProxyTarget<'_>, scheme: Scheme, buffers: &mut Buffers) -> Re
     let needs_length = kind != Kind::FastCgi || names_php;
     let mut body = RequestBody::prepare(request, &backend, needs_length)?;
     variables::write(&mut buffers.variables, target, kind)?;
+    if let Some(trace) = trace {
+        trace.name(log::escape(&target.name()));
+        trace.identify(&buffers.variables);
+        trace.begin();
+    }
     let keeps = keeps(target, kind);
     // Connections of other protocols are nobody's to wait for.
     let mut key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));

@@ -29,12 +29,13 @@ use gangway::{
     pool::{Permit, Pool, PoolLimits, Refusal},
     report,
     rights::Identity,
-    run::{BriefRuns, RunError, Words, full_line, late_line, spawn_request, users, words},
+    run::{BriefRuns, Words, full_line, late_line, spawn_request, users, words},
     sys::{
         explain,
         files::{Kind, lies_below},
         spawner::{InputPart, Pipes, Spawner},
     },
+    trace::{Answerer, Trace},
 };
 
 use self::client::{Client, Running};
@@ -42,8 +43,8 @@ use crate::{
     body::{self, Advance, Whole},
     config, mount,
     raw::{
-        BAD_REQUEST, BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
-        NOT_FOUND, Request, SERVICE_UNAVAILABLE, ScriptRequest, Session,
+        BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND, Request,
+        SERVICE_UNAVAILABLE, ScriptRequest, Session,
     },
     section::Section,
     variables,
@@ -118,11 +119,13 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     let found = scripts();
     let all = (found.settings.get(number), found.gates.get(number), found.brief_runs.get(number));
     let (Some(cgi), Some(gate), Some(runs)) = all else { return INTERNAL_SERVER_ERROR };
-    let mut session = Session::new(request);
-    match prepare(&mut session, conf, cgi) {
-        Ok(ready) => run(session, cgi, gate, runs, ready),
-        Err(status) => status,
-    }
+    request.observed(Answerer::Script, |trace| {
+        let mut session = Session::new(request);
+        match prepare(&mut session, conf, cgi, trace) {
+            Ok(ready) => run(session, (cgi, gate, runs), ready, trace),
+            Err(status) => status,
+        }
+    })
 }
 
 /// All that is known before a process is needed.
@@ -133,7 +136,12 @@ struct Prepared {
     whole: Option<Whole>,
 }
 
-fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Result<Prepared, c_int> {
+fn prepare<'r>(
+    session: &mut Session<'r>,
+    conf: &DirConf<'r>,
+    cgi: &Cgi,
+    trace: Option<&Trace>,
+) -> Result<Prepared, c_int> {
     let request = session.request();
     let (file, index, executable) = script_file(request, cgi)?;
     let Advance { length, whole } = body::advance_fully(session, body::body_length(request)?)?;
@@ -147,10 +155,13 @@ fn prepare<'r>(session: &mut Session<'r>, conf: &DirConf<'r>, cgi: &Cgi) -> Resu
         variables.replace(at, request.path_info());
     }
     add_script(request, &mut variables, &file, index);
+    if let Some(trace) = trace {
+        trace.name(log::escape(&file));
+        trace.identify(&variables);
+    }
     let words = words(cgi, &variables, &file, executable).map_err(|error| {
-        let status = if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST };
         report!(request, Error, CGI_REFUSED, "{error}");
-        status
+        c_int::from(error.status())
     })?;
     let whole = whole.or_else(|| (length == BodyLength::Known(0)).then(|| Whole::Small(Vec::new())));
     Ok(Prepared { file, words, whole })
@@ -219,10 +230,9 @@ fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [
 
 fn run(
     mut session: Session<'_>,
-    cgi: &'static Cgi,
-    gate: &'static Pool,
-    runs: &BriefRuns,
+    (cgi, gate, runs): (&'static Cgi, &'static Pool, &BriefRuns),
     mut ready: Prepared,
+    trace: Option<&Trace>,
 ) -> c_int {
     let request = session.request();
     let small = match ready.whole.take() {
@@ -238,6 +248,9 @@ fn run(
         Ok(permit) => permit,
         Err(refusal) => return refuse(request, cgi, refusal),
     };
+    if let Some(trace) = trace {
+        trace.begin();
+    }
     match begin(request, cgi, permit, &ready, small.as_deref()) {
         Ok(begun) => exchange::serve(session, cgi, runs, begun, &ready.file),
         Err(status) => status,

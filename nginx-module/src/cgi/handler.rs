@@ -9,7 +9,7 @@ use gangway::{
     error::{CGI_REDIRECT, CGI_REFUSED, SERVER_FAILED},
     http::Fields,
     report,
-    run::{RunError, Words, words},
+    run::{Words, words},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -27,14 +27,8 @@ use crate::{
 
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
-const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
-
-/// What a cached response must not depend on: the cache decides (as the stock modules' cache headers).
-const CONDITIONS: [&[u8]; 6] =
-    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("cgi::content_handler", INTERNAL_SERVER_ERROR, || {
@@ -66,8 +60,9 @@ fn start(
         return Err(INTERNAL_SERVER_ERROR);
     }
     let target = ScriptTarget::of(request, &programs)?;
-    let form = Form::of(&target.file);
-    let upstream = upstream::prepare_script(request, location, form, programs.settings.head_size())?;
+    let (script, head_size) =
+        ((target.file.as_slice(), Form::of(&target.file)), programs.settings.head_size());
+    let upstream = upstream::prepare_script(request, location, script, head_size)?;
     let run = ScriptRun::new(request, programs, target);
     // SAFETY: the pool of a live request.
     let run = unsafe { own(request.pool(), run) };
@@ -82,33 +77,28 @@ fn start(
 unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("cgi::create_request", ERROR, || {
         let make = |run: &mut ScriptRun| {
-            run.words = match tell(run) {
-                Ok(words) => Ok(words),
-                Err(TellError::Memory) => return ERROR,
-                Err(TellError::Refused(error)) => {
-                    report!(run.request, Error, CGI_REFUSED, "{error}");
-                    Err(if matches!(error, RunError::NotExecutable(_)) { FORBIDDEN } else { BAD_REQUEST })
-                }
-            };
+            let Some(words) = tell(run) else { return ERROR };
+            run.words = words;
             if stdin::prepare(run) { OK } else { ERROR }
         };
         // SAFETY: nginx calls this with a live request whose upstream `start` has made; nothing here ends it.
-        unsafe { ScriptRun::with(r, make) }.unwrap_or(ERROR)
+        unsafe { upstream::within(Request::from_raw(r), || ScriptRun::with(r, make)) }.unwrap_or(ERROR)
     })
 }
 
-enum TellError {
-    Memory,
-    Refused(RunError),
-}
-
-fn tell(run: &ScriptRun) -> Result<Words, TellError> {
-    let variables = tell_variables(run).ok_or_else(|| {
-        report!(run.request, Error, SERVER_FAILED, "nginx has no memory for the variables of a script");
-        TellError::Memory
-    })?;
-    let target = &run.target;
-    words(&run.programs.settings, &variables, &target.file, target.executable).map_err(TellError::Refused)
+/// What the script is told, or the status that answers the request instead of it. `None` without memory.
+fn tell(run: &ScriptRun) -> Option<Result<Words, ngx_int_t>> {
+    let (request, target) = (run.request, &run.target);
+    let Some(variables) = tell_variables(run) else {
+        report!(request, Error, SERVER_FAILED, "nginx has no memory for the variables of a script");
+        return None;
+    };
+    upstream::with_trace(request, |trace| trace.identify(&variables));
+    let words = words(&run.programs.settings, &variables, &target.file, target.executable);
+    Some(words.map_err(|error| {
+        report!(request, Error, CGI_REFUSED, "{error}");
+        error.status() as ngx_int_t
+    }))
 }
 
 fn tell_variables(run: &ScriptRun) -> Option<Fields> {
@@ -129,14 +119,13 @@ fn tell_variables(run: &ScriptRun) -> Option<Fields> {
     if !translated.is_empty() {
         extra.push((b"PATH_TRANSLATED", [&translated, b""]));
     }
-    let cacheable = request.upstream()?.is_cacheable();
     let whole = [target.script_name.as_slice(), &target.path_info].concat();
     let shape = Shape {
         mount: &target.script_name,
         path: &whole,
         length: if request.streams_body() { request.announced_length() } else { stdin::length(request) },
         extra: &extra,
-        hidden: if cacheable { &CONDITIONS } else { &[] },
+        cacheable: request.upstream()?.is_cacheable(),
         headers: location.upstream.conf.pass_request_headers != 0,
         authorization: run.programs.settings.pass_authorization(),
         ..Shape::default()

@@ -10,6 +10,9 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 use super::{programs::Programs, script::Launch, scripts, target::ScriptTarget};
 use crate::raw::Request;
 
+/// Before it is known what a script is told.
+const UNTOLD: Result<Words, ngx_int_t> = Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+
 pub(super) struct ScriptRun {
     pub(super) request: Request,
     pub(super) programs: Rc<Programs>,
@@ -24,8 +27,7 @@ pub(super) struct ScriptRun {
 
 impl ScriptRun {
     pub(super) fn new(request: Request, programs: Rc<Programs>, target: ScriptTarget) -> Self {
-        let words = Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
-        Self { request, programs, target, words, id: 0, body_ended: false }
+        Self { request, programs, target, words: UNTOLD, id: 0, body_ended: false }
     }
 
     /// Lends that of a request, if it has one.
@@ -43,10 +45,7 @@ impl ScriptRun {
         Launch {
             programs: Rc::clone(&self.programs),
             file: std::mem::take(&mut self.target.file),
-            words: std::mem::replace(
-                &mut self.words,
-                Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t),
-            ),
+            words: std::mem::replace(&mut self.words, UNTOLD),
         }
     }
 }

@@ -26,6 +26,7 @@ use gangway::{
         explain,
         spawner::{InputPart, Pipes, Report, SpawnerClient},
     },
+    trace::Trace,
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
 
@@ -38,6 +39,7 @@ use super::{
 use crate::{
     conf::MainConf,
     raw::{Request, RequestBuffer, Watch, timer_data, watch_data},
+    upstream,
 };
 
 const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
@@ -94,7 +96,7 @@ pub(super) fn admit(request: Request, connection: *mut ngx_connection_t, launch:
         Ok(Admission::Waits) => None,
         Err(Refusal::Full) => {
             if let Some(held) = with(|scripts| scripts.refusals.pass(Instant::now())) {
-                full_line(&programs.settings, held).tell(&request);
+                upstream::within(request, || full_line(&programs.settings, held).tell(&request));
             }
             Some(SERVICE_UNAVAILABLE)
         }
@@ -152,9 +154,11 @@ fn no_connection() -> io::Error {
 /// Has a script started. An error is the status that answers the request.
 fn begin(id: u32, request: Request) -> Result<(), ngx_int_t> {
     let launch = with_script(id, |script| script.launch.take()).flatten().ok_or(SERVICE_UNAVAILABLE)?;
+    upstream::with_trace(request, Trace::begin);
     start(id, request, &launch).map_err(|error| {
         let (file, why) = (escape(&launch.file), explain(&error));
-        report!(request, Error, CGI_SPAWNER, "{file}: it cannot be sent to the spawner: {why}");
+        let tell = || report!(request, Error, CGI_SPAWNER, "{file}: it cannot be sent to the spawner: {why}");
+        upstream::within(request, tell);
         SERVICE_UNAVAILABLE
     })
 }
@@ -199,7 +203,7 @@ pub(super) fn act(id: u32) {
         let Some((action, request)) = next else { return };
         match action {
             ScriptAction::Log(line) => match request {
-                Some(request) => line.tell(&request),
+                Some(request) => upstream::within(request, || line.tell(&request)),
                 None => line.tell_process(),
             },
             ScriptAction::Kill => with(|scripts| {
@@ -218,7 +222,7 @@ pub(super) fn act(id: u32) {
             }
             ScriptAction::Answer(status) => {
                 if let Some(request) = request {
-                    answer(request, status as ngx_int_t);
+                    upstream::answer(request, status as ngx_int_t);
                 }
             }
             ScriptAction::EndOutput => {
@@ -249,17 +253,6 @@ pub(super) fn act(id: u32) {
             }
         }
     }
-}
-
-/// Answers a request with an error, now. It may be gone after it.
-fn answer(request: Request, status: ngx_int_t) {
-    if status == SERVICE_UNAVAILABLE {
-        let _ = crate::serve::head::add(request, b"Retry-After", b"1");
-    }
-    let run_posted = request.posted_runner();
-    request.leave_upstream();
-    request.finalize(status);
-    run_posted();
 }
 
 /// The request of a script leaves it.
@@ -296,7 +289,7 @@ fn call(next: Option<u32>) {
     let Some((request, connection)) = found.flatten() else { return };
     match begin(id, request) {
         Ok(()) => connection::begin_time(request, connection),
-        Err(status) => answer(request, status),
+        Err(status) => upstream::answer(request, status),
     }
 }
 
@@ -388,7 +381,7 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
             script.refusal.take().zip(script.request)
         });
         match refused.flatten() {
-            Some((status, request)) => answer(request, status),
+            Some((status, request)) => upstream::answer(request, status),
             None => act(id),
         }
     });

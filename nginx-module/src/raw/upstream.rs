@@ -382,6 +382,12 @@ impl Upstream {
         !pipe.is_null() && unsafe { (*pipe).upstream_done() != 0 || (*pipe).length == 0 }
     }
 
+    /// The address that the balancer has chosen, in nginx's words; nothing before it has.
+    pub(crate) fn peer_name(&self) -> &[u8] {
+        // SAFETY: NULL, or a string of the balancer's that outlives the request.
+        unsafe { field!(self, peer.name).as_ref().map_or(&[], |name| str_bytes(name)) }
+    }
+
     pub(crate) fn status(self) -> usize {
         field!(self, headers_in.status_n)
     }

@@ -13,6 +13,10 @@ use crate::{
     raw::Request,
 };
 
+/// What a cached response must not depend on: the cache decides (as the stock modules' cache headers).
+const CONDITIONS: [&[u8]; 6] =
+    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
+
 /// What one kind of application is told about a request.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Shape<'a> {
@@ -30,8 +34,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) params: &'a [Param<'a>],
     /// A word of the administrator whose value is known already.
     pub(crate) settled: Option<(&'a [u8], &'a [u8])>,
-    /// Request headers that do not become variables, in lower case.
-    pub(crate) hidden: &'a [&'a [u8]],
+    /// Whether the response may go into a cache: conditions are the cache's then, and no variables.
+    pub(crate) cacheable: bool,
     /// Whether request headers become variables at all.
     pub(crate) headers: bool,
     /// Whether `Authorization` does.
@@ -108,7 +112,8 @@ pub(crate) fn write(
     let target = host.map(|host| (&b"Host"[..], host));
     let headers = target.into_iter().chain(request.headers().filter(|(name, _)| !replaced(name)));
     let describing = if is_part { &DESCRIBE_BODY[..] } else { &[] };
-    let is_hidden = |name: &[u8]| shape.hidden.iter().chain(describing).any(|hidden| is_same(name, hidden));
+    let conditions = if shape.cacheable { &CONDITIONS[..] } else { &[] };
+    let is_hidden = |name: &[u8]| conditions.iter().chain(describing).any(|hidden| is_same(name, hidden));
     let headers = headers.filter(|(name, _)| shape.headers && !is_hidden(name));
     write_meta_variables(variables, &facts, headers, &params);
     Some(())

@@ -9,6 +9,7 @@ use std::{ffi::c_void, rc::Rc};
 
 use gangway::{
     report,
+    trace::Answerer,
     {engine::fence, http::is_connection_field},
 };
 use nginx_sys::{
@@ -98,7 +99,8 @@ unsafe extern "C" fn ask(r: *mut ngx_http_request_t) {
             let prepared = upstream.map_err(|NoMemory| ERROR).and_then(|upstream: Upstream| {
                 upstream.set_conf(location.upstream.authorizer());
                 upstream.set_schema(b"fastcgi://");
-                prepare(Prepared { request, upstream, location, scheme: Scheme::FastCgi, script })
+                let (scheme, answerer) = (Scheme::FastCgi, Answerer::Backend);
+                prepare(Prepared { request, upstream, location, scheme, script, answerer })
             });
             match prepared {
                 Ok(()) => send::begin(r),

@@ -39,7 +39,9 @@ use gangway::{
     cgi::{Form, RedirectTarget, ResponseParser},
     engine::fence,
     error::SERVER_FAILED,
+    log::escape,
     report,
+    trace::{Answerer, Trace},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
@@ -51,6 +53,7 @@ use state::{Context, Onward};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;
@@ -83,7 +86,7 @@ fn begin(
 ) -> Result<bool, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, &location)?;
-    prepare(Prepared { request, upstream, location, scheme, script })?;
+    prepare(Prepared { request, upstream, location, scheme, script, answerer: Answerer::Backend })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
     let length_is_known = scheme == Scheme::FastCgi || !request.is_chunked();
@@ -119,18 +122,21 @@ pub(crate) fn has_whole_response(request: Request) -> bool {
 pub(crate) fn prepare_script(
     request: Request,
     location: InCycle<LocationConf>,
-    form: Form,
+    (file, form): (&[u8], Form),
     head_size: usize,
 ) -> Result<Upstream, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     upstream.set_conf(&raw const location.upstream.conf);
     upstream.set_schema(b"cgi://");
-    let (scheme, script) = (Scheme::Scgi, script::ScriptPath::default());
-    prepare(Prepared { request, upstream, location, scheme, script })?;
+    let (scheme, script, answerer) = (Scheme::Scgi, script::ScriptPath::default(), Answerer::Script);
+    prepare(Prepared { request, upstream, location, scheme, script, answerer })?;
     if let Some(context) = Context::of(&request) {
         context.response.borrow_mut().parser.reset(form, head_size);
         // There is no other script to ask, and no connection whose end says anything.
         context.hold.switch_off();
+        if let Some(trace) = &context.trace {
+            trace.name(escape(file));
+        }
     }
     Ok(upstream)
 }
@@ -138,6 +144,21 @@ pub(crate) fn prepare_script(
 /// Looks at the head of a script's response, as far as it has come.
 pub(crate) fn with_script_parser<R>(request: Request, look: impl FnOnce(&ResponseParser) -> R) -> Option<R> {
     Context::of(&request).map(|context| look(&context.response.borrow().parser))
+}
+
+/// Tells the trace of a request what becomes of it, if somebody observes the request.
+pub(crate) fn with_trace(request: Request, tell: impl FnOnce(&Trace)) {
+    if let Some(trace) = Context::of(&request).and_then(|context| context.trace.as_deref()) {
+        tell(trace);
+    }
+}
+
+/// What is done for a request and does not end it: lines that are written meanwhile are events of its span.
+pub(crate) fn within<R>(request: Request, act: impl FnOnce() -> R) -> R {
+    match Context::of(&request) {
+        Some(context) => context.within(act),
+        None => act(),
+    }
 }
 
 /// Lets nginx answer with what a client would get that asked for `target`, or with the same words for `text`.
@@ -166,13 +187,14 @@ struct Prepared {
     location: InCycle<LocationConf>,
     scheme: Scheme,
     script: script::ScriptPath,
+    answerer: Answerer,
 }
 
 /// Gives the upstream its context and its functions.
 fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
     let no_memory = |NoMemory| INTERNAL_SERVER_ERROR;
-    let Prepared { request, upstream, location, scheme, script } = prepared;
-    let context = Context::create(request, location, scheme, script).map_err(no_memory)?;
+    let Prepared { request, upstream, location, scheme, script, answerer } = prepared;
+    let context = Context::create(request, location, scheme, script, answerer).map_err(no_memory)?;
     let hooks = Hooks {
         create_key: request::create_key,
         create_request: request::create_request,
@@ -204,6 +226,18 @@ pub(crate) unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
             }
         }
     });
+}
+
+/// Answers a request with an error, now, instead of what it waits for. It may be gone after it.
+pub(crate) fn answer(request: Request, status: ngx_int_t) {
+    if status == SERVICE_UNAVAILABLE {
+        // Without memory for the header the status says enough.
+        let _ = crate::serve::head::add(request, b"Retry-After", b"1");
+    }
+    let run_posted = request.posted_runner();
+    request.leave_upstream();
+    request.finalize(status);
+    run_posted();
 }
 
 /// The line and the status when nginx has no memory for a request.

@@ -7,8 +7,10 @@ use gangway::{
     cgi::{Extra, Param},
     engine::fence,
     http::Fields,
+    log::escape,
     protocol::{Role, Settings},
     report,
+    trace::Answerer,
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
 
@@ -41,10 +43,6 @@ thread_local! {
 
 /// How much memory is kept for the next request: a large one gives its own back.
 const KEPT: usize = 64 * 1024;
-
-/// What a response from a cache must not depend on: the cache decides (as the stock modules' cache headers).
-const CONDITIONS: [&[u8]; 6] =
-    [b"if-modified-since", b"if-unmodified-since", b"if-none-match", b"if-match", b"range", b"if-range"];
 
 /// Writes the variables of the request. `None` when nginx has no memory.
 fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream) -> Option<()> {
@@ -84,7 +82,7 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         length: if conf.conf.pass_request_body == 0 { None } else { length(request, upstream) },
         extra: extra.unwrap_or_default(),
         params: &params,
-        hidden: if cacheable { &CONDITIONS } else { &[] },
+        cacheable,
         settled: script.filename().map(|value| (b"SCRIPT_FILENAME".as_slice(), value)),
         headers: conf.conf.pass_request_headers != 0,
         // Credentials are the server's own business, and the authorizer is a part of it.
@@ -137,7 +135,11 @@ fn with_head<T>(
     let request = context.request;
     let mut variables = VARIABLES.take();
     variables.begin(context.protocol().layout());
-    let done = match write_variables(&mut variables, context, upstream) {
+    let written = write_variables(&mut variables, context, upstream);
+    if let Some(trace) = &context.trace {
+        trace.identify(&variables);
+    }
+    let done = match written {
         None => Err(out_of_memory(request)),
         Some(()) => HEAD.with_borrow_mut(|head| {
             head.clear();
@@ -181,6 +183,9 @@ pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ng
                 if context.request.is_part() {
                     // nginx has put the client's body there.
                     upstream.set_request_chain(std::ptr::null_mut());
+                }
+                if let Some(trace) = &context.trace {
+                    trace.begin();
                 }
                 with_head(context, upstream, |head| {
                     chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
@@ -308,6 +313,18 @@ fn jump(context: &Context, upstream: Upstream) {
     }
 }
 
+/// Tells an observer what the client gets: the response, or nginx's own status if nothing of it has left.
+fn end_trace(context: &Context, upstream: Upstream, status: ngx_int_t) {
+    let Some(trace) = &context.trace else { return };
+    if trace.answerer() == Answerer::Backend {
+        trace.name(escape(upstream.peer_name()));
+    }
+    let instead =
+        u16::try_from(status).ok().filter(|status| *status >= 300 && !context.request.header_sent());
+    let own = u16::try_from(upstream.status()).ok().filter(|status| *status > 0);
+    trace.end(instead.or(own), &context.request);
+}
+
 /// The upstream's part of the request ends; its connection is still there.
 pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, status: ngx_int_t) {
     fence("finalize_request", (), || {
@@ -318,6 +335,7 @@ pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, sta
 
 fn finalize(context: &Context, upstream: Upstream, status: ngx_int_t) {
     context.stderr.borrow_mut().finish(context.request);
+    end_trace(context, upstream, status);
     // Only when it sends the request where the response says, nginx ends the upstream like this.
     if status == nginx_sys::NGX_DECLINED as ngx_int_t {
         jump(context, upstream);

@@ -9,6 +9,7 @@
 //! input       the body, as the input filters give it
 //! head        the head of the response
 //! output      what leaves through the output filters
+//! trace       its span, where somebody observes it
 //! redirect    another document of the server instead of a response
 //! ```
 
@@ -47,6 +48,7 @@ mod output;
 mod redirect;
 mod tables;
 mod target;
+mod trace;
 
 pub use connection::Socket;
 pub use input::{BodyError, BodyLength};

@@ -23,7 +23,11 @@ use std::{
     ptr,
 };
 
-use gangway::protocol::{Protocol, Role};
+use gangway::{
+    log::{Level, RequestLog},
+    protocol::{Protocol, Role},
+    trace::{self, Answerer, Trace},
+};
 use nginx_sys::{
     NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, ngx_chain_t, ngx_event_t,
     ngx_http_request_t,
@@ -59,6 +63,8 @@ pub(super) struct Context {
     pub(super) onward: RefCell<Onward>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) is_unsent: Cell<bool>,
+    /// Where somebody observes the request.
+    pub(super) trace: Option<Box<Trace>>,
 }
 
 /// Buffers of a request body that is sent while it comes in.
@@ -87,6 +93,7 @@ impl Context {
         location: InCycle<LocationConf>,
         scheme: Scheme,
         script: ScriptPath,
+        answerer: Answerer,
     ) -> Result<*mut c_void, NoMemory> {
         let conf = &location.upstream;
         let room = (script.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
@@ -107,6 +114,7 @@ impl Context {
             }),
             onward: RefCell::default(),
             is_unsent: Cell::new(false),
+            trace: Trace::open(request.takes(Level::Debug), answerer),
             location,
         };
         // SAFETY: the pool of a live request.
@@ -133,7 +141,7 @@ impl Context {
         // SAFETY: the caller's request is live.
         let request = unsafe { Request::from_raw(r) };
         let upstream = request.upstream()?;
-        Self::of(&request).map(|context| act(context, upstream))
+        Self::of(&request).map(|context| context.within(|| act(context, upstream)))
     }
 
     /// As [`Context::with`], for a function that nginx gives the context itself.
@@ -146,7 +154,8 @@ impl Context {
     ) -> Option<R> {
         // SAFETY: the caller's context is in the pool of its live request, and all who refer to it share it.
         let context = unsafe { data.cast::<Self>().as_ref() }?;
-        Some(act(context, context.request.upstream()?))
+        let upstream = context.request.upstream()?;
+        Some(context.within(|| act(context, upstream)))
     }
 
     /// As [`Context::with`], for the handler of a timer from [`Context::timer`]. The reference ends with `act`: what may end
@@ -170,6 +179,11 @@ impl Context {
     /// The context as nginx's callbacks get it.
     pub(super) fn data(&self) -> *mut c_void {
         ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// What is done for the request: lines that are written meanwhile are events of its span.
+    pub(super) fn within<R>(&self, act: impl FnOnce() -> R) -> R {
+        trace::within(self.trace.as_deref(), act)
     }
 
     pub(super) fn stage(&self) -> Stage {
