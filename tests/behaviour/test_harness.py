@@ -2,9 +2,11 @@
 """The harness itself: what it must notice, provoked."""
 
 import os
+import re
 import signal
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -169,3 +171,11 @@ def test_the_client_reads_pipelined_responses_and_interim_ones():
         last = client.response()
         assert (last.body, last.trailers) == (b"abc", [("T", "1")])
         assert client.at_end()
+
+
+def test_nobody_sleeps():
+    """Tests wait for conditions. What an application, a script or a backend of theirs does is its own."""
+    folder = Path(__file__).parent
+    files = {*folder.glob("**/test_*.py"), *folder.glob("harness/*.py")} - {folder / "harness" / "deadline.py"}
+    lines = [(file.name, line.strip()) for file in sorted(files) for line in file.read_text().splitlines()]
+    assert [found for found in lines if re.match(r"time\.sleep\(|sleep\(", found[1])] == []

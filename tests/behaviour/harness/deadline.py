@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Waiting for a condition: the only place of the suite that pauses."""
+"""Waiting for a condition, and measuring for a while: the only place of the suite that pauses."""
 
 import time
 
@@ -20,3 +20,10 @@ def wait_until(condition, what, timeout=10.0):
             raise DeadlineError(f"after {timeout:g}s still not: {what() if callable(what) else what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def growth(value, seconds=1.0):
+    """How much `value()` grows while nothing is to happen, which is all that there is to wait for."""
+    before = value()
+    time.sleep(seconds)
+    return value() - before

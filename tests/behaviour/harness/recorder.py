@@ -236,9 +236,9 @@ class Recorder:
         with self._lock:
             return list(self._peers)
 
-    def pending(self):
-        """Whether a connection waits to be accepted."""
-        return bool(select.select([self._listener], [], [], 0)[0])
+    def pending(self, within=0):
+        """Whether a connection waits to be accepted, or comes within so many seconds."""
+        return bool(select.select([self._listener], [], [], within)[0])
 
     @contextlib.contextmanager
     def serving(self, answer):

@@ -61,6 +61,25 @@ def answered(server, backend, data, path="/x", method="GET", headers=(), **kw):
     return client.response(method)
 
 
+def kept(server, backend, path=None, method="GET"):
+    """The backend's end of a connection that has carried two requests and waits for the next one. Not every one does: with a
+    busy machine requests look as if they waited for a process of the backend, and then nobody keeps connections."""
+    before = None
+    for _ in range(100):
+        client = server.connect()
+        client.request(method, path or f"/{backend.protocol}/kept")
+        peer = backend.next(client)
+        peer.request()
+        peer.answer(hello(backend.protocol))
+        assert client.response(method).body == b"hello"
+        # A process of httpd's prefork serves one client at a time.
+        client.close()
+        if peer is before:
+            return peer
+        before = peer
+    raise AssertionError("no connection is kept")
+
+
 def follows(backend, client, *, may_close=True):
     """No byte of an earlier response is taken for the next one on the client's connection, which the server may have
     closed instead."""

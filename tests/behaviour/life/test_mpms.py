@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import processes, wire
+from harness import applications, processes, wire
 from harness.deadline import wait_until
 from harness.load import Load
 
@@ -46,22 +46,11 @@ def test_keep_alive(server):
 
 
 def test_streams(server, gate):
-    client = server.connect()
-    client.request("GET", f"/app/blocks_gate?{gate.query}")
-    application = gate.visitor().at("before 0").go()
-    blocks = client.blocks(client.head())
-    for number in range(3):
-        assert next(blocks) == b"block %d" % number
-        application.at("before end" if number == 2 else f"before {number + 1}").go()
-    assert list(blocks) == []
+    applications.streams(server, gate, "/app/blocks_gate")
 
 
 def test_a_client_that_leaves_is_seen(server, gate):
-    client = server.connect()
-    client.request("GET", f"/app/waits_for_leave?{gate.query}")
-    application = gate.visitor().at("running False")
-    client.reset()
-    application.at("left True").at("closed")
+    applications.sees_its_client_leave(server, gate, "reset")
 
 
 def test_several_requests_at_a_time(server, gate):

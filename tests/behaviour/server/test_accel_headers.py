@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """X-Accel-* in responses of backends, programs and applications: what nginx makes of them."""
 
+import threading
 import time
 
 import pytest
@@ -93,14 +94,16 @@ def test_limit_rate_of_fastcgi(server, size, how):
         head += b"Content-Length: %d\r\n" % size
     head += b"\r\n"
 
+    begun_to_arrive = threading.Event()
+
     def answer(request, peer):
         if how == "head first":
             peer.output(head)
-            time.sleep(0.2)
+            assert begun_to_arrive.wait(20), "the head waits for its body"
             peer.output(b"x" * size)
         elif how == "parts":
             peer.output(head + b"x" * (size // 2))
-            time.sleep(0.2)
+            assert begun_to_arrive.wait(20), "the first part waits for the second one"
             peer.output(b"x" * (size // 2))
         else:
             return head + b"x" * size
@@ -113,7 +116,9 @@ def test_limit_rate_of_fastcgi(server, size, how):
         else:
             with server.connect(*["tls"] * (how == "tls"), tls=how == "tls") as client:
                 client.request("GET", "/fastcgi/x")
-                response = client.response()
+                response = client.head()
+                begun_to_arrive.set()
+                response.body = b"".join(client.blocks(response))
         took = time.monotonic() - begun
     assert (response.status, len(response.body)) == (200, size)
     assert took > 0.9, took

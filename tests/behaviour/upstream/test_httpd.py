@@ -4,6 +4,7 @@ configuration, the same variables at the backend, mod_proxy's own settings."""
 
 import contextlib
 import datetime
+import functools
 import os
 import re
 
@@ -282,6 +283,16 @@ def test_enablereuse_off_and_keep_conn_off_close_each_connection(launch, recorde
     assert recorder.accepted < 22
 
 
+def answer_of(server, recorder, path, data):
+    """The response to a request that the backend answers with `data`."""
+    client = server.connect()
+    client.request("GET", path)
+    peer = recorder.next(client)
+    peer.request()
+    peer.answer(data)
+    return client.response()
+
+
 def test_error_override_and_reverse_mapping(launch, recorder):
     text = (
         'ProxyPass "/d/" "fcgi://127.0.0.1:%p/"\nProxyPassReverse "/d/" "http://inside/"\n'
@@ -290,14 +301,7 @@ def test_error_override_and_reverse_mapping(launch, recorder):
     )
     server = launch(lambda site: lines(site, recorder, text))
 
-    def answer(path, data):
-        client = server.connect()
-        client.request("GET", path)
-        peer = recorder.next(client)
-        peer.request()
-        peer.answer(data)
-        return client.response()
-
+    answer = functools.partial(answer_of, server, recorder)
     missing = b"Status: 404 Not Found\r\nContent-Type: text/plain\r\n\r\nthe backend's page"
     plain = answer("/d/x", missing)
     assert (plain.status, plain.body) == (404, b"the backend's page")
@@ -320,14 +324,7 @@ def test_scgi_backends_may_ask_for_another_document(launch, recorder):
     page = server.folder / "htdocs" / "page.txt"
     page.write_text("the page")
 
-    def answer(path, data):
-        client = server.connect()
-        client.request("GET", path)
-        peer = recorder.next(client)
-        peer.request()
-        peer.answer(data)
-        return client.response()
-
+    answer = functools.partial(answer_of, server, recorder)
     redirect = b"Content-Type: text/plain\r\nLocation: /page.txt\r\n\r\n"
     assert answer("/d/x", redirect).body == b"the page"
     assert answer("/d/x", b"Status: 302\r\n" + redirect).status == 302

@@ -12,7 +12,7 @@ import pytest
 from harness import wire
 from harness.deadline import wait_until
 from harness.gateway import OVERLOADED, end_request, stdout
-from harness.upstreams import hello
+from harness.upstreams import hello, kept
 
 pytestmark = pytest.mark.servers("apache")
 MPMS = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
@@ -34,25 +34,6 @@ def one_backend(site, settings="", more=""):
 def echo(request, peer):
     """The name of the request, or its body."""
     return b"Content-Type: text/plain\r\n\r\n" + (request.body or request.bytes("QUERY_STRING"))
-
-
-def kept(server, backend, path="/d/x"):
-    """The backend's end of a connection that waits for its next request. Not every one does: with a busy machine requests
-    look as if they waited for a process of the backend, and then nobody keeps connections."""
-    before = None
-    for _ in range(100):
-        client = server.connect()
-        client.request("GET", path)
-        peer = backend.next(client)
-        peer.request()
-        peer.answer(hello("fastcgi"))
-        assert client.response().body == b"hello"
-        # A process of prefork serves one client at a time.
-        client.close()
-        if peer is before:
-            return peer
-        before = peer
-    raise AssertionError("no connection is kept")
 
 
 class Clients:
@@ -190,7 +171,7 @@ def test_connections_are_kept_in_every_mpm(launch, kind):
         peer.answer(b"Content-Type: text/plain\r\n\r\n%d" % number)
         assert client.response().body == b"%d" % number
     client.close()
-    peer = kept(server, backend)
+    peer = kept(server, backend, "/d/x")
     # An idle connection does not stay: php-fpm would have a process less.
     begun = time.monotonic()
     assert peer.at_end()
@@ -208,7 +189,7 @@ def test_an_idle_connection_is_given_up_when_another_request_waits(launch):
 
     server = launch(configure)
     backend = server.site.backends["fastcgi"]
-    peer = kept(server, backend)
+    peer = kept(server, backend, "/d/x")
     # What keeps no connections cannot take the idle one, so its request is on a new one that nobody accepts yet.
     second = server.connect()
     second.request("GET", "/e/x")
@@ -348,7 +329,7 @@ def test_a_kept_connection_that_dies_under_a_request(launch, method, again):
     """What may arrive twice is sent again on a new connection. What may not is not, even if the client gets an error."""
     server = launch(lambda site: one_backend(site, "ttl=60"))
     backend = server.site.backends["fastcgi"]
-    peer = kept(server, backend)
+    peer = kept(server, backend, "/d/x")
     client = server.connect()
     client.request(method, "/d/y", body=None if method == "GET" else b"body")
     assert backend.next(client) is peer

@@ -2,6 +2,8 @@
 """What a connection that is kept must not cost: a request that is lost, one that waits for a process which still works for
 an earlier one, and a failure that nobody counts."""
 
+import contextlib
+import select
 import statistics
 import threading
 import time
@@ -10,9 +12,9 @@ from itertools import pairwise
 import pytest
 
 from harness import gateway, programs
-from harness.deadline import wait_until
+from harness.deadline import DeadlineError, wait_until
 from harness.processes import processes
-from harness.upstreams import ask, hello, sent, stopped
+from harness.upstreams import ask, hello, kept, sent, stopped
 
 EXPLAINED = r"upstream|GW07\d\d|client|proxy|AH\d+|buffered"
 NGINX = pytest.mark.servers("nginx", "nginx128")
@@ -127,7 +129,7 @@ def test_one_that_reads_all_at_once_and_then_works(launch, unix, method):
     server.log.allow(EXPLAINED)
     if method == "GET":
         for _ in range(10):
-            busy = kept(server, backend)
+            busy = kept_by_put(server, backend)
             client = server.connect()
             client.request("GET", "/fastcgi/one")
             fresh = backend.accept(client)
@@ -146,10 +148,10 @@ def test_one_that_reads_all_at_once_and_then_works(launch, unix, method):
         assert peer.at_end()
     else:
         # It may not be sent twice: it waits, and the address is known.
-        kept(server, backend)
+        kept_by_put(server, backend)
         client = server.connect()
         client.request("POST", "/fastcgi/one", body=b"order")
-        time.sleep(0.1)
+        assert not backend.pending(within=0.1)
         busy = backend.next(client)
         assert busy.request().body == b"order"
         busy.answer(hello("fastcgi"))
@@ -160,19 +162,9 @@ def test_one_that_reads_all_at_once_and_then_works(launch, unix, method):
 # ---- requests that cannot be sent twice ----
 
 
-def kept(server, backend, path="/k"):
-    """A connection that has carried two requests and waits. A PUT is not taken elsewhere when this machine is so busy that
-    nobody reads it."""
-    before = None
-    for number in range(100):
-        client, peer, _ = ask(server, backend, f"{path}/{number}", "PUT")
-        peer.answer(hello(backend.protocol))
-        assert client.response().body == b"hello"
-        client.close()
-        if peer is before:
-            return peer
-        before = peer
-    raise AssertionError("no connection is kept")
+def kept_by_put(server, backend):
+    """A PUT is not taken elsewhere when this machine is so busy that nobody reads it."""
+    return kept(server, backend, method="PUT")
 
 
 def configure_recorder(site, nginx=""):
@@ -192,22 +184,39 @@ def test_a_backend_that_keeps_no_connection_loses_no_request(launch, unix, metho
     backend = server.site.backends["fastcgi"]
     server.log.allow(EXPLAINED)
     body = b"x" * size
-    with closing(backend):
-        for delay in (0.0, 0.28, 0.295, 0.3, 0.305, 0.31):
+    with Closing(backend) as closing:
+        for moment in ("closed", "closing", "together", "unread", "late"):
+            closing.prepare(moment)
             assert server.get("/fastcgi/first").status == 200
-            time.sleep(delay)
-            assert server.request(method, "/fastcgi/second", body=body).body == b"%d" % size, delay
+            closing.begin()
+            assert server.request(method, "/fastcgi/second", body=body).body == b"%d" % size, moment
 
 
-class closing:
-    """Threads that answer each connection's first request and close the connection 0.3 s later, reading no more."""
+class Closing:
+    """Threads that answer each connection's first request and close the connection, reading no more. After a GET they do that
+
+    closed    before the next request
+    closing   right behind the answer
+    together  at the moment of the next request
+    unread    when that has come and nobody has read it
+    late      when it has stayed unread for some time, or has been taken elsewhere"""
 
     def __init__(self, backend):
         self.backend, self.stopping, self.threads = backend, threading.Event(), []
 
+    def prepare(self, moment):
+        self.moment, self.closed, self.begun = moment, threading.Event(), threading.Event()
+
+    def begin(self):
+        """The next request is about to be sent."""
+        if self.moment == "closed":
+            assert self.closed.wait(10), "the backend has not closed its connection"
+        self.begun.set()
+
     def __enter__(self):
         self.threads.append(threading.Thread(target=self.accept))
         self.threads[0].start()
+        return self
 
     def accept(self):
         while not self.stopping.is_set():
@@ -219,13 +228,23 @@ class closing:
             self.threads[-1].start()
 
     def serve(self, peer):
-        try:
+        closed = self.closed
+        with contextlib.suppress(ConnectionError, OSError):
             request = peer.request()
             peer.send(gateway.fastcgi_answer(b"Status: 200 OK\r\n\r\n%d" % len(request.body)))
-            time.sleep(0.3)
-        except (ConnectionError, OSError):
-            pass
+            if request["REQUEST_METHOD"] == "GET":
+                self.wait(peer)
         peer.close()
+        closed.set()
+
+    def wait(self, peer):
+        if self.moment == "together":
+            self.begun.wait(10)
+        if self.moment in ("unread", "late"):
+            select.select([peer.socket], [], [], 10)
+        if self.moment == "late":
+            with contextlib.suppress(DeadlineError):
+                wait_until(peer.is_left, "the request is taken elsewhere", timeout=0.3)
 
     def __exit__(self, *_):
         self.stopping.set()
@@ -288,11 +307,11 @@ def test_what_cannot_be_sent_twice_goes_where_connections_are_kept(launch, unix)
     seen = {answer(post()) for _ in range(3)}
     assert len(seen) == 3, "nobody knew yet"
     # More than once where the machine is so busy that somebody seems to wait for an idle connection.
-    goes_there = lambda: answer(post()) is kept(server, backend) or kept(server, backend) is answer(post())
+    goes_there = lambda: answer(post()) is kept_by_put(server, backend) or kept_by_put(server, backend) is answer(post())
     wait_until(goes_there, "a POST goes to a connection that is kept")
     # It closes under a request, which may be sent again.
     for _ in range(20):
-        peer = kept(server, backend)
+        peer = kept_by_put(server, backend)
         client, taken, _ = ask(server, backend, "/closed", "PUT")
         if taken is peer:
             break
@@ -356,7 +375,7 @@ def pair(launch):
 def test_a_failure_over_a_kept_connection_counts(pair, unix, how):
     """The backend has read the request, and gives no answer: one failure, and it is not asked again."""
     server, a, b = pair(unix)
-    peer = kept(server, a)
+    peer = kept_by_put(server, a)
     client = server.connect()
     client.request("PUT", "/fastcgi/fails")
     assert a.next(client) is peer
@@ -378,7 +397,7 @@ def test_a_failure_over_a_kept_connection_counts(pair, unix, how):
 def test_a_connection_that_was_closed_while_it_was_idle_is_no_failure(pair, unix):
     server, a, b = pair(unix)
     for number in range(5):
-        kept(server, a).close()
+        kept_by_put(server, a).close()
         sent(server, a, f"/{number}", "PUT")
     assert not b.pending() and b.accepted == 0
 

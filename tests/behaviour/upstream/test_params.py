@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Which variables a backend receives: RFC 3875 section 4, gangway_param, and lengths around every limit of the codings."""
 
+import itertools
+
 import pytest
 
 from harness import upstreams
@@ -149,7 +151,7 @@ def test_a_client_cannot_choose_variables_of_the_gateway(server, backend):
     }
 
 
-LENGTHS = [0, 1, 126, 127, 128, 129, 255, 256, 257, 16383, 16384, 32767, 32768, 65535, 65536, 65537, 100_000]
+LENGTHS = [0, 1, 126, 127, 128, 129, 255, 256, 257, 16383, 16384, 32767, 32768, 60_000, 65535, 65536, 65537, 100_000]
 
 
 @pytest.mark.better(
@@ -162,8 +164,11 @@ LENGTHS = [0, 1, 126, 127, 128, 129, 255, 256, 257, 16383, 16384, 32767, 32768, 
     on=("apache",),
     when={"protocol": ["fastcgi"], "length": [n for n in LENGTHS if n > 16000]},
 )
-@pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("protocol", ["fastcgi", "scgi"])
+@pytest.mark.parametrize(
+    ("protocol", "length"),
+    # A packet of uwsgi has 16 bits for its own length.
+    [*itertools.product(["fastcgi", "scgi"], LENGTHS), *(("uwsgi", length) for length in LENGTHS if length <= 60_000)],
+)
 def test_values_of_any_length(server, backend, length):
     value = bytes(33 + n % 90 for n in range(length))
     request = sent(server, backend, headers=[("X-Long", value), ("X-After", "intact")])
@@ -183,15 +188,6 @@ def test_names_of_any_length(server, backend, length):
     name = "X-" + "n" * (length - 2)
     request = sent(server, backend, headers=[(name, "short"), ("X-After", "intact")])
     assert request[f"HTTP_X_{'N' * (length - 2)}"] == "short"
-    assert request["HTTP_X_AFTER"] == "intact"
-
-
-@pytest.mark.parametrize("protocol", ["uwsgi"])
-@pytest.mark.parametrize("length", [0, 1, 127, 128, 255, 256, 32767, 32768, 60_000])
-def test_uwsgi_values_of_any_length_that_fits(server, backend, length):
-    value = bytes(33 + n % 90 for n in range(length))
-    request = sent(server, backend, headers=[("X-Long", value), ("X-After", "intact")])
-    assert request.get("HTTP_X_LONG", "").encode() == value
     assert request["HTTP_X_AFTER"] == "intact"
 
 

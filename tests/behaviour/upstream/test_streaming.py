@@ -68,10 +68,9 @@ def test_what_comes_again_and_again_arrives_although_there_is_no_pause(server, b
 
     def trickle():
         until = time.monotonic() + 3
-        while not arrived.is_set() and time.monotonic() < until:
+        while not arrived.wait(0.001) and time.monotonic() < until:
             peer.output(b"x")
             sent_bytes.append(1)
-            time.sleep(0.001)
         peer.end()
 
     sender = threading.Thread(target=trickle)

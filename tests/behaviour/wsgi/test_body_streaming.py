@@ -160,25 +160,26 @@ def test_many_bytes_take_no_memory(server):
     assert processes.resident(server.worker()) < before + (4 << 20)
 
 
-def test_a_client_that_leaves_in_mid_body(server, gate):
-    server.log.allow("GW0306|GW0507|prematurely closed")
-    client = begin(server, f"/now/steps?{gate.query}", 10)
+def half_read(server, gate, path):
+    """A client that has sent half of its body, and the application that has read it."""
+    client = begin(server, f"{path}/steps?{gate.query}", 10)
     visitor = gate.visitor().at("begun").go()
     client.send(b"hello")
-    visitor.at("read 5").go()
-    client.close()
-    assert visitor.next() not in ("", "end"), "the body has no clean end"
+    return client, visitor.at("read 5")
 
 
-def test_a_client_that_resets_in_mid_body(server, gate):
+@pytest.mark.parametrize("waits", [True, False], ids=["for-more", "for-nothing"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_client_that_leaves_in_mid_body(server, gate, how, waits):
+    """... while the application waits for the rest of it, or before it does."""
     server.log.allow("GW0306|GW0507|reset by peer|prematurely closed")
-    client = begin(server, f"/now/steps?{gate.query}", 10)
-    visitor = gate.visitor().at("begun").go()
-    client.send(b"hello")
-    visitor.at("read 5")
-    client.reset()
-    visitor.go()
-    assert visitor.next() not in ("", "end")
+    client, visitor = half_read(server, gate, "/now")
+    if waits:
+        visitor.go()
+    getattr(client, how)()
+    if not waits:
+        visitor.go()
+    assert visitor.next() not in ("", "end"), "the body has no clean end"
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "h2"])
@@ -218,41 +219,29 @@ def test_an_http2_client_that_cancels_in_mid_body(server, gate):
 def test_a_client_that_sends_too_slowly(server, gate):
     """client_body_timeout counts while the application waits for bytes."""
     server.log.allow("GW0306|GW0507|timed out")
-    with begin(server, f"/impatient/steps?{gate.query}", 10) as client:
-        visitor = gate.visitor().at("begun").go()
-        client.send(b"hello")
-        visitor.at("read 5").go()
+    client, visitor = half_read(server, gate, "/impatient")
+    with client:
+        visitor.go()
         assert client.refused(408)
     assert visitor.next() not in ("", "end")
 
 
-def test_an_application_may_take_its_time_with_the_body(server, gate):
-    """... and does not while it is busy."""
-    with begin(server, f"/impatient/steps?{gate.query}", 10) as client:
-        visitor = gate.visitor().at("begun").go()
-        client.send(b"hello")
-        visitor.at("read 5")
+@pytest.mark.parametrize(
+    ("path", "waits"), [("/impatient", False), ("/patient", True)], ids=["the-clients", "the-applications"]
+)
+def test_a_time_limit_does_not_count_what_the_other_side_takes(server, gate, path, waits):
+    """client_body_timeout not while the application is busy, and timeout= not while it waits for the client."""
+    client, visitor = half_read(server, gate, path)
+    with client:
+        if waits:
+            visitor.go()
         with pytest.raises(TimeoutError):
             client.socket.settimeout(2)
             client.socket.recv(1)
         client.socket.settimeout(20)
         client.send(b"world")
-        visitor.go()
-        visitor.at("read 5").go()
-        visitor.at("end")
-        assert client.response().body == b"done"
-
-
-def test_the_applications_deadline_does_not_count_the_client(server, gate):
-    with begin(server, f"/patient/steps?{gate.query}", 10) as client:
-        visitor = gate.visitor().at("begun").go()
-        client.send(b"hello")
-        visitor.at("read 5").go()
-        with pytest.raises(TimeoutError):
-            client.socket.settimeout(2)
-            client.socket.recv(1)
-        client.socket.settimeout(20)
-        client.send(b"world")
+        if not waits:
+            visitor.go()
         visitor.at("read 5").go()
         visitor.at("end")
         assert client.response().body == b"done"
@@ -260,10 +249,8 @@ def test_the_applications_deadline_does_not_count_the_client(server, gate):
 
 def test_the_deadline_counts_while_the_application_works(server, gate):
     server.log.allow("GW03")
-    with begin(server, f"/hasty/steps?{gate.query}", 10) as client:
-        visitor = gate.visitor().at("begun").go()
-        client.send(b"hello")
-        visitor.at("read 5")
+    client, visitor = half_read(server, gate, "/hasty")
+    with client:
         assert client.response().status == 504
     visitor.close()
     server.log.expect("GW0402")

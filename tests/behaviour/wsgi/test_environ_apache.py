@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from harness.applications import environ, mounted
+
 pytestmark = pytest.mark.servers("apache")
 
 
@@ -54,12 +56,6 @@ def configure(site, kind):
     site.apache_host = "ErrorDocument 410 /bare/gone\nRedirect gone /vanished"
 
 
-def environ(server, path, **kw):
-    response = server.get(path, **kw)
-    assert response.status == 200, response
-    return json.loads(response.body)
-
-
 @pytest.mark.parametrize(
     ("path", "script", "info"),
     [
@@ -78,9 +74,7 @@ def environ(server, path, **kw):
     ],
 )
 def test_section_shapes(server, path, script, info):
-    found = environ(server, path)
-    assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == (script, info)
-    assert found["REQUEST_URI"] == path
+    assert mounted(server, path) == (script, info)
 
 
 def test_slashes_that_count(launch):

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """SCRIPT_NAME, PATH_INFO and variables for the shapes of nginx's locations."""
 
-import json
-
 import pytest
+
+from harness.applications import environ, mounted
 
 pytestmark = pytest.mark.servers("nginx", "nginx128")
 PASSWORDS = "user:{PLAIN}secret\n"
@@ -41,12 +41,6 @@ def configure(site, kind):
     site.nginx_http = "underscores_in_headers on;"
 
 
-def environ(server, path, **kw):
-    response = server.get(path, **kw)
-    assert response.status == 200, response
-    return json.loads(response.body)
-
-
 @pytest.mark.parametrize(
     ("path", "script", "info"),
     [
@@ -66,9 +60,7 @@ def environ(server, path, **kw):
     ],
 )
 def test_location_shapes(server, path, script, info):
-    found = environ(server, path)
-    assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == (script, info)
-    assert found["REQUEST_URI"] == path
+    assert mounted(server, path) == (script, info)
 
 
 def test_the_prefix_without_its_slash_redirects_like_other_handlers_or_is_not_found(server):

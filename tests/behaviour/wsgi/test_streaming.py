@@ -21,17 +21,7 @@ def configure(site, kind):
 
 @pytest.mark.parametrize("path", ["blocks_gate", "write_gate"])
 def test_each_block_is_sent_before_the_next_is_asked_for(server, gate, path):
-    client = server.connect()
-    client.request("GET", f"/app/{path}?{gate.query}")
-    application = gate.visitor()
-    application.at("before 0").go()
-    head = client.head()
-    blocks = client.blocks(head)
-    for number in range(3):
-        assert next(blocks) == b"block %d" % number
-        application.at("before end" if number == 2 else f"before {number + 1}").go()
-    assert list(blocks) == []
-    assert head.complete
+    applications.streams(server, gate, f"/app/{path}")
 
 
 def test_a_burst_leaves_though_the_application_does_something_else(server, gate):
@@ -167,12 +157,7 @@ def test_endless_streams_do_not_stop_others(server, gate):
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 def test_a_client_that_leaves_is_seen_by_a_running_application(server, gate, how):
-    client = server.connect()
-    client.request("GET", f"/app/waits_for_leave?{gate.query}")
-    application = gate.visitor()
-    application.at("running False")
-    getattr(client, how)()
-    application.at("left True").at("closed")
+    applications.sees_its_client_leave(server, gate, how)
 
 
 def test_an_http2_stream_that_is_reset_is_seen(server, gate):
