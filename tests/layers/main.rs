@@ -33,7 +33,7 @@ const CRATES: [&str; 12] = [
 ];
 
 /// Names that two types of a crate may have: the crate, the name, and why.
-const DOUBLES: [(&str, &str, &str); 12] = [
+const DOUBLES: [(&str, &str, &str); 13] = [
     ("src/lib.rs", "App", SUPERVISOR),
     ("src/lib.rs", "Channel", SUPERVISOR),
     ("src/lib.rs", "Found", SUPERVISOR),
@@ -41,6 +41,7 @@ const DOUBLES: [(&str, &str, &str); 12] = [
     ("src/lib.rs", "Place", SUPERVISOR),
     ("src/lib.rs", "Pool", SUPERVISOR),
     ("src/lib.rs", "Process", SUPERVISOR),
+    ("src/lib.rs", "Progress", SUPERVISOR),
     ("src/lib.rs", "Question", SUPERVISOR),
     ("src/lib.rs", "Refusal", SUPERVISOR),
     ("src/lib.rs", "Slot", SUPERVISOR),

@@ -101,16 +101,15 @@ pub(crate) fn write(
         https: request.is_tls(),
         extra: shape.extra,
         pass_authorization: shape.authorization,
-        // nginx has dropped them already, unless the administrator wants them (underscores_in_headers,
-        // ignore_invalid_headers).
+        // nginx has dropped them, unless underscores_in_headers or ignore_invalid_headers say that they are wanted.
         second_spellings: true,
     };
     // The host of the request's target replaces the Host header: what the application is told, what nginx chose the server
     // by and what the key of a cache holds are one.
     let host = request.target_host();
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
-    let target = host.map(|host| (&b"Host"[..], host));
-    let headers = target.into_iter().chain(request.headers().filter(|(name, _)| !replaced(name)));
+    let headers = request.headers().filter(|(name, _)| !replaced(name));
+    let headers = host.map(|host| (&b"Host"[..], host)).into_iter().chain(headers);
     let describing = if is_part { &DESCRIBE_BODY[..] } else { &[] };
     let conditions = if shape.cacheable { &CONDITIONS[..] } else { &[] };
     let is_hidden = |name: &[u8]| conditions.iter().chain(describing).any(|hidden| is_same(name, hidden));

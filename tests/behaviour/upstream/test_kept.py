@@ -413,7 +413,7 @@ def test_a_process_that_ends_when_a_request_comes_has_failed_nobody(pair, unix):
         client = server.connect()
         client.request("GET", "/.ready")
         client.response()
-        peer = kept(server, a)
+        peer = kept_by_put(server, a)
         with stopped(server):
             client.request("GET", f"/fastcgi/{number}")
             peer.half_close()
