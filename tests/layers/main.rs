@@ -33,9 +33,11 @@ const CRATES: [&str; 12] = [
 ];
 
 /// Names that two types of a crate may have: the crate, the name, and why.
-const DOUBLES: [(&str, &str, &str); 13] = [
+const DOUBLES: [(&str, &str, &str); 18] = [
     ("src/lib.rs", "App", SUPERVISOR),
     ("src/lib.rs", "Channel", SUPERVISOR),
+    ("src/lib.rs", "Control", SUPERVISOR),
+    ("src/lib.rs", "Forked", SUPERVISOR),
     ("src/lib.rs", "Found", SUPERVISOR),
     ("src/lib.rs", "Known", SUPERVISOR),
     ("src/lib.rs", "Place", SUPERVISOR),
@@ -45,8 +47,11 @@ const DOUBLES: [(&str, &str, &str); 13] = [
     ("src/lib.rs", "Question", SUPERVISOR),
     ("src/lib.rs", "Refusal", SUPERVISOR),
     ("src/lib.rs", "Slot", SUPERVISOR),
+    ("src/lib.rs", "Source", SUPERVISOR),
+    ("src/lib.rs", "Stage", SUPERVISOR),
     ("src/lib.rs", "Stamp", SUPERVISOR),
     ("src/lib.rs", "Supervisor", SUPERVISOR),
+    ("src/lib.rs", "Template", SUPERVISOR),
 ];
 
 /// The supervisor of managed processes has been written beside the rest, and gets names of its own when it is used.
