@@ -70,3 +70,20 @@ fn without_being_asked_files_are_looked_at_when_the_server_is_reloaded() {
     server.configure(&[&["name=blog"]]);
     assert_eq!(server.ready(0, 1), second);
 }
+
+#[test]
+fn files_that_a_process_names_are_its_code_too() {
+    let mut server = Server::start();
+    let module = server.folder.path().join("module");
+    fs::write(&module, "1").unwrap();
+    let named = format!("env=NAMES={}", module.display());
+    server.configure(&[&[&named, "name=blog", "reload=on"], &["name=wiki"]]);
+    let first = server.ready(0, 1);
+    let wiki = server.ready(1, 1);
+    fs::write(&module, "12").unwrap();
+    let second = are_replaced(&server, &first);
+    fs::remove_file(&module).unwrap();
+    are_replaced(&server, &second);
+    assert_eq!(server.ready(1, 1), wiki);
+    assert!(!server.log().contains("x01"), "{}", server.log());
+}

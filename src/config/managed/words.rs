@@ -24,6 +24,8 @@ use crate::{
 const DEFAULT_QUEUE: u32 = 512;
 /// Processes of one application.
 const MOST_PROCESSES: u32 = 500;
+/// The variable by which an engine is asked to say which files an application has.
+const REPORT_FILES: &str = "GANGWAY_REPORT_FILES";
 /// The mode mask of shells.
 const DEFAULT_UMASK: u32 = 0o022;
 const FORM: &str = "/path/program [ARGUMENT ...] [option=value ...]";
@@ -315,11 +317,8 @@ impl<'p> Making<'p> {
             }
             (None, None) => {}
         }
-        let command = &self.managed.launch.command;
-        if self.managed.reload == Reload::On && command.files().is_empty() {
-            let why = "which files the application has is not known from its words; name one that is touched when they have \
-                       changed, such as reload=/srv/blog/restart.txt";
-            return Err(unusable("reload", "on", why));
+        if self.managed.reload == Reload::On {
+            self.watch();
         }
         let life = &self.managed.life;
         if life.least == life.most && self.seen.contains(&"idle") {
@@ -327,6 +326,15 @@ impl<'p> Making<'p> {
             return Err(ConfigError::new(BAD_OPTION, why));
         }
         Ok(self.managed)
+    }
+}
+
+impl Making<'_> {
+    /// An engine knows which files an application has, and is asked to say so.
+    fn watch(&mut self) {
+        if matches!(self.managed.launch.command, Command::Host { .. }) {
+            self.managed.launch.set(REPORT_FILES, "1".to_owned());
+        }
     }
 }
 

@@ -362,5 +362,7 @@ impl App {
         });
         process.lines = lines;
         process.output = more.then_some(output);
+        // What they are like is looked at before the process serves.
+        process.files.drain(..).for_each(|file| self.watches.report(file));
     }
 }

@@ -4,10 +4,11 @@
 use std::{
     fs::File,
     os::fd::{AsRawFd, OwnedFd, RawFd},
+    path::PathBuf,
     time::Duration,
 };
 
-use super::{log::Log, probe::Probe, warmup::Warmup};
+use super::{log::Log, probe::Probe, warmup::Warmup, watch};
 use crate::{
     error::PROCESS_OUTPUT,
     log::{Level, escape},
@@ -17,6 +18,8 @@ use crate::{
 
 /// Lines of a process in a second; those above are counted.
 const LINES: u32 = 100;
+/// Files that a process names in lines that come together.
+const FILES: usize = 2000;
 
 #[derive(Default)]
 pub(super) struct Process {
@@ -31,6 +34,8 @@ pub(super) struct Process {
     pub(super) probe: Option<Probe>,
     /// Its request before all others.
     pub(super) warmup: Option<Warmup>,
+    /// Those that it has just said to be its own.
+    pub(super) files: Vec<PathBuf>,
     /// When it was asked for.
     pub(super) began: Duration,
 }
@@ -63,6 +68,12 @@ impl Process {
 
     /// A line of its output.
     pub(super) fn write(&mut self, name: &str, line: &[u8], log: &mut Log) {
+        if let Some(file) = watch::reported(line) {
+            if self.files.len() < FILES {
+                self.files.push(file);
+            }
+            return;
+        }
         let now = monotonic();
         if now.saturating_sub(self.second) >= Duration::from_secs(1) {
             (self.second, self.passed) = (now, 0);

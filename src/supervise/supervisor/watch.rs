@@ -3,10 +3,22 @@
 //! and who writes a long one does so in parts: a file that is not there is waited for.
 
 use std::{
+    ffi::OsStr,
     fs, io,
-    os::unix::fs::MetadataExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
+
+/// How a line begins by which a process names a file that it was loaded from.
+const REPORT: &[u8] = b"\x01file ";
+/// Files that are reported: an application may say what it likes.
+const MOST: usize = 2000;
+
+/// The file that a line of a process's output names, if it is such a line.
+pub(super) fn reported(line: &[u8]) -> Option<PathBuf> {
+    let path = Path::new(OsStr::from_bytes(line.strip_prefix(REPORT)?));
+    path.is_absolute().then(|| path.to_owned())
+}
 
 /// What is seen of a file, if it is there.
 type Stamp = Option<[i64; 5]>;
@@ -17,12 +29,29 @@ pub(super) struct Watch {
     /// What counts until a change has been told.
     seen: Vec<Stamp>,
     last: Vec<Stamp>,
+    /// A file that has gone has changed: there are many, and some of them go for good.
+    may_go: bool,
 }
 
 impl Watch {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
         let seen: Vec<_> = files.iter().map(|file| stamp(file)).collect();
-        Self { last: seen.clone(), seen, files }
+        Self { last: seen.clone(), seen, files, may_go: false }
+    }
+
+    /// One for files that are reported, of which there are none yet.
+    pub(super) fn of_reported() -> Self {
+        Self { may_go: true, ..Self::default() }
+    }
+
+    /// Another file.
+    pub(super) fn add(&mut self, file: PathBuf) {
+        if self.files.len() < MOST && !self.files.contains(&file) {
+            let now = stamp(&file);
+            self.files.push(file);
+            self.seen.push(now);
+            self.last.push(now);
+        }
     }
 
     /// Looks. Answers a file that has changed, once it has been the same twice.
@@ -46,7 +75,7 @@ impl Watch {
 
     fn take(&mut self) -> Option<&Path> {
         let mut pairs = self.seen.iter().zip(&self.last);
-        if pairs.clone().any(|(seen, now)| seen.is_some() && now.is_none()) {
+        if !self.may_go && pairs.clone().any(|(seen, now)| seen.is_some() && now.is_none()) {
             return None;
         }
         let changed = pairs.position(|(seen, now)| seen != now);
@@ -103,5 +132,25 @@ mod tests {
         assert_eq!(watch.look_now(), Some(two.as_path()));
         let watch = Watch::new(vec![one.join("below a file")]);
         assert!(watch.failure().is_some());
+    }
+
+    #[test]
+    fn what_is_reported_may_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = folder.path().join("one");
+        fs::write(&one, "1").unwrap();
+        let line = [b"\x01file ", one.as_os_str().as_bytes()].concat();
+        let mut watch = Watch::of_reported();
+        for _ in 0..2 {
+            watch.add(reported(&line).unwrap());
+        }
+        assert_eq!((watch.files.len(), watch.look()), (1, None));
+        fs::remove_file(&one).unwrap();
+        assert_eq!(watch.look(), None);
+        assert_eq!(watch.look(), Some(one.as_path()));
+        assert_eq!(watch.look(), None);
+        for line in [&b"\x01file one"[..], b"file /one", b"\x01", b""] {
+            assert_eq!(reported(line), None);
+        }
     }
 }

@@ -139,3 +139,20 @@ def test_a_flood_is_refused_and_not_lost(front, gate):
     statuses = sorted(client.response().status for client in clients)
     assert statuses == [200, 200, 503, 503, 503, 503]
     assert host.end() == 0
+
+
+def test_it_says_which_files_are_its_own_if_it_is_asked(launch, kind):
+    hosts = []
+
+    def configure(site):
+        environment = {"GANGWAY_REPORT_FILES": "1"}
+        options = [f"root={site.apps}"]
+        hosts.append(site.program("host", Host(site.scratch, "pep3333:app", options, environment=environment)))
+        hosts.append(site.program("other", Host(site.scratch, "pep3333:app", options, name="other")))
+
+    launch(configure)
+    asked, other = hosts
+    asked.errors.expect(r"\x01file /.*/pep3333\.py$")
+    assert "/json/" not in asked.log.read_text(), "packages are not its own"
+    assert "\x01" not in other.log.read_text()
+    assert (asked.end(), other.end()) == (0, 0)

@@ -25,6 +25,7 @@ use crate::{
     environ::Environs,
     errors_stream::log_lines,
     failure::{Explained, LoadFailure},
+    files,
     gil::Guarded,
     leave::end_child,
     template,
@@ -216,7 +217,10 @@ impl App {
         let attempted = before.map(|before| (self.import(py), before));
         end_child(py, attempted.as_ref().map_or_else(Some, |(imported, _)| imported.as_ref().err()));
         match attempted {
-            Ok((Ok(callable), _)) => State::Ready(callable.unbind()),
+            Ok((Ok(callable), before)) => {
+                files::report(py, &self.spec.module, self.spec.root.as_deref(), &before);
+                State::Ready(callable.unbind())
+            }
             Ok((Err(error), before)) => State::Failed(self.explain(py, &error, &before, begun)),
             Err(error) => State::Failed(LoadFailure::new(error.to_string(), Explained::default(), begun)),
         }
@@ -251,6 +255,7 @@ impl App {
             log(Level::Error, Code::ImportFailed, text);
             return LoadFailure::new(error.to_string(), Explained::default(), begun);
         };
+        files::report_failed(&files);
         let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
             Ok("NameClash") => Code::NameClash,
             Ok("NoCallable") => Code::NoCallable,

@@ -212,6 +212,13 @@ def _is_below(module, root):
     return inside and not file.startswith(os.path.realpath(sys.prefix) + "/") and "/site-packages/" not in file
 
 
+def own_files(before, target, root):
+    """The files of the modules that are the application's own, without those of the packages that it uses."""
+    names = dict.fromkeys([target, *_imported_since(before, root)])
+    files = [target] + [getattr(sys.modules.get(name), "__file__", None) or "" for name in names]
+    return list(dict.fromkeys(file for file in files if os.path.isabs(file)))[:WATCHED_FILES]
+
+
 # ---- explaining ----------------------------------------------------------------------------------------------
 
 

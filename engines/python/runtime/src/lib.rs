@@ -14,6 +14,7 @@ mod errors_stream;
 mod exchange;
 mod failure;
 mod file_wrapper;
+mod files;
 mod forked;
 mod gil;
 mod input;

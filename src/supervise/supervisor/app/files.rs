@@ -20,6 +20,8 @@ use crate::{
 pub(super) struct Watches {
     /// What it is made of.
     code: Watch,
+    /// What its processes have named.
+    reported: Watch,
     /// Whether that is looked at without a reload of the server.
     always: bool,
     /// A file that is there to be touched.
@@ -30,6 +32,7 @@ impl Watches {
     pub(super) fn new(files: &AppFiles) -> Self {
         Self {
             code: Watch::new(files.code.clone()),
+            reported: Watch::of_reported(),
             always: files.always,
             restart: files.restart.clone().map(|file| Watch::new(vec![file])),
         }
@@ -47,11 +50,25 @@ impl Watches {
             // Who starts now starts with what is there.
             self.code.forget();
         }
-        file.or_else(|| if self.always { self.code.look().map(PathBuf::from) } else { None })
+        let code = || if self.always { self.code.look().map(PathBuf::from) } else { None };
+        let file = file.or_else(code).or_else(|| self.reported.look().map(PathBuf::from));
+        if file.is_some() {
+            // Those of before may be what an attempt fails for.
+            self.reported.forget();
+        }
+        file
+    }
+
+    /// A process has named a file.
+    pub(super) fn report(&mut self, file: PathBuf) {
+        if self.always {
+            self.reported.add(file);
+        }
     }
 
     /// All are replaced for another reason.
     pub(super) fn forget(&mut self) {
+        self.reported.forget();
         self.code.forget();
     }
 }

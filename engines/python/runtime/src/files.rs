@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which files an application was loaded from, for a supervisor that is to know when they change.
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
+
+use pyo3::prelude::*;
+
+use crate::cold::Cold;
+
+/// The variable by which a supervisor asks; docs/processes.md has the lines.
+const ASKED: &str = "GANGWAY_REPORT_FILES";
+/// Longer lines would be cut where they are read.
+const LONGEST: usize = 1000;
+
+/// Says which files those are, if somebody has asked. `before` are the modules that were there already.
+pub(crate) fn report(py: Python<'_>, module: &str, root: Option<&Path>, before: &Bound<'_, PyAny>) {
+    if !is_asked() {
+        return;
+    }
+    let root = root.map(Path::as_os_str);
+    let files =
+        Cold::get(py).function(py, "own_files").and_then(|function| function.call1((before, module, root)));
+    // Without them the application is replaced when somebody says so.
+    if let Ok(files) = files.and_then(|files| files.extract::<Vec<OsString>>()) {
+        say(&files);
+    }
+}
+
+/// Says which files took part in an attempt that failed.
+pub(crate) fn report_failed(files: &[OsString]) {
+    if is_asked() {
+        say(files);
+    }
+}
+
+fn is_asked() -> bool {
+    std::env::var_os(ASKED).is_some()
+}
+
+fn say(files: &[OsString]) {
+    for file in files.iter().map(|file| file.as_bytes()) {
+        if file.len() <= LONGEST && !file.contains(&b'\n') {
+            let _ = io::stderr().write_all(&[b"\x01file ", file, b"\n"].concat());
+        }
+    }
+}
