@@ -410,7 +410,8 @@ def test_a_process_that_ends_when_a_request_comes_has_failed_nobody(pair, unix):
     it, which it never reads."""
     # A busy machine takes its time.
     server, a, b = pair(unix, times="gangway_keepalive_timeout 5s;")
-    for number in range(3):
+    met = 0
+    for number in range(30):
         client = server.connect()
         client.request("GET", "/.ready")
         client.response()
@@ -418,7 +419,10 @@ def test_a_process_that_ends_when_a_request_comes_has_failed_nobody(pair, unix):
         with stopped(server):
             client.request("GET", f"/fastcgi/{number}")
             peer.half_close()
-        second = b.next(client)
+        wait_until(lambda: a.pending() or b.pending(), "the request goes elsewhere", 20)
+        # To the same backend where the machine is so busy that the connection was given up before.
+        met += b.pending()
+        second = (b if b.pending() else a).accept()
         assert second.request()["REQUEST_URI"] == f"/fastcgi/{number}"
         second.answer(hello("fastcgi"))
         assert client.response().body == b"hello"
@@ -426,7 +430,9 @@ def test_a_process_that_ends_when_a_request_comes_has_failed_nobody(pair, unix):
         b.reset()
         sent(server, a, "/and/on", "PUT")
         assert not b.pending()
-    assert not server.log.find(r"\[error\]")
+        if met == 3:
+            break
+    assert met > 0 and not server.log.find(r"\[error\]")
 
 
 @KEPT
