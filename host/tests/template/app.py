@@ -22,7 +22,7 @@ if HOW == "exits":
     os._exit(3)
 if HOW == "threads":
     threading.Thread(target=threading.Event().wait, name="metrics", daemon=True).start()
-if HOW == "hostile":
+if HOW in ("hostile", "repeats", "forks"):
     import socket
 
     for name in os.listdir("/proc/self/fd"):
@@ -33,8 +33,21 @@ if HOW == "hostile":
         if link.startswith("socket:"):
             way = socket.socket(fileno=os.dup(int(name)))
             if way.type == socket.SOCK_SEQPACKET:
-                # "It is me", for a process that nobody has asked for.
-                way.send((0x52).to_bytes(8, sys.byteorder) + (1).to_bytes(8, sys.byteorder))
+                if HOW == "hostile":
+                    # "It is me", for a process that nobody has asked for.
+                    way.send((0x52).to_bytes(8, sys.byteorder) + (1).to_bytes(8, sys.byteorder))
+                for _ in range(100 if HOW == "repeats" else 0):
+                    # "I have loaded it", again and again.
+                    way.send((0x50).to_bytes(8, sys.byteorder))
+                if HOW == "forks" and os.fork() == 0:
+                    # A descendant that nobody has asked for, which is in the place of a process.
+                    parent = os.getpid()
+                    if os.fork() == 0:
+                        while os.getppid() == parent:
+                            pass
+                        way.send((0x52).to_bytes(8, sys.byteorder) + (1).to_bytes(8, sys.byteorder))
+                        threading.Event().wait()
+                    os._exit(0)
 
 
 @atexit.register

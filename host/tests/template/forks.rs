@@ -154,17 +154,18 @@ fn threads_of_the_import_are_told() {
 
 #[test]
 fn an_application_that_lies_to_the_keeper_loses_its_template_and_nothing_else_happens() {
-    let mut server = server();
-    let (hostile, other) =
-        (application(&server, &["env=HOW=hostile"]), application(&server, &["name=other"]));
-    server.configure_managed(&[hostile, other]);
-    let other = server.ready(1, 1);
-    server.wait_for_line(
-        "GW0903 the template of \"blog\" cannot load the application (it was ended by SIGKILL)",
-    );
-    server.ready(0, 1);
-    assert_eq!(answer(&server, 0, server.slots(0, SlotState::Ready)[0]).status(), 200);
-    assert_eq!(server.ready(1, 1), other);
+    for how in ["hostile", "repeats", "forks"] {
+        let mut server = server();
+        let hostile = application(&server, &[&format!("env=HOW={how}")]);
+        let other = application(&server, &["name=other"]);
+        server.configure_managed(&[hostile, other]);
+        let other = server.ready(1, 1);
+        server.wait_for_line("(it was ended by SIGKILL)");
+        assert!(server.log().contains("the template of \"blog\""), "{how}: {}", server.log());
+        server.ready(0, 1);
+        assert_eq!(answer(&server, 0, server.slots(0, SlotState::Ready)[0]).status(), 200, "{how}");
+        assert_eq!(server.ready(1, 1), other, "{how}");
+    }
 }
 
 #[test]

@@ -153,6 +153,10 @@ impl Plan {
         if !self.templates.is_on {
             return Source::Itself;
         }
+        // One after the other has ended, perhaps because it was forked.
+        if self.templates.backoff.failures() > 1 && !self.old_serves() {
+            return Source::Itself;
+        }
         match self.templates.active(self.generation) {
             Some((number, template)) if template.stage == Stage::Ready => Source::Template(number),
             Some(_) => Source::Later,
@@ -192,6 +196,9 @@ impl Plan {
         let is_kept = is_wanted && self.retired.is_none() && self.kept_template() == Some(number);
         let Some(template) = self.templates.all.get_mut(usize::from(number)) else { return };
         let is_current = template.generation == self.generation;
+        if is_current && template.stage == Stage::Ready && now.saturating_sub(template.since) >= STABLE {
+            self.templates.backoff.succeeded();
+        }
         let is_late = self.life.boot_timeout.is_some_and(|limit| now.saturating_sub(template.since) >= limit);
         match template.stage {
             Stage::Ready if is_kept => {}

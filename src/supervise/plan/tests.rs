@@ -529,3 +529,25 @@ fn while_new_code_cannot_be_loaded_old_processes_are_replaced_by_their_own_templ
     assert_eq!(world.slots(|process| process.open && process.generation == 2).len(), 2, "{world}");
     assert_eq!((world.processes.len(), world.templates.len()), (2, 1));
 }
+
+#[test]
+fn templates_that_end_when_they_are_forked_are_not_waited_for() {
+    let mut world = World::with(life(1, 1), true);
+    for _ in 0..2 {
+        while !world.templates.contains_key(&0) {
+            world.step(Step::Wake);
+        }
+        world.happens(Event::TemplateReady(0));
+        world.happens(Event::TemplateEnded(0));
+        for slot in world.slots(|_| true) {
+            world.happens(Event::NotStarted(slot));
+        }
+    }
+    let forks = world.forks;
+    while world.processes.is_empty() {
+        world.step(Step::Wake);
+    }
+    assert_eq!(world.forks, forks, "it tries by itself: {world}");
+    world.settle(true);
+    assert_eq!(world.open(), 1);
+}

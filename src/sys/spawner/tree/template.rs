@@ -24,6 +24,8 @@ pub(super) struct Template {
     pub(super) channel: Channel,
     /// It has said something wrong, or nothing more can come: it has been killed.
     pub(super) is_over: bool,
+    /// It has said whether it has loaded the application.
+    has_answered: bool,
     wanted: Vec<Wanted>,
     next: u64,
 }
@@ -31,7 +33,8 @@ pub(super) struct Template {
 /// A process that it was asked for.
 struct Wanted {
     number: u64,
-    slot: u16,
+    /// None: nobody wants it any more.
+    slot: Option<u16>,
     output: OwnedFd,
 }
 
@@ -52,7 +55,18 @@ impl Template {
         (pid, user): (libc::pid_t, u32),
         channel: Channel,
     ) -> Self {
-        Self { app, slot, version, pid, user, channel, is_over: false, wanted: Vec::new(), next: 1 }
+        Self {
+            app,
+            slot,
+            version,
+            pid,
+            user,
+            channel,
+            is_over: false,
+            has_answered: false,
+            wanted: Vec::new(),
+            next: 1,
+        }
     }
 
     /// Asks for a process; with it come its listening socket and both ends of its output.
@@ -60,24 +74,23 @@ impl Template {
         let number = self.next;
         self.channel.send(&Birth { number }.encode(), &[listener.as_fd(), writer.as_fd()], false)?;
         self.next += 1;
-        self.wanted.push(Wanted { number, slot, output });
+        self.wanted.push(Wanted { number, slot: Some(slot), output });
         Ok(())
     }
 
-    /// Forgets a process that was asked for and has not come: when it does, nobody knows it. Answers whether there was one.
+    /// Gives up a process that was asked for and has not come: when it does, it is ended. Answers whether there was one.
     pub(super) fn forget(&mut self, slot: u16) -> bool {
-        let before = self.wanted.len();
-        self.wanted.retain(|wanted| wanted.slot != slot);
-        self.wanted.len() < before
+        let found = self.wanted.iter_mut().find(|wanted| wanted.slot == Some(slot));
+        found.is_some_and(|wanted| wanted.slot.take().is_some())
     }
 
     pub(super) fn is_asked_for(&self, slot: u16) -> bool {
-        self.wanted.iter().any(|wanted| wanted.slot == slot)
+        self.wanted.iter().any(|wanted| wanted.slot == Some(slot))
     }
 
     /// The slots of the processes that will not come any more.
     pub(super) fn slots(&self) -> Vec<u16> {
-        self.wanted.iter().map(|wanted| wanted.slot).collect()
+        self.wanted.iter().filter_map(|wanted| wanted.slot).collect()
     }
 
     /// Takes the next thing that it says, if there is one. `known` are processes of others.
@@ -91,13 +104,14 @@ impl Template {
             let Some(sender) = parcel.sender.filter(|_| parcel.fds.is_empty()) else { break };
             let own = sender.pid == self.pid;
             match Cry::decode(&parcel.bytes) {
-                Some(Cry::Loaded) if own => return Some(Said::Loaded),
-                Some(Cry::NotLoaded(reason)) if own => {
+                Some(Cry::Loaded) if own && self.is_first_answer() => return Some(Said::Loaded),
+                Some(Cry::NotLoaded(reason)) if own && self.is_first_answer() => {
                     return Some(Said::NotLoaded(String::from_utf8_lossy(reason).into_owned()));
                 }
                 Some(Cry::NotBorn(number, errno)) if own => {
-                    if let Some(wanted) = self.take(number) {
-                        return Some(Said::NotBorn(wanted.slot, errno));
+                    let Some(wanted) = self.take(number) else { break };
+                    if let Some(slot) = wanted.slot {
+                        return Some(Said::NotBorn(slot, errno));
                     }
                 }
                 Some(Cry::Born(number))
@@ -107,10 +121,13 @@ impl Template {
                     if !processes::lead_group(sender.pid) {
                         break;
                     }
-                    match self.take(number) {
-                        Some(wanted) => return Some(Said::Born(wanted.slot, sender.pid, wanted.output)),
-                        // It has come too late.
-                        None => processes::signal_group(sender.pid, libc::SIGKILL),
+                    let wanted = self.take(number);
+                    if let Some(Wanted { slot: Some(slot), output, .. }) = wanted {
+                        return Some(Said::Born(slot, sender.pid, output));
+                    }
+                    processes::signal_group(sender.pid, libc::SIGKILL);
+                    if wanted.is_none() {
+                        break;
                     }
                 }
                 _ => break,
@@ -121,6 +138,10 @@ impl Template {
             processes::signal_group(self.pid, libc::SIGKILL);
         }
         None
+    }
+
+    fn is_first_answer(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_answered, true)
     }
 
     fn take(&mut self, number: u64) -> Option<Wanted> {
