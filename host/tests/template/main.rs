@@ -6,6 +6,7 @@
 mod forks;
 #[path = "../../../tests/managed/harness.rs"]
 mod harness;
+mod reload;
 mod setup;
 #[path = "../server/world.rs"]
 mod world;
