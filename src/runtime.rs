@@ -10,7 +10,7 @@ mod checks;
 mod ending;
 mod template;
 
-pub use checks::{check, check_as, check_newest};
+pub use checks::{check, check_as, check_managed, check_managed_as, check_newest};
 pub use template::{EngineThread, Template};
 
 use std::{

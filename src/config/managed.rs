@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::ApplicationConf;
+use super::{ApplicationConf, application::NATIVE};
 use crate::{
     engine::Spec,
     rights::{Identity, Limits},
@@ -224,7 +224,8 @@ impl Command {
                     b"--engines".to_vec(),
                     engines.as_os_str().as_bytes().to_vec(),
                     spec.interface.as_bytes().to_vec(),
-                    spec.target.clone(),
+                    // Of a native handler the target is a name within its file: the whole of it is what it is called.
+                    if spec.interface == NATIVE { spec.name.clone().into() } else { spec.target.clone() },
                 ];
                 for (key, value) in &spec.options {
                     words.push([key.as_bytes(), b"=", value].concat());
@@ -232,6 +233,8 @@ impl Command {
                 words.push(format!("threads={}", spec.threads).into_bytes());
                 let timeout = timeout.map_or("off".to_owned(), |time| format!("{}ms", time.as_millis()));
                 words.push(format!("timeout={timeout}").into_bytes());
+                // The server has decided what the application may see.
+                words.push(b"pass_authorization=on".to_vec());
                 words
             }
         }

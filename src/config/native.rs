@@ -10,7 +10,7 @@ use super::{
     values,
 };
 use crate::{
-    engine::Engine,
+    engine::{Engine, Interface},
     error::{BAD_OPTION, BAD_TARGET},
 };
 
@@ -62,6 +62,14 @@ impl Parser<'_> {
             }
         }
         Ok(application)
+    }
+
+    /// What the handler that the first word names states, if it can be opened and does.
+    pub(super) fn stated(&self, words: &[&[u8]]) -> Option<(Arc<Path>, Interface)> {
+        let (file, _) = self.handler(text(words.first()?).ok()?).ok()?;
+        let engine = Engine::open(&file).ok()?;
+        let stated = engine.interfaces().iter().find(|interface| interface.name == NATIVE)?.clone();
+        Some((file, stated))
     }
 
     /// `FILE` or `FILE:NAME`. A file whose own name holds a colon is that file.

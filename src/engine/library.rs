@@ -333,7 +333,7 @@ fn last_dlerror() -> String {
 
 /// The directory of the shared object that holds this code: engines are installed beside the server module.
 #[must_use]
-pub(super) fn own_directory() -> Option<PathBuf> {
+pub(crate) fn own_directory() -> Option<PathBuf> {
     let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
     // SAFETY: the address is of a function of ours; `info` is writable.
     let found = unsafe {

@@ -14,6 +14,7 @@ mod statement;
 pub use app::{App, Spec};
 pub use catalogue::{Catalogue, INSTALLED};
 pub use fence::fence;
+pub(crate) use library::own_directory;
 pub use library::{Engine, EngineError, EntryFn};
 pub use statement::{Interface, OptionDef, Target, Value};
 

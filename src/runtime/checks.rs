@@ -4,9 +4,9 @@
 use std::{collections::HashSet, path::Path};
 
 use crate::{
-    config::ApplicationConf,
+    config::{ApplicationConf, Command, Managed},
     engine::{Engine, Spec},
-    error::{BAD_VALUE, CANNOT_SHARE, CLOSED},
+    error::{BAD_TARGET, BAD_VALUE, CANNOT_SHARE, CLOSED},
     rights::Identity,
     sys,
 };
@@ -63,7 +63,8 @@ fn check_together(configs: &[ApplicationConf]) -> Result<(), String> {
     }
     engines.into_iter().try_for_each(|(engine, specs)| {
         let engine = Engine::open(engine).map_err(|error| format!("{} {error}", error.code()))?;
-        engine.check(&specs).map_err(|reason| format!("{CANNOT_SHARE} {reason}"))
+        let cure = "or give one of them a process of its own: processes=1";
+        engine.check(&specs).map_err(|reason| format!("{CANNOT_SHARE} {reason}; {cure}"))
     })
 }
 
@@ -71,24 +72,64 @@ fn check_together(configs: &[ApplicationConf]) -> Result<(), String> {
 /// read what root may. For the configuration phase, by root.
 #[must_use]
 pub fn check_as(configs: &[ApplicationConf], worker: &Identity) -> Vec<String> {
-    // Opened before: the engines themselves are opened by root in any case.
     let mut seen = HashSet::with_capacity(configs.len());
-    let applications: Vec<_> = configs
-        .iter()
-        .filter(|config| seen.insert(*config))
-        .filter_map(|config| Some((Engine::open(config.engine()).ok()?, config.spec())))
-        .collect();
+    let distinct = configs.iter().filter(|config| seen.insert(*config));
+    let who = format!("the workers' user \"{}\"", worker.name);
+    faults_of(distinct.map(|config| (config.engine(), config.spec())), worker, &who)
+}
+
+/// As [`check`], for an application in processes of its own, which it shares with nobody.
+///
+/// # Errors
+/// The reason.
+pub fn check_managed(managed: &Managed) -> Result<(), String> {
+    let Command::Host { engine, spec, .. } = &managed.launch().command else { return Ok(()) };
+    let engine = Engine::open(engine).map_err(|error| format!("{} {error}", error.code()))?;
+    if engine.is_async() {
+        return Err(format!(
+            "{BAD_TARGET} {} answers its requests later, which needs the server's own processes: remove processes= and user=",
+            spec.name
+        ));
+    }
+    engine.check(&[spec]).map_err(|reason| format!("{BAD_VALUE} {reason}"))
+}
+
+/// As [`check_as`], for applications in processes of their own: each as its user.
+#[must_use]
+pub fn check_managed_as(all: &[Managed], worker: &Identity) -> Vec<String> {
+    type Applications<'m> = Vec<(&'m Path, &'m Spec)>;
+    let mut users: Vec<(Option<&Identity>, Applications<'_>)> = Vec::new();
+    for managed in all {
+        let Command::Host { engine, spec, .. } = &managed.launch().command else { continue };
+        let user = managed.launch().user.as_ref();
+        match users.iter_mut().find(|(known, _)| *known == user) {
+            Some((_, applications)) => applications.push((engine, spec)),
+            None => users.push((user, vec![(engine, spec)])),
+        }
+    }
+    let faults = users.into_iter().flat_map(|(user, applications)| match user {
+        Some(user) => faults_of(applications.into_iter(), user, &format!("its user \"{}\"", user.name)),
+        None => {
+            faults_of(applications.into_iter(), worker, &format!("the workers' user \"{}\"", worker.name))
+        }
+    });
+    faults.collect()
+}
+
+fn faults_of<'c>(
+    applications: impl Iterator<Item = (&'c Path, &'c Spec)>,
+    user: &Identity,
+    who: &str,
+) -> Vec<String> {
+    // Opened before: the engines themselves are opened by root in any case.
+    let applications: Vec<_> =
+        applications.filter_map(|(engine, spec)| Some((Engine::open(engine).ok()?, spec))).collect();
     if applications.is_empty() {
         return Vec::new();
     }
-    let user = &worker.name;
-    sys::see_as(worker, || {
+    sys::see_as(user, || {
         let faults =
             applications.iter().filter_map(|(engine, spec)| Some((engine.check(&[spec]).err()?, spec)));
-        faults
-            .map(|(reason, spec)| {
-                format!("{CLOSED} {}: for the workers' user \"{user}\": {reason}", spec.name)
-            })
-            .collect()
+        faults.map(|(reason, spec)| format!("{CLOSED} {}: for {who}: {reason}", spec.name)).collect()
     })
 }

@@ -161,6 +161,17 @@ impl Manager {
         known.map(|known| known.pool.clone()).or_else(|| former::same(&self.former, managed))
     }
 
+    /// The user of the workers and of the supervisor.
+    #[must_use]
+    pub fn worker(&self) -> &Identity {
+        &self.setup.worker
+    }
+
+    /// Another file of `gangway-host`, for processes that start after the next configuration.
+    pub fn set_host(&mut self, host: PathBuf) {
+        self.setup.host = host;
+    }
+
     /// A worker's way to the supervisor.
     ///
     /// # Errors
@@ -206,13 +217,18 @@ impl Manager {
     }
 
     fn tell(&self, applications: &[Known], log: BorrowedFd<'_>) -> io::Result<()> {
+        // All of it or nothing.
+        let mut messages = Vec::with_capacity(applications.len());
         for known in applications {
             let message = message(known, &self.setup)?;
             if message.len() > tree::LONGEST {
                 let text = format!("the words of the application \"{}\" are too many", known.managed.name());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
             }
-            self.tree.tell(&message, &[known.pool.segment.as_fd()])?;
+            messages.push((message, known.pool.segment.as_fd()));
+        }
+        for (message, memory) in messages {
+            self.tree.tell(&message, &[memory])?;
         }
         match &self.setup.wake {
             Wake::Bell(bell) => self.tree.tell(&tree::commit(), &[log, bell.as_fd()]),

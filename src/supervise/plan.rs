@@ -383,7 +383,10 @@ impl Plan {
             Phase::Ready if clean && worked => {}
             Phase::Ready => {
                 self.act(Action::Tell(News::Died(number)));
-                if young {
+                if young && worked && generation == self.generation {
+                    let wait = self.backoff.failed_at_work(now);
+                    self.act(Action::Tell(News::Waits(wait, self.backoff.failures())));
+                } else if young {
                     self.failed(generation, now);
                 }
             }

@@ -15,9 +15,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::spawner;
 use crate::rights::Identity;
 
 const CONTROL: &str = "control";
+
+/// Where it is: `/run/gangway-UID` for a server that root has started, with the user of its workers. Who may not write there has the
+/// directory of temporary files, in which others can make a file of that name, but none that [`prepare`] takes.
+#[must_use]
+pub fn of(worker: &Identity) -> PathBuf {
+    let place = if spawner::is_root() { PathBuf::from("/run") } else { std::env::temp_dir() };
+    place.join(format!("gangway-{}", worker.user))
+}
 
 /// Makes the directory, or looks whether what is there is safe.
 ///
@@ -182,6 +191,13 @@ mod tests {
         assert!(prepare(&file, &own()).unwrap_err().to_string().contains("no directory"));
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(prepare(&path, &own()).unwrap_err().to_string().contains("others may write"));
+    }
+
+    #[test]
+    fn each_user_of_workers_has_one() {
+        let place = of(&Identity { user: 33, ..own() });
+        assert_eq!(place.file_name().unwrap(), "gangway-33");
+        assert!(!spawner::is_root() || place.starts_with("/run"));
     }
 
     #[test]

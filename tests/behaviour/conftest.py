@@ -86,6 +86,9 @@ def pytest_collection_modifyitems(config, items):
         if config.getoption("--upstream") == "stock" and not on_stock(item, kind):
             dropped.append(item)
             continue
+        reason = item.get_closest_marker("in_process")
+        if config.getoption("--managed") and reason is not None:
+            item.add_marker(pytest.mark.skip(reason=reason.args[0]))
         item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}:{kind}"))
         kept.append(item)
     if dropped:

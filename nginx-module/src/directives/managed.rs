@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_spawn`, and applications of `gangway_wsgi` in processes of their own.
 
-#![expect(dead_code, reason = "no directive leads here until a supervisor runs the processes")]
-
-use gangway::config::{Command, Managed, Parser};
+use gangway::{
+    config::{Command, Managed, Parser},
+    runtime,
+};
 use nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR;
 
 use super::{check_is_first, set_handler, setter};
@@ -19,6 +20,7 @@ const HOST_GRACE: usize = 1000;
 /// Applications in processes of their own, on nginx's upstream.
 pub(super) static KIND: HandlerKind = HandlerKind {
     settle,
+    prepare: managed::prepare,
     start: managed::start,
     stop: managed::stop,
     ..HandlerKind::new(managed::content_handler)
@@ -39,19 +41,29 @@ pub(super) fn set_managed(
     directive: &'static str,
     managed: Managed,
 ) -> Result<(), String> {
-    cf.change_http(|main: &mut MainConf| main.kinds.entry::<Services>().add(&managed));
-    let mount = matches!(managed.launch().command, Command::Host { .. }).then(|| cf.location_path());
+    runtime::check_managed(&managed)?;
+    let is_hosted = matches!(managed.launch().command, Command::Host { .. });
+    cf.change_http(|main: &mut MainConf| {
+        let host = is_hosted.then(|| main.engines.host()).transpose().map_err(|error| error.to_string())?;
+        main.kinds.entry::<Services>().add(&managed, host);
+        Ok::<_, String>(())
+    })?;
+    let mount = is_hosted.then(|| cf.location_path());
     set_handler(cf, location, directive, &KIND, Service::new(managed, mount));
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
     location.upstream.pass = Some(Pass::Group(Scheme::FastCgi));
     location.upstream.conf.upstream = managed::server_conf(cf).ok_or("finds no memory")?;
-    cf.redirect_to_slash();
+    if !is_hosted {
+        cf.redirect_to_slash();
+    }
     Ok(())
 }
 
 /// What of the settings of upstreams the options decide.
 fn settle(_: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<(), String> {
     let Some(service) = handler.settings::<Service>() else { return Ok(()) };
+    // What the options say, as for an application in the workers.
+    upstream.pass_authorization = service.managed().pass_authorization().into();
     let conf = &mut upstream.conf;
     let is_program = matches!(service.managed().launch().command, Command::Program { .. });
     if let Some(timeout) = service.managed().timeout() {

@@ -3,11 +3,11 @@
 
 use super::{
     setter,
-    wsgi::{parse, set_application},
+    wsgi::{parse, set_placed},
 };
 use crate::{conf::LocationConf, raw::Conf};
 
 setter!(set_native, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
-    let config = parse(cf, conf, "gangway_native", |parser, _, words| parser.native(words))?;
-    set_application(cf, conf, "gangway_native", config)
+    let config = parse(cf, conf, "gangway_native", |parser, _, words| parser.placed_native(words))?;
+    set_placed(cf, conf, "gangway_native", config)
 });

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use gangway::{
-    config::{ApplicationConf, ConfigError, Engines, Parser},
+    config::{ApplicationConf, ConfigError, Engines, Parser, Placed},
     runtime,
 };
 
-use super::{check_is_first, set_handler, setter};
+use super::{check_is_first, managed::set_managed, set_handler, setter};
 use crate::{
     conf::{HandlerKind, LocationConf, MainConf},
     raw::Conf,
@@ -27,9 +27,10 @@ pub(super) static KIND: HandlerKind = HandlerKind {
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
-    let config =
-        parse(cf, conf, "gangway_wsgi", |parser, engines, words| parser.interface(engines, "wsgi", words))?;
-    set_application(cf, conf, "gangway_wsgi", config)
+    let placed = parse(cf, conf, "gangway_wsgi", |parser, engines, words| {
+        parser.placed_interface(engines, "wsgi", words)
+    })?;
+    set_placed(cf, conf, "gangway_wsgi", placed)
 });
 
 /// Reads the words of a directive that gives a location an application.
@@ -50,8 +51,21 @@ pub(super) fn parse<T>(
     })
 }
 
+/// Gives a location an application, where its words say that it runs.
+pub(super) fn set_placed(
+    cf: &Conf,
+    location: &mut LocationConf,
+    directive: &'static str,
+    placed: Placed,
+) -> Result<(), String> {
+    match placed {
+        Placed::InProcess(config) => set_application(cf, location, directive, config),
+        Placed::Managed(managed) => set_managed(cf, location, directive, *managed),
+    }
+}
+
 /// Gives a location an application that runs in this process.
-pub(super) fn set_application(
+fn set_application(
     cf: &Conf,
     location: &mut LocationConf,
     directive: &'static str,

@@ -20,8 +20,8 @@ mod service;
 
 pub(crate) use handler::content_handler;
 pub(crate) use peer::server_conf;
-pub(crate) use processes::start;
-pub(crate) use service::{Service, Services};
+pub(crate) use processes::{Services, prepare, start};
+pub(crate) use service::Service;
 
 /// At the end of a process.
 pub(crate) fn stop() {

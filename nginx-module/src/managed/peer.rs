@@ -11,10 +11,13 @@ use std::{
 
 use gangway::{
     engine::fence,
-    error::{QUEUE_DEADLINE, SERVER_FAILED},
+    error::SERVER_FAILED,
     log::Line,
     report,
-    supervise::segment::{Claim, Place, Segment, Ticket},
+    supervise::{
+        refusals,
+        segment::{Claim, Place, Segment, Ticket},
+    },
     sys::{duplicate, explain},
 };
 use nginx_sys::{
@@ -30,7 +33,7 @@ use super::{
 use crate::{
     Shared,
     conf::LocationConf,
-    raw::{Balancer, Conf, Functions, Request, own, unconnected},
+    raw::{Balancer, Conf, Connection, Request, own, waiting},
     upstream,
 };
 
@@ -73,7 +76,12 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
         let service = location.handler.as_ref().and_then(|handler| handler.shared_settings::<Service>());
         let Some(service) = service else { return ERROR };
         let Some(segment) = service.segment().cloned() else {
-            report!(request, Error, SERVER_FAILED, "this process runs no applications");
+            report!(
+                request,
+                Error,
+                SERVER_FAILED,
+                "the application has no processes: lines of the last reload say why"
+            );
             return ERROR;
         };
         let run = Run {
@@ -103,6 +111,8 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
     fence("managed::get", ERROR, || {
         // SAFETY: nginx calls this with the connection of a live request and the run that `init` gave to its balancer.
         let (pc, run) = unsafe { (&mut *pc, &*data.cast::<Run>()) };
+        // Of an attempt before this one.
+        pc.set_cached(0);
         if run.seat.is_empty() {
             match run.segment.claim(processes::worker(), processes::now()) {
                 Claim::Claimed(place) => run.seat.take(place),
@@ -146,10 +156,10 @@ fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ng
     pc.sockaddr = (&raw const ADDRESS.0).cast_mut().cast();
     pc.socklen = size_of::<libc::sockaddr>() as _;
     let is_turn = ticket.is_some();
-    match unconnected(run.request, &Functions::default()) {
+    match waiting(run.request) {
         Ok(connection) => {
             pc.connection = connection;
-            run.waits.set(Some(queue::add(run.request, &run.segment, &run.seat, ticket)));
+            run.waits.set(Some(queue::add(run.request, &run.service, &run.segment, &run.seat, ticket)));
             if is_turn {
                 run.service.demand();
             }
@@ -193,15 +203,8 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() | (*c.write).timedout() != 0)
         };
         if has_waited && timed_out {
-            let (name, wait) = (run.service.managed.name(), run.service.managed.timeout());
-            let seconds = wait.map_or(0, |wait| wait.as_secs());
-            let cure = "raise processes= or timeout=";
-            report!(
-                run.request,
-                Error,
-                QUEUE_DEADLINE,
-                "{name}: the request waited {seconds}s for a process; {cure}"
-            );
+            let waited = run.service.managed.timeout().unwrap_or_default();
+            refusals::late_line(&run.service.managed, waited).tell(&run.request);
         }
         if let Some(place) = run.seat.leave() {
             if is_gone {
@@ -232,7 +235,11 @@ impl Run {
         // A process that takes one request at a time works on until it notices.
         let copy = open.filter(|_| !is_done && !timed_out).and_then(|c| duplicate(c.fd.as_raw_fd()).ok());
         match copy {
-            Some(copy) => linger::until_end(copy, &self.service, &self.segment, place),
+            Some(copy) => {
+                // SAFETY: the open connection of this request.
+                unsafe { Connection::from_raw(pc.connection) }.iter().for_each(|open| open.unwatch());
+                linger::until_end(copy, &self.service, &self.segment, place);
+            }
             None => queue::give_back(&self.segment, place),
         }
         if timed_out {

@@ -21,7 +21,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
-use super::processes;
+use super::{processes, service::Service};
 use crate::raw::{self, Request, Timer, Watch};
 
 const OK: ngx_int_t = 0;
@@ -62,6 +62,7 @@ impl Seat {
 struct Waiter {
     id: u32,
     request: Request,
+    service: Rc<Service>,
     segment: Arc<Segment>,
     seat: Rc<Seat>,
     /// `None` for one that is to be refused.
@@ -88,14 +89,20 @@ fn with<R>(body: impl FnOnce(&mut Waiting) -> R) -> R {
 }
 
 /// One more waits. Without a ticket it waits for its refusal, which comes after the current event. Answers its number.
-pub(super) fn add(request: Request, segment: &Arc<Segment>, seat: &Rc<Seat>, ticket: Option<Ticket>) -> u32 {
+pub(super) fn add(
+    request: Request,
+    service: &Rc<Service>,
+    segment: &Arc<Segment>,
+    seat: &Rc<Seat>,
+    ticket: Option<Ticket>,
+) -> u32 {
     let is_refused = ticket.is_none();
-    let (segment, seat) = (Arc::clone(segment), Rc::clone(seat));
+    let (service, segment, seat) = (Rc::clone(service), Arc::clone(segment), Rc::clone(seat));
     let id = with(|waiting| {
         // Never 0; a number comes again only after four billion others.
         waiting.last = waiting.last.checked_add(1).unwrap_or(1);
         let id = waiting.last;
-        waiting.table.insert(id, Waiter { id, request, segment, seat, ticket });
+        waiting.table.insert(id, Waiter { id, request, service, segment, seat, ticket });
         id
     });
     // What happened before the bell could be heard is looked after as well.
@@ -125,7 +132,7 @@ pub(super) fn give_back(segment: &Segment, place: Place) {
 
 /// Gives back a place of a process that nobody reaches: no other request is to find it.
 pub(super) fn leave_gone(segment: &Segment, place: Place) {
-    segment.mark_stuck(&place);
+    segment.mark_gone(&place);
     give_back(segment, place);
 }
 
@@ -238,7 +245,9 @@ fn go(mut waiter: Waiter) {
             Claim::Claimed(place) => waiter.seat.take(place),
             Claim::Waits(ticket) => {
                 waiter.ticket = Some(ticket);
+                let service = Rc::clone(&waiter.service);
                 with(|waiting| waiting.table.insert(waiter.id, waiter));
+                service.demand();
                 return;
             }
             Claim::Full | Claim::Down => {

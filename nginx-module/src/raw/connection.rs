@@ -53,6 +53,17 @@ impl Connection {
         field!(self, fd)
     }
 
+    /// Has nginx watch it no more. Where somebody else keeps the socket open, closing the connection would not do that: what happens
+    /// to the socket would be told to the next connection at this place.
+    pub(crate) fn unwatch(self) {
+        // SAFETY: the functions of the event method are set before there are connections; this one is open.
+        unsafe {
+            if let Some(remove) = nginx_sys::ngx_event_actions.del_conn {
+                remove(self.raw(), 0);
+            }
+        }
+    }
+
     /// How many bytes have been sent on it for the present request.
     pub(crate) fn sent(self) -> i64 {
         field!(self, sent)

@@ -13,7 +13,7 @@ use nginx_sys::{
     gid_t, ngx_core_conf_t, ngx_core_module, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_http_module, uid_t,
 };
 
-use super::{Conf, Request};
+use super::{Conf, Request, own};
 
 /// What this module makes for each location.
 ///
@@ -113,6 +113,16 @@ impl<'c> Cycle<'c> {
             let http = http.cast::<ngx_http_conf_ctx_t>().as_ref()?;
             (*http.main_conf.add(crate::module().ctx_index)).cast::<T>().as_ref()
         }
+    }
+
+    pub(super) fn raw(&self) -> &'c ngx_cycle_t {
+        self.0
+    }
+
+    /// Gives it a value, which is dropped when nginx has no more use for this configuration in this process.
+    pub(crate) fn own<T>(&self, value: T) {
+        // SAFETY: the pool of a live cycle.
+        unsafe { own(self.0.pool, value) };
     }
 
     fn core(&self) -> &'c ngx_core_conf_t {

@@ -28,6 +28,7 @@ mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
 mod log;
+mod log_file;
 mod memo;
 mod output;
 mod pool_text;
@@ -52,12 +53,13 @@ pub(crate) use event::{
     set_title, timer_data, watch_data,
 };
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
+pub(crate) use log_file::is_reload;
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
 pub(crate) use output::Buffers;
 pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;
-pub(crate) use stand_in::{Functions, unconnected};
+pub(crate) use stand_in::{Functions, unconnected, waiting};
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use upstream::{Balancer, Hooks, Upstream};

@@ -53,6 +53,23 @@ pub(crate) fn unconnected(request: Request, functions: &Functions) -> std::io::R
     }
 }
 
+/// A connection without a backend, for a request that waits: nothing is read from it or written to it.
+///
+/// nginx tells an event of a socket that was closed meanwhile by one bit of its place in the array, which is as it was when the
+/// place was given away twice since: an attempt that fails, and this. So it does not count as watched, and as ready, so that
+/// nginx does not begin to watch it.
+pub(crate) fn waiting(request: Request) -> std::io::Result<*mut ngx_connection_t> {
+    let connection = unconnected(request, &Functions::default())?;
+    // SAFETY: a fresh connection, with its events.
+    unsafe {
+        for event in [(*connection).read, (*connection).write] {
+            (*event).set_active(0);
+            (*event).set_ready(1);
+        }
+    }
+    Ok(connection)
+}
+
 /// A socket that is never connected: nginx asks it for errors.
 fn idle_socket() -> std::io::Result<OwnedFd> {
     thread_local! {

@@ -88,28 +88,45 @@ impl Parser<'_> {
         interface: &Interface,
         words: &[&[u8]],
     ) -> Result<Placed, ConfigError> {
+        let engines = known(engine, interface)?;
+        self.place(words, Some(engines), |words| self.application(engine, interface, words))
+    }
+
+    /// As [`Parser::placed`], for a handler whose file is named. One that does not state its options has `processes=` and
+    /// `user=` no more, and the others of that kind not beside these.
+    ///
+    /// # Errors
+    /// The first word that is wrong, with the cure, or why the file is no handler.
+    pub fn placed_native(&self, words: &[&[u8]]) -> Result<Placed, ConfigError> {
+        let interface = self.stated(words);
+        let engines = interface.as_ref().and_then(|(file, stated)| known(file, stated).ok());
+        if engines.is_none() && !words.iter().skip(1).any(|word| asks(word)) {
+            return self.native(words).map(Placed::InProcess);
+        }
+        self.place(words, engines, |words| self.native(words))
+    }
+
+    /// Parts the words of an application's place from its own. What the engine states is the engine's, whatever it is called.
+    fn place(
+        &self,
+        words: &[&[u8]],
+        engines: Option<OptionTables<'_>>,
+        application: impl FnOnce(&[&[u8]]) -> Result<ApplicationConf, ConfigError>,
+    ) -> Result<Placed, ConfigError> {
         let own = OptionTables::new(APPLICATION_OPTIONS, MANAGED_OPTIONS);
-        // What the engine states is the engine's, whatever it is called.
-        let is_own = |word: &[u8]| {
-            let key =
-                std::str::from_utf8(word).ok().and_then(|word| word.split_once('=')).map(|(key, _)| key);
-            let engines = known(engine, interface).ok();
-            let key = key.filter(|key| engines.is_none_or(|known| known.find(key).is_none()));
-            key.and_then(|key| own.find(key))
-        };
-        let (managed, words): (Vec<&[u8]>, Vec<&[u8]>) = match words.split_first() {
-            None => (Vec::new(), Vec::new()),
-            Some((target, rest)) => {
-                let (managed, mut others): (Vec<&[u8]>, Vec<&[u8]>) =
-                    rest.iter().partition(|word| is_own(word).is_some());
-                others.insert(0, target);
-                (managed, others)
+        let is_engines = |key: &str| engines.is_some_and(|known| known.find(key).is_some());
+        let found = |word: &[u8]| key(word).filter(|key| !is_engines(key)).and_then(|key| own.find(key));
+        let (target, rest) = words.split_at(words.len().min(1));
+        let (managed, others): (Vec<&[u8]>, Vec<&[u8]>) = rest.iter().partition(|word| found(word).is_some());
+        if let Some(engines) = engines {
+            // What is meant to be one of either is told the name that it is most like.
+            let all = engines.and(MANAGED_OPTIONS);
+            for word in others.iter().filter(|word| key(word).is_some()) {
+                all.split(text(word)?)?;
             }
-        };
-        let application = self.application(engine, interface, &words)?;
+        }
+        let application = application(&[target, &others].concat())?;
         let Some(first) = managed.first() else { return Ok(Placed::InProcess(application)) };
-        let asks =
-            |word: &[u8]| is_own(word).is_some_and(|option| matches!(option.name, "processes" | "user"));
         if !managed.iter().any(|word| asks(word)) {
             return Err(ConfigError::new(
                 BAD_OPTION,
@@ -119,7 +136,7 @@ impl Parser<'_> {
                 ),
             ));
         }
-        let mut making = Making::new(self, hosted(engine, &application));
+        let mut making = Making::new(self, hosted(&application));
         for word in managed {
             let (option, value) = own.split(text(word)?)?;
             making.add(option, value)?;
@@ -128,11 +145,22 @@ impl Parser<'_> {
     }
 }
 
+/// Whether a word takes an application out of the workers.
+fn asks(word: &[u8]) -> bool {
+    matches!(key(word), Some("processes" | "user"))
+}
+
+/// What stands before `=`.
+fn key(word: &[u8]) -> Option<&str> {
+    std::str::from_utf8(word).ok()?.split_once('=').map(|(key, _)| key)
+}
+
 /// An application of an engine in processes of its own, as far as the words that every application has say it.
-fn hosted(engine: &Arc<Path>, application: &ApplicationConf) -> Managed {
+fn hosted(application: &ApplicationConf) -> Managed {
+    let engine: Arc<Path> = application.engine().into();
     let (spec, timeout) = (application.spec(), application.timeout());
-    let preload = Engine::open(engine).is_ok_and(|engine| engine.can_fork());
-    let command = Command::Host { engine: Arc::clone(engine), spec: spec.clone(), timeout, preload };
+    let preload = Engine::open(&engine).is_ok_and(|engine| engine.can_fork());
+    let command = Command::Host { engine, spec: spec.clone(), timeout, preload };
     Managed {
         name: spec.name.clone(),
         named: false,
@@ -149,10 +177,7 @@ fn hosted(engine: &Arc<Path>, application: &ApplicationConf) -> Managed {
 
 /// Arguments end where an option begins, or what is meant to be one.
 fn is_option(options: OptionTables<'_>, word: &[u8]) -> bool {
-    let Some((key, _)) = std::str::from_utf8(word).ok().and_then(|word| word.split_once('=')) else {
-        return false;
-    };
-    options.find(key).is_some() || options.nearest(key).is_some()
+    key(word).is_some_and(|key| options.find(key).is_some() || options.nearest(key).is_some())
 }
 
 fn launch(command: Command) -> Launch {

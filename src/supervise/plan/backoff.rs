@@ -25,6 +25,12 @@ impl Backoff {
         pause
     }
 
+    /// The same for a process that has worked before it ended: there is a pause, and the next one will be able to start.
+    pub(super) fn failed_at_work(&mut self, now: Time) -> Duration {
+        self.failures = self.failures.min(DOWN - 2);
+        self.failed(now)
+    }
+
     pub(super) fn succeeded(&mut self) {
         *self = Self::default();
     }
@@ -56,6 +62,8 @@ mod tests {
         assert_eq!(backoff.next(LONGEST), None);
         backoff.failures = u32::MAX;
         assert_eq!(backoff.failed(Time::ZERO), LONGEST);
+        backoff.failed_at_work(Time::ZERO);
+        assert!(!backoff.is_down());
         backoff.succeeded();
         assert_eq!((backoff.failures(), backoff.failed(Time::ZERO)), (0, FIRST));
     }

@@ -199,13 +199,22 @@ impl Segment {
 
     /// The process of this place has not answered in time: it takes no more requests, and the supervisor is to end it.
     pub fn mark_stuck(&self, place: &Place) {
+        self.mark(place, SlotState::Stuck);
+    }
+
+    /// Nobody listens for the process of this place: it takes no more requests.
+    pub fn mark_gone(&self, place: &Place) {
+        self.mark(place, SlotState::Gone);
+    }
+
+    fn mark(&self, place: &Place, mark: SlotState) {
         let word = self.word(self.layout.slot(place.slot) + layout::STATE);
         let seen = word.load(SeqCst);
         let SlotWord { state, generation } = SlotWord::decode(seen);
         // Its place is still claimed: it is the same process, or none.
         if state == SlotState::Ready {
-            let stuck = SlotWord { state: SlotState::Stuck, generation }.encode();
-            let _ = word.compare_exchange(seen, stuck, SeqCst, SeqCst);
+            let marked = SlotWord { state: mark, generation }.encode();
+            let _ = word.compare_exchange(seen, marked, SeqCst, SeqCst);
         }
     }
 

@@ -43,6 +43,8 @@ pub enum SlotState {
     Ending,
     /// It has not answered a request in time, and takes no more: a worker says so, and the supervisor ends it.
     Stuck,
+    /// Nobody listens where it should, so it has ended, or soon will: a worker says so.
+    Gone,
 }
 
 /// How it goes with starting processes.
@@ -75,6 +77,7 @@ impl SlotWord {
             SlotState::Draining => 3,
             SlotState::Ending => 4,
             SlotState::Stuck => 5,
+            SlotState::Gone => 6,
         };
         state | u64::from(self.generation) << 8
     }
@@ -86,6 +89,7 @@ impl SlotWord {
             3 => SlotState::Draining,
             4 => SlotState::Ending,
             5 => SlotState::Stuck,
+            6 => SlotState::Gone,
             _ => SlotState::Vacant,
         };
         Self { state, generation: (word >> 8) as u32 }
@@ -221,8 +225,8 @@ mod tests {
 
     #[test]
     fn a_state_comes_back_with_its_generation() {
-        use SlotState::{Draining, Ending, Ready, Starting, Stuck, Vacant};
-        for state in [Vacant, Starting, Ready, Draining, Ending, Stuck] {
+        use SlotState::{Draining, Ending, Gone, Ready, Starting, Stuck, Vacant};
+        for state in [Vacant, Starting, Ready, Draining, Ending, Stuck, Gone] {
             let word = SlotWord { state, generation: u32::MAX - 1 };
             assert_eq!(SlotWord::decode(word.encode()), word);
         }

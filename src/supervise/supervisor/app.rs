@@ -42,6 +42,8 @@ use status::FailedStart;
 /// What the keeper is to do, with descriptors.
 pub(super) type Orders = VecDeque<(Vec<u8>, Vec<OwnedFd>)>;
 
+/// How long one for which nobody listens may take to end.
+const GONE: Duration = Duration::from_secs(1);
 /// Reads of an output before others have their turn.
 const READS: usize = 8;
 
@@ -112,7 +114,7 @@ impl App {
         let seen = self.segment.slot(slot);
         let found = match seen.state {
             SlotState::Ready => plan::Found::Ready,
-            SlotState::Draining | SlotState::Stuck => plan::Found::Draining,
+            SlotState::Draining | SlotState::Stuck | SlotState::Gone => plan::Found::Draining,
             SlotState::Ending => plan::Found::Ending,
             SlotState::Starting | SlotState::Vacant => plan::Found::Starting,
         };
@@ -202,7 +204,8 @@ impl App {
     /// Notes when it is to be looked at again, if nothing happens before.
     pub(super) fn set_due(&mut self, now: Duration) -> Option<Duration> {
         let probes = self.processes.values().filter_map(Process::boot_at);
-        self.due = probes.chain(self.plan.wakes(now)).min();
+        let gone = self.processes.values().filter_map(|process| Some(process.gone? + GONE));
+        self.due = probes.chain(gone).chain(self.plan.wakes(now)).min();
         self.due
     }
 
@@ -248,9 +251,21 @@ impl App {
     /// Tells the plan, and does what it says.
     pub(super) fn happens(&mut self, event: Event, orders: &mut Orders, log: &mut Log) {
         // Workers say so in the shared memory, and then ask for others.
-        let stuck = |slot: &u16| self.segment.slot(*slot).state == SlotState::Stuck;
-        let mut events: VecDeque<Event> =
-            self.processes.keys().copied().filter(stuck).map(Event::Stuck).collect();
+        let now = monotonic();
+        let stuck = |(slot, process): (&u16, &mut Process)| {
+            let is_stuck = match self.segment.slot(*slot).state {
+                SlotState::Stuck => true,
+                // The keeper will tell that it has ended.
+                SlotState::Gone => {
+                    let is_late = now >= *process.gone.get_or_insert(now) + GONE;
+                    process.gone = process.gone.filter(|_| !is_late);
+                    is_late
+                }
+                _ => false,
+            };
+            is_stuck.then_some(Event::Stuck(*slot))
+        };
+        let mut events: VecDeque<Event> = self.processes.iter_mut().filter_map(stuck).collect();
         events.push_back(event);
         while let Some(event) = events.pop_front() {
             for action in self.plan.handle(event, monotonic(), &Eyes(&self.segment)) {

@@ -38,6 +38,8 @@ pub(super) struct Process {
     pub(super) files: Vec<PathBuf>,
     /// When it was asked for.
     pub(super) began: Duration,
+    /// Since when nobody has listened for it.
+    pub(super) gone: Option<Duration>,
 }
 
 impl Process {
@@ -88,6 +90,20 @@ impl Process {
             return;
         }
         self.passed += 1;
-        log.line(Level::Error, PROCESS_OUTPUT, format_args!("\"{name}\" ({}): {}", self.pid, escape(line)));
+        let (level, line) = level_of(line);
+        log.line(level, PROCESS_OUTPUT, format_args!("\"{name}\" ({}): {}", self.pid, escape(line)));
     }
+}
+
+/// The level that `gangway-host` writes before its lines.
+fn level_of(line: &[u8]) -> (Level, &[u8]) {
+    let levels = [
+        ("[warn] ", Level::Warn),
+        ("[notice] ", Level::Notice),
+        ("[info] ", Level::Info),
+        ("[error] ", Level::Error),
+    ];
+    let known =
+        levels.into_iter().find_map(|(word, level)| Some((level, line.strip_prefix(word.as_bytes())?)));
+    known.unwrap_or((Level::Error, line))
 }

@@ -27,7 +27,7 @@ pub use process::memory_file;
 pub use report::{Exit, Failure, Report, Step};
 pub use request::{Run, SpawnRequest, SpawnRequestError, SpawnerCommand, encode_kill};
 pub use socket::maker;
-pub use users::{account, is_root, lookup};
+pub use users::{account, is_root, lookup, own_account};
 
 use super::lock;
 use crate::{

@@ -56,6 +56,17 @@ pub fn account(name: &CStr, user: u32, group: u32) -> Identity {
     Identity { name: shown, user, group, groups: groups(name, group) }
 }
 
+/// The user that this process is.
+#[must_use]
+pub fn own_account() -> Identity {
+    let mut groups = vec![0; 1024];
+    // SAFETY: the first two have no conditions; of the third, 1024 numbers are writable, and the call says how many it wrote.
+    let (user, group, count) =
+        unsafe { (libc::geteuid(), libc::getegid(), libc::getgroups(1024, groups.as_mut_ptr())) };
+    groups.truncate(usize::try_from(count).unwrap_or(0));
+    Identity { name: user.to_string(), user, group, groups }
+}
+
 fn user_numbers(name: &CStr) -> Option<(u32, u32)> {
     let mut strings = vec![0 as c_char; ROOM];
     let mut entry = MaybeUninit::<libc::passwd>::uninit();

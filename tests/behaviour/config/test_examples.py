@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Every example configuration is loaded by both servers and answers, with its paths moved to this checkout."""
 
+import os
 import re
 import shutil
 
@@ -17,6 +18,7 @@ ANSWERS = {
     "django": ("/", "<form"),
     "php": ("/any/page?x=1", " answers /any/page for 127.0.0.1"),
     "systemd": ("/anything?x=1", "Hello from"),
+    "processes": ("/shop/", "Flask runs in process"),
 }
 
 
@@ -27,6 +29,10 @@ def localized(text, name, folder, server):
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     text = re.sub(r"\S*/modules/(ngx_http_gangway_module|mod_gangway)\.so", str(server.module), text)
     text = re.sub(r"\S*/modules/(mod_proxy_gangway\.so)", rf"{server.module.parent}/\1", text)
+    for user, account in zip(("shop", "wiki"), places.other_users(), strict=False):
+        text = text.replace(f"user={user}", f"user={account}")
+    if not places.AS_ROOT:
+        text = re.sub(r" user=\w+", "", text)
     if fpm := server.site.backends.get("fpm"):
         text = text.replace("unix:/run/php/php-fpm.sock|fcgi://localhost", f"fcgi://{fpm.where}")
         text = text.replace("unix:/run/php/php-fpm.sock", fpm.where)
@@ -89,7 +95,9 @@ def test_examples_are_complete():
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_answers(example, launch, configtest, name):
+def test_an_example_answers(example, launch, configtest, name, kind):
+    if name == "processes" and kind == "apache":
+        pytest.skip("httpd has no GangwaySpawn yet")
     configure = example(name)
     result = configtest(configure)
     assert result.status == 0, result.output
@@ -99,6 +107,18 @@ def test_an_example_answers(example, launch, configtest, name):
     server.log.allow(r"/\.ready")
     response = server.get(path)
     assert (response.status, expected in response.text) == (200, True), response.text[:500]
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_the_example_with_processes_has_three_users(example, launch):
+    server = launch(example("processes"), warm=["/shop/", "/any/page"])
+    shop, wiki = server.get("/shop/").text.split(), server.get("/any/page").text.split()
+    assert wiki[:4] == ["PHP", "8", "answers", "/any/page"]
+    pids = int(shop[4]), int(wiki[-1])
+    assert set(pids) <= set(server.managed())
+    if places.AS_ROOT and len(places.other_users()) > 1:
+        users = {os.stat(f"/proc/{pid}").st_uid for pid in (*pids, server.worker())}
+        assert len(users) == 3 and int(shop[-1]) == os.stat(f"/proc/{pids[0]}").st_uid
 
 
 def test_the_django_example_keeps_entries_and_leaves_static_files_to_the_server(example, launch):

@@ -9,9 +9,10 @@ from . import wire
 
 class Load:
     """`with Load(server, "/app") as load:` runs `fresh` clients with a connection per request and `kept` clients that
-    keep theirs until the server says `Connection: close`."""
+    keep theirs until the server says `Connection: close`. `repeatable`: only requests that may run twice, with small answers."""
 
-    def __init__(self, server, base, fresh=3, kept=3):
+    def __init__(self, server, base, fresh=3, kept=3, *, repeatable=False):
+        self._repeatable = repeatable
         self._port = server.port
         self._base = base
         self._stop = threading.Event()
@@ -60,7 +61,7 @@ class Load:
 
     def _ask(self, connection, name, keep):
         fields = [("X-Id", name)] + ([] if keep else [("Connection", "close")])
-        kind = int(name[1:]) % 4
+        kind = 3 if self._repeatable else int(name[1:]) % 4
         if kind == 0:
             connection.request("POST", f"{self._base}/echo", fields, name.encode() * 3000)
             expected = name.encode() * 3000

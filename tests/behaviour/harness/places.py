@@ -27,6 +27,13 @@ AS_ROOT = os.geteuid() == 0
 WORKER_USER = "www-data" if AS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
 
 
+def other_users():
+    """Accounts that user= takes, besides that of the workers: two at most."""
+    taken = {WORKER_USER, "root"}
+    fit = [a.pw_name for a in pwd.getpwall() if min(a.pw_uid, a.pw_gid) >= 100 and a.pw_name not in taken]
+    return sorted(fit, key=lambda name: name != "nobody")[:2]
+
+
 def readable_by_worker(path):
     """May the workers' user reach and read this path? (A clone below /root is out of its reach.)"""
     if not AS_ROOT:

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def children(pid):
 
 SPAWNER = "gangway-spawn"
 GUARDIAN = "gangway-guard"
+SUPERVISOR = "gangway-super"
+RUN_DIRECTORIES = Path("/run") if os.geteuid() == 0 else Path(tempfile.gettempdir())
 
 
 def below(ancestor):
@@ -62,10 +65,35 @@ def below(ancestor):
 
 
 def scripts(ancestor):
-    """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie."""
+    """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie. What runs beside a
+    supervisor is meant to stay."""
     found = below(ancestor)
-    helpers = {p.pid for p in found if p.name == SPAWNER}
+    keepers = {p.parent for p in found if p.name == SUPERVISOR}
+    helpers = {p.pid for p in found if p.name == SPAWNER} - keepers
     return [p for p in found if p.parent in helpers and p.name != SPAWNER]
+
+
+def trees():
+    """The guards of managed processes of servers below this process."""
+    found = below(os.getpid())
+    keepers = {p.parent for p in found if p.name == SUPERVISOR}
+    return {p.parent for p in found if p.pid in keepers}
+
+
+def managed(guard):
+    """The processes of applications below a guard, by their names; and those who look after them."""
+    return [p for p in below(guard) if p.state not in "ZX"]
+
+
+def run_directories(pid):
+    """Where the processes of a server listen: nothing of it stays."""
+    return [str(path) for path in RUN_DIRECTORIES.glob(f"gangway-*/{pid}.*")]
+
+
+def unix_connections():
+    """Unix sockets of this machine without a name, as /proc/PID/fd names them: connections, and what stands for one."""
+    lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()[1:]
+    return {f"socket:[{fields[6]}]" for line in lines if len(fields := line.split()) == 7}
 
 
 def named(name):

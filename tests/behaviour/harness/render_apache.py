@@ -43,6 +43,8 @@ def section(spec):
         lines.append("    GangwayWSGI " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
     if spec.cgi is not None:
         lines += ["    Options +ExecCGI", "    GangwayCGI " + " ".join(["On", *map(quoted, spec.cgi)])]
+    if spec.spawn is not None:
+        lines.append("    GangwaySpawn " + " ".join(map(quoted, spec.spawn)))
     if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
         # A backend that refused a connection is asked again at once.
         lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))} retry=0")

@@ -125,7 +125,7 @@ def render(site, folder, ports, module, engines, version, certificate):
     main = []
     if module is not None:
         main.append(f"load_module {quoted(module)};")
-    if places.AS_ROOT:
+    if places.AS_ROOT and site.starter is None:
         main.append(f"user {site.user or places.WORKER_USER};")
     main += [
         f"worker_processes {site.workers};",

@@ -3,6 +3,7 @@
 
 import functools
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -59,6 +60,7 @@ class Server:
         self.ports = {}
         self._connections = []
         self._baseline = None
+        self._trees = set()  # the guards of its managed processes
 
     # ---- configuration ----
 
@@ -81,11 +83,18 @@ class Server:
             errors="replace",
             timeout=60,
             env=self.environment(),
+            **self._starter(),
         )
         output = done.stdout + done.stderr
         if FATAL.search(output) or done.returncode < 0:
             raise HarnessFailure(f"the configuration test crashed ({done.returncode}): {output}")
         return ConfigTest(done.returncode, output)
+
+    def _starter(self):
+        if self.site.starter is None:
+            return {}
+        user = pwd.getpwnam(self.site.starter)
+        return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
     def environment(self):
         base = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PYENV", "VIRTUAL_ENV", "GW_"))}
@@ -104,11 +113,14 @@ class Server:
                     stderr=output,
                     start_new_session=True,
                     env=self.environment(),
+                    **self._starter(),
                 )
             RUNNING.add(self.pid())
+            SERVERS.add(self)
             if self._becomes_ready():
                 break
             RUNNING.discard(self.pid())
+            SERVERS.discard(self)
             if not ADDRESS_IN_USE.search(self.last_words()) or attempt == 4:
                 raise HarnessFailure(f"{self.kind} did not start:\n{self.last_words()}")
         self.settle()
@@ -142,9 +154,32 @@ class Server:
     def settle(self):
         """Takes the present descriptors as those that every later moment is compared with."""
         self.close_clients()
+        self._find_trees()
         wait_until(lambda: len(self.workers()) >= self.site.workers, "all workers run")
         wait_until(lambda: not processes.accepted(set(self.ports.values())), "no connection is left")
         self._baseline = self._descriptor_counts()
+
+    def _find_trees(self):
+        """Notes the guards of managed processes that have come since other servers have noted theirs."""
+        mine = processes.trees() - {guard for other in SERVERS if other is not self for guard in other._trees}
+        self._trees |= mine
+
+    def managed(self):
+        """The processes of its applications, oldest first, without those who look after them."""
+        own = (processes.SPAWNER, processes.GUARDIAN, processes.SUPERVISOR)
+        self._find_trees()
+        found = [p for guard in self._trees for p in processes.managed(guard) if p.name not in own]
+        return sorted(p.pid for p in found)
+
+    def keepers(self):
+        """Who looks after them: name -> process ids."""
+        self._find_trees()
+        found = {}
+        for guard in self._trees:
+            for process in processes.managed(guard):
+                if process.name in (processes.SPAWNER, processes.GUARDIAN, processes.SUPERVISOR):
+                    found.setdefault(process.name, []).append(process.pid)
+        return found
 
     def warm(self, *paths):
         """Requests each path once, so that what an application opens at first use is part of the baseline."""
@@ -171,6 +206,7 @@ class Server:
         self.send_signal("reload")
         gone = lambda: not old & set(self.workers()) and len(self.workers()) >= self.site.workers
         wait_until(gone, lambda: f"workers {sorted(old)} are replaced, have {self.workers()}", timeout)
+        self._find_trees()
 
     def end(self, how, timeout=30.0):
         """Ends the server by the signal of `how` and returns its exit status."""
@@ -205,6 +241,11 @@ class Server:
     def _descriptors(self, pid):
         """Without the idle connections to backends, as long as they are few."""
         found = processes.descriptors(pid)
+        if self.site.has_processes():
+            idle = processes.unix_connections()
+            kept = {number for number, target in found.items() if target in idle}
+            if len(kept) <= self.site.kept_connections:
+                found = {number: target for number, target in found.items() if number not in kept}
         if ports := self.site.proxied_ports():
             idle = processes.connected(ports)
             kept = {number for number, target in found.items() if target in idle}
@@ -259,10 +300,11 @@ class Server:
     def finish(self, timeout=10.0):
         """Checks what is left over, stops the server if that has not been done, and checks its end."""
         problems = self._left_over(timeout)
+        self._find_trees()
         status = self.stop() if self.running() else self.process.returncode
         survivors = self._survivors(timeout)
         if survivors:
-            self._kill_session(survivors)
+            self._kill_session(p for p in survivors if not isinstance(p, str))
             problems.append(f"processes outlive {self.kind}: {survivors}")
         problems += self.log.problems() + self._output_problems()
         if status != 0:
@@ -278,10 +320,13 @@ class Server:
             living = [p for p in processes.processes().values() if p.state not in "ZX"]
             adopted = lambda p: p.parent == os.getpid() and p.pid not in RUNNING and not others(p)
             # The spawner and the guardian of another server that still runs.
-            others = lambda p: p.name in (processes.SPAWNER, processes.GUARDIAN) and bool(RUNNING)
-            return [p for p in living if p.session == self.pid() or adopted(p)]
+            helpers = (processes.SPAWNER, processes.GUARDIAN)
+            others = lambda p: p.name in helpers and bool(RUNNING) and p.pid not in self._trees
+            left = processes.run_directories(self.pid()) if self._trees else []
+            return [p for p in living if p.session == self.pid() or adopted(p)] + left
 
         RUNNING.discard(self.pid())
+        SERVERS.discard(self)
         try:
             wait_until(lambda: not found(), "", timeout)
         except DeadlineError:
@@ -289,6 +334,7 @@ class Server:
         return found()
 
     def _kill_session(self, survivors=()):
+        survivors = list(survivors)
         for process in [*survivors, *(p for p in processes.processes().values() if p.session == self.pid())]:
             try:
                 os.kill(process.pid, signal.SIGKILL)
@@ -336,6 +382,7 @@ class Server:
 
 # Servers started by this process: they are its children and no orphans.
 RUNNING = set()
+SERVERS = set()
 
 
 class Nginx(Server):

@@ -29,6 +29,7 @@ class Site:
     threads_per_child: int = 16  # httpd alone
     master: bool = True  # nginx's master_process
     user: str | None = None  # of the workers; None: the harness's choice
+    starter: str | None = None  # who starts the server, if not the user of the tests
     http2: bool = False
     tls: bool = False
     gzip: bool = False
@@ -115,6 +116,12 @@ class Site:
         if not isinstance(address, str):
             address = address.address
         return self.location(path, kind=kind, passes=address, params=params or {}, nginx=nginx, apache=apache)
+
+    def has_processes(self):
+        """Whether the server has processes of applications, with idle connections to them."""
+        words = [str(word) for spec in self.locations for word in (*spec.options, *(spec.spawn or ()))]
+        asks = any(word.startswith(("processes=", "user=")) for word in words)
+        return asks or any(spec.spawn is not None for spec in self.locations) or self.text is not None
 
     def recorder(self, protocol, *, name=None, unix=False, certificate=None):
         """A backend in the test's hands, found again as `site.backends[name]`."""

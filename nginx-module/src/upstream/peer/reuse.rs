@@ -205,7 +205,7 @@ pub(super) fn failed(context: &Context, upstream: Upstream) -> ngx_uint_t {
 /// What the balancer's next attempt finds of a request that a kept connection has failed. If the kernel took nothing of it,
 /// which for a unix socket means that the backend had gone before, the request has not been sent, whatever its method is.
 pub(super) fn take_back(context: &Context, upstream: Upstream) {
-    let sent = upstream.connection().map_or(0, Connection::sent);
+    let Some(sent) = upstream.connection().map(Connection::sent) else { return };
     if sent == 0 && context.has_request_in_memory(upstream) {
         upstream.forget_sent();
     } else if context.request.is_for_once() {

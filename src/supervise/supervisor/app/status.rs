@@ -134,5 +134,6 @@ fn word(state: SlotState) -> &'static str {
         SlotState::Draining => "draining",
         SlotState::Ending => "ending",
         SlotState::Stuck => "stuck",
+        SlotState::Gone => "gone",
     }
 }

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Requests that go on while everything around them is replaced: none fails that may run again."""
+
+import itertools
+import os
+import random
+import signal
+
+import pytest
+
+from harness import processes, programs
+from harness.deadline import wait_until
+from harness.load import Load
+
+pytestmark = pytest.mark.servers("nginx", "nginx128")
+
+RELOADS = 20
+# What the log says of a killed process, and of the requests that it had.
+CUT = (
+    r"GW0904|GW0703|GW090[2356]|upstream prematurely closed|recv\(\) failed|readv\(\) failed|writev\(\) failed|send\(\) failed|"
+    r"connect\(\) to unix"
+)
+
+
+def journal(scratch):
+    path = scratch / "journal"
+    path.touch()
+    path.chmod(0o666)
+    return path
+
+
+def check(load):
+    assert not load.failures, f"{len(load.failures)} of {load.done} failed: {load.failures[:5]}"
+
+
+def go_on(load, count=20):
+    before = load.done
+    wait_until(lambda: load.done > before + count or load.failures, "requests go on", 60)
+
+
+def test_twenty_reloads_with_the_same_words(launch, scratch):
+    path = journal(scratch)
+
+    def configure(site):
+        site.workers = 2
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=2)
+
+    server = launch(configure, warm=["/app/get", "/app/stream"])
+    before = server.managed()
+    with Load(server, "/app") as load:
+        for _ in range(RELOADS):
+            server.reload()
+            go_on(load)
+    check(load)
+    assert server.managed() == before
+    seen = [name for name in path.read_text().split() if name != "none"]
+    assert len(seen) == len(set(seen)), "a request ran twice"
+
+
+def test_twenty_reloads_with_other_words(launch, scratch):
+    path = journal(scratch)
+
+    def configure(site):
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}", "VERSION=0"], timeout="60s", preload=False, processes=2)
+
+    server = launch(configure, warm=["/app/get", "/app/stream"])
+    text = server.configuration.read_text()
+    with Load(server, "/app", fresh=2, kept=2) as load:
+        for number in range(1, RELOADS + 1):
+            server.configuration.write_text(text.replace("VERSION=0", f"VERSION={number}"))
+            server.reload()
+            version = str(number)
+            wait_until(lambda version=version: server.get("/app/get").header("X-Version") == version, "it is the new code", 60)
+            go_on(load)
+    check(load)
+    seen = [name for name in path.read_text().split() if name != "none"]
+    assert len(seen) == len(set(seen)), "a request ran twice"
+
+
+def test_reloads_with_more_and_fewer_processes(launch, scratch):
+    path = journal(scratch)
+
+    def configure(site):
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=2)
+
+    server = launch(configure, warm=["/app/get", "/app/stream"])
+    text = server.configuration.read_text()
+    with Load(server, "/app", fresh=2, kept=2) as load:
+        for number in itertools.islice(itertools.cycle((3, 1, 2)), 6):
+            server.configuration.write_text(text.replace("processes=2", f"processes={number}"))
+            server.reload()
+            go_on(load)
+    check(load)
+    wait_until(lambda: len(server.managed()) == 2, "there are as many as were asked for", 60)
+
+
+def test_reloads_and_kills_lose_no_request_that_may_run_again(launch, scratch):
+    path = journal(scratch)
+    chance = random.Random(20)
+
+    def configure(site):
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=3)
+        site.spawn("/one/", "/usr/bin/perl", programs.sources(site.scratch) / "fcgi.pl", processes=2)
+
+    server = launch(configure, warm=["/app/get", "/one/hello"])
+    server.log.allow(CUT)
+    with Load(server, "/app", fresh=2, kept=2, repeatable=True) as load:
+        before = server.managed()
+        for number in range(RELOADS):
+            # One that begins has done nothing yet: three of them in a row that end are an application that cannot be started.
+            now = server.managed()
+            if grown := [pid for pid in now if pid in before]:
+                os.kill(chance.choice(grown), signal.SIGKILL)
+            before = now
+            if number % 2:
+                server.reload()
+            go_on(load)
+            assert server.get("/one/hello").body == b"hello"
+    check(load)
+    wait_until(lambda: len(server.managed()) == 5, "all are there again", 60)
+    server.settle()
+
+
+def test_a_broken_deploy_leaves_the_old_code(launch, scratch):
+    path = journal(scratch)
+
+    def configure(site):
+        site.spawn("/one/", "/usr/bin/perl", programs.sources(site.scratch) / "fcgi.pl", processes=2, drain_timeout="5s")
+
+    server = launch(configure, warm=["/one/hello"])
+    text = server.configuration.read_text()
+    old = server.managed()
+    broken = path.with_suffix(".pl")
+    broken.write_text("die 'it cannot be loaded';")
+    script = programs.sources(server.site.scratch) / "fcgi.pl"
+    server.configuration.write_text(text.replace(str(script), str(broken)))
+    server.reload()
+    server.log.expect("GW0907 generation 2 of .* cannot be started")
+    # This program ends at no TERM while it waits for a request.
+    server.log.allow("GW090[23567]|it cannot be loaded")
+    for _ in range(20):
+        assert server.get("/one/hello").body == b"hello"
+    assert set(old) <= set(server.managed())
+    server.configuration.write_text(text)
+    server.reload()
+    wait_until(lambda: server.get("/one/hello").body == b"hello", "it serves")
+    wait_until(lambda: not any(processes.alive(pid) for pid in old) or server.managed() == old, "it has settled", 60)
