@@ -3,16 +3,16 @@
 //! as far as it is shown.
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::MetadataExt, net::UnixStream},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use gangway::{
     supervise::control::{Question, Record, Refusal, decode_answer},
-    sys::run_directory,
+    sys::{own_user, run_directory},
 };
 
 /// Where servers have their run directories.
@@ -51,13 +51,23 @@ fn sockets(directory: Option<&Path>) -> Vec<PathBuf> {
     if let Some(directory) = directory {
         return run_directory::control_sockets(directory);
     }
-    let entries = fs::read_dir(RUN).into_iter().flatten().flatten();
-    let mut directories: Vec<_> = entries
+    let directories = directories(Path::new(RUN), &env::temp_dir(), own_user());
+    directories.iter().flat_map(|directory| run_directory::control_sockets(directory)).collect()
+}
+
+/// The run directories of servers that root has started, and that of servers that this user has started.
+fn directories(run: &Path, temporary: &Path, user: u32) -> Vec<PathBuf> {
+    let entries = fs::read_dir(run).into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
         .filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)))
         .map(|entry| entry.path())
         .collect();
-    directories.sort_unstable();
-    directories.iter().flat_map(|directory| run_directory::control_sockets(directory)).collect()
+    found.sort_unstable();
+    let own = temporary.join(format!("{PREFIX}{user}"));
+    // Anybody may make one of that name in the directory of temporary files.
+    let is_own = |metadata: fs::Metadata| metadata.is_dir() && metadata.uid() == user;
+    found.extend(fs::symlink_metadata(&own).is_ok_and(is_own).then_some(own));
+    found
 }
 
 impl Server {
@@ -81,5 +91,29 @@ impl Server {
         let mut answer = String::new();
         stream.take(LONGEST).read_to_string(&mut answer)?;
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn run_directories_are_those_of_root_and_ones_own() {
+        let (run, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["gangway-33", "other", "gangway-1"] {
+            fs::create_dir(run.path().join(name)).unwrap();
+        }
+        let (user, of_root) = (own_user(), ["gangway-1", "gangway-33"].map(|name| run.path().join(name)));
+        let found = |user| directories(run.path(), temporary.path(), user);
+        assert_eq!(found(user), of_root);
+        let own = temporary.path().join(format!("gangway-{user}"));
+        fs::create_dir(&own).unwrap();
+        assert_eq!(found(user), [of_root.to_vec(), vec![own.clone()]].concat());
+        // One that somebody else has made, or a link.
+        fs::rename(&own, temporary.path().join(format!("gangway-{}", user + 1))).unwrap();
+        assert_eq!(found(user + 1), of_root);
+        std::os::unix::fs::symlink(run.path(), &own).unwrap();
+        assert_eq!(found(user), of_root);
     }
 }

@@ -10,7 +10,7 @@ const USAGE: &str = "usage: gangway [--run-directory DIR] COMMAND
   restart [--no-wait] NAME  replaces the processes of an application, without losing a request
   stop [--no-wait] NAME     ends them; requests get 503
   start [--no-wait] NAME    starts them again
-  DIR                       the run directory of the server; without it all of /run/gangway-*
+  DIR                       the run directory of the server; without it all of /run/gangway-*, and one's own
   Root may do everything, the user of an application what is about that application.
   Ends with 0 when it was done, 1 when it did not go well, 2 for wrong words, 3 when no server answers, 4 when there is no such application.";
 const VERSION: &str = concat!("gangway ", env!("CARGO_PKG_VERSION"));

@@ -3,7 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-#[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../../tests/managed/harness.rs"]
 mod harness;
 
