@@ -40,12 +40,12 @@ if HOW in ("hostile", "repeats", "forks"):
                     # "I have loaded it", again and again.
                     way.send((0x50).to_bytes(8, sys.byteorder))
                 if HOW == "forks" and os.fork() == 0:
-                    # A descendant that nobody has asked for, which is in the place of a process.
+                    # A descendant in the place of a process, which nobody has asked for.
                     parent = os.getpid()
                     if os.fork() == 0:
                         while os.getppid() == parent:
                             pass
-                        way.send((0x52).to_bytes(8, sys.byteorder) + (1).to_bytes(8, sys.byteorder))
+                        way.send((0x52).to_bytes(8, sys.byteorder) + (999).to_bytes(8, sys.byteorder))
                         threading.Event().wait()
                     os._exit(0)
 
