@@ -66,6 +66,14 @@ pub(crate) fn advance_fully(session: &mut Session<'_>, length: BodyLength) -> Re
     advance(session, length)
 }
 
+/// Reads all of a body, for a handler that must know its length.
+///
+/// # Errors
+/// What the handler answers.
+pub(crate) fn advance_whole(session: &mut Session<'_>) -> Result<Advance, c_int> {
+    whole(session, Vec::new())
+}
+
 /// Reads what should be there before a handler gets its turn. What is read but is not all stays in the session.
 ///
 /// # Errors

@@ -8,7 +8,7 @@
 use std::ffi::{CStr, c_int};
 
 use crate::{
-    cgi,
+    cgi, managed,
     raw::{Choice, DECLINED, OK, Request},
     section::Section,
 };
@@ -59,6 +59,16 @@ pub(crate) fn fixups(request: Request<'_>) -> c_int {
     DECLINED
 }
 
+/// After all other modules.
+pub(crate) fn last_fixups(request: Request<'_>) -> c_int {
+    if let Some(conf) = request.conf()
+        && let Choice::Program(number) = conf.choice()
+    {
+        managed::claim(request, conf.section(), number);
+    }
+    DECLINED
+}
+
 /// Whether `translate` made it ours.
 fn is_claimed(request: Request<'_>) -> bool {
     request.filename() == FILENAME.to_bytes() && is_ours(request)
@@ -71,6 +81,7 @@ pub(crate) fn is_ours(request: Request<'_>) -> bool {
 
 fn runs(request: Request<'_>, section: impl Fn(Section) -> bool) -> bool {
     let conf = request.conf();
-    conf.is_some_and(|conf| matches!(conf.choice(), Choice::Run(_)) && section(conf.section()))
-        && !request.has_set_handler()
+    conf.is_some_and(|conf| {
+        matches!(conf.choice(), Choice::Run(_) | Choice::Hosted(_)) && section(conf.section())
+    }) && !request.has_set_handler()
 }

@@ -18,6 +18,8 @@ directives! {
         |command, conf, words| choose(command, conf, config::wsgi(command, words));
     set_native, "GangwayNative", ANYWHERE, "/path/handler.so[:NAME] [key=value ...], or Off",
         |command, conf, words| choose(command, conf, config::native(command, words));
+    set_spawn, "GangwaySpawn", ANYWHERE, "/path/program [ARGUMENT ...] [key=value ...], or Off",
+        |command, conf, words| choose(command, conf, config::spawn(command, words));
     set_cgi, "GangwayCGI", ANYWHERE, "On [key=value ...], or Off",
         |command, conf, words| choose(command, conf, config::cgi(command, words));
     set_param, "GangwayParam", ANYWHERE, "NAME VALUE [if_not_empty]; VALUE may be expr=EXPRESSION",

@@ -16,8 +16,8 @@ use gangway_httpd::{
 };
 
 use crate::{
-    cgi, claim, config, directives, handler, lifecycle,
-    raw::{ChildPool, Gangway, INTERNAL_SERVER_ERROR, OK},
+    cgi, claim, config, directives, handler, lifecycle, managed,
+    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK},
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
@@ -44,6 +44,8 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.
         sys::ap_hook_map_to_storage(Some(map_to_storage), none, none, last);
         sys::ap_hook_fixups(Some(fixups), none, none, middle);
+        // After mod_dir, which looks for the index of a directory.
+        sys::ap_hook_fixups(Some(last_fixups), none, none, sys::APR_HOOK_REALLY_LAST as c_int);
         sys::ap_hook_handler(Some(content_handler), none, none, middle);
     }
 }
@@ -65,7 +67,7 @@ unsafe extern "C" fn check_config(
 }
 
 unsafe extern "C" fn post_config(
-    _: *mut apr_pool_t,
+    pool: *mut apr_pool_t,
     _: *mut apr_pool_t,
     _: *mut apr_pool_t,
     _: *mut server_rec,
@@ -75,16 +77,22 @@ unsafe extern "C" fn post_config(
         let rehearsal = unsafe {
             sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int
         };
-        if rehearsal || cgi::start() { OK } else { INTERNAL_SERVER_ERROR }
+        // SAFETY: httpd gives the pool of the configuration.
+        let pool = unsafe { ConfigurationPool::from_raw(pool) };
+        if rehearsal || cgi::start() && managed::start(pool) { OK } else { INTERNAL_SERVER_ERROR }
     })
 }
 
 unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec) {
-    // SAFETY: httpd gives the pool of the child.
-    fence("child_init", (), || lifecycle::start(unsafe { ChildPool::from_raw(pool) }));
+    fence("child_init", (), || {
+        managed::start_child();
+        // SAFETY: httpd gives the pool of the child.
+        lifecycle::start(unsafe { ChildPool::from_raw(pool) });
+    });
 }
 
 request_hook!(translate_name, claim::translate);
 request_hook!(map_to_storage, claim::map_to_storage);
 request_hook!(fixups, claim::fixups);
+request_hook!(last_fixups, claim::last_fixups);
 request_hook!(content_handler, handler::serve);

@@ -9,6 +9,7 @@
 //!               -> direct       without timeout=: this thread runs the handler itself
 //!               -> relay        with timeout=: a pool thread runs it, this one passes on and looks at the clock
 //!                  -> reply     what a handler gave to what httpd sends
+//!            -> managed        applications in processes of their own
 //!            -> cgi            scripts instead of applications
 //! raw/                          httpd memory
 //! ```
@@ -27,6 +28,7 @@ mod ending;
 mod handler;
 mod hooks;
 mod lifecycle;
+mod managed;
 mod mount;
 mod probe;
 mod raw;

@@ -50,6 +50,12 @@ impl Progress {
         if session.pass() { Ok(()) } else { Err(Gone) }
     }
 
+    /// Gives httpd a part of the response, which it sends when it likes.
+    pub(crate) fn pass_on(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
+        self.push(session, delivery)?;
+        if session.pass() { Ok(()) } else { Err(Gone) }
+    }
+
     /// Sends the last part of the response. Answers what httpd's handler answers.
     pub(crate) fn finish(&mut self, session: &mut Session<'_>, delivery: Delivery) -> c_int {
         let complete = delivery.end == Some(End::Complete);

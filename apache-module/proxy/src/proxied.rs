@@ -32,7 +32,7 @@ pub(crate) struct Proxied<'a, 'r> {
 
 impl<'a, 'r> Carried<'r> for Proxied<'a, 'r> {
     type Module = ProxyGangway;
-    type Watch = Contest<'a>;
+    type Silence = Contest<'a>;
 
     fn request(&self) -> Request<'r> {
         self.target.request()

@@ -23,6 +23,10 @@ pub(crate) enum Choice {
     Run(usize),
     /// Scripts, by the settings with this number.
     Script(usize),
+    /// The application with this number of those in processes of their own.
+    Hosted(usize),
+    /// The FastCGI program with this number of those.
+    Program(usize),
 }
 
 /// The configuration of one section, or of the merged sections of a request.

@@ -12,6 +12,7 @@ mod lease;
 mod module;
 mod output;
 mod pieces;
+mod retained;
 mod scripts;
 mod server;
 mod session;
@@ -21,6 +22,9 @@ pub(crate) use conf::{Choice, DirConf};
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Gangway, Request};
+pub(crate) use retained::{
+    ConfigurationPool, leave as leave_open, note_start, on_configuration_end, take_left,
+};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
     ChildPool, busy_threads, install_log, is_same_process, is_single_process, is_stopping, leave,

@@ -51,7 +51,7 @@ pub trait Carried<'r> {
     /// The module.
     type Module: Module;
     /// What is done while the backend is silent.
-    type Watch: SilenceWatch;
+    type Silence: SilenceWatch;
 
     /// The request.
     fn request(&self) -> Request<'r, Self::Module>;
@@ -96,7 +96,7 @@ pub trait Carried<'r> {
     fn log_line(&self, line: &[u8]);
 
     /// The backend is silent, and has not begun to answer.
-    fn watch(&self, wire: &Wire) -> Self::Watch;
+    fn watch(&self, wire: &Wire) -> Self::Silence;
 }
 
 /// Looks at a backend that is silent, until it is dropped.

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of a request while an attempt carries it: its body on the way out, its response on the way in, which leaves as that of
+//! an application in this process does.
+
+use std::{
+    cell::Cell,
+    ffi::c_int,
+    fs::File,
+    io::{self, Write},
+    mem,
+    ops::Range,
+};
+
+use gangway::{
+    cgi::{Form, ResponseError, ResponseParser},
+    error::{BACKEND_STDERR, SERVER_FAILED, TOO_MUCH_BODY},
+    exchange::{Delivery, End, FileSlice, Piece},
+    http::{Fields, Head, is_connection_field},
+    log::{self, Level},
+    protocol::Protocol,
+    report,
+    sys::explain,
+};
+use gangway_httpd::transfer::{AT_A_TIME, Carried, Filled, Passed, Record, Then, Wire};
+
+use crate::{
+    raw::{BodyRead, Gangway, OK, Request, ScriptRequest, Session},
+    reply::Progress,
+};
+
+/// How long the head of a response may be.
+const HEAD_MAX: usize = 64 * 1024;
+/// Bytes of a body that are read from httpd at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// A request and its response.
+pub(super) struct ManagedRequest<'r> {
+    session: Session<'r>,
+    /// All of the body has been taken.
+    body_ended: bool,
+    /// Bytes of the body have been taken that stand in no first part any more.
+    chunk: Vec<u8>,
+    parser: ResponseParser,
+    /// The head, until it leaves.
+    head: Option<Head>,
+    has_head: bool,
+    /// Something has been sent to the client already.
+    pub(super) has_interim: bool,
+    /// Bytes that Content-Length still promises.
+    left: Option<u64>,
+    /// The body is not for the client.
+    is_dropped: bool,
+    is_too_long: bool,
+    is_event_stream: bool,
+    progress: Progress,
+    /// The body of a response of which the client wants ranges: httpd's filter makes them of a whole one alone.
+    spool: Option<Spool>,
+    /// Whether the application has said something of this request in the log.
+    has_said: Cell<bool>,
+    is_hosted: bool,
+    /// The end of the response. It leaves when the process has been given back: a client that reads slowly, or asks at once for
+    /// more, does not find it taken.
+    last: Option<Delivery>,
+}
+
+impl<'r> ManagedRequest<'r> {
+    /// One whose body is read from the session, unless it has `ended`.
+    pub(super) fn new(session: Session<'r>, body_ended: bool, is_hosted: bool) -> Self {
+        Self {
+            session,
+            body_ended,
+            chunk: Vec::new(),
+            parser: ResponseParser::new(Form::Cgi, HEAD_MAX),
+            head: None,
+            has_head: false,
+            has_interim: false,
+            left: None,
+            is_dropped: false,
+            is_too_long: false,
+            is_event_stream: false,
+            progress: Progress::default(),
+            spool: None,
+            has_said: Cell::new(false),
+            is_hosted,
+            last: None,
+        }
+    }
+
+    /// Whether nothing has come of a response that another process could not give instead.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.has_head && !self.has_interim
+    }
+
+    /// Whether a line of the application, or of its host, says already why its response is not whole.
+    pub(super) fn is_explained(&self) -> bool {
+        self.is_hosted && self.has_said.get()
+    }
+
+    /// Forgets what an attempt has left: the response of another process comes.
+    pub(super) fn begin_again(&mut self) {
+        self.parser.reset(Form::Cgi, HEAD_MAX);
+    }
+
+    /// Sends the end of a response that is whole. Answers what httpd's handler answers.
+    pub(super) fn send_last(&mut self) -> c_int {
+        self.last.take().map_or(OK, |last| self.progress.finish(&mut self.session, last))
+    }
+
+    /// Ends a response that is not whole so that the client sees it.
+    pub(super) fn cut(&mut self) -> c_int {
+        let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
+        self.progress.finish(&mut self.session, cut)
+    }
+
+    fn end_head(&mut self) {
+        let request = self.session.request();
+        let found = self.parser.head();
+        let mut fields = Fields::default();
+        let is_own = |name: &[u8]| is_connection_field(name) || name.eq_ignore_ascii_case(b"content-length");
+        for (name, value) in found.fields().filter(|(name, _)| !is_own(name)) {
+            fields.push(name, value);
+        }
+        let (status, content_length) = (found.status(), found.content_length());
+        self.is_dropped = request.is_head() || matches!(status, 204 | 304);
+        self.left = content_length.filter(|_| !self.is_dropped);
+        self.is_event_stream = found.get(b"content-type").is_some_and(is_event_stream);
+        let content_length = content_length.filter(|_| !matches!(status, 204 | 304));
+        let wants_ranges = status == 200 && request.is_get() && request.header(c"Range").is_some();
+        self.spool = (wants_ranges && self.left.is_some()).then(Spool::default);
+        self.head = Some(Head { status, reason: found.reason().to_vec(), fields, content_length });
+        self.has_head = true;
+    }
+
+    fn send_interim(&mut self) {
+        let request = self.session.request();
+        let found = self.parser.head();
+        // The server invites the body itself, for who expects that.
+        if found.status() != 100 && request.has_interim_responses() && !request.is_subrequest() {
+            request.answer_meanwhile(found.status(), found.fields());
+            self.has_interim = true;
+        }
+        self.parser.restart();
+    }
+
+    /// How many of `count` bytes of the body are for the client.
+    fn admit(&mut self, count: usize) -> usize {
+        if self.is_dropped {
+            return 0;
+        }
+        let Some(left) = self.left else { return count };
+        let admitted = usize::try_from(left).unwrap_or(count).min(count);
+        self.left = Some(left - admitted as u64);
+        if admitted < count && !self.is_too_long {
+            self.is_too_long = true;
+            report!(
+                self.session.request(),
+                Warn,
+                TOO_MUCH_BODY,
+                "the application sent more than its Content-Length says; the rest is dropped",
+            );
+        }
+        admitted
+    }
+}
+
+impl<'r> Carried<'r> for ManagedRequest<'r> {
+    type Module = Gangway;
+    type Silence = ();
+
+    fn request(&self) -> Request<'r> {
+        self.session.request()
+    }
+
+    fn body_ended(&self) -> bool {
+        self.body_ended
+    }
+
+    fn fill(&mut self, out: &mut Vec<u8>, protocol: &dyn Protocol, wait: bool) -> Filled {
+        let before = out.len();
+        let mut record = Record::begin(out, protocol);
+        let mut failure = None;
+        self.chunk.resize(CHUNK, 0);
+        while !self.body_ended && record.room() > 0 {
+            let most = record.room().min(AT_A_TIME).min(CHUNK);
+            let part = self.chunk.get_mut(..most).unwrap_or_default();
+            let read = if wait && record.is_empty() {
+                self.session.read(part).map(|count| match count {
+                    0 => BodyRead::End,
+                    count => BodyRead::Bytes(count),
+                })
+            } else {
+                self.session.read_now(part)
+            };
+            match read {
+                Ok(BodyRead::Bytes(count)) => record.extend(part.get(..count).unwrap_or_default()),
+                Ok(BodyRead::End) => self.body_ended = true,
+                Ok(BodyRead::Later) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        record.end();
+        if let Some(error) = failure {
+            return Filled::Failed(error);
+        }
+        if self.body_ended {
+            out.extend_from_slice(protocol.body_end());
+        }
+        if out.len() == before && !self.body_ended { Filled::Nothing } else { Filled::Some }
+    }
+
+    fn feed(&mut self, output: &[u8], at: usize) -> Result<Range<usize>, ResponseError> {
+        let (mut rest, mut begin) = (output, at);
+        while !self.has_head {
+            let Some(count) = self.parser.feed(rest)? else { return Ok(begin..begin) };
+            rest = rest.get(count..).unwrap_or_default();
+            begin += count;
+            if self.parser.head().is_interim() {
+                self.send_interim();
+            } else {
+                self.end_head();
+            }
+        }
+        Ok(begin..begin + self.admit(rest.len()))
+    }
+
+    fn has_head(&self) -> bool {
+        self.has_head
+    }
+
+    fn is_forwarded(&self) -> bool {
+        self.has_head
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.is_too_long
+    }
+
+    fn is_event_stream(&self) -> bool {
+        self.is_event_stream
+    }
+
+    fn finish(&self) -> Result<(), ResponseError> {
+        self.parser.finish()
+    }
+
+    fn missing(&self) -> u64 {
+        self.left.unwrap_or(0)
+    }
+
+    fn pass<'p>(&mut self, pieces: impl Iterator<Item = &'p [u8]>, then: Then) -> Passed {
+        let bytes = pieces.collect::<Vec<_>>().concat();
+        if let Some(spool) = &mut self.spool {
+            if let Err(error) = spool.add(self.session.request(), &bytes) {
+                let why = explain(&error);
+                report!(self.session.request(), Error, SERVER_FAILED, "a response cannot be kept: {why}");
+                return Passed::Gone;
+            }
+            if then != Then::End {
+                return Passed::Taken;
+            }
+        }
+        let pieces = if let Some(spool) = self.spool.take() {
+            spool.into_pieces()
+        } else if bytes.is_empty() {
+            Vec::new()
+        } else {
+            vec![Piece::Copied(bytes)]
+        };
+        let delivery = Delivery { head: self.head.take(), pieces, end: None };
+        let sent = match then {
+            Then::End => {
+                self.last = Some(Delivery { end: Some(End::Complete), ..delivery });
+                return Passed::Taken;
+            }
+            // The caller does it: `cut`.
+            Then::Cut => return Passed::Taken,
+            Then::Flush => self.progress.send(&mut self.session, delivery),
+            Then::More => self.progress.pass_on(&mut self.session, delivery),
+        };
+        match sent {
+            Ok(()) => Passed::Taken,
+            Err(_) if self.session.request().is_aborted() => Passed::Gone,
+            Err(_) => Passed::Answered,
+        }
+    }
+
+    fn log_line(&self, line: &[u8]) {
+        let (request, line) = (self.session.request(), log::escape(line));
+        self.has_said.set(true);
+        if self.is_hosted {
+            // A line for this log, of the same program.
+            return log::request(&request, Level::Error, None, format_args!("{line}"));
+        }
+        report!(request, Error, BACKEND_STDERR, "{line}");
+    }
+
+    fn watch(&self, _: &Wire) {}
+}
+
+/// A body that is kept until it is whole.
+#[derive(Default)]
+struct Spool {
+    memory: Vec<u8>,
+    file: Option<(File, u64)>,
+}
+
+impl Spool {
+    /// What is more goes into a file.
+    const IN_MEMORY: usize = 64 * 1024;
+
+    fn add(&mut self, request: Request<'_>, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() && self.memory.len() + bytes.len() <= Self::IN_MEMORY {
+            self.memory.extend_from_slice(bytes);
+            return Ok(());
+        }
+        let (file, length) = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let begun = mem::take(&mut self.memory);
+                let mut file = request.temporary_file()?;
+                file.write_all(&begun)?;
+                self.file.insert((file, begun.len() as u64))
+            }
+        };
+        *length += bytes.len() as u64;
+        file.write_all(bytes)
+    }
+
+    fn into_pieces(self) -> Vec<Piece> {
+        match self.file {
+            Some((file, len)) => vec![Piece::File(FileSlice { fd: file.into(), offset: 0, len })],
+            None if self.memory.is_empty() => Vec::new(),
+            None => vec![Piece::Copied(self.memory)],
+        }
+    }
+}
+
+fn is_event_stream(value: &[u8]) -> bool {
+    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}

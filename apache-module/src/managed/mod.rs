@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Applications in processes of their own: `GangwaySpawn`, and `GangwayWSGI` and `GangwayNative` with `processes=` or `user=`.
+//!
+//! ```text
+//! post_config -> parent      starts and tells what looks after processes; it outlives this module, which httpd unloads
+//! child_init  -> services    this child's way to it, and what it shares about each application
+//! handler     -> serve       one request: attempts, and what becomes of one that fails
+//!             -> program     which script a program is to run
+//!                -> seat     a place of a process, which a request waits for on its own thread
+//!                -> carried  the request's body on its way out, the response on its way in
+//!                -> rest     connections that nobody uses now, and processes that a request has left
+//! ```
+
+mod carried;
+mod parent;
+mod program;
+mod rest;
+mod seat;
+mod serve;
+mod services;
+
+pub(crate) use parent::start;
+pub(crate) use program::{claim, is_program};
+pub(crate) use serve::{serve_application, serve_program};
+
+/// A child begins.
+pub(crate) fn start_child() {
+    if services::start_child() {
+        rest::begin();
+    }
+}

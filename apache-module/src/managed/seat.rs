@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request's place of a process. Who finds none waits for one, on the thread that serves the request.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use gangway::supervise::segment::{Claim, Place, Segment, Ticket, Turn};
+
+use super::services::{Service, now, owner};
+use crate::raw::Request;
+
+/// How often a request that waits looks whether its client is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// For how long a client that has closed its side may want an answer: it may have closed only that.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why a request has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoSeat {
+    /// So many wait already.
+    Full,
+    /// No process runs, and none could be started.
+    Down,
+    /// It has waited for too long.
+    Late,
+    /// Its client has left.
+    Gone,
+}
+
+/// A place, given back when it is dropped.
+pub(super) struct Seat {
+    service: &'static Service,
+    segment: &'static Segment,
+    place: Option<Place>,
+}
+
+impl Seat {
+    /// Takes a place, and waits for one until `deadline`.
+    pub(super) fn take(
+        service: &'static Service,
+        segment: &'static Segment,
+        request: Request<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Self, NoSeat> {
+        let place = match segment.claim(owner(), now()) {
+            Claim::Claimed(place) => place,
+            Claim::Full => return Err(NoSeat::Full),
+            Claim::Down => return Err(NoSeat::Down),
+            Claim::Waits(ticket) => {
+                service.demand();
+                wait(segment, ticket, request, deadline)?
+            }
+        };
+        Ok(Self { service, segment, place: Some(place) })
+    }
+
+    /// Of which process: the number of its slot.
+    pub(super) fn slot(&self) -> u16 {
+        self.place.as_ref().map_or(0, Place::slot)
+    }
+
+    /// The number of its process; 0 is none.
+    pub(super) fn pid(&self) -> u32 {
+        self.segment.slot(self.slot()).pid
+    }
+
+    /// The process has not answered in time: no other request is to find it, and the supervisor is told to end it.
+    pub(super) fn leave_stuck(mut self) {
+        if let Some(place) = self.place.take() {
+            self.segment.mark_stuck(&place);
+            self.segment.release(owner(), place);
+        }
+        self.service.demand();
+    }
+
+    /// The process has ended, or is about to: no other request is to find it.
+    pub(super) fn leave_gone(mut self) {
+        if let Some(place) = self.place.take() {
+            self.segment.mark_gone(&place);
+            self.segment.release(owner(), place);
+        }
+    }
+
+    /// Whether the process has ended, or is about to: the kernel closes its sockets before it counts as ended.
+    pub(super) fn is_ending(&self) -> bool {
+        is_ending(self.pid())
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            // Who waits in this child sleeps in the kernel as anybody else does, and has been woken.
+            self.segment.release(owner(), place);
+        }
+    }
+}
+
+fn is_ending(pid: u32) -> bool {
+    /// PF_EXITING of the kernel's flags in /proc/PID/stat.
+    const EXITING: u64 = 4;
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let mut fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    let (state, flags) = (fields.next().unwrap_or_default(), fields.nth(5));
+    let flags: u64 = flags.and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    matches!(state, "Z" | "X") || flags & EXITING != 0
+}
+
+fn wait(
+    segment: &Segment,
+    ticket: Ticket,
+    request: Request<'_>,
+    deadline: Option<Instant>,
+) -> Result<Place, NoSeat> {
+    let mut closed_at = None;
+    loop {
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        segment.wait(&ticket, left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)));
+        match segment.turn(&ticket, owner(), now()) {
+            Turn::Claimed(place) => return Ok(place),
+            Turn::Refused => return Err(NoSeat::Down),
+            Turn::Waits => {}
+        }
+        if request.socket().is_some_and(|socket| socket.is_closed()) {
+            closed_at = closed_at.or_else(|| Some(Instant::now()));
+        }
+        let has_left = closed_at.is_some_and(|at| at.elapsed() >= GRACE);
+        let outcome = if request.is_lost() || has_left {
+            NoSeat::Gone
+        } else if left.is_some_and(|left| left.is_zero()) {
+            NoSeat::Late
+        } else {
+            continue;
+        };
+        segment.withdraw(ticket, owner());
+        return Err(outcome);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_is_seen_before_it_is_collected() {
+        assert!(!is_ending(std::process::id()));
+        let mut child = Command::new("/bin/true").spawn().unwrap();
+        while !is_ending(child.id()) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_ending(child.id()));
+    }
+}

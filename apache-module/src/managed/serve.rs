@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One request for an application in processes of its own: which process it goes to, and what becomes of it when that fails.
+
+use std::{
+    ffi::c_int,
+    io,
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    cgi::ResponseError,
+    error::{CANNOT_ENCODE, CLIENT_LEFT, SERVER_FAILED, TOO_SHORT},
+    log::{Level, Line},
+    protocol::{EncodeError, FastCgi, Protocol, Settings},
+    report,
+    supervise::refusals::{late_line, silent_line},
+    sys::{explain, is_shortage},
+};
+use gangway_httpd::transfer::{Buffers, Record, Times, Transfer, TransferError, Wait, Wire};
+
+use super::{
+    carried::ManagedRequest,
+    program::{self, ReadyRequest},
+    rest,
+    seat::{NoSeat, Seat},
+    services::{self, Service},
+};
+use crate::{
+    body::{self, Advance, Whole},
+    mount,
+    raw::{
+        BAD_GATEWAY, DirConf, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE,
+        Session,
+    },
+    variables,
+};
+
+/// Without `timeout=`: longer than any that it can say.
+const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
+/// How much later than an application's own host this server gives up.
+const HOST_GRACE: Duration = Duration::from_secs(1);
+/// How many processes that have just ended a request may meet on its way, none of which it reaches.
+const MOST_GONE: u32 = 100;
+
+/// Serves a request for an application of `gangway-host`.
+pub(crate) fn serve_application(request: Request<'_>, conf: &DirConf<'_>, number: usize) -> c_int {
+    serve(request, number, |session, service| {
+        let mount = mount::mount(request, conf.section(), conf.path());
+        let Advance { length, whole } = body::advance(session, body::body_length(request)?)?;
+        let pass_authorization = service.managed.pass_authorization();
+        let variables = variables::build(request, conf, mount, length, pass_authorization)?;
+        Ok(ReadyRequest { variables, whole })
+    })
+}
+
+/// Serves a request for a FastCGI program.
+pub(crate) fn serve_program(request: Request<'_>, conf: &DirConf<'_>, number: usize) -> c_int {
+    serve(request, number, |session, service| program::prepare(session, conf, &service.managed))
+}
+
+fn serve<'r>(
+    request: Request<'r>,
+    number: usize,
+    prepare: impl FnOnce(&mut Session<'r>, &Service) -> Result<ReadyRequest, c_int>,
+) -> c_int {
+    let found = services::service(number);
+    let Some((service, segment)) = found.and_then(|service| Some((service, service.segment()?))) else {
+        report!(
+            request,
+            Error,
+            SERVER_FAILED,
+            "this application has no processes; a line from the start of httpd says why"
+        );
+        return INTERNAL_SERVER_ERROR;
+    };
+    let mut session = Session::new(request);
+    let prepared = match prepare(&mut session, service) {
+        Ok(prepared) => prepared,
+        Err(status) => return status,
+    };
+    let mut buffers = Buffers::take();
+    let status = Attempts::begin(session, service, prepared, &mut buffers).and_then(|attempts| {
+        let deadline = service.managed.timeout().and_then(|time| Instant::now().checked_add(time));
+        let seat = || Seat::take(service, segment, request, deadline);
+        attempts.run(seat)
+    });
+    buffers.give_back();
+    status.unwrap_or_else(|status| status)
+}
+
+/// What becomes of an attempt.
+enum Outcome {
+    /// The request has its answer: a status.
+    Done(c_int),
+    /// Another process may have it.
+    Again,
+}
+
+/// A request on its way.
+struct Attempts<'r, 'b> {
+    request: Request<'r>,
+    service: &'static Service,
+    carried: ManagedRequest<'r>,
+    buffers: &'b mut Buffers,
+}
+
+impl<'r, 'b> Attempts<'r, 'b> {
+    /// Encodes the beginning of a request, with its body where that is there.
+    fn begin(
+        mut session: Session<'r>,
+        service: &'static Service,
+        prepared: ReadyRequest,
+        buffers: &'b mut Buffers,
+    ) -> Result<Self, c_int> {
+        let request = session.request();
+        let settings = Settings { keep_connection: service.is_hosted(), ..Settings::default() };
+        buffers.out.clear();
+        let encoded = FastCgi.encode_head(&settings, &prepared.variables, &mut buffers.out);
+        encoded.map_err(|error: EncodeError| {
+            report!(request, Error, CANNOT_ENCODE, "{error}");
+            c_int::from(error.status())
+        })?;
+        let mut body_ended = true;
+        match prepared.whole {
+            Some(Whole::Small(bytes)) => {
+                let mut record = Record::begin(&mut buffers.out, &FastCgi);
+                record.extend(&bytes);
+                record.end();
+                buffers.out.extend_from_slice(FastCgi.body_end());
+            }
+            Some(Whole::Large(body)) => {
+                session.unread(body, true);
+                body_ended = false;
+            }
+            None if request.has_body() => body_ended = false,
+            None => buffers.out.extend_from_slice(FastCgi.body_end()),
+        }
+        Ok(Self {
+            request,
+            service,
+            carried: ManagedRequest::new(session, body_ended, service.is_hosted()),
+            buffers,
+        })
+    }
+
+    /// Makes attempts, two at most of those that reach a process.
+    fn run(mut self, seat: impl Fn() -> Result<Seat, NoSeat>) -> Result<c_int, c_int> {
+        let (mut may_repeat, mut gone) = (true, 0);
+        loop {
+            let seat = seat().map_err(|why| self.refuse(why))?;
+            let wire = match rest::take(self.service, seat.slot())
+                .map_or_else(|| connect(self.service, &seat), Ok)
+            {
+                Ok(wire) => wire,
+                // It has ended, and the supervisor has not noticed yet: that is no attempt.
+                Err(error) if is_gone(&error) && gone < MOST_GONE => {
+                    gone += 1;
+                    seat.leave_gone();
+                    continue;
+                }
+                Err(error) => return Err(self.not_connected(seat, &error)),
+            };
+            match self.attempt(wire, seat, std::mem::take(&mut may_repeat)) {
+                Outcome::Done(status) => return Ok(status),
+                Outcome::Again => self.carried.begin_again(),
+            }
+        }
+    }
+
+    fn attempt(&mut self, wire: Wire, seat: Seat, may_repeat: bool) -> Outcome {
+        let times = times(self.service, self.request);
+        let mut transfer = Transfer::new(&mut self.carried, &FastCgi, &wire, self.buffers, times);
+        let done = transfer.run();
+        let (has_ended, has_begun, is_clean) = (transfer.has_ended(), transfer.has_begun, transfer.is_clean);
+        let is_repeatable =
+            transfer.is_first_part && (transfer.total_sent == 0 || is_idempotent(self.request.method()));
+        let Err(failure) = done else {
+            if is_clean && self.service.is_hosted() {
+                rest::put(self.service, seat.slot(), wire);
+            }
+            drop(seat);
+            return Outcome::Done(self.carried.send_last());
+        };
+        let is_repeated = may_repeat
+            && is_repeatable
+            && matches!(failure, TransferError::Closed(_))
+            && self.carried.is_untouched();
+        let status = if is_repeated { OK } else { self.fail(&failure, has_begun, seat.pid()) };
+        match failure {
+            TransferError::Timeout => seat.leave_stuck(),
+            TransferError::Closed(_) if seat.is_ending() => seat.leave_gone(),
+            TransferError::Closed(_) => drop(seat),
+            _ if has_ended => drop(seat),
+            _ => rest::until_end(self.service, wire, seat),
+        }
+        if is_repeated { Outcome::Again } else { Outcome::Done(status) }
+    }
+
+    /// Ends a request whose last attempt has failed. Answers a status.
+    fn fail(&mut self, failure: &TransferError, has_begun: bool, pid: u32) -> c_int {
+        if matches!(failure, TransferError::Answered) {
+            return OK;
+        }
+        let outcome = if has_begun { "; the response is cut" } else { "" };
+        self.line(failure, outcome, pid).tell(&self.request);
+        if matches!(failure, TransferError::Gone) {
+            self.request.set_aborted();
+            return OK;
+        }
+        if has_begun {
+            return self.carried.cut();
+        }
+        match failure {
+            TransferError::Body(error) => error.status,
+            TransferError::Timeout => GATEWAY_TIME_OUT,
+            _ => BAD_GATEWAY,
+        }
+    }
+
+    fn line(&self, failure: &TransferError, outcome: &str, pid: u32) -> Line {
+        let managed = &self.service.managed;
+        let name = managed.name();
+        let (level, code, text) = match failure {
+            TransferError::Gone | TransferError::Answered => {
+                let text = format!("the client has left before the response of {name} was whole");
+                (Level::Info, CLIENT_LEFT, text)
+            }
+            TransferError::Timeout => return silent_line(managed, pid),
+            // Its host closes the connection when a response breaks off.
+            TransferError::Closed(error) if self.carried.is_explained() => {
+                (Level::Info, error.code(), format!("{error}: process {pid} of {name}{outcome}"))
+            }
+            TransferError::Closed(error) | TransferError::Broken(error) => {
+                (Level::Error, error.code(), format!("{error}: process {pid} of {name}{outcome}"))
+            }
+            TransferError::Head(error) => {
+                let cure = match error {
+                    ResponseError::TooLarge(_) => "; send fewer or shorter headers",
+                    _ => "",
+                };
+                (Level::Error, error.code(), format!("{error}: {name}{cure}"))
+            }
+            TransferError::Short(missing) => {
+                let text =
+                    format!("{missing} bytes that Content-Length promised are missing: {name}{outcome}");
+                (Level::Error, TOO_SHORT, text)
+            }
+            TransferError::Body(error) => (Level::Info, error.code(), error.to_string()),
+        };
+        Line { level, code, text }
+    }
+
+    /// Answers a request that no process takes.
+    fn refuse(&self, why: NoSeat) -> c_int {
+        let line = match why {
+            NoSeat::Full => self.service.full_line(),
+            NoSeat::Down => self.service.down_line(),
+            NoSeat::Late => {
+                let waited = self.service.managed.timeout().unwrap_or_default();
+                late_line(&self.service.managed, waited).tell(&self.request);
+                return GATEWAY_TIME_OUT;
+            }
+            NoSeat::Gone => {
+                let (level, code) = (Level::Info, CLIENT_LEFT);
+                let name = self.service.managed.name();
+                let text = format!("the client has left while its request waited for a process of {name}");
+                Line { level, code, text }.tell(&self.request);
+                self.request.set_aborted();
+                return OK;
+            }
+        };
+        if let Some(line) = line {
+            line.tell(&self.request);
+        }
+        self.request.set_error_header(c"Retry-After", c"1");
+        SERVICE_UNAVAILABLE
+    }
+
+    /// No connection can be made.
+    fn not_connected(&self, seat: Seat, error: &io::Error) -> c_int {
+        let (request, name, pid) = (self.request, self.service.managed.name(), seat.pid());
+        if error.kind() == io::ErrorKind::WouldBlock {
+            silent_line(&self.service.managed, pid).tell(&request);
+            seat.leave_stuck();
+            return GATEWAY_TIME_OUT;
+        }
+        let why = explain(error);
+        report!(request, Error, SERVER_FAILED, "process {pid} of {name} cannot be connected to: {why}");
+        if is_shortage(error) {
+            request.set_error_header(c"Retry-After", c"1");
+            return SERVICE_UNAVAILABLE;
+        }
+        BAD_GATEWAY
+    }
+}
+
+fn times(service: &Service, request: Request<'_>) -> Times {
+    // A host knows which of its threads gives no output, and answers by itself; what it does not answer is stuck.
+    let grace = if service.is_hosted() { HOST_GRACE } else { Duration::ZERO };
+    let backend = service.managed.timeout().map_or(ENDLESS, |time| time + grace);
+    let client = u64::try_from(request.server_timeout()).ok().filter(|micros| *micros > 0);
+    let client = client.map_or(ENDLESS, Duration::from_micros);
+    Times { backend, client, wait: Wait::Default }
+}
+
+fn connect(service: &Service, seat: &Seat) -> io::Result<Wire> {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(segment) = service.segment() else { return Err(io::ErrorKind::NotFound.into()) };
+    let path = segment.socket_path(seat.slot());
+    Wire::to_unix(path.as_os_str().as_bytes(), service.managed.timeout().unwrap_or(ENDLESS))
+}
+
+/// Whether nobody listens there any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+}
+
+/// RFC 9110 §9.2.2, and the one of RFC 4918 that only reads.
+fn is_idempotent(method: &[u8]) -> bool {
+    const METHODS: [&[u8]; 7] = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"PROPFIND"];
+    METHODS.contains(&method)
+}

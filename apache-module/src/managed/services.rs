@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! In a child: the applications in processes of their own.
+
+use std::{
+    io,
+    sync::OnceLock,
+    thread,
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    config::{Command, Managed},
+    error::SUPERVISOR,
+    log::{self, Level, Line, Throttle},
+    supervise::{
+        Link, Pool,
+        refusals::{down_line, full_line},
+        segment::{Owner, Segment},
+    },
+    sys::{explain, monotonic},
+};
+
+use super::parent;
+use crate::raw;
+
+/// How often a child tries to reach those who look after processes, and the pause in between.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
+
+struct Child {
+    /// This child.
+    owner: Owner,
+    link: Link,
+    services: Vec<Service>,
+}
+
+static CHILD: OnceLock<Child> = OnceLock::new();
+
+/// An application.
+pub(super) struct Service {
+    pub(super) managed: Managed,
+    /// What is shared about it; nothing if it could not be started at a restart.
+    pool: Option<Pool>,
+    refusals: Throttle,
+}
+
+/// A child begins. Answers whether it has applications of this kind.
+pub(super) fn start_child() -> bool {
+    let Some((mut link, pools)) = parent::for_child() else { return false };
+    for _ in 0..ATTEMPTS {
+        if !link.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+            break;
+        }
+        // So many others begin as well that they have not been read yet.
+        thread::sleep(PAUSE);
+        link = parent::for_child().map_or_else(|| Err(io::ErrorKind::NotConnected.into()), |(link, _)| link);
+    }
+    let link = match link {
+        Ok(link) => link,
+        Err(error) => {
+            let why = explain(&error);
+            let text =
+                format_args!("applications in processes of their own cannot be reached from here: {why}");
+            log::coded(Level::Error, SUPERVISOR, text);
+            return false;
+        }
+    };
+    let applications = parent::managed().into_iter().zip(pools);
+    let service = |(managed, pool)| Service { managed, pool, refusals: Throttle::default() };
+    // httpd calls child_init once, on one thread.
+    let services = applications.map(service).collect();
+    CHILD.set(Child { owner: Owner::of(raw::process_id()), link, services }).is_ok()
+}
+
+/// The application of this number.
+pub(super) fn service(number: usize) -> Option<&'static Service> {
+    CHILD.get()?.services.get(number)
+}
+
+/// This child, as others see it in shared memory. Nobody has a place without one.
+pub(super) fn owner() -> Owner {
+    CHILD.get().map_or_else(|| Owner::of(raw::process_id()), |child| child.owner)
+}
+
+/// Milliseconds of the clock that supervisor and children share.
+pub(super) fn now() -> u64 {
+    u64::try_from(monotonic().as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Service {
+    /// Its places and its queue.
+    pub(super) fn segment(&self) -> Option<&Segment> {
+        self.pool.as_ref().map(|pool| &*pool.segment)
+    }
+
+    /// Whether its processes run `gangway-host`, which takes several requests at a time and keeps connections.
+    pub(super) fn is_hosted(&self) -> bool {
+        matches!(self.managed.launch().command, Command::Host { .. })
+    }
+
+    /// Tells the supervisor that there is something to do.
+    pub(super) fn demand(&self) {
+        let (Some(child), Some(pool)) = (CHILD.get(), &self.pool) else { return };
+        if let Err(error) = child.link.demand(pool.app)
+            && self.refusals.pass(Instant::now()).is_some()
+        {
+            let (name, why) = (self.managed.name(), explain(&error));
+            let text = format_args!(
+                "{name}: nobody looks after its processes any more: {why}; apachectl graceful starts that again"
+            );
+            log::coded(Level::Error, SUPERVISOR, text);
+        }
+    }
+
+    /// What the log says of a request that is not let in, if it is to say something.
+    pub(super) fn full_line(&self) -> Option<Line> {
+        self.refusals.pass(Instant::now()).map(|held| full_line(&self.managed, held))
+    }
+
+    /// The same for one that finds no process, and none that could be started.
+    pub(super) fn down_line(&self) -> Option<Line> {
+        self.refusals.pass(Instant::now()).map(|held| down_line(&self.managed, held))
+    }
+}
