@@ -28,9 +28,6 @@ const HTTPD: &str = include_str!("../apache-module/src/directives.rs");
 /// The module for mod_proxy, with directives of its own.
 const PROXY: &str = include_str!("../apache-module/proxy/src/directives.rs");
 
-/// Directives that the page explains for both servers although httpd does not have them yet.
-const COMING: [&str; 1] = ["GangwaySpawn"];
-
 /// The part of a page below a heading, to the next heading of the same rank.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
     let rank = heading.split(' ').next().unwrap();
@@ -55,14 +52,11 @@ fn directives_are_those_of_the_server_modules() {
     // The table of httpd is made by a macro, whose strings are Rust's.
     let words = HTTPD.split('"').filter(|word| word.starts_with("Gangway") && !word.contains(' '));
     let httpd: BTreeSet<_> = words.collect();
-    assert_eq!((nginx.len(), httpd.len() + COMING.len()), (6, 6), "{nginx:?} {httpd:?}");
+    assert_eq!((nginx.len(), httpd.len()), (6, 6), "{nginx:?} {httpd:?}");
     let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         pairs.filter(|(name, _)| name.starts_with("gangway_")).unzip();
-    assert_eq!((first, second), (nginx.clone(), httpd.into_iter().chain(COMING).collect()));
-    for name in COMING {
-        assert!(REFERENCE.contains(&format!("`{name}` (not yet)")), "{name} in the first table");
-    }
+    assert_eq!((first, second), (nginx.clone(), httpd));
     for name in nginx {
         assert_eq!(
             REFERENCE.matches(&format!("| [`{name}`](#{name}-")).count(),
