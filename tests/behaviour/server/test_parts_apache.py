@@ -12,6 +12,8 @@ pytestmark = pytest.mark.servers("apache")
 WAYS = ["wsgi", "relay", "cgi", "fastcgi", "scgi", "uwsgi", "mounted-scgi", "mounted-uwsgi"]
 PROTOCOLS = ["fastcgi", "scgi", "uwsgi"]
 FORMS = ["length", "chunked"]
+# What of a page's own marks mod_include lets pass: of files and programs by default neither.
+MARKS = {"plain": [], "dated": ["LastModified"], "tagged": ["ETag"]}
 
 
 def configure(site, kind):
@@ -23,6 +25,9 @@ def configure(site, kind):
         part = "" if way.startswith("mounted") else "/env"
         pages.joinpath(f"{way}.html").write_text(f'<!--#include virtual="/{way}{part}" -->')
     site.static("/pages/", pages, apache="Options +Includes\nSetOutputFilter INCLUDES\nAcceptPathInfo On")
+    for name, marks in MARKS.items():
+        lines = "\n".join(f"SSI{mark} On" for mark in marks)
+        site.wsgi(f"/{name}", "conditions:app", apache=f"Options +Includes\nSetOutputFilter INCLUDES\n{lines}")
     site.wsgi("/wsgi", "pep3333:app")
     site.wsgi("/relay", "pep3333:app", timeout="20s")
     site.cgi("/cgi", folder)
@@ -74,3 +79,11 @@ def test_a_part_has_a_path_of_its_own(server, way):
     told = variables(server, way, "GET", f"/pages/{way}.html/of/the/page?q=1")
     names = "SCRIPT_NAME SCRIPT_FILENAME PATH_INFO PATH_TRANSLATED QUERY_STRING DOCUMENT_ROOT"
     assert [(name, told.get(name)) for name in names.split()] == [(name, direct.get(name)) for name in names.split()]
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_a_page_of_parts_has_the_date_of_its_application_only_where_mod_include_is_told_so(server, name):
+    response = server.get(f"/{name}", [("If-None-Match", '"v2"')])
+    assert (response.status, response.body) == (200, b"0123456789")
+    assert (response.header("Last-Modified") is not None) == (name == "dated")
+    assert (response.header("ETag") is not None) == (name == "tagged")
