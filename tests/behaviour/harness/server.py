@@ -56,6 +56,11 @@ class Server:
         self.engines = site.engine_dir or workspace.modules
         self.certificate = certificate(workspace.root) if site.tls else None
         self.log = ErrorLog(self.folder / "error.log")
+        if site.managed:
+            # What is loaded once warns of threads that it has started; nginx has its own words for a response that it takes faster
+            # than its client, and for one that ends too early.
+            usual = ("GW0318", "an upstream response is buffered to a temporary file", "prematurely closed connection while reading upstream")
+            self.log.usual += [re.compile(text) for text in usual]
         self.process = None
         self.ports = {}
         self._connections = []
