@@ -113,8 +113,8 @@ def report(server: str, spent: collections.Counter, requests: int) -> None:
     ours = sum(value for (kind, name), value in each.items() if kind == "instructions" and OURS.search(name))
     total = sum(value for (kind, _), value in each.items() if kind == "instructions")
     print(f"{server}: a hello takes {ours:,.0f} instructions of ours, {total:,.0f} in all")
-    objects = sorted(((value, name) for (kind, name), value in each.items() if kind == "instructions"), reverse=True)
-    print("  " + ", ".join(f"{name or '?'} {value:,.0f}" for value, name in objects if value >= 50))
+    others = [(value, name) for (kind, name), value in each.items() if kind == "instructions" and not OURS.search(name)]
+    print("  " + ", ".join(f"{name or '?'} {value:,.0f}" for value, name in sorted(others, reverse=True) if value >= 50))
     for kind in ("our allocations", "allocations"):
         parts = [f"{name} {value:.2f}" for (found, name), value in sorted(each.items()) if found == kind and value >= 0.005]
         print(f"  {kind}: {', '.join(parts) or 'none'}")
