@@ -85,7 +85,7 @@ pub enum ScriptAction {
 /// any of them --leave--> Alone --ended, and standard error too--> Over
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Stage {
+enum ScriptStage {
     /// It waits for a place, or for its server to start it.
     Queued,
     /// Its response head is read.
@@ -124,7 +124,7 @@ pub struct ScriptLife {
     stderr_level: Option<Level>,
     /// Whether the time of silence is watched here, not by the server.
     watches_silence: bool,
-    stage: Stage,
+    stage: ScriptStage,
     output: Output,
     stderr_open: bool,
     end: Option<ScriptEnd>,
@@ -149,7 +149,7 @@ impl ScriptLife {
             abort: cgi.abort(),
             stderr_level: cgi.stderr_level(),
             watches_silence: false,
-            stage: Stage::Queued,
+            stage: ScriptStage::Queued,
             output: Output::Open,
             stderr_open: false,
             end: None,
@@ -176,7 +176,7 @@ impl ScriptLife {
     /// Whether the script has been sent to the helper, so that its time counts and its place is taken.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.stage != Stage::Queued
+        self.stage != ScriptStage::Queued
     }
 
     /// Whether it is not known yet what has become of it.
@@ -188,7 +188,7 @@ impl ScriptLife {
     /// Whether the output has ended without a head and nothing is wanted but the cause.
     #[must_use]
     pub fn awaits_cause(&self) -> bool {
-        matches!(self.stage, Stage::Headless { .. })
+        matches!(self.stage, ScriptStage::Headless { .. })
     }
 
     pub(super) fn has_output_ended(&self) -> bool {
@@ -197,29 +197,30 @@ impl ScriptLife {
 
     /// The script has been sent to the helper.
     pub fn begin(&mut self, now: Instant) {
-        if self.stage == Stage::Queued {
-            (self.stage, self.stderr_open, self.since) = (Stage::Head, self.stderr_level.is_some(), now);
+        if self.stage == ScriptStage::Queued {
+            (self.stage, self.stderr_open, self.since) =
+                (ScriptStage::Head, self.stderr_level.is_some(), now);
         }
     }
 
     /// The script has given output or taken input, or what its client took is not its time.
     pub fn handle_progress(&mut self, now: Instant) {
         // What others write after its end does not make it last.
-        if self.stage != Stage::Alone || self.end.is_none() {
+        if self.stage != ScriptStage::Alone || self.end.is_none() {
             self.since = now;
         }
     }
 
     /// The head of its response is whole and good.
     pub fn handle_head(&mut self) {
-        if self.stage == Stage::Head {
-            self.stage = Stage::Body;
+        if self.stage == ScriptStage::Head {
+            self.stage = ScriptStage::Body;
         }
     }
 
     /// Its head is refused; it began like this. The script may go on: what it says on standard error is often the explanation.
     pub fn handle_refused_head(&mut self, why: &str, start: &[u8]) {
-        if matches!(self.stage, Stage::Head | Stage::Body) {
+        if matches!(self.stage, ScriptStage::Head | ScriptStage::Body) {
             let (script, start) = (&self.script, escape(excerpt(start)));
             let text = format!("{script}: {why}; it began with \"{start}\"");
             self.actions.push_back(ScriptAction::Log(Line::error(CGI_HEAD, text)));
@@ -235,12 +236,12 @@ impl ScriptLife {
         self.output = Output::Ended;
         match (&self.stage, self.end) {
             // An answer of nothing has a cause, which the helper is about to tell.
-            (Stage::Head, None) => {
-                self.stage = Stage::Headless { until: now + PATIENCE, start: excerpt(start).to_vec() };
+            (ScriptStage::Head, None) => {
+                self.stage = ScriptStage::Headless { until: now + PATIENCE, start: excerpt(start).to_vec() };
             }
-            (Stage::Head, Some(_)) => self.conclude(excerpt(start)),
-            (Stage::Body, Some(ScriptEnd::HelperLost)) => self.conclude(&[]),
-            (Stage::Body, _) => self.stage = Stage::Answered,
+            (ScriptStage::Head, Some(_)) => self.conclude(excerpt(start)),
+            (ScriptStage::Body, Some(ScriptEnd::HelperLost)) => self.conclude(&[]),
+            (ScriptStage::Body, _) => self.stage = ScriptStage::Answered,
             _ => {}
         }
     }
@@ -263,7 +264,7 @@ impl ScriptLife {
 
     fn take_lines(&mut self, take: impl FnOnce(&mut Lines, &mut dyn FnMut(&[u8]))) {
         let (script, level) = (&self.script, self.stderr_level.unwrap_or(Level::Error));
-        let label = (self.stage == Stage::Alone).then_some(&self.label);
+        let label = (self.stage == ScriptStage::Alone).then_some(&self.label);
         let actions = &mut self.actions;
         take(&mut self.lines, &mut |line| {
             let mut text = format!("{script}: {}", escape(line));
@@ -280,9 +281,9 @@ impl ScriptLife {
             return;
         }
         self.end = Some(end);
-        match std::mem::replace(&mut self.stage, Stage::Answered) {
-            Stage::Headless { start, .. } => self.conclude(&start),
-            Stage::Head if matches!(end, ScriptEnd::NotStarted(_)) => self.conclude(&[]),
+        match std::mem::replace(&mut self.stage, ScriptStage::Answered) {
+            ScriptStage::Headless { start, .. } => self.conclude(&start),
+            ScriptStage::Head if matches!(end, ScriptEnd::NotStarted(_)) => self.conclude(&[]),
             stage => (self.stage, self.since) = (stage, now),
         }
         self.forget_if_over();
@@ -290,7 +291,7 @@ impl ScriptLife {
 
     /// The server's own timer says that the script has given no output for its timeout.
     pub fn handle_silence(&mut self) {
-        if matches!(self.stage, Stage::Head | Stage::Headless { .. } | Stage::Body) {
+        if matches!(self.stage, ScriptStage::Head | ScriptStage::Headless { .. } | ScriptStage::Body) {
             let (script, seconds) = (&self.script, self.timeout.unwrap_or_default().as_secs_f32());
             let text = format!(
                 "{script} gave no output for {seconds}s; it is ended; if it needs longer, raise timeout="
@@ -307,12 +308,12 @@ impl ScriptLife {
             return;
         }
         match (&mut self.stage, self.end) {
-            (Stage::Headless { start, .. }, _) => {
+            (ScriptStage::Headless { start, .. }, _) => {
                 let start = std::mem::take(start);
                 self.conclude(&start);
             }
-            (Stage::Alone, Some(_)) => self.handle_stderr_end(),
-            (Stage::Alone, None) => {
+            (ScriptStage::Alone, Some(_)) => self.handle_stderr_end(),
+            (ScriptStage::Alone, None) => {
                 let text = format!(
                     "{} goes on after its output has ended, for longer than timeout=; it is ended",
                     self.script
@@ -338,25 +339,25 @@ impl ScriptLife {
 
     /// Its request leaves it.
     pub fn leave(&mut self, extent: Extent, now: Instant) {
-        if matches!(self.stage, Stage::Alone | Stage::Over) {
+        if matches!(self.stage, ScriptStage::Alone | ScriptStage::Over) {
             return;
         }
         if !self.has_begun() {
-            self.stage = Stage::Over;
+            self.stage = ScriptStage::Over;
             return;
         }
         self.actions.retain(|action| !matches!(action, ScriptAction::Answer(_) | ScriptAction::EndOutput));
         let goes_on = self.is_running() && !self.killed && self.output == Output::Open;
         match (&self.stage, extent) {
             _ if !goes_on => {}
-            (Stage::Head, _) => self.kill(),
-            (Stage::Body, Extent::Part) if self.abort => self.kill(),
+            (ScriptStage::Head, _) => self.kill(),
+            (ScriptStage::Body, Extent::Part) if self.abort => self.kill(),
             // Without a reader it would be ended by its next write.
             (_, Extent::Head) => self.actions.push_back(ScriptAction::Drain),
             _ if !self.abort => self.actions.push_back(ScriptAction::Drain),
             _ => {}
         }
-        (self.stage, self.since) = (Stage::Alone, now);
+        (self.stage, self.since) = (ScriptStage::Alone, now);
         self.forget_if_over();
     }
 
@@ -364,7 +365,7 @@ impl ScriptLife {
     pub fn poll(&mut self) -> ScriptAction {
         match self.next_action() {
             Some(action) => action,
-            None if self.stage == Stage::Over => ScriptAction::Forget,
+            None if self.stage == ScriptStage::Over => ScriptAction::Forget,
             None => ScriptAction::WaitUntil(self.deadline()),
         }
     }
@@ -382,13 +383,13 @@ impl ScriptLife {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let silence = || self.timeout.and_then(|timeout| self.since.checked_add(timeout));
         match &self.stage {
-            Stage::Queued | Stage::Answered | Stage::Over => None,
-            Stage::Headless { until, .. } => Some(*until),
-            Stage::Head | Stage::Body => match self.end {
+            ScriptStage::Queued | ScriptStage::Answered | ScriptStage::Over => None,
+            ScriptStage::Headless { until, .. } => Some(*until),
+            ScriptStage::Head | ScriptStage::Body => match self.end {
                 Some(_) => (self.output == Output::Open).then(|| self.since + QUIET),
                 None => silence().filter(|_| self.watches_silence),
             },
-            Stage::Alone => match self.end {
+            ScriptStage::Alone => match self.end {
                 Some(_) => Some(self.since + QUIET),
                 None => silence().filter(|_| !self.killed),
             },
@@ -396,7 +397,7 @@ impl ScriptLife {
     }
 
     fn answer(&mut self, status: u16) {
-        self.stage = Stage::Answered;
+        self.stage = ScriptStage::Answered;
         self.actions.push_back(ScriptAction::Answer(status));
     }
 
@@ -422,8 +423,8 @@ impl ScriptLife {
     }
 
     fn forget_if_over(&mut self) {
-        if self.stage == Stage::Alone && self.end.is_some() && !self.stderr_open {
-            self.stage = Stage::Over;
+        if self.stage == ScriptStage::Alone && self.end.is_some() && !self.stderr_open {
+            self.stage = ScriptStage::Over;
         }
     }
 }

@@ -25,7 +25,7 @@ pub(super) const QUEUES: Attribute = Attribute { show: 16, kind: 4 };
 
 /// struct nlmsghdr and struct unix_diag_req.
 #[repr(C)]
-struct Question {
+struct SocketQuestion {
     header: libc::nlmsghdr,
     family: u8,
     protocol: u8,
@@ -70,8 +70,8 @@ pub(super) fn inode(socket: RawFd) -> Option<u32> {
 
 /// The first number of an attribute of the unix socket with this inode. `None`: this kernel does not tell.
 pub(super) fn of_unix(inode: u32, attribute: Attribute) -> Option<u32> {
-    let question = Question {
-        header: header(size_of::<Question>(), Scope::One),
+    let question = SocketQuestion {
+        header: header(size_of::<SocketQuestion>(), Scope::One),
         family: libc::AF_UNIX as u8,
         protocol: 0,
         padding: 0,

@@ -33,7 +33,7 @@ const CRATES: [&str; 12] = [
 ];
 
 /// Names that two types of a crate may have: the crate, the name, and why.
-const DOUBLES: [(&str, &str, &str); 18] = [
+const DOUBLES: [(&str, &str, &str); 16] = [
     ("src/lib.rs", "App", SUPERVISOR),
     ("src/lib.rs", "Channel", SUPERVISOR),
     ("src/lib.rs", "Control", SUPERVISOR),
@@ -44,11 +44,9 @@ const DOUBLES: [(&str, &str, &str); 18] = [
     ("src/lib.rs", "Pool", SUPERVISOR),
     ("src/lib.rs", "Process", SUPERVISOR),
     ("src/lib.rs", "Progress", SUPERVISOR),
-    ("src/lib.rs", "Question", SUPERVISOR),
     ("src/lib.rs", "Refusal", SUPERVISOR),
     ("src/lib.rs", "Slot", SUPERVISOR),
     ("src/lib.rs", "Source", SUPERVISOR),
-    ("src/lib.rs", "Stage", SUPERVISOR),
     ("src/lib.rs", "Stamp", SUPERVISOR),
     ("src/lib.rs", "Supervisor", SUPERVISOR),
     ("src/lib.rs", "Template", SUPERVISOR),

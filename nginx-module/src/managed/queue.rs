@@ -22,7 +22,10 @@ use gangway::{
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::{processes, service::Service};
-use crate::raw::{self, Request, Timer, Watch};
+use crate::{
+    raw::{self, Request, Timer, Watch},
+    upstream,
+};
 
 const OK: ngx_int_t = 0;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
@@ -198,7 +201,7 @@ fn look() {
                 if let Some(line) = line {
                     line.tell(&request);
                 }
-                answer(request, SERVICE_UNAVAILABLE);
+                upstream::answer(request, SERVICE_UNAVAILABLE);
             }
         }
     }
@@ -239,7 +242,7 @@ fn go(mut waiter: Waiter) {
             return;
         }
         // The process has ended meanwhile: once more, at another one. There are only so many.
-        let Some(place) = waiter.seat.leave() else { return answer(request, BAD_GATEWAY) };
+        let Some(place) = waiter.seat.leave() else { return upstream::answer(request, BAD_GATEWAY) };
         leave_gone(&waiter.segment, place);
         match waiter.segment.claim(processes::worker(), processes::now()) {
             Claim::Claimed(place) => waiter.seat.take(place),
@@ -252,22 +255,10 @@ fn go(mut waiter: Waiter) {
             }
             Claim::Full | Claim::Down => {
                 refusal().tell(&request);
-                return answer(request, SERVICE_UNAVAILABLE);
+                return upstream::answer(request, SERVICE_UNAVAILABLE);
             }
         }
     }
-}
-
-/// Answers a request with an error, now. It may be gone after it.
-fn answer(request: Request, status: ngx_int_t) {
-    if status == SERVICE_UNAVAILABLE {
-        // Without memory for the header the status says enough.
-        let _ = crate::serve::head::add(request, b"Retry-After", b"1");
-    }
-    let run_posted = request.posted_runner();
-    request.leave_upstream();
-    request.finalize(status);
-    run_posted();
 }
 
 /// The worker ends.

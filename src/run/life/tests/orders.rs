@@ -156,7 +156,7 @@ impl World {
 
 impl ScriptLife {
     fn has_head_or_answer(&self) -> bool {
-        matches!(self.stage, Stage::Body | Stage::Answered)
+        matches!(self.stage, ScriptStage::Body | ScriptStage::Answered)
     }
 }
 
