@@ -12,7 +12,7 @@ from harness import processes, programs
 from harness.deadline import wait_until
 from harness.load import Load
 
-pytestmark = pytest.mark.servers("nginx", "nginx128")
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
 RELOADS = 20
 # What the log says of a killed process, and of the requests that it had.

@@ -10,7 +10,7 @@ import pytest
 from harness import places, pythons
 from harness.deadline import wait_until
 
-pytestmark = pytest.mark.servers("nginx", "nginx128")
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
 PYTHONS = sorted(pythons.installed(), key=lambda python: python.version)
 USERS = places.other_users() if places.AS_ROOT else []
