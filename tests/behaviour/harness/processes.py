@@ -4,8 +4,8 @@
 import ctypes
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -17,8 +17,7 @@ def adopt_orphans():
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     pid: int
     parent: int
     session: int
@@ -26,24 +25,33 @@ class Process:
     name: str
 
 
+def process(pid):
+    """What is known of a process; None when there is none."""
+    try:
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        stat = os.read(file, 4096).decode(errors="replace")
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(file)
+    end = stat.rindex(")")
+    state, parent, _, session, _ = stat[end + 2 :].split(" ", 4)
+    return Process(int(pid), int(parent), int(session), state, stat[stat.index("(") + 1 : end])
+
+
 def processes():
-    found = {}
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit():
-            continue
-        try:
-            stat = Path("/proc", entry, "stat").read_text(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        name = stat[stat.index("(") + 1 : stat.rindex(")")]
-        rest = stat[stat.rindex(")") + 2 :].split()
-        found[int(entry)] = Process(int(entry), int(rest[1]), int(rest[3]), rest[0], name)
-    return found
+    """All of this machine. Every test asks for it several times: it must not cost much."""
+    found = (process(entry) for entry in os.listdir("/proc") if entry.isdigit())
+    return {p.pid: p for p in found if p is not None}
 
 
-def children(pid):
-    """The living children of a process, oldest first."""
-    return sorted(p.pid for p in processes().values() if p.parent == pid and p.state not in "ZX")
+def children(pid, everything=None):
+    """The living children of a process, oldest first; `everything` is what processes() has said already."""
+    everything = processes() if everything is None else everything
+    return sorted(p.pid for p in everything.values() if p.parent == pid and p.state not in "ZX")
 
 
 SPAWNER = "gangway-spawn"
@@ -52,9 +60,9 @@ SUPERVISOR = "gangway-super"
 RUN_DIRECTORIES = Path("/run") if os.geteuid() == 0 else Path(tempfile.gettempdir())
 
 
-def below(ancestor):
+def below(ancestor, everything=None):
     """Every process that has `ancestor` above itself, and that one."""
-    everything = processes()
+    everything = processes() if everything is None else everything
 
     def is_below(process):
         while process is not None and process.pid != ancestor:
@@ -64,10 +72,10 @@ def below(ancestor):
     return [p for p in everything.values() if is_below(p)]
 
 
-def scripts(ancestor):
+def scripts(ancestor, everything=None):
     """What the spawners of servers below `ancestor` have started and not collected: also what is a zombie. What runs beside a
     supervisor is meant to stay."""
-    found = below(ancestor)
+    found = below(ancestor, everything)
     keepers = {p.parent for p in found if p.name == SUPERVISOR}
     helpers = {p.pid for p in found if p.name == SPAWNER} - keepers
     return [p for p in found if p.parent in helpers and p.name != SPAWNER]
@@ -102,7 +110,7 @@ def named(name):
 
 
 def alive(pid):
-    return (p := processes().get(pid)) is not None and p.state not in "ZX"
+    return (p := process(pid)) is not None and p.state not in "ZX"
 
 
 def descriptors(pid):
@@ -118,11 +126,12 @@ def descriptors(pid):
 
 def accepted(ports):
     """How many connections to these local ports some process still holds."""
-    found = 0
+    found, ends = 0, tuple(f":{port:04X}" for port in ports)
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        listening, inode = fields[3] == "0A", fields[9]
-        found += int(fields[1].partition(":")[2], 16) in ports and not listening and inode != "0"
+        _, local, _, state, rest = line.split(None, 4)
+        # There may be thousands of others.
+        if local.endswith(ends):
+            found += state != "0A" and rest.split()[5] != "0"
     return found
 
 

@@ -195,8 +195,8 @@ class Server:
     def pid(self):
         return self.process.pid
 
-    def workers(self):
-        return processes.children(self.pid()) if self.site.master else [self.pid()]
+    def workers(self, everything=None):
+        return processes.children(self.pid(), everything) if self.site.master else [self.pid()]
 
     def worker(self):
         (only,) = self.workers()
@@ -243,9 +243,12 @@ class Server:
             counts["master"] = len(processes.descriptors(self.pid()))
         return counts
 
-    def _descriptors(self, pid):
-        """Without the idle connections to backends, as long as they are few."""
+    def _descriptors(self, pid, most=-1):
+        """Without the idle connections to backends, as long as they are few; with them where there are no more than `most` of
+        all, for the kernel takes long to tell which ones they are."""
         found = processes.descriptors(pid)
+        if len(found) <= most:
+            return found
         if self.site.has_processes():
             idle = processes.unix_connections()
             kept = {number for number, target in found.items() if target in idle}
@@ -259,19 +262,19 @@ class Server:
         return found
 
     def _leaked(self):
-        found = []
-        for pid in self.workers():
+        found, everything = [], processes.processes()
+        for pid in self.workers(everything):
             try:
-                open_now = self._descriptors(pid)
+                open_now = self._descriptors(pid, self._baseline["worker"])
             except (FileNotFoundError, PermissionError):
                 continue  # it has ended since
             if len(open_now) > self._baseline["worker"]:
                 found.append(
                     f"worker {pid} has {len(open_now)} descriptors instead of {self._baseline['worker']}: {open_now}"
                 )
-            if grandchildren := processes.children(pid) if self.site.master else []:
+            if grandchildren := processes.children(pid, everything) if self.site.master else []:
                 found.append(f"worker {pid} has children {grandchildren}")
-        if left := processes.scripts(os.getpid()):
+        if left := processes.scripts(os.getpid(), everything):
             found.append(f"scripts are left: {left}")
         if self.site.master:
             open_now = processes.descriptors(self.pid())
