@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime gangway-host gangway-command
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup deb test-packages clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -70,6 +70,15 @@ bench: bench-setup build ## Gangway beside its peers: SUITE=wsgi|upstreams|cgi A
 bench-setup: setup
 	@tools/packages.sh bench
 	@tools/venv.sh build/venv-bench benches/requirements.txt
+
+deb: setup ## Debian packages of what is committed, for this Debian, in dist/deb/, and an archive for apt in dist/apt/
+	@tools/packages.sh deb
+	@tools/deb.sh
+	@tools/apt-repository.sh
+
+test-packages: ## the packages of `make deb` installed, used and removed in a fresh Debian: SUITE='bookworm'; as root
+	@tools/packages.sh deb
+	@tools/test-packages.sh $(or $(SUITE),bookworm)
 
 clean: ## remove everything that make and cargo made
 	@rm -rf build dist
