@@ -149,6 +149,15 @@ impl Managed {
         &self.launch
     }
 
+    /// Whether it is PHP, which runs any file whose path it is told: images that somebody has uploaded must not be among
+    /// them.
+    #[must_use]
+    pub fn runs_any_file(&self) -> bool {
+        let Command::Program { argv } = &self.launch.command else { return false };
+        let name = argv.first().and_then(|file| file.rsplit('/').next());
+        name.is_some_and(|name| name.starts_with("php"))
+    }
+
     /// How many there are, and for how long.
     #[must_use]
     pub fn life(&self) -> &Life {

@@ -12,7 +12,7 @@ use std::{
 
 use gangway::{
     cgi::script::{Entry, Resolution, resolve},
-    config::{Command, Managed},
+    config::Managed,
     error::SCRIPT_MISSING,
     http::Fields,
     log::escape,
@@ -58,16 +58,10 @@ pub(crate) fn is_program(request: Request<'_>) -> bool {
 /// PHP runs any file whose path it is given: images that somebody has uploaded below a `<Location>` are not to be among them. httpd
 /// sends them as they are. Who names files, `<Files>`, means those.
 fn is_plain_file(request: Request<'_>, section: Section, managed: &Managed) -> bool {
-    is_php(managed)
+    managed.runs_any_file()
         && section != Section::Files
         && request.is_file()
         && find(request) == Resolution::NotScript
-}
-
-fn is_php(managed: &Managed) -> bool {
-    let Command::Program { argv } = &managed.launch().command else { return false };
-    let name = argv.first().and_then(|file| file.rsplit('/').next());
-    name.is_some_and(|name| name.starts_with("php"))
 }
 
 /// What the path leads to that httpd has found.

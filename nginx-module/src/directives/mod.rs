@@ -91,7 +91,8 @@ fn check_is_first(directive: &str, location: &LocationConf) -> Result<(), String
 
 /// `if` and `limit_except` have the handler of their location.
 fn inherit_handler(cf: &Conf, outer: &LocationConf, inner: &mut LocationConf) {
-    if cf.is_nameless_block() && inner.handler.is_none() {
+    // Another module's handler in an `if` is its own.
+    if cf.is_nameless_block() && inner.handler.is_none() && !cf.has_content_handler() {
         inner.handler.clone_from(&outer.handler);
         inner.upstream.pass = outer.upstream.pass;
         inner.upstream.conf.upstream = outer.upstream.conf.upstream;
@@ -202,7 +203,12 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
             crate::upstream::install_peers(&cf, &mut main.balancers);
             main.variables.is_some() && main.memo.is_some() && main.upstream.find_variables(&cf)
         });
-        if is_complete && cf.add_phase_handler(Phase::Access, crate::upstream::access_handler) {
+        let leaves_files = cf
+            .change_http(|main: &mut MainConf| main.kinds.entry::<crate::managed::Services>().run_any_file());
+        if is_complete
+            && cf.add_phase_handler(Phase::Access, crate::upstream::access_handler)
+            && (!leaves_files || cf.add_phase_handler(Phase::Precontent, crate::managed::leave_files))
+        {
             accel::install(&cf)
         } else {
             -1

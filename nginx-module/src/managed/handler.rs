@@ -12,6 +12,7 @@ use crate::{
     upstream,
 };
 
+const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -34,5 +35,22 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             Ok(stream) => request.read_body(stream, upstream::body_ready),
             Err(status) => status,
         }
+    })
+}
+
+/// The handler of the phase before that of the content: PHP gets scripts, and nginx's own handlers what lies beside them, as
+/// images and folders with an index.
+pub(crate) unsafe extern "C" fn leave_files(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("managed::leave_files", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a phase handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let location = request.location::<LocationConf>();
+        let service = location.settings::<Service>();
+        if service.is_some_and(|service| service.managed.runs_any_file())
+            && upstream::is_no_script(request, &location)
+        {
+            request.leave_to_phase_handlers();
+        }
+        DECLINED
     })
 }

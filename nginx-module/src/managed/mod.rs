@@ -18,7 +18,7 @@ mod processes;
 mod queue;
 mod service;
 
-pub(crate) use handler::content_handler;
+pub(crate) use handler::{content_handler, leave_files};
 pub(crate) use peer::server_conf;
 pub(crate) use processes::{Services, prepare, start};
 pub(crate) use service::Service;

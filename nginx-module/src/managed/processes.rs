@@ -52,6 +52,11 @@ impl Services {
             self.all.push(managed.clone());
         }
     }
+
+    /// Whether there is one to which [`leave_files`](super::leave_files) must not let every file go.
+    pub(crate) fn run_any_file(&self) -> bool {
+        self.all.iter().any(Managed::runs_any_file)
+    }
 }
 
 /// What the parent of the workers has, and they inherit.

@@ -123,6 +123,8 @@ impl ConfText {
 pub(crate) enum Phase {
     Rewrite,
     Access,
+    /// After nginx's own handlers of the phase, such as `try_files`.
+    Precontent,
 }
 
 /// A configuration phase.
@@ -243,6 +245,12 @@ impl Conf {
         unsafe { (*self.core_location()).handler = Some(handler) }
     }
 
+    /// Whether a directive of this block has given it a handler.
+    pub(crate) fn has_content_handler(&self) -> bool {
+        // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
+        unsafe { (*self.core_location()).handler.is_some() }
+    }
+
     /// A location whose path ends in `/` answers the path without it by a redirect, as those of nginx's own handlers.
     pub(crate) fn redirect_to_slash(&self) {
         // SAFETY: the core module's configuration of a location exists before its directives run and when it is merged.
@@ -287,21 +295,23 @@ impl Conf {
         unsafe {
             let core: *mut ngx_http_core_main_conf_t =
                 self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
-            let handlers = match phase {
-                Phase::Rewrite => {
-                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE as usize]
-                        .handlers
-                }
-                Phase::Access => {
-                    &raw mut (*core).phases[nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE as usize]
-                        .handlers
-                }
+            let number = match phase {
+                Phase::Rewrite => nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
+                Phase::Access => nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+                Phase::Precontent => nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE,
             };
+            let handlers = &raw mut (*core).phases[number as usize].handlers;
             let slot = ngx_array_push(handlers).cast::<ngx_http_handler_pt>();
             if slot.is_null() {
                 return false;
             }
             slot.write(Some(handler));
+            if matches!(phase, Phase::Precontent) {
+                // nginx calls them from the last to the first.
+                let (first, count) = ((*handlers).elts.cast::<ngx_http_handler_pt>(), (*handlers).nelts);
+                ptr::copy(first, first.add(1), count - 1);
+                first.write(Some(handler));
+            }
             true
         }
     }

@@ -21,6 +21,12 @@ pub(crate) enum HeaderSlot {
 }
 
 impl Request {
+    /// Takes the request from the handler of its location: nginx's own handlers of the content phase answer it, as they do where
+    /// a location has none.
+    pub(crate) fn leave_to_phase_handlers(self) {
+        field!(self, content_handler = None);
+    }
+
     /// Leaves preconditions and ranges of a request that changes something to its handler, which has acted on them when nginx's
     /// filters see the response (RFC 9110 §13.2.1, §14.2).
     pub(crate) fn leave_conditions_to_the_handler(self) {

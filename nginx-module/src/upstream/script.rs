@@ -140,6 +140,25 @@ pub(crate) fn names(request: Request, conf: &UpstreamConf) -> Option<ScriptPath>
     Some(named(request, conf).ok()?.unwrap_or_else(|missing| missing))
 }
 
+/// Whether a request leads to something else than a script, by the suffix of what would be run.
+pub(crate) fn is_no_script(request: Request, location: &LocationConf) -> bool {
+    let conf = &location.upstream;
+    let is_script = |script: ScriptPath| script.is_script(conf.suffixes());
+    let mut params = location.params.iter().flatten().rev();
+    match params.find(|param| param.name == b"SCRIPT_FILENAME") {
+        // One file for all requests is the administrator's word.
+        Some(param) if param.value.is_constant() => false,
+        Some(param) => {
+            let Some(filename) = request.evaluate(param.value) else { return false };
+            let root = Files::of(&request).map(|files| files.root).unwrap_or_default();
+            let look_at = |file: &[u8]| look(request, root, file, ScriptCheck::Symlinks);
+            resolve(filename, conf.suffixes(), look_at) == Resolution::NotScript
+        }
+        // A script that is not there is the handler's to refuse.
+        None => matches!(named(request, conf), Ok(Ok(script)) if !is_script(script)),
+    }
+}
+
 /// Script name (without `gangway_index`) and path info of the request's path. `None` when the pattern failed, which
 /// has been logged.
 fn split_path<'r>(request: &'r Request, conf: &UpstreamConf) -> Option<(&'r [u8], &'r [u8])> {
