@@ -15,6 +15,8 @@ from harness.load import Load
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
 RELOADS = 20
+# Processes that load the application by themselves, and those that are forked from one that has.
+PRELOAD = pytest.mark.parametrize("preload", [False, True], ids=["alone", "forked"])
 # What the log says of a killed process, and of the requests that it had.
 CUT = (
     r"GW0904|GW0703|GW090[2356]|upstream prematurely closed|recv\(\) failed|readv\(\) failed|writev\(\) failed|send\(\) failed|"
@@ -38,12 +40,13 @@ def go_on(load, count=20):
     wait_until(lambda: load.done > before + count or load.failures, "requests go on", 60)
 
 
-def test_twenty_reloads_with_the_same_words(launch, scratch):
+@PRELOAD
+def test_twenty_reloads_with_the_same_words(launch, scratch, preload):
     path = journal(scratch)
 
     def configure(site):
         site.workers = 2
-        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=2)
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=preload, processes=2)
 
     server = launch(configure, warm=["/app/get", "/app/stream"])
     before = server.managed()
@@ -57,11 +60,12 @@ def test_twenty_reloads_with_the_same_words(launch, scratch):
     assert len(seen) == len(set(seen)), "a request ran twice"
 
 
-def test_twenty_reloads_with_other_words(launch, scratch):
+@PRELOAD
+def test_twenty_reloads_with_other_words(launch, scratch, preload):
     path = journal(scratch)
 
     def configure(site):
-        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}", "VERSION=0"], timeout="60s", preload=False, processes=2)
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}", "VERSION=0"], timeout="60s", preload=preload, processes=2)
 
     server = launch(configure, warm=["/app/get", "/app/stream"])
     text = server.configuration.read_text()
@@ -77,11 +81,12 @@ def test_twenty_reloads_with_other_words(launch, scratch):
     assert len(seen) == len(set(seen)), "a request ran twice"
 
 
-def test_reloads_with_more_and_fewer_processes(launch, scratch):
+@PRELOAD
+def test_reloads_with_more_and_fewer_processes(launch, scratch, preload):
     path = journal(scratch)
 
     def configure(site):
-        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=2)
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=preload, processes=2)
 
     server = launch(configure, warm=["/app/get", "/app/stream"])
     text = server.configuration.read_text()
@@ -91,15 +96,16 @@ def test_reloads_with_more_and_fewer_processes(launch, scratch):
             server.reload()
             go_on(load)
     check(load)
-    wait_until(lambda: len(server.managed()) == 2, "there are as many as were asked for", 60)
+    wait_until(lambda: len(server.managed()) == 2 + preload, "there are as many as were asked for", 60)
 
 
-def test_reloads_and_kills_lose_no_request_that_may_run_again(launch, scratch):
+@PRELOAD
+def test_reloads_and_kills_lose_no_request_that_may_run_again(launch, scratch, preload):
     path = journal(scratch)
     chance = random.Random(20)
 
     def configure(site):
-        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=False, processes=3)
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=preload, processes=3)
         site.spawn("/one/", "/usr/bin/perl", programs.sources(site.scratch) / "fcgi.pl", processes=2)
 
     server = launch(configure, warm=["/app/get", "/one/hello"])
@@ -117,7 +123,7 @@ def test_reloads_and_kills_lose_no_request_that_may_run_again(launch, scratch):
             go_on(load)
             assert server.get("/one/hello").body == b"hello"
     check(load)
-    wait_until(lambda: len(server.managed()) == 5, "all are there again", 60)
+    wait_until(lambda: len(server.managed()) == 5 + preload, "all are there again", 60)
     server.settle()
 
 
