@@ -18,7 +18,7 @@ use std::{
     process::ExitCode,
 };
 
-use gangway::supervise::control::{Question, Refusal};
+use gangway::supervise::control::{ControlRefusal, Question};
 use servers::{Heard, Server};
 use words::{Command, Words};
 
@@ -94,19 +94,19 @@ fn act(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
         return Err(nobody(words));
     }
     let name = words.name();
-    let (mut refusal, mut done) = (Refusal::Unknown, Vec::new());
+    let (mut refusal, mut done) = (ControlRefusal::Unknown, Vec::new());
     for (server, heard) in heard {
         match heard {
             Heard::Answer(records) => {
                 let generation = records.first().and_then(|record| record.number_of("generation"));
                 done.push((server, generation.unwrap_or(0)));
             }
-            Heard::Refused(why) if why != Refusal::Unknown => refusal = why,
+            Heard::Refused(why) if why != ControlRefusal::Unknown => refusal = why,
             Heard::Refused(_) | Heard::Silence(_) => {}
         }
     }
     if done.is_empty() {
-        let end = if refusal == Refusal::Unknown { End::Unknown } else { End::Failed };
+        let end = if refusal == ControlRefusal::Unknown { End::Unknown } else { End::Failed };
         return Err((end, format!("{name}: {refusal}")));
     }
     for (server, generation) in done {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{
-    supervise::control::{Question, Record, Refusal, decode_answer},
+    supervise::control::{ControlRefusal, Question, Record, decode_answer},
     sys::{own_user, run_directory},
 };
 
@@ -36,7 +36,7 @@ pub(crate) struct Server {
 #[derive(Debug)]
 pub(crate) enum Heard {
     Answer(Vec<Record>),
-    Refused(Refusal),
+    Refused(ControlRefusal),
     /// Nobody listens there any more, or what came was no answer.
     Silence(#[expect(dead_code, reason = "for who debugs")] io::Error),
 }

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use gangway::{
     config::ApplicationConf,
     runtime::{EngineThread, Template},
-    sys::spawner::tree::{Control, Forked},
+    sys::spawner::tree::{Control, ForkReply},
 };
 
 use crate::{
@@ -57,8 +57,8 @@ pub(crate) fn live(control: Control, config: &ApplicationConf) -> Result<Born, S
         };
         template.prepare();
         match control.fork(wish) {
-            Forked::Template => template.parent(),
-            Forked::Process(listener) => break listener,
+            ForkReply::Template => template.parent(),
+            ForkReply::Process(listener) => break listener,
         }
     };
     drop(control);

@@ -32,7 +32,7 @@ pub enum Question {
 
 /// Why a question is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ControlRefusal {
     /// It is no question of this version.
     Misunderstood,
     /// There is no such application, or it is somebody else's.
@@ -164,7 +164,7 @@ impl Record {
 
 /// The text of an answer.
 #[must_use]
-pub fn encode_answer(answer: &Result<Vec<Record>, Refusal>) -> String {
+pub fn encode_answer(answer: &Result<Vec<Record>, ControlRefusal>) -> String {
     let mut out = GREETING.to_owned();
     match answer {
         Ok(records) => {
@@ -180,7 +180,7 @@ pub fn encode_answer(answer: &Result<Vec<Record>, Refusal>) -> String {
 
 /// Understands an answer. `None` is one that is not whole, or not of this version.
 #[must_use]
-pub fn decode_answer(text: &str) -> Option<Result<Vec<Record>, Refusal>> {
+pub fn decode_answer(text: &str) -> Option<Result<Vec<Record>, ControlRefusal>> {
     let mut lines = text.strip_suffix('\n')?.split('\n').collect::<Vec<_>>();
     if lines.pop() != Some(END) {
         return None;
@@ -188,11 +188,11 @@ pub fn decode_answer(text: &str) -> Option<Result<Vec<Record>, Refusal>> {
     let (first, records) = lines.split_first()?;
     match first.strip_prefix(GREETING)? {
         "ok" => records.iter().map(|line| Record::decode(line)).collect::<Option<_>>().map(Ok),
-        said => Refusal::of(said.strip_prefix("no ")?).map(Err),
+        said => ControlRefusal::of(said.strip_prefix("no ")?).map(Err),
     }
 }
 
-impl Refusal {
+impl ControlRefusal {
     fn word(self) -> &'static str {
         match self {
             Self::Misunderstood => "misunderstood",
@@ -206,7 +206,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for ControlRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Misunderstood => "the server does not understand this; is it of another version?",
@@ -280,7 +280,9 @@ mod tests {
                 .text("reason", ""),
             Record::new("process").number("pid", 7).text("state", "a\tb\nc\\"),
         ];
-        for answer in [Ok(records), Ok(Vec::new()), Err(Refusal::Unknown), Err(Refusal::Stopped)] {
+        for answer in
+            [Ok(records), Ok(Vec::new()), Err(ControlRefusal::Unknown), Err(ControlRefusal::Stopped)]
+        {
             let text = encode_answer(&answer);
             assert!((0..text.len()).all(|cut| decode_answer(&text[..cut]).is_none()), "{text}");
             assert_eq!(decode_answer(&text), Some(answer));

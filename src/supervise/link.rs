@@ -9,14 +9,14 @@ use std::{
 use super::message;
 use crate::sys::{
     lock,
-    spawner::tree::{Channel, Tree},
+    spawner::tree::{MessageSocket, Tree},
 };
 
 /// One for each worker process, for as long as it lives. Any thread may use it.
 #[derive(Debug)]
 pub struct Link {
     tree: Arc<Tree>,
-    channel: Mutex<Channel>,
+    channel: Mutex<MessageSocket>,
 }
 
 impl Link {

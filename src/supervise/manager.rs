@@ -55,7 +55,7 @@ pub struct Setup {
 
 /// The shared memory of an application, for the workers.
 #[derive(Clone, Debug)]
-pub struct Pool {
+pub struct ManagedPool {
     /// Its name for people: that of its words, or another one if that is taken.
     pub name: Arc<str>,
     /// Its number, for [`Link::demand`].
@@ -65,10 +65,10 @@ pub struct Pool {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownApplication {
     managed: Managed,
     version: u32,
-    pool: Pool,
+    pool: ManagedPool,
 }
 
 /// The way to the tree, in the server's parent; workers inherit it.
@@ -78,7 +78,7 @@ pub struct Manager {
     tree: Arc<Tree>,
     /// Where this server's sockets stand.
     place: PathBuf,
-    known: Vec<Known>,
+    known: Vec<KnownApplication>,
     /// What an earlier manager has left, until a configuration has been told.
     former: Vec<Former>,
     next: u32,
@@ -104,12 +104,12 @@ impl Manager {
     ///
     /// # Errors
     /// When there is no memory, no descriptor or no process left, or an application's words are too many.
-    pub fn configure(&mut self, wanted: &[Managed], log: BorrowedFd<'_>) -> io::Result<Vec<Pool>> {
+    pub fn configure(&mut self, wanted: &[Managed], log: BorrowedFd<'_>) -> io::Result<Vec<ManagedPool>> {
         if !self.tree.is_guarded() {
             self.leave_tree(log)?;
         }
         former::mark(&mut self.former, wanted);
-        let mut next: Vec<Known> = Vec::with_capacity(wanted.len());
+        let mut next: Vec<KnownApplication> = Vec::with_capacity(wanted.len());
         let mut places = Vec::with_capacity(wanted.len());
         for managed in wanted {
             let place = match next.iter().position(|known| known.managed == *managed) {
@@ -156,7 +156,7 @@ impl Manager {
 
     /// What is shared about an application of the last configuration that was told: with these words.
     #[must_use]
-    pub fn running(&self, managed: &Managed) -> Option<Pool> {
+    pub fn running(&self, managed: &Managed) -> Option<ManagedPool> {
         let known = self.known.iter().find(|known| known.managed == *managed);
         known.map(|known| known.pool.clone()).or_else(|| former::same(&self.former, managed))
     }
@@ -181,9 +181,18 @@ impl Manager {
     }
 
     /// What is known of an application: the same words, or one of the same name that is to get other words.
-    fn known(&mut self, managed: &Managed, wanted: &[Managed], next: &[Known]) -> io::Result<Known> {
+    fn known(
+        &mut self,
+        managed: &Managed,
+        wanted: &[Managed],
+        next: &[KnownApplication],
+    ) -> io::Result<KnownApplication> {
         if let Some(same) = self.known.iter().find(|known| known.managed == *managed) {
-            return Ok(Known { managed: managed.clone(), version: same.version, pool: same.pool.clone() });
+            return Ok(KnownApplication {
+                managed: managed.clone(),
+                version: same.version,
+                pool: same.pool.clone(),
+            });
         }
         let shape = shape(managed);
         let changed = self.known.iter().find(|known| {
@@ -194,7 +203,7 @@ impl Manager {
         });
         if let Some(changed) = changed {
             let version = changed.version + u32::from(changed.managed.launch() != managed.launch());
-            return Ok(Known { managed: managed.clone(), version, pool: changed.pool.clone() });
+            return Ok(KnownApplication { managed: managed.clone(), version, pool: changed.pool.clone() });
         }
         if let Some(known) = former::find(&self.former, managed, next) {
             return Ok(known);
@@ -212,11 +221,11 @@ impl Manager {
             segment.set_stopped(true);
             segment.set_condition(Condition::Down);
         }
-        let pool = Pool { name: managed.name().into(), app, segment };
-        Ok(Known { managed: managed.clone(), version: 1, pool })
+        let pool = ManagedPool { name: managed.name().into(), app, segment };
+        Ok(KnownApplication { managed: managed.clone(), version: 1, pool })
     }
 
-    fn tell(&self, applications: &[Known], log: BorrowedFd<'_>) -> io::Result<()> {
+    fn tell(&self, applications: &[KnownApplication], log: BorrowedFd<'_>) -> io::Result<()> {
         // All of it or nothing.
         let mut messages = Vec::with_capacity(applications.len());
         for known in applications {
@@ -243,7 +252,7 @@ fn new_place(run_directory: &Path) -> PathBuf {
 }
 
 fn grow(setup: &Setup, place: &Path) -> io::Result<Tree> {
-    let own = supervisor::Place { run_directory: setup.run_directory.clone(), own: place.to_owned() };
+    let own = supervisor::ServerPlace { run_directory: setup.run_directory.clone(), own: place.to_owned() };
     let (stamp, by_threads) = (setup.stamp, matches!(setup.wake, Wake::Threads));
     Tree::start(&setup.worker, setup.begun, &move |keeper| supervisor::live(keeper, &own, stamp, by_threads))
 }
@@ -274,7 +283,7 @@ fn warmup(managed: &Managed) -> Option<AppWarmup> {
     managed.warmup().map(|path| AppWarmup { path: path.to_owned(), directory })
 }
 
-fn message(known: &Known, setup: &Setup) -> io::Result<Vec<u8>> {
+fn message(known: &KnownApplication, setup: &Setup) -> io::Result<Vec<u8>> {
     let (managed, launch) = (&known.managed, known.managed.launch());
     let argv = launch.command.argv(&setup.host);
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;

@@ -21,5 +21,5 @@ pub mod segment;
 mod supervisor;
 
 pub use link::Link;
-pub use manager::{Manager, Pool, Setup};
+pub use manager::{ManagedPool, Manager, Setup};
 pub use supervisor::Stamp;

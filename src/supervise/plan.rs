@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use crate::config::Life;
 use backoff::Backoff;
-use slot::{Phase, Slot};
+use slot::{Phase, PlanSlot};
 pub use template::TEMPLATES;
 use template::Templates;
 
@@ -173,7 +173,7 @@ pub struct Plan {
     generation: u32,
     /// The generation that requests have been given to.
     serving: Option<u32>,
-    slots: Vec<Slot>,
+    slots: Vec<PlanSlot>,
     backoff: Backoff,
     /// Of an older generation that serves on.
     old_backoff: Backoff,
@@ -207,7 +207,7 @@ impl Plan {
             threads: threads.max(1),
             generation: 1,
             serving: None,
-            slots: vec![Slot::default(); usize::from(slots)],
+            slots: vec![PlanSlot::default(); usize::from(slots)],
             backoff: Backoff::default(),
             old_backoff: Backoff::default(),
             templates: Templates::default(),
@@ -244,7 +244,7 @@ impl Plan {
             self.serving = Some(generation);
         }
         self.births += 1;
-        let born = Slot::born(phase, generation, now, &self.life, self.births);
+        let born = PlanSlot::born(phase, generation, now, &self.life, self.births);
         if let Some(place) = self.slots.get_mut(usize::from(slot)) {
             *place = born;
         }
@@ -371,7 +371,7 @@ impl Plan {
         let (phase, generation) = (slot.phase, slot.generation);
         let young = now.saturating_sub(slot.since) < STABLE;
         let worked = slot.served > 0;
-        *slot = Slot::default();
+        *slot = PlanSlot::default();
         self.act(Action::Clear(number));
         match phase {
             Phase::Vacant | Phase::Draining { .. } | Phase::Ending { .. } => {}
@@ -425,11 +425,11 @@ impl Plan {
         self.numbers(|slot| slot.phase == Phase::Ready && slot.generation != self.generation)
     }
 
-    fn numbers(&self, wanted: impl Fn(&Slot) -> bool) -> Vec<u16> {
+    fn numbers(&self, wanted: impl Fn(&PlanSlot) -> bool) -> Vec<u16> {
         (0..).zip(&self.slots).filter(|(_, slot)| wanted(slot)).map(|(number, _)| number).collect()
     }
 
-    fn count(&self, wanted: impl Fn(&Slot) -> bool) -> usize {
+    fn count(&self, wanted: impl Fn(&PlanSlot) -> bool) -> usize {
         self.slots.iter().filter(|slot| wanted(slot)).count()
     }
 }

@@ -29,10 +29,10 @@ use super::{
 };
 use crate::sys::{
     EventFd, PidFd, monotonic, poll, run_directory,
-    spawner::tree::{Channel, Fact, Parcel},
+    spawner::tree::{Fact, MessageSocket, Parcel},
 };
-use app::{App, Orders};
-use control::Control;
+use app::{Orders, Supervised};
+use control::ControlSocket;
 use log::Log;
 pub use log::Stamp;
 
@@ -40,7 +40,7 @@ pub use log::Stamp;
 const WATCH: Duration = Duration::from_secs(1);
 
 /// Where sockets stand: those of all servers, and those of this one.
-pub(super) struct Place {
+pub(super) struct ServerPlace {
     pub(super) run_directory: PathBuf,
     pub(super) own: PathBuf,
 }
@@ -54,7 +54,7 @@ struct Staged {
 }
 
 /// A process that ran before this supervisor.
-struct Found {
+struct FoundFiles {
     app: u32,
     slot: u16,
     pid: u32,
@@ -63,16 +63,16 @@ struct Found {
 }
 
 struct Supervisor {
-    keeper: Channel,
+    keeper: MessageSocket,
     orders: Orders,
     by_threads: bool,
-    apps: BTreeMap<u32, App>,
+    apps: BTreeMap<u32, Supervised>,
     staged: Vec<Staged>,
-    found: Vec<Found>,
-    links: Vec<(Channel, Owner)>,
+    found: Vec<FoundFiles>,
+    links: Vec<(MessageSocket, Owner)>,
     /// Workers that have something in the shared memory and have not come yet.
     strangers: Vec<(PidFd, Owner)>,
-    control: Control,
+    control: ControlSocket,
     /// When files are looked at, if there are some.
     watch_at: Option<Duration>,
     log: Log,
@@ -80,7 +80,7 @@ struct Supervisor {
 
 /// What a descriptor is.
 #[derive(Clone, Copy)]
-enum Source {
+enum EventSource {
     Keeper,
     Link(usize),
     Stranger(usize),
@@ -91,7 +91,7 @@ enum Source {
 }
 
 /// Its life, until the keeper has ended.
-pub(super) fn live(keeper: Channel, place: &Place, stamp: Stamp, by_threads: bool) {
+pub(super) fn live(keeper: MessageSocket, place: &ServerPlace, stamp: Stamp, by_threads: bool) {
     let Ok(held) = run_directory::hold(&place.own) else { return };
     run_directory::sweep(&place.run_directory);
     let mut supervisor = Supervisor {
@@ -103,7 +103,7 @@ pub(super) fn live(keeper: Channel, place: &Place, stamp: Stamp, by_threads: boo
         found: Vec::new(),
         links: Vec::new(),
         strangers: Vec::new(),
-        control: Control::new(run_directory::control_socket(&place.own)),
+        control: ControlSocket::new(run_directory::control_socket(&place.own)),
         watch_at: None,
         log: Log::new(stamp),
     };
@@ -121,30 +121,30 @@ impl Supervisor {
         let mut ended = Vec::new();
         for (entry, source) in entries.iter().zip(sources).filter(|(entry, _)| entry.revents != 0) {
             match source {
-                Source::Keeper => {
+                EventSource::Keeper => {
                     if entry.revents & !libc::POLLOUT != 0 && !self.hear() {
                         return false;
                     }
                 }
-                Source::Link(index) => {
+                EventSource::Link(index) => {
                     if !self.listen(index) {
                         ended.push(index);
                     }
                 }
-                Source::Stranger(index) => {
+                EventSource::Stranger(index) => {
                     if let Some((_, owner)) = self.strangers.get(index) {
                         let owner = *owner;
                         self.worker_has_ended(owner);
                     }
                 }
-                Source::Output(app, slot) => {
+                EventSource::Output(app, slot) => {
                     if let Some(app) = self.apps.get_mut(&app) {
                         app.read_output(slot, &mut self.log);
                     }
                 }
-                Source::Control => self.control.accept(monotonic()),
-                Source::Caller(id) => self.attend(id),
-                Source::Probe(app, slot) => {
+                EventSource::Control => self.control.accept(monotonic()),
+                EventSource::Caller(id) => self.attend(id),
+                EventSource::Probe(app, slot) => {
                     if let Some(app) = self.apps.get_mut(&app) {
                         app.look_at_probe(slot, &mut self.orders, &mut self.log);
                     }
@@ -161,29 +161,29 @@ impl Supervisor {
         self.send_orders()
     }
 
-    fn sources(&self) -> (Vec<libc::pollfd>, Vec<Source>) {
+    fn sources(&self) -> (Vec<libc::pollfd>, Vec<EventSource>) {
         let (mut entries, mut sources) = (Vec::new(), Vec::new());
         let mut add = |fd: RawFd, events, source| {
             entries.push(libc::pollfd { fd, events, revents: 0 });
             sources.push(source);
         };
         let room = if self.orders.is_empty() { 0 } else { libc::POLLOUT };
-        add(self.keeper.as_fd().as_raw_fd(), libc::POLLIN | room, Source::Keeper);
+        add(self.keeper.as_fd().as_raw_fd(), libc::POLLIN | room, EventSource::Keeper);
         for (index, (channel, _)) in self.links.iter().enumerate() {
-            add(channel.as_fd().as_raw_fd(), libc::POLLIN, Source::Link(index));
+            add(channel.as_fd().as_raw_fd(), libc::POLLIN, EventSource::Link(index));
         }
         for (index, (process, _)) in self.strangers.iter().enumerate() {
-            add(process.as_raw_fd(), libc::POLLIN, Source::Stranger(index));
+            add(process.as_raw_fd(), libc::POLLIN, EventSource::Stranger(index));
         }
         for (id, app) in &self.apps {
             for (slot, output, probe) in app.descriptors() {
-                output.into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Output(*id, slot)));
-                probe.into_iter().for_each(|(fd, events)| add(fd, events, Source::Probe(*id, slot)));
+                output.into_iter().for_each(|fd| add(fd, libc::POLLIN, EventSource::Output(*id, slot)));
+                probe.into_iter().for_each(|(fd, events)| add(fd, events, EventSource::Probe(*id, slot)));
             }
         }
-        self.control.listener().into_iter().for_each(|fd| add(fd, libc::POLLIN, Source::Control));
+        self.control.listener().into_iter().for_each(|fd| add(fd, libc::POLLIN, EventSource::Control));
         for (id, fd, events) in self.control.callers() {
-            add(fd, events, Source::Caller(id));
+            add(fd, events, EventSource::Caller(id));
         }
         (entries, sources)
     }
@@ -191,7 +191,7 @@ impl Supervisor {
     /// How long nothing has to be done.
     fn pause(&mut self) -> Option<Duration> {
         let now = monotonic();
-        let watched = self.apps.values().any(App::is_watched);
+        let watched = self.apps.values().any(Supervised::is_watched);
         self.watch_at = watched.then(|| self.watch_at.unwrap_or(now + WATCH));
         let others = [self.control.due(), self.watch_at].into_iter().flatten();
         self.apps
@@ -223,7 +223,7 @@ impl Supervisor {
                 }
             }
             Some(Fact::Running(app, slot, pid, version)) => {
-                self.found.push(Found { app, slot, pid, version, output: fds.next() });
+                self.found.push(FoundFiles { app, slot, pid, version, output: fds.next() });
             }
             Some(Fact::Commit) => {
                 self.log.open(fds.next());
@@ -233,7 +233,7 @@ impl Supervisor {
                 self.configure(fds.next());
             }
             Some(Fact::Connect) => {
-                if let Some(channel) = fds.next().map(Channel::of)
+                if let Some(channel) = fds.next().map(MessageSocket::of)
                     && let Ok((pid, _)) = channel.maker()
                 {
                     let owner = Owner::of(pid);
@@ -279,7 +279,7 @@ impl Supervisor {
             };
             match Segment::open(staged.memory, wake) {
                 Ok(segment) => {
-                    let mut app = App::new(staged.id, staged.version, staged.about, segment);
+                    let mut app = Supervised::new(staged.id, staged.version, staged.about, segment);
                     let (mine, others): (Vec<_>, Vec<_>) =
                         self.found.drain(..).partition(|found| found.app == staged.id);
                     self.found = others;

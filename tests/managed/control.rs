@@ -10,7 +10,7 @@ use std::{
 };
 
 use gangway::supervise::{
-    control::{Question, Record, Refusal},
+    control::{ControlRefusal, Question, Record},
     segment::{Claim, Condition, Owner, SlotState},
 };
 
@@ -74,7 +74,7 @@ fn a_restart_replaces_the_processes_and_running_requests_end_first() {
     assert_eq!(server.ready(1, 1), wiki);
     assert_eq!(of(&status(&server), "blog").number_of("generation"), Some(2));
     server.wait_for_line("has asked for a restart of \"blog\"");
-    assert_eq!(server.control_says(&restart("blo")), Err(Refusal::Unknown));
+    assert_eq!(server.control_says(&restart("blo")), Err(ControlRefusal::Unknown));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn one_that_is_stopped_stays_so_until_it_is_started() {
     until("it has ended", || !alive(pid));
     let segment = server.segment(0);
     assert_eq!(segment.claim(Owner::this_process(), 0), Claim::Down);
-    assert_eq!(server.control_says(&restart("blog")), Err(Refusal::Stopped));
+    assert_eq!(server.control_says(&restart("blog")), Err(ControlRefusal::Stopped));
     // Neither another supervisor nor a reload starts it, with the same words or with others.
     let before = server.supervisor(wiki[0]);
     kill(before, libc::SIGKILL);
@@ -141,7 +141,7 @@ fn an_owner_sees_and_does_what_is_his_own() {
         let names = status(&server).iter().filter(|record| record.kind == "application").count();
         let refused = [restart("other"), Question::Stop("other".into()), Question::Start("other".into())]
             .iter()
-            .filter(|question| server.control_says(question) == Err(Refusal::Unknown))
+            .filter(|question| server.control_says(question) == Err(ControlRefusal::Unknown))
             .count();
         assert!(server.control_says(&restart("his")).is_ok());
         harness::say(&writer, &[names as u32, refused as u32]);

@@ -18,8 +18,8 @@ use gangway::{
     config::{Managed, Parser},
     rights::Identity,
     supervise::{
-        Manager, Pool, Setup, Stamp,
-        control::{Question, Record, Refusal, decode_answer},
+        ManagedPool, Manager, Setup, Stamp,
+        control::{ControlRefusal, Question, Record, decode_answer},
         segment::{Owner, Place, Segment, SlotState, Ticket, Turn, Wake},
     },
     sys::{LeftOpen, run_directory, spawner},
@@ -132,7 +132,7 @@ pub(crate) fn talk(control: &Path, line: &[u8]) -> Option<String> {
 pub(crate) struct Server {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) worker: Identity,
-    pub(crate) pools: Vec<Pool>,
+    pub(crate) pools: Vec<ManagedPool>,
     manager: Option<Manager>,
     log: fs::File,
     host: PathBuf,
@@ -285,7 +285,7 @@ impl Server {
     }
 
     /// Asks the supervisor as `gangway` does.
-    pub(crate) fn control_says(&self, question: &Question) -> Result<Vec<Record>, Refusal> {
+    pub(crate) fn control_says(&self, question: &Question) -> Result<Vec<Record>, ControlRefusal> {
         let mut answer = None;
         // One that has just been made is not listened to yet.
         until("the supervisor answers", || {

@@ -15,7 +15,7 @@ use gangway::{
     config::Managed,
     error::SUPERVISOR,
     log::{self, Level},
-    supervise::{Link, Manager, Pool, Setup, Stamp, segment::Wake},
+    supervise::{Link, ManagedPool, Manager, Setup, Stamp, segment::Wake},
     sys::{LeftOpen, explain, lock, run_directory, spawner::own_account},
 };
 
@@ -28,7 +28,7 @@ use crate::{
 struct Parent {
     manager: Manager,
     /// What is shared about each application of the configuration, by its number there.
-    pools: Vec<Option<Pool>>,
+    pools: Vec<Option<ManagedPool>>,
 }
 
 static PARENT: Mutex<Option<Parent>> = Mutex::new(None);
@@ -118,7 +118,7 @@ fn suspend() {
 }
 
 /// In a child: its way to what looks after processes, and what is shared about each application.
-pub(super) fn for_child() -> Option<(io::Result<Link>, Vec<Option<Pool>>)> {
+pub(super) fn for_child() -> Option<(io::Result<Link>, Vec<Option<ManagedPool>>)> {
     let parent = lock(&PARENT);
     let parent = parent.as_ref()?;
     Some((parent.manager.link(), parent.pools.clone()))

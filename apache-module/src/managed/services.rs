@@ -13,7 +13,7 @@ use gangway::{
     error::SUPERVISOR,
     log::{self, Level, Line, Throttle},
     supervise::{
-        Link, Pool,
+        Link, ManagedPool,
         refusals::{down_line, full_line},
         segment::{Owner, Segment},
     },
@@ -40,7 +40,7 @@ static CHILD: OnceLock<Child> = OnceLock::new();
 pub(super) struct Service {
     pub(super) managed: Managed,
     /// What is shared about it; nothing if it could not be started at a restart.
-    pool: Option<Pool>,
+    pool: Option<ManagedPool>,
     refusals: Throttle,
 }
 

@@ -22,7 +22,7 @@ use gangway::{
     rights::Identity,
     runtime,
     supervise::{
-        Link, Manager, Pool, Setup, Stamp,
+        Link, ManagedPool, Manager, Setup, Stamp,
         segment::{Owner, Wake},
     },
     sys::{
@@ -65,7 +65,7 @@ struct Parent {
     /// What rings when it is the turn of a request in another worker.
     bell: Arc<EventFd>,
     /// The applications of the newest configuration, with what is shared about each.
-    pools: Vec<(Managed, Pool)>,
+    pools: Vec<(Managed, ManagedPool)>,
 }
 
 /// What a worker has.
@@ -242,7 +242,7 @@ pub(super) fn bell() -> Option<BorrowedFd<'static>> {
 }
 
 /// What is shared about an application.
-pub(super) fn pool(managed: &Managed) -> Option<Pool> {
+pub(super) fn pool(managed: &Managed) -> Option<ManagedPool> {
     let parent = lock(&PARENT);
     let mut pools = parent.as_ref()?.pools.iter();
     pools.find(|(known, _)| known == managed).map(|(_, pool)| pool.clone())

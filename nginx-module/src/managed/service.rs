@@ -6,7 +6,7 @@ use std::{cell::OnceCell, sync::Arc, time::Instant};
 use gangway::{
     config::Managed,
     log::{Line, Throttle},
-    supervise::{Pool, refusals, segment::Segment},
+    supervise::{ManagedPool, refusals, segment::Segment},
 };
 
 use super::processes;
@@ -17,7 +17,7 @@ pub(crate) struct Service {
     /// The path of the location for an application that is mounted there; `None` for a program, which runs scripts that the
     /// path names.
     pub(super) mount: Option<Vec<u8>>,
-    pool: OnceCell<Option<Pool>>,
+    pool: OnceCell<Option<ManagedPool>>,
     refusals: Throttle,
 }
 
@@ -35,7 +35,7 @@ impl Service {
         self.pool().map(|pool| &pool.segment)
     }
 
-    fn pool(&self) -> Option<&Pool> {
+    fn pool(&self) -> Option<&ManagedPool> {
         self.pool.get_or_init(|| processes::pool(&self.managed)).as_ref()
     }
 

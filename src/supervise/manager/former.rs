@@ -12,13 +12,13 @@ use std::{
     sync::{Arc, atomic},
 };
 
-use super::{Known, Manager, Pool, STARTED, Setup, shape};
+use super::{KnownApplication, ManagedPool, Manager, STARTED, Setup, shape};
 use crate::{
     config::Managed,
     supervise::segment::Segment,
     sys::{
         LeftOpen, run_directory,
-        spawner::tree::{Channel, Composer, Parts, Tree},
+        spawner::tree::{Composer, MessageSocket, Parts, Tree},
     },
 };
 
@@ -30,7 +30,7 @@ pub(super) struct Former {
     words: String,
     launch: String,
     version: u32,
-    pool: Pool,
+    pool: ManagedPool,
     /// Its words are those of an application that is wanted.
     is_wanted: bool,
 }
@@ -49,7 +49,7 @@ pub(super) fn mark(formers: &mut [Former], wanted: &[Managed]) {
 }
 
 /// What is shared about one with these words.
-pub(super) fn same(formers: &[Former], managed: &Managed) -> Option<Pool> {
+pub(super) fn same(formers: &[Former], managed: &Managed) -> Option<ManagedPool> {
     let (words, _) = words_of(managed);
     formers.iter().find(|former| former.words == words).map(|former| former.pool.clone())
 }
@@ -61,7 +61,11 @@ pub(super) fn is_stopped(formers: &[Former], managed: &Managed) -> bool {
 }
 
 /// What is known of an application from before: the same words, or one of the same name that is to get other words.
-pub(super) fn find(formers: &[Former], managed: &Managed, next: &[Known]) -> Option<Known> {
+pub(super) fn find(
+    formers: &[Former],
+    managed: &Managed,
+    next: &[KnownApplication],
+) -> Option<KnownApplication> {
     if formers.is_empty() {
         return None;
     }
@@ -77,7 +81,7 @@ pub(super) fn find(formers: &[Former], managed: &Managed, next: &[Known]) -> Opt
     };
     let former = same.or_else(changed)?;
     let version = former.version + u32::from(former.launch != launch);
-    Some(Known { managed: managed.clone(), version, pool: former.pool.clone() })
+    Some(KnownApplication { managed: managed.clone(), version, pool: former.pool.clone() })
 }
 
 impl Manager {
@@ -132,7 +136,7 @@ impl Manager {
         let started = parts.small()?;
         let next = parts.small()?;
         let tree = match left(parts)?.take() {
-            Ok(socket) => Arc::new(Tree::of(Channel::of(socket), guard)),
+            Ok(socket) => Arc::new(Tree::of(MessageSocket::of(socket), guard)),
             Err(error) => return Some(Err(error)),
         };
         STARTED.fetch_max(started, atomic::Ordering::Relaxed);
@@ -144,7 +148,7 @@ impl Manager {
             let segment = left(parts)?.take().and_then(|memory| Segment::open(memory, setup.wake.clone()));
             // One whose memory is gone begins anew.
             let Ok(segment) = segment else { continue };
-            let pool = Pool { name: given.into(), app, segment: Arc::new(segment) };
+            let pool = ManagedPool { name: given.into(), app, segment: Arc::new(segment) };
             let name = String::from_utf8_lossy(name).into_owned();
             former.push(Former { name, words, launch, version, pool, is_wanted: false });
         }

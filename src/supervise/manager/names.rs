@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Known;
+use super::KnownApplication;
 
 /// What has, or is to have, a name.
 pub(super) trait Named {
@@ -50,7 +50,7 @@ fn is_derived(name: &str, wanted: &str) -> bool {
     })
 }
 
-impl Named for Known {
+impl Named for KnownApplication {
     fn wanted(&self) -> &str {
         self.managed.name()
     }

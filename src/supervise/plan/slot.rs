@@ -31,7 +31,7 @@ impl Phase {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct PlanSlot {
     pub(super) phase: Phase,
     pub(super) generation: u32,
     /// Since when it is in its phase, for those that have one of their own.
@@ -54,7 +54,7 @@ pub(super) struct Slot {
     pub(super) leaving: bool,
 }
 
-impl Slot {
+impl PlanSlot {
     /// A process that begins. `birth` makes a difference to the others, so that they are not replaced at the same time.
     pub(super) fn born(phase: Phase, generation: u32, now: Time, life: &Life, birth: u32) -> Self {
         let mut slot =

@@ -27,7 +27,7 @@ enum Stage {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Template {
+struct PlanTemplate {
     stage: Stage,
     generation: u32,
     since: Time,
@@ -48,7 +48,7 @@ pub(super) enum Source {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Templates {
     is_on: bool,
-    all: [Template; TEMPLATES as usize],
+    all: [PlanTemplate; TEMPLATES as usize],
     backoff: Backoff,
     /// One of this generation has loaded the application: it is there again when that one has ended.
     has_loaded: bool,
@@ -57,8 +57,8 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    fn active(&self, generation: u32) -> Option<(u16, Template)> {
-        let is_active = |template: &Template| {
+    fn active(&self, generation: u32) -> Option<(u16, PlanTemplate)> {
+        let is_active = |template: &PlanTemplate| {
             template.generation == generation && matches!(template.stage, Stage::Loading | Stage::Ready)
         };
         (0..).zip(self.all).find(|(_, template)| is_active(template))
@@ -186,7 +186,7 @@ impl Plan {
             _ if !is_tried => {}
             (Some(at), _) => templates.load_at = Some(at),
             (None, Some((number, template))) => {
-                *template = Template { stage: Stage::Loading, generation: self.generation, since: now };
+                *template = PlanTemplate { stage: Stage::Loading, generation: self.generation, since: now };
                 self.act(Action::Load(number, self.generation));
             }
         }

@@ -4,7 +4,7 @@
 mod world;
 
 use super::*;
-use world::{Process, Step, World, life};
+use world::{Step, TestProcess, World, life};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -311,7 +311,7 @@ fn lifetimes_and_counts_are_not_the_same_for_all() {
         lifetime: Some(SECOND * 1000),
         ..life(1, 1)
     };
-    let born: Vec<_> = (0..50).map(|birth| Slot::born(Phase::Ready, 1, SECOND, &life, birth)).collect();
+    let born: Vec<_> = (0..50).map(|birth| PlanSlot::born(Phase::Ready, 1, SECOND, &life, birth)).collect();
     assert!(born.iter().all(|slot| (900..=1000).contains(&slot.most_served.unwrap())));
     let tenth = (1 << 40) - (1 << 40) / 10..=1 << 40;
     assert!(born.iter().all(|slot| tenth.contains(&slot.most_resident.unwrap())));
@@ -378,10 +378,10 @@ fn a_new_supervisor_goes_on_with_what_it_finds() {
     world.plan = Plan::new(life(2, 2), 1, 5);
     world.processes.clear();
     for (slot, found, process) in [
-        (0, Found::Ready, Process { booted: true, open: true, generation: 4, ..Process::default() }),
-        (1, Found::Starting, Process { generation: 4, ..Process::default() }),
-        (2, Found::Ending, Process { booted: true, told: true, generation: 3, ..Process::default() }),
-        (3, Found::Draining, Process { booted: true, generation: 3, ..Process::default() }),
+        (0, Found::Ready, TestProcess { booted: true, open: true, generation: 4, ..TestProcess::default() }),
+        (1, Found::Starting, TestProcess { generation: 4, ..TestProcess::default() }),
+        (2, Found::Ending, TestProcess { booted: true, told: true, generation: 3, ..TestProcess::default() }),
+        (3, Found::Draining, TestProcess { booted: true, generation: 3, ..TestProcess::default() }),
     ] {
         world.processes.insert(slot, process);
         world.plan.adopt(slot, process.generation, found, world.now);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     Action, GRACE, LOOK, Look, News, Plan, QUIET, Time,
-    slot::{Phase, Slot},
+    slot::{Phase, PlanSlot},
     template::Source,
 };
 
@@ -67,7 +67,7 @@ impl Plan {
     /// Those that are ready serve; with an older generation that serves not before all of them are ready, and then the old
     /// one does no more. Each lets one go that is to be replaced.
     fn open_what_is_ready(&mut self, now: Time) {
-        let is_warm = |slot: &Slot| slot.phase == Phase::Warm;
+        let is_warm = |slot: &PlanSlot| slot.phase == Phase::Warm;
         let kept = self.numbers(|slot| is_warm(slot) && slot.generation != self.generation);
         self.open_in_place_of_leaving(kept, now);
         let old = self.old_open();
@@ -176,7 +176,7 @@ impl Plan {
         let vacant = self.numbers(|slot| slot.phase == Phase::Vacant);
         for number in vacant.into_iter().take(missing) {
             self.births = self.births.wrapping_add(1);
-            let born = Slot::born(Phase::Starting, generation, now, &self.life, self.births);
+            let born = PlanSlot::born(Phase::Starting, generation, now, &self.life, self.births);
             if let Some(slot) = self.slots.get_mut(usize::from(number)) {
                 *slot = born;
             }
@@ -203,7 +203,7 @@ impl Plan {
     /// How many there are to be beside those that there are.
     fn missing_of(&self, generation: u32, look: &impl Look) -> usize {
         let warm = self.count(|slot| slot.phase == Phase::Warm && slot.generation == generation);
-        let current = |slot: &Slot| slot.phase == Phase::Ready && slot.generation == generation;
+        let current = |slot: &PlanSlot| slot.phase == Phase::Ready && slot.generation == generation;
         let staying = self.count(|slot| current(slot) && !slot.leaving);
         let leaving = self.count(|slot| current(slot) && slot.leaving);
         let (least, most) = (self.life.least as usize, self.life.most as usize);

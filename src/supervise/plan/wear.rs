@@ -3,7 +3,7 @@
 
 use super::{
     Action, COUNT, COUNT_SELDOM, Look, News, Plan, Time, Wear,
-    slot::{Phase, Slot},
+    slot::{Phase, PlanSlot},
 };
 
 impl Plan {
@@ -34,7 +34,7 @@ impl Plan {
     }
 
     fn weigh(&mut self, look: &impl Look) {
-        let measured = |slot: &Slot| slot.phase == Phase::Ready && slot.most_resident.is_some();
+        let measured = |slot: &PlanSlot| slot.phase == Phase::Ready && slot.most_resident.is_some();
         for (number, slot) in (0..).zip(&mut self.slots).filter(|(_, slot)| measured(slot)) {
             slot.resident = look.resident(number);
         }

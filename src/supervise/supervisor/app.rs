@@ -47,7 +47,7 @@ const GONE: Duration = Duration::from_secs(1);
 /// Reads of an output before others have their turn.
 const READS: usize = 8;
 
-pub(super) struct App {
+pub(super) struct Supervised {
     pub(super) id: u32,
     pub(super) version: u32,
     pub(super) about: About,
@@ -88,7 +88,7 @@ pub(super) fn kill(orders: &mut Orders, app: u32, slot: u16) {
     orders.push_back((Order::Signal { app, slot, signal: libc::SIGKILL }.encode(), Vec::new()));
 }
 
-impl App {
+impl Supervised {
     pub(super) fn new(id: u32, version: u32, about: About, segment: Segment) -> Self {
         let watches = Watches::new(&about.files);
         let mut plan = Plan::new(about.life, about.threads, segment.shape().slots);

@@ -27,7 +27,7 @@ const MOST_OF_USER: usize = 4;
 const MOST: usize = 64;
 
 /// The socket, if there is one, and who is connected.
-pub(super) struct Control {
+pub(super) struct ControlSocket {
     path: PathBuf,
     listener: Option<UnixListener>,
     callers: BTreeMap<u32, Caller>,
@@ -49,7 +49,7 @@ pub(super) struct Asked {
     pub(super) user: u32,
 }
 
-impl Control {
+impl ControlSocket {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, listener: None, callers: BTreeMap::new(), next: 0 }
     }
@@ -120,7 +120,7 @@ impl Control {
     }
 }
 
-impl Drop for Control {
+impl Drop for ControlSocket {
     fn drop(&mut self) {
         if self.listener.is_some() {
             let _ = fs::remove_file(&self.path);

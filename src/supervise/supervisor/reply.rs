@@ -3,9 +3,9 @@
 //! sees and does what is about that application, and does not learn that there are others.
 
 use super::{
-    super::control::{Question, Record, Refusal, encode_answer},
+    super::control::{ControlRefusal, Question, Record, encode_answer},
     Supervisor,
-    app::App,
+    app::Supervised,
 };
 use crate::{
     error::CONTROLLED,
@@ -19,23 +19,23 @@ impl Supervisor {
         if let Some(asked) = self.control.attend(caller) {
             let answer = match asked.question {
                 Some(question) => self.reply(&question, asked.user),
-                None => Err(Refusal::Misunderstood),
+                None => Err(ControlRefusal::Misunderstood),
             };
             self.control.answer(caller, encode_answer(&answer));
         }
     }
 
-    fn reply(&mut self, question: &Question, user: u32) -> Result<Vec<Record>, Refusal> {
+    fn reply(&mut self, question: &Question, user: u32) -> Result<Vec<Record>, ControlRefusal> {
         let name = match question {
             Question::Status => return Ok(self.status(user)),
             Question::Restart(name) | Question::Stop(name) | Question::Start(name) => name,
         };
         let known =
             self.apps.values_mut().find(|app| app.name() == name && !app.is_leaving() && may(app, user));
-        let app = known.ok_or(Refusal::Unknown)?;
+        let app = known.ok_or(ControlRefusal::Unknown)?;
         let (orders, log) = (&mut self.orders, &mut self.log);
         let what = match question {
-            Question::Restart(_) if app.is_stopped() => return Err(Refusal::Stopped),
+            Question::Restart(_) if app.is_stopped() => return Err(ControlRefusal::Stopped),
             Question::Restart(_) => {
                 let line = format_args!("user {user} has asked for a restart of \"{name}\"");
                 log.line(Level::Notice, CONTROLLED, line);
@@ -69,6 +69,6 @@ impl Supervisor {
     }
 }
 
-fn may(app: &App, user: u32) -> bool {
+fn may(app: &Supervised, user: u32) -> bool {
     user == 0 || user == own_user() || user == app.owner()
 }

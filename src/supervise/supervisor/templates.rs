@@ -5,7 +5,7 @@ use std::{io, os::fd::OwnedFd};
 
 use super::{
     super::plan::{Event, News, TEMPLATES},
-    app::{App, Orders},
+    app::{Orders, Supervised},
     log::Log,
     process::Process,
 };
@@ -20,7 +20,7 @@ use crate::{
 
 const _: () = assert!(TEMPLATES == tree::TEMPLATES);
 
-impl App {
+impl Supervised {
     /// Has a template made.
     pub(super) fn load(&mut self, number: u16, orders: &mut Orders) -> io::Result<()> {
         let (output, writer) = spawner::pipe_from()?;

@@ -38,7 +38,7 @@ pub(super) struct Warmup {
 
 /// How it stands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum WarmupProgress {
     Goes,
     /// It was answered well.
     Answered,
@@ -88,15 +88,15 @@ impl Warmup {
     }
 
     /// Goes on, as far as that is possible now.
-    pub(super) fn go_on(&mut self) -> Progress {
+    pub(super) fn go_on(&mut self) -> WarmupProgress {
         match self.try_to_go_on() {
-            Ok(false) => Progress::Goes,
+            Ok(false) => WarmupProgress::Goes,
             Ok(true) => match self.status {
-                Some(status) if status < 400 => Progress::Answered,
-                Some(status) => Progress::Failed(format!("the answer was {status}")),
-                None => Progress::Failed("the answer had no head".to_owned()),
+                Some(status) if status < 400 => WarmupProgress::Answered,
+                Some(status) => WarmupProgress::Failed(format!("the answer was {status}")),
+                None => WarmupProgress::Failed("the answer had no head".to_owned()),
             },
-            Err(error) => Progress::Failed(error.to_string()),
+            Err(error) => WarmupProgress::Failed(error.to_string()),
         }
     }
 

@@ -21,14 +21,14 @@ pub(super) fn reported(line: &[u8]) -> Option<PathBuf> {
 }
 
 /// What is seen of a file, if it is there.
-type Stamp = Option<[i64; 5]>;
+type FileStamp = Option<[i64; 5]>;
 
 #[derive(Default)]
 pub(super) struct Watch {
     files: Vec<PathBuf>,
     /// What counts until a change has been told.
-    seen: Vec<Stamp>,
-    last: Vec<Stamp>,
+    seen: Vec<FileStamp>,
+    last: Vec<FileStamp>,
     /// A file that has gone has changed: there are many, and some of them go for good.
     may_go: bool,
 }
@@ -92,7 +92,7 @@ impl Watch {
     }
 }
 
-fn stamp(file: &Path) -> Stamp {
+fn stamp(file: &Path) -> FileStamp {
     let found = fs::metadata(file).ok().filter(fs::Metadata::is_file)?;
     let number = |number: u64| number as i64;
     Some([number(found.dev()), number(found.ino()), number(found.size()), found.mtime(), found.mtime_nsec()])

@@ -33,7 +33,7 @@ use super::{
 
 /// Where a pool thread is in `Shared::serve`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Place {
+enum At {
     /// About to ask the plan.
     Decides,
     Asleep,
@@ -57,7 +57,7 @@ enum Place {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct World<const THREADS: usize> {
     plan: PoolPlan<u8>,
-    threads: [Place; THREADS],
+    threads: [At; THREADS],
     /// A call of `notify_one` is due for the thread: it is made after the critical section.
     notified: [bool; THREADS],
 }
@@ -77,7 +77,7 @@ impl<const THREADS: usize> World<THREADS> {
     fn new() -> Self {
         let mut plan = PoolPlan::new(usize::MAX);
         plan.add_threads(THREADS);
-        Self { plan, threads: [Place::Decides; THREADS], notified: [false; THREADS] }.canonical()
+        Self { plan, threads: [At::Decides; THREADS], notified: [false; THREADS] }.canonical()
     }
 
     /// The state that stands for all those which differ in nothing that matters.
@@ -110,17 +110,17 @@ impl<const THREADS: usize> World<THREADS> {
         self.plan.threads.counted(state).unwrap()
     }
 
-    fn at(&self, place: Place) -> usize {
+    fn at(&self, place: At) -> usize {
         self.threads.iter().filter(|at| **at == place).count()
     }
 
     /// Whether somebody has the application's lock.
     fn is_locked(&self) -> bool {
-        let holds = [Place::Entered, Place::Handles, Place::Leaves, Place::Returns];
+        let holds = [At::Entered, At::Handles, At::Leaves, At::Returns];
         self.threads.iter().any(|place| holds.contains(place))
     }
 
-    fn with(&self, thread: usize, place: Place) -> Self {
+    fn with(&self, thread: usize, place: At) -> Self {
         let mut next = self.clone();
         next.threads[thread] = place;
         next
@@ -136,18 +136,18 @@ impl<const THREADS: usize> World<THREADS> {
         self.threads[thread] = match self.plan.next_task() {
             Task::Sleep => {
                 self.plan.fall_asleep(thread);
-                Place::Asleep
+                At::Asleep
             }
-            Task::Run => Place::Enters,
+            Task::Run => At::Enters,
             Task::Watch => {
-                let mut next = self.with(thread, Place::Watches);
+                let mut next = self.with(thread, At::Watches);
                 next.plan.seen.others_waited = !next.plan.seen.others_waited;
                 all.push(next);
-                Place::Watches
+                At::Watches
             }
             Task::End => {
                 self.plan.thread_ended();
-                Place::Ended
+                At::Ended
             }
         };
         all.push(self);
@@ -170,12 +170,12 @@ impl<const THREADS: usize> World<THREADS> {
         assert_eq!(request, 0, "first come, first served");
         self.plan.waiting.iter_mut().for_each(|request| *request -= 1);
         self.notify(wake);
-        self.threads[thread] = Place::Handles;
+        self.threads[thread] = At::Handles;
     }
 
     fn leave(&mut self, thread: usize, yields: Yield) {
         self.plan.left(1, yields);
-        self.threads[thread] = if yields == Yield::AndReturn { Place::Returns } else { Place::Leaves };
+        self.threads[thread] = if yields == Yield::AndReturn { At::Returns } else { At::Leaves };
     }
 
     /// A handler ends, in every way that makes a difference.
@@ -204,13 +204,13 @@ impl<const THREADS: usize> World<THREADS> {
     fn step(&self, thread: usize, all: &mut Vec<Self>) {
         let mut next = self.clone();
         match self.threads[thread] {
-            Place::Decides => return next.decide(thread, all),
-            Place::Woken => {
+            At::Decides => return next.decide(thread, all),
+            At::Woken => {
                 next.plan.wake_up(thread);
                 return next.decide(thread, all);
             }
-            Place::Enters if !self.is_locked() => next.threads[thread] = Place::Entered,
-            Place::Entered => {
+            At::Enters if !self.is_locked() => next.threads[thread] = At::Entered,
+            At::Entered => {
                 for waited in [false, true] {
                     let mut next = self.clone();
                     next.plan.entered(waited);
@@ -218,22 +218,22 @@ impl<const THREADS: usize> World<THREADS> {
                 }
                 return;
             }
-            Place::Watches => {
+            At::Watches => {
                 match next.plan.look() {
                     // Time passes, and nothing else.
                     Verdict::Again if next == *self => return,
                     Verdict::Again => {}
-                    Verdict::Enter => next.threads[thread] = Place::Enters,
-                    Verdict::Over => next.threads[thread] = Place::Decides,
+                    Verdict::Enter => next.threads[thread] = At::Enters,
+                    Verdict::Over => next.threads[thread] = At::Decides,
                 }
             }
-            Place::Handles => {
+            At::Handles => {
                 self.handled(thread, all);
-                next.threads[thread] = Place::Blocked;
+                next.threads[thread] = At::Blocked;
             }
-            Place::Leaves => next.threads[thread] = Place::Decides,
-            Place::Returns => next.threads[thread] = Place::Enters,
-            Place::Asleep | Place::Blocked | Place::Ended | Place::Enters => return,
+            At::Leaves => next.threads[thread] = At::Decides,
+            At::Returns => next.threads[thread] = At::Enters,
+            At::Asleep | At::Blocked | At::Ended | At::Enters => return,
         }
         all.push(next);
     }
@@ -241,8 +241,8 @@ impl<const THREADS: usize> World<THREADS> {
     /// The `notify_one` calls that are due. One that finds its thread awake does nothing.
     fn notices(&self, all: &mut Vec<Self>) {
         for thread in (0..THREADS).filter(|thread| self.notified[*thread]) {
-            let asleep = self.threads[thread] == Place::Asleep;
-            let mut next = if asleep { self.with(thread, Place::Woken) } else { self.clone() };
+            let asleep = self.threads[thread] == At::Asleep;
+            let mut next = if asleep { self.with(thread, At::Woken) } else { self.clone() };
             next.notified[thread] = false;
             all.push(next);
         }
@@ -252,8 +252,8 @@ impl<const THREADS: usize> World<THREADS> {
     fn surprises(&self, all: &mut Vec<Self>) {
         for thread in 0..THREADS {
             match self.threads[thread] {
-                Place::Asleep => all.push(self.with(thread, Place::Woken)),
-                Place::Blocked if !self.is_locked() => all.push(self.with(thread, Place::Handles)),
+                At::Asleep => all.push(self.with(thread, At::Woken)),
+                At::Blocked if !self.is_locked() => all.push(self.with(thread, At::Handles)),
                 _ => {}
             }
         }
@@ -269,20 +269,20 @@ impl<const THREADS: usize> World<THREADS> {
         }
         let mut next = self.clone();
         next.plan.stop();
-        for place in next.threads.iter_mut().filter(|place| **place == Place::Asleep) {
-            *place = Place::Woken;
+        for place in next.threads.iter_mut().filter(|place| **place == At::Asleep) {
+            *place = At::Woken;
         }
         all.push(next);
     }
 
     /// What holds at any time.
     fn check(&mut self) {
-        let searching = self.at(Place::Enters) + self.at(Place::Entered) + self.at(Place::Returns);
+        let searching = self.at(At::Enters) + self.at(At::Entered) + self.at(At::Returns);
         assert_eq!(self.count(ThreadState::Searching), searching);
-        assert_eq!(self.count(ThreadState::Watching), self.at(Place::Watches));
+        assert_eq!(self.count(ThreadState::Watching), self.at(At::Watches));
         assert_eq!(self.count(ThreadState::Running), 0, "between two critical sections it has a request");
-        assert_eq!(self.count(ThreadState::Handling), self.at(Place::Handles) + self.at(Place::Blocked));
-        assert_eq!(self.plan.alive(), THREADS - self.at(Place::Ended));
+        assert_eq!(self.count(ThreadState::Handling), self.at(At::Handles) + self.at(At::Blocked));
+        assert_eq!(self.plan.alive(), THREADS - self.at(At::Ended));
         let watchers = self.count(ThreadState::Sent(Job::Watch)) + self.count(ThreadState::Watching);
         assert!(watchers <= 1, "{watchers} threads watch: {:?}", self.threads);
     }
@@ -300,12 +300,12 @@ impl<const THREADS: usize> World<THREADS> {
     /// Nothing more happens by itself.
     fn check_rest(&self) {
         assert!(
-            self.plan.waiting() == 0 || self.at(Place::Asleep) == 0,
+            self.plan.waiting() == 0 || self.at(At::Asleep) == 0,
             "a request waits and a thread sleeps: {:?}",
             self.threads
         );
         if self.plan.stopping {
-            let at_an_end = self.at(Place::Ended) + self.at(Place::Blocked);
+            let at_an_end = self.at(At::Ended) + self.at(At::Blocked);
             assert_eq!(at_an_end, THREADS, "a thread does not end: {:?}", self.threads);
         }
     }

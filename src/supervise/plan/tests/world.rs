@@ -7,7 +7,7 @@ use super::{super::*, SECOND};
 
 /// A process of the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Process {
+pub(super) struct TestProcess {
     pub(super) generation: u32,
     pub(super) booted: bool,
     pub(super) open: bool,
@@ -19,7 +19,7 @@ pub(super) struct Process {
 
 /// A template of the world.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Template {
+pub(super) struct TestTemplate {
     pub(super) generation: u32,
     pub(super) loaded: bool,
     pub(super) told: bool,
@@ -36,8 +36,8 @@ pub(super) enum Entry {
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) now: Time,
-    pub(super) processes: BTreeMap<u16, Process>,
-    pub(super) templates: BTreeMap<u16, Template>,
+    pub(super) processes: BTreeMap<u16, TestProcess>,
+    pub(super) templates: BTreeMap<u16, TestTemplate>,
     /// Processes that were made by a template.
     pub(super) forks: usize,
     pub(super) waiting: usize,
@@ -47,7 +47,7 @@ pub(super) struct World {
     pub(super) history: Vec<Entry>,
 }
 
-pub(super) struct Eyes<'w>(&'w BTreeMap<u16, Process>, usize);
+pub(super) struct Eyes<'w>(&'w BTreeMap<u16, TestProcess>, usize);
 
 impl Look for Eyes<'_> {
     fn slot(&self, slot: u16) -> Seen {
@@ -113,18 +113,18 @@ impl World {
         match action {
             Action::Start(slot, generation) => {
                 assert!(!known(&slot), "{self}");
-                self.processes.insert(slot, Process { generation, ..Process::default() });
+                self.processes.insert(slot, TestProcess { generation, ..TestProcess::default() });
             }
             Action::Fork(slot, generation, number) => {
                 assert!(!known(&slot), "{self}");
                 let template = self.templates[&number];
                 assert!(template.loaded && !template.told && template.generation == generation, "{self}");
-                self.processes.insert(slot, Process { generation, ..Process::default() });
+                self.processes.insert(slot, TestProcess { generation, ..TestProcess::default() });
                 self.forks += 1;
             }
             Action::Load(number, generation) => {
                 assert!(!self.templates.contains_key(&number), "{self}");
-                self.templates.insert(number, Template { generation, ..Template::default() });
+                self.templates.insert(number, TestTemplate { generation, ..TestTemplate::default() });
             }
             Action::TermTemplate(number) => {
                 let template = self.templates.get_mut(&number).unwrap();
@@ -191,7 +191,7 @@ impl World {
         for template in self.templates.values().filter(|template| template.told && !template.killed) {
             assert!(self.plan.wakes(self.now).is_some(), "{template:?} would stay: {self}");
         }
-        let is_of_now = |template: &&Template| !template.told && !template.killed;
+        let is_of_now = |template: &&TestTemplate| !template.told && !template.killed;
         let of_now: Vec<_> = self.templates.values().filter(is_of_now).collect();
         let of_this = of_now.iter().filter(|template| template.generation == self.plan.generation).count();
         let of_before =
@@ -206,7 +206,7 @@ impl World {
         self.processes.values().filter(|process| process.open).count()
     }
 
-    pub(super) fn slots(&self, wanted: impl Fn(&Process) -> bool) -> Vec<u16> {
+    pub(super) fn slots(&self, wanted: impl Fn(&TestProcess) -> bool) -> Vec<u16> {
         self.processes.iter().filter(|(_, process)| wanted(process)).map(|(slot, _)| *slot).collect()
     }
 
@@ -274,7 +274,7 @@ impl World {
             if self.open() > 0 {
                 self.waiting = 0;
             }
-            let of_templates = |wanted: fn(&Template) -> bool| {
+            let of_templates = |wanted: fn(&TestTemplate) -> bool| {
                 self.templates.iter().find(|(_, template)| wanted(template)).map(|(number, _)| *number)
             };
             if let Some(number) = of_templates(|template| template.killed || template.told) {

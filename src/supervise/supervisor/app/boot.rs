@@ -8,9 +8,9 @@ use super::{
         super::plan::Event,
         log::Log,
         probe::{Known, Probe},
-        warmup::{Progress, Warmup},
+        warmup::{Warmup, WarmupProgress},
     },
-    App, Orders, Process,
+    Orders, Process, Supervised,
 };
 use crate::{error::WARMUP_FAILED, log::Level, sys::monotonic};
 
@@ -22,7 +22,7 @@ impl Process {
     }
 }
 
-impl App {
+impl Supervised {
     pub(super) fn probe(&mut self, slot: u16) {
         let path = self.segment.socket_path(slot);
         if let Some(process) = self.processes.get_mut(&slot) {
@@ -46,7 +46,7 @@ impl App {
             self.probed(slot, known, orders, log);
         }
         for slot in late {
-            self.warmed(slot, &Progress::Failed("it was not answered in time".to_owned()), orders, log);
+            self.warmed(slot, &WarmupProgress::Failed("it was not answered in time".to_owned()), orders, log);
         }
         self.happens(Event::Tick, orders, log);
     }
@@ -79,17 +79,17 @@ impl App {
         let left = self.about.life.boot_timeout.map(|limit| (process.began + limit).saturating_sub(now));
         match Warmup::ask(&self.segment.socket_path(slot), words, now, left) {
             Ok(warmup) => process.warmup = Some(warmup),
-            Err(error) => self.warmed(slot, &Progress::Failed(error.to_string()), orders, log),
+            Err(error) => self.warmed(slot, &WarmupProgress::Failed(error.to_string()), orders, log),
         }
     }
 
-    fn warmed(&mut self, slot: u16, progress: &Progress, orders: &mut Orders, log: &mut Log) {
-        if *progress == Progress::Goes {
+    fn warmed(&mut self, slot: u16, progress: &WarmupProgress, orders: &mut Orders, log: &mut Log) {
+        if *progress == WarmupProgress::Goes {
             return;
         }
         let Some(process) = self.processes.get_mut(&slot) else { return };
         process.warmup = None;
-        if let Progress::Failed(why) = progress {
+        if let WarmupProgress::Failed(why) = progress {
             let path = self.about.warmup.as_ref().map(|words| words.path.as_str()).unwrap_or_default();
             log.line(Level::Warn, WARMUP_FAILED, format_args!(
                 "process {} of \"{}\" did not answer warmup={path} well ({why}); it gets requests all the same",

@@ -9,7 +9,7 @@ use super::{
         log::Log,
         watch::Watch,
     },
-    App, Orders,
+    Orders, Supervised,
 };
 use crate::{
     error::RESTARTED,
@@ -73,7 +73,7 @@ impl Watches {
     }
 }
 
-impl App {
+impl Supervised {
     /// Whether there are files to be looked at from time to time.
     pub(in super::super) fn is_watched(&self) -> bool {
         (self.watches.always || self.watches.restart.is_some()) && !self.plan.is_retired()

@@ -6,14 +6,14 @@ use super::{
         super::plan::{News, Wear},
         log::Log,
     },
-    App,
+    Supervised,
 };
 use crate::{
     error::{PROCESS_DIED, PROCESS_NOT_READY, PROCESS_SLOW, RESTARTED},
     log::Level,
 };
 
-impl App {
+impl Supervised {
     pub(super) fn tell(&self, news: News, log: &mut Log) {
         let (name, reason) = (&self.about.name, &self.reason);
         let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);

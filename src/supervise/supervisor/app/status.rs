@@ -10,7 +10,7 @@ use super::{
         segment::{Condition, SlotState},
     },
     super::log::Log,
-    App, Orders,
+    Orders, Supervised,
 };
 use crate::sys::{proportional, resident, start_time};
 
@@ -21,7 +21,7 @@ pub(super) struct FailedStart {
     pub(super) reason: String,
 }
 
-impl App {
+impl Supervised {
     pub(in super::super) fn name(&self) -> &str {
         &self.about.name
     }

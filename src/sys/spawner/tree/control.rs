@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    Channel,
+    MessageSocket,
     birth::{Birth, Cry},
 };
 
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_micros(50);
 /// A template's way to the keeper.
 #[derive(Debug)]
 pub struct Control {
-    channel: Channel,
+    channel: MessageSocket,
     /// The keeper, whose child the template is.
     keeper: libc::pid_t,
 }
@@ -40,7 +40,7 @@ pub struct Wish {
 
 /// Where one finds oneself after a fork.
 #[derive(Debug)]
-pub enum Forked {
+pub enum ForkReply {
     /// In the template.
     Template,
     /// In the new process, with its listening socket.
@@ -52,7 +52,7 @@ impl Control {
     #[must_use]
     pub fn of(socket: OwnedFd) -> Self {
         // SAFETY: it has no conditions.
-        Self { channel: Channel::of(socket), keeper: unsafe { libc::getppid() } }
+        Self { channel: MessageSocket::of(socket), keeper: unsafe { libc::getppid() } }
     }
 
     /// The application is loaded.
@@ -86,26 +86,26 @@ impl Control {
 
     /// Forks this process, which has one thread. What is answered is answered in both.
     #[must_use]
-    pub fn fork(&self, wish: Wish) -> Forked {
+    pub fn fork(&self, wish: Wish) -> ForkReply {
         // SAFETY: writes what C code has left unwritten, which both would write otherwise.
         unsafe { libc::fflush(std::ptr::null_mut()) };
         // SAFETY: the caller has one thread, so the child may use everything.
         let middle = unsafe { libc::fork() };
         if middle < 0 {
             self.tell(&Cry::NotBorn(wish.number, last_errno()));
-            return Forked::Template;
+            return ForkReply::Template;
         }
         if middle > 0 {
             let errno = wait_for(middle);
             if errno != 0 {
                 self.tell(&Cry::NotBorn(wish.number, errno));
             }
-            return Forked::Template;
+            return ForkReply::Template;
         }
         // SAFETY: the middle process has one thread as well. What loses its parent here becomes the keeper's child.
         match unsafe { libc::fork() } {
             0 => match self.come_to_life(&wish) {
-                Some(()) => Forked::Process(wish.listener),
+                Some(()) => ForkReply::Process(wish.listener),
                 None => end_now(1),
             },
             // A number of an error fits into a status.

@@ -3,16 +3,16 @@
 
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{super::process, Channel, keeper, processes, table::Table};
+use super::{super::process, MessageSocket, keeper, processes, table::Table};
 use crate::rights::Identity;
 
 /// The life of the guard, until the server has ended.
-pub(super) fn live(server: Channel, worker: &Identity, supervise: &dyn Fn(Channel)) {
+pub(super) fn live(server: MessageSocket, worker: &Identity, supervise: &dyn Fn(MessageSocket)) {
     process::name(c"gangway-guard");
     processes::adopt_orphans();
     let mut table = Table::default();
     loop {
-        let Ok((memory, there)) = Channel::pair() else { return };
+        let Ok((memory, there)) = MessageSocket::pair() else { return };
         // SAFETY: this process has one thread, so the child may use everything.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -42,7 +42,7 @@ pub(super) fn live(server: Channel, worker: &Identity, supervise: &dyn Fn(Channe
 }
 
 /// Whether the last process of the server has closed its end.
-fn has_ended(server: &Channel) -> bool {
+fn has_ended(server: &MessageSocket) -> bool {
     let fd = server.as_fd().as_raw_fd();
     let mut entry = [libc::pollfd { fd, events: 0, revents: 0 }];
     super::super::super::poll(&mut entry, Some(std::time::Duration::from_millis(100)));

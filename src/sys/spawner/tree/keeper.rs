@@ -19,11 +19,11 @@ use super::{
         request::SpawnerCommand,
         signals,
     },
-    Channel, Fact, Order, Parcel,
+    Fact, MessageSocket, Order, Parcel,
     message::{self, Heard, Recipe},
     processes,
     table::Table,
-    template::Template,
+    template::KeptTemplate,
 };
 use crate::rights::Identity;
 
@@ -34,27 +34,27 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LAST_GRACE: Duration = Duration::from_secs(2);
 
 struct Keeper<'a> {
-    server: &'a Channel,
+    server: &'a MessageSocket,
     /// The guard, which remembers.
-    memory: &'a Channel,
+    memory: &'a MessageSocket,
     table: Table,
     worker: &'a Identity,
-    supervise: &'a dyn Fn(Channel),
+    supervise: &'a dyn Fn(MessageSocket),
     launcher: Launcher,
     children: OwnedFd,
-    supervisor: Option<Supervisor>,
-    processes: Vec<Process>,
-    templates: Vec<Template>,
+    supervisor: Option<SupervisorProcess>,
+    processes: Vec<KeptProcess>,
+    templates: Vec<KeptTemplate>,
 }
 
-struct Supervisor {
+struct SupervisorProcess {
     pid: libc::pid_t,
-    channel: Channel,
+    channel: MessageSocket,
     since: Instant,
 }
 
 /// A process of an application.
-struct Process {
+struct KeptProcess {
     app: u32,
     slot: u16,
     version: u32,
@@ -65,11 +65,11 @@ struct Process {
 
 /// The life of the keeper, until the server has ended.
 pub(super) fn live(
-    server: &Channel,
-    memory: &Channel,
+    server: &MessageSocket,
+    memory: &MessageSocket,
     table: Table,
     worker: &Identity,
-    supervise: &dyn Fn(Channel),
+    supervise: &dyn Fn(MessageSocket),
 ) {
     process::name(c"gangway-spawn");
     processes::adopt_orphans();
@@ -208,7 +208,7 @@ impl Keeper<'_> {
         };
         match self.launch(app, version, &[listener, writer, errors], false) {
             Ok((pid, _)) => {
-                self.processes.push(Process { app, slot, version, pid, output });
+                self.processes.push(KeptProcess { app, slot, version, pid, output });
                 self.tell(&Fact::Started(app, slot, pid as u32), &[]);
             }
             Err(failure) => self.not_started(app, slot, failure),
@@ -259,7 +259,7 @@ impl Keeper<'_> {
     fn collect(&mut self) {
         signals::take(&self.children);
         while let Some(pid) = processes::ended() {
-            let find = |processes: &[Process]| processes.iter().position(|process| process.pid == pid);
+            let find = |processes: &[KeptProcess]| processes.iter().position(|process| process.pid == pid);
             if find(&self.processes).is_none() {
                 // What it has said of itself before its end is there by now.
                 self.hear_templates();
@@ -290,7 +290,7 @@ impl Keeper<'_> {
     /// Another supervisor knows what this one is told: what the parent has said, and what runs.
     fn start_supervisor(&mut self) {
         self.end_templates();
-        let Ok((channel, there)) = Channel::pair() else { return };
+        let Ok((channel, there)) = MessageSocket::pair() else { return };
         // SAFETY: this process has one thread, so the child may use everything.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -316,10 +316,10 @@ impl Keeper<'_> {
         if let Some(last) = last {
             let _ = last.send(&channel);
         }
-        self.supervisor = Some(Supervisor { pid, channel, since: Instant::now() });
+        self.supervisor = Some(SupervisorProcess { pid, channel, since: Instant::now() });
     }
 
-    fn become_supervisor(&self, channel: Channel) -> ! {
+    fn become_supervisor(&self, channel: MessageSocket) -> ! {
         process::name(c"gangway-super");
         // SAFETY: neither has conditions; this process has one thread.
         let ready = unsafe {
@@ -332,7 +332,7 @@ impl Keeper<'_> {
                 libc::prctl(libc::PR_SET_DUMPABLE, 0);
                 libc::umask(0o077);
             }
-            (self.supervise)(Channel::of(channel));
+            (self.supervise)(MessageSocket::of(channel));
         }
         // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
         unsafe { libc::_exit(0) }

@@ -27,7 +27,7 @@ use std::{
     time::Duration,
 };
 
-pub use control::{Control, Forked, Wish};
+pub use control::{Control, ForkReply, Wish};
 pub use message::{Composer, Fact, Order, Parts, TEMPLATES, application, commit, template_of, template_slot};
 
 use super::{
@@ -38,7 +38,7 @@ use crate::rights::Identity;
 
 /// Messages with descriptors.
 #[derive(Debug)]
-pub struct Channel(OwnedFd);
+pub struct MessageSocket(OwnedFd);
 
 /// What a message brings.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub struct Parcel {
 /// The longest message.
 pub const LONGEST: usize = 128 * 1024;
 
-impl Channel {
+impl MessageSocket {
     /// Two ends.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ impl Channel {
     }
 }
 
-impl AsFd for Channel {
+impl AsFd for MessageSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -108,7 +108,7 @@ impl AsFd for Channel {
 /// The way to the keeper, held by the server's parent and inherited by its workers.
 #[derive(Debug)]
 pub struct Tree {
-    channel: Channel,
+    channel: MessageSocket,
     /// Its number, 0 if it is not known, and a way to see whether it lives.
     guard: (u32, Option<PidFd>),
 }
@@ -119,7 +119,11 @@ impl Tree {
     ///
     /// # Errors
     /// What socketpair(2) and fork(2) say.
-    pub fn start(worker: &Identity, begun: impl FnOnce(), supervise: &dyn Fn(Channel)) -> io::Result<Self> {
+    pub fn start(
+        worker: &Identity,
+        begun: impl FnOnce(),
+        supervise: &dyn Fn(MessageSocket),
+    ) -> io::Result<Self> {
         let (here, there) = socket::pair()?;
         let (mut number, written) = io::pipe()?;
         // Before anything is sent: what came earlier would have no sender.
@@ -136,7 +140,7 @@ impl Tree {
                 begun();
                 let _ = (&written).write_all(&std::process::id().to_ne_bytes());
                 if let Ok(socket) = process::become_spawner(&there) {
-                    guard::live(Channel(socket), worker, supervise);
+                    guard::live(MessageSocket(socket), worker, supervise);
                 }
             }
             // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
@@ -147,12 +151,12 @@ impl Tree {
         drop(written);
         let mut pid = [0; 4];
         let guard = number.read_exact(&mut pid).map_or(0, |()| u32::from_ne_bytes(pid));
-        Ok(Self::of(Channel(here), guard))
+        Ok(Self::of(MessageSocket(here), guard))
     }
 
     /// The one that this end of its socket belongs to ([`Tree::as_fd`]), with the number of its guard.
     #[must_use]
-    pub fn of(channel: Channel, guard: u32) -> Self {
+    pub fn of(channel: MessageSocket, guard: u32) -> Self {
         Self {
             channel,
             guard: match PidFd::open(guard) {
@@ -192,8 +196,8 @@ impl Tree {
     ///
     /// # Errors
     /// As [`Tree::tell`].
-    pub fn connect(&self) -> io::Result<Channel> {
-        let (here, there) = Channel::pair()?;
+    pub fn connect(&self) -> io::Result<MessageSocket> {
+        let (here, there) = MessageSocket::pair()?;
         self.channel.send(&message::connect(), &[there.as_fd()], false)?;
         Ok(here)
     }

@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 
 use super::{
-    Channel, Parcel,
+    MessageSocket, Parcel,
     message::{self, Heard},
 };
 
@@ -33,7 +33,7 @@ impl Table {
 }
 
 impl Parcel {
-    pub(super) fn send(&self, channel: &Channel) -> std::io::Result<()> {
+    pub(super) fn send(&self, channel: &MessageSocket) -> std::io::Result<()> {
         let fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
         channel.send(&self.bytes, &fds, true)
     }

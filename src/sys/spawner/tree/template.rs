@@ -8,20 +8,20 @@ use std::{
 };
 
 use super::{
-    Channel,
+    MessageSocket,
     birth::{Birth, Cry},
     processes,
 };
 
 /// A template.
-pub(super) struct Template {
+pub(super) struct KeptTemplate {
     pub(super) app: u32,
     pub(super) slot: u16,
     pub(super) version: u32,
     pub(super) pid: libc::pid_t,
     /// Its user.
     user: u32,
-    pub(super) channel: Channel,
+    pub(super) channel: MessageSocket,
     /// It has said something wrong, or nothing more can come: it has been killed.
     pub(super) is_over: bool,
     /// It has said whether it has loaded the application.
@@ -47,13 +47,13 @@ pub(super) enum Said {
     NotBorn(u16, i32),
 }
 
-impl Template {
+impl KeptTemplate {
     pub(super) fn new(
         app: u32,
         slot: u16,
         version: u32,
         (pid, user): (libc::pid_t, u32),
-        channel: Channel,
+        channel: MessageSocket,
     ) -> Self {
         Self {
             app,

@@ -7,10 +7,10 @@ use super::{
     super::{
         super::report::{Failure, Step},
         super::socket,
-        Channel, Fact, processes,
-        template::{Said, Template},
+        Fact, MessageSocket, processes,
+        template::{KeptTemplate, Said},
     },
-    Keeper, Process,
+    Keeper, KeptProcess,
 };
 
 impl Keeper<'_> {
@@ -18,7 +18,7 @@ impl Keeper<'_> {
         if self.is_taken(app, slot) {
             return self.not_started(app, slot, Failure { step: Step::Request, errno: 0 });
         }
-        let made = Channel::pair().and_then(|(channel, there)| {
+        let made = MessageSocket::pair().and_then(|(channel, there)| {
             // Before the other end is anybody's: what came earlier would have no sender.
             socket::tell_senders(std::os::fd::AsFd::as_fd(&channel))?;
             let errors = writer.try_clone()?;
@@ -29,7 +29,7 @@ impl Keeper<'_> {
         };
         match self.launch(app, version, &fds, true) {
             Ok((pid, user)) => {
-                self.templates.push(Template::new(app, slot, version, (pid, user), channel));
+                self.templates.push(KeptTemplate::new(app, slot, version, (pid, user), channel));
                 self.tell(&Fact::Started(app, slot, pid as u32), &[]);
             }
             Err(failure) => self.not_started(app, slot, failure),
@@ -63,7 +63,7 @@ impl Keeper<'_> {
                         self.tell(&Fact::Loaded(app, slot, reason.as_bytes()), &[]);
                     }
                     Some(Said::Born(slot, pid, output)) => {
-                        self.processes.push(Process { app, slot, version, pid, output });
+                        self.processes.push(KeptProcess { app, slot, version, pid, output });
                         self.tell(&Fact::Started(app, slot, pid as u32), &[]);
                     }
                     Some(Said::NotBorn(slot, errno)) => {
@@ -101,7 +101,7 @@ impl Keeper<'_> {
     }
 
     /// A child has ended. Answers a template that it was, which is none any more.
-    pub(super) fn take_template(&mut self, pid: libc::pid_t) -> Option<Template> {
+    pub(super) fn take_template(&mut self, pid: libc::pid_t) -> Option<KeptTemplate> {
         let index = self.templates.iter().position(|template| template.pid == pid)?;
         let template = self.templates.swap_remove(index);
         for slot in template.slots() {
