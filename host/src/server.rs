@@ -36,7 +36,7 @@ use crate::{
 
 /// The tokens of what is watched besides connections.
 const LISTENER: u64 = u64::MAX;
-const BELL: u64 = u64::MAX - 1;
+const WAKEUP: u64 = u64::MAX - 1;
 
 /// What is asked of a socket at a time.
 pub(crate) const READ: usize = 64 * 1024;
@@ -55,7 +55,7 @@ pub(crate) struct Server {
     welcome: Welcome,
     table: Table,
     /// Wakes a thread that waits for events although none has come.
-    bell: EventFd,
+    wakeup: EventFd,
     /// Wakes the keeper.
     pub(crate) alarm: EventFd,
     waiting: Mutex<VecDeque<Job>>,
@@ -94,7 +94,7 @@ impl Server {
             listener,
             welcome,
             table: Table::default(),
-            bell: EventFd::new()?,
+            wakeup: EventFd::new()?,
             alarm: EventFd::new()?,
             waiting: Mutex::default(),
             count: AtomicUsize::new(0),
@@ -111,7 +111,7 @@ impl Server {
             defects: Throttle::default(),
             application,
         };
-        server.epoll.add_event(&server.bell, BELL)?;
+        server.epoll.add_event(&server.wakeup, WAKEUP)?;
         Ok(server)
     }
 
@@ -155,13 +155,13 @@ impl Server {
                 self.let_go(&connection);
             }
         }
-        self.bell.signal();
+        self.wakeup.signal();
     }
 
     /// The threads leave when they run nothing.
     pub(crate) fn leave(&self) {
         self.is_over.store(true, SeqCst);
-        self.bell.signal();
+        self.wakeup.signal();
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -224,10 +224,10 @@ impl Server {
                 self.accept();
                 None
             }
-            BELL => {
+            WAKEUP => {
                 if self.is_over() {
                     // Each that is woken wakes the next.
-                    self.bell.signal();
+                    self.wakeup.signal();
                 }
                 None
             }
@@ -283,7 +283,7 @@ impl Server {
             drop(waiting);
             if !self.is_saturated() {
                 // A thread may have looked just before.
-                self.bell.signal();
+                self.wakeup.signal();
             }
             return None;
         }

@@ -240,7 +240,7 @@ impl Manager {
             self.tree.tell(&message, &[memory])?;
         }
         match &self.setup.wake {
-            Wake::Bell(bell) => self.tree.tell(&tree::commit(), &[log, bell.as_fd()]),
+            Wake::Event(wakeup) => self.tree.tell(&tree::commit(), &[log, wakeup.as_fd()]),
             Wake::Threads => self.tree.tell(&tree::commit(), &[log]),
         }
     }

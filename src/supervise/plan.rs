@@ -117,12 +117,12 @@ pub enum Action {
     /// Without a process requests wait for the next one, or do not.
     Condition(bool),
     /// For the log.
-    Tell(News),
+    Tell(LifeEvent),
 }
 
 /// What people want to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum LifeEvent {
     /// A process did not take requests within `boot_timeout=`.
     BootTimeout(u16),
     /// A process ended before it took requests.
@@ -321,7 +321,7 @@ impl Plan {
             self.generation = self.generation.wrapping_add(1);
             self.backoff = Backoff::default();
             self.restarting = true;
-            self.act(Action::Tell(News::RestartBegun(self.generation)));
+            self.act(Action::Tell(LifeEvent::RestartBegun(self.generation)));
         }
     }
 
@@ -351,7 +351,7 @@ impl Plan {
     /// Its other requests may end, and then it does.
     fn stuck(&mut self, number: u16, now: Time) {
         if self.slots.get(usize::from(number)).is_some_and(|slot| slot.phase == Phase::Ready) {
-            self.act(Action::Tell(News::Stuck(number)));
+            self.act(Action::Tell(LifeEvent::Stuck(number)));
             self.drain(number, now);
         }
     }
@@ -376,16 +376,16 @@ impl Plan {
         match phase {
             Phase::Vacant | Phase::Draining { .. } | Phase::Ending { .. } => {}
             Phase::Starting | Phase::Warm => {
-                self.act(Action::Tell(News::BootFailed(number)));
+                self.act(Action::Tell(LifeEvent::BootFailed(number)));
                 self.failed(generation, now);
             }
             // Programs may count their requests themselves and end.
             Phase::Ready if clean && worked => {}
             Phase::Ready => {
-                self.act(Action::Tell(News::Died(number)));
+                self.act(Action::Tell(LifeEvent::Died(number)));
                 if young && worked && generation == self.generation {
                     let wait = self.backoff.failed_at_work(now);
-                    self.act(Action::Tell(News::Waits(wait, self.backoff.failures())));
+                    self.act(Action::Tell(LifeEvent::Waits(wait, self.backoff.failures())));
                 } else if young {
                     self.failed(generation, now);
                 }
@@ -401,9 +401,9 @@ impl Plan {
         }
         let wait = self.backoff.failed(now);
         if self.old_serves() {
-            self.act(Action::Tell(News::RestartFailed(generation)));
+            self.act(Action::Tell(LifeEvent::RestartFailed(generation)));
         }
-        self.act(Action::Tell(News::Waits(wait, self.backoff.failures())));
+        self.act(Action::Tell(LifeEvent::Waits(wait, self.backoff.failures())));
         let serves = self.slots.iter().any(|slot| slot.phase == Phase::Ready);
         self.say_condition(serves || !self.backoff.is_down());
     }

@@ -264,8 +264,8 @@ impl Supervisor {
     }
 
     /// What was staged counts from now on.
-    fn configure(&mut self, bell: Option<OwnedFd>) {
-        let bell = bell.map(|bell| Arc::new(EventFd::of(bell)));
+    fn configure(&mut self, wakeup: Option<OwnedFd>) {
+        let wakeup = wakeup.map(|wakeup| Arc::new(EventFd::of(wakeup)));
         let mut named = Vec::new();
         for staged in std::mem::take(&mut self.staged) {
             named.push(staged.id);
@@ -273,8 +273,8 @@ impl Supervisor {
                 app.configure(staged.version, staged.about, &mut self.orders, &mut self.log);
                 continue;
             }
-            let wake = match &bell {
-                Some(bell) if !self.by_threads => Wake::Bell(Arc::clone(bell)),
+            let wake = match &wakeup {
+                Some(wakeup) if !self.by_threads => Wake::Event(Arc::clone(wakeup)),
                 _ => Wake::Threads,
             };
             match Segment::open(staged.memory, wake) {

@@ -59,7 +59,7 @@ static KEEPER: OnceLock<Keeper> = OnceLock::new();
 
 /// The thread that looks after all of it.
 struct Keeper {
-    bell: Arc<EventFd>,
+    wakeup: Arc<EventFd>,
     runs: OnceLock<bool>,
 }
 
@@ -114,9 +114,9 @@ fn wake(keeper: &EventFd, mut resting: std::sync::MutexGuard<'_, Resting>) {
 
 /// A child begins: its descriptors are the same from then on.
 pub(super) fn begin() {
-    if let Ok(bell) = EventFd::new() {
+    if let Ok(wakeup) = EventFd::new() {
         // httpd calls child_init once.
-        let _ = KEEPER.set(Keeper { bell: Arc::new(bell), runs: OnceLock::new() });
+        let _ = KEEPER.set(Keeper { wakeup: Arc::new(wakeup), runs: OnceLock::new() });
     }
 }
 
@@ -124,7 +124,7 @@ pub(super) fn begin() {
 fn keeper() -> Option<&'static EventFd> {
     let keeper = KEEPER.get()?;
     let runs = keeper.runs.get_or_init(|| {
-        let own = Arc::clone(&keeper.bell);
+        let own = Arc::clone(&keeper.wakeup);
         let run = move || fence("the keeper of connections", (), || keep(&own));
         let started = sys::spawn("gw-rest", STACK, run);
         if let Err(error) = &started {
@@ -134,16 +134,16 @@ fn keeper() -> Option<&'static EventFd> {
         }
         started.is_ok()
     });
-    runs.then_some(&*keeper.bell)
+    runs.then_some(&*keeper.wakeup)
 }
 
 /// The thread's life, as long as the child's.
-fn keep(bell: &EventFd) {
+fn keep(wakeup: &EventFd) {
     loop {
         let mut resting = lock(&RESTING);
         let closing = resting.close_idle();
         let (ended, stuck) = resting.look_at_left();
-        let mut entries = vec![entry(bell.as_raw_fd())];
+        let mut entries = vec![entry(wakeup.as_raw_fd())];
         entries.extend(resting.left.iter().map(|left| entry(left.wire.descriptor())));
         let next = resting.next_look();
         resting.sleeps = next.is_none();
@@ -152,7 +152,7 @@ fn keep(bell: &EventFd) {
         drop((closing, ended));
         stuck.into_iter().for_each(|left| left.seat.leave_stuck());
         poll(&mut entries, next);
-        bell.take();
+        wakeup.take();
     }
 }
 

@@ -63,7 +63,7 @@ impl Services {
 struct Parent {
     manager: Manager,
     /// What rings when it is the turn of a request in another worker.
-    bell: Arc<EventFd>,
+    wakeup: Arc<EventFd>,
     /// The applications of the newest configuration, with what is shared about each.
     pools: Vec<(Managed, ManagedPool)>,
 }
@@ -71,7 +71,7 @@ struct Parent {
 /// What a worker has.
 struct WorkerSide {
     link: Link,
-    bell: Arc<EventFd>,
+    wakeup: Arc<EventFd>,
     failures: Throttle,
 }
 
@@ -148,16 +148,16 @@ fn begin(cycle: &Cycle<'_>, worker: Identity, host: PathBuf) -> io::Result<Paren
     if !cycle.has_master() && WORKER.load(Ordering::Relaxed) != 0 {
         return Err(io::Error::other("without a master process they begin with the server; restart nginx"));
     }
-    let bell = Arc::new(EventFd::new()?);
+    let wakeup = Arc::new(EventFd::new()?);
     let manager = Manager::start(Setup {
         run_directory: run_directory::of(&worker),
         worker,
-        wake: Wake::Bell(Arc::clone(&bell)),
+        wake: Wake::Event(Arc::clone(&wakeup)),
         host,
         stamp: Stamp::Slashes,
         begun: || raw::set_title(c"gangway processes"),
     })?;
-    Ok(Parent { manager, bell, pools: Vec::new() })
+    Ok(Parent { manager, wakeup, pools: Vec::new() })
 }
 
 /// Who the workers are.
@@ -195,10 +195,11 @@ impl Drop for Used {
 pub(crate) fn start(_: &Cycle<'_>) -> Result<(), Line> {
     WORKER.store(std::process::id(), Ordering::Relaxed);
     let parent = lock(&PARENT);
-    let Some(Parent { manager, bell, .. }) = &*parent else { return Ok(()) };
+    let Some(Parent { manager, wakeup, .. }) = &*parent else { return Ok(()) };
     match reach(manager) {
         Ok(link) => {
-            let _ = OWN_SIDE.set(WorkerSide { link, bell: Arc::clone(bell), failures: Throttle::default() });
+            let _ =
+                OWN_SIDE.set(WorkerSide { link, wakeup: Arc::clone(wakeup), failures: Throttle::default() });
         }
         Err(error) => unreachable_line(&error).tell_process(),
     }
@@ -237,8 +238,8 @@ pub(super) fn now() -> u64 {
     unsafe { ngx_current_msec as u64 }
 }
 
-pub(super) fn bell() -> Option<BorrowedFd<'static>> {
-    OWN_SIDE.get().map(|side| side.bell.as_fd())
+pub(super) fn wakeup() -> Option<BorrowedFd<'static>> {
+    OWN_SIDE.get().map(|side| side.wakeup.as_fd())
 }
 
 /// What is shared about an application.

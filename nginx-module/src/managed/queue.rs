@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The requests of this worker that wait for a place. Whose turn it is, is said in memory that all workers share; a bell rings when
+//! The requests of this worker that wait for a place. Whose turn it is, is said in memory that all workers share; a wakeup rings when
 //! it is somebody's in another worker.
 //!
 //! A request is found by its number, never by an address: nginx may free it in any call that ends one.
@@ -33,7 +33,7 @@ const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
 const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
-/// How often it is looked whose turn it is where no bell can be heard.
+/// How often it is looked whose turn it is where no wakeup can be heard.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a request has of a process.
@@ -82,8 +82,8 @@ struct Waiting {
 
 thread_local! {
     static WAITING: RefCell<Waiting> = RefCell::default();
-    /// The watch over the bell; NULL without one.
-    static BELL: RefCell<Option<Watch>> = const { RefCell::new(None) };
+    /// The watch over the wakeup; NULL without one.
+    static WAKEUP: RefCell<Option<Watch>> = const { RefCell::new(None) };
 }
 
 /// No function of nginx that may come back to this module is called inside.
@@ -108,7 +108,7 @@ pub(super) fn add(
         waiting.table.insert(id, Waiter { id, request, service, segment, seat, ticket });
         id
     });
-    // What happened before the bell could be heard is looked after as well.
+    // What happened before the wakeup could be heard is looked after as well.
     if is_refused || !has_bell() {
         look_soon();
     }
@@ -140,14 +140,14 @@ pub(super) fn leave_gone(segment: &Segment, place: Place) {
 }
 
 fn has_bell() -> bool {
-    BELL.with_borrow(Option::is_some)
+    WAKEUP.with_borrow(Option::is_some)
 }
 
 /// Has it looked whose turn it is, after the current event.
 pub(super) fn look_soon() {
-    let event = BELL.with_borrow_mut(|watch| {
+    let event = WAKEUP.with_borrow_mut(|watch| {
         if watch.is_none() && raw::has_edges() {
-            *watch = processes::bell().and_then(|bell| Watch::new(bell, on_bell, ptr::null_mut()));
+            *watch = processes::wakeup().and_then(|wakeup| Watch::new(wakeup, on_wakeup, ptr::null_mut()));
         }
         watch.as_ref().map(Watch::event)
     });
@@ -163,8 +163,8 @@ fn look_at(after: Duration) {
     });
 }
 
-unsafe extern "C" fn on_bell(_: *mut ngx_event_t) {
-    fence("managed::on_bell", (), look);
+unsafe extern "C" fn on_wakeup(_: *mut ngx_event_t) {
+    fence("managed::on_wakeup", (), look);
 }
 
 unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {
@@ -275,5 +275,5 @@ pub(super) fn stop() {
             give_back(&waiter.segment, place);
         }
     }
-    drop(BELL.take());
+    drop(WAKEUP.take());
 }

@@ -10,7 +10,7 @@
 //! are replaced. If there is none, processes load the application
 //! by themselves, so that somebody answers requests and says why, and the next one that is wanted is another attempt.
 
-use super::{Action, GRACE, Look, News, Plan, STABLE, Time, backoff::Backoff, slot::Phase};
+use super::{Action, GRACE, LifeEvent, Look, Plan, STABLE, Time, backoff::Backoff, slot::Phase};
 
 /// Templates of an application at a time: one that loads, and others that have not ended yet.
 pub const TEMPLATES: u16 = 3;
@@ -113,7 +113,7 @@ impl Plan {
                 if now.saturating_sub(template.since) >= STABLE {
                     self.templates.backoff.succeeded();
                 }
-                self.act(Action::Tell(News::TemplateDied));
+                self.act(Action::Tell(LifeEvent::TemplateDied));
                 self.templates.backoff.failed(now);
             }
             _ => {}
@@ -125,10 +125,10 @@ impl Plan {
         let wait = self.templates.backoff.failed(now);
         self.templates.has_loaded = false;
         if self.old_serves() {
-            self.act(Action::Tell(News::RestartFailed(self.generation)));
-            self.act(Action::Tell(News::Waits(wait, self.templates.backoff.failures())));
+            self.act(Action::Tell(LifeEvent::RestartFailed(self.generation)));
+            self.act(Action::Tell(LifeEvent::Waits(wait, self.templates.backoff.failures())));
         } else {
-            self.act(Action::Tell(News::TemplateFailed));
+            self.act(Action::Tell(LifeEvent::TemplateFailed));
         }
     }
 
@@ -208,7 +208,7 @@ impl Plan {
             }
             Stage::Loading if is_late => {
                 template.stage = Stage::Ending { kill_at: None };
-                self.act(Action::Tell(News::TemplateTimeout));
+                self.act(Action::Tell(LifeEvent::TemplateTimeout));
                 self.act(Action::KillTemplate(number));
                 self.template_failed(now);
             }

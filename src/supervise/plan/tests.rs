@@ -66,7 +66,7 @@ fn booted(life: Life) -> World {
     for slot in world.slots(|process| !process.booted) {
         world.happens(Event::Ready(slot));
     }
-    world.news.clear();
+    world.events.clear();
     world
 }
 
@@ -89,7 +89,7 @@ fn processes_come_on_demand_and_go_when_idle() {
     world.waiting = 0;
     world.settle(true);
     assert!(world.processes.is_empty() && world.now >= SECOND * 60, "{world}");
-    assert!(world.news.is_empty(), "{:?}", world.news);
+    assert!(world.events.is_empty(), "{:?}", world.events);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn an_old_process_that_crashes_is_replaced_at_once_and_a_young_one_after_a_pause
     let mut world = booted(life(1, 1));
     world.now += STABLE;
     world.happens(Event::Exited(0, false));
-    assert_eq!((world.processes.len(), world.news.as_slice()), (1, &[News::Died(0)][..]));
+    assert_eq!((world.processes.len(), world.events.as_slice()), (1, &[LifeEvent::Died(0)][..]));
     world.happens(Event::Ready(0));
     world.happens(Event::Exited(0, false));
     assert!(world.processes.is_empty());
@@ -144,7 +144,7 @@ fn a_process_that_counts_its_requests_itself_has_not_failed() {
     world.step(Step::Work(0));
     world.happens(Event::Tick);
     world.happens(Event::Exited(0, true));
-    assert_eq!((world.processes.len(), world.news.len()), (1, 0));
+    assert_eq!((world.processes.len(), world.events.len()), (1, 0));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn one_that_does_not_boot_in_time_is_killed() {
     world.step(Step::Wake);
     assert_eq!(world.now, SECOND * 61);
     assert!(world.processes[&0].killed);
-    assert!(world.news.contains(&News::BootTimeout(0)));
+    assert!(world.events.contains(&LifeEvent::BootTimeout(0)));
     world.happens(Event::Exited(0, false));
     world.step(Step::Wake);
     assert!(!world.processes[&0].killed && world.up);
@@ -170,7 +170,7 @@ fn one_that_ignores_term_is_killed() {
     let told = world.now;
     world.step(Step::Wake);
     assert!(world.processes[&0].killed && world.now == told + GRACE);
-    assert_eq!(world.news, [News::RestartBegun(2), News::RestartDone(2), News::Killed(0)]);
+    assert_eq!(world.events, [LifeEvent::RestartBegun(2), LifeEvent::RestartDone(2), LifeEvent::Killed(0)]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn code_that_cannot_be_started_leaves_the_old_processes_in_their_place() {
         }
         assert_eq!(world.open(), 2);
     }
-    assert!(world.news.contains(&News::RestartFailed(2)) && world.up);
+    assert!(world.events.contains(&LifeEvent::RestartFailed(2)) && world.up);
     world.settle(true);
     assert!(world.open() == 2 && world.processes.values().all(|process| process.generation == 2));
 }
@@ -217,7 +217,7 @@ fn a_busy_process_drains_until_its_limit() {
         world.step(Step::Wake);
     }
     assert!(world.now >= begun + SECOND * 60 && world.now <= begun + SECOND * 61);
-    assert!(world.news.contains(&News::DrainTimeout(0)));
+    assert!(world.events.contains(&LifeEvent::DrainTimeout(0)));
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn one_that_did_not_answer_in_time_is_replaced_at_once() {
     world.happens(Event::Stuck(0));
     assert_eq!((world.open(), world.processes.len()), (0, 2));
     world.settle(true);
-    assert_eq!((world.open(), world.processes.len(), world.news[0]), (1, 1, News::Stuck(0)));
+    assert_eq!((world.open(), world.processes.len(), world.events[0]), (1, 1, LifeEvent::Stuck(0)));
     world.happens(Event::Stuck(0));
     assert_eq!(world.open(), 1, "slot 0 has ended");
 }
@@ -264,7 +264,7 @@ fn who_has_had_its_requests_or_its_time_goes_when_its_successor_is_there() {
         let new = world.slots(|process| !process.booted)[0];
         world.happens(Event::Ready(new));
         assert_eq!(world.slots(|process| process.open), [new]);
-        assert_eq!(world.news, [News::Worn(0, wear)]);
+        assert_eq!(world.events, [LifeEvent::Worn(0, wear)]);
     }
 }
 
@@ -280,7 +280,7 @@ fn one_that_is_worn_stays_while_its_successor_cannot_be_started() {
         }
         assert_eq!(world.slots(|process| process.open), [0]);
     }
-    assert_eq!(world.news.iter().filter(|news| matches!(news, News::Worn(..))).count(), 1);
+    assert_eq!(world.events.iter().filter(|events| matches!(events, LifeEvent::Worn(..))).count(), 1);
     world.settle(true);
     assert_eq!(world.open(), 1);
 }
@@ -293,14 +293,14 @@ fn limits_that_come_with_a_reload_hold_for_those_that_run() {
     while world.processes.len() == 1 {
         world.step(Step::Wake);
     }
-    assert_eq!(world.news, [News::Worn(0, Wear::Resident(120))]);
+    assert_eq!(world.events, [LifeEvent::Worn(0, Wear::Resident(120))]);
 }
 
 #[test]
 fn what_could_not_be_made_is_not_told_twice() {
     let mut world = World::new(life(1, 1));
     world.happens(Event::NotStarted(0));
-    assert_eq!(world.news, [News::Waits(Duration::from_millis(100), 1)]);
+    assert_eq!(world.events, [LifeEvent::Waits(Duration::from_millis(100), 1)]);
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn preloaded(life: Life) -> World {
     for slot in world.slots(|process| !process.booted) {
         world.happens(Event::Ready(slot));
     }
-    world.news.clear();
+    world.events.clear();
     world
 }
 
@@ -457,7 +457,7 @@ fn code_that_cannot_be_loaded_leaves_the_old_processes_in_their_place() {
         }
         assert_eq!((world.open(), world.processes.len()), (2, 2));
     }
-    assert!(world.news.contains(&News::RestartFailed(2)) && world.up);
+    assert!(world.events.contains(&LifeEvent::RestartFailed(2)) && world.up);
     world.settle(true);
     assert!(world.open() == 2 && world.processes.values().all(|process| process.generation == 2));
     assert_eq!(world.forks, 4);
@@ -468,8 +468,8 @@ fn code_that_cannot_be_loaded_at_first_is_shown_by_processes_that_try_themselves
     let mut world = World::with(life(2, 2), true);
     world.happens(Event::TemplateEnded(0));
     assert_eq!(
-        (world.processes.len(), world.forks, world.news.as_slice()),
-        (2, 0, &[News::TemplateFailed][..])
+        (world.processes.len(), world.forks, world.events.as_slice()),
+        (2, 0, &[LifeEvent::TemplateFailed][..])
     );
     world.settle(true);
     assert_eq!((world.open(), world.templates.len()), (2, 0), "no attempts that nobody waits for");
@@ -505,7 +505,7 @@ fn a_template_that_does_not_load_in_time_is_killed() {
     let mut world = World::with(life(1, 1), true);
     world.step(Step::Wake);
     assert_eq!(world.now, SECOND * 61);
-    assert!(world.templates[&0].killed && world.news.contains(&News::TemplateTimeout));
+    assert!(world.templates[&0].killed && world.events.contains(&LifeEvent::TemplateTimeout));
     assert_eq!(world.processes.len(), 1, "it tries by itself");
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, GRACE, LOOK, Look, News, Plan, QUIET, Time,
+    Action, GRACE, LOOK, LifeEvent, Look, Plan, QUIET, Time,
     slot::{Phase, PlanSlot},
     template::Source,
 };
@@ -49,14 +49,14 @@ impl Plan {
                     let age = now.saturating_sub(slot.since);
                     if self.life.boot_timeout.is_some_and(|limit| age >= limit) {
                         slot.phase = Phase::Ending { kill_at: None };
-                        self.act(Action::Tell(News::BootTimeout(number)));
+                        self.act(Action::Tell(LifeEvent::BootTimeout(number)));
                         self.act(Action::Kill(number));
                         self.failed(generation, now);
                     }
                 }
                 Phase::Ending { kill_at: Some(at) } if at <= now => {
                     slot.phase = Phase::Ending { kill_at: None };
-                    self.act(Action::Tell(News::Killed(number)));
+                    self.act(Action::Tell(LifeEvent::Killed(number)));
                     self.act(Action::Kill(number));
                 }
                 _ => {}
@@ -84,7 +84,7 @@ impl Plan {
             self.open(warm, old, now);
         }
         if std::mem::take(&mut self.restarting) {
-            self.act(Action::Tell(News::RestartDone(self.generation)));
+            self.act(Action::Tell(LifeEvent::RestartDone(self.generation)));
         }
         self.say_condition(true);
     }
@@ -223,7 +223,7 @@ impl Plan {
                 continue;
             }
             if busy {
-                self.act(Action::Tell(News::DrainTimeout(number)));
+                self.act(Action::Tell(LifeEvent::DrainTimeout(number)));
             }
             self.term(number, now);
         }

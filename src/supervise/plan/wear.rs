@@ -2,7 +2,7 @@
 //! Processes that have served for long enough: they are replaced between two requests, when their successor is ready.
 
 use super::{
-    Action, COUNT, COUNT_SELDOM, Look, News, Plan, Time, Wear,
+    Action, COUNT, COUNT_SELDOM, LifeEvent, Look, Plan, Time, Wear,
     slot::{Phase, PlanSlot},
 };
 
@@ -51,7 +51,7 @@ impl Plan {
             })
             .collect();
         for (number, wear) in worn {
-            self.act(Action::Tell(News::Worn(number, wear)));
+            self.act(Action::Tell(LifeEvent::Worn(number, wear)));
         }
     }
 }

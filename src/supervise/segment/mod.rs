@@ -55,7 +55,7 @@ pub struct Shape {
 #[derive(Clone, Debug)]
 pub enum Wake {
     /// Event loops watch this, with edges; nobody reads it, and all who watch look after their tickets.
-    Bell(Arc<EventFd>),
+    Event(Arc<EventFd>),
     /// Threads sleep on their place in the queue: [`Segment::wait`].
     Threads,
 }

@@ -127,8 +127,8 @@ impl Segment {
                 shared::wake(at);
             }
         }
-        if others && let Wake::Bell(bell) = &self.wake {
-            bell.signal();
+        if others && let Wake::Event(wakeup) = &self.wake {
+            wakeup.signal();
         }
         own
     }
@@ -208,8 +208,8 @@ impl Segment {
                 shared::wake(at);
             }
         }
-        if let Wake::Bell(bell) = &self.wake {
-            bell.signal();
+        if let Wake::Event(wakeup) = &self.wake {
+            wakeup.signal();
         }
     }
 
@@ -224,8 +224,8 @@ impl Segment {
                 }
             }
         }
-        if any && let Wake::Bell(bell) = &self.wake {
-            bell.signal();
+        if any && let Wake::Event(wakeup) = &self.wake {
+            wakeup.signal();
         }
     }
 

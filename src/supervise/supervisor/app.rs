@@ -2,8 +2,8 @@
 //! One application: its plan, and what carries it out.
 
 mod boot;
+mod events;
 mod files;
-mod news;
 mod status;
 
 use std::{
@@ -19,7 +19,7 @@ use std::{
 use super::{
     super::{
         message::About,
-        plan::{self, Action, Event, Look, News, Plan, Seen},
+        plan::{self, Action, Event, LifeEvent, Look, Plan, Seen},
         segment::{Condition, Owner, Segment, SlotState},
     },
     log::Log,
@@ -310,21 +310,21 @@ impl Supervised {
             Action::Condition(up) => {
                 self.segment.set_condition(if up { Condition::Up } else { Condition::Down });
             }
-            Action::Tell(news) => {
-                self.note(news);
-                self.tell(news, log);
+            Action::Tell(what) => {
+                self.note(what);
+                self.tell(what, log);
             }
         }
         Ok(())
     }
 
     /// What is asked for later.
-    fn note(&mut self, news: News) {
-        match news {
-            News::RestartFailed(generation) => {
+    fn note(&mut self, what: LifeEvent) {
+        match what {
+            LifeEvent::RestartFailed(generation) => {
                 self.failed = Some(FailedStart { generation, at: monotonic(), reason: self.reason.clone() });
             }
-            News::RestartDone(_) => self.failed = None,
+            LifeEvent::RestartDone(_) => self.failed = None,
             _ => {}
         }
     }

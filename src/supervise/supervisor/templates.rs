@@ -4,7 +4,7 @@
 use std::{io, os::fd::OwnedFd};
 
 use super::{
-    super::plan::{Event, News, TEMPLATES},
+    super::plan::{Event, LifeEvent, TEMPLATES},
     app::{Orders, Supervised},
     log::Log,
     process::Process,
@@ -79,16 +79,16 @@ impl Supervised {
         self.happens(Event::TemplateEnded(number), orders, log);
     }
 
-    pub(super) fn tell_of_template(&self, news: News, log: &mut Log) {
+    pub(super) fn tell_of_template(&self, what: LifeEvent, log: &mut Log) {
         let (name, reason) = (&self.about.name, &self.reason);
-        match news {
-            News::TemplateTimeout => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+        match what {
+            LifeEvent::TemplateTimeout => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "the template of \"{name}\" did not load the application within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout="
             )),
-            News::TemplateFailed => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+            LifeEvent::TemplateFailed => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "the template of \"{name}\" cannot load the application ({reason}); its processes try by themselves"
             )),
-            News::TemplateDied => log.line(Level::Error, PROCESS_DIED, format_args!(
+            LifeEvent::TemplateDied => log.line(Level::Error, PROCESS_DIED, format_args!(
                 "the template of \"{name}\" ended unexpectedly ({reason}); its processes serve on, and another one takes its place"
             )),
             _ => {}

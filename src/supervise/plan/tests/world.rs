@@ -43,7 +43,7 @@ pub(super) struct World {
     pub(super) waiting: usize,
     pub(super) up: bool,
     pub(super) most: u32,
-    pub(super) news: Vec<News>,
+    pub(super) events: Vec<LifeEvent>,
     pub(super) history: Vec<Entry>,
 }
 
@@ -84,7 +84,7 @@ impl World {
             waiting: 0,
             up: true,
             most: life.most,
-            news: Vec::new(),
+            events: Vec::new(),
             history: Vec::new(),
         };
         world.happens(Event::Tick);
@@ -142,7 +142,7 @@ impl World {
                     self.waiting = 0;
                 }
             }
-            Action::Tell(news) => self.news.push(news),
+            Action::Tell(events) => self.events.push(events),
             Action::Open(slot) | Action::Close(slot) | Action::Term(slot) | Action::Kill(slot) => {
                 assert!(known(&slot), "{self}");
                 let process = self.processes.get_mut(&slot).unwrap();

@@ -3,7 +3,7 @@
 
 use super::{
     super::{
-        super::plan::{News, Wear},
+        super::plan::{LifeEvent, Wear},
         log::Log,
     },
     Supervised,
@@ -14,30 +14,30 @@ use crate::{
 };
 
 impl Supervised {
-    pub(super) fn tell(&self, news: News, log: &mut Log) {
+    pub(super) fn tell(&self, what: LifeEvent, log: &mut Log) {
         let (name, reason) = (&self.about.name, &self.reason);
         let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);
-        match &news {
-            News::TemplateFailed | News::TemplateTimeout | News::TemplateDied => self.tell_of_template(news, log),
-            News::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+        match &what {
+            LifeEvent::TemplateFailed | LifeEvent::TemplateTimeout | LifeEvent::TemplateDied => self.tell_of_template(what, log),
+            LifeEvent::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "process {} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
                 pid(slot)
             )),
-            News::BootFailed(_) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
+            LifeEvent::BootFailed(_) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "a process of \"{name}\" ended before it took requests ({reason}); its last lines stand above"
             )),
-            News::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
+            LifeEvent::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
                 "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place"
             )),
-            News::Waits(pause, failures) => log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
+            LifeEvent::Waits(pause, failures) => log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
                 "the next attempt to start a process of \"{name}\" is made in {:.1} s; {failures} in a row have failed",
                 pause.as_secs_f64()
             )),
-            News::DrainTimeout(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
+            LifeEvent::DrainTimeout(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
                 "requests of process {} of \"{name}\" did not end within drain_timeout=; it is told to end",
                 pid(slot)
             )),
-            News::Stuck(slot) => log.line(
+            LifeEvent::Stuck(slot) => log.line(
                 Level::Error,
                 PROCESS_SLOW,
                 format_args!(
@@ -45,11 +45,11 @@ impl Supervised {
                     pid(slot)
                 ),
             ),
-            News::Killed(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
+            LifeEvent::Killed(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
                 "process {} of \"{name}\" did not end within 5 s after TERM, and is killed",
                 pid(slot)
             )),
-            News::Worn(slot, wear) => {
+            LifeEvent::Worn(slot, wear) => {
                 let why = match wear {
                     Wear::Requests(served) => format!("has had {served} requests, of which max_requests= allows no more"),
                     Wear::Resident(bytes) => {
@@ -62,13 +62,13 @@ impl Supervised {
                     pid(slot)
                 ));
             }
-            News::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
+            LifeEvent::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
                 "the processes of \"{name}\" are replaced: generation {generation} begins"
             )),
-            News::RestartDone(generation) => log.line(Level::Notice, RESTARTED, format_args!(
+            LifeEvent::RestartDone(generation) => log.line(Level::Notice, RESTARTED, format_args!(
                 "generation {generation} of \"{name}\" serves"
             )),
-            News::RestartFailed(generation) => log.line(Level::Error, RESTARTED, format_args!(
+            LifeEvent::RestartFailed(generation) => log.line(Level::Error, RESTARTED, format_args!(
                 "generation {generation} of \"{name}\" cannot be started ({reason}); the processes that run stay"
             )),
         }
