@@ -146,7 +146,7 @@ def test_a_file_that_is_no_handler_or_of_another_version(configtest, kind, build
     result = configtest(lambda site: native(site, "/", build("bad/no_entry")))
     refused(result, kind, "GW0202", "does not export gw_engine_entry")
     result = configtest(lambda site: native(site, "/", build("bad/wrong_major")))
-    refused(result, kind, "GW0203", "speaks ABI 2.0")
+    refused(result, kind, "GW0203", "speaks ABI 2.")
 
 
 def test_wrong_options(configtest, kind, build):
