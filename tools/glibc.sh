@@ -5,7 +5,7 @@
 # gets the old ones. Anything else is a function that the old library lacks.
 . "$(dirname "$0")/lib.sh"
 
-MOVED='f?stat(64)?|lstat(64)?|fstatat(64)?|mknod(at)?|dl(open|close|sym|error|addr|addr1|vsym|iterate_phdr|info)|pthread_[a-z_]*|sem_[a-z]*|__pthread_[a-z_]*'
+MOVED='f?stat(64)?|lstat(64)?|fstatat(64)?|mknod(at)?|dl(open|close|sym|error|addr|addr1|vsym|iterate_phdr|info)|pthread_[a-z_]*|sem_[a-z]*|__pthread_[a-z_]*|__libc_start_main'
 
 status=0
 for file in "$@"; do

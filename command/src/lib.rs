@@ -3,7 +3,6 @@
 //! own do, and has them restarted, stopped and started.
 
 #![forbid(unsafe_code)]
-#![expect(rustdoc::private_intra_doc_links, reason = "a program has no other documentation")]
 
 mod json;
 mod servers;
