@@ -160,6 +160,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "dlopen(3), and the umask of a real process")]
     fn what_packages_install_is_the_second_place() {
         let (own, installed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (own, installed) = (own.path(), installed.path());
@@ -181,6 +182,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "dlopen(3), and the umask of a real process")]
     fn a_missing_engine_is_told_with_every_place() {
         let (own, installed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let found = Catalogue::search_all(vec![own.path().into(), installed.path().into()]);
