@@ -110,9 +110,10 @@ pub(crate) fn write(
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
     let headers = request.headers().filter(|(name, _)| !replaced(name));
     let headers = host.map(|host| (&b"Host"[..], host)).into_iter().chain(headers);
-    let describing = if is_part { &DESCRIBE_BODY[..] } else { &[] };
-    let conditions = if shape.cacheable { &CONDITIONS[..] } else { &[] };
-    let is_hidden = |name: &[u8]| conditions.iter().chain(describing).any(|hidden| is_same(name, hidden));
+    let is_one_of = |names: &[&[u8]], name: &[u8]| names.iter().any(|known| is_same(name, known));
+    let is_hidden = |name: &[u8]| {
+        shape.cacheable && is_one_of(&CONDITIONS, name) || is_part && is_one_of(&DESCRIBE_BODY, name)
+    };
     let headers = headers.filter(|(name, _)| shape.headers && !is_hidden(name));
     write_meta_variables(variables, &facts, headers, &params);
     Some(())
