@@ -49,8 +49,9 @@ say "building the packages"
 DEB_BUILD_OPTIONS="parallel=$(nproc) ${DEB_BUILD_OPTIONS:-}" quiet dpkg-buildpackage \
     dpkg-buildpackage --no-sign --build-profiles=pkg.gangway.toolchain
 cd "$WORK"
-for file in gangway_"$version"* ./*_"$full"_*.*deb; do
+for file in *; do
+    [[ -f $file ]] || continue
     mv "$file" "$FOLDER/"
-    say "made ${FOLDER#"$ROOT"/}/$(basename "$file")"
+    say "made ${FOLDER#"$ROOT"/}/$file"
 done
 rm -rf "$WORK"
