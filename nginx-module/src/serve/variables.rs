@@ -110,7 +110,6 @@ pub(crate) fn write(
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
     let headers = request.headers().filter(|(name, _)| !replaced(name));
     let headers = host.map(|host| (&b"Host"[..], host)).into_iter().chain(headers);
-    let is_one_of = |names: &[&[u8]], name: &[u8]| names.iter().any(|known| is_same(name, known));
     let is_hidden = |name: &[u8]| {
         shape.cacheable && is_one_of(&CONDITIONS, name) || is_part && is_one_of(&DESCRIBE_BODY, name)
     };
@@ -141,6 +140,10 @@ fn params<'a>(
         params.push(Param { name: &param.name, value, if_not_empty: param.if_not_empty });
     }
     Some(params)
+}
+
+fn is_one_of(names: &[&[u8]], name: &[u8]) -> bool {
+    names.iter().any(|known| is_same(name, known))
 }
 
 /// Whether a header has this name (in lower case), or would be the same variable: `underscores_in_headers` lets names in
