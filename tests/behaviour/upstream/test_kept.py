@@ -85,7 +85,7 @@ def test_a_process_that_still_works_gets_no_other_request(php, gate, unix, metho
 def test_an_edit_and_the_page_that_follows(php, unix):
     """As MediaWiki has it: work of 40 ms after the answer to a POST, and the page is asked for at once."""
     # One is always free, however fast one edit follows the other.
-    server, _ = php(unix, children=16)
+    server, _ = php(unix, children=3)
     client = server.connect()
     times, alone = [], []
     for _ in range(20):

@@ -187,6 +187,21 @@ pub(super) fn take(address: &Address, order: Order, choose: impl Fn(&Idle) -> Ch
     found
 }
 
+/// A request connects anew, for all processes that idle connections hold are at work. It is to have the first of them that
+/// comes back: the one that has been at work for longest is let go, and finds the new connection when it has done. Where a
+/// process was free all the same, this worker has as many connections as before. One that was found at work for moments alone
+/// is only late on a busy machine.
+pub(super) fn give_one_up(address: &Address) {
+    let found = POOL.with_borrow_mut(|pool| {
+        let is_at_work =
+            |idle: &Idle| idle.address == *address && idle.busy_for.get() > 0 && idle.time() >= SETTLED;
+        pool.idle.iter().position(is_at_work).map(|at| pool.idle.remove(at).connection)
+    });
+    if let Some(connection) = found {
+        close(connection);
+    }
+}
+
 /// Whether the backend has neither closed the connection nor sent something on it.
 fn is_open(connection: *mut ngx_connection_t) -> bool {
     let mut byte = 0u8;

@@ -71,7 +71,13 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
             return idle::Choice::Close;
         }
         idle::Choice::Take
-    })?;
+    });
+    let Some(found) = found else {
+        if looks_read {
+            idle::give_one_up(address);
+        }
+        return None;
+    };
     let was_awaited = (is_lazy || is_script) && unread.get() == Some(false);
     context.peer.reused.set(Reused {
         idle: found.time(),
