@@ -26,6 +26,8 @@ use crate::raw::{self, Connection, Timer, Upstream, Watch};
 const LOOK_EVERY: ngx_msec_t = 20;
 /// After so many milliseconds a process has mostly come back for its next request, also when others have the processors.
 const SETTLED: u64 = 5;
+/// After so many milliseconds it is taken to work for what it has answered, and not to be late alone.
+const WORKS: u64 = 10;
 
 pub(super) struct Idle {
     connection: *mut ngx_connection_t,
@@ -194,7 +196,7 @@ pub(super) fn take(address: &Address, order: Order, choose: impl Fn(&Idle) -> Ch
 pub(super) fn give_one_up(address: &Address) {
     let found = POOL.with_borrow_mut(|pool| {
         let is_at_work =
-            |idle: &Idle| idle.address == *address && idle.busy_for.get() > 0 && idle.time() >= SETTLED;
+            |idle: &Idle| idle.address == *address && idle.busy_for.get() > 0 && idle.time() >= WORKS;
         pool.idle.iter().position(is_at_work).map(|at| pool.idle.remove(at).connection)
     });
     if let Some(connection) = found {
