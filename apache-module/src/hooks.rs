@@ -17,7 +17,7 @@ use gangway_httpd::{
 
 use crate::{
     cgi, claim, config, directives, handler, lifecycle, managed,
-    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK},
+    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, count_connection},
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
@@ -40,6 +40,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         sys::ap_hook_check_config(Some(check_config), none, none, middle);
         sys::ap_hook_post_config(Some(post_config), none, none, middle);
         sys::ap_hook_child_init(Some(child_init), none, none, middle);
+        sys::ap_hook_pre_connection(Some(count_connection), none, none, middle);
         sys::ap_hook_translate_name(Some(translate_name), BEFORE.as_ptr(), AFTER.as_ptr(), middle);
         // After httpd's own answers to TRACE and OPTIONS *, before the directory walk.
         sys::ap_hook_map_to_storage(Some(map_to_storage), none, none, last);

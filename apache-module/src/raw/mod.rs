@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "httpd's memory")]
 
 mod conf;
+mod connections;
 mod input;
 mod lease;
 mod module;
@@ -19,6 +20,7 @@ mod session;
 mod threads;
 
 pub(crate) use conf::{Choice, DirConf};
+pub(crate) use connections::count as count_connection;
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Gangway, Request};

@@ -14,6 +14,7 @@ use gangway::{
 };
 
 use super::{
+    connections,
     module::LOG,
     sys::{self, apr_pool_t},
 };
@@ -82,7 +83,7 @@ pub(crate) fn is_stopping() -> bool {
     query(sys::AP_MPMQ_MPM_STATE) == Some(sys::AP_MPMQ_STOPPING as c_int)
 }
 
-/// So many threads or connections of this process are at work, as its MPM has noted for mod_status.
+/// So many threads of this process are at work, as its MPM has noted for mod_status, or connections are open.
 pub(crate) fn busy_threads() -> usize {
     if query(sys::AP_MPMQ_IS_THREADED).is_none_or(|threaded| threaded == 0) {
         return 1;
@@ -90,14 +91,10 @@ pub(crate) fn busy_threads() -> usize {
     let all = |what| query(what).unwrap_or(0);
     let (children, threads) = (all(sys::AP_MPMQ_HARD_LIMIT_DAEMONS), all(sys::AP_MPMQ_HARD_LIMIT_THREADS));
     let own = process_id();
-    let (mut busy, mut connections) = (0, 0);
+    let mut busy = 0;
     for child in 0..children {
         // SAFETY: NULL or an entry of the scoreboard, which lives as long as the process; its writers do not lock it either.
         unsafe {
-            let process = sys::ap_get_scoreboard_process(child);
-            if !process.is_null() && u32::try_from((*process).pid) == Ok(own) {
-                connections = (&raw const (*process).connections).read_volatile();
-            }
             for thread in 0..threads {
                 let worker = sys::ap_get_scoreboard_worker_from_indexes(child, thread);
                 // A slot may have a new process while the old one finishes: each thread has its own number of one.
@@ -108,7 +105,7 @@ pub(crate) fn busy_threads() -> usize {
             }
         }
     }
-    busy.max(usize::try_from(connections).unwrap_or(usize::MAX))
+    busy.max(connections::open())
 }
 
 fn query(what: u32) -> Option<c_int> {
