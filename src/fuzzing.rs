@@ -7,12 +7,14 @@ pub(crate) mod reference;
 mod scripts;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use applications::fastcgi_request;
 #[cfg(test)]
 pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
 pub use scripts::{cgi_path, relay, spawn_request, stderr};
+pub use websocket::{websocket, websocket_handshake};
 
 use std::{path::Path, time::Duration};
 

@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 15] = [
+const TARGETS: [Target; 17] = [
     ("head", head),
     ("variables", variables),
     ("words", words),
@@ -26,6 +26,8 @@ const TARGETS: [Target; 15] = [
     ("cgi_path", cgi_path),
     ("stderr", stderr),
     ("relay", relay),
+    ("websocket", websocket),
+    ("websocket_handshake", websocket_handshake),
 ];
 
 fn below_fuzz(path: &str) -> std::path::PathBuf {

@@ -10,6 +10,7 @@ mod scgi;
 #[cfg(test)]
 mod tests;
 mod uwsgi;
+pub mod websocket;
 
 pub use error::{DecodeError, EncodeError, ProtocolStatus, RequestError};
 pub use fastcgi::FastCgi;
