@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{
     ConfigError,
     options::{HOST_OPTIONS, OptionTables},
+    terms::{RequestTerms, tell_terms},
     values,
 };
 use crate::{
@@ -16,8 +17,6 @@ use crate::{
 
 /// Threads per application and process without `threads=`.
 const DEFAULT_THREADS: u32 = 8;
-/// Waiting requests without `queue=`.
-const DEFAULT_QUEUE: u32 = 512;
 
 /// The interface of native handlers, in the words of gangway.h.
 pub(super) const NATIVE: &str = "native";
@@ -27,10 +26,10 @@ pub(super) const NATIVE: &str = "native";
 pub struct ApplicationConf {
     spec: Spec,
     engine: Arc<Path>,
-    queue: u32,
-    timeout: Option<Duration>,
-    pass_authorization: bool,
+    terms: RequestTerms,
 }
+
+tell_terms!(ApplicationConf);
 
 impl ApplicationConf {
     /// The engine's part.
@@ -51,22 +50,9 @@ impl ApplicationConf {
         self.spec.interface == NATIVE
     }
 
-    /// Requests that may wait.
-    #[must_use]
-    pub fn queue(&self) -> usize {
-        self.queue as usize
-    }
-
-    /// How long the application may give no output.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
-    /// Whether the application may see `Authorization`.
-    #[must_use]
-    pub fn pass_authorization(&self) -> bool {
-        self.pass_authorization
+    /// What it says of its requests.
+    pub(super) fn terms(&self) -> &RequestTerms {
+        &self.terms
     }
 
     /// Says that the process serves at most this many requests at a time.
@@ -131,13 +117,7 @@ impl Parser<'_> {
             threads: DEFAULT_THREADS,
             multiprocess: false,
         };
-        ApplicationConf {
-            spec,
-            engine: Arc::clone(engine),
-            queue: DEFAULT_QUEUE,
-            timeout: self.timeout,
-            pass_authorization: false,
-        }
+        ApplicationConf { spec, engine: Arc::clone(engine), terms: RequestTerms::new(self.timeout) }
     }
 
     /// An option that is known, with its value as it was written.
@@ -213,9 +193,9 @@ impl Parser<'_> {
         match option.name {
             // Checked above, so that what is read again here is there.
             "threads" => application.spec.threads = values::count(value, 1, u32::MAX)?,
-            "queue" => application.queue = values::count(value, 0, u32::MAX)?,
-            "timeout" => application.timeout = values::time(value)?,
-            "pass_authorization" => application.pass_authorization = value == "on",
+            "queue" => application.terms.queue = values::count(value, 0, u32::MAX)?,
+            "timeout" => application.terms.timeout = values::time(value)?,
+            "pass_authorization" => application.terms.pass_authorization = value == "on",
             engines_own => application.push(engines_own, stored),
         }
         Ok(())

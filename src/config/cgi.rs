@@ -8,6 +8,7 @@ use super::{
     application::text,
     options::{CGI_OPTIONS, OptionTables},
     param::check_param_name,
+    terms::{RequestTerms, tell_terms},
     values,
 };
 use crate::{
@@ -26,9 +27,8 @@ pub struct Cgi {
     interpreters: Vec<(String, String)>,
     args: bool,
     environment: Vec<(String, String)>,
-    timeout: Option<Duration>,
+    terms: RequestTerms,
     processes: u32,
-    queue: u32,
     limits: Limits,
     user: Option<Identity>,
     abort: bool,
@@ -36,13 +36,11 @@ pub struct Cgi {
     stderr_level: Option<Level>,
     any_symlinks: Option<bool>,
     refuse_shellshock: bool,
-    pass_authorization: bool,
 }
 
 /// As nginx's and httpd's own time limits.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 const DEFAULT_PROCESSES: u32 = 32;
-const DEFAULT_QUEUE: u32 = 512;
 const DEFAULT_HEAD: usize = 64 * 1024;
 /// More would only help somebody who wants to fill the memory.
 const LARGEST_HEAD: u64 = 16 * 1024 * 1024;
@@ -54,9 +52,8 @@ impl Default for Cgi {
             interpreters: Vec::new(),
             args: false,
             environment: Vec::new(),
-            timeout: Some(DEFAULT_TIMEOUT),
+            terms: RequestTerms::new(Some(DEFAULT_TIMEOUT)),
             processes: DEFAULT_PROCESSES,
-            queue: DEFAULT_QUEUE,
             limits: Limits::default(),
             user: None,
             abort: true,
@@ -64,10 +61,11 @@ impl Default for Cgi {
             stderr_level: Some(Level::Error),
             any_symlinks: None,
             refuse_shellshock: true,
-            pass_authorization: false,
         }
     }
 }
+
+tell_terms!(Cgi);
 
 impl Cgi {
     /// File names for a path that leads to a directory.
@@ -95,22 +93,10 @@ impl Cgi {
         &self.environment
     }
 
-    /// How long a script may give no output.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
     /// Scripts at a time.
     #[must_use]
     pub fn processes(&self) -> usize {
         self.processes as usize
-    }
-
-    /// Requests that may wait.
-    #[must_use]
-    pub fn queue(&self) -> usize {
-        self.queue as usize
     }
 
     /// Limits of each script.
@@ -155,19 +141,13 @@ impl Cgi {
         self.refuse_shellshock
     }
 
-    /// Whether a script may see `Authorization`.
-    #[must_use]
-    pub fn pass_authorization(&self) -> bool {
-        self.pass_authorization
-    }
-
     fn apply(&mut self, parser: &Parser<'_>, option: &OptionDef, value: &str) -> Result<(), String> {
         match option.value {
             Value::Count(least, most) => {
                 let number = values::count(value, least, most)?;
                 match option.name {
                     "processes" => self.processes = number,
-                    "queue" => self.queue = number,
+                    "queue" => self.terms.queue = number,
                     _ => self.limits.files = u64::from(number),
                 }
             }
@@ -175,7 +155,7 @@ impl Cgi {
                 let time = values::time(value)?;
                 self.limits.cpu = time.map_or(0, |time| time.as_secs().max(1));
             }
-            Value::Time => self.timeout = values::time(value)?,
+            Value::Time => self.terms.timeout = values::time(value)?,
             Value::Switch => self.switch(option.name, value)?,
             Value::Size => self.size(option.name, values::size(value)?)?,
             Value::Word(words) => {
@@ -208,7 +188,7 @@ impl Cgi {
             "args" => self.args = on,
             "abort" => self.abort = on,
             "refuse_shellshock" => self.refuse_shellshock = on,
-            _ => self.pass_authorization = on,
+            _ => self.terms.pass_authorization = on,
         }
         Ok(())
     }

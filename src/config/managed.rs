@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use super::{ApplicationConf, application::NATIVE};
+use super::{
+    ApplicationConf,
+    application::NATIVE,
+    terms::{RequestTerms, tell_terms},
+};
 use crate::{
     engine::Spec,
     rights::{Identity, Limits},
@@ -27,9 +31,7 @@ pub struct Managed {
     reload: Reload,
     warmup: Option<String>,
     threads: u32,
-    queue: u32,
-    timeout: Option<Duration>,
-    pass_authorization: bool,
+    terms: RequestTerms,
 }
 
 /// What a process is made of: other words need other processes.
@@ -130,6 +132,8 @@ impl Default for Life {
     }
 }
 
+tell_terms!(Managed);
+
 impl Managed {
     /// The name for people.
     #[must_use]
@@ -180,24 +184,6 @@ impl Managed {
     #[must_use]
     pub fn threads(&self) -> u32 {
         self.threads
-    }
-
-    /// Requests that may wait.
-    #[must_use]
-    pub fn queue(&self) -> usize {
-        self.queue as usize
-    }
-
-    /// How long it may give no output.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-
-    /// Whether it may see `Authorization`.
-    #[must_use]
-    pub fn pass_authorization(&self) -> bool {
-        self.pass_authorization
     }
 }
 

@@ -10,6 +10,7 @@ mod managed;
 mod native;
 mod options;
 mod param;
+mod terms;
 mod values;
 
 pub use application::{ApplicationConf, Parser};

@@ -117,6 +117,13 @@ impl Head {
     }
 }
 
+/// Whether a Content-Type is that of an event stream, of which each event is to leave at once.
+#[must_use]
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,6 +178,18 @@ mod tests {
         let head =
             check(200, "", &[("Transfer-Encoding", "chunked"), ("Connection", "X-A"), ("X-A", "1")]).unwrap();
         assert_eq!(head.fields.iter().collect::<Vec<_>>(), [(&b"X-A"[..], &b"1"[..])]);
+    }
+
+    #[test]
+    fn event_streams_are_known_by_their_type() {
+        for (content_type, expected) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream ; charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/plain; text/event-stream", false),
+        ] {
+            assert_eq!(is_event_stream(content_type.as_bytes()), expected, "{content_type}");
+        }
     }
 
     #[test]

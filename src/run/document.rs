@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::{
     cgi::{Form, Location, ResponseParser},
     exchange::{Delivery, End, Piece},
-    http::{Fields, Head},
+    http::{Fields, Head, is_event_stream},
 };
 
 /// How long a head waits for more. Most scripts end right after their last byte, and then head, body and end leave at
@@ -171,10 +171,8 @@ impl Document {
     /// Only a head waits, and that of an event stream does not.
     fn may_gather(&self) -> bool {
         self.head.as_ref().is_some_and(|head| {
-            !head.fields.iter().any(|(name, value)| {
-                name.eq_ignore_ascii_case(b"content-type")
-                    && value.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
-            })
+            let mut fields = head.fields.iter();
+            !fields.any(|(name, value)| name.eq_ignore_ascii_case(b"content-type") && is_event_stream(value))
         })
     }
 

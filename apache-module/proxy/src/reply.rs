@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use gangway::{
     cgi::{Form, ResponseError, ResponseParser},
-    error::TOO_MUCH_BODY,
-    report,
+    http::is_event_stream,
 };
+use gangway_httpd::transfer::BodyQuota;
 
 use crate::{
     raw::{
-        ProxyTarget, Request, asks_for_another,
+        ProxyTarget, asks_for_another,
         response::{send_interim, set_head},
     },
     scheme::Kind,
@@ -22,12 +22,7 @@ pub(crate) struct Reply {
     kind: Kind,
     parser: ResponseParser,
     head_done: bool,
-    /// Bytes that Content-Length still promises.
-    left: Option<u64>,
-    /// The body is not for the client.
-    is_dropped: bool,
-    /// More came than Content-Length promised.
-    is_too_long: bool,
+    quota: BodyQuota,
     /// `text/event-stream`: each event leaves at once.
     pub(crate) is_event_stream: bool,
     /// The page of this status takes the place of the response (ProxyErrorOverride).
@@ -44,9 +39,7 @@ impl Reply {
             kind,
             parser,
             head_done: false,
-            left: None,
-            is_dropped: false,
-            is_too_long: false,
+            quota: BodyQuota::default(),
             is_event_stream: false,
             page: None,
             is_redirected: false,
@@ -69,12 +62,12 @@ impl Reply {
 
     /// Whether everything that the client gets is there, whatever the backend has to say yet.
     pub(crate) fn is_overfull(&self) -> bool {
-        self.is_too_long
+        self.quota.is_exceeded()
     }
 
     /// Bytes that Content-Length promised and that are missing at the end.
     pub(crate) fn missing(&self) -> u64 {
-        self.left.filter(|_| !self.is_dropped).unwrap_or(0)
+        self.quota.missing()
     }
 
     /// The response has ended: was there a head?
@@ -103,7 +96,8 @@ impl Reply {
                 self.begin(target);
             }
         }
-        Ok(begin..begin + self.admit(target.request(), rest.len()))
+        let admitted = self.quota.admit(target.request(), rest.len(), "the backend");
+        Ok(begin..begin + admitted)
     }
 
     /// Gives the head to httpd.
@@ -111,7 +105,7 @@ impl Reply {
         let (request, head) = (target.request(), self.parser.head());
         self.head_done = true;
         let (status, is_changed) = set_head(request, &head);
-        self.left = head.content_length();
+        let content_length = head.content_length();
         self.is_event_stream = head.get(b"content-type").is_some_and(is_event_stream);
         if self.kind == Kind::Scgi && asks_for_another(request, head.names_status(), status) {
             self.is_redirected = true;
@@ -121,45 +115,8 @@ impl Reply {
         } else if target.overrides(status) && request.is_initial() {
             self.page = Some(status);
         }
-        self.is_dropped =
+        let is_dropped =
             !self.is_forwarded() || request.is_head() || matches!(status, 204 | 304) || is_changed;
-    }
-
-    /// How many of `count` bytes of the body are for the client.
-    fn admit(&mut self, request: Request<'_>, count: usize) -> usize {
-        if self.is_dropped {
-            return 0;
-        }
-        let Some(left) = self.left else { return count };
-        let admitted = usize::try_from(left).unwrap_or(count).min(count);
-        self.left = Some(left - admitted as u64);
-        if admitted < count && !self.is_too_long {
-            self.is_too_long = true;
-            report!(
-                request,
-                Warn,
-                TOO_MUCH_BODY,
-                "the backend sent more than its Content-Length says; the rest is dropped",
-            );
-        }
-        admitted
-    }
-}
-
-fn is_event_stream(value: &[u8]) -> bool {
-    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_streams_are_known_by_their_type() {
-        assert!(
-            is_event_stream(b"text/event-stream") && is_event_stream(b"Text/Event-Stream; charset=utf-8")
-        );
-        assert!(!is_event_stream(b"text/event-streams") && !is_event_stream(b"text/plain"));
+        self.quota = BodyQuota::new(content_length, is_dropped);
     }
 }

@@ -13,15 +13,15 @@ use std::{
 
 use gangway::{
     cgi::{Form, ResponseError, ResponseParser},
-    error::{BACKEND_STDERR, SERVER_FAILED, TOO_MUCH_BODY},
+    error::{BACKEND_STDERR, SERVER_FAILED},
     exchange::{Delivery, End, FileSlice, Piece},
-    http::{Fields, Head, is_connection_field},
+    http::{Fields, Head, is_connection_field, is_event_stream},
     log::{self, Level},
     protocol::Protocol,
     report,
     sys::explain,
 };
-use gangway_httpd::transfer::{AT_A_TIME, Carried, Filled, Passed, Record, Then, Wire};
+use gangway_httpd::transfer::{AT_A_TIME, BodyQuota, Carried, Filled, Passed, Record, Then, Wire};
 
 use crate::{
     raw::{BodyRead, Gangway, OK, Request, ScriptRequest, Session},
@@ -46,11 +46,7 @@ pub(super) struct ManagedRequest<'r> {
     has_head: bool,
     /// Something has been sent to the client already.
     pub(super) has_interim: bool,
-    /// Bytes that Content-Length still promises.
-    left: Option<u64>,
-    /// The body is not for the client.
-    is_dropped: bool,
-    is_too_long: bool,
+    quota: BodyQuota,
     is_event_stream: bool,
     progress: Progress,
     /// The body of a response of which the client wants ranges: httpd's filter makes them of a whole one alone.
@@ -74,9 +70,7 @@ impl<'r> ManagedRequest<'r> {
             head: None,
             has_head: false,
             has_interim: false,
-            left: None,
-            is_dropped: false,
-            is_too_long: false,
+            quota: BodyQuota::default(),
             is_event_stream: false,
             progress: Progress::default(),
             spool: None,
@@ -121,12 +115,11 @@ impl<'r> ManagedRequest<'r> {
             fields.push(name, value);
         }
         let (status, content_length) = (found.status(), found.content_length());
-        self.is_dropped = request.is_head() || matches!(status, 204 | 304);
-        self.left = content_length.filter(|_| !self.is_dropped);
+        self.quota = BodyQuota::new(content_length, request.is_head() || matches!(status, 204 | 304));
         self.is_event_stream = found.get(b"content-type").is_some_and(is_event_stream);
         let content_length = content_length.filter(|_| !matches!(status, 204 | 304));
         let wants_ranges = status == 200 && request.is_get() && request.header(c"Range").is_some();
-        self.spool = (wants_ranges && self.left.is_some()).then(Spool::default);
+        self.spool = (wants_ranges && self.quota.is_limited()).then(Spool::default);
         self.head = Some(Head { status, reason: found.reason().to_vec(), fields, content_length });
         self.has_head = true;
     }
@@ -140,26 +133,6 @@ impl<'r> ManagedRequest<'r> {
             self.has_interim = true;
         }
         self.parser.restart();
-    }
-
-    /// How many of `count` bytes of the body are for the client.
-    fn admit(&mut self, count: usize) -> usize {
-        if self.is_dropped {
-            return 0;
-        }
-        let Some(left) = self.left else { return count };
-        let admitted = usize::try_from(left).unwrap_or(count).min(count);
-        self.left = Some(left - admitted as u64);
-        if admitted < count && !self.is_too_long {
-            self.is_too_long = true;
-            report!(
-                self.session.request(),
-                Warn,
-                TOO_MUCH_BODY,
-                "the application sent more than its Content-Length says; the rest is dropped",
-            );
-        }
-        admitted
     }
 }
 
@@ -223,7 +196,8 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
                 self.end_head();
             }
         }
-        Ok(begin..begin + self.admit(rest.len()))
+        let admitted = self.quota.admit(self.session.request(), rest.len(), "the application");
+        Ok(begin..begin + admitted)
     }
 
     fn has_head(&self) -> bool {
@@ -235,7 +209,7 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
     }
 
     fn is_overfull(&self) -> bool {
-        self.is_too_long
+        self.quota.is_exceeded()
     }
 
     fn is_event_stream(&self) -> bool {
@@ -247,7 +221,7 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
     }
 
     fn missing(&self) -> u64 {
-        self.left.unwrap_or(0)
+        self.quota.missing()
     }
 
     fn pass<'p>(&mut self, pieces: impl Iterator<Item = &'p [u8]>, then: Then) -> Passed {
@@ -336,9 +310,4 @@ impl Spool {
             None => vec![Piece::Copied(self.memory)],
         }
     }
-}
-
-fn is_event_stream(value: &[u8]) -> bool {
-    let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
-    kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }

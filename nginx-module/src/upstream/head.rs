@@ -5,7 +5,7 @@ use gangway::{
     cgi::ResponseError,
     engine::fence,
     error::{BACKEND_CUT, CACHE_SKIPPED, REQUEST_REFUSED},
-    http::{Decimal, is_connection_field},
+    http::{Decimal, is_connection_field, is_event_stream},
     protocol::{ResponseEvent, Role},
     report,
 };
@@ -236,11 +236,6 @@ fn is_limited(context: &Context, response: &Response, upstream: Upstream) -> boo
     response.parser.head().get(b"x-accel-limit-rate").is_some()
         && !upstream.ignores(nginx_sys::NGX_HTTP_UPSTREAM_IGN_XA_LIMIT_RATE)
         && context.request.limit_rate() > 0
-}
-
-fn is_event_stream(content_type: &[u8]) -> bool {
-    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
-    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Puts the head alone where nginx looks for what it writes to a cache file.

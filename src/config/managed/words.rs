@@ -9,6 +9,7 @@ use super::{
         application::{known, text},
         options::{APPLICATION_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, OptionTables, PROGRAM_OPTIONS},
         param::check_param_name,
+        terms::RequestTerms,
         values,
     },
     Command, Launch, Life, Managed, Placed, Reload,
@@ -20,8 +21,6 @@ use crate::{
     sys::spawner,
 };
 
-/// Waiting requests without `queue=`.
-const DEFAULT_QUEUE: u32 = 512;
 /// Processes of one application.
 const MOST_PROCESSES: u32 = 500;
 /// The variable by which an engine is asked to say which files an application has.
@@ -65,9 +64,7 @@ impl Parser<'_> {
                 reload: Reload::default(),
                 warmup: None,
                 threads: 1,
-                queue: DEFAULT_QUEUE,
-                timeout: self.timeout,
-                pass_authorization: false,
+                terms: RequestTerms::new(self.timeout),
             },
         );
         for word in rest {
@@ -158,16 +155,14 @@ fn key(word: &[u8]) -> Option<&str> {
 /// An application of an engine in processes of its own, as far as the words that every application has say it.
 fn hosted(application: &ApplicationConf) -> Managed {
     let engine: Arc<Path> = application.engine().into();
-    let (spec, timeout) = (application.spec(), application.timeout());
+    let spec = application.spec();
     let preload = Engine::open(&engine).is_ok_and(|engine| engine.can_fork());
-    let command = Command::Host { engine, spec: spec.clone(), timeout, preload };
+    let command = Command::Host { engine, spec: spec.clone(), timeout: application.timeout(), preload };
     Managed {
         name: spec.name.clone(),
         named: false,
         threads: spec.threads,
-        queue: u32::try_from(application.queue()).unwrap_or(u32::MAX),
-        timeout,
-        pass_authorization: application.pass_authorization(),
+        terms: application.terms().clone(),
         launch: launch(command),
         life: Life::default(),
         reload: Reload::default(),
@@ -224,7 +219,7 @@ impl<'p> Making<'p> {
                     "files" => launch.limits.files = u64::from(number),
                     "nice" => launch.nice = number,
                     "max_requests" => life.max_requests = Some(number),
-                    "queue" => self.managed.queue = number,
+                    "queue" => self.managed.terms.queue = number,
                     _ => self.managed.threads = number,
                 }
             }
@@ -236,7 +231,7 @@ impl<'p> Making<'p> {
                     "boot_timeout" => life.boot_timeout = time,
                     "drain_timeout" => life.drain_timeout = time,
                     "cpu" => launch.limits.cpu = time.map_or(0, |time| time.as_secs().max(1)),
-                    _ => self.managed.timeout = time,
+                    _ => self.managed.terms.timeout = time,
                 }
             }
             Value::Size => {
@@ -263,7 +258,7 @@ impl<'p> Making<'p> {
                         }
                         *preload = is_on;
                     }
-                    _ => self.managed.pass_authorization = is_on,
+                    _ => self.managed.terms.pass_authorization = is_on,
                 }
             }
             Value::Assignment => {

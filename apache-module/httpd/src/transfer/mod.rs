@@ -6,6 +6,7 @@
 //! wire      the connection: system calls
 //! buffers   memory that a thread uses for one request after the other
 //! record    a part of the request's body, framed
+//! quota     how much of the response's body is for the client
 //! lines     what the backend writes to its standard error
 //! carried   what a module knows of the request, and the attempt does not
 //! waits     how an attempt waits
@@ -14,6 +15,7 @@
 mod buffers;
 mod carried;
 mod lines;
+mod quota;
 mod record;
 mod waits;
 mod wire;
@@ -28,6 +30,7 @@ use gangway::{
 pub use buffers::Buffers;
 pub use carried::{Carried, Filled, Passed, SilenceWatch, Then};
 use lines::Lines;
+pub use quota::BodyQuota;
 pub use record::{AT_A_TIME, Record};
 pub use wire::{Interest, PATIENCE, Readiness, Received, Sent, Wire};
 
