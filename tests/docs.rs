@@ -24,7 +24,7 @@ const SETTINGS: [&str; 2] = [
     include_str!("../nginx-module/src/directives/upstream/mod.rs"),
     include_str!("../nginx-module/src/directives/upstream/tls.rs"),
 ];
-const HTTPD: &str = include_str!("../apache-module/src/directives.rs");
+const HTTPD: &str = include_str!("../apache-module/src/directives/mod.rs");
 /// The module for mod_proxy, with directives of its own.
 const PROXY: &str = include_str!("../apache-module/proxy/src/directives.rs");
 

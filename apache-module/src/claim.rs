@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which requests are an application's.
+//! Which requests are ours, and who of us serves them: the kind of handler of their section says it.
 //!
 //! An application of a `<Location>`, a virtual host or the server takes its requests before httpd looks for files.
 //! One of a `<Directory>` or `<Files>` takes them after that, because only then httpd knows the section. An inner
@@ -8,13 +8,10 @@
 use std::ffi::{CStr, c_int};
 
 use crate::{
-    cgi, managed,
-    raw::{Choice, DECLINED, OK, Request},
+    raw::{Claim, DECLINED, HandlerKind, OK, Request},
     section::Section,
 };
 
-/// The name of our handler.
-const HANDLER: &CStr = c"gangway-wsgi";
 /// The file name of a request that is ours: no file has it, no module finds a suffix in it.
 const FILENAME: &CStr = c"gangway:";
 
@@ -31,10 +28,8 @@ pub(crate) fn translate(request: Request<'_>) -> c_int {
         }
     }
     let by_path = |section| matches!(section, Section::Server | Section::Location | Section::Pattern);
-    if !runs(request, by_path) {
-        return DECLINED;
-    }
-    request.set_handler(HANDLER);
+    let Some(kind) = taker(request, by_path) else { return DECLINED };
+    request.set_handler(kind.name);
     request.set_constant_filename(FILENAME);
     OK
 }
@@ -48,40 +43,58 @@ pub(crate) fn map_to_storage(request: Request<'_>) -> c_int {
 pub(crate) fn fixups(request: Request<'_>) -> c_int {
     let by_file =
         |section| matches!(section, Section::Directory | Section::DirectoryPattern | Section::Files);
-    if !is_claimed(request) && runs(request, by_file) {
-        request.set_handler(HANDLER);
-    }
-    if let Some(conf) = request.conf()
-        && matches!(conf.choice(), Choice::Script(_))
+    if !is_claimed(request)
+        && let Some(kind) = taker(request, by_file)
     {
-        cgi::claim(request, conf);
+        request.set_handler(kind.name);
+    }
+    if let Some((kind, number)) = chosen(request)
+        && let Claim::Found(takes) = kind.claim
+        && takes(request, number)
+    {
+        request.set_handler(kind.name);
     }
     DECLINED
 }
 
 /// After all other modules.
 pub(crate) fn last_fixups(request: Request<'_>) -> c_int {
-    if let Some(conf) = request.conf()
-        && let Choice::Program(number) = conf.choice()
+    if let Some((kind, number)) = chosen(request)
+        && let Claim::Last(takes) = kind.claim
+        && !request.is_proxied()
+        && !request.has_set_handler()
+        && takes(request, number)
     {
-        managed::claim(request, conf.section(), number);
+        request.set_handler(kind.name);
     }
     DECLINED
 }
 
+/// The content handler. `kinds`: all that there are.
+pub(crate) fn serve(request: Request<'_>, kinds: &[&HandlerKind]) -> c_int {
+    if let Some((kind, number)) = chosen(request)
+        && kind.has(request)
+    {
+        return (kind.serve)(request, number);
+    }
+    let stray = kinds.iter().find(|kind| kind.has(request));
+    stray.map_or(DECLINED, |kind| (kind.stray)(request))
+}
+
 /// Whether `translate` made it ours.
 fn is_claimed(request: Request<'_>) -> bool {
-    request.filename() == FILENAME.to_bytes() && is_ours(request)
+    request.filename() == FILENAME.to_bytes() && chosen(request).is_some_and(|(kind, _)| kind.has(request))
 }
 
-/// Whether our handler is to serve it.
-pub(crate) fn is_ours(request: Request<'_>) -> bool {
-    request.handler() == HANDLER.to_bytes()
+/// The kind of handler that the section of the request has, and the number of its settings.
+fn chosen(request: Request<'_>) -> Option<(&'static HandlerKind, usize)> {
+    request.conf()?.handler()
 }
 
-fn runs(request: Request<'_>, section: impl Fn(Section) -> bool) -> bool {
-    let conf = request.conf();
-    conf.is_some_and(|conf| {
-        matches!(conf.choice(), Choice::Run(_) | Choice::Hosted(_)) && section(conf.section())
-    }) && !request.has_set_handler()
+/// The kind that takes every request of such a section.
+fn taker(request: Request<'_>, is_good: impl Fn(Section) -> bool) -> Option<&'static HandlerKind> {
+    let conf = request.conf()?;
+    let (kind, _) = conf.handler()?;
+    let takes = matches!(kind.claim, Claim::All) && is_good(conf.section()) && !request.has_set_handler();
+    takes.then_some(kind)
 }

@@ -16,8 +16,9 @@ use gangway_httpd::{
 };
 
 use crate::{
-    cgi, claim, config, directives, handler, lifecycle, managed,
-    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, count_connection},
+    claim, config,
+    directives::{self, KINDS},
+    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection},
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
@@ -64,7 +65,11 @@ unsafe extern "C" fn check_config(
     _: *mut apr_pool_t,
     _: *mut server_rec,
 ) -> c_int {
-    fence("check_config", INTERNAL_SERVER_ERROR, || if config::check() { OK } else { INTERNAL_SERVER_ERROR })
+    fence(
+        "check_config",
+        INTERNAL_SERVER_ERROR,
+        || if directives::check() { OK } else { INTERNAL_SERVER_ERROR },
+    )
 }
 
 unsafe extern "C" fn post_config(
@@ -80,15 +85,15 @@ unsafe extern "C" fn post_config(
         };
         // SAFETY: httpd gives the pool of the configuration.
         let pool = unsafe { ConfigurationPool::from_raw(pool) };
-        if rehearsal || cgi::start() && managed::start(pool) { OK } else { INTERNAL_SERVER_ERROR }
+        if rehearsal || KINDS.iter().all(|kind| (kind.prepare)(&pool)) { OK } else { INTERNAL_SERVER_ERROR }
     })
 }
 
 unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec) {
     fence("child_init", (), || {
-        managed::start_child();
         // SAFETY: httpd gives the pool of the child.
-        lifecycle::start(unsafe { ChildPool::from_raw(pool) });
+        let pool = unsafe { ChildPool::from_raw(pool) };
+        KINDS.iter().for_each(|kind| (kind.start)(&pool));
     });
 }
 
@@ -96,4 +101,8 @@ request_hook!(translate_name, claim::translate);
 request_hook!(map_to_storage, claim::map_to_storage);
 request_hook!(fixups, claim::fixups);
 request_hook!(last_fixups, claim::last_fixups);
-request_hook!(content_handler, handler::serve);
+request_hook!(content_handler, serve);
+
+fn serve(request: Request<'_>) -> c_int {
+    claim::serve(request, &KINDS)
+}

@@ -10,6 +10,7 @@ mod managed;
 mod native;
 mod options;
 mod param;
+mod per_kind;
 mod terms;
 mod values;
 
@@ -19,6 +20,7 @@ pub use engines::Engines;
 pub use managed::{Command, Launch, Life, Managed, Placed, Reload};
 pub use options::{APPLICATION_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
 pub use param::check_param_name;
+pub use per_kind::PerKind;
 
 use crate::{engine::EngineError, error::Code};
 

@@ -2,8 +2,8 @@
 //! CGI programs: from httpd's request to a script, on the thread that has the request.
 //!
 //! ```text
-//! post_config -> start        the parent forks the spawner, while it is small and root
-//! fixups      -> claim        which requests are a script's
+//! post_config -> prepare      the parent forks the spawner, while it is small and root
+//! fixups      -> is_ours      which requests are a script's
 //! handler     -> serve        the file, the words, a place among processes=
 //!                -> client    this process' way to its helper, what becomes of scripts, what they leave behind
 //!                -> exchange  three pipes between the script and httpd's filters; feed: the first of them
@@ -15,7 +15,7 @@ mod feed;
 mod waits;
 
 use std::{
-    ffi::c_int,
+    ffi::{CStr, c_int},
     io,
     sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
@@ -43,12 +43,35 @@ use crate::{
     body::{self, Advance, Whole},
     config, mount,
     raw::{
-        BodyLength, Choice, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND, Request,
-        SERVICE_UNAVAILABLE, ScriptRequest, Session,
+        BodyLength, ConfigurationPool, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
+        NOT_FOUND, Request, SERVICE_UNAVAILABLE, ScriptRequest, Session,
     },
     section::Section,
     variables,
 };
+
+/// The name of the handler, which administrators use as well.
+pub(crate) const HANDLER: &CStr = c"gangway-cgi";
+
+/// The settings of scripts, each once.
+#[derive(Default)]
+pub(crate) struct AllSettings(Vec<Cgi>);
+
+impl AllSettings {
+    /// Answers the number of settings.
+    pub(crate) fn add(&mut self, settings: Cgi) -> usize {
+        let Self(all) = self;
+        all.iter().position(|known| *known == settings).unwrap_or_else(|| {
+            all.push(settings);
+            all.len() - 1
+        })
+    }
+}
+
+/// Those of the configuration, by number.
+fn settings() -> Vec<Cgi> {
+    config::kept(|AllSettings(all)| all.clone())
+}
 
 /// Made by the parent; children inherit its descriptor.
 static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
@@ -66,7 +89,7 @@ static SCRIPTS: OnceLock<Scripts> = OnceLock::new();
 
 fn scripts() -> &'static Scripts {
     SCRIPTS.get_or_init(|| {
-        let settings = config::scripts();
+        let settings = settings();
         let gate = |cgi: &Cgi| {
             let gate = Pool::new(PoolLimits { threads: cgi.processes(), queue: cgi.queue() });
             gate.open_gate(false);
@@ -79,8 +102,8 @@ fn scripts() -> &'static Scripts {
 }
 
 /// The parent has read its configuration and is about to make children. Answers whether they can run scripts.
-pub(crate) fn start() -> bool {
-    let settings = config::scripts();
+pub(crate) fn prepare(_: &ConfigurationPool) -> bool {
+    let settings = settings();
     let mut place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
     // That of an earlier configuration ends with the last child that uses it.
     *place = None;
@@ -99,29 +122,28 @@ pub(crate) fn start() -> bool {
 }
 
 /// After the walk through the file system: whether the request is a script's.
-pub(crate) fn claim(request: Request<'_>, conf: &DirConf<'_>) {
-    let marked = request.has_script_handler();
+pub(crate) fn is_ours(request: Request<'_>, _: usize) -> bool {
+    let marked = request.has_script_handler() || request.handler() == HANDLER.to_bytes();
     // Of the server as a whole only what httpd's own rules mark is a script, or all static files would be.
-    let all = conf.section() != Section::Server && !request.has_handler();
-    if marked || all {
-        request.set_script_handler();
-    }
+    let has_section = request.conf().is_some_and(|conf| conf.section() != Section::Server);
+    marked || has_section && !request.has_handler()
 }
 
-/// Runs a script. The handler is ours already.
-pub(crate) fn serve(request: Request<'_>) -> c_int {
+/// Declining would send the script's source to the client.
+pub(crate) fn refuse_stray(request: Request<'_>) -> c_int {
+    report!(request, Error, CGI_REFUSED, "the handler gangway-cgi is set where GangwayCGI is not On");
+    INTERNAL_SERVER_ERROR
+}
+
+/// Runs a script by the settings with this number.
+pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
     let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
-    let Choice::Script(number) = conf.choice() else {
-        // Declining would send the script's source to the client.
-        report!(request, Error, CGI_REFUSED, "the handler gangway-cgi is set where GangwayCGI is not On");
-        return INTERNAL_SERVER_ERROR;
-    };
     let found = scripts();
     let all = (found.settings.get(number), found.gates.get(number), found.brief_runs.get(number));
     let (Some(cgi), Some(gate), Some(runs)) = all else { return INTERNAL_SERVER_ERROR };
     request.observed(Answerer::Script, |trace| {
         let mut session = Session::new(request);
-        match prepare(&mut session, conf, cgi, trace) {
+        match ready(&mut session, conf, cgi, trace) {
             Ok(ready) => run(session, (cgi, gate, runs), ready, trace),
             Err(status) => status,
         }
@@ -136,7 +158,7 @@ struct Prepared {
     whole: Option<Whole>,
 }
 
-fn prepare<'r>(
+fn ready<'r>(
     session: &mut Session<'r>,
     conf: &DirConf<'r>,
     cgi: &Cgi,

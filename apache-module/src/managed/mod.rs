@@ -2,10 +2,9 @@
 //! Applications in processes of their own: `GangwaySpawn`, and `GangwayWSGI` and `GangwayNative` with `processes=` or `user=`.
 //!
 //! ```text
-//! post_config -> parent      starts and tells what looks after processes; it outlives this module, which httpd unloads
-//! child_init  -> services    this child's way to it, and what it shares about each application
+//! post_config -> parent     starts and tells what looks after processes; it outlives this module, which httpd unloads
+//! child_init -> services    this child's way to it, and what it shares about each application
 //! handler     -> serve       one request: attempts, and what becomes of one that fails
-//!             -> program     which script a program is to run
 //!                -> seat     a place of a process, which a request waits for on its own thread
 //!                -> carried  the request's body on its way out, the response on its way in
 //!                -> rest     connections that nobody uses now, and processes that a request has left
@@ -18,13 +17,22 @@ mod rest;
 mod seat;
 mod serve;
 mod services;
+mod wanted;
 
-pub(crate) use parent::start;
-pub(crate) use program::{claim, is_program};
+use std::ffi::CStr;
+
+use crate::raw::ChildPool;
+
+pub(crate) use parent::start as prepare;
+pub(crate) use program::is_ours as is_program;
 pub(crate) use serve::{serve_application, serve_program};
+pub(crate) use wanted::{Wanted, check, warnings};
+
+/// The name of the handler for programs.
+pub(crate) const PROGRAM: &CStr = c"gangway-spawn";
 
 /// A child begins.
-pub(crate) fn start_child() {
+pub(crate) fn start(_: &ChildPool) {
     if services::start_child() {
         rest::begin();
     }

@@ -12,17 +12,14 @@ use std::{
 };
 
 use gangway::{
-    config::Managed,
     error::SUPERVISOR,
     log::{self, Level},
     supervise::{Link, ManagedPool, Manager, Setup, Stamp, segment::Wake},
     sys::{LeftOpen, explain, lock, run_directory, spawner::own_account},
 };
 
-use crate::{
-    config,
-    raw::{self, ConfigurationPool},
-};
+use super::wanted;
+use crate::raw::{self, ConfigurationPool};
 
 /// What the parent has; children inherit it.
 struct Parent {
@@ -37,10 +34,10 @@ static PROCESS: AtomicU32 = AtomicU32::new(0);
 
 /// The parent has read its configuration and is about to make children. Answers whether it may: at a restart always, with what
 /// runs already, or httpd would end.
-pub(crate) fn start(pool: ConfigurationPool) -> bool {
+pub(crate) fn start(pool: &ConfigurationPool) -> bool {
     let is_restart = raw::note_start();
-    let (wanted, left) = (config::managed(), raw::take_left());
-    if wanted.is_empty() {
+    let (all, left) = (wanted::all(), raw::take_left());
+    if all.is_empty() {
         // What runs ends with the last child that may use it.
         drop(left.map(|left| Manager::resume(setup(), left)));
         return true;
@@ -48,11 +45,11 @@ pub(crate) fn start(pool: ConfigurationPool) -> bool {
     raw::on_configuration_end(pool, suspend);
     PROCESS.store(raw::process_id(), Ordering::Relaxed);
     let outcome = manager(left).map(|mut manager| {
-        let told = manager.configure(&wanted, stderr().as_fd());
+        let told = manager.configure(&all, stderr().as_fd());
         let failure = told.as_ref().err().map(explain);
         let pools = match told {
             Ok(pools) => pools.into_iter().map(Some).collect(),
-            Err(_) => wanted.iter().map(|managed| manager.running(managed)).collect(),
+            Err(_) => all.iter().map(|managed| manager.running(managed)).collect(),
         };
         *lock(&PARENT) = Some(Parent { manager, pools });
         failure
@@ -93,7 +90,7 @@ fn setup() -> Setup {
         run_directory: run_directory::of(&worker),
         worker,
         wake: Wake::Threads,
-        host: config::host(),
+        host: wanted::host(),
         stamp: Stamp::Brackets,
         begun: || (),
     }
@@ -122,9 +119,4 @@ pub(super) fn for_child() -> Option<(io::Result<Link>, Vec<Option<ManagedPool>>)
     let parent = lock(&PARENT);
     let parent = parent.as_ref()?;
     Some((parent.manager.link(), parent.pools.clone()))
-}
-
-/// All applications, by their numbers.
-pub(super) fn managed() -> Vec<Managed> {
-    config::managed()
 }

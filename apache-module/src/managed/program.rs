@@ -5,7 +5,7 @@
 //! is mounted at the path of its section.
 
 use std::{
-    ffi::{CStr, OsStr, c_int},
+    ffi::{OsStr, c_int},
     os::unix::ffi::OsStrExt,
     path::Path,
 };
@@ -35,24 +35,14 @@ pub(super) struct ReadyRequest {
     pub(super) whole: Option<Whole>,
 }
 
-/// The name of our handler for programs.
-const HANDLER: &CStr = c"gangway-spawn";
-
 /// What names a script of PHP.
 const SUFFIXES: [&[u8]; 3] = [b"php", b"phtml", b"phar"];
 
-/// After all others have said what serves the request, mod_dir with the index of a directory included: makes it the program's.
-pub(crate) fn claim(request: Request<'_>, section: Section, number: usize) {
-    let is_others = request.is_proxied() || request.has_set_handler();
+/// After all others have said what serves the request, mod_dir with the index of a directory included: whether the program is to.
+pub(crate) fn is_ours(request: Request<'_>, number: usize) -> bool {
+    let Some(conf) = request.conf() else { return false };
     let service = services::service(number);
-    if !is_others && !service.is_some_and(|service| is_plain_file(request, section, &service.managed)) {
-        request.set_handler(HANDLER);
-    }
-}
-
-/// Whether our handler for programs is to serve it.
-pub(crate) fn is_program(request: Request<'_>) -> bool {
-    request.handler() == HANDLER.to_bytes()
+    !service.is_some_and(|service| is_plain_file(request, conf.section(), &service.managed))
 }
 
 /// PHP runs any file whose path it is given: images that somebody has uploaded below a `<Location>` are not to be among them. httpd

@@ -43,8 +43,8 @@ const HOST_GRACE: Duration = Duration::from_secs(1);
 const MOST_GONE: u32 = 100;
 
 /// Serves a request for an application of `gangway-host`.
-pub(crate) fn serve_application(request: Request<'_>, conf: &DirConf<'_>, number: usize) -> c_int {
-    serve(request, number, |session, service| {
+pub(crate) fn serve_application(request: Request<'_>, number: usize) -> c_int {
+    serve(request, number, |session, conf, service| {
         let mount = mount::mount(request, conf.section(), conf.path());
         let Advance { length, whole } = body::advance(session, body::body_length(request)?)?;
         let pass_authorization = service.managed.pass_authorization();
@@ -54,15 +54,16 @@ pub(crate) fn serve_application(request: Request<'_>, conf: &DirConf<'_>, number
 }
 
 /// Serves a request for a FastCGI program.
-pub(crate) fn serve_program(request: Request<'_>, conf: &DirConf<'_>, number: usize) -> c_int {
-    serve(request, number, |session, service| program::prepare(session, conf, &service.managed))
+pub(crate) fn serve_program(request: Request<'_>, number: usize) -> c_int {
+    serve(request, number, |session, conf, service| program::prepare(session, conf, &service.managed))
 }
 
 fn serve<'r>(
     request: Request<'r>,
     number: usize,
-    prepare: impl FnOnce(&mut Session<'r>, &Service) -> Result<ReadyRequest, c_int>,
+    prepare: impl FnOnce(&mut Session<'r>, &DirConf<'r>, &Service) -> Result<ReadyRequest, c_int>,
 ) -> c_int {
+    let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
     let found = services::service(number);
     let Some((service, segment)) = found.and_then(|service| Some((service, service.segment()?))) else {
         report!(
@@ -74,7 +75,7 @@ fn serve<'r>(
         return INTERNAL_SERVER_ERROR;
     };
     let mut session = Session::new(request);
-    let prepared = match prepare(&mut session, service) {
+    let prepared = match prepare(&mut session, conf, service) {
         Ok(prepared) => prepared,
         Err(status) => return status,
     };

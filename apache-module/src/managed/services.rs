@@ -20,7 +20,7 @@ use gangway::{
     sys::{explain, monotonic},
 };
 
-use super::parent;
+use super::{parent, wanted};
 use crate::raw;
 
 /// How often a child tries to reach those who look after processes, and the pause in between.
@@ -65,7 +65,7 @@ pub(super) fn start_child() -> bool {
             return false;
         }
     };
-    let applications = parent::managed().into_iter().zip(pools);
+    let applications = wanted::all().into_iter().zip(pools);
     let service = |(managed, pool)| Service { managed, pool, refusals: Throttle::default() };
     // httpd calls child_init once, on one thread.
     let services = applications.map(service).collect();

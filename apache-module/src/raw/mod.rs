@@ -6,8 +6,8 @@
 
 #![expect(unsafe_code, reason = "httpd's memory")]
 
-mod conf;
 mod connections;
+mod ends;
 mod input;
 mod lease;
 mod module;
@@ -19,18 +19,16 @@ mod server;
 mod session;
 mod threads;
 
-pub(crate) use conf::{Choice, DirConf};
 pub(crate) use connections::count as count_connection;
+pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
-pub(crate) use module::{Gangway, Request};
-pub(crate) use retained::{
-    ConfigurationPool, leave as leave_open, note_start, on_configuration_end, take_left,
-};
+pub(crate) use module::{Choice, Claim, DirConf, Gangway, HandlerKind, Request};
+pub(crate) use retained::{leave as leave_open, note_start, take_left};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
-    ChildPool, busy_threads, install_log, is_same_process, is_single_process, is_stopping, leave,
-    log_startup, on_exit, process_id, retire_process, threads_per_process, warn_startup, worker,
+    busy_threads, install_log, is_same_process, is_single_process, is_stopping, leave, log_startup,
+    process_id, retire_process, threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;
 pub(crate) use threads::{ThreadEnd, on_thread_end};

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The module, as httpd keeps things for it.
 
+mod conf;
+mod kind;
+
 use std::ffi::CStr;
 
 use gangway_httpd::{log::Log, module::Module, pool::Pool, request, sys};
 
-use super::conf::DirConf;
+pub(crate) use conf::{Choice, DirConf};
+pub(crate) use kind::{Claim, HandlerKind};
 
 unsafe extern "C" {
     /// Stands in `hooks`, above everything that asks for its number.

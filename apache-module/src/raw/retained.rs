@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What outlives the module: httpd unloads it before it reads its configuration anew, and loads it again. Only numbers stay.
 
-use std::{
-    ffi::{CStr, c_void},
-    ptr,
-    sync::OnceLock,
-};
+use std::ffi::CStr;
 
-use gangway::{engine::fence, sys::LeftOpen};
+use gangway::sys::LeftOpen;
 
-use super::sys::{self, apr_pool_t};
+use super::sys;
 
 /// Another layout of [`Retained`] has another name.
 const KEY: &CStr = c"gangway-managed-1";
@@ -62,38 +58,4 @@ pub(crate) fn leave(left: LeftOpen) {
         let place = &mut *retained();
         (place.is_left, place.left) = (1, left.to_numbers());
     }
-}
-
-/// The pool of a configuration.
-pub(crate) struct ConfigurationPool(*mut apr_pool_t);
-
-impl ConfigurationPool {
-    /// Wraps it.
-    ///
-    /// # Safety
-    /// `pool` is the one that httpd gave to post_config.
-    pub(crate) unsafe fn from_raw(pool: *mut apr_pool_t) -> Self {
-        Self(pool)
-    }
-}
-
-static END: OnceLock<fn()> = OnceLock::new();
-
-/// Has a function called when the configuration ends, before the module is unloaded. Children call it as well when they end.
-pub(crate) fn on_configuration_end(pool: ConfigurationPool, function: fn()) {
-    let _ = END.set(function);
-    // SAFETY: httpd gives post_config the pool of the configuration. Clean-ups run in the order of last come, first served, and the module
-    // was loaded before.
-    unsafe {
-        sys::apr_pool_cleanup_register(pool.0, ptr::null(), Some(run_end), Some(sys::apr_pool_cleanup_null));
-    }
-}
-
-unsafe extern "C" fn run_end(_: *mut c_void) -> sys::apr_status_t {
-    fence("the end of a configuration", 0, || {
-        if let Some(function) = END.get() {
-            function();
-        }
-        0
-    })
 }

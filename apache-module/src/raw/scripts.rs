@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What scripts need of httpd: its rules about them, redirects, interim answers.
 
-use std::{
-    ffi::{CStr, c_int},
-    fmt,
-};
+use std::{ffi::c_int, fmt};
 
 use gangway::{
     cgi::{LOCAL_REDIRECTS, RedirectTarget},
@@ -15,8 +12,6 @@ use gangway::{
 
 use super::{BAD_GATEWAY, OK, Request};
 
-/// The name of our handler for scripts.
-const HANDLER: &CStr = c"gangway-cgi";
 /// What ScriptAlias and the usual AddHandler set.
 const SCRIPT: &[u8] = b"cgi-script";
 
@@ -26,10 +21,6 @@ pub(crate) trait ScriptRequest: Copy {
     fn has_handler(self) -> bool;
     /// Whether httpd's own rules make it a script: ScriptAlias, AddHandler or SetHandler.
     fn has_script_handler(self) -> bool;
-    /// Whether our handler for scripts is to serve it.
-    fn is_script(self) -> bool;
-    /// Makes our handler for scripts serve it.
-    fn set_script_handler(self);
     /// Whether Options or ScriptAlias let scripts run here.
     fn may_execute(self) -> bool;
     /// Answers with another document of this server: RFC 3875 §6.2.2. Where none can be given, says why and answers a status.
@@ -44,15 +35,7 @@ impl ScriptRequest for Request<'_> {
     }
 
     fn has_script_handler(self) -> bool {
-        self.handler() == SCRIPT || self.is_script()
-    }
-
-    fn is_script(self) -> bool {
-        self.handler() == HANDLER.to_bytes()
-    }
-
-    fn set_script_handler(self) {
-        self.set_handler(HANDLER);
+        self.handler() == SCRIPT
     }
 
     fn may_execute(self) -> bool {

@@ -1,23 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! httpd as a whole: its log, its processes, its end.
+//! httpd as a whole: its log and its processes.
 
-use std::{
-    ffi::{c_int, c_void},
-    ptr,
-    sync::OnceLock,
-};
+use std::ffi::c_int;
 
 use gangway::{
-    engine::fence,
     rights::Identity,
     sys::spawner::{account, is_root},
 };
 
-use super::{
-    connections,
-    module::LOG,
-    sys::{self, apr_pool_t},
-};
+use super::{connections, module::LOG, sys};
 
 /// Sends the core's lines about the process to httpd's log.
 pub(crate) fn install_log() {
@@ -129,44 +120,4 @@ pub(crate) fn process_id() -> u32 {
 /// Whether this is still the process of that number, not one that an application has forked from it.
 pub(crate) fn is_same_process(id: u32) -> bool {
     process_id() == id
-}
-
-/// The pool of a child process.
-pub(crate) struct ChildPool(*mut apr_pool_t);
-
-impl ChildPool {
-    /// Wraps it.
-    ///
-    /// # Safety
-    /// `pool` is the one that httpd gave to child_init.
-    pub(crate) unsafe fn from_raw(pool: *mut apr_pool_t) -> Self {
-        Self(pool)
-    }
-}
-
-static EXIT: OnceLock<fn()> = OnceLock::new();
-
-/// Has a function called once when the child process ends.
-pub(crate) fn on_exit(pool: ChildPool, function: fn()) {
-    if EXIT.set(function).is_ok() {
-        // SAFETY: httpd gives child_init the pool of the process; what it calls lives as long as the process. A
-        // forked child that executes something else has nothing to end.
-        unsafe {
-            sys::apr_pool_cleanup_register(
-                pool.0,
-                ptr::null(),
-                Some(run_exit),
-                Some(sys::apr_pool_cleanup_null),
-            );
-        }
-    }
-}
-
-unsafe extern "C" fn run_exit(_: *mut c_void) -> sys::apr_status_t {
-    fence("the end of the process", 0, || {
-        if let Some(function) = EXIT.get() {
-            function();
-        }
-        0
-    })
 }

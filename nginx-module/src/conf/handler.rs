@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Kinds of handlers as everything else sees them, and what a kind keeps in the configuration: values of types of its own.
+//! Kinds of handlers as everything else sees them.
 
 use std::{any::Any, rc::Rc};
 
@@ -61,48 +61,5 @@ impl Handler {
     /// The same for what outlives the configuration.
     pub(crate) fn shared_settings<T: Any>(&self) -> Option<Rc<T>> {
         Rc::clone(&self.settings).downcast().ok()
-    }
-}
-
-/// What kinds of handlers keep for the http block: one value of each type.
-#[derive(Default)]
-pub(crate) struct PerKind(Vec<Box<dyn Any>>);
-
-impl PerKind {
-    /// The value of this type, if a directive has made one.
-    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
-        self.0.iter().find_map(|value| value.downcast_ref())
-    }
-
-    /// The value of this type, which is made now if there is none.
-    pub(crate) fn entry<T: Any + Default>(&mut self) -> &mut T {
-        let at = self.0.iter().position(|value| value.is::<T>()).unwrap_or_else(|| {
-            self.0.push(Box::<T>::default());
-            self.0.len() - 1
-        });
-        #[expect(clippy::expect_used, reason = "the line before has found or made it")]
-        self.0.get_mut(at).and_then(|value| value.downcast_mut()).expect("a value of this type")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Default)]
-    struct Names(Vec<u8>);
-
-    #[derive(Default)]
-    struct Numbers(Vec<u8>);
-
-    #[test]
-    fn each_type_has_one_value() {
-        let mut kinds = PerKind::default();
-        assert!(kinds.get::<Names>().is_none());
-        kinds.entry::<Names>().0.push(1);
-        kinds.entry::<Numbers>().0.push(2);
-        kinds.entry::<Names>().0.push(3);
-        assert_eq!(kinds.get::<Names>().map(|names| names.0.as_slice()), Some(&[1, 3][..]));
-        assert_eq!(kinds.get::<Numbers>().map(|numbers| numbers.0.as_slice()), Some(&[2][..]));
     }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the http block says.
 
-use gangway::config;
+use gangway::config::{self, PerKind};
 use nginx_sys::{ngx_array_create, ngx_array_t, ngx_http_upstream_init_peer_pt, ngx_int_t};
 
-use super::PerKind;
 use crate::raw::{Conf, MemoIndex, PerHttp};
 
 /// The http block's part.

@@ -22,7 +22,7 @@ mod tls;
 pub(crate) mod unset;
 mod upstream;
 
-pub(crate) use handler::{Handler, HandlerKind, PerKind};
+pub(crate) use handler::{Handler, HandlerKind};
 pub(crate) use location::LocationConf;
 pub(crate) use main::{MainConf, UpstreamMain, VariableIndexes};
 pub(crate) use param::ConfParam;

@@ -22,7 +22,11 @@ use std::{
     ptr,
 };
 
-use gangway::{config::Engines, engine::fence, error::TWO_HANDLERS};
+use gangway::{
+    config::{Engines, PerKind},
+    engine::fence,
+    error::TWO_HANDLERS,
+};
 use nginx_sys::{
     NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
     NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
@@ -31,9 +35,7 @@ use nginx_sys::{
 
 use crate::{
     Shared,
-    conf::{
-        Handler, HandlerKind, LocationConf, MainConf, PerKind, UpstreamConf, UpstreamMain, VariableIndexes,
-    },
+    conf::{Handler, HandlerKind, LocationConf, MainConf, UpstreamConf, UpstreamMain, VariableIndexes},
     raw::{Conf, Phase, command, error_text},
     serve::accel,
 };
@@ -146,7 +148,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
         let Some(upstream) = UpstreamMain::new(&cf) else { return ptr::null_mut() };
         let main = MainConf {
             engines: Engines::new(),
-            kinds: PerKind::default(),
+            kinds: PerKind::new(),
             variables: None,
             memo: None,
             upstream,

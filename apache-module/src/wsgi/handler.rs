@@ -4,40 +4,24 @@
 use std::ffi::c_int;
 
 use gangway::{
+    error::SERVER_FAILED,
+    exchange::RequestHead,
+    log::{Level, RequestLog},
     report,
-    {
-        error::SERVER_FAILED,
-        exchange::RequestHead,
-        log::{Level, RequestLog},
-        runtime::Threads,
-    },
+    runtime::Threads,
 };
 
+use super::{applications, direct, relay};
 use crate::{
-    applications,
     body::{self, Advance, Whole},
-    cgi, claim, direct, managed, mount,
-    raw::{Choice, DECLINED, INTERNAL_SERVER_ERROR, Request, ScriptRequest, Session},
-    relay, variables,
+    mount,
+    raw::{INTERNAL_SERVER_ERROR, Request, Session},
+    variables,
 };
 
-pub(crate) fn serve(request: Request<'_>) -> c_int {
-    if request.is_script() {
-        return cgi::serve(request);
-    }
-    let is_program = managed::is_program(request);
-    if !is_program && !claim::is_ours(request) {
-        return DECLINED;
-    }
-    let Some(conf) = request.conf() else { return DECLINED };
-    let number = match conf.choice() {
-        Choice::Run(number) if !is_program => number,
-        Choice::Hosted(number) if !is_program => return managed::serve_application(request, conf, number),
-        Choice::Program(number) if is_program => return managed::serve_program(request, conf, number),
-        // Declining would send the source of a script to the client.
-        _ if is_program => return INTERNAL_SERVER_ERROR,
-        _ => return DECLINED,
-    };
+/// Serves a request for the application with this number.
+pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
+    let Some(conf) = request.conf() else { return INTERNAL_SERVER_ERROR };
     let Some(application) = applications::application(number) else {
         report!(request, Error, SERVER_FAILED, "this process runs no applications");
         return INTERNAL_SERVER_ERROR;

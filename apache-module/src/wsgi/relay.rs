@@ -19,11 +19,10 @@ use gangway::{
     sys::lock,
 };
 
+use super::{probe::Probe, stuck};
 use crate::{
-    probe::Probe,
     raw::{GATEWAY_TIME_OUT, OK, Request, Session},
     reply::{Progress, refuse},
-    stuck,
 };
 
 /// Body bytes that are read from the client at a time.
@@ -36,7 +35,7 @@ const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Has the pool run the handler.
-pub(crate) fn run(
+pub(super) fn run(
     session: Session<'_>,
     application: &Arc<Application>,
     head: RequestHead,

@@ -23,7 +23,8 @@ use gangway::{
     sys,
 };
 
-use crate::{applications::applications, raw};
+use super::applications::applications;
+use crate::raw;
 
 /// How often the state of the process is looked at while handlers run.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,10 +41,10 @@ static AWAKE: AtomicBool = AtomicBool::new(false);
 static WATCH: OnceLock<Option<Thread>> = OnceLock::new();
 
 /// A handler that runs on one of the server's threads.
-pub(crate) struct Work(());
+pub(super) struct Work(());
 
 /// A handler begins. Costs a wake-up when none has run for a while.
-pub(crate) fn begin() -> Work {
+pub(super) fn begin() -> Work {
     ACTIVE.fetch_add(1, SeqCst);
     if !AWAKE.load(SeqCst)
         && !AWAKE.swap(true, SeqCst)

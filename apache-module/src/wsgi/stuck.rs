@@ -32,7 +32,7 @@ struct Stuck {
 }
 
 /// Looks after a request that has just been interrupted.
-pub(crate) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, label: String) {
+pub(super) fn watch(application: &Arc<Application>, exchange: &Arc<Exchange>, label: String) {
     static WATCHER: OnceLock<Option<Sender<Stuck>>> = OnceLock::new();
     let watcher = WATCHER.get_or_init(|| {
         let (sender, inbox) = mpsc::channel::<Stuck>();

@@ -9,24 +9,19 @@ use gangway_httpd::{
     request::Request,
 };
 
+use super::kind::HandlerKind;
 use crate::section::Section;
 
-/// What a section says about the application.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a section says about who serves it.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Choice {
     /// Nothing: as the enclosing section.
     #[default]
     Inherit,
     /// `Off` of a directive for handlers.
     Off,
-    /// The application with this number.
-    Run(usize),
-    /// Scripts, by the settings with this number.
-    Script(usize),
-    /// The application with this number of those in processes of their own.
-    Hosted(usize),
-    /// The FastCGI program with this number of those.
-    Program(usize),
+    /// A handler of this kind, by the settings with this number.
+    Handler(&'static HandlerKind, usize),
 }
 
 /// The configuration of one section, or of the merged sections of a request.
@@ -39,8 +34,17 @@ pub(crate) struct DirConf<'p> {
 }
 
 impl<'p> DirConf<'p> {
-    pub(crate) fn choice(&self) -> Choice {
-        self.choice
+    /// Whether a directive of the section itself has said who serves it.
+    pub(crate) fn is_chosen(&self) -> bool {
+        !matches!(self.choice, Choice::Inherit)
+    }
+
+    /// Who serves it, and the number of the settings.
+    pub(crate) fn handler(&self) -> Option<(&'static HandlerKind, usize)> {
+        match self.choice {
+            Choice::Handler(kind, number) => Some((kind, number)),
+            Choice::Inherit | Choice::Off => None,
+        }
     }
 
     pub(crate) fn section(&self) -> Section {
@@ -62,7 +66,7 @@ impl<'p> DirConf<'p> {
     }
 
     pub(super) fn merged(outer: &Self, inner: &Self, pool: Pool<'p>) -> Self {
-        let chosen = if inner.choice == Choice::Inherit { outer } else { inner };
+        let chosen = if inner.is_chosen() { inner } else { outer };
         Self { params: param::with(outer.params, inner.params, pool), ..*chosen }
     }
 

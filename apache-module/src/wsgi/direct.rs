@@ -17,16 +17,14 @@ use gangway::{
     sys::lock,
 };
 
+use super::{cork::Cork, probe::Probe, process};
 use crate::{
-    cork::Cork,
-    lifecycle,
-    probe::Probe,
     raw::{BodyError, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
     reply::{Gone, Progress, refuse},
 };
 
 /// Runs the handler when its turn has come.
-pub(crate) fn run(
+pub(super) fn run(
     session: Session<'_>,
     application: &Arc<Application>,
     number: usize,
@@ -43,7 +41,7 @@ pub(crate) fn run(
             cork: Cork::new(request.socket()),
         });
         let exchange = Exchange::new(head, Arc::<DirectPort>::clone(&port));
-        let status = match lifecycle::inside(request, number, || application.run(&exchange, None)) {
+        let status = match process::inside(request, number, || application.run(&exchange, None)) {
             Ok(()) => port.finish(),
             Err(refusal) => exchange.within(|| refuse(request, application, refusal)),
         };

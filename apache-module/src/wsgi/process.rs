@@ -13,19 +13,19 @@ use gangway::{
     runtime::{self, Runtime, Threads},
 };
 
-use crate::{
+use super::{
     applications::{self, Process, application},
-    config, ending,
-    raw::{self, Request},
+    ending,
 };
+use crate::raw::{self, Request};
 
 /// How long the end of a child waits for its applications. httpd's parent kills a child nine seconds after it
 /// was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A child begins: its applications begin to load; requests wait for them.
-pub(crate) fn start(pool: raw::ChildPool) {
-    let configs = config::applications();
+pub(crate) fn start(pool: &raw::ChildPool) {
+    let configs = applications::configured();
     if configs.is_empty() || applications::process().is_some() {
         return;
     }
@@ -75,7 +75,7 @@ thread_local! {
 }
 
 /// Runs a handler on the calling thread of the server, which will say when it ends.
-pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce() -> R) -> R {
+pub(super) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce() -> R) -> R {
     if let Some(application) = application(number) {
         let address = Arc::as_ptr(application).addr();
         SERVED.with_borrow_mut(|served| {

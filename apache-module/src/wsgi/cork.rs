@@ -27,7 +27,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 const STACK: usize = 256 * 1024;
 
 /// The blocks of one response.
-pub(crate) struct Cork {
+pub(super) struct Cork {
     stream: Option<Arc<Stream>>,
 }
 
@@ -47,12 +47,12 @@ struct CorkState {
 
 impl Cork {
     /// `socket`: none where several responses share a connection; then nothing is gathered.
-    pub(crate) fn new(socket: Option<Socket>) -> Self {
+    pub(super) fn new(socket: Option<Socket>) -> Self {
         Self { stream: socket.map(|socket| Arc::new(Stream { socket, state: Mutex::default() })) }
     }
 
     /// A block is about to leave.
-    pub(crate) fn block(&self) {
+    pub(super) fn block(&self) {
         let Some(stream) = &self.stream else { return };
         let now = Instant::now();
         let mut state = lock(&stream.state);
@@ -69,7 +69,7 @@ impl Cork {
     }
 
     /// The response has ended, and with it the use of the socket.
-    pub(crate) fn end(&self) {
+    pub(super) fn end(&self) {
         if let Some(stream) = &self.stream {
             stream.release();
         }

@@ -15,7 +15,7 @@ const GONE: u64 = u64::MAX;
 
 /// Looks at a client's socket, but not too often.
 #[derive(Debug)]
-pub(crate) struct Probe {
+pub(super) struct Probe {
     socket: Option<Socket>,
     began: Instant,
     /// Microseconds after `began` at which the next look is due, or `GONE`.
@@ -24,12 +24,12 @@ pub(crate) struct Probe {
 
 impl Probe {
     /// A stream of HTTP/2 has no socket of its own: its end shows when something is sent.
-    pub(crate) fn new(socket: Option<Socket>) -> Self {
+    pub(super) fn new(socket: Option<Socket>) -> Self {
         Self { socket, began: Instant::now(), next: AtomicU64::new(0) }
     }
 
     /// Whether the client has closed the connection. Never blocks.
-    pub(crate) fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         let Some(socket) = self.socket else { return false };
         let next = self.next.load(Ordering::Relaxed);
         if next == GONE {
