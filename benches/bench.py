@@ -18,9 +18,9 @@ sys.dont_write_bytecode = True
 
 from harness import report  # noqa: E402
 from harness.peers import ROOT  # noqa: E402
-from suites import cgi, upstreams, wsgi  # noqa: E402
+from suites import cgi, managed, upstreams, wsgi  # noqa: E402
 
-SUITES = {"wsgi": wsgi, "upstreams": upstreams, "cgi": cgi}
+SUITES = {"wsgi": wsgi, "managed": managed, "upstreams": upstreams, "cgi": cgi}
 
 
 def arguments() -> argparse.Namespace:

@@ -148,15 +148,25 @@ def measure(name, start, *words):
     return sum(sizes)
 
 
-def main():
-    dist, venv = (Path(word).resolve() for word in sys.argv[1:])
+def compare(dist, venv):
+    """MiB of each, printed as they are found."""
     # Orphans become this process's children: PR_SET_CHILD_SUBREAPER.
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-    forked = measure("gangway, preload=on", template, dist, venv)
-    measure("gangway, preload=off", apart, dist, venv)
-    plain = measure("gunicorn", gunicorn, venv)
-    preloaded = measure("gunicorn --preload", gunicorn, venv, "--preload")
+    found = {}
+    for name, start, words in (
+        ("gangway, preload=on", template, (dist, venv)),
+        ("gangway, preload=off", apart, (dist, venv)),
+        ("gunicorn", gunicorn, (venv,)),
+        ("gunicorn --preload", gunicorn, (venv, "--preload")),
+    ):
+        found[name] = measure(name, start, *words)
+    forked, plain, preloaded = (found[name] for name in ("gangway, preload=on", "gunicorn", "gunicorn --preload"))
     print(f"preload=on against gunicorn: {forked / plain:.2f}, against gunicorn --preload: {forked / preloaded:.2f}")
+    return found
+
+
+def main():
+    compare(*(Path(word).resolve() for word in sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -53,6 +53,8 @@ class Peer:
     needs: tuple[Path, ...] = ()
     # The ceiling's own answer where it cannot give the scenario's.
     answers: Callable[[Scenario], bytes] = lambda scenario: scenario.answer
+    # Scenarios that it cannot run.
+    lacks: tuple[str, ...] = ()
 
     def missing(self) -> str | None:
         file = next((file for file in self.needs if not file.exists()), None)

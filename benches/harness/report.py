@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import math
 from statistics import median
 
-from .peers import PEERS
+from .peers import PEERS, Peer
 
 FIGURES = ("rate", "p50", "p99", "max", "cpu", "user_share", "switches", "foreign")
 # Issue targets: CPU per hello request against the ceiling at 32 connections.
@@ -22,6 +22,9 @@ class Group:
     rounds: dict[str, list[dict]] = field(default_factory=dict)
     calls: dict[str, float] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    # Who takes part, and how often the cost of the ceiling a hello at 32 connections may be behind each server.
+    peers: tuple[Peer, ...] = PEERS
+    ceilings: dict[str, float] = field(default_factory=lambda: CEILINGS)
 
     def middle(self, peer: str, figure: str) -> float:
         return median(one[figure] for one in self.rounds[peer])
@@ -39,14 +42,14 @@ class Group:
         return sum(one["errors"] for one in self.rounds[peer])
 
     def named(self, server: str, role: str) -> list[str]:
-        return [peer.name for peer in PEERS if peer.server == server and peer.role == role and self.rounds.get(peer.name)]
+        return [peer.name for peer in self.peers if peer.server == server and peer.role == role and self.rounds.get(peer.name)]
 
     def best(self, server: str, figure: str) -> str | None:
         return min(self.named(server, "peer"), key=lambda name: self.middle(name, figure), default=None)
 
     def rows(self) -> list[dict]:
         rows = []
-        for peer in PEERS:
+        for peer in self.peers:
             if not self.rounds.get(peer.name):
                 continue
             ceiling = next(iter(self.named(peer.server, "ceiling")), None)
@@ -63,7 +66,7 @@ class Group:
     def verdicts(self) -> list[dict]:
         """Every promise that this group can judge."""
         found = []
-        for server, limit in CEILINGS.items():
+        for server, limit in self.ceilings.items():
             for ours in self.named(server, "gangway"):
                 if self.scenario == "hello" and self.connections == 32:
                     for ceiling in self.named(server, "ceiling"):

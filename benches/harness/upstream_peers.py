@@ -102,7 +102,7 @@ def httpd_proxy(scheme: str, module: str, options: str = "") -> Callable[[Site],
     return configure
 
 
-def httpd_fcgid(site: Site) -> list[str]:
+def httpd_fcgid(site: Site, children: int = CHILDREN) -> list[str]:
     """mod_fcgid starts the program by itself, a process for each connection."""
     modules = asked("apxs", "-q", "LIBEXECDIR")
     run = site.directory / "fcgid"
@@ -114,9 +114,9 @@ def httpd_fcgid(site: Site) -> list[str]:
 LoadModule alias_module {modules}/mod_alias.so
 FcgidIPCDir {run}
 FcgidProcessTableFile {run}/shm
-FcgidMaxProcesses {CHILDREN}
-FcgidMaxProcessesPerClass {CHILDREN}
-FcgidMinProcessesPerClass {CHILDREN}
+FcgidMaxProcesses {children}
+FcgidMaxProcessesPerClass {children}
+FcgidMinProcessesPerClass {children}
 FcgidMaxRequestsPerProcess 0
 <Location "/">
     SetHandler fcgid-script

@@ -5,6 +5,7 @@ import argparse
 import contextlib
 import random
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import calls, load, processes, report
@@ -78,16 +79,26 @@ def idle(ready: list[Started], seconds: float = 2.0) -> dict[str, dict]:
     return found
 
 
+@dataclass(frozen=True)
+class Field:
+    """Who is measured, with what, and what is promised of hello against the ceiling of each server."""
+
+    peers: tuple[Peer, ...] = PEERS
+    scenarios: tuple[Scenario, ...] = SCENARIOS
+    ceilings: dict[str, float] = field(default_factory=lambda: report.CEILINGS)
+
+
 def run_scenario(
-    scenario: Scenario, options: argparse.Namespace, scratch: Path, deadline: float
+    field: Field, scenario: Scenario, options: argparse.Namespace, scratch: Path, deadline: float
 ) -> tuple[list[report.Group], dict]:
     counts = [count for count in scenario.connections if count in (options.connections or scenario.connections)]
-    groups = [report.Group(scenario.name, scenario.title, count) for count in counts]
+    groups = [report.Group(scenario.name, scenario.title, count, peers=field.peers, ceilings=field.ceilings) for count in counts]
     if not groups:
         return [], {}
     absent: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        ready = start_all([peer for peer in PEERS if options.chosen(peer.name)], scenario, scratch, absent, stack)
+        chosen = [peer for peer in field.peers if options.chosen(peer.name) and scenario.name not in peer.lacks]
+        ready = start_all(chosen, scenario, scratch, absent, stack)
         resting = idle(ready) if scenario.name in ("hello", "flask") else {}
         for running in ready:
             running.put_load(groups[0].connections, min(0.5, options.seconds))
@@ -129,11 +140,15 @@ def print_idle(resting: dict[str, dict], title: str) -> None:
 def run(options: argparse.Namespace, scratch: Path) -> dict:
     print("CPU us: user + system time of the server and the application per request; xceiling, xbest: that against the web")
     print("server alone and the best peer behind the same server; p99: against the quickest peer's p99")
+    return run_all(Field(), options, scratch)
+
+
+def run_all(field: Field, options: argparse.Namespace, scratch: Path) -> dict:
     deadline = time.monotonic() + options.limit
     groups, resting = [], {}
-    for scenario in SCENARIOS:
+    for scenario in field.scenarios:
         if scenario.name in options.only:
-            found, rest = run_scenario(scenario, options, scratch, deadline)
+            found, rest = run_scenario(field, scenario, options, scratch, deadline)
             groups += found
             resting |= {scenario.name: rest} if rest else {}
     for name, rest in resting.items():

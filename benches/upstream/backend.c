@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  * The backends of the upstream benchmark: `backend fastcgi|scgi SOCKET THREADS`. FastCGI is libfcgi's, SCGI is spoken here.
  * A thread serves a connection as long as it is kept, so there must be more threads than connections. Without arguments it is what
- * mod_fcgid starts: the listener is descriptor 0. No answer has a Content-Length, as CGI programs rarely give one. */
+ * mod_fcgid starts: the listener is descriptor 0. No answer has a Content-Length, as CGI programs rarely give one. /echo gives back what was posted
+ * and /io waits for 10 ms, with FastCGI alone. */
 
 #include <pthread.h>
 #include <signal.h>
@@ -41,12 +42,22 @@ static void *serve_fastcgi(void *unused)
     char block[POSTED];
     FCGX_InitRequest(&request, listener, 0);
     while (FCGX_Accept_r(&request) == 0) {
+        const char *uri = FCGX_GetParam("REQUEST_URI", request.envp);
+        const int echoes = strncmp(uri, "/echo", 5) == 0;
         long posted = 0;
-        for (int count; (count = FCGX_GetStr(block, sizeof block, request.in)) > 0;)
-            posted += count;
+        if (echoes)
+            FCGX_PutStr(HEAD, sizeof HEAD - 1, request.out);
+        for (int count; (count = FCGX_GetStr(block, sizeof block, request.in)) > 0; posted += count)
+            if (echoes)
+                FCGX_PutStr(block, count, request.out);
+        if (strncmp(uri, "/io", 3) == 0) {
+            usleep(10 * 1000);
+            uri = "/hello";
+        }
         size_t length;
-        const char *text = answer(FCGX_GetParam("REQUEST_URI", request.envp), posted, &length);
-        FCGX_PutStr(text, (int) length, request.out);
+        const char *text = answer(uri, posted, &length);
+        if (!echoes)
+            FCGX_PutStr(text, (int) length, request.out);
         FCGX_Finish_r(&request);
     }
     return unused;
