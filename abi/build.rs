@@ -13,8 +13,9 @@ struct Statuses;
 
 impl ParseCallbacks for Statuses {
     fn int_macro(&self, name: &str, _value: i64) -> Option<IntKind> {
-        matches!(name, "GW_OK" | "GW_AGAIN" | "GW_CANCELLED" | "GW_ERROR" | "GW_INVALID" | "GW_MISUSE")
-            .then_some(IntKind::I32)
+        let is_status =
+            matches!(name, "GW_OK" | "GW_AGAIN" | "GW_CANCELLED" | "GW_ERROR" | "GW_INVALID" | "GW_MISUSE");
+        (is_status || name.starts_with("GW_ANSWER_")).then_some(IntKind::I32)
     }
 }
 

@@ -37,6 +37,7 @@
  * re-defined: MAJOR, with MINOR back at 0)
  *   1.0  first release
  *   1.1  gw_engine.fork_prepare, fork_parent and fork_child, GW_APP_TEMPLATE: an application that is loaded once and forked
+ *   1.2  gw_engine.run_phase and forget, gw_host.transactions: handlers of the phases of a request
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -49,7 +50,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 1
+#define GW_ABI_MINOR 2
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -156,6 +157,160 @@ typedef struct gw_interface {
     size_t option_count;
 } gw_interface;
 
+/* ---- Phases of a request --------------------------------------------------------------------------------- */
+
+/* A request on its way through the phases of the server, which the handlers of an application look at and change. Since 1.2.
+ * It is not a gw_request: it has no head of its own to begin with, since what the response is stands in its facts and
+ * tables, which the server and its modules see and change as well. */
+typedef struct gw_transaction gw_transaction;
+
+/* The phases, in the order in which a server comes to them. */
+#define GW_PHASE_POST_READ_REQUEST 1u
+#define GW_PHASE_INIT 2u /* in the first phase that knows the place of the configuration that names the handler */
+#define GW_PHASE_TRANS 3u
+#define GW_PHASE_HEADER_PARSER 4u
+#define GW_PHASE_ACCESS 5u
+#define GW_PHASE_AUTHEN 6u
+#define GW_PHASE_AUTHZ 7u
+#define GW_PHASE_TYPE 8u
+#define GW_PHASE_FIXUP 9u
+#define GW_PHASE_CONTENT 10u
+
+/* What a phase answers; everything else is the status of an HTTP response. */
+#define GW_ANSWER_OK 0
+#define GW_ANSWER_DECLINED (-1)
+#define GW_ANSWER_DONE (-2)
+
+/* One run of the handlers of a phase. Borrowed for the call, but for `state`. */
+typedef struct gw_phase {
+    size_t struct_size;
+    uint32_t phase;           /* GW_PHASE_* */
+    uint32_t reserved;
+    gw_bytes interpreter;     /* handlers of one name share their modules, others do not */
+    const gw_field *handlers; /* name: as the configuration writes it; value: the directory that it stands for, or empty */
+    size_t handler_count;
+    const gw_field *settings; /* words of the configuration that are the engine's; names are unique */
+    size_t setting_count;
+    const gw_field *options;  /* words of the configuration that are the handlers' own; names are unique */
+    size_t option_count;
+    void **state;             /* the engine's own for this transaction, NULL before its first phase. When it is not NULL at
+                                 the end of the transaction, forget() gets it */
+} gw_phase;
+
+/* Texts of a transaction. Those marked "w" can be set. */
+#define GW_FACT_METHOD 1u             /* w */
+#define GW_FACT_URI 2u                /* w: the path, decoded */
+#define GW_FACT_UNPARSED_URI 3u       /* as the client sent it */
+#define GW_FACT_FILENAME 4u           /* w */
+#define GW_FACT_CANONICAL_FILENAME 5u /* w */
+#define GW_FACT_PATH_INFO 6u          /* w */
+#define GW_FACT_ARGS 7u               /* w: the query, as the client sent it */
+#define GW_FACT_PROTOCOL 8u
+#define GW_FACT_HOSTNAME 9u
+#define GW_FACT_THE_REQUEST 10u       /* the request line */
+#define GW_FACT_CONTENT_TYPE 11u      /* w: of the response */
+#define GW_FACT_CONTENT_ENCODING 12u  /* w: of the response */
+#define GW_FACT_HANDLER 13u           /* w: who gives the content */
+#define GW_FACT_USER 14u              /* w */
+#define GW_FACT_AP_AUTH_TYPE 15u      /* w: how the user was authenticated */
+#define GW_FACT_STATUS_LINE 16u       /* w */
+#define GW_FACT_RANGE 17u
+#define GW_FACT_VLIST_VALIDATOR 18u
+#define GW_FACT_USERAGENT_IP 19u
+#define GW_FACT_AUTH_TYPE 20u         /* as the configuration has it */
+#define GW_FACT_AUTH_NAME 21u         /* as the configuration has it */
+#define GW_FACT_DOCUMENT_ROOT 22u
+#define GW_FACT_REMOTE_IP 23u         /* of the connection */
+#define GW_FACT_LOCAL_IP 24u          /* of the connection */
+#define GW_FACT_REMOTE_HOST 25u       /* where the server looks names up */
+#define GW_FACT_SERVER_HOSTNAME 26u
+#define GW_FACT_SERVER_ADMIN 27u
+#define GW_FACT_ERROR_FNAME 28u
+
+/* Numbers of a transaction. Those marked "w" can be set. */
+#define GW_NUMBER_STATUS 1u           /* w */
+#define GW_NUMBER_METHOD_NUMBER 2u
+#define GW_NUMBER_PROTO_NUM 3u        /* 1001 for HTTP/1.1 */
+#define GW_NUMBER_ASSBACKWARDS 4u     /* w: a response without head (HTTP/0.9) */
+#define GW_NUMBER_HEADER_ONLY 5u
+#define GW_NUMBER_PROXYREQ 6u         /* w */
+#define GW_NUMBER_REQUEST_TIME 7u     /* microseconds since 1970 */
+#define GW_NUMBER_MTIME 8u            /* w: microseconds since 1970, of the document */
+#define GW_NUMBER_NO_CACHE 9u         /* w */
+#define GW_NUMBER_NO_LOCAL_COPY 10u   /* w */
+#define GW_NUMBER_BYTES_SENT 11u
+#define GW_NUMBER_CLENGTH 12u
+#define GW_NUMBER_CHUNKED 13u
+#define GW_NUMBER_ALLOWED 14u         /* w: a bit for each method number */
+#define GW_NUMBER_EOS_SENT 15u
+#define GW_NUMBER_USED_PATH_INFO 16u  /* w */
+#define GW_NUMBER_SENT_BODYCT 17u
+#define GW_NUMBER_CONNECTION_ID 18u
+#define GW_NUMBER_REMOTE_PORT 19u
+#define GW_NUMBER_LOCAL_PORT 20u
+#define GW_NUMBER_ABORTED 21u
+#define GW_NUMBER_KEEPALIVE 22u
+#define GW_NUMBER_KEEPALIVES 23u
+#define GW_NUMBER_DOUBLE_REVERSE 24u
+#define GW_NUMBER_SERVER_PORT 25u
+#define GW_NUMBER_TIMEOUT 26u         /* microseconds */
+#define GW_NUMBER_KEEP_ALIVE_TIMEOUT 27u /* microseconds */
+#define GW_NUMBER_KEEP_ALIVE_MAX 28u
+#define GW_NUMBER_KEEP_ALIVE 29u
+#define GW_NUMBER_LOGLEVEL 30u
+#define GW_NUMBER_IS_VIRTUAL 31u
+#define GW_NUMBER_IS_HTTPS 32u
+
+/* Tables: names in any case, and several values for one name. */
+#define GW_TABLE_HEADERS_IN 1u
+#define GW_TABLE_HEADERS_OUT 2u
+#define GW_TABLE_ERR_HEADERS_OUT 3u /* they leave with an error page, too */
+#define GW_TABLE_SUBPROCESS_ENV 4u
+#define GW_TABLE_NOTES 5u
+#define GW_TABLE_CONNECTION_NOTES 6u
+
+#define GW_CHANGE_SET 1u   /* in the place of all values of the name */
+#define GW_CHANGE_ADD 2u   /* beside them */
+#define GW_CHANGE_UNSET 3u
+#define GW_CHANGE_CLEAR 4u /* of all names */
+
+/* Gets a value, which is borrowed for the call; it must not call the host. */
+typedef void (*gw_give_fn)(void *context, gw_bytes name, gw_bytes value);
+
+/* What handlers do with a transaction. THREAD of all: the one that runs the phase; others get GW_MISUSE. */
+typedef struct gw_transactions {
+    size_t struct_size;
+
+    /* Gives a text, with an empty name; nothing is given where the server has none. */
+    gw_status (*text)(gw_transaction *transaction, uint32_t fact, gw_give_fn give, void *context);
+    /* Sets a text; NULL takes it away. GW_INVALID: it must not be set, or not to that (control bytes); nothing has changed. */
+    gw_status (*set_text)(gw_transaction *transaction, uint32_t fact, const gw_bytes *value);
+    gw_status (*number)(gw_transaction *transaction, uint32_t number, int64_t *value);
+    gw_status (*set_number)(gw_transaction *transaction, uint32_t number, int64_t value);
+
+    /* Gives the entries of a table, in order. `name`: only those of it, in any case; NULL: all. */
+    gw_status (*table)(gw_transaction *transaction, uint32_t table, const gw_bytes *name, gw_give_fn give, void *context);
+    /* GW_INVALID: headers are held to RFC 9110 sections 5.1 and 5.5, all others to texts without NUL. */
+    gw_status (*change_table)(gw_transaction *transaction, uint32_t table, uint32_t change, gw_bytes name, gw_bytes value);
+
+    /* As gw_host.read_body(), without flags: it may wait for the client. */
+    gw_status (*read)(gw_transaction *transaction, uint8_t *buffer, size_t capacity, size_t *length);
+    /* Sends a copy of the bytes, and before the first ones the head that the facts and tables make. It may wait for the
+     * client. FLAGS GW_FLUSH. */
+    gw_status (*write)(gw_transaction *transaction, const uint8_t *data, size_t length, uint32_t flags);
+    /* As gw_host.send_file(). FLAGS GW_FLUSH. */
+    gw_status (*send_file)(gw_transaction *transaction, int fd, uint64_t offset, uint64_t length, uint32_t flags);
+    /* Declares how long the response is. */
+    gw_status (*set_length)(gw_transaction *transaction, uint64_t length);
+    /* The answer to "If-" headers for what the facts and tables are: GW_ANSWER_OK or a status. */
+    gw_status (*meets_conditions)(gw_transaction *transaction, int32_t *answer);
+    /* Gives the client what another path of this server gives, in the place of this one. Nothing may have left. */
+    gw_status (*redirect)(gw_transaction *transaction, gw_bytes target);
+
+    /* As gw_host.log(). */
+    void (*log)(gw_transaction *transaction, uint32_t level, const uint8_t *text, size_t length);
+} gw_transactions;
+
 /* ---- The host's table ---------------------------------------------------------------------------------- */
 
 #define GW_NOWAIT 1u /* do not block: GW_AGAIN instead */
@@ -223,6 +378,9 @@ typedef struct gw_host {
     /* Writes one line to the server's error log, with the request's context if `request` is not NULL. Line ends
      * and control bytes are escaped. THREAD: any. */
     void (*log)(gw_request *request, uint32_t level, const uint8_t *text, size_t length);
+
+    /* Since 1.2. */
+    const gw_transactions *transactions;
 } gw_host;
 
 /* ---- The engine's table -------------------------------------------------------------------------------- */
@@ -290,6 +448,17 @@ typedef struct gw_engine {
     void (*fork_prepare)(void);
     void (*fork_parent)(void);
     gw_status (*fork_child)(void);
+
+    /* Optional, both or none; an engine that states the interface "handlers" has them. Since 1.2.
+     * run_phase() runs the handlers of one phase and writes what they answer. GW_ERROR, which the engine has logged: the
+     * server answers 500. A phase can begin inside of another one of the same thread, of another transaction, when a handler
+     * redirects, or when what it writes meets a filter that asks for another document: the engine has given up its lock then.
+     * enter() and leave() stand around the outer one alone. There is no deadline and no interrupt().
+     * THREAD: pool thread, between enter() and leave(), or inside of a call of the host.
+     * forget() ends what the engine has kept for a transaction: it must not block, for its lock neither, and not call the
+     * host. THREAD: any, also while other threads are in enter(). */
+    gw_status (*run_phase)(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer);
+    void (*forget)(void *state);
 } gw_engine;
 
 #define GW_ENGINE_ASYNC 1u /* handle() returns at once; without it handle() runs on a thread of its own */

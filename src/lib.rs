@@ -19,6 +19,7 @@ pub mod exchange;
 pub mod fuzzing;
 pub mod http;
 pub mod log;
+pub mod phases;
 pub mod pool;
 pub mod protocol;
 pub mod rights;

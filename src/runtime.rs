@@ -8,6 +8,7 @@
 
 mod checks;
 mod ending;
+mod phases;
 mod template;
 
 pub use checks::{check, check_as, check_managed, check_managed_as, check_newest};

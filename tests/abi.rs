@@ -94,10 +94,17 @@ layout! {
     gw_interface { struct_size name target_form member target reserved options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
+        transactions
+    }
+    gw_phase {
+        struct_size phase reserved interpreter handlers handler_count settings setting_count options option_count state
+    }
+    gw_transactions {
+        struct_size text set_text number set_number table change_table read write send_file set_length meets_conditions redirect log
     }
     gw_engine {
         struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
-        interrupt unload fork_prepare fork_parent fork_child
+        interrupt unload fork_prepare fork_parent fork_child run_phase forget
     }
 }
 
@@ -141,6 +148,89 @@ fn rust_agrees_with_the_values() {
         ("GW_LOG_DEBUG", i64::from(abi::GW_LOG_DEBUG)),
         ("GW_LOG_FURTHER", i64::from(abi::GW_LOG_FURTHER)),
         ("GW_ENGINE_ASYNC", i64::from(abi::GW_ENGINE_ASYNC)),
+        ("GW_PHASE_POST_READ_REQUEST", i64::from(abi::GW_PHASE_POST_READ_REQUEST)),
+        ("GW_PHASE_INIT", i64::from(abi::GW_PHASE_INIT)),
+        ("GW_PHASE_TRANS", i64::from(abi::GW_PHASE_TRANS)),
+        ("GW_PHASE_HEADER_PARSER", i64::from(abi::GW_PHASE_HEADER_PARSER)),
+        ("GW_PHASE_ACCESS", i64::from(abi::GW_PHASE_ACCESS)),
+        ("GW_PHASE_AUTHEN", i64::from(abi::GW_PHASE_AUTHEN)),
+        ("GW_PHASE_AUTHZ", i64::from(abi::GW_PHASE_AUTHZ)),
+        ("GW_PHASE_TYPE", i64::from(abi::GW_PHASE_TYPE)),
+        ("GW_PHASE_FIXUP", i64::from(abi::GW_PHASE_FIXUP)),
+        ("GW_PHASE_CONTENT", i64::from(abi::GW_PHASE_CONTENT)),
+        ("GW_ANSWER_OK", i64::from(abi::GW_ANSWER_OK)),
+        ("GW_ANSWER_DECLINED", i64::from(abi::GW_ANSWER_DECLINED)),
+        ("GW_ANSWER_DONE", i64::from(abi::GW_ANSWER_DONE)),
+        ("GW_FACT_METHOD", i64::from(abi::GW_FACT_METHOD)),
+        ("GW_FACT_URI", i64::from(abi::GW_FACT_URI)),
+        ("GW_FACT_UNPARSED_URI", i64::from(abi::GW_FACT_UNPARSED_URI)),
+        ("GW_FACT_FILENAME", i64::from(abi::GW_FACT_FILENAME)),
+        ("GW_FACT_CANONICAL_FILENAME", i64::from(abi::GW_FACT_CANONICAL_FILENAME)),
+        ("GW_FACT_PATH_INFO", i64::from(abi::GW_FACT_PATH_INFO)),
+        ("GW_FACT_ARGS", i64::from(abi::GW_FACT_ARGS)),
+        ("GW_FACT_PROTOCOL", i64::from(abi::GW_FACT_PROTOCOL)),
+        ("GW_FACT_HOSTNAME", i64::from(abi::GW_FACT_HOSTNAME)),
+        ("GW_FACT_THE_REQUEST", i64::from(abi::GW_FACT_THE_REQUEST)),
+        ("GW_FACT_CONTENT_TYPE", i64::from(abi::GW_FACT_CONTENT_TYPE)),
+        ("GW_FACT_CONTENT_ENCODING", i64::from(abi::GW_FACT_CONTENT_ENCODING)),
+        ("GW_FACT_HANDLER", i64::from(abi::GW_FACT_HANDLER)),
+        ("GW_FACT_USER", i64::from(abi::GW_FACT_USER)),
+        ("GW_FACT_AP_AUTH_TYPE", i64::from(abi::GW_FACT_AP_AUTH_TYPE)),
+        ("GW_FACT_STATUS_LINE", i64::from(abi::GW_FACT_STATUS_LINE)),
+        ("GW_FACT_RANGE", i64::from(abi::GW_FACT_RANGE)),
+        ("GW_FACT_VLIST_VALIDATOR", i64::from(abi::GW_FACT_VLIST_VALIDATOR)),
+        ("GW_FACT_USERAGENT_IP", i64::from(abi::GW_FACT_USERAGENT_IP)),
+        ("GW_FACT_AUTH_TYPE", i64::from(abi::GW_FACT_AUTH_TYPE)),
+        ("GW_FACT_AUTH_NAME", i64::from(abi::GW_FACT_AUTH_NAME)),
+        ("GW_FACT_DOCUMENT_ROOT", i64::from(abi::GW_FACT_DOCUMENT_ROOT)),
+        ("GW_FACT_REMOTE_IP", i64::from(abi::GW_FACT_REMOTE_IP)),
+        ("GW_FACT_LOCAL_IP", i64::from(abi::GW_FACT_LOCAL_IP)),
+        ("GW_FACT_REMOTE_HOST", i64::from(abi::GW_FACT_REMOTE_HOST)),
+        ("GW_FACT_SERVER_HOSTNAME", i64::from(abi::GW_FACT_SERVER_HOSTNAME)),
+        ("GW_FACT_SERVER_ADMIN", i64::from(abi::GW_FACT_SERVER_ADMIN)),
+        ("GW_FACT_ERROR_FNAME", i64::from(abi::GW_FACT_ERROR_FNAME)),
+        ("GW_NUMBER_STATUS", i64::from(abi::GW_NUMBER_STATUS)),
+        ("GW_NUMBER_METHOD_NUMBER", i64::from(abi::GW_NUMBER_METHOD_NUMBER)),
+        ("GW_NUMBER_PROTO_NUM", i64::from(abi::GW_NUMBER_PROTO_NUM)),
+        ("GW_NUMBER_ASSBACKWARDS", i64::from(abi::GW_NUMBER_ASSBACKWARDS)),
+        ("GW_NUMBER_HEADER_ONLY", i64::from(abi::GW_NUMBER_HEADER_ONLY)),
+        ("GW_NUMBER_PROXYREQ", i64::from(abi::GW_NUMBER_PROXYREQ)),
+        ("GW_NUMBER_REQUEST_TIME", i64::from(abi::GW_NUMBER_REQUEST_TIME)),
+        ("GW_NUMBER_MTIME", i64::from(abi::GW_NUMBER_MTIME)),
+        ("GW_NUMBER_NO_CACHE", i64::from(abi::GW_NUMBER_NO_CACHE)),
+        ("GW_NUMBER_NO_LOCAL_COPY", i64::from(abi::GW_NUMBER_NO_LOCAL_COPY)),
+        ("GW_NUMBER_BYTES_SENT", i64::from(abi::GW_NUMBER_BYTES_SENT)),
+        ("GW_NUMBER_CLENGTH", i64::from(abi::GW_NUMBER_CLENGTH)),
+        ("GW_NUMBER_CHUNKED", i64::from(abi::GW_NUMBER_CHUNKED)),
+        ("GW_NUMBER_ALLOWED", i64::from(abi::GW_NUMBER_ALLOWED)),
+        ("GW_NUMBER_EOS_SENT", i64::from(abi::GW_NUMBER_EOS_SENT)),
+        ("GW_NUMBER_USED_PATH_INFO", i64::from(abi::GW_NUMBER_USED_PATH_INFO)),
+        ("GW_NUMBER_SENT_BODYCT", i64::from(abi::GW_NUMBER_SENT_BODYCT)),
+        ("GW_NUMBER_CONNECTION_ID", i64::from(abi::GW_NUMBER_CONNECTION_ID)),
+        ("GW_NUMBER_REMOTE_PORT", i64::from(abi::GW_NUMBER_REMOTE_PORT)),
+        ("GW_NUMBER_LOCAL_PORT", i64::from(abi::GW_NUMBER_LOCAL_PORT)),
+        ("GW_NUMBER_ABORTED", i64::from(abi::GW_NUMBER_ABORTED)),
+        ("GW_NUMBER_KEEPALIVE", i64::from(abi::GW_NUMBER_KEEPALIVE)),
+        ("GW_NUMBER_KEEPALIVES", i64::from(abi::GW_NUMBER_KEEPALIVES)),
+        ("GW_NUMBER_DOUBLE_REVERSE", i64::from(abi::GW_NUMBER_DOUBLE_REVERSE)),
+        ("GW_NUMBER_SERVER_PORT", i64::from(abi::GW_NUMBER_SERVER_PORT)),
+        ("GW_NUMBER_TIMEOUT", i64::from(abi::GW_NUMBER_TIMEOUT)),
+        ("GW_NUMBER_KEEP_ALIVE_TIMEOUT", i64::from(abi::GW_NUMBER_KEEP_ALIVE_TIMEOUT)),
+        ("GW_NUMBER_KEEP_ALIVE_MAX", i64::from(abi::GW_NUMBER_KEEP_ALIVE_MAX)),
+        ("GW_NUMBER_KEEP_ALIVE", i64::from(abi::GW_NUMBER_KEEP_ALIVE)),
+        ("GW_NUMBER_LOGLEVEL", i64::from(abi::GW_NUMBER_LOGLEVEL)),
+        ("GW_NUMBER_IS_VIRTUAL", i64::from(abi::GW_NUMBER_IS_VIRTUAL)),
+        ("GW_NUMBER_IS_HTTPS", i64::from(abi::GW_NUMBER_IS_HTTPS)),
+        ("GW_TABLE_HEADERS_IN", i64::from(abi::GW_TABLE_HEADERS_IN)),
+        ("GW_TABLE_HEADERS_OUT", i64::from(abi::GW_TABLE_HEADERS_OUT)),
+        ("GW_TABLE_ERR_HEADERS_OUT", i64::from(abi::GW_TABLE_ERR_HEADERS_OUT)),
+        ("GW_TABLE_SUBPROCESS_ENV", i64::from(abi::GW_TABLE_SUBPROCESS_ENV)),
+        ("GW_TABLE_NOTES", i64::from(abi::GW_TABLE_NOTES)),
+        ("GW_TABLE_CONNECTION_NOTES", i64::from(abi::GW_TABLE_CONNECTION_NOTES)),
+        ("GW_CHANGE_SET", i64::from(abi::GW_CHANGE_SET)),
+        ("GW_CHANGE_ADD", i64::from(abi::GW_CHANGE_ADD)),
+        ("GW_CHANGE_UNSET", i64::from(abi::GW_CHANGE_UNSET)),
+        ("GW_CHANGE_CLEAR", i64::from(abi::GW_CHANGE_CLEAR)),
     ];
     let claimed = claims("VALUE");
     assert_eq!(claimed, values.map(|(name, value)| (name.to_owned(), value)).into());

@@ -2,11 +2,20 @@
 //! An engine's side of the handshake: the host's table, taken once and checked there, so that a call is only a
 //! call.
 
-use std::{fmt, ptr, sync::OnceLock};
+use std::{
+    ffi::c_void,
+    fmt,
+    mem::{MaybeUninit, offset_of},
+    ptr,
+    sync::OnceLock,
+};
 
 use crate::{
     Level,
-    ffi::{self, gw_bytes, gw_field, gw_host, gw_release_fn, gw_request, gw_status},
+    ffi::{
+        self, gw_bytes, gw_field, gw_give_fn, gw_host, gw_release_fn, gw_request, gw_status, gw_transaction,
+        gw_transactions,
+    },
 };
 
 static HOST: OnceLock<Host> = OnceLock::new();
@@ -21,14 +30,8 @@ pub struct Host {
     /// Sends a copy.
     pub write: unsafe extern "C" fn(*mut gw_request, *const u8, usize, u32) -> gw_status,
     /// Sends the bytes themselves.
-    pub write_owned: unsafe extern "C" fn(
-        *mut gw_request,
-        *const u8,
-        usize,
-        gw_release_fn,
-        *mut core::ffi::c_void,
-        u32,
-    ) -> gw_status,
+    pub write_owned:
+        unsafe extern "C" fn(*mut gw_request, *const u8, usize, gw_release_fn, *mut c_void, u32) -> gw_status,
     /// Sends a part of a file.
     pub send_file: unsafe extern "C" fn(*mut gw_request, i32, u64, u64, u32) -> gw_status,
     /// Sends what was written so far.
@@ -38,7 +41,64 @@ pub struct Host {
     /// Tells whether the client left or the deadline passed.
     pub cancelled: unsafe extern "C" fn(*mut gw_request) -> i32,
     log: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize),
+    /// What handlers of phases do with a request; `None` where the host has none.
+    pub transactions: Option<Transactions>,
 }
+
+/// The functions of the host for handlers of phases. See include/gangway.h for what each one promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Transactions {
+    /// Gives a text.
+    pub text: unsafe extern "C" fn(*mut gw_transaction, u32, gw_give_fn, *mut c_void) -> gw_status,
+    /// Sets a text.
+    pub set_text: unsafe extern "C" fn(*mut gw_transaction, u32, *const gw_bytes) -> gw_status,
+    /// A number.
+    pub number: unsafe extern "C" fn(*mut gw_transaction, u32, *mut i64) -> gw_status,
+    /// Sets a number.
+    pub set_number: unsafe extern "C" fn(*mut gw_transaction, u32, i64) -> gw_status,
+    /// Gives the entries of a table.
+    pub table:
+        unsafe extern "C" fn(*mut gw_transaction, u32, *const gw_bytes, gw_give_fn, *mut c_void) -> gw_status,
+    /// Changes a table.
+    pub change_table: unsafe extern "C" fn(*mut gw_transaction, u32, u32, gw_bytes, gw_bytes) -> gw_status,
+    /// Reads the request body.
+    pub read: unsafe extern "C" fn(*mut gw_transaction, *mut u8, usize, *mut usize) -> gw_status,
+    /// Sends a copy.
+    pub write: unsafe extern "C" fn(*mut gw_transaction, *const u8, usize, u32) -> gw_status,
+    /// Sends a part of a file.
+    pub send_file: unsafe extern "C" fn(*mut gw_transaction, i32, u64, u64, u32) -> gw_status,
+    /// Declares the length of the response.
+    pub set_length: unsafe extern "C" fn(*mut gw_transaction, u64) -> gw_status,
+    /// Asks for the conditions of the client.
+    pub meets_conditions: unsafe extern "C" fn(*mut gw_transaction, *mut i32) -> gw_status,
+    /// Has another path answer.
+    pub redirect: unsafe extern "C" fn(*mut gw_transaction, gw_bytes) -> gw_status,
+    /// Writes a line to the log.
+    pub log: unsafe extern "C" fn(*mut gw_transaction, u32, *const u8, usize),
+}
+
+impl Transactions {
+    fn of(table: &gw_transactions) -> Option<Self> {
+        Some(Self {
+            text: table.text?,
+            set_text: table.set_text?,
+            number: table.number?,
+            set_number: table.set_number?,
+            table: table.table?,
+            change_table: table.change_table?,
+            read: table.read?,
+            write: table.write?,
+            send_file: table.send_file?,
+            set_length: table.set_length?,
+            meets_conditions: table.meets_conditions?,
+            redirect: table.redirect?,
+            log: table.log?,
+        })
+    }
+}
+
+/// Bytes of the `gw_host` of ABI 1.0: its last member and all before.
+const SIZE_1_0: usize = offset_of!(gw_host, log) + size_of::<usize>();
 
 /// Takes the host's table, or says why this engine cannot work with it.
 ///
@@ -56,14 +116,25 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     let Some(&size) = (unsafe { table.cast::<usize>().as_ref() }) else {
         return Err("the host gave no table");
     };
-    if size < size_of::<gw_host>() {
+    if size < SIZE_1_0 {
         return Err("the host's table is shorter than that of ABI 1.0");
     }
-    // SAFETY: the table is as long as the struct that is read here.
-    let table = unsafe { &*table };
+    // SAFETY: zeros are a value of the struct: NULL and 0. As many bytes are readable as the table says.
+    let table = unsafe {
+        let mut whole = MaybeUninit::<gw_host>::zeroed();
+        let known = size.min(size_of::<gw_host>());
+        ptr::copy_nonoverlapping(table.cast::<u8>(), whole.as_mut_ptr().cast::<u8>(), known);
+        whole.assume_init()
+    };
     if table.abi_major != ffi::GW_ABI_MAJOR {
         return Err("the host speaks another major version of the ABI");
     }
+    // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
+    let transactions = unsafe { table.transactions.cast::<usize>().as_ref() };
+    let transactions = transactions.filter(|size| **size >= size_of::<gw_transactions>()).and_then(|_| {
+        // SAFETY: the table is as long as the struct that is read here.
+        Transactions::of(unsafe { &*table.transactions })
+    });
     let host = (|| {
         Some(Host {
             read_body: table.read_body?,
@@ -75,6 +146,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             finish: table.finish?,
             cancelled: table.cancelled?,
             log: table.log?,
+            transactions,
         })
     })();
     let host = host.ok_or("a function of the host's table is null")?;

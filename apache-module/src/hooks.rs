@@ -18,6 +18,7 @@ use gangway_httpd::{
 use crate::{
     claim, config,
     directives::{self, KINDS},
+    phases,
     raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection},
 };
 
@@ -49,6 +50,38 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         // After mod_dir, which looks for the index of a directory.
         sys::ap_hook_fixups(Some(last_fixups), none, none, sys::APR_HOOK_REALLY_LAST as c_int);
         sys::ap_hook_handler(Some(content_handler), none, none, middle);
+        register_phases();
+    }
+}
+
+/// Modules of httpd that answer for their kind of authentication and authorization. A handler is asked before them, and they
+/// where it declines.
+static AUTHORITIES: ModuleNames<5> = ModuleNames::new([
+    c"mod_auth_basic.c",
+    c"mod_auth_digest.c",
+    c"mod_auth_form.c",
+    c"mod_authz_core.c",
+    c"",
+]);
+
+/// The phases that applications have a say in.
+///
+/// # Safety
+/// httpd registers hooks.
+unsafe fn register_phases() {
+    let none: *const *const c_char = ptr::null();
+    let middle = sys::APR_HOOK_MIDDLE as c_int;
+    // SAFETY: the caller's promise; the lists of names live for the process.
+    unsafe {
+        sys::ap_hook_post_read_request(Some(post_read_request), none, none, middle);
+        sys::ap_hook_translate_name(Some(phase_trans), none, none, sys::APR_HOOK_FIRST as c_int);
+        sys::ap_hook_header_parser(Some(header_parser), none, none, middle);
+        sys::ap_hook_access_checker(Some(access), none, none, middle);
+        sys::ap_hook_check_user_id(Some(authen), none, AUTHORITIES.as_ptr(), middle);
+        sys::ap_hook_auth_checker(Some(authz), none, AUTHORITIES.as_ptr(), middle);
+        sys::ap_hook_type_checker(Some(type_checker), none, none, sys::APR_HOOK_FIRST as c_int);
+        sys::ap_hook_fixups(Some(phase_fixup), none, none, middle);
+        sys::ap_hook_handler(Some(phase_content), none, none, middle);
     }
 }
 
@@ -102,6 +135,15 @@ request_hook!(map_to_storage, claim::map_to_storage);
 request_hook!(fixups, claim::fixups);
 request_hook!(last_fixups, claim::last_fixups);
 request_hook!(content_handler, serve);
+request_hook!(post_read_request, phases::post_read_request);
+request_hook!(phase_trans, phases::trans);
+request_hook!(header_parser, phases::header_parser);
+request_hook!(access, phases::access);
+request_hook!(authen, phases::authen);
+request_hook!(authz, phases::authz);
+request_hook!(type_checker, phases::type_checker);
+request_hook!(phase_fixup, phases::fixup);
+request_hook!(phase_content, phases::content);
 
 fn serve(request: Request<'_>) -> c_int {
     claim::serve(request, &KINDS)

@@ -21,6 +21,8 @@ mod directives;
 mod hooks;
 mod managed;
 mod mount;
+mod phase_conf;
+mod phases;
 mod raw;
 mod reply;
 mod section;

@@ -34,6 +34,22 @@ pub(crate) fn of(command: &Command<'_>) -> (Section, Vec<u8>) {
     (Section::Server, Vec::new())
 }
 
+/// The directory that a directive stands for; empty where it stands for none, or for many.
+pub(crate) fn directory(command: &Command<'_>) -> Vec<u8> {
+    if command.is_in_htaccess() {
+        let file = command.file();
+        let end = file.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        return file.get(..end).unwrap_or_default().to_vec();
+    }
+    for (depth, around) in command.sections().enumerate() {
+        if let Some((Section::Directory, written)) = section(around.name, around.arguments) {
+            // httpd has made the path of a directory canonical, unless a section in it has its own.
+            return if depth == 0 && !command.path().is_empty() { command.path().to_vec() } else { written };
+        }
+    }
+    Vec::new()
+}
+
 /// The kind and the path of a section, if sections of this name have one for us.
 ///
 /// `arguments` is what follows the name, with the closing bracket.

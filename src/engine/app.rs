@@ -301,6 +301,11 @@ impl App {
         exchange.running.load(Ordering::Acquire)
     }
 
+    /// Whose it is, and the engine's own name of it.
+    pub(super) fn parts(&self) -> (Engine, *mut abi::gw_app) {
+        (self.engine, self.raw)
+    }
+
     /// Ends the application. THREAD: the engine thread, when no handler runs.
     pub fn unload(self) {
         fence("unload", (), || {

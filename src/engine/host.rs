@@ -5,12 +5,15 @@ use std::{ffi::c_void, slice};
 
 use gangway_abi::{
     bytes::{borrow, checked, fields},
-    ffi::{self as abi, GW_AGAIN, GW_CANCELLED, GW_ERROR, GW_INVALID, GW_MISUSE, GW_OK},
+    constant::Constant,
+    ffi::{self as abi, GW_ERROR, GW_INVALID, GW_MISUSE, GW_OK},
 };
 
 use super::{
+    answers::status,
     fence::fence,
     finish::{finish as finish_exchange, release},
+    transactions::TRANSACTIONS,
 };
 use crate::{
     error::{ENGINE_MISUSE, SERVER_FAILED},
@@ -20,7 +23,10 @@ use crate::{
 };
 
 /// The one table of this process.
-pub(super) static HOST: abi::gw_host = abi::gw_host {
+// SAFETY: all that the table points to is constant.
+pub(super) static HOST: Constant<abi::gw_host> = unsafe { Constant::new(HOST_TABLE) };
+
+const HOST_TABLE: abi::gw_host = abi::gw_host {
     struct_size: size_of::<abi::gw_host>(),
     abi_major: abi::GW_ABI_MAJOR,
     abi_minor: abi::GW_ABI_MINOR,
@@ -33,18 +39,8 @@ pub(super) static HOST: abi::gw_host = abi::gw_host {
     finish: Some(finish),
     cancelled: Some(cancelled),
     log: Some(log_line),
+    transactions: &raw const TRANSACTIONS,
 };
-
-fn status(result: Result<(), Stop>) -> abi::gw_status {
-    match result {
-        Ok(()) => GW_OK,
-        Err(Stop::Again) => GW_AGAIN,
-        Err(Stop::Cancelled) => GW_CANCELLED,
-        Err(Stop::Failed) => GW_ERROR,
-        Err(Stop::Invalid) => GW_INVALID,
-        Err(Stop::Misuse) => GW_MISUSE,
-    }
-}
 
 fn wait(flags: u32) -> Wait {
     if flags & abi::GW_NOWAIT == 0 { Wait::Yes } else { Wait::No }

@@ -28,6 +28,9 @@ use crate::{
 /// Bytes of the `gw_engine` of ABI 1.0: its last member and all before.
 const SIZE_1_0: usize = offset_of!(abi::gw_engine, unload) + size_of::<usize>();
 
+/// The interface of handlers of phases, in the words of gangway.h.
+const HANDLERS: &str = "handlers";
+
 /// Why an engine was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -160,7 +163,7 @@ impl Engine {
             return Ok(*engine);
         }
         // SAFETY: gangway.h: the symbol has this type; HOST lives for the process.
-        let table = unsafe { entry(&raw const HOST) };
+        let table = unsafe { entry(HOST.get()) };
         // SAFETY: gangway.h: NULL, or a table that stays valid and unchanged until the process ends.
         let engine = unsafe { Self::accept(path, table) }?;
         known.insert(handle.addr(), engine);
@@ -176,7 +179,7 @@ impl Engine {
     /// `entry` is the entry point of an engine that keeps to gangway.h.
     pub unsafe fn linked(name: &str, entry: EntryFn) -> Result<Self, EngineError> {
         // SAFETY: the caller guarantees an engine's entry point; HOST lives for the process.
-        let table = unsafe { entry(&raw const HOST) };
+        let table = unsafe { entry(HOST.get()) };
         // SAFETY: as the caller guarantees, what gangway.h says of the table.
         unsafe { Self::accept(Path::new(name), table) }
     }
@@ -237,6 +240,11 @@ impl Engine {
         if let Some((member, _)) = missing.filter(|_| of_forks.iter().any(|(_, is_there)| *is_there)) {
             return Err(null(member));
         }
+        match (table.run_phase.is_some(), table.forget.is_some()) {
+            (true, false) => return Err(null("forget (it has run_phase)")),
+            (false, true) => return Err(null("run_phase (it has forget)")),
+            _ => {}
+        }
         let (handle, load, unload) = (
             table.handle.ok_or_else(|| null("handle"))?,
             table.load.ok_or_else(|| null("load"))?,
@@ -244,6 +252,9 @@ impl Engine {
         );
         let interfaces = statement::interfaces(&table)
             .map_err(|reason| EngineError::Statement { path: path.display().to_string(), reason })?;
+        if table.run_phase.is_none() && interfaces.iter().any(|interface| interface.name == HANDLERS) {
+            return Err(null("run_phase (it states the interface \"handlers\")"));
+        }
         // Once per engine and process, as everything that the table points to.
         Ok(Self { table: Box::leak(Box::new(table)), interfaces: interfaces.leak(), handle, load, unload })
     }

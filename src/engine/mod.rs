@@ -3,19 +3,23 @@
 
 #![expect(unsafe_code, reason = "the C ABI")]
 
+mod answers;
 mod app;
 mod catalogue;
 mod fence;
 mod finish;
 mod host;
 mod library;
+mod phases;
 mod statement;
+mod transactions;
 
 pub use app::{App, Spec};
 pub use catalogue::{Catalogue, INSTALLED};
 pub use fence::fence;
 pub(crate) use library::own_directory;
 pub use library::{Engine, EngineError, EntryFn};
+pub use phases::{PhaseCall, PhaseState};
 pub use statement::{Interface, OptionDef, Target, Value};
 
 #[cfg(test)]

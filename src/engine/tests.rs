@@ -24,11 +24,11 @@ fn request(exchange: &Arc<Exchange>) -> *mut abi::gw_request {
 
 #[test]
 fn the_table_says_what_it_is_and_has_every_function() {
-    assert_eq!(HOST.struct_size, size_of::<abi::gw_host>());
-    assert_eq!((HOST.abi_major, HOST.abi_minor), (1, 1));
+    assert_eq!(HOST.get().struct_size, size_of::<abi::gw_host>());
+    assert_eq!((HOST.get().abi_major, HOST.get().abi_minor), (1, 2));
     let abi::gw_host {
         read_body, start, write, write_owned, send_file, flush, finish, cancelled, log, ..
-    } = &HOST;
+    } = HOST.get();
     let all =
         [read_body.is_some(), start.is_some(), write.is_some(), write_owned.is_some(), send_file.is_some()];
     assert!(all.iter().all(|there| *there));
@@ -41,18 +41,18 @@ fn every_call_survives_a_missing_request() {
     // SAFETY: gangway.h: NULL is no request and is answered; the other pointers are ours.
     let answers = unsafe {
         [
-            HOST.read_body.unwrap()(none, &raw mut byte, 1, 0, &raw mut length),
-            HOST.start.unwrap()(none, 200, EMPTY, ptr::null(), 0),
-            HOST.write.unwrap()(none, ptr::null(), 0, 0),
-            HOST.write_owned.unwrap()(none, ptr::null(), 0, None, ptr::null_mut(), 0),
-            HOST.send_file.unwrap()(none, 0, 0, 0, 0),
-            HOST.flush.unwrap()(none, 0),
-            HOST.finish.unwrap()(none, GW_OK),
+            HOST.get().read_body.unwrap()(none, &raw mut byte, 1, 0, &raw mut length),
+            HOST.get().start.unwrap()(none, 200, EMPTY, ptr::null(), 0),
+            HOST.get().write.unwrap()(none, ptr::null(), 0, 0),
+            HOST.get().write_owned.unwrap()(none, ptr::null(), 0, None, ptr::null_mut(), 0),
+            HOST.get().send_file.unwrap()(none, 0, 0, 0, 0),
+            HOST.get().flush.unwrap()(none, 0),
+            HOST.get().finish.unwrap()(none, GW_OK),
         ]
     };
     assert_eq!(answers, [abi::GW_MISUSE; 7]);
     // SAFETY: null is a request that the host refuses.
-    assert_eq!(unsafe { HOST.cancelled.unwrap()(none) }, 1);
+    assert_eq!(unsafe { HOST.get().cancelled.unwrap()(none) }, 1);
     assert_eq!(length, 77, "written on GW_OK alone");
 }
 
@@ -63,7 +63,7 @@ fn a_length_is_written_on_success_alone() {
     let mut read = |flags| {
         // SAFETY: the exchange lives, and the buffer and the length are ours.
         let status = unsafe {
-            HOST.read_body.unwrap()(request(&exchange), buffer.as_mut_ptr(), 2, flags, &raw mut length)
+            HOST.get().read_body.unwrap()(request(&exchange), buffer.as_mut_ptr(), 2, flags, &raw mut length)
         };
         (status, length)
     };
@@ -73,7 +73,7 @@ fn a_length_is_written_on_success_alone() {
     exchange.cancel(crate::exchange::Cause::ClientGone);
     assert_eq!(read(0), (abi::GW_CANCELLED, 0), "what was there before");
     // SAFETY: the exchange lives until the end of this test.
-    assert_eq!(unsafe { HOST.cancelled.unwrap()(request(&exchange)) }, 1);
+    assert_eq!(unsafe { HOST.get().cancelled.unwrap()(request(&exchange)) }, 1);
 }
 
 #[test]
@@ -82,8 +82,9 @@ fn a_write_without_waiting_is_all_or_nothing() {
     let block = vec![0u8; ROOM + 1];
     // SAFETY: the exchange and the block live for these calls.
     unsafe {
-        assert_eq!(HOST.start.unwrap()(request(&exchange), 200, EMPTY, ptr::null(), 0), GW_OK);
-        let write = |length, flags| HOST.write.unwrap()(request(&exchange), block.as_ptr(), length, flags);
+        assert_eq!(HOST.get().start.unwrap()(request(&exchange), 200, EMPTY, ptr::null(), 0), GW_OK);
+        let write =
+            |length, flags| HOST.get().write.unwrap()(request(&exchange), block.as_ptr(), length, flags);
         assert_eq!(write(block.len(), abi::GW_NOWAIT), GW_OK, "there is room, so all of it goes");
         assert_eq!(write(block.len(), abi::GW_NOWAIT), GW_AGAIN);
         assert_eq!(write(1, abi::GW_NOWAIT | abi::GW_FLUSH), GW_AGAIN);

@@ -27,6 +27,7 @@
 
 static const unsigned long GANGWAY_MAGIC_COOKIE = MODULE_MAGIC_COOKIE;
 static const unsigned int GANGWAY_GLOBAL_ONLY = GLOBAL_ONLY;
+static const unsigned int GANGWAY_NOT_IN_HTACCESS = NOT_IN_HTACCESS;
 static const int GANGWAY_SIG_GRACEFUL = AP_SIG_GRACEFUL;
 static const int GANGWAY_TIMEUP = APR_TIMEUP;
 static const int GANGWAY_EAGAIN = APR_EAGAIN;

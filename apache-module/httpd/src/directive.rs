@@ -104,6 +104,21 @@ impl<'c> Command<'c> {
         if wrong.is_empty() { Ok(()) } else { Err(String::from_utf8_lossy(wrong).into_owned()) }
     }
 
+    /// Whether the directive stands in a file of a directory: .htaccess.
+    #[must_use]
+    pub fn is_in_htaccess(&self) -> bool {
+        // SAFETY: `from_raw` promises the command; the answer is NULL or a C string in its pool.
+        let wrong = unsafe { text(sys::ap_check_cmd_context(self.raw, sys::GANGWAY_NOT_IN_HTACCESS)) };
+        !wrong.is_empty()
+    }
+
+    /// The file that the directive stands in.
+    #[must_use]
+    pub fn file(&self) -> &'c [u8] {
+        // SAFETY: `from_raw` promises the command; httpd gives each one its directive, with the name of the file.
+        unsafe { text((*(*self.raw).directive).filename) }
+    }
+
     /// The sections that the directive stands in, from the inner to the outer.
     pub fn sections(&self) -> impl Iterator<Item = Enclosing<'c>> {
         // SAFETY: `from_raw` promises the command, and httpd gives each one its directive.

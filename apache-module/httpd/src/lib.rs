@@ -66,6 +66,8 @@ pub mod status {
     pub const BAD_REQUEST: c_int = sys::HTTP_BAD_REQUEST as c_int;
     /// `HTTP_NOT_IMPLEMENTED`
     pub const NOT_IMPLEMENTED: c_int = sys::HTTP_NOT_IMPLEMENTED as c_int;
+    /// 401
+    pub const UNAUTHORIZED: c_int = sys::HTTP_UNAUTHORIZED as c_int;
     /// 403
     pub const FORBIDDEN: c_int = sys::HTTP_FORBIDDEN as c_int;
     /// 404

@@ -10,10 +10,11 @@ mod wsgi;
 
 use std::sync::{Mutex, PoisonError};
 
+use gangway::phases::RequestPhase;
 use gangway_httpd::{directive::Command, directives, param, sys};
 
 use crate::{
-    config,
+    config, phases,
     raw::{self, Choice, DirConf, Gangway, HandlerKind},
     section,
 };
@@ -23,6 +24,9 @@ pub(crate) const KINDS: [&HandlerKind; 4] =
     [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND];
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
+/// Also in .htaccess, where AllowOverride says so.
+const FILES: u32 = sys::OR_FILEINFO;
+const ACCESS: u32 = sys::OR_FILEINFO | sys::OR_AUTHCFG;
 
 directives! {
     Gangway, ": ";
@@ -39,7 +43,63 @@ directives! {
         |command, conf, words| { conf.add_param(param::read(command, words)?, command.pool()); Ok(()) };
     set_engine_dir, "GangwayEngineDir", sys::RSRC_CONF, "the directory of the engines",
         |command, _, words| config::engine_dir(command, words);
+    set_post_read_request, "PythonPostReadRequestHandler", sys::RSRC_CONF, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::PostReadRequest, words);
+    set_init, "PythonInitHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Init, words);
+    set_trans, "PythonTransHandler", sys::RSRC_CONF, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Trans, words);
+    set_header_parser, "PythonHeaderParserHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::HeaderParser, words);
+    set_access, "PythonAccessHandler", ACCESS, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Access, words);
+    set_authen, "PythonAuthenHandler", ACCESS, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Authen, words);
+    set_authz, "PythonAuthzHandler", ACCESS, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Authz, words);
+    set_type, "PythonTypeHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Type, words);
+    set_fixup, "PythonFixupHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Fixup, words);
+    set_content, "PythonHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Content, words);
+    set_interpreter, "PythonInterpreter", FILES, "the name of the interpreter whose modules handlers use",
+        |command, conf, words| phases::set_text(command, conf, b"PythonInterpreter", words);
+    set_path, "PythonPath", FILES, "an expression of Python for sys.path",
+        |command, conf, words| phases::set_text(command, conf, b"PythonPath", words);
+    set_debug, "PythonDebug", FILES, "On shows tracebacks to clients",
+        |command, conf, words| phases::set_switch(command, conf, b"PythonDebug", words);
+    set_autoreload, "PythonAutoReload", FILES, "Off keeps modules whose files have changed",
+        |command, conf, words| phases::set_switch(command, conf, b"PythonAutoReload", words);
+    set_per_directory, "PythonInterpPerDirectory", FILES, "On has each directory use modules of its own",
+        |command, conf, words| phases::set_switch(command, conf, b"PythonInterpPerDirectory", words);
+    set_per_directive, "PythonInterpPerDirective", FILES, "On has each directory with a directive use modules of its own",
+        |command, conf, words| phases::set_switch(command, conf, b"PythonInterpPerDirective", words);
+    set_option, "PythonOption", FILES, "NAME [VALUE]", phases::add_option;
+    set_home, "PythonHome", sys::RSRC_CONF, "the virtual environment of all handlers",
+        |command, _, words| phases::set_home(command, words);
+    set_log, "PythonLogHandler", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_cleanup, "PythonCleanupHandler", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_connection, "PythonConnectionHandler", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_input_filter, "PythonInputFilter", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_output_filter, "PythonOutputFilter", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_import, "PythonImport", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_handler_module, "PythonHandlerModule", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_optimize, "PythonOptimize", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, true, LATER);
+    set_pdb, "PythonEnablePdb", FILES, "not supported yet",
+        |command, _, words| phases::refuse_missing(command, words, true, LATER);
 }
+
+/// Why some of mod_python's directives are refused.
+const LATER: &str = "this version of Gangway does not have it yet; docs/mod_python.md says what it has";
 
 /// Notes what serves the section.
 fn choose<'c>(
@@ -64,7 +124,8 @@ fn is_off(words: &[&[u8]]) -> Result<bool, String> {
 
 /// All directives are read: whether all of them together can work. A line says what is wrong, where a configuration test shows it.
 pub(crate) fn check() -> bool {
-    match KINDS.iter().try_for_each(|kind| (kind.check)()) {
+    // First, for the application that stands for handlers is checked with the others.
+    match phases::add_application().and_then(|()| KINDS.iter().try_for_each(|kind| (kind.check)())) {
         Ok(()) => {
             warn();
             true

@@ -13,6 +13,7 @@ mod lease;
 mod module;
 mod output;
 mod pieces;
+mod request_state;
 mod retained;
 mod scripts;
 mod server;
@@ -24,11 +25,12 @@ pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exi
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Choice, Claim, DirConf, Gangway, HandlerKind, Request};
+pub(crate) use request_state::RequestState;
 pub(crate) use retained::{leave as leave_open, note_start, take_left};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
-    busy_threads, install_log, is_same_process, is_single_process, is_stopping, leave, log_startup,
-    process_id, retire_process, threads_per_process, warn_startup, worker,
+    busy_threads, install_log, is_loaded, is_same_process, is_single_process, is_stopping, leave,
+    log_startup, process_id, retire_process, threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;
 pub(crate) use threads::{ThreadEnd, on_thread_end};
@@ -39,6 +41,6 @@ pub(crate) use gangway_httpd::{
     request::{BodyError, BodyLength, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
-        NOT_IMPLEMENTED, SERVICE_UNAVAILABLE, TOO_LARGE,
+        NOT_IMPLEMENTED, SERVICE_UNAVAILABLE, TOO_LARGE, UNAUTHORIZED,
     },
 };

@@ -77,6 +77,13 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Forgets what has not been passed on.
+    pub(crate) fn withdraw(&mut self) {
+        if let Some(output) = &mut self.output {
+            output.clear();
+        }
+    }
+
     /// Makes httpd send all that stands before.
     pub(crate) fn push_flush(&mut self) {
         self.output().push_flush();

@@ -39,6 +39,12 @@ pub(crate) fn worker() -> Option<Identity> {
     Some(account(unsafe { std::ffi::CStr::from_ptr(name) }, user, group))
 }
 
+/// Whether httpd has a module of that name, which ends in `.c`.
+pub(crate) fn is_loaded(module: &std::ffi::CStr) -> bool {
+    // SAFETY: looks for a C string in httpd's list of modules.
+    unsafe { !sys::ap_find_linked_module(module.as_ptr()).is_null() }
+}
+
 /// Whether httpd serves everything in this one process, for debugging (`httpd -X`). Otherwise there are others, if
 /// only those that finish what they do after a graceful restart.
 pub(crate) fn is_single_process() -> bool {

@@ -56,7 +56,7 @@ pub(super) struct Process {
 static PROCESS: OnceLock<Process> = OnceLock::new();
 
 /// The application of this number in this process.
-pub(super) fn application(number: usize) -> Option<&'static Arc<Application>> {
+pub(crate) fn application(number: usize) -> Option<&'static Arc<Application>> {
     PROCESS.get()?.applications.get(number)
 }
 

@@ -20,9 +20,9 @@ mod stuck;
 
 use std::ffi::CStr;
 
-pub(crate) use applications::{Configured, check, warnings};
+pub(crate) use applications::{Configured, application, check, warnings};
 pub(crate) use handler::serve;
-pub(crate) use process::start;
+pub(crate) use process::{inside, is_inside, start};
 
 /// The name of the handler of applications, here and in processes of their own.
 pub(crate) const HANDLER: &CStr = c"gangway-wsgi";

@@ -74,8 +74,13 @@ thread_local! {
     static SERVED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Whether the calling thread runs a handler, which waits for what it does meanwhile.
+pub(crate) fn is_inside() -> bool {
+    INSIDE.get()
+}
+
 /// Runs a handler on the calling thread of the server, which will say when it ends.
-pub(super) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce() -> R) -> R {
+pub(crate) fn inside<R>(request: Request<'_>, number: usize, body: impl FnOnce() -> R) -> R {
     if let Some(application) = application(number) {
         let address = Arc::as_ptr(application).addr();
         SERVED.with_borrow_mut(|served| {

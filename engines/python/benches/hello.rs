@@ -59,6 +59,7 @@ static IDLE: Table = Table(gw_host {
     finish: Some(finish),
     cancelled: Some(cancelled),
     log: Some(log),
+    transactions: ptr::null(),
 });
 
 /// The request of this host: body bytes that are left.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The path of a request through the front: nothing but a call of the runtime.
 
-use std::sync::OnceLock;
+use std::{ffi::c_void, sync::OnceLock};
 
-use gangway_abi::ffi::{GW_ERROR, gw_app, gw_engine, gw_request, gw_request_head, gw_status};
+use gangway_abi::ffi::{
+    GW_ERROR, gw_app, gw_engine, gw_phase, gw_request, gw_request_head, gw_status, gw_transaction,
+};
 use gangway_python_shared::fence::fence;
 
 /// The runtime's functions; set by the first load() that succeeds in opening it.
@@ -30,6 +32,8 @@ pub(crate) struct Runtime {
     fork_prepare: ForkFn,
     fork_parent: ForkFn,
     fork_child: unsafe extern "C" fn() -> gw_status,
+    run_phase: unsafe extern "C" fn(*mut gw_app, *mut gw_transaction, *const gw_phase, *mut i32) -> gw_status,
+    forget: unsafe extern "C" fn(*mut c_void),
 }
 
 impl Runtime {
@@ -46,6 +50,8 @@ impl Runtime {
             fork_prepare: table.fork_prepare?,
             fork_parent: table.fork_parent?,
             fork_child: table.fork_child?,
+            run_phase: table.run_phase?,
+            forget: table.forget?,
         })
     }
 }
@@ -109,4 +115,23 @@ pub(crate) unsafe extern "C" fn fork_child() -> gw_status {
         // SAFETY: the host calls fork_child() in the child, on the thread of its fork_prepare().
         RUNTIME.get().map_or(GW_ERROR, |runtime| unsafe { (runtime.fork_child)() })
     })
+}
+
+pub(crate) unsafe extern "C" fn run_phase(
+    app: *mut gw_app,
+    transaction: *mut gw_transaction,
+    phase: *const gw_phase,
+    answer: *mut i32,
+) -> gw_status {
+    fence("run_phase", GW_ERROR, || {
+        // SAFETY: the host keeps the contract of run_phase(); `app` came from the runtime's own load().
+        RUNTIME
+            .get()
+            .map_or(GW_ERROR, |runtime| unsafe { (runtime.run_phase)(app, transaction, phase, answer) })
+    })
+}
+
+pub(crate) unsafe extern "C" fn forget(state: *mut c_void) {
+    // SAFETY: the host keeps the contract of forget(); the state came from the runtime's own run_phase().
+    with("forget", |runtime| unsafe { (runtime.forget)(state) });
 }

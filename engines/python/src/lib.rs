@@ -72,6 +72,8 @@ static ENGINE: Constant<gw_engine> = unsafe {
         fork_prepare: Some(forward::fork_prepare),
         fork_parent: Some(forward::fork_parent),
         fork_child: Some(forward::fork_child),
+        run_phase: Some(forward::run_phase),
+        forget: Some(forward::forget),
     })
 };
 

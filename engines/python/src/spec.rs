@@ -15,6 +15,9 @@ use gangway_abi::{
 /// A line that names the cause and the cure.
 pub(crate) type Refusal = String;
 
+/// The package that handlers of phases begin with, which is the engine's own.
+const HANDLERS: &str = "mod_python";
+
 /// What the administrator wrote for one application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Spec {
@@ -47,15 +50,19 @@ impl Spec {
         // SAFETY: the caller guarantees the fields of the specification.
         let (interface, target, name) =
             unsafe { (borrow(raw.interface_name), borrow(raw.target), borrow(raw.name)) };
-        if interface != b"wsgi" {
-            return Err(format!(
-                "the Python engine has no interface \"{}\"; it has \"wsgi\"",
-                String::from_utf8_lossy(interface)
-            ));
-        }
+        let target = match interface {
+            b"wsgi" => Target::parse(target)?,
+            b"handlers" => Target::Module(HANDLERS.to_owned()),
+            other => {
+                return Err(format!(
+                    "the Python engine has no interface \"{}\"; it has \"wsgi\" and \"handlers\"",
+                    String::from_utf8_lossy(other)
+                ));
+            }
+        };
         let mut spec = Self {
             name: String::from_utf8_lossy(name).into_owned(),
-            target: Target::parse(target)?,
+            target,
             root: None,
             venv: None,
             python: None,

@@ -61,6 +61,8 @@ const BASE: abi::gw_engine = abi::gw_engine {
     fork_prepare: None,
     fork_parent: None,
     fork_child: None,
+    run_phase: None,
+    forget: None,
 };
 
 /// What the engine keeps for an application.
@@ -129,7 +131,7 @@ unsafe extern "C" fn interrupt(app: *mut abi::gw_app, request: *mut abi::gw_requ
 }
 
 fn host() -> &'static abi::gw_host {
-    &super::HOST
+    super::HOST.get()
 }
 
 unsafe extern "C" fn free_lent(context: *mut c_void) {

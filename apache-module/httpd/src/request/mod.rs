@@ -11,6 +11,7 @@
 //! output      what leaves through the output filters
 //! trace       its span, where somebody observes it
 //! redirect    another document of the server instead of a response
+//! facts       what handlers of phases look at and change
 //! ```
 
 use std::{ffi::c_void, marker::PhantomData, ptr::NonNull};
@@ -41,6 +42,7 @@ macro_rules! string {
 }
 
 mod connection;
+mod facts;
 mod head;
 mod host;
 mod input;

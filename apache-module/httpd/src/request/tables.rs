@@ -113,7 +113,7 @@ impl<'r, M: Module> Request<'r, M> {
     }
 
     /// The entries of a table in order. `table` is one of the request's own.
-    fn entries(self, table: *mut apr_table_t) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+    pub(super) fn entries(self, table: *mut apr_table_t) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
         // SAFETY: all callers give a table that httpd has made with the request: an array of entries of this type.
         let (first, count) = unsafe {
             let array = &*sys::apr_table_elts(table);

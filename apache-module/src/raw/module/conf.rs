@@ -10,7 +10,7 @@ use gangway_httpd::{
 };
 
 use super::kind::HandlerKind;
-use crate::section::Section;
+use crate::{phase_conf::PhaseConf, section::Section};
 
 /// What a section says about who serves it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +31,7 @@ pub(crate) struct DirConf<'p> {
     section: Section,
     path: &'p [u8],
     params: &'p [Param<'p>],
+    phases: PhaseConf<'p>,
 }
 
 impl<'p> DirConf<'p> {
@@ -60,6 +61,16 @@ impl<'p> DirConf<'p> {
         (self.choice, self.section, self.path) = (choice, section, path);
     }
 
+    /// The handlers of phases.
+    pub(crate) fn phases(&self) -> &PhaseConf<'p> {
+        &self.phases
+    }
+
+    /// The same, while the configuration is read.
+    pub(crate) fn phases_mut(&mut self) -> &mut PhaseConf<'p> {
+        &mut self.phases
+    }
+
     /// Adds a variable, in the place of an earlier one of its name.
     pub(crate) fn add_param(&mut self, param: Param<'p>, pool: Pool<'p>) {
         self.params = param::with(self.params, &[param], pool);
@@ -67,7 +78,11 @@ impl<'p> DirConf<'p> {
 
     pub(super) fn merged(outer: &Self, inner: &Self, pool: Pool<'p>) -> Self {
         let chosen = if inner.is_chosen() { inner } else { outer };
-        Self { params: param::with(outer.params, inner.params, pool), ..*chosen }
+        Self {
+            params: param::with(outer.params, inner.params, pool),
+            phases: PhaseConf::merged(&outer.phases, &inner.phases, pool),
+            ..*chosen
+        }
     }
 
     /// The variables for a request that this configuration applies to.

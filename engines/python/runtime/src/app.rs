@@ -46,6 +46,8 @@ pub(crate) struct Spec {
     multiprocess: bool,
     /// The process is to be forked.
     pub(crate) is_template: bool,
+    /// There is no application: requests bring the handlers that they have.
+    has_handlers: bool,
 }
 
 impl Spec {
@@ -53,9 +55,15 @@ impl Spec {
     /// `raw` is a specification as the front makes it.
     pub(crate) unsafe fn read(raw: &gw_app_spec) -> Result<Self, String> {
         // SAFETY: the caller guarantees the fields of the specification.
-        let (name, target) = unsafe { (borrow(raw.name), borrow(raw.target)) };
+        let (name, target, interface) =
+            unsafe { (borrow(raw.name), borrow(raw.target), borrow(raw.interface_name)) };
         let target = String::from_utf8_lossy(target);
-        let (module, callable) = target.rsplit_once(':').ok_or("the target names no callable")?;
+        let has_handlers = interface == b"handlers";
+        let (module, callable) = match target.rsplit_once(':') {
+            Some(parts) => parts,
+            None if has_handlers => (&*target, ""),
+            None => return Err("the target names no callable".into()),
+        };
         let mut spec = Self {
             name: String::from_utf8_lossy(name).into_owned(),
             module: module.to_owned(),
@@ -68,6 +76,7 @@ impl Spec {
             multithread: raw.threads > 1,
             multiprocess: raw.flags & GW_APP_MULTIPROCESS != 0,
             is_template: raw.flags & GW_APP_TEMPLATE != 0,
+            has_handlers,
         };
         // SAFETY: the caller guarantees the options.
         for (key, value) in unsafe { options(raw) } {
@@ -89,6 +98,11 @@ impl Spec {
             }
         }
         Ok(spec)
+    }
+
+    /// Whether it stands for handlers of phases and not for an application.
+    pub(crate) fn has_handlers(&self) -> bool {
+        self.has_handlers
     }
 
     /// The module's name or the file's path.

@@ -6,7 +6,11 @@ use std::{
     ptr,
 };
 
-use gangway_abi::{Level, ffi::gw_request, host::log_bytes};
+use gangway_abi::{
+    Level,
+    ffi::{gw_request, gw_transaction},
+    host::{host, log_bytes},
+};
 use pyo3::{
     exceptions::PyTypeError,
     prelude::*,
@@ -21,6 +25,8 @@ const LONGEST: usize = 8 * 1024;
 thread_local! {
     /// The request that this thread runs; null outside of handle().
     static CURRENT: Cell<*mut gw_request> = const { Cell::new(ptr::null_mut()) };
+    /// The transaction whose handlers this thread runs, where it runs no request; null outside of run_phase().
+    static TRANSACTION: Cell<*mut gw_transaction> = const { Cell::new(ptr::null_mut()) };
     static PARTIAL: RefCell<Partial> = const { RefCell::new(Partial([const { Vec::new() }; STREAMS])) };
 }
 
@@ -62,6 +68,39 @@ pub(crate) fn current() -> *mut gw_request {
     CURRENT.try_with(Cell::get).unwrap_or(ptr::null_mut())
 }
 
+/// What a thread was at before [`begin_transaction`].
+#[derive(Clone, Copy)]
+pub(crate) struct Before(*mut gw_request, *mut gw_transaction);
+
+/// Tells the streams that this thread runs the handlers of a transaction, which can happen inside of another one or of a request.
+pub(crate) fn begin_transaction(transaction: *mut gw_transaction) -> Before {
+    flush();
+    Before(CURRENT.replace(ptr::null_mut()), TRANSACTION.replace(transaction))
+}
+
+/// Tells them that it has run them.
+pub(crate) fn end_transaction(before: Before) {
+    flush();
+    CURRENT.set(before.0);
+    TRANSACTION.set(before.1);
+}
+
+/// A line in the context of what this thread is at.
+pub(crate) fn log_here(request: *mut gw_request, level: Level, line: &[u8]) {
+    let transaction = TRANSACTION.try_with(Cell::get).unwrap_or(ptr::null_mut());
+    let calls = host().and_then(|host| host.transactions);
+    if request.is_null()
+        && !transaction.is_null()
+        && let Some(calls) = calls
+    {
+        // SAFETY: the transaction is the one whose run_phase() this thread is in; the bytes are borrowed for the call.
+        unsafe { (calls.log)(transaction, level as u32, line.as_ptr(), line.len()) };
+        return;
+    }
+    // SAFETY: the request is null or the one that this thread is inside handle() for.
+    unsafe { log_bytes(request, level, line) };
+}
+
 /// Logs what the current request has written without a line end.
 pub(crate) fn flush() {
     let _gone = PARTIAL.try_with(|partial| partial.borrow_mut().flush(current()));
@@ -84,8 +123,7 @@ fn emit(request: *mut gw_request, line: &[u8], is_first: bool) {
     // A traceback is often written line by line; what is indented in it belongs to what stands above.
     let is_further = !is_first || line.starts_with(b" ") || line.starts_with(b"\t");
     let level = if is_further { Level::Further } else { Level::Error };
-    // SAFETY: the request is null or the one that this thread is inside handle() for.
-    unsafe { log_bytes(request, level, line) };
+    log_here(request, level, line);
 }
 
 fn append(stream: usize, text: &[u8]) {

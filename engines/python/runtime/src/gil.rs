@@ -21,6 +21,10 @@ impl<T> Guarded<T> {
         Self(RefCell::new(value))
     }
 
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+
     pub(crate) fn get<'a>(&'a self, _py: Python<'a>) -> PyResult<Ref<'a, T>> {
         self.0.try_borrow().map_err(|_| in_use())
     }

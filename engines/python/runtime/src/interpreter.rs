@@ -23,15 +23,19 @@ use crate::{
     symbols::symbol,
 };
 
-/// A file of Python code beside this one.
+/// A file of Python code, by its path in this folder.
 macro_rules! code {
     ($file:literal) => {
-        match CStr::from_bytes_with_nul(concat!(include_str!($file), "\0").as_bytes()) {
+        match std::ffi::CStr::from_bytes_with_nul(
+            concat!(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/", $file)), "\0").as_bytes(),
+        ) {
             Ok(text) => text,
             Err(_) => panic!("Python code holds a NUL"),
         }
     };
 }
+
+pub(crate) use code;
 
 const BOOTSTRAP: &CStr = code!("bootstrap.py");
 const PROCESSES: &CStr = code!("processes.py");

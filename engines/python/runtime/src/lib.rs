@@ -22,6 +22,7 @@ mod interpreter;
 mod leave;
 mod locale;
 mod page;
+mod phases;
 mod release;
 mod request;
 mod request_objects;
@@ -35,7 +36,7 @@ mod text;
 mod threads;
 
 use std::{
-    ffi::c_char,
+    ffi::{c_char, c_void},
     ptr,
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -45,15 +46,24 @@ use gangway_abi::{
     bytes::put_line,
     constant::Constant,
     ffi::{
-        GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_host, gw_request,
-        gw_request_head, gw_status,
+        GW_ABI_MAJOR, GW_ABI_MINOR, GW_ERROR, GW_OK, gw_app, gw_app_spec, gw_engine, gw_host, gw_phase,
+        gw_request, gw_request_head, gw_status, gw_transaction,
     },
     host,
 };
 use gangway_python_shared::{codes::Code, fence::fence, log::log};
 use pyo3::Python;
 
-use crate::app::{App, Spec};
+use crate::{
+    app::{App, Spec},
+    phases::Handlers,
+};
+
+/// What load() has made: what a gw_app points to.
+enum Loaded {
+    Wsgi(Box<App>),
+    Handlers(Handlers),
+}
 
 /// Applications that are loaded; with the last one the interpreter ends.
 static APPS: AtomicUsize = AtomicUsize::new(0);
@@ -80,6 +90,8 @@ static ENGINE: Constant<gw_engine> = unsafe {
         fork_prepare: Some(fork_prepare),
         fork_parent: Some(fork_parent),
         fork_child: Some(fork_child),
+        run_phase: Some(run_phase),
+        forget: Some(forget),
     })
 };
 
@@ -120,7 +132,13 @@ unsafe extern "C" fn load(
             interpreter::set_variable(name, value)?;
         }
         interpreter::start(spec.program.as_deref(), spec.module().as_bytes(), !spec.is_template)?;
-        let app = Python::attach(|py| App::load(py, spec));
+        let app = Python::attach(|py| {
+            if spec.has_handlers() {
+                Handlers::load(py).map(Loaded::Handlers)
+            } else {
+                App::load(py, spec).map(|app| Loaded::Wsgi(Box::new(app)))
+            }
+        });
         // What the application printed while it was imported.
         errors_stream::flush();
         app
@@ -161,7 +179,8 @@ unsafe extern "C" fn handle(
 ) -> gw_status {
     entry("handle", GW_ERROR, || {
         // SAFETY: the host gives an application of load() that is not unloaded, a live request and its head.
-        let (Some(app), Some(head)) = (unsafe { app.cast::<App>().as_ref() }, unsafe { head.as_ref() })
+        let (Some(Loaded::Wsgi(app)), Some(head)) =
+            (unsafe { app.cast::<Loaded>().as_ref() }, unsafe { head.as_ref() })
         else {
             return GW_ERROR;
         };
@@ -173,7 +192,7 @@ unsafe extern "C" fn handle(
 unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
     entry("interrupt", (), || {
         // SAFETY: the host gives an application of load() that is not unloaded.
-        if let Some(app) = unsafe { app.cast::<App>().as_ref() } {
+        if let Some(Loaded::Wsgi(app)) = unsafe { app.cast::<Loaded>().as_ref() } {
             request::interrupt(app, request);
         }
     });
@@ -185,9 +204,10 @@ unsafe extern "C" fn unload(app: *mut gw_app) {
             return;
         }
         // SAFETY: the application is from load(), and the host makes no call with it after this one.
-        let app = unsafe { Box::from_raw(app.cast::<App>()) };
+        let app = unsafe { Box::from_raw(app.cast::<Loaded>()) };
         Python::attach(|py| {
             release::drain(py);
+            phases::drain(py);
             drop(app);
         });
         if APPS.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -212,4 +232,30 @@ unsafe extern "C" fn fork_child() -> gw_status {
             GW_ERROR
         }
     }
+}
+
+unsafe extern "C" fn run_phase(
+    app: *mut gw_app,
+    transaction: *mut gw_transaction,
+    phase: *const gw_phase,
+    answer: *mut i32,
+) -> gw_status {
+    entry("run_phase", GW_ERROR, || {
+        // SAFETY: the host gives an application of load() that is not unloaded, and a phase and a place for the call.
+        let parts = unsafe { (app.cast::<Loaded>().as_ref(), phase.as_ref(), answer.as_mut()) };
+        let (Some(Loaded::Handlers(handlers)), Some(phase), Some(answer)) = parts else { return GW_ERROR };
+        // SAFETY: gangway.h promises that the transaction and the phase live until run_phase() has returned.
+        match unsafe { phases::run(handlers, transaction, phase) } {
+            Some(given) => {
+                *answer = given;
+                GW_OK
+            }
+            None => GW_ERROR,
+        }
+    })
+}
+
+unsafe extern "C" fn forget(state: *mut c_void) {
+    // SAFETY: gangway.h: what run_phase() has left for a transaction that has ended, once.
+    fence("forget", (), || unsafe { phases::forget(state) });
 }

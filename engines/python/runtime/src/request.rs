@@ -43,7 +43,7 @@ pub(crate) unsafe fn handle(app: &App, request: *mut gw_request, head: &gw_reque
 }
 
 /// Gives the lock up on every way out of handle(), a panic included, if handle() took it itself.
-struct Entered(bool);
+pub(crate) struct Entered(pub(crate) bool);
 
 impl Drop for Entered {
     fn drop(&mut self) {
@@ -126,7 +126,7 @@ impl Drop for Current<'_> {
 }
 
 /// A context of its own for the request, so that context variables of one are not seen by the next.
-struct Context<'py> {
+pub(crate) struct Context<'py> {
     context: Bound<'py, PyAny>,
     exit: unsafe extern "C" fn(*mut ffi::PyObject) -> std::ffi::c_int,
 }
@@ -155,7 +155,7 @@ impl ContextCalls {
 }
 
 impl<'py> Context<'py> {
-    fn enter(py: Python<'py>) -> Option<Self> {
+    pub(crate) fn enter(py: Python<'py>) -> Option<Self> {
         static CALLS: PyOnceLock<Option<ContextCalls>> = PyOnceLock::new();
         let calls = CALLS.get_or_init(py, ContextCalls::find).as_ref()?;
         // SAFETY: the interpreter's lock is held; the new context is left again in drop().

@@ -44,6 +44,8 @@ codes! {
     ShutdownFailed = 316, "the interpreter reported an error while it ended";
     Panic = 317, "a defect in the engine";
     NotForked = 318, "the application has something that its forked processes do not have";
+    HandlerRaised = 319, "a handler raised an exception";
+    ModuleKept = 320, "a changed module of a handler cannot be loaded";
 }
 
 impl fmt::Display for Code {

@@ -7,8 +7,8 @@ use std::ffi::CStr;
 use gangway_abi::{
     constant::{Constant, pointers},
     ffi::{
-        GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE,
-        GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
+        GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY,
+        GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
     },
 };
 
@@ -60,22 +60,45 @@ pub static OPTIONS: [Constant<gw_option>; 6] = [
 
 static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
 
-static WSGI: [Constant<gw_interface>; 1] = [
+/// What handlers can be told: all of a process use one Python. Their own words come with each request.
+static HANDLER_OPTIONS: Constant<[*const gw_option; 4]> = {
+    let [_, venv, python, env, env_file, _] = &OPTIONS;
+    // SAFETY: the options are constant.
+    unsafe { Constant::new([venv.get(), python.get(), env.get(), env_file.get()]) }
+};
+
+const fn interface(
+    name: &'static CStr,
+    target_form: &'static CStr,
+    options: &'static [*const gw_option],
+) -> gw_interface {
+    gw_interface {
+        struct_size: size_of::<gw_interface>(),
+        name: name.as_ptr(),
+        target_form: target_form.as_ptr(),
+        member: c"callable".as_ptr(),
+        target: GW_TARGET_TEXT,
+        reserved: 0,
+        options: options.as_ptr(),
+        option_count: options.len(),
+    }
+}
+
+static STATED: [Constant<gw_interface>; 2] = [
     // SAFETY: the strings and the list are constant.
     unsafe {
         Constant::new(gw_interface {
-            struct_size: size_of::<gw_interface>(),
-            name: c"wsgi".as_ptr(),
-            target_form: c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example blog.wsgi:application"
-                .as_ptr(),
-            member: c"callable".as_ptr(),
             target: GW_TARGET_MEMBER,
-            reserved: 0,
-            options: OPTION_LIST.get().as_ptr(),
-            option_count: OPTION_LIST.get().len(),
+            ..interface(
+                c"wsgi",
+                c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example blog.wsgi:application",
+                OPTION_LIST.get(),
+            )
         })
     },
+    // SAFETY: the strings and the list are constant.
+    unsafe { Constant::new(interface(c"handlers", c"mod_python", HANDLER_OPTIONS.get())) },
 ];
 
 /// The interfaces of the engine, as its table holds them.
-pub static INTERFACES: Constant<[*const gw_interface; 1]> = pointers(&WSGI);
+pub static INTERFACES: Constant<[*const gw_interface; 2]> = pointers(&STATED);

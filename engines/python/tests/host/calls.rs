@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The functions of the host's table.
 
-use std::{ffi::c_void, slice, sync::atomic::Ordering, thread};
+use std::{ffi::c_void, ptr, slice, sync::atomic::Ordering, thread};
 
 use gangway_abi::{
     bytes::{borrow, fields},
@@ -202,6 +202,7 @@ pub(crate) static HOST: Table = Table(gw_host {
     finish: Some(finish),
     cancelled: Some(cancelled),
     log: Some(log),
+    transactions: ptr::null(),
 });
 
 pub(crate) struct Table(pub(crate) gw_host);

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One run of handlers, on the thread that has the request.
+
+use std::ffi::c_int;
+
+use gangway::{
+    engine::PhaseCall,
+    error::SERVER_FAILED,
+    phases::{Handler, PhaseAnswer, RequestPhase, chosen},
+    report,
+};
+use gangway_httpd::DONE;
+
+use super::{transaction::Visited, wanted};
+use crate::{
+    phase_conf::PhaseConf,
+    raw::{
+        DECLINED, INTERNAL_SERVER_ERROR, OK, Request, RequestState, SERVICE_UNAVAILABLE, Session, with_lease,
+    },
+    wsgi,
+};
+
+/// Runs the handlers that the configuration has for this phase of the request.
+pub(super) fn run(request: Request<'_>, phase: RequestPhase) -> c_int {
+    let Some(conf) = request.conf().map(|conf| conf.phases()) else { return DECLINED };
+    if conf.handlers.is_empty() {
+        return DECLINED;
+    }
+    let handlers: Vec<_> = chosen(conf.handlers, phase, request.filename()).copied().collect();
+    if handlers.is_empty() {
+        return DECLINED;
+    }
+    answer(request, phase, conf, &handlers)
+}
+
+fn answer(
+    request: Request<'_>,
+    phase: RequestPhase,
+    conf: &PhaseConf<'_>,
+    handlers: &[Handler<'_>],
+) -> c_int {
+    let application = wanted::number()
+        .and_then(|number| wsgi::application(number).map(|application| (number, application)));
+    let Some((number, application)) = application else {
+        report!(request, Error, SERVER_FAILED, "this process runs no handlers");
+        return INTERNAL_SERVER_ERROR;
+    };
+    let kept = RequestState::of(request);
+    let Some(mut state) = kept.phase() else {
+        // A handler runs inside of itself.
+        report!(request, Error, SERVER_FAILED, "a phase of this request is at work already");
+        return INTERNAL_SERVER_ERROR;
+    };
+    let options: Vec<_> = conf.options.iter().filter(|(_, value)| !value.is_empty()).copied().collect();
+    let call = PhaseCall {
+        phase,
+        interpreter: interpreter(request, conf, handlers),
+        handlers,
+        settings: conf.settings,
+        options: &options,
+    };
+    let nested = wsgi::is_inside();
+    let mut session = Session::new(request);
+    session.resume(kept);
+    with_lease(session, |lease| {
+        let visited = Visited::new(lease, request.is_subrequest());
+        let outcome =
+            wsgi::inside(request, number, || application.run_phase(nested, &visited, &call, &mut state));
+        let answer = match outcome {
+            Ok(Some(PhaseAnswer::Done)) => OK,
+            Ok(Some(PhaseAnswer::Declined)) => DECLINED,
+            Ok(Some(PhaseAnswer::Over)) => DONE,
+            Ok(Some(PhaseAnswer::Status(status))) => status.into(),
+            Ok(None) => INTERNAL_SERVER_ERROR,
+            Err(_) => SERVICE_UNAVAILABLE,
+        };
+        // httpd would put an error page behind what the client has already.
+        if visited.finish(kept, answer >= INTERNAL_SERVER_ERROR) { DONE } else { answer }
+    })
+}
+
+/// Whose modules the handlers use: a name that the configuration gives, a directory, or the name of the virtual host.
+fn interpreter<'r>(request: Request<'r>, conf: &PhaseConf<'r>, handlers: &[Handler<'r>]) -> &'r [u8] {
+    if let Some(name) = conf.setting(b"PythonInterpreter") {
+        return name;
+    }
+    let is_on = |name: &[u8]| conf.setting(name) == Some(b"1");
+    if is_on(b"PythonInterpPerDirectory") {
+        let filename = request.filename();
+        let end = filename.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        return filename.get(..end).unwrap_or_default();
+    }
+    if is_on(b"PythonInterpPerDirective") {
+        return handlers.first().map_or(b"", |handler| handler.directory);
+    }
+    request.fact(gangway::phases::Fact::ServerHostname).unwrap_or_default()
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request of httpd's, as handlers of phases see it.
+
+use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
+
+use gangway::{
+    exchange::{FileSlice, Piece, Stop},
+    log::{self, Level, RequestLog},
+    phases::{Change, Fact, Number, PhaseAnswer, Table, Transaction},
+    report,
+};
+
+use crate::raw::{Lease, RequestState, Session};
+
+/// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
+const STAGED: usize = 8 * 1024;
+
+/// A request during one of its phases.
+pub(super) struct Visited<'l> {
+    lease: &'l Arc<Lease>,
+    /// Bytes that have not been passed on.
+    staged: Cell<usize>,
+    /// Bytes have been passed on.
+    sent: Cell<bool>,
+    /// The document of which this is a part sends the head.
+    is_part: bool,
+}
+
+impl<'l> Visited<'l> {
+    pub(super) fn new(lease: &'l Arc<Lease>, is_part: bool) -> Self {
+        Self { lease, staged: Cell::new(0), sent: Cell::new(false), is_part }
+    }
+
+    /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
+    /// nothing leaves that has not left, and a response that has begun is cut, so that the client sees it. Answers whether it was.
+    pub(super) fn finish(&self, kept: &RequestState, failed: bool) -> bool {
+        let finished = self.lease.with(|session| {
+            let staged = self.staged.replace(0) > 0;
+            if failed && self.sent.get() {
+                session.push_broken();
+                session.push_end(false);
+                let _gone = session.pass();
+                session.request().reset_if_unframed();
+            } else if failed {
+                session.withdraw();
+            } else if staged {
+                let _gone = session.pass();
+            }
+            session.suspend(kept);
+            failed && self.sent.get()
+        });
+        finished.unwrap_or(false)
+    }
+
+    fn with<R>(&self, body: impl for<'a> FnOnce(&mut Session<'a>) -> Result<R, Stop>) -> Result<R, Stop> {
+        self.lease.with(body).unwrap_or(Err(Stop::Misuse))
+    }
+
+    /// Takes a piece of the response, and lets it leave where there is enough or somebody says so.
+    fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+        self.with(|session| {
+            if session.request().is_aborted() {
+                return Err(Stop::Cancelled);
+            }
+            let waits = self.staged.get() + piece.weight();
+            session.push(piece).map_err(|_| Stop::Failed)?;
+            if flush {
+                session.push_flush();
+            }
+            if !flush && waits < STAGED {
+                self.staged.set(waits.max(1));
+                return Ok(());
+            }
+            self.staged.set(0);
+            self.sent.set(true);
+            if session.pass() { Ok(()) } else { Err(Stop::Cancelled) }
+        })
+    }
+}
+
+fn possible(is_possible: bool) -> Result<(), Stop> {
+    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
+}
+
+impl Transaction for Visited<'_> {
+    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.with(|session| {
+            if let Some(value) = session.request().fact(fact) {
+                give(value);
+            }
+            Ok(())
+        })
+    }
+
+    fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
+        self.with(|session| possible(session.request().set_fact(fact, value)))
+    }
+
+    fn number(&self, number: Number) -> Result<i64, Stop> {
+        self.with(|session| Ok(session.request().figure(number)))
+    }
+
+    fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
+        self.with(|session| possible(session.request().set_figure(number, value)))
+    }
+
+    fn entries(
+        &self,
+        table: Table,
+        name: Option<&[u8]>,
+        give: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Stop> {
+        let is_meant = |known: &[u8]| name.is_none_or(|name| known.eq_ignore_ascii_case(name));
+        self.with(|session| {
+            let entries = session.request().table_entries(table);
+            entries.filter(|(known, _)| is_meant(known)).for_each(|(name, value)| give(name, value));
+            Ok(())
+        })
+    }
+
+    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
+        self.with(|session| {
+            session.request().change_table(table, change);
+            Ok(())
+        })
+    }
+
+    fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
+        self.with(|session| {
+            if session.body_ended() {
+                return Ok(0);
+            }
+            session.read(out).map_err(|error| {
+                report!(session.request(), Info, error.code(), "{error}");
+                Stop::Failed
+            })
+        })
+    }
+
+    fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
+        self.push(Piece::Copied(bytes.to_vec()), flush && !self.is_part)
+    }
+
+    fn send_file(&self, file: OwnedFd, offset: u64, length: u64, flush: bool) -> Result<(), Stop> {
+        self.push(Piece::File(FileSlice { fd: file, offset, len: length }), flush && !self.is_part)
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Stop> {
+        self.with(|session| {
+            session.request().set_content_length(length);
+            Ok(())
+        })
+    }
+
+    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
+        self.with(|session| {
+            Ok(session.request().unmet_condition().map_or(PhaseAnswer::Done, PhaseAnswer::Status))
+        })
+    }
+
+    fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
+        self.with(|session| {
+            let request = session.request();
+            let target = request.pool().text(target);
+            request.redirect_internally(target).map_err(|_| Stop::Failed)
+        })
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        if self.lease.with(|session| session.request().write(level, line)).is_none() {
+            // Another thread, or one that is inside of another call.
+            log::pass_on(level, line);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Whether the configuration has handlers of phases, and the application of the engine that stands for all of them.
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use gangway::config::Parser;
+use gangway_httpd::directive::Command;
+
+use crate::{config, wsgi::Configured};
+
+/// What the configuration says outside of `.htaccess`.
+#[derive(Default)]
+struct WantedHandlers {
+    /// Where the first directive for handlers stands, and where relative paths begin.
+    first: Option<(String, PathBuf)>,
+    /// The virtual environment of handlers.
+    home: Option<String>,
+}
+
+/// The number of the application; [`NONE`] without one. A child has it from its parent.
+static NUMBER: AtomicUsize = AtomicUsize::new(NONE);
+const NONE: usize = usize::MAX;
+
+/// A directive for handlers stands in the configuration of the server.
+pub(super) fn note(command: &Command<'_>) {
+    config::kept(|wanted: &mut WantedHandlers| {
+        wanted.first.get_or_insert_with(|| {
+            let place = format!("handlers, the first of which stand on {}", command.position());
+            (place, command.server_root().to_path_buf())
+        });
+    });
+}
+
+/// `PythonHome DIR`.
+pub(super) fn set_home(home: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(home).map_err(|_| "is not UTF-8".to_owned())?;
+    config::kept(|wanted: &mut WantedHandlers| match wanted.home.replace(text.to_owned()) {
+        None => Ok(()),
+        Some(_) => Err("stands twice; keep one".into()),
+    })
+}
+
+/// The number of the application, if the configuration has handlers.
+pub(super) fn number() -> Option<usize> {
+    let number = NUMBER.load(Ordering::Relaxed);
+    (number != NONE).then_some(number)
+}
+
+/// All directives are read: adds the application to those that a child loads.
+///
+/// # Errors
+/// The place of the first directive, and why there can be no handlers.
+pub(crate) fn add_application() -> Result<(), String> {
+    NUMBER.store(NONE, Ordering::Relaxed);
+    let (first, home) =
+        config::kept(|wanted: &mut WantedHandlers| (wanted.first.clone(), wanted.home.clone()));
+    let Some((place, base)) = first else { return Ok(()) };
+    let home = home.map(|home| format!("venv={home}"));
+    // As many as httpd has threads: mod_python has no limit of its own.
+    let mut words: Vec<&[u8]> = vec![b"mod_python", b"threads=1024"];
+    words.extend(home.as_deref().map(str::as_bytes));
+    let parser = Parser { base: &base, timeout: None };
+    let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))
+        .map_err(|error| format!("{place}: {error}"))?;
+    NUMBER.store(config::kept(|all: &mut Configured| all.add(application, place)), Ordering::Relaxed);
+    Ok(())
+}

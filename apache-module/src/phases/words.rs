@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! mod_python's directives. Where mod_python itself is loaded they are its own, and nothing here says anything.
+
+use gangway::{
+    log,
+    phases::{RequestPhase, parse_handlers},
+};
+use gangway_httpd::directive::Command;
+
+use super::wanted;
+use crate::{
+    phase_conf::PhaseConf,
+    raw::{DirConf, is_loaded},
+    section,
+};
+
+/// Whether the directive is ours, and may stand where it does.
+fn applies(command: &Command<'_>) -> Result<bool, String> {
+    if is_loaded(c"mod_python.c") {
+        return Ok(false);
+    }
+    if !command.is_in_htaccess() {
+        wanted::note(command);
+        return Ok(true);
+    }
+    if wanted::number().is_some() {
+        return Ok(true);
+    }
+    // Otherwise whoever may write such a file could have the server run Python, which its administrator has not thought of.
+    Err("stands in .htaccess, and no directive of Python's stands in the configuration of the server: let one stand \
+         there, such as \"PythonAutoReload On\""
+        .into())
+}
+
+fn change<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    body: impl FnOnce(&mut PhaseConf<'c>) -> Result<(), String>,
+) -> Result<(), String> {
+    if applies(command)? { body(conf.phases_mut()) } else { Ok(()) }
+}
+
+/// `PythonHandler HANDLER ... [| .SUFFIX ...]`, and the same for the other phases.
+pub(crate) fn add_handlers<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    phase: RequestPhase,
+    words: &[&[u8]],
+) -> Result<(), String> {
+    change(command, conf, |conf| {
+        let pool = command.pool();
+        let outside = command.sections().next().is_none() && command.path().is_empty();
+        let directory = pool.copy(&section::directory(command));
+        // Before a request has a place there is the server's configuration alone. What that says of the beginning is for the first
+        // phase of all.
+        let first = phase == RequestPhase::Init && outside;
+        let phase = if first { RequestPhase::PostReadRequest } else { phase };
+        if outside_only(phase) && !outside && !is_host(command) {
+            return Err(
+                "is for a phase before httpd knows the section that a request belongs to: let it stand outside of sections".into(),
+            );
+        }
+        let words: Vec<&'c [u8]> = words.iter().map(|word| pool.copy(word)).collect();
+        let mut handlers = parse_handlers(phase, &words, directory)?;
+        if first {
+            for handler in &mut handlers {
+                handler.name = with_object(handler.name, b"inithandler", command);
+            }
+        }
+        conf.add_handlers(&handlers, pool);
+        Ok(())
+    })
+}
+
+/// Phases in which httpd has not looked for sections.
+fn outside_only(phase: RequestPhase) -> bool {
+    matches!(phase, RequestPhase::PostReadRequest | RequestPhase::Trans)
+}
+
+/// Whether all sections around are virtual hosts or conditions of httpd's.
+fn is_host(command: &Command<'_>) -> bool {
+    let known: [&[u8]; 5] = [b"<virtualhost", b"<ifmodule", b"<ifdefine", b"<ifversion", b"<macro"];
+    command.sections().all(|around| known.contains(&around.name.to_ascii_lowercase().as_slice()))
+}
+
+/// A handler's name with its object, where it names none.
+fn with_object<'c>(name: &'c [u8], object: &[u8], command: &Command<'c>) -> &'c [u8] {
+    if name.windows(2).any(|pair| pair == b"::") {
+        return name;
+    }
+    command.pool().copy(&[name, b"::", object].concat())
+}
+
+/// A directive with one word.
+pub(crate) fn set_text<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    name: &'static [u8],
+    words: &[&[u8]],
+) -> Result<(), String> {
+    let [value] = *words else { return Err("needs one word; put quotes around what has blanks".into()) };
+    change(command, conf, |conf| {
+        conf.set(name, command.pool().copy(value), command.pool());
+        Ok(())
+    })
+}
+
+/// A directive with On or Off.
+pub(crate) fn set_switch<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    name: &'static [u8],
+    words: &[&[u8]],
+) -> Result<(), String> {
+    let value: &'static [u8] = match *words {
+        [word] if word.eq_ignore_ascii_case(b"on") => b"1",
+        [word] if word.eq_ignore_ascii_case(b"off") => b"0",
+        _ => return Err("must be On or Off".into()),
+    };
+    change(command, conf, |conf| {
+        conf.set(name, value, command.pool());
+        Ok(())
+    })
+}
+
+/// `PythonOption NAME [VALUE]`.
+pub(crate) fn add_option<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    words: &[&[u8]],
+) -> Result<(), String> {
+    let (name, value): (&[u8], &[u8]) = match *words {
+        [name, value] => (name, value),
+        [name] => (name, b""),
+        _ => return Err("needs a name and a value".into()),
+    };
+    if name.is_empty() {
+        return Err("has an empty name".into());
+    }
+    change(command, conf, |conf| {
+        let pool = command.pool();
+        conf.set_option(pool.copy(name), pool.copy(value), pool);
+        Ok(())
+    })
+}
+
+/// `PythonHome DIR`: the virtual environment of all handlers.
+pub(crate) fn set_home(command: &Command<'_>, words: &[&[u8]]) -> Result<(), String> {
+    if !applies(command)? {
+        return Ok(());
+    }
+    command.check_global()?;
+    let [home] = *words else { return Err("needs the directory of a virtual environment".into()) };
+    wanted::set_home(home)
+}
+
+/// A directive of mod_python's that is understood and cannot be obeyed. What it would switch off is off.
+pub(crate) fn refuse_missing(
+    command: &Command<'_>,
+    words: &[&[u8]],
+    off: bool,
+    cure: &str,
+) -> Result<(), String> {
+    if !applies(command)? || off && matches!(words, [word] if word.eq_ignore_ascii_case(b"off")) {
+        return Ok(());
+    }
+    let words: Vec<_> = words.iter().map(|word| log::escape(word)).collect();
+    Err(format!("(\"{}\") is not supported: {cure}", words.join(" ")))
+}

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Runs the handlers of a phase, in the order and by the rules of mod_python."""
+
+import html
+import inspect
+import sys
+
+from mod_python import _failures, _importer, apache
+from mod_python._request import Request
+from mod_python._server import numbers
+
+# By the number of the phase: its name, the object of a handler that names none, and what lets the next handler run.
+_GO_ON = frozenset((apache.OK, apache.DECLINED))
+_PHASES = {
+    numbers["PHASE_" + word]: (name, name[len("Python") :].lower(), going)
+    for word, name, going in (
+        ("POST_READ_REQUEST", "PythonPostReadRequestHandler", _GO_ON),
+        ("INIT", "PythonInitHandler", _GO_ON),
+        ("TRANS", "PythonTransHandler", frozenset((apache.DECLINED,))),
+        ("HEADER_PARSER", "PythonHeaderParserHandler", _GO_ON),
+        ("ACCESS", "PythonAccessHandler", _GO_ON),
+        ("AUTHEN", "PythonAuthenHandler", frozenset((apache.DECLINED,))),
+        ("AUTHZ", "PythonAuthzHandler", frozenset((apache.DECLINED,))),
+        ("TYPE", "PythonTypeHandler", frozenset((apache.DECLINED,))),
+        ("FIXUP", "PythonFixupHandler", _GO_ON),
+        ("CONTENT", "PythonHandler", frozenset((apache.OK,))),
+    )
+}
+_CONTENT = numbers["PHASE_CONTENT"]
+
+
+def run(transaction, request, phase, interpreter, handlers, settings, options):
+    """Answers the object of the request, for its next phase, and what the phase answers."""
+    if request is None:
+        request = Request(transaction)
+    name, default, going = _PHASES[phase]
+    request.phase, request.interpreter = name, interpreter
+    request._settings, request._options = settings, options
+    answer = apache.DECLINED
+    outer = apache._CURRENT.replace(request)
+    try:
+        for handler, directory in handlers:
+            answer = _run_one(request, handler, default, directory, phase == _CONTENT)
+            if answer not in going:
+                break
+    finally:
+        apache._CURRENT.replace(outer)
+    return request, answer
+
+
+def _run_one(request, handler, default, directory, is_content):
+    try:
+        answer = _find(request, handler, default, directory)(request)
+        # A bool is a slip of the pen: True would be status 1.
+        if type(answer) is not int:
+            kind = type(answer).__name__
+            raise TypeError(f"the handler {handler!r} returned {kind}; return apache.OK, apache.DECLINED or a status")
+        return answer
+    except apache.SERVER_RETURN as error:
+        return _returned(request, error)
+    except Exception as error:
+        return _failed(request, handler, error, is_content)
+
+
+def _returned(request, error):
+    """What `raise apache.SERVER_RETURN(...)` answers: a result, or a result with the status of the response."""
+    result, *status = error.args or (apache.OK,)
+    if status and status[0] is not None:
+        request.status = status[0]
+    return result if type(result) is int else apache.HTTP_INTERNAL_SERVER_ERROR
+
+
+def _find(request, handler, default, directory):
+    """The object of `module`, `module::object` or `module::object.method`."""
+    module_name, _, path = handler.partition("::")
+    settings = request._settings
+    if "PythonPath" in settings:
+        _importer.use_path(settings["PythonPath"])
+    folders = [directory] if directory else []
+    reload = settings.get("PythonAutoReload", "1") == "1"
+    found = _importer.find(request.interpreter, module_name, folders, reload)
+    for part in (path or default).split("."):
+        if inspect.isclass(found):
+            # A method of a class is one of an object that the request has for itself.
+            found = found(request)
+        found = getattr(found, part)
+    return found(request) if inspect.isclass(found) and not path else found
+
+
+def _failed(request, handler, error, is_content):
+    """Says in the log what has happened, and in the response where PythonDebug is on. Answers 500: never access."""
+    text = f'GW0319 {request.phase} "{handler}" of interpreter "{request.interpreter}" raised '
+    _failures.tell(request._transaction.log, error, text)
+    if not is_content or request._began or request._settings.get("PythonDebug") != "1":
+        return apache.HTTP_INTERNAL_SERVER_ERROR
+    try:
+        request.status = apache.HTTP_INTERNAL_SERVER_ERROR
+        request.content_type = "text/html; charset=utf-8"
+        shown = html.escape("\n".join(_failures.lines(error)))
+        title = html.escape(f"{request.phase} {handler}")
+        request.write(
+            f"<!doctype html>\n<title>500 Internal Server Error</title>\n<h1>{title} failed</h1>\n<pre>{shown}</pre>\n"
+            "<p>This page is shown because of PythonDebug On.</p>\n"
+        )
+    except OSError:
+        # The client has left.
+        return apache.HTTP_INTERNAL_SERVER_ERROR
+    return apache.DONE
+
+
+assert sys.version_info >= (3, 9), "Gangway's mod_python needs Python 3.9"

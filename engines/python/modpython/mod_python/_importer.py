@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Modules of handlers, loaded from their files and again when those have changed.
+
+A module is known by the name of its interpreter and the path of its file, so two `index.py` of two directories are two modules. A changed
+one is loaded beside the old one, which serves until the new one is whole; one that cannot be loaded leaves the old one in its place. A
+module that was imported by a changed one's user is a reason to load that user again.
+"""
+
+import builtins
+import importlib
+import os
+import sys
+import threading
+import time
+import types
+
+from mod_python import _failures
+
+# A file that has changed within this time may be half written: who has an older version goes on with that.
+SETTLES = 0.1  # seconds
+
+_LOCK = threading.RLock()
+_ENTRIES = {}
+_LOADS = {}
+_PATHS = {}
+_KEY = "__gangway_entry__"
+
+
+class Entry:
+    """One file in one interpreter."""
+
+    def __init__(self, interpreter, name, path, lock):
+        self.interpreter, self.name, self.path = interpreter, name, path
+        # Of the interpreter: modules import each other, and locks of their own would be taken in any order.
+        self.lock = lock
+        self.module = self.loading = None
+        self.version = 0
+        # Of the loaded module, and of an attempt that has failed since.
+        self.stamp = self.failed = None
+        # Entries that its code has imported, with the version that it has.
+        self.needs = {}
+
+    def get(self, reload):
+        """The module as its file is now.
+
+        Raises what its code raises, where there is no older version to go on with.
+        """
+        module = self.module
+        if module is not None and (not reload or self._is_fresh()):
+            return module
+        # Who has an older version does not wait for another thread that loads the next one.
+        if not self.lock.acquire(blocking=module is None):
+            return module
+        try:
+            if self.loading is not None:
+                # One that imports one that imports it: what there is of it, as Python does.
+                return self.loading
+            if self.module is None or (reload and not self._is_fresh()):
+                self._load()
+            return self.module
+        finally:
+            self.lock.release()
+
+    def _stamp(self):
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _is_fresh(self):
+        stamp = self._stamp()
+        needs = [(entry, version) for entry, version in list(self.needs.items())]
+        changed = [entry for entry, version in needs if entry.version != version or not entry._is_fresh()]
+        if stamp == self.stamp and not changed:
+            return True
+        if stamp is None:
+            # A file that is taken away may be on its way back: what was loaded serves.
+            return True
+        if self.failed is not None and self.failed == (stamp, [entry._stamp() for entry, _ in needs]):
+            return True
+        newest = max([stamp[0], *(found[0] for entry in changed if (found := entry._stamp()))])
+        return 0 <= time.time() - newest / 1e9 < SETTLES
+
+    def _load(self):
+        stamp, needs = self._stamp(), dict(self.needs)
+        old, self.needs = self.needs, {}
+        try:
+            module = self._execute()
+        except BaseException as error:
+            if self.module is None or not isinstance(error, Exception):
+                self.needs = {}
+                raise
+            self.needs = old
+            self.failed = (stamp, [entry._stamp() for entry in needs])
+            _failures.tell_kept(self.path, error)
+            return
+        finally:
+            self.loading = None
+        self.stamp, self.failed = stamp, None
+        self.version += 1
+        self._publish(module)
+        self.module = module
+
+    def _execute(self):
+        with open(self.path, "rb") as file:
+            source = file.read()
+        code = compile(source, self.path, "exec", dont_inherit=True)
+        module = types.ModuleType(self.name)
+        module.__file__ = self.path
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
+        module.__dict__[_KEY] = self
+        self.loading = module
+        exec(code, module.__dict__)
+        return module
+
+    def _publish(self, module):
+        """pickle looks for classes by the name of their module. The first file of a name has it."""
+        known = sys.modules.get(self.name)
+        if known is None or getattr(known, _KEY, None) is self:
+            sys.modules[self.name] = module
+
+
+def _import(name, globals=None, locals=None, fromlist=(), level=0):
+    """`import` in a module that stands here: what is beside it comes first, each directory for itself."""
+    user = (globals or {}).get(_KEY)
+    if level == 0 and user is not None and "." not in name:
+        path = _file_in([os.path.dirname(user.path)], name)
+        if path is not None and path != user.path:
+            return _need(user, name, path)
+    return builtins.__import__(name, globals, locals, fromlist, level)
+
+
+def _need(user, name, path):
+    entry = _entry(user.interpreter, name, path)
+    module = entry.get(reload=True)
+    user.needs[entry] = entry.version
+    return module
+
+
+def _entry(interpreter, name, path):
+    key = (interpreter, path)
+    with _LOCK:
+        entry = _ENTRIES.get(key)
+        if entry is None:
+            lock = _LOADS.setdefault(interpreter, threading.RLock())
+            entry = _ENTRIES[key] = Entry(interpreter, name, path, lock)
+        return entry
+
+
+def _file_in(folders, name):
+    """The file of a module in the first of the folders that has it."""
+    for folder in folders:
+        path = os.path.join(folder, name + ".py")
+        if os.path.isfile(path):
+            return os.path.realpath(path)
+    return None
+
+
+def find(interpreter, name, folders, reload, user=None):
+    """The module of a name: a file of these folders, or one that Python itself finds. `user` are the globals of the module that asks."""
+    if os.path.isabs(name):
+        path, name = os.path.realpath(name), os.path.splitext(os.path.basename(name))[0]
+        if not os.path.isfile(path):
+            raise ImportError(f"there is no file {path!r}", name=name)
+    else:
+        path = None if "." in name else _file_in(folders, name)
+    if path is None:
+        for folder in folders:
+            # Behind everything else: a file of a site must not stand in the place of one of Python's own.
+            if folder not in sys.path and os.path.isdir(folder):
+                sys.path.append(folder)
+        return importlib.import_module(name)
+    entry = _entry(interpreter, name, path)
+    module = entry.get(reload)
+    asking = (user or {}).get(_KEY)
+    if asking is not None and asking is not entry:
+        asking.needs[entry] = entry.version
+    return module
+
+
+def use_path(expression):
+    """PythonPath: an expression of Python for what sys.path is to be. What is new in its value is added, before or behind what is there;
+    nothing is taken away, for other sites of the process have the same list.
+    """
+    if expression in _PATHS:
+        return
+    with _LOCK:
+        value = eval(expression, {"sys": sys, "os": os})
+        if not isinstance(value, (list, tuple)) or not all(isinstance(folder, str) for folder in value):
+            raise TypeError(f"PythonPath {expression!r} is {type(value).__name__}, and must be a list of strings")
+        last_known = max((at for at, folder in enumerate(value) if folder in sys.path), default=-1)
+        first = [folder for folder in value[: last_known + 1] if folder not in sys.path]
+        sys.path[:0] = first
+        sys.path += [folder for folder in value if folder not in sys.path]
+        _PATHS[expression] = True

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""`from mod_python import apache`: constants, exceptions and functions for handlers."""
+
+import os
+import sys
+import threading
+from urllib.parse import parse_qs as _parse_qs
+from urllib.parse import parse_qsl as _parse_qsl
+
+from mod_python import _importer, mp_version
+from mod_python._request import log_level
+from mod_python._server import log_process
+from mod_python._tables import table
+
+version = mp_version
+
+# ---- what handlers answer ----
+
+OK = 0
+DECLINED = -1
+DONE = -2
+
+HTTP_CONTINUE = 100
+HTTP_SWITCHING_PROTOCOLS = 101
+HTTP_PROCESSING = 102
+HTTP_OK = 200
+HTTP_CREATED = 201
+HTTP_ACCEPTED = 202
+HTTP_NON_AUTHORITATIVE = 203
+HTTP_NO_CONTENT = 204
+HTTP_RESET_CONTENT = 205
+HTTP_PARTIAL_CONTENT = 206
+HTTP_MULTI_STATUS = 207
+HTTP_MULTIPLE_CHOICES = 300
+HTTP_MOVED_PERMANENTLY = 301
+HTTP_MOVED_TEMPORARILY = 302
+HTTP_SEE_OTHER = 303
+HTTP_NOT_MODIFIED = 304
+HTTP_USE_PROXY = 305
+HTTP_TEMPORARY_REDIRECT = 307
+HTTP_BAD_REQUEST = 400
+HTTP_UNAUTHORIZED = 401
+HTTP_PAYMENT_REQUIRED = 402
+HTTP_FORBIDDEN = 403
+HTTP_NOT_FOUND = 404
+HTTP_METHOD_NOT_ALLOWED = 405
+HTTP_NOT_ACCEPTABLE = 406
+HTTP_PROXY_AUTHENTICATION_REQUIRED = 407
+HTTP_REQUEST_TIME_OUT = 408
+HTTP_CONFLICT = 409
+HTTP_GONE = 410
+HTTP_LENGTH_REQUIRED = 411
+HTTP_PRECONDITION_FAILED = 412
+HTTP_REQUEST_ENTITY_TOO_LARGE = 413
+HTTP_REQUEST_URI_TOO_LARGE = 414
+HTTP_UNSUPPORTED_MEDIA_TYPE = 415
+HTTP_RANGE_NOT_SATISFIABLE = 416
+HTTP_EXPECTATION_FAILED = 417
+HTTP_IM_A_TEAPOT = 418
+HTTP_UNPROCESSABLE_ENTITY = 422
+HTTP_LOCKED = 423
+HTTP_FAILED_DEPENDENCY = 424
+HTTP_UPGRADE_REQUIRED = 426
+HTTP_INTERNAL_SERVER_ERROR = 500
+HTTP_NOT_IMPLEMENTED = 501
+HTTP_BAD_GATEWAY = 502
+HTTP_SERVICE_UNAVAILABLE = 503
+HTTP_GATEWAY_TIME_OUT = 504
+HTTP_VERSION_NOT_SUPPORTED = 505
+HTTP_VARIANT_ALSO_VARIES = 506
+HTTP_INSUFFICIENT_STORAGE = 507
+HTTP_NOT_EXTENDED = 510
+
+# ---- methods ----
+
+(
+    M_GET, M_PUT, M_POST, M_DELETE, M_CONNECT, M_OPTIONS, M_TRACE, M_PATCH, M_PROPFIND, M_PROPPATCH, M_MKCOL, M_COPY, M_MOVE, M_LOCK,
+    M_UNLOCK, M_VERSION_CONTROL, M_CHECKOUT, M_UNCHECKOUT, M_CHECKIN, M_UPDATE, M_LABEL, M_REPORT, M_MKWORKSPACE, M_MKACTIVITY,
+    M_BASELINE_CONTROL, M_MERGE, M_INVALID,
+) = range(27)  # fmt: skip
+
+# ---- words of members of a request ----
+
+REMOTE_HOST, REMOTE_NAME, REMOTE_NOLOOKUP, REMOTE_DOUBLE_REV = range(4)
+PROXYREQ_NONE, PROXYREQ_PROXY, PROXYREQ_REVERSE, PROXYREQ_RESPONSE = range(4)
+REQ_ABORTED, REQ_EXIT, REQ_NOPROXY, REQ_PROXY, REQ_REVERSE = range(5)
+AP_CONN_UNKNOWN, AP_CONN_CLOSE, AP_CONN_KEEPALIVE = range(3)
+AP_REQ_ACCEPT_PATH_INFO, AP_REQ_REJECT_PATH_INFO, AP_REQ_DEFAULT_PATH_INFO = range(3)
+
+# ---- levels of the log ----
+
+APLOG_EMERG, APLOG_ALERT, APLOG_CRIT, APLOG_ERR, APLOG_WARNING, APLOG_NOTICE, APLOG_INFO, APLOG_DEBUG = range(8)
+APLOG_NOERRNO = 0
+
+
+class SERVER_RETURN(Exception):  # noqa: N801, N818 (mod_python's name)
+    """Ends a handler, from wherever it is: `raise apache.SERVER_RETURN(apache.HTTP_NOT_FOUND)`.
+
+    The first argument is what the handler answers; a second one becomes `req.status`.
+    """
+
+
+class _Current(threading.local):
+    """The request whose handler a thread runs."""
+
+    request = None
+
+    def replace(self, request):
+        before, self.request = self.request, request
+        return before
+
+
+_CURRENT = _Current()
+
+
+def log_error(message, level=APLOG_ERR, server=None):
+    """A line of the error log; about the current request, where there is one."""
+    request = _CURRENT.request
+    if request is not None:
+        request.log_error(message, level)
+    else:
+        log_process(log_level(level), str(message))
+
+
+def import_module(name, autoreload=None, log=None, path=None):
+    """The module of a name or of an absolute path; loaded again when its file has changed.
+
+    Looked for in the directories of `path`, beside the module that asks, and where Python itself looks (modules from there are not loaded
+    again). `autoreload` is PythonAutoReload where it is not given. `log` is there for mod_python's sake.
+    """
+    asking = sys._getframe(1).f_globals
+    request = _CURRENT.request
+    settings = request._settings if request is not None else {}
+    reload = settings.get("PythonAutoReload", "1") == "1" if autoreload is None else bool(autoreload)
+    folders = list(path or [])
+    entry = asking.get(_importer._KEY)
+    if entry is not None:
+        folders.append(os.path.dirname(entry.path))
+    interpreter = request.interpreter if request is not None else entry.interpreter if entry is not None else ""
+    return _importer.find(interpreter, name, folders, reload, asking)
+
+
+def parse_qs(qs, keep_blank_values=0, strict_parsing=0):
+    """A query as a dictionary of lists."""
+    return _parse_qs(qs or "", bool(keep_blank_values), bool(strict_parsing))
+
+
+def parse_qsl(qs, keep_blank_values=0, strict_parsing=0):
+    """A query as a list of names with values."""
+    return _parse_qsl(qs or "", bool(keep_blank_values), bool(strict_parsing))
+
+
+#: An older name of table.
+make_table = table
+
+_MISSING = frozenset(
+    "config_tree mpm_query server_root stat register_cleanup exists_config_define main_server interpreter allow_methods build_cgi_env"
+    " restore_nocgi setup_cgi _global_lock _global_trylock _global_unlock AP_MPMQ_IS_THREADED AP_MPMQ_IS_FORKED MODULE_MAGIC_NUMBER_MAJOR"
+    " MODULE_MAGIC_NUMBER_MINOR".split()
+)
+
+
+def __getattr__(name):
+    if name in _MISSING:
+        raise AttributeError(f"apache.{name} is not in this version of Gangway; docs/mod_python.md says what is")
+    raise AttributeError(f"module 'mod_python.apache' has no attribute {name!r}")

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of the phases of a request: mod_python's interface. The package `mod_python` is Python code that this file brings
+//! along; here is what it cannot do itself.
+//!
+//! ```text
+//! package      puts the package where `import mod_python` finds it
+//! run          one phase, and what is kept of a request between two of them
+//! transaction  the request, as the package sees it
+//! ```
+
+mod package;
+mod run;
+mod transaction;
+
+pub(crate) use run::{Handlers, drain, forget, run};

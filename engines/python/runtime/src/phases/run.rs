@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One phase of a request: into the package and back, and what is kept of the request between two of its phases.
+
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::{Mutex, PoisonError},
+};
+
+use gangway_abi::{
+    Level,
+    bytes::{borrow, fields},
+    ffi::{gw_bytes, gw_field, gw_phase, gw_transaction},
+};
+use gangway_python_shared::codes::Code;
+use pyo3::{
+    prelude::*,
+    types::{PyDict, PyList, PyString},
+};
+
+use super::{package, transaction::Transaction};
+use crate::{
+    cold::Cold,
+    errors_stream::{self, Before},
+    gil::Guarded,
+    leave::end_child,
+    release,
+    request::{Context, Entered},
+    text::native,
+    threads,
+};
+
+/// The handlers of this process: all of its sites use them.
+#[derive(Debug)]
+pub(crate) struct Handlers {
+    run: Py<PyAny>,
+}
+
+impl Handlers {
+    /// Loads the package.
+    pub(crate) fn load(py: Python<'_>) -> Result<Self, String> {
+        package::install(py).map(|run| Self { run }).map_err(|error| {
+            format!("the package mod_python cannot be loaded: {}", Cold::get(py).one_line(py, &error))
+        })
+    }
+}
+
+/// What is kept of a request between its phases.
+struct Kept {
+    transaction: Py<Transaction>,
+    /// The package's own object for it, which handlers get.
+    request: Guarded<Option<Py<PyAny>>>,
+}
+
+/// What [`forget`] was given, until a thread has the interpreter's lock anyway.
+static FORGOTTEN: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// The end of a request. Never waits.
+///
+/// # Safety
+/// `state` is what [`run`] has left for the request, which nobody uses any more.
+pub(crate) unsafe fn forget(state: *mut c_void) {
+    if state.is_null() {
+        return;
+    }
+    // SAFETY: the caller's promise: made in `run`, and given back once.
+    let kept = unsafe { *Box::from_raw(state.cast::<Kept>()) };
+    FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+}
+
+/// Drops what was forgotten.
+pub(crate) fn drain(py: Python<'_>) {
+    let all = std::mem::take(&mut *FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner));
+    // Outside of the lock: the end of an object may run code of the application.
+    for kept in all {
+        let Kept { transaction, request } = kept;
+        if let Some(request) = request.into_inner() {
+            request.drop_ref(py);
+        }
+        transaction.drop_ref(py);
+    }
+}
+
+/// Ends a phase on every way out.
+struct InPhase<'a, 'py> {
+    py: Python<'py>,
+    before: Before,
+    transaction: &'a Transaction,
+}
+
+impl Drop for InPhase<'_, '_> {
+    fn drop(&mut self) {
+        self.transaction.set(self.py, ptr::null_mut());
+        errors_stream::end_transaction(self.before);
+    }
+}
+
+/// Runs the handlers of a phase. `None`: they could not be run, and the log says why.
+///
+/// # Safety
+/// `transaction` and `phase` are those of a run_phase() call that lasts for this one.
+pub(crate) unsafe fn run(
+    handlers: &Handlers,
+    transaction: *mut gw_transaction,
+    phase: &gw_phase,
+) -> Option<i32> {
+    // Inside of another phase, or of a request, this thread has its thread state already, and gave up the lock for the call.
+    let _entered = Entered(threads::enter());
+    Python::attach(|py| {
+        release::drain(py);
+        drain(py);
+        // SAFETY: gangway.h: the place holds NULL or what this function has left in it, and nobody else uses that meanwhile.
+        let kept = unsafe { kept(py, phase) }?;
+        let begun = kept.transaction.clone_ref(py);
+        let running =
+            InPhase { py, before: errors_stream::begin_transaction(transaction), transaction: begun.get() };
+        running.transaction.set(py, transaction);
+        let _context = Context::enter(py);
+        // SAFETY: the caller's promise: all of the phase is borrowed for the call.
+        let result = unsafe { call(py, handlers, kept, phase) };
+        end_child(py, result.as_ref().err());
+        let answer = result.map_err(|error| tell(py, &error)).ok();
+        drop(running);
+        release::drain(py);
+        answer
+    })
+}
+
+/// What is kept of the request, made in its first phase.
+///
+/// # Safety
+/// `phase.state` holds NULL or what this function has left there.
+unsafe fn kept<'p>(py: Python<'_>, phase: &'p gw_phase) -> Option<&'p Kept> {
+    // SAFETY: the caller's promise about the place.
+    unsafe {
+        let place = phase.state.as_mut()?;
+        if place.is_null() {
+            let transaction = Py::new(py, Transaction::new()?).map_err(|error| tell(py, &error)).ok()?;
+            *place = Box::into_raw(Box::new(Kept { transaction, request: Guarded::default() })).cast();
+        }
+        place.cast::<Kept>().as_ref()
+    }
+}
+
+/// # Safety
+/// What `phase` points to is borrowed for the call.
+unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phase) -> PyResult<i32> {
+    // SAFETY: the caller's promise.
+    let (interpreter, named, settings, options) = unsafe {
+        (
+            native_of(py, phase.interpreter)?,
+            pairs(py, fields(phase.handlers, phase.handler_count))?,
+            assignments(py, fields(phase.settings, phase.setting_count))?,
+            assignments(py, fields(phase.options, phase.option_count))?,
+        )
+    };
+    let (transaction, request) =
+        (kept.transaction.clone_ref(py), kept.request.get(py)?.as_ref().map(|it| it.clone_ref(py)));
+    let arguments = (transaction, request, phase.phase, interpreter, named, settings, options);
+    let (request, answer): (Py<PyAny>, i32) = handlers.run.bind(py).call1(arguments)?.extract()?;
+    *kept.request.get_mut(py)? = Some(request);
+    Ok(answer)
+}
+
+/// # Safety
+/// The bytes are borrowed for the call.
+unsafe fn native_of<'py>(py: Python<'py>, bytes: gw_bytes) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: the caller's promise.
+    native(py, unsafe { borrow(bytes) })
+}
+
+/// # Safety
+/// The fields are borrowed for the call.
+unsafe fn pairs<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for field in fields {
+        // SAFETY: the caller's promise.
+        list.append(unsafe { (native_of(py, field.name)?, native_of(py, field.value)?) })?;
+    }
+    Ok(list)
+}
+
+/// # Safety
+/// The fields are borrowed for the call.
+unsafe fn assignments<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyDict>> {
+    let all = PyDict::new(py);
+    for field in fields {
+        // SAFETY: the caller's promise.
+        unsafe { all.set_item(native_of(py, field.name)?, native_of(py, field.value)?)? };
+    }
+    Ok(all)
+}
+
+/// An exception that the package has let through: SystemExit and its kin, or a defect of its own.
+fn tell(py: Python<'_>, error: &PyErr) {
+    let cold = Cold::get(py);
+    if let Some(lines) = cold.lines(py, error) {
+        for (index, line) in lines.iter().enumerate() {
+            let level = if index == 0 { Level::Error } else { Level::Further };
+            if let Ok(line) = line.cast::<PyString>() {
+                let _logged = crate::text::with_utf8(line, |line| {
+                    errors_stream::log_here(errors_stream::current(), level, line);
+                });
+            }
+        }
+    }
+    let text = format!("{} the handlers could not be run: {}", Code::RequestFailed, cold.one_line(py, error));
+    errors_stream::log_here(errors_stream::current(), Level::Error, text.as_bytes());
+}

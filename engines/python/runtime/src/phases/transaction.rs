@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request on its way through the phases, for the package: texts, numbers and tables of the server, bytes in and out. What
+//! they are called and what is made of them is the package's.
+
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use gangway_abi::{
+    Level,
+    bytes::{borrow, lend},
+    ffi::{GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_MISUSE, GW_OK, gw_bytes, gw_status, gw_transaction},
+    host::{self, Transactions},
+};
+use pyo3::{
+    exceptions::{PyOSError, PyRuntimeError, PyValueError},
+    prelude::*,
+    types::{PyBytes, PyList},
+};
+
+use crate::{
+    body::{Body, Received, Source},
+    forked,
+    gil::Guarded,
+    text::{native, with_latin1, with_utf8},
+};
+
+/// A request, while a phase of it runs.
+#[pyclass(frozen, module = "mod_python._server", name = "Transaction")]
+#[derive(Debug)]
+pub(crate) struct Transaction {
+    calls: Transactions,
+    /// Null outside of its phases. Changed and read with the interpreter's lock alone.
+    raw: AtomicPtr<gw_transaction>,
+    body: Guarded<Body>,
+}
+
+/// A raw pointer on its way into a call without the interpreter's lock.
+#[derive(Clone, Copy)]
+struct Visiting(*mut gw_transaction);
+
+// SAFETY: the pointer is only handed to the host, on the same thread.
+unsafe impl Send for Visiting {}
+
+impl Visiting {
+    const fn transaction(self) -> *mut gw_transaction {
+        self.0
+    }
+}
+
+/// What the host answered, as an exception.
+fn outcome(status: gw_status, what: &str) -> PyResult<()> {
+    match status {
+        GW_OK => Ok(()),
+        GW_INVALID => Err(PyValueError::new_err(format!("the server refuses {what}"))),
+        GW_CANCELLED => Err(PyOSError::new_err("Write failed, client closed connection.")),
+        GW_MISUSE => Err(PyRuntimeError::new_err(format!(
+            "{what} is for the thread that runs the handler of the request, and not inside of another call of it"
+        ))),
+        _ => Err(PyOSError::new_err(format!("{what} has failed; the server's error log says why"))),
+    }
+}
+
+impl Transaction {
+    /// One that no phase runs for yet; `None` where the server has no such calls.
+    pub(super) fn new() -> Option<Self> {
+        let calls = host::host()?.transactions?;
+        let mut body = Body::default();
+        body.begin(None);
+        Some(Self { calls, raw: AtomicPtr::new(ptr::null_mut()), body: Guarded::new(body) })
+    }
+
+    /// A phase begins, or has ended with null.
+    pub(super) fn set(&self, _py: Python<'_>, raw: *mut gw_transaction) {
+        self.raw.store(raw, Ordering::Relaxed);
+    }
+
+    fn lent(&self, _py: Python<'_>) -> PyResult<*mut gw_transaction> {
+        if forked::is_child() {
+            return Err(forked::refusal());
+        }
+        let raw = self.raw.load(Ordering::Relaxed);
+        if raw.is_null() {
+            return Err(PyValueError::new_err(
+                "this object belongs to a request that no handler runs for any more",
+            ));
+        }
+        Ok(raw)
+    }
+
+    /// A call that may wait, without the interpreter's lock.
+    fn wait(
+        &self,
+        py: Python<'_>,
+        call: impl Fn(&Transactions, *mut gw_transaction) -> gw_status + Send,
+    ) -> PyResult<gw_status> {
+        let (calls, raw) = (self.calls, Visiting(self.lent(py)?));
+        Ok(py.detach(move || call(&calls, raw.transaction())))
+    }
+}
+
+/// Collects what the host gives.
+unsafe extern "C" fn take(context: *mut c_void, name: gw_bytes, value: gw_bytes) {
+    // SAFETY: the context is the list of the caller, who waits for the call; the bytes are borrowed for it.
+    unsafe {
+        let list = &mut *context.cast::<Vec<(Vec<u8>, Vec<u8>)>>();
+        list.push((borrow(name).to_vec(), borrow(value).to_vec()));
+    }
+}
+
+#[pymethods]
+impl Transaction {
+    /// A text of the server; None where it has none. Each byte is a character.
+    fn text<'py>(&self, py: Python<'py>, fact: u32) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let raw = self.lent(py)?;
+        let mut list: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        // SAFETY: the transaction is live while a phase of it runs; the list outlives the call.
+        let status = unsafe { (self.calls.text)(raw, fact, Some(take), (&raw mut list).cast()) };
+        outcome(status, "this value")?;
+        list.first().map(|(_, value)| native(py, value)).transpose()
+    }
+
+    fn set_text(&self, py: Python<'_>, fact: u32, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let set = |value: *const gw_bytes| {
+            let raw = self.lent(py)?;
+            // SAFETY: the transaction is live while a phase of it runs; the value is NULL or borrowed for the call.
+            outcome(unsafe { (self.calls.set_text)(raw, fact, value) }, "this value")
+        };
+        match value {
+            None => set(ptr::null()),
+            Some(value) => with_bytes(value, |bytes| {
+                let value = lend(bytes);
+                set(&raw const value)
+            }),
+        }
+    }
+
+    fn number(&self, py: Python<'_>, number: u32) -> PyResult<i64> {
+        let (raw, mut value) = (self.lent(py)?, 0);
+        // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
+        outcome(unsafe { (self.calls.number)(raw, number, &raw mut value) }, "this number")?;
+        Ok(value)
+    }
+
+    fn set_number(&self, py: Python<'_>, number: u32, value: i64) -> PyResult<()> {
+        let raw = self.lent(py)?;
+        // SAFETY: the transaction is live while a phase of it runs.
+        outcome(unsafe { (self.calls.set_number)(raw, number, value) }, "this number")
+    }
+
+    /// The entries of a table, or the values of one name.
+    fn entries<'py>(
+        &self,
+        py: Python<'py>,
+        table: u32,
+        name: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let mut list: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let context: *mut c_void = (&raw mut list).cast();
+        let ask = |name: *const gw_bytes| {
+            let raw = self.lent(py)?;
+            // SAFETY: the transaction is live while a phase of it runs; the list outlives the call, the name is NULL or borrowed
+            // for it.
+            outcome(unsafe { (self.calls.table)(raw, table, name, Some(take), context) }, "this table")
+        };
+        match name {
+            None => ask(ptr::null())?,
+            Some(name) => with_bytes(name, |bytes| {
+                let name = lend(bytes);
+                ask(&raw const name)
+            })?,
+        }
+        let found = PyList::empty(py);
+        for (key, value) in &list {
+            let value = native(py, value)?;
+            match name {
+                Some(_) => found.append(value)?,
+                None => found.append((native(py, key)?, value))?,
+            }
+        }
+        Ok(found)
+    }
+
+    fn change(
+        &self,
+        py: Python<'_>,
+        table: u32,
+        change: u32,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        with_bytes(name, |name| {
+            with_bytes(value, |value| {
+                let raw = self.lent(py)?;
+                // SAFETY: the transaction is live while a phase of it runs; name and value are borrowed for the call.
+                let status =
+                    unsafe { (self.calls.change_table)(raw, table, change, lend(name), lend(value)) };
+                outcome(status, "this entry of a table")
+            })
+        })
+    }
+
+    /// Body bytes: as many, or all with a negative number.
+    fn read<'py>(&self, py: Python<'py>, size: isize) -> PyResult<Bound<'py, PyBytes>> {
+        self.lent(py)?;
+        self.body.get_mut(py)?.read(py, self, usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    /// A line of the body, or the beginning of one.
+    fn read_line<'py>(&self, py: Python<'py>, size: isize) -> PyResult<Bound<'py, PyBytes>> {
+        self.lent(py)?;
+        self.body.get_mut(py)?.read_line(py, self, usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    /// Sends bytes. Waits for a client that reads slowly.
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyBytes>, flush: bool) -> PyResult<()> {
+        let bytes = data.as_bytes();
+        let flags = if flush { GW_FLUSH } else { 0 };
+        let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+        let status = self.wait(py, move |calls, raw| {
+            // SAFETY: `data` keeps the bytes alive for the call, and bytes objects never change; the transaction is live.
+            unsafe { (calls.write)(raw, address as *const u8, length, flags) }
+        })?;
+        outcome(status, "writing")
+    }
+
+    /// Sends a part of a file.
+    fn send_file(
+        &self,
+        py: Python<'_>,
+        descriptor: i32,
+        offset: u64,
+        length: u64,
+        flush: bool,
+    ) -> PyResult<()> {
+        let flags = if flush { GW_FLUSH } else { 0 };
+        let status = self.wait(py, move |calls, raw| {
+            // SAFETY: the transaction is live; the host makes its own of the descriptor.
+            unsafe { (calls.send_file)(raw, descriptor, offset, length, flags) }
+        })?;
+        outcome(status, "sending a file")
+    }
+
+    fn set_length(&self, py: Python<'_>, length: u64) -> PyResult<()> {
+        let raw = self.lent(py)?;
+        // SAFETY: the transaction is live while a phase of it runs.
+        outcome(unsafe { (self.calls.set_length)(raw, length) }, "this length")
+    }
+
+    fn meets_conditions(&self, py: Python<'_>) -> PyResult<i32> {
+        let (raw, mut answer) = (self.lent(py)?, 0);
+        // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
+        outcome(unsafe { (self.calls.meets_conditions)(raw, &raw mut answer) }, "this question")?;
+        Ok(answer)
+    }
+
+    /// Another path of the server answers.
+    fn redirect(&self, py: Python<'_>, target: &Bound<'_, PyAny>) -> PyResult<()> {
+        let target = with_bytes(target, |bytes| Ok(bytes.to_vec()))?;
+        let status = self.wait(py, |calls, raw| {
+            // SAFETY: the target outlives the call; the transaction is live.
+            unsafe { (calls.redirect)(raw, lend(&target)) }
+        })?;
+        outcome(status, "a redirect")
+    }
+
+    /// A line of the log with the request's context.
+    fn log(&self, py: Python<'_>, level: u32, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+        let raw = self.lent(py)?;
+        with_utf8(text, |bytes| {
+            // SAFETY: the transaction is live while a phase of it runs; the bytes are borrowed for the call.
+            unsafe { (self.calls.log)(raw, level, bytes.as_ptr(), bytes.len()) };
+        })
+    }
+}
+
+/// The bytes of bytes, or of a string with one byte for each character.
+fn with_bytes<R>(value: &Bound<'_, PyAny>, each: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+    match value.cast::<PyBytes>() {
+        Ok(bytes) => each(bytes.as_bytes()),
+        Err(_) => with_latin1(value, "a value", each),
+    }
+}
+
+impl Source for Transaction {
+    fn receive(&self, py: Python<'_>, out: &mut [u8]) -> PyResult<Received> {
+        let (address, capacity) = (out.as_mut_ptr() as usize, out.len());
+        let mut length = 0usize;
+        let length_address = &raw mut length as usize;
+        let status = self.wait(py, move |calls, raw| {
+            // SAFETY: `out` and `length` are borrowed mutably for this whole function, which waits for the call; the
+            // transaction is live.
+            unsafe { (calls.read)(raw, address as *mut u8, capacity, length_address as *mut usize) }
+        })?;
+        match status {
+            GW_OK => Ok(Received::Bytes(length)),
+            GW_CANCELLED => Ok(Received::Left),
+            GW_MISUSE => outcome(status, "reading").map(|()| Received::Broken),
+            _ => Ok(Received::Broken),
+        }
+    }
+}
+
+/// A line of the log outside of any request.
+#[pyfunction]
+pub(super) fn log_process(level: u32, text: &str) {
+    host::log(Level::from_abi(level), format_args!("{text}"));
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of phases: the call of an engine that runs them, and what it keeps for a request meanwhile.
+
+use std::{ffi::c_void, ptr};
+
+use gangway_abi::{
+    bytes::{lend, lend_field},
+    ffi::{self as abi, GW_OK},
+};
+
+use super::{app::App, fence::fence, transactions::Visit};
+use crate::{
+    error::ENGINE_MISUSE,
+    log::Level,
+    phases::{Handler, PhaseAnswer, RequestPhase, Transaction},
+};
+
+/// What a phase is told of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseCall<'c> {
+    /// Which one.
+    pub phase: RequestPhase,
+    /// Whose modules the handlers use.
+    pub interpreter: &'c [u8],
+    /// The handlers, in order.
+    pub handlers: &'c [Handler<'c>],
+    /// The engine's words.
+    pub settings: &'c [(&'c [u8], &'c [u8])],
+    /// The handlers' own words.
+    pub options: &'c [(&'c [u8], &'c [u8])],
+}
+
+/// What an engine keeps for a transaction, from its first phase to its end.
+#[derive(Debug)]
+pub struct PhaseState {
+    raw: *mut c_void,
+    forget: Option<unsafe extern "C" fn(*mut c_void)>,
+}
+
+impl Default for PhaseState {
+    fn default() -> Self {
+        Self { raw: ptr::null_mut(), forget: None }
+    }
+}
+
+impl Drop for PhaseState {
+    fn drop(&mut self) {
+        if let Some(forget) = self.forget.filter(|_| !self.raw.is_null()) {
+            // SAFETY: gangway.h: once, at the end of the transaction, with what the engine's own run_phase() has left; any thread.
+            fence("forget", (), || unsafe { forget(self.raw) });
+        }
+    }
+}
+
+impl App {
+    /// Runs the handlers of a phase, between `enter` and `leave` or inside of another phase of this thread. `None`: they could not be
+    /// run, and the engine has said why.
+    pub fn run_phase(
+        &self,
+        transaction: &dyn Transaction,
+        call: &PhaseCall<'_>,
+        state: &mut PhaseState,
+    ) -> Option<PhaseAnswer> {
+        let (engine, app) = self.parts();
+        let (run, forget) = (engine.table().run_phase?, engine.table().forget?);
+        let fields = |pairs: &[(&[u8], &[u8])]| -> Vec<abi::gw_field> {
+            pairs.iter().map(|(name, value)| lend_field(name, value)).collect()
+        };
+        let handlers: Vec<_> =
+            call.handlers.iter().map(|handler| lend_field(handler.name, handler.directory)).collect();
+        let (settings, options) = (fields(call.settings), fields(call.options));
+        state.forget = Some(forget);
+        let phase = abi::gw_phase {
+            struct_size: size_of::<abi::gw_phase>(),
+            phase: call.phase as u32,
+            reserved: 0,
+            interpreter: lend(call.interpreter),
+            handlers: handlers.as_ptr(),
+            handler_count: handlers.len(),
+            settings: settings.as_ptr(),
+            setting_count: settings.len(),
+            options: options.as_ptr(),
+            option_count: options.len(),
+            state: &raw mut state.raw,
+        };
+        let visit = Visit(transaction);
+        let raw: *mut abi::gw_transaction = (&raw const visit).cast_mut().cast();
+        let mut answer = abi::GW_ANSWER_DECLINED;
+        // SAFETY: gangway.h: the application is loaded and this thread may call it; all that is lent outlives the call, after which
+        // the engine uses nothing of it but the state, which `PhaseState` gives to the same engine's forget().
+        let status = unsafe { run(app, raw, &raw const phase, &raw mut answer) };
+        if status != GW_OK {
+            return None;
+        }
+        let verdict = PhaseAnswer::from_abi(answer);
+        if verdict.is_none() {
+            let text = format_args!("{ENGINE_MISUSE} a phase answered {answer}, which is no status");
+            transaction.log(Level::Error, &text.to_string());
+        }
+        verdict
+    }
+}

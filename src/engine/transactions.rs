@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The table of calls that handlers of phases get: `gw_transactions`.
+
+use std::{ffi::c_void, ptr::NonNull, slice};
+
+use gangway_abi::{
+    bytes::{borrow, checked, lend},
+    ffi::{self as abi, GW_ERROR, GW_FLUSH},
+    head::{is_connection_field, is_field_name, is_field_value},
+};
+
+use super::{answers::status, fence::fence};
+use crate::{
+    error::{BAD_HEADER, ENGINE_MISUSE},
+    exchange::Stop,
+    log::{self, Level},
+    phases::{Change, Fact, Number, PhaseAnswer, Table, Transaction},
+    sys,
+};
+
+/// What a gw_transaction points to, for as long as run_phase() lasts.
+pub(super) struct Visit<'t>(pub(super) &'t dyn Transaction);
+
+/// The one table of this process.
+pub(super) static TRANSACTIONS: abi::gw_transactions = abi::gw_transactions {
+    struct_size: size_of::<abi::gw_transactions>(),
+    text: Some(text),
+    set_text: Some(set_text),
+    number: Some(number),
+    set_number: Some(set_number),
+    table: Some(table),
+    change_table: Some(change_table),
+    read: Some(read),
+    write: Some(write),
+    send_file: Some(send_file),
+    set_length: Some(set_length),
+    meets_conditions: Some(meets_conditions),
+    redirect: Some(redirect),
+    log: Some(log_line),
+};
+
+/// Every call about a transaction passes here: fence, NULL check, answer.
+///
+/// # Safety
+/// `transaction` is NULL or one that run_phase() has lent and that has not ended.
+unsafe fn call(
+    entry: &'static str,
+    transaction: *mut abi::gw_transaction,
+    body: impl FnOnce(&dyn Transaction) -> Result<(), Stop>,
+) -> abi::gw_status {
+    fence(entry, GW_ERROR, || {
+        // SAFETY: a gw_transaction is the address of a Visit that run_phase() keeps alive; the caller promises that it still lasts.
+        if let Some(visit) = unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
+            return status(body(visit.0));
+        }
+        let text = format_args!("an engine called {entry}() without a transaction");
+        log::coded(Level::Error, ENGINE_MISUSE, text);
+        abi::GW_MISUSE
+    })
+}
+
+fn misuse(transaction: &dyn Transaction, text: &str) -> Stop {
+    transaction.log(Level::Error, &format!("{ENGINE_MISUSE} the engine broke its contract: {text}"));
+    Stop::Misuse
+}
+
+fn refuse(transaction: &dyn Transaction, text: &str) -> Stop {
+    transaction.log(Level::Error, &format!("{BAD_HEADER} {text}"));
+    Stop::Invalid
+}
+
+/// Where values go that an engine has asked for.
+struct Taker {
+    give: unsafe extern "C" fn(*mut c_void, abi::gw_bytes, abi::gw_bytes),
+    context: *mut c_void,
+}
+
+impl Taker {
+    fn new(transaction: &dyn Transaction, give: abi::gw_give_fn, context: *mut c_void) -> Result<Self, Stop> {
+        let give = give.ok_or_else(|| misuse(transaction, "a question without a function for the answer"))?;
+        Ok(Self { give, context })
+    }
+
+    fn give(&self, name: &[u8], value: &[u8]) {
+        // SAFETY: gangway.h: the engine's function, with the context that came with it; the bytes are borrowed for the call.
+        unsafe { (self.give)(self.context, lend(name), lend(value)) }
+    }
+}
+
+unsafe extern "C" fn text(
+    transaction: *mut abi::gw_transaction,
+    fact: u32,
+    give: abi::gw_give_fn,
+    context: *mut c_void,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live.
+    unsafe {
+        call("text", transaction, |transaction| {
+            let taker = Taker::new(transaction, give, context)?;
+            let fact = Fact::from_abi(fact).ok_or(Stop::Invalid)?;
+            transaction.text(fact, &mut |value| taker.give(b"", value))
+        })
+    }
+}
+
+/// Texts that leave with a head.
+fn is_of_head(fact: Fact) -> bool {
+    matches!(fact, Fact::ContentType | Fact::ContentEncoding | Fact::StatusLine)
+}
+
+unsafe extern "C" fn set_text(
+    transaction: *mut abi::gw_transaction,
+    fact: u32,
+    value: *const abi::gw_bytes,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; `value` is NULL or bytes, borrowed for the call.
+    unsafe {
+        call("set_text", transaction, |transaction| {
+            let fact = Fact::from_abi(fact).ok_or(Stop::Invalid)?;
+            let value = value.as_ref().map(|value| borrow(*value));
+            let is_right = |value: &[u8]| !value.contains(&0) && (!is_of_head(fact) || is_field_value(value));
+            if value.is_some_and(|value| !is_right(value)) {
+                return Err(refuse(transaction, "a value with control bytes is refused"));
+            }
+            transaction.set_text(fact, value)
+        })
+    }
+}
+
+unsafe extern "C" fn number(
+    transaction: *mut abi::gw_transaction,
+    number: u32,
+    value: *mut i64,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; `value` is the caller's, checked for NULL.
+    unsafe {
+        call("number", transaction, |transaction| {
+            let out = NonNull::new(value).ok_or_else(|| misuse(transaction, "number() without a place"))?;
+            let number = Number::from_abi(number).ok_or(Stop::Invalid)?;
+            out.write(transaction.number(number)?);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn set_number(
+    transaction: *mut abi::gw_transaction,
+    number: u32,
+    value: i64,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live.
+    unsafe {
+        call("set_number", transaction, |transaction| {
+            let number = Number::from_abi(number).ok_or(Stop::Invalid)?;
+            if number == Number::Status && !(100..600).contains(&value) {
+                return Err(Stop::Invalid);
+            }
+            transaction.set_number(number, value)
+        })
+    }
+}
+
+unsafe extern "C" fn table(
+    transaction: *mut abi::gw_transaction,
+    table: u32,
+    name: *const abi::gw_bytes,
+    give: abi::gw_give_fn,
+    context: *mut c_void,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; `name` is NULL or bytes, borrowed for the call.
+    unsafe {
+        call("table", transaction, |transaction| {
+            let taker = Taker::new(transaction, give, context)?;
+            let table = Table::from_abi(table).ok_or(Stop::Invalid)?;
+            let name = name.as_ref().map(|name| borrow(*name));
+            transaction.entries(table, name, &mut |name, value| taker.give(name, value))
+        })
+    }
+}
+
+unsafe extern "C" fn change_table(
+    transaction: *mut abi::gw_transaction,
+    table: u32,
+    change: u32,
+    name: abi::gw_bytes,
+    value: abi::gw_bytes,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; name and value are borrowed for the call.
+    unsafe {
+        call("change_table", transaction, |transaction| {
+            let table = Table::from_abi(table).ok_or(Stop::Invalid)?;
+            let (name, value) = (borrow(name), borrow(value));
+            let change = match change {
+                abi::GW_CHANGE_SET => Change::Set(name, value),
+                abi::GW_CHANGE_ADD => Change::Add(name, value),
+                abi::GW_CHANGE_UNSET => Change::Unset(name),
+                abi::GW_CHANGE_CLEAR => Change::Clear,
+                _ => return Err(Stop::Invalid),
+            };
+            check(transaction, table, change)?;
+            transaction.change(table, change)
+        })
+    }
+}
+
+/// Holds an entry to the rules: what is in a table of headers may leave with a head.
+fn check(transaction: &dyn Transaction, table: Table, change: Change<'_>) -> Result<(), Stop> {
+    let (Change::Set(name, value) | Change::Add(name, value)) = change else { return Ok(()) };
+    if !table.has_headers() {
+        return if name.contains(&0) || value.contains(&0) {
+            Err(refuse(transaction, "an entry of a table with NUL is refused"))
+        } else {
+            Ok(())
+        };
+    }
+    let shown = log::escape(name);
+    if !is_field_name(name) {
+        return Err(refuse(transaction, &format!("\"{shown}\" is not the name of a header")));
+    }
+    if !is_field_value(value) {
+        return Err(refuse(transaction, &format!("the value of the header {shown} holds control bytes")));
+    }
+    if table != Table::HeadersIn && is_connection_field(name) {
+        return Err(refuse(transaction, &format!("the header {shown} is the server's own")));
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn read(
+    transaction: *mut abi::gw_transaction,
+    buffer: *mut u8,
+    capacity: usize,
+    length: *mut usize,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; `buffer` is `capacity` bytes of the caller's and `length` is the caller's, both
+    // checked for NULL.
+    unsafe {
+        call("read", transaction, |transaction| {
+            if buffer.is_null() || capacity == 0 || length.is_null() {
+                return Err(misuse(transaction, "read() without a buffer"));
+            }
+            length.write(transaction.read(slice::from_raw_parts_mut(buffer, capacity))?);
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn write(
+    transaction: *mut abi::gw_transaction,
+    data: *const u8,
+    length: usize,
+    flags: u32,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live and `data` is readable for the call.
+    unsafe {
+        call("write", transaction, |transaction| {
+            let Some(data) = checked(data, length) else {
+                return Err(misuse(transaction, "write() with NULL data of some length"));
+            };
+            transaction.write(data, flags & GW_FLUSH != 0)
+        })
+    }
+}
+
+unsafe extern "C" fn send_file(
+    transaction: *mut abi::gw_transaction,
+    fd: i32,
+    offset: u64,
+    length: u64,
+    flags: u32,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live.
+    unsafe {
+        call("send_file", transaction, |transaction| {
+            let fits = offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok());
+            if !fits {
+                return Err(misuse(transaction, "send_file() beyond the largest file"));
+            }
+            let file = sys::duplicate(fd)
+                .map_err(|error| misuse(transaction, &format!("send_file(): {}", sys::explain(&error))))?;
+            transaction.send_file(file, offset, length, flags & GW_FLUSH != 0)
+        })
+    }
+}
+
+unsafe extern "C" fn set_length(transaction: *mut abi::gw_transaction, length: u64) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live.
+    unsafe {
+        call("set_length", transaction, |transaction| {
+            if i64::try_from(length).is_err() {
+                return Err(Stop::Invalid);
+            }
+            transaction.set_length(length)
+        })
+    }
+}
+
+unsafe extern "C" fn meets_conditions(
+    transaction: *mut abi::gw_transaction,
+    answer: *mut i32,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; `answer` is the caller's, checked for NULL.
+    unsafe {
+        call("meets_conditions", transaction, |transaction| {
+            let out = NonNull::new(answer)
+                .ok_or_else(|| misuse(transaction, "meets_conditions() without a place"))?;
+            out.write(match transaction.meets_conditions()? {
+                PhaseAnswer::Status(status) => i32::from(status),
+                _ => abi::GW_ANSWER_OK,
+            });
+            Ok(())
+        })
+    }
+}
+
+unsafe extern "C" fn redirect(
+    transaction: *mut abi::gw_transaction,
+    target: abi::gw_bytes,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: the transaction is live; the target is borrowed for the call.
+    unsafe {
+        call("redirect", transaction, |transaction| {
+            let target = borrow(target);
+            if !target.starts_with(b"/") || !is_field_value(target) {
+                return Err(refuse(
+                    transaction,
+                    "a redirect goes to a path of this server, which begins with \"/\"",
+                ));
+            }
+            transaction.redirect(target)
+        })
+    }
+}
+
+unsafe extern "C" fn log_line(
+    transaction: *mut abi::gw_transaction,
+    level: u32,
+    text: *const u8,
+    length: usize,
+) {
+    fence("log", (), || {
+        // SAFETY: gangway.h: `text` is readable for the call.
+        let Some(text) = (unsafe { checked(text, length) }) else { return };
+        let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
+        // SAFETY: gangway.h: the transaction is NULL or live.
+        match unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
+            Some(visit) => visit.0.log(level, &line),
+            None => log::process(level, &line),
+        }
+    });
+}
