@@ -12,6 +12,8 @@ use crate::keep::{self, Key, Waiting};
 /// A request on a new connection that has had no answer at the first pause may wait for idle connections of
 /// others. It says so then, and so often while it waits, unless the kernel knows that nobody waits to be served.
 const CALLS_EACH: Duration = Duration::from_millis(50);
+/// How soon it says so again at first, and then after as long as it has waited: processes that were at work come back.
+const CALLS_AGAIN: Duration = Duration::from_millis(5);
 /// A request on a connection that was idle has been read by then, or its process works for an earlier one.
 const UNREAD: Duration = Duration::from_millis(50);
 
@@ -41,9 +43,9 @@ impl SilenceWatch for Contest<'_> {
         if let Some(key) = self.key {
             if wire.may_wait(key.is_unix(), elapsed < CALLS_EACH, sent) {
                 self.waiting.call(key);
-            } else {
-                self.waiting.end();
+                return Some(elapsed.clamp(CALLS_AGAIN, CALLS_EACH));
             }
+            self.waiting.end();
             return Some(CALLS_EACH);
         }
         self.unread.map(|_| UNREAD)

@@ -34,6 +34,8 @@ const MOST_REQUESTS: u32 = 1000;
 const ONE_PIECE: u64 = 8000;
 /// After so long a process has mostly come back for its next request, also when others have the processors.
 const SETTLED: Duration = Duration::from_millis(5);
+/// After so long it is taken to work for what it has answered, and not to be late alone.
+const WORKS: Duration = Duration::from_millis(10);
 /// The stack of the thread that closes connections.
 const STACK: usize = 64 * 1024;
 
@@ -168,11 +170,26 @@ impl Idle {
         self.busy_until = Some(now + Duration::from_millis(1) + self.time(now) / 4);
     }
 
-    /// Whether a request waits for its process. One that is at work has none to give away.
-    fn is_wanted(&self) -> bool {
+    /// Whether somebody waits for a process of its backend.
+    fn is_contended(&self) -> bool {
         self.key.calls().is_some_and(|calls| calls.are_open(now()))
-            && !(self.key.is_unix() && self.wire.has_unread(true) == Some(true))
-            && self.key.is_wanted()
+    }
+
+    /// Whether a request waits for its process. One that is at work has none to give away.
+    fn is_wanted(&mut self, now: Instant) -> bool {
+        if !self.is_contended() {
+            return false;
+        }
+        if self.wire.has_unread(self.key.is_unix()) == Some(true) {
+            self.is_busy(now);
+            return false;
+        }
+        self.key.is_wanted()
+    }
+
+    /// Whether its process has been found at work, and has been so for longer than it takes to come back.
+    fn is_at_work(&self, now: Instant) -> bool {
+        self.busy_until.is_some() && self.time(now) >= WORKS
     }
 }
 
@@ -196,6 +213,16 @@ impl IdlePool {
         Some(self.idle.remove(at))
     }
 
+    /// Takes out what has been idle for too long, and what is in the way of a request that waits: a process that is free is
+    /// given away for each of them; and where there are too few, those at work are to find the new connections when they have done,
+    /// whichever is the first.
+    fn extract_useless(&mut self, now: Instant) -> Vec<Idle> {
+        let mut useless: Vec<_> =
+            self.idle.extract_if(.., |idle| idle.until <= now || idle.is_wanted(now)).collect();
+        useless.extend(self.idle.extract_if(.., |idle| idle.is_at_work(now) && idle.is_contended()));
+        useless
+    }
+
     /// Puts back what has not been idle only since now.
     fn put_back(&mut self, idle: Idle) {
         let at = self.idle.partition_point(|known| known.since <= idle.since);
@@ -209,7 +236,8 @@ static WAKE: Condvar = Condvar::new();
 
 /// A connection to a backend that is good for the request: the one that became idle last; but of one whose processes may
 /// still work, one that has had time to come back. What cannot be sent again takes one only where connections have been
-/// idle for as long and could be used. Nobody takes one whose process still works.
+/// idle for as long and could be used. Nobody takes one whose process still works; if there are no others, the one whose process
+/// has been at work for longest is closed, so that this process finds the new connection of the request when it has done.
 pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History)> {
     let record = key.record()?;
     let looks = record.is_lazy() || requirement.names_php || requirement.for_once && record.wants_sample();
@@ -235,6 +263,11 @@ pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History
         }
         record.has_closed();
     };
+    let longest = busy.iter().enumerate().min_by_key(|(_, idle)| idle.since);
+    let given_up = longest
+        .filter(|(_, idle)| taken.is_none() && idle.is_at_work(now))
+        .map(|(at, _)| at)
+        .map(|at| busy.swap_remove(at));
     if !busy.is_empty() {
         let mut pool = lock(&POOL);
         busy.into_iter().for_each(|idle| pool.put_back(idle));
@@ -244,6 +277,7 @@ pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History
             WAKE.notify_one();
         }
     }
+    drop(given_up);
     taken
 }
 
@@ -318,9 +352,7 @@ fn reap() {
     loop {
         let seen = Board::shared().map_or(0, Board::changes);
         let now = Instant::now();
-        let (closing, idle) =
-            mem::take(&mut pool.idle).into_iter().partition(|idle| idle.until <= now || idle.is_wanted());
-        pool.idle = idle;
+        let closing = pool.extract_useless(now);
         let next = pool.idle.iter().map(|idle| idle.until.saturating_duration_since(now)).min();
         let Some(next) = next else {
             pool = close(pool, closing);

@@ -30,6 +30,7 @@ use super::{
     send,
     state::{Context, peer::Keeping},
 };
+use reuse::Chosen;
 use crate::{
     conf::{MainConf, Scheme},
     raw::{Balancer, Conf, Request, Upstream},
@@ -42,6 +43,9 @@ const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// How long an answer may take before it is looked whether anybody has accepted a fresh connection.
 const PATIENCE: Duration = Duration::from_millis(20);
+/// The same where processes are known to be at work and may come back: so they are let go at the first look, and at the next
+/// those that had only just begun.
+const PATIENCE_AT_WORK: Duration = Duration::from_millis(5);
 /// A request on a connection that was idle has been read by then, or its process works for an earlier one.
 const UNREAD: Duration = Duration::from_millis(50);
 /// How often a request that waits signals it again.
@@ -120,9 +124,9 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
         // SAFETY: the caller's peer, whose address the balancer has set.
         let address = Address::of(unsafe { &*pc });
         context.peer.address.set(Some(address));
-        if context.peer.takes_idle()
-            && let Some(connection) = reuse::choose(context, &address)
-        {
+        let chosen =
+            if context.peer.takes_idle() { reuse::choose(context, &address) } else { Chosen::None };
+        if let Chosen::Kept(connection) = chosen {
             // SAFETY: the caller's peer, to which nobody else refers here.
             idle::wake(connection, unsafe { &mut *pc });
             // SAFETY: that connection, which is live.
@@ -132,7 +136,7 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
             }
             return connected(context, upstream);
         }
-        watch(context, PATIENCE);
+        watch(context, if matches!(chosen, Chosen::AtWork) { PATIENCE_AT_WORK } else { PATIENCE });
         context.peer.begin_looks();
     }
     // SAFETY: the caller's peer, to which nobody else refers here.

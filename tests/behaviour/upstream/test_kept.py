@@ -96,6 +96,40 @@ def test_an_edit_and_the_page_that_follows(php, unix):
     assert statistics.median(times) < statistics.median(alone) + 0.02, (times, alone)
 
 
+@SOCKETS
+@pytest.mark.parametrize("first", [0, 1, 2], ids=["longest-at-work", "second", "last"])
+def test_a_request_that_waits_has_the_process_that_comes_back_first(php, gate, unix, first):
+    """All processes work after their answers, and kept connections hold them all. Whichever is the first to have done serves
+    the request that waits, at once."""
+    server, _ = php(unix, children=3)
+    # What their connections leave unread is known.
+    for _ in range(10):
+        assert server.get("/work.php").status == 200
+    times, alone = [], []
+    for _ in range(12):
+        clients = [server.connect() for _ in range(3)]
+        for client in clients:
+            timed(client, "GET", f"/work.php?{gate.query}")
+        # In the order in which they came, which is that of the answers.
+        busy = [gate.visitor().at("finished") for _ in clients]
+        waiting = server.connect()
+        waiting.request("GET", "/work.php")
+        # For longer than a process takes to come back on its own.
+        assert not select.select([waiting.socket], [], [], 0.05)[0], "a process was free"
+        begun = time.monotonic()
+        busy[first].go()
+        assert waiting.response().status == 200
+        times.append(time.monotonic() - begun)
+        for visitor in busy:
+            if visitor is not busy[first]:
+                visitor.go()
+        # What it takes on this machine just now.
+        alone.extend(timed(waiting, "GET", "/work.php")[0] for _ in range(5))
+        for client in (*clients, waiting):
+            client.close()
+    assert statistics.median(times) < statistics.median(alone) + 0.012, (times, alone)
+
+
 @KEPT
 @SOCKETS
 def test_processes_that_wait_are_used_again(php, unix):

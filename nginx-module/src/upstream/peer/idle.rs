@@ -68,10 +68,19 @@ impl Idle {
 
     /// Whether a request waits for its process. One that is at work has none to give away.
     fn is_wanted(&self) -> bool {
-        let is_unix = self.address.is_unix();
-        signals::is_contended(&self.address)
-            && !(is_unix && has_unread(self.descriptor(), true) == Some(true))
-            && signals::is_wanted(&self.address)
+        if !signals::is_contended(&self.address) {
+            return false;
+        }
+        if has_unread(self.descriptor(), self.address.is_unix()) == Some(true) {
+            self.is_busy();
+            return false;
+        }
+        signals::is_wanted(&self.address)
+    }
+
+    /// Whether its process has been found at work, and has been so for longer than it takes to come back.
+    fn is_at_work(&self) -> bool {
+        self.busy_for.get() > 0 && self.time() >= WORKS
     }
 
     /// Its process still works. It is asked again when it has worked a quarter longer, so that requests do not ask
@@ -192,16 +201,18 @@ pub(super) fn take(address: &Address, order: Order, choose: impl Fn(&Idle) -> Ch
 /// A request connects anew, for all processes that idle connections hold are at work. It is to have the first of them that
 /// comes back: the one that has been at work for longest is let go, and finds the new connection when it has done. Where a
 /// process was free all the same, this worker has as many connections as before. One that was found at work for moments alone
-/// is only late on a busy machine.
-pub(super) fn give_one_up(address: &Address) {
-    let found = POOL.with_borrow_mut(|pool| {
-        let is_at_work =
-            |idle: &Idle| idle.address == *address && idle.busy_for.get() > 0 && idle.time() >= WORKS;
-        pool.idle.iter().position(is_at_work).map(|at| pool.idle.remove(at).connection)
+/// is only late on a busy machine. Answers whether processes are at work.
+pub(super) fn give_one_up(address: &Address) -> bool {
+    let (found, are_busy) = POOL.with_borrow_mut(|pool| {
+        let is_busy = |idle: &&Idle| idle.address == *address && idle.busy_for.get() > 0;
+        let are_busy = pool.idle.iter().any(|idle| is_busy(&idle));
+        let longest = pool.idle.iter().position(|idle| is_busy(&idle) && idle.is_at_work());
+        (longest.map(|at| pool.idle.remove(at).connection), are_busy)
     });
     if let Some(connection) = found {
         close(connection);
     }
+    are_busy
 }
 
 /// Whether the backend has neither closed the connection nor sent something on it.
@@ -361,11 +372,15 @@ unsafe extern "C" fn on_time(_: *mut ngx_event_t) {
     });
 }
 
-/// Closes what somebody else needs, or has been idle for its time.
+/// Closes what somebody else needs, or has been idle for its time. A process that is free is given away for each request that
+/// waits; and where there are too few, those at work are to find the new connections when they have done, whichever is the first.
 fn give_up() {
     let given_up: Vec<_> = POOL.with_borrow_mut(|pool| {
         let is_over = |idle: &mut Idle| idle.is_over() || idle.is_wanted();
-        pool.idle.extract_if(.., is_over).collect()
+        let mut given_up: Vec<_> = pool.idle.extract_if(.., is_over).collect();
+        let is_in_the_way = |idle: &mut Idle| idle.is_at_work() && signals::is_contended(&idle.address);
+        given_up.extend(pool.idle.extract_if(.., is_in_the_way));
+        given_up
     });
     given_up.into_iter().for_each(|idle: Idle| close(idle.connection));
 }

@@ -39,9 +39,17 @@ fn now() -> u64 {
     unsafe { ngx_current_msec as u64 }
 }
 
+/// A kept connection for a request, or that there is none.
+pub(super) enum Chosen {
+    Kept(*mut ngx_connection_t),
+    None,
+    /// Processes that kept connections hold are at work. They may come back before others are free.
+    AtWork,
+}
+
 /// A kept connection for a request, if it may have one.
-pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_connection_t> {
-    let record = record(address)?;
+pub(super) fn choose(context: &Context, address: &Address) -> Chosen {
+    let Some(record) = record(address) else { return Chosen::None };
     let for_once = !context.may_be_repeated();
     let is_lazy = record.is_lazy();
     // So reads PHP, whether or not this one has been seen to.
@@ -73,10 +81,8 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
         idle::Choice::Take
     });
     let Some(found) = found else {
-        if looks_read {
-            idle::give_one_up(address);
-        }
-        return None;
+        let are_at_work = looks_read && idle::give_one_up(address);
+        return if are_at_work { Chosen::AtWork } else { Chosen::None };
     };
     let was_awaited = (is_lazy || is_script) && unread.get() == Some(false);
     context.peer.reused.set(Reused {
@@ -85,7 +91,7 @@ pub(super) fn choose(context: &Context, address: &Address) -> Option<*mut ngx_co
         was_awaited,
         ..Reused::default()
     });
-    Some(found.connection())
+    Chosen::Kept(found.connection())
 }
 
 /// Whether a request on a kept connection has to be looked after.
