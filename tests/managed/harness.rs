@@ -67,8 +67,17 @@ pub(crate) fn uid(pid: u32) -> u32 {
     status(pid, "Uid").split_whitespace().next().unwrap().parse().unwrap()
 }
 
-pub(crate) fn switches(pid: u32) -> String {
-    status(pid, "voluntary_ctxt_switches")
+/// Waits until none of these processes has run for so long.
+pub(crate) fn rest(pids: &[u32], time: Duration) {
+    let look = || pids.iter().map(|pid| status(*pid, "voluntary_ctxt_switches")).collect::<Vec<_>>();
+    let (mut seen, mut since) = (look(), Instant::now());
+    until("they rest", || {
+        let now = look();
+        if now != seen {
+            (seen, since) = (now, Instant::now());
+        }
+        since.elapsed() >= time
+    });
 }
 
 pub(crate) fn kill(pid: u32, signal: i32) {

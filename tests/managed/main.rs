@@ -331,13 +331,5 @@ fn an_idle_tree_costs_no_time() {
     let pid = server.ready(0, 2)[0];
     let keeper = parent(pid);
     let supervisor = server.supervisor(pid);
-    let switches = || [keeper, supervisor].map(harness::switches);
-    until("it has come to rest", || {
-        let before = switches();
-        std::thread::sleep(Duration::from_millis(300));
-        before == switches()
-    });
-    let before = switches();
-    std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(switches(), before);
+    harness::rest(&[keeper, supervisor], Duration::from_secs(3));
 }

@@ -29,8 +29,8 @@ fn running_and_waiting_requests_are_finished() {
     assert!(running.record().is_some());
     let mut waiting = host.connect();
     waiting.send(&Request::new("/hello").bytes());
-    // It waits in the queue once the keeper has looked.
-    std::thread::sleep(Duration::from_millis(300));
+    // It waits in the queue once it has been read.
+    await_that("the request has been read", || waiting.is_read().then_some(()));
     host.signal("TERM");
     await_that("no more connections are taken", || host.log().contains("SIGTERM").then_some(()));
     running.send(&more_body(b"b"));

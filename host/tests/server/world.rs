@@ -8,7 +8,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::{fd::AsRawFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::OnceLock,
@@ -282,6 +282,11 @@ impl Connection {
 
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).unwrap();
+    }
+
+    /// Whether the host has read everything that was sent.
+    pub(crate) fn is_read(&self) -> bool {
+        gangway::sys::has_unread(self.0.as_raw_fd(), true) == Some(false)
     }
 
     pub(crate) fn ask(&mut self, request: &Request) -> Response {

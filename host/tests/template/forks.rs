@@ -234,12 +234,7 @@ fn an_idle_template_costs_no_time() {
     let server = serving(&["processes=1"]);
     let pid = server.ready(0, 1)[0];
     let template = Facts::of(&server, 0)[0].number("imported_by");
-    let switches = || [template, parent(template)].map(harness::switches);
-    until("they rest", || {
-        let before = switches();
-        std::thread::sleep(Duration::from_secs(2));
-        before == switches()
-    });
+    harness::rest(&[template, parent(template)], Duration::from_secs(2));
     assert!(alive(pid));
 }
 

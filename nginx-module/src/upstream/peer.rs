@@ -30,12 +30,12 @@ use super::{
     send,
     state::{Context, peer::Keeping},
 };
-use reuse::Chosen;
 use crate::{
     conf::{MainConf, Scheme},
     raw::{Balancer, Conf, Request, Upstream},
 };
 pub(crate) use idle::stop as stop_listening;
+use reuse::Chosen;
 pub(crate) use signals::make as make_signals;
 
 const OK: ngx_int_t = 0;
@@ -124,8 +124,7 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
         // SAFETY: the caller's peer, whose address the balancer has set.
         let address = Address::of(unsafe { &*pc });
         context.peer.address.set(Some(address));
-        let chosen =
-            if context.peer.takes_idle() { reuse::choose(context, &address) } else { Chosen::None };
+        let chosen = if context.peer.takes_idle() { reuse::choose(context, &address) } else { Chosen::None };
         if let Chosen::Kept(connection) = chosen {
             // SAFETY: the caller's peer, to which nobody else refers here.
             idle::wake(connection, unsafe { &mut *pc });
