@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime gangway-host gangway-command
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup deb test-packages clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup modules deb test-packages reproducible images test-images release clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -71,14 +71,36 @@ bench-setup: setup
 	@tools/packages.sh bench
 	@tools/venv.sh build/venv-bench benches/requirements.txt
 
-deb: setup ## Debian packages of what is committed, for this Debian, in dist/deb/, and an archive for apt in dist/apt/
+modules: setup ## the module for nginx.org's build of a version, in dist/nginx-VERSION/: NGINX=1.28.3
+	@tools/packages.sh test
+	@tools/nginx-module.sh $(NGINX)
+
+deb: ## Debian packages of what is committed, in dist/deb/, and an archive for apt in dist/apt/: RELEASE=trixie PACKAGES=nginx, see docs/install.md
+	@$(if $(RELEASE),,tools/packages.sh setup)
 	@tools/packages.sh deb
-	@tools/deb.sh
+	@RELEASE="$(RELEASE)" PACKAGES="$(PACKAGES)" BUILT="$(BUILT)" tools/deb.sh
 	@tools/apt-repository.sh
 
-test-packages: ## the packages of `make deb` installed, used and removed in a fresh Debian: SUITE='bookworm'; as root
+test-packages: ## the packages of dist/apt installed as docs/install.md says, used, upgraded, removed in fresh roots: SUITE='bookworm trixie'; as root
 	@tools/packages.sh deb
 	@tools/test-packages.sh $(or $(SUITE),bookworm)
+
+reproducible: ## builds the packages of a release twice, in two folders, and compares the bytes: RELEASE=trixie PACKAGES=nginx; as root
+	@tools/packages.sh deb
+	@RELEASE="$(RELEASE)" PACKAGES="$(PACKAGES)" tools/reproducible.sh
+
+images: ## container images of dist/apt and dist/nginx-VERSION: IMAGES='nginx httpd modules'; without an engine as files in dist/images/, as root
+	@tools/packages.sh deb
+	@tools/images.sh $(IMAGES)
+
+test-images: ## lint the Containerfiles, run the images of dist/images/ in namespaces; as root
+	@tools/packages.sh deb
+	@tools/test-images.sh
+
+release: ## everything of a release, in dist/release/: VERSION=0.1.0; as root, see docs/release.md
+	@tools/packages.sh setup
+	@tools/packages.sh deb
+	@tools/release.sh "$(VERSION)"
 
 clean: ## remove everything that make and cargo made
 	@rm -rf build dist

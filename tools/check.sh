@@ -18,8 +18,11 @@ header_compiles() {
 
 scripts_parse() {
     local script status=0
-    for script in tools/*.sh .ci/run; do
+    for script in tools/*.sh tests/packages/*.sh .ci/run; do
         bash -n "$script" || status=1
+    done
+    for script in images/setup.sh images/gangway-image packaging/debian/*.p*rm packaging/debian/*.postinst; do
+        sh -n "$script" || status=1
     done
     return $status
 }
@@ -31,6 +34,7 @@ step "layers, names and sizes of the crates (cargo test)" cargo test --quiet --t
 step "header as C99" header_compiles cc -std=c99 -xc
 step "header as C++17" header_compiles c++ -std=c++17 -xc++
 step "syntax of the scripts" scripts_parse
+step "versions in Cargo.toml, CHANGELOG.md and the ABI" env CHECK=now tools/release.sh
 # What `make` and `make debug` have built so far.
 mapfile -t modules < <(find dist -name '*.so' -o -name gangway-host -o -name gangway 2>/dev/null)
 ((${#modules[@]} == 0)) || step "no glibc newer than 2.30 (objdump -T)" tools/glibc.sh "${modules[@]}"

@@ -32,3 +32,9 @@ quiet() {
 
 # The signature that nginx compares when it loads a module, from a finished binary or module.
 nginx_signature() { grep -aoE '[48],[48],[48],[01]{34}' "$1" | head -n1; }
+
+# The same of a configured source tree, which is the working directory: the signature is a macro over its configuration.
+claimed_signature() {
+    printf '#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_module.h>\nNGX_MODULE_SIGNATURE\n' |
+        cc -E -P -I src/core -I src/event -I src/event/modules -I src/event/quic -I src/os/unix -I objs - | tail -n1 | tr -d '" '
+}

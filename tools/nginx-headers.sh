@@ -23,9 +23,8 @@ cp -R "$SOURCE" "$TARGET.new/src"
 cd "$TARGET.new/src"
 quiet nginx-headers ./configure "${NGX_CONF_FLAGS[@]}"
 
-# The signature is a macro over the configuration: the preprocessor tells what the module will claim to be.
-claimed=$(printf '#include <ngx_config.h>\n#include <ngx_core.h>\n#include <ngx_module.h>\nNGX_MODULE_SIGNATURE\n' |
-    cc -E -P -I src/core -I src/event -I src/event/modules -I src/event/quic -I src/os/unix -I objs - | tail -n1 | tr -d '" ')
+# What the module will claim to be.
+claimed=$(claimed_signature)
 [[ $claimed == "$(nginx_signature /usr/sbin/nginx)" ]] ||
     die "nginx-dev $version and /usr/sbin/nginx have different signatures: bring both to one version with apt-get"
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# As docs/install.md says.
-set -euo pipefail
-apt-get -q install -y libnginx-mod-http-gangway libapache2-mod-gangway gangway-engine-python gangway
-a2enmod -q proxy proxy_gangway mpm_event
+# As docs/install.md says, on the network of the machine.
+. /tests/lib.sh
+block repository
+block application
+! has_nginx || block nginx-install
+block httpd-install
+apt-get install -y adduser

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# What a host has before it gets Gangway: the servers, Flask, php-fpm. Services are not started: there is no init in here.
-set -euo pipefail
-printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-chmod 755 /usr/sbin/policy-rc.d
+# What a host has before it gets Gangway: the servers and php-fpm. Services are not started: there is no init in here.
+. /tests/lib.sh
+packages=(apache2 php-fpm curl procps adduser ca-certificates)
+! has_nginx || packages+=(nginx)
 apt-get -q update
-apt-get -q install -y --no-install-recommends nginx apache2 python3-flask php-fpm curl procps
-find / -xdev \( -path /proc -o -path /var/lib/dpkg -o -path /var/cache -o -path /var/log -o -path /var/lib/apt -o -path /tmp -o -path /tests \) -prune -o -print | sort >/var/tmp/before
+apt-get -q install -y --no-install-recommends "${packages[@]}"
+if has_nginx; then
+    mkdir -p /var/tmp/nginx
+    (cd /var/tmp/nginx && apt-get download nginx)
+fi
+# Two servers on one host.
+sed -i 's/^Listen 80$/Listen 8084/' /etc/apache2/ports.conf
+listing >/var/tmp/before
 cut -d: -f1 /etc/passwd >/var/tmp/users
+cut -d: -f1 /etc/group >/var/tmp/groups

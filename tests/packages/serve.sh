@@ -1,72 +1,75 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Debian's own layout of both servers: a WSGI application, a CGI program and php-fpm in each, and gangway-host by itself.
-set -euo pipefail
-fail() { echo "packages: $*" >&2; exit 1; }
+# Debian's own layout of both servers: the steps of docs/install.md, then a CGI program, php-fpm and a process of another user in each.
+. /tests/lib.sh
+run_folders
 
-mkdir -p /srv/app /srv/cgi /srv/php /run/php
-cat >/srv/app/app.py <<'PY'
-import os, flask
+mkdir -p /srv/cgi /srv/php /srv/who
+printf '#!/bin/sh\nprintf "Content-Type: text/plain\\n\\ncgi $PATH_INFO\\n"\n' >/srv/cgi/hello
+chmod 755 /srv/cgi/hello
+echo '<?php echo "php ", PHP_SAPI, "\n";' >/srv/php/index.php
+cat >/srv/who/who.py <<'PY'
+import flask, os, pwd
 app = flask.Flask(__name__)
 
 @app.route("/")
 def hello():
-    return f"flask {os.getpid()}\n"
+    return f"user {pwd.getpwuid(os.getuid()).pw_name}\n"
 PY
-printf '#!/bin/sh\nprintf "Content-Type: text/plain\\n\\ncgi $PATH_INFO\\n"\n' >/srv/cgi/hello
-chmod 755 /srv/cgi/hello
-echo '<?php echo "php ", PHP_SAPI, "\n";' >/srv/php/index.php
 fpm=$(echo /usr/sbin/php-fpm*)
 "$fpm" --daemonize
 fpm_socket=$(echo /run/php/php*-fpm.sock)
 
-# ask URL START: until the server answers.
-ask() {
-    local page=
-    for _ in $(seq 100); do
-        page=$(curl -sS "$1" 2>&1) && break
-        sleep 0.1
-    done
-    [[ $page == "$2"* ]] || { tail -n 20 /var/log/nginx/error.log /var/log/apache2/error.log >&2; fail "$1 is '$page' instead of '$2'"; }
-    echo "packages: $1: $page"
-}
-
-gone() {
-    for _ in $(seq 100); do
-        pgrep -x "$1" >/dev/null || return 0
-        sleep 0.1
-    done
-    fail "$1 does not end: $(pgrep -ax "$1")"
-}
-
-cat >/etc/nginx/sites-available/gangway <<CONF
+serve_nginx() {
+    # The installation has started it, on a machine with an init.
+    service nginx start
+    block nginx-site
+    said "hello from Flask"
+    block user
+    said "hello from Flask"
+    # blog:app stands in the list of gangway status, with its user.
+    said "blog"
+    pgrep -u blog >/dev/null || fail "no process belongs to the user of the application"
+    cat >/etc/nginx/sites-available/gangway <<CONF
 server {
-    listen 127.0.0.1:8081;
-    location / { gangway_wsgi app:app root=/srv/app; }
+    listen 127.0.0.1:8091;
+    location / { gangway_wsgi who:app root=/srv/who; }
     location /cgi/ { alias /srv/cgi/; gangway_cgi on; }
     location ~ \.php\$ { root /srv/php; gangway_pass fastcgi://unix:$fpm_socket; }
 }
 CONF
-ln -sf ../sites-available/gangway /etc/nginx/sites-enabled/gangway
-nginx -t
-nginx
-ask http://127.0.0.1:8081/ "flask "
-ask http://127.0.0.1:8081/cgi/hello/there "cgi /there"
-ask http://127.0.0.1:8081/index.php "php fpm-fcgi"
-nginx -s reload
-ask http://127.0.0.1:8081/ "flask "
-nginx -s quit
-gone nginx
+    ln -s ../sites-available/gangway /etc/nginx/sites-enabled/gangway
+    nginx -t
+    service nginx reload
+    ask http://127.0.0.1:8091/ "user www-data"
+    ask http://127.0.0.1:8091/cgi/hello/there "cgi /there"
+    ask http://127.0.0.1:8091/index.php "php fpm-fcgi"
+    service nginx reload
+    ask http://127.0.0.1:8091/ "user www-data"
+    service nginx stop
+    gone nginx
+    nothing_runs
+    rm /etc/nginx/sites-enabled/gangway /etc/nginx/sites-available/gangway
+}
 
-cat >/etc/apache2/sites-available/gangway.conf <<CONF
-Listen 127.0.0.1:8082
-<VirtualHost 127.0.0.1:8082>
+serve_httpd() {
+    id blog >/dev/null 2>&1 || adduser --quiet --system --group --no-create-home --home /srv/blog blog
+    apt-get install -y gangway >/dev/null
+    service apache2 start
+    block httpd-site
+    said "hello from Flask"
+    cat >/etc/apache2/sites-available/gangway.conf <<CONF
+Listen 127.0.0.1:8092
+<VirtualHost 127.0.0.1:8092>
     ServerName localhost
     DocumentRoot /srv/php
     <Directory /srv>
         Require all granted
     </Directory>
     <Location /app>
-        GangwayWSGI app:app root=/srv/app
+        GangwayWSGI who:app root=/srv/who
+    </Location>
+    <Location /own>
+        GangwayWSGI who:app root=/srv/who user=blog processes=1 name=own
     </Location>
     Alias /cgi /srv/cgi
     <Directory /srv/cgi>
@@ -78,27 +81,37 @@ Listen 127.0.0.1:8082
     </FilesMatch>
 </VirtualHost>
 CONF
-a2ensite -q gangway
-apache2ctl configtest
-apache2ctl start
-ask http://127.0.0.1:8082/app/ "flask "
-ask http://127.0.0.1:8082/cgi/hello/there "cgi /there"
-ask http://127.0.0.1:8082/index.php "php fpm-fcgi"
-apache2ctl graceful
-ask http://127.0.0.1:8082/app/ "flask "
-apache2ctl stop
-gone apache2
+    a2enmod -q proxy proxy_gangway mpm_event
+    a2ensite -q gangway
+    apache2ctl configtest
+    service apache2 restart
+    ask http://127.0.0.1:8092/app/ "user www-data"
+    ask http://127.0.0.1:8092/own/ "user blog"
+    ask http://127.0.0.1:8092/cgi/hello/there "cgi /there"
+    ask http://127.0.0.1:8092/index.php "php fpm-fcgi"
+    service apache2 reload
+    ask http://127.0.0.1:8092/own/ "user blog"
+    service apache2 stop
+    gone apache2
+    nothing_runs
+    a2dissite -q --purge gangway
+    rm /etc/apache2/sites-available/gangway.conf
+}
 
-gangway-host --version
-gangway-host --listen 127.0.0.1:9099 wsgi app:app root=/srv/app &
-host=$!
-for _ in $(seq 100); do
-    (exec 3<>/dev/tcp/127.0.0.1/9099) 2>/dev/null && break
-    sleep 0.1
-done
-kill -TERM "$host"
-wait "$host" || fail "gangway-host ended with status $?"
-left=$(ps -eo comm= | grep -i gangway || true)
-[[ -z $left ]] || fail "processes are left: $left"
-a2dissite -q --purge gangway
-rm -f /etc/nginx/sites-enabled/gangway /etc/nginx/sites-available/gangway /etc/apache2/sites-available/gangway.conf
+serve_alone() {
+    local host
+    gangway-host --version
+    gangway-host --listen 127.0.0.1:9099 wsgi who:app root=/srv/who &
+    host=$!
+    for _ in $(seq 100); do
+        (exec 3<>/dev/tcp/127.0.0.1/9099) 2>/dev/null && break
+        sleep 0.1
+    done
+    kill -TERM "$host"
+    wait "$host" || fail "gangway-host ended with status $?"
+    nothing_runs
+}
+
+! has_nginx || serve_nginx
+serve_httpd
+serve_alone

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# test-images.sh: lints the Containerfiles, then runs what dist/images/ has in namespaces as an engine would: read-only, unprivileged, without a
+# network. As root.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/roots.sh"
+
+need_roots
+lock test-images
+PYTHON=$BUILD/venv-images
+
+tools/venv.sh "$PYTHON" images/requirements.txt
+"$PYTHON/bin/hadolint" --config images/hadolint.yaml images/*/Containerfile
+sh -n images/gangway-image
+sh -n images/setup.sh
+say "the Containerfiles are clean (hadolint)"
+
+wheels=$BUILD/images/wheels
+[[ -n $(ls "$wheels" 2>/dev/null) ]] || quiet wheels "$PYTHON/bin/pip" download --quiet --only-binary :all: --platform manylinux2014_x86_64 \
+    --python-version 3.13 --implementation cp --dest "$wheels" -r tests/images/apps/flask/requirements.txt
+
+for archive in dist/images/nginx.tar dist/images/httpd.tar; do
+    [[ -f $archive ]] || die "there is no $archive: make images"
+    server=$(basename "$archive" .tar)
+    root=$BUILD/images/test-$server
+    rm -rf "$root"
+    mkdir -p "$root"
+    # The archive is taken apart as an engine does it.
+    layer=$(tar -xOf "$archive" manifest.json | /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["Layers"][0])')
+    tar -xOf "$archive" "$layer" | tar -xz -C "$root"
+    mkdir -p "$root/tests/empty" "$root/tests/apps" "$root/tests/wheels"
+    echo "$server" >"$root/.suite"
+    cp tests/images/check.py "$root/tests/"
+    mkdir -p "$BUILD/images/apps"
+    cp -R tests/images/apps/. "$BUILD/images/apps/"
+    mkdir -p "$BUILD/images/apps/empty"
+    in_root "$root" -n -r -b "$BUILD/images/apps:/tests/apps" -b "$wheels:/tests/wheels" -- /usr/bin/python3 -B /tests/check.py "$server"
+    rm -rf "$root"
+done
+say "the images hold"
