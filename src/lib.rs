@@ -25,6 +25,7 @@ pub mod protocol;
 pub mod rights;
 pub mod run;
 pub mod runtime;
+pub mod status;
 pub mod supervise;
 pub mod sys;
 pub mod trace;

@@ -18,7 +18,7 @@ use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex,
+        Arc, Condvar, Mutex, OnceLock,
         mpsc::{self, Sender},
     },
     time::{Duration, Instant},
@@ -31,6 +31,7 @@ use crate::{
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
     pool::{Permit, Pool, PoolLimits, Refusal, STACK},
+    status::{Incident, Tally},
     sys::{self, lock},
 };
 
@@ -61,6 +62,7 @@ pub struct Application {
     pool: Pool,
     threads: Threads,
     refusals: Throttle,
+    tally: OnceLock<Tally>,
     /// Threads that may be inside interrupt(): unload() comes after them.
     interrupts: Mutex<usize>,
     interrupts_done: Condvar,
@@ -82,6 +84,7 @@ impl Application {
             pool: Pool::new(limits),
             threads,
             refusals: Throttle::default(),
+            tally: OnceLock::new(),
             interrupts: Mutex::default(),
             interrupts_done: Condvar::new(),
         }
@@ -91,6 +94,23 @@ impl Application {
     #[must_use]
     pub fn config(&self) -> &ApplicationConf {
         &self.config
+    }
+
+    /// Has its requests counted there. The first one counts.
+    pub fn count_at(&self, tally: Tally) {
+        let _ = self.tally.set(tally);
+    }
+
+    /// Whether it is known where its requests are counted.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.tally.get().is_some()
+    }
+
+    /// Where its requests are counted.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally.get().copied().unwrap_or_default()
     }
 
     /// Who runs its handlers.
@@ -106,7 +126,9 @@ impl Application {
     pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
         // Locked until the request is in the queue: a load that fails meanwhile empties the queue afterwards.
         let state = lock(&self.state);
-        let Lifecycle::Failed(reason) = &*state else { return self.pool.submit(Arc::clone(exchange)) };
+        let Lifecycle::Failed(reason) = &*state else {
+            return self.pool.submit(Arc::clone(exchange)).inspect_err(|refusal| count(exchange, *refusal));
+        };
         let reason = reason.clone();
         drop(state);
         fail(exchange, &reason);
@@ -147,6 +169,7 @@ impl Application {
     #[must_use]
     pub fn overdue(&self, exchange: &Arc<Exchange>, age: Duration) -> Overdue {
         if self.withdraw(exchange) {
+            self.tally().happened(Incident::QueueTimeout);
             return Overdue::Waiting;
         }
         // Without a beginning a thread has just taken it.
@@ -155,6 +178,7 @@ impl Application {
         if !left.is_zero() {
             return Overdue::Begun(left);
         }
+        self.tally().happened(Incident::RunTimeout);
         let (name, seconds) = (&self.config.spec().name, self.timeout_seconds());
         let (waited, ran) = (age.saturating_sub(ran).as_secs_f32(), ran.as_secs_f32());
         let text = format!(
@@ -184,7 +208,8 @@ impl Application {
     /// # Errors
     /// [`Refusal`].
     pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
-        let mut turn: Permit<'_> = self.pool.admit(deadline)?;
+        let admitted = self.pool.admit(deadline).inspect_err(|refusal| count(exchange, *refusal));
+        let mut turn: Permit<'_> = admitted?;
         let app = match &*lock(&self.state) {
             Lifecycle::Ready(app) => Some(Arc::clone(app)),
             Lifecycle::Failed(reason) => {
@@ -195,7 +220,7 @@ impl Application {
         };
         if let Some(app) = app {
             app.enter();
-            turn.begin();
+            exchange.begin(turn.begin());
             app.handle(exchange);
             app.leave();
         }
@@ -258,6 +283,15 @@ impl Application {
         for exchange in self.pool.clear() {
             fail(&exchange, &reason);
         }
+    }
+}
+
+/// A request was not taken.
+fn count(exchange: &Exchange, refusal: Refusal) {
+    match refusal {
+        Refusal::Full => exchange.passage().refuse(Incident::QueueFull, 503),
+        Refusal::Deadline => exchange.passage().refuse(Incident::QueueTimeout, 504),
+        Refusal::Stopping => exchange.passage().close(503),
     }
 }
 

@@ -43,6 +43,7 @@ pub(super) struct Answer {
     drop_body: bool,
     no_body: bool,
     remaining: Option<u64>,
+    status: u16,
 }
 
 impl Answer {
@@ -54,6 +55,7 @@ impl Answer {
             drop_body: no_body,
             no_body,
             remaining: None,
+            status: 500,
         }
     }
 
@@ -74,6 +76,11 @@ impl Answer {
         self.staged.end == Some(End::Failed) && !self.head_left
     }
 
+    /// What the response counts as: one that is not whole is a failure, whatever its head says.
+    pub(super) fn status(&self) -> u16 {
+        if self.staged.end == Some(End::Failed) { 500 } else { self.status }
+    }
+
     pub(super) fn has_staged(&self) -> bool {
         self.staged.head.is_some() || !self.staged.pieces.is_empty()
     }
@@ -82,6 +89,7 @@ impl Answer {
         self.phase = AnswerPhase::Started;
         self.drop_body = self.no_body || head.forbids_body();
         self.remaining = if self.drop_body { None } else { head.content_length };
+        self.status = head.status;
         self.staged.head = Some(head);
     }
 

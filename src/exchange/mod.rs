@@ -23,10 +23,8 @@ pub use piece::{Delivery, End, FileSlice, Lent, Piece};
 use std::{
     any::Any,
     fmt,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU8, Ordering},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -35,6 +33,7 @@ use crate::{
     http::{Fields, Head},
     log::{self, Level, Line},
     report, report_at,
+    status::{Passage, Tally},
     sys::lock,
     trace::{self, Answerer, Trace},
 };
@@ -128,6 +127,8 @@ pub struct RequestHead {
     pub no_body: bool,
     /// The server's log takes details of this request.
     pub traced: bool,
+    /// Where it is counted.
+    pub tally: Tally,
 }
 
 /// One request. Shared by the server's thread and the handler's.
@@ -138,8 +139,8 @@ pub struct Exchange {
     answer: Mutex<Answer>,
     /// Whether a handler works on this request: from handle() to its end, or to finish() when it is asynchronous.
     pub(crate) running: AtomicBool,
-    /// When its turn came, where somebody looks at the clock.
-    began: OnceLock<Instant>,
+    /// Its way, as it is counted.
+    passage: Passage,
     /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
     pub(crate) interrupting: Mutex<()>,
     /// What an asynchronous engine borrows until finish().
@@ -169,12 +170,12 @@ impl Exchange {
             trace.identify(&head.variables);
         }
         Arc::new(Self {
+            passage: Passage::arrive(head.tally),
             head,
             port,
             cancelled: AtomicU8::new(0),
             answer,
             running: AtomicBool::new(false),
-            began: OnceLock::new(),
             interrupting: Mutex::default(),
             kept: Mutex::default(),
             trace,
@@ -203,10 +204,15 @@ impl Exchange {
         self.port.cancel();
     }
 
+    /// Its way, as it is counted.
+    #[must_use]
+    pub fn passage(&self) -> &Passage {
+        &self.passage
+    }
+
     /// Its turn has come: what it waited before is not the application's time.
     pub fn begin(&self, now: Instant) {
-        // It begins once.
-        let _ = self.began.set(now);
+        self.passage.begin(now);
     }
 
     /// The application takes it now.
@@ -219,7 +225,7 @@ impl Exchange {
 
     /// When its turn came.
     pub(crate) fn began(&self) -> Option<Instant> {
-        self.began.get().copied()
+        self.passage.begun()
     }
 
     /// The server may be told a moment late of output, together with that of requests that follow.
@@ -386,6 +392,7 @@ impl Exchange {
         if let Some(trace) = &self.trace {
             trace.end(answer.is_replaced().then_some(500), self);
         }
+        self.passage.close(answer.status());
         self.deliver(&mut answer)
     }
 
@@ -406,6 +413,12 @@ impl Exchange {
     /// The first cause stays.
     fn mark(&self, cause: Cause) {
         let _ = self.cancelled.compare_exchange(0, cause as u8, Ordering::AcqRel, Ordering::Acquire);
+        // Its handler may still run.
+        self.passage.answer(match cause {
+            Cause::ClientGone => 499,
+            Cause::Deadline => 504,
+            Cause::Shutdown => 503,
+        });
     }
 
     fn live(&self) -> Result<(), Stop> {

@@ -7,7 +7,7 @@ mod names;
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{Arc, atomic},
 };
@@ -82,6 +82,8 @@ pub struct Manager {
     /// What an earlier manager has left, until a configuration has been told.
     former: Vec<Former>,
     next: u32,
+    /// Where the supervisor says how applications do.
+    figures: Option<OwnedFd>,
 }
 
 /// How many trees this process has started: each has a place of its own.
@@ -96,7 +98,7 @@ impl Manager {
         run_directory::prepare(&setup.run_directory, &setup.worker)?;
         let place = new_place(&setup.run_directory);
         let tree = Arc::new(grow(&setup, &place)?);
-        Ok(Self { setup, tree, place, known: Vec::new(), former: Vec::new(), next: 1 })
+        Ok(Self { setup, tree, place, known: Vec::new(), former: Vec::new(), next: 1, figures: None })
     }
 
     /// Tells what applications there are now, before workers are forked, and where their lines go. Answers the pool of each, in
@@ -172,6 +174,12 @@ impl Manager {
         self.setup.host = host;
     }
 
+    /// Has the supervisor say how applications do in the memory of a [`StatusBoard`](crate::status::StatusBoard), from the next
+    /// configuration on.
+    pub fn set_figures(&mut self, memory: OwnedFd) {
+        self.figures = Some(memory);
+    }
+
     /// A worker's way to the supervisor.
     ///
     /// # Errors
@@ -239,10 +247,13 @@ impl Manager {
         for (message, memory) in messages {
             self.tree.tell(&message, &[memory])?;
         }
-        match &self.setup.wake {
-            Wake::Event(wakeup) => self.tree.tell(&tree::commit(), &[log, wakeup.as_fd()]),
-            Wake::Threads => self.tree.tell(&tree::commit(), &[log]),
-        }
+        let wakeup = match &self.setup.wake {
+            Wake::Event(wakeup) => Some(wakeup.as_fd()),
+            Wake::Threads => None,
+        };
+        let figures = self.figures.as_ref().map(AsFd::as_fd);
+        let all: Vec<_> = [Some(log), wakeup, figures].into_iter().flatten().collect();
+        self.tree.tell(&tree::commit(), &all)
     }
 }
 

@@ -8,6 +8,7 @@
 //! plan        decides, without clock and processes
 //! refusals    what the log says of requests that no process takes
 //! control     what `gangway` and the supervisor say to each other
+//! processes   what a page shows of them
 //! segment     what workers and supervisor share about one application
 //! ```
 
@@ -16,10 +17,12 @@ pub mod link;
 pub mod manager;
 mod message;
 pub mod plan;
+mod processes;
 pub mod refusals;
 pub mod segment;
 mod supervisor;
 
 pub use link::Link;
 pub use manager::{ManagedPool, Manager, Setup};
+pub use processes::processes;
 pub use supervisor::Stamp;

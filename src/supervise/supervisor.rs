@@ -18,6 +18,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::PathBuf,
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -27,6 +28,7 @@ use super::{
     plan::Event,
     segment::{Owner, Segment, Wake},
 };
+use crate::status::StatusBoard;
 use crate::sys::{
     EventFd, PidFd, monotonic, poll, run_directory,
     spawner::tree::{Fact, MessageSocket, Parcel},
@@ -73,6 +75,8 @@ struct Supervisor {
     /// Workers that have something in the shared memory and have not come yet.
     strangers: Vec<(PidFd, Owner)>,
     control: ControlSocket,
+    /// Where it is said how applications do.
+    figures: Option<Rc<StatusBoard>>,
     /// When files are looked at, if there are some.
     watch_at: Option<Duration>,
     log: Log,
@@ -104,6 +108,7 @@ pub(super) fn live(keeper: MessageSocket, place: &ServerPlace, stamp: Stamp, by_
         links: Vec::new(),
         strangers: Vec::new(),
         control: ControlSocket::new(run_directory::control_socket(&place.own)),
+        figures: None,
         watch_at: None,
         log: Log::new(stamp),
     };
@@ -230,7 +235,10 @@ impl Supervisor {
                 if let Err(error) = self.control.open() {
                     self.log.control_failed(&error);
                 }
-                self.configure(fds.next());
+                let wakeup = if self.by_threads { None } else { fds.next() };
+                // Without memory nobody is told.
+                self.figures = fds.next().and_then(|memory| StatusBoard::open(memory).ok()).map(Rc::new);
+                self.configure(wakeup);
             }
             Some(Fact::Connect) => {
                 if let Some(channel) = fds.next().map(MessageSocket::of)
@@ -270,6 +278,7 @@ impl Supervisor {
         for staged in std::mem::take(&mut self.staged) {
             named.push(staged.id);
             if let Some(app) = self.apps.get_mut(&staged.id) {
+                app.set_figures(self.figures.clone());
                 app.configure(staged.version, staged.about, &mut self.orders, &mut self.log);
                 continue;
             }
@@ -280,6 +289,7 @@ impl Supervisor {
             match Segment::open(staged.memory, wake) {
                 Ok(segment) => {
                     let mut app = Supervised::new(staged.id, staged.version, staged.about, segment);
+                    app.set_figures(self.figures.clone());
                     let (mine, others): (Vec<_>, Vec<_>) =
                         self.found.drain(..).partition(|found| found.app == staged.id);
                     self.found = others;

@@ -21,7 +21,7 @@ mod unread;
 pub use backlog::has_waiting;
 pub use left_open::LeftOpen;
 pub use onlooker::see_as;
-pub use process::{PidFd, local_time, monotonic, own_user, proportional, resident, start_time};
+pub use process::{PidFd, alive_since, local_time, monotonic, own_user, proportional, resident, start_time};
 pub use progress::{Progress, progress};
 pub use shortage::{explain, explain_text, is_shortage};
 pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};

@@ -54,12 +54,24 @@ pub fn proportional(pid: u32) -> Option<u64> {
 /// When a process began, on the clock of [`monotonic`] if the machine has never slept.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<Duration> {
+    begun(pid).map(|(_, time)| time)
+}
+
+/// When a process began that has not ended, if nobody has collected it yet.
+#[must_use]
+pub fn alive_since(pid: u32) -> Option<Duration> {
+    begun(pid).filter(|(state, _)| !matches!(state, 'Z' | 'X')).map(|(_, time)| time)
+}
+
+/// The state of a process, and when it began.
+fn begun(pid: u32) -> Option<(char, Duration)> {
     /// USER_HZ, which is a part of the kernel's interface.
     const TICKS: u64 = 100;
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name stands in brackets and may hold anything; the time is field 22.
-    let ticks: u64 = text.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()?;
-    Some(Duration::from_millis(ticks.checked_mul(1000 / TICKS)?))
+    let (_, fields) = text.rsplit_once(") ")?;
+    let ticks: u64 = fields.split(' ').nth(19)?.parse().ok()?;
+    Some((fields.chars().next()?, Duration::from_millis(ticks.checked_mul(1000 / TICKS)?)))
 }
 
 /// The user of this process.

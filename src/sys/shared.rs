@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory that processes share: memfd_create(2), whose size nobody can change any more.
+//! Memory that processes share: memfd_create(2), which nobody can make smaller.
 
 use std::{
     io,
@@ -11,8 +11,8 @@ use std::{
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create};
 
-/// Nobody can make it smaller, so no access meets a missing page; nor larger, nor may the seals be taken off.
-const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
+/// Nobody can make it smaller, so no access meets a missing page; nor may the seals be taken off.
+const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::SEAL);
 
 /// Words that processes share. All of them begin as 0.
 #[derive(Debug)]
@@ -33,11 +33,34 @@ impl SharedWords {
     /// # Errors
     /// What memfd_create(2), ftruncate(2), fcntl(2) and mmap(2) say.
     pub fn create(name: &std::ffi::CStr, count: usize) -> io::Result<Self> {
-        let size = count * size_of::<AtomicU64>();
+        Self::sealed(name, count, SEALS.union(SealFlags::GROW))
+    }
+
+    /// As [`SharedWords::create`], for words to which others may be added.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_growing(name: &std::ffi::CStr, count: usize) -> io::Result<Self> {
+        Self::sealed(name, count, SEALS)
+    }
+
+    fn sealed(name: &std::ffi::CStr, count: usize, seals: SealFlags) -> io::Result<Self> {
         let descriptor = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-        ftruncate(&descriptor, size as u64)?;
-        fcntl_add_seals(&descriptor, SEALS)?;
+        ftruncate(&descriptor, (count * size_of::<AtomicU64>()) as u64)?;
+        fcntl_add_seals(&descriptor, seals)?;
         Self::map(descriptor, count)
+    }
+
+    /// The same words and others behind them, so that there are `count`, or as many as there are already. What is mapped stays.
+    ///
+    /// # Errors
+    /// What ftruncate(2) and mmap(2) say.
+    pub fn grow(&self, count: usize) -> io::Result<Self> {
+        let descriptor = self.descriptor.try_clone()?;
+        let size = usize::try_from(fstat(&descriptor)?.st_size).unwrap_or(0);
+        let size = size.max(count * size_of::<AtomicU64>());
+        ftruncate(&descriptor, size as u64)?;
+        Self::map(descriptor, size / size_of::<AtomicU64>())
     }
 
     /// Maps what another process has made.
@@ -141,6 +164,19 @@ mod tests {
         assert_eq!(second.words()[699].load(Ordering::Relaxed), 7);
         let file = std::fs::File::from(first.as_fd().try_clone_to_owned()?);
         assert!(file.set_len(8).is_err() && file.set_len(1 << 20).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn words_that_may_grow_are_the_same_afterwards() -> io::Result<()> {
+        let first = SharedWords::create_growing(c"words", 10)?;
+        first.words()[9].store(7, Ordering::Relaxed);
+        let second = first.grow(2000)?;
+        assert_eq!((second.words().len(), second.words()[9].load(Ordering::Relaxed)), (2000, 7));
+        second.words()[0].store(8, Ordering::Relaxed);
+        assert_eq!((first.words()[0].load(Ordering::Relaxed), first.grow(1)?.words().len()), (8, 2000));
+        let file = std::fs::File::from(first.as_fd().try_clone_to_owned()?);
+        assert!(file.set_len(8).is_err() && SharedWords::create(c"words", 1)?.grow(2).is_err());
         Ok(())
     }
 

@@ -143,12 +143,13 @@ fn wake(thread: Option<Thread>) {
 }
 
 impl Permit<'_> {
-    /// The handler begins, on the calling thread: it has what it had to wait for before.
-    pub fn begin(&mut self) {
+    /// The handler begins, on the calling thread: it has what it had to wait for before. Answers when.
+    pub fn begin(&mut self) -> Instant {
         let used = self.is_timed.then(sys::thread_time);
         let now = Instant::now();
         self.begun = Some((now, used));
         lock(&self.gate.turnstile).begin(self.ticket, now);
+        now
     }
 }
 

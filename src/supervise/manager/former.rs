@@ -156,7 +156,7 @@ impl Manager {
             // Nobody of the new ones could reach the processes that run. They end with the last worker that can.
             return Some(Err(io::Error::other("the user of the workers is another one")));
         }
-        Some(Ok(Self { setup, tree, place, known: Vec::new(), former, next }))
+        Some(Ok(Self { setup, tree, place, known: Vec::new(), former, next, figures: None }))
     }
 }
 

@@ -47,6 +47,22 @@ pub enum SlotState {
     Gone,
 }
 
+impl SlotState {
+    /// In a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Vacant => "vacant",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Ending => "ending",
+            Self::Stuck => "stuck",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// How it goes with starting processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {

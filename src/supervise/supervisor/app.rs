@@ -3,6 +3,7 @@
 
 mod boot;
 mod events;
+mod figures;
 mod files;
 mod status;
 
@@ -36,6 +37,7 @@ use crate::{
         },
     },
 };
+use figures::FiguresTold;
 use files::Watches;
 use status::FailedStart;
 
@@ -64,6 +66,7 @@ pub(super) struct Supervised {
     stale: bool,
     /// When it is to be looked at.
     due: Option<Duration>,
+    figures: FiguresTold,
 }
 
 struct Eyes<'s>(&'s Segment);
@@ -106,6 +109,7 @@ impl Supervised {
             watches,
             stale: false,
             due: None,
+            figures: FiguresTold::default(),
         }
     }
 
@@ -279,6 +283,7 @@ impl Supervised {
                 }
             }
         }
+        self.say();
     }
 
     fn carry_out(
@@ -320,6 +325,7 @@ impl Supervised {
 
     /// What is asked for later.
     fn note(&mut self, what: LifeEvent) {
+        self.count(&what);
         match what {
             LifeEvent::RestartFailed(generation) => {
                 self.failed = Some(FailedStart { generation, at: monotonic(), reason: self.reason.clone() });

@@ -12,7 +12,10 @@ use super::{
     super::log::Log,
     Orders, Supervised,
 };
-use crate::sys::{proportional, resident, start_time};
+use crate::{
+    status::{AppKind, AppLife, numbers},
+    sys::{proportional, resident, start_time},
+};
 
 /// A generation that could not be started.
 pub(super) struct FailedStart {
@@ -64,13 +67,19 @@ impl Supervised {
         let user = &self.about.owner;
         let mut record = Record::new("application")
             .text("name", &self.about.name)
-            .text("state", self.state())
+            .text("state", self.life().name())
             .text("user", &user.name)
             .number("generation", self.plan.generation().into())
             .number("waiting", self.segment.waiting() as u64)
             .number("least", self.about.life.least.into())
             .number("most", self.about.life.most.into())
             .number("threads", self.about.threads.into());
+        // The same figures as the page has.
+        let counts =
+            self.figures.board.as_ref().and_then(|board| board.read_one(AppKind::Managed, &self.about.name));
+        for (key, number) in counts.iter().flat_map(numbers) {
+            record = record.number(&key, number);
+        }
         if let Some(failed) = &self.failed {
             record = record
                 .number("failed_generation", failed.generation.into())
@@ -88,7 +97,7 @@ impl Supervised {
         let seen = self.segment.slot(slot);
         let mut record = Record::new("process")
             .number("pid", seen.pid.into())
-            .text("state", word(seen.state))
+            .text("state", seen.state.name())
             .number("generation", seen.generation.into())
             .number("requests", seen.served)
             .number("running", seen.claims.into());
@@ -106,34 +115,23 @@ impl Supervised {
         record
     }
 
-    fn state(&self) -> &'static str {
+    /// How it does.
+    pub(super) fn life(&self) -> AppLife {
         let any = |wanted| self.processes.keys().any(|slot| self.segment.slot(*slot).state == wanted);
         if self.plan.is_retired() {
-            "leaving"
+            AppLife::Leaving
         } else if self.plan.is_stopped() {
-            "stopped"
+            AppLife::Stopped
         } else if self.segment.condition() == Condition::Down {
-            "failing"
+            AppLife::Failing
         } else if self.plan.is_restarting() {
-            "restarting"
+            AppLife::Restarting
         } else if any(SlotState::Ready) {
-            "serving"
+            AppLife::Serving
         } else if any(SlotState::Starting) {
-            "starting"
+            AppLife::Starting
         } else {
-            "idle"
+            AppLife::Idle
         }
-    }
-}
-
-fn word(state: SlotState) -> &'static str {
-    match state {
-        SlotState::Vacant => "vacant",
-        SlotState::Starting => "starting",
-        SlotState::Ready => "ready",
-        SlotState::Draining => "draining",
-        SlotState::Ending => "ending",
-        SlotState::Stuck => "stuck",
-        SlotState::Gone => "gone",
     }
 }

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the supervisor says of an application where all processes of the server can read it.
+
+use std::{
+    rc::Rc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use super::{
+    super::super::plan::{LifeEvent, Wear},
+    Supervised,
+};
+use crate::status::{AppKind, AppLife, Block, ExitReason, FailedDeploy, StatusBoard};
+
+/// What was said.
+#[derive(Default)]
+pub(super) struct FiguresTold {
+    pub(super) board: Option<Rc<StatusBoard>>,
+    last: Option<(AppLife, u32)>,
+}
+
+impl Supervised {
+    pub(in super::super) fn set_figures(&mut self, board: Option<Rc<StatusBoard>>) {
+        self.figures = FiguresTold { board, last: None };
+    }
+
+    fn with_block(&self, tell: impl FnOnce(&Block<'_>)) -> bool {
+        let board = self.figures.board.as_ref();
+        let block = board.and_then(|board| board.find(AppKind::Managed, &self.about.name));
+        block.map(|block| tell(&block)).is_some()
+    }
+
+    /// Says how it does, if that is news.
+    pub(super) fn say(&mut self) {
+        let now = (self.life(), self.plan.generation());
+        if self.figures.last != Some(now) && self.with_block(|block| block.say(now.0, now.1)) {
+            self.figures.last = Some(now);
+        }
+    }
+
+    /// Counts what has happened.
+    pub(super) fn count(&self, what: &LifeEvent) {
+        self.with_block(|block| match what {
+            LifeEvent::RestartDone(_) => block.restarted(),
+            LifeEvent::RestartFailed(generation) => {
+                let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+                let reason = self.reason.clone();
+                block.restart_failed(&FailedDeploy { generation: *generation, at, reason });
+            }
+            other => reason(other).iter().for_each(|reason| block.count_exit(*reason)),
+        });
+    }
+}
+
+/// Why a process ends or is replaced, if that is what has happened.
+fn reason(what: &LifeEvent) -> Option<ExitReason> {
+    Some(match what {
+        LifeEvent::Died(_) => ExitReason::Died,
+        LifeEvent::BootFailed(_) => ExitReason::BootFailed,
+        LifeEvent::BootTimeout(_) => ExitReason::BootTimeout,
+        LifeEvent::Stuck(_) => ExitReason::Deadline,
+        LifeEvent::DrainTimeout(_) => ExitReason::DrainTimeout,
+        LifeEvent::Killed(_) => ExitReason::Killed,
+        LifeEvent::Worn(_, Wear::Requests(_)) => ExitReason::MaxRequests,
+        LifeEvent::Worn(_, Wear::Resident(_)) => ExitReason::MaxRss,
+        LifeEvent::Worn(_, Wear::Age) => ExitReason::Lifetime,
+        _ => return None,
+    })
+}
