@@ -4,6 +4,7 @@
 //! ```text
 //! process      what a process begins and ends with
 //! directives   what the configuration may say, and who answers
+//! status       the page that says how applications do
 //! wsgi         requests for applications in this process
 //! cgi          requests for scripts, on nginx's upstream
 //! upstream     requests for other processes, over FastCGI, SCGI and uwsgi, on nginx's upstream
@@ -20,6 +21,7 @@ mod managed;
 mod process;
 mod raw;
 mod serve;
+mod status;
 mod upstream;
 mod wsgi;
 

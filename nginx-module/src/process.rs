@@ -9,6 +9,8 @@ use crate::{
     conf::HandlerKind,
     directives::KINDS,
     raw::{self, Cycle},
+    serve::counting,
+    status,
 };
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -19,7 +21,12 @@ pub(crate) unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_
         // SAFETY: nginx calls this with a live cycle, whose configuration is complete.
         let cycle = unsafe { Cycle::from_raw(cycle) };
         raw::install_log();
-        all(|kind| (kind.prepare)(&cycle))
+        counting::make_room(&cycle);
+        let status = all(|kind| (kind.prepare)(&cycle));
+        if status == 0 && !raw::is_test() {
+            status::announce(&cycle);
+        }
+        status
     })
 }
 
@@ -34,6 +41,7 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
         // SAFETY: nginx calls this in a live process of this cycle, after the modules' configurations were made.
         let cycle = unsafe { Cycle::from_raw(cycle) };
         raw::install_log();
+        counting::start();
         all(|kind| (kind.start)(&cycle))
     })
 }

@@ -12,9 +12,10 @@ use nginx_sys::{
     ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
 };
 
-use super::{connection, run::ScriptRun, scripts, stdin};
+use super::{connection, programs::Programs, run::ScriptRun, scripts, stdin};
 use crate::{
     Shared,
+    conf::LocationConf,
     raw::{Balancer, Conf, Functions, Request, bytes},
 };
 
@@ -41,7 +42,11 @@ pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t
 unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_srv_conf_t) -> ngx_int_t {
     fence("cgi::init", ERROR, || {
         // SAFETY: nginx calls this with a live request whose upstream `handler::start` has made.
-        let Some(upstream) = (unsafe { Request::from_raw(r) }).upstream() else { return ERROR };
+        let request = unsafe { Request::from_raw(r) };
+        let Some(upstream) = request.upstream() else { return ERROR };
+        if let Some(programs) = request.location::<LocationConf>().settings::<Programs>() {
+            crate::upstream::arrive(request, programs.counted);
+        }
         upstream.set_balancer(Balancer { get: Some(get), free: Some(free), ..upstream.balancer() });
         upstream.set_tries(1);
         OK

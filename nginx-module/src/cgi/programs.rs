@@ -10,7 +10,9 @@ use crate::raw::ConfText;
 pub(crate) struct Programs {
     pub(crate) settings: Cgi,
     /// Equal ones share their places: this is the number.
-    pub(super) number: usize,
+    pub(crate) number: usize,
+    /// Where its requests are counted.
+    pub(crate) counted: usize,
     /// Where its scripts are, when `alias` makes the whole path of captures. Set when the location has inherited its alias.
     pub(crate) root: OnceCell<Option<ConfText>>,
 }
@@ -27,6 +29,6 @@ impl AllSettings {
             all.push(settings.clone());
             all.len() - 1
         });
-        Programs { settings, number, root: OnceCell::new() }
+        Programs { settings, number, counted: 0, root: OnceCell::new() }
     }
 }

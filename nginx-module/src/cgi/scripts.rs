@@ -22,6 +22,7 @@ use gangway::{
     report,
     rights::Identity,
     run::{Extent, ScriptAction, ScriptEnd, ScriptLife, full_line, spawn_request, users},
+    status::Incident,
     sys::{
         explain,
         spawner::{InputPart, Pipes, Report, SpawnerClient},
@@ -95,6 +96,7 @@ pub(super) fn admit(request: Request, connection: *mut ngx_connection_t, launch:
         Ok(Admission::Runs) => begin(id, request).err(),
         Ok(Admission::Waits) => None,
         Err(Refusal::Full) => {
+            upstream::with_passage(request, |passage| passage.refuse(Incident::QueueFull, 503));
             if let Some(held) = with(|scripts| scripts.refusals.pass(Instant::now())) {
                 upstream::within(request, || full_line(&programs.settings, held).tell(&request));
             }
@@ -155,6 +157,7 @@ fn no_connection() -> io::Error {
 fn begin(id: u32, request: Request) -> Result<(), ngx_int_t> {
     let launch = with_script(id, |script| script.launch.take()).flatten().ok_or(SERVICE_UNAVAILABLE)?;
     upstream::with_trace(request, Trace::begin);
+    upstream::with_passage(request, |passage| passage.begin(Instant::now()));
     start(id, request, &launch).map_err(|error| {
         let (file, why) = (escape(&launch.file), explain(&error));
         let tell = || report!(request, Error, CGI_SPAWNER, "{file}: it cannot be sent to the spawner: {why}");

@@ -14,6 +14,8 @@ pub(crate) struct MainConf {
     pub(crate) variables: Option<VariableIndexes>,
     /// Where requests keep what is known of them over redirects.
     pub(crate) memo: Option<MemoIndex>,
+    /// Whether the configuration uses a variable about what was counted of a request.
+    pub(crate) notes_counts: bool,
     /// What `gangway_pass` needs.
     pub(crate) upstream: UpstreamMain,
     /// How the balancers of the upstreams begin a request, by the address of the upstream; ours comes before them.

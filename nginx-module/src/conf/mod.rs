@@ -4,6 +4,7 @@
 //! ```text
 //! main       of the http block
 //! location   of a location: which handler it has; param: words of the administrator's
+//! counted    the applications of all locations, as they are counted
 //! handler    kinds of handlers, and where they keep their settings
 //! upstream   of a location, about backends; tls: about TLS to them; unset: what "not set" is
 //! pass       where requests go to, by which protocol
@@ -11,6 +12,7 @@
 //! ```
 //! It names `raw/` and the core.
 
+mod counted;
 mod handler;
 mod location;
 mod main;
@@ -22,6 +24,7 @@ mod tls;
 pub(crate) mod unset;
 mod upstream;
 
+pub(crate) use counted::{Backend, CountKey, Counted};
 pub(crate) use handler::{Handler, HandlerKind};
 pub(crate) use location::LocationConf;
 pub(crate) use main::{MainConf, UpstreamMain, VariableIndexes};

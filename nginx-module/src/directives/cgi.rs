@@ -6,7 +6,7 @@ use gangway::{config::Parser, log::escape};
 use super::{check_is_first, set_handler, setter};
 use crate::{
     cgi::{self, AllSettings, Programs},
-    conf::{Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
+    conf::{Counted, Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
     raw::Conf,
 };
 
@@ -32,7 +32,15 @@ setter!(set_cgi, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     }
     let parser = Parser { base: cf.prefix(), timeout: None };
     let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
-    let programs = cf.change_http(|main: &mut MainConf| main.kinds.entry::<AllSettings>().add(settings));
+    let name = cf.location_name();
+    let programs = cf.change_http(|main: &mut MainConf| {
+        let mut programs = main.kinds.entry::<AllSettings>().add(settings);
+        let cgi = &programs.settings;
+        let limits = (u32::try_from(cgi.processes()).unwrap_or(u32::MAX), cgi.queue());
+        let name: &[u8] = if name.is_empty() { b"cgi" } else { &name };
+        programs.counted = main.kinds.entry::<Counted>().add_scripts(programs.number, name, limits);
+        programs
+    });
     set_handler(cf, location, "gangway_cgi", &KIND, programs);
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
     location.upstream.pass = Some(Pass::Group(Scheme::Scgi));

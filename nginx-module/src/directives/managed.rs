@@ -9,7 +9,7 @@ use nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR;
 
 use super::{check_is_first, set_handler, setter};
 use crate::{
-    conf::{Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
+    conf::{Counted, Handler, HandlerKind, LocationConf, MainConf, Pass, Scheme, UpstreamConf},
     managed::{self, Service, Services},
     raw::Conf,
 };
@@ -43,13 +43,13 @@ pub(super) fn set_managed(
 ) -> Result<(), String> {
     runtime::check_managed(&managed)?;
     let is_hosted = matches!(managed.launch().command, Command::Host { .. });
-    cf.change_http(|main: &mut MainConf| {
+    let counted = cf.change_http(|main: &mut MainConf| {
         let host = is_hosted.then(|| main.engines.host()).transpose().map_err(|error| error.to_string())?;
         main.kinds.entry::<Services>().add(&managed, host);
-        Ok::<_, String>(())
+        Ok::<_, String>(main.kinds.entry::<Counted>().add_managed(&managed))
     })?;
     let mount = is_hosted.then(|| cf.location_path());
-    set_handler(cf, location, directive, &KIND, Service::new(managed, mount));
+    set_handler(cf, location, directive, &KIND, Service::new(managed, mount, counted));
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
     location.upstream.pass = Some(Pass::Group(Scheme::FastCgi));
     location.upstream.conf.upstream = managed::server_conf(cf).ok_or("finds no memory")?;

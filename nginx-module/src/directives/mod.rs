@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! wsgi, native, cgi, managed, upstream/   a kind of handler and its settings
+//! status                 gangway_status
 //! param                  gangway_param
 //! variables              the variables that this module adds to nginx
 //! ```
@@ -12,6 +13,7 @@ mod cgi;
 mod managed;
 mod native;
 mod param;
+mod status;
 mod upstream;
 mod variables;
 mod wsgi;
@@ -28,7 +30,7 @@ use gangway::{
     error::TWO_HANDLERS,
 };
 use nginx_sys::{
-    NGX_CONF_1MORE, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
+    NGX_CONF_1MORE, NGX_CONF_NOARGS, NGX_CONF_TAKE1, NGX_CONF_TAKE23, NGX_HTTP_LIF_CONF, NGX_HTTP_LOC_CONF,
     NGX_HTTP_LOC_CONF_OFFSET, NGX_HTTP_MAIN_CONF, NGX_HTTP_MAIN_CONF_OFFSET, NGX_HTTP_SRV_CONF,
     ngx_command_t, ngx_conf_t, ngx_int_t,
 };
@@ -46,11 +48,12 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 6] = [
+const OWN: [ngx_command_t; 7] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_spawn", LOCATION | NGX_CONF_1MORE, managed::set_spawn, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_status", LOCATION | NGX_CONF_NOARGS, status::set_status, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
         c"gangway_engine_dir",
@@ -65,7 +68,8 @@ pub(crate) static COMMANDS: Shared<[ngx_command_t; OWN.len() + upstream::COUNT +
     Shared(upstream::after(OWN));
 
 /// The kinds of handlers, in the order in which they end with a process: that of applications may leave it at once.
-pub(crate) const KINDS: [&HandlerKind; 4] = [&cgi::KIND, &upstream::KIND, &managed::KIND, &wsgi::KIND];
+pub(crate) const KINDS: [&HandlerKind; 5] =
+    [&status::KIND, &cgi::KIND, &upstream::KIND, &managed::KIND, &wsgi::KIND];
 
 /// Gives a location its handler, with the settings that its requests will find.
 fn set_handler<T: Any>(
@@ -151,6 +155,7 @@ pub(crate) unsafe extern "C" fn create_main(cf: *mut ngx_conf_t) -> *mut c_void 
             kinds: PerKind::new(),
             variables: None,
             memo: None,
+            notes_counts: false,
             upstream,
             balancers: Vec::new(),
         };
@@ -202,6 +207,7 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
         let is_complete = cf.change_http(|main: &mut MainConf| {
             main.variables = variable_indexes(&cf);
             main.memo = cf.memo();
+            main.notes_counts = variables::COUNTS.iter().any(|name| cf.uses_variable(name));
             crate::upstream::install_peers(&cf, &mut main.balancers);
             main.variables.is_some() && main.memo.is_some() && main.upstream.find_variables(&cf)
         });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The variables of nginx that this module adds: `$gangway_script_name` and `$gangway_path_info` as their `fastcgi_`
-//! namesakes, `$gangway_host`, and `$gangway_variable_NAME` of an authorizer.
+//! namesakes, `$gangway_host`, what was counted of a request, and `$gangway_variable_NAME` of an authorizer.
+
+use std::time::Duration;
 
 use gangway::engine::fence;
 use nginx_sys::{
@@ -11,16 +13,23 @@ use nginx_sys::{
 use crate::{
     conf::LocationConf,
     raw::{Request, add_memo, str_bytes},
-    serve::memo,
+    serve::{
+        counting,
+        memo::{self, CountNote},
+    },
     upstream,
 };
 
 /// Adds the variables; nginx calls it before it reads the http block.
 pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t {
-    let variables: [(&'static [u8], ngx_http_get_variable_pt); 3] = [
+    let variables: [(&'static [u8], ngx_http_get_variable_pt); 7] = [
         (b"gangway_script_name", Some(script_name)),
         (b"gangway_path_info", Some(path_info)),
         (b"gangway_host", Some(host)),
+        (COUNTS[0], Some(application)),
+        (COUNTS[1], Some(queue_time)),
+        (COUNTS[2], Some(app_time)),
+        (COUNTS[3], Some(process)),
     ];
     for (name, handler) in variables {
         let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
@@ -40,6 +49,10 @@ pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t 
     // SAFETY: nginx calls this in a configuration phase, which is live.
     unsafe { add_memo(cf) }.map_or(-1, |()| 0)
 }
+
+/// What was counted of a request.
+pub(super) const COUNTS: [&[u8]; 4] =
+    [b"gangway_application", b"gangway_queue_time", b"gangway_app_time", b"gangway_process"];
 
 /// `$gangway_variable_NAME`: what the authorizer has said in `Variable-NAME`.
 const PREFIX: &[u8] = b"gangway_variable_";
@@ -116,6 +129,39 @@ unsafe extern "C" fn host(
         let port = request.server_port().to_string();
         set(request, value, &[request.server_name(), b":", port.as_bytes()].concat())
     })
+}
+
+/// A variable of what was counted: its text, if the request has come to an application.
+macro_rules! count_variable {
+    ($name:ident, $text:expr) => {
+        unsafe extern "C" fn $name(
+            r: *mut ngx_http_request_t,
+            value: *mut ngx_http_variable_value_t,
+            _: usize,
+        ) -> ngx_int_t {
+            fence(stringify!($name), -1, || {
+                // SAFETY: nginx asks for a variable of a live request and gives room for its value.
+                let (request, value) = unsafe { (Request::from_raw(r), &mut *value) };
+                let text: fn(CountNote) -> Option<String> = $text;
+                match memo::counts(request).and_then(text) {
+                    Some(text) => set(request, value, text.as_bytes()),
+                    None => {
+                        value.set_not_found(1);
+                        0
+                    }
+                }
+            })
+        }
+    };
+}
+
+count_variable!(application, |note| counting::name(note.number));
+count_variable!(queue_time, |note| note.queue.map(seconds));
+count_variable!(app_time, |note| note.run.map(seconds));
+count_variable!(process, |note| note.process.map(|pid| pid.to_string()));
+
+fn seconds(time: Duration) -> String {
+    format!("{:.6}", time.as_secs_f64())
 }
 
 /// Gives nginx a copy that lives as long as the request.

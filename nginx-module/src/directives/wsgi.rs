@@ -10,7 +10,7 @@ use gangway::{
 
 use super::{check_is_first, managed::set_managed, set_handler, setter};
 use crate::{
-    conf::{HandlerKind, LocationConf, MainConf},
+    conf::{Counted, HandlerKind, LocationConf, MainConf},
     raw::Conf,
     wsgi::{self, Applications, Mounted},
 };
@@ -71,12 +71,13 @@ fn set_application(
     directive: &'static str,
     config: ApplicationConf,
 ) -> Result<(), String> {
-    cf.change_http(|main: &mut MainConf| {
+    let counted = cf.change_http(|main: &mut MainConf| {
         let Applications(all) = main.kinds.entry();
         all.push(config.clone());
-        runtime::check_newest(all)
+        runtime::check_newest(all)?;
+        Ok::<_, String>(main.kinds.entry::<Counted>().add_application(&config))
     })?;
-    set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path()));
+    set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path(), counted));
     Ok(())
 }
 

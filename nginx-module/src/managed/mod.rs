@@ -20,7 +20,7 @@ mod service;
 
 pub(crate) use handler::{content_handler, leave_files};
 pub(crate) use peer::server_conf;
-pub(crate) use processes::{Services, prepare, start};
+pub(crate) use processes::{Services, name_of, prepare, processes_of, start};
 pub(crate) use service::Service;
 
 /// At the end of a process.

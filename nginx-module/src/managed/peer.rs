@@ -7,6 +7,7 @@ use std::{
     os::fd::AsRawFd,
     rc::Rc,
     sync::Arc,
+    time::Instant,
 };
 
 use gangway::{
@@ -14,6 +15,7 @@ use gangway::{
     error::SERVER_FAILED,
     log::Line,
     report,
+    status::Incident,
     supervise::{
         refusals,
         segment::{Claim, Place, Segment, Ticket},
@@ -61,6 +63,8 @@ struct Run {
     seat: Rc<Seat>,
     /// The ticket of a request that waits, or is to be refused.
     waits: Cell<Option<u32>>,
+    /// An attempt has failed: the next one is another one's.
+    is_repeated: Cell<bool>,
     /// Where its process listens, as nginx names it.
     name: RefCell<ngx_str_t>,
     address: Cell<libc::sockaddr_un>,
@@ -84,11 +88,13 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
             );
             return ERROR;
         };
+        upstream::arrive(request, service.counted);
         let run = Run {
             request,
             segment,
             seat: Rc::default(),
             waits: Cell::new(None),
+            is_repeated: Cell::new(false),
             name: RefCell::new(ngx_str_t::empty()),
             // SAFETY: all-zero is an address of no family.
             address: Cell::new(unsafe { std::mem::zeroed() }),
@@ -113,12 +119,18 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         let (pc, run) = unsafe { (&mut *pc, &*data.cast::<Run>()) };
         // Of an attempt before this one.
         pc.set_cached(0);
+        if run.is_repeated.take() {
+            upstream::with_passage(run.request, |passage| passage.tally().happened(Incident::Replay));
+        }
         if run.seat.is_empty() {
             match run.segment.claim(processes::worker(), processes::now()) {
-                Claim::Claimed(place) => run.seat.take(place),
+                Claim::Claimed(place) => {
+                    upstream::with_passage(run.request, |passage| passage.begin(Instant::now()));
+                    run.seat.take(place);
+                }
                 Claim::Waits(ticket) => return wait(run, pc, Some(ticket)),
-                Claim::Full => return refuse(run, pc, run.service.full_line()),
-                Claim::Down => return refuse(run, pc, run.service.down_line()),
+                Claim::Full => return refuse(run, pc, Incident::QueueFull, run.service.full_line()),
+                Claim::Down => return refuse(run, pc, Incident::NoProcess, run.service.down_line()),
             }
         }
         if set_address(run, pc).is_none() { ERROR } else { OK }
@@ -128,7 +140,9 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
 /// Has nginx connect to the process whose place the request has.
 fn set_address(run: &Run, pc: &mut ngx_peer_connection_t) -> Option<()> {
     use std::os::unix::ffi::OsStrExt;
-    let path = run.segment.socket_path(run.seat.slot()?);
+    let slot = run.seat.slot()?;
+    upstream::is_given(run.request, run.segment.slot(slot).pid);
+    let path = run.segment.socket_path(slot);
     let path = path.as_os_str().as_bytes();
     // SAFETY: all-zero is an address of no family.
     let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
@@ -161,6 +175,9 @@ fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ng
             pc.connection = connection;
             run.waits.set(Some(queue::add(run.request, &run.service, &run.segment, &run.seat, ticket)));
             if is_turn {
+                upstream::with_passage(run.request, |passage| {
+                    passage.tally().note_waiting(run.segment.waiting());
+                });
                 run.service.demand();
             }
             AGAIN
@@ -178,7 +195,8 @@ fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ng
     }
 }
 
-fn refuse(run: &Run, pc: &mut ngx_peer_connection_t, line: Option<Line>) -> ngx_int_t {
+fn refuse(run: &Run, pc: &mut ngx_peer_connection_t, why: Incident, line: Option<Line>) -> ngx_int_t {
+    upstream::with_passage(run.request, |passage| passage.refuse(why, 503));
     if let Some(line) = line {
         line.tell(&run.request);
     }
@@ -196,6 +214,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             pc.connection.is_null() && state & NGX_PEER_FAILED as usize != 0 && !run.seat.is_empty();
         if state & NGX_PEER_FAILED as usize != 0 && !is_gone && pc.tries > 0 {
             pc.tries -= 1;
+            run.is_repeated.set(true);
         }
         let has_waited = run.stop_waiting();
         // SAFETY: the connection has its events as long as it is open.

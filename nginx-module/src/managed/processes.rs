@@ -21,8 +21,9 @@ use gangway::{
     log::{self, Level, Line, Throttle},
     rights::Identity,
     runtime,
+    status::AppProcess,
     supervise::{
-        Link, ManagedPool, Manager, Setup, Stamp,
+        Link, ManagedPool, Manager, Setup, Stamp, processes,
         segment::{Owner, Wake},
     },
     sys::{
@@ -35,6 +36,7 @@ use nginx_sys::ngx_current_msec;
 use crate::{
     conf::MainConf,
     raw::{self, Cycle},
+    serve::counting,
 };
 
 /// Every one, each once, in the order of the configuration.
@@ -136,6 +138,9 @@ fn configure(cycle: &Cycle<'_>, services: &Services, worker: Identity) -> io::Re
         None => begin(cycle, worker, host.clone())?,
     });
     parent.manager.set_host(host);
+    if let Some(board) = counting::board() {
+        parent.manager.set_figures(board.as_fd().try_clone_to_owned()?);
+    }
     let log = cycle.log().ok_or_else(|| io::Error::other("nginx has no error log"))?;
     let pools = parent.manager.configure(&services.all, log)?;
     parent.pools = services.all.iter().cloned().zip(pools).collect();
@@ -247,6 +252,20 @@ pub(super) fn pool(managed: &Managed) -> Option<ManagedPool> {
     let parent = lock(&PARENT);
     let mut pools = parent.as_ref()?.pools.iter();
     pools.find(|(known, _)| known == managed).map(|(_, pool)| pool.clone())
+}
+
+/// What people call an application, if it runs.
+pub(crate) fn name_of(managed: &Managed) -> Option<String> {
+    pool(managed).map(|pool| pool.name.to_string())
+}
+
+/// The processes of the application of this name.
+pub(crate) fn processes_of(name: &str) -> Vec<AppProcess> {
+    let found = lock(&PARENT).as_ref().and_then(|parent| {
+        let mut pools = parent.pools.iter();
+        pools.find(|(_, pool)| *pool.name == *name).map(|(_, pool)| Arc::clone(&pool.segment))
+    });
+    found.map(|segment| processes(&segment)).unwrap_or_default()
 }
 
 /// Tells the supervisor that a request waits, or that a process is stuck.

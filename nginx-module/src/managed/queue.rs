@@ -10,13 +10,14 @@ use std::{
     ptr,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gangway::{
     engine::fence,
     error::NO_PROCESS,
     log::Line,
+    status::Incident,
     supervise::segment::{Claim, Place, Segment, Ticket, Turn},
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
@@ -221,8 +222,15 @@ fn next(waiter: &Waiter) -> Option<Found> {
             waiter.seat.take(place);
             Some(Found::Place)
         }
-        Turn::Refused => Some(Found::Refusal(Some(refusal()))),
+        Turn::Refused => {
+            count_refusal(waiter.request);
+            Some(Found::Refusal(Some(refusal())))
+        }
     }
+}
+
+fn count_refusal(request: Request) {
+    upstream::with_passage(request, |passage| passage.refuse(Incident::NoProcess, 503));
 }
 
 fn refusal() -> Line {
@@ -234,6 +242,7 @@ fn refusal() -> Line {
 fn go(mut waiter: Waiter) {
     let request = waiter.request;
     let Some(upstream) = request.upstream() else { return };
+    upstream::with_passage(request, |passage| passage.begin(Instant::now()));
     loop {
         if let OK | DONE | AGAIN = upstream.connect_now(request) {
             let run_posted = request.posted_runner();
@@ -254,6 +263,7 @@ fn go(mut waiter: Waiter) {
                 return;
             }
             Claim::Full | Claim::Down => {
+                count_refusal(request);
                 refusal().tell(&request);
                 return upstream::answer(request, SERVICE_UNAVAILABLE);
             }

@@ -17,13 +17,15 @@ pub(crate) struct Service {
     /// The path of the location for an application that is mounted there; `None` for a program, which runs scripts that the
     /// path names.
     pub(super) mount: Option<Vec<u8>>,
+    /// Where its requests are counted.
+    pub(super) counted: usize,
     pool: OnceCell<Option<ManagedPool>>,
     refusals: Throttle,
 }
 
 impl Service {
-    pub(crate) fn new(managed: Managed, mount: Option<Vec<u8>>) -> Self {
-        Self { managed, mount, pool: OnceCell::new(), refusals: Throttle::default() }
+    pub(crate) fn new(managed: Managed, mount: Option<Vec<u8>>, counted: usize) -> Self {
+        Self { managed, mount, counted, pool: OnceCell::new(), refusals: Throttle::default() }
     }
 
     pub(crate) fn managed(&self) -> &Managed {

@@ -3,7 +3,7 @@
 
 use std::ffi::CStr;
 
-use nginx_sys::{ngx_cycle, ngx_http_complex_value_t};
+use nginx_sys::{ngx_cycle, ngx_http_complex_value_t, ngx_module_t};
 
 use super::Request;
 
@@ -27,9 +27,18 @@ pub(crate) fn auth_basic_guards(request: Request) -> bool {
 
 /// nginx's number of an http module that this process has.
 fn number(name: &CStr) -> Option<usize> {
-    // SAFETY: the list of modules of the cycle that the process runs ends with NULL; their names are C strings or NULL.
+    // SAFETY: the list of modules of the cycle that the process runs.
+    unsafe { number_in((*ngx_cycle).modules, name) }
+}
+
+/// The number of an http module in a list of modules.
+///
+/// # Safety
+/// The list is a cycle's.
+pub(super) unsafe fn number_in(modules: *mut *mut ngx_module_t, name: &CStr) -> Option<usize> {
+    // SAFETY: such a list ends with NULL; the names of modules are C strings or NULL.
     unsafe {
-        let mut next = (*ngx_cycle).modules;
+        let mut next = modules;
         while let Some(module) = (*next).as_ref() {
             if !module.name.is_null() && CStr::from_ptr(module.name) == name {
                 return Some(module.ctx_index);

@@ -222,6 +222,29 @@ impl Conf {
         }
     }
 
+    /// Whether anything in the configuration uses this variable of ours. To be asked when the http block is read.
+    pub(crate) fn uses_variable(&self, name: &[u8]) -> bool {
+        // SAFETY: the main configuration of the core module is there, with the array of variables that have a number.
+        unsafe {
+            let core: *mut ngx_http_core_main_conf_t =
+                self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
+            let all = (*core).variables.as_slice::<nginx_sys::ngx_http_variable_t>();
+            all.iter().any(|variable| variable.name.as_bytes() == name)
+        }
+    }
+
+    /// Whether clients cannot ask for this location by themselves.
+    pub(crate) fn is_internal(&self) -> bool {
+        // SAFETY: the core module's configuration exists for every location before its directives run.
+        unsafe { &*self.core_location() }.internal == 1
+    }
+
+    /// What stands behind `location`: a path, a regular expression or a name. Nothing in a block without one.
+    pub(crate) fn location_name(&self) -> Vec<u8> {
+        // SAFETY: the core module's configuration exists for every location before its directives run.
+        unsafe { &*self.core_location() }.name.as_bytes().to_vec()
+    }
+
     /// The folder in which `alias` with captures begins to depend on the last of them: for `/home/$1/cgi-bin/$2`,
     /// `/home/$1/cgi-bin/`. `None` where the alias is not the whole path.
     pub(crate) fn captured_alias(&self) -> Option<&[u8]> {

@@ -135,6 +135,11 @@ impl<'c> Cycle<'c> {
         self.core().master != 0
     }
 
+    /// How many processes serve requests.
+    pub(crate) fn workers(&self) -> usize {
+        usize::try_from(self.core().worker_processes).unwrap_or(1).max(1)
+    }
+
     /// The user and the group that workers get, where `user` or nginx's default says so.
     pub(crate) fn user(&self) -> Option<(&'c CStr, uid_t, gid_t)> {
         let core = self.core();

@@ -26,6 +26,12 @@ impl Request {
         }
     }
 
+    /// Has nginx throw the request's body away. Answers 0, or the status that answers the request.
+    pub(crate) fn discard_body(self) -> ngx_int_t {
+        // SAFETY: live request whose body nobody has read.
+        unsafe { nginx_sys::ngx_http_discard_request_body(self.raw()) }
+    }
+
     /// Ends the request: it is gone after this.
     pub(crate) fn finalize(self, status: ngx_int_t) {
         // SAFETY: live request that this module still holds.

@@ -22,6 +22,7 @@ mod end;
 mod event;
 mod field;
 mod files;
+mod guard;
 mod header;
 mod host;
 mod interim;

@@ -28,6 +28,16 @@ struct Held {
     _piece: Option<Piece>,
 }
 
+impl Request {
+    /// Sends a whole body, whose memory lives as long as the request. Answers nginx's status.
+    pub(crate) fn send_all(self, pieces: Vec<Piece>) -> ngx_int_t {
+        let tag = ptr::from_ref(crate::module()).cast_mut().cast();
+        // SAFETY: the pool of a live request; NULL, or the value that lives as long as that.
+        let buffers = unsafe { super::own(self.pool(), Buffers::new(tag)).as_mut() };
+        buffers.map_or(-1, |buffers| buffers.send(self, pieces, true).0)
+    }
+}
+
 impl Buffers {
     /// `tag`: an address of this module.
     pub(crate) fn new(tag: ngx_buf_tag_t) -> Self {

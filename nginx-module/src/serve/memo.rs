@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is known of a request over internal redirects, for as long as it holds.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use super::authorization::Authorization;
 use crate::{
@@ -24,6 +24,21 @@ pub(crate) struct Notes {
     /// How many local redirects of scripts there were.
     pub(crate) local_redirects: usize,
     authorization: Option<(Moment, Rc<Authorization>)>,
+    /// What was counted of the last application that the request came to.
+    pub(crate) counts: Option<CountNote>,
+}
+
+/// What was counted of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct CountNote {
+    /// The number of the application.
+    pub(crate) number: usize,
+    /// How long it waited for its turn.
+    pub(crate) queue: Option<Duration>,
+    /// How long it has run.
+    pub(crate) run: Option<Duration>,
+    /// Which process has answered it.
+    pub(crate) process: Option<u32>,
 }
 
 /// Who sends a request on.
@@ -83,6 +98,11 @@ pub(crate) fn authorization(request: Request) -> Option<Rc<Authorization>> {
             notes.authorization.as_ref().filter(|(moment, _)| *moment == Moment::now(request))?;
         Some(Rc::clone(answer))
     })?
+}
+
+/// What was counted of the request, as far as it is known.
+pub(crate) fn counts(request: Request) -> Option<CountNote> {
+    look(request, |notes| notes.counts)?
 }
 
 /// How many local redirects have led here.

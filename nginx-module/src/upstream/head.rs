@@ -135,6 +135,7 @@ fn refuse(context: &Context, error: &ResponseError) -> ngx_int_t {
 /// Gives the head to nginx.
 fn finish(context: &Context, response: &mut Response, upstream: Upstream) -> Result<(), ngx_int_t> {
     let request = context.request;
+    context.note();
     let head = response.parser.head();
     for (name, value) in head.fields() {
         // nginx knows what to do with these two, and the others are the connection's alone.

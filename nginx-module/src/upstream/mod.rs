@@ -41,6 +41,7 @@ use gangway::{
     error::SERVER_FAILED,
     log::escape,
     report,
+    status::Passage,
     trace::{Answerer, Trace},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
@@ -150,6 +151,27 @@ pub(crate) fn with_script_parser<R>(request: Request, look: impl FnOnce(&Respons
 pub(crate) fn with_trace(request: Request, tell: impl FnOnce(&Trace)) {
     if let Some(trace) = Context::of(&request).and_then(|context| context.trace.as_deref()) {
         tell(trace);
+    }
+}
+
+/// The request has come to the application with this number.
+pub(crate) fn arrive(request: Request, counted: usize) {
+    if let Some(context) = Context::of(&request) {
+        context.arrive(counted);
+    }
+}
+
+/// This process has the request.
+pub(crate) fn is_given(request: Request, pid: u32) {
+    if let Some(context) = Context::of(&request) {
+        context.is_given(pid);
+    }
+}
+
+/// Tells what counts a request what becomes of it.
+pub(crate) fn with_passage(request: Request, tell: impl FnOnce(&Passage)) {
+    if let Some(passage) = Context::of(&request).and_then(|context| context.passage.get()) {
+        tell(passage);
     }
 }
 

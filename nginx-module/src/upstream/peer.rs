@@ -17,7 +17,7 @@ mod signals;
 
 use std::{ffi::c_void, ptr, time::Duration};
 
-use gangway::{engine::fence, sys::Progress};
+use gangway::{engine::fence, status::Incident, sys::Progress};
 use nginx_sys::{
     NGX_PEER_FAILED, ngx_event_t, ngx_http_request_t, ngx_http_upstream_create_round_robin_peer,
     ngx_http_upstream_init_peer_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_module,
@@ -126,6 +126,7 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
         context.peer.address.set(Some(address));
         let chosen = if context.peer.takes_idle() { reuse::choose(context, &address) } else { Chosen::None };
         if let Chosen::Kept(connection) = chosen {
+            context.happened(Incident::Kept);
             // SAFETY: the caller's peer, to which nobody else refers here.
             idle::wake(connection, unsafe { &mut *pc });
             // SAFETY: that connection, which is live.
@@ -138,6 +139,7 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
         watch(context, if matches!(chosen, Chosen::AtWork) { PATIENCE_AT_WORK } else { PATIENCE });
         context.peer.begin_looks();
     }
+    context.happened(Incident::Fresh);
     // SAFETY: the caller's peer, to which nobody else refers here.
     match unsafe { connect::to_unix(&mut *pc) } {
         None => OK,

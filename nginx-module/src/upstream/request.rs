@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The request as the backend gets it.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    time::Instant,
+};
 
 use gangway::{
     cgi::{Extra, Param},
@@ -10,6 +13,7 @@ use gangway::{
     log::escape,
     protocol::{Role, Settings},
     report,
+    status::Incident,
     trace::Answerer,
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
@@ -22,7 +26,7 @@ use super::{
     state::{Context, Onward, hold::WaitChange},
 };
 use crate::{
-    conf::{MainConf, Scheme},
+    conf::{Backend, MainConf, Scheme},
     raw::{NoMemory, Request, Upstream, buffers, bytes},
     serve::{
         accel,
@@ -187,6 +191,10 @@ pub(super) unsafe extern "C" fn create_request(r: *mut ngx_http_request_t) -> ng
                 if let Some(trace) = &context.trace {
                     trace.begin();
                 }
+                if let Some(backend) = context.location.settings::<Backend>() {
+                    context.arrive(backend.counted);
+                    context.passage.get().iter().for_each(|passage| passage.begin(Instant::now()));
+                }
                 with_head(context, upstream, |head| {
                     chain(context, upstream, head).map_err(|NoMemory| out_of_memory(context.request))
                 })
@@ -325,6 +333,23 @@ fn end_trace(context: &Context, upstream: Upstream, status: ngx_int_t) {
     trace.end(instead.or(own), &context.request);
 }
 
+/// Counts what the request was answered with. A response that breaks off is a failure, whatever its head says.
+fn end_passage(context: &Context, upstream: Upstream, status: ngx_int_t) {
+    let Some(passage) = context.passage.get() else { return };
+    let has_left = status == nginx_sys::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t;
+    let instead = u16::try_from(status)
+        .ok()
+        .filter(|status| *status >= 300 && !(has_left && context.request.header_sent()));
+    let own = u16::try_from(upstream.status()).ok().filter(|status| *status > 0);
+    let status = instead.or(own).unwrap_or(499);
+    if status == 504 {
+        let is_running = passage.begun().is_some();
+        context.happened(if is_running { Incident::RunTimeout } else { Incident::QueueTimeout });
+    }
+    passage.close(status);
+    context.note();
+}
+
 /// The upstream's part of the request ends; its connection is still there.
 pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, status: ngx_int_t) {
     fence("finalize_request", (), || {
@@ -336,6 +361,7 @@ pub(super) unsafe extern "C" fn finalize_request(r: *mut ngx_http_request_t, sta
 fn finalize(context: &Context, upstream: Upstream, status: ngx_int_t) {
     context.stderr.borrow_mut().finish(context.request);
     end_trace(context, upstream, status);
+    end_passage(context, upstream, status);
     // Only when it sends the request where the response says, nginx ends the upstream like this.
     if status == nginx_sys::NGX_DECLINED as ngx_int_t {
         jump(context, upstream);

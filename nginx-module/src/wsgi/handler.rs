@@ -20,7 +20,7 @@ use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
     serve::{
-        head,
+        counting, head,
         memo::{self, Jump},
         variables,
     },
@@ -83,13 +83,18 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         ..variables::Shape::default()
     };
     let variables = variables::build(request, &main, &location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
+    let application = Arc::clone(mounted.application.get_or_init(|| {
+        let application = worker.application(&mounted.config);
+        application.count_at(counting::tally(mounted.counted));
+        application
+    }));
     let head = RequestHead {
         variables,
         content_length: length,
         no_body: request.is_head(),
         traced: request.takes(Level::Debug),
+        tally: application.tally(),
     };
-    let application = Arc::clone(mounted.application.get_or_init(|| worker.application(&mounted.config)));
     let ticket = worker.next_ticket();
     let channel = match body {
         Some(body) => Channel::new(ticket.number(), worker.notify(), body, ROOM),
@@ -97,8 +102,13 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     };
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
     let deadline = event_loop::deadline(ticket);
-    let mut flight =
-        InFlight::new(request, Arc::clone(&application), Arc::clone(&exchange), channel, deadline);
+    let mut flight = InFlight::new(
+        (request, mounted.counted),
+        Arc::clone(&application),
+        Arc::clone(&exchange),
+        channel,
+        deadline,
+    );
     if request.streams_body() {
         flight.stream_body()?;
     }

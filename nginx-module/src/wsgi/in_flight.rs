@@ -18,7 +18,10 @@ use super::{feed::Feed, stuck::Stuck};
 use crate::{
     module,
     raw::{Buffers, Msec, Request, Timer},
-    serve::head::{self, Sent},
+    serve::{
+        counting,
+        head::{self, Sent},
+    },
 };
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
@@ -26,6 +29,8 @@ const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 /// One running request.
 pub(super) struct InFlight {
     request: Request,
+    /// Where it is counted.
+    counted: usize,
     application: Arc<Application>,
     exchange: Arc<Exchange>,
     channel: Arc<Channel>,
@@ -54,7 +59,7 @@ pub(super) enum NextStep {
 
 impl InFlight {
     pub(super) fn new(
-        request: Request,
+        (request, counted): (Request, usize),
         application: Arc<Application>,
         exchange: Arc<Exchange>,
         channel: Arc<Channel>,
@@ -63,6 +68,7 @@ impl InFlight {
         let tag = ptr::from_ref(module()).cast_mut().cast();
         Self {
             request,
+            counted,
             application,
             exchange,
             channel,
@@ -103,6 +109,7 @@ impl InFlight {
         self.ended = delivery.end.is_some();
         let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
         if let Some(head) = delivery.head {
+            self.note();
             // nginx can cut several ranges out of one piece, and one range out of many.
             let whole = delivery.end == Some(End::Complete) && delivery.pieces.len() == 1;
             match head::send(self.request, &head, whole) {
@@ -275,11 +282,17 @@ impl InFlight {
         abandon(&self.application, &self.exchange, Cause::ClientGone);
     }
 
+    /// For variables of a log, and of headers.
+    pub(super) fn note(&self) {
+        counting::note(self.request, self.counted, self.exchange.passage(), Some(std::process::id()));
+    }
+
     /// nginx has ended the request.
     pub(super) fn close(self) {
         if !self.ended {
             self.abandon();
         }
+        self.note();
     }
 }
 

@@ -17,13 +17,15 @@ pub(crate) struct Mounted {
     pub(super) config: Config,
     /// The path of the location, empty when it has none.
     pub(super) path: Vec<u8>,
+    /// Where its requests are counted.
+    pub(super) counted: usize,
     /// The application in this worker.
     pub(super) application: OnceCell<Arc<Application>>,
 }
 
 impl Mounted {
-    pub(crate) fn new(config: Config, path: Vec<u8>) -> Self {
-        Self { config, path, application: OnceCell::new() }
+    pub(crate) fn new(config: Config, path: Vec<u8>, counted: usize) -> Self {
+        Self { config, path, counted, application: OnceCell::new() }
     }
 }
 

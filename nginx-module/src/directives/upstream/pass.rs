@@ -7,7 +7,7 @@ use gangway::error::BAD_UPSTREAM;
 use nginx_sys::{ngx_http_upstream_add, ngx_http_upstream_srv_conf_t, ngx_parse_url, ngx_str_t, ngx_url_t};
 
 use crate::{
-    conf::{HandlerKind, LocationConf, Pass, Scheme, split_scheme},
+    conf::{Backend, Counted, HandlerKind, LocationConf, MainConf, Pass, Scheme, split_scheme},
     directives::{check_is_first, param::param, set_handler, setter},
     raw::{Conf, ConfText},
     upstream,
@@ -85,7 +85,8 @@ setter!(set_pass, LocationConf, |cf: &Conf, location: &mut LocationConf| {
         Word::Url(url) => Pass::Url(compile(cf, url)?),
     };
     conf.pass = Some(pass);
-    set_handler(cf, location, "gangway_pass", &KIND, ());
+    let counted = cf.change_http(|main: &mut MainConf| main.kinds.entry::<Counted>().add_backend(word));
+    set_handler(cf, location, "gangway_pass", &KIND, Backend { counted });
     cf.redirect_to_slash();
     Ok(())
 });

@@ -18,7 +18,7 @@ mod rest;
 mod stage;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     ffi::c_void,
     ptr,
 };
@@ -26,6 +26,7 @@ use std::{
 use gangway::{
     log::{Level, RequestLog},
     protocol::{Protocol, Role},
+    status::{Incident, Passage},
     trace::{self, Answerer, Trace},
 };
 use nginx_sys::{
@@ -37,6 +38,7 @@ use super::{script::ScriptPath, stderr::Stderr};
 use crate::{
     conf::{AUTHORIZER_PAGE, LocationConf, Scheme, UpstreamConf},
     raw::{InCycle, NoMemory, Request, Timer, Upstream, buffers, own, timer_data},
+    serve::counting,
 };
 use flush::Flush;
 use hold::HeadHold;
@@ -63,6 +65,10 @@ pub(super) struct Context {
     pub(super) onward: RefCell<Onward>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) is_unsent: Cell<bool>,
+    /// Its way, as it is counted.
+    pub(super) passage: OnceCell<Passage>,
+    /// The number of the application, and the process that has the request.
+    counted: Cell<(usize, Option<u32>)>,
     /// Where somebody observes the request.
     pub(super) trace: Option<Box<Trace>>,
 }
@@ -114,6 +120,8 @@ impl Context {
             }),
             onward: RefCell::default(),
             is_unsent: Cell::new(false),
+            passage: OnceCell::new(),
+            counted: Cell::default(),
             trace: Trace::open(request.takes(Level::Debug), answerer),
             location,
         };
@@ -184,6 +192,33 @@ impl Context {
     /// What is done for the request: lines that are written meanwhile are events of its span.
     pub(super) fn within<R>(&self, act: impl FnOnce() -> R) -> R {
         trace::within(self.trace.as_deref(), act)
+    }
+
+    /// The request has come to the application with this number.
+    pub(super) fn arrive(&self, counted: usize) {
+        self.counted.set((counted, None));
+        self.passage.get_or_init(|| Passage::arrive(counting::tally(counted)));
+        self.note();
+    }
+
+    /// A process has the request.
+    pub(super) fn is_given(&self, pid: u32) {
+        self.counted.set((self.counted.get().0, Some(pid)));
+    }
+
+    /// For variables of a log, and of headers.
+    pub(super) fn note(&self) {
+        let (counted, process) = self.counted.get();
+        if let Some(passage) = self.passage.get() {
+            counting::note(self.request, counted, passage, process);
+        }
+    }
+
+    /// Something has happened to the request that is counted.
+    pub(super) fn happened(&self, incident: Incident) {
+        if let Some(passage) = self.passage.get() {
+            passage.tally().happened(incident);
+        }
     }
 
     pub(super) fn stage(&self) -> Stage {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The content phase: GET and HEAD alone.
+
+use gangway::{
+    engine::fence,
+    error::SERVER_FAILED,
+    exchange::Piece,
+    http::{Fields, Head},
+    report,
+    status::{ServerSnapshot, StatusForm, write},
+};
+use nginx_sys::{ngx_http_request_t, ngx_int_t};
+
+use crate::{
+    managed,
+    raw::Request,
+    serve::{
+        counting,
+        head::{self, Sent},
+    },
+};
+
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+const NOT_ALLOWED: ngx_int_t = nginx_sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
+
+pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("status::content_handler", INTERNAL_SERVER_ERROR, || {
+        // SAFETY: nginx calls a content handler with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        if !request.is_safe() {
+            // Without memory for the header the status says enough.
+            let _ = head::add(request, b"Allow", b"GET, HEAD");
+            return NOT_ALLOWED;
+        }
+        match request.discard_body() {
+            0 => answer(request),
+            status => status,
+        }
+    })
+}
+
+fn answer(request: Request) -> ngx_int_t {
+    let Some(board) = counting::board() else {
+        report!(
+            request,
+            Error,
+            SERVER_FAILED,
+            "there are no figures: a line from the start of nginx says why"
+        );
+        return INTERNAL_SERVER_ERROR;
+    };
+    let server = String::from_utf8_lossy(nginx_sys::NGINX_VER.to_bytes());
+    let snapshot = ServerSnapshot::take(board, &server, managed::processes_of);
+    let accept = request.headers().find(|(name, _)| name.eq_ignore_ascii_case(b"accept"));
+    let form = StatusForm::wanted(request.uri(), request.query(), accept.map(|(_, value)| value));
+    let body = write(form, &snapshot);
+    let mut all = Fields::default();
+    form.headers().iter().for_each(|(name, value)| all.push(name.as_bytes(), value.as_bytes()));
+    let head = Head { status: 200, reason: Vec::new(), fields: all, content_length: Some(body.len() as u64) };
+    match head::send(request, &head, true) {
+        Sent::Failed(status) => status,
+        // No field says so.
+        Sent::Redirect(_) => ERROR,
+        Sent::Header if request.header_only() => 0,
+        Sent::Header => request.send_all(vec![Piece::Copied(body.into_bytes())]),
+    }
+}
