@@ -161,6 +161,7 @@ const VALUES: &[&str] = &[
     "AP_MPMQ_MAX_THREADS",
     "AP_MPMQ_MPM_STATE",
     "AP_MPMQ_STOPPING",
+    "ap_conftree",
     "ap_server_conf",
     "ap_server_root",
     "ap_unixd_config",

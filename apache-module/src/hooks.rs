@@ -10,6 +10,7 @@ use std::{
 
 use gangway::engine::fence;
 use gangway_httpd::{
+    figures,
     module::{ModuleNames, module},
     request_hook,
     sys::{self, apr_pool_t, server_rec},
@@ -20,12 +21,16 @@ use crate::{
     directives::{self, KINDS},
     phases,
     raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection},
+    status,
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
 #[unsafe(no_mangle)]
 pub static mut gangway_module: sys::module =
     module::<Gangway>((&raw const directives::TABLE).cast(), register_hooks);
+
+/// Backends of mod_proxy that are counted as well when they have had a request.
+const OTHERS: usize = 64;
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
 static BEFORE: ModuleNames<6> =
@@ -116,6 +121,8 @@ unsafe extern "C" fn post_config(
         let rehearsal = unsafe {
             sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int
         };
+        // SAFETY: httpd calls post_config with the pool of the configuration.
+        unsafe { figures::open(pool, status::count() + OTHERS) };
         // SAFETY: httpd gives the pool of the configuration.
         let pool = unsafe { ConfigurationPool::from_raw(pool) };
         if rehearsal || KINDS.iter().all(|kind| (kind.prepare)(&pool)) { OK } else { INTERNAL_SERVER_ERROR }

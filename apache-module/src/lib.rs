@@ -7,6 +7,8 @@
 //!               -> wsgi         applications in this process
 //!               -> managed      applications in processes of their own
 //!               -> cgi          scripts instead of applications
+//!               -> status       how all of them do
+//!                  -> counting  where their requests are counted
 //!                  -> body, variables, mount, reply   from httpd's request, and back
 //! raw/                          httpd memory
 //! ```
@@ -17,6 +19,7 @@ mod body;
 mod cgi;
 mod claim;
 mod config;
+mod counting;
 mod directives;
 mod hooks;
 mod managed;
@@ -26,6 +29,7 @@ mod phases;
 mod raw;
 mod reply;
 mod section;
+mod status;
 mod variables;
 mod wsgi;
 

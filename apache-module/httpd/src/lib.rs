@@ -5,6 +5,7 @@
 //! sys        types, functions and constants of httpd's headers, as bindgen reads them
 //! module     how a module presents itself, and what httpd keeps for it
 //! directive  the table of directives, and one that is being read
+//! figures    the memory for figures of applications, which both modules share
 //! param      GangwayParam, which both modules have
 //! request    what httpd knows of a request, each thing with its type
 //! brigade    lists of buckets, on their way through filters
@@ -19,6 +20,7 @@
 
 pub mod brigade;
 pub mod directive;
+pub mod figures;
 pub mod log;
 pub mod module;
 pub mod param;
@@ -72,6 +74,8 @@ pub mod status {
     pub const FORBIDDEN: c_int = sys::HTTP_FORBIDDEN as c_int;
     /// 404
     pub const NOT_FOUND: c_int = sys::HTTP_NOT_FOUND as c_int;
+    /// 405
+    pub const METHOD_NOT_ALLOWED: c_int = sys::HTTP_METHOD_NOT_ALLOWED as c_int;
     /// 408
     pub const REQUEST_TIME_OUT: c_int = sys::HTTP_REQUEST_TIME_OUT as c_int;
     /// 413

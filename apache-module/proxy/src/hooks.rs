@@ -10,6 +10,7 @@ use std::{
 
 use gangway::{engine::fence, error::BAD_UPSTREAM};
 use gangway_httpd::{
+    figures,
     module::{ModuleNames, module},
     request_hook,
     sys::{self, apr_pool_t, request_rec, server_rec},
@@ -26,6 +27,9 @@ use crate::{
 #[unsafe(no_mangle)]
 pub static mut proxy_gangway_module: sys::module =
     module::<ProxyGangway>((&raw const directives::TABLE).cast(), register_hooks);
+
+/// Backends that are counted by themselves.
+const BACKENDS: usize = 64;
 
 /// Modules that may claim a request before us: what they map to files or elsewhere is theirs.
 static BEFORE: ModuleNames<6> = ModuleNames::new([
@@ -65,6 +69,8 @@ unsafe extern "C" fn post_config(
         raw::install_log();
         // The children inherit it.
         let _ = Board::shared();
+        // SAFETY: httpd calls post_config with the pool of the configuration.
+        unsafe { figures::open(pool, BACKENDS) };
         // SAFETY: httpd calls this with the pool of the configuration and its servers, on one thread.
         match unsafe { raw::define_workers(pool, servers) } {
             Ok(()) => OK,

@@ -9,6 +9,7 @@
 //!                -> proxied     what an attempt (`gangway_httpd::transfer`) knows of the request
 //!                   -> reply    the head, and what of the body the client gets
 //!                   -> contest  waiting for a process that somebody's idle connection holds
+//!                -> counting    where requests are counted for the status
 //! raw/                          httpd's memory, system calls
 //! ```
 
@@ -16,6 +17,7 @@
 
 mod canonical;
 mod contest;
+mod counting;
 mod directives;
 mod hooks;
 mod keep;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request of mod_proxy's: which connection it takes, and what becomes of it when an attempt fails.
 
-use std::ffi::c_int;
+use std::{ffi::c_int, time::Instant};
 
 use gangway::{
     cgi::ResponseError,
@@ -9,12 +9,14 @@ use gangway::{
     log::{self, Level, Line},
     protocol::{DecodeError, EncodeError, Settings},
     report,
+    status::{Incident, Passage},
     trace::{Answerer, Trace},
 };
 
 use gangway_httpd::transfer::{Buffers, Filled, Then, Times, Transfer, TransferError, Wait, Wire};
 
 use crate::{
+    counting,
     keep::{self, History, IDLE_LIMIT, IDLE_TIME, KeepLimits, Key, Requirement},
     proxied::Proxied,
     raw::{
@@ -32,7 +34,10 @@ pub(crate) fn serve(target: ProxyTarget<'_>) -> c_int {
     // One span for each backend that a balancer sends the request to.
     target.request().observed(Answerer::Backend, |trace| {
         let mut buffers = Buffers::take();
-        let status = attempt(target, scheme, &mut buffers, trace).unwrap_or_else(|status| status);
+        let passage = Passage::arrive(counting::tally(target));
+        passage.begin(Instant::now());
+        let status = attempt(target, scheme, &mut buffers, (trace, &passage)).unwrap_or_else(|status| status);
+        counting::close(&passage, target, status);
         buffers.give_back();
         status
     })
@@ -42,7 +47,7 @@ fn attempt(
     target: ProxyTarget<'_>,
     scheme: Scheme,
     buffers: &mut Buffers,
-    trace: Option<&Trace>,
+    (trace, passage): (Option<&Trace>, &Passage),
 ) -> Result<c_int, c_int> {
     let (request, kind) = (target.request(), scheme.kind);
     let mut backend = target.acquire(kind)?;
@@ -61,6 +66,7 @@ fn attempt(
     let mut key = kind.protocol().keeps_connections().then(|| Key::new(address(target, scheme)));
     let requirement = Requirement { for_once: !body.ended() || !is_idempotent(request.method()), names_php };
     let kept = key.as_ref().filter(|_| keeps).and_then(|key| keep::take(key, requirement));
+    passage.tally().happened(if kept.is_some() { Incident::Kept } else { Incident::Fresh });
     let (wire, history) = match kept {
         Some(kept) => kept,
         // A balancer may send the request to another backend: nothing of its body has been taken yet.

@@ -30,6 +30,7 @@ use gangway::{
     report,
     rights::Identity,
     run::{BriefRuns, Words, full_line, late_line, spawn_request, users, words},
+    status::{AppKind, Incident, Passage},
     sys::{
         explain,
         files::{Kind, lies_below},
@@ -41,7 +42,7 @@ use gangway::{
 use self::client::{Client, Running};
 use crate::{
     body::{self, Advance, Whole},
-    config, mount,
+    config, counting, mount,
     raw::{
         BodyLength, ConfigurationPool, DirConf, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR,
         NOT_FOUND, Request, SERVICE_UNAVAILABLE, ScriptRequest, Session,
@@ -55,22 +56,27 @@ pub(crate) const HANDLER: &CStr = c"gangway-cgi";
 
 /// The settings of scripts, each once.
 #[derive(Default)]
-pub(crate) struct AllSettings(Vec<Cgi>);
+pub(crate) struct AllSettings(Vec<(Cgi, String)>);
 
 impl AllSettings {
-    /// Answers the number of settings.
-    pub(crate) fn add(&mut self, settings: Cgi) -> usize {
+    /// Answers the number of settings; `place`: the section in which they stand.
+    pub(crate) fn add(&mut self, settings: Cgi, place: String) -> usize {
         let Self(all) = self;
-        all.iter().position(|known| *known == settings).unwrap_or_else(|| {
-            all.push(settings);
+        all.iter().position(|(known, _)| *known == settings).unwrap_or_else(|| {
+            all.push((settings, place));
             all.len() - 1
         })
     }
 }
 
+/// Those of the configuration, by number, each with the section in which it stands first.
+pub(crate) fn named() -> Vec<(Cgi, String)> {
+    config::kept(|AllSettings(all)| all.clone())
+}
+
 /// Those of the configuration, by number.
 fn settings() -> Vec<Cgi> {
-    config::kept(|AllSettings(all)| all.clone())
+    named().into_iter().map(|(cgi, _)| cgi).collect()
 }
 
 /// Made by the parent; children inherit its descriptor.
@@ -144,7 +150,13 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
     request.observed(Answerer::Script, |trace| {
         let mut session = Session::new(request);
         match ready(&mut session, conf, cgi, trace) {
-            Ok(ready) => run(session, (cgi, gate, runs), ready, trace),
+            Ok(ready) => {
+                let passage = Passage::arrive(counting::tally(AppKind::Cgi, number));
+                let status = run(session, (cgi, gate, runs), ready, (trace, &passage));
+                counting::close(&passage, request, status);
+                counting::note(request, AppKind::Cgi, number, &passage, None);
+                status
+            }
             Err(status) => status,
         }
     })
@@ -254,7 +266,7 @@ fn run(
     mut session: Session<'_>,
     (cgi, gate, runs): (&'static Cgi, &'static Pool, &BriefRuns),
     mut ready: Prepared,
-    trace: Option<&Trace>,
+    (trace, passage): (Option<&Trace>, &Passage),
 ) -> c_int {
     let request = session.request();
     let small = match ready.whole.take() {
@@ -268,8 +280,9 @@ fn run(
     let deadline = cgi.timeout().and_then(|timeout| Instant::now().checked_add(timeout));
     let permit = match gate.admit(deadline) {
         Ok(permit) => permit,
-        Err(refusal) => return refuse(request, cgi, refusal),
+        Err(refusal) => return refuse(request, cgi, refusal, passage),
     };
+    passage.begin(Instant::now());
     if let Some(trace) = trace {
         trace.begin();
     }
@@ -300,9 +313,10 @@ fn begin(
     })
 }
 
-fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal) -> c_int {
+fn refuse(request: Request<'_>, cgi: &Cgi, refusal: Refusal, passage: &Passage) -> c_int {
     match refusal {
         Refusal::Full => {
+            passage.refuse(Incident::QueueFull, 503);
             if let Some(held) = scripts().refusals.pass(Instant::now()) {
                 full_line(cgi, held).tell(&request);
             }

@@ -9,6 +9,7 @@ use crate::{
     cgi::{self, AllSettings},
     config,
     raw::{Choice, Claim, HandlerKind},
+    section,
 };
 
 /// Programs.
@@ -29,6 +30,8 @@ pub(super) fn choice(command: &Command<'_>, words: &[&[u8]]) -> Result<Choice, S
     }
     let parser = Parser { base: command.server_root(), timeout: None };
     let settings = parser.cgi(rest).map_err(|error| error.to_string())?;
-    let number = config::kept(|all: &mut AllSettings| all.add(settings));
+    let (_, path) = section::of(command);
+    let place = if path.is_empty() { "cgi".into() } else { String::from_utf8_lossy(&path).into_owned() };
+    let number = config::kept(|all: &mut AllSettings| all.add(settings, place));
     Ok(Choice::Handler(&KIND, number))
 }

@@ -6,6 +6,7 @@
 mod cgi;
 mod managed;
 mod native;
+mod status;
 mod wsgi;
 
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +21,8 @@ use crate::{
 };
 
 /// The kinds of handlers, in the order in which a process begins with them: first what waits for nobody.
-pub(crate) const KINDS: [&HandlerKind; 4] =
-    [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND];
+pub(crate) const KINDS: [&HandlerKind; 5] =
+    [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND, &status::KIND];
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 /// Also in .htaccess, where AllowOverride says so.
@@ -143,6 +144,7 @@ fn warn() {
     static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = config::with_engines(|engines| engines.take_refusals());
+    lines.extend(crate::status::warnings());
     if let Some(worker) = raw::worker() {
         lines.extend(KINDS.iter().flat_map(|kind| (kind.warnings)(&worker)));
     }

@@ -23,9 +23,10 @@ use std::ffi::CStr;
 
 use crate::raw::ChildPool;
 
-pub(crate) use parent::start as prepare;
+pub(crate) use parent::{named, start as prepare};
 pub(crate) use program::is_ours as is_program;
 pub(crate) use serve::{serve_application, serve_program};
+pub(crate) use services::processes_of;
 pub(crate) use wanted::{Wanted, check, warnings};
 
 /// The name of the handler for programs.

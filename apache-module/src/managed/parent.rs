@@ -12,6 +12,7 @@ use std::{
 };
 
 use gangway::{
+    config::Managed,
     error::SUPERVISOR,
     log::{self, Level},
     supervise::{Link, ManagedPool, Manager, Setup, Stamp, segment::Wake},
@@ -45,6 +46,9 @@ pub(crate) fn start(pool: &ConfigurationPool) -> bool {
     raw::on_configuration_end(pool, suspend);
     PROCESS.store(raw::process_id(), Ordering::Relaxed);
     let outcome = manager(left).map(|mut manager| {
+        if let Some(memory) = raw::board().and_then(|board| board.as_fd().try_clone_to_owned().ok()) {
+            manager.set_figures(memory);
+        }
         let told = manager.configure(&all, stderr().as_fd());
         let failure = told.as_ref().err().map(explain);
         let pools = match told {
@@ -112,6 +116,18 @@ fn suspend() {
             log::coded(Level::Error, SUPERVISOR, text);
         }
     }
+}
+
+/// All applications, by their numbers, each with what it is called.
+pub(crate) fn named() -> Vec<(Managed, String)> {
+    let parent = lock(&PARENT);
+    let name = |number: usize| Some(parent.as_ref()?.pools.get(number)?.as_ref()?.name.to_string());
+    let all = wanted::all().into_iter().enumerate();
+    all.map(|(number, managed)| {
+        let name = name(number).unwrap_or_else(|| managed.name().to_owned());
+        (managed, name)
+    })
+    .collect()
 }
 
 /// In a child: its way to what looks after processes, and what is shared about each application.

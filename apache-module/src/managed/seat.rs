@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gangway::supervise::segment::{Claim, Place, Segment, Ticket, Turn};
+use gangway::{
+    status::Tally,
+    supervise::segment::{Claim, Place, Segment, Ticket, Turn},
+};
 
 use super::services::{Service, now, owner};
 use crate::raw::Request;
@@ -43,12 +46,14 @@ impl Seat {
         segment: &'static Segment,
         request: Request<'_>,
         deadline: Option<Instant>,
+        tally: Tally,
     ) -> Result<Self, NoSeat> {
         let place = match segment.claim(owner(), now()) {
             Claim::Claimed(place) => place,
             Claim::Full => return Err(NoSeat::Full),
             Claim::Down => return Err(NoSeat::Down),
             Claim::Waits(ticket) => {
+                tally.note_waiting(segment.waiting());
                 service.demand();
                 wait(segment, ticket, request, deadline)?
             }

@@ -2,6 +2,7 @@
 //! One request for an application in processes of its own: which process it goes to, and what becomes of it when that fails.
 
 use std::{
+    cell::Cell,
     ffi::c_int,
     io,
     time::{Duration, Instant},
@@ -13,6 +14,7 @@ use gangway::{
     log::{Level, Line},
     protocol::{EncodeError, FastCgi, Protocol, Settings},
     report,
+    status::{AppKind, Incident, Passage},
     supervise::refusals::{late_line, silent_line},
     sys::{explain, is_shortage},
 };
@@ -27,7 +29,7 @@ use super::{
 };
 use crate::{
     body::{self, Advance, Whole},
-    mount,
+    counting, mount,
     raw::{
         BAD_GATEWAY, DirConf, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE,
         Session,
@@ -80,13 +82,22 @@ fn serve<'r>(
         Err(status) => return status,
     };
     let mut buffers = Buffers::take();
-    let status = Attempts::begin(session, service, prepared, &mut buffers).and_then(|attempts| {
+    let passage = Passage::arrive(counting::tally(AppKind::Managed, number));
+    let process = Cell::new(None);
+    let status = Attempts::begin(session, service, prepared, &mut buffers, &passage).and_then(|attempts| {
         let deadline = service.managed.timeout().and_then(|time| Instant::now().checked_add(time));
-        let seat = || Seat::take(service, segment, request, deadline);
+        let seat = || {
+            let seat = Seat::take(service, segment, request, deadline, passage.tally())?;
+            process.set(Some(seat.pid()));
+            Ok(seat)
+        };
         attempts.run(seat)
     });
     buffers.give_back();
-    status.unwrap_or_else(|status| status)
+    let status = status.unwrap_or_else(|status| status);
+    counting::close(&passage, request, status);
+    counting::note(request, AppKind::Managed, number, &passage, process.get());
+    status
 }
 
 /// What becomes of an attempt.
@@ -103,6 +114,8 @@ struct Attempts<'r, 'b> {
     service: &'static Service,
     carried: ManagedRequest<'r>,
     buffers: &'b mut Buffers,
+    /// Its way, as it is counted.
+    passage: &'b Passage,
 }
 
 impl<'r, 'b> Attempts<'r, 'b> {
@@ -112,6 +125,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
         service: &'static Service,
         prepared: ReadyRequest,
         buffers: &'b mut Buffers,
+        passage: &'b Passage,
     ) -> Result<Self, c_int> {
         let request = session.request();
         let settings = Settings { keep_connection: service.is_hosted(), ..Settings::default() };
@@ -141,6 +155,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
             service,
             carried: ManagedRequest::new(session, body_ended, service.is_hosted()),
             buffers,
+            passage,
         })
     }
 
@@ -149,10 +164,14 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let (mut may_repeat, mut gone) = (true, 0);
         loop {
             let seat = seat().map_err(|why| self.refuse(why))?;
-            let wire = match rest::take(self.service, seat.slot())
-                .map_or_else(|| connect(self.service, &seat), Ok)
-            {
-                Ok(wire) => wire,
+            self.passage.begin(Instant::now());
+            let kept = rest::take(self.service, seat.slot());
+            let how = if kept.is_some() { Incident::Kept } else { Incident::Fresh };
+            let wire = match kept.map_or_else(|| connect(self.service, &seat), Ok) {
+                Ok(wire) => {
+                    self.passage.tally().happened(how);
+                    wire
+                }
                 // It has ended, and the supervisor has not noticed yet: that is no attempt.
                 Err(error) if is_gone(&error) && gone < MOST_GONE => {
                     gone += 1;
@@ -163,7 +182,10 @@ impl<'r, 'b> Attempts<'r, 'b> {
             };
             match self.attempt(wire, seat, std::mem::take(&mut may_repeat)) {
                 Outcome::Done(status) => return Ok(status),
-                Outcome::Again => self.carried.begin_again(),
+                Outcome::Again => {
+                    self.passage.tally().happened(Incident::Replay);
+                    self.carried.begin_again();
+                }
             }
         }
     }
@@ -205,10 +227,13 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let outcome = if has_begun { "; the response is cut" } else { "" };
         self.line(failure, outcome, pid).tell(&self.request);
         if matches!(failure, TransferError::Gone) {
+            self.passage.leave();
             self.request.set_aborted();
             return OK;
         }
         if has_begun {
+            let is_late = matches!(failure, TransferError::Timeout);
+            counting::fail(self.passage, if is_late { 504 } else { 502 });
             return self.carried.cut();
         }
         match failure {
@@ -254,8 +279,14 @@ impl<'r, 'b> Attempts<'r, 'b> {
     /// Answers a request that no process takes.
     fn refuse(&self, why: NoSeat) -> c_int {
         let line = match why {
-            NoSeat::Full => self.service.full_line(),
-            NoSeat::Down => self.service.down_line(),
+            NoSeat::Full => {
+                self.passage.refuse(Incident::QueueFull, 503);
+                self.service.full_line()
+            }
+            NoSeat::Down => {
+                self.passage.refuse(Incident::NoProcess, 503);
+                self.service.down_line()
+            }
             NoSeat::Late => {
                 let waited = self.service.managed.timeout().unwrap_or_default();
                 late_line(&self.service.managed, waited).tell(&self.request);
@@ -266,6 +297,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
                 let name = self.service.managed.name();
                 let text = format!("the client has left while its request waited for a process of {name}");
                 Line { level, code, text }.tell(&self.request);
+                self.passage.leave();
                 self.request.set_aborted();
                 return OK;
             }

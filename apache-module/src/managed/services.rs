@@ -12,8 +12,9 @@ use gangway::{
     config::{Command, Managed},
     error::SUPERVISOR,
     log::{self, Level, Line, Throttle},
+    status::AppProcess,
     supervise::{
-        Link, ManagedPool,
+        Link, ManagedPool, processes,
         refusals::{down_line, full_line},
         segment::{Owner, Segment},
     },
@@ -75,6 +76,12 @@ pub(super) fn start_child() -> bool {
 /// The application of this number.
 pub(super) fn service(number: usize) -> Option<&'static Service> {
     CHILD.get()?.services.get(number)
+}
+
+/// The processes of the application of this name.
+pub(crate) fn processes_of(name: &str) -> Vec<AppProcess> {
+    let pools = CHILD.get().into_iter().flat_map(|child| &child.services).filter_map(|one| one.pool.as_ref());
+    pools.filter(|pool| *pool.name == *name).flat_map(|pool| processes(&pool.segment)).collect()
 }
 
 /// This child, as others see it in shared memory. Nobody has a place without one.

@@ -19,6 +19,7 @@ mod scripts;
 mod server;
 mod session;
 mod threads;
+mod tree;
 
 pub(crate) use connections::count as count_connection;
 pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
@@ -34,13 +35,15 @@ pub(crate) use server::{
 };
 pub(crate) use session::Session;
 pub(crate) use threads::{ThreadEnd, on_thread_end};
+pub(crate) use tree::{mentions, unguarded};
 
 use gangway_httpd::sys;
 pub(crate) use gangway_httpd::{
     DECLINED, OK,
+    figures::board,
     request::{BodyError, BodyLength, Socket},
     status::{
-        BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, NOT_FOUND,
-        NOT_IMPLEMENTED, SERVICE_UNAVAILABLE, TOO_LARGE, UNAUTHORIZED,
+        BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, METHOD_NOT_ALLOWED,
+        NOT_FOUND, NOT_IMPLEMENTED, SERVICE_UNAVAILABLE, TOO_LARGE, UNAUTHORIZED,
     },
 };

@@ -25,7 +25,7 @@ impl Configured {
 }
 
 /// Those of the configuration, by number.
-pub(super) fn configured() -> Vec<ApplicationConf> {
+pub(crate) fn configured() -> Vec<ApplicationConf> {
     config::kept(|Configured(all)| all.iter().map(|(config, _)| config.clone()).collect())
 }
 

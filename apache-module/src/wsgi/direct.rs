@@ -14,12 +14,14 @@ use gangway::{
     log::{self, Level, RequestLog},
     report,
     runtime::Application,
+    status::AppKind,
     sys::lock,
 };
 
 use super::{cork::Cork, probe::Probe, process};
 use crate::{
-    raw::{BodyError, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
+    counting,
+    raw::{self, BodyError, INTERNAL_SERVER_ERROR, Lease, Session, with_lease},
     reply::{Gone, Progress, refuse},
 };
 
@@ -46,6 +48,8 @@ pub(super) fn run(
             Err(refusal) => exchange.within(|| refuse(request, application, refusal)),
         };
         port.cork.end();
+        let own = Some(raw::process_id());
+        counting::note(request, AppKind::InProcess, number, exchange.passage(), own);
         status
     })
 }

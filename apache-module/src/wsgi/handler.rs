@@ -9,12 +9,13 @@ use gangway::{
     log::{Level, RequestLog},
     report,
     runtime::Threads,
+    status::AppKind,
 };
 
 use super::{applications, direct, relay};
 use crate::{
     body::{self, Advance, Whole},
-    mount,
+    counting, mount,
     raw::{INTERNAL_SERVER_ERROR, Request, Session},
     variables,
 };
@@ -27,6 +28,9 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let config = application.config();
+    if !application.is_counted() {
+        application.count_at(counting::tally(AppKind::InProcess, number));
+    }
     let mount = mount::mount(request, conf.section(), conf.path());
     let mut session = Session::new(request);
     let found = body::body_length(request).and_then(|length| {
@@ -38,12 +42,13 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
             content_length,
             no_body: request.is_head(),
             traced: request.takes(Level::Debug),
+            tally: application.tally(),
         };
         Ok((head, whole.map(Whole::into_body)))
     });
     match (found, application.threads()) {
         (Err(status), _) => status,
         (Ok((head, whole)), Threads::Server) => direct::run(session, application, number, head, whole),
-        (Ok((head, whole)), Threads::Own) => relay::run(session, application, head, whole, config.timeout()),
+        (Ok((head, whole)), Threads::Own) => relay::run(session, (application, number), head, whole),
     }
 }

@@ -20,7 +20,7 @@ mod stuck;
 
 use std::ffi::CStr;
 
-pub(crate) use applications::{Configured, application, check, warnings};
+pub(crate) use applications::{Configured, application, check, configured, warnings};
 pub(crate) use handler::serve;
 pub(crate) use process::{inside, is_inside, start};
 

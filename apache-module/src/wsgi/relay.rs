@@ -16,12 +16,14 @@ use gangway::{
     pool::Refusal,
     report,
     runtime::{Application, Overdue, abandon},
+    status::AppKind,
     sys::lock,
 };
 
 use super::{probe::Probe, stuck};
 use crate::{
-    raw::{GATEWAY_TIME_OUT, OK, Request, Session},
+    counting,
+    raw::{self, GATEWAY_TIME_OUT, OK, Request, Session},
     reply::{Progress, refuse},
 };
 
@@ -37,12 +39,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Has the pool run the handler.
 pub(super) fn run(
     session: Session<'_>,
-    application: &Arc<Application>,
+    (application, number): (&Arc<Application>, usize),
     head: RequestHead,
     whole: Option<Body>,
-    timeout: Option<Duration>,
 ) -> c_int {
-    let timeout = timeout.unwrap_or(ENDLESS);
+    let timeout = application.config().timeout().unwrap_or(ENDLESS);
     let request = session.request();
     let detachable = Arc::new(DetachableMailbox::default());
     let channel = match whole {
@@ -67,6 +68,7 @@ pub(super) fn run(
     };
     let status = relay.pump(&detachable.mailbox);
     detachable.close(|level, line| request.write(level, line), label(request));
+    counting::note(request, AppKind::InProcess, number, exchange.passage(), Some(raw::process_id()));
     status
 }
 

@@ -32,6 +32,17 @@ impl<M: Module> Request<'_, M> {
         }
     }
 
+    /// Names GET, and with it HEAD, as what can be asked for, in an answer that refuses another method.
+    pub fn allow_get(self) {
+        // SAFETY: `from_raw` promises a live request of this thread; its list of methods is NULL or live.
+        unsafe {
+            (*self.as_ptr()).allowed |= 1 << sys::M_GET;
+            if let Some(list) = (*self.as_ptr()).allowed_methods.as_mut() {
+                list.method_mask |= 1 << sys::M_GET;
+            }
+        }
+    }
+
     /// Makes the response one without a status of its own.
     pub fn reset_status(self) {
         // SAFETY: `from_raw` promises a live request of this thread.

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The memory for the figures of applications, which both modules share, and which outlives them: httpd unloads its modules before it
+//! reads its configuration anew, and loads them again. Only numbers stay.
+
+use std::{
+    ffi::{CStr, c_int, c_void},
+    io,
+    os::fd::AsFd,
+    process, ptr,
+    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+};
+
+use gangway::{
+    engine::fence,
+    error::SERVER_FAILED,
+    log::{self, Level},
+    status::StatusBoard,
+    sys::{LeftOpen, explain},
+};
+
+use crate::sys::{self, apr_pool_t};
+
+/// Another layout of [`Retained`] has another name.
+const KEY: &CStr = c"gangway-status-1";
+/// Children at a time, where the MPM does not say.
+const CHILDREN: usize = 16;
+
+/// In httpd's memory, which begins with zeros.
+#[repr(C)]
+struct Retained {
+    is_left: u64,
+    left: [u64; 3],
+}
+
+static BOARD: AtomicPtr<StatusBoard> = AtomicPtr::new(ptr::null_mut());
+/// The process that has opened it, which closes it as well.
+static OPENER: AtomicU32 = AtomicU32::new(0);
+
+/// The memory, if there is some. In a child it is there until its end.
+pub fn board() -> Option<&'static StatusBoard> {
+    // SAFETY: NULL, or a board that `open` has leaked. Only the parent frees it, when the configuration ends: no request comes there.
+    unsafe { BOARD.load(Ordering::Acquire).as_ref() }
+}
+
+/// In the parent, when it has read its configuration: finds what was left by the module before, or makes it, with room for so many
+/// applications more.
+///
+/// # Safety
+/// `pool` is the one that httpd gave to post_config, which has called this.
+pub unsafe fn open(pool: *mut apr_pool_t, more: usize) {
+    // SAFETY: it has no conditions.
+    let state = unsafe { sys::ap_state_query(sys::AP_SQ_MAIN_STATE as c_int) };
+    if state == sys::AP_SQ_MS_CREATE_PRE_CONFIG as c_int {
+        return;
+    }
+    match found(more) {
+        Ok(board) => {
+            OPENER.store(process::id(), Ordering::Relaxed);
+            BOARD.store(Box::into_raw(Box::new(board)), Ordering::Release);
+            // SAFETY: the caller's pool; clean-ups of a pool run before the modules that were loaded with it are unloaded.
+            unsafe {
+                let nothing = Some(sys::apr_pool_cleanup_null as unsafe extern "C" fn(*mut c_void) -> _);
+                sys::apr_pool_cleanup_register(pool, ptr::null(), Some(close), nothing);
+            }
+        }
+        Err(error) => {
+            let why = explain(&error);
+            let text = format_args!("requests are not counted for the status: {why}");
+            log::coded(Level::Warn, SERVER_FAILED, text);
+        }
+    }
+}
+
+fn found(more: usize) -> io::Result<StatusBoard> {
+    let place = retained();
+    // SAFETY: the place lives, and post_config runs on the one thread of the parent.
+    let left = unsafe { ((*place).is_left != 0).then_some((*place).left) };
+    let known = left.and_then(|numbers| LeftOpen::from_numbers(numbers).take().ok());
+    let board = match known.and_then(|memory| StatusBoard::open(memory).ok()) {
+        Some(board) => board,
+        None => StatusBoard::create(children())?,
+    };
+    let board = if board.has_room(more) { board } else { board.grown(more)? };
+    let numbers = LeftOpen::leave(board.as_fd())?.to_numbers();
+    // SAFETY: the place lives, and post_config runs on the one thread of the parent.
+    unsafe { ((*place).is_left, (*place).left) = (1, numbers) };
+    Ok(board)
+}
+
+/// The place, made at its first use.
+fn retained() -> *mut Retained {
+    // SAFETY: post_config runs on the one thread that the parent has. The place has the size and the alignment that it is made with, and
+    // lives as long as the process.
+    unsafe {
+        let found = sys::ap_retained_data_get(KEY.as_ptr());
+        let place = if found.is_null() {
+            sys::ap_retained_data_create(KEY.as_ptr(), size_of::<Retained>())
+        } else {
+            found
+        };
+        place.cast()
+    }
+}
+
+/// How many children there may be.
+fn children() -> usize {
+    let mut answer: c_int = 0;
+    // SAFETY: writes one integer.
+    let status = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_HARD_LIMIT_DAEMONS as c_int, &raw mut answer) };
+    usize::try_from(answer).ok().filter(|count| status == 0 && *count > 0).unwrap_or(CHILDREN)
+}
+
+unsafe extern "C" fn close(_: *mut c_void) -> sys::apr_status_t {
+    fence("the end of the figures", 0, || {
+        // Children that end come here as well, and their threads may still count.
+        if OPENER.load(Ordering::Relaxed) == process::id() {
+            let board = BOARD.swap(ptr::null_mut(), Ordering::AcqRel);
+            if !board.is_null() {
+                // SAFETY: `open` has leaked it, and this has taken it; the parent serves no requests.
+                drop(unsafe { Box::from_raw(board) });
+            }
+        }
+        0
+    })
+}
