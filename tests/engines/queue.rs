@@ -98,7 +98,7 @@ fn hello_for(outbox: &Arc<Outbox>, ticket: u64) -> (Arc<Exchange>, Arc<Channel>)
     let mut variables = Fields::default();
     variables.push(b"PATH_INFO", b"/hello");
     let channel = Channel::new(ticket, outbox.clone(), Body::default(), ROOM);
-    let head = RequestHead { variables, content_length: Some(0), no_body: false, traced: false };
+    let head = RequestHead { variables, content_length: Some(0), ..RequestHead::default() };
     (Exchange::new(head, channel.clone()), channel)
 }
 

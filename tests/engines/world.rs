@@ -218,7 +218,13 @@ impl Request {
         let mut variables = Fields::default();
         self.variables.iter().for_each(|(name, value)| variables.push(name.as_bytes(), value.as_bytes()));
         let content_length = if self.feed.is_some() { None } else { Some(self.body.len() as u64) };
-        let head = RequestHead { variables, content_length, no_body: self.no_body, traced: self.traced };
+        let head = RequestHead {
+            variables,
+            content_length,
+            no_body: self.no_body,
+            traced: self.traced,
+            ..RequestHead::default()
+        };
         Client {
             exchange: Exchange::new(head, Arc::new(port)),
             channel,

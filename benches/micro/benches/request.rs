@@ -64,7 +64,7 @@ fn heads(criterion: &mut Criterion) {
 fn answer(outbox: &Arc<Outbox>, events: &mut Vec<OutboxEvent>, blocks: usize, flush: bool) -> usize {
     let notify: Arc<dyn Notify> = Arc::clone(outbox) as _;
     let channel = Channel::new(1, notify, Body::default(), ROOM);
-    let head = RequestHead { variables: Fields::default(), content_length: Some(0), no_body: false, traced: false };
+    let head = RequestHead { variables: Fields::default(), content_length: Some(0), no_body: false, ..RequestHead::default() };
     let exchange = Exchange::new(head, Arc::clone(&channel) as _);
     let mut taken = 0;
     let headers = if blocks == 1 { ANSWER } else { ANSWER.get(..1).unwrap_or_default() };

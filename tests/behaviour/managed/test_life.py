@@ -100,7 +100,7 @@ def test_without_such_an_application_there_is_nothing_of_it(launch):
     if not server.site.managed:
         assert server.keepers() == {} and server.managed() == []
         for pid in (server.pid(), server.worker()):
-            assert not any("memfd:gangway" in target for target in processes.descriptors(pid).values())
+            assert not any("memfd:gangway (" in target for target in processes.descriptors(pid).values())
 
 
 def test_a_killed_parent_leaves_the_processes_to_its_workers(launch):
