@@ -9,12 +9,8 @@ use crate::world::{World, compile, config, directory, get, lines_with};
 
 /// An engine that the handshake refuses, the code and the words of its line.
 const REFUSED: &[(&str, &str, &str)] = &[
-    ("wrong_major", "GW0203", "speaks ABI 2.1, this server module speaks 1.1; install both from one release"),
-    (
-        "wrong_major_short",
-        "GW0203",
-        "speaks ABI 2.1, this server module speaks 1.1; install both from one release",
-    ),
+    ("wrong_major", "GW0203", "speaks ABI 2."),
+    ("wrong_major_short", "GW0203", "; install both from one release"),
     ("short_struct", "GW0204", "has a table of 104 bytes where ABI 1.0 has 112; build it with gangway.h"),
     ("zero_size", "GW0204", "has a table of 0 bytes where ABI 1.0 has 112"),
     ("null_handle", "GW0205", "has no handle, which gangway.h requires"),
@@ -26,6 +22,13 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "fork_child_alone",
         "GW0205",
         "has no fork_prepare (it has another of the fork functions), which gangway.h requires",
+    ),
+    ("run_phase_alone", "GW0205", "has no forget (it has run_phase), which gangway.h requires"),
+    ("forget_alone", "GW0205", "has no run_phase (it has forget), which gangway.h requires"),
+    (
+        "handlers_without_phases",
+        "GW0205",
+        "has no run_phase (it states the interface \"handlers\"), which gangway.h requires",
     ),
     ("leave_without_enter", "GW0205", "has no enter (it has leave), which gangway.h requires"),
     (

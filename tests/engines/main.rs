@@ -8,6 +8,7 @@ mod asynchronous;
 mod broken;
 mod documented;
 mod native;
+mod phases;
 mod queue;
 mod statement;
 mod stopping;

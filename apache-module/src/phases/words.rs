@@ -55,11 +55,6 @@ pub(crate) fn add_handlers<'c>(
         // phase of all.
         let first = phase == RequestPhase::Init && outside;
         let phase = if first { RequestPhase::PostReadRequest } else { phase };
-        if outside_only(phase) && !outside && !is_host(command) {
-            return Err(
-                "is for a phase before httpd knows the section that a request belongs to: let it stand outside of sections".into(),
-            );
-        }
         let words: Vec<&'c [u8]> = words.iter().map(|word| pool.copy(word)).collect();
         let mut handlers = parse_handlers(phase, &words, directory)?;
         if first {
@@ -70,17 +65,6 @@ pub(crate) fn add_handlers<'c>(
         conf.add_handlers(&handlers, pool);
         Ok(())
     })
-}
-
-/// Phases in which httpd has not looked for sections.
-fn outside_only(phase: RequestPhase) -> bool {
-    matches!(phase, RequestPhase::PostReadRequest | RequestPhase::Trans)
-}
-
-/// Whether all sections around are virtual hosts or conditions of httpd's.
-fn is_host(command: &Command<'_>) -> bool {
-    let known: [&[u8]; 5] = [b"<virtualhost", b"<ifmodule", b"<ifdefine", b"<ifversion", b"<macro"];
-    command.sections().all(|around| known.contains(&around.name.to_ascii_lowercase().as_slice()))
 }
 
 /// A handler's name with its object, where it names none.

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Handlers of phases. The word of a handler says what it does: "let-in" looks at a header and refuses, "count" keeps a number from phase to
+ * phase, "write" answers, "wrong" tries what the host must refuse.
+ */
+#include <gangway.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const gw_host *host;
+static int forgotten;
+
+static gw_bytes text(const char *string)
+{
+    gw_bytes bytes = {(const uint8_t *)string, strlen(string)};
+    return bytes;
+}
+
+static int is(gw_bytes bytes, const char *string)
+{
+    return bytes.len == strlen(string) && memcmp(bytes.ptr, string, bytes.len) == 0;
+}
+
+static void note_yes(void *context, gw_bytes name, gw_bytes value)
+{
+    (void)name;
+    *(int *)context = is(value, "yes");
+}
+
+static int32_t let_in(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    gw_bytes name = text("x-welcome");
+    int welcome = 0;
+    if (calls->table(transaction, GW_TABLE_HEADERS_IN, &name, note_yes, &welcome) != GW_OK)
+        return 500;
+    if (!welcome)
+        return 403;
+    return calls->change_table(transaction, GW_TABLE_NOTES, GW_CHANGE_SET, text("checked"), text("yes")) == GW_OK ? GW_ANSWER_OK : 500;
+}
+
+static int32_t count(gw_transaction *transaction, void **state)
+{
+    char line[32];
+    int *counted = *state != NULL ? *state : (*state = calloc(1, sizeof *counted));
+    if (counted == NULL)
+        return 500;
+    int length = snprintf(line, sizeof line, "%d", ++*counted);
+    gw_bytes value = {(const uint8_t *)line, (size_t)length};
+    return host->transactions->change_table(transaction, GW_TABLE_NOTES, GW_CHANGE_ADD, text("count"), value) == GW_OK ? GW_ANSWER_DECLINED : 500;
+}
+
+static int32_t answer_it(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    gw_bytes type = text("text/plain");
+    char body[64];
+    size_t length = 0;
+    if (calls->set_text(transaction, GW_FACT_CONTENT_TYPE, &type) != GW_OK || calls->set_number(transaction, GW_NUMBER_STATUS, 201) != GW_OK)
+        return 500;
+    while (calls->read(transaction, (uint8_t *)body, sizeof body, &length) == GW_OK && length > 0)
+        if (calls->write(transaction, (const uint8_t *)body, length, GW_FLUSH) != GW_OK)
+            return 500;
+    return GW_ANSWER_OK;
+}
+
+/* Each of these is refused; how many were. */
+static int32_t wrong(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    gw_bytes split = text("a\r\nb: c");
+    int64_t number;
+    int refused = 0;
+    refused += calls->set_text(transaction, GW_FACT_CONTENT_TYPE, &split) == GW_INVALID;
+    refused += calls->set_text(transaction, 9999, &split) == GW_INVALID;
+    refused += calls->number(transaction, 9999, &number) == GW_INVALID;
+    refused += calls->number(transaction, GW_NUMBER_STATUS, NULL) == GW_MISUSE;
+    refused += calls->set_number(transaction, GW_NUMBER_STATUS, 20) == GW_INVALID;
+    refused += calls->change_table(transaction, GW_TABLE_HEADERS_OUT, GW_CHANGE_SET, text("A"), split) == GW_INVALID;
+    refused += calls->change_table(transaction, GW_TABLE_HEADERS_OUT, GW_CHANGE_SET, split, text("a")) == GW_INVALID;
+    refused += calls->change_table(transaction, GW_TABLE_HEADERS_OUT, GW_CHANGE_ADD, text("Transfer-Encoding"), text("chunked")) == GW_INVALID;
+    refused += calls->change_table(transaction, 9999, GW_CHANGE_CLEAR, text(""), text("")) == GW_INVALID;
+    refused += calls->change_table(transaction, GW_TABLE_NOTES, 9999, text(""), text("")) == GW_INVALID;
+    refused += calls->table(transaction, GW_TABLE_NOTES, NULL, NULL, NULL) == GW_MISUSE;
+    refused += calls->read(transaction, NULL, 1, NULL) == GW_MISUSE;
+    refused += calls->write(transaction, NULL, 1, 0) == GW_MISUSE;
+    refused += calls->send_file(transaction, -1, 0, 1, 0) == GW_MISUSE;
+    refused += calls->redirect(transaction, text("http://elsewhere/")) == GW_INVALID;
+    refused += calls->text(NULL, GW_FACT_URI, note_yes, NULL) == GW_MISUSE;
+    return 200 + refused;
+}
+
+static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer)
+{
+    (void)app;
+    *answer = GW_ANSWER_DECLINED;
+    for (size_t at = 0; at < phase->handler_count; at++) {
+        gw_bytes handler = phase->handlers[at].name;
+        if (is(handler, "let-in"))
+            *answer = let_in(transaction);
+        else if (is(handler, "count"))
+            *answer = count(transaction, phase->state);
+        else if (is(handler, "write"))
+            *answer = answer_it(transaction);
+        else if (is(handler, "wrong"))
+            *answer = wrong(transaction);
+        else if (is(handler, "forgotten"))
+            *answer = 200 + forgotten;
+        else if (is(handler, "nonsense"))
+            *answer = 7;
+        else
+            return GW_ERROR;
+    }
+    return GW_OK;
+}
+
+static void forget(void *state)
+{
+    forgotten++;
+    free(state);
+}
+
+static gw_status load(const gw_app_spec *spec, gw_app **app, char *error, size_t capacity)
+{
+    (void)spec, (void)error, (void)capacity;
+    *app = NULL;
+    return GW_OK;
+}
+
+static void unload(gw_app *app)
+{
+    (void)app;
+}
+
+static gw_status handle(gw_app *app, gw_request *request, const gw_request_head *head)
+{
+    (void)app, (void)request, (void)head;
+    return GW_ERROR;
+}
+
+static const gw_interface stated = {
+    .struct_size = sizeof stated,
+    .name = "handlers",
+    .target_form = "ANYTHING",
+    .target = GW_TARGET_TEXT,
+};
+static const gw_interface *const interfaces[] = {&stated};
+
+static const gw_engine engine = {
+    .struct_size = sizeof engine,
+    .abi_major = GW_ABI_MAJOR,
+    .abi_minor = GW_ABI_MINOR,
+    .name = "phases",
+    .interfaces = interfaces,
+    .interface_count = 1,
+    .load = load,
+    .handle = handle,
+    .unload = unload,
+    .run_phase = run_phase,
+    .forget = forget,
+};
+
+const gw_engine *gw_engine_entry(const gw_host *table);
+const gw_engine *gw_engine_entry(const gw_host *table)
+{
+    if (table->abi_major != GW_ABI_MAJOR || table->transactions == NULL)
+        return NULL;
+    host = table;
+    return &engine;
+}

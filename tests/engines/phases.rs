@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of phases in C, with a transaction in memory.
+
+use std::{cell::RefCell, os::fd::OwnedFd, sync::Arc};
+
+use gangway::{
+    engine::{PhaseCall, PhaseState},
+    exchange::Stop,
+    log::Level,
+    phases::{Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction},
+    runtime::{Application, Threads},
+};
+
+use crate::world::{World, compile};
+
+/// A request as no server has it.
+#[derive(Default)]
+struct Memory {
+    tables: RefCell<Vec<(Table, String, String)>>,
+    status: RefCell<i64>,
+    content_type: RefCell<String>,
+    body: RefCell<Vec<u8>>,
+    written: RefCell<Vec<u8>>,
+    log: RefCell<Vec<String>>,
+}
+
+impl Memory {
+    fn values(&self, table: Table, name: &str) -> Vec<String> {
+        let all = self.tables.borrow();
+        let found = all.iter().filter(|entry| entry.0 == table && entry.1.eq_ignore_ascii_case(name));
+        found.map(|entry| entry.2.clone()).collect()
+    }
+}
+
+fn string(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Transaction for Memory {
+    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        if fact == Fact::ContentType {
+            give(self.content_type.borrow().as_bytes());
+        }
+        Ok(())
+    }
+
+    fn set_text(&self, _: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
+        *self.content_type.borrow_mut() = string(value.unwrap_or_default());
+        Ok(())
+    }
+
+    fn number(&self, _: Number) -> Result<i64, Stop> {
+        Ok(*self.status.borrow())
+    }
+
+    fn set_number(&self, _: Number, value: i64) -> Result<(), Stop> {
+        *self.status.borrow_mut() = value;
+        Ok(())
+    }
+
+    fn entries(
+        &self,
+        table: Table,
+        name: Option<&[u8]>,
+        give: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Stop> {
+        for (of, key, value) in self.tables.borrow().iter() {
+            if *of == table && name.is_none_or(|name| name.eq_ignore_ascii_case(key.as_bytes())) {
+                give(key.as_bytes(), value.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
+        let mut all = self.tables.borrow_mut();
+        if let Change::Set(name, _) | Change::Unset(name) = change {
+            all.retain(|(of, key, _)| *of != table || !name.eq_ignore_ascii_case(key.as_bytes()));
+        }
+        if let Change::Set(name, value) | Change::Add(name, value) = change {
+            all.push((table, string(name), string(value)));
+        }
+        Ok(())
+    }
+
+    fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
+        let mut body = self.body.borrow_mut();
+        let count = body.len().min(out.len());
+        out[..count].copy_from_slice(&body[..count]);
+        body.drain(..count);
+        Ok(count)
+    }
+
+    fn write(&self, bytes: &[u8], _: bool) -> Result<(), Stop> {
+        self.written.borrow_mut().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn set_length(&self, _: u64) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
+        Ok(PhaseAnswer::Done)
+    }
+
+    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn log(&self, _: Level, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
+}
+
+/// What the handlers of these words answer.
+fn run(
+    app: &Arc<Application>,
+    memory: &Memory,
+    state: &mut PhaseState,
+    phase: RequestPhase,
+    words: &[&'static str],
+) -> Option<PhaseAnswer> {
+    let handler =
+        |word: &&'static str| Handler { phase, name: word.as_bytes(), suffix: None, directory: b"" };
+    let handlers: Vec<_> = words.iter().map(handler).collect();
+    let call = PhaseCall { phase, interpreter: b"main", handlers: &handlers, settings: &[], options: &[] };
+    app.run_phase(false, memory, &call, state).unwrap()
+}
+
+#[test]
+fn phases_look_change_and_answer() {
+    let world = World::new();
+    let app = world.load_file(compile("good/phases"), &[], Threads::Server);
+    app.await_loaded().unwrap();
+    let memory = Memory::default();
+    let mut state = PhaseState::default();
+    let mut answer = |phase, words: &[&'static str]| run(&app, &memory, &mut state, phase, words);
+    assert_eq!(answer(RequestPhase::Access, &["let-in"]), Some(PhaseAnswer::Status(403)));
+    memory.tables.borrow_mut().push((Table::HeadersIn, "X-Welcome".into(), "yes".into()));
+    assert_eq!(answer(RequestPhase::Access, &["let-in"]), Some(PhaseAnswer::Done));
+    assert_eq!(memory.values(Table::Notes, "CHECKED"), ["yes"]);
+    // What it keeps is there in the next phase.
+    for phase in [RequestPhase::Access, RequestPhase::Fixup] {
+        assert_eq!(answer(phase, &["count"]), Some(PhaseAnswer::Declined));
+    }
+    assert_eq!(memory.values(Table::Notes, "count"), ["1", "2"]);
+    *memory.body.borrow_mut() = b"a body of any size".to_vec();
+    assert_eq!(answer(RequestPhase::Content, &["write"]), Some(PhaseAnswer::Done));
+    assert_eq!(memory.written.borrow().as_slice(), b"a body of any size");
+    assert_eq!((memory.content_type.borrow().as_str(), *memory.status.borrow()), ("text/plain", 201));
+    assert!(memory.log.borrow().is_empty(), "{:?}", memory.log.borrow());
+    drop(state);
+    let mut next = PhaseState::default();
+    let forgotten = run(&app, &memory, &mut next, RequestPhase::Content, &["forgotten"]);
+    assert_eq!(forgotten, Some(PhaseAnswer::Status(201)), "forget() is called once");
+    drop(next);
+    world.end();
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let world = World::new();
+    let app = world.load_file(compile("good/phases"), &[], Threads::Server);
+    app.await_loaded().unwrap();
+    let memory = Memory::default();
+    let mut state = PhaseState::default();
+    let refused = run(&app, &memory, &mut state, RequestPhase::Content, &["wrong"]);
+    assert_eq!(refused, Some(PhaseAnswer::Status(216)), "{:?}", memory.log.borrow());
+    assert!(memory.tables.borrow().is_empty() && memory.written.borrow().is_empty());
+    assert!(memory.log.borrow().iter().any(|line| line.contains("GW0501")));
+    assert!(memory.log.borrow().iter().any(|line| line.contains("GW0207")));
+    memory.log.borrow_mut().clear();
+    assert_eq!(run(&app, &memory, &mut state, RequestPhase::Content, &["nonsense"]), None);
+    assert!(memory.log.borrow().iter().any(|line| line.contains("answered 7, which is no status")));
+    assert_eq!(run(&app, &memory, &mut state, RequestPhase::Content, &["unknown"]), None);
+    drop(state);
+    world.end();
+}
