@@ -88,6 +88,21 @@ fn each_directive_of_the_proxy_module_is_explained() {
 }
 
 #[test]
+fn each_directive_of_mod_python_has_its_state() {
+    let page = include_str!("../docs/mod_python.md");
+    let table = section(page, "## Directives");
+    let names: BTreeSet<_> =
+        HTTPD.split('"').filter(|word| word.starts_with("Python") && !word.contains(' ')).collect();
+    assert!(names.len() > 20, "{names:?}");
+    let rows: Vec<_> = table.lines().filter(|line| line.starts_with("| `Python")).collect();
+    for name in names {
+        let found =
+            rows.iter().filter(|row| row.split(" | ").next().unwrap().contains(&format!("`{name}`"))).count();
+        assert_eq!(found, 1, "{name}");
+    }
+}
+
+#[test]
 fn each_directive_has_syntax_default_and_context() {
     for heading in headings(REFERENCE, "##").into_iter().filter(|heading| heading.starts_with("gangway_")) {
         let text = section(REFERENCE, &format!("## {heading}"));

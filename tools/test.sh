@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# test.sh [PYTEST OPTION...]: the Rust tests, then the behaviour suite; with SERVER set only the suite, on that server.
+# test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, then the behaviour suite; with SERVER set only the suite, on that server.
 . "$(dirname "$0")/lib.sh"
 
 SERVER=${SERVER:-}
@@ -59,9 +59,19 @@ behaviour_tests() {
     return "$status"
 }
 
+# The package mod_python outside of a server.
+package_tests() {
+    local log=$BUILD/log/mod_python.log status=0
+    timeout --foreground --kill-after=10 5m build/venv-test/bin/python -m pytest -q -p no:cacheprovider \
+        engines/python/modpython/tests 2>&1 </dev/null | tee "$log" || status=$?
+    SUMMARY+=("package mod_python: $(tail -n1 "$log" | tr -d '=' | xargs)")
+    return "$status"
+}
+
 status=0
 SUMMARY=()
 [[ -n $SERVER ]] || rust_tests || status=1
+[[ -n $SERVER ]] || package_tests || status=1
 behaviour_tests "$@" || status=1
 printf '\n'
 for line in "${SUMMARY[@]}"; do say "$line"; done

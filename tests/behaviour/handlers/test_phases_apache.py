@@ -26,7 +26,7 @@ def configure(site, kind):
         site.location(f"/app/{name}", apache=f"SetHandler mod_python\nPythonHandler {folder}/hello.py::{name}\n{lines}")
 
     site.location("/hello", apache=f"SetHandler mod_python\nPythonHandler {folder}/hello.py")
-    for name in ("echo", "lines", "headers", "split", "returns", "large", "redirects", "logs", "imports"):
+    for name in ("echo", "lines", "headers", "split", "returns", "large", "cookies", "redirects", "logs", "imports"):
         location(name)
     site.location("/app/hello", apache=f"SetHandler mod_python\nPythonHandler {folder}/hello.py")
     site.location("/app/method", apache=f"SetHandler mod_python\nPythonHandler {folder}/hello.py::Method.serve")
@@ -198,6 +198,15 @@ def test_large_responses(server):
 
 def test_redirects(server):
     assert server.get("/app/redirects").body == b"Hello from mod_python\n"
+
+
+def test_cookies(server):
+    first = server.get("/app/cookies")
+    cookie = first.header("set-cookie").partition(";")[0]
+    second = server.get("/app/cookies", headers=[("Cookie", cookie)])
+    assert (first.body, second.body) == (b"1", b"2")
+    forged = cookie[:-4] + "AAAA"
+    assert server.get("/app/cookies", headers=[("Cookie", forged)]).body == b"1"
 
 
 def test_lines_of_the_log(server):

@@ -3,7 +3,7 @@
 
 import json
 
-from mod_python import apache
+from mod_python import Cookie, apache
 
 import beside
 
@@ -115,6 +115,15 @@ def large(req):
 def sends(req):
     count = req.sendfile(req.filename, *(int(word) for word in (req.args or "").split("+") if word))
     assert count >= 0
+    return apache.OK
+
+
+def cookies(req):
+    """Counts visits in a signed cookie."""
+    seen = Cookie.get_cookies(req, Cookie.MarshalCookie, secret="not told")
+    count = seen["visits"].value["count"] + 1 if "visits" in seen else 1
+    Cookie.add_cookie(req, Cookie.MarshalCookie("visits", {"count": count}, "not told", path="/"))
+    req.write(str(count))
     return apache.OK
 
 

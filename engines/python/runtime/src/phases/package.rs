@@ -18,7 +18,7 @@ macro_rules! modules {
 }
 
 const MODULES: &[(&str, &str)] =
-    modules!["__init__", "_dispatch", "_failures", "_importer", "_request", "_tables", "apache"];
+    modules!["Cookie", "__init__", "_dispatch", "_failures", "_importer", "_request", "_tables", "apache"];
 
 const FINDER: &std::ffi::CStr = code!("phases/finder.py");
 

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Modules of handlers: keyed by interpreter and path, swapped when they change, kept when the new ones fail."""
+
+import os
+import pickle
+import sys
+import threading
+import time
+
+import pytest
+
+from mod_python import _importer
+
+
+def write(path, text, age=10):
+    """A file that has settled: as if it was written some seconds ago, each time another moment."""
+    path.write_text(text)
+    write.moment += 1
+    moment = time.time() - 1000 + write.moment / 1000 - age
+    os.utime(path, (moment, moment))
+
+
+write.moment = 0
+
+
+def find(folder, name="index", interpreter="main", reload=True):
+    return _importer.find(interpreter, name, [str(folder)], reload)
+
+
+def test_two_directories_have_two_modules(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "index.py", f"import part\nNAME = {name!r}")
+        write(tmp_path / name / "part.py", f"NAME = {name!r}")
+    a, b = find(tmp_path / "a"), find(tmp_path / "b")
+    assert (a.NAME, a.part.NAME, b.NAME, b.part.NAME) == ("a", "a", "b", "b")
+    assert find(tmp_path / "a") is a
+    assert find(tmp_path / "a", interpreter="other") is not a
+
+
+def test_a_changed_module_is_another_one(tmp_path):
+    write(tmp_path / "index.py", "VALUE = 1")
+    old = find(tmp_path)
+    write(tmp_path / "index.py", "VALUE = 2")
+    assert find(tmp_path, reload=False) is old
+    new = find(tmp_path)
+    assert (old.VALUE, new.VALUE) == (1, 2) and find(tmp_path) is new
+
+
+def test_what_a_module_imports_is_a_reason(tmp_path):
+    write(tmp_path / "index.py", "from part import VALUE")
+    write(tmp_path / "part.py", "from below import VALUE")
+    write(tmp_path / "below.py", "VALUE = 1")
+    assert find(tmp_path).VALUE == 1
+    write(tmp_path / "below.py", "VALUE = 2")
+    assert find(tmp_path).VALUE == 2
+
+
+def test_a_change_that_fails_is_told_once_and_changes_nothing(tmp_path, log):
+    write(tmp_path / "index.py", "VALUE = 1")
+    old = find(tmp_path)
+    write(tmp_path / "index.py", "VALUE = = 2")
+    assert find(tmp_path) is old and find(tmp_path) is old
+    assert len([text for _, text in log if "GW0320" in text]) == 1
+    write(tmp_path / "index.py", "VALUE = 3")
+    assert find(tmp_path).VALUE == 3
+
+
+def test_a_part_that_is_corrected_heals_its_user(tmp_path, log):
+    write(tmp_path / "index.py", "from part import VALUE")
+    write(tmp_path / "part.py", "VALUE = 1")
+    assert find(tmp_path).VALUE == 1
+    write(tmp_path / "part.py", "raise ValueError")
+    assert find(tmp_path).VALUE == 1
+    write(tmp_path / "part.py", "VALUE = 2")
+    assert find(tmp_path).VALUE == 2
+
+
+def test_a_first_failure_is_raised_and_tried_again(tmp_path):
+    write(tmp_path / "index.py", "raise ValueError('first')")
+    for _ in range(2):
+        with pytest.raises(ValueError):
+            find(tmp_path)
+    write(tmp_path / "index.py", "VALUE = 1")
+    assert find(tmp_path).VALUE == 1
+
+
+def test_a_file_that_has_just_changed_may_be_half_written(tmp_path):
+    write(tmp_path / "index.py", "VALUE = 1")
+    old = find(tmp_path)
+    (tmp_path / "index.py").write_text("VALUE = 2")
+    assert find(tmp_path) is old
+    moment = time.time() - 1
+    os.utime(tmp_path / "index.py", (moment, moment))
+    assert find(tmp_path).VALUE == 2
+
+
+def test_a_file_that_is_taken_away_goes_on(tmp_path):
+    write(tmp_path / "index.py", "VALUE = 1")
+    old = find(tmp_path)
+    assert _importer._ENTRIES[("main", str(tmp_path / "index.py"))].get(True) is old
+    (tmp_path / "index.py").unlink()
+    assert _importer._ENTRIES[("main", str(tmp_path / "index.py"))].get(True) is old
+
+
+def test_modules_that_import_each_other(tmp_path):
+    write(tmp_path / "index.py", "NAME = 'index'\nimport part\nPART = part.NAME")
+    write(tmp_path / "part.py", "import index\nNAME = 'part of ' + index.NAME")
+    assert find(tmp_path).PART == "part of index"
+
+
+def test_who_has_an_older_version_does_not_wait(tmp_path):
+    gate, begun = threading.Event(), threading.Event()
+    sys.gate, sys.begun = gate, begun
+    write(tmp_path / "index.py", "VALUE = 1")
+    old = find(tmp_path)
+    write(tmp_path / "index.py", "import sys\nsys.begun.set()\nsys.gate.wait(10)\nVALUE = 2")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(find(tmp_path)))
+    thread.start()
+    assert begun.wait(10)
+    assert find(tmp_path) is old
+    gate.set()
+    thread.join()
+    assert found[0].VALUE == 2 and find(tmp_path) is found[0]
+
+
+def test_classes_can_be_pickled(tmp_path):
+    write(tmp_path / "pickled_here.py", "class Thing:\n    pass")
+    module = find(tmp_path, "pickled_here")
+    assert isinstance(pickle.loads(pickle.dumps(module.Thing())), module.Thing)
+
+
+def test_what_is_no_file_is_pythons(tmp_path):
+    assert find(tmp_path, "json.decoder").__name__ == "json.decoder"
+    with pytest.raises(ImportError):
+        find(tmp_path, "no_such_module_anywhere")
+    with pytest.raises(ImportError):
+        find(tmp_path, str(tmp_path / "absent.py"))
+
+
+def test_python_path_adds_and_takes_nothing_away(tmp_path):
+    before = list(sys.path)
+    try:
+        _importer.use_path(f"[{str(tmp_path / 'first')!r}] + sys.path + [{str(tmp_path / 'last')!r}]")
+        assert sys.path == [str(tmp_path / "first"), *before, str(tmp_path / "last")]
+        _importer.use_path(f"[{str(tmp_path / 'alone')!r}]")
+        assert sys.path[1:-2] == before and sys.path[-1] == str(tmp_path / "alone")
+        with pytest.raises(TypeError):
+            _importer.use_path("5")
+    finally:
+        sys.path[:] = before
