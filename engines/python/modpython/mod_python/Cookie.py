@@ -182,17 +182,16 @@ class MarshalCookie(SignedCookie):
 
 
 def add_cookie(req, cookie, value="", **attributes):
-    """Adds a cookie to the response, and to its error page: a Cookie, or the name and the value of one.
+    """Adds a cookie to the response: a Cookie, or the name and the value of one.
 
-    A response that depends on cookies is not for caches that others use.
+    It stands in `err_headers_out`, which leave with every response, also with a redirect or an error page. A response with a cookie is not
+    for caches that others use.
     """
     if not isinstance(cookie, Cookie):
         cookie = Cookie(cookie, value, **attributes)
     text = str(cookie)
-    if "Set-Cookie" not in req.headers_out:
-        req.headers_out.add("Cache-Control", 'no-cache="set-cookie"')
+    if "Set-Cookie" not in req.err_headers_out:
         req.err_headers_out.add("Cache-Control", 'no-cache="set-cookie"')
-    req.headers_out.add("Set-Cookie", text)
     req.err_headers_out.add("Set-Cookie", text)
 
 
