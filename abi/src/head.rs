@@ -76,10 +76,12 @@ pub fn is_connection_field(name: &[u8]) -> bool {
 /// The value of Content-Length. RFC 9110 §8.6: `1*DIGIT`, within what a file offset can hold.
 #[must_use]
 pub fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse::<u64>().ok().filter(|length| i64::try_from(*length).is_ok())
+    let add = |length: i64, byte: &u8| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    };
+    let length = (!value.is_empty()).then(|| value.iter().try_fold(0, add))??;
+    u64::try_from(length).ok()
 }
 
 #[cfg(test)]

@@ -173,9 +173,9 @@ fn add_headers<'a>(
 fn add_header(variables: &mut Fields, first: usize, name: &[u8], value: &[u8]) {
     let added = variables.len();
     variables.push_mapped(PREFIX, name, as_in_variables, value);
-    // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
-    let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
     if let Some(earlier) = same_name(variables, first, added) {
+        // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
+        let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
         variables.append_to(earlier, separator, value);
         variables.remove(added);
     }

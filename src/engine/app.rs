@@ -213,8 +213,9 @@ impl App {
             return;
         }
         exchange.taken_by(&self.name);
-        let fields: Vec<abi::gw_field> =
-            exchange.head().variables.iter().map(|(name, value)| lend_field(name, value)).collect();
+        let variables = &exchange.head().variables;
+        let mut fields = Vec::with_capacity(variables.len());
+        fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),
             variables: fields.as_ptr(),

@@ -184,7 +184,10 @@ impl Fields {
     /// The pair at `index`.
     #[must_use]
     pub fn pair(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        let pair = self.pairs.get(index)?;
+        self.part(self.pairs.get(index)?)
+    }
+
+    fn part(&self, pair: &Pair) -> Option<(&[u8], &[u8])> {
         Some((self.bytes.get(pair.name.clone())?, self.bytes.get(pair.value.clone())?))
     }
 
@@ -224,7 +227,7 @@ impl Fields {
 
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        (0..self.len()).filter_map(|index| self.pair(index))
+        self.pairs.iter().filter_map(|pair| self.part(pair))
     }
 }
 

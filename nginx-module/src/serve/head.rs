@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The response head, from the core's to nginx's.
 
-use gangway::http::Head;
+use gangway::http::{Decimal, Head};
 use nginx_sys::ngx_int_t;
 
 use crate::raw::{HeaderSlot, Request};
@@ -41,10 +41,7 @@ fn set(request: Request, head: &Head, whole: bool) -> Option<()> {
     let line = if head.reason.is_empty() {
         None
     } else {
-        let mut line = head.status.to_string().into_bytes();
-        line.push(b' ');
-        line.extend_from_slice(&head.reason);
-        Some(request.text(&line)?)
+        Some(request.joined_text(&[Decimal::default().write(head.status), b" ", &head.reason])?)
     };
     request.set_status(head.status, line);
     request.set_content_length(head.content_length);
