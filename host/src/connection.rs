@@ -42,6 +42,8 @@ pub(crate) struct Connection {
     outgoing: Mutex<Outgoing>,
     /// The request whose handler runs or waits.
     exchange: Mutex<Option<Arc<Exchange>>>,
+    /// A worker has several requests on it: who they are is known elsewhere.
+    has_lanes: AtomicBool,
 }
 
 impl Connection {
@@ -56,7 +58,17 @@ impl Connection {
             incoming: Mutex::new(Incoming::new()),
             outgoing: Mutex::default(),
             exchange: Mutex::default(),
+            has_lanes: AtomicBool::new(false),
         }
+    }
+
+    /// From here on it has several requests at a time.
+    pub(crate) fn open_lanes(&self) {
+        self.has_lanes.store(true, SeqCst);
+    }
+
+    pub(crate) fn has_lanes(&self) -> bool {
+        self.has_lanes.load(SeqCst)
     }
 
     /// Its number in the table, as events carry it.

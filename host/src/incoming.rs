@@ -7,7 +7,7 @@
 
 use gangway::protocol::{
     RequestError, Role,
-    fastcgi::{Received, RequestRefusal, Requests, end, unknown_type, values_result},
+    fastcgi::{Pairs, Received, RequestRefusal, Requests, end, lanes, unknown_type, values_result},
 };
 
 /// Bytes of variables that a request may have: what web servers let in is less.
@@ -30,6 +30,8 @@ pub(crate) enum Message {
     TooLarge(Begun),
     /// Nobody waits for the response of the request any more.
     Aborted(Begun),
+    /// A worker of ours asks for lanes. The bytes are the answer.
+    Lanes(Vec<u8>),
     /// Bytes for the web server; the connection ends after them unless it is kept.
     Reply { bytes: Vec<u8>, keep_connection: bool },
 }
@@ -93,7 +95,7 @@ impl Incoming {
                 }
                 Received::Params(_, bytes) => self.add(bytes),
                 Received::ParamsEnd(_) => self.begun.map(Message::Request),
-                Received::Body(..) => None,
+                Received::Body(..) | Received::Granted(..) => None,
                 Received::BodyEnd(_) => {
                     self.has_body = true;
                     None
@@ -102,7 +104,8 @@ impl Incoming {
                 Received::Refused { id, status, keep_connection } => {
                     Some(refused(id, status, keep_connection))
                 }
-                Received::Question(question) => Some(answer(&question)),
+                // Not while a request is under way.
+                Received::Question(question) => Some(answer(&question, self.begun.is_none())),
                 Received::UnknownType(kind) => {
                     Some(Message::Reply { bytes: unknown_type(kind).to_vec(), keep_connection: true })
                 }
@@ -204,7 +207,11 @@ impl Incoming {
                 Received::Refused { .. } | Received::Question(_) | Received::UnknownType(_) => {
                     return Err(BodyError::Unanswerable);
                 }
-                Received::More | Received::Begin { .. } | Received::Params(..) | Received::ParamsEnd(_) => {}
+                Received::More
+                | Received::Begin { .. }
+                | Received::Params(..)
+                | Received::ParamsEnd(_)
+                | Received::Granted(..) => {}
             }
         }
         if self.used >= self.rest.len() {
@@ -243,11 +250,13 @@ fn refused(id: u16, status: RequestRefusal, keep_connection: bool) -> Message {
 }
 
 /// §4.1. How many connections there may be is not told: web servers would take it for a wish.
-fn answer(question: &[u8]) -> Message {
+fn answer(question: &[u8], may_have_lanes: bool) -> Message {
     let mut bytes = Vec::new();
-    // It fits: what is known is one short name.
-    let _ = values_result(question, &[(b"FCGI_MPXS_CONNS", b"0")], &mut bytes);
-    Message::Reply { bytes, keep_connection: true }
+    let known: [(&[u8], &[u8]); 2] = [(b"FCGI_MPXS_CONNS", b"0"), (lanes::NAME, lanes::ANSWER)];
+    let wants_lanes = may_have_lanes && Pairs::new(question).any(|(name, _)| name == lanes::NAME);
+    // It fits: what is known are two short names.
+    let _ = values_result(question, if wants_lanes { &known } else { &known[..1] }, &mut bytes);
+    if wants_lanes { Message::Lanes(bytes) } else { Message::Reply { bytes, keep_connection: true } }
 }
 
 #[cfg(test)]

@@ -8,14 +8,17 @@
 #![deny(unsafe_code)]
 #![expect(rustdoc::private_intra_doc_links, reason = "a program has no other documentation")]
 
+mod clock;
 mod command;
 mod connection;
 mod errors;
 mod incoming;
 mod keeper;
+mod lanes;
 mod listen;
 mod notify;
 mod outgoing;
+mod pace;
 mod port;
 mod runner;
 mod server;

@@ -13,13 +13,15 @@ use std::{
 use gangway::{
     exchange::Piece,
     http::Head,
-    protocol::fastcgi::{Stream, end, part, put},
+    protocol::fastcgi::{Stream, end, lanes, part, put},
 };
 
 use crate::sys;
 
 /// A body up to this size is copied behind its head: cheaper than one more part of a call.
 const COPIED_MOST: usize = 4096;
+/// Memory that is kept for the next ones.
+const KEPT: usize = 64 * 1024;
 /// Parts of one call.
 const PARTS: usize = 64;
 
@@ -39,7 +41,7 @@ pub(crate) enum Page {
 }
 
 impl Page {
-    fn response(self) -> String {
+    pub(crate) fn response(self) -> String {
         let (status, more) = match self {
             Self::BadRequest => ("400 Bad Request", ""),
             Self::TooLarge => ("431 Request Header Fields Too Large", ""),
@@ -75,6 +77,8 @@ pub(crate) struct Outgoing {
     done: usize,
     /// The connection is closed behind them.
     ends: bool,
+    /// There was no room, and an event will tell when there is.
+    is_blocked: bool,
 }
 
 /// What stands where.
@@ -92,6 +96,11 @@ impl Outgoing {
         outgoing
     }
 
+    /// The end of a response that is not whole: see [`lanes`].
+    pub(crate) fn cut(&mut self, id: u16) {
+        self.own(|own| own.extend_from_slice(&lanes::cut(id)));
+    }
+
     /// Lines for the web server's log.
     pub(crate) fn errors(id: u16, lines: &[u8]) -> Self {
         let mut outgoing = Self::default();
@@ -107,6 +116,22 @@ impl Outgoing {
     /// Whether the connection is to be closed when all has left.
     pub(crate) fn ends_connection(&self) -> bool {
         self.ends
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.is_blocked
+    }
+
+    pub(crate) fn set_blocked(&mut self) {
+        self.is_blocked = true;
+    }
+
+    /// All has left: what has memory keeps it.
+    pub(crate) fn reuse(&mut self) {
+        let mut own = std::mem::take(&mut self.own);
+        own.clear();
+        own.shrink_to(KEPT);
+        *self = Self { own, ..Self::default() };
     }
 
     pub(crate) fn end_connection(&mut self) {
@@ -131,6 +156,11 @@ impl Outgoing {
         if let Some(head) = head {
             write_head(head, length, &mut text);
         }
+        self.stream(id, text, pieces);
+    }
+
+    /// Adds a part of the FCGI_STDOUT stream.
+    pub(crate) fn stream(&mut self, id: u16, mut text: Vec<u8>, pieces: Vec<Piece>) {
         let total = pieces.iter().fold(0, |sum: usize, piece| sum.saturating_add(piece.len()));
         let is_small = total <= COPIED_MOST && pieces.iter().all(|piece| bytes_of(piece).is_some());
         if is_small {
@@ -176,7 +206,7 @@ impl Outgoing {
 
     /// Adds a response of our own.
     pub(crate) fn page(&mut self, id: u16, page: Page) {
-        self.own(|own| put(id, Stream::Output, page.response().as_bytes(), own));
+        self.stream(id, page.response().into_bytes(), Vec::new());
     }
 
     /// Adds the end of the request.
@@ -252,27 +282,38 @@ impl Outgoing {
 
     /// Adds all that another one has not sent yet.
     pub(crate) fn append(&mut self, more: Self) {
-        self.ends |= more.ends;
+        let ends = self.ends | more.ends;
         if self.is_empty() {
-            *self = Self { ends: self.ends, ..more };
-            return;
+            // What has left is forgotten, its memory is not.
+            self.reuse();
+            if self.own.capacity() == 0 {
+                *self = Self { ends, ..more };
+                return;
+            }
         }
+        self.ends = ends;
         let (own, pieces) = (self.own.len(), self.pieces.len());
         self.own.extend_from_slice(&more.own);
         self.pieces.extend(more.pieces);
         let mut done = more.done;
         for segment in more.segments.into_iter().skip(more.next) {
             let cut = std::mem::take(&mut done);
-            self.segments.push(match segment {
+            let segment = match segment {
                 Segment::Own(range) => Segment::Own(own + range.start + cut..own + range.end),
                 Segment::Piece(index, range) => Segment::Piece(pieces + index, range.start + cut..range.end),
-            });
+            };
+            match (self.segments.last_mut(), &segment) {
+                (Some(Segment::Own(last)), Segment::Own(next)) if last.end == next.start => {
+                    last.end = next.end
+                }
+                _ => self.segments.push(segment),
+            }
         }
     }
 }
 
 /// The bytes of a piece that has them in memory.
-fn bytes_of(piece: &Piece) -> Option<&[u8]> {
+pub(crate) fn bytes_of(piece: &Piece) -> Option<&[u8]> {
     match piece {
         Piece::Copied(bytes) => Some(bytes),
         Piece::Lent(lent) => Some(lent.as_slice()),
@@ -281,7 +322,7 @@ fn bytes_of(piece: &Piece) -> Option<&[u8]> {
 }
 
 /// A head as CGI programs write it (RFC 3875 §6.3). The name Status is the status line's there.
-fn write_head(head: &Head, length: Option<u64>, out: &mut Vec<u8>) {
+pub(crate) fn write_head(head: &Head, length: Option<u64>, out: &mut Vec<u8>) {
     out.reserve(256);
     let mut status = String::with_capacity(16);
     // Writing to a String cannot fail.

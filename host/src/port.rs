@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -20,6 +20,7 @@ use gangway::{
 };
 
 use crate::{
+    clock::Clock,
     connection::Connection,
     incoming::{Begun, BodyError, Incoming},
     outgoing::{Outgoing, Page, Sent},
@@ -60,9 +61,31 @@ struct Response {
     end: Option<Delivery>,
 }
 
+/// What the threads of this process ask of the port of a request.
+pub(crate) trait RequestPort: Port {
+    fn connection(&self) -> &Arc<Connection>;
+
+    /// When the handler last got something from the web server, or gave it something.
+    fn clock(&self) -> &Clock;
+
+    /// Sends what the handler gave last, or what stands for it. `late`: somebody sees to it that it leaves soon.
+    fn finish(&self, late: bool) -> Outcome;
+
+    /// Answers a request that no handler has got.
+    fn refuse(&self, page: Page) -> Outcome;
+
+    /// Answers in place of a handler that does not end.
+    fn answer_instead(&self, page: Page);
+}
+
 /// What has become of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
+    /// It is one of several on its connection, which nobody holds for it.
+    InLane {
+        /// It has not been sent.
+        is_late: bool,
+    },
     /// It has left, and the connection is as good as new.
     Kept,
     /// The rest of it waits in the connection for room.
@@ -95,27 +118,7 @@ impl HostPort {
         exchange.map_or_else(|| "a request that is over".into(), |exchange| exchange.label())
     }
 
-    /// What the web server gets when the handler gave no response.
-    fn substitute(&self, cancelled: Option<Cause>) -> Page {
-        match cancelled {
-            Some(Cause::Deadline) => Page::GatewayTimeout,
-            Some(Cause::Shutdown) => Page::Unavailable,
-            _ if lock(&self.body).has_failed => Page::BadRequest,
-            _ => Page::ServerError,
-        }
-    }
-
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    /// When the handler last got something from the web server, or gave it something.
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
-    /// Sends what the handler gave last, or what stands for it.
-    pub(crate) fn finish(&self) -> Outcome {
+    fn finish(&self) -> Outcome {
         let cancelled = self.exchange.get().and_then(Weak::upgrade).and_then(|exchange| exchange.cancelled());
         let mut response = lock(&self.response);
         let delivery = response.end.take().unwrap_or_default();
@@ -133,14 +136,13 @@ impl HostPort {
             outgoing.output(self.begun.id, None, None, delivery.pieces);
             return self.leave(outgoing, false);
         } else {
-            outgoing.page(self.begun.id, self.substitute(cancelled));
+            outgoing.page(self.begun.id, substitute(cancelled, lock(&self.body).has_failed));
         }
         outgoing.end(self.begun.id);
         self.leave(outgoing, self.begun.keep_connection)
     }
 
-    /// Answers a request that no handler has got.
-    pub(crate) fn refuse(&self, page: Page) -> Outcome {
+    fn refuse(&self, page: Page) -> Outcome {
         let mut response = lock(&self.response);
         if std::mem::replace(&mut response.is_over, true) {
             return Outcome::Close;
@@ -175,8 +177,8 @@ impl HostPort {
         }
     }
 
-    /// Answers in place of a handler that does not end, and ends the connection.
-    pub(crate) fn answer_instead(&self, page: Page) {
+    /// Ends the connection, too.
+    fn answer_instead(&self, page: Page) {
         // A handler that sends is not silent, and the one who waits here must not.
         let Ok(mut response) = self.response.try_lock() else { return };
         if std::mem::replace(&mut response.is_over, true) {
@@ -312,8 +314,40 @@ impl HostPort {
     }
 }
 
+impl RequestPort for HostPort {
+    fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn finish(&self, _: bool) -> Outcome {
+        Self::finish(self)
+    }
+
+    fn refuse(&self, page: Page) -> Outcome {
+        Self::refuse(self, page)
+    }
+
+    fn answer_instead(&self, page: Page) {
+        Self::answer_instead(self, page);
+    }
+}
+
+/// What the web server gets when the handler gave no response.
+pub(crate) fn substitute(cancelled: Option<Cause>, has_body_failed: bool) -> Page {
+    match cancelled {
+        Some(Cause::Deadline) => Page::GatewayTimeout,
+        Some(Cause::Shutdown) => Page::Unavailable,
+        _ if has_body_failed => Page::BadRequest,
+        _ => Page::ServerError,
+    }
+}
+
 /// The length that the head tells: the application's, or that of a response that is whole at once.
-fn length(delivery: &Delivery) -> Option<u64> {
+pub(crate) fn length(delivery: &Delivery) -> Option<u64> {
     let head = delivery.head.as_ref()?;
     head.content_length.or_else(|| {
         let is_whole = delivery.end == Some(End::Complete) && !head.forbids_body();
@@ -395,44 +429,5 @@ impl Port for HostPort {
 
     fn client_gone(&self) -> bool {
         self.gone.load(Relaxed) || self.connection.has_left()
-    }
-}
-
-/// How long an application has been silent. What the web server makes it wait for is not its time.
-pub(crate) struct Clock {
-    base: Instant,
-    /// Milliseconds after `base`; [`PAUSED`] while the web server is waited for.
-    since: AtomicU64,
-}
-
-const PAUSED: u64 = u64::MAX;
-
-impl Default for Clock {
-    fn default() -> Self {
-        Self { base: Instant::now(), since: AtomicU64::new(0) }
-    }
-}
-
-impl Clock {
-    fn pause(&self) {
-        self.since.store(PAUSED, Relaxed);
-    }
-
-    pub(crate) fn restart(&self) {
-        let now = u64::try_from(self.base.elapsed().as_millis()).unwrap_or(PAUSED - 1);
-        self.since.store(now, Relaxed);
-    }
-
-    /// When the request came.
-    pub(crate) fn base(&self) -> Instant {
-        self.base
-    }
-
-    /// Since when it has been silent; nothing while the web server is waited for.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        match self.since.load(Relaxed) {
-            PAUSED => None,
-            since => Some(self.base + Duration::from_millis(since)),
-        }
     }
 }

@@ -41,6 +41,7 @@ fn run(server: &Server, number: usize) {
             next = serve(server, number, &job, &mut buffer);
             continue;
         }
+        server.send_late();
         next = match server.epoll().wait(None) {
             Ok(Some(woken)) => fence("an event", None, || server.serve(woken, &mut buffer)),
             Ok(None) => None,
@@ -55,13 +56,15 @@ fn run(server: &Server, number: usize) {
 /// Runs a handler. Answers the next request of its connection, if it has come already.
 fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option<Job> {
     server.begin_work(number, job);
+    let begun = Instant::now();
     if server.application.config().timeout().is_some() {
-        job.exchange.begin(Instant::now());
+        job.exchange.begin(begun);
         job.port.clock().restart();
     }
     let ran = fence("a handler", Ok(()), || server.application.run(&job.exchange, None));
+    let was_short = server.pace.ended(begun.elapsed());
     let outcome = match ran {
-        Ok(()) => job.port.finish(),
+        Ok(()) => job.port.finish(was_short && server.may_be_late()),
         Err(_ending) => job.port.refuse(Page::Unavailable),
     };
     server.end_work(number);

@@ -2,10 +2,11 @@
 //! What the threads of this process share: the listening socket, the connections, the requests that wait.
 
 mod door;
+mod lanes;
 mod talk;
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io,
     os::fd::OwnedFd,
     sync::{
@@ -26,9 +27,11 @@ use gangway::{
 
 use crate::{
     connection::Table,
+    lanes::LaneTable,
     notify,
     outgoing::Page,
-    port::HostPort,
+    pace::Pace,
+    port::RequestPort,
     sys::{Epoll, Readiness, Woken},
     variables::Rules,
     welcome::Welcome,
@@ -37,6 +40,7 @@ use crate::{
 /// The tokens of what is watched besides connections.
 const LISTENER: u64 = u64::MAX;
 const WAKEUP: u64 = u64::MAX - 1;
+const MOMENT_OVER: u64 = u64::MAX - 2;
 
 /// What is asked of a socket at a time.
 pub(crate) const READ: usize = 64 * 1024;
@@ -45,12 +49,12 @@ pub(crate) const READ: usize = 64 * 1024;
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) port: Arc<HostPort>,
+    pub(crate) port: Arc<dyn RequestPort>,
 }
 
 pub(crate) struct Server {
     pub(crate) application: Arc<Application>,
-    epoll: Epoll,
+    epoll: Arc<Epoll>,
     listener: OwnedFd,
     welcome: Welcome,
     table: Table,
@@ -78,6 +82,12 @@ pub(crate) struct Server {
     is_full: AtomicBool,
     rules: Rules,
     defects: Throttle,
+    pub(crate) pace: Pace,
+    /// Connections with responses that wait for each other, and how many there are of those.
+    late: Mutex<(Vec<u64>, usize)>,
+    has_late: AtomicBool,
+    /// The requests of connections that have several, by their tokens.
+    lanes: Mutex<HashMap<u64, Arc<LaneTable>>>,
 }
 
 impl Server {
@@ -90,7 +100,7 @@ impl Server {
         let rules = Rules { pass_authorization: config.pass_authorization() };
         let threads = config.spec().threads as usize;
         let server = Self {
-            epoll: Epoll::new()?,
+            epoll: Arc::new(Epoll::new()?),
             listener,
             welcome,
             table: Table::default(),
@@ -109,9 +119,14 @@ impl Server {
             is_full: AtomicBool::new(false),
             rules,
             defects: Throttle::default(),
+            pace: Pace::new()?,
+            late: Mutex::default(),
+            has_late: AtomicBool::new(false),
+            lanes: Mutex::default(),
             application,
         };
         server.epoll.add_event(&server.wakeup, WAKEUP)?;
+        server.epoll.add(server.pace.timer(), Readiness::Arrivals, MOMENT_OVER)?;
         Ok(server)
     }
 
@@ -182,6 +197,7 @@ impl Server {
     pub(crate) fn cancel_all(&self, cause: Cause) {
         for connection in self.table.all() {
             connection.cancel(cause);
+            self.cancel_lanes(&connection, cause);
         }
     }
 
@@ -191,6 +207,10 @@ impl Server {
             *lock(place) = Some(job.clone());
         }
         self.busy.fetch_add(1, SeqCst);
+        if self.is_saturated() {
+            // Nobody is left who would look after them.
+            self.send_late();
+        }
         self.wake_keeper();
     }
 
@@ -231,18 +251,34 @@ impl Server {
                 }
                 None
             }
+            MOMENT_OVER => self.look_after(),
             token => {
                 let connection = self.table.get(token)?;
                 if woken.has_left {
                     connection.note_left();
+                    self.cancel_lanes(&connection, Cause::ClientGone);
                 }
                 if connection.hold() {
-                    return self.advance(&connection, buffer);
+                    return self.advance(&connection, buffer).and_then(|job| self.lend(job));
                 }
                 self.look_for_abort(&connection, buffer);
                 None
             }
         }
+    }
+
+    /// Something has waited for a moment. Answers a request that nobody else takes.
+    fn look_after(&self) -> Option<Job> {
+        let nobody_gets_on = self.pace.rang();
+        self.send_late();
+        if self.count.load(SeqCst) == 0 || self.is_saturated() {
+            return None;
+        }
+        if nobody_gets_on || !self.has_runner() {
+            return self.take_next();
+        }
+        self.pace.look_soon();
+        None
     }
 
     /// The application is loaded: connections are taken from now on. Or it cannot be loaded, for the reason that the log has.
@@ -288,10 +324,14 @@ impl Server {
             return None;
         }
         drop(waiting);
+        self.tell_full(&job);
+        self.refuse(&job, Page::Unavailable, buffer)
+    }
+
+    fn tell_full(&self, job: &Job) {
         if let Some(line) = self.application.refusal_line(Refusal::Full) {
             job.exchange.tell(&line);
         }
-        self.refuse(&job, Page::Unavailable, buffer)
     }
 
     /// Answers a request that has waited, or that cannot. Answers the next one of its connection.
@@ -300,15 +340,54 @@ impl Server {
         self.ended(job.port.connection(), outcome, buffer)
     }
 
-    /// The request that has waited longest.
+    /// The request that has waited longest. Where handlers are brisk another thread that runs one takes it next.
     pub(crate) fn next(&self) -> Option<Job> {
         if self.count.load(SeqCst) == 0 {
             return None;
         }
+        if self.has_runner() {
+            self.pace.look_soon();
+            return None;
+        }
+        self.take_next()
+    }
+
+    fn take_next(&self) -> Option<Job> {
         let mut waiting = lock(&self.waiting);
         let job = waiting.pop_front();
         self.count.store(waiting.len(), SeqCst);
+        let others_wait = !waiting.is_empty();
+        drop(waiting);
+        self.pace.take();
+        if others_wait && self.pace.is_brisk() {
+            self.pace.look_soon();
+        } else if others_wait && !self.is_saturated() {
+            // Handlers that wait for something leave the processor to others.
+            self.wakeup.signal();
+        }
         job
+    }
+
+    /// Whether a thread is at work that is about to take what waits.
+    fn has_runner(&self) -> bool {
+        self.pace.is_brisk() && self.busy.load(SeqCst) > 0
+    }
+
+    /// Leaves a request that has just come to the thread that is at work, if that is about to take it.
+    fn lend(&self, job: Job) -> Option<Job> {
+        if !self.has_runner() {
+            return Some(job);
+        }
+        let mut waiting = lock(&self.waiting);
+        // There is a thread for it, whatever the one does that is at work: it does not count as one that waits.
+        if waiting.len() + self.busy.load(SeqCst) >= self.threads {
+            return Some(job);
+        }
+        waiting.push_back(job);
+        self.count.store(waiting.len(), SeqCst);
+        drop(waiting);
+        self.pace.look_soon();
+        None
     }
 
     /// Takes out of the queue those that the caller wants to end.

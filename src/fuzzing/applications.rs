@@ -72,6 +72,8 @@ impl Heard {
             Received::Abort(id) => self.request(id).aborts += 1,
             Received::Question(content) => self.questions.push(content),
             Received::UnknownType(kind) => self.unknown.push(kind),
+            // Connections with lanes alone have them.
+            Received::Granted(..) => {}
         }
     }
 }

@@ -283,6 +283,8 @@ impl Plan {
 
     /// What is to be done now that this has happened.
     pub fn handle(&mut self, event: Event, now: Time, look: &impl Look) -> Vec<Action> {
+        // Who waited behind those that serve has asked for nobody: see `Segment::wants_more`.
+        self.demanded |= matches!(event, Event::Exited(..) | Event::Stuck(_)) && look.waiting() > 0;
         match event {
             Event::Configured(life) => self.configured(life),
             Event::Demand => self.demanded = true,

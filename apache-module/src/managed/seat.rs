@@ -54,7 +54,9 @@ impl Seat {
             Claim::Down => return Err(NoSeat::Down),
             Claim::Waits(ticket) => {
                 tally.note_waiting(segment.waiting());
-                service.demand();
+                if segment.wants_more(service.managed.life().most) {
+                    service.demand();
+                }
                 wait(segment, ticket, request, deadline)?
             }
         };

@@ -93,6 +93,7 @@ impl Server {
     pub(super) fn close(&self, connection: &Connection) {
         self.epoll.remove(connection);
         connection.shut();
+        self.close_lanes(connection);
         self.table.remove(connection.token());
         self.accept_again();
     }

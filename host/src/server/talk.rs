@@ -48,17 +48,27 @@ impl Server {
 
     /// Lets go of a connection that has nothing to do. Answers whether that is so.
     pub(super) fn let_go(&self, connection: &Connection) -> bool {
-        if self.is_ending() && lock(connection.incoming()).is_idle() && lock(connection.outgoing()).is_empty()
-        {
+        if self.is_ending() && self.is_idle(connection) {
             self.close(connection);
             return true;
         }
         connection.release()
     }
 
+    /// Whether it may be closed: no request is under way, no record has begun, and nothing waits to leave.
+    fn is_idle(&self, connection: &Connection) -> bool {
+        let alone = || lock(connection.incoming()).is_idle() && lock(connection.outgoing()).is_empty();
+        let table = connection.has_lanes().then(|| self.lanes_of(connection.token())).flatten();
+        table.map_or_else(alone, |table| table.is_idle())
+    }
+
     fn step(&self, connection: &Arc<Connection>, buffer: &mut [u8]) -> Step {
         if connection.lingers() {
             return discard(connection, buffer);
+        }
+        if connection.has_lanes() {
+            let table = self.lanes_of(connection.token());
+            return table.map_or(Step::Close, |table| self.step_lanes(&table, buffer));
         }
         if !self.flush(connection) {
             return Step::Close;
@@ -118,6 +128,15 @@ impl Server {
                 }
                 // It gets its end, and nobody reads what stands before that.
                 Ok(Some(Message::Aborted(begun))) => self.answer(connection, begun, Page::BadRequest),
+                Ok(Some(Message::Lanes(bytes))) => {
+                    let outcome = Self::post(connection, Outgoing::bytes(&bytes), true);
+                    if self.settle(connection, outcome) {
+                        return Step::Close;
+                    }
+                    self.open_lanes(connection);
+                    lock(connection.incoming()).keep(input);
+                    Step::Again
+                }
                 Ok(Some(Message::Reply { bytes, keep_connection })) => {
                     let outcome = Self::post(connection, Outgoing::bytes(&bytes), keep_connection);
                     if self.settle(connection, outcome) { Step::Close } else { Step::Idle }
@@ -129,7 +148,7 @@ impl Server {
                     Step::Close
                 }
             };
-            if let Step::Close = step {
+            if let Step::Close | Step::Again = step {
                 return step;
             }
         }
@@ -193,7 +212,7 @@ impl Server {
     /// What becomes of a connection after a response. Answers whether it is to be closed.
     fn settle(&self, connection: &Connection, outcome: Outcome) -> bool {
         match outcome {
-            Outcome::Kept => false,
+            Outcome::Kept | Outcome::InLane { .. } => false,
             Outcome::Blocked => {
                 // Told again if there is room by now.
                 self.epoll.change(connection, Readiness::Both, connection.token()).is_err()
@@ -209,6 +228,10 @@ impl Server {
         outcome: Outcome,
         buffer: &mut [u8],
     ) -> Option<Job> {
+        if let Some(is_late) = outcome.late_in_lane() {
+            self.lane_ended(connection, is_late);
+            return None;
+        }
         let is_whole = Self::is_whole(connection, buffer);
         connection.end();
         if self.settle(connection, outcome) || connection.is_shut() {
@@ -261,7 +284,7 @@ impl Server {
         }
     }
 
-    fn complain(&self, text: std::fmt::Arguments<'_>) {
+    pub(super) fn complain(&self, text: std::fmt::Arguments<'_>) {
         if let Some(held) = self.defects.pass(Instant::now()) {
             let more = if held > 0 {
                 format!(" ({held} more lines like this were held back)")
@@ -285,7 +308,7 @@ fn discard(connection: &Connection, buffer: &mut [u8]) -> Step {
 }
 
 /// What comes next on a connection.
-enum Step {
+pub(super) enum Step {
     Run(Job),
     Close,
     /// Something was kept that must be looked at.

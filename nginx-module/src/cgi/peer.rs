@@ -66,8 +66,12 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         pc.name = (&raw const NAME.0).cast_mut();
         pc.sockaddr = (&raw const ADDRESS.0).cast_mut().cast();
         pc.socklen = size_of::<libc::sockaddr>() as _;
-        let functions =
-            Functions { recv: Some(recv), recv_chain: Some(recv_chain), send_chain: Some(stdin::send_chain) };
+        let functions = Functions {
+            recv: Some(recv),
+            send: None,
+            recv_chain: Some(recv_chain),
+            send_chain: Some(stdin::send_chain),
+        };
         match connection::make(run.request, &functions) {
             Ok(connection) => {
                 pc.connection = connection;

@@ -8,10 +8,12 @@
 //! peer        in place of a balancer: a place of a process
 //! queue       requests of this worker that wait for a place
 //! linger      processes that a request has left before they were done
+//! lanes       requests that share a connection to a process
 //! ```
 //! A request has a place of a process before it connects to it, and whoever has none waits: the event loop never does.
 
 mod handler;
+mod lanes;
 mod linger;
 mod peer;
 mod processes;
@@ -27,4 +29,5 @@ pub(crate) use service::Service;
 pub(crate) fn stop() {
     queue::stop();
     linger::stop();
+    lanes::stop();
 }

@@ -28,7 +28,7 @@ use nginx_sys::{
 };
 
 use super::{
-    linger, processes,
+    lanes, linger, processes,
     queue::{self, Seat},
     service::Service,
 };
@@ -42,6 +42,7 @@ use crate::{
 const OK: ngx_int_t = 0;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
+const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// An upstream whose balancer gives places of processes.
 pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t> {
@@ -133,7 +134,21 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
                 Claim::Down => return refuse(run, pc, Incident::NoProcess, run.service.down_line()),
             }
         }
-        if set_address(run, pc).is_none() { ERROR } else { OK }
+        if set_address(run, pc).is_none() {
+            return ERROR;
+        }
+        let lane = if run.may_share() {
+            run.seat.slot().and_then(|slot| lanes::take(run.request, &run.segment, slot))
+        } else {
+            None
+        };
+        match lane {
+            Some(connection) => {
+                pc.connection = connection;
+                DONE
+            }
+            None => OK,
+        }
     })
 }
 
@@ -178,7 +193,9 @@ fn wait(run: &Run, pc: &mut ngx_peer_connection_t, ticket: Option<Ticket>) -> ng
                 upstream::with_passage(run.request, |passage| {
                     passage.tally().note_waiting(run.segment.waiting());
                 });
-                run.service.demand();
+                if run.segment.wants_more(run.service.managed.life().most) {
+                    run.service.demand();
+                }
             }
             AGAIN
         }
@@ -225,7 +242,18 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             let waited = run.service.managed.timeout().unwrap_or_default();
             refusals::late_line(&run.service.managed, waited).tell(&run.request);
         }
-        if let Some(place) = run.seat.leave() {
+        if lanes::has(pc.connection) {
+            let connection = std::mem::replace(&mut pc.connection, std::ptr::null_mut());
+            let place = run.seat.leave();
+            if let (Some(place), true) = (&place, timed_out) {
+                run.segment.mark_stuck(place);
+            }
+            // SAFETY: the stand-in of this request, which nginx has no more from here on.
+            unsafe { lanes::leave(connection, &run.service, place) };
+            if timed_out {
+                run.service.demand();
+            }
+        } else if let Some(place) = run.seat.leave() {
             if is_gone {
                 queue::leave_gone(&run.segment, place);
             } else {
@@ -236,6 +264,12 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
 }
 
 impl Run {
+    /// Whether the request may share a connection: it has no body, and what a process that dies has had of it may be sent to another.
+    fn may_share(&self) -> bool {
+        let is_idempotent = matches!(self.request.method(), b"GET" | b"HEAD" | b"OPTIONS");
+        is_idempotent && self.service.is_hosted() && !self.request.has_body()
+    }
+
     /// The request waits no more. Answers whether it did.
     fn stop_waiting(&self) -> bool {
         self.waits.take().is_some_and(queue::remove)

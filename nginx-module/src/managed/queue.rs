@@ -244,7 +244,8 @@ fn go(mut waiter: Waiter) {
     let Some(upstream) = request.upstream() else { return };
     upstream::with_passage(request, |passage| passage.begin(Instant::now()));
     loop {
-        if let OK | DONE | AGAIN = upstream.connect_now(request) {
+        let connect = || upstream.connect_now(request);
+        if let OK | DONE | AGAIN = upstream::connect_now(request, upstream, connect) {
             let run_posted = request.posted_runner();
             upstream.run_write_handler(request);
             run_posted();
@@ -259,6 +260,7 @@ fn go(mut waiter: Waiter) {
                 waiter.ticket = Some(ticket);
                 let service = Rc::clone(&waiter.service);
                 with(|waiting| waiting.table.insert(waiter.id, waiter));
+                // Its process has ended.
                 service.demand();
                 return;
             }

@@ -4,7 +4,7 @@
 use std::{cell::OnceCell, sync::Arc, time::Instant};
 
 use gangway::{
-    config::Managed,
+    config::{Command, Managed},
     log::{Line, Throttle},
     supervise::{ManagedPool, refusals, segment::Segment},
 };
@@ -30,6 +30,11 @@ impl Service {
 
     pub(crate) fn managed(&self) -> &Managed {
         &self.managed
+    }
+
+    /// Whether its processes run `gangway-host`.
+    pub(super) fn is_hosted(&self) -> bool {
+        matches!(self.managed.launch().command, Command::Host { .. })
     }
 
     /// Where its places are claimed. `None` in a process that serves nothing.

@@ -138,6 +138,18 @@ impl Watch {
         }
     }
 
+    /// Has `handler` called, too, each time that there is room for output again.
+    pub(crate) fn tell_room(&self, handler: unsafe extern "C" fn(*mut ngx_event_t)) {
+        // SAFETY: the watch's connection has its events, and the functions of the event method are set.
+        unsafe {
+            let write = (*self.0.as_ptr()).write;
+            (*write).handler = Some(handler);
+            (*write).set_ready(0);
+            // Without it the end of the connection is what is told.
+            let _ = nginx_sys::ngx_handle_write_event(write, 0);
+        }
+    }
+
     /// The event that its handler is called with.
     pub(crate) fn event(&self) -> ConnectionEvent {
         // SAFETY: a connection of this process's array, which is ours as long as the watch.
@@ -157,6 +169,12 @@ impl Drop for Watch {
             }
             (*read).set_active(0);
             (*read).set_ready(0);
+            let write = (*connection).write;
+            if (*write).posted() != 0 {
+                nginx_sys::ngx_delete_posted_event(write);
+            }
+            (*write).set_active(0);
+            (*write).set_ready(0);
             // The number as nginx marks a free connection: a worker that ends reports every other one as left open.
             (*connection).fd = -1;
             ngx_free_connection(connection);

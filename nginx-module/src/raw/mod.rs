@@ -60,7 +60,7 @@ pub(crate) use output::Buffers;
 pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;
-pub(crate) use stand_in::{Functions, unconnected, waiting};
+pub(crate) use stand_in::{Functions, close_spare, take_back, unconnected, waiting};
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use upstream::{Balancer, Hooks, Upstream};

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A connection of nginx that leads nowhere, for a request whose backend is no socket, or is not known yet.
 
-use std::os::{
-    fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
-    unix::net::UnixDatagram,
+use std::{
+    cell::RefCell,
+    os::{
+        fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
 };
 
 use nginx_sys::{
-    ngx_close_connection, ngx_connection_t, ngx_create_pool, ngx_destroy_pool, ngx_get_connection, ngx_int_t,
-    ngx_recv_chain_pt, ngx_recv_pt, ngx_send_chain_pt,
+    ngx_close_connection, ngx_connection_t, ngx_create_pool, ngx_cycle, ngx_del_timer,
+    ngx_delete_posted_event, ngx_destroy_pool, ngx_get_connection, ngx_int_t, ngx_recv_chain_pt, ngx_recv_pt,
+    ngx_send_chain_pt, ngx_send_pt,
 };
 use once_cell::unsync::OnceCell;
 
@@ -18,23 +22,39 @@ use super::{Request, Upstream, field::field};
 #[derive(Default)]
 pub(crate) struct Functions {
     pub(crate) recv: ngx_recv_pt,
+    pub(crate) send: ngx_send_pt,
     pub(crate) recv_chain: ngx_recv_chain_pt,
     pub(crate) send_chain: ngx_send_chain_pt,
 }
 
+/// How many connections are kept for the next request: each that is there saves two system calls.
+const SPARE_MOST: usize = 32;
+
+thread_local! {
+    static SPARE: RefCell<Vec<*mut ngx_connection_t>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A connection of nginx without a backend.
 pub(crate) fn unconnected(request: Request, functions: &Functions) -> std::io::Result<*mut ngx_connection_t> {
-    let idle = idle_socket()?;
-    // SAFETY: a live log; nginx gives a connection with zeroed events, which owns the descriptor from now on.
+    // SAFETY: a live log; nginx gives a connection with zeroed events, which owns the descriptor from now on. A spare one is nobody's.
     unsafe {
         let log = (*request.connection().raw()).log;
-        let connection = ngx_get_connection(idle.as_raw_fd(), log);
-        let Some(c) = connection.as_mut() else {
-            return Err(std::io::Error::other("no free connection; raise worker_connections"));
+        let spare = SPARE.with_borrow_mut(Vec::pop);
+        let connection = match spare {
+            Some(spare) => spare,
+            None => {
+                let idle = idle_socket()?;
+                let fresh = ngx_get_connection(idle.as_raw_fd(), log);
+                if fresh.is_null() {
+                    return Err(std::io::Error::other("no free connection; raise worker_connections"));
+                }
+                let _ = idle.into_raw_fd();
+                fresh
+            }
         };
-        let _ = idle.into_raw_fd();
+        let c = &mut *connection;
         c.recv = functions.recv;
-        c.send = None;
+        c.send = functions.send;
         c.recv_chain = functions.recv_chain;
         c.send_chain = functions.send_chain;
         c.log = log;
@@ -50,6 +70,74 @@ pub(crate) fn unconnected(request: Request, functions: &Functions) -> std::io::R
             (*event).set_active(1);
         }
         Ok(connection)
+    }
+}
+
+/// Takes back a connection from [`unconnected`] that nothing is known of any more, for another request.
+///
+/// # Safety
+/// It is open, and its owner uses it no more.
+pub(crate) unsafe fn take_back(connection: *mut ngx_connection_t) {
+    // SAFETY: the caller's connection is open, with its events and what nginx has given it.
+    unsafe {
+        let c = &mut *connection;
+        let log = (*ngx_cycle).log;
+        for event in [c.read, c.write] {
+            let event = &mut *event;
+            if event.timer_set() != 0 {
+                ngx_del_timer(event);
+            }
+            if event.posted() != 0 {
+                ngx_delete_posted_event(event);
+            }
+            event.handler = None;
+            event.log = log;
+            event.available = 0;
+            event.set_ready(0);
+            event.set_eof(0);
+            event.set_error(0);
+            event.set_timedout(0);
+            event.set_pending_eof(0);
+            event.set_delayed(0);
+        }
+        (c.data, c.log, c.sent) = (std::ptr::null_mut(), log, 0);
+        c.set_buffered(0);
+        c.set_timedout(0);
+        c.set_error(0);
+        if let Some(pool) = c.pool.as_mut() {
+            pool.log = log;
+        }
+        let is_kept = SPARE.with_borrow_mut(|spare| {
+            let has_room = spare.len() < SPARE_MOST;
+            if has_room {
+                spare.push(connection);
+            }
+            has_room
+        });
+        if !is_kept {
+            close(connection);
+        }
+    }
+}
+
+/// # Safety
+/// As [`take_back`].
+unsafe fn close(connection: *mut ngx_connection_t) {
+    // SAFETY: the caller's connection is open; what nginx has given it is its pool.
+    unsafe {
+        let pool = std::mem::replace(&mut (*connection).pool, std::ptr::null_mut());
+        if !pool.is_null() {
+            ngx_destroy_pool(pool);
+        }
+        ngx_close_connection(connection);
+    }
+}
+
+/// At the end of a process.
+pub(crate) fn close_spare() {
+    for connection in SPARE.take() {
+        // SAFETY: what is kept there is open and nobody's.
+        unsafe { close(connection) };
     }
 }
 
@@ -104,13 +192,7 @@ impl Upstream {
             c.log = client.log;
             (*c.read).log = client.log;
             (*c.write).log = client.log;
-            if c.pool.is_null() {
-                c.pool = std::mem::replace(&mut old.pool, std::ptr::null_mut());
-            }
-            if !old.pool.is_null() {
-                ngx_destroy_pool(old.pool);
-            }
-            ngx_close_connection(old);
+            take_back(old);
             if c.pool.is_null() {
                 c.pool = ngx_create_pool(128, client.log);
             }

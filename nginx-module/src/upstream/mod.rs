@@ -60,6 +60,7 @@ pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;
 pub(crate) use peer::{install as install_peers, make_signals, stop_listening, wrap as keep_connections};
 pub(crate) use script::{is_no_script, names};
+pub(crate) use send::connect_now;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("upstream::content_handler", INTERNAL_SERVER_ERROR, || {

@@ -117,6 +117,11 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
     let Some(Balancer { get: Some(original), data, .. }) = context.peer.balancer.get() else { return ERROR };
     // SAFETY: the balancer's own function and data, as it gave them to nginx, and the caller's peer.
     let status = unsafe { original(pc, data) };
+    if status == DONE {
+        // It has a connection already, which is not this module's to keep.
+        context.peer.keeping.set(Keeping::Off);
+        return connected(context, upstream);
+    }
     if status != OK {
         return status;
     }

@@ -46,6 +46,21 @@ pub(super) unsafe fn begin(r: *mut ngx_http_request_t) {
     }
 }
 
+/// Connects a request that has waited for its backend, with `connect`, which answers what `ngx_event_connect_peer()` says. A connection
+/// that is there need not be asked whether it is, as in [`begin`].
+pub(crate) fn connect_now(
+    request: Request,
+    upstream: Upstream,
+    connect: impl FnOnce() -> ngx_int_t,
+) -> ngx_int_t {
+    let outer = BEGINNING.replace(Beginning::Of(request.raw()));
+    let status = connect();
+    if let Beginning::Connected = BEGINNING.replace(outer) {
+        upstream.set_request_sent(true);
+    }
+    status
+}
+
 /// Whether the request is sent by [`begin`]: its connection is there, and nginx is to be told that it must wait for it.
 pub(super) fn take_over(context: &Context, upstream: Upstream) -> bool {
     let Beginning::Of(r) = BEGINNING.get() else { return false };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! FastCGI 1.0 (the sections are those of its specification, M. R. Brown, 29 April 1996).
 //!
-//! `encode` and `decode` are the web server's side, `requests` and `responses` the application's.
+//! `encode` and `decode` are the web server's side, `requests` and `responses` the application's; `lanes` is what our own two sides have between
+//! them besides.
 
 mod decode;
 mod encode;
+pub mod lanes;
 mod requests;
 mod responses;
 mod values;
@@ -83,6 +85,10 @@ const DATA: u8 = 8;
 const GET_VALUES: u8 = 9;
 const GET_VALUES_RESULT: u8 = 10;
 const UNKNOWN_TYPE: u8 = 11;
+
+// Ours: see `lanes`. FastCGI has no types beyond 11.
+const GRANT: u8 = 200;
+const CUT: u8 = 201;
 
 /// §3.3: a record's header, for our request and without padding, which is the sender's choice.
 const fn header(kind: u8, content: u16) -> [u8; 8] {

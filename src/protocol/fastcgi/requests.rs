@@ -4,7 +4,9 @@
 //! A connection carries several requests at a time, told apart by their ids (§3.3). What is kept of each is in which of its
 //! streams it is; bytes are handed on as they come.
 
-use super::{ABORT_REQUEST, BEGIN_REQUEST, DATA, GET_VALUES, PARAMS, STDIN, VERSION, encode::KEEP_CONN};
+use super::{
+    ABORT_REQUEST, BEGIN_REQUEST, DATA, GET_VALUES, GRANT, PARAMS, STDIN, VERSION, encode::KEEP_CONN,
+};
 use crate::{
     protocol::{RequestError, Role},
     wire::{Gather, Reader},
@@ -20,6 +22,8 @@ pub struct Requests {
     question: Vec<u8>,
     active: Vec<Active>,
     limit: usize,
+    /// Records of [`lanes`](super::lanes) are understood.
+    has_lanes: bool,
     failed: Option<RequestError>,
 }
 
@@ -39,6 +43,7 @@ struct RecordRest {
 enum Next {
     Header,
     BeginBody,
+    GrantBody,
     Params,
     Body,
     Question,
@@ -95,6 +100,8 @@ pub enum Received<'i> {
     BodyEnd(u16),
     /// Nobody waits for the response any more (§5.4). The request wants its FCGI_END_REQUEST all the same.
     Abort(u16),
+    /// So many bytes more of the response may be sent: [`grant`](super::lanes::grant).
+    Granted(u16, u32),
     /// FCGI_GET_VALUES with this content (§4.1), which wants [`values_result`](super::values_result).
     Question(Vec<u8>),
     /// A management record of this type, which wants FCGI_UNKNOWN_TYPE (§4.2).
@@ -123,8 +130,15 @@ impl Requests {
             question: Vec::new(),
             active: Vec::new(),
             limit,
+            has_lanes: false,
             failed: None,
         }
+    }
+
+    /// The web server is a worker of ours, and from here on the connection carries so many requests at a time as [`lanes`](super::lanes)
+    /// says.
+    pub fn open_lanes(&mut self, limit: usize) {
+        (self.limit, self.has_lanes) = (limit, true);
     }
 
     /// Takes what it can from the front of `input` and says how many bytes that was: all of them with [`Received::More`].
@@ -163,7 +177,7 @@ impl Requests {
         let is_between = match self.next {
             Next::Header => self.gather.is_empty(),
             Next::Skipped => self.record.content == 0 && self.record.padding == 0,
-            Next::BeginBody | Next::Params | Next::Body | Next::Question => false,
+            Next::BeginBody | Next::GrantBody | Next::Params | Next::Body | Next::Question => false,
         };
         self.active.is_empty() && is_between && self.failed.is_none()
     }
@@ -193,6 +207,14 @@ impl Requests {
                     self.record.content = 0;
                     self.next = Next::Skipped;
                     Ok(self.begin_request(body))
+                }
+                None => Ok(Some(Received::More)),
+            },
+            Next::GrantBody => match self.gather.fill(reader) {
+                Some([a, b, c, d, ..]) => {
+                    self.record.content = 0;
+                    self.next = Next::Skipped;
+                    Ok(Some(Received::Granted(self.record.id, u32::from_be_bytes([a, b, c, d]))))
                 }
                 None => Ok(Some(Received::More)),
             },
@@ -234,6 +256,12 @@ impl Requests {
             // §3.3: records of a request that is not there mean nothing.
             (ABORT_REQUEST | PARAMS | STDIN | DATA, None) => Ok(None),
             (ABORT_REQUEST, Some(_)) => Ok(Some(Received::Abort(id))),
+            (GRANT, Some(_)) if self.has_lanes && content == 8 => {
+                self.next = Next::GrantBody;
+                Ok(None)
+            }
+            // The response has just ended.
+            (GRANT, None) if self.has_lanes => Ok(None),
             (PARAMS, Some(NextStream::Params)) => Ok(self.begin_content(Next::Params)),
             (STDIN, Some(NextStream::Body)) => Ok(self.begin_content(Next::Body)),
             // A second end of a stream says what is known already.

@@ -3,6 +3,7 @@
 
 mod backend;
 mod encode;
+mod lanes;
 mod requests;
 mod response;
 mod round_trips;

@@ -53,6 +53,7 @@ impl Heard {
             Received::ParamsEnd(id) => Received::ParamsEnd(id),
             Received::BodyEnd(id) => Received::BodyEnd(id),
             Received::Abort(id) => Received::Abort(id),
+            Received::Granted(id, bytes) => Received::Granted(id, bytes),
             Received::Question(content) => Received::Question(content),
             Received::UnknownType(kind) => Received::UnknownType(kind),
         };

@@ -262,6 +262,13 @@ impl Segment {
         self.word(self.layout.slot(slot) + layout::SERVED).fetch_add(1, Relaxed);
     }
 
+    /// Whether the supervisor is to be told that a request waits: not if as many processes serve as there may be. It sees by itself
+    /// when one of those ends.
+    pub fn wants_more(&self, most: u32) -> bool {
+        let ready = (0..self.layout.shape().slots).filter(|slot| self.state(*slot) == SlotState::Ready);
+        ready.count() < most as usize
+    }
+
     fn has_ready(&self) -> bool {
         (0..self.layout.shape().slots).any(|slot| self.state(slot) == SlotState::Ready)
     }

@@ -87,6 +87,8 @@ impl MessageSocket {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         bytes.truncate(received.length);
+        // What is remembered of each application is one of these.
+        bytes.shrink_to_fit();
         Ok(Parcel { bytes, fds: received.fds, sender: received.sender })
     }
 

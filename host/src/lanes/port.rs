@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The handler's side of a request that shares its connection: what it gives leaves as far as the worker has room for it, and nobody but
+//! its own handler waits for that.
+
+use std::{
+    collections::VecDeque,
+    os::unix::fs::FileExt,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    error::{BODY_FAILED, SERVER_FAILED},
+    exchange::{Delivery, End, Exchange, Piece, Port, Stop, Wait},
+    log::{self, Level},
+    protocol::fastcgi::lanes::Window,
+    sys::{explain, lock},
+};
+
+use super::table::{Granted, LaneTable};
+use crate::{
+    clock::Clock,
+    connection::Connection,
+    outgoing::{Outgoing, Page, bytes_of, write_head},
+    port::{Outcome, RequestPort, length, substitute},
+};
+
+/// How long the worker may take no byte of a response for which a handler waits.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How often such a handler looks whether it is to go on waiting.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What is copied of a response at a time.
+const PART: usize = 64 * 1024;
+
+pub(crate) struct LanePort {
+    table: Arc<LaneTable>,
+    id: u16,
+    exchange: OnceLock<Weak<Exchange>>,
+    response: Mutex<LaneResponse>,
+    /// A handler that waits for room sleeps here.
+    room: Condvar,
+    gone: AtomicBool,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct LaneResponse {
+    window: Window,
+    head_sent: bool,
+    /// The end has been given, or never will be.
+    is_over: bool,
+    /// What the handler gave last.
+    last: Option<Delivery>,
+    /// What there was no room for, and how much of the first piece has left.
+    rest: VecDeque<Piece>,
+    done: u64,
+    /// How it ends when that has left.
+    ends: Option<LaneEnd>,
+}
+
+/// How a response ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaneEnd {
+    Whole,
+    /// The client must see that something is missing.
+    Cut,
+}
+
+impl LanePort {
+    pub(crate) fn new(table: &Arc<LaneTable>, id: u16) -> Self {
+        Self {
+            table: Arc::clone(table),
+            id,
+            exchange: OnceLock::new(),
+            response: Mutex::default(),
+            room: Condvar::new(),
+            gone: AtomicBool::new(false),
+            clock: Clock::default(),
+        }
+    }
+
+    /// Tells it the request that it is the port of.
+    pub(crate) fn set_exchange(&self, exchange: &Arc<Exchange>) {
+        // It is told once.
+        let _ = self.exchange.set(Arc::downgrade(exchange));
+    }
+
+    /// Gives a part of the response. What there is no room for stays.
+    fn give(&self, response: &mut LaneResponse, text: Vec<u8>, pieces: Vec<Piece>) -> Outgoing {
+        let in_memory = pieces.iter().all(|piece| bytes_of(piece).is_some());
+        let total = pieces.iter().fold(text.len(), |sum, piece| sum.saturating_add(piece.len()));
+        if response.rest.is_empty() && in_memory && response.window.fits(total) {
+            let mut outgoing = Outgoing::default();
+            response.window.spend(total);
+            outgoing.stream(self.id, text, pieces);
+            return outgoing;
+        }
+        if !text.is_empty() {
+            response.rest.push_back(Piece::Copied(text));
+        }
+        response.rest.extend(pieces.into_iter().filter(|piece| !piece.is_empty()));
+        self.pump(response)
+    }
+
+    /// Copies what there is room for: a file that is not what it was must not break what others have on the connection.
+    fn pump(&self, response: &mut LaneResponse) -> Outgoing {
+        let mut outgoing = Outgoing::default();
+        while let Some(piece) = response.rest.front() {
+            let left = (piece.len() as u64).saturating_sub(response.done);
+            let count = response.window.room().min(PART).min(usize::try_from(left).unwrap_or(PART));
+            if count == 0 && left > 0 {
+                break;
+            }
+            match copy(piece, response.done, count) {
+                Some(part) => {
+                    response.window.spend(count);
+                    response.done += count as u64;
+                    outgoing.stream(self.id, part, Vec::new());
+                }
+                None => {
+                    self.set_gone();
+                    response.rest.clear();
+                    (response.done, response.ends) = (0, response.ends.map(|_| LaneEnd::Cut));
+                    break;
+                }
+            }
+            if count as u64 == left {
+                response.rest.pop_front();
+                response.done = 0;
+            }
+        }
+        outgoing
+    }
+
+    /// Has it leave, with the end if that has come. Answers whether it stays for now.
+    fn post(&self, response: &mut LaneResponse, mut outgoing: Outgoing, late: bool) -> bool {
+        let end = if response.rest.is_empty() { response.ends.take() } else { None };
+        match end {
+            None => {}
+            Some(LaneEnd::Whole) => outgoing.end(self.id),
+            Some(LaneEnd::Cut) => outgoing.cut(self.id),
+        }
+        if end.is_some() {
+            self.table.end(self.id);
+        }
+        if outgoing.is_empty() {
+            return false;
+        }
+        self.table.post(outgoing, late);
+        late
+    }
+
+    /// Ends the response with what the handler gave last, or with what stands for it.
+    fn end(&self, page: Option<Page>, late: bool) -> Outcome {
+        let cancelled = self.exchange.get().and_then(Weak::upgrade).and_then(|exchange| exchange.cancelled());
+        let mut response = lock(&self.response);
+        let last = response.last.take().unwrap_or_default();
+        if std::mem::replace(&mut response.is_over, true) {
+            // Somebody has answered in place of the handler.
+            return Outcome::InLane { is_late: false };
+        }
+        let complete = page.is_none() && last.end == Some(End::Complete) && cancelled.is_none();
+        let outgoing = if complete {
+            response.ends = Some(LaneEnd::Whole);
+            let text = head(&last);
+            self.give(&mut response, text, last.pieces)
+        } else if response.head_sent {
+            response.ends = Some(LaneEnd::Cut);
+            response.rest.clear();
+            Outgoing::default()
+        } else {
+            response.ends = Some(LaneEnd::Whole);
+            let page = page.unwrap_or_else(|| substitute(cancelled, false));
+            self.give(&mut response, page.response().into_bytes(), Vec::new())
+        };
+        let is_late = self.post(&mut response, outgoing, late);
+        Outcome::InLane { is_late }
+    }
+
+    /// Sends all of it, and waits as often as there is no room.
+    fn send<'r>(
+        &'r self,
+        mut response: MutexGuard<'r, LaneResponse>,
+        delivery: Delivery,
+    ) -> Result<(), Stop> {
+        response.head_sent |= delivery.head.is_some();
+        let text = head(&delivery);
+        let outgoing = self.give(&mut response, text, delivery.pieces);
+        self.post(&mut response, outgoing, false);
+        let mut since = Instant::now();
+        let mut left = response.rest.len();
+        while !response.rest.is_empty() {
+            self.live()?;
+            self.clock.pause();
+            response = self.room.wait_timeout(response, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
+            if response.rest.len() != left || response.window.room() > 0 {
+                (left, since) = (response.rest.len(), Instant::now());
+            } else if since.elapsed() >= SILENCE {
+                self.say(
+                    Level::Warn,
+                    &format!("{SERVER_FAILED} the server takes no more of the response; it is given up"),
+                );
+                return Err(self.set_gone());
+            }
+            if self.table.connection().is_shut() || self.table.connection().is_left() {
+                return Err(self.set_gone());
+            }
+        }
+        self.clock.restart();
+        self.live()
+    }
+
+    fn say(&self, level: Level, text: &str) {
+        let exchange = self.exchange.get().and_then(Weak::upgrade);
+        let label = exchange.map_or_else(|| "a request that is over".into(), |exchange| exchange.label());
+        log::process(level, &format!("{text} [{label}]"));
+    }
+
+    fn live(&self) -> Result<(), Stop> {
+        if self.gone.load(Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
+    }
+
+    fn set_gone(&self) -> Stop {
+        self.gone.store(true, Relaxed);
+        Stop::Cancelled
+    }
+}
+
+/// The head of a delivery as text.
+fn head(delivery: &Delivery) -> Vec<u8> {
+    let mut text = Vec::new();
+    if let Some(head) = &delivery.head {
+        write_head(head, length(delivery), &mut text);
+    }
+    text
+}
+
+/// Bytes of a piece. `None`: they cannot be read.
+fn copy(piece: &Piece, from: u64, count: usize) -> Option<Vec<u8>> {
+    if let Some(bytes) = bytes_of(piece) {
+        let from = usize::try_from(from).ok()?;
+        return bytes.get(from..from.checked_add(count)?).map(<[u8]>::to_vec);
+    }
+    let Piece::File(slice) = piece else { return None };
+    let mut part = vec![0; count];
+    let file = std::fs::File::from(slice.fd.try_clone().ok()?);
+    let read = file.read_exact_at(&mut part, slice.offset.checked_add(from)?);
+    if let Err(error) = &read {
+        let text = format!("{SERVER_FAILED} a file that is a response cannot be read: {}", explain(error));
+        log::process(Level::Error, &text);
+    }
+    read.ok().map(|()| part)
+}
+
+impl Granted for LanePort {
+    fn grant(&self, bytes: u32) {
+        let mut response = lock(&self.response);
+        response.window.add(bytes);
+        let outgoing = self.pump(&mut response);
+        self.post(&mut response, outgoing, false);
+        self.room.notify_all();
+    }
+}
+
+impl RequestPort for LanePort {
+    fn connection(&self) -> &Arc<Connection> {
+        self.table.connection()
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn finish(&self, late: bool) -> Outcome {
+        self.end(None, late)
+    }
+
+    fn refuse(&self, page: Page) -> Outcome {
+        self.end(Some(page), false)
+    }
+
+    fn answer_instead(&self, page: Page) {
+        self.end(Some(page), false);
+        self.cancel();
+    }
+}
+
+impl Port for LanePort {
+    fn read_body(&self, _: &mut [u8], _: Wait) -> Result<usize, Stop> {
+        self.live()?;
+        // Who sends one here breaks an agreement: what the application reads must not look like all of it.
+        self.log(Level::Info, &format!("{BODY_FAILED} cannot read the request body: it was not sent"));
+        Err(Stop::Failed)
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        self.live()?;
+        if wait == Wait::No { Err(Stop::Again) } else { Ok(()) }
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        let mut response = lock(&self.response);
+        if delivery.end.is_some() {
+            response.last = Some(delivery);
+            return Ok(());
+        }
+        self.live()?;
+        if response.is_over {
+            return Err(self.set_gone());
+        }
+        self.send(response, delivery)
+    }
+
+    /// A line for the web server's log, which has the request's context there. One for which there is no room in the lane is written here.
+    fn log(&self, level: Level, line: &str) {
+        let is_ours = matches!(level, Level::Info | Level::Debug);
+        if !is_ours
+            && let Ok(mut response) = self.response.try_lock()
+            && !response.is_over
+            && let text = format!("{line}\n")
+            && response.window.fits(text.len())
+        {
+            response.window.spend(text.len());
+            self.table.post(Outgoing::errors(self.id, text.as_bytes()), false);
+            return;
+        }
+        match level {
+            Level::Further => log::process(level, line),
+            _ => self.say(level, line),
+        }
+    }
+
+    fn cancel(&self) {
+        self.set_gone();
+        self.room.notify_all();
+    }
+
+    fn is_patient(&self) -> bool {
+        true
+    }
+
+    fn client_gone(&self) -> bool {
+        self.gone.load(Relaxed) || self.table.connection().is_left()
+    }
+}

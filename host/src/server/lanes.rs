@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What happens on a connection with lanes. The caller holds the connection, as far as it reads.
+
+use std::sync::{Arc, atomic::Ordering::SeqCst};
+
+use gangway::{
+    exchange::{Cause, Exchange},
+    sys::lock,
+};
+
+use super::{Job, Server, talk::Step};
+use crate::{
+    connection::Connection,
+    lanes::{LaneMessage, LanePort, LaneTable},
+    outgoing::{Outgoing, Page},
+    port::{Outcome, RequestPort},
+    sys, variables,
+};
+
+/// Responses that may wait for each other.
+const LATE_MOST: usize = 16;
+
+impl Server {
+    /// A worker has several requests on the connection from here on.
+    pub(super) fn open_lanes(&self, connection: &Arc<Connection>) {
+        let table = Arc::new(LaneTable::new(connection, &self.epoll));
+        lock(&self.lanes).insert(connection.token(), table);
+        connection.open_lanes();
+    }
+
+    /// The requests of a connection that has several.
+    pub(super) fn lanes_of(&self, token: u64) -> Option<Arc<LaneTable>> {
+        lock(&self.lanes).get(&token).cloned()
+    }
+
+    /// Stops the requests of a connection.
+    pub(super) fn cancel_lanes(&self, connection: &Connection, cause: Cause) {
+        if connection.has_lanes()
+            && let Some(table) = self.lanes_of(connection.token())
+        {
+            table.cancel(cause);
+        }
+    }
+
+    /// The connection is closed. Who still runs a handler keeps what that needs.
+    pub(super) fn close_lanes(&self, connection: &Connection) {
+        let table = lock(&self.lanes).remove(&connection.token());
+        if let Some(table) = table.filter(|_| connection.has_lanes()) {
+            table.clear();
+        }
+    }
+
+    /// Reads what has come. Requests go into the queue.
+    pub(super) fn step_lanes(&self, table: &Arc<LaneTable>, buffer: &mut [u8]) -> Step {
+        let connection = table.connection();
+        if !table.unblock() {
+            return Step::Close;
+        }
+        let rest = lock(connection.incoming()).take_rest();
+        if !rest.is_empty() && !self.take_lanes(table, &rest) {
+            return Step::Close;
+        }
+        loop {
+            let count = match sys::receive(&**connection, buffer) {
+                Ok(None) => return Step::Idle,
+                Ok(Some(0)) | Err(_) => return Step::Close,
+                Ok(Some(count)) => count,
+            };
+            let size = buffer.len();
+            if !self.take_lanes(table, buffer.get(..count).unwrap_or_default()) {
+                return Step::Close;
+            }
+            // A socket that gave less than it was asked for has no more but its end, of which there was an event.
+            if count < size && !connection.is_left() {
+                return Step::Idle;
+            }
+        }
+    }
+
+    /// Answers whether the connection is whole.
+    fn take_lanes(&self, table: &Arc<LaneTable>, mut input: &[u8]) -> bool {
+        let mut jobs = Vec::new();
+        let is_whole = loop {
+            let taken = lock(table.incoming()).take(&mut input);
+            match taken {
+                Ok(None) => break true,
+                Ok(Some(message)) => jobs.extend(self.lane_message(table, message)),
+                Err(error) => {
+                    self.complain(format_args!("a worker broke FastCGI: {error}; its connection is closed"));
+                    break false;
+                }
+            }
+        };
+        self.queue_lanes(jobs);
+        is_whole
+    }
+
+    fn lane_message(&self, table: &Arc<LaneTable>, message: LaneMessage) -> Option<Job> {
+        match message {
+            LaneMessage::Request(id, pairs) => {
+                let head = variables::head(&pairs, true, self.rules);
+                lock(table.incoming()).give_back(pairs);
+                match head {
+                    Ok(head) => {
+                        let port = Arc::new(LanePort::new(table, id));
+                        let exchange = Exchange::new(head, Arc::<LanePort>::clone(&port));
+                        port.set_exchange(&exchange);
+                        table.begin(id, Arc::<LanePort>::clone(&port), &exchange);
+                        return Some(Job { exchange, port });
+                    }
+                    Err(defect) => {
+                        self.complain(format_args!("a request is refused: {}", defect.text()));
+                        LanePort::new(table, id).refuse(Page::BadRequest);
+                    }
+                }
+            }
+            LaneMessage::TooLarge(id) => {
+                self.complain(format_args!("a request is refused: its variables are too large"));
+                LanePort::new(table, id).refuse(Page::TooLarge);
+            }
+            LaneMessage::Aborted(id) => match table.exchange(id) {
+                Some(exchange) => exchange.cancel(Cause::ClientGone),
+                // It had not come wholly.
+                None => {
+                    LanePort::new(table, id).refuse(Page::BadRequest);
+                }
+            },
+            LaneMessage::Granted(id, bytes) => {
+                if let Some(port) = table.port(id) {
+                    port.grant(bytes);
+                }
+            }
+            LaneMessage::Reply(bytes) => table.post(Outgoing::bytes(&bytes), false),
+        }
+        None
+    }
+
+    /// Lets requests wait for a thread: mostly the one that has read them.
+    fn queue_lanes(&self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut refused = Vec::new();
+        let mut waiting = lock(&self.waiting);
+        // What a thread without a request takes at once does not wait.
+        let idle = self.threads.saturating_sub(self.busy.load(SeqCst));
+        let most = self.application.config().queue().saturating_add(idle);
+        for job in jobs {
+            if waiting.len() < most { waiting.push_back(job) } else { refused.push(job) }
+        }
+        self.count.store(waiting.len(), SeqCst);
+        drop(waiting);
+        for job in refused {
+            self.tell_full(&job);
+            job.port.refuse(Page::Unavailable);
+        }
+    }
+
+    /// A response has been given. Answers nothing: nobody holds the connection.
+    pub(super) fn lane_ended(&self, connection: &Arc<Connection>, is_late: bool) {
+        if is_late {
+            let mut late = lock(&self.late);
+            late.1 += 1;
+            if !late.0.contains(&connection.token()) {
+                late.0.push(connection.token());
+            }
+            let is_enough = late.1 >= LATE_MOST;
+            drop(late);
+            self.has_late.store(true, SeqCst);
+            if is_enough || self.is_saturated() {
+                self.send_late();
+            } else {
+                self.pace.look_soon();
+            }
+        }
+        if self.is_ending() && connection.hold() && !self.let_go(connection) {
+            // There is something to read, which somebody must do.
+            let mut buffer = vec![0; super::READ];
+            let _ = self.advance(connection, &mut buffer);
+        }
+    }
+
+    /// Sends the responses that wait for each other.
+    pub(crate) fn send_late(&self) {
+        if !self.has_late.load(SeqCst) || !self.has_late.swap(false, SeqCst) {
+            return;
+        }
+        let mut late = lock(&self.late);
+        late.1 = 0;
+        let connections = std::mem::take(&mut late.0);
+        drop(late);
+        for table in connections.into_iter().filter_map(|token| self.lanes_of(token)) {
+            table.send();
+        }
+    }
+
+    /// Whether the response to a request that has just ended may wait for those behind it.
+    pub(crate) fn may_be_late(&self) -> bool {
+        self.count.load(SeqCst) > 0 && !self.is_saturated()
+    }
+}
+
+impl Outcome {
+    /// Whether the connection is held for the request.
+    pub(crate) fn late_in_lane(self) -> Option<bool> {
+        match self {
+            Self::InLane { is_late } => Some(is_late),
+            Self::Kept | Self::Blocked | Self::Close => None,
+        }
+    }
+}

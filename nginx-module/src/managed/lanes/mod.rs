@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests that share a connection to a process of gangway-host (`gangway::protocol::fastcgi::lanes`): those without a body that may be
+//! sent twice. What leaves in one turn of the event loop leaves together, and what comes together is read at once.
+//!
+//! nginx has a stand-in for each of them, which reads and writes records as on a connection of its own. A connection is made in the
+//! background, and until its host has answered that it knows lanes, and where it does not, requests go their own ways.
+
+mod io;
+mod trunk;
+
+use std::{ptr::NonNull, rc::Rc, sync::Arc};
+
+use gangway::supervise::segment::{Place, Segment};
+use nginx_sys::ngx_connection_t;
+
+use super::{queue::give_back, service::Service};
+use crate::raw::{self, Request, close_spare, take_back, unconnected};
+use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open};
+
+/// A stand-in for the connection to the process of a slot, of which the request has a place. `None`: it is to connect by itself.
+pub(super) fn take(request: Request, segment: &Arc<Segment>, slot: u16) -> Option<*mut ngx_connection_t> {
+    if !raw::has_edges() {
+        return None;
+    }
+    let pid = segment.slot(slot).pid;
+    let trunk = TRUNKS.with_borrow(|trunks| {
+        let is_it = |trunk: &&Rc<Trunk>| Arc::ptr_eq(&trunk.segment, segment) && trunk.slot == slot;
+        trunks.all.values().find(is_it).cloned()
+    });
+    let Some(trunk) = trunk.filter(|trunk| {
+        let is_its = trunk.pid == pid;
+        if !is_its {
+            // That of an earlier process.
+            trunk.end();
+        }
+        is_its
+    }) else {
+        open(segment, slot, pid);
+        return None;
+    };
+    let lane = trunk.lanes.borrow_mut().take()?;
+    let Some(connection) = unconnected(request, &io::functions()).ok().and_then(NonNull::new) else {
+        let _ = trunk.lanes.borrow_mut().leave(lane);
+        return None;
+    };
+    // SAFETY: a connection that was made here, with its events.
+    unsafe { (*(*connection.as_ptr()).write).set_ready(1) };
+    trunk.users.borrow_mut().insert(lane, LaneUser::Request(connection));
+    TRUNKS.with_borrow_mut(|trunks| trunks.users.insert(connection.as_ptr().addr(), (trunk, lane)));
+    Some(connection.as_ptr())
+}
+
+/// Whether it is a stand-in from [`take`].
+pub(super) fn has(connection: *mut ngx_connection_t) -> bool {
+    TRUNKS.with_borrow(|trunks| trunks.users.contains_key(&connection.addr()))
+}
+
+/// A request leaves its lane, and gives its place back as soon as the process works on it no more.
+///
+/// # Safety
+/// A stand-in from [`take`], which nobody uses any more.
+pub(super) unsafe fn leave(connection: *mut ngx_connection_t, service: &Rc<Service>, place: Option<Place>) {
+    let Some((trunk, lane)) = TRUNKS.with_borrow_mut(|trunks| trunks.users.remove(&connection.addr())) else {
+        return;
+    };
+    // SAFETY: the caller's connection came from `unconnected`.
+    unsafe { take_back(connection) };
+    trunk.users.borrow_mut().remove(&lane);
+    if trunk.lanes.borrow_mut().leave(lane) {
+        if let Some(place) = place {
+            give_back(&trunk.segment, place);
+        }
+        return;
+    }
+    let left = LeftLane::new(&trunk, service, place);
+    trunk.users.borrow_mut().insert(lane, LaneUser::Left(left));
+    trunk.post();
+}
+
+/// The worker ends.
+pub(super) fn stop() {
+    let trunks = TRUNKS.take();
+    for trunk in trunks.all.values() {
+        trunk.watch.take();
+        let left = trunk.users.take();
+        drop(left);
+    }
+    drop(trunks);
+    close_spare();
+}

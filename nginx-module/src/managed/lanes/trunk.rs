@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A connection that requests share, and who shares it.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io::{ErrorKind, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    ptr::{self, NonNull},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use gangway::{
+    engine::fence,
+    error::BACKEND_BROKE,
+    log::{self, Level},
+    protocol::fastcgi::lanes::{LaneError, LaneEvent, LaneId, Lanes},
+    supervise::segment::{Place, Segment},
+};
+use nginx_sys::{ngx_connection_t, ngx_event_t};
+
+use super::super::{queue::give_back, service::Service};
+use crate::raw::{Connection, Timer, Watch, timer_data, watch_data};
+
+/// What is read of a connection at a time.
+const PART: usize = 64 * 1024;
+/// How long a process may work on after it has been told that nobody waits, where `timeout=` says nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to the process of a slot.
+pub(super) struct Trunk {
+    pub(super) number: usize,
+    pub(super) segment: Arc<Segment>,
+    pub(super) slot: u16,
+    pub(super) pid: u32,
+    socket: UnixStream,
+    pub(super) watch: RefCell<Option<Watch>>,
+    pub(super) lanes: RefCell<Lanes>,
+    pub(super) users: RefCell<HashMap<LaneId, LaneUser>>,
+    /// It will be looked after in this turn of the event loop.
+    is_posted: Cell<bool>,
+}
+
+/// What a lane has.
+pub(super) enum LaneUser {
+    /// The stand-in of a request.
+    Request(NonNull<ngx_connection_t>),
+    /// The place of one that has left.
+    Left(LeftLane),
+}
+
+pub(super) struct LeftLane {
+    place: Option<Place>,
+    pub(super) segment: Arc<Segment>,
+    service: Rc<Service>,
+    timer: Timer,
+}
+
+impl LeftLane {
+    /// A request has left its lane of `trunk`, and its process has so long to notice.
+    pub(super) fn new(trunk: &Trunk, service: &Rc<Service>, place: Option<Place>) -> Self {
+        let mut timer = Timer::new(on_timer, ptr::without_provenance_mut(trunk.number), false);
+        timer.set(service.managed().timeout().unwrap_or(PATIENCE));
+        Self { place, segment: Arc::clone(&trunk.segment), service: Rc::clone(service), timer }
+    }
+}
+
+impl Drop for LeftLane {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            give_back(&self.segment, place);
+        }
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Trunks {
+    pub(super) all: HashMap<usize, Rc<Trunk>>,
+    last: usize,
+    /// Which lane a stand-in has.
+    pub(super) users: HashMap<usize, (Rc<Trunk>, LaneId)>,
+}
+
+thread_local! {
+    pub(super) static TRUNKS: RefCell<Trunks> = RefCell::default();
+    static PARTS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn find(number: usize) -> Option<Rc<Trunk>> {
+    TRUNKS.with_borrow(|trunks| trunks.all.get(&number).cloned())
+}
+
+pub(super) fn user(connection: *mut ngx_connection_t) -> Option<(Rc<Trunk>, LaneId)> {
+    TRUNKS.with_borrow(|trunks| trunks.users.get(&connection.addr()).cloned())
+}
+
+/// Connects, and asks. A process that nobody reaches is found so by the request itself.
+pub(super) fn open(segment: &Arc<Segment>, slot: u16, pid: u32) {
+    let Ok(socket) = UnixStream::connect(segment.socket_path(slot)) else { return };
+    if socket.set_nonblocking(true).is_err() {
+        return;
+    }
+    let number = TRUNKS.with_borrow_mut(|trunks| {
+        trunks.last = trunks.last.wrapping_add(1).max(1);
+        trunks.last
+    });
+    let watch = Watch::new(socket.as_fd(), on_event, ptr::without_provenance_mut(number));
+    if watch.is_none() {
+        return;
+    }
+    let trunk = Rc::new(Trunk {
+        number,
+        segment: Arc::clone(segment),
+        slot,
+        pid,
+        socket,
+        watch: RefCell::new(watch),
+        lanes: RefCell::default(),
+        users: RefCell::default(),
+        is_posted: Cell::new(false),
+    });
+    TRUNKS.with_borrow_mut(|trunks| trunks.all.insert(number, Rc::clone(&trunk)));
+    trunk.post();
+}
+
+impl Trunk {
+    /// Has it looked after when the present event is done, and those that came with it.
+    pub(super) fn post(&self) {
+        if !self.is_posted.replace(true)
+            && let Some(watch) = &*self.watch.borrow()
+        {
+            watch.event().post();
+        }
+    }
+
+    /// Takes what has come.
+    fn receive(&self) {
+        let mut part = PARTS.take();
+        part.resize(PART, 0);
+        loop {
+            match (&self.socket).read(&mut part) {
+                Ok(0) => {
+                    self.end();
+                    break;
+                }
+                Ok(count) => {
+                    let taken = self.lanes.borrow_mut().receive(part.get(..count).unwrap_or_default());
+                    if let Err(error) = taken {
+                        if !matches!(error, LaneError::Unknown) {
+                            let text = format_args!("{error}; its connection is closed");
+                            log::coded(Level::Error, BACKEND_BROKE, text);
+                        }
+                        self.end();
+                        break;
+                    }
+                    if count < PART {
+                        self.set_read();
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.set_read();
+                    break;
+                }
+                Err(_broken) => {
+                    self.end();
+                    break;
+                }
+            }
+        }
+        PARTS.set(part);
+        self.tell();
+    }
+
+    /// All that there is has been read. The end of the connection is an event of its own.
+    fn set_read(&self) {
+        if let Some(watch) = &*self.watch.borrow() {
+            watch.event().set_ready(watch.event().is_about_to_end());
+            if watch.event().is_about_to_end() {
+                self.post();
+            }
+        }
+    }
+
+    /// Tells requests what has come for them.
+    fn tell(&self) {
+        loop {
+            let Some(event) = self.lanes.borrow_mut().next_event() else { return };
+            match event {
+                LaneEvent::Readable(lane) => {
+                    if let Some(LaneUser::Request(connection)) = self.users.borrow().get(&lane) {
+                        // SAFETY: a stand-in has its events until its request leaves the lane, which takes it out of the table.
+                        let read = unsafe { Connection::from_raw(connection.as_ptr()) }.map(Connection::read);
+                        if let Some(read) = read {
+                            read.set_ready(true);
+                            read.post();
+                        }
+                    }
+                }
+                LaneEvent::Free(lane) => {
+                    // What it gives back may let another request go.
+                    let left = self.users.borrow_mut().remove(&lane);
+                    drop(left);
+                }
+            }
+        }
+    }
+
+    /// Sends what there is.
+    fn flush(&self) {
+        loop {
+            let sent = {
+                let lanes = self.lanes.borrow();
+                let output = lanes.output();
+                if output.is_empty() {
+                    return;
+                }
+                (&self.socket).write(output)
+            };
+            match sent {
+                Ok(count) => self.lanes.borrow_mut().sent(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if let Some(watch) = &*self.watch.borrow() {
+                        watch.tell_room(on_event);
+                    }
+                    return;
+                }
+                Err(_broken) => {
+                    // What it has answered comes before the end.
+                    self.receive();
+                    self.end();
+                    self.tell();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The connection is over.
+    pub(super) fn end(&self) {
+        let known = TRUNKS.with_borrow_mut(|trunks| trunks.all.remove(&self.number));
+        if known.is_none() {
+            return;
+        }
+        self.lanes.borrow_mut().close();
+        // After the event that has told of it.
+        let watch = self.watch.take();
+        drop(watch);
+        self.tell();
+    }
+}
+
+unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
+    fence("managed::on_lanes", (), || {
+        // SAFETY: nginx calls this with an event of a watch that has been given a trunk's number.
+        let Some(trunk) = find(unsafe { watch_data(event) }.addr()) else { return };
+        trunk.is_posted.set(false);
+        let is_ready = trunk.watch.borrow().as_ref().is_some_and(|watch| watch.event().is_ready());
+        if is_ready {
+            trunk.receive();
+        }
+        trunk.flush();
+    });
+}
+
+unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
+    fence("managed::on_lane_patience", (), || {
+        // SAFETY: nginx calls this with the event of a timer that has been given a trunk's number.
+        let Some(trunk) = find(unsafe { timer_data(event) }.addr()) else { return };
+        let mut stuck = Vec::new();
+        trunk.users.borrow_mut().retain(|_, user| {
+            let LaneUser::Left(left) = user else { return true };
+            let is_late = !left.timer.is_set();
+            if is_late && let Some(place) = left.place.take() {
+                left.segment.mark_stuck(&place);
+                stuck.push((place, Arc::clone(&left.segment), Rc::clone(&left.service)));
+            }
+            true
+        });
+        for (place, segment, service) in stuck {
+            give_back(&segment, place);
+            service.demand();
+        }
+    });
+}

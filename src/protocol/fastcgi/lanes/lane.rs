@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What is known of one request.
+
+use super::{WINDOW, error::LaneError};
+
+/// From so many bytes on that were read it is said that there is room again.
+pub(super) const WORTH: usize = WINDOW / 2;
+/// Bytes of FCGI_END_REQUEST.
+const END_SIZE: usize = 16;
+/// Memory that a lane keeps for the next request.
+pub(super) const KEPT: usize = 16 * 1024;
+
+#[derive(Debug)]
+pub(super) struct LaneState {
+    pub(super) use_of: LaneUse,
+    /// Records that have come, with the number 1, from `read` on.
+    pub(super) inbox: Vec<u8>,
+    pub(super) read: usize,
+    /// Bytes that were read and not granted again.
+    pub(super) owed: usize,
+    pub(super) has_ended: bool,
+    pub(super) is_told: bool,
+    pub(super) is_aborted: bool,
+    /// The host has got something of the request.
+    pub(super) has_begun: bool,
+    /// A record that goes out, as far as it is there.
+    pub(super) pending: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LaneUse {
+    Free,
+    /// By a request.
+    Taken,
+    /// Its request has gone, and the host has not ended it.
+    Left,
+}
+
+impl LaneState {
+    pub(super) fn new(inbox: Vec<u8>) -> Self {
+        Self {
+            use_of: LaneUse::Free,
+            inbox,
+            read: 0,
+            owed: 0,
+            has_ended: false,
+            is_told: false,
+            is_aborted: false,
+            has_begun: false,
+            pending: Vec::new(),
+        }
+    }
+
+    /// Keeps what has come until it is read.
+    pub(super) fn take_in(&mut self, id: u16, bytes: &[u8]) -> Result<(), LaneError> {
+        // What has been read is not kept for as long as the response lasts.
+        if self.read >= WORTH {
+            self.inbox.drain(..self.read);
+            self.read = 0;
+        }
+        self.inbox.extend_from_slice(bytes);
+        // Behind the last one an end may come.
+        if self.inbox.len() - self.read > WINDOW + END_SIZE {
+            return Err(LaneError::Window(id));
+        }
+        Ok(())
+    }
+}

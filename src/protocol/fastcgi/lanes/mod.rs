@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Several requests at a time on one connection between a worker of ours and gangway-host: the worker's side, without a socket.
+//!
+//! A request has a *lane*, which is FastCGI's number of a request (§3.3). Who uses a lane writes and reads the records of a request
+//! as on a connection of its own, with the number 1; here they get and lose the number of the lane. Records that leave together
+//! are sent together.
+//!
+//! FastCGI knows no flow control. Here a host may send [`WINDOW`] bytes of a lane, and more as [`grant`] says, so that a client that
+//! takes its time stops its own response and no other one. It has no word for a response that breaks off either, but the end of the
+//! connection: here that is [`cut`]. Both are records of types that FastCGI does not use, and only a host that has answered the
+//! question for [`NAME`] gets and sends them.
+
+mod error;
+mod lane;
+mod window;
+
+use std::collections::VecDeque;
+
+use super::{
+    ABORT_REQUEST, CUT, END_REQUEST, GET_VALUES, GET_VALUES_RESULT, GRANT, Pairs, REQUEST, STDERR, STDOUT,
+    VERSION, header_of,
+};
+use crate::wire::{Gather, Reader};
+pub use error::LaneError;
+use lane::{KEPT, LaneState, LaneUse, WORTH};
+pub use window::Window;
+
+/// What a host is asked for, as a value of FCGI_GET_VALUES.
+pub const NAME: &[u8] = b"GANGWAY_LANES";
+/// What a host of this version answers.
+pub const ANSWER: &[u8] = b"1";
+/// So many bytes of records may be on their way in a lane.
+pub const WINDOW: usize = 128 * 1024;
+/// The answer to the question may be so long.
+const ANSWER_MOST: u16 = 512;
+
+/// The record that lets a host send so many bytes more in a lane.
+#[must_use]
+pub fn grant(lane: u16, bytes: u32) -> [u8; 16] {
+    let [a, b, c, d, e, f, g, h] = header_of(lane, GRANT, 8);
+    let [i, j, k, l] = bytes.to_be_bytes();
+    [a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]
+}
+
+/// The record that says: no more of this response comes, and it is not whole.
+#[must_use]
+pub fn cut(lane: u16) -> [u8; 8] {
+    header_of(lane, CUT, 0)
+}
+
+/// A request's number on the connection. It is in use until [`Lanes::leave`] or [`LaneEvent::Free`] says otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LaneId(u16);
+
+/// What was read of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneRead {
+    /// So many bytes.
+    Bytes(usize),
+    /// None are there, and more come.
+    Nothing,
+    /// No more come.
+    End,
+}
+
+/// What has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneEvent {
+    /// There is something to read, or the end of it.
+    Readable(LaneId),
+    /// The host has ended a request that was left: it works on it no more.
+    Free(LaneId),
+}
+
+/// One connection to a host.
+#[derive(Debug)]
+pub struct Lanes {
+    stage: LanesStage,
+    lanes: Vec<LaneState>,
+    free: Vec<u16>,
+    events: VecDeque<LaneEvent>,
+    gather: Gather<8>,
+    record: RecordLeft,
+    /// What has come of the answer to the question.
+    answer: Vec<u8>,
+    out: Vec<u8>,
+    sent: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LanesStage {
+    /// The question has no answer yet.
+    Asked,
+    Open,
+    /// The connection has ended, or the host has broken the rules.
+    Over,
+}
+
+/// The record that comes.
+#[derive(Clone, Copy, Debug, Default)]
+struct RecordLeft {
+    kind: u8,
+    id: u16,
+    content: usize,
+    padding: usize,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Lanes {
+    /// A connection that has just been made.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut out = Vec::new();
+        let [name, nothing] = [NAME.len() as u8, 0];
+        out.extend_from_slice(&header_of(0, GET_VALUES, NAME.len() as u16 + 2));
+        out.extend_from_slice(&[name, nothing]);
+        out.extend_from_slice(NAME);
+        Self {
+            stage: LanesStage::Asked,
+            lanes: Vec::new(),
+            free: Vec::new(),
+            events: VecDeque::new(),
+            gather: Gather::EMPTY,
+            record: RecordLeft::default(),
+            answer: Vec::new(),
+            out,
+            sent: 0,
+        }
+    }
+
+    /// Whether requests may have lanes.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.stage == LanesStage::Open
+    }
+
+    /// Whether it is of no use any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.stage == LanesStage::Over
+    }
+
+    /// Whether no lane is in use.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.free.len() == self.lanes.len()
+    }
+
+    /// A lane for a request. `None`: there are none here.
+    pub fn take(&mut self) -> Option<LaneId> {
+        if self.stage != LanesStage::Open {
+            return None;
+        }
+        let id = match self.free.pop() {
+            Some(id) => id,
+            None => {
+                let id = u16::try_from(self.lanes.len() + 1).ok()?;
+                self.lanes.push(LaneState::new(Vec::new()));
+                id
+            }
+        };
+        let lane = self.lane_mut(id)?;
+        let mut inbox = std::mem::take(&mut lane.inbox);
+        inbox.clear();
+        inbox.shrink_to(KEPT);
+        *lane = LaneState { use_of: LaneUse::Taken, ..LaneState::new(inbox) };
+        Some(LaneId(id))
+    }
+
+    /// Sends bytes of a request's records, which have the number 1.
+    pub fn send(&mut self, lane: LaneId, bytes: &[u8]) {
+        let LaneId(id) = lane;
+        if self.stage != LanesStage::Open {
+            return;
+        }
+        let Some(lane) = lane_of(&mut self.lanes, id) else { return };
+        let mut begun = std::mem::take(&mut lane.pending);
+        let mut rest = bytes;
+        if !begun.is_empty() {
+            begun.extend_from_slice(bytes);
+            rest = &begun;
+        }
+        // Only whole records: those of other lanes stand between them.
+        while let Some((record, later)) = split_record(rest) {
+            let [version, kind, _, _, high, low, padding, reserved, ..] = *record else { break };
+            let [id_high, id_low] = id.to_be_bytes();
+            self.out.extend_from_slice(&[version, kind, id_high, id_low, high, low, padding, reserved]);
+            self.out.extend_from_slice(record.get(HEADER..).unwrap_or_default());
+            lane.is_aborted |= kind == ABORT_REQUEST;
+            lane.has_begun = true;
+            rest = later;
+        }
+        lane.pending = rest.to_vec();
+    }
+
+    /// Reads the records of a lane's response, which have the number 1.
+    pub fn read(&mut self, lane: LaneId, room: &mut [u8]) -> LaneRead {
+        let LaneId(id) = lane;
+        let is_over = self.stage == LanesStage::Over;
+        let Some(lane) = lane_of(&mut self.lanes, id) else { return LaneRead::End };
+        let rest = lane.inbox.get(lane.read..).unwrap_or_default();
+        let count = rest.len().min(room.len());
+        if count == 0 {
+            let is_end = rest.is_empty() && (lane.has_ended || is_over);
+            return if is_end { LaneRead::End } else { LaneRead::Nothing };
+        }
+        if let (Some(to), Some(from)) = (room.get_mut(..count), rest.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        lane.read += count;
+        lane.owed += count;
+        if lane.read == lane.inbox.len() {
+            lane.inbox.clear();
+            lane.read = 0;
+        }
+        if lane.owed >= WORTH && !lane.has_ended && !is_over {
+            let owed = u32::try_from(std::mem::take(&mut lane.owed)).unwrap_or(0);
+            self.out.extend_from_slice(&grant(id, owed));
+        }
+        LaneRead::Bytes(count)
+    }
+
+    /// Whether there is something to read of a lane, be it the end.
+    #[must_use]
+    pub fn is_readable(&self, lane: LaneId) -> bool {
+        let LaneId(id) = lane;
+        let lane = self.lanes.get(usize::from(id).wrapping_sub(1));
+        lane.is_none_or(|lane| {
+            lane.read < lane.inbox.len() || lane.has_ended || self.stage == LanesStage::Over
+        })
+    }
+
+    /// The request leaves its lane. Answers whether that is free: if not the host still works on the request, has been told that
+    /// nobody waits, and [`LaneEvent::Free`] comes.
+    pub fn leave(&mut self, lane: LaneId) -> bool {
+        let LaneId(id) = lane;
+        let is_over = self.stage == LanesStage::Over;
+        let Some(lane) = lane_of(&mut self.lanes, id) else { return true };
+        if lane.has_ended || is_over || !lane.has_begun {
+            lane.use_of = LaneUse::Free;
+            self.free.push(id);
+            return true;
+        }
+        lane.use_of = LaneUse::Left;
+        if !std::mem::replace(&mut lane.is_aborted, true) {
+            self.out.extend_from_slice(&header_of(id, ABORT_REQUEST, 0));
+        }
+        false
+    }
+
+    /// What has happened since it was asked last.
+    pub fn next_event(&mut self) -> Option<LaneEvent> {
+        let event = self.events.pop_front()?;
+        if let LaneEvent::Readable(LaneId(id)) = event
+            && let Some(lane) = lane_of(&mut self.lanes, id)
+        {
+            lane.is_told = false;
+        }
+        Some(event)
+    }
+
+    /// What is to be sent.
+    #[must_use]
+    pub fn output(&self) -> &[u8] {
+        self.out.get(self.sent..).unwrap_or_default()
+    }
+
+    /// So many bytes of it have left.
+    pub fn sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.sent >= self.out.len() {
+            self.out.clear();
+            self.out.shrink_to(WINDOW);
+            self.sent = 0;
+        }
+    }
+
+    /// The connection has ended: what was not read of its lanes can be, and no more comes.
+    pub fn close(&mut self) {
+        if self.stage == LanesStage::Over {
+            return;
+        }
+        self.stage = LanesStage::Over;
+        self.out.clear();
+        self.sent = 0;
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            let Ok(id) = u16::try_from(index + 1) else { continue };
+            match lane.use_of {
+                LaneUse::Free => {}
+                LaneUse::Taken => tell(lane, id, &mut self.events),
+                LaneUse::Left => {
+                    lane.use_of = LaneUse::Free;
+                    self.free.push(id);
+                    self.events.push_back(LaneEvent::Free(LaneId(id)));
+                }
+            }
+        }
+    }
+
+    /// Takes bytes that have come.
+    ///
+    /// # Errors
+    /// The host broke the rules: the connection is over for all lanes.
+    pub fn receive(&mut self, input: &[u8]) -> Result<(), LaneError> {
+        if self.stage == LanesStage::Over {
+            return Ok(());
+        }
+        let taken = self.take_records(input);
+        if taken.is_err() {
+            self.close();
+        }
+        taken
+    }
+
+    fn take_records(&mut self, input: &[u8]) -> Result<(), LaneError> {
+        let mut reader = Reader::new(input);
+        while !reader.is_empty() {
+            if self.record.content > 0 {
+                let part = reader.take_up_to(self.record.content);
+                self.record.content -= part.len();
+                self.add(part)?;
+            } else if self.record.padding > 0 {
+                self.record.padding -= reader.take_up_to(self.record.padding).len();
+            } else if let Some(header) = self.gather.fill(&mut reader) {
+                self.begin(header)?;
+            }
+            if self.record.content == 0 {
+                self.end()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A record begins.
+    fn begin(&mut self, header: [u8; 8]) -> Result<(), LaneError> {
+        let [version, kind, id_high, id_low, high, low, padding, _reserved] = header;
+        let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
+        if version != VERSION {
+            return Err(LaneError::Version(version));
+        }
+        self.record = RecordLeft { kind, id, content: usize::from(content), padding: usize::from(padding) };
+        if self.stage == LanesStage::Asked {
+            let is_answer = kind == GET_VALUES_RESULT && id == 0 && (1..=ANSWER_MOST).contains(&content);
+            return if is_answer { Ok(()) } else { Err(LaneError::Unknown) };
+        }
+        let is_known = match kind {
+            STDOUT | STDERR => true,
+            END_REQUEST => content == 8,
+            CUT => content == 0,
+            _ => false,
+        };
+        if !is_known {
+            return Err(LaneError::Type(kind));
+        }
+        let lane = lane_of(&mut self.lanes, id).filter(|lane| !lane.has_ended);
+        let lane = lane.ok_or(LaneError::NoRequest(id))?;
+        if kind != CUT && lane.use_of == LaneUse::Taken {
+            let [one, two] = REQUEST.to_be_bytes();
+            lane.take_in(id, &[VERSION, kind, one, two, high, low, 0, 0])?;
+        }
+        Ok(())
+    }
+
+    /// A part of the content of the record has come.
+    fn add(&mut self, part: &[u8]) -> Result<(), LaneError> {
+        let id = self.record.id;
+        if self.stage == LanesStage::Asked {
+            self.answer.extend_from_slice(part);
+            return Ok(());
+        }
+        let lane = lane_of(&mut self.lanes, id).ok_or(LaneError::NoRequest(id))?;
+        if lane.use_of != LaneUse::Taken {
+            return Ok(());
+        }
+        lane.take_in(id, part)?;
+        tell(lane, id, &mut self.events);
+        Ok(())
+    }
+
+    /// The content of the record is whole.
+    fn end(&mut self) -> Result<(), LaneError> {
+        let RecordLeft { kind, id, .. } = self.record;
+        self.record.kind = 0;
+        match kind {
+            GET_VALUES_RESULT if self.stage == LanesStage::Asked => {
+                let answer = std::mem::take(&mut self.answer);
+                let is_known = Pairs::new(&answer).any(|(name, value)| name == NAME && value == ANSWER);
+                self.stage = if is_known { LanesStage::Open } else { return Err(LaneError::Unknown) };
+            }
+            END_REQUEST | CUT => {
+                let Some(lane) = lane_of(&mut self.lanes, id) else { return Ok(()) };
+                lane.has_ended = true;
+                if lane.use_of == LaneUse::Left {
+                    lane.use_of = LaneUse::Free;
+                    self.free.push(id);
+                    self.events.push_back(LaneEvent::Free(LaneId(id)));
+                } else {
+                    tell(lane, id, &mut self.events);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn lane_mut(&mut self, id: u16) -> Option<&mut LaneState> {
+        self.lanes.get_mut(usize::from(id).wrapping_sub(1))
+    }
+}
+
+/// Bytes of a record's header.
+const HEADER: usize = 8;
+
+/// The first record of some bytes, if it is whole, and what is behind it.
+fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, _, _, _, high, low, padding, ..] = *bytes else { return None };
+    let content = usize::from(u16::from_be_bytes([high, low]));
+    bytes.split_at_checked(HEADER + content + usize::from(padding))
+}
+
+/// The lane of a number, if it is in use.
+fn lane_of(lanes: &mut [LaneState], id: u16) -> Option<&mut LaneState> {
+    lanes.get_mut(usize::from(id).wrapping_sub(1)).filter(|lane| lane.use_of != LaneUse::Free)
+}
+
+fn tell(lane: &mut LaneState, id: u16, events: &mut VecDeque<LaneEvent>) {
+    if !std::mem::replace(&mut lane.is_told, true) {
+        events.push_back(LaneEvent::Readable(LaneId(id)));
+    }
+}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Requests that share a connection to their process."""
+
+import os
+import time
+
+from gate import Gate, query
+
+BLOCK = 50_000
+
+
+def text(start_response, body):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def hello(environ, start_response):
+    return text(start_response, b"hello")
+
+
+def pid(environ, start_response):
+    return text(start_response, str(os.getpid()).encode())
+
+
+def waits(environ, start_response):
+    """Stays until the test lets it go."""
+    gate = Gate(environ)
+    gate.wait(query(environ)["name"])
+    gate.close()
+    return text(start_response, query(environ)["name"].encode())
+
+
+def big(environ, start_response):
+    """So many bytes, in blocks, which say whose they are."""
+    name, size = query(environ)["name"].encode(), int(query(environ)["size"])
+    start_response("200 OK", [("Content-Type", "application/octet-stream")])
+    whole = (name + b" ") * (size // (len(name) + 1) + 1)
+    return (whole[at : min(at + BLOCK, size)] for at in range(0, size, BLOCK))
+
+
+def one(environ, start_response):
+    """The same in one piece."""
+    name, size = query(environ)["name"].encode(), int(query(environ)["size"])
+    return text(start_response, ((name + b" ") * (size // (len(name) + 1) + 1))[:size])
+
+
+def file(environ, start_response):
+    path = query(environ)["path"]
+    start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(os.path.getsize(path)))])
+    return environ["wsgi.file_wrapper"](open(path, "rb"))
+
+
+def breaks(environ, start_response):
+    """Gives a part of what it promises."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "1000")])
+    yield b"a part"
+    raise RuntimeError("in the middle of a response")
+
+
+def watches(environ, start_response):
+    """Looks whether its client is there."""
+    gate = Gate(environ)
+    gate.tell("works")
+    end = time.monotonic() + 20
+    while not environ["gangway.disconnected"]() and time.monotonic() < end:
+        time.sleep(0.005)
+    gate.tell("alone" if environ["gangway.disconnected"]() else "in company")
+    gate.close()
+    return text(start_response, b"done")
+
+
+def says(environ, start_response):
+    """A line for the log."""
+    print("a line of " + query(environ)["name"], file=environ["wsgi.errors"])
+    return text(start_response, b"said")
+
+
+def app(environ, start_response):
+    return globals()[environ["PATH_INFO"].strip("/")](environ, start_response)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Requests of a worker that share a connection to a process: none of them is held up, cut or confused by another."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from harness import processes
+from harness.deadline import wait_until
+
+pytestmark = pytest.mark.servers("nginx", "nginx128")
+
+MANY = 4
+UNBUFFERED = pytest.mark.parametrize("lines", ["", "gangway_buffering off;"], ids=["buffered", "unbuffered"])
+
+
+def serve(launch, lines=""):
+    """One worker and one process, which have a connection that requests share."""
+
+    def configure(site):
+        site.workers = 1
+        site.wsgi("/app", "shared:app", nginx=lines, threads=MANY, processes=1, timeout="60s", preload=False)
+
+    server = launch(configure, warm=["/app/hello"])
+    server.site.kept_connections = 32
+    # The first request has a connection of its own and has the other one made.
+    for _ in range(3):
+        assert server.get("/app/hello").text == "hello"
+    return server
+
+
+def sockets(server):
+    (pid,) = server.managed()
+    return sum(target.startswith("socket:") for target in processes.descriptors(pid).values())
+
+
+def begin(server, gate, name):
+    client = server.connect()
+    client.request("GET", f"/app/waits?{gate.query}&name={name}")
+    return client, gate.visitor().at(name)
+
+
+def test_several_at_a_time_need_no_further_connection(launch, gate):
+    server = serve(launch)
+    before = sockets(server)
+    running = [begin(server, gate, f"n{number}") for number in range(MANY)]
+    # The application itself has one to the gate for each.
+    assert sockets(server) == before + MANY
+    for number, (client, visitor) in reversed(list(enumerate(running))):
+        visitor.go()
+        assert client.response().text == f"n{number}"
+    # What has a body has a connection of its own.
+    assert server.post("/app/hello", b"x").text == "hello"
+
+
+def expected(name, size):
+    return ((name + " ") * (size // (len(name) + 1) + 1))[:size].encode()
+
+
+@UNBUFFERED
+def test_responses_of_all_sizes_are_their_own(launch, lines):
+    server = serve(launch, lines)
+    sizes = [1, 100, 4096, 65_000, 131_000, 131_072, 200_000, 1_000_000]
+    failures = []
+
+    def ask(number):
+        name = f"client{number}"
+        for size in sizes[number % 2 :: 2] * 3:
+            for path in ("big", "one"):
+                found = server.get(f"/app/{path}?name={name}&size={size}").body
+                if found != expected(name, size):
+                    failures.append((name, path, size, len(found)))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(2 * MANY)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not failures
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(launch):
+    server = serve(launch, "gangway_buffering off;")
+    size = 30_000_000
+    slow = server.connect(receive_buffer=4096, timeout=60)
+    slow.request("GET", f"/app/big?name=slow&size={size}")
+    assert slow.head().status == 200
+    for number in range(50):
+        assert server.get("/app/hello").text == "hello"
+        if number % 10 == 0:
+            assert server.get("/app/one?name=other&size=500000").body == expected("other", 500_000)
+    slow.close()
+    # Nobody waits for it: its place is another one's.
+    running = [server.connect() for _ in range(MANY)]
+    for client in running:
+        client.request("GET", "/app/one?name=x&size=1000")
+    assert all(client.response().status == 200 for client in running)
+
+
+@UNBUFFERED
+def test_a_file_is_whole(launch, scratch, lines):
+    server = serve(launch, lines)
+    path = scratch / "file"
+    content = os.urandom(1_500_000)
+    path.write_bytes(content)
+    path.chmod(0o644)
+    assert server.get(f"/app/file?path={path}").body == content
+
+
+def test_a_client_that_leaves_is_told_to_its_own_application(launch, gate):
+    server = serve(launch)
+    other, visitor = begin(server, gate, "other")
+    leaving = server.connect()
+    leaving.request("GET", f"/app/watches?{gate.query}")
+    watching = gate.visitor().at("works")
+    leaving.close()
+    watching.at("alone")
+    visitor.go()
+    assert other.response().text == "other"
+    # All places are free again.
+    running = [begin(server, gate, f"n{number}") for number in range(MANY)]
+    for client, visitor in running:
+        visitor.go()
+        assert client.response().status == 200
+
+
+def test_a_response_that_breaks_off_breaks_no_other(launch, gate):
+    server = serve(launch)
+    before = sockets(server)
+    other, visitor = begin(server, gate, "other")
+    client = server.connect()
+    client.request("GET", "/app/breaks")
+    response = client.head()
+    assert response.status in (200, 500)
+    visitor.go()
+    assert other.response().text == "other"
+    assert server.get("/app/hello").text == "hello"
+    assert sockets(server) == before
+    server.log.expect("in the middle of a response")
+    server.log.allow("GW0707")
+    server.log.expect("upstream prematurely closed connection while reading upstream.*GET /app/breaks")
+
+
+def test_requests_of_a_killed_process_run_again(launch, gate):
+    server = serve(launch)
+    running = [begin(server, gate, f"n{number}") for number in range(MANY)]
+    (before,) = server.managed()
+    os.kill(before, signal.SIGKILL)
+    again = {}
+    for _ in running:
+        visitor = gate.visitor()
+        again[visitor.next()] = visitor
+    for number, (client, _) in enumerate(running):
+        again[f"n{number}"].go()
+        assert client.response().text == f"n{number}"
+    assert server.managed() != [before]
+    server.log.expect("GW0904")
+    server.log.expect("upstream prematurely closed connection while reading response header.*GET /app/waits")
+    # Before the supervisor has noticed.
+    server.log.allow(r"connect\(\) to unix")
+
+
+def test_lines_of_an_application_have_their_request(launch):
+    server = serve(launch)
+    assert server.get("/app/says?name=lanes").text == "said"
+    server.log.expect("a line of lanes.*request: \"GET /app/says")
+
+
+def test_a_process_ends_by_itself_when_it_is_told(launch):
+    server = serve(launch)
+    (before,) = server.managed()
+    os.kill(before, signal.SIGTERM)
+    wait_until(lambda: not processes.alive(before), "the process ends although the worker keeps a connection")
+    server.log.expect("GW0904.*ended with status 0")
+    assert server.get("/app/hello").text == "hello"
