@@ -177,7 +177,7 @@ fn times(out: &mut Page, title: &str, times: &Histogram) {
     let highest = times.counts.iter().copied().max().unwrap_or(1).max(1);
     let (half, most) = (short(half), short(most));
     out.put(format_args!(
-        "<figure>\n<figcaption>{title} <b>{half}</b> half, <b>{most}</b> 99 %</figcaption>\n\
+        "<figure>\n<figcaption>{title} <b>{half}</b> half, <b>{most}</b> 99\u{a0}%</figcaption>\n\
          <svg viewBox=\"0 0 180 40\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"{title}: half within {half}, 99 % within {most}\">\n"
     ));
     for (index, count) in times.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
