@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# test-images.sh: lints the Containerfiles, then runs what dist/images/ has in namespaces as an engine would: read-only, unprivileged, without a
+# test-images.sh [nginx|httpd]...: lints the Containerfiles, then runs what dist/images/ has in namespaces as an engine would: read-only, unprivileged, without a
 # network. As root.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/roots.sh"
@@ -15,13 +15,17 @@ sh -n images/gangway-image
 sh -n images/setup.sh
 say "the Containerfiles are clean (hadolint)"
 
-wheels=$BUILD/images/wheels
-[[ -n $(ls "$wheels" 2>/dev/null) ]] || quiet wheels "$PYTHON/bin/pip" download --quiet --only-binary :all: --platform manylinux2014_x86_64 \
-    --python-version 3.13 --implementation cp --dest "$wheels" -r tests/images/apps/flask/requirements.txt
+# wheels_for PYTHON: what an application requires, for there is no network in there.
+wheels_for() {
+    wheels=$BUILD/images/wheels-$1
+    [[ -n $(ls "$wheels" 2>/dev/null) ]] || quiet wheels "$PYTHON/bin/pip" download --quiet --only-binary :all: --platform manylinux2014_x86_64 \
+        --python-version "$1" --implementation cp --dest "$wheels" -r tests/images/apps/flask/requirements.txt
+}
 
-for archive in dist/images/nginx.tar dist/images/httpd.tar; do
+(($#)) || set -- nginx httpd
+for server in "$@"; do
+    archive=dist/images/$server.tar
     [[ -f $archive ]] || die "there is no $archive: make images"
-    server=$(basename "$archive" .tar)
     root=$BUILD/images/test-$server
     rm -rf "$root"
     mkdir -p "$root"
@@ -30,6 +34,7 @@ for archive in dist/images/nginx.tar dist/images/httpd.tar; do
     tar -xOf "$archive" "$layer" | tar -xz -C "$root"
     mkdir -p "$root/tests/empty" "$root/tests/apps" "$root/tests/wheels"
     echo "$server" >"$root/.suite"
+    wheels_for "$(basename "$(readlink "$root/usr/bin/python3")" | sed s/python//)"
     cp tests/images/check.py "$root/tests/"
     mkdir -p "$BUILD/images/apps"
     cp -R tests/images/apps/. "$BUILD/images/apps/"

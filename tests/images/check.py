@@ -76,8 +76,9 @@ class Container:
         return self
 
     def __exit__(self, *_):
+        # With the first process of a namespace all others go.
         if self.process.poll() is None:
-            self.process.kill()
+            os.kill(self.first(), signal.SIGKILL)
             self.process.wait()
 
 
