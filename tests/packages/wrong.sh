@@ -42,7 +42,8 @@ other_nginx() {
     own=$(dpkg-query -W -f '${Version}' libnginx-mod-http-gangway)
     other=$(find "$pool" -name 'libnginx-mod-http-gangway_*.deb' ! -name "*_${own}_*" | head -n 1)
     [[ -n $other ]] || { note "there is no module for another nginx in the archive: not tried"; return 0; }
-    tells "nginx-abi-" dpkg -i --refuse-downgrade "$other"
+    tells "breaks nginx" dpkg -i "$other"
+    nginx -t
     mkdir -p /var/tmp/module
     dpkg-deb -x "$other" /var/tmp/module
     sed 's|modules/ngx_http|/var/tmp/module/usr/lib/nginx/modules/ngx_http|' /usr/share/nginx/modules-available/mod-http-gangway.conf >/var/tmp/load.conf
