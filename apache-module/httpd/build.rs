@@ -167,6 +167,8 @@ const VALUES: &[&str] = &[
     "ap_unixd_config",
     "AP_SQ_MAIN_STATE",
     "AP_SQ_MS_CREATE_PRE_CONFIG",
+    "AP_SQ_RM_CONFIG_TEST",
+    "AP_SQ_RUN_MODE",
     "APLOG_DEBUG",
     "APLOG_ERR",
     "APLOG_INFO",

@@ -4,22 +4,34 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod json;
+mod screen;
 mod servers;
 mod table;
+mod top;
 mod wait;
+mod why;
 mod words;
 
 use std::{
     env,
     ffi::OsString,
     io::{self, Write},
+    path::Path,
     process::ExitCode,
+    thread,
+    time::{Duration, Instant},
 };
 
 use gangway::supervise::control::{ControlRefusal, Question};
-use servers::{Heard, Server};
-use words::{Command, Words};
+use screen::Screen;
+use servers::Heard;
+use top::Counted;
+use words::{Command, TopWords, Words};
+
+/// Until the first page of `top`, at most.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
 
 /// What the program ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,23 +57,21 @@ pub fn main() -> ExitCode {
 
 /// The program, with its words and where it writes.
 pub fn run(words: impl Iterator<Item = OsString>, out: &mut dyn Write, errors: &mut dyn Write) -> End {
-    let words = match words::parse(words) {
+    let done = match words::parse(words) {
         Ok(Command::Say(text)) => {
             // Nobody reads it.
             let _ = writeln!(out, "{text}");
             return End::Done;
         }
-        Ok(Command::Ask(words)) => words,
-        Err(error) => {
-            let _ = writeln!(errors, "gangway: {error}");
-            return End::Usage;
-        }
+        Ok(Command::Ask(words)) => match words.question {
+            Question::Status | Question::Why(_) => show(&words, out),
+            _ => act(&words, out),
+        },
+        Ok(Command::Top(words)) => watch(&words, out),
+        Ok(Command::Check(words)) => check::check(&words, out),
+        Err(error) => Err((End::Usage, error)),
     };
-    let asked = match words.question {
-        Question::Status => show(&words, out),
-        _ => act(&words, out),
-    };
-    asked.unwrap_or_else(|(end, text)| {
+    done.unwrap_or_else(|(end, text)| {
         let _ = writeln!(errors, "gangway: {text}");
         end
     })
@@ -71,18 +81,26 @@ pub fn run(words: impl Iterator<Item = OsString>, out: &mut dyn Write, errors: &
 type Trouble = (End, String);
 
 fn show(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
-    let heard = servers::ask_all(words.run_directory.as_deref(), &Question::Status);
-    let answers: Vec<(Server, _)> = heard
-        .into_iter()
-        .filter_map(|(server, heard)| match heard {
-            Heard::Answer(records) => Some((server, records)),
-            _ => None,
-        })
-        .collect();
-    if answers.is_empty() {
-        return Err(nobody(words));
+    let (mut answers, mut refusal) = (Vec::new(), None);
+    for (server, heard) in servers::ask_all(words.run_directory.as_deref(), &words.question) {
+        match heard {
+            Heard::Answer(records) => answers.push((server, records)),
+            Heard::Refused(why) => refusal = Some(why),
+            Heard::Silence(_) => {}
+        }
     }
-    let text = if words.json { json::of_servers(&answers) } else { table::of_servers(&answers) };
+    if answers.is_empty() {
+        return Err(match refusal {
+            Some(why) if why == ControlRefusal::Untold => (End::Unknown, format!("{}: {why}", words.name())),
+            Some(why) => (End::Failed, why.to_string()),
+            None => nobody(words.run_directory.as_deref()),
+        });
+    }
+    let text = match &words.question {
+        Question::Why(word) => why::of_servers(&answers, word.as_deref()),
+        _ if words.json => json::of_servers(&answers),
+        _ => table::of_servers(&answers),
+    };
     let _ = out.write_all(text.as_bytes());
     Ok(End::Done)
 }
@@ -90,7 +108,7 @@ fn show(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
 fn act(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
     let heard = servers::ask_all(words.run_directory.as_deref(), &words.question);
     if heard.iter().all(|(_, heard)| matches!(heard, Heard::Silence(_))) {
-        return Err(nobody(words));
+        return Err(nobody(words.run_directory.as_deref()));
     }
     let name = words.name();
     let (mut refusal, mut done) = (ControlRefusal::Unknown, Vec::new());
@@ -118,8 +136,48 @@ fn act(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
     Ok(End::Done)
 }
 
-fn nobody(words: &Words) -> Trouble {
-    let place = match &words.run_directory {
+/// Shows what happens, again and again.
+fn watch(words: &TopWords, out: &mut dyn Write) -> Result<End, Trouble> {
+    let run_directory = words.run_directory.as_deref();
+    let look = || {
+        let heard = servers::ask_all(run_directory, &Question::Status).into_iter();
+        let answers = heard.filter_map(|(server, heard)| match heard {
+            Heard::Answer(records) => Some((server, records)),
+            Heard::Refused(_) | Heard::Silence(_) => None,
+        });
+        Some(answers.collect::<Vec<_>>())
+            .filter(|answers| !answers.is_empty())
+            .ok_or_else(|| nobody(run_directory))
+    };
+    let (mut before, mut at) = (Counted::of(&look()?), Instant::now());
+    let mut screen = Screen::take();
+    // There is something to see at once, and what is counted a moment later.
+    let mut interval = words.interval.min(FIRST_LOOK);
+    let pages = words.count.or_else(|| screen.is_none().then_some(1));
+    let mut shown = 0;
+    while pages.is_none_or(|pages| shown < pages) {
+        match &screen {
+            Some(screen) if !screen.wait(interval) => break,
+            Some(_) => {}
+            None => thread::sleep(words.interval),
+        }
+        interval = words.interval;
+        let answers = look()?;
+        let lines = top::lines(&before, &answers, at.elapsed());
+        (before, at) = (Counted::of(&answers), Instant::now());
+        shown += 1;
+        match &mut screen {
+            Some(screen) => screen.show(&lines, "q ends"),
+            // Nobody reads it any more.
+            None if writeln!(out, "{}\n", lines.join("\n")).and_then(|()| out.flush()).is_err() => break,
+            None => {}
+        }
+    }
+    Ok(End::Done)
+}
+
+fn nobody(run_directory: Option<&Path>) -> Trouble {
+    let place = match run_directory {
         Some(directory) => format!("in \"{}\"", directory.display()),
         None => format!("in {}", servers::USUAL),
     };

@@ -40,6 +40,17 @@ fn of_application(application: &Record, rest: &[Record]) -> String {
     if let Some(reason) = application.text_of("reason") {
         out.push_str(&format!("  no process can be started: {}\n", escape(reason.as_bytes())));
     }
+    let counted = [
+        application.number_of("cgroup_memory_bytes").map(|bytes| format!("{} of memory", size(bytes))),
+        application
+            .number_of("cgroup_cpu_milliseconds")
+            .map(|time| format!("{}.{:03} s of processor time", time / 1000, time % 1000)),
+        application.number_of("cgroup_killed").map(|count| format!("{count} killed for want of memory")),
+    ];
+    let counted: Vec<String> = counted.into_iter().flatten().collect();
+    if !counted.is_empty() {
+        out.push_str(&format!("  its control group: {}\n", counted.join(", ")));
+    }
     if let Some(failed) = application.number_of("failed_generation") {
         let ago = time(number("failed_seconds_ago"));
         out.push_str(&format!(
@@ -93,7 +104,7 @@ fn columns(rows: &[[String; 8]]) -> String {
 }
 
 /// 42s, 3m05s, 2h07m, 5d03h.
-fn time(seconds: u64) -> String {
+pub(crate) fn time(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
@@ -102,7 +113,7 @@ fn time(seconds: u64) -> String {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     format!("{:.1}M", bytes as f64 / f64::from(1 << 20))
 }
 

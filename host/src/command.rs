@@ -16,12 +16,13 @@ use gangway::{
 
 use crate::listen::Address;
 
-pub(crate) const USAGE: &str = "usage: gangway-host [--listen ADDRESS] [--engines DIR] [--drain SECONDS] INTERFACE TARGET [key=value ...]
+pub(crate) const USAGE: &str = "usage: gangway-host [--listen ADDRESS] [--engines DIR] [--drain SECONDS] [--check] INTERFACE TARGET [key=value ...]
   A FastCGI server that runs an application.
   ADDRESS    unix:/run/blog.sock, unix:/run/blog.sock,mode=0660 or 127.0.0.1:9000;
              without it the listening socket is descriptor 0 or comes from a .socket unit of systemd
   DIR        where the engines are, instead of beside this program or in /usr/lib/gangway
   SECONDS    how long running requests may take after SIGTERM, 30 without it
+  --check    loads the application, says what is wrong with it, and ends
   INTERFACE  wsgi, or native for a shared object that speaks gangway.h
   TARGET     what to run: blog.wsgi:application
   key=value  the options of gangway_wsgi: venv=, root=, threads=, queue=, timeout=, ...
@@ -45,6 +46,8 @@ pub(crate) struct Serve {
     pub(crate) address: Option<Address>,
     /// Processes are forked from this one.
     pub(crate) is_template: bool,
+    /// It is only to be seen whether the application can be loaded.
+    pub(crate) is_trial: bool,
     pub(crate) drain: Duration,
     pub(crate) config: ApplicationConf,
 }
@@ -55,7 +58,8 @@ pub(crate) struct Serve {
 /// What is wrong, with the cure.
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut words = words.peekable();
-    let (mut address, mut engines, mut drain, mut is_template) = (None, None, DRAIN, false);
+    let (mut address, mut engines, mut drain) = (None, None, DRAIN);
+    let (mut is_template, mut is_trial) = (false, false);
     while let Some(option) = words.next_if(|word| word.as_bytes().starts_with(b"-")) {
         let option = option.to_string_lossy().into_owned();
         let (name, inline) =
@@ -74,20 +78,21 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
             "--drain" => drain = seconds(&value("30")?)?,
             // Not for people: gangway-spawn says it.
             "--template" => is_template = true,
+            "--check" => is_trial = true,
             "-h" | "--help" => return Ok(Command::Say(USAGE)),
             "-V" | "--version" => {
                 return Ok(Command::Say(concat!("gangway-host ", env!("CARGO_PKG_VERSION"))));
             }
             _ => {
                 return Err(format!(
-                    "unknown option {option}: known are --listen, --engines, --drain, --help and --version, in front of INTERFACE"
+                    "unknown option {option}: known are --listen, --engines, --drain, --check, --help and --version, in front of INTERFACE"
                 ));
             }
         }
     }
     let words: Vec<OsString> = words.collect();
     let config = application(&words, engines)?;
-    Ok(Command::Serve(Box::new(Serve { address, is_template, drain, config })))
+    Ok(Command::Serve(Box::new(Serve { address, is_template, is_trial, drain, config })))
 }
 
 fn seconds(word: &OsStr) -> Result<Duration, String> {

@@ -75,13 +75,18 @@ struct Loaded {
 
 /// Serves until a signal says that it is to end. Answers whether all went well.
 fn run(serve: Serve) -> Result<bool, String> {
-    let Serve { address, is_template, drain, mut config } = serve;
+    let Serve { address, is_template, is_trial, drain, mut config } = serve;
     let control = if is_template { Some(template::control()?) } else { None };
     let checked = check(&config);
     if let (Some(control), Err(reason)) = (&control, &checked) {
         control.not_loaded(reason);
     }
     let welcome = checked?;
+    if is_trial {
+        template::try_to_load(&config)?;
+        // What it has begun ends with this process, without its exit handlers: those are for processes that have served.
+        sys::exit_now(0);
+    }
     // Another one may finish its requests beside this one.
     config.set_multiprocess(true);
     if let Some(control) = control {

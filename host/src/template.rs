@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 
 use gangway::{
     config::ApplicationConf,
-    runtime::{EngineThread, Template},
+    engine::Engine,
+    runtime::{EngineThread, Runtime, Template, Threads},
     sys::spawner::tree::{Control, ForkReply},
 };
 
@@ -68,4 +69,16 @@ pub(crate) fn live(control: Control, config: &ApplicationConf) -> Result<Born, S
     let (runtime, application, thread) =
         template.child().ok_or("the engine cannot go on in a forked process; the line above says why")?;
     Ok(Born { listener, signals, loaded: Loaded { runtime, application }, thread })
+}
+
+/// Loads an application to see whether that can be.
+///
+/// # Errors
+/// Why it cannot; lines of the log say more.
+pub(crate) fn try_to_load(config: &ApplicationConf) -> Result<(), String> {
+    if Engine::open(config.engine()).is_ok_and(|engine| engine.can_fork()) {
+        return Template::load(config).map(drop);
+    }
+    let runtime = Runtime::start(Threads::Server).map_err(|error| error.to_string())?;
+    runtime.application(config, Threads::Server).await_loaded()
 }

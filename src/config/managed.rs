@@ -49,6 +49,8 @@ pub struct Launch {
     pub umask: u32,
     /// How far it stands behind others.
     pub nice: u32,
+    /// Its control group, which is made.
+    pub cgroup: Option<PathBuf>,
     /// The variables of `env=` and `pass_env=`.
     pub environment: Vec<(String, String)>,
 }

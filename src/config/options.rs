@@ -58,6 +58,7 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("cpu", Value::Time, "none"),
     option("files", Value::Count(16, 1_000_000), "none"),
     option("nice", Value::Count(0, 19), "0"),
+    option("cgroup", Value::Text, "none"),
     option("max_requests", Value::Count(1, 1_000_000_000), "none"),
     option("max_rss", Value::Size, "none"),
     option("lifetime", Value::Time, "none"),

@@ -28,6 +28,8 @@ pub enum Question {
     Stop(String),
     /// Start processes again.
     Start(String),
+    /// What went wrong last; or with the request of this id, or the process of this number.
+    Why(Option<String>),
 }
 
 /// Why a question is not answered.
@@ -39,6 +41,8 @@ pub enum ControlRefusal {
     Unknown,
     /// It was stopped, and has to be started.
     Stopped,
+    /// Nothing is known of such a request or process.
+    Untold,
 }
 
 /// A number or a text.
@@ -68,6 +72,8 @@ impl Question {
             Self::Restart(name) => ("restart", name),
             Self::Stop(name) => ("stop", name),
             Self::Start(name) => ("start", name),
+            Self::Why(None) => return format!("{GREETING}why\n"),
+            Self::Why(Some(word)) => ("why", word),
         };
         format!("{GREETING}{verb} {}\n", escape(name))
     }
@@ -76,8 +82,10 @@ impl Question {
     #[must_use]
     pub fn decode(line: &[u8]) -> Option<Self> {
         let words = std::str::from_utf8(line).ok()?.strip_prefix(GREETING)?;
-        if words == "status" {
-            return Some(Self::Status);
+        match words {
+            "status" => return Some(Self::Status),
+            "why" => return Some(Self::Why(None)),
+            _ => {}
         }
         let (verb, name) = words.split_once(' ')?;
         let name = unescape(name)?;
@@ -86,6 +94,7 @@ impl Question {
             "restart" => Some(Self::Restart(name)),
             "stop" => Some(Self::Stop(name)),
             "start" => Some(Self::Start(name)),
+            "why" => Some(Self::Why(Some(name))),
             _ => None,
         }
     }
@@ -198,11 +207,14 @@ impl ControlRefusal {
             Self::Misunderstood => "misunderstood",
             Self::Unknown => "unknown",
             Self::Stopped => "stopped",
+            Self::Untold => "untold",
         }
     }
 
     fn of(word: &str) -> Option<Self> {
-        [Self::Misunderstood, Self::Unknown, Self::Stopped].into_iter().find(|refusal| refusal.word() == word)
+        [Self::Misunderstood, Self::Unknown, Self::Stopped, Self::Untold]
+            .into_iter()
+            .find(|refusal| refusal.word() == word)
     }
 }
 
@@ -212,6 +224,9 @@ impl fmt::Display for ControlRefusal {
             Self::Misunderstood => "the server does not understand this; is it of another version?",
             Self::Unknown => "there is no such application, or it belongs to another user",
             Self::Stopped => "it was stopped; start it",
+            Self::Untold => {
+                "nothing is known of it: the last things that went wrong are kept, those of your own applications; \"gangway why\" shows them"
+            }
         })
     }
 }
@@ -252,6 +267,8 @@ mod tests {
             Question::Restart("blog".into()),
             Question::Stop("a b\tc\\n\n".into()),
             Question::Start("\u{fc}ber".into()),
+            Question::Why(None),
+            Question::Why(Some("12@x y".into())),
         ] {
             assert_eq!(whole(&question), Some(question));
         }
@@ -263,6 +280,7 @@ mod tests {
             b"gangway 1 restart",
             b"gangway 1 restart ",
             b"gangway 1 destroy blog",
+            b"gangway 1 why ",
             b"gangway 1 stop \\",
             b"gangway 1 stop \xff",
             b"GET / HTTP/1.1",

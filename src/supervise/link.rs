@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use super::message;
+use super::message::{self, Trouble};
 use crate::sys::{
     lock,
     spawner::tree::{MessageSocket, Tree},
@@ -41,6 +41,11 @@ impl Link {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             other => other,
         }
+    }
+
+    /// Tells of a request that was not answered in time. Never waits, and is lost when nobody listens.
+    pub fn tell(&self, trouble: &Trouble) {
+        let _ = lock(&self.channel).send(&trouble.encode(), &[], false);
     }
 }
 

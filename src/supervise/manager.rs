@@ -7,7 +7,10 @@ mod names;
 
 use std::{
     io,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
     sync::{Arc, atomic},
 };
@@ -237,7 +240,9 @@ impl Manager {
         // All of it or nothing.
         let mut messages = Vec::with_capacity(applications.len());
         for known in applications {
-            let message = message(known, &self.setup)?;
+            let KnownApplication { managed, version, pool } = known;
+            let launched = Launched { name: &pool.name, app: pool.app, version: *version, managed };
+            let message = message(&launched, &self.setup.host, &self.setup.worker)?;
             if message.len() > tree::LONGEST {
                 let text = format!("the words of the application \"{}\" are too many", known.managed.name());
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
@@ -294,9 +299,18 @@ fn warmup(managed: &Managed) -> Option<AppWarmup> {
     managed.warmup().map(|path| AppWarmup { path: path.to_owned(), directory })
 }
 
-fn message(known: &KnownApplication, setup: &Setup) -> io::Result<Vec<u8>> {
-    let (managed, launch) = (&known.managed, known.managed.launch());
-    let argv = launch.command.argv(&setup.host);
+/// An application as it is told.
+pub(super) struct Launched<'a> {
+    pub(super) name: &'a str,
+    pub(super) app: u32,
+    pub(super) version: u32,
+    pub(super) managed: &'a Managed,
+}
+
+/// What is told of an application, with the file of `gangway-host` and the user of those whose words name none.
+pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -> io::Result<Vec<u8>> {
+    let (managed, launch) = (launched.managed, launched.managed.launch());
+    let argv = launch.command.argv(host);
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut environment = Vec::new();
     if !launch.environment.iter().any(|(name, _)| name == "PATH") {
@@ -317,17 +331,19 @@ fn message(known: &KnownApplication, setup: &Setup) -> io::Result<Vec<u8>> {
         arguments,
         environment: &environment,
     };
-    let runs = launch.user.as_ref().unwrap_or(&setup.worker);
+    let runs = launch.user.as_ref().unwrap_or(worker);
     let about = About {
-        name: known.pool.name.to_string(),
+        name: launched.name.to_owned(),
         threads: managed.threads(),
         preload: launch.command.is_preloaded(),
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
         files: files(managed),
         warmup: warmup(managed),
+        cgroup: launch.cgroup.clone(),
     };
-    let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice));
-    tree::application(known.pool.app, known.version, &request, user, manner, &about.encode())
+    let group = launch.cgroup.as_ref().map(|group| group.as_os_str().as_bytes()).unwrap_or_default();
+    let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice, group));
+    tree::application(launched.app, launched.version, &request, user, manner, &about.encode())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
 }

@@ -25,6 +25,8 @@ pub(super) struct About {
     pub(super) files: AppFiles,
     /// The path that a process is asked for before it gets requests.
     pub(super) warmup: Option<AppWarmup>,
+    /// The control group of its processes.
+    pub(super) cgroup: Option<PathBuf>,
 }
 
 /// A request before all others.
@@ -97,7 +99,8 @@ impl About {
         let path = self.warmup.as_ref().map(|warmup| warmup.path.as_str()).unwrap_or_default();
         let directory =
             self.warmup.as_ref().and_then(|warmup| warmup.directory.as_deref()).unwrap_or_default();
-        composer.bytes(path.as_bytes()).bytes(directory.as_bytes()).finish()
+        let cgroup = self.cgroup.as_ref().map(|group| group.as_os_str().as_bytes()).unwrap_or_default();
+        composer.bytes(path.as_bytes()).bytes(directory.as_bytes()).bytes(cgroup).finish()
     }
 
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
@@ -122,21 +125,63 @@ impl About {
         let (path, directory) = (text()?, text()?);
         let directory = Some(directory).filter(|directory| !directory.is_empty());
         let warmup = (!path.is_empty()).then_some(AppWarmup { path, directory });
-        Some(Self { name, threads, preload, life, owner, files, warmup })
+        let cgroup = Some(parts.bytes()?).filter(|path| !path.is_empty());
+        let cgroup = cgroup.map(|path| PathBuf::from(OsStr::from_bytes(path)));
+        Some(Self { name, threads, preload, life, owner, files, warmup, cgroup })
     }
 }
 
 const DEMAND: u64 = 1;
+const TROUBLE: u64 = 2;
+/// The most that is said of a request that went wrong.
+const LONGEST_TEXT: usize = 8 * 1024;
+
+/// A request that was not answered in time, and what the application's host has said of it: where it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trouble {
+    /// The application.
+    pub app: u32,
+    /// The slot of the process, and its id.
+    pub slot: u16,
+    /// Of the process.
+    pub pid: u32,
+    /// Lines of the log.
+    pub text: Vec<u8>,
+}
+
+/// What a worker says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum WorkerMessage {
+    /// Requests of this application wait.
+    Demand(u32),
+    Trouble(Trouble),
+}
+
+impl Trouble {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let text = self.text.get(..LONGEST_TEXT).unwrap_or(&self.text);
+        let composer = Composer::default().number(TROUBLE).number(self.app.into()).number(self.slot.into());
+        composer.number(self.pid.into()).bytes(text).finish()
+    }
+}
 
 /// Requests of an application wait.
 pub(super) fn demand(app: u32) -> Vec<u8> {
     Composer::default().number(DEMAND).number(app.into()).finish()
 }
 
-/// The application of which requests wait.
-pub(super) fn demanded(message: &[u8]) -> Option<u32> {
+/// Understands what a worker says.
+pub(super) fn of_worker(message: &[u8]) -> Option<WorkerMessage> {
     let mut parts = Parts::new(message);
-    (parts.number()? == DEMAND).then(|| parts.small())?
+    match parts.number()? {
+        DEMAND => parts.small().map(WorkerMessage::Demand),
+        TROUBLE => {
+            let (app, slot, pid) = (parts.small()?, parts.small()?, parts.small()?);
+            let text = parts.bytes()?.to_vec();
+            Some(WorkerMessage::Trouble(Trouble { app, slot, pid, text }))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -157,10 +202,17 @@ mod tests {
         let files =
             AppFiles { code: vec!["/a".into(), "/b".into()], always: true, restart: Some("/c".into()) };
         let warmup = Some(AppWarmup { path: "/up".into(), directory: Some("/srv".into()) });
-        let about = About { name: "blog".into(), threads: 3, preload: true, life, owner, files, warmup };
+        let cgroup = Some("/g".into());
+        let about =
+            About { name: "blog".into(), threads: 3, preload: true, life, owner, files, warmup, cgroup };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));
-        assert_eq!((demanded(&demand(9)), demanded(b"")), (Some(9), None));
+        assert_eq!((of_worker(&demand(9)), of_worker(b"")), (Some(WorkerMessage::Demand(9)), None));
+        let trouble = Trouble { app: 1, slot: 2, pid: 3, text: vec![b'x'; LONGEST_TEXT + 1] };
+        let message = trouble.encode();
+        let heard = Trouble { text: vec![b'x'; LONGEST_TEXT], ..trouble };
+        assert_eq!(of_worker(&message), Some(WorkerMessage::Trouble(heard)));
+        assert!((0..message.len()).all(|cut| of_worker(&message[..cut]).is_none()));
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! manager     in the server's parent: starts the tree once, tells it each configuration
+//! manifest    the applications of a configuration, for who tries them
 //! link        in a worker: asks for processes
 //! supervisor  in a process of its own: carries out what the plan decides
 //! plan        decides, without clock and processes
@@ -15,6 +16,7 @@
 pub mod control;
 pub mod link;
 pub mod manager;
+pub mod manifest;
 mod message;
 pub mod plan;
 mod processes;
@@ -24,5 +26,6 @@ mod supervisor;
 
 pub use link::Link;
 pub use manager::{ManagedPool, Manager, Setup};
+pub use message::Trouble;
 pub use processes::processes;
 pub use supervisor::Stamp;

@@ -10,6 +10,7 @@
 //! actions, which the caller carries out in their order. [`Plan::wakes`] is when it wants to be asked again; a pool
 //! that needs nothing says `None`.
 
+mod adopt;
 mod backoff;
 mod slot;
 mod template;
@@ -21,6 +22,7 @@ mod wear;
 use std::time::Duration;
 
 use crate::config::Life;
+pub use adopt::Found;
 use backoff::Backoff;
 use slot::{Phase, PlanSlot};
 pub use template::TEMPLATES;
@@ -129,7 +131,7 @@ pub enum LifeEvent {
     BootFailed(u16),
     /// A process ended that should not have.
     Died(u16),
-    /// The next attempt comes after so long, after so many.
+    /// The next attempt comes after so long, after so many that have failed in a row.
     Waits(Duration, u32),
     /// Requests did not end within `drain_timeout=`.
     DrainTimeout(u16),
@@ -230,26 +232,6 @@ impl Plan {
         u16::try_from(most.saturating_mul(2).saturating_add(1)).unwrap_or(u16::MAX)
     }
 
-    /// A process that runs already, for a supervisor that takes the place of another one.
-    pub fn adopt(&mut self, slot: u16, generation: u32, found: Found, now: Time) {
-        let drain = self.life.drain_timeout.map(|limit| now + limit);
-        let phase = match found {
-            Found::Starting => Phase::Starting,
-            Found::Ready => Phase::Ready,
-            Found::Draining => Phase::Draining { until: drain },
-            Found::Ending => Phase::Ending { kill_at: Some(now + GRACE) },
-        };
-        self.generation = self.generation.max(generation);
-        if found == Found::Ready {
-            self.serving = Some(generation);
-        }
-        self.births += 1;
-        let born = PlanSlot::born(phase, generation, now, &self.life, self.births);
-        if let Some(place) = self.slots.get_mut(usize::from(slot)) {
-            *place = born;
-        }
-    }
-
     /// The generation that new processes have.
     #[must_use]
     pub fn generation(&self) -> u32 {
@@ -285,6 +267,9 @@ impl Plan {
     pub fn handle(&mut self, event: Event, now: Time, look: &impl Look) -> Vec<Action> {
         // Who waited behind those that serve has asked for nobody: see `Segment::wants_more`.
         self.demanded |= matches!(event, Event::Exited(..) | Event::Stuck(_)) && look.waiting() > 0;
+        if let Event::Exited(slot, _) = event {
+            self.count_last(slot, look);
+        }
         match event {
             Event::Configured(life) => self.configured(life),
             Event::Demand => self.demanded = true,
@@ -385,13 +370,21 @@ impl Plan {
             Phase::Ready if clean && worked => {}
             Phase::Ready => {
                 self.act(Action::Tell(LifeEvent::Died(number)));
-                if young && worked && generation == self.generation {
-                    let wait = self.backoff.failed_at_work(now);
-                    self.act(Action::Tell(LifeEvent::Waits(wait, self.backoff.failures())));
-                } else if young {
-                    self.failed(generation, now);
-                }
+                self.died(generation, young, worked, now);
             }
+        }
+    }
+
+    /// One that took requests has ended: the next one will be able to start, and nobody is refused for that.
+    fn died(&mut self, generation: u32, young: bool, worked: bool, now: Time) {
+        let is_current = generation == self.generation;
+        let backoff = if is_current { &mut self.backoff } else { &mut self.old_backoff };
+        if !young {
+            return backoff.lasted();
+        }
+        let wait = backoff.died(now, worked);
+        if is_current {
+            self.act(Action::Tell(LifeEvent::Waits(wait, 0)));
         }
     }
 
@@ -434,17 +427,4 @@ impl Plan {
     fn count(&self, wanted: impl Fn(&PlanSlot) -> bool) -> usize {
         self.slots.iter().filter(|slot| wanted(slot)).count()
     }
-}
-
-/// What a new supervisor finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// Nobody knows whether it takes requests already.
-    Starting,
-    /// It takes requests.
-    Ready,
-    /// It takes no more.
-    Draining,
-    /// It has been told to end.
-    Ending,
 }

@@ -5,6 +5,7 @@
 
 mod app;
 mod control;
+mod incident;
 mod log;
 mod probe;
 mod process;
@@ -24,14 +25,14 @@ use std::{
 };
 
 use super::{
-    message::{self, About},
+    message::{self, About, WorkerMessage},
     plan::Event,
     segment::{Owner, Segment, Wake},
 };
 use crate::status::StatusBoard;
 use crate::sys::{
     EventFd, PidFd, monotonic, poll, run_directory,
-    spawner::tree::{Fact, MessageSocket, Parcel},
+    spawner::tree::{Fact, MessageSocket, Parcel, RunningTemplate},
 };
 use app::{Orders, Supervised};
 use control::ControlSocket;
@@ -62,6 +63,8 @@ struct FoundFiles {
     pid: u32,
     version: u32,
     output: Option<OwnedFd>,
+    /// Of a template: its generation, and whether it has loaded the application.
+    template: Option<(u32, bool)>,
 }
 
 struct Supervisor {
@@ -228,7 +231,12 @@ impl Supervisor {
                 }
             }
             Some(Fact::Running(app, slot, pid, version)) => {
-                self.found.push(FoundFiles { app, slot, pid, version, output: fds.next() });
+                self.found.push(FoundFiles { app, slot, pid, version, output: fds.next(), template: None });
+            }
+            Some(Fact::Template(found)) => {
+                let RunningTemplate { app, slot, pid, version, generation, is_loaded } = found;
+                let template = Some((generation, is_loaded));
+                self.found.push(FoundFiles { app, slot, pid, version, output: fds.next(), template });
             }
             Some(Fact::Commit) => {
                 self.log.open(fds.next());
@@ -293,9 +301,7 @@ impl Supervisor {
                     let (mine, others): (Vec<_>, Vec<_>) =
                         self.found.drain(..).partition(|found| found.app == staged.id);
                     self.found = others;
-                    for found in mine {
-                        app.adopt(found.slot, found.pid, found.version, found.output);
-                    }
+                    mine.into_iter().for_each(|found| app.adopt(found));
                     self.strangers.extend(app.strangers());
                     app.begin(&mut self.orders, &mut self.log);
                     self.apps.insert(staged.id, app);
@@ -317,9 +323,14 @@ impl Supervisor {
         let alive = loop {
             let Some((channel, _)) = self.links.get(index) else { break true };
             match channel.receive(false) {
-                Ok(parcel) => {
-                    demanded.extend(message::demanded(&parcel.bytes).filter(|app| !demanded.contains(app)));
-                }
+                Ok(parcel) => match message::of_worker(&parcel.bytes) {
+                    Some(WorkerMessage::Demand(app)) if !demanded.contains(&app) => demanded.push(app),
+                    Some(WorkerMessage::Trouble(trouble)) => {
+                        let app = self.apps.get_mut(&trouble.app);
+                        app.into_iter().for_each(|app| app.hear_trouble(&trouble));
+                    }
+                    _ => {}
+                },
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
                 Err(error) => break error.kind() == io::ErrorKind::WouldBlock,
             }

@@ -4,7 +4,9 @@
 #![expect(unsafe_code, reason = "system calls")]
 
 mod backlog;
+pub mod cgroup;
 mod diag;
+mod ending;
 pub mod files;
 mod left_open;
 mod onlooker;
@@ -19,9 +21,12 @@ pub mod umask;
 mod unread;
 
 pub use backlog::has_waiting;
+pub use ending::EndSignals;
 pub use left_open::LeftOpen;
 pub use onlooker::see_as;
-pub use process::{PidFd, alive_since, local_time, monotonic, own_user, proportional, resident, start_time};
+pub use process::{
+    PidFd, alive_since, cpu_time, local_time, monotonic, own_user, proportional, resident, start_time,
+};
 pub use progress::{Progress, progress};
 pub use shortage::{explain, explain_text, is_shortage};
 pub use unread::{has_unread, is_acknowledged, is_elsewhere, unread};

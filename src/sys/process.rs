@@ -51,6 +51,16 @@ pub fn proportional(pid: u32) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// USER_HZ, which is a part of the kernel's interface.
+const TICKS: u64 = 100;
+
+/// A number of ticks in /proc/PID/stat, by the number of its field as proc(5) counts them.
+fn ticks(stat: &str, field: usize) -> Option<Duration> {
+    // The name, field 2, stands in brackets and may hold anything.
+    let ticks: u64 = stat.rsplit_once(") ")?.1.split(' ').nth(field.checked_sub(3)?)?.parse().ok()?;
+    Some(Duration::from_millis(ticks.checked_mul(1000 / TICKS)?))
+}
+
 /// When a process began, on the clock of [`monotonic`] if the machine has never slept.
 #[must_use]
 pub fn start_time(pid: u32) -> Option<Duration> {
@@ -65,13 +75,16 @@ pub fn alive_since(pid: u32) -> Option<Duration> {
 
 /// The state of a process, and when it began.
 fn begun(pid: u32) -> Option<(char, Duration)> {
-    /// USER_HZ, which is a part of the kernel's interface.
-    const TICKS: u64 = 100;
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in brackets and may hold anything; the time is field 22.
-    let (_, fields) = text.rsplit_once(") ")?;
-    let ticks: u64 = fields.split(' ').nth(19)?.parse().ok()?;
-    Some((fields.chars().next()?, Duration::from_millis(ticks.checked_mul(1000 / TICKS)?)))
+    let state = text.rsplit_once(") ")?.1.chars().next()?;
+    Some((state, ticks(&text, 22)?))
+}
+
+/// The processor time that a process has used.
+#[must_use]
+pub fn cpu_time(pid: u32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    Some(ticks(&text, 14)? + ticks(&text, 15)?)
 }
 
 /// The user of this process.

@@ -11,13 +11,17 @@ mod wsgi;
 
 use std::sync::{Mutex, PoisonError};
 
-use gangway::phases::RequestPhase;
+use gangway::{
+    phases::RequestPhase,
+    supervise::manifest,
+    sys::{explain, spawner::own_account},
+};
 use gangway_httpd::{directive::Command, directives, param, sys};
 
 use crate::{
-    config, phases,
+    config, managed as handlers, phases,
     raw::{self, Choice, DirConf, Gangway, HandlerKind},
-    section,
+    section, wsgi as applications,
 };
 
 /// The kinds of handlers, in the order in which a process begins with them: first what waits for nobody.
@@ -126,7 +130,8 @@ fn is_off(words: &[&[u8]]) -> Result<bool, String> {
 /// All directives are read: whether all of them together can work. A line says what is wrong, where a configuration test shows it.
 pub(crate) fn check() -> bool {
     // First, for the application that stands for handlers is checked with the others.
-    match phases::add_application().and_then(|()| KINDS.iter().try_for_each(|kind| (kind.check)())) {
+    let added = phases::add_application();
+    match added.and_then(|()| KINDS.iter().try_for_each(|kind| (kind.check)())).and_then(|()| tell()) {
         Ok(()) => {
             warn();
             true
@@ -136,6 +141,18 @@ pub(crate) fn check() -> bool {
             false
         }
     }
+}
+
+/// Says what applications there are, if `gangway check` has asked for it.
+fn tell() -> Result<(), String> {
+    if !raw::is_test() {
+        return Ok(());
+    }
+    let worker = raw::worker().unwrap_or_else(own_account);
+    let written = manifest::write(&handlers::all(), &applications::configured(), &handlers::host(), &worker);
+    written.map_err(|error| {
+        format!("the applications cannot be written to where {} says: {}", manifest::ASKED, explain(&error))
+    })
 }
 
 /// What is wrong and stops nothing: engines that were refused, and what the children will not be able to do.

@@ -3,7 +3,7 @@
 //! an application in this process does.
 
 use std::{
-    cell::Cell,
+    cell::RefCell,
     ffi::c_int,
     fs::File,
     io::{self, Write},
@@ -13,7 +13,7 @@ use std::{
 
 use gangway::{
     cgi::{Form, ResponseError, ResponseParser},
-    error::{BACKEND_STDERR, SERVER_FAILED},
+    error::{BACKEND_STDERR, DEADLINE, SERVER_FAILED},
     exchange::{Delivery, End, FileSlice, Piece},
     http::{Fields, Head, is_connection_field, is_event_stream},
     log::{self, Level},
@@ -32,6 +32,8 @@ use crate::{
 const HEAD_MAX: usize = 64 * 1024;
 /// Bytes of a body that are read from httpd at a time.
 const CHUNK: usize = 16 * 1024;
+/// How much is kept of what an application says of a request.
+const SAID: usize = 8 * 1024;
 
 /// A request and its response.
 pub(super) struct ManagedRequest<'r> {
@@ -51,8 +53,10 @@ pub(super) struct ManagedRequest<'r> {
     progress: Progress,
     /// The body of a response of which the client wants ranges: httpd's filter makes them of a whole one alone.
     spool: Option<Spool>,
-    /// Whether the application has said something of this request in the log.
-    has_said: Cell<bool>,
+    /// What the application, or its host, has said of this request in the log: the beginning.
+    said: RefCell<Vec<u8>>,
+    /// The status of the response, 0 before.
+    status: u16,
     is_hosted: bool,
     /// The end of the response. It leaves when the process has been given back: a client that reads slowly, or asks at once for
     /// more, does not find it taken.
@@ -74,7 +78,8 @@ impl<'r> ManagedRequest<'r> {
             is_event_stream: false,
             progress: Progress::default(),
             spool: None,
-            has_said: Cell::new(false),
+            said: RefCell::default(),
+            status: 0,
             is_hosted,
             last: None,
         }
@@ -87,7 +92,22 @@ impl<'r> ManagedRequest<'r> {
 
     /// Whether a line of the application, or of its host, says already why its response is not whole.
     pub(super) fn is_explained(&self) -> bool {
-        self.is_hosted && self.has_said.get()
+        self.is_hosted && !self.said.borrow().is_empty()
+    }
+
+    /// The status of the response, 0 without one.
+    pub(super) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What the host has said of a request that it has answered in the place of an application that took too long.
+    pub(super) fn late_lines(&self) -> Option<Vec<u8>> {
+        let said = self.said.borrow();
+        let code = DEADLINE.to_string();
+        let is_late = self.status == 504
+            && self.is_hosted
+            && said.windows(code.len()).any(|window| window == code.as_bytes());
+        is_late.then(|| said.clone())
     }
 
     /// Forgets what an attempt has left: the response of another process comes.
@@ -120,6 +140,7 @@ impl<'r> ManagedRequest<'r> {
         let content_length = content_length.filter(|_| !matches!(status, 204 | 304));
         let wants_ranges = status == 200 && request.is_get() && request.header(c"Range").is_some();
         self.spool = (wants_ranges && self.quota.is_limited()).then(Spool::default);
+        self.status = status;
         self.head = Some(Head { status, reason: found.reason().to_vec(), fields, content_length });
         self.has_head = true;
     }
@@ -263,7 +284,12 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
 
     fn log_line(&self, line: &[u8]) {
         let (request, line) = (self.session.request(), log::escape(line));
-        self.has_said.set(true);
+        let mut said = self.said.borrow_mut();
+        if said.len() + line.len() < SAID {
+            said.extend_from_slice(line.as_bytes());
+            said.push(b'\n');
+        }
+        drop(said);
         if self.is_hosted {
             // A line for this log, of the same program.
             return log::request(&request, Level::Error, None, format_args!("{line}"));

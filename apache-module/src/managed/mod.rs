@@ -6,6 +6,7 @@
 //! child_init -> services    this child's way to it, and what it shares about each application
 //! handler     -> serve       one request: attempts, and what becomes of one that fails
 //!                -> seat     a place of a process, which a request waits for on its own thread
+//!                -> recorder under which id the request is noted
 //!                -> carried  the request's body on its way out, the response on its way in
 //!                -> rest     connections that nobody uses now, and processes that a request has left
 //! ```
@@ -13,6 +14,7 @@
 mod carried;
 mod parent;
 mod program;
+mod recorder;
 mod rest;
 mod seat;
 mod serve;
@@ -27,7 +29,7 @@ pub(crate) use parent::{named, start as prepare};
 pub(crate) use program::is_ours as is_program;
 pub(crate) use serve::{serve_application, serve_program};
 pub(crate) use services::processes_of;
-pub(crate) use wanted::{Wanted, check, warnings};
+pub(crate) use wanted::{Wanted, all, check, host, warnings};
 
 /// The name of the handler for programs.
 pub(crate) const PROGRAM: &CStr = c"gangway-spawn";

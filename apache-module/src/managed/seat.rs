@@ -8,10 +8,16 @@ use std::{
 
 use gangway::{
     status::Tally,
-    supervise::segment::{Claim, Place, Segment, Ticket, Turn},
+    supervise::{
+        Trouble,
+        segment::{Claim, NoteKind, Place, Segment, Ticket, Turn},
+    },
 };
 
-use super::services::{Service, now, owner};
+use super::{
+    recorder,
+    services::{Service, now, owner},
+};
 use crate::raw::Request;
 
 /// How often a request that waits looks whether its client is still there.
@@ -60,7 +66,27 @@ impl Seat {
                 wait(segment, ticket, request, deadline)?
             }
         };
+        segment.note_request(
+            &place,
+            now(),
+            &recorder::id_of(request),
+            [request.method(), request.original_target()],
+        );
         Ok(Self { service, segment, place: Some(place) })
+    }
+
+    /// Notes what has become of the request, for who asks later why something went wrong.
+    pub(super) fn note_end(&self, kind: NoteKind, status: u16) {
+        if let Some(place) = &self.place {
+            self.segment.note_end(place, now(), kind, status);
+        }
+    }
+
+    /// Notes that the request was not answered in time, and what the process's host has said of that.
+    pub(super) fn note_late(&self, text: Vec<u8>) {
+        let (slot, pid) = (self.slot(), self.pid());
+        self.service.tell(|app| Trouble { app, slot, pid, text });
+        self.note_end(NoteKind::TimedOut, 504);
     }
 
     /// Of which process: the number of its slot.
@@ -75,6 +101,7 @@ impl Seat {
 
     /// The process has not answered in time: no other request is to find it, and the supervisor is told to end it.
     pub(super) fn leave_stuck(mut self) {
+        self.note_end(NoteKind::TimedOut, 0);
         if let Some(place) = self.place.take() {
             self.segment.mark_stuck(&place);
             self.segment.release(owner(), place);
@@ -85,6 +112,7 @@ impl Seat {
     /// The process has ended, or is about to: no other request is to find it.
     pub(super) fn leave_gone(mut self) {
         if let Some(place) = self.place.take() {
+            self.segment.forget_request(&place);
             self.segment.mark_gone(&place);
             self.segment.release(owner(), place);
         }
@@ -98,6 +126,8 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        // Unless it is known what has become of its request.
+        self.note_end(NoteKind::Left, 0);
         if let Some(place) = self.place.take() {
             // Who waits in this child sleeps in the kernel as anybody else does, and has been woken.
             self.segment.release(owner(), place);

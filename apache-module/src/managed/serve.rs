@@ -15,7 +15,10 @@ use gangway::{
     protocol::{EncodeError, FastCgi, Protocol, Settings},
     report,
     status::{AppKind, Incident, Passage},
-    supervise::refusals::{late_line, silent_line},
+    supervise::{
+        refusals::{late_line, silent_line},
+        segment::NoteKind,
+    },
     sys::{explain, is_shortage},
 };
 use gangway_httpd::transfer::{Buffers, Record, Times, Transfer, TransferError, Wait, Wire};
@@ -201,6 +204,10 @@ impl<'r, 'b> Attempts<'r, 'b> {
             if is_clean && self.service.is_hosted() {
                 rest::put(self.service, seat.slot(), wire);
             }
+            match self.carried.late_lines() {
+                Some(text) => seat.note_late(text),
+                None => seat.note_end(NoteKind::Answered, self.carried.status()),
+            }
             drop(seat);
             return Outcome::Done(self.carried.send_last());
         };
@@ -211,8 +218,12 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let status = if is_repeated { OK } else { self.fail(&failure, has_begun, seat.pid()) };
         match failure {
             TransferError::Timeout => seat.leave_stuck(),
-            TransferError::Closed(_) if seat.is_ending() => seat.leave_gone(),
-            TransferError::Closed(_) => drop(seat),
+            TransferError::Closed(_) => {
+                seat.note_end(NoteKind::Cut, 0);
+                if seat.is_ending() {
+                    seat.leave_gone();
+                }
+            }
             _ if has_ended => drop(seat),
             _ => rest::until_end(self.service, wire, seat),
         }

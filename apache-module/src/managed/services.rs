@@ -14,7 +14,7 @@ use gangway::{
     log::{self, Level, Line, Throttle},
     status::AppProcess,
     supervise::{
-        Link, ManagedPool, processes,
+        Link, ManagedPool, Trouble, processes,
         refusals::{down_line, full_line},
         segment::{Owner, Segment},
     },
@@ -116,6 +116,13 @@ impl Service {
                 "{name}: nobody looks after its processes any more: {why}; apachectl graceful starts that again"
             );
             log::coded(Level::Error, SUPERVISOR, text);
+        }
+    }
+
+    /// Tells the supervisor of a request that was not answered in time.
+    pub(super) fn tell(&self, trouble: impl FnOnce(u32) -> Trouble) {
+        if let (Some(child), Some(pool)) = (CHILD.get(), &self.pool) {
+            child.link.tell(&trouble(pool.app));
         }
     }
 

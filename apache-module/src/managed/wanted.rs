@@ -31,12 +31,12 @@ impl Wanted {
 }
 
 /// All of them, by number.
-pub(super) fn all() -> Vec<Managed> {
+pub(crate) fn all() -> Vec<Managed> {
     config::kept(|wanted: &mut Wanted| wanted.all.iter().map(|(managed, _)| managed.clone()).collect())
 }
 
 /// The file of `gangway-host`; empty where no application needs it.
-pub(super) fn host() -> PathBuf {
+pub(crate) fn host() -> PathBuf {
     config::kept(|wanted: &mut Wanted| wanted.host.as_deref().map(Path::to_path_buf)).unwrap_or_default()
 }
 

@@ -30,7 +30,7 @@ pub(crate) use request_state::RequestState;
 pub(crate) use retained::{leave as leave_open, note_start, take_left};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
-    busy_threads, install_log, is_loaded, is_same_process, is_single_process, is_stopping, leave,
+    busy_threads, install_log, is_loaded, is_same_process, is_single_process, is_stopping, is_test, leave,
     log_startup, process_id, retire_process, threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;

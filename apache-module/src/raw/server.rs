@@ -45,6 +45,12 @@ pub(crate) fn is_loaded(module: &std::ffi::CStr) -> bool {
     unsafe { !sys::ap_find_linked_module(module.as_ptr()).is_null() }
 }
 
+/// Whether httpd only tests its configuration.
+pub(crate) fn is_test() -> bool {
+    // SAFETY: it has no conditions.
+    unsafe { sys::ap_state_query(sys::AP_SQ_RUN_MODE as c_int) == sys::AP_SQ_RM_CONFIG_TEST as c_int }
+}
+
 /// Whether httpd serves everything in this one process, for debugging (`httpd -X`). Otherwise there are others, if
 /// only those that finish what they do after a graceful restart.
 pub(crate) fn is_single_process() -> bool {

@@ -9,12 +9,29 @@ import ssl
 import sys
 import tempfile
 import threading
+import time
 
 IMPORTED_BY = os.getpid()
 HOW = os.environ.get("HOW", "")
 FORKS = []
 os.register_at_fork(before=lambda: FORKS.append("before"), after_in_child=lambda: FORKS.append("child"))
 OWN = tempfile.TemporaryFile()
+
+
+def hold():
+    """Says where it is, and waits until the file is gone."""
+    path = os.environ["HOLD"]
+    if os.path.exists(path):
+        with open(path, "a") as file:
+            file.write(f"{os.getpid()}\n")
+    while os.path.exists(path):
+        time.sleep(0.01)
+
+
+if HOW == "loads":
+    hold()
+if HOW == "forks-late":
+    os.register_at_fork(before=hold)
 
 if HOW == "fails":
     raise RuntimeError("the database is not there")

@@ -14,6 +14,15 @@ use crate::{
     setup::{Facts, answer, application, placed, server, serving},
 };
 
+/// A file to which the application writes that it waits for the end of the file.
+fn held(server: &harness::Server) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = server.folder.path().join("hold");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    path
+}
+
 fn shown(pid: u32) -> String {
     let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     words.trim_end_matches('\0').replace('\0', " ")
@@ -200,18 +209,61 @@ fn when_the_keeper_is_killed_its_templates_and_what_they_have_made_end() {
 }
 
 #[test]
-fn another_supervisor_keeps_the_processes_and_has_them_forked_from_another_template() {
+fn another_supervisor_keeps_the_processes_and_their_template() {
     let server = serving(&["processes=2"]);
     let pids = server.ready(0, 2);
     let template = Facts::of(&server, 0)[0].number("imported_by");
-    kill(server.supervisor(pids[0]), libc::SIGKILL);
-    until("the old template has ended", || !alive(template));
+    let before = server.supervisor(pids[0]);
+    kill(before, libc::SIGKILL);
+    until("another one is there", || server.supervisor_now(pids[0]).is_some_and(|now| now != before));
     assert_eq!(server.ready(0, 2), pids);
-    kill(pids[0], libc::SIGKILL);
-    until("another one serves", || {
-        let now = server.pids(0, SlotState::Ready);
-        now.len() == 2 && !now.contains(&pids[0])
-    });
+    for pid in pids {
+        kill(pid, libc::SIGKILL);
+        until("another one serves", || {
+            let now = server.pids(0, SlotState::Ready);
+            now.len() == 2 && !now.contains(&pid)
+        });
+    }
+    let facts = Facts::of(&server, 0);
+    assert!(facts.iter().all(|facts| facts.number("imported_by") == template), "{}", server.log());
+    // What it writes has a reader, and its end is noticed.
+    kill(template, libc::SIGKILL);
+    server.wait_for_line("GW0904 the template of \"blog\" ended unexpectedly (it was ended by SIGKILL)");
+}
+
+#[test]
+fn another_supervisor_waits_for_a_template_that_still_loads() {
+    let mut server = server();
+    let hold = held(&server);
+    let managed =
+        application(&server, &["processes=1", "env=HOW=loads", &format!("env=HOLD={}", hold.display())]);
+    server.configure_managed(&[managed]);
+    let loaded_by = || fs::read_to_string(&hold).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    until("it loads", || !loaded_by().is_empty());
+    let template: u32 = loaded_by()[0].parse().unwrap();
+    let before = server.supervisor(template);
+    kill(before, libc::SIGKILL);
+    until("another one is there", || server.supervisor_now(template).is_some_and(|now| now != before));
+    fs::remove_file(&hold).unwrap();
+    server.ready(0, 1);
+    assert_eq!(Facts::of(&server, 0)[0].number("imported_by"), template);
+}
+
+#[test]
+fn a_process_that_is_wanted_no_more_before_it_was_forked_is_no_failure() {
+    let mut server = server();
+    let hold = held(&server);
+    let words = ["env=HOW=forks-late".to_owned(), format!("env=HOLD={}", hold.display())];
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let managed = application(&server, &words);
+    server.configure_managed(&[managed]);
+    until("it is about to fork", || !fs::read_to_string(&hold).unwrap().is_empty());
+    let managed = application(&server, &["env=VERSION=2"]);
+    server.configure_managed(&[managed]);
+    server.ready(0, 1);
+    assert_eq!(Facts::of(&server, 0)[0].text("version"), "\"2\"");
+    fs::remove_file(&hold).unwrap();
+    assert!(!server.log().contains("GW0902"), "{}", server.log());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! handler     the content handler; then as gangway_pass: body, cache, buffers, filters
 //! peer        in place of a balancer: a place of a process
 //! queue       requests of this worker that wait for a place
+//! recorder    what is noted of a request, for who asks later why something went wrong
 //! linger      processes that a request has left before they were done
 //! lanes       requests that share a connection to a process
 //! ```
@@ -18,11 +19,12 @@ mod linger;
 mod peer;
 mod processes;
 mod queue;
+mod recorder;
 mod service;
 
 pub(crate) use handler::{content_handler, leave_files};
 pub(crate) use peer::server_conf;
-pub(crate) use processes::{Services, name_of, prepare, processes_of, start};
+pub(crate) use processes::{Services, name_of, prepare, processes_of, start, untold_line, workers_user};
 pub(crate) use service::Service;
 
 /// At the end of a process.

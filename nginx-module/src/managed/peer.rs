@@ -18,7 +18,7 @@ use gangway::{
     status::Incident,
     supervise::{
         refusals,
-        segment::{Claim, Place, Segment, Ticket},
+        segment::{Claim, NoteKind, Place, Segment, Ticket},
     },
     sys::{duplicate, explain},
 };
@@ -30,6 +30,7 @@ use nginx_sys::{
 use super::{
     lanes, linger, processes,
     queue::{self, Seat},
+    recorder,
     service::Service,
 };
 use crate::{
@@ -134,6 +135,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
                 Claim::Down => return refuse(run, pc, Incident::NoProcess, run.service.down_line()),
             }
         }
+        run.seat.look(|place| recorder::begin(&run.service, run.request, &run.segment, place));
         if set_address(run, pc).is_none() {
             return ERROR;
         }
@@ -285,6 +287,13 @@ impl Run {
             pc.connection.as_ref().filter(|c| (*c.read).eof() | (*c.read).error() | (*c.write).error() == 0)
         };
         let is_done = upstream::has_whole_response(self.request);
+        let kind = match open {
+            _ if is_done => NoteKind::Answered,
+            _ if timed_out => NoteKind::TimedOut,
+            Some(_) => NoteKind::Left,
+            None => NoteKind::Cut,
+        };
+        recorder::end(&self.service, self.request, &self.segment, &place, kind);
         // A process that takes one request at a time works on until it notices.
         let copy = open.filter(|_| !is_done && !timed_out).and_then(|c| duplicate(c.fd.as_raw_fd()).ok());
         match copy {

@@ -17,13 +17,13 @@ use std::{
 
 use gangway::{
     config::Managed,
-    error::SUPERVISOR,
+    error::{SERVER_FAILED, SUPERVISOR},
     log::{self, Level, Line, Throttle},
     rights::Identity,
     runtime,
     status::AppProcess,
     supervise::{
-        Link, ManagedPool, Manager, Setup, Stamp, processes,
+        Link, ManagedPool, Manager, Setup, Stamp, Trouble, manifest, processes,
         segment::{Owner, Wake},
     },
     sys::{
@@ -104,7 +104,8 @@ pub(crate) fn prepare(cycle: &Cycle<'_>) -> Result<(), Line> {
         }
     }
     if raw::is_test() {
-        return Ok(());
+        let host = services.host.as_deref().unwrap_or_else(|| Path::new(""));
+        return manifest::write(&services.all, &[], host, &worker).map_err(|error| untold_line(&error));
     }
     let number = CONFIGURATIONS.fetch_add(1, Ordering::Relaxed) + 1;
     cycle.own(Used(number));
@@ -151,7 +152,10 @@ fn configure(cycle: &Cycle<'_>, services: &Services, worker: Identity) -> io::Re
 fn begin(cycle: &Cycle<'_>, worker: Identity, host: PathBuf) -> io::Result<Parent> {
     // There are threads of applications by now, and this process is its own worker.
     if !cycle.has_master() && WORKER.load(Ordering::Relaxed) != 0 {
-        return Err(io::Error::other("without a master process they begin with the server; restart nginx"));
+        return Err(io::Error::other(
+            "without a master process (master_process off) they begin with the server, and nginx itself serves nothing more after a \
+             reload; restart nginx",
+        ));
     }
     let wakeup = Arc::new(EventFd::new()?);
     let manager = Manager::start(Setup {
@@ -165,8 +169,15 @@ fn begin(cycle: &Cycle<'_>, worker: Identity, host: PathBuf) -> io::Result<Paren
     Ok(Parent { manager, wakeup, pools: Vec::new() })
 }
 
+/// `gangway check` has asked what applications there are, and cannot be told.
+pub(crate) fn untold_line(error: &io::Error) -> Line {
+    let text =
+        format!("the applications cannot be written to where {} says: {}", manifest::ASKED, explain(error));
+    Line::error(SERVER_FAILED, text)
+}
+
 /// Who the workers are.
-fn workers_user(cycle: &Cycle<'_>) -> Identity {
+pub(crate) fn workers_user(cycle: &Cycle<'_>) -> Identity {
     match cycle.user().filter(|_| is_root()) {
         Some((name, user, group)) => account(name, user, group),
         None => own_account(),
@@ -275,5 +286,12 @@ pub(super) fn demand(app: u32) {
         && side.failures.pass(Instant::now()).is_some()
     {
         unreachable_line(&error).tell_process();
+    }
+}
+
+/// Tells the supervisor of a request that was not answered in time.
+pub(super) fn tell(trouble: &Trouble) {
+    if let Some(side) = OWN_SIDE.get() {
+        side.link.tell(trouble);
     }
 }

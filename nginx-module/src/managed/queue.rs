@@ -18,7 +18,7 @@ use gangway::{
     error::NO_PROCESS,
     log::Line,
     status::Incident,
-    supervise::segment::{Claim, Place, Segment, Ticket, Turn},
+    supervise::segment::{Claim, NoteKind, Place, Segment, Ticket, Turn},
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
@@ -56,6 +56,15 @@ impl Seat {
         let slot = place.as_ref().map(Place::slot);
         self.0.set(place);
         slot
+    }
+
+    /// Looks at the place, if there is one.
+    pub(super) fn look(&self, look: impl FnOnce(&Place)) {
+        let place = self.0.take();
+        if let Some(place) = &place {
+            look(place);
+        }
+        self.0.set(place);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -129,6 +138,8 @@ pub(super) fn remove(id: u32) -> bool {
 
 /// Gives a place back.
 pub(super) fn give_back(segment: &Segment, place: Place) {
+    // Unless it is known what has become of its request.
+    segment.note_end(&place, processes::now(), NoteKind::Left, 0);
     if segment.release(processes::worker(), place) {
         look_soon();
     }
@@ -136,6 +147,7 @@ pub(super) fn give_back(segment: &Segment, place: Place) {
 
 /// Gives back a place of a process that nobody reaches: no other request is to find it.
 pub(super) fn leave_gone(segment: &Segment, place: Place) {
+    segment.forget_request(&place);
     segment.mark_gone(&place);
     give_back(segment, place);
 }

@@ -6,10 +6,12 @@ use std::{cell::OnceCell, sync::Arc, time::Instant};
 use gangway::{
     config::{Command, Managed},
     log::{Line, Throttle},
-    supervise::{ManagedPool, refusals, segment::Segment},
+    supervise::{ManagedPool, Trouble, refusals, segment::Segment},
 };
+use nginx_sys::ngx_int_t;
 
 use super::processes;
+use crate::raw::Request;
 
 /// An application at a location.
 pub(crate) struct Service {
@@ -20,12 +22,21 @@ pub(crate) struct Service {
     /// Where its requests are counted.
     pub(super) counted: usize,
     pool: OnceCell<Option<ManagedPool>>,
+    /// The number of `$request_id`, if the configuration uses it.
+    request_id: OnceCell<Option<ngx_int_t>>,
     refusals: Throttle,
 }
 
 impl Service {
     pub(crate) fn new(managed: Managed, mount: Option<Vec<u8>>, counted: usize) -> Self {
-        Self { managed, mount, counted, pool: OnceCell::new(), refusals: Throttle::default() }
+        Self {
+            managed,
+            mount,
+            counted,
+            pool: OnceCell::new(),
+            request_id: OnceCell::new(),
+            refusals: Throttle::default(),
+        }
     }
 
     pub(crate) fn managed(&self) -> &Managed {
@@ -51,6 +62,19 @@ impl Service {
         if let Some(pool) = self.pool() {
             processes::demand(pool.app);
         }
+    }
+
+    /// Tells the supervisor of a request that was not answered in time.
+    pub(super) fn tell(&self, trouble: impl FnOnce(u32) -> Trouble) {
+        if let Some(pool) = self.pool() {
+            processes::tell(&trouble(pool.app));
+        }
+    }
+
+    /// The id of a request that others know as well: they have it made, which costs something.
+    pub(super) fn request_id(&self, request: Request) -> Option<Vec<u8>> {
+        let index = self.request_id.get_or_init(|| request.used_variable(b"request_id"));
+        index.map(|index| request.variable(index).to_vec())
     }
 
     /// What the log says of a request that is not let in, if it is to say something.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request of nginx: what the client has asked for.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, ptr, slice};
 
 use gangway::log::{Level, RequestLog};
 use nginx_sys::{
     NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_http_complex_value, ngx_http_core_loc_conf_t,
     ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
-    ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_pool_t, ngx_str_t,
+    ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_module_t, ngx_pool_t, ngx_str_t,
 };
 
 use super::{
@@ -119,6 +119,19 @@ impl Request {
                 _ => &[],
             }
         }
+    }
+
+    /// The number of one of nginx's variables, if something in the configuration uses it.
+    pub(crate) fn used_variable(&self, name: &[u8]) -> Option<ngx_int_t> {
+        let used = &self.core_main().variables;
+        if used.elts.is_null() {
+            return None;
+        }
+        // SAFETY: an array of nginx's own, of so many variables, in the cycle that outlives this request.
+        let all = unsafe { slice::from_raw_parts(used.elts.cast::<ngx_http_variable_t>(), used.nelts) };
+        // SAFETY: the names stand in the same cycle.
+        let at = all.iter().position(|variable| unsafe { variable.name.as_bytes() } == name)?;
+        ngx_int_t::try_from(at).ok()
     }
 
     /// A text of the configuration with this request's variables.

@@ -117,6 +117,11 @@ pub(crate) fn has_whole_response(request: Request) -> bool {
     Context::of(&request).is_some_and(|context| context.response.borrow().decoder.ended())
 }
 
+/// The beginning of what the process has said of the request in the log.
+pub(crate) fn stderr_lines(request: Request) -> Vec<u8> {
+    Context::of(&request).map(|context| context.stderr.borrow().said().to_vec()).unwrap_or_default()
+}
+
 /// Makes the upstream of a request that a script answers, whose output stands as an SCGI backend's does.
 ///
 /// # Errors

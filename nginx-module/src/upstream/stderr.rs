@@ -11,16 +11,19 @@ use crate::raw::Request;
 
 /// How long a line may get before it is written in parts.
 const LINE: usize = 1500;
+/// How much of them is kept for who asks what was said.
+const KEPT: usize = 8 * 1024;
 
 /// The lines of one response.
 pub(super) struct Stderr {
     level: Level,
     line: Vec<u8>,
+    said: Vec<u8>,
 }
 
 impl Stderr {
     pub(super) fn new(level: Level) -> Self {
-        Self { level, line: Vec::new() }
+        Self { level, line: Vec::new(), said: Vec::new() }
     }
 
     /// Writes the lines that are whole, and keeps the start of the next one.
@@ -39,10 +42,19 @@ impl Stderr {
         }
     }
 
+    /// The beginning of what was said.
+    pub(super) fn said(&self) -> &[u8] {
+        &self.said
+    }
+
     /// Writes what is there as a line.
     pub(super) fn finish(&mut self, request: Request) {
         let line = self.line.trim_ascii_end();
         if !line.is_empty() {
+            if self.said.len() + line.len() < KEPT {
+                self.said.extend_from_slice(line);
+                self.said.push(b'\n');
+            }
             report_at!(request, self.level, BACKEND_STDERR, "FastCGI stderr: {}", escape(line));
         }
         self.line.clear();

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the configuration says of applications.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{cell::OnceCell, path::Path, sync::Arc};
 
 use gangway::{
     config::ApplicationConf as Config,
     log::{self, Level, Line},
     runtime::{self, Application},
+    supervise::manifest,
     sys::spawner::{account, is_root},
 };
 
-use crate::{conf::MainConf, raw::Cycle};
+use crate::{
+    conf::MainConf,
+    managed,
+    raw::{self, Cycle},
+};
 
 /// An application at a location.
 pub(crate) struct Mounted {
@@ -43,13 +48,18 @@ impl Applications {
 /// Root may read everything, so a configuration test of root's says nothing of what its workers may read.
 ///
 /// # Errors
-/// None: warnings are enough.
+/// None of that: warnings are enough. When somebody has asked what applications there are, and cannot be told.
 pub(crate) fn warn_of_closed_folders(cycle: &Cycle<'_>) -> Result<(), Line> {
     let applications = Applications::of_cycle(cycle);
     if let Some((name, user, group)) = cycle.user().filter(|_| is_root() && !applications.is_empty()) {
         for line in runtime::check_as(applications, &account(name, user, group)) {
             log::process(Level::Warn, &line);
         }
+    }
+    if raw::is_test() {
+        let worker = managed::workers_user(cycle);
+        return manifest::write(&[], applications, Path::new(""), &worker)
+            .map_err(|error| managed::untold_line(&error));
     }
     Ok(())
 }

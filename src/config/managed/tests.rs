@@ -132,6 +132,8 @@ fn each_mistake_names_value_and_cure() {
         (&["/bin/sh", "warmup=/a b"], &["GW0102", "such as /health"]),
         (&["/bin/sh", "reload=true"], &["GW0102", "on, off or the path"]),
         (&["/bin/sh", "reload=/tmp"], &["GW0102", "is a directory"]),
+        (&["/bin/sh", "cgroup=/tmp"], &["GW0102", "below the mount of cgroup2"]),
+        (&["/bin/sh", "cgroup=/no/such"], &["GW0102", "/no/such"]),
         (&["/bin/sh", "max_requests=0"], &["GW0102", "whole number"]),
         (&["/bin/sh", "max_rss=big"], &["GW0102", "such as 512k"]),
     ] {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The words, one after the other.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     super::{
@@ -18,7 +21,7 @@ use crate::{
     engine::{Engine, Interface, OptionDef, Value},
     error::{BAD_OPTION, BAD_TARGET, BAD_VALUE},
     rights::Limits,
-    sys::spawner,
+    sys::{cgroup, spawner},
 };
 
 /// Processes of one application.
@@ -133,12 +136,33 @@ impl Parser<'_> {
                 ),
             ));
         }
-        let mut making = Making::new(self, hosted(&application));
+        let mut making = Making::new(self, Managed::hosted(&application));
         for word in managed {
             let (option, value) = own.split(text(word)?)?;
             making.add(option, value)?;
         }
         making.finish().map(|managed| Placed::Managed(Box::new(managed)))
+    }
+}
+
+impl Managed {
+    /// An application of an engine in processes of its own, as far as the words that every application has say it.
+    #[must_use]
+    pub fn hosted(application: &ApplicationConf) -> Self {
+        let engine: Arc<Path> = application.engine().into();
+        let spec = application.spec();
+        let preload = Engine::open(&engine).is_ok_and(|engine| engine.can_fork());
+        let command = Command::Host { engine, spec: spec.clone(), timeout: application.timeout(), preload };
+        Self {
+            name: spec.name.clone(),
+            named: false,
+            threads: spec.threads,
+            terms: application.terms().clone(),
+            launch: launch(command),
+            life: Life::default(),
+            reload: Reload::default(),
+            warmup: None,
+        }
     }
 }
 
@@ -150,24 +174,6 @@ fn asks(word: &[u8]) -> bool {
 /// What stands before `=`.
 fn key(word: &[u8]) -> Option<&str> {
     std::str::from_utf8(word).ok()?.split_once('=').map(|(key, _)| key)
-}
-
-/// An application of an engine in processes of its own, as far as the words that every application has say it.
-fn hosted(application: &ApplicationConf) -> Managed {
-    let engine: Arc<Path> = application.engine().into();
-    let spec = application.spec();
-    let preload = Engine::open(&engine).is_ok_and(|engine| engine.can_fork());
-    let command = Command::Host { engine, spec: spec.clone(), timeout: application.timeout(), preload };
-    Managed {
-        name: spec.name.clone(),
-        named: false,
-        threads: spec.threads,
-        terms: application.terms().clone(),
-        launch: launch(command),
-        life: Life::default(),
-        reload: Reload::default(),
-        warmup: None,
-    }
 }
 
 /// Arguments end where an option begins, or what is meant to be one.
@@ -183,6 +189,7 @@ fn launch(command: Command) -> Launch {
         limits: Limits::default(),
         umask: DEFAULT_UMASK,
         nice: 0,
+        cgroup: None,
         environment: Vec::new(),
     }
 }
@@ -194,11 +201,13 @@ struct Making<'p> {
     seen: Vec<&'static str>,
     user: Option<String>,
     group: Option<String>,
+    /// The control group that its own is to be made in.
+    cgroup: Option<PathBuf>,
 }
 
 impl<'p> Making<'p> {
     fn new(parser: &'p Parser<'p>, managed: Managed) -> Self {
-        Self { parser, managed, seen: Vec::new(), user: None, group: None }
+        Self { parser, managed, seen: Vec::new(), user: None, group: None, cgroup: None }
     }
 
     fn add(&mut self, option: &OptionDef, value: &str) -> Result<(), ConfigError> {
@@ -297,6 +306,11 @@ impl<'p> Making<'p> {
                 }
                 self.user = Some(value.to_owned());
             }
+            "cgroup" => {
+                let parent = self.parser.base.join(value);
+                cgroup::check(&parent)?;
+                self.cgroup = Some(parent);
+            }
             "warmup" => {
                 let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
                 if !value.starts_with('/') || !value.bytes().all(plain) {
@@ -336,6 +350,9 @@ impl<'p> Making<'p> {
                 self.managed.launch.user = Some(found);
             }
             (None, None) => {}
+        }
+        if let Some(parent) = &self.cgroup {
+            self.managed.launch.cgroup = Some(cgroup::group_of(parent, &self.managed.name));
         }
         if self.managed.reload == Reload::On {
             self.watch();

@@ -7,32 +7,49 @@ use super::Time;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
+/// After one that took requests: somebody may come who waits for the next one.
+const LONGEST_AFTER_DEATH: Duration = Duration::from_millis(1600);
 /// After so many requests do not wait for the next one.
 const DOWN: u32 = 3;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Backoff {
+    /// Attempts in a row that came to nothing.
     failures: u32,
+    /// Processes in a row that took requests, had none, and ended early.
+    deaths: u32,
     next: Time,
 }
 
+fn pause(doubled: u32, longest: Duration) -> Duration {
+    FIRST.saturating_mul(1 << doubled.min(16)).min(longest)
+}
+
 impl Backoff {
-    /// Answers how long the pause is.
+    /// None came to take requests. Answers how long the pause is.
     pub(super) fn failed(&mut self, now: Time) -> Duration {
-        let pause = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let pause = pause(self.failures, LONGEST);
         self.failures = self.failures.saturating_add(1);
         self.next = now + pause;
         pause
     }
 
-    /// The same for a process that has worked before it ended: there is a pause, and the next one will be able to start.
-    pub(super) fn failed_at_work(&mut self, now: Time) -> Duration {
-        self.failures = self.failures.min(DOWN - 2);
-        self.failed(now)
+    /// One that took requests has ended early: somebody has killed it, or a request was too much for it. That says nothing of the
+    /// next one.
+    pub(super) fn died(&mut self, now: Time, has_served: bool) -> Duration {
+        let pause = pause(self.deaths, LONGEST_AFTER_DEATH);
+        self.deaths = if has_served { 0 } else { self.deaths.saturating_add(1) };
+        self.next = self.next.max(now + pause);
+        pause
+    }
+
+    /// One has ended that was there for long.
+    pub(super) fn lasted(&mut self) {
+        self.deaths = 0;
     }
 
     pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+        (self.failures, self.next) = (0, Time::ZERO);
     }
 
     pub(super) fn failures(self) -> u32 {
@@ -45,7 +62,7 @@ impl Backoff {
 
     /// When the next attempt may be made, if that is not now.
     pub(super) fn next(self, now: Time) -> Option<Time> {
-        (self.failures > 0 && now < self.next).then_some(self.next)
+        (now < self.next).then_some(self.next)
     }
 }
 
@@ -62,9 +79,23 @@ mod tests {
         assert_eq!(backoff.next(LONGEST), None);
         backoff.failures = u32::MAX;
         assert_eq!(backoff.failed(Time::ZERO), LONGEST);
-        backoff.failed_at_work(Time::ZERO);
-        assert!(!backoff.is_down());
         backoff.succeeded();
         assert_eq!((backoff.failures(), backoff.failed(Time::ZERO)), (0, FIRST));
+    }
+
+    #[test]
+    fn those_that_took_requests_are_no_failures() {
+        let mut backoff = Backoff::default();
+        let idle: Vec<_> = (0..6).map(|_| backoff.died(Time::ZERO, false).as_millis()).collect();
+        assert_eq!(idle, [100, 200, 400, 800, 1600, 1600]);
+        // That another one has come is no reason to forget it, and a request is.
+        backoff.succeeded();
+        assert_eq!(backoff.next(Time::ZERO), None);
+        assert_eq!(backoff.died(Time::ZERO, true), LONGEST_AFTER_DEATH);
+        assert_eq!([true, true].map(|served| backoff.died(Time::ZERO, served)), [FIRST, FIRST]);
+        assert!(!backoff.is_down() && backoff.failures() == 0);
+        backoff.died(Time::ZERO, false);
+        backoff.lasted();
+        assert_eq!(backoff.died(Time::ZERO, false), FIRST);
     }
 }

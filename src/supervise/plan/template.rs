@@ -64,6 +64,19 @@ impl Templates {
         (0..).zip(self.all).find(|(_, template)| is_active(template))
     }
 
+    /// One that another supervisor has had loaded.
+    pub(super) fn adopt(&mut self, number: u16, generation: u32, is_loaded: bool, now: Time) {
+        if let Some(place) = self.all.get_mut(usize::from(number)) {
+            let stage = if is_loaded { Stage::Ready } else { Stage::Loading };
+            *place = PlanTemplate { stage, generation, since: now };
+        }
+    }
+
+    /// All are known, and which generation is the newest.
+    pub(super) fn adopted(&mut self, generation: u32) {
+        self.has_loaded = self.active(generation).is_some_and(|(_, template)| template.stage == Stage::Ready);
+    }
+
     pub(super) fn are_on(&self) -> bool {
         self.is_on
     }

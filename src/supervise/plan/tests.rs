@@ -139,6 +139,41 @@ fn an_old_process_that_crashes_is_replaced_at_once_and_a_young_one_after_a_pause
 }
 
 #[test]
+fn killed_processes_that_took_requests_make_nobody_be_refused() {
+    let mut world = booted(life(3, 3));
+    // Of one it is known that it has served, of one it is not known yet, and one has not.
+    world.step(Step::Work(0));
+    world.happens(Event::Tick);
+    world.step(Step::Work(1));
+    world.waiting = 5;
+    for round in 0..20 {
+        for slot in world.slots(|process| process.open) {
+            world.happens(Event::Exited(slot, false));
+            assert!(world.up, "round {round}: {world}");
+        }
+        let begun = world.now;
+        while world.processes.is_empty() {
+            world.step(Step::Wake);
+        }
+        assert!(world.now - begun <= Duration::from_millis(1600), "{world}");
+        for slot in world.slots(|process| !process.booted) {
+            world.happens(Event::Ready(slot));
+        }
+    }
+    assert_eq!(world.waiting, 5);
+    // What is no process at all is another thing.
+    for slot in world.slots(|process| process.open) {
+        world.happens(Event::Exited(slot, false));
+    }
+    while world.up {
+        match world.slots(|process| !process.booted).first() {
+            Some(slot) => world.happens(Event::Exited(*slot, false)),
+            None => world.step(Step::Wake),
+        }
+    }
+}
+
+#[test]
 fn a_process_that_counts_its_requests_itself_has_not_failed() {
     let mut world = booted(life(1, 1));
     world.step(Step::Work(0));
@@ -387,8 +422,25 @@ fn a_new_supervisor_goes_on_with_what_it_finds() {
         world.processes.insert(slot, process);
         world.plan.adopt(slot, process.generation, found, world.now);
     }
+    world.plan.go_on(world.now);
     world.happens(Event::Tick);
     assert_eq!(world.processes.len(), 4, "{world}");
     world.settle(true);
     assert_eq!(world.slots(|process| process.open && process.generation == 4), [0, 1]);
+}
+
+#[test]
+fn a_new_supervisor_ends_what_the_one_before_was_about_to_close() {
+    let mut world = World::new(life(1, 2));
+    world.plan = Plan::new(life(1, 2), 1, 5);
+    world.processes.clear();
+    for (slot, generation) in [(0, 4), (1, 3)] {
+        let process = TestProcess { booted: true, open: true, generation, ..TestProcess::default() };
+        world.processes.insert(slot, process);
+        world.plan.adopt(slot, generation, Found::Ready, world.now);
+    }
+    world.plan.go_on(world.now);
+    world.settle(true);
+    assert_eq!(world.slots(|process| process.open), [0]);
+    assert_eq!((world.processes.len(), world.plan.is_restarting()), (1, false));
 }

@@ -28,6 +28,13 @@ impl Plan {
         }
     }
 
+    /// What one that has ended had served: its end comes before the next look.
+    pub(super) fn count_last(&mut self, number: u16, look: &impl Look) {
+        if let Some(slot) = self.slots.get_mut(usize::from(number)) {
+            slot.served = slot.served.max(look.slot(number).served);
+        }
+    }
+
     /// Whether there is something to count.
     pub(super) fn counts(&self) -> bool {
         self.life.max_requests.is_some() || self.life.max_rss.is_some()

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! header | a bit for each cell that is in use | cells of the queue | slots, each with the places of its process behind it
+//! | a note for each place | for each slot the number of its events, and the last ones
 //! ```
 
 use std::{
@@ -13,7 +14,7 @@ use std::{
 use super::Shape;
 
 /// "gangway" and the version of all this.
-const MAGIC: u64 = 0x6761_6e67_7761_7901;
+const MAGIC: u64 = 0x6761_6e67_7761_7902;
 
 const SIZES: usize = 1;
 /// The number of the next one that comes to wait.
@@ -34,6 +35,13 @@ pub(super) const STATE: usize = 0;
 pub(super) const PID: usize = 1;
 pub(super) const SERVED: usize = 2;
 const PLACES: usize = 4;
+/// Words of the note of a place, and of an event.
+pub(super) const CARD: usize = 24;
+pub(super) const EVENT: usize = 8;
+/// Events of a slot that are kept.
+pub(super) const EVENTS: usize = 32;
+/// Words of a slot's events.
+const RING: usize = 1 + EVENTS * EVENT;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SegmentLayout {
@@ -42,14 +50,18 @@ pub(super) struct SegmentLayout {
     cells: usize,
     slots: usize,
     slot_size: usize,
+    cards: usize,
+    rings: usize,
 }
 
 impl SegmentLayout {
     pub(super) fn of(shape: Shape) -> Self {
         let room = usize::from(shape.room.max(1));
         let cells = HEADER + room.div_ceil(64);
-        let slot_size = PLACES + usize::from(shape.threads);
-        Self { shape, bits: HEADER, cells, slots: cells + room, slot_size }
+        let (slots, slot_size) = (cells + room, PLACES + usize::from(shape.threads));
+        let cards = slots + usize::from(shape.slots) * slot_size;
+        let rings = cards + usize::from(shape.slots) * usize::from(shape.threads) * CARD;
+        Self { shape, bits: HEADER, cells, slots, slot_size, cards, rings }
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -58,7 +70,7 @@ impl SegmentLayout {
 
     /// How many words there are.
     pub(super) fn size(&self) -> usize {
-        self.slots + usize::from(self.shape.slots) * self.slot_size
+        self.rings + usize::from(self.shape.slots) * RING
     }
 
     /// The words that say which cells are in use.
@@ -88,6 +100,23 @@ impl SegmentLayout {
     pub(super) fn places(&self, slot: u16) -> Range<usize> {
         let first = self.slot(slot) + PLACES;
         first..first + usize::from(self.shape.threads)
+    }
+
+    /// The note of a place.
+    pub(super) fn card(&self, place: usize) -> Range<usize> {
+        let (slot, at) = (
+            place.saturating_sub(self.slots) / self.slot_size,
+            place.saturating_sub(self.slots) % self.slot_size,
+        );
+        let number = slot * usize::from(self.shape.threads) + at.saturating_sub(PLACES);
+        let first = self.cards + number * CARD;
+        first..first + CARD
+    }
+
+    /// The events of a slot.
+    pub(super) fn ring(&self, slot: u16) -> Range<usize> {
+        let first = self.rings + usize::from(slot) * RING;
+        first..first + RING
     }
 
     /// Which slot a place belongs to, if it is one.

@@ -5,6 +5,7 @@
 //! ```text
 //! layout   where each word stands; word: what the words say, as values
 //! queue    those who wait, first come first served over all workers
+//! recorder which request each place has, and what each process did last
 //! ```
 //!
 //! A place of a process is one word. Who changes it from free to its own process id has the place, so that there is no
@@ -17,6 +18,7 @@
 
 mod layout;
 mod queue;
+mod recorder;
 #[cfg(all(test, not(miri)))]
 mod tests;
 mod word;
@@ -37,6 +39,7 @@ use std::{
 use crate::sys::{EventFd, shared::SharedWords};
 use layout::SegmentLayout;
 pub use queue::{Ticket, Turn};
+pub use recorder::{FlightNote, NoteKind};
 pub use word::{Condition, Owner, SlotState};
 use word::{PlaceWord, SlotWord};
 
@@ -365,6 +368,7 @@ impl Segment {
                 let word = self.word(index).load(SeqCst);
                 let place = PlaceWord::decode(word);
                 if place.owner() == Some(dead) {
+                    self.forget_note(index);
                     let next = self.given_on(place, index, supervisor).encode();
                     let _ = self.word(index).compare_exchange(word, next, SeqCst, SeqCst);
                 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One application: its plan, and what carries it out.
 
+mod adopt;
 mod boot;
 mod events;
 mod figures;
 mod files;
+mod incidents;
 mod status;
 
 use std::{
@@ -20,8 +22,8 @@ use std::{
 use super::{
     super::{
         message::About,
-        plan::{self, Action, Event, LifeEvent, Look, Plan, Seen},
-        segment::{Condition, Owner, Segment, SlotState},
+        plan::{Action, Event, LifeEvent, Look, Plan, Seen},
+        segment::{Condition, NoteKind, Owner, Segment, SlotState},
     },
     log::Log,
     process::Process,
@@ -30,7 +32,7 @@ use crate::{
     error::PROCESS_NOT_STARTED,
     log::Level,
     sys::{
-        PidFd, monotonic, pipe, resident,
+        monotonic, pipe, resident,
         spawner::{
             self, Exit,
             tree::{Order, template_of, template_slot},
@@ -39,6 +41,7 @@ use crate::{
 };
 use figures::FiguresTold;
 use files::Watches;
+use incidents::Incidents;
 use status::FailedStart;
 
 /// What the keeper is to do, with descriptors.
@@ -62,8 +65,9 @@ pub(super) struct Supervised {
     /// The last generation that could not be started, until another one serves.
     failed: Option<FailedStart>,
     watches: Watches,
-    /// A process of other words was found.
-    stale: bool,
+    incidents: Incidents,
+    /// The newest generation that was found, and the version of its words.
+    newest: Option<(u32, u32)>,
     /// When it is to be looked at.
     due: Option<Duration>,
     figures: FiguresTold,
@@ -107,62 +111,10 @@ impl Supervised {
             reason: String::new(),
             failed: None,
             watches,
-            stale: false,
+            incidents: Incidents::default(),
+            newest: None,
             due: None,
             figures: FiguresTold::default(),
-        }
-    }
-
-    /// Takes over a process that ran before this supervisor.
-    pub(super) fn adopt(&mut self, slot: u16, pid: u32, version: u32, output: Option<OwnedFd>) {
-        let seen = self.segment.slot(slot);
-        let found = match seen.state {
-            SlotState::Ready => plan::Found::Ready,
-            SlotState::Draining | SlotState::Stuck | SlotState::Gone => plan::Found::Draining,
-            SlotState::Ending => plan::Found::Ending,
-            SlotState::Starting | SlotState::Vacant => plan::Found::Starting,
-        };
-        self.plan.adopt(slot, seen.generation, found, monotonic());
-        let process = Process::found(pid, output);
-        self.processes.insert(slot, process);
-        if found == plan::Found::Starting {
-            self.probe(slot);
-        }
-        // One with other words is older than what is wanted, whatever its generation is.
-        self.stale |= version != self.version;
-    }
-
-    /// Workers that have left something in the shared memory, and may have ended before this supervisor began.
-    pub(super) fn strangers(&self) -> Vec<(PidFd, Owner)> {
-        let mut owners: Vec<Owner> = self.segment.workers().collect();
-        owners.sort_unstable_by_key(|owner| owner.pid());
-        owners.dedup();
-        let watched = |owner: Owner| match PidFd::open(owner.pid()) {
-            Ok(process) => Some((process, owner)),
-            Err(_) => {
-                self.free(owner);
-                None
-            }
-        };
-        owners.into_iter().filter_map(watched).collect()
-    }
-
-    /// Begins, with what was adopted.
-    pub(super) fn begin(&mut self, orders: &mut Orders, log: &mut Log) {
-        for slot in 0..self.segment.shape().slots {
-            if !self.processes.contains_key(&slot) && self.segment.slot(slot).state != SlotState::Vacant {
-                self.clear(slot);
-            }
-        }
-        if self.segment.is_stopped() {
-            self.happens(Event::Stop, orders, log);
-        } else {
-            self.say_unwatched(log);
-            self.segment.set_condition(Condition::Up);
-            self.happens(Event::Tick, orders, log);
-        }
-        if self.stale {
-            self.happens(Event::Restart, orders, log);
         }
     }
 
@@ -225,6 +177,7 @@ impl Supervised {
         if let Some(process) = self.processes.get_mut(&slot) {
             process.pid = pid;
             self.segment.set_pid(slot, pid);
+            self.note_process(slot, NoteKind::Started);
             self.probe(slot);
         }
     }
@@ -233,9 +186,12 @@ impl Supervised {
         if let Some(number) = template_of(slot) {
             return self.template_not_started(number, why, orders, log);
         }
-        let text = format_args!("a process of \"{}\" could not be started: {why}", self.about.name);
-        log.line(Level::Error, PROCESS_NOT_STARTED, text);
-        self.reason = why;
+        // One that was told to end before it came, because another code or configuration was faster, is no failure.
+        if self.segment.slot(slot).state != SlotState::Ending {
+            let text = format_args!("a process of \"{}\" could not be started: {why}", self.about.name);
+            log.line(Level::Error, PROCESS_NOT_STARTED, text);
+            self.reason = why;
+        }
         self.happens(Event::NotStarted(slot), orders, log);
     }
 
@@ -249,7 +205,9 @@ impl Supervised {
             (process.probe, process.warmup) = (None, None);
             process.write_rest(&self.about.name, log);
         }
+        self.freeze(slot, exit);
         self.happens(Event::Exited(slot, exit == Exit::Status(0)), orders, log);
+        self.thaw();
     }
 
     /// Tells the plan, and does what it says.
@@ -299,16 +257,20 @@ impl Supervised {
             Action::Fork(slot, generation, template) => {
                 self.start(slot, generation, Some(template), orders).map_err(|error| (slot, error))?;
             }
-            Action::Load(number, _) => {
-                self.load(number, orders).map_err(|error| (template_slot(number), error))?;
+            Action::Load(number, generation) => {
+                self.load(number, generation, orders).map_err(|error| (template_slot(number), error))?;
             }
             Action::TermTemplate(number) => self.signal_template(number, libc::SIGTERM, orders),
             Action::KillTemplate(number) => self.signal_template(number, libc::SIGKILL, orders),
             Action::Open(slot) => {
+                self.note_process(slot, NoteKind::Ready);
                 self.set_state(slot, SlotState::Ready);
                 self.segment.hand_over(Owner::this_process());
             }
-            Action::Close(slot) => self.set_state(slot, SlotState::Draining),
+            Action::Close(slot) => {
+                self.note_process(slot, NoteKind::Draining);
+                self.set_state(slot, SlotState::Draining);
+            }
             Action::Term(slot) => self.signal(slot, libc::SIGTERM, orders),
             Action::Kill(slot) => self.signal(slot, libc::SIGKILL, orders),
             Action::Clear(slot) => self.clear(slot),
@@ -317,6 +279,7 @@ impl Supervised {
             }
             Action::Tell(what) => {
                 self.note(what);
+                self.keep_incident(what);
                 self.tell(what, log);
             }
         }
@@ -361,6 +324,7 @@ impl Supervised {
     }
 
     fn signal(&self, slot: u16, signal: i32, orders: &mut Orders) {
+        self.note_process(slot, if signal == libc::SIGKILL { NoteKind::Killed } else { NoteKind::Told });
         self.set_state(slot, SlotState::Ending);
         orders.push_back((Order::Signal { app: self.id, slot, signal }.encode(), Vec::new()));
     }

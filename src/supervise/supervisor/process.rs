@@ -2,6 +2,7 @@
 //! A process of an application as the supervisor sees it, and the lines that it writes.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     os::fd::{AsRawFd, OwnedFd, RawFd},
     path::PathBuf,
@@ -20,6 +21,9 @@ use crate::{
 const LINES: u32 = 100;
 /// Files that a process names in lines that come together.
 const FILES: usize = 2000;
+/// Lines that are kept for who asks why it has ended, and how much of each.
+const LAST_LINES: usize = 30;
+const LAST_LENGTH: usize = 400;
 
 #[derive(Default)]
 pub(super) struct Process {
@@ -28,6 +32,7 @@ pub(super) struct Process {
     pub(super) reason: Option<String>,
     pub(super) output: Option<File>,
     pub(super) lines: Lines,
+    pub(super) last_lines: VecDeque<String>,
     second: Duration,
     passed: u32,
     held: u64,
@@ -76,6 +81,10 @@ impl Process {
             }
             return;
         }
+        if self.last_lines.len() == LAST_LINES {
+            self.last_lines.pop_front();
+        }
+        self.last_lines.push_back(escape(line.get(..LAST_LENGTH).unwrap_or(line)));
         let now = monotonic();
         if now.saturating_sub(self.second) >= Duration::from_secs(1) {
             (self.second, self.passed) = (now, 0);

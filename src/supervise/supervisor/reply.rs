@@ -28,6 +28,7 @@ impl Supervisor {
     fn reply(&mut self, question: &Question, user: u32) -> Result<Vec<Record>, ControlRefusal> {
         let name = match question {
             Question::Status => return Ok(self.status(user)),
+            Question::Why(word) => return self.why(word.as_deref(), user),
             Question::Restart(name) | Question::Stop(name) | Question::Start(name) => name,
         };
         let known =
@@ -66,6 +67,19 @@ impl Supervisor {
             app.status(now, &mut records);
         }
         records
+    }
+
+    /// Why something went wrong, or what is known of a request.
+    fn why(&self, word: Option<&str>, user: u32) -> Result<Vec<Record>, ControlRefusal> {
+        let (now, mut records) = (monotonic(), Vec::new());
+        let own = || self.apps.values().filter(|app| may(app, user));
+        for app in own() {
+            app.why(word, now, &mut records);
+        }
+        if let (Some(word), true) = (word, records.is_empty()) {
+            records.push(own().find_map(|app| app.seen(word, now)).ok_or(ControlRefusal::Untold)?);
+        }
+        Ok(records)
     }
 }
 

@@ -22,10 +22,11 @@ const _: () = assert!(TEMPLATES == tree::TEMPLATES);
 
 impl Supervised {
     /// Has a template made.
-    pub(super) fn load(&mut self, number: u16, orders: &mut Orders) -> io::Result<()> {
+    pub(super) fn load(&mut self, number: u16, generation: u32, orders: &mut Orders) -> io::Result<()> {
         let (output, writer) = spawner::pipe_from()?;
-        let order = Order::Load { app: self.id, slot: template_slot(number), version: self.version };
-        orders.push_back((order.encode(), vec![writer]));
+        let (app, slot, version) = (self.id, template_slot(number), self.version);
+        let order = Order::Load { app, slot, version, generation };
+        orders.push_back((order.encode(), vec![writer, output.try_clone()?]));
         self.templates.insert(number, Process::writing_to(output));
         Ok(())
     }
@@ -74,9 +75,11 @@ impl Supervised {
         self.reason = exit.to_string();
         if let Some(mut template) = self.templates.remove(&number) {
             template.write_rest(&self.about.name, log);
+            self.freeze_template(&template, exit);
             self.reason = template.reason.unwrap_or_else(|| exit.to_string());
         }
         self.happens(Event::TemplateEnded(number), orders, log);
+        self.thaw();
     }
 
     pub(super) fn tell_of_template(&self, what: LifeEvent, log: &mut Log) {

@@ -43,6 +43,8 @@ pub(super) struct Manner {
     pub(super) umask: Option<u32>,
     /// How far it stands behind others.
     pub(super) nice: u32,
+    /// What it enters its control group by.
+    pub(super) cgroup: Option<RawFd>,
     /// The process that it is not to survive: the spawner's own number; 0 is none.
     pub(super) parent: libc::pid_t,
 }
@@ -136,6 +138,10 @@ fn enter(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, Step> {
         // A group of its own, to be ended as a whole. The session is the spawner's, which has no terminal: one of its own
         // would also get a scheduling group of its own (sched(7), autogroup), which made the slowest answers ten times slower.
         libc::setpgid(0, 0);
+        // Before the user changes, and before the descriptor is closed.
+        if plan.manner.cgroup.is_some_and(|fd| libc::write(fd, c"0".as_ptr().cast(), 1) != 1) {
+            return Err(Step::ControlGroup);
+        }
         place_descriptors(plan.fds).ok_or(Step::Descriptors)?;
         set_limits(plan).ok_or(Step::Limits)?;
         match plan.user {

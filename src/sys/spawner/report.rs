@@ -34,9 +34,11 @@ pub enum Step {
     Owner,
     /// With `user=`: the user is not in the configuration.
     UnknownUser,
+    /// With `cgroup=`: the group could not be made or entered.
+    ControlGroup,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step::Request,
     Step::Process,
     Step::Descriptors,
@@ -51,6 +53,7 @@ const STEPS: [Step; 14] = [
     Step::SetId,
     Step::Owner,
     Step::UnknownUser,
+    Step::ControlGroup,
 ];
 
 impl Step {
@@ -75,6 +78,7 @@ impl Step {
             Self::Owner => {
                 "user= refuses it: the file and its directory must belong to that user and group; chown them"
             }
+            Self::ControlGroup => "its control group of cgroup= could not be made or entered",
             Self::UnknownUser => "the user is not one of the configuration",
         }
     }
@@ -90,6 +94,7 @@ impl Step {
                 | Self::Directory
                 | Self::Execute
                 | Self::Look
+                | Self::ControlGroup
         )
     }
 

@@ -31,6 +31,14 @@ impl<'r, M: Module> Request<'r, M> {
         string!(self, protocol)
     }
 
+    /// The id that the lines of this request have in a log, if one of them has needed it.
+    #[must_use]
+    pub fn log_id(self) -> Option<&'r [u8]> {
+        let id = field!(self, log_id);
+        // SAFETY: a C string in the request's pool.
+        (!id.is_null()).then(|| unsafe { text(id) })
+    }
+
     /// The decoded path.
     #[must_use]
     pub fn uri(self) -> &'r [u8] {

@@ -162,6 +162,9 @@ impl App {
             environs: Guarded::new(environs.map_err(text)?),
             spec,
         };
+        if app.spec.is_template {
+            template::tell_faults(py);
+        }
         let state = app.attempt(py);
         if app.spec.is_template {
             if let State::Failed(failure) = &state {

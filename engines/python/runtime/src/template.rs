@@ -126,3 +126,10 @@ fn call(name: &CStr) {
         unsafe { std::mem::transmute::<*mut std::ffi::c_void, extern "C" fn()>(function)() };
     }
 }
+
+/// In a process of its own an application that crashes says where it was: on standard error, which is kept and logged line by line.
+pub(crate) fn tell_faults(py: Python<'_>) {
+    let enable = || py.import("faulthandler")?.call_method1("enable", (libc::STDERR_FILENO,));
+    // Without the module it ends as it would have.
+    let _ = enable();
+}

@@ -162,3 +162,52 @@ fn templates_that_end_when_they_are_forked_are_not_waited_for() {
     world.settle(true);
     assert_eq!(world.open(), 1);
 }
+
+/// Another supervisor, which finds the processes and templates of a world.
+fn taken_over(world: &World) -> World {
+    let mut next = world.clone();
+    next.plan = Plan::new(world.plan.life, 1, Plan::slots_for(world.plan.life.most));
+    next.plan.set_preload(true);
+    for (slot, process) in &world.processes {
+        let found = if process.open { Found::Ready } else { Found::Starting };
+        next.plan.adopt(*slot, process.generation, found, next.now);
+    }
+    for (number, template) in &world.templates {
+        next.plan.adopt_template(*number, template.generation, template.loaded, next.now);
+    }
+    next.plan.go_on(next.now);
+    next.happens(Event::Tick);
+    next
+}
+
+#[test]
+fn a_new_supervisor_forks_from_the_template_that_is_there() {
+    let world = preloaded(life(2, 2));
+    let mut next = taken_over(&world);
+    assert_eq!((next.templates.len(), next.plan.wakes(next.now)), (1, None), "{next}");
+    assert_eq!(next.templates, world.templates);
+    next.now += STABLE;
+    next.happens(Event::Exited(0, false));
+    assert_eq!((next.forks, next.processes.len()), (world.forks + 1, 2));
+}
+
+#[test]
+fn a_new_supervisor_goes_on_with_a_restart() {
+    let mut world = preloaded(life(2, 2));
+    world.happens(Event::Restart);
+    let loading = *world.templates.iter().find(|(_, template)| !template.loaded).unwrap().0;
+    let mut next = taken_over(&world);
+    assert!(next.plan.is_restarting() && next.open() == 2 && next.templates.len() == 2, "{next}");
+    next.happens(Event::TemplateReady(loading));
+    next.settle(true);
+    assert_eq!(next.slots(|process| process.open && process.generation == 2).len(), 2, "{next}");
+    assert_eq!((next.processes.len(), next.templates.len()), (2, 1));
+    assert!(next.events.contains(&LifeEvent::RestartDone(2)));
+    // It fails: the old processes and their template stay.
+    let mut failed = taken_over(&world);
+    failed.happens(Event::TemplateEnded(loading));
+    assert!(failed.events.contains(&LifeEvent::RestartFailed(2)) && failed.open() == 2, "{failed}");
+    failed.now += STABLE;
+    failed.happens(Event::Exited(0, false));
+    assert_eq!(failed.forks, world.forks + 1, "{failed}");
+}

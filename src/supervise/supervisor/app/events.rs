@@ -27,7 +27,11 @@ impl Supervised {
                 "a process of \"{name}\" ended before it took requests ({reason}); its last lines stand above"
             )),
             LifeEvent::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
-                "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place"
+                "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place{}", self.lost_requests()
+            )),
+            LifeEvent::Waits(pause, 0) => log.line(Level::Notice, PROCESS_DIED, format_args!(
+                "the next process of \"{name}\" is started in {:.1} s, for the last one has ended early",
+                pause.as_secs_f64()
             )),
             LifeEvent::Waits(pause, failures) => log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
                 "the next attempt to start a process of \"{name}\" is made in {:.1} s; {failures} in a row have failed",
@@ -50,16 +54,9 @@ impl Supervised {
                 pid(slot)
             )),
             LifeEvent::Worn(slot, wear) => {
-                let why = match wear {
-                    Wear::Requests(served) => format!("has had {served} requests, of which max_requests= allows no more"),
-                    Wear::Resident(bytes) => {
-                        format!("has {:.1} MiB of resident memory, of which max_rss= allows no more", *bytes as f64 / 1048576.0)
-                    }
-                    Wear::Age => "has reached the age of lifetime=".to_owned(),
-                };
                 log.line(Level::Notice, RESTARTED, format_args!(
-                    "process {} of \"{name}\" {why}; another one takes its place",
-                    pid(slot)
+                    "process {} of \"{name}\" {}; another one takes its place",
+                    pid(slot), words_of(*wear)
                 ));
             }
             LifeEvent::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
@@ -72,5 +69,17 @@ impl Supervised {
                 "generation {generation} of \"{name}\" cannot be started ({reason}); the processes that run stay"
             )),
         }
+    }
+}
+
+/// Why a process has served for long enough, after the words "process 12".
+fn words_of(wear: Wear) -> String {
+    match wear {
+        Wear::Requests(served) => format!("has had {served} requests, of which max_requests= allows no more"),
+        Wear::Resident(bytes) => {
+            let size = bytes as f64 / 1048576.0;
+            format!("has {size:.1} MiB of resident memory, of which max_rss= allows no more")
+        }
+        Wear::Age => "has reached the age of lifetime=".to_owned(),
     }
 }

@@ -13,8 +13,9 @@ use super::{
     Orders, Supervised,
 };
 use crate::{
+    log::escape,
     status::{AppKind, AppLife, numbers},
-    sys::{proportional, resident, start_time},
+    sys::{cgroup, cpu_time, proportional, resident, start_time},
 };
 
 /// A generation that could not be started.
@@ -86,6 +87,17 @@ impl Supervised {
                 .number("failed_seconds_ago", now.saturating_sub(failed.at).as_secs())
                 .text("failed_reason", &failed.reason);
         }
+        if let Some(group) = &self.about.cgroup {
+            let used = cgroup::used(group);
+            let cpu = used.cpu.map(|cpu| cpu.as_millis() as u64);
+            for (key, number) in [
+                ("cgroup_memory_bytes", used.memory),
+                ("cgroup_cpu_milliseconds", cpu),
+                ("cgroup_killed", used.killed),
+            ] {
+                record = number.into_iter().fold(record, |record, number| record.number(key, number));
+            }
+        }
         if self.segment.condition() == Condition::Down && !self.plan.is_stopped() {
             record = record.text("reason", &self.reason);
         }
@@ -103,6 +115,12 @@ impl Supervised {
             .number("running", seen.claims.into());
         if let Some(since) = self.segment.oldest_claim(slot) {
             record = record.number("longest_milliseconds", (now.as_millis() as u64).saturating_sub(since));
+        }
+        if let Some(longest) = self.segment.running(slot).iter().min_by_key(|note| note.since) {
+            record = record.text("request", &escape(&longest.line)).text("request_id", &escape(&longest.id));
+        }
+        if let Some(used) = cpu_time(seen.pid) {
+            record = record.number("cpu_milliseconds", used.as_millis() as u64);
         }
         if let Some(begun) = start_time(seen.pid) {
             record = record.number("age_seconds", now.saturating_sub(begun).as_secs());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the keeper and a template say to each other.
 
-use super::message::{Composer, Parts};
+use super::parts::{Composer, Parts};
 
 const BIRTH: u64 = 0x40;
 const LOADED: u64 = 0x50;

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     super::{
-        super::poll,
+        super::{cgroup, poll},
         launch::{Become, Launcher, Manner, change_user},
         process,
         report::{Exit, Failure, Step},
@@ -175,10 +175,12 @@ impl Keeper<'_> {
                 Ok(fds) => self.start(app, slot, version, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
             },
-            Some(Order::Load { app, slot, version }) => match <[OwnedFd; 1]>::try_from(packet.fds) {
-                Ok([writer]) => self.load(app, slot, version, writer),
-                Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
-            },
+            Some(Order::Load { app, slot, version, generation }) => {
+                match <[OwnedFd; 2]>::try_from(packet.fds) {
+                    Ok(fds) => self.load(app, slot, (version, generation), fds),
+                    Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
+                }
+            }
             Some(Order::Fork { app, slot, template }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
                 Ok(fds) => self.fork(app, slot, template, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
@@ -247,7 +249,13 @@ impl Keeper<'_> {
             None if own != self.worker.user => (Become::Server(self.worker), self.worker.user),
             None => (Become::Same, own),
         };
-        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, parent: pid };
+        let cgroup = recipe.cgroup().map(|group| cgroup::open(&group)).transpose();
+        let cgroup = cgroup.map_err(|error| Failure {
+            step: Step::ControlGroup,
+            errno: error.raw_os_error().unwrap_or(libc::EIO),
+        })?;
+        let entry = cgroup.as_ref().map(AsRawFd::as_raw_fd);
+        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, cgroup: entry, parent: pid };
         let launched = self.launcher.launch(&run, fds, user, manner);
         launched.map(|pid| (pid, number)).map_err(|(failure, child)| {
             child.map(processes::collect);
@@ -289,7 +297,6 @@ impl Keeper<'_> {
 
     /// Another supervisor knows what this one is told: what the parent has said, and what runs.
     fn start_supervisor(&mut self) {
-        self.end_templates();
         let Ok((channel, there)) = MessageSocket::pair() else { return };
         // SAFETY: this process has one thread, so the child may use everything.
         let pid = unsafe { libc::fork() };
@@ -305,17 +312,15 @@ impl Keeper<'_> {
         // SAFETY: numbers only.
         unsafe { libc::setpgid(pid, pid) };
         // The last one, which makes the configuration whole, comes after what runs.
-        let (last, told) = self.table.told.split_last().unzip();
-        for packet in told.unwrap_or_default() {
-            let _ = packet.send(&channel);
-        }
+        let (told, last) = self.table.told.split_at(self.table.told.len().saturating_sub(1));
+        let send = |packets: &[Parcel]| packets.iter().for_each(|packet| drop(packet.send(&channel)));
+        send(told);
         for process in &self.processes {
             let running = Fact::Running(process.app, process.slot, process.pid as u32, process.version);
             let _ = channel.send(&running.encode(), &[process.output.as_fd()], true);
         }
-        if let Some(last) = last {
-            let _ = last.send(&channel);
-        }
+        templates::tell(&mut self.templates, &channel);
+        send(last);
         self.supervisor = Some(SupervisorProcess { pid, channel, since: Instant::now() });
     }
 
@@ -358,5 +363,7 @@ impl Keeper<'_> {
             processes::signal_group(process.pid, libc::SIGKILL);
         }
         processes::end_children(true);
+        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
+        told.filter_map(|recipe| recipe.cgroup()).for_each(|group| cgroup::remove(&group));
     }
 }

@@ -6,6 +6,7 @@ use super::super::{
     SpawnRequest, SpawnRequestError,
     report::{Exit, Failure, Step},
 };
+use super::parts::{Composer, Parts};
 use crate::rights::Identity;
 
 const APPLICATION: u64 = 0x10;
@@ -20,68 +21,10 @@ const NOT_STARTED: u64 = 0x31;
 const EXITED: u64 = 0x32;
 const RUNNING: u64 = 0x33;
 const LOADED: u64 = 0x34;
+const TEMPLATE: u64 = 0x35;
 
 /// Templates of an application at a time have the last numbers of slots.
 pub const TEMPLATES: u16 = 3;
-
-/// Puts a message together.
-#[derive(Debug, Default)]
-pub struct Composer(Vec<u8>);
-
-impl Composer {
-    /// Adds a number.
-    #[must_use]
-    pub fn number(mut self, number: u64) -> Self {
-        self.0.extend_from_slice(&number.to_ne_bytes());
-        self
-    }
-
-    /// Adds bytes, with their length.
-    #[must_use]
-    pub fn bytes(self, bytes: &[u8]) -> Self {
-        let mut with_length = self.number(bytes.len() as u64);
-        with_length.0.extend_from_slice(bytes);
-        with_length
-    }
-
-    /// The message.
-    #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.0
-    }
-}
-
-/// Takes a message apart. `None` is a message that no honest sender sends.
-#[derive(Clone, Copy, Debug)]
-pub struct Parts<'m>(&'m [u8]);
-
-impl<'m> Parts<'m> {
-    /// From its beginning.
-    #[must_use]
-    pub fn new(message: &'m [u8]) -> Self {
-        Self(message)
-    }
-
-    /// The next number.
-    pub fn number(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk::<8>()?;
-        self.0 = rest;
-        Some(u64::from_ne_bytes(*number))
-    }
-
-    /// The next number, which is small.
-    pub fn small<N: TryFrom<u64>>(&mut self) -> Option<N> {
-        self.number().and_then(|number| N::try_from(number).ok())
-    }
-
-    /// The next bytes.
-    pub fn bytes(&mut self) -> Option<&'m [u8]> {
-        let length = self.small()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-}
 
 /// An application, from the server's parent. `for_supervisor` is what the keeper has no use for.
 ///
@@ -92,11 +35,12 @@ pub fn application(
     version: u32,
     request: &SpawnRequest<'_>,
     user: Option<&Identity>,
-    (umask, nice): (u32, u32),
+    (umask, nice, cgroup): (u32, u32, &[u8]),
     for_supervisor: &[u8],
 ) -> Result<Vec<u8>, SpawnRequestError> {
     let mut message = Composer::default().number(APPLICATION).number(id.into()).number(version.into());
-    message = message.number(umask.into()).number(nice.into()).number(u64::from(user.is_some()));
+    message =
+        message.number(umask.into()).number(nice.into()).bytes(cgroup).number(u64::from(user.is_some()));
     if let Some(user) = user {
         message = message.bytes(user.name.as_bytes()).number(user.user.into()).number(user.group.into());
         message = message.number(user.groups.len() as u64);
@@ -139,6 +83,8 @@ pub(super) struct Recipe<'m> {
     pub(super) version: u32,
     pub(super) umask: u32,
     pub(super) nice: u32,
+    /// Empty: none.
+    pub(super) cgroup: &'m [u8],
     pub(super) user: Option<Identity>,
     pub(super) request: &'m [u8],
     rest: Parts<'m>,
@@ -151,12 +97,22 @@ impl<'m> Recipe<'m> {
             return None;
         }
         let (id, version, umask, nice) = (reader.small()?, reader.small()?, reader.small()?, reader.small()?);
+        let cgroup = reader.bytes()?;
         let user = match reader.number()? {
             0 => None,
             _ => Some(identity(&mut reader)?),
         };
         let request = reader.bytes()?;
-        Some(Self { id, version, umask, nice, user, request, rest: reader })
+        Some(Self { id, version, umask, nice, cgroup, user, request, rest: reader })
+    }
+}
+
+impl Recipe<'_> {
+    /// The control group of its processes.
+    pub(super) fn cgroup(&self) -> Option<std::path::PathBuf> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = std::ffi::OsStr::from_bytes(self.cgroup);
+        (!path.is_empty()).then(|| path.into())
     }
 }
 
@@ -180,7 +136,7 @@ pub enum Order {
         version: u32,
     },
     /// Make a process of an application with these words that loads it and is forked, with a slot of [`template_slot`]; with it
-    /// come both ends of its output.
+    /// come both ends of its output, the writing one first.
     Load {
         /// The application.
         app: u32,
@@ -188,6 +144,8 @@ pub enum Order {
         slot: u16,
         /// Of the words.
         version: u32,
+        /// For the next supervisor.
+        generation: u32,
     },
     /// Have a template fork a process; with it come its listening socket and both ends of its output.
     Fork {
@@ -213,13 +171,18 @@ impl Order {
     /// The message.
     #[must_use]
     pub fn encode(self) -> Vec<u8> {
-        let (kind, app, slot, last) = match self {
-            Self::Start { app, slot, version } => (START, app, slot, u64::from(version)),
-            Self::Load { app, slot, version } => (LOAD, app, slot, u64::from(version)),
-            Self::Fork { app, slot, template } => (FORK, app, slot, u64::from(template)),
-            Self::Signal { app, slot, signal } => (SIGNAL, app, slot, signal as u64),
+        let begin = |kind, app: u32, slot: u16| {
+            Composer::default().number(kind).number(app.into()).number(slot.into())
         };
-        Composer::default().number(kind).number(app.into()).number(slot.into()).number(last).finish()
+        match self {
+            Self::Start { app, slot, version } => begin(START, app, slot).number(version.into()),
+            Self::Load { app, slot, version, generation } => {
+                begin(LOAD, app, slot).number(version.into()).number(generation.into())
+            }
+            Self::Fork { app, slot, template } => begin(FORK, app, slot).number(template.into()),
+            Self::Signal { app, slot, signal } => begin(SIGNAL, app, slot).number(signal as u64),
+        }
+        .finish()
     }
 
     pub(super) fn decode(message: &[u8]) -> Option<Self> {
@@ -227,7 +190,7 @@ impl Order {
         let (kind, app, slot) = (reader.number()?, reader.small()?, reader.small()?);
         Some(match kind {
             START => Self::Start { app, slot, version: reader.small()? },
-            LOAD => Self::Load { app, slot, version: reader.small()? },
+            LOAD => Self::Load { app, slot, version: reader.small()?, generation: reader.small()? },
             FORK => Self::Fork { app, slot, template: reader.small()? },
             SIGNAL => Self::Signal { app, slot, signal: reader.small()? },
             _ => return None,
@@ -248,6 +211,23 @@ pub const fn template_of(slot: u16) -> Option<u16> {
     if number < TEMPLATES { Some(number) } else { None }
 }
 
+/// A template that was there before a supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunningTemplate {
+    /// The application.
+    pub app: u32,
+    /// The slot of the template.
+    pub slot: u16,
+    /// Its process id.
+    pub pid: u32,
+    /// Of its words.
+    pub version: u32,
+    /// As the order for it said.
+    pub generation: u32,
+    /// It has said that the application is loaded.
+    pub is_loaded: bool,
+}
+
 /// What the supervisor hears.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fact<'m> {
@@ -265,6 +245,8 @@ pub enum Fact<'m> {
     Exited(u32, u16, Exit),
     /// For a new supervisor: a process that runs, and the version of its words. With it comes the end of its output.
     Running(u32, u16, u32, u32),
+    /// For a new supervisor: a template. With it comes the end of its output.
+    Template(RunningTemplate),
     /// A template has loaded its application: application, slot; or it has not, for a reason that is not empty.
     Loaded(u32, u16, &'m [u8]),
 }
@@ -289,6 +271,10 @@ impl<'m> Fact<'m> {
             }
             Self::Running(app, slot, pid, version) => {
                 begin(RUNNING, app, slot).number(pid.into()).number(version.into())
+            }
+            Self::Template(RunningTemplate { app, slot, pid, version, generation, is_loaded }) => {
+                let message = begin(TEMPLATE, app, slot).number(pid.into()).number(version.into());
+                message.number(generation.into()).number(is_loaded.into())
             }
             Self::Loaded(app, slot, reason) => begin(LOADED, app, slot).bytes(reason),
             Self::Application(..) | Self::Commit | Self::Connect => Composer::default(),
@@ -326,6 +312,11 @@ impl<'m> Fact<'m> {
                 )
             }
             RUNNING => Self::Running(app, slot, reader.small()?, reader.small()?),
+            TEMPLATE => {
+                let (pid, version, generation) = (reader.small()?, reader.small()?, reader.small()?);
+                let is_loaded = reader.number()? != 0;
+                Self::Template(RunningTemplate { app, slot, pid, version, generation, is_loaded })
+            }
             LOADED => Self::Loaded(app, slot, reader.bytes()?),
             _ => return None,
         })
@@ -341,7 +332,7 @@ mod tests {
     fn orders_and_facts_round_trip() {
         for order in [
             Order::Start { app: 7, slot: 3, version: 9 },
-            Order::Load { app: 7, slot: template_slot(1), version: 9 },
+            Order::Load { app: 7, slot: template_slot(1), version: 9, generation: 4 },
             Order::Fork { app: 7, slot: 3, template: template_slot(2) },
             Order::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
         ] {
@@ -356,6 +347,14 @@ mod tests {
             Fact::Exited(1, 2, Exit::Status(3)),
             Fact::Running(1, 2, 3, 4),
             Fact::Loaded(1, 2, b"why"),
+            Fact::Template(RunningTemplate {
+                app: 1,
+                slot: template_slot(0),
+                pid: 3,
+                version: 4,
+                generation: 5,
+                is_loaded: true,
+            }),
         ] {
             let message = fact.encode();
             assert_eq!(Fact::decode(&message).as_ref(), Some(&fact));
@@ -385,10 +384,11 @@ mod tests {
             arguments: &[],
             environment: b"A=1\0",
         };
-        let message = application(5, 6, &request, Some(&user), (0o27, 3), b"more").unwrap();
+        let message = application(5, 6, &request, Some(&user), (0o27, 3, b"/g"), b"more").unwrap();
         assert_eq!(Fact::decode(&message), Some(Fact::Application(5, 6, &b"more"[..])));
         let recipe = Recipe::decode(&message).unwrap();
         assert_eq!((recipe.id, recipe.version, recipe.umask, recipe.nice), (5, 6, 0o27, 3));
+        assert_eq!(recipe.cgroup, b"/g");
         assert_eq!((recipe.user, recipe.request), (Some(user), request.encode().unwrap().as_slice()));
         assert!((0..message.len()).all(|cut| Fact::decode(&message[..cut]).is_none()));
     }

@@ -17,9 +17,11 @@ mod control;
 mod guard;
 mod keeper;
 mod message;
+mod parts;
 mod processes;
 mod table;
 mod template;
+mod trial;
 
 use std::{
     io::{self, Read, Write},
@@ -28,7 +30,9 @@ use std::{
 };
 
 pub use control::{Control, ForkReply, Wish};
-pub use message::{Composer, Fact, Order, Parts, TEMPLATES, application, commit, template_of, template_slot};
+pub use message::{Fact, Order, RunningTemplate, TEMPLATES, application, commit, template_of, template_slot};
+pub use parts::{Composer, Parts};
+pub use trial::load_once;
 
 use super::{
     super::{PidFd, poll},

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    MessageSocket,
+    MessageSocket, RunningTemplate,
     birth::{Birth, Cry},
     processes,
 };
@@ -18,6 +18,9 @@ pub(super) struct KeptTemplate {
     pub(super) app: u32,
     pub(super) slot: u16,
     pub(super) version: u32,
+    /// For the next supervisor, as the end of its output is.
+    generation: u32,
+    pub(super) output: OwnedFd,
     pub(super) pid: libc::pid_t,
     /// Its user.
     user: u32,
@@ -26,6 +29,7 @@ pub(super) struct KeptTemplate {
     pub(super) is_over: bool,
     /// It has said whether it has loaded the application.
     has_answered: bool,
+    is_loaded: bool,
     wanted: Vec<Wanted>,
     next: u64,
 }
@@ -49,21 +53,24 @@ pub(super) enum Said {
 
 impl KeptTemplate {
     pub(super) fn new(
-        app: u32,
-        slot: u16,
-        version: u32,
+        (app, slot): (u32, u16),
+        (version, generation): (u32, u32),
         (pid, user): (libc::pid_t, u32),
         channel: MessageSocket,
+        output: OwnedFd,
     ) -> Self {
         Self {
             app,
             slot,
             version,
+            generation,
+            output,
             pid,
             user,
             channel,
             is_over: false,
             has_answered: false,
+            is_loaded: false,
             wanted: Vec::new(),
             next: 1,
         }
@@ -82,6 +89,15 @@ impl KeptTemplate {
     pub(super) fn forget(&mut self, slot: u16) -> bool {
         let found = self.wanted.iter_mut().find(|wanted| wanted.slot == Some(slot));
         found.is_some_and(|wanted| wanted.slot.take().is_some())
+    }
+
+    /// The supervisor has ended: the next one knows nothing of processes that were asked for. Answers what it is told, unless the
+    /// template is about to end.
+    pub(super) fn for_next_supervisor(&mut self) -> Option<RunningTemplate> {
+        self.wanted.iter_mut().for_each(|wanted| wanted.slot = None);
+        let Self { app, slot, version, generation, is_loaded, .. } = *self;
+        let lives = !self.is_over && (is_loaded || !self.has_answered);
+        lives.then_some(RunningTemplate { app, slot, pid: self.pid as u32, version, generation, is_loaded })
     }
 
     pub(super) fn is_asked_for(&self, slot: u16) -> bool {
@@ -104,7 +120,10 @@ impl KeptTemplate {
             let Some(sender) = parcel.sender.filter(|_| parcel.fds.is_empty()) else { break };
             let own = sender.pid == self.pid;
             match Cry::decode(&parcel.bytes) {
-                Some(Cry::Loaded) if own && self.is_first_answer() => return Some(Said::Loaded),
+                Some(Cry::Loaded) if own && self.is_first_answer() => {
+                    self.is_loaded = true;
+                    return Some(Said::Loaded);
+                }
                 Some(Cry::NotLoaded(reason)) if own && self.is_first_answer() => {
                     return Some(Said::NotLoaded(String::from_utf8_lossy(reason).into_owned()));
                 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Templates: started as processes are, and asked for processes, which are the keeper's children like all others.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::{
     super::{
@@ -14,13 +14,19 @@ use super::{
 };
 
 impl Keeper<'_> {
-    pub(super) fn load(&mut self, app: u32, slot: u16, version: u32, writer: OwnedFd) {
+    pub(super) fn load(
+        &mut self,
+        app: u32,
+        slot: u16,
+        (version, generation): (u32, u32),
+        [writer, output]: [OwnedFd; 2],
+    ) {
         if self.is_taken(app, slot) {
             return self.not_started(app, slot, Failure { step: Step::Request, errno: 0 });
         }
         let made = MessageSocket::pair().and_then(|(channel, there)| {
             // Before the other end is anybody's: what came earlier would have no sender.
-            socket::tell_senders(std::os::fd::AsFd::as_fd(&channel))?;
+            socket::tell_senders(channel.as_fd())?;
             let errors = writer.try_clone()?;
             Ok((channel, [there.0, writer, errors]))
         });
@@ -29,7 +35,8 @@ impl Keeper<'_> {
         };
         match self.launch(app, version, &fds, true) {
             Ok((pid, user)) => {
-                self.templates.push(KeptTemplate::new(app, slot, version, (pid, user), channel));
+                let versions = (version, generation);
+                self.templates.push(KeptTemplate::new((app, slot), versions, (pid, user), channel, output));
                 self.tell(&Fact::Started(app, slot, pid as u32), &[]);
             }
             Err(failure) => self.not_started(app, slot, failure),
@@ -109,11 +116,16 @@ impl Keeper<'_> {
         }
         Some(template)
     }
+}
 
-    /// The next supervisor knows nothing of them.
-    pub(super) fn end_templates(&mut self) {
-        for template in self.templates.drain(..) {
+/// Tells a new supervisor of the templates that are there. Those that are about to end end now.
+pub(super) fn tell(templates: &mut Vec<KeptTemplate>, channel: &MessageSocket) {
+    templates.retain_mut(|template| {
+        let Some(running) = template.for_next_supervisor() else {
             processes::signal_group(template.pid, libc::SIGKILL);
-        }
-    }
+            return false;
+        };
+        let _ = channel.send(&Fact::Template(running).encode(), &[template.output.as_fd()], true);
+        true
+    });
 }
