@@ -327,6 +327,10 @@ def reload(sites: Sites, before: dict[int, int], several: int) -> None:
     judge(f"of {several - 1} applications with the same words, other processes after a reload", len(moved), 0, "{:.0f}", f"; it took {took:.2f} s")
     gone = [pid for number, pid in before.items() if number != changed and pid not in still]
     judge("of their processes, ended by the reload", len(gone), 0, "{:.0f}")
+    # The old one answers until the new one is ready.
+    end = time.monotonic() + 30
+    while after[changed] == before[changed] and time.monotonic() < end:
+        after[changed] = sites.ask(changed)
     judge("the changed one has its old process", int(after[changed] == before[changed]), 0, "{:.0f}")
 
 

@@ -44,9 +44,11 @@ def tree(roots: list[int]) -> list[int]:
     while waiting:
         pid = waiting.pop()
         found.append(pid)
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            with contextlib.suppress(OSError):
-                waiting += [int(child) for child in children.read_text().split()]
+        # It may end at any moment.
+        with contextlib.suppress(OSError):
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                with contextlib.suppress(OSError):
+                    waiting += [int(child) for child in children.read_text().split()]
     return found
 
 
