@@ -50,6 +50,7 @@ def run(transaction, request, phase, interpreter, handlers, settings, options):
 
 def _run_one(request, handler, default, directory, is_content):
     try:
+        request._directory = directory
         answer = _find(request, handler, default, directory)(request)
         # A bool is a slip of the pen: True would be status 1.
         if type(answer) is not int:

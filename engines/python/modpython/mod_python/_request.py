@@ -5,6 +5,7 @@ import base64
 import binascii
 import os
 
+from mod_python._derived import Derived
 from mod_python._server import numbers
 from mod_python._tables import LiveTable
 
@@ -174,20 +175,21 @@ class Connection(_Holder):
         self._request.log_error(message, level)
 
 
-class Request(_Holder):
+class Request(Derived, _Holder):
     """A request, from its first phase to its last: handlers may keep attributes of their own in it."""
 
     _missing = frozenset(
-        "add_cgi_vars add_common_vars add_handler add_input_filter add_output_filter register_cleanup register_input_filter"
-        " register_output_filter requires ssl_var_lookup build_wsgi_env construct_url set_etag set_last_modified update_mtime finfo hlist"
-        " main prev next remaining read_length read_body read_chunked expecting_100 allowed_xmethods allowed_methods content_languages"
-        " useragent_addr parsed_uri allow_methods discard_request_body".split()
+        "add_handler add_input_filter add_output_filter register_cleanup register_input_filter register_output_filter requires"
+        " ssl_var_lookup hlist main prev next remaining read_length read_body read_chunked expecting_100 allow_methods allowed_methods"
+        " allowed_xmethods content_languages".split()
     )
 
     def __init__(self, transaction):
         self._transaction = transaction
         self.phase = self.interpreter = None
         self._settings, self._options = {}, {}
+        #: Of the section that names the handler; empty for a section without one.
+        self._directory = ""
         #: Whether bytes of the response have been given to the server.
         self._began = False
 

@@ -4,10 +4,10 @@
 import os
 import sys
 import threading
-from urllib.parse import parse_qs as _parse_qs
-from urllib.parse import parse_qsl as _parse_qsl
 
 from mod_python import _importer, mp_version
+from mod_python._derived import stat
+from mod_python._query import parse_qs, parse_qsl
 from mod_python._request import log_level
 from mod_python._server import log_process
 from mod_python._tables import table
@@ -87,6 +87,17 @@ REQ_ABORTED, REQ_EXIT, REQ_NOPROXY, REQ_PROXY, REQ_REVERSE = range(5)
 AP_CONN_UNKNOWN, AP_CONN_CLOSE, AP_CONN_KEEPALIVE = range(3)
 AP_REQ_ACCEPT_PATH_INFO, AP_REQ_REJECT_PATH_INFO, AP_REQ_DEFAULT_PATH_INFO = range(3)
 
+# ---- pieces of req.parsed_uri and of req.finfo ----
+
+URI_SCHEME, URI_HOSTINFO, URI_USER, URI_PASSWORD, URI_HOSTNAME, URI_PORT, URI_PATH, URI_QUERY, URI_FRAGMENT = range(9)
+(
+    FINFO_MODE, FINFO_INO, FINFO_DEV, FINFO_NLINK, FINFO_UID, FINFO_GID, FINFO_SIZE, FINFO_ATIME, FINFO_MTIME, FINFO_CTIME, FINFO_FNAME,
+    FINFO_NAME, FINFO_FILETYPE,
+) = range(13)  # fmt: skip
+APR_NOFILE, APR_REG, APR_DIR, APR_CHR, APR_BLK, APR_PIPE, APR_LNK, APR_SOCK = range(8)
+APR_UNKFILE = 127
+APR_FINFO_MIN = 0x00008170
+
 # ---- levels of the log ----
 
 APLOG_EMERG, APLOG_ALERT, APLOG_CRIT, APLOG_ERR, APLOG_WARNING, APLOG_NOTICE, APLOG_INFO, APLOG_DEBUG = range(8)
@@ -140,21 +151,11 @@ def import_module(name, autoreload=None, log=None, path=None):
     return _importer.find(interpreter, name, folders, reload, asking)
 
 
-def parse_qs(qs, keep_blank_values=0, strict_parsing=0):
-    """A query as a dictionary of lists."""
-    return _parse_qs(qs or "", bool(keep_blank_values), bool(strict_parsing))
-
-
-def parse_qsl(qs, keep_blank_values=0, strict_parsing=0):
-    """A query as a list of names with values."""
-    return _parse_qsl(qs or "", bool(keep_blank_values), bool(strict_parsing))
-
-
 #: An older name of table.
 make_table = table
 
 _MISSING = frozenset(
-    "config_tree mpm_query server_root stat register_cleanup exists_config_define main_server interpreter allow_methods build_cgi_env"
+    "config_tree mpm_query server_root register_cleanup exists_config_define main_server interpreter allow_methods build_cgi_env"
     " restore_nocgi setup_cgi _global_lock _global_trylock _global_unlock AP_MPMQ_IS_THREADED AP_MPMQ_IS_FORKED MODULE_MAGIC_NUMBER_MAJOR"
     " MODULE_MAGIC_NUMBER_MINOR".split()
 )

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The package outside of a server: what the engine brings along is made of numbers and a list of lines."""
 
+import io
+import os
 import pathlib
 import re
 import sys
@@ -33,6 +35,8 @@ class Transaction:
 
     def __init__(self):
         self.texts, self.figures, self.tables, self.written, self.lines = {}, {}, {}, [], []
+        self.body = io.BytesIO()
+        self.length = self.redirected = None
 
     def text(self, fact):
         return self.texts.get(fact)
@@ -57,6 +61,21 @@ class Transaction:
 
         self.tables.setdefault(table, own())._change(change, name, value)
 
+    def read(self, count):
+        return self.body.read(count)
+
+    def read_line(self, count):
+        return self.body.readline(count)
+
+    def set_length(self, length):
+        self.length = length
+
+    def redirect(self, uri):
+        self.redirected = uri
+
+    def send_file(self, number, offset, count, flush):
+        self.written.append(os.pread(number, count, offset))
+
     def write(self, data, flush):
         self.written.append(data)
 
@@ -67,3 +86,22 @@ class Transaction:
 @pytest.fixture
 def transaction():
     return Transaction()
+
+
+@pytest.fixture
+def make(transaction):
+    """Makes a request: texts by the names of their numbers, headers, body."""
+    from mod_python._request import Request
+
+    def make(body=b"", headers=(), options=(), **texts):
+        given = {"METHOD": "POST" if body else "GET", "URI": "/", "UNPARSED_URI": "/", "PROTOCOL": "HTTP/1.1", "LOCAL_IP": "127.0.0.1", **texts}
+        for name, value in given.items():
+            transaction.texts[server.numbers["FACT_" + name]] = value
+        transaction.body = io.BytesIO(body) if isinstance(body, bytes) else body
+        request = Request(transaction)
+        request.headers_in.clear()
+        request.headers_in.update(dict(headers))
+        request._options = dict(options)
+        return request
+
+    return make

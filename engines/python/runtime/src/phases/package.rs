@@ -17,8 +17,25 @@ macro_rules! modules {
     };
 }
 
-const MODULES: &[(&str, &str)] =
-    modules!["Cookie", "__init__", "_dispatch", "_failures", "_importer", "_request", "_tables", "apache"];
+const MODULES: &[(&str, &str)] = modules![
+    "Cookie",
+    "__init__",
+    "_derived",
+    "_dispatch",
+    "_environ",
+    "_failures",
+    "_importer",
+    "_multipart",
+    "_query",
+    "_request",
+    "_tables",
+    "apache",
+    "cgihandler",
+    "httpdconf",
+    "testhandler",
+    "util",
+    "wsgi",
+];
 
 const FINDER: &std::ffi::CStr = code!("phases/finder.py");
 
