@@ -1,16 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The content phase: as gangway_pass, with the application's own view of the path.
 
-use gangway::{engine::fence, error::REQUEST_REFUSED, report};
+use gangway::engine::fence;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::service::Service;
-use crate::{
-    conf::LocationConf,
-    raw::Request,
-    serve::memo::{self, Jump},
-    upstream,
-};
+use crate::{conf::LocationConf, raw::Request, serve::accel, upstream};
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -21,13 +16,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         let request = unsafe { Request::from_raw(r) };
         let location = request.location::<LocationConf>();
         let Some(service) = location.settings::<Service>() else { return INTERNAL_SERVER_ERROR };
-        if service.mount.is_some() && memo::jump_to_here(request) == Some(Jump::Accel) {
-            report!(
-                request,
-                Error,
-                REQUEST_REFUSED,
-                "X-Accel-Redirect leads to an application; let it lead to files",
-            );
+        if service.mount.is_some() && accel::leads_to_application(request) {
             return INTERNAL_SERVER_ERROR;
         }
         request.leave_conditions_to_the_handler();

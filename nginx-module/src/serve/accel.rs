@@ -22,6 +22,16 @@ const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
 const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
+/// Whether X-Accel-Redirect has led to an application, which is not served; the log says so.
+pub(crate) fn leads_to_application(request: Request) -> bool {
+    let leads_here = memo::jump_to_here(request) == Some(Jump::Accel);
+    if leads_here {
+        let line = "X-Accel-Redirect leads to an application; let it lead to files";
+        report!(request, Error, REQUEST_REFUSED, "{line}");
+    }
+    leads_here
+}
+
 /// Reads the value of X-Accel-Redirect; `@name` is no path. Its `#` is not a fragment's: no client has been there yet.
 ///
 /// # Errors

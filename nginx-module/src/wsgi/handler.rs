@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gangway::{
     engine::fence,
-    error::{REQUEST_REFUSED, SERVER_FAILED},
+    error::SERVER_FAILED,
     exchange::{Body, Channel, Exchange, ROOM, RequestHead},
     log::{Level, RequestLog},
     pool::Refusal,
@@ -19,11 +19,7 @@ use super::{body, event_loop, in_flight::InFlight, mounted::Mounted, worker::Wor
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
-    serve::{
-        counting, head,
-        memo::{self, Jump},
-        variables,
-    },
+    serve::{accel, counting, head, variables},
 };
 
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -36,13 +32,7 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
     fence("content_handler", INTERNAL_SERVER_ERROR, || {
         // SAFETY: nginx calls a content handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        if memo::jump_to_here(request) == Some(Jump::Accel) {
-            report!(
-                request,
-                Error,
-                REQUEST_REFUSED,
-                "X-Accel-Redirect leads to an application; let it lead to files",
-            );
+        if accel::leads_to_application(request) {
             return INTERNAL_SERVER_ERROR;
         }
         request.leave_conditions_to_the_handler();
