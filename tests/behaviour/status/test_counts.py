@@ -113,12 +113,11 @@ def test_a_full_queue_and_a_deadline_are_counted(launch, gate):
         site.wsgi("/full", "slow:app", threads=1, queue=1, timeout="30s")
 
     server = launch(configured)
-    clients = []
-    for _ in range(2):
-        client = server.connect()
-        client.request("GET", f"/full/wait?{gate.query}")
-        clients.append(client)
+    clients = [server.connect(), server.connect()]
+    clients[0].request("GET", f"/full/wait?{gate.query}")
+    # Before its turn has come it would be the one that may wait.
     visitor = gate.visitor().at("here")
+    clients[1].request("GET", f"/full/wait?{gate.query}")
     wait_until(lambda: app("slow:app")["waiting"] == 1, "one waits")
     assert (app("slow:app")["running"], app("slow:app")["waiting_highest"]) == (1, 1)
     assert server.get(f"/full/wait?{gate.query}").status == 503
