@@ -85,7 +85,9 @@ fn show(words: &Words, out: &mut dyn Write) -> Result<End, Trouble> {
     for (server, heard) in servers::ask_all(words.run_directory.as_deref(), &words.question) {
         match heard {
             Heard::Answer(records) => answers.push((server, records)),
-            Heard::Refused(why) => refusal = Some(why),
+            // A server of another version may be beside one that has understood.
+            Heard::Refused(why) if refusal != Some(ControlRefusal::Untold) => refusal = Some(why),
+            Heard::Refused(_) => {}
             Heard::Silence(_) => {}
         }
     }

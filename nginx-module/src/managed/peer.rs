@@ -23,8 +23,8 @@ use gangway::{
     sys::{duplicate, explain},
 };
 use nginx_sys::{
-    NGX_PEER_FAILED, ngx_http_request_t, ngx_http_upstream_srv_conf_t, ngx_int_t, ngx_pcalloc,
-    ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
+    NGX_PEER_FAILED, ngx_connection_t, ngx_http_request_t, ngx_http_upstream_srv_conf_t, ngx_int_t,
+    ngx_pcalloc, ngx_peer_connection_t, ngx_str_t, ngx_uint_t,
 };
 
 use super::{
@@ -247,8 +247,12 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         if lanes::has(pc.connection) {
             let connection = std::mem::replace(&mut pc.connection, std::ptr::null_mut());
             let place = run.seat.leave();
-            if let (Some(place), true) = (&place, timed_out) {
-                run.segment.mark_stuck(place);
+            if let Some(place) = &place {
+                // SAFETY: the stand-in of this request, which is there until it is left.
+                run.note_end(place, unsafe { connection.as_ref() }, timed_out);
+                if timed_out {
+                    run.segment.mark_stuck(place);
+                }
             }
             // SAFETY: the stand-in of this request, which nginx has no more from here on.
             unsafe { lanes::leave(connection, &run.service, place) };
@@ -277,23 +281,27 @@ impl Run {
         self.waits.take().is_some_and(queue::remove)
     }
 
+    /// Notes what has become of the request, for who asks later.
+    fn note_end(&self, place: &Place, connection: Option<&ngx_connection_t>, timed_out: bool) {
+        let kind = match connection {
+            _ if upstream::has_whole_response(self.request) => NoteKind::Answered,
+            _ if timed_out => NoteKind::TimedOut,
+            Some(connection) if is_whole(connection) => NoteKind::Left,
+            _ => NoteKind::Cut,
+        };
+        recorder::end(&self.service, self.request, &self.segment, place, kind);
+    }
+
     /// The request leaves its process.
     fn leave(&self, place: Place, pc: &ngx_peer_connection_t, timed_out: bool) {
         if timed_out {
             self.segment.mark_stuck(&place);
         }
-        // SAFETY: NULL, or the open connection of this request, with its events.
-        let open = unsafe {
-            pc.connection.as_ref().filter(|c| (*c.read).eof() | (*c.read).error() | (*c.write).error() == 0)
-        };
+        // SAFETY: NULL, or the open connection of this request.
+        let connection = unsafe { pc.connection.as_ref() };
+        self.note_end(&place, connection, timed_out);
+        let open = connection.filter(|connection| is_whole(connection));
         let is_done = upstream::has_whole_response(self.request);
-        let kind = match open {
-            _ if is_done => NoteKind::Answered,
-            _ if timed_out => NoteKind::TimedOut,
-            Some(_) => NoteKind::Left,
-            None => NoteKind::Cut,
-        };
-        recorder::end(&self.service, self.request, &self.segment, &place, kind);
         // A process that takes one request at a time works on until it notices.
         let copy = open.filter(|_| !is_done && !timed_out).and_then(|c| duplicate(c.fd.as_raw_fd()).ok());
         match copy {
@@ -308,6 +316,12 @@ impl Run {
             self.service.demand();
         }
     }
+}
+
+/// Whether the other side has neither closed a connection nor failed.
+fn is_whole(connection: &ngx_connection_t) -> bool {
+    // SAFETY: a connection has its events as long as it is open.
+    unsafe { (*connection.read).eof() | (*connection.read).error() | (*connection.write).error() == 0 }
 }
 
 impl Drop for Run {
