@@ -38,6 +38,7 @@
  *   1.0  first release
  *   1.1  gw_engine.fork_prepare, fork_parent and fork_child, GW_APP_TEMPLATE: an application that is loaded once and forked
  *   1.2  gw_engine.run_phase and forget, gw_host.transactions: handlers of the phases of a request
+ *   1.3  gw_engine.ready, gw_interface.flags (was reserved, 0), GW_INTERFACE_ASYNC: an engine is told when to go on
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -50,7 +51,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 2
+#define GW_ABI_MINOR 3
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -142,6 +143,8 @@ typedef struct gw_option {
 #define GW_TARGET_TEXT 0u   /* anything: the engine looks at it in check() */
 #define GW_TARGET_MEMBER 1u /* "PLACE:MEMBER"; a PLACE with a slash is a file: it exists, and is made absolute */
 
+#define GW_INTERFACE_ASYNC 1u /* handle() is as with GW_ENGINE_ASYNC for applications of this interface. Since 1.3 */
+
 /* A kind of application that the engine runs. The interface "wsgi" is what gangway_wsgi and GangwayWSGI want; the
  * server modules say which interfaces have a directive. An engine without any is a native handler: gangway_native
  * and GangwayNative name its file, and every key=value that is not the host's reaches it. One that states the
@@ -152,7 +155,7 @@ typedef struct gw_interface {
     const char *target_form;         /* what a target looks like, for messages: "MODULE:CALLABLE" */
     const char *member;              /* what MEMBER is called in messages, with GW_TARGET_MEMBER: "callable" */
     uint32_t target;                 /* GW_TARGET_* */
-    uint32_t reserved;
+    uint32_t flags;                  /* GW_INTERFACE_*; 0 before 1.3 */
     const gw_option *const *options; /* in the order of the engine's documentation */
     size_t option_count;
 } gw_interface;
@@ -422,7 +425,8 @@ typedef struct gw_engine {
      * failed (the host then finishes with GW_ERROR, if that has not been done); GW_AGAIN, only with
      * GW_ENGINE_ASYNC, when finish() will be called later, from any thread. With GW_OK and GW_ERROR `request` is
      * gone when handle() has returned.
-     * THREAD: pool thread; with GW_ENGINE_ASYNC a thread that must not block. */
+     * THREAD: pool thread; with GW_ENGINE_ASYNC a thread that must not block: the server's own, or, when a request has
+     * waited for the end of another one, the thread that has called finish() for that. */
     gw_status (*handle)(gw_app *app, gw_request *request, const gw_request_head *head);
 
     /* Optional. The deadline of a running request has passed and the client has its answer: make handle()
@@ -459,9 +463,23 @@ typedef struct gw_engine {
      * host. THREAD: any, also while other threads are in enter(). */
     gw_status (*run_phase)(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer);
     void (*forget)(void *state);
+
+    /* Optional, for requests that handle() has answered with GW_AGAIN. Since 1.3. A call that would have waited need not be
+     * repeated in vain: `what` says which one would not wait any more. GW_READY_READ: body bytes or the end of the body
+     * have come after a read_body() that answered GW_AGAIN. GW_READY_ROOM: there is room after a write that did.
+     * GW_READY_GONE: cancelled() is 1 from now on; it comes once, without having been asked for.
+     * It may come once more than needed, and while another thread is inside finish() for the same request or has
+     * just left it: `request` is a name to look up in here, and is not to be passed to the host before the engine has found
+     * that it has not ended the request yet. It must not block and must not call the host.
+     * THREAD: any. */
+    void (*ready)(gw_app *app, gw_request *request, uint32_t what);
 } gw_engine;
 
-#define GW_ENGINE_ASYNC 1u /* handle() returns at once; without it handle() runs on a thread of its own */
+#define GW_READY_READ 1u
+#define GW_READY_ROOM 2u
+#define GW_READY_GONE 4u
+
+#define GW_ENGINE_ASYNC 1u /* for all its applications: handle() returns at once; without it handle() runs on a thread of its own */
 
 typedef const gw_engine *(*gw_engine_entry_fn)(const gw_host *host);
 

@@ -120,7 +120,8 @@ fn interface() -> Interface {
         option("idle", Value::Time),
         option("size", Value::Size),
     ];
-    Interface { name: "test", target: Target::Member("callable"), target_form: "PLACE:CALLABLE", options }
+    let target = Target::Member("callable");
+    Interface { name: "test", target, target_form: "PLACE:CALLABLE", options, is_async: false }
 }
 
 /// The words of a handler directive.

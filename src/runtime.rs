@@ -8,6 +8,7 @@
 
 mod checks;
 mod ending;
+mod flights;
 mod phases;
 mod template;
 
@@ -30,7 +31,7 @@ use crate::{
     error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
-    pool::{Permit, Pool, PoolLimits, Refusal, STACK},
+    pool::{Flights, Permit, Pool, PoolLimits, Refusal, STACK},
     status::{Incident, Tally},
     sys::{self, lock},
 };
@@ -60,6 +61,8 @@ pub struct Application {
     config: ApplicationConf,
     state: Mutex<Lifecycle>,
     pool: Pool,
+    /// In its place for an application that answers later.
+    flights: Flights,
     threads: Threads,
     refusals: Throttle,
     tally: OnceLock<Tally>,
@@ -82,6 +85,7 @@ impl Application {
             config: config.clone(),
             state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
+            flights: Flights::new(config.in_flight(), config.queue()),
             threads,
             refusals: Throttle::default(),
             tally: OnceLock::new(),
@@ -123,13 +127,20 @@ impl Application {
     ///
     /// # Errors
     /// [`Refusal`], or the exchange is finished as failed when the application cannot be loaded.
-    pub fn submit(&self, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
+    pub fn submit(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
         // Locked until the request is in the queue: a load that fails meanwhile empties the queue afterwards.
         let state = lock(&self.state);
-        let Lifecycle::Failed(reason) = &*state else {
-            return self.pool.submit(Arc::clone(exchange)).inspect_err(|refusal| count(exchange, *refusal));
+        let reason = match &*state {
+            Lifecycle::Failed(reason) => reason.clone(),
+            Lifecycle::Ready(app) if app.is_async() => {
+                drop(state);
+                return self.take_off(exchange).inspect_err(|refusal| count(exchange, *refusal));
+            }
+            _ => {
+                let queued = self.pool.submit(Arc::clone(exchange));
+                return queued.inspect_err(|refusal| count(exchange, *refusal));
+            }
         };
-        let reason = reason.clone();
         drop(state);
         fail(exchange, &reason);
         Ok(())
@@ -194,13 +205,13 @@ impl Application {
 
     /// Takes a request out of the queue, if it still waits there.
     pub fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
-        self.pool.withdraw(exchange)
+        self.pool.withdraw(exchange) || self.flights.withdraw(exchange)
     }
 
     /// Requests that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.pool.waiting()
+        self.pool.waiting() + self.flights.waiting()
     }
 
     /// Runs the handler on the calling thread, when its turn comes.
@@ -263,9 +274,19 @@ impl Application {
         }
     }
 
-    fn ready(&self, app: Arc<App>) {
+    fn ready(self: &Arc<Self>, app: Arc<App>) {
         *lock(&self.state) = Lifecycle::Ready(Arc::clone(&app));
-        if self.threads == Threads::Server && !app.is_async() {
+        if app.is_async() {
+            self.pool.open_gate(false);
+            for exchange in self.pool.clear() {
+                // Its queue is as long as that one was.
+                if self.take_off(&exchange).is_err() {
+                    fail(&exchange, "the process ends");
+                }
+            }
+            return;
+        }
+        if self.threads == Threads::Server {
             self.pool.open_gate(app.has_lock());
             return;
         }
@@ -323,7 +344,7 @@ impl OpenEngines {
 #[must_use]
 pub fn is_async(config: &ApplicationConf) -> bool {
     // One that cannot be opened any more says so when it is to load.
-    Engine::open(config.engine()).is_ok_and(|engine| engine.is_async())
+    Engine::open(config.engine()).is_ok_and(|engine| engine.is_async(config.spec().interface))
 }
 
 enum LoaderOrder {

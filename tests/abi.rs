@@ -91,7 +91,7 @@ layout! {
     gw_app_spec { struct_size name interface_name target options option_count threads flags }
     gw_request_head { struct_size variables variable_count content_length flags reserved }
     gw_option { struct_size name value flags least most default_text help }
-    gw_interface { struct_size name target_form member target reserved options option_count }
+    gw_interface { struct_size name target_form member target flags options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
         transactions
@@ -104,7 +104,7 @@ layout! {
     }
     gw_engine {
         struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
-        interrupt unload fork_prepare fork_parent fork_child run_phase forget
+        interrupt unload fork_prepare fork_parent fork_child run_phase forget ready
     }
 }
 
@@ -231,6 +231,10 @@ fn rust_agrees_with_the_values() {
         ("GW_CHANGE_ADD", i64::from(abi::GW_CHANGE_ADD)),
         ("GW_CHANGE_UNSET", i64::from(abi::GW_CHANGE_UNSET)),
         ("GW_CHANGE_CLEAR", i64::from(abi::GW_CHANGE_CLEAR)),
+        ("GW_INTERFACE_ASYNC", i64::from(abi::GW_INTERFACE_ASYNC)),
+        ("GW_READY_READ", i64::from(abi::GW_READY_READ)),
+        ("GW_READY_ROOM", i64::from(abi::GW_READY_ROOM)),
+        ("GW_READY_GONE", i64::from(abi::GW_READY_GONE)),
     ];
     let claimed = claims("VALUE");
     assert_eq!(claimed, values.map(|(name, value)| (name.to_owned(), value)).into());

@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{
-    config::{CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS},
+    config::{ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS},
     engine::{OptionDef, Value},
 };
 use gangway_abi::ffi::{GW_OPTION_REPEATS, GW_VALUE_SWITCH, gw_option};
@@ -52,7 +52,7 @@ fn directives_are_those_of_the_server_modules() {
     // The table of httpd is made by a macro, whose strings are Rust's.
     let words = HTTPD.split('"').filter(|word| word.starts_with("Gangway") && !word.contains(' '));
     let httpd: BTreeSet<_> = words.collect();
-    assert_eq!((nginx.len(), httpd.len()), (7, 6), "{nginx:?} {httpd:?}");
+    assert_eq!((nginx.len(), httpd.len()), (8, 7), "{nginx:?} {httpd:?}");
     let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         pairs.filter(|(name, _)| name.starts_with("gangway_")).unzip();
@@ -147,6 +147,12 @@ fn options() -> Vec<OptionDef> {
     stated.chain(HOST_OPTIONS.iter().copied()).collect()
 }
 
+/// What an application on an event loop has besides them.
+fn asgi_options() -> Vec<OptionDef> {
+    let stated = statement::LOOP_OPTIONS.iter().map(|option| stated(option.get()));
+    stated.chain(ASYNC_OPTIONS.iter().copied()).collect()
+}
+
 fn stated(option: &'static gw_option) -> OptionDef {
     // SAFETY: constant strings.
     let text = |text| unsafe { CStr::from_ptr::<'static>(text) }.to_str().unwrap();
@@ -160,10 +166,11 @@ fn stated(option: &'static gw_option) -> OptionDef {
 }
 
 /// The tables with the headings of their sections.
-fn tables() -> [(&'static str, Vec<OptionDef>); 3] {
+fn tables() -> [(&'static str, Vec<OptionDef>); 4] {
     let of_processes = [MANAGED_OPTIONS, PROGRAM_OPTIONS].concat();
     [
         ("## Options", options()),
+        ("## ASGI options", asgi_options()),
         ("## CGI options", CGI_OPTIONS.to_vec()),
         ("## Options of processes", of_processes),
     ]

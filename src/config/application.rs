@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     ConfigError,
-    options::{HOST_OPTIONS, OptionTables},
+    options::{ASYNC_OPTIONS, HOST_OPTIONS, OptionTables},
     terms::{RequestTerms, tell_terms},
     values,
 };
@@ -17,6 +17,8 @@ use crate::{
 
 /// Threads per application and process without `threads=`.
 const DEFAULT_THREADS: u32 = 8;
+/// Requests at a time of an application that answers later, without `in_flight=`.
+const DEFAULT_IN_FLIGHT: u32 = 1000;
 
 /// The interface of native handlers, in the words of gangway.h.
 pub(super) const NATIVE: &str = "native";
@@ -27,6 +29,7 @@ pub struct ApplicationConf {
     spec: Spec,
     engine: Arc<Path>,
     terms: RequestTerms,
+    in_flight: u32,
 }
 
 tell_terms!(ApplicationConf);
@@ -48,6 +51,12 @@ impl ApplicationConf {
     #[must_use]
     pub fn is_native(&self) -> bool {
         self.spec.interface == NATIVE
+    }
+
+    /// Requests at a time of an application that answers later.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight as usize
     }
 
     /// What it says of its requests.
@@ -117,7 +126,12 @@ impl Parser<'_> {
             threads: DEFAULT_THREADS,
             multiprocess: false,
         };
-        ApplicationConf { spec, engine: Arc::clone(engine), terms: RequestTerms::new(self.timeout) }
+        ApplicationConf {
+            spec,
+            engine: Arc::clone(engine),
+            terms: RequestTerms::new(self.timeout),
+            in_flight: DEFAULT_IN_FLIGHT,
+        }
     }
 
     /// An option that is known, with its value as it was written.
@@ -194,6 +208,7 @@ impl Parser<'_> {
             // Checked above, so that what is read again here is there.
             "threads" => application.spec.threads = values::count(value, 1, u32::MAX)?,
             "queue" => application.terms.queue = values::count(value, 0, u32::MAX)?,
+            "in_flight" => application.in_flight = values::count(value, 1, u32::MAX)?,
             "timeout" => application.terms.timeout = values::time(value)?,
             "pass_authorization" => application.terms.pass_authorization = value == "on",
             engines_own => application.push(engines_own, stored),
@@ -211,7 +226,7 @@ impl ApplicationConf {
 
 /// The options of an interface and those of every application, which must not be the same.
 pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<OptionTables<'i>, ConfigError> {
-    let hosts = OptionTables::new(&[], HOST_OPTIONS);
+    let hosts = OptionTables::new(ASYNC_OPTIONS, HOST_OPTIONS);
     if let Some(clash) = interface.options.iter().find(|option| hosts.find(option.name).is_some()) {
         let text = format!(
             "the engine {} states an option \"{}\", which is the server module's own",
@@ -220,7 +235,8 @@ pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Optio
         );
         return Err(ConfigError::new(ENGINE_STATEMENT, text));
     }
-    Ok(OptionTables::new(&interface.options, HOST_OPTIONS))
+    let known = OptionTables::new(&interface.options, HOST_OPTIONS);
+    Ok(if interface.is_async { known.and(ASYNC_OPTIONS) } else { known })
 }
 
 /// Words are text: paths and names that engines and both servers can print.

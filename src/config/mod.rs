@@ -18,7 +18,9 @@ pub use application::{ApplicationConf, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
 pub use managed::{Command, Launch, Life, Managed, Placed, Reload};
-pub use options::{APPLICATION_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS};
+pub use options::{
+    APPLICATION_OPTIONS, ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS,
+};
 pub use param::check_param_name;
 pub use per_kind::PerKind;
 

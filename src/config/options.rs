@@ -20,6 +20,9 @@ pub const HOST_OPTIONS: &[OptionDef] = &[
     option("pass_authorization", Value::Switch, "off"),
 ];
 
+/// The options of applications that answer later, whose requests do not each have a thread.
+pub const ASYNC_OPTIONS: &[OptionDef] = &[option("in_flight", Value::Count(1, 1_000_000), "1000")];
+
 /// Words of `stderr_level=`.
 const LEVELS: &[&str] = &["error", "warn", "notice", "info", "debug", "off"];
 
@@ -80,18 +83,18 @@ pub const PROGRAM_OPTIONS: &[OptionDef] = &[
 /// Options that one directive takes, in the order in which messages name them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OptionTables<'t> {
-    tables: [&'t [OptionDef]; 3],
+    tables: [&'t [OptionDef]; 4],
 }
 
 impl<'t> OptionTables<'t> {
     pub(super) fn new(first: &'t [OptionDef], then: &'t [OptionDef]) -> Self {
-        Self { tables: [first, then, &[]] }
+        Self { tables: [first, then, &[], &[]] }
     }
 
     /// These options as well.
     pub(super) fn and(self, last: &'t [OptionDef]) -> Self {
-        let [first, then, _] = self.tables;
-        Self { tables: [first, then, last] }
+        let [first, then, third, _] = self.tables;
+        Self { tables: if third.is_empty() { [first, then, last, &[]] } else { [first, then, third, last] } }
     }
 
     fn all(self) -> impl Iterator<Item = &'t OptionDef> {
@@ -152,7 +155,7 @@ mod tests {
         for table in [
             HOST_OPTIONS,
             CGI_OPTIONS,
-            &[HOST_OPTIONS, APPLICATION_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat(),
+            &[HOST_OPTIONS, ASYNC_OPTIONS, APPLICATION_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat(),
         ] {
             for (index, option) in table.iter().enumerate() {
                 assert!(!table[..index].iter().any(|other| other.name == option.name), "{}", option.name);

@@ -4,7 +4,7 @@
 use std::{
     ffi::{CStr, c_char},
     ptr,
-    sync::{Arc, Mutex, TryLockError, atomic::Ordering},
+    sync::{Arc, Mutex, TryLockError, Weak, atomic::Ordering},
 };
 
 use gangway_abi::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     error::ENGINE_MISUSE,
-    exchange::{Exchange, Outcome},
+    exchange::{Exchange, Outcome, Readiness, Waker},
     log,
     sys::lock,
 };
@@ -137,7 +137,8 @@ impl Engine {
         let status =
             unsafe { self.load_fn()(&raw.table(is_template), &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK {
-            Ok(App { engine: *self, name: spec.name.clone(), raw: app, running: Mutex::default() })
+            let is_async = self.is_async(spec.interface);
+            Ok(App { engine: *self, name: spec.name.clone(), raw: app, is_async, running: Mutex::default() })
         } else {
             Err(reason(&mut error))
         }
@@ -156,6 +157,7 @@ pub struct App {
     engine: Engine,
     name: String,
     raw: *mut abi::gw_app,
+    is_async: bool,
     /// What blocking handlers work on.
     running: Mutex<Vec<Arc<Exchange>>>,
 }
@@ -169,7 +171,7 @@ impl App {
     /// Whether handle() returns at once.
     #[must_use]
     pub fn is_async(&self) -> bool {
-        self.engine.is_async()
+        self.is_async
     }
 
     /// Whether its threads wait for each other in [`App::enter`].
@@ -205,7 +207,7 @@ impl App {
     /// Answers one request, between `enter` and `leave`. THREAD: pool thread, or any with an asynchronous engine.
     ///
     /// It never panics: the caller must get to `leave`, or the engine's lock would stay taken for ever.
-    pub fn handle(&self, exchange: &Arc<Exchange>) {
+    pub fn handle(self: &Arc<Self>, exchange: &Arc<Exchange>) {
         exchange.running.swap(true, Ordering::SeqCst);
         if exchange.cancelled().is_some() {
             // Cancelled before: an interrupt() may have looked when nothing ran, and will not come again.
@@ -247,7 +249,7 @@ impl App {
 
     /// The request outlives the call: its parts are kept by one reference that finish() gives up.
     fn handle_async(
-        &self,
+        self: &Arc<Self>,
         exchange: &Arc<Exchange>,
         fields: Vec<abi::gw_field>,
         mut head: abi::gw_request_head,
@@ -256,6 +258,12 @@ impl App {
         let kept = Arc::new(Kept { _fields: fields, head });
         let head = &raw const kept.head;
         exchange.keep(kept);
+        if self.engine.table().ready.is_some() {
+            exchange.set_waker(Arc::new(Awaken {
+                app: Arc::downgrade(self),
+                exchange: Arc::downgrade(exchange),
+            }));
+        }
         let request = lend_request(exchange);
         // SAFETY: gangway.h: the exchange lives until finish(), and with it `kept`, which does not move in its Arc.
         let status = unsafe { self.engine.handle_fn()(self.raw, request, head) };
@@ -313,6 +321,27 @@ impl App {
             // SAFETY: gangway.h: the caller keeps to the thread and the time; `self` is consumed.
             unsafe { self.engine.unload_fn()(self.raw) }
         });
+    }
+}
+
+/// Tells an engine of a request that it has taken. Weak: the exchange has its port, and with it this.
+struct Awaken {
+    app: Weak<App>,
+    exchange: Weak<Exchange>,
+}
+
+impl Waker for Awaken {
+    fn wake(&self, readiness: Readiness) {
+        let (Some(app), Some(exchange)) = (self.app.upgrade(), self.exchange.upgrade()) else { return };
+        let what = match readiness {
+            Readiness::Read => abi::GW_READY_READ,
+            Readiness::Room => abi::GW_READY_ROOM,
+            Readiness::Gone => abi::GW_READY_GONE,
+        };
+        if let Some(ready) = app.engine.table().ready.filter(|_| App::is_running(&exchange)) {
+            // SAFETY: gangway.h: `request` is a name here, which no other request has while `exchange` is alive.
+            unsafe { ready(app.raw, Arc::as_ptr(&exchange).cast_mut().cast(), what) }
+        }
     }
 }
 

@@ -272,10 +272,12 @@ impl Engine {
         unsafe { CStr::from_ptr(self.table.name) }.to_string_lossy().into_owned()
     }
 
-    /// Whether handle() returns at once.
+    /// Whether handle() returns at once for applications of this interface.
     #[must_use]
-    pub fn is_async(&self) -> bool {
+    pub fn is_async(&self, interface: &str) -> bool {
+        let stated = self.interfaces.iter().find(|stated| stated.name == interface);
         self.table.flags & u64::from(abi::GW_ENGINE_ASYNC) != 0
+            || stated.is_some_and(|stated| stated.is_async)
     }
 
     /// Whether a process that has loaded an application can be forked.

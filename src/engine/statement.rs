@@ -73,6 +73,8 @@ pub struct Interface {
     pub target_form: &'static str,
     /// The options that are the engine's own.
     pub options: Vec<OptionDef>,
+    /// Its applications answer later.
+    pub is_async: bool,
 }
 
 /// Reads the interfaces of an engine that has passed the handshake.
@@ -116,7 +118,9 @@ fn interface(raw: *const abi::gw_interface) -> Result<Interface, String> {
         }
         options.push(option);
     }
-    Ok(Interface { name, target, target_form: text(raw.target_form, &of("\"target_form\""))?, options })
+    let target_form = text(raw.target_form, &of("\"target_form\""))?;
+    let is_async = raw.flags & abi::GW_INTERFACE_ASYNC != 0;
+    Ok(Interface { name, target, target_form, options, is_async })
 }
 
 fn option(raw: *const abi::gw_option) -> Result<OptionDef, String> {

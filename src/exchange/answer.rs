@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The rules of a response in progress, and what of it waits to leave.
 
+use std::any::Any;
+
 use super::{
     channel::ROOM,
     piece::{Delivery, End, Piece},
@@ -44,6 +46,8 @@ pub(super) struct Answer {
     no_body: bool,
     remaining: Option<u64>,
     status: u16,
+    /// What ends with the response.
+    place: Option<Box<dyn Any + Send>>,
 }
 
 impl Answer {
@@ -56,7 +60,16 @@ impl Answer {
             no_body,
             remaining: None,
             status: 500,
+            place: None,
         }
+    }
+
+    pub(super) fn hold(&mut self, place: Box<dyn Any + Send>) {
+        self.place = Some(place);
+    }
+
+    pub(super) fn release(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.place.take()
     }
 
     pub(super) fn has_head(&self) -> bool {

@@ -3,10 +3,10 @@
 
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Body, Delivery, Port, Stop, Wait};
+use super::{Body, Delivery, Port, Readiness, Stop, Wait, Waker};
 use crate::{error::BODY_FAILED, log::Level, sys::lock};
 
 /// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`].
@@ -46,12 +46,18 @@ struct ChannelState {
     late: bool,
     sleepers: usize,
     feed: Feed,
+    /// Of a handler that does not wait.
+    waker: Option<Arc<dyn Waker>>,
+    /// It has been told that there is no room.
+    lacks_room: bool,
 }
 
 /// The body of a request whose server reads it on demand.
 #[derive(Default)]
 struct Feed {
     wanted: bool,
+    /// A handler that does not wait has been told that there is nothing.
+    is_lacking: bool,
     bytes: Vec<u8>,
     used: usize,
     end: Option<bool>,
@@ -98,8 +104,14 @@ impl Channel {
     pub fn sent(&self, weight: usize) {
         let mut state = lock(&self.state);
         state.outstanding = state.outstanding.saturating_sub(weight);
-        if state.sleepers > 0 && state.outstanding < self.limit {
+        if state.outstanding >= self.limit {
+            return;
+        }
+        if state.sleepers > 0 {
             self.changed.notify_all();
+        }
+        if std::mem::take(&mut state.lacks_room) {
+            tell(state, Readiness::Room);
         }
     }
 
@@ -124,19 +136,25 @@ impl Channel {
         feed.bytes.clear();
         feed.bytes.extend_from_slice(bytes);
         feed.used = 0;
-        feed.wanted = false;
-        self.changed.notify_all();
+        self.fed_now(state);
     }
 
     /// Ends the body: complete or broken. SERVER.
     pub fn end_body(&self, complete: bool) {
         let mut state = lock(&self.state);
         state.feed.end = Some(complete);
-        state.feed.wanted = false;
-        self.changed.notify_all();
+        self.fed_now(state);
     }
 
-    fn post(&self, mut state: std::sync::MutexGuard<'_, ChannelState>) {
+    fn fed_now(&self, mut state: MutexGuard<'_, ChannelState>) {
+        state.feed.wanted = false;
+        self.changed.notify_all();
+        if std::mem::take(&mut state.feed.is_lacking) {
+            tell(state, Readiness::Read);
+        }
+    }
+
+    fn post(&self, mut state: MutexGuard<'_, ChannelState>) {
         let first = !std::mem::replace(&mut state.posted, true);
         // A handler that wants body bytes waits for them.
         let late = state.late && !state.feed.wanted;
@@ -176,16 +194,14 @@ impl Channel {
                 continue;
             }
             if wait == Wait::No {
+                state.feed.is_lacking = true;
                 return Err(Stop::Again);
             }
             state = self.sleep(state);
         }
     }
 
-    fn sleep<'a>(
-        &self,
-        mut state: std::sync::MutexGuard<'a, ChannelState>,
-    ) -> std::sync::MutexGuard<'a, ChannelState> {
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, ChannelState>) -> MutexGuard<'a, ChannelState> {
         state.sleepers += 1;
         let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         state.sleepers -= 1;
@@ -223,6 +239,7 @@ impl Port for Channel {
                 return Ok(());
             }
             if wait == Wait::No {
+                state.lacks_room = true;
                 return Err(Stop::Again);
             }
             state = self.sleep(state);
@@ -246,15 +263,37 @@ impl Port for Channel {
 
     fn cancel(&self) {
         let mut state = lock(&self.state);
-        state.closed = true;
+        let first = !std::mem::replace(&mut state.closed, true);
         // What waits will never be sent; its memory goes now, not with the handler.
         let waste = std::mem::take(&mut state.waiting.pieces);
         self.changed.notify_all();
-        drop(state);
+        if first {
+            tell(state, Readiness::Gone);
+        } else {
+            drop(state);
+        }
         drop(waste);
+    }
+
+    fn set_waker(&self, waker: Arc<dyn Waker>) {
+        let mut state = lock(&self.state);
+        state.waker = Some(waker);
+        if state.closed {
+            // It has been cancelled while it was being handed over.
+            tell(state, Readiness::Gone);
+        }
     }
 
     fn can_leave_late(&self) {
         lock(&self.state).late = true;
+    }
+}
+
+/// Tells a handler that does not wait, without the lock.
+fn tell(state: MutexGuard<'_, ChannelState>, readiness: Readiness) {
+    let waker = state.waker.clone();
+    drop(state);
+    if let Some(waker) = waker {
+        waker.wake(readiness);
     }
 }

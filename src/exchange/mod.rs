@@ -11,6 +11,7 @@ mod channel;
 mod mailbox;
 mod outbox;
 mod piece;
+mod port;
 
 pub use answer::Outcome;
 pub use body::{Body, BodyPart};
@@ -19,6 +20,7 @@ pub use mailbox::Mailbox;
 pub(crate) use outbox::LATE;
 pub use outbox::{Outbox, OutboxEvent};
 pub use piece::{Delivery, End, FileSlice, Lent, Piece};
+pub use port::{Port, Readiness, Waker};
 
 use std::{
     any::Any,
@@ -61,47 +63,6 @@ pub enum Stop {
     Invalid,
     /// The contract was broken.
     Misuse,
-}
-
-/// What a handler's output and input pass through. One request thread at a time calls the first four.
-pub trait Port: Send + Sync {
-    /// Copies body bytes; 0 is the end.
-    ///
-    /// # Errors
-    /// [`Stop::Again`] when it would wait and must not, [`Stop::Cancelled`], [`Stop::Failed`].
-    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop>;
-
-    /// Answers when there is room for more output.
-    ///
-    /// # Errors
-    /// [`Stop::Again`] when it would wait and must not, [`Stop::Cancelled`].
-    fn room(&self, wait: Wait) -> Result<(), Stop>;
-
-    /// Takes output after `room` said yes, and ends at any time. A delivery with an end must not block.
-    ///
-    /// # Errors
-    /// [`Stop::Cancelled`].
-    fn deliver(&self, delivery: Delivery) -> Result<(), Stop>;
-
-    /// Writes a line with the request's context. THREAD: any.
-    fn log(&self, level: Level, line: &str);
-
-    /// Wakes a caller that waits: the exchange is cancelled. THREAD: any.
-    fn cancel(&self);
-
-    /// Whether sending makes the handler wait, so that output had better stay together until it must leave or has
-    /// ended: a piece is then never too long to wait here, and memory is bounded by [`ROOM`] and one piece.
-    fn is_patient(&self) -> bool {
-        false
-    }
-
-    /// Whether the client is known to have left. THREAD: any.
-    fn client_gone(&self) -> bool {
-        false
-    }
-
-    /// Output may leave a moment later, together with that of the requests behind this one.
-    fn can_leave_late(&self) {}
 }
 
 /// Why an exchange was cancelled.
@@ -213,6 +174,16 @@ impl Exchange {
     /// Its turn has come: what it waited before is not the application's time.
     pub fn begin(&self, now: Instant) {
         self.passage.begin(now);
+    }
+
+    /// Has the handler told of what it would wait for.
+    pub(crate) fn set_waker(&self, waker: Arc<dyn Waker>) {
+        self.port.set_waker(waker);
+    }
+
+    /// Keeps `place` until the response has ended.
+    pub(crate) fn hold(&self, place: Box<dyn Any + Send>) {
+        lock(&self.answer).hold(place);
     }
 
     /// The application takes it now.
@@ -393,7 +364,12 @@ impl Exchange {
             trace.end(answer.is_replaced().then_some(500), self);
         }
         self.passage.close(answer.status());
-        self.deliver(&mut answer)
+        let delivered = self.deliver(&mut answer);
+        let place = answer.release();
+        drop(answer);
+        // Another request may begin in its place.
+        drop(place);
+        delivered
     }
 
     /// Whether the response has been ended.

@@ -5,6 +5,7 @@
 //! server run the handler itself, at most `threads` at a time.
 
 mod admission;
+mod flights;
 mod gate;
 mod plan;
 mod slice;
@@ -17,6 +18,7 @@ use std::{
 };
 
 pub use admission::{Admission, AdmissionQueue};
+pub(crate) use flights::Flights;
 pub use gate::Permit;
 use plan::{PoolPlan, Task, Verdict, Yield};
 use slice::Slice;
@@ -195,7 +197,7 @@ impl Pool {
 
 impl Shared {
     /// The life of a pool thread: sleep, take the application's lock, take requests until none waits.
-    fn serve(&self, app: &App, thread: usize) {
+    fn serve(&self, app: &Arc<App>, thread: usize) {
         let Some(place) = self.work.get(thread) else { return };
         let mut plan = lock(&self.plan);
         loop {
@@ -228,7 +230,7 @@ impl Shared {
     }
 
     /// Takes the application's lock and requests, as often as it is to come back.
-    fn search(&self, app: &App) {
+    fn search(&self, app: &Arc<App>) {
         let mut start = Instant::now();
         loop {
             app.enter();
@@ -256,7 +258,7 @@ impl Shared {
 
     /// Takes requests until none waits, or until others should have the application's lock. Answers whether it comes back
     /// for the rest.
-    fn run(&self, app: &App, start: Instant) -> bool {
+    fn run(&self, app: &Arc<App>, start: Instant) -> bool {
         let now = Instant::now();
         let mut plan = lock(&self.plan);
         plan.entered(now.duration_since(start) >= WAITED);

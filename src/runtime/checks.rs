@@ -85,7 +85,7 @@ pub fn check_as(configs: &[ApplicationConf], worker: &Identity) -> Vec<String> {
 pub fn check_managed(managed: &Managed) -> Result<(), String> {
     let Command::Host { engine, spec, .. } = &managed.launch().command else { return Ok(()) };
     let engine = Engine::open(engine).map_err(|error| format!("{} {error}", error.code()))?;
-    if engine.is_async() {
+    if engine.is_async(spec.interface) {
         return Err(format!(
             "{BAD_TARGET} {} answers its requests later, which needs the server's own processes: remove processes= and user=",
             spec.name

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Application, Lifecycle};
+use super::{Application, Lifecycle, flights::alone};
 use crate::{
     engine::fence,
     error::{STOP_TIMEOUT, THREADS_FAILED},
@@ -81,6 +81,7 @@ impl Application {
     pub(super) fn stop(self: &Arc<Self>, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         let early = deadline.checked_sub(left / LAST_PART).unwrap_or(deadline);
+        self.land(early);
         let mut ended = self.pool.stop(early);
         if !ended {
             for exchange in self.running() {
@@ -95,7 +96,7 @@ impl Application {
         self.await_interrupts(deadline);
         let state = std::mem::replace(&mut *lock(&self.state), Lifecycle::Stopped);
         let Lifecycle::Ready(app) = state else { return true };
-        match Arc::try_unwrap(app) {
+        match alone(app, if ended { deadline } else { early }) {
             Ok(app) if ended => {
                 app.unload();
                 true

@@ -52,7 +52,7 @@ MEMBER(gw_interface, name, 8);
 MEMBER(gw_interface, target_form, 16);
 MEMBER(gw_interface, member, 24);
 MEMBER(gw_interface, target, 32);
-MEMBER(gw_interface, reserved, 36);
+MEMBER(gw_interface, flags, 36);
 MEMBER(gw_interface, options, 40);
 MEMBER(gw_interface, option_count, 48);
 
@@ -100,7 +100,7 @@ MEMBER(gw_host, cancelled, 72);
 MEMBER(gw_host, log, 80);
 MEMBER(gw_host, transactions, 88);
 
-SIZE(gw_engine, 152);
+SIZE(gw_engine, 160);
 MEMBER(gw_engine, struct_size, 0);
 MEMBER(gw_engine, abi_major, 8);
 MEMBER(gw_engine, abi_minor, 12);
@@ -121,9 +121,10 @@ MEMBER(gw_engine, fork_parent, 120);
 MEMBER(gw_engine, fork_child, 128);
 MEMBER(gw_engine, run_phase, 136);
 MEMBER(gw_engine, forget, 144);
+MEMBER(gw_engine, ready, 152);
 
 VALUE(GW_ABI_MAJOR, 1);
-VALUE(GW_ABI_MINOR, 2);
+VALUE(GW_ABI_MINOR, 3);
 VALUE(GW_OK, 0);
 VALUE(GW_AGAIN, 1);
 VALUE(GW_CANCELLED, 2);
@@ -236,5 +237,9 @@ VALUE(GW_CHANGE_SET, 1);
 VALUE(GW_CHANGE_ADD, 2);
 VALUE(GW_CHANGE_UNSET, 3);
 VALUE(GW_CHANGE_CLEAR, 4);
+VALUE(GW_INTERFACE_ASYNC, 1);
+VALUE(GW_READY_READ, 1);
+VALUE(GW_READY_ROOM, 2);
+VALUE(GW_READY_GONE, 4);
 
 _Static_assert(sizeof(gw_status) == 4 && (gw_status)-1 < 0, "gw_status");

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An engine whose handle() returns before the answer.
 
-use gangway::exchange::{Cause, End};
+use std::time::Duration;
+
+use gangway::{
+    exchange::{Cause, End},
+    pool::Refusal,
+};
 
 use crate::world::{World, get};
 
@@ -76,4 +81,74 @@ fn a_request_may_be_finished_while_interrupt_speaks_of_it() {
     client.await_gone();
     assert_eq!(get("/later").answer(&app).summary(), complete("later"));
     world.end();
+}
+
+#[test]
+fn an_engine_with_a_loop_is_told_when_a_body_comes() {
+    let world = World::new();
+    let app = world.load_native("good/loop", &["in_flight=100"]);
+    assert_eq!(get("/body").body(&[7; 3000]).answer(&app).summary(), complete("3000 bytes"));
+    let parts = get("/body").fed(&[b"one", b"two", &[7; 2000]]).answer(&app);
+    assert_eq!(parts.summary(), complete("2006 bytes"));
+    parts.await_gone();
+    world.end();
+}
+
+#[test]
+fn an_engine_with_a_loop_is_told_when_there_is_room() {
+    let world = World::new();
+    let app = world.load_native("good/loop", &[]);
+    // Nobody takes anything at first.
+    let slow = get("/flood").send(&app);
+    assert_eq!(get("/").answer(&app).summary(), complete("from the loop"), "the loop has not waited");
+    let slow = slow.ended();
+    assert_eq!((slow.body.len(), slow.end), (32 * 65536, Some(End::Complete)));
+    slow.await_gone();
+    world.end();
+}
+
+#[test]
+fn an_engine_with_a_loop_is_told_when_nobody_wants_the_rest() {
+    let world = World::new();
+    let app = world.load_native("good/loop", &[]);
+    let client = get("/linger").send(&app).until(|client| client.text() == "begun");
+    client.exchange.cancel(Cause::ClientGone);
+    let client = client.ended();
+    assert_eq!(client.end, Some(End::Failed));
+    assert!(client.has_line("was told that it is over"), "{:?}", client.lines);
+    client.await_gone();
+    world.end();
+}
+
+#[test]
+fn so_many_requests_are_in_flight_and_so_many_wait() {
+    let world = World::new();
+    let app = world.load_native("good/loop", &["in_flight=1", "queue=1"]);
+    let first = get("/linger").send(&app).until(|client| client.text() == "begun");
+    let second = get("/").send(&app);
+    let third = get("/").prepare();
+    assert_eq!(third.submit(&app), Err(Refusal::Full));
+    assert_eq!(app.waiting(), 1);
+    first.exchange.cancel(Cause::ClientGone);
+    let first = first.ended();
+    assert_eq!(second.ended().summary(), complete("from the loop"), "it has the place of the first one");
+    first.await_gone();
+    let gone = get("/linger").send(&app).until(|client| client.text() == "begun");
+    let waits = get("/").send(&app);
+    assert!(app.withdraw(&waits.exchange), "who leaves gives its place up");
+    gone.exchange.cancel(Cause::ClientGone);
+    gone.ended().await_gone();
+    world.end();
+}
+
+#[test]
+fn requests_at_the_end_of_the_process_are_cancelled() {
+    let world = World::new();
+    let app = world.load_native("good/loop", &["in_flight=1"]);
+    let running = get("/linger").send(&app).until(|client| client.text() == "begun");
+    let waiting = get("/").send(&app);
+    drop(app);
+    world.stop(Duration::from_millis(500));
+    assert_eq!(running.ended().end, Some(End::Failed));
+    assert_eq!(waiting.ended().end, Some(End::Failed));
 }

@@ -30,7 +30,7 @@ use gangway::{
 use crate::world::{Client, PATIENCE, Request, World, await_line, compile, get};
 
 /// Occupies a thread until [`free`].
-fn occupy(app: &Application) -> Client {
+fn occupy(app: &Arc<Application>) -> Client {
     let client = stream().send(app);
     client.await_blocked();
     client

@@ -18,7 +18,7 @@ use gangway::{
     engine::{Interface, OptionDef, Target, Value},
     exchange::{
         Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead,
-        Stop, Wait,
+        Stop, Wait, Waker,
     },
     http::{Fields, Head},
     log::{self, Level, Sink},
@@ -110,6 +110,7 @@ pub(crate) fn config(file: &'static str, words: &[&str]) -> ApplicationConf {
         name: "test",
         target: Target::Member("name"),
         target_form: "NAME:NAME",
+        is_async: false,
         options: vec![option("env", Value::Assignment), option("debug", Value::Switch)],
     };
     let engine = directory().join(file).into();
@@ -135,6 +136,15 @@ impl World {
     /// The application of `tests/engines/SOURCE.c` with these words: options, after the target if it matters.
     pub(crate) fn load(&self, source: &str, words: &[&str]) -> Arc<Application> {
         self.load_file(compile(source), words, Threads::Own)
+    }
+
+    /// The native handler of `tests/engines/SOURCE.c` with these words, as its directive reads them.
+    pub(crate) fn load_native(&self, source: &str, words: &[&str]) -> Arc<Application> {
+        let file = directory().join(compile(source));
+        let mut all: Vec<&[u8]> = vec![file.to_str().unwrap().as_bytes()];
+        all.extend(words.iter().map(|word| word.as_bytes()));
+        let config = Parser { base: Path::new("/"), timeout: None }.native(&all).unwrap();
+        self.load_config(&config, Threads::Own)
     }
 
     pub(crate) fn load_file(&self, file: &'static str, words: &[&str], threads: Threads) -> Arc<Application> {
@@ -240,14 +250,14 @@ impl Request {
     }
 
     /// Sends it and does not wait for anything.
-    pub(crate) fn send(self, application: &Application) -> Client {
+    pub(crate) fn send(self, application: &Arc<Application>) -> Client {
         let client = self.prepare();
         client.submit(application).unwrap();
         client
     }
 
     /// Sends it and waits for the end of the response.
-    pub(crate) fn answer(self, application: &Application) -> Client {
+    pub(crate) fn answer(self, application: &Arc<Application>) -> Client {
         self.send(application).ended()
     }
 }
@@ -286,6 +296,10 @@ impl Port for Watched {
     fn cancel(&self) {
         self.channel.cancel();
     }
+
+    fn set_waker(&self, waker: Arc<dyn Waker>) {
+        self.channel.set_waker(waker);
+    }
 }
 
 /// A request on its way, and what has come back of its response.
@@ -304,7 +318,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn submit(&self, application: &Application) -> Result<(), Refusal> {
+    pub(crate) fn submit(&self, application: &Arc<Application>) -> Result<(), Refusal> {
         application.submit(&self.exchange)
     }
 

@@ -3,6 +3,7 @@
 //!
 //! It names everything below it. A kind of handler is a line in [`KINDS`] and one in the table.
 
+mod asgi;
 mod cgi;
 mod managed;
 mod native;
@@ -38,6 +39,9 @@ directives! {
     set_wsgi, "GangwayWSGI", ANYWHERE,
         "MODULE:CALLABLE or /path/file.py:CALLABLE [key=value ...], or Off",
         |command, conf, words| choose(command, conf, wsgi::choice(command, words));
+    set_asgi, "GangwayASGI", ANYWHERE,
+        "MODULE:CALLABLE or /path/file.py:CALLABLE [key=value ...], or Off",
+        |command, conf, words| choose(command, conf, asgi::choice(command, words));
     set_native, "GangwayNative", ANYWHERE, "/path/handler.so[:NAME] [key=value ...], or Off",
         |command, conf, words| choose(command, conf, native::choice(command, words));
     set_spawn, "GangwaySpawn", ANYWHERE, "/path/program [ARGUMENT ...] [key=value ...], or Off",

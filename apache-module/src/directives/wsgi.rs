@@ -11,7 +11,7 @@ use crate::{
     wsgi::{self, Configured},
 };
 
-/// Applications in this process, of `GangwayWSGI` and `GangwayNative`.
+/// Applications in this process, of `GangwayWSGI`, `GangwayASGI` and `GangwayNative`.
 pub(super) static KIND: HandlerKind = HandlerKind {
     check: wsgi::check,
     warnings: wsgi::warnings,

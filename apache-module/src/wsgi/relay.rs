@@ -11,6 +11,7 @@ use std::{
 use gangway::{
     exchange::{
         Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
+        Waker,
     },
     log::{self, Level, RequestLog},
     pool::Refusal,
@@ -231,6 +232,10 @@ impl Port for RelayPort {
 
     fn client_gone(&self) -> bool {
         self.probe.is_gone()
+    }
+
+    fn set_waker(&self, waker: Arc<dyn Waker>) {
+        self.channel.set_waker(waker);
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Runtime {
     fork_child: unsafe extern "C" fn() -> gw_status,
     run_phase: unsafe extern "C" fn(*mut gw_app, *mut gw_transaction, *const gw_phase, *mut i32) -> gw_status,
     forget: unsafe extern "C" fn(*mut c_void),
+    ready: unsafe extern "C" fn(*mut gw_app, *mut gw_request, u32),
 }
 
 impl Runtime {
@@ -52,6 +53,7 @@ impl Runtime {
             fork_child: table.fork_child?,
             run_phase: table.run_phase?,
             forget: table.forget?,
+            ready: table.ready?,
         })
     }
 }
@@ -93,6 +95,11 @@ pub(crate) unsafe extern "C" fn handle(
 pub(crate) unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
     // SAFETY: the host keeps the contract of interrupt(); `app` came from the runtime's own load().
     with("interrupt", |runtime| unsafe { (runtime.interrupt)(app, request) });
+}
+
+pub(crate) unsafe extern "C" fn ready(app: *mut gw_app, request: *mut gw_request, what: u32) {
+    // SAFETY: the host keeps the contract of ready(); `app` came from the runtime's own load().
+    with("ready", |runtime| unsafe { (runtime.ready)(app, request, what) });
 }
 
 pub(crate) unsafe extern "C" fn unload(app: *mut gw_app) {

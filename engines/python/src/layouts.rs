@@ -285,6 +285,8 @@ fn spec(name: &str, root: &str) -> Spec {
         env: Vec::new(),
         env_file: None,
         debug: false,
+        event_loop: None,
+        lifespan: None,
     }
 }
 

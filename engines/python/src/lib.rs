@@ -74,6 +74,7 @@ static ENGINE: Constant<gw_engine> = unsafe {
         fork_child: Some(forward::fork_child),
         run_phase: Some(forward::run_phase),
         forget: Some(forward::forget),
+        ready: Some(forward::ready),
     })
 };
 
@@ -234,6 +235,9 @@ unsafe fn forward_load(
     }
     if plan.spec.debug {
         options.push((b"debug", b"on".to_vec()));
+    }
+    for (key, word) in [(&b"loop"[..], plan.spec.event_loop), (b"lifespan", plan.spec.lifespan)] {
+        options.extend(word.map(|word| (key, word.as_bytes().to_vec())));
     }
     let fields: Vec<gw_field> =
         options.iter().map(|(key, value)| gw_field { name: lend(key), value: lend(value) }).collect();

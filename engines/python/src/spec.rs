@@ -29,6 +29,9 @@ pub(crate) struct Spec {
     pub(crate) env: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) env_file: Option<PathBuf>,
     pub(crate) debug: bool,
+    /// Which event loop, and whether it has a lifespan, for ASGI.
+    pub(crate) event_loop: Option<&'static str>,
+    pub(crate) lifespan: Option<&'static str>,
 }
 
 /// Where the callable is.
@@ -51,11 +54,11 @@ impl Spec {
         let (interface, target, name) =
             unsafe { (borrow(raw.interface_name), borrow(raw.target), borrow(raw.name)) };
         let target = match interface {
-            b"wsgi" => Target::parse(target)?,
+            b"wsgi" | b"asgi" => Target::parse(target)?,
             b"handlers" => Target::Module(HANDLERS.to_owned()),
             other => {
                 return Err(format!(
-                    "the Python engine has no interface \"{}\"; it has \"wsgi\" and \"handlers\"",
+                    "the Python engine has no interface \"{}\"; it has \"wsgi\", \"asgi\" and \"handlers\"",
                     String::from_utf8_lossy(other)
                 ));
             }
@@ -69,7 +72,12 @@ impl Spec {
             env: Vec::new(),
             env_file: None,
             debug: false,
+            event_loop: None,
+            lifespan: None,
         };
+        if interface == b"asgi" {
+            (spec.event_loop, spec.lifespan) = (Some("auto"), Some("auto"));
+        }
         // SAFETY: the caller guarantees the options.
         for (key, value) in unsafe { options(raw) } {
             spec.set(key, value)?;
@@ -90,6 +98,14 @@ impl Spec {
             }
             b"debug" => {
                 self.debug = switch(value)?;
+                return Ok(());
+            }
+            b"loop" if self.event_loop.is_some() => {
+                self.event_loop = Some(one_of("loop", value, &["auto", "asyncio", "uvloop"])?);
+                return Ok(());
+            }
+            b"lifespan" if self.lifespan.is_some() => {
+                self.lifespan = Some(one_of("lifespan", value, &["auto", "on", "off"])?);
                 return Ok(());
             }
             _ => {
@@ -187,6 +203,13 @@ pub(crate) fn variable(text: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
     Ok((text[..at].to_vec(), text[at + 1..].to_vec()))
 }
 
+fn one_of(key: &str, value: &[u8], words: &[&'static str]) -> Result<&'static str, Refusal> {
+    let known = words.iter().find(|word| word.as_bytes() == value);
+    known
+        .copied()
+        .ok_or_else(|| format!("{key}={} is none of {}", String::from_utf8_lossy(value), words.join(", ")))
+}
+
 fn switch(value: &[u8]) -> Result<bool, Refusal> {
     match value {
         b"on" => Ok(true),
@@ -251,6 +274,8 @@ mod tests {
             env: Vec::new(),
             env_file: None,
             debug: false,
+            event_loop: None,
+            lifespan: None,
         };
         assert_eq!(spec.top_module(), Some("app"));
         spec.root = Some("/srv".into());

@@ -9,6 +9,7 @@
 //! ```
 //! It names everything below it. A kind of handler is a line in [`KINDS`] and one in the table.
 
+mod asgi;
 mod cgi;
 mod managed;
 mod native;
@@ -48,8 +49,9 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 7] = [
+const OWN: [ngx_command_t; 8] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
+    command(c"gangway_asgi", LOCATION | NGX_CONF_1MORE, asgi::set_asgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_spawn", LOCATION | NGX_CONF_1MORE, managed::set_spawn, NGX_HTTP_LOC_CONF_OFFSET),

@@ -15,7 +15,7 @@ use crate::{
     wsgi::{self, Applications, Mounted},
 };
 
-/// Applications in this process, of `gangway_wsgi` and `gangway_native`.
+/// Applications in this process, of `gangway_wsgi`, `gangway_asgi` and `gangway_native`.
 pub(super) static KIND: HandlerKind = HandlerKind {
     prepare: wsgi::warn_of_closed_folders,
     start: wsgi::start,

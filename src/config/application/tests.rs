@@ -12,6 +12,7 @@ fn interface(target: Target) -> Interface {
         name: "test",
         target,
         target_form: "MODULE:CALLABLE or /path/file:CALLABLE",
+        is_async: false,
         options: vec![
             option("root", Value::Directory),
             option("file", Value::File),

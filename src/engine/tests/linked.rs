@@ -63,6 +63,7 @@ const BASE: abi::gw_engine = abi::gw_engine {
     fork_child: None,
     run_phase: None,
     forget: None,
+    ready: None,
 };
 
 /// What the engine keeps for an application.

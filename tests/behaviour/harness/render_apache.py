@@ -40,7 +40,7 @@ def section(spec):
         lines.append(f"Alias {quoted(spec.path)} {quoted(spec.files.rstrip('/') + slash)}")
     lines.append(opening)
     if spec.target is not None:
-        lines.append("    GangwayWSGI " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
+        lines.append(f"    Gangway{spec.interface.upper()} " + " ".join([quoted(spec.target), *map(quoted, spec.options)]))
     if spec.cgi is not None:
         lines += ["    Options +ExecCGI", "    GangwayCGI " + " ".join(["On", *map(quoted, spec.cgi)])]
     if spec.spawn is not None:

@@ -88,7 +88,7 @@ def location(spec, upstream="gangway"):
     lines = [f"location {opening} {{"]
     if spec.target is not None:
         words = [quoted(spec.target), *map(quoted, spec.options)]
-        lines.append("    gangway_wsgi " + " ".join(words) + ";")
+        lines.append(f"    gangway_{spec.interface} " + " ".join(words) + ";")
     if spec.cgi is not None:
         lines.append("    gangway_cgi " + " ".join(["on", *map(quoted, spec.cgi)]) + ";")
     if spec.spawn is not None:

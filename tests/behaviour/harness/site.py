@@ -11,6 +11,7 @@ from .recorder import Recorder
 class Location:
     path: str
     kind: str = "prefix"  # prefix, exact, regex; for nginx also "named"; for httpd also "directory"
+    interface: str = "wsgi"  # whose directive has the target
     target: str | None = None  # of gangway_wsgi / GangwayWSGI; None: no handler here, "off" ends inheritance
     options: list = field(default_factory=list)  # key=value words, in order
     params: dict = field(default_factory=dict)
@@ -75,6 +76,16 @@ class Site:
             return self.hosted(path, target, words, kind=kind, params=params, nginx=nginx, apache=apache)
         return self.location(
             path, kind=kind, target=target, options=words, params=params or {}, nginx=nginx, apache=apache
+        )
+
+    def asgi(self, path, target, *, kind="prefix", root="apps", params=None, nginx="", apache="", **options):
+        """Serves an ASGI application below `path`. Further keywords are options; a list repeats its key."""
+        words = [f"root={self.apps}" if root == "apps" else f"root={root}"] if root is not None else []
+        for key, value in options.items():
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                words.append(f"{key}={one}")
+        return self.location(
+            path, kind=kind, interface="asgi", target=target, options=words, params=params or {}, nginx=nginx, apache=apache
         )
 
     def hosted(self, path, target, words, *, kind="prefix", params=None, **kw):

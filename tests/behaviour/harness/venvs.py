@@ -26,6 +26,10 @@ def applications_venv():
     return prepared("venv-apps", places.SUITE / "apps" / "requirements.txt")
 
 
+def asgi_venv():
+    return prepared("venv-asgi", places.SUITE / "apps" / "requirements-asgi.txt")
+
+
 def backends_venv():
     return prepared("venv-backends", places.SUITE / "backends" / "requirements.txt")
 

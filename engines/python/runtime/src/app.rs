@@ -21,6 +21,7 @@ use pyo3::{
 };
 
 use crate::{
+    asgi_options::LoopOptions,
     cold::{Cold, with_traceback},
     environ::Environs,
     errors_stream::log_lines,
@@ -44,6 +45,10 @@ pub(crate) struct Spec {
     debug: bool,
     multithread: bool,
     multiprocess: bool,
+    /// Threads for what blocks.
+    pub(crate) threads: u32,
+    /// For an application on an event loop.
+    pub(crate) asgi: Option<LoopOptions>,
     /// The process is to be forked.
     pub(crate) is_template: bool,
     /// There is no application: requests bring the handlers that they have.
@@ -75,9 +80,15 @@ impl Spec {
             debug: false,
             multithread: raw.threads > 1,
             multiprocess: raw.flags & GW_APP_MULTIPROCESS != 0,
+            threads: raw.threads.max(1),
+            asgi: None,
             is_template: raw.flags & GW_APP_TEMPLATE != 0,
             has_handlers,
         };
+        // SAFETY: the caller guarantees the fields of the specification.
+        if unsafe { borrow(raw.interface_name) } == b"asgi" {
+            spec.asgi = Some(LoopOptions { kind: "auto".to_owned(), lifespan: "auto".to_owned() });
+        }
         // SAFETY: the caller guarantees the options.
         for (key, value) in unsafe { options(raw) } {
             match key {
@@ -88,6 +99,10 @@ impl Spec {
                 b"env" => {
                     let at = value.iter().position(|byte| *byte == b'=').ok_or("env= has no value")?;
                     spec.variables.push((value[..at].to_vec(), value[at + 1..].to_vec()));
+                }
+                b"loop" | b"lifespan" if let Some(asgi) = &mut spec.asgi => {
+                    let slot = if key == b"loop" { &mut asgi.kind } else { &mut asgi.lifespan };
+                    *slot = String::from_utf8_lossy(value).into_owned();
                 }
                 _ => {
                     return Err(format!(
@@ -118,6 +133,8 @@ pub(crate) struct App {
     pub(crate) debug: bool,
     spec: Spec,
     state: Guarded<State>,
+    /// Called with the callable of each attempt; what it raises fails the attempt.
+    starter: Option<Py<PyAny>>,
     pub(crate) environs: Guarded<Environs>,
 }
 
@@ -138,7 +155,7 @@ pub(crate) enum Found<'py> {
 
 impl App {
     /// Loads the application. A failing import is no error here, for it can heal, but in a process that is to be forked.
-    pub(crate) fn load(py: Python<'_>, spec: Spec) -> Result<Self, String> {
+    pub(crate) fn load(py: Python<'_>, spec: Spec, starter: Option<Py<PyAny>>) -> Result<Self, String> {
         let cold = Cold::get(py);
         let text = |error: PyErr| format!("the application could not be prepared: {error}");
         if let Some(root) = &spec.root {
@@ -159,6 +176,7 @@ impl App {
             name: spec.name.clone(),
             debug: spec.debug,
             state: Guarded::new(State::Retrying),
+            starter,
             environs: Guarded::new(environs.map_err(text)?),
             spec,
         };
@@ -174,6 +192,14 @@ impl App {
         }
         *app.state.get_mut(py).map_err(text)? = state;
         Ok(app)
+    }
+
+    /// The callable, if it is loaded.
+    pub(crate) fn ready<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(match &*self.state.get(py)? {
+            State::Ready(callable) => Some(callable.bind(py).clone()),
+            State::Failed(_) | State::Retrying => None,
+        })
     }
 
     /// The callable, after another attempt to load it if a file has changed since the last one failed.
@@ -247,7 +273,12 @@ impl App {
         let cold = Cold::get(py);
         let load = if self.spec.module.starts_with('/') { "load_file" } else { "load_module" };
         let module = cold.function(py, load)?.call1((&self.spec.module,))?;
-        cold.function(py, "find_callable")?.call1((module, &self.spec.callable))
+        let kind = if self.spec.asgi.is_some() { "ASGI" } else { "WSGI" };
+        let callable = cold.function(py, "find_callable")?.call1((module, &self.spec.callable, kind))?;
+        match &self.starter {
+            Some(starter) => starter.bind(py).call1((callable,)),
+            None => Ok(callable),
+        }
     }
 
     /// Logs the traceback and one line with cause and cure.

@@ -149,7 +149,7 @@ class NoCallable(Exception):
     pass
 
 
-def find_callable(module, path):
+def find_callable(module, path, interface):
     """The callable of a target; `path` may have dots."""
     found = module
     for part in path.split("."):
@@ -159,13 +159,13 @@ def find_callable(module, path):
             raise NoCallable(_no_attribute(module, path, part, found is module)) from None
     if not callable(found):
         kind = type(found).__name__
-        raise NoCallable(f'"{path}" in {_shown(module)} is not callable (it is a {kind}); name the WSGI application')
+        raise NoCallable(f'"{path}" in {_shown(module)} is not callable (it is a {kind}); name the {interface} application')
     return found
 
 
 def _no_attribute(module, path, part, top):
     text = f'{_shown(module)} has no "{part}"' if top else f'"{path}" in {_shown(module)} does not exist'
-    usual = ("application", "app", "wsgi_app", "wsgi", "site")
+    usual = ("application", "app", "wsgi_app", "wsgi", "asgi", "site")
     there = [name for name in usual if callable(getattr(module, name, None))]
     if there:
         return f'{text}, but it has "{there[0]}"; correct the name after the colon'

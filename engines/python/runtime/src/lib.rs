@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The runtime of the Python engine, `gangway_python_abi3.so`.
 //!
-//! It runs WSGI applications in the libpython that the front, `gangway_python.so`, has opened before it. It is
+//! It runs WSGI and ASGI applications in the libpython that the front, `gangway_python.so`, has opened before it. It is
 //! linked against none: its Python symbols are undefined and of the stable ABI of 3.9, so one file serves every
 //! version from there on. Front and runtime speak include/gangway.h with each other.
 
 mod app;
+mod asgi;
+mod asgi_options;
 mod body;
 mod children;
 mod cold;
@@ -56,12 +58,14 @@ use pyo3::Python;
 
 use crate::{
     app::{App, Spec},
+    asgi::AsgiApp,
     phases::Handlers,
 };
 
 /// What load() has made: what a gw_app points to.
 enum Loaded {
     Wsgi(Box<App>),
+    Asgi(AsgiApp),
     Handlers(Handlers),
 }
 
@@ -92,6 +96,7 @@ static ENGINE: Constant<gw_engine> = unsafe {
         fork_child: Some(fork_child),
         run_phase: Some(run_phase),
         forget: Some(forget),
+        ready: Some(ready),
     })
 };
 
@@ -132,13 +137,16 @@ unsafe extern "C" fn load(
             interpreter::set_variable(name, value)?;
         }
         interpreter::start(spec.program.as_deref(), spec.module().as_bytes(), !spec.is_template)?;
-        let app = Python::attach(|py| {
-            if spec.has_handlers() {
-                Handlers::load(py).map(Loaded::Handlers)
-            } else {
-                App::load(py, spec).map(|app| Loaded::Wsgi(Box::new(app)))
-            }
-        });
+        let app = match spec.asgi.clone() {
+            Some(options) => AsgiApp::load(spec, options).map(Loaded::Asgi),
+            None => Python::attach(|py| {
+                if spec.has_handlers() {
+                    Handlers::load(py).map(Loaded::Handlers)
+                } else {
+                    App::load(py, spec, None).map(|app| Loaded::Wsgi(Box::new(app)))
+                }
+            }),
+        };
         // What the application printed while it was imported.
         errors_stream::flush();
         app
@@ -179,21 +187,31 @@ unsafe extern "C" fn handle(
 ) -> gw_status {
     entry("handle", GW_ERROR, || {
         // SAFETY: the host gives an application of load() that is not unloaded, a live request and its head.
-        let (Some(Loaded::Wsgi(app)), Some(head)) =
-            (unsafe { app.cast::<Loaded>().as_ref() }, unsafe { head.as_ref() })
-        else {
-            return GW_ERROR;
-        };
-        // SAFETY: gangway.h promises that the request lives until handle() has returned or finish() was called.
-        unsafe { request::handle(app, request, head) }
+        match (unsafe { app.cast::<Loaded>().as_ref() }, unsafe { head.as_ref() }) {
+            // SAFETY: gangway.h promises that the request lives until handle() has returned or finish() was called.
+            (Some(Loaded::Wsgi(app)), Some(head)) => unsafe { request::handle(app, request, head) },
+            (Some(Loaded::Asgi(app)), Some(head)) => app.handle(request, head),
+            _ => GW_ERROR,
+        }
     })
 }
 
 unsafe extern "C" fn interrupt(app: *mut gw_app, request: *mut gw_request) {
     entry("interrupt", (), || {
         // SAFETY: the host gives an application of load() that is not unloaded.
-        if let Some(Loaded::Wsgi(app)) = unsafe { app.cast::<Loaded>().as_ref() } {
-            request::interrupt(app, request);
+        match unsafe { app.cast::<Loaded>().as_ref() } {
+            Some(Loaded::Wsgi(app)) => request::interrupt(app, request),
+            Some(Loaded::Asgi(app)) => app.interrupt(request),
+            Some(Loaded::Handlers(_)) | None => {}
+        }
+    });
+}
+
+unsafe extern "C" fn ready(app: *mut gw_app, request: *mut gw_request, what: u32) {
+    fence("ready", (), || {
+        // SAFETY: the host gives an application of load() that is not unloaded.
+        if let Some(Loaded::Asgi(app)) = unsafe { app.cast::<Loaded>().as_ref() } {
+            app.ready(request, what);
         }
     });
 }
@@ -205,10 +223,13 @@ unsafe extern "C" fn unload(app: *mut gw_app) {
         }
         // SAFETY: the application is from load(), and the host makes no call with it after this one.
         let app = unsafe { Box::from_raw(app.cast::<Loaded>()) };
+        match *app {
+            Loaded::Asgi(app) => app.unload(),
+            other => Python::attach(|_| drop(other)),
+        }
         Python::attach(|py| {
             release::drain(py);
             phases::drain(py);
-            drop(app);
         });
         if APPS.fetch_sub(1, Ordering::AcqRel) == 1 {
             interpreter::end();

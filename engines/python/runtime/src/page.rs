@@ -12,12 +12,39 @@ use pyo3::{
 
 use crate::{exchange::Exchange, text::with_utf8};
 
+/// What the pages are answered with.
+pub(crate) const STATUS: u16 = 500;
+pub(crate) const REASON: &[u8] = b"Internal Server Error";
+
+/// A whole answer.
+pub(crate) struct Page {
+    kind: &'static str,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Page {
+    /// Its header fields, for a call.
+    pub(crate) fn with_fields<R>(&self, call: impl FnOnce(&[gw_field]) -> R) -> R {
+        let length = self.body.len().to_string();
+        let field = |name: &'static [u8], value| gw_field { name: lend(name), value: lend(value) };
+        call(&[
+            field(b"Content-Type", self.kind.as_bytes()),
+            field(b"Content-Length", length.as_bytes()),
+            field(b"Cache-Control", b"no-store"),
+        ])
+    }
+}
+
 /// 500 for an application that is not loaded. The caller finishes the request.
 pub(crate) fn not_loaded(py: Python<'_>, exchange: &Exchange, name: &str) {
+    send(py, exchange, &not_loaded_page(name));
+}
+
+pub(crate) fn not_loaded_page(name: &str) -> Page {
     let text = format!(
         "500 Internal Server Error\n\nThe application {name:?} could not be loaded. The server's error log says why.\n"
     );
-    send(py, exchange, "text/plain; charset=utf-8", text.as_bytes());
+    Page { kind: "text/plain; charset=utf-8", body: text.into_bytes() }
 }
 
 /// 500 with the traceback, for debug=on. The caller finishes the request.
@@ -28,6 +55,10 @@ pub(crate) fn debug(
     cause: &str,
     lines: Option<&Bound<'_, PyList>>,
 ) {
+    send(py, exchange, &debug_page(name, cause, lines));
+}
+
+pub(crate) fn debug_page(name: &str, cause: &str, lines: Option<&Bound<'_, PyList>>) -> Page {
     let mut text = String::from("<!doctype html>\n<title>500 Internal Server Error</title>\n<h1>");
     escape(name, &mut text);
     text.push_str(" failed</h1>\n<p>");
@@ -44,26 +75,21 @@ pub(crate) fn debug(
         text.push_str("</pre>\n");
     }
     text.push_str("<p>This page is shown because of debug=on.</p>\n");
-    send(py, exchange, "text/html; charset=utf-8", text.as_bytes());
+    Page { kind: "text/html; charset=utf-8", body: text.into_bytes() }
 }
 
-fn send(py: Python<'_>, exchange: &Exchange, kind: &str, body: &[u8]) {
-    let length = body.len().to_string();
-    let field = |name: &'static [u8], value| gw_field { name: lend(name), value: lend(value) };
-    let fields = [
-        field(b"Content-Type", kind.as_bytes()),
-        field(b"Content-Length", length.as_bytes()),
-        field(b"Cache-Control", b"no-store"),
-    ];
+fn send(py: Python<'_>, exchange: &Exchange, page: &Page) {
     let Ok(request) = exchange.request(py) else { return };
-    let reason = lend(b"Internal Server Error");
     // SAFETY: the request is alive and its head has not been sent; everything is borrowed for the call.
-    if unsafe { (exchange.host.start)(request, 500, reason, fields.as_ptr(), fields.len()) } != GW_OK {
+    let started = page.with_fields(|fields| unsafe {
+        (exchange.host.start)(request, STATUS, lend(REASON), fields.as_ptr(), fields.len())
+    });
+    if started != GW_OK {
         return;
     }
     let _gone = exchange.call(py, |host, request, flags| {
         // SAFETY: the body is borrowed for the call; the request is alive.
-        unsafe { (host.write)(request, body.as_ptr(), body.len(), flags) }
+        unsafe { (host.write)(request, page.body.as_ptr(), page.body.len(), flags) }
     });
 }
 

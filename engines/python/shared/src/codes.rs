@@ -46,6 +46,9 @@ codes! {
     NotForked = 318, "the application has something that its forked processes do not have";
     HandlerRaised = 319, "a handler raised an exception";
     ModuleKept = 320, "a changed module of a handler cannot be loaded";
+    Incomplete = 321, "the application ended without a whole response";
+    LoopBlocked = 322, "the event loop of an application does not go on";
+    LifespanFailed = 323, "the lifespan of an application did not end well";
 }
 
 impl fmt::Display for Code {

@@ -7,8 +7,8 @@ use std::ffi::CStr;
 use gangway_abi::{
     constant::{Constant, pointers},
     ffi::{
-        GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY,
-        GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
+        GW_INTERFACE_ASYNC, GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT,
+        GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
     },
 };
 
@@ -58,6 +58,12 @@ pub static OPTIONS: [Constant<gw_option>; 6] = [
     constant(option(c"debug", GW_VALUE_SWITCH, c"off", c"shows tracebacks to clients")),
 ];
 
+/// What an application on an event loop has besides those.
+pub static LOOP_OPTIONS: [Constant<gw_option>; 2] = [
+    constant(option(c"loop", GW_VALUE_TEXT, c"auto", c"auto, asyncio or uvloop")),
+    constant(option(c"lifespan", GW_VALUE_TEXT, c"auto", c"auto, on or off")),
+];
+
 static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
 
 /// What handlers can be told: all of a process use one Python. Their own words come with each request.
@@ -78,13 +84,31 @@ const fn interface(
         target_form: target_form.as_ptr(),
         member: c"callable".as_ptr(),
         target: GW_TARGET_TEXT,
-        reserved: 0,
+        flags: 0,
         options: options.as_ptr(),
         option_count: options.len(),
     }
 }
 
-static STATED: [Constant<gw_interface>; 2] = [
+static ASGI_OPTION_LIST: Constant<[*const gw_option; 8]> = {
+    let [root, venv, python, env, env_file, debug] = &OPTIONS;
+    let [event_loop, lifespan] = &LOOP_OPTIONS;
+    // SAFETY: the options are constant.
+    unsafe {
+        Constant::new([
+            root.get(),
+            venv.get(),
+            python.get(),
+            env.get(),
+            env_file.get(),
+            debug.get(),
+            event_loop.get(),
+            lifespan.get(),
+        ])
+    }
+};
+
+static STATED: [Constant<gw_interface>; 3] = [
     // SAFETY: the strings and the list are constant.
     unsafe {
         Constant::new(gw_interface {
@@ -98,7 +122,19 @@ static STATED: [Constant<gw_interface>; 2] = [
     },
     // SAFETY: the strings and the list are constant.
     unsafe { Constant::new(interface(c"handlers", c"mod_python", HANDLER_OPTIONS.get())) },
+    // SAFETY: the strings and the list are constant.
+    unsafe {
+        Constant::new(gw_interface {
+            target: GW_TARGET_MEMBER,
+            flags: GW_INTERFACE_ASYNC,
+            ..interface(
+                c"asgi",
+                c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example main:app",
+                ASGI_OPTION_LIST.get(),
+            )
+        })
+    },
 ];
 
 /// The interfaces of the engine, as its table holds them.
-pub static INTERFACES: Constant<[*const gw_interface; 2]> = pointers(&STATED);
+pub static INTERFACES: Constant<[*const gw_interface; 3]> = pointers(&STATED);

@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Runs an ASGI application on an event loop of a thread of its own.
+
+Compiled into the runtime. `port` is what the thread has of the server: the queue of events, and the application. A `call` is
+one request; it never waits. All of this runs on the loop's thread.
+"""
+
+import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+NEW, READY, CANCEL, STOP = 1, 2, 3, 4
+READ, ROOM, GONE = 1, 2, 4
+
+# How long requests may still take when the process ends, how long after they have been cancelled, and the lifespan.
+FINISH, CANCELLED, SHUTDOWN = 2.0, 1.0, 2.0
+# The eager start runs a coroutine up to its first wait without a pass of the loop.
+EAGER = sys.version_info >= (3, 12)
+
+
+class StartupFailed(RuntimeError):
+    """The application has said so by lifespan.startup.failed."""
+
+
+class Http:
+    """One request and its response."""
+
+    __slots__ = ("server", "call", "task", "waiters", "body_ended", "gone", "started", "ended")
+
+    def __init__(self, server, call):
+        self.server = server
+        self.call = call
+        self.task = None
+        self.waiters = []
+        self.body_ended = False
+        self.gone = False
+        self.started = False
+        self.ended = False
+
+    async def receive(self):
+        while not self.body_ended and not self.gone and not self.ended:
+            part = self.call.read()
+            if part is None:
+                await self.wait()
+            elif part is False:
+                self.gone = True
+            else:
+                body, more = part
+                self.body_ended = not more
+                return {"type": "http.request", "body": body, "more_body": more}
+        while not self.gone and not self.ended:
+            await self.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        kind = message["type"]
+        if self.ended:
+            raise RuntimeError(f"{kind!r} after the response has been completed")
+        if kind == "http.response.start":
+            if self.started:
+                raise RuntimeError("'http.response.start' was sent twice")
+            self.call.start(message["status"], message.get("headers", ()))
+            self.started = True
+            return
+        if kind != "http.response.body":
+            raise ValueError(f"{kind!r} is not a message of an HTTP response")
+        if not self.started:
+            raise RuntimeError("'http.response.body' was sent before 'http.response.start'")
+        more = message.get("more_body", False)
+        body = message.get("body", b"")
+        while not self.call.write(body, more):
+            await self.wait()
+        if not more:
+            self.end()
+
+    async def wait(self):
+        waiter = self.server.loop.create_future()
+        self.waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
+
+    def ready(self, what):
+        if what & GONE:
+            self.gone = True
+        self.wake()
+
+    def wake(self):
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def end(self):
+        """The response is whole."""
+        self.ended = True
+        self.server.requests.pop(self.call.key, None)
+        self.call.finish(True)
+        self.wake()
+
+    def fail(self, error):
+        """The application has returned without a whole response, or has raised."""
+        if self.ended:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                self.call.raised_late(error)
+            return
+        self.ended = True
+        self.server.requests.pop(self.call.key, None)
+        self.call.fail(error, self.started)
+        self.wake()
+
+
+class Server:
+    """The loop, the application and its requests."""
+
+    def __init__(self, port, loop, lifespan, threads):
+        self.port = port
+        self.kind = loop
+        self.lifespan_kind = lifespan
+        self.threads = threads
+        self.loop = None
+        self.application = None
+        self.lifespan = None
+        self.state = {}
+        self.requests = {}
+        self.tasks = set()
+        self.held = []
+        # Done when the loop is to stand still.
+        self.pause = None
+        self.stopping = False
+
+    def run(self):
+        self.loop = new_loop(self.kind)
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_default_executor(ThreadPoolExecutor(self.threads, thread_name_prefix="asyncio"))
+        try:
+            self.loop.add_reader(self.port.fileno(), self.drain)
+            self.application = self.port.load(self.start)
+            while not self.stopping:
+                # One task for all the time: anyio keeps its threads for as long as that runs.
+                self.pause = self.loop.create_future()
+                self.loop.run_until_complete(self.until(self.pause))
+                held, self.held = self.held, []
+                for call in held:
+                    self.application = self.port.find(call)
+                    if self.application is not None:
+                        self.begin(call)
+            self.finish()
+        finally:
+            self.close()
+
+    @staticmethod
+    async def until(pause):
+        await pause
+
+    # ---- the application ----
+
+    def start(self, application):
+        """Called when it has been imported, with the loop standing still: its startup."""
+        self.lifespan = None
+        self.state = {}
+        if self.lifespan_kind != "off":
+            lifespan = Lifespan(self, application)
+            if self.loop.run_until_complete(lifespan.startup()):
+                self.lifespan = lifespan
+        return application
+
+    # ---- events ----
+
+    def drain(self):
+        events, more = self.port.drain()
+        for kind, key, value in events:
+            if kind == NEW:
+                self.begin(value)
+            elif kind == READY:
+                request = self.requests.get(key)
+                if request is not None:
+                    request.ready(value)
+            elif kind == CANCEL:
+                request = self.requests.get(key)
+                if request is not None:
+                    request.task.cancel()
+            else:
+                self.stopping = True
+                set_once(self.pause, None)
+        if more:
+            self.loop.call_soon(self.drain)
+
+    def begin(self, call):
+        if self.application is None:
+            # The import of a second attempt runs with the loop standing still.
+            self.held.append(call)
+            set_once(self.pause, None)
+            return
+        request = Http(self, call)
+        self.requests[call.key] = request
+        try:
+            scope = call.scope(self.state.copy())
+        except Exception as error:
+            request.fail(error)
+            return
+        request.task = spawn(self.loop, self.serve(request, scope))
+        if not request.task.done():
+            self.tasks.add(request.task)
+            request.task.add_done_callback(self.tasks.discard)
+
+    async def serve(self, request, scope):
+        if request.task is None:
+            # It has been started eagerly.
+            request.task = asyncio.current_task()
+        try:
+            await self.application(scope, request.receive, request.send)
+        except (KeyboardInterrupt, SystemExit) as error:
+            request.fail(RuntimeError(f"the application raised {type(error).__name__}"))
+        except BaseException as error:
+            request.fail(error)
+        else:
+            request.fail(None)
+
+    # ---- the end ----
+
+    def finish(self):
+        """What runs may end; what does not is cancelled; then the lifespan."""
+        run = self.loop.run_until_complete
+        if self.tasks:
+            run(asyncio.wait(set(self.tasks), timeout=FINISH))
+        for task in list(self.tasks):
+            task.cancel()
+        if self.tasks:
+            run(asyncio.wait(set(self.tasks), timeout=CANCELLED))
+        if self.lifespan is not None:
+            run(self.lifespan.shutdown())
+        others = asyncio.all_tasks(self.loop)
+        for task in others:
+            task.cancel()
+        if others:
+            run(asyncio.wait(others, timeout=CANCELLED))
+        run(self.loop.shutdown_asyncgens())
+
+    def close(self):
+        for request in list(self.requests.values()):
+            request.fail(asyncio.CancelledError())
+        self.port.close()
+        try:
+            self.loop.remove_reader(self.port.fileno())
+            asyncio.set_event_loop(None)
+            self.loop.close()
+        except Exception as error:
+            self.port.warn(f"the event loop could not be closed: {error!r}")
+
+
+class Lifespan:
+    """The lifespan protocol: one call of the application for the life of the process."""
+
+    def __init__(self, server, application):
+        self.server = server
+        self.application = application
+        self.inbox = asyncio.Queue()
+        self.started = server.loop.create_future()
+        self.stopped = server.loop.create_future()
+        self.task = None
+
+    async def startup(self):
+        """Answers whether the application has a lifespan."""
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.server.state,
+        }
+        self.task = asyncio.ensure_future(self.run(scope))
+        self.inbox.put_nowait({"type": "lifespan.startup"})
+        await asyncio.wait({self.started, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        if self.started.done():
+            reason = self.started.result()
+            if reason is None:
+                return True
+            # It may still tidy up.
+            await asyncio.wait({self.task}, timeout=SHUTDOWN)
+            raise StartupFailed(f"the application's startup failed: {reason or 'it gave no reason'}")
+        # "If an exception is raised when calling the application callable with a lifespan.startup message or a scope of type
+        # lifespan, the server must continue but not send any lifespan events."
+        error = self.task.exception()
+        if self.server.lifespan_kind == "on":
+            if error is not None:
+                raise error
+            raise StartupFailed("the application has no lifespan; use lifespan=auto or lifespan=off")
+        return False
+
+    async def run(self, scope):
+        await self.application(scope, self.receive, self.send)
+
+    async def receive(self):
+        return await self.inbox.get()
+
+    async def send(self, message):
+        kind = message["type"]
+        if kind == "lifespan.startup.complete":
+            set_once(self.started, None)
+        elif kind == "lifespan.startup.failed":
+            set_once(self.started, message.get("message", ""))
+        elif kind == "lifespan.shutdown.complete":
+            set_once(self.stopped, None)
+        elif kind == "lifespan.shutdown.failed":
+            set_once(self.stopped, message.get("message", "") or "it gave no reason")
+        else:
+            raise ValueError(f"{kind!r} is not a message of the lifespan protocol")
+
+    async def shutdown(self):
+        if self.task.done():
+            self.warn_of(self.task)
+            return
+        self.inbox.put_nowait({"type": "lifespan.shutdown"})
+        done, _ = await asyncio.wait(
+            {self.stopped, self.task}, timeout=SHUTDOWN, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not done:
+            self.server.port.warn(f"the application's shutdown has not ended within {SHUTDOWN:g}s")
+            return
+        if self.stopped.done() and self.stopped.result() is not None:
+            self.server.port.warn(f"the application's shutdown failed: {self.stopped.result()}")
+        await asyncio.wait({self.task}, timeout=CANCELLED)
+        if self.task.done():
+            self.warn_of(self.task)
+
+    def warn_of(self, task):
+        if not task.cancelled() and task.exception() is not None:
+            self.server.port.warn(f"the application's lifespan raised {task.exception()!r}")
+
+
+def set_once(future, value):
+    if not future.done():
+        future.set_result(value)
+
+
+def spawn(loop, coroutine):
+    """A real Task: one that an application has a factory for is made by that."""
+    if EAGER and loop.get_task_factory() is None:
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+def new_loop(kind):
+    if kind != "asyncio":
+        try:
+            import uvloop
+        except ImportError:
+            if kind == "uvloop":
+                raise
+        else:
+            return uvloop.new_event_loop()
+    return asyncio.SelectorEventLoop()
+
+
+def run(port, loop, lifespan, threads):
+    Server(port, loop, lifespan, threads).run()

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! ASGI: applications on an event loop, each on a thread of its own.
+//!
+//! ```text
+//! queue       events from the server's threads to the loop
+//! port        what the loop's thread has: the queue, and the application to load
+//! call        one request, for Python
+//! scope       what a request is, as the application sees it
+//! asgi.py     the loop, the messages of a request, the lifespan
+//! ```
+//! Threads of the server only put events into the queue, without the interpreter's lock. Everything else is done by the loop's
+//! thread: it imports the application, runs its lifespan and answers requests, with calls of the host that do not wait.
+
+mod call;
+mod port;
+mod queue;
+mod scope;
+
+use std::{
+    ffi::CStr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use gangway_abi::{
+    Level,
+    ffi::{GW_AGAIN, GW_ERROR, gw_request, gw_request_head, gw_status},
+};
+use gangway_python_shared::{codes::Code, fence::fence, log::log};
+use pyo3::{ffi, prelude::*, types::PyModule};
+
+use crate::{
+    app::Spec,
+    asgi_options::LoopOptions,
+    cold::Cold,
+    errors_stream::{self, log_lines},
+    forked, release,
+};
+use port::{LoopPort, Report};
+use queue::{LoopEvent, LoopQueue};
+
+/// Python code beside this file.
+const CODE: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("asgi.py"), "\0").as_bytes()) {
+    Ok(text) => text,
+    Err(_) => panic!("Python code holds a NUL"),
+};
+
+/// As the host's pool threads have it: interpreters recurse deeply.
+const STACK: usize = 8 * 1024 * 1024;
+
+/// A loop that has taken nothing for so long is stuck: what it runs does not give it back.
+const BLOCKED: Duration = Duration::from_secs(1);
+
+/// One application and its loop.
+pub(crate) struct AsgiApp {
+    name: String,
+    queue: Arc<LoopQueue>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// As `threading.get_ident()` has it; 0 before the thread has begun.
+    ident: Arc<AtomicU64>,
+}
+
+impl AsgiApp {
+    /// Starts the loop's thread, and waits until it has tried to load the application.
+    pub(crate) fn load(spec: Spec, options: LoopOptions) -> Result<Self, String> {
+        if spec.is_template {
+            return Err("an event loop cannot be forked; set preload=off".to_owned());
+        }
+        let failed = |error: std::io::Error| format!("cannot start an event loop: {error}");
+        let queue = Arc::new(LoopQueue::new().map_err(failed)?);
+        let (ident, name) = (Arc::new(AtomicU64::new(0)), spec.name.clone());
+        let (report, loaded) = mpsc::channel();
+        let thread = {
+            let (queue, ident) = (Arc::clone(&queue), Arc::clone(&ident));
+            let body = move || {
+                fence("the thread of an event loop", (), || run(spec, &options, &queue, &ident, report));
+                queue.refuse_rest();
+            };
+            Builder::new().name("gw-loop".to_owned()).stack_size(STACK).spawn(body).map_err(failed)?
+        };
+        match loaded.recv() {
+            Ok(Ok(())) => Ok(Self { name, queue, thread: Mutex::new(Some(thread)), ident }),
+            Ok(Err(reason)) => {
+                let _panicked = thread.join();
+                Err(reason)
+            }
+            Err(_) => {
+                let _panicked = thread.join();
+                Err("the event loop has ended; an earlier line says why".to_owned())
+            }
+        }
+    }
+
+    /// The body of handle(): the loop takes the request.
+    pub(crate) fn handle(&self, request: *mut gw_request, head: *const gw_request_head) -> gw_status {
+        if self.queue.push(LoopEvent::New { request, head }) { GW_AGAIN } else { GW_ERROR }
+    }
+
+    /// The body of ready().
+    pub(crate) fn ready(&self, request: *mut gw_request, what: u32) {
+        self.queue.push(LoopEvent::Ready { request, what });
+    }
+
+    /// The body of interrupt(): the request's task is cancelled, and a loop that does not get to that is named.
+    pub(crate) fn interrupt(&self, request: *mut gw_request) {
+        let before = self.queue.passes();
+        if !self.queue.push(LoopEvent::Cancel { request }) || self.queue.has_passed(before, BLOCKED) {
+            return;
+        }
+        Python::attach(|py| {
+            if let Some(stack) = Cold::get(py).stack(py, self.ident.load(Ordering::Relaxed)) {
+                log_lines(std::ptr::null_mut(), &stack);
+            }
+        });
+        log(
+            Level::Error,
+            Code::LoopBlocked,
+            format_args!(
+                "the event loop of application {:?} has not gone on for {}s, and none of its requests can; the lines before \
+                 are where it was: use asyncio.to_thread() for what blocks",
+                self.name,
+                BLOCKED.as_secs()
+            ),
+        );
+    }
+
+    /// Ends the loop: requests may end, then its lifespan does.
+    pub(crate) fn unload(self) {
+        self.queue.push(LoopEvent::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// The life of the loop's thread.
+fn run(spec: Spec, options: &LoopOptions, queue: &Arc<LoopQueue>, ident: &AtomicU64, report: Report) {
+    Python::attach(|py| {
+        // SAFETY: the interpreter's lock is held.
+        ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);
+        let name = spec.name.clone();
+        let threads = spec.threads;
+        let ran = Bound::new(py, LoopPort::new(Arc::clone(queue), spec, report)).and_then(|port| {
+            let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
+            let ran = module.call_method1("run", (&port, &options.kind, &options.lifespan, threads));
+            // Requests that the loop has not answered.
+            port.get().close();
+            ran
+        });
+        forked::stop_child();
+        if let Err(error) = ran {
+            let cold = Cold::get(py);
+            if let Some(lines) = cold.lines(py, &error) {
+                log_lines(std::ptr::null_mut(), &lines);
+            }
+            let text = format_args!(
+                "the event loop of application {name:?} has ended: {}",
+                cold.one_line(py, &error)
+            );
+            log(Level::Error, Code::LoopBlocked, text);
+        }
+        release::drain(py);
+    });
+    errors_stream::flush();
+}

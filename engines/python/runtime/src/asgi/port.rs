@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the thread of a loop has of the server.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc::Sender};
+
+use gangway_abi::{Level, host};
+use gangway_python_shared::{codes::Code, log::log};
+use pyo3::{
+    exceptions::PyRuntimeError,
+    prelude::*,
+    types::{PyList, PyTuple},
+};
+
+use super::{
+    call::Call,
+    queue::{LoopEvent, LoopQueue},
+};
+use crate::{
+    app::{App, Found, Spec},
+    release,
+};
+
+/// Requests and wake-ups that one pass of the loop takes: those who are at work get on in between.
+const BATCH: usize = 32;
+
+const NEW: u8 = 1;
+const READY: u8 = 2;
+const CANCEL: u8 = 3;
+const STOP: u8 = 4;
+
+/// Who waits for the first attempt to load an application: it may be told why there will be none.
+pub(super) type Report = Sender<Result<(), String>>;
+
+/// The queue of events, and the application, which is loaded on the loop's thread.
+#[pyclass(frozen)]
+pub(super) struct LoopPort {
+    queue: Arc<LoopQueue>,
+    /// Until the first attempt to load it, with whom that is told to.
+    begin: Mutex<Option<(Spec, Report)>>,
+    app: OnceLock<Arc<App>>,
+}
+
+impl LoopPort {
+    pub(super) fn new(queue: Arc<LoopQueue>, spec: Spec, report: Report) -> Self {
+        Self { queue, begin: Mutex::new(Some((spec, report))), app: OnceLock::new() }
+    }
+
+    fn app(&self) -> PyResult<&Arc<App>> {
+        self.app.get().ok_or_else(|| PyRuntimeError::new_err("the application has not been loaded"))
+    }
+}
+
+#[pymethods]
+impl LoopPort {
+    /// Loads the application and has `starter` called with it. Answers what can be called, or None when it failed, which has
+    /// been logged.
+    fn load<'py>(&self, py: Python<'py>, starter: Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let begin = self.begin.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (spec, report) = begin.ok_or_else(|| PyRuntimeError::new_err("loaded twice"))?;
+        match App::load(py, spec, Some(starter)) {
+            Ok(app) => {
+                let app = self.app.get_or_init(|| Arc::new(app));
+                let ready = app.ready(py);
+                // The error is that nobody waits any more.
+                let _told = report.send(Ok(()));
+                ready
+            }
+            Err(reason) => {
+                let _told = report.send(Err(reason.clone()));
+                Err(PyRuntimeError::new_err(reason))
+            }
+        }
+    }
+
+    /// What can be called, after another attempt if its files have changed; else the request is answered.
+    fn find<'py>(&self, py: Python<'py>, call: &Bound<'py, Call>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.app()?.find(py, call.get().request()?)? {
+            Found::Ready(callable) => Ok(Some(callable)),
+            Found::Failed(cause, lines) => {
+                call.get().not_loaded(py, &cause, &PyList::new(py, lines)?)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn fileno(&self) -> i32 {
+        self.queue.fileno()
+    }
+
+    /// Some events, each of a kind, a key and a value; and whether there are more.
+    fn drain<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, bool)> {
+        release::drain(py);
+        let (events, more) = self.queue.take(BATCH);
+        let list = PyList::empty(py);
+        for event in events {
+            let event = match event {
+                LoopEvent::New { request, head } => {
+                    let host = host::host().ok_or_else(|| PyRuntimeError::new_err("no host"))?;
+                    let call = Bound::new(py, Call::new(host, Arc::clone(self.app()?), request, head))?;
+                    (NEW, request.addr(), call).into_pyobject(py)?
+                }
+                LoopEvent::Ready { request, what } => (READY, request.addr(), what).into_pyobject(py)?,
+                LoopEvent::Cancel { request } => (CANCEL, request.addr(), py.None()).into_pyobject(py)?,
+                LoopEvent::Stop => (STOP, 0usize, py.None()).into_pyobject(py)?,
+            };
+            list.append::<Bound<'py, PyTuple>>(event)?;
+        }
+        Ok((list, more))
+    }
+
+    /// No more events are taken.
+    pub(super) fn close(&self) {
+        self.queue.refuse_rest();
+    }
+
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn warn(&self, text: &str) {
+        log(Level::Warn, Code::LifespanFailed, format_args!("{text}"));
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Events from the server's threads to an event loop, which sleeps on a descriptor.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, Read, Write},
+    os::fd::{AsRawFd, FromRawFd},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use gangway_abi::{
+    ffi::{GW_ERROR, gw_request, gw_request_head},
+    host,
+};
+
+/// Something for the loop.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LoopEvent {
+    /// A request, which is the loop's until finish().
+    New {
+        /// The request.
+        request: *mut gw_request,
+        /// Its head.
+        head: *const gw_request_head,
+    },
+    /// GW_READY_* for a request, which may have ended since.
+    Ready {
+        /// Its name.
+        request: *mut gw_request,
+        /// What it need not wait for.
+        what: u32,
+    },
+    /// A request is to end soon; it may have ended since.
+    Cancel {
+        /// Its name.
+        request: *mut gw_request,
+    },
+    /// The loop is to end.
+    Stop,
+}
+
+// SAFETY: a request may be finished on another thread than the one that handle() was called on (gangway.h), and the others
+// are names that nobody dereferences.
+unsafe impl Send for LoopEvent {}
+
+/// A queue whose descriptor is written to only when the loop has not been told yet.
+pub(super) struct LoopQueue {
+    state: Mutex<QueueState>,
+    passed: Condvar,
+    eventfd: File,
+}
+
+#[derive(Default)]
+struct QueueState {
+    events: VecDeque<LoopEvent>,
+    told: bool,
+    closed: bool,
+    /// How often the loop has looked.
+    passes: u64,
+}
+
+impl LoopQueue {
+    pub(super) fn new() -> io::Result<Self> {
+        // SAFETY: takes no pointers; the descriptor is ours alone.
+        let eventfd = unsafe {
+            let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            File::from_raw_fd(fd)
+        };
+        Ok(Self { state: Mutex::default(), passed: Condvar::new(), eventfd })
+    }
+
+    pub(super) fn fileno(&self) -> i32 {
+        self.eventfd.as_raw_fd()
+    }
+
+    /// Adds an event. Answers whether there is a loop that takes it. THREAD: any.
+    pub(super) fn push(&self, event: LoopEvent) -> bool {
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        state.events.push_back(event);
+        let first = !std::mem::replace(&mut state.told, true);
+        drop(state);
+        if first {
+            // It fails when the counter is full: the loop has been told then.
+            let _told = (&self.eventfd).write(&1u64.to_ne_bytes());
+        }
+        true
+    }
+
+    /// At most `most` events, and whether there are more. LOOP.
+    pub(super) fn take(&self, most: usize) -> (Vec<LoopEvent>, bool) {
+        let mut state = self.state();
+        state.passes += 1;
+        let count = state.events.len().min(most);
+        let taken = state.events.drain(..count).collect();
+        let more = !state.events.is_empty();
+        if !more && std::mem::take(&mut state.told) {
+            // Nothing there: the loop has come for another reason.
+            let _count = (&self.eventfd).read(&mut [0; 8]);
+        }
+        drop(state);
+        self.passed.notify_all();
+        (taken, more)
+    }
+
+    /// No loop takes events any more, and requests that none has taken fail.
+    pub(super) fn refuse_rest(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.passes += 1;
+        let rest: Vec<LoopEvent> = state.events.drain(..).collect();
+        drop(state);
+        self.passed.notify_all();
+        for event in rest {
+            if let (LoopEvent::New { request, .. }, Some(host)) = (event, host::host()) {
+                // SAFETY: the request was handed over by handle(), and nobody has taken it who could have ended it.
+                let _gone = unsafe { (host.finish)(request, GW_ERROR) };
+            }
+        }
+    }
+
+    /// How often the loop has looked.
+    pub(super) fn passes(&self) -> u64 {
+        self.state().passes
+    }
+
+    /// Waits until the loop has looked again, `most` at most. Answers whether it has.
+    pub(super) fn has_passed(&self, before: u64, most: Duration) -> bool {
+        let deadline = Instant::now() + most;
+        let mut state = self.state();
+        while state.passes == before {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.passed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

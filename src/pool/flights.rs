@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests of an application that answers later: so many at a time, and so many that wait for a place.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Condvar, Mutex, PoisonError},
+    time::Instant,
+};
+
+use super::Refusal;
+use crate::{exchange::Exchange, sys::lock};
+
+/// Who has a place, and who waits for one. Nothing here calls an application.
+pub(crate) struct Flights {
+    state: Mutex<Places>,
+    emptied: Condvar,
+    most: usize,
+    queue: usize,
+}
+
+#[derive(Default)]
+struct Places {
+    /// By their addresses.
+    running: HashMap<usize, Arc<Exchange>>,
+    waiting: VecDeque<Arc<Exchange>>,
+    stopping: bool,
+    /// A thread gives those who wait to the application.
+    dispatching: bool,
+}
+
+impl Flights {
+    pub(crate) fn new(most: usize, queue: usize) -> Self {
+        Self { state: Mutex::default(), emptied: Condvar::new(), most, queue }
+    }
+
+    /// Queues a request; [`Flights::next`] has it as soon as there is a place.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`], [`Refusal::Stopping`].
+    pub(crate) fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
+        let mut places = lock(&self.state);
+        if places.stopping {
+            return Err(Refusal::Stopping);
+        }
+        if places.running.len() >= self.most && places.waiting.len() >= self.queue {
+            return Err(Refusal::Full);
+        }
+        places.waiting.push_back(exchange);
+        Ok(())
+    }
+
+    /// Whether the calling thread is to take what [`Flights::next`] has, until that has nothing: one thread does, so that
+    /// requests which end at once are no recursion.
+    pub(crate) fn begin(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.state).dispatching, true)
+    }
+
+    /// The request that gets a place now.
+    pub(crate) fn next(&self) -> Option<Arc<Exchange>> {
+        let mut places = lock(&self.state);
+        let next = if places.running.len() < self.most { places.waiting.pop_front() } else { None };
+        match &next {
+            Some(exchange) => {
+                let address = Arc::as_ptr(exchange).addr();
+                places.running.insert(address, Arc::clone(exchange));
+            }
+            None => places.dispatching = false,
+        }
+        next
+    }
+
+    /// A request has ended.
+    pub(crate) fn ended(&self, address: usize) {
+        let mut places = lock(&self.state);
+        let ended = places.running.remove(&address);
+        if places.running.is_empty() {
+            self.emptied.notify_all();
+        }
+        drop(places);
+        // Perhaps the last reference, with the server's side.
+        drop(ended);
+    }
+
+    /// Takes a request out of the queue, if it still waits there.
+    pub(crate) fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
+        let mut places = lock(&self.state);
+        let before = places.waiting.len();
+        places.waiting.retain(|other| !Arc::ptr_eq(other, exchange));
+        places.waiting.len() < before
+    }
+
+    /// Requests that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.state).waiting.len()
+    }
+
+    /// Those that have a place.
+    pub(crate) fn running(&self) -> Vec<Arc<Exchange>> {
+        lock(&self.state).running.values().cloned().collect()
+    }
+
+    /// Refuses everybody from now on. Answers those that waited.
+    pub(crate) fn stop(&self) -> Vec<Arc<Exchange>> {
+        let mut places = lock(&self.state);
+        places.stopping = true;
+        places.waiting.drain(..).collect()
+    }
+
+    /// Waits until no request has a place. Answers whether that is so.
+    pub(crate) fn await_empty(&self, deadline: Instant) -> bool {
+        let mut places = lock(&self.state);
+        while !places.running.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            places = self.emptied.wait_timeout(places, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::exchange::{Body, Channel, Notify, ROOM, RequestHead};
+
+    struct Nobody;
+
+    impl Notify for Nobody {
+        fn post(&self, _: u64) {}
+        fn log(&self, _: u64, _: crate::log::Level, _: &str) {}
+    }
+
+    fn request() -> Arc<Exchange> {
+        Exchange::new(RequestHead::default(), Channel::new(0, Arc::new(Nobody), Body::default(), ROOM))
+    }
+
+    fn address(exchange: &Arc<Exchange>) -> usize {
+        Arc::as_ptr(exchange).addr()
+    }
+
+    #[test]
+    fn so_many_run_and_so_many_wait() {
+        let flights = Flights::new(2, 1);
+        let [a, b, c, d] = [request(), request(), request(), request()];
+        for exchange in [&a, &b] {
+            flights.submit(Arc::clone(exchange)).unwrap();
+            assert!(flights.begin());
+            assert!(Arc::ptr_eq(&flights.next().unwrap(), exchange));
+            assert!(flights.next().is_none());
+        }
+        flights.submit(Arc::clone(&c)).unwrap();
+        assert_eq!(flights.submit(Arc::clone(&d)), Err(Refusal::Full));
+        assert!(flights.begin() && flights.next().is_none());
+        assert_eq!((flights.waiting(), flights.running().len()), (1, 2));
+        flights.ended(address(&a));
+        assert!(flights.begin());
+        assert!(Arc::ptr_eq(&flights.next().unwrap(), &c));
+        assert!(!flights.begin(), "the thread that has taken one takes the next");
+        flights.submit(d).unwrap();
+        assert!(flights.next().is_none());
+    }
+
+    #[test]
+    fn who_leaves_waits_no_more() {
+        let flights = Flights::new(0, 2);
+        let [a, b] = [request(), request()];
+        flights.submit(Arc::clone(&a)).unwrap();
+        flights.submit(Arc::clone(&b)).unwrap();
+        assert!(flights.withdraw(&a) && !flights.withdraw(&a));
+        let rest = flights.stop();
+        assert!(rest.len() == 1 && Arc::ptr_eq(&rest[0], &b));
+        assert_eq!(flights.submit(a), Err(Refusal::Stopping));
+    }
+
+    #[test]
+    fn the_end_waits_for_those_that_run() {
+        let flights = Flights::new(1, 1);
+        let a = request();
+        flights.submit(Arc::clone(&a)).unwrap();
+        assert!(flights.begin() && flights.next().is_some());
+        assert!(!flights.await_empty(Instant::now() + Duration::from_millis(1)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| flights.ended(address(&a)));
+            assert!(flights.await_empty(Instant::now() + Duration::from_secs(60)));
+        });
+    }
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Applications that answer later: the thread that has a request gives it to them itself.
+
+use std::{
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Application, Lifecycle};
+use crate::{
+    engine::{App, fence},
+    error::STOP_TIMEOUT,
+    exchange::{Cause, Exchange, Outcome},
+    log::{self, Level},
+    pool::Refusal,
+    sys::lock,
+};
+
+/// A place among the requests of an application, until the response has ended.
+struct FlightPlace {
+    application: Weak<Application>,
+    address: usize,
+}
+
+impl Drop for FlightPlace {
+    fn drop(&mut self) {
+        if let Some(application) = self.application.upgrade() {
+            application.flights.ended(self.address);
+            application.dispatch();
+        }
+    }
+}
+
+impl Application {
+    /// Gives a request to an application that answers later.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    pub(super) fn take_off(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
+        self.flights.submit(Arc::clone(exchange))?;
+        self.dispatch();
+        Ok(())
+    }
+
+    /// Gives those who wait to the application, as many as have a place.
+    pub(super) fn dispatch(self: &Arc<Self>) {
+        // Those who wait while it loads are asked for when it has.
+        let app = match &*lock(&self.state) {
+            Lifecycle::Ready(app) if app.is_async() => Arc::clone(app),
+            _ => return,
+        };
+        if self.flights.begin() {
+            while let Some(exchange) = self.flights.next() {
+                fence("handle", (), || self.depart(&app, &exchange));
+            }
+        }
+    }
+
+    fn depart(self: &Arc<Self>, app: &Arc<App>, exchange: &Arc<Exchange>) {
+        let address = Arc::as_ptr(exchange).addr();
+        exchange.hold(Box::new(FlightPlace { application: Arc::downgrade(self), address }));
+        exchange.begin(Instant::now());
+        app.handle(exchange);
+    }
+
+    /// Ends the requests of an application that answers later. Those that still run when most of the time is over are
+    /// cancelled, which its engine ends when it is unloaded.
+    pub(super) fn land(&self, early: Instant) {
+        for exchange in self.flights.stop() {
+            exchange.cancel(Cause::Shutdown);
+            // The error is that somebody else has ended it.
+            let _ = exchange.finish(Outcome::Failed);
+        }
+        if self.flights.await_empty(early) {
+            return;
+        }
+        for exchange in self.flights.running() {
+            let (name, label) = (&self.config.spec().name, exchange.label());
+            let text = format_args!("{name}: {label} still runs at the end of the worker; it is cancelled");
+            log::coded(Level::Warn, STOP_TIMEOUT, text);
+            exchange.cancel(Cause::Shutdown);
+        }
+    }
+}
+
+/// The application for the engine thread alone: another one may just tell it of a request.
+pub(super) fn alone(mut app: Arc<App>, deadline: Instant) -> Result<App, Arc<App>> {
+    loop {
+        match Arc::try_unwrap(app) {
+            Ok(app) => return Ok(app),
+            Err(shared) if Instant::now() >= deadline => return Err(shared),
+            Err(shared) => app = shared,
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Starlette and FastAPI from PyPI, in one virtual environment."""
+
+import json
+
+import pytest
+
+from harness import venvs
+from harness.deadline import wait_until
+from harness.forms import multipart
+
+JSON = [("Content-Type", "application/json")]
+
+
+WARM = ("/starlette/", "/starlette/blocking", "/fastapi/", "/fastapi/items/1")
+
+
+def configure(site, kind):
+    venv = venvs.asgi_venv()
+    site.asgi("/starlette", "starlette_app:app", venv=venv)
+    site.asgi("/fastapi", "fastapi_app:app", venv=venv, pass_authorization="on")
+
+
+def test_starlette(server):
+    assert server.get("/starlette/").text == "hello from starlette"
+    assert server.get("/starlette/inner/page").text == "hello from starlette"
+    assert json.loads(server.get("/starlette/state").body) == {"word": "from the lifespan", "library": "asyncio"}
+
+
+def test_starlette_urls(server):
+    found = json.loads(server.get("/starlette/url").body)
+    assert found == {"path": "/starlette/url", "for": "http://localhost/starlette/item/x", "client": "127.0.0.1"}
+    found = json.loads(server.get("/starlette/item/caf%C3%A9?a=%C3%A9").body)
+    assert found == {"name": "café", "query": {"a": "é"}}
+
+
+@pytest.mark.parametrize("size", [10, 600_000])
+def test_starlette_upload(server, size):
+    content = bytes(range(256)) * (size // 256 + 1)
+    body, headers = multipart(content, text="über")
+    found = json.loads(server.post("/starlette/upload", body, headers).body)
+    assert found == {"name": "up.bin", "length": len(content), "text": "über"}
+
+
+def test_starlette_stream(server):
+    assert server.get("/starlette/stream").text.split() == [str(number) for number in range(100)]
+
+
+def test_starlette_threads_and_groups(server):
+    assert server.get("/starlette/blocking").text == "on the loop: False"
+    assert json.loads(server.get("/starlette/groups").body) == [[0, 1, 2], True, True]
+
+
+def test_starlette_background(server):
+    assert server.get("/starlette/later?word=tidied").text == "whole"
+    wait_until(lambda: "tidied" in json.loads(server.get("/starlette/done").body), "the task has run")
+
+
+def test_fastapi(server):
+    assert json.loads(server.get("/fastapi/").body) == {"hello": "fastapi"}
+    assert json.loads(server.get("/fastapi/items/7?q=x").body) == {"number": 7, "q": "x"}
+    assert server.get("/fastapi/items/404").status == 404
+    assert server.get("/fastapi/items/seven").status == 422
+    response = server.post("/fastapi/items", b'{"name": "tea", "price": 2.5}', JSON)
+    assert (response.status, json.loads(response.body)) == (201, {"name": "tea", "price": 2.5})
+    found = json.loads(server.get("/fastapi/token", [("Authorization", "Bearer x")]).body)
+    assert found == {"authorization": "Bearer x"}
+    assert json.loads(server.get("/fastapi/openapi.json").body)["openapi"].startswith("3.")
+
+
+def test_fastapi_upload(server):
+    body, headers = multipart(bytes(100_000))
+    assert json.loads(server.post("/fastapi/upload", body, headers).body) == {"name": "up.bin", "length": 100_000}

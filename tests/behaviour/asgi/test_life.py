@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""How an application on an event loop begins, is bounded, and ends."""
+
+import json
+
+import pytest
+
+from harness import wire
+from harness.configtest import one_line
+from harness.deadline import wait_until
+
+
+def directive(kind):
+    return "GangwayASGI" if kind.startswith("apache") else "gangway_asgi"
+
+
+def beside(target, **options):
+    """An application, and a healthy one, which is loaded after it: when that answers, the first has been tried."""
+
+    def configure(site):
+        site.asgi("/", target, **options)
+        site.asgi("/well", "asgi_app:app")
+
+    return configure
+
+
+BROKEN = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+        return
+"""
+WHOLE = """
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError("no lifespan")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"healed"})
+"""
+
+
+def test_a_failing_startup_is_500_and_heals(launch, scratch, kind):
+    place = scratch / "own"
+    place.mkdir(mode=0o755)
+    place.joinpath("own.py").write_text(BROKEN)
+    server = launch(beside("own:app", root=place), warm=["/well/hello"])
+    assert server.get("/").status == 500
+    server.log.expect("GW0301.*no database")
+    server.log.expect("StartupFailed: the application's startup failed: no database")
+    server.log.expect("GW0304")
+    place.joinpath("own.py").write_text(WHOLE)
+    wait_until(lambda: server.get("/").status == 200, "it is healed")
+    assert server.get("/").body == b"healed"
+    server.log.expect("GW0305")
+    server.log.allow("GW0304")
+
+
+def test_a_lifespan_that_must_be(launch, scratch):
+    place = scratch / "own"
+    place.mkdir(mode=0o755)
+    place.joinpath("own.py").write_text(WHOLE)
+    server = launch(beside("own:app", root=place, lifespan="on"), warm=["/well/hello"])
+    assert server.get("/").status == 500
+    server.log.expect("GW0301.*no lifespan")
+    server.log.allow("RuntimeError: no lifespan|Traceback|own.py|raise RuntimeError")
+    server.log.expect("GW0304")
+
+
+def test_without_a_lifespan(launch, scratch):
+    place = scratch / "own"
+    place.mkdir(mode=0o755)
+    place.joinpath("own.py").write_text(WHOLE)
+    server = launch(lambda site: site.asgi("/", "own:app", root=place, lifespan="off"), warm=["/"])
+    assert server.get("/").body == b"healed"
+
+
+def test_the_shutdown_runs(launch, scratch):
+    note = scratch / "note"
+    note.touch()
+    note.chmod(0o666)
+    server = launch(
+        lambda site: site.asgi("/", "asgi_app:app", env=f"SHUTDOWN_NOTE={note}"), warm=["/hello"]
+    )
+    server.reload()
+    wait_until(lambda: note.read_text() == "shut down\n", "the shutdown has run")
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_requests_in_flight_are_bounded(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", in_flight=1, queue=1), warm=["/hello"])
+    first, second, third = server.connect(), server.connect(), server.connect()
+    first.request("GET", f"/gate?{gate.query}")
+    visitor = gate.visitor().at("waiting")
+    second.request("GET", "/hello")
+    third.request("GET", "/hello")
+    refused = wire.first_to_answer([second, third])
+    response = refused.response()
+    assert (response.status, response.header("Retry-After")) == (503, "1")
+    server.log.expect("GW0401")
+    visitor.go()
+    assert first.response().body == b"let on"
+    waited = third if refused is second else second
+    assert waited.response().body == b"hello"
+
+
+def test_a_deadline_cancels_the_task(launch, gate):
+    server = launch(beside("asgi_app:app", timeout="500ms"), warm=["/well/hello"])
+    client = server.connect()
+    client.request("GET", f"/sleep?{gate.query}")
+    visitor = gate.visitor().at("asleep")
+    assert client.response().status == 504
+    visitor.at("cancelled")
+    server.log.expect("GW0402")
+    assert server.get("/hello").body == b"hello"
+
+
+def test_a_loop_that_is_blocked_is_named(launch, gate):
+    server = launch(beside("asgi_app:app", timeout="500ms"), warm=["/well/hello"])
+    client = server.connect()
+    client.request("GET", f"/block?{gate.query}")
+    visitor = gate.visitor().at("blocking")
+    assert client.response().status == 504
+    server.log.expect("GW0402")
+    server.log.expect("GW0322")
+    server.log.expect("in do_block")
+    server.log.allow("File |    ")
+    visitor.go()
+    wait_until(lambda: server.get("/hello").status == 200, "the loop goes on")
+    server.log.allow("GW0402")
+
+
+def test_processes_of_its_own_are_refused(configtest, kind):
+    result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1))
+    one_line(result, directive(kind), "GW0103", "remove processes= and user=")
+
+
+def test_the_loop_is_chosen(launch):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", loop="asyncio"), warm=["/hello"])
+    assert json.loads(server.get("/life").body)["kind"].startswith("asyncio")
+
+
+@pytest.mark.parametrize(("key", "word"), [("loop", "trio"), ("lifespan", "maybe")])
+def test_wrong_words(configtest, kind, key, word):
+    result = configtest(lambda site: site.asgi("/", "asgi_app:app", **{key: word}))
+    one_line(result, directive(kind), "GW0102", f"{key}={word} is none of auto")
+
+
+def test_options_of_loops_are_not_those_of_wsgi(configtest, kind):
+    result = configtest(lambda site: site.wsgi("/", "pep3333:app", in_flight=1))
+    one_line(result, "GangwayWSGI" if kind.startswith("apache") else "gangway_wsgi", "GW0101", "in_flight")

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Streams, clients that leave, and what an application does after its response."""
+
+import pytest
+
+from harness import wire
+
+WARM = ("/app/hello", "/loose/hello")
+
+
+def configure(site, kind):
+    site.asgi("/app", "asgi_app:app")
+    site.asgi("/loose", "asgi_app:app", nginx="gangway_request_buffering off;")
+
+
+def test_parts_leave_at_once(server, gate):
+    client = server.connect()
+    client.request("GET", f"/app/stream?{gate.query}")
+    application = gate.visitor()
+    application.at("part 0").go()
+    head = client.head()
+    blocks = client.blocks(head)
+    assert next(blocks) == b"data: 0\n\n"
+    for number in (1, 2):
+        application.at(f"part {number}").go()
+        assert next(blocks) == b"data: %d\n\n" % number
+    assert list(blocks) == []
+    assert head.complete
+
+
+def test_a_client_that_leaves_is_told(server, gate):
+    connection = server.connect()
+    connection.request("GET", f"/app/listen?{gate.query}")
+    visitor = gate.visitor().at("listening")
+    connection.close()
+    visitor.at("http.disconnect").at("http.disconnect").at("OSError")
+
+
+def test_a_writer_stops_when_its_client_leaves(server, gate):
+    connection = server.connect()
+    connection.request("GET", f"/app/writer?{gate.query}")
+    visitor = gate.visitor().at("writing")
+    connection.close()
+    visitor.at("OSError")
+
+
+def test_a_client_that_does_not_read_holds_its_request_alone(server, gate):
+    connection = server.connect()
+    connection.request("GET", f"/app/writer?{gate.query}")
+    gate.visitor().at("writing")
+    for _ in range(20):
+        assert server.get("/app/hello").body == b"hello"
+    connection.close()
+
+
+def test_work_after_the_response(server, gate):
+    assert server.get(f"/app/after?{gate.query}").body == b"whole"
+    gate.visitor().at("after").go().at("http.disconnect")
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_both_directions_at_once(server):
+    client = server.connect()
+    client.send(b"POST /loose/duplex HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    client.send(wire.chunk(b"one"))
+    head = client.head()
+    blocks = client.blocks(head)
+    assert next(blocks) == b"ONE"
+    for word in (b"two", b"three"):
+        client.send(wire.chunk(word))
+        assert next(blocks) == word.upper()
+    client.send(b"0\r\n\r\n")
+    assert list(blocks) == []
+    assert head.complete

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * An event-driven engine in C: one thread of its own works on all requests and never waits for one of them. What it would wait
+ * for, ready() tells. It states the interface "native", whose handle() alone is asynchronous, so it is no GW_ENGINE_ASYNC.
+ * What a request does is chosen by its PATH_INFO.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <gangway.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 65536u
+#define BLOCKS 32u
+
+/* A request, from handle() to finish(). Only the loop's thread has it. */
+struct flight {
+    gw_request *request;
+    const gw_request_head *head;
+    unsigned long bytes; /* read, or blocks written */
+    int started;
+    struct flight *next;
+};
+
+/* What other threads have for the loop: a request that begins, or a name and what is ready. */
+struct event {
+    gw_request *request;
+    const gw_request_head *head;
+    uint32_t what;
+    struct event *next;
+};
+
+struct gw_app {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct event *first, **last;
+    struct flight *flights;
+    int ending;
+};
+
+static const gw_host *host;
+static const uint8_t block[BLOCK];
+
+static gw_bytes text(const char *string)
+{
+    gw_bytes bytes = {(const uint8_t *)string, strlen(string)};
+    return bytes;
+}
+
+static const char *path_of(const gw_request_head *head)
+{
+    size_t i;
+    for (i = 0; i < head->variable_count; i++) {
+        gw_bytes name = head->variables[i].name;
+        if (name.len == 9 && memcmp(name.ptr, "PATH_INFO", 9) == 0) {
+            return (const char *)head->variables[i].value.ptr;
+        }
+    }
+    return "";
+}
+
+static gw_status say(struct flight *flight, const char *format, unsigned long number)
+{
+    char line[64];
+    gw_status status = host->start(flight->request, 200, text(""), NULL, 0);
+    snprintf(line, sizeof line, format, number);
+    return status == GW_OK ? host->write(flight->request, (const uint8_t *)line, strlen(line), GW_NOWAIT) : status;
+}
+
+/* The body, as it comes. */
+static gw_status count_body(struct flight *flight)
+{
+    for (;;) {
+        uint8_t buffer[512];
+        size_t length;
+        gw_status status = host->read_body(flight->request, buffer, sizeof buffer, GW_NOWAIT, &length);
+        if (status != GW_OK) {
+            return status;
+        }
+        if (length == 0) {
+            return say(flight, "%lu bytes", flight->bytes);
+        }
+        flight->bytes += length;
+    }
+}
+
+/* More than a server keeps for a client that does not read. */
+static gw_status flood(struct flight *flight)
+{
+    if (!flight->started) {
+        gw_status status = host->start(flight->request, 200, text(""), NULL, 0);
+        if (status != GW_OK) {
+            return status;
+        }
+        flight->started = 1;
+    }
+    while (flight->bytes < BLOCKS) {
+        gw_status status = host->write(flight->request, block, sizeof block, GW_NOWAIT | GW_FLUSH);
+        if (status != GW_OK) {
+            return status;
+        }
+        flight->bytes++;
+    }
+    return GW_OK;
+}
+
+/* Sends a beginning and waits until nobody wants the rest. */
+static gw_status linger(struct flight *flight)
+{
+    if (!flight->started) {
+        gw_status status = say(flight, "begun", 0);
+        flight->started = 1;
+        return status == GW_OK && host->flush(flight->request, GW_NOWAIT) == GW_OK ? GW_AGAIN : GW_ERROR;
+    }
+    if (!host->cancelled(flight->request)) {
+        return GW_AGAIN;
+    }
+    host->log(flight->request, GW_LOG_ERROR, (const uint8_t *)"was told that it is over", 24);
+    return GW_CANCELLED;
+}
+
+/* Answers GW_AGAIN when it has to wait. */
+static gw_status go_on(struct flight *flight)
+{
+    const char *path = path_of(flight->head);
+    if (strcmp(path, "/body") == 0) {
+        return count_body(flight);
+    }
+    if (strcmp(path, "/flood") == 0) {
+        return flood(flight);
+    }
+    if (strcmp(path, "/linger") == 0) {
+        return linger(flight);
+    }
+    return say(flight, "from the loop", 0);
+}
+
+/* Lets a request do what it can. */
+static void step(struct flight **place)
+{
+    struct flight *flight = *place;
+    gw_status status = go_on(flight);
+    if (status == GW_AGAIN) {
+        return;
+    }
+    *place = flight->next;
+    host->finish(flight->request, status == GW_OK ? GW_OK : GW_ERROR);
+    free(flight);
+}
+
+static void take(gw_app *app, struct event *event)
+{
+    struct flight **place;
+    if (event->head) {
+        struct flight *flight = calloc(1, sizeof *flight);
+        if (!flight) {
+            host->finish(event->request, GW_ERROR);
+            return;
+        }
+        flight->request = event->request;
+        flight->head = event->head;
+        flight->next = app->flights;
+        app->flights = flight;
+        step(&app->flights);
+        return;
+    }
+    /* A name that is not there is that of a request that has ended. */
+    for (place = &app->flights; *place; place = &(*place)->next) {
+        if ((*place)->request == event->request) {
+            step(place);
+            return;
+        }
+    }
+}
+
+static void *loop(void *context)
+{
+    gw_app *app = context;
+    pthread_mutex_lock(&app->lock);
+    for (;;) {
+        struct event *event = app->first;
+        if (event) {
+            app->first = event->next;
+            if (!app->first) {
+                app->last = &app->first;
+            }
+            pthread_mutex_unlock(&app->lock);
+            take(app, event);
+            free(event);
+            pthread_mutex_lock(&app->lock);
+        } else if (app->ending) {
+            break;
+        } else {
+            pthread_cond_wait(&app->changed, &app->lock);
+        }
+    }
+    pthread_mutex_unlock(&app->lock);
+    while (app->flights) { /* what still waits ends with the application */
+        struct flight *flight = app->flights;
+        app->flights = flight->next;
+        host->finish(flight->request, GW_ERROR);
+        free(flight);
+    }
+    return NULL;
+}
+
+static int push(gw_app *app, gw_request *request, const gw_request_head *head, uint32_t what)
+{
+    struct event *event = malloc(sizeof *event);
+    if (!event) {
+        return 0;
+    }
+    event->request = request;
+    event->head = head;
+    event->what = what;
+    event->next = NULL;
+    pthread_mutex_lock(&app->lock);
+    *app->last = event;
+    app->last = &event->next;
+    pthread_cond_signal(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+    return 1;
+}
+
+static gw_status load(const gw_app_spec *spec, gw_app **out, char *error, size_t capacity)
+{
+    gw_app *app = calloc(1, sizeof *app);
+    (void)spec;
+    if (!app) {
+        snprintf(error, capacity, "out of memory");
+        return GW_ERROR;
+    }
+    app->last = &app->first;
+    pthread_mutex_init(&app->lock, NULL);
+    pthread_cond_init(&app->changed, NULL);
+    if (pthread_create(&app->thread, NULL, loop, app) != 0) {
+        snprintf(error, capacity, "cannot start a thread");
+        free(app);
+        return GW_ERROR;
+    }
+    *out = app;
+    return GW_OK;
+}
+
+static gw_status handle(gw_app *app, gw_request *request, const gw_request_head *head)
+{
+    return push(app, request, head, 0) ? GW_AGAIN : GW_ERROR;
+}
+
+static void ready(gw_app *app, gw_request *request, uint32_t what)
+{
+    push(app, request, NULL, what);
+}
+
+static void unload(gw_app *app)
+{
+    pthread_mutex_lock(&app->lock);
+    app->ending = 1;
+    pthread_cond_signal(&app->changed);
+    pthread_mutex_unlock(&app->lock);
+    pthread_join(app->thread, NULL);
+    pthread_mutex_destroy(&app->lock);
+    pthread_cond_destroy(&app->changed);
+    free(app);
+}
+
+static const gw_interface native = {
+    .struct_size = sizeof native,
+    .name = "native",
+    .target_form = "NAME",
+    .target = GW_TARGET_TEXT,
+    .flags = GW_INTERFACE_ASYNC,
+};
+static const gw_interface *const interfaces[] = {&native};
+
+static const gw_engine engine = {
+    .struct_size = sizeof engine,
+    .abi_major = GW_ABI_MAJOR,
+    .abi_minor = GW_ABI_MINOR,
+    .name = "loop",
+    .interfaces = interfaces,
+    .interface_count = 1,
+    .load = load,
+    .handle = handle,
+    .unload = unload,
+    .ready = ready,
+};
+
+const gw_engine *gw_engine_entry(const gw_host *table);
+const gw_engine *gw_engine_entry(const gw_host *table)
+{
+    return table->abi_major == GW_ABI_MAJOR ? (host = table, &engine) : NULL;
+}
