@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from harness import processes, wire
+from harness.deadline import wait_until
 
 pytestmark = pytest.mark.servers("apache")
 
@@ -105,6 +106,18 @@ def test_a_large_upload_takes_no_memory(server):
         response = client.response()
     assert response.body.decode() == f"{128 << 20} {digest.hexdigest()}"
     assert processes.memory(server.worker(), "Rss") - before < 16 << 20
+
+
+def test_an_upload_that_is_broken_off(server):
+    """The handler sees an error, and the file is gone with it."""
+    body = part("upload", b"x" * 200_000, '; filename="f"') + b"--cut--"
+    for _ in range(3):
+        client = server.connect()
+        client.send(wire.head_bytes("POST", "/forms/large", [("Host", "x"), *MULTIPART, ("Content-Length", str(len(body)))]) + body[:150_000])
+        client.close()
+    wait_until(lambda: len(server.log.find("GW0319 .*the request body ended early")) == 3, "each handler sees it")
+    server.log.expect("GW0319")
+    assert server.post("/forms/large", body, MULTIPART).body.startswith(b"200000 ")
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,15 @@ from mod_python._query import text
 
 #: The longest head of a part, in bytes.
 HEAD = 16 * 1024
+#: The most headers of a part, and parameters of a header: an object for each of a few bytes would be a lot of memory.
+HEADERS = 16
+PARAMETERS = 16
 #: The longest boundary, in bytes. RFC 2046 section 5.1.1 has 70.
 BOUNDARY = 200
 #: Blanks that may follow a boundary on its line, in bytes.
 PADDING = 128
+#: What a line is that begins as a delimiter does: one between parts, the last one, one that has not come yet, or a longer line.
+_NEXT, _LAST, _UNKNOWN, _OTHER = range(4)
 
 
 class MultipartError(ValueError):
@@ -21,6 +26,7 @@ def parse_header(value):
     """`form-data; name="a"` as ("form-data", {"name": "a"}). Names of parameters are in lower case; of several equal ones the first counts.
 
     As browsers write it: a quotation mark inside of quotation marks has a backslash before it, and any other backslash is one of a path.
+    Raises MultipartError for more than 16 parameters.
     """
     main, _, rest = value.partition(";")
     found = {}
@@ -30,8 +36,11 @@ def parse_header(value):
         if equals < 0:
             break
         if 0 <= end < equals:
-            at = end + 1
+            # Parameters without a value, all at once: one by one each would be a search to the same place.
+            at = rest.rindex(";", at, equals) + 1
             continue
+        if len(found) == PARAMETERS:
+            raise MultipartError(f"a header has more than {PARAMETERS} parameters")
         name = rest[at:equals].strip().lower()
         at = equals + 1
         while at < len(rest) and rest[at] in " \t":
@@ -115,33 +124,35 @@ class Parser:
 
     def _to_delimiter(self, sink):
         held, delimiter = self._held, self._delimiter
-        at = held.find(delimiter)
-        if at < 0:
-            # The end may be the beginning of a delimiter.
-            self._give(sink, len(held) - len(delimiter) + 1)
-            return False
-        self._give(sink, at)
-        after = len(delimiter)
-        rest = bytes(held[after : after + PADDING + 2])
+        start = 0
+        while (at := held.find(delimiter, start)) >= 0:
+            kind, length = self._line_at(at + len(delimiter))
+            if kind is not _OTHER:
+                self._give(sink, at)
+                if kind is _UNKNOWN:
+                    return False
+                del held[: len(delimiter) + length]
+                self._state = Parser._head if kind is _NEXT else Parser._epilogue
+                if sink is not None:
+                    sink.end()
+                return True
+            start = at + 2
+        # The end may be the beginning of a delimiter.
+        self._give(sink, len(held) - len(delimiter) + 1)
+        return False
+
+    def _line_at(self, after):
+        """What the line is that begins as a delimiter does, and how many bytes of it follow the boundary."""
+        rest = bytes(self._held[after : after + PADDING + 2])
         if rest.startswith(b"--"):
-            self._ended(sink, Parser._epilogue)
-            return True
+            return _LAST, 2
         blanks = len(rest) - len(rest.lstrip(b" \t"))
         line_end = rest[blanks : blanks + 2]
         if line_end == b"\r\n":
-            del held[: after + blanks + 2]
-            self._ended(sink, Parser._head)
-            return True
+            return _NEXT, blanks + 2
         if line_end in (b"", b"\r") and blanks <= PADDING or rest == b"-":
-            return False
-        # A longer line that begins so.
-        self._give(sink, 2)
-        return True
-
-    def _ended(self, sink, state):
-        self._state = state
-        if sink is not None:
-            sink.end()
+            return _UNKNOWN, 0
+        return _OTHER, 0
 
     def _give(self, sink, count):
         if count > 0:
@@ -180,6 +191,8 @@ def _headers(lines):
         name = text(key).strip().lower()
         if not colon or not name or b"\0" in line:
             raise MultipartError("a part's head has a line that is no header")
+        if len(found) == HEADERS:
+            raise MultipartError(f"a part's head has more than {HEADERS} headers")
         # A second one of the name: whoever looks at the body before may take the other.
         if name in found:
             raise MultipartError(f"a part's head has {name[:40]!r} twice")

@@ -216,16 +216,16 @@ class _Reader:
         given = self.req.headers_in.get("Content-Type") or "application/x-www-form-urlencoded"
         if isinstance(given, list):
             raise self.refused(apache.HTTP_BAD_REQUEST, "a request with several types")
-        kind, options = parse_header(given)
-        if kind == "application/x-www-form-urlencoded":
-            self.query(self.text_body())
-        elif kind.startswith("multipart/"):
-            try:
+        try:
+            kind, options = parse_header(given)
+            if kind == "application/x-www-form-urlencoded":
+                self.query(self.text_body())
+            elif kind.startswith("multipart/"):
                 self.multipart(boundary_of(options))
-            except MultipartError as error:
-                raise self.refused(apache.HTTP_BAD_REQUEST, str(error)) from None
-        else:
-            raise apache.SERVER_RETURN(apache.HTTP_NOT_IMPLEMENTED)
+            else:
+                raise apache.SERVER_RETURN(apache.HTTP_NOT_IMPLEMENTED)
+        except MultipartError as error:
+            raise self.refused(apache.HTTP_BAD_REQUEST, str(error)) from None
 
     def text_body(self):
         parts = []

@@ -89,6 +89,7 @@ def test_what_ends_too_early_is_no_body():
         b"a: \0",
         b"a: " + b"x" * HEAD,
         b"a: 1\r\n" * (HEAD // 6 + 1),
+        b"\r\n".join(b"h%d: 1" % number for number in range(17)),
     ],
 )
 def test_heads_that_are_none(head):
@@ -130,6 +131,15 @@ def test_what_looks_like_delimiters_takes_time_in_proportion():
 )
 def test_parameters(value, main, options):
     assert parse_header(value) == (main, options)
+
+
+def test_parameters_take_time_in_proportion():
+    """A mebibyte of what has no value, and then one that has."""
+    assert parse_header("a" + "; b" * 350_000 + "=1") == ("a", {"b": "1"})
+    assert parse_header("a" + "; b=1" * 200_000) == ("a", {"b": "1"})
+    assert len(parse_header("a" + "".join(f"; b{number}=1" for number in range(16)))[1]) == 16
+    with pytest.raises(MultipartError):
+        parse_header("a" + "".join(f"; b{number}=1" for number in range(17)))
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * 201, "\xe4", "a\r\nb", "a ", None])

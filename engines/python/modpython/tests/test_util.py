@@ -129,6 +129,8 @@ def test_cut_anywhere(make):
         ({"Content-Type": "multipart/form-data"}, b"--B--"),
         ({"Content-Type": "multipart/form-data; boundary="}, b"----"),
         (MULTIPART, b"no boundary"),
+        ({"Content-Type": "a/b" + "".join(f"; p{number}=1" for number in range(17))}, b"x"),
+        (MULTIPART, part("a", b"1", "".join(f"; p{number}=1" for number in range(17))) + b"--B--"),
         (MULTIPART, part("a", b"1")),
         (MULTIPART, b"--B\r\nrubbish\r\n\r\n\r\n--B--"),
         (MULTIPART, b"--B\r\nContent-Type: multipart/mixed\r\n\r\n\r\n--B--"),
