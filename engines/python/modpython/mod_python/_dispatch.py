@@ -45,7 +45,18 @@ def run(transaction, request, phase, interpreter, handlers, settings, options):
                 break
     finally:
         apache._CURRENT.replace(outer)
+    if phase == _CONTENT or answer not in _GO_ON:
+        _end(request)
     return request, answer
+
+
+def _end(request):
+    """After the last handler that may look at the request: locks of sessions are given back, whatever it has forgotten."""
+    for call in request.__dict__.pop("_at_end", ()):
+        try:
+            call()
+        except Exception as error:
+            _failures.tell(request._transaction.log, error, f'GW0319 the end of a request of interpreter "{request.interpreter}" raised ')
 
 
 def _run_one(request, handler, default, directory, is_content):

@@ -42,7 +42,8 @@ class Transaction:
         return self.texts.get(fact)
 
     def set_text(self, fact, value):
-        self.texts[fact] = value
+        # As in the server: each byte a character.
+        self.texts[fact] = value.decode("latin-1") if isinstance(value, bytes) else value
 
     def number(self, number):
         return self.figures.get(number, 0)

@@ -19,15 +19,18 @@ macro_rules! modules {
 
 const MODULES: &[(&str, &str)] = modules![
     "Cookie",
+    "Session",
     "__init__",
     "_derived",
     "_dispatch",
     "_environ",
     "_failures",
     "_importer",
+    "_locks",
     "_multipart",
     "_query",
     "_request",
+    "_session",
     "_tables",
     "apache",
     "cgihandler",
