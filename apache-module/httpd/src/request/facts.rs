@@ -141,11 +141,10 @@ impl<'r, M: Module> Request<'r, M> {
                     (*raw).mtime = value;
                     true
                 },
-                // SAFETY: `from_raw` promises a live request of this thread.
-                Number::Allowed => unsafe {
-                    (*raw).allowed = value;
+                Number::Allowed => {
+                    self.set_allowed(value);
                     true
-                },
+                }
                 _ => false,
             };
         };
@@ -162,12 +161,23 @@ impl<'r, M: Module> Request<'r, M> {
                 Number::Mtime => (*raw).mtime = value,
                 Number::NoCache => (*raw).no_cache = small,
                 Number::NoLocalCopy => (*raw).no_local_copy = small,
-                Number::Allowed => (*raw).allowed = value,
+                Number::Allowed => self.set_allowed(value),
                 Number::UsedPathInfo => (*raw).used_path_info = small,
                 _ => return false,
             }
         }
         true
+    }
+
+    /// Sets the methods that `Allow` names: httpd writes that header from its list, whose bits are the same.
+    fn set_allowed(self, methods: i64) {
+        // SAFETY: `from_raw` promises a live request of this thread; its list of methods is NULL or live.
+        unsafe {
+            (*self.as_ptr()).allowed = methods;
+            if let Some(list) = (*self.as_ptr()).allowed_methods.as_mut() {
+                list.method_mask = methods;
+            }
+        }
     }
 
     /// Has the answer say how to authenticate, as httpd's own modules do it.

@@ -18,7 +18,8 @@ def lines(error):
         blocks = traceback.format_exception(type(error), error, frames)
     except Exception:
         blocks = [f"{type(error).__name__} (its traceback could not be formatted)"]
-    return "".join(blocks).splitlines()
+    # A line of a log that says nothing is none.
+    return [line for line in "".join(blocks).splitlines() if line.strip()]
 
 
 def one_line(error):
