@@ -203,9 +203,46 @@ fn push_hex(line: &mut String, value: u32) {
     let _ = write!(line, "\\x{value:02x}");
 }
 
+/// The levels as `gangway-host` names them before a line that it sends to a server of its own kind: each is a byte that no line has.
+const LEVELS: [(u8, Level); 6] = [
+    (1, Level::Error),
+    (2, Level::Warn),
+    (3, Level::Notice),
+    (4, Level::Info),
+    (5, Level::Debug),
+    (6, Level::Further),
+];
+
+/// The byte that says the level of the line behind it.
+#[must_use]
+pub fn level_byte(level: Level) -> u8 {
+    LEVELS.iter().find(|(_, known)| *known == level).map_or(1, |(byte, _)| *byte)
+}
+
+/// The level that stands before a line, if there is one, and the line.
+#[must_use]
+pub fn leveled(line: &[u8]) -> (Option<Level>, &[u8]) {
+    let level_of = |byte| LEVELS.iter().find(|(known, _)| *known == byte).map(|(_, level)| *level);
+    match line.split_first() {
+        Some((byte, rest)) => level_of(*byte).map_or((None, line), |level| (Some(level), rest)),
+        None => (None, line),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_stands_before_a_line_and_in_none() {
+        for level in [Level::Error, Level::Warn, Level::Notice, Level::Info, Level::Debug, Level::Further] {
+            let line = [&[level_byte(level)][..], b"text"].concat();
+            assert_eq!(leveled(&line), (Some(level), &b"text"[..]));
+            let forged = escape(&line);
+            assert_eq!(leveled(forged.as_bytes()), (None, forged.as_bytes()));
+        }
+        assert_eq!((leveled(b""), leveled(b"text")), ((None, &b""[..]), (None, &b"text"[..])));
+    }
 
     #[test]
     fn control_bytes_cannot_forge_a_line() {

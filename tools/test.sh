@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, then the behaviour suite; with SERVER set only the suite, on that server.
+# test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, the behaviour suite, and the tests of WSGI once more with
+# applications in processes of their own; with SERVER set only the suite, on that server.
 . "$(dirname "$0")/lib.sh"
 
 SERVER=${SERVER:-}
@@ -32,14 +33,14 @@ failed_tests() {
 # How many may fail and pass by themselves then. More are a fault of the suite, or no accident.
 FLAKY=3
 
-# A test that failed runs once more by itself, with nothing beside it; when it passes then it is named as flaky.
+# run_again LOG OPTION...: a test that failed runs once more by itself, with nothing beside it; when it passes then it is named as flaky.
 run_again() {
-    local log=$BUILD/log/behaviour-again.log name failed=0
+    local log=${1%.log}-again.log name failed=0
     local names=()
-    mapfile -t names < <(failed_tests "$BUILD/log/behaviour.log")
+    mapfile -t names < <(failed_tests "$1")
     ((${#names[@]} > 0 && ${#names[@]} <= FLAKY)) || return 1
     for name in "${names[@]}"; do
-        if pytest 5m "$name" | tee -a "$log"; then
+        if pytest 5m "$name" "${@:2}" | tee -a "$log"; then
             SUMMARY+=("flaky: $name failed, and passed by itself; mend it before anything else")
         else
             SUMMARY+=("failed again by itself: $name")
@@ -55,7 +56,18 @@ behaviour_tests() {
     pytest 60m tests/behaviour -n "$JOBS" "$@" | tee "$log" || status=$?
     SUMMARY+=("behaviour suite on ${SERVER:-nginx, nginx 1.28 and httpd}: $(tail -n1 "$log" | tr -d '=' | xargs)")
     # 1 is pytest's word for tests that failed; anything else is no accident of a test.
-    if ((status == 1)) && run_again; then status=0; fi
+    if ((status == 1)) && run_again "$log"; then status=0; fi
+    return "$status"
+}
+
+# On one nginx: what differs between two is the same in this way.
+managed_tests() {
+    local log=$BUILD/log/managed.log status=0
+    local options=(--managed --server=nginx,apache)
+    rm -f "$BUILD/log/managed-again.log"
+    pytest 20m tests/behaviour/wsgi -n "$JOBS" "${options[@]}" "$@" | tee "$log" || status=$?
+    SUMMARY+=("WSGI in processes of its own on nginx and httpd: $(tail -n1 "$log" | tr -d '=' | xargs)")
+    if ((status == 1)) && run_again "$log" "${options[@]}"; then status=0; fi
     return "$status"
 }
 
@@ -73,6 +85,7 @@ SUMMARY=()
 [[ -n $SERVER ]] || rust_tests || status=1
 [[ -n $SERVER ]] || package_tests || status=1
 behaviour_tests "$@" || status=1
+[[ -n $SERVER ]] || managed_tests "$@" || status=1
 printf '\n'
 for line in "${SUMMARY[@]}"; do say "$line"; done
 ((status == 0)) || die "tests FAILED"

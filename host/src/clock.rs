@@ -15,13 +15,16 @@ pub(crate) struct Clock {
 
 const PAUSED: u64 = u64::MAX;
 
-impl Default for Clock {
-    fn default() -> Self {
-        Self { base: Instant::now(), since: AtomicU64::new(0) }
-    }
-}
-
 impl Clock {
+    /// That of a request which has waited for so long before it came here.
+    pub(crate) fn of_one_that_waited(waited: Duration) -> Self {
+        let now = Instant::now();
+        let base = now.checked_sub(waited).unwrap_or(now);
+        let clock = Self { base, since: AtomicU64::new(0) };
+        clock.restart();
+        clock
+    }
+
     pub(crate) fn pause(&self) {
         self.since.store(PAUSED, Relaxed);
     }

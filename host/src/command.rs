@@ -48,6 +48,8 @@ pub(crate) struct Serve {
     pub(crate) is_template: bool,
     /// It is only to be seen whether the application can be loaded.
     pub(crate) is_trial: bool,
+    /// The web server is one of our modules.
+    pub(crate) is_managed: bool,
     pub(crate) drain: Duration,
     pub(crate) config: ApplicationConf,
 }
@@ -59,7 +61,7 @@ pub(crate) struct Serve {
 pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, String> {
     let mut words = words.peekable();
     let (mut address, mut engines, mut drain) = (None, None, DRAIN);
-    let (mut is_template, mut is_trial) = (false, false);
+    let (mut is_template, mut is_trial, mut is_managed) = (false, false, false);
     while let Some(option) = words.next_if(|word| word.as_bytes().starts_with(b"-")) {
         let option = option.to_string_lossy().into_owned();
         let (name, inline) =
@@ -76,7 +78,8 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
             }
             "--engines" => engines = Some(PathBuf::from(value("/usr/lib/gangway")?)),
             "--drain" => drain = seconds(&value("30")?)?,
-            // Not for people: gangway-spawn says it.
+            // Not for people: the server modules and gangway-spawn say these.
+            "--managed" => is_managed = true,
             "--template" => is_template = true,
             "--check" => is_trial = true,
             "-h" | "--help" => return Ok(Command::Say(USAGE)),
@@ -92,7 +95,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
     }
     let words: Vec<OsString> = words.collect();
     let config = application(&words, engines)?;
-    Ok(Command::Serve(Box::new(Serve { address, is_template, is_trial, drain, config })))
+    Ok(Command::Serve(Box::new(Serve { address, is_template, is_trial, is_managed, drain, config })))
 }
 
 fn seconds(word: &OsStr) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 //! queue while every other thread runs one. When nothing runs it sleeps.
 
 use std::{
+    io::Write,
     os::fd::{AsFd, AsRawFd},
     sync::Arc,
     time::{Duration, Instant},
@@ -15,6 +16,7 @@ use gangway::{
     log::{self, Level},
     pool::Refusal,
     runtime::{Overdue, Runtime},
+    supervise::LOST,
 };
 
 use crate::{
@@ -54,13 +56,15 @@ pub(crate) struct Keeper {
     pub(crate) drain: Duration,
     /// The socket is somebody else's, who starts another process when this one ends.
     pub(crate) is_replaced: bool,
+    /// A server of ours looks after this process.
+    pub(crate) is_managed: bool,
 }
 
 impl Keeper {
     /// Keeps the process until it is to end, and ends it. Answers whether all has ended well.
     pub(crate) fn keep(&self) -> bool {
         let mut buffer = vec![0; READ];
-        let mut expired = Vec::new();
+        let (mut expired, mut has_reported) = (Vec::new(), false);
         let cause = loop {
             if let Some(signal) = self.signals.take() {
                 break format!("SIG{signal}");
@@ -69,7 +73,9 @@ impl Keeper {
                 return false;
             }
             self.look(&mut expired, &mut buffer);
-            if self.is_replaced && expired.iter().any(|request: &Expired| request.is_stuck) {
+            if self.is_managed {
+                self.report_loss(&expired, &mut has_reported);
+            } else if self.is_replaced && expired.iter().any(|request: &Expired| request.is_stuck) {
                 let name = &self.server.application.config().spec().name;
                 let line =
                     format_args!("a thread of {name} is lost: this process ends and is to be replaced");
@@ -82,6 +88,15 @@ impl Keeper {
         notify::stopping();
         log::process(Level::Notice, &format!("gangway-host ends ({cause}): it finishes its requests"));
         self.end(&mut expired, &mut buffer)
+    }
+
+    /// Who looks after this process lets its other requests end, while another one takes its place.
+    fn report_loss(&self, expired: &[Expired], has_reported: &mut bool) {
+        if !*has_reported && expired.iter().any(|request| request.is_stuck) {
+            *has_reported = true;
+            // Without it the thread is missing, and nothing else.
+            let _ = std::io::stderr().write_all(&[LOST, b"\n"].concat());
+        }
     }
 
     /// Waits for a signal or the alarm; while every thread runs a handler also for events, which it takes into the queue.

@@ -73,9 +73,17 @@ struct Loaded {
     application: Arc<Application>,
 }
 
+/// How it serves.
+struct Manner {
+    welcome: Welcome,
+    drain: Duration,
+    /// The web server is one of our modules.
+    is_managed: bool,
+}
+
 /// Serves until a signal says that it is to end. Answers whether all went well.
 fn run(serve: Serve) -> Result<bool, String> {
-    let Serve { address, is_template, is_trial, drain, mut config } = serve;
+    let Serve { address, is_template, is_trial, is_managed, drain, mut config } = serve;
     let control = if is_template { Some(template::control()?) } else { None };
     let checked = check(&config);
     if let (Some(control), Err(reason)) = (&control, &checked) {
@@ -90,7 +98,7 @@ fn run(serve: Serve) -> Result<bool, String> {
     // Another one may finish its requests beside this one.
     config.set_multiprocess(true);
     if let Some(control) = control {
-        return run_forked(template::live(control, &config)?, welcome, drain);
+        return run_forked(template::live(control, &config)?, Manner { welcome, drain, is_managed });
     }
     let listener = Listener::find(address.as_ref())?;
     warn(&listener, address.as_ref(), &welcome);
@@ -100,7 +108,7 @@ fn run(serve: Serve) -> Result<bool, String> {
     let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
     let runtime = Runtime::start(Threads::Server).map_err(failed)?;
     let application = runtime.application(&config, Threads::Server);
-    keep(listener, Loaded { runtime, application }, welcome, signals, drain)
+    keep(listener, Loaded { runtime, application }, signals, Manner { welcome, drain, is_managed })
 }
 
 /// What can be said before the application is loaded.
@@ -119,11 +127,10 @@ fn check(config: &ApplicationConf) -> Result<Welcome, String> {
 }
 
 /// A process that was forked from a template. Its first thread has loaded the application and ends it.
-fn run_forked(born: template::Born, welcome: Welcome, drain: Duration) -> Result<bool, String> {
+fn run_forked(born: template::Born, manner: Manner) -> Result<bool, String> {
     let template::Born { listener, signals, loaded, thread } = born;
     let listener = Listener::of(listener)?;
-    let keeper =
-        gangway::sys::spawn("gw-keeper", STACK, move || keep(listener, loaded, welcome, signals, drain));
+    let keeper = gangway::sys::spawn("gw-keeper", STACK, move || keep(listener, loaded, signals, manner));
     let keeper = keeper.map_err(failed)?;
     thread.live();
     keeper.join().unwrap_or_else(|_panic| Err("a defect; the line above says where".into()))
@@ -134,18 +141,15 @@ fn failed(error: std::io::Error) -> String {
 }
 
 /// Serves until the end.
-fn keep(
-    listener: Listener,
-    loaded: Loaded,
-    welcome: Welcome,
-    signals: sys::Signals,
-    drain: Duration,
-) -> Result<bool, String> {
+fn keep(listener: Listener, loaded: Loaded, signals: sys::Signals, manner: Manner) -> Result<bool, String> {
     let Loaded { runtime, application } = loaded;
+    let Manner { welcome, drain, is_managed } = manner;
     let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
-    let server = Arc::new(server::Server::new(application, listener.socket, welcome).map_err(failed)?);
+    let server =
+        Arc::new(server::Server::new(application, listener.socket, welcome, is_managed).map_err(failed)?);
     let threads = runner::start(&server).map_err(failed)?;
-    let keeper = keeper::Keeper { server: Arc::clone(&server), runtime, signals, drain, is_replaced };
+    let keeper =
+        keeper::Keeper { server: Arc::clone(&server), runtime, signals, drain, is_replaced, is_managed };
     let ended = keeper.keep();
     Listener::finish(server.listener(), made.as_ref(), was_nonblocking);
     if !ended {

@@ -13,7 +13,10 @@ use std::{
 use gangway::{
     exchange::Piece,
     http::Head,
-    protocol::fastcgi::{Stream, end, lanes, part, put},
+    protocol::{
+        EndStatus,
+        fastcgi::{Stream, end, part, put},
+    },
 };
 
 use crate::sys;
@@ -96,11 +99,6 @@ impl Outgoing {
         outgoing
     }
 
-    /// The end of a response that is not whole: see [`lanes`].
-    pub(crate) fn cut(&mut self, id: u16) {
-        self.own(|own| own.extend_from_slice(&lanes::cut(id)));
-    }
-
     /// Lines for the web server's log.
     pub(crate) fn errors(id: u16, lines: &[u8]) -> Self {
         let mut outgoing = Self::default();
@@ -151,10 +149,10 @@ impl Outgoing {
     }
 
     /// Adds a part of the FCGI_STDOUT stream: a head, if it is the first part, and pieces of the body.
-    pub(crate) fn output(&mut self, id: u16, head: Option<&Head>, length: Option<u64>, pieces: Vec<Piece>) {
+    pub(crate) fn output(&mut self, id: u16, head: Option<&Head>, pieces: Vec<Piece>) {
         let mut text = Vec::new();
         if let Some(head) = head {
-            write_head(head, length, &mut text);
+            write_head(head, &mut text);
         }
         self.stream(id, text, pieces);
     }
@@ -212,6 +210,11 @@ impl Outgoing {
     /// Adds the end of the request.
     pub(crate) fn end(&mut self, id: u16) {
         self.own(|own| own.extend_from_slice(&end(id, 0, None)));
+    }
+
+    /// Adds the end of a request whose response is not whole, for a web server of our own kind.
+    pub(crate) fn broken_end(&mut self, id: u16) {
+        self.own(|own| own.extend_from_slice(&end(id, EndStatus::BROKEN, None)));
     }
 
     /// Sends what there is room for.
@@ -322,7 +325,7 @@ pub(crate) fn bytes_of(piece: &Piece) -> Option<&[u8]> {
 }
 
 /// A head as CGI programs write it (RFC 3875 §6.3). The name Status is the status line's there.
-pub(crate) fn write_head(head: &Head, length: Option<u64>, out: &mut Vec<u8>) {
+pub(crate) fn write_head(head: &Head, out: &mut Vec<u8>) {
     out.reserve(256);
     let mut status = String::with_capacity(16);
     // Writing to a String cannot fail.
@@ -335,7 +338,7 @@ pub(crate) fn write_head(head: &Head, length: Option<u64>, out: &mut Vec<u8>) {
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);
     }
-    if let Some(length) = length {
+    if let Some(length) = head.content_length {
         out.extend_from_slice(b"\r\nContent-Length: ");
         out.extend_from_slice(gangway::http::Decimal::default().write(length));
     }

@@ -37,6 +37,8 @@ const READ: usize = 16 * 1024;
 pub(crate) struct HostPort {
     connection: Arc<Connection>,
     begun: Begun,
+    /// The web server is of our own kind: it knows the bytes that say levels, and the status of a response that is not whole.
+    is_ours: bool,
     /// What knows the request in words, for lines that come when its response has ended.
     exchange: OnceLock<Weak<Exchange>>,
     body: Mutex<BodyLeft>,
@@ -95,16 +97,22 @@ pub(crate) enum Outcome {
 }
 
 impl HostPort {
-    pub(crate) fn new(connection: &Arc<Connection>, begun: Begun, length: Option<u64>) -> Self {
+    pub(crate) fn new(connection: &Arc<Connection>, begun: Begun, length: Option<u64>, clock: Clock) -> Self {
         Self {
             connection: Arc::clone(connection),
             begun,
+            is_ours: false,
             exchange: OnceLock::new(),
             body: Mutex::new(BodyLeft { length, has_failed: false }),
             response: Mutex::default(),
             gone: AtomicBool::new(false),
-            clock: Clock::default(),
+            clock,
         }
+    }
+
+    /// The same for a web server of our own kind.
+    pub(crate) fn of_ours(self) -> Self {
+        Self { is_ours: true, ..self }
     }
 
     /// Tells it the request that it is the port of.
@@ -130,16 +138,24 @@ impl HostPort {
         }
         let mut outgoing = Outgoing::default();
         if complete {
-            outgoing.output(self.begun.id, delivery.head.as_ref(), length(&delivery), delivery.pieces);
+            outgoing.output(self.begun.id, delivery.head.as_ref(), delivery.pieces);
         } else if head_sent {
-            // Without FCGI_END_REQUEST: the client must see that something is missing.
-            outgoing.output(self.begun.id, None, None, delivery.pieces);
+            outgoing.output(self.begun.id, None, delivery.pieces);
+            self.cut(&mut outgoing);
             return self.leave(outgoing, false);
         } else {
             outgoing.page(self.begun.id, substitute(cancelled, lock(&self.body).has_failed));
         }
         outgoing.end(self.begun.id);
         self.leave(outgoing, self.begun.keep_connection)
+    }
+
+    /// The client must see that something is missing. To a web server that is not ours only the end of the connection says so, without
+    /// FCGI_END_REQUEST.
+    fn cut(&self, outgoing: &mut Outgoing) {
+        if self.is_ours {
+            outgoing.broken_end(self.begun.id);
+        }
     }
 
     fn refuse(&self, page: Page) -> Outcome {
@@ -184,12 +200,14 @@ impl HostPort {
         if std::mem::replace(&mut response.is_over, true) {
             return;
         }
-        if !response.head_sent {
-            let mut outgoing = Outgoing::default();
+        let mut outgoing = Outgoing::default();
+        if response.head_sent {
+            self.cut(&mut outgoing);
+        } else {
             outgoing.page(self.begun.id, page);
             outgoing.end(self.begun.id);
-            let _ = self.leave(outgoing, false);
         }
+        let _ = self.leave(outgoing, false);
         drop(response);
         self.connection.shut();
     }
@@ -336,6 +354,11 @@ impl RequestPort for HostPort {
     }
 }
 
+/// A line as a web server of our own kind gets it, with its level.
+pub(crate) fn leveled(level: Level, line: &str) -> Vec<u8> {
+    [&[log::level_byte(level)], line.as_bytes(), b"\n"].concat()
+}
+
 /// What the web server gets when the handler gave no response.
 pub(crate) fn substitute(cancelled: Option<Cause>, has_body_failed: bool) -> Page {
     match cancelled {
@@ -344,17 +367,6 @@ pub(crate) fn substitute(cancelled: Option<Cause>, has_body_failed: bool) -> Pag
         _ if has_body_failed => Page::BadRequest,
         _ => Page::ServerError,
     }
-}
-
-/// The length that the head tells: the application's, or that of a response that is whole at once.
-pub(crate) fn length(delivery: &Delivery) -> Option<u64> {
-    let head = delivery.head.as_ref()?;
-    head.content_length.or_else(|| {
-        let is_whole = delivery.end == Some(End::Complete) && !head.forbids_body();
-        // A response without a body may be that to HEAD, whose length is that of another one.
-        let total = delivery.pieces.iter().fold(0u64, |sum, piece| sum.saturating_add(piece.len() as u64));
-        (is_whole && total > 0).then_some(total)
-    })
 }
 
 impl Port for HostPort {
@@ -393,20 +405,23 @@ impl Port for HostPort {
         }
         response.head_sent |= delivery.head.is_some();
         let mut outgoing = Outgoing::default();
-        outgoing.output(self.begun.id, delivery.head.as_ref(), length(&delivery), delivery.pieces);
+        outgoing.output(self.begun.id, delivery.head.as_ref(), delivery.pieces);
         self.send(outgoing)
     }
 
     /// A line for the web server's log, where it has the request's context. It leaves at once, for what comes next may be the
-    /// end of this process; where there is no room it leaves with the response.
+    /// end of this process; where there is no room it leaves with the response. FastCGI has no levels: a web server of any kind takes such
+    /// lines for errors.
     fn log(&self, level: Level, line: &str) {
-        let is_ours = matches!(level, Level::Info | Level::Debug);
-        if !is_ours
+        let is_sent = self.is_ours || !matches!(level, Level::Info | Level::Debug);
+        if is_sent
             && let Ok(response) = self.response.try_lock()
             && !response.is_over
         {
             let mut waiting = lock(self.connection.outgoing());
-            waiting.append(Outgoing::errors(self.begun.id, format!("{line}\n").as_bytes()));
+            let plain = || [line.as_bytes(), b"\n"].concat();
+            let text = if self.is_ours { leveled(level, line) } else { plain() };
+            waiting.append(Outgoing::errors(self.begun.id, &text));
             // What is wrong with the connection is found by who sends the response.
             if matches!(waiting.send(&*self.connection), Ok(Sent::All)) {
                 *waiting = Outgoing::default();

@@ -95,9 +95,10 @@ impl Server {
         application: Arc<Application>,
         listener: OwnedFd,
         welcome: Welcome,
+        is_managed: bool,
     ) -> io::Result<Self> {
         let config = application.config();
-        let rules = Rules { pass_authorization: config.pass_authorization() };
+        let rules = Rules { pass_authorization: config.pass_authorization(), is_managed };
         let threads = config.spec().threads as usize;
         let server = Self {
             epoll: Arc::new(Epoll::new()?),

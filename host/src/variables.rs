@@ -3,13 +3,27 @@
 //!
 //! The rules are those of the server modules, as far as somebody else's choice of variables leaves room for them.
 
-use gangway::{exchange::RequestHead, http::Fields, protocol::fastcgi::Pairs};
+use std::time::Duration;
+
+use gangway::{
+    exchange::RequestHead, http::Fields, protocol::fastcgi::Pairs, supervise::ARRIVED, sys::monotonic,
+};
 
 /// What the configuration says of variables.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Rules {
     /// Whether the application may see `Authorization`.
     pub(crate) pass_authorization: bool,
+    /// The web server is one of our modules.
+    pub(crate) is_managed: bool,
+}
+
+/// A request as its web server tells it.
+#[derive(Debug)]
+pub(crate) struct ToldRequest {
+    pub(crate) head: RequestHead,
+    /// How long it has been in the web server.
+    pub(crate) waited: Duration,
 }
 
 /// Why the variables make no request.
@@ -47,12 +61,12 @@ fn is_passed(name: &[u8], value: &[u8], rules: Rules) -> bool {
 }
 
 /// Makes the head of a request. `no_body`: the web server has said already that there is no body.
-pub(crate) fn head(pairs: &[u8], no_body: bool, rules: Rules) -> Result<RequestHead, Defect> {
+pub(crate) fn head(pairs: &[u8], no_body: bool, rules: Rules) -> Result<ToldRequest, Defect> {
     let mut head =
         RequestHead { variables: Fields::with_capacity(48, pairs.len()), ..RequestHead::default() };
     let mut method: Option<&[u8]> = None;
     let mut script: Option<&[u8]> = None;
-    let mut has_path = false;
+    let (mut has_path, mut waited) = (false, Duration::ZERO);
     let mut iterator = Pairs::new(pairs);
     for (name, value) in iterator.by_ref().filter(|(name, value)| is_passed(name, value, rules)) {
         match name {
@@ -64,6 +78,10 @@ pub(crate) fn head(pairs: &[u8], no_body: bool, rules: Rules) -> Result<RequestH
                 continue;
             }
             b"PATH_INFO" => has_path = true,
+            ARRIVED if rules.is_managed => {
+                waited = since(value);
+                continue;
+            }
             _ => {}
         }
         head.variables.push(name, value);
@@ -84,7 +102,13 @@ pub(crate) fn head(pairs: &[u8], no_body: bool, rules: Rules) -> Result<RequestH
         head.variables.push(b"SCRIPT_NAME", b"");
         head.variables.push(b"PATH_INFO", script);
     }
-    Ok(head)
+    Ok(ToldRequest { head, waited })
+}
+
+/// How long ago it was so many milliseconds, on the clock of the machine.
+fn since(moment: &[u8]) -> Duration {
+    let moment = std::str::from_utf8(moment).ok().and_then(|text| text.parse().ok());
+    moment.map_or(Duration::ZERO, |moment| monotonic().saturating_sub(Duration::from_millis(moment)))
 }
 
 fn length(value: &[u8]) -> Option<u64> {
@@ -129,7 +153,7 @@ mod tests {
             ("QUERY_STRING", ""),
             ("HTTP_X", &"v".repeat(300)),
         ];
-        let head = head(&pairs(&list), false, Rules::default()).unwrap();
+        let head = head(&pairs(&list), false, Rules::default()).unwrap().head;
         for (name, value) in list {
             assert_eq!(get(&head, name), Some(value));
         }
@@ -140,7 +164,8 @@ mod tests {
     fn a_path_that_was_not_split_is_the_applications() {
         let head =
             head(&pairs(&[("SCRIPT_NAME", "/a/b"), ("REQUEST_METHOD", "HEAD")]), true, Rules::default())
-                .unwrap();
+                .unwrap()
+                .head;
         assert_eq!((get(&head, "SCRIPT_NAME"), get(&head, "PATH_INFO")), (Some(""), Some("/a/b")));
         assert!(head.no_body && head.content_length == Some(0));
     }
@@ -157,17 +182,33 @@ mod tests {
             ("HTTPS", ""),
             ("PATH_INFO", "/"),
         ];
-        let without = head(&pairs(&list), false, Rules::default()).unwrap();
+        let without = head(&pairs(&list), false, Rules::default()).unwrap().head;
         let names: Vec<_> = without.variables.iter().map(|(name, _)| name.to_vec()).collect();
         assert_eq!(names, [&b"REQUEST_METHOD"[..], b"PATH_INFO", b"SCRIPT_NAME"]);
-        let with = head(&pairs(&list), false, Rules { pass_authorization: true }).unwrap();
+        let with =
+            head(&pairs(&list), false, Rules { pass_authorization: true, is_managed: false }).unwrap().head;
         assert_eq!(get(&with, "HTTP_AUTHORIZATION"), Some("Basic x"));
+    }
+
+    #[test]
+    fn a_server_of_ours_says_when_a_request_has_come() {
+        let then = (monotonic() - Duration::from_millis(700)).as_millis().to_string();
+        let list = [("REQUEST_METHOD", "GET"), ("PATH_INFO", "/"), ("GANGWAY_ARRIVED", &then)];
+        let told = head(&pairs(&list), false, Rules { is_managed: true, ..Rules::default() }).unwrap();
+        assert!(
+            (700..5000).contains(&told.waited.as_millis()) && get(&told.head, "GANGWAY_ARRIVED").is_none()
+        );
+        let other = head(&pairs(&list), false, Rules::default()).unwrap();
+        assert!(other.waited.is_zero() && get(&other.head, "GANGWAY_ARRIVED").is_some());
+        for odd in ["", "-1", "x", "99999999999999999999", "9999999999999999999"] {
+            assert_eq!(since(odd.as_bytes()), Duration::ZERO, "{odd}");
+        }
     }
 
     #[test]
     fn defects_are_told() {
         let whole = [("REQUEST_METHOD", "POST"), ("CONTENT_LENGTH", "12")];
-        assert_eq!(head(&pairs(&whole), false, Rules::default()).unwrap().content_length, Some(12));
+        assert_eq!(head(&pairs(&whole), false, Rules::default()).unwrap().head.content_length, Some(12));
         for bad in ["-1", "+1", "1 ", "0x1", "99999999999999999999", "9223372036854775808"] {
             let list = [("REQUEST_METHOD", "POST"), ("CONTENT_LENGTH", bad)];
             assert_eq!(head(&pairs(&list), false, Rules::default()).err(), Some(Defect::Length), "{bad}");

@@ -218,6 +218,7 @@ impl Command {
                 let engines = engine.parent().unwrap_or_else(|| Path::new("/"));
                 let mut words = vec![
                     host.as_os_str().as_bytes().to_vec(),
+                    b"--managed".to_vec(),
                     b"--engines".to_vec(),
                     engines.as_os_str().as_bytes().to_vec(),
                     spec.interface.as_bytes().to_vec(),

@@ -143,6 +143,17 @@ pub struct EndStatus {
     pub application: u32,
 }
 
+impl EndStatus {
+    /// What `gangway-host` tells a server of its own kind of a response that is not whole.
+    pub const BROKEN: u32 = 1;
+
+    /// Whether a `gangway-host` says so.
+    #[must_use]
+    pub fn is_broken(self) -> bool {
+        self.application == Self::BROKEN
+    }
+}
+
 /// The state of one response.
 #[derive(Clone, Copy, Debug)]
 pub struct Decoder(Framing);

@@ -13,6 +13,13 @@
 //! segment     what workers and supervisor share about one application
 //! ```
 
+/// The variable by which a server tells `gangway-host` when a request has come, in milliseconds of the clock that nobody sets. The
+/// application does not see it.
+pub const ARRIVED: &[u8] = b"GANGWAY_ARRIVED";
+
+/// What `gangway-host` writes as a line when a thread of it is lost: its process is to be replaced.
+pub const LOST: &[u8] = b"\x01lost";
+
 pub mod control;
 pub mod link;
 pub mod manager;

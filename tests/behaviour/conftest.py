@@ -86,14 +86,28 @@ def pytest_collection_modifyitems(config, items):
         if config.getoption("--upstream") == "stock" and not on_stock(item, kind):
             dropped.append(item)
             continue
-        reason = item.get_closest_marker("in_process")
-        if config.getoption("--managed") and reason is not None:
-            item.add_marker(pytest.mark.skip(reason=reason.args[0]))
+        if reason := elsewhere(item, kind):
+            item.add_marker(pytest.mark.skip(reason=reason))
         item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}:{kind}"))
         kept.append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
         items[:] = kept
+
+
+def elsewhere(item, kind):
+    """Why the test does not run where applications do not run in the server's own processes, if it does not."""
+    names = []
+    if item.config.getoption("--managed"):
+        names = ["in_process"]
+    elif item.config.getoption("--host"):
+        names = ["in_process", "not_behind_pass"]
+    for name in names:
+        for marker in item.iter_markers(name):
+            on = marker.kwargs.get("on", "")
+            if kind is None or kind.startswith(on):
+                return marker.args[0]
+    return None
 
 
 def on_stock(item, kind):

@@ -3,7 +3,7 @@
 //! an application in this process does.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     ffi::c_int,
     fs::File,
     io::{self, Write},
@@ -17,8 +17,8 @@ use gangway::{
     exchange::{Delivery, End, FileSlice, Piece},
     http::{Fields, Head, is_connection_field, is_event_stream},
     log::{self, Level},
-    protocol::Protocol,
-    report,
+    protocol::{EndStatus, Protocol},
+    report, report_at,
     sys::explain,
 };
 use gangway_httpd::transfer::{AT_A_TIME, BodyQuota, Carried, Filled, Passed, Record, Then, Wire};
@@ -55,6 +55,8 @@ pub(super) struct ManagedRequest<'r> {
     spool: Option<Spool>,
     /// What the application, or its host, has said of this request in the log: the beginning.
     said: RefCell<Vec<u8>>,
+    /// The level of its last line.
+    level: Cell<Level>,
     /// The status of the response, 0 before.
     status: u16,
     is_hosted: bool,
@@ -79,6 +81,7 @@ impl<'r> ManagedRequest<'r> {
             progress: Progress::default(),
             spool: None,
             said: RefCell::default(),
+            level: Cell::new(Level::Error),
             status: 0,
             is_hosted,
             last: None,
@@ -117,7 +120,16 @@ impl<'r> ManagedRequest<'r> {
 
     /// Sends the end of a response that is whole. Answers what httpd's handler answers.
     pub(super) fn send_last(&mut self) -> c_int {
-        self.last.take().map_or(OK, |last| self.progress.finish(&mut self.session, last))
+        let Some(mut last) = self.last.take() else { return OK };
+        let is_unsized = last.head.as_ref().is_some_and(|head| head.content_length.is_none());
+        if self.is_hosted && is_unsized && !last.pieces.is_empty() {
+            // httpd finds out the length of what comes with its end. An application that names none has none, as in this process.
+            let begun = Delivery { head: last.head.take(), pieces: mem::take(&mut last.pieces), end: None };
+            if self.progress.pass_on(&mut self.session, begun).is_err() {
+                return OK;
+            }
+        }
+        self.progress.finish(&mut self.session, last)
     }
 
     /// Ends a response that is not whole so that the client sees it.
@@ -237,6 +249,10 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
         self.is_event_stream
     }
 
+    fn ends_well(&self, status: EndStatus) -> bool {
+        !(self.is_hosted && status.is_broken())
+    }
+
     fn finish(&self) -> Result<(), ResponseError> {
         self.parser.finish()
     }
@@ -283,7 +299,10 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
     }
 
     fn log_line(&self, line: &[u8]) {
-        let (request, line) = (self.session.request(), log::escape(line));
+        let request = self.session.request();
+        // The rest of a line that comes in parts has the level of its beginning.
+        let (level, line) = if self.is_hosted { log::leveled(line) } else { (None, line) };
+        let line = log::escape(line);
         let mut said = self.said.borrow_mut();
         if said.len() + line.len() < SAID {
             said.extend_from_slice(line.as_bytes());
@@ -291,10 +310,13 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
         }
         drop(said);
         if self.is_hosted {
-            // A line for this log, of the same program.
-            return log::request(&request, Level::Error, None, format_args!("{line}"));
+            // Written as that of an application in this process.
+            let level = level.unwrap_or(self.level.get());
+            self.level.set(level);
+            report_at!(request, level, None, "{line}");
+        } else {
+            report!(request, Error, BACKEND_STDERR, "{line}");
         }
-        report!(request, Error, BACKEND_STDERR, "{line}");
     }
 
     fn watch(&self, _: &Wire) {}

@@ -94,7 +94,7 @@ pub(super) fn prepare<'r>(
     let length = body::body_length(request)?;
     let Advance { length, whole } = match length {
         BodyLength::Chunked => body::advance_whole(session)?,
-        length => body::advance(session, length)?,
+        length => body::advance_fully(session, length)?,
     };
     let mut variables = variables::build(request, conf, mount, length, managed.pass_authorization())?;
     if is_script {

@@ -11,17 +11,20 @@ use std::{
 use gangway::{
     cgi::ResponseError,
     error::{CANNOT_ENCODE, CLIENT_LEFT, SERVER_FAILED, TOO_SHORT},
-    log::{Level, Line},
+    http::Decimal,
+    log::{self, Level, Line},
     protocol::{EncodeError, FastCgi, Protocol, Settings},
     report,
     status::{AppKind, Incident, Passage},
     supervise::{
+        ARRIVED,
         refusals::{late_line, silent_line},
-        segment::NoteKind,
+        segment::{NoteKind, Segment},
     },
     sys::{explain, is_shortage},
+    trace::Answerer,
 };
-use gangway_httpd::transfer::{Buffers, Record, Times, Transfer, TransferError, Wait, Wire};
+use gangway_httpd::transfer::{Buffers, Record, Then, Times, Transfer, TransferError, Wait, Wire};
 
 use super::{
     carried::ManagedRequest,
@@ -44,6 +47,8 @@ use crate::{
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How much later than an application's own host this server gives up.
 const HOST_GRACE: Duration = Duration::from_secs(1);
+/// A request of so many bytes leaves with one call and is read with one.
+const UNREAD_MOST: u64 = 16 * 1024;
 /// How many processes that have just ended a request may meet on its way, none of which it reaches.
 const MOST_GONE: u32 = 100;
 
@@ -51,9 +56,10 @@ const MOST_GONE: u32 = 100;
 pub(crate) fn serve_application(request: Request<'_>, number: usize) -> c_int {
     serve(request, number, |session, conf, service| {
         let mount = mount::mount(request, conf.section(), conf.path());
-        let Advance { length, whole } = body::advance(session, body::body_length(request)?)?;
+        let Advance { length, whole } = body::advance_fully(session, body::body_length(request)?)?;
         let pass_authorization = service.managed.pass_authorization();
-        let variables = variables::build(request, conf, mount, length, pass_authorization)?;
+        let mut variables = variables::build(request, conf, mount, length, pass_authorization)?;
+        variables.push(ARRIVED, Decimal::default().write(services::now()));
         Ok(ReadyRequest { variables, whole })
     })
 }
@@ -79,11 +85,30 @@ fn serve<'r>(
         );
         return INTERNAL_SERVER_ERROR;
     };
-    let mut session = Session::new(request);
-    let prepared = match prepare(&mut session, conf, service) {
-        Ok(prepared) => prepared,
-        Err(status) => return status,
-    };
+    let answerer = if service.is_hosted() { Answerer::Application } else { Answerer::Backend };
+    request.observed(answerer, |trace| {
+        let mut session = Session::new(request);
+        let prepared = match prepare(&mut session, conf, service) {
+            Ok(prepared) => prepared,
+            Err(status) => return status,
+        };
+        if let Some(trace) = trace {
+            trace.identify(&prepared.variables);
+            trace.name(service.managed.name().to_owned());
+            trace.begin();
+        }
+        carry(session, prepared, number, (service, segment))
+    })
+}
+
+/// Has a request that is ready carried to a process.
+fn carry(
+    session: Session<'_>,
+    prepared: ReadyRequest,
+    number: usize,
+    (service, segment): (&'static Service, &'static Segment),
+) -> c_int {
+    let request = session.request();
     let mut buffers = Buffers::take();
     let passage = Passage::arrive(counting::tally(AppKind::Managed, number));
     let process = Cell::new(None);
@@ -196,10 +221,17 @@ impl<'r, 'b> Attempts<'r, 'b> {
     fn attempt(&mut self, wire: Wire, seat: Seat, may_repeat: bool) -> Outcome {
         let times = times(self.service, self.request);
         let mut transfer = Transfer::new(&mut self.carried, &FastCgi, &wire, self.buffers, times);
-        let done = transfer.run();
+        let mut done = transfer.run();
+        if self.service.is_hosted() && transfer.breaks_off(&done) {
+            // A host closes the connection for a response that breaks off; what has come of it is for the client, as of an application in
+            // this process.
+            done = transfer.deliver(Then::Flush).and(done);
+        }
         let (has_ended, has_begun, is_clean) = (transfer.has_ended(), transfer.has_begun, transfer.is_clean);
-        let is_repeatable =
-            transfer.is_first_part && (transfer.total_sent == 0 || is_idempotent(self.request.method()));
+        // A host reads at once what has left at once, as requests of this size do: with a reset it has read nothing, and done nothing.
+        let is_unread = transfer.is_reset && transfer.total_sent <= UNREAD_MOST && self.service.is_hosted();
+        let is_harmless = transfer.total_sent == 0 || is_unread || is_idempotent(self.request.method());
+        let is_repeatable = transfer.is_first_part && is_harmless;
         let Err(failure) = done else {
             if is_clean && self.service.is_hosted() {
                 rest::put(self.service, seat.slot(), wire);
@@ -268,7 +300,11 @@ impl<'r, 'b> Attempts<'r, 'b> {
                 (Level::Info, error.code(), format!("{error}: process {pid} of {name}{outcome}"))
             }
             TransferError::Closed(error) | TransferError::Broken(error) => {
-                (Level::Error, error.code(), format!("{error}: process {pid} of {name}{outcome}"))
+                // httpd's own context is the client's address.
+                let (method, target) =
+                    (log::escape(self.request.method()), log::escape(self.request.original_target()));
+                let text = format!("{error}: process {pid} of {name}, at \"{method} {target}\"{outcome}");
+                (Level::Error, error.code(), text)
             }
             TransferError::Head(error) => {
                 let cure = match error {

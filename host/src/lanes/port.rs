@@ -25,7 +25,7 @@ use crate::{
     clock::Clock,
     connection::Connection,
     outgoing::{Outgoing, Page, bytes_of, write_head},
-    port::{Outcome, RequestPort, length, substitute},
+    port::{Outcome, RequestPort, leveled, substitute},
 };
 
 /// How long the worker may take no byte of a response for which a handler waits.
@@ -70,7 +70,7 @@ enum LaneEnd {
 }
 
 impl LanePort {
-    pub(crate) fn new(table: &Arc<LaneTable>, id: u16) -> Self {
+    pub(crate) fn new(table: &Arc<LaneTable>, id: u16, clock: Clock) -> Self {
         Self {
             table: Arc::clone(table),
             id,
@@ -78,7 +78,7 @@ impl LanePort {
             response: Mutex::default(),
             room: Condvar::new(),
             gone: AtomicBool::new(false),
-            clock: Clock::default(),
+            clock,
         }
     }
 
@@ -141,7 +141,7 @@ impl LanePort {
         match end {
             None => {}
             Some(LaneEnd::Whole) => outgoing.end(self.id),
-            Some(LaneEnd::Cut) => outgoing.cut(self.id),
+            Some(LaneEnd::Cut) => outgoing.broken_end(self.id),
         }
         if end.is_some() {
             self.table.end(self.id);
@@ -169,8 +169,7 @@ impl LanePort {
             self.give(&mut response, text, last.pieces)
         } else if response.head_sent {
             response.ends = Some(LaneEnd::Cut);
-            response.rest.clear();
-            Outgoing::default()
+            self.give(&mut response, Vec::new(), last.pieces)
         } else {
             response.ends = Some(LaneEnd::Whole);
             let page = page.unwrap_or_else(|| substitute(cancelled, false));
@@ -233,7 +232,7 @@ impl LanePort {
 fn head(delivery: &Delivery) -> Vec<u8> {
     let mut text = Vec::new();
     if let Some(head) = &delivery.head {
-        write_head(head, length(delivery), &mut text);
+        write_head(head, &mut text);
     }
     text
 }
@@ -316,15 +315,13 @@ impl Port for LanePort {
 
     /// A line for the web server's log, which has the request's context there. One for which there is no room in the lane is written here.
     fn log(&self, level: Level, line: &str) {
-        let is_ours = matches!(level, Level::Info | Level::Debug);
-        if !is_ours
-            && let Ok(mut response) = self.response.try_lock()
+        if let Ok(mut response) = self.response.try_lock()
             && !response.is_over
-            && let text = format!("{line}\n")
+            && let text = leveled(level, line)
             && response.window.fits(text.len())
         {
             response.window.spend(text.len());
-            self.table.post(Outgoing::errors(self.id, text.as_bytes()), false);
+            self.table.post(Outgoing::errors(self.id, &text), false);
             return;
         }
         match level {

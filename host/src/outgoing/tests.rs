@@ -53,8 +53,9 @@ fn output(records: &[(u8, Vec<u8>)]) -> Vec<u8> {
 #[test]
 fn a_small_response_is_two_records_in_one_piece() {
     let mut outgoing = Outgoing::default();
-    let head = head(200, &[("Content-Type", "text/plain"), ("Status", "500")]);
-    outgoing.output(7, Some(&head), Some(5), vec![Piece::Copied(b"hello".to_vec())]);
+    let head =
+        Head { content_length: Some(5), ..head(200, &[("Content-Type", "text/plain"), ("Status", "500")]) };
+    outgoing.output(7, Some(&head), vec![Piece::Copied(b"hello".to_vec())]);
     outgoing.end(7);
     assert_eq!(outgoing.segments.len(), 1, "one call sends it");
     let records = sent(outgoing);
@@ -69,7 +70,6 @@ fn large_pieces_are_not_copied_and_cut_into_records() {
     outgoing.output(
         7,
         Some(&head(404, &[])),
-        None,
         vec![Piece::Copied(body.clone()), Piece::Copied(b"end".to_vec())],
     );
     outgoing.end(7);
@@ -93,13 +93,13 @@ fn files_are_sent_from_their_descriptors() {
     let mut outgoing = Outgoing::default();
     let pieces =
         vec![Piece::Copied(b"a".to_vec()), slice(10, 150_000), Piece::Copied(b"b".to_vec()), slice(0, 3)];
-    outgoing.output(7, Some(&head(200, &[])), None, pieces);
+    outgoing.output(7, Some(&head(200, &[])), pieces);
     outgoing.end(7);
     let expected = [b"Status: 200 OK\r\n\r\na", &text[10..150_010], b"b", &text[..3]].concat();
     assert!(output(&sent(outgoing)) == expected);
     let mut outgoing = Outgoing::default();
     let short = FileSlice { fd: File::open("/dev/null").unwrap().into(), offset: 0, len: 9 };
-    outgoing.output(7, None, None, vec![Piece::File(short)]);
+    outgoing.output(7, None, vec![Piece::File(short)]);
     let (near, _far) = UnixStream::pair().unwrap();
     assert!(outgoing.send(&near).is_err(), "a file that is shorter than it was");
 }
@@ -109,10 +109,10 @@ fn what_is_added_behind_a_rest_follows_it() {
     let (near, mut far) = UnixStream::pair().unwrap();
     let mut outgoing = Outgoing::default();
     let body = vec![b'x'; 2_000_000];
-    outgoing.output(7, None, None, vec![Piece::Copied(body.clone())]);
+    outgoing.output(7, None, vec![Piece::Copied(body.clone())]);
     assert_eq!(outgoing.send(&near).unwrap(), Sent::Blocked);
     let mut more = Outgoing::errors(7, b"line\n");
-    more.output(7, None, None, vec![Piece::Copied(body)]);
+    more.output(7, None, vec![Piece::Copied(body)]);
     more.end(7);
     more.end_connection();
     outgoing.append(more);
@@ -163,7 +163,7 @@ proptest! {
         let pieces: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(index, length)| vec![index as u8; *length]).collect();
         let mut outgoing = Outgoing::default();
         let head = has_head.then(|| head(204, &[]));
-        outgoing.output(7, head.as_ref(), None, pieces.iter().cloned().map(Piece::Copied).collect());
+        outgoing.output(7, head.as_ref(), pieces.iter().cloned().map(Piece::Copied).collect());
         outgoing.end(7);
         let records = sent(outgoing);
         let start: &[u8] = if has_head { b"Status: 204 No Content\r\n\r\n" } else { b"" };

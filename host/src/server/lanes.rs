@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What happens on a connection with lanes. The caller holds the connection, as far as it reads.
 
-use std::sync::{Arc, atomic::Ordering::SeqCst};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use gangway::{
     exchange::{Cause, Exchange},
@@ -10,11 +13,13 @@ use gangway::{
 
 use super::{Job, Server, talk::Step};
 use crate::{
+    clock::Clock,
     connection::Connection,
     lanes::{LaneMessage, LanePort, LaneTable},
     outgoing::{Outgoing, Page},
     port::{Outcome, RequestPort},
-    sys, variables,
+    sys,
+    variables::{self, ToldRequest},
 };
 
 /// Responses that may wait for each other.
@@ -101,8 +106,8 @@ impl Server {
                 let head = variables::head(&pairs, true, self.rules);
                 lock(table.incoming()).give_back(pairs);
                 match head {
-                    Ok(head) => {
-                        let port = Arc::new(LanePort::new(table, id));
+                    Ok(ToldRequest { head, waited }) => {
+                        let port = Arc::new(LanePort::new(table, id, Clock::of_one_that_waited(waited)));
                         let exchange = Exchange::new(head, Arc::<LanePort>::clone(&port));
                         port.set_exchange(&exchange);
                         table.begin(id, Arc::<LanePort>::clone(&port), &exchange);
@@ -110,19 +115,21 @@ impl Server {
                     }
                     Err(defect) => {
                         self.complain(format_args!("a request is refused: {}", defect.text()));
-                        LanePort::new(table, id).refuse(Page::BadRequest);
+                        LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO))
+                            .refuse(Page::BadRequest);
                     }
                 }
             }
             LaneMessage::TooLarge(id) => {
                 self.complain(format_args!("a request is refused: its variables are too large"));
-                LanePort::new(table, id).refuse(Page::TooLarge);
+                LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO)).refuse(Page::TooLarge);
             }
             LaneMessage::Aborted(id) => match table.exchange(id) {
                 Some(exchange) => exchange.cancel(Cause::ClientGone),
                 // It had not come wholly.
                 None => {
-                    LanePort::new(table, id).refuse(Page::BadRequest);
+                    LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO))
+                        .refuse(Page::BadRequest);
                 }
             },
             LaneMessage::Granted(id, bytes) => {

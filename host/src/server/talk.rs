@@ -15,12 +15,13 @@ use gangway::{
 
 use super::{Job, READ, Server};
 use crate::{
+    clock::Clock,
     connection::Connection,
     incoming::{Begun, Message},
     outgoing::{Outgoing, Page, Sent},
     port::{HostPort, Outcome},
     sys::{self, Readiness},
-    variables,
+    variables::{self, ToldRequest},
 };
 
 /// How long a connection that has its response may still send before it is closed.
@@ -163,8 +164,11 @@ impl Server {
         let head = variables::head(incoming.variables(), is_whole, self.rules);
         drop(incoming);
         match head {
-            Ok(head) => {
-                let port = Arc::new(HostPort::new(connection, begun, head.content_length));
+            Ok(ToldRequest { head, waited }) => {
+                let clock = Clock::of_one_that_waited(waited);
+                let length = head.content_length;
+                let port = HostPort::new(connection, begun, length, clock);
+                let port = Arc::new(if self.rules.is_managed { port.of_ours() } else { port });
                 let exchange = Exchange::new(head, Arc::<HostPort>::clone(&port));
                 port.set_exchange(&exchange);
                 connection.begin(&exchange);

@@ -213,8 +213,13 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
             crate::upstream::install_peers(&cf, &mut main.balancers);
             main.variables.is_some() && main.memo.is_some() && main.upstream.find_variables(&cf)
         });
-        let leaves_files = cf
-            .change_http(|main: &mut MainConf| main.kinds.entry::<crate::managed::Services>().run_any_file());
+        let (leaves_files, has_hosted) = cf.change_http(|main: &mut MainConf| {
+            let services = main.kinds.entry::<crate::managed::Services>();
+            (services.run_any_file(), services.has_hosted())
+        });
+        if has_hosted {
+            crate::upstream::install_conditions();
+        }
         if is_complete
             && cf.add_phase_handler(Phase::Access, crate::upstream::access_handler)
             && (!leaves_files || cf.add_phase_handler(Phase::Precontent, crate::managed::leave_files))

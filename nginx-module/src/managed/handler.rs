@@ -21,7 +21,12 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         }
         request.leave_conditions_to_the_handler();
         match upstream::prepare_managed(request, location, service.mount.as_deref()) {
-            Ok(stream) => request.read_body(stream, upstream::body_ready),
+            Ok(stream) => {
+                if service.mount.is_some() {
+                    upstream::with_trace(request, |trace| trace.name(service.managed.name().to_owned()));
+                }
+                request.read_body(stream, upstream::body_ready)
+            }
             Err(status) => status,
         }
     })

@@ -6,7 +6,6 @@ use std::{
     cell::RefCell,
     collections::HashMap,
     ffi::c_void,
-    fs::File,
     io::{ErrorKind, Read},
     net::Shutdown,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
@@ -33,13 +32,15 @@ const PART: usize = 16 * 1024;
 const PARTS: usize = 8;
 
 struct Lingering {
-    /// Before the file, which is closed after it.
+    /// Before the connection, which is closed after it.
     watch: Watch,
-    file: File,
+    connection: UnixStream,
     place: Option<Place>,
     segment: Arc<Segment>,
     service: Rc<Service>,
-    _timer: Timer,
+    /// The process is still to be told that nobody asks any more.
+    is_untold: bool,
+    timer: Timer,
 }
 
 impl Drop for Lingering {
@@ -55,28 +56,49 @@ thread_local! {
     static LINGERING: RefCell<HashMap<RawFd, Lingering>> = RefCell::default();
 }
 
+/// Why a request has left its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// Nobody wants the response.
+    Abandoned,
+    /// The client has its response, of which the process gives what nobody wants, as a body to HEAD: it may go on.
+    Answered,
+}
+
 /// Gives a place back when its process has closed the connection. One that does not in time is stuck.
-pub(super) fn until_end(connection: OwnedFd, service: &Rc<Service>, segment: &Arc<Segment>, place: Place) {
-    let stream = UnixStream::from(connection);
-    // An application that reads its requests sees that nobody asks any more.
-    let _ = stream.shutdown(Shutdown::Write);
-    let file = File::from(OwnedFd::from(stream));
-    let fd = file.as_raw_fd();
-    let Some(watch) = Watch::new(file.as_fd(), on_readable, data(fd)) else {
+pub(super) fn until_end(
+    connection: OwnedFd,
+    (service, segment): (&Rc<Service>, &Arc<Segment>),
+    place: Place,
+    reason: Reason,
+) {
+    let connection = UnixStream::from(connection);
+    if reason == Reason::Abandoned {
+        tell(&connection);
+    }
+    let fd = connection.as_raw_fd();
+    let Some(watch) = Watch::new(connection.as_fd(), on_readable, data(fd)) else {
         give_back(segment, place);
         return;
     };
     let mut timer = Timer::new(on_timer, data(fd), false);
     timer.set(service.managed.timeout().unwrap_or(PATIENCE));
     let lingering = Lingering {
-        file,
+        connection,
         watch,
         place: Some(place),
         segment: Arc::clone(segment),
         service: Rc::clone(service),
-        _timer: timer,
+        is_untold: reason == Reason::Answered,
+        timer,
     };
     LINGERING.with_borrow_mut(|all| all.insert(fd, lingering));
+}
+
+/// An application that reads its requests sees that nobody asks any more.
+fn tell(connection: &UnixStream) {
+    // One that is closed already needs no word.
+    let _ = connection.shutdown(Shutdown::Write);
 }
 
 /// A number in the place of an address.
@@ -98,7 +120,7 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
             let Some(lingering) = all.get_mut(&fd) else { return false };
             let mut part = [0; PART];
             for _ in 0..PARTS {
-                match lingering.file.read(&mut part) {
+                match lingering.connection.read(&mut part) {
                     Ok(0) => return true,
                     Ok(_) => {}
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -119,6 +141,18 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     fence("managed::on_patience", (), || {
         // SAFETY: nginx calls this with the event of a timer that has been given a descriptor's number.
         let fd = unsafe { timer_data(event) }.addr() as RawFd;
+        let is_over = LINGERING.with_borrow_mut(|all| {
+            let Some(lingering) = all.get_mut(&fd).filter(|lingering| lingering.is_untold) else {
+                return true;
+            };
+            lingering.is_untold = false;
+            tell(&lingering.connection);
+            lingering.timer.set(lingering.service.managed.timeout().unwrap_or(PATIENCE));
+            false
+        });
+        if !is_over {
+            return;
+        }
         let service = LINGERING.with_borrow(|all| {
             let lingering = all.get(&fd)?;
             lingering.segment.mark_stuck(lingering.place.as_ref()?);

@@ -28,7 +28,9 @@ use nginx_sys::{
 };
 
 use super::{
-    lanes, linger, processes,
+    lanes,
+    linger::{self, Reason},
+    processes,
     queue::{self, Seat},
     recorder,
     service::Service,
@@ -308,7 +310,9 @@ impl Run {
             Some(copy) => {
                 // SAFETY: the open connection of this request.
                 unsafe { Connection::from_raw(pc.connection) }.iter().for_each(|open| open.unwatch());
-                linger::until_end(copy, &self.service, &self.segment, place);
+                let answered = upstream::wants_no_body(self.request);
+                let reason = if answered { Reason::Answered } else { Reason::Abandoned };
+                linger::until_end(copy, (&self.service, &self.segment), place, reason);
             }
             None => queue::give_back(&self.segment, place),
         }

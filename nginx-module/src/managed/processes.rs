@@ -55,6 +55,11 @@ impl Services {
         }
     }
 
+    /// Whether there is one that `gangway-host` runs.
+    pub(crate) fn has_hosted(&self) -> bool {
+        self.host.is_some()
+    }
+
     /// Whether there is one to which [`leave_files`](super::leave_files) must not let every file go.
     pub(crate) fn run_any_file(&self) -> bool {
         self.all.iter().any(Managed::runs_any_file)

@@ -27,6 +27,11 @@ impl Msec {
         Self(unsafe { nginx_sys::ngx_current_msec })
     }
 
+    /// Of the clock that nobody sets.
+    pub(crate) fn number(self) -> u64 {
+        self.0 as u64
+    }
+
     pub(crate) fn elapsed(self) -> Duration {
         Duration::from_millis(Self::now().0.wrapping_sub(self.0) as u64)
     }

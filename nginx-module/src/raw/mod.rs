@@ -22,6 +22,7 @@ mod end;
 mod event;
 mod field;
 mod files;
+mod filter;
 mod guard;
 mod header;
 mod host;
@@ -53,6 +54,7 @@ pub(crate) use event::{
     Msec, Timer, Watch, acknowledge, has_edges, is_test, leave_children_alone, now_exiting, quit_this_worker,
     set_title, timer_data, watch_data,
 };
+pub(crate) use filter::put_head_filter_first;
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use log_file::is_reload;
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};

@@ -44,6 +44,12 @@ impl Request {
         field!(self, headers_in.if_range = ptr::null_mut());
     }
 
+    /// Lets nginx answer this conditional request from the head of its response. Of an upstream's response nginx has decided otherwise by
+    /// now, unless it puts it into a cache.
+    pub(crate) fn answer_conditions(self) {
+        field!(self, set_disable_not_modified(0));
+    }
+
     /// Begins a response head. `line` is status and reason, or nothing for nginx's own words.
     pub(crate) fn set_status(self, status: u16, line: Option<ngx_str_t>) {
         field!(self, headers_out.status = usize::from(status));

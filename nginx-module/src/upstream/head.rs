@@ -12,7 +12,7 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{
-    ERROR, hints, hold,
+    ERROR, hints, hold, hosted,
     state::{Context, Onward, Response, StageChange},
 };
 use crate::{
@@ -161,6 +161,9 @@ fn finish(context: &Context, response: &mut Response, upstream: Upstream) -> Res
     if upstream.redirect_target().is_some() && !context.conf().ignores_accel_redirect() {
         jump(context, upstream)?;
     }
+    if context.script.is_mounted {
+        hosted::allow_ranges(request, upstream, head);
+    }
     if response.mixed && upstream.is_cacheable() {
         rewrite(context, response, upstream)?;
     }
@@ -218,15 +221,14 @@ fn take_whole(context: &Context, response: &mut Response, upstream: Upstream) {
     if context.request.is_cached() {
         return;
     }
-    let Some((decoder, length)) = response.rest_in(upstream.unread()) else { return };
+    let Some((decoder, length, status)) = response.rest_in(upstream.unread()) else { return };
+    if context.script.is_mounted && status.is_broken() {
+        return;
+    }
     response.whole = true;
     if context.request.is_head() || matches!(upstream.status(), 204 | 304) {
-        // nginx looks at no body here; so it does not find out that the connection can be kept.
-        if !upstream.is_cacheable() && context.keeps_connection() {
-            response.decoder = decoder;
-            upstream.set_keeps_connection(true);
-        }
-    } else if upstream.content_length().is_none() && context.script.role == Role::Responder {
+        context.end_unread(response, upstream, decoder);
+    } else if upstream.content_length().is_none() && context.gives_length() {
         // No chunks for what has a length, and the connection of a client of HTTP/1.0 can go on.
         upstream.set_content_length(Some(length));
     }

@@ -6,6 +6,7 @@
 //! script     which script it names, and whether it may be sent
 //! request    the request as bytes; send: how it leaves; body: the same while the body still comes in
 //! head       the response head; hints: interim ones, hold: one that waits for its body
+//! hosted     what nginx does with the response of an application in processes of its own, as with one of its own process
 //! output     what of a response is body; pipe: in buffered mode, stream: in unbuffered mode
 //! receive    how it is read in buffered mode; flush: nothing waits for long
 //! stderr     FCGI_STDERR
@@ -22,6 +23,7 @@ mod flush;
 mod head;
 mod hints;
 mod hold;
+mod hosted;
 mod output;
 mod part;
 mod peer;
@@ -58,6 +60,7 @@ const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE a
 
 pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;
+pub(crate) use hosted::install as install_conditions;
 pub(crate) use peer::{install as install_peers, make_signals, stop_listening, wrap as keep_connections};
 pub(crate) use script::{is_no_script, names};
 pub(crate) use send::connect_now;
@@ -78,17 +81,18 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
 /// Makes the request's upstream. Answers whether the body is sent while it comes in.
 fn start(request: Request, location: InCycle<LocationConf>) -> Result<bool, ngx_int_t> {
     let script = script::path_of(request, &location)?;
-    begin(request, location, script)
+    begin(request, location, script, Answerer::Backend)
 }
 
 fn begin(
     request: Request,
     location: InCycle<LocationConf>,
     script: script::ScriptPath,
+    answerer: Answerer,
 ) -> Result<bool, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
     let scheme = target::choose(request, upstream, &location)?;
-    prepare(Prepared { request, upstream, location, scheme, script, answerer: Answerer::Backend })?;
+    prepare(Prepared { request, upstream, location, scheme, script, answerer })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
     let length_is_known = scheme == Scheme::FastCgi || !request.is_chunked();
@@ -105,11 +109,14 @@ pub(crate) fn prepare_managed(
     location: InCycle<LocationConf>,
     mount: Option<&[u8]>,
 ) -> Result<bool, ngx_int_t> {
-    let script = match mount {
-        Some(mount) => script::ScriptPath::mounted(request, mount).ok_or(INTERNAL_SERVER_ERROR)?,
-        None => script::path_of(request, &location)?,
+    let (script, answerer) = match mount {
+        Some(mount) => {
+            let script = script::ScriptPath::mounted(request, mount).ok_or(INTERNAL_SERVER_ERROR)?;
+            (script, Answerer::Application)
+        }
+        None => (script::path_of(request, &location)?, Answerer::Backend),
     };
-    begin(request, location, script)
+    begin(request, location, script, answerer)
 }
 
 /// Whether all of the response has come.
@@ -120,6 +127,11 @@ pub(crate) fn has_whole_response(request: Request) -> bool {
 /// The beginning of what the process has said of the request in the log.
 pub(crate) fn stderr_lines(request: Request) -> Vec<u8> {
     Context::of(&request).map(|context| context.stderr.borrow().said().to_vec()).unwrap_or_default()
+}
+
+/// Whether nginx has all that it wants of a response whose body is for nobody, as that to HEAD.
+pub(crate) fn wants_no_body(request: Request) -> bool {
+    request.header_sent() && request.header_only()
 }
 
 /// Makes the upstream of a request that a script answers, whose output stands as an SCGI backend's does.

@@ -60,6 +60,10 @@ pub(super) fn take(
                     return Ok(true);
                 }
             }
+            ResponseEvent::End(status) if context.script.is_mounted && status.is_broken() => {
+                broken(context, sink);
+                return Ok(false);
+            }
             ResponseEvent::OutputEnd | ResponseEvent::End(_) if response.rest.is_short() => {
                 let why = "the backend ended its response before its Content-Length was reached";
                 fail(context, sink, BACKEND_CUT, &why);
@@ -83,6 +87,14 @@ pub(super) fn take(
 /// The response has failed: what still comes is not looked at, and the client sees that it is cut.
 fn fail(context: &Context, sink: &mut impl Sink, code: Code, why: &dyn Display) {
     report!(context.request, Error, code, "{why}");
+    context.change_stage(StageChange::Failed);
+    sink.fail();
+}
+
+/// The same for an application in a process of its own, whose lines say why.
+fn broken(context: &Context, sink: &mut impl Sink) {
+    let text = "the application ended its response before it was whole";
+    report!(context.request, Info, BACKEND_CUT, "{text}");
     context.change_stage(StageChange::Failed);
     sink.fail();
 }

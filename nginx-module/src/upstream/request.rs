@@ -9,11 +9,12 @@ use std::{
 use gangway::{
     cgi::{Extra, Param},
     engine::fence,
-    http::Fields,
+    http::{Decimal, Fields},
     log::escape,
     protocol::{Role, Settings},
     report,
     status::Incident,
+    supervise::ARRIVED,
     trace::Answerer,
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     conf::{Backend, MainConf, Scheme},
-    raw::{NoMemory, Request, Upstream, buffers, bytes},
+    raw::{Msec, NoMemory, Request, Upstream, buffers, bytes},
     serve::{
         accel,
         variables::{self, Shape},
@@ -94,6 +95,9 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
         role: script.role,
     };
     variables::write(variables, request, &main, &context.location, &shape)?;
+    if script.is_mounted {
+        variables.push(ARRIVED, Decimal::default().write(Msec::now().number()));
+    }
     if script.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
         for name in [&b"CONTENT_LENGTH"[..], b"PATH_INFO", b"PATH_TRANSLATED", b"SCRIPT_NAME"] {

@@ -3,7 +3,7 @@
 
 use gangway::{
     error::BACKEND_STDERR,
-    log::{Level, escape},
+    log::{Level, escape, leveled},
     report_at,
 };
 
@@ -19,11 +19,18 @@ pub(super) struct Stderr {
     level: Level,
     line: Vec<u8>,
     said: Vec<u8>,
+    /// They are those of `gangway-host`, which says the level of each. They are written as those of an application in this process.
+    is_host: bool,
 }
 
 impl Stderr {
     pub(super) fn new(level: Level) -> Self {
-        Self { level, line: Vec::new(), said: Vec::new() }
+        Self { level, line: Vec::new(), said: Vec::new(), is_host: false }
+    }
+
+    /// The lines of an application in a process of its own.
+    pub(super) fn of_host() -> Self {
+        Self { is_host: true, ..Self::new(Level::Error) }
     }
 
     /// Writes the lines that are whole, and keeps the start of the next one.
@@ -50,11 +57,16 @@ impl Stderr {
     /// Writes what is there as a line.
     pub(super) fn finish(&mut self, request: Request) {
         let line = self.line.trim_ascii_end();
-        if !line.is_empty() {
-            if self.said.len() + line.len() < KEPT {
-                self.said.extend_from_slice(line);
-                self.said.push(b'\n');
-            }
+        // The rest of a line that comes in parts has the level of its beginning.
+        let (level, line) = if self.is_host { leveled(line) } else { (None, line) };
+        self.level = level.unwrap_or(self.level);
+        if !line.is_empty() && self.said.len() + line.len() < KEPT {
+            self.said.extend_from_slice(line);
+            self.said.push(b'\n');
+        }
+        if self.is_host && !line.is_empty() {
+            report_at!(request, self.level, None, "{}", escape(line));
+        } else if !line.is_empty() {
             report_at!(request, self.level, BACKEND_STDERR, "FastCGI stderr: {}", escape(line));
         }
         self.line.clear();

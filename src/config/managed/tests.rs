@@ -98,7 +98,7 @@ fn processes_and_user_take_an_application_out_of_the_workers() {
     assert_eq!((managed.name(), managed.threads()), ("app", 4));
     assert_eq!(
         argv(&managed),
-        "/usr/lib/gangway/gangway-host --engines /lib test app root=/ env=x threads=4 timeout=off pass_authorization=on"
+        "/usr/lib/gangway/gangway-host --managed --engines /lib test app root=/ env=x threads=4 timeout=off pass_authorization=on"
             .split(' ')
             .collect::<Vec<_>>()
     );

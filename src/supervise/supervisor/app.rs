@@ -349,5 +349,10 @@ impl Supervised {
         process.output = more.then_some(output);
         // What they are like is looked at before the process serves.
         process.files.drain(..).for_each(|file| self.watches.report(file));
+        if std::mem::take(&mut process.is_lost) && self.segment.slot(slot).state == SlotState::Ready {
+            // As if a worker had said it.
+            self.set_state(slot, SlotState::Stuck);
+            self.due = Some(monotonic());
+        }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     error::PROCESS_OUTPUT,
     log::{Level, escape},
     run::Lines,
+    supervise::LOST,
     sys::monotonic,
 };
 
@@ -41,6 +42,8 @@ pub(super) struct Process {
     pub(super) warmup: Option<Warmup>,
     /// Those that it has just said to be its own.
     pub(super) files: Vec<PathBuf>,
+    /// It has said that a thread of it is lost.
+    pub(super) is_lost: bool,
     /// When it was asked for.
     pub(super) began: Duration,
     /// Since when nobody has listened for it.
@@ -79,6 +82,10 @@ impl Process {
             if self.files.len() < FILES {
                 self.files.push(file);
             }
+            return;
+        }
+        if line == LOST {
+            self.is_lost = true;
             return;
         }
         if self.last_lines.len() == LAST_LINES {

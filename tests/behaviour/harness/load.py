@@ -9,10 +9,13 @@ from . import wire
 
 class Load:
     """`with Load(server, "/app") as load:` runs `fresh` clients with a connection per request and `kept` clients that
-    keep theirs until the server says `Connection: close`. `repeatable`: only requests that may run twice, with small answers."""
+    keep theirs until the server says `Connection: close`. `repeatable`: only requests that may run twice, with small answers.
+    `posts` clients more send what must not run twice, and note by its name in `cut` what got no good answer."""
 
-    def __init__(self, server, base, fresh=3, kept=3, *, repeatable=False):
+    def __init__(self, server, base, fresh=3, kept=3, *, repeatable=False, posts=0):
         self._repeatable = repeatable
+        self.cut = []
+        self.posted = 0
         self._port = server.port
         self._base = base
         self._stop = threading.Event()
@@ -22,6 +25,7 @@ class Load:
         self.failures = []
         self.closed_while_idle = []
         self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in [False] * fresh + [True] * kept]
+        self._threads += [threading.Thread(target=self._post) for _ in range(posts)]
 
     def __enter__(self):
         for thread in self._threads:
@@ -58,6 +62,21 @@ class Load:
                 self.done += 1
         if connection is not None:
             connection.close()
+
+    def _post(self):
+        while not self._stop.is_set():
+            name = f"p{next(self._numbers)}"
+            try:
+                with wire.Connection(self._port, timeout=30) as connection:
+                    connection.request("POST", f"{self._base}/post", [("X-Id", name), ("Connection", "close")], name.encode())
+                    response = connection.response()
+                is_good = (response.status, response.body) == (200, name.encode())
+            except (OSError, AssertionError):
+                is_good = False
+            with self._lock:
+                self.posted += 1
+                if not is_good:
+                    self.cut.append(name)
 
     def _ask(self, connection, name, keep):
         fields = [("X-Id", name)] + ([] if keep else [("Connection", "close")])

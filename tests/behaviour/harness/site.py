@@ -53,6 +53,11 @@ class Site:
     backends: dict = field(default_factory=dict)
     text: object = None  # a whole configuration instead of all this: a function of the server
 
+    @property
+    def elsewhere(self):
+        """Whether WSGI applications run in other processes than the server's."""
+        return self.managed or self.host
+
     def location(self, path, **kw):
         location = Location(path, **kw)
         self.locations.append(location)

@@ -8,6 +8,8 @@ import pytest
 from harness.deadline import wait_until
 from harness.processes import has_read
 
+pytestmark = pytest.mark.in_process("how a process of the server ends; managed/test_life_*.py has the ends of an application's own")
+
 HTTPD = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
 # Five seconds, what passes before somebody looks, and a busy machine.
 BOUND = 12

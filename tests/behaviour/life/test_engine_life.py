@@ -10,6 +10,8 @@ import pytest
 from harness import places
 from harness.deadline import wait_until
 
+pytestmark = pytest.mark.in_process("how a process of the server loads and ends applications; managed/ has it of an application's own")
+
 HELLO = """
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Requests that go on while everything around them is replaced: none fails that may run again."""
 
+import concurrent.futures
 import itertools
 import os
 import random
+import shutil
 import signal
+import time
 
 import pytest
 
@@ -15,6 +18,8 @@ from harness.load import Load
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
 RELOADS = 20
+# How long processes are killed, one each second. By hand: GANGWAY_SOAK=60.
+SOAK = float(os.environ.get("GANGWAY_SOAK", 6))
 # Processes that load the application by themselves, and those that are forked from one that has.
 PRELOAD = pytest.mark.parametrize("preload", [False, True], ids=["alone", "forked"])
 # What the log says of a killed process, and of the requests that it had.
@@ -151,3 +156,78 @@ def test_a_broken_deploy_leaves_the_old_code(launch, scratch):
     server.reload()
     wait_until(lambda: server.get("/one/hello").body == b"hello", "it serves")
     wait_until(lambda: not any(processes.alive(pid) for pid in old) or server.managed() == old, "it has settled", 60)
+
+
+@PRELOAD
+def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
+    """All of it at once: nothing fails that may run again, nothing runs twice that may not, and of that only what a process had at
+    the moment when it was killed gets no answer."""
+    path = journal(scratch)
+    chance = random.Random(13)
+    code, restart = scratch / "counted.py", scratch / "restart.txt"
+    kills, posts = 0, 2
+
+    def configure(site):
+        site.workers = 2
+        for name in ("counted.py", "gate.py"):
+            shutil.copy(site.apps / name, scratch / name)
+        site.wsgi("/app", "counted:app", root=scratch, env=[f"JOURNAL={path}"], timeout="60s", preload=preload, processes=3, reload=restart)
+
+    server = launch(configure, warm=["/app/get"])
+    server.log.allow(CUT + "|GW0907|GW0905|GW0301|GW0306|SyntaxError")
+    good = code.read_text()
+    with Load(server, "/app", fresh=2, kept=2, repeatable=True, posts=posts) as load:
+        began, before, steps = time.monotonic(), server.managed(), 0
+        next_kill = began + 1
+        while time.monotonic() - began < SOAK or steps < RELOADS:
+            if steps == RELOADS // 2 and preload:
+                code.write_text("this is no Python")
+            restart.write_text(str(steps))
+            if steps == RELOADS // 2 and preload:
+                server.log.expect("GW0907 generation .* cannot be started", 60)
+                code.write_text(good)
+            server.reload()
+            go_on(load)
+            steps += 1
+            if time.monotonic() >= next_kill:
+                next_kill += 1
+                now = server.managed()
+                # One that begins has done nothing yet: three of them in a row that end are an application that cannot be started.
+                if grown := [pid for pid in now if pid in before]:
+                    os.kill(chance.choice(grown), signal.SIGKILL)
+                    kills += 1
+                before = now
+    check(load)
+    assert kills > 0 and load.posted > 0
+    assert len(load.cut) <= kills * posts, f"{kills} kills, and {load.cut} got no answer"
+    ran = path.read_text().split()
+    once = [name for name in ran if name.startswith("p")]
+    assert len(once) == len(set(once)), "a request ran twice that must not"
+    wait_until(lambda: server.get("/app/get").status == 200, "it serves")
+    wait_until(lambda: len(server.managed()) == 3 + preload, "all are there again", 60)
+    server.settle()
+
+
+@pytest.mark.servers("apache")
+@PRELOAD
+def test_a_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, preload):
+    path = journal(scratch)
+
+    def configure(site):
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", preload=preload, processes=2, threads=2)
+
+    server = launch(configure, warm=["/app/get"])
+    server.log.allow(CUT)
+    stopped = int(server.get("/app/get").header("X-Pid"))
+    os.kill(stopped, signal.SIGSTOP)
+    names = [f"p{number}" for number in range(4)]
+    post = lambda name: server.post("/app/post", name.encode(), [("X-Id", name)])
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(post, name) for name in names]
+        # The busiest has the first ones: those stay with the process that does nothing.
+        wait_until(lambda: sum(one.done() for one in asked) == 2, "those that another process has are answered")
+        os.kill(stopped, signal.SIGKILL)
+        answers = [one.result() for one in asked]
+    assert [(answer.status, answer.text) for answer in answers] == [(200, name) for name in names]
+    ran = [name for name in path.read_text().split() if name != "none"]
+    assert sorted(ran) == names

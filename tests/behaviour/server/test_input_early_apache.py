@@ -68,6 +68,7 @@ def test_the_first_block_does_not_wait_for_the_body(server, way, framing):
         assert b"".join(blocks) == b" then 67890"
 
 
+@pytest.mark.in_process("what of a body comes over HTTP/2 can only be waited for by reading it, and that a process has answered is seen after that")
 @pytest.mark.parametrize("way", WAYS)
 def test_the_first_block_does_not_wait_for_the_body_over_http2(server, way):
     with server.http2() as client:

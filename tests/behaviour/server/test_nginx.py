@@ -92,6 +92,7 @@ def test_auth_request_asks_an_application(server):
     assert server.post("/guarded/echo", b"b" * 50000, [("X-Token", "right")]).body == b"b" * 50000
 
 
+@pytest.mark.in_process("two applications have a module together in one process alone")
 def test_mirrored_requests_run_and_their_answers_vanish(server):
     before = int(server.get("/guard/mirrored").text)
     assert server.get("/mirrored/hello").body == b"hello"

@@ -195,6 +195,7 @@ def test_other_processes_may_run_the_application(launch, workers):
 
 
 @pytest.mark.servers("nginx", "nginx128")
+@pytest.mark.in_process("an application in a process of its own may have another one beside it, as at a restart")
 def test_without_a_master_there_is_one_process(launch):
     def single(site):
         site.master = False
@@ -204,6 +205,7 @@ def test_without_a_master_there_is_one_process(launch):
 
 
 @pytest.mark.servers("apache-worker", "apache-prefork")
+@pytest.mark.in_process("threads and processes are those of the MPM; processes of its own say what `threads=` says")
 def test_the_other_mpms(launch, kind):
     found = environ(launch(lambda site: site.wsgi("/app", "pep3333:app")))
     assert found["wsgi.multithread"] == ["bool", str(kind == "apache-worker")]

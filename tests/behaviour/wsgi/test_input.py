@@ -213,7 +213,8 @@ def test_a_body_that_ends_early_is_an_error_for_the_application_and_no_success(s
     )
     client.send(b"x" * 500)
     client.half_close()
-    if server.kind == "apache":  # nginx reads the whole body first and never starts the application
+    # nginx reads the whole body first and never starts the application; one in a process of its own may not have begun.
+    if server.kind == "apache" and not server.site.elsewhere:
         visitor = gate.visitor()
         visitor.at("reading").at("failed True")
         server.log.expect("GW")

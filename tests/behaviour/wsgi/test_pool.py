@@ -244,6 +244,7 @@ def test_waiting_for_a_slow_client_is_not_the_applications_time(server):
     assert client.response().text == "hello"
 
 
+@pytest.mark.in_process("the worker is the application's process; managed/test_deadlines.py has the same of a process of its own")
 def test_threads_that_cannot_be_interrupted_are_replaced_with_their_worker(launch, kind):
     """Both threads wait in C: each client has its 504, and the log says where they are. nginx's worker is retired by
     itself, httpd's by the administrator, as the line says."""

@@ -3,7 +3,10 @@
 
 use std::{ops::Range, time::Duration};
 
-use gangway::{cgi::ResponseError, protocol::Protocol};
+use gangway::{
+    cgi::ResponseError,
+    protocol::{EndStatus, Protocol},
+};
 
 use super::wire::Wire;
 use crate::{
@@ -79,6 +82,11 @@ pub trait Carried<'r> {
 
     /// Whether each part of the response leaves at once.
     fn is_event_stream(&self) -> bool;
+
+    /// Whether a response that ends so is whole.
+    fn ends_well(&self, _status: EndStatus) -> bool {
+        true
+    }
 
     /// The response has ended: was there a head?
     ///

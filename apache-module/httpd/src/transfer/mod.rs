@@ -118,6 +118,8 @@ pub struct Transfer<'a, C> {
     pub is_left: bool,
     /// The connection can carry another request.
     pub is_clean: bool,
+    /// The backend has ended before it has read everything.
+    pub is_reset: bool,
     ended: bool,
 }
 
@@ -155,6 +157,7 @@ impl<'a, 'r, C: Carried<'r>> Transfer<'a, C> {
             is_first_part: true,
             is_left: false,
             is_clean: false,
+            is_reset: false,
             ended: false,
         }
     }
@@ -163,6 +166,12 @@ impl<'a, 'r, C: Carried<'r>> Transfer<'a, C> {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether the backend has closed the connection behind the head of a response.
+    #[must_use]
+    pub fn breaks_off(&self, done: &Result<(), TransferError>) -> bool {
+        matches!(done, Err(TransferError::Closed(_))) && self.carried.is_forwarded()
     }
 
     /// Carries the request and its response.
@@ -324,8 +333,11 @@ impl<'a, 'r, C: Carried<'r>> Transfer<'a, C> {
                     let carried = &*self.carried;
                     self.lines.feed(part, |line| carried.log_line(line));
                 }
-                ResponseEvent::End(_) => {
+                ResponseEvent::End(status) => {
                     self.ended = true;
+                    if !self.carried.ends_well(status) {
+                        return Err(TransferError::Closed(DecodeError::Cut));
+                    }
                     // Bytes behind the end belong to nobody: who knows what the next ones are.
                     self.is_clean = at + used == self.filled;
                     return Ok(());
@@ -343,6 +355,7 @@ impl<'a, 'r, C: Carried<'r>> Transfer<'a, C> {
 
     /// The backend has closed the connection.
     fn close(&mut self, orderly: bool) -> Result<(), TransferError> {
+        self.is_reset = !orderly;
         self.decoder.finish().map_err(TransferError::Closed)?;
         // Where the end of the connection is the end of the response, a reset is none.
         let can_end = !self.protocol.keeps_connections() && self.total_received > 0;

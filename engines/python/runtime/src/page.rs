@@ -12,12 +12,15 @@ use pyo3::{
 
 use crate::{exchange::Exchange, text::with_utf8};
 
-/// What the pages are answered with.
-pub(crate) const STATUS: u16 = 500;
-pub(crate) const REASON: &[u8] = b"Internal Server Error";
+/// A status and its reason phrase.
+type Status = (u16, &'static [u8]);
+
+const INTERNAL_ERROR: Status = (500, b"Internal Server Error");
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A whole answer.
 pub(crate) struct Page {
+    pub(crate) status: Status,
     kind: &'static str,
     pub(crate) body: Vec<u8>,
 }
@@ -27,11 +30,18 @@ impl Page {
     pub(crate) fn with_fields<R>(&self, call: impl FnOnce(&[gw_field]) -> R) -> R {
         let length = self.body.len().to_string();
         let field = |name: &'static [u8], value| gw_field { name: lend(name), value: lend(value) };
-        call(&[
+        let fields = [
             field(b"Content-Type", self.kind.as_bytes()),
             field(b"Content-Length", length.as_bytes()),
             field(b"Cache-Control", b"no-store"),
-        ])
+            // Only for those who may come again; it is the last, so that it can be left out.
+            field(b"Retry-After", b"1"),
+        ];
+        call(if self.status.0 == 503 {
+            &fields
+        } else {
+            fields.split_last().map_or(&[], |(_, others)| others)
+        })
     }
 }
 
@@ -44,7 +54,13 @@ pub(crate) fn not_loaded_page(name: &str) -> Page {
     let text = format!(
         "500 Internal Server Error\n\nThe application {name:?} could not be loaded. The server's error log says why.\n"
     );
-    Page { kind: "text/plain; charset=utf-8", body: text.into_bytes() }
+    Page { status: INTERNAL_ERROR, kind: TEXT, body: text.into_bytes() }
+}
+
+/// 503: the request needs memory that is not there now. The caller finishes the request.
+pub(crate) fn no_memory(py: Python<'_>, exchange: &Exchange) {
+    let status = (503, b"Service Unavailable".as_slice());
+    send(py, exchange, &Page { status, kind: TEXT, body: b"503 Service Unavailable\n".to_vec() });
 }
 
 /// 500 with the traceback, for debug=on. The caller finishes the request.
@@ -75,14 +91,15 @@ pub(crate) fn debug_page(name: &str, cause: &str, lines: Option<&Bound<'_, PyLis
         text.push_str("</pre>\n");
     }
     text.push_str("<p>This page is shown because of debug=on.</p>\n");
-    Page { kind: "text/html; charset=utf-8", body: text.into_bytes() }
+    Page { status: INTERNAL_ERROR, kind: "text/html; charset=utf-8", body: text.into_bytes() }
 }
 
 fn send(py: Python<'_>, exchange: &Exchange, page: &Page) {
     let Ok(request) = exchange.request(py) else { return };
+    let (status, reason) = page.status;
     // SAFETY: the request is alive and its head has not been sent; everything is borrowed for the call.
     let started = page.with_fields(|fields| unsafe {
-        (exchange.host.start)(request, STATUS, lend(REASON), fields.as_ptr(), fields.len())
+        (exchange.host.start)(request, status, lend(reason), fields.as_ptr(), fields.len())
     });
     if started != GW_OK {
         return;

@@ -8,7 +8,7 @@ use gangway_abi::{
 };
 use gangway_python_shared::codes::Code;
 use pyo3::{
-    exceptions::PyTypeError,
+    exceptions::{PyMemoryError, PyTypeError},
     ffi, intern,
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString, PyTuple},
@@ -213,6 +213,10 @@ impl<'py> Run<'_, 'py> {
             return self.finish(GW_ERROR);
         }
         self.log(Level::Error, Code::RaisedBeforeHead, &format!("raised {cause}"));
+        if error.is_instance_of::<PyMemoryError>(self.py) && !self.app.debug {
+            page::no_memory(self.py, self.exchange());
+            return self.finish(GW_OK);
+        }
         self.answer_error(&cause, lines.as_ref())
     }
 

@@ -25,7 +25,7 @@ use std::{
 
 use gangway::{
     log::{Level, RequestLog},
-    protocol::{Protocol, Role},
+    protocol::{Decoder, Protocol, Role},
     status::{Incident, Passage},
     trace::{self, Answerer, Trace},
 };
@@ -109,7 +109,10 @@ impl Context {
             script,
             stage: Cell::default(),
             response: RefCell::new(Response::new(scheme.protocol().decoder(), conf.head_max_size(), room)),
-            stderr: RefCell::new(Stderr::new(conf.stderr_level())),
+            stderr: RefCell::new(match script.is_mounted {
+                true => Stderr::of_host(),
+                false => Stderr::new(conf.stderr_level()),
+            }),
             flush: Flush::default(),
             hold: HeadHold::default(),
             peer: Peer::default(),
@@ -240,6 +243,20 @@ impl Context {
     /// Whether the backend is asked to keep the connection.
     pub(super) fn keeps_connection(&self) -> bool {
         self.protocol().keeps_connections() && self.conf().keep_conn()
+    }
+
+    /// All of a response has come at whose body nginx does not look: so it does not find out that the connection can be kept.
+    pub(super) fn end_unread(&self, response: &mut Response, upstream: Upstream, decoder: Decoder) {
+        if !upstream.is_cacheable() && self.keeps_connection() {
+            response.decoder = decoder;
+            upstream.set_keeps_connection(true);
+        }
+    }
+
+    /// Whether a response that is whole at once gets the length that it has. Of an application it has the one that the application
+    /// has named: what it gives is what the client gets.
+    pub(super) fn gives_length(&self) -> bool {
+        self.script.role == Role::Responder && !self.script.is_mounted
     }
 
     /// Whether the request is sent once more when a connection has failed that was idle.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 
 use gangway::{
     cgi::{Form, ResponseParser},
-    protocol::{Decoder, ResponseEvent},
+    protocol::{Decoder, EndStatus, ResponseEvent},
 };
 
 use super::rest::Rest;
@@ -64,16 +64,16 @@ impl Response {
         self.whole = false;
     }
 
-    /// When these bytes are all that is still to come of the response: the decoder behind them, and how many of them are
-    /// output.
-    pub(in crate::upstream) fn rest_in(&self, mut input: &[u8]) -> Option<(Decoder, u64)> {
+    /// When these bytes are all that is still to come of the response: the decoder behind them, how many of them are output, and how
+    /// it has ended.
+    pub(in crate::upstream) fn rest_in(&self, mut input: &[u8]) -> Option<(Decoder, u64, EndStatus)> {
         let (mut decoder, mut length) = (self.decoder, 0);
         while let Ok((count, event)) = decoder.decode(input) {
             input = input.get(count..).unwrap_or_default();
             match event {
                 ResponseEvent::Output(output) => length += output.len() as u64,
                 ResponseEvent::Errors(_) | ResponseEvent::OutputEnd => {}
-                ResponseEvent::End(_) if input.is_empty() => return Some((decoder, length)),
+                ResponseEvent::End(status) if input.is_empty() => return Some((decoder, length, status)),
                 ResponseEvent::End(_) | ResponseEvent::More => return None,
             }
         }
@@ -153,7 +153,7 @@ mod tests {
     fn a_whole_response_is_known_by_its_end() {
         let response = framed(None);
         let whole = [OUTPUT, END].concat();
-        assert_eq!(response.rest_in(&whole).map(|(_, length)| length), Some(3));
+        assert_eq!(response.rest_in(&whole).map(|(_, length, _)| length), Some(3));
         assert!(response.rest_in(OUTPUT).is_none());
         assert!(response.rest_in(&[&whole, &b"x"[..]].concat()).is_none());
         assert!(Response::new(Scgi.decoder(), 1024, None).rest_in(b"abc").is_none());

@@ -90,8 +90,8 @@ impl Call {
         let sent = page.with_fields(|fields| {
             // SAFETY: the request is alive (request()); everything is borrowed for the calls.
             unsafe {
-                let reason = lend(page::REASON);
-                (self.host.start)(request, page::STATUS, reason, fields.as_ptr(), fields.len()) == GW_OK
+                let (status, reason) = page.status;
+                (self.host.start)(request, status, lend(reason), fields.as_ptr(), fields.len()) == GW_OK
                     && (self.host.write)(request, page.body.as_ptr(), page.body.len(), GW_NOWAIT) == GW_OK
             }
         });

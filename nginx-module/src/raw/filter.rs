@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! nginx's chain of filters for response heads.
+
+use std::cell::Cell;
+
+use nginx_sys::{
+    ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t,
+};
+
+use super::Request;
+
+thread_local! {
+    /// The filter that comes behind that of this module. nginx has one thread for configurations and requests, which it keeps in the
+    /// processes that it forks; each configuration makes the chain anew.
+    static NEXT: Cell<ngx_http_output_header_filter_pt> = const { Cell::new(None) };
+}
+
+/// Has `filter` called before nginx's own filters. For postconfiguration, once in each: dynamic modules come last, and the last is called
+/// first.
+pub(crate) fn put_head_filter_first(filter: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t) {
+    // SAFETY: a variable of nginx's that it and its modules use on its one thread alone, while a configuration is read.
+    unsafe {
+        NEXT.set(ngx_http_top_header_filter);
+        ngx_http_top_header_filter = Some(filter);
+    }
+}
+
+impl Request {
+    /// Calls the filter behind that of this module.
+    pub(crate) fn run_next_head_filter(self) -> ngx_int_t {
+        // SAFETY: a function of the chain that this process' nginx has made, for a live request whose head is on its way through it.
+        NEXT.get().map_or(nginx_sys::NGX_ERROR as ngx_int_t, |next| unsafe { next(self.raw()) })
+    }
+}
