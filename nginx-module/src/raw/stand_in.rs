@@ -133,9 +133,10 @@ unsafe fn close(connection: *mut ngx_connection_t) {
     }
 }
 
-/// At the end of a process.
-pub(crate) fn close_spare() {
-    for connection in SPARE.take() {
+/// Keeps no more than `most` of them: after a burst, and at the end of a process, their descriptors are for others.
+pub(crate) fn close_spare(most: usize) {
+    let surplus = SPARE.with_borrow_mut(|spare| spare.split_off(most.min(spare.len())));
+    for connection in surplus {
         // SAFETY: what is kept there is open and nobody's.
         unsafe { close(connection) };
     }

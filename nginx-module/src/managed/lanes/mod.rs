@@ -60,11 +60,16 @@ pub(super) fn has(connection: *mut ngx_connection_t) -> bool {
 /// # Safety
 /// A stand-in from [`take`], which nobody uses any more.
 pub(super) unsafe fn leave(connection: *mut ngx_connection_t, service: &Rc<Service>, place: Option<Place>) {
-    let Some((trunk, lane)) = TRUNKS.with_borrow_mut(|trunks| trunks.users.remove(&connection.addr())) else {
-        return;
-    };
+    let found = TRUNKS.with_borrow_mut(|trunks| {
+        let (trunk, lane) = trunks.users.remove(&connection.addr())?;
+        Some((trunk, lane, trunks.users.is_empty()))
+    });
+    let Some((trunk, lane, is_last)) = found else { return };
     // SAFETY: the caller's connection came from `unconnected`.
     unsafe { take_back(connection) };
+    if is_last {
+        close_spare(1);
+    }
     trunk.users.borrow_mut().remove(&lane);
     if trunk.lanes.borrow_mut().leave(lane) {
         if let Some(place) = place {
@@ -86,5 +91,5 @@ pub(super) fn stop() {
         drop(left);
     }
     drop(trunks);
-    close_spare();
+    close_spare(0);
 }
