@@ -311,7 +311,7 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
         drop(said);
         if self.is_hosted {
             // Written as that of an application in this process.
-            let level = level.unwrap_or(self.level.get());
+            let level = level.unwrap_or_else(|| self.level.get());
             self.level.set(level);
             report_at!(request, level, None, "{line}");
         } else {
