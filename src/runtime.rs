@@ -184,7 +184,7 @@ impl Application {
             return Overdue::Waiting;
         }
         // Without a beginning a thread has just taken it.
-        let ran = exchange.began().map_or(Duration::ZERO, |began| began.elapsed());
+        let ran = exchange.has_run().unwrap_or_default();
         let left = self.config.timeout().unwrap_or_default().saturating_sub(ran);
         if !left.is_zero() {
             return Overdue::Begun(left);

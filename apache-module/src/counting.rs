@@ -103,7 +103,7 @@ pub(crate) fn close(passage: &Passage, request: Request<'_>, status: c_int) {
 /// A request has failed in this way.
 pub(crate) fn fail(passage: &Passage, status: u16) {
     if status == 504 && !passage.is_answered() {
-        let is_running = passage.begun().is_some();
+        let is_running = passage.has_begun();
         passage.tally().happened(if is_running { Incident::RunTimeout } else { Incident::QueueTimeout });
     }
     passage.answer(status);

@@ -27,7 +27,7 @@ use std::{
     fmt,
     sync::atomic::{AtomicBool, AtomicU8, Ordering},
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -194,9 +194,9 @@ impl Exchange {
         }
     }
 
-    /// When its turn came.
-    pub(crate) fn began(&self) -> Option<Instant> {
-        self.passage.begun()
+    /// For how long it has run, if its turn has come.
+    pub(crate) fn has_run(&self) -> Option<Duration> {
+        self.passage.has_run()
     }
 
     /// The server may be told a moment late of output, together with that of requests that follow.

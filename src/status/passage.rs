@@ -19,10 +19,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    histogram::micros,
-    lane::{CodeClass, Incident, WorkerLane},
-};
+use super::lane::{CodeClass, Incident, WorkerLane};
+use crate::sys::nanoseconds;
 
 /// Where a worker counts the requests of an application. The default one counts nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +42,9 @@ impl Tally {
     }
 }
 
+/// In nanoseconds.
+const MICROSECOND: u64 = 1000;
+
 const BEGUN: u8 = 1;
 const ANSWERED: u8 = 2;
 const ENDED: u8 = 4;
@@ -52,8 +53,11 @@ const ENDED: u8 = 4;
 #[derive(Debug)]
 pub struct Passage {
     tally: Tally,
-    arrived: Option<Instant>,
-    begun: OnceLock<Instant>,
+    /// When it came and when its turn came, in nanoseconds of the clock that nobody sets: differences of those cost little.
+    arrived: u64,
+    begun: AtomicU64,
+    /// When its turn came, where nothing is counted.
+    uncounted: OnceLock<Instant>,
     /// For how long it ran, in microseconds.
     ran: AtomicU64,
     state: AtomicU8,
@@ -63,11 +67,18 @@ impl Passage {
     /// A request comes. Nothing is counted, and no clock is read, where the tally counts nothing.
     #[must_use]
     pub fn arrive(tally: Tally) -> Self {
-        let arrived = tally.0.map(|lane| {
+        let arrived = tally.0.map_or(0, |lane| {
             lane.arrives();
-            Instant::now()
+            nanoseconds()
         });
-        Self { tally, arrived, begun: OnceLock::new(), ran: AtomicU64::new(0), state: AtomicU8::new(0) }
+        Self {
+            tally,
+            arrived,
+            begun: AtomicU64::new(0),
+            uncounted: OnceLock::new(),
+            ran: AtomicU64::new(0),
+            state: AtomicU8::new(0),
+        }
     }
 
     /// Where it is counted.
@@ -76,15 +87,20 @@ impl Passage {
         self.tally
     }
 
-    /// Its turn has come. It comes once.
-    pub fn begin(&self, now: Instant) {
-        if self.begun.set(now).is_err() {
+    /// Its turn has come, now, or at `then` where nothing is counted. It comes once.
+    pub fn begin(&self, then: Instant) {
+        let Some(lane) = self.tally.0 else {
+            let _ = self.uncounted.set(then);
+            return;
+        };
+        if self.begun.load(Relaxed) != 0 {
             return;
         }
-        let Some((lane, arrived)) = self.tally.0.zip(self.arrived) else { return };
+        let now = nanoseconds();
+        self.begun.store(now, Relaxed);
         let before = self.state.fetch_or(BEGUN, AcqRel);
         match (before & ANSWERED != 0, before & ENDED != 0) {
-            (false, false) => lane.begins(micros(now.saturating_duration_since(arrived))),
+            (false, false) => lane.begins(now.saturating_sub(self.arrived) / MICROSECOND),
             (true, false) => lane.begins_late(),
             // Nothing will run.
             (false, true) => lane.withdraws(),
@@ -92,10 +108,19 @@ impl Passage {
         }
     }
 
-    /// When its turn came.
+    /// Whether its turn has come.
     #[must_use]
-    pub fn begun(&self) -> Option<Instant> {
-        self.begun.get().copied()
+    pub fn has_begun(&self) -> bool {
+        self.begun.load(Relaxed) != 0 || self.uncounted.get().is_some()
+    }
+
+    /// For how long it has run.
+    #[must_use]
+    pub fn has_run(&self) -> Option<Duration> {
+        match self.begun.load(Relaxed) {
+            0 => self.uncounted.get().map(Instant::elapsed),
+            begun => Some(Duration::from_nanos(nanoseconds().saturating_sub(begun))),
+        }
     }
 
     /// It was answered with this status. The first answer counts.
@@ -108,8 +133,8 @@ impl Passage {
         lane.answered(CodeClass::of(status));
         if before & BEGUN == 0 {
             lane.withdraws();
-        } else if let Some(begun) = self.begun.get() {
-            let ran = micros(begun.elapsed());
+        } else {
+            let ran = nanoseconds().saturating_sub(self.begun.load(Relaxed)) / MICROSECOND;
             self.ran.store(ran, Relaxed);
             lane.ran(ran);
         }
@@ -147,19 +172,21 @@ impl Passage {
         self.close(status);
     }
 
-    /// How long it waited for its turn, and how long it has run, or ran until it was answered. `None` for what did not come.
+    /// How long it waited for its turn, and how long it has run, or ran until it was answered. `None` for what did not come, and
+    /// where nothing is counted.
     #[must_use]
     pub fn times(&self) -> (Option<Duration>, Option<Duration>) {
-        let begun = self.begun();
-        let queue = self.arrived.map(|arrived| match begun {
-            Some(begun) => begun.saturating_duration_since(arrived),
-            None => arrived.elapsed(),
+        if self.tally.0.is_none() {
+            return (None, None);
+        }
+        let begun = self.begun.load(Relaxed);
+        let until = if begun == 0 { nanoseconds() } else { begun };
+        let queue = Duration::from_nanos(until.saturating_sub(self.arrived));
+        let run = self.has_run().map(|running| match self.is_answered() {
+            true => Duration::from_micros(self.ran.load(Relaxed)),
+            false => running,
         });
-        let run = begun.map(|begun| match self.state.load(Relaxed) & ANSWERED {
-            0 => begun.elapsed(),
-            _ => Duration::from_micros(self.ran.load(Relaxed)),
-        });
-        (queue, run)
+        (Some(queue), run)
     }
 }
 
@@ -240,7 +267,7 @@ mod tests {
         request.begin(Instant::now());
         request.refuse(Incident::QueueFull, 503);
         assert_eq!(request.times().0, None);
-        assert!(request.begun().is_some());
+        assert!(request.has_begun() && request.has_run().is_some());
     }
 
     proptest::proptest! {

@@ -24,6 +24,7 @@ pub use backlog::has_waiting;
 pub use ending::EndSignals;
 pub use left_open::LeftOpen;
 pub use onlooker::see_as;
+pub(crate) use process::nanoseconds;
 pub use process::{
     PidFd, alive_since, cpu_time, local_time, monotonic, own_user, proportional, resident, start_time,
 };

@@ -347,7 +347,7 @@ fn end_passage(context: &Context, upstream: Upstream, status: ngx_int_t) {
     let own = u16::try_from(upstream.status()).ok().filter(|status| *status > 0);
     let status = instead.or(own).unwrap_or(499);
     if status == 504 {
-        let is_running = passage.begun().is_some();
+        let is_running = passage.has_begun();
         context.happened(if is_running { Incident::RunTimeout } else { Incident::QueueTimeout });
     }
     passage.close(status);
