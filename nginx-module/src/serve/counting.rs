@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where this process counts requests: memory that the master makes before its first workers, and keeps over reloads.
 
-use std::{cell::RefCell, io, sync::Mutex};
+use std::{
+    cell::RefCell,
+    io,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use gangway::{
     error::SERVER_FAILED,
@@ -20,6 +27,9 @@ use crate::{
 static BOARD: Mutex<Option<&'static StatusBoard>> = Mutex::new(None);
 /// What the applications of this process' configuration are called, by their numbers.
 static NAMES: Mutex<Vec<(AppKind, String)>> = Mutex::new(Vec::new());
+
+/// Whether the configuration of this process has a variable that says what was counted of a request.
+static HAS_NOTES: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     /// Where this worker counts, by the numbers of applications.
@@ -72,6 +82,8 @@ pub(crate) fn announce(cycle: &Cycle<'_>, rename: impl Fn(&CountKey) -> Option<S
         (_, None) => Vec::new(),
     };
     *lock(&NAMES) = names;
+    let has_notes = cycle.http::<MainConf>().is_some_and(|main| main.notes_counts);
+    HAS_NOTES.store(has_notes, Ordering::Relaxed);
 }
 
 /// A process begins to serve requests.
@@ -106,7 +118,7 @@ pub(crate) fn name(number: usize) -> Option<String> {
 
 /// Notes what is known of a request, if the configuration has a variable that says it.
 pub(crate) fn note(request: Request, number: usize, passage: &Passage, process: Option<u32>) {
-    if request.http::<MainConf>().notes_counts {
+    if HAS_NOTES.load(Ordering::Relaxed) {
         let (queue, run) = passage.times();
         // Without memory the variables are empty.
         let _ = memo::note(request, |notes| notes.counts = Some(CountNote { number, queue, run, process }));
