@@ -144,8 +144,8 @@ fn configure(cycle: &Cycle<'_>, services: &Services, worker: Identity) -> io::Re
         None => begin(cycle, worker, host.clone())?,
     });
     parent.manager.set_host(host);
-    if let Some(board) = counting::board() {
-        parent.manager.set_figures(board.as_fd().try_clone_to_owned()?);
+    if let Some(memory) = counting::memory()? {
+        parent.manager.set_figures(memory);
     }
     let log = cycle.log().ok_or_else(|| io::Error::other("nginx has no error log"))?;
     let pools = parent.manager.configure(&services.all, log)?;

@@ -4,6 +4,7 @@
 use std::{
     cell::RefCell,
     io,
+    os::fd::{AsFd, OwnedFd},
     sync::{
         Mutex,
         atomic::{AtomicBool, Ordering},
@@ -23,8 +24,15 @@ use crate::{
     serve::memo::{self, CountNote},
 };
 
-/// Never freed: whoever counts in it does so until the end of the process.
-static BOARD: Mutex<Option<&'static StatusBoard>> = Mutex::new(None);
+/// The memory in this process.
+enum OwnBoard {
+    /// Nobody counts here: it goes when there are no applications any more, or a larger one takes its place.
+    Kept(Box<StatusBoard>),
+    /// Never freed: whoever counts does so until the end of the process.
+    Used(&'static StatusBoard),
+}
+
+static BOARD: Mutex<Option<OwnBoard>> = Mutex::new(None);
 /// What the applications of this process' configuration are called, by their numbers.
 static NAMES: Mutex<Vec<(AppKind, String)>> = Mutex::new(Vec::new());
 
@@ -36,32 +44,56 @@ thread_local! {
     static TALLIES: RefCell<Vec<Option<Tally>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The memory, if there is some.
+impl OwnBoard {
+    fn get(&self) -> &StatusBoard {
+        match self {
+            Self::Kept(board) => board,
+            Self::Used(board) => board,
+        }
+    }
+}
+
+/// The memory, in a process that serves requests.
 pub(crate) fn board() -> Option<&'static StatusBoard> {
-    *lock(&BOARD)
+    match &*lock(&BOARD) {
+        Some(OwnBoard::Used(board)) => Some(board),
+        _ => None,
+    }
+}
+
+/// The memory for another process that is to open it.
+pub(crate) fn memory() -> io::Result<Option<OwnedFd>> {
+    let board = lock(&BOARD);
+    board.as_ref().map(|board| board.get().as_fd().try_clone_to_owned()).transpose()
 }
 
 /// In the process that will fork the workers, before anything else is prepared: makes room for this configuration.
 pub(crate) fn make_room(cycle: &Cycle<'_>) {
-    let Some(Counted(roll)) = cycle.http::<MainConf>().and_then(|main| main.kinds.get()) else { return };
     if raw::is_test() {
         return;
     }
     let mut place = lock(&BOARD);
-    let made = match *place {
-        Some(board) if board.has_room(roll.len()) => return,
-        Some(board) => board.grown(roll.len()),
-        // Workers of two configurations count for a while after a reload.
-        None => {
-            StatusBoard::create(2 * cycle.workers() + 2).and_then(|board| match board.has_room(roll.len()) {
-                true => Ok(board),
-                false => board.grown(roll.len()),
-            })
-        }
+    let Some(Counted(roll)) = cycle.http::<MainConf>().and_then(|main| main.kinds.get()) else {
+        *place = place.take().filter(|board| matches!(board, OwnBoard::Used(_)));
+        return;
     };
-    match made {
-        Ok(board) => *place = Some(Box::leak(Box::new(board))),
+    match room(place.as_ref().map(OwnBoard::get), cycle, roll.len()) {
+        Ok(None) => {}
+        Ok(Some(board)) => *place = Some(OwnBoard::Kept(Box::new(board))),
         Err(error) => tell(&error),
+    }
+}
+
+/// Memory with room for so many applications more, if what is there has none.
+fn room(known: Option<&StatusBoard>, cycle: &Cycle<'_>, more: usize) -> io::Result<Option<StatusBoard>> {
+    match known {
+        Some(board) if board.has_room(more) => Ok(None),
+        Some(board) => board.grown(more).map(Some),
+        None => {
+            // Workers of two configurations count for a while after a reload.
+            let board = StatusBoard::create(2 * cycle.workers() + 2)?;
+            if board.has_room(more) { Ok(Some(board)) } else { board.grown(more).map(Some) }
+        }
     }
 }
 
@@ -73,10 +105,10 @@ fn tell(error: &io::Error) {
 /// In the same process, when all is prepared: these are the applications from now on. `rename` knows what one is called.
 pub(crate) fn announce(cycle: &Cycle<'_>, rename: impl Fn(&CountKey) -> Option<String>) {
     let known = cycle.http::<MainConf>().and_then(|main| main.kinds.get::<Counted>());
-    let names = match (known, board()) {
-        (Some(Counted(roll)), Some(board)) => roll.announce(board, rename),
+    let names = match (known, &*lock(&BOARD)) {
+        (Some(Counted(roll)), Some(board)) => roll.announce(board.get(), rename),
         (None, Some(board)) => {
-            board.announce(&[]);
+            board.get().announce(&[]);
             Vec::new()
         }
         (_, None) => Vec::new(),
@@ -88,6 +120,11 @@ pub(crate) fn announce(cycle: &Cycle<'_>, rename: impl Fn(&CountKey) -> Option<S
 
 /// A process begins to serve requests.
 pub(crate) fn start() {
+    let mut place = lock(&BOARD);
+    *place = place.take().map(|board| match board {
+        OwnBoard::Kept(board) => OwnBoard::Used(Box::leak(board)),
+        used @ OwnBoard::Used(_) => used,
+    });
     TALLIES.with_borrow_mut(Vec::clear);
 }
 
