@@ -178,6 +178,8 @@ def new_site(request, workspace, kind):
         managed=request.config.getoption("--managed"),
         host=request.config.getoption("--host"),
         modules=upstream != "stock",
+        # And the one that requests for a process share.
+        kept_connections=40 if request.config.getoption("--managed") else 32,
         scratch=workspace.folder("sockets"),
         error_level=request.config.getoption("--error-level") or ("debug" if kind == "nginx" else "info"),
     )

@@ -246,6 +246,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             let waited = run.service.managed.timeout().unwrap_or_default();
             refusals::late_line(&run.service.managed, waited).tell(&run.request);
         }
+        let is_dropped = state & NGX_PEER_FAILED as usize != 0 && !timed_out && run.is_dropped(pc);
         if lanes::has(pc.connection) {
             let connection = std::mem::replace(&mut pc.connection, std::ptr::null_mut());
             let place = run.seat.leave();
@@ -254,6 +255,8 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
                 run.note_end(place, unsafe { connection.as_ref() }, timed_out);
                 if timed_out {
                     run.segment.mark_stuck(place);
+                } else if is_dropped {
+                    run.segment.mark_gone(place);
                 }
             }
             // SAFETY: the stand-in of this request, which nginx has no more from here on.
@@ -262,7 +265,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
                 run.service.demand();
             }
         } else if let Some(place) = run.seat.leave() {
-            if is_gone {
+            if is_gone || is_dropped {
                 queue::leave_gone(&run.segment, place);
             } else {
                 run.leave(place, pc, timed_out);
@@ -272,6 +275,18 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
 }
 
 impl Run {
+    /// Whether a host has closed the connection without an answer: it has ended, or is about to. Before all of its sockets are closed one more
+    /// connection may seem to be made: the next attempt goes to another process.
+    fn is_dropped(&self, pc: &ngx_peer_connection_t) -> bool {
+        // SAFETY: NULL, or the open connection of this request, or its stand-in.
+        let connection = unsafe { Connection::from_raw(pc.connection) };
+        self.service.mount.is_some()
+            && connection.is_some_and(|connection| {
+                let (read, write) = (connection.read(), connection.write());
+                read.has_ended() || read.has_failed() || write.has_failed()
+            })
+    }
+
     /// Whether the request may share a connection: it has no body, and what a process that dies has had of it may be sent to another.
     fn may_share(&self) -> bool {
         let is_idempotent = matches!(self.request.method(), b"GET" | b"HEAD" | b"OPTIONS");

@@ -177,7 +177,7 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
     server.log.allow(CUT + "|GW0907|GW0905|GW0301|GW0306|SyntaxError")
     good = code.read_text()
     with Load(server, "/app", fresh=2, kept=2, repeatable=True, posts=posts) as load:
-        began, before, steps = time.monotonic(), server.managed(), 0
+        began, steps = time.monotonic(), 0
         next_kill = began + 1
         while time.monotonic() - began < SOAK or steps < RELOADS:
             if steps == RELOADS // 2 and preload:
@@ -191,12 +191,12 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
             steps += 1
             if time.monotonic() >= next_kill:
                 next_kill += 1
-                now = server.managed()
+                before = server.managed()
+                go_on(load, 50)
                 # One that begins has done nothing yet: three of them in a row that end are an application that cannot be started.
-                if grown := [pid for pid in now if pid in before]:
+                if grown := [pid for pid in server.managed() if pid in before]:
                     os.kill(chance.choice(grown), signal.SIGKILL)
                     kills += 1
-                before = now
     check(load)
     assert kills > 0 and load.posted > 0
     assert len(load.cut) <= kills * posts, f"{kills} kills, and {load.cut} got no answer"
