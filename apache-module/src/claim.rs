@@ -34,9 +34,11 @@ pub(crate) fn translate(request: Request<'_>) -> c_int {
     OK
 }
 
-/// Nothing on disk stands for a claimed request.
-pub(crate) fn map_to_storage(request: Request<'_>) -> c_int {
-    if is_claimed(request) { OK } else { DECLINED }
+/// Nothing on disk stands for a claimed request. `kinds`: all that there are, for httpd has taken the section away from the request
+/// here, and gives it back later.
+pub(crate) fn map_to_storage(request: Request<'_>, kinds: &[&HandlerKind]) -> c_int {
+    let is_ours = has_our_name(request) && kinds.iter().any(|kind| kind.has(request));
+    if is_ours { OK } else { DECLINED }
 }
 
 /// After the walk through the file system and after authorization.
@@ -83,7 +85,11 @@ pub(crate) fn serve(request: Request<'_>, kinds: &[&HandlerKind]) -> c_int {
 
 /// Whether `translate` made it ours.
 fn is_claimed(request: Request<'_>) -> bool {
-    request.filename() == FILENAME.to_bytes() && chosen(request).is_some_and(|(kind, _)| kind.has(request))
+    has_our_name(request) && chosen(request).is_some_and(|(kind, _)| kind.has(request))
+}
+
+fn has_our_name(request: Request<'_>) -> bool {
+    request.filename() == FILENAME.to_bytes()
 }
 
 /// The kind of handler that the section of the request has, and the number of its settings.

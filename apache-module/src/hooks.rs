@@ -138,7 +138,7 @@ unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec)
 }
 
 request_hook!(translate_name, claim::translate);
-request_hook!(map_to_storage, claim::map_to_storage);
+request_hook!(map_to_storage, map_to_storage_of_kinds);
 request_hook!(fixups, claim::fixups);
 request_hook!(last_fixups, claim::last_fixups);
 request_hook!(content_handler, serve);
@@ -151,6 +151,10 @@ request_hook!(authz, phases::authz);
 request_hook!(type_checker, phases::type_checker);
 request_hook!(phase_fixup, phases::fixup);
 request_hook!(phase_content, phases::content);
+
+fn map_to_storage_of_kinds(request: Request<'_>) -> c_int {
+    claim::map_to_storage(request, &KINDS)
+}
 
 fn serve(request: Request<'_>) -> c_int {
     claim::serve(request, &KINDS)
