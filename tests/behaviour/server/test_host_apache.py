@@ -77,3 +77,16 @@ def test_a_cached_answer_is_of_the_host_that_it_was_made_for(server):
     kept = ask(server, "/cached/p", "localhost", ["Host: localhost"]).response()
     assert kept.header("Age") is not None, "it comes from the cache"
     assert b"evil" not in kept.body
+
+
+def test_a_closed_root_directory_closes_no_application(launch):
+    """As Debian's apache2.conf has it: what a section of paths lets in has nothing to do with the file system."""
+
+    def configure(site):
+        site.wsgi("/app", "pep3333:app")
+        site.apache_main += "<Directory />\nAllowOverride None\nRequire all denied\n</Directory>\n"
+
+    server = launch(configure)
+    server.log.allow("AH01630")
+    assert server.get("/app/hello").status == 200
+    assert server.get("/none").status == 403
