@@ -265,9 +265,12 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
                 run.service.demand();
             }
         } else if let Some(place) = run.seat.leave() {
-            if is_gone || is_dropped {
+            if is_gone {
                 queue::leave_gone(&run.segment, place);
             } else {
+                if is_dropped {
+                    run.segment.mark_gone(&place);
+                }
                 run.leave(place, pc, timed_out);
             }
         }

@@ -2,7 +2,6 @@
 """mod_python's directives: where they may stand, what is refused, modules that change, handlers inside of handlers, load."""
 
 import threading
-import time
 
 import pytest
 
@@ -171,10 +170,17 @@ def test_autoreload_off(launch, scratch, kind):
     folder, configure = site_with(
         scratch, kind, htaccess=HTACCESS + "PythonAutoReload Off\n", hello=HELLO.format(1)
     )
+    # A module beside it that is looked at shows when a change of the same moment has had its time.
+    beside = folder / "beside"
+    beside.mkdir()
+    (beside / ".htaccess").write_text("PythonHandler other\nPythonAutoReload On\n")
+    write(beside / "other.py", HELLO.format(1))
     server = launch(configure)
-    assert server.get("/site/any.py").body == b"1"
+    for path in ("/site/any.py", "/site/beside/any.py"):
+        assert server.get(path).body == b"1"
     write(folder / "hello.py", HELLO.format(2))
-    time.sleep(0.3)  # longer than what a change needs to settle
+    write(beside / "other.py", HELLO.format(2))
+    wait_until(lambda: server.get("/site/beside/any.py").body == b"2", "the change beside it is seen")
     assert server.get("/site/any.py").body == b"1"
 
 
