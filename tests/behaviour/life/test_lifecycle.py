@@ -175,12 +175,17 @@ def test_restarts_leave_nothing(launch, counted):
         server.send_signal("restart")
         wait_until(lambda: not set(old) & set(server.workers()) and server.workers(), "the children are replaced", 30)
         wait_until(lambda: answers(server), "it answers again")
-    server.log.allow("AH00045|AH00046")
+    server.log.allow("AH00045|AH00046|AH03093")
 
 
 def answers(server):
+    """On a connection that stays: httpd's event MPM crashes by itself when a connection closes in the moment of a restart
+    (close_worker_sockets() looks at a socket whose pool is gone; 27 of 400 restarts of a httpd with static files alone). One that is
+    about to be kept is only a line (AH03093)."""
+    connection = server.connect()
     try:
-        return server.get("/app/get").status == 200
+        connection.request("GET", "/app/get")
+        return connection.response().status == 200
     except OSError:
         return False
 
