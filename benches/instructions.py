@@ -104,11 +104,13 @@ def count(file: Path) -> collections.Counter:
         elif re.match(r"[\d+*-]\S* \d", line):
             if not is_inclusive:
                 counted["instructions", Path(place["ob"]).name] += int(line.split()[1])
+                if OURS.search(place["ob"]):
+                    counted["functions", place["fn"]] += int(line.split()[1])
             is_inclusive = False
     return counted
 
 
-def report(server: str, spent: collections.Counter, requests: int) -> None:
+def report(server: str, spent: collections.Counter, requests: int, functions: int) -> None:
     each = {key: value / requests for key, value in spent.items()}
     ours = sum(value for (kind, name), value in each.items() if kind == "instructions" and OURS.search(name))
     total = sum(value for (kind, _), value in each.items() if kind == "instructions")
@@ -118,12 +120,17 @@ def report(server: str, spent: collections.Counter, requests: int) -> None:
     for kind in ("our allocations", "allocations"):
         parts = [f"{name} {value:.2f}" for (found, name), value in sorted(each.items()) if found == kind and value >= 0.005]
         print(f"  {kind}: {', '.join(parts) or 'none'}")
+    own = sorted(((value, name) for (kind, name), value in each.items() if kind == "functions"), reverse=True)
+    for value, name in own[:functions]:
+        print(f"  {value:7,.0f}  {name}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join(SERVERS)}; default: both")
-    servers = parser.parse_args().servers or list(SERVERS)
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="list the N of ours that take the most")
+    arguments = parser.parse_args()
+    servers = arguments.servers or list(SERVERS)
     if unknown := set(servers) - set(SERVERS):
         parser.error(f"{', '.join(sorted(unknown))}: the servers are {', '.join(SERVERS)}")
     print(f"modules of {DIST}")
@@ -133,7 +140,7 @@ def main() -> None:
             counted = [run(server, requests, Path(folder, str(requests))) for requests in (FEW, MANY)]
             few, many = counted
             many.subtract(few)
-            report(server, many, MANY - FEW)
+            report(server, many, MANY - FEW, arguments.functions)
 
 
 if __name__ == "__main__":
