@@ -16,7 +16,7 @@ endif
 
 MODULES := gangway-nginx gangway-apache gangway-apache-proxy gangway-python gangway-python-runtime gangway-host gangway-command
 
-.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup modules deb test-packages reproducible images test-images release clean
+.PHONY: help setup build debug demo test test-setup nginx-1.28 asan valgrind miri check fuzz bench bench-setup modules deb test-packages test-source reproducible images test-images release clean
 
 help: ## this text
 	@echo "make [COMMAND] [VARIABLE=value]: each command runs what it needs first."
@@ -84,6 +84,10 @@ deb: ## Debian packages of what is committed, in dist/deb/, and an archive for a
 test-packages: ## the packages of dist/apt installed as docs/install.md says, used, upgraded, removed in fresh roots: SUITE='bookworm trixie'; as root
 	@tools/packages.sh deb
 	@tools/test-packages.sh $(or $(SUITE),bookworm)
+
+test-source: ## what docs/install.md says of the source, in a fresh root: SUITE=trixie; as root, builds for some minutes
+	@tools/packages.sh deb
+	@tools/test-source.sh $(or $(SUITE),bookworm)
 
 reproducible: ## builds the packages of a release twice, in two folders, and compares the bytes: RELEASE=trixie PACKAGES=nginx; as root
 	@tools/packages.sh deb

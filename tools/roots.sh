@@ -97,3 +97,12 @@ in_root() {
 
 # Rust of this machine, as an argument for -b.
 rust_mount() { printf '%s:%s\n' "$(rustc --print sysroot)" "$RUST"; }
+
+# blocks PAGE FOLDER: the blocks of a page that have a name, as scripts.
+blocks() {
+    mkdir -p "$2"
+    awk -v folder="$2" '
+        /^<!-- test: .* -->$/ { name = $3; next }
+        name && /^```/ { if (inside) { inside = 0; name = "" } else inside = 1; next }
+        inside { print >(folder "/" name ".sh") }' "$1"
+}

@@ -19,7 +19,8 @@ say "the Containerfiles are clean (hadolint)"
 wheels_for() {
     wheels=$BUILD/images/wheels-$1
     [[ -n $(ls "$wheels" 2>/dev/null) ]] || quiet wheels "$PYTHON/bin/pip" download --quiet --only-binary :all: --platform manylinux2014_x86_64 \
-        --python-version "$1" --implementation cp --dest "$wheels" -r tests/images/apps/flask/requirements.txt
+        --python-version "$1" --implementation cp --dest "$wheels" \
+        -r tests/images/apps/flask/requirements.txt -r tests/images/apps/fastapi/requirements.txt
 }
 
 (($#)) || set -- nginx httpd

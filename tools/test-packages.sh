@@ -8,15 +8,6 @@
 need_roots
 [[ -d dist/apt/dists ]] || die "there is no dist/apt: make deb"
 
-# The blocks of a page that have a name, as scripts.
-blocks() {
-    mkdir -p "$2"
-    awk -v folder="$2" '
-        /^<!-- test: .* -->$/ { name = $3; next }
-        name && /^```/ { if (inside) { inside = 0; name = "" } else inside = 1; next }
-        inside { print >(folder "/" name ".sh") }' "$1"
-}
-
 # The same packages with the number of a version before, for the upgrade.
 previous() {
     local suite=$1 folder=$2 file tree=$BUILD/packages/tree version
@@ -33,22 +24,43 @@ previous() {
     (cd "$folder" && apt-ftparchive packages . >Packages)
 }
 
+# The same archive, signed by a key that lives as long as this script.
+sign() {
+    local folder=$BUILD/packages/apt home
+    home=$(mktemp -d)
+    export GNUPGHOME=$home
+    quiet gpg gpg --batch --passphrase '' --quick-generate-key 'Tests of Gangway <tests@example.org>' rsa3072 sign 1d
+    GANGWAY_KEY=tests@example.org quiet sign tools/apt-repository.sh dist/apt/pool "$folder"
+    gpgconf --kill all
+    unset GNUPGHOME
+    rm -rf "$home"
+}
+
+# An engine that the server modules must refuse, for every Debian: it needs nothing but memcpy() and the like.
+wrong_engine() { cc -shared -fPIC -O1 -Iinclude -o "$1" tests/engines/bad/wrong_major.c; }
+
 test_on() {
     local suite=$1 root=$BUILD/packages/$1 network
     [[ -d dist/apt/dists/$suite ]] || die "dist/apt has nothing for $suite: make deb RELEASE=$suite"
     make_root "$suite" "$root"
     mkdir -p "$root/tests"
     cp tests/packages/* "$root/tests/"
+    if grep -qsx 'Package: libnginx-mod-http-gangway' "dist/apt/dists/$suite"/main/binary-*/Packages; then
+        touch "$root/tests/with-nginx"
+    else
+        say "$suite: httpd alone, for dist/apt has no module for its nginx"
+    fi
+    wrong_engine "$root/tests/engine-of-another-abi.so"
     blocks docs/install.md "$root/tests/blocks"
     # Sid calls itself forky.
-    sed -i "s/\$VERSION_CODENAME/$suite/" "$root/tests/blocks/repository.sh"
+    sed -i "s/\$VERSION_CODENAME/$suite/" "$root/tests/blocks/repository.sh" "$root/tests/blocks/signed.sh"
     previous "$suite" "$BUILD/packages/previous-$suite"
     for step in prepare install serve upgrade wrong remove; do
         network=-n
         case $step in prepare | install) network= ;; esac
         say "$suite: $step"
         # shellcheck disable=SC2086
-        in_root "$root" $network -b "$ROOT/dist/apt:/srv/apt" -b "$BUILD/packages/previous-$suite:/srv/apt-previous" -- bash "/tests/$step.sh" \
+        in_root "$root" $network -b "$BUILD/packages/apt:/srv/apt" -b "$BUILD/packages/previous-$suite:/srv/apt-previous" -- bash "/tests/$step.sh" \
             >"$BUILD/log/packages-$suite-$step.log" 2>&1 || { tail -n 40 "$BUILD/log/packages-$suite-$step.log" >&2; die "$suite: $step failed"; }
         sed -n 's/^packages: /    /p' "$BUILD/log/packages-$suite-$step.log"
     done
@@ -58,6 +70,7 @@ test_on() {
 
 lock test-packages
 mkdir -p "$BUILD/packages"
+sign
 for suite in "${@:-bookworm}"; do
     test_on "$suite"
 done

@@ -63,8 +63,13 @@ class Container:
                 assert time.monotonic() < deadline, f"no answer: {self.lines}"
                 time.sleep(0.1)
 
-    def health(self):
-        return subprocess.run(["gangway-image", "health"], env=self.env, capture_output=True, text=True, timeout=30)
+    def run(self, *words, env=()):
+        """What `docker exec` would run, as the user of the image."""
+        words = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "gangway-image", *words]
+        return subprocess.run(words, env={**self.env, **dict(env)}, cwd="/", capture_output=True, text=True, timeout=30)
+
+    def health(self, **env):
+        return self.run("health", env=env)
 
     def end(self, number=signal.SIGTERM, status=0):
         os.kill(self.first(), number)
@@ -110,8 +115,31 @@ def logs_and_users():
 def failing_is_unhealthy():
     with Container("broken") as container:
         assert container.ask()[0] == 500
-        assert container.health().returncode != 0
+        health = container.health()
+        assert health.returncode != 0 and "is answered by 500" in health.stderr, health
+        # The server itself is well, and says of the application what has come of its requests.
+        health = container.health(GANGWAY_HEALTH="off")
+        assert health.returncode == 0 and re.search(r"app:app: serving, (\d+) requests, \1 failures", health.stdout), health
         container.end()
+
+
+def health_goes_by_the_status():
+    with Container("php") as container:
+        container.ask()
+        healthy = container.health(GANGWAY_HEALTH="off")
+        name = healthy.stdout.partition(": ")[0]
+        assert (healthy.returncode, healthy.stdout.partition(": ")[2][:7]) == (0, "serving"), healthy
+        stopped = container.run("gangway", "stop", name)
+        assert stopped.returncode == 0, stopped
+        wait_for(lambda: "is stopped" in container.health(GANGWAY_HEALTH="off").stderr, "its state is not known", container)
+        assert container.health().returncode != 0
+        assert container.run("gangway", "start", name).returncode == 0
+        wait_for(lambda: container.health().returncode == 0, "it is not healthy again", container)
+        # Who is not in the container gets pages of the application, whatever the path.
+        assert container.ask("/?json")[1].startswith("php"), container.ask("/?json")
+        container.end()
+    gone = container.health()
+    assert gone.returncode != 0 and "the server tells no status" in gone.stderr, gone
 
 
 def nothing_to_serve():
@@ -133,11 +161,12 @@ def draining(number):
     assert pages == [(200, "begin\nend\n")], (pages, container.lines)
 
 
-def installed_requirements():
+def installed_requirements(folder, page):
     """What is installed at the start, with a /tmp; the image itself is never written."""
     env = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/tests/wheels"}
-    with Container("flask", env, writable_tmp=True) as container:
-        assert container.ask(timeout=90) == (200, "hello from Flask\n"), container.lines
+    with Container(folder, env, writable_tmp=True) as container:
+        assert container.ask(timeout=180) == (200, page), container.lines
+        assert container.health().returncode == 0
         container.end()
 
 
@@ -161,15 +190,19 @@ def main():
         ("the user of the image owns nothing else", nothing_is_set_uid_by_us),
         ("a bill of materials", bill_of_materials),
         ("app.py", lambda: an_application_is_found("wsgi", "wsgi\n")),
+        ("app.py with an ASGI application", lambda: an_application_is_found("asgi", "asgi\n")),
+        ("GANGWAY_INTERFACE", lambda: an_application_is_found("asgi", "asgi\n", {"GANGWAY_APP": "wrapped:app", "GANGWAY_INTERFACE": "asgi"})),
         ("manage.py and a package with wsgi.py", lambda: an_application_is_found("django", "project\n")),
         ("index.php", lambda: an_application_is_found("php", "php cgi-fcgi\n")),
         ("GANGWAY_APP", lambda: an_application_is_found("wsgi", "other\n", {"GANGWAY_APP": "other:handler"})),
         ("logs and users", logs_and_users),
         ("an application that cannot be loaded is not healthy", failing_is_unhealthy),
+        ("health goes by the status", health_goes_by_the_status),
         ("no application", nothing_to_serve),
         ("SIGTERM drains", lambda: draining(signal.SIGTERM)),
         ("SIGQUIT drains", lambda: draining(signal.SIGQUIT)),
-        ("requirements.txt", installed_requirements),
+        ("requirements.txt of Flask", lambda: installed_requirements("flask", "hello from Flask\n")),
+        ("requirements.txt of FastAPI", lambda: installed_requirements("fastapi", '"hello from FastAPI"')),
     ]
     failed = 0
     for name, check in checks:

@@ -6,8 +6,8 @@ set -euo pipefail
 fail() { echo "packages: $*" >&2; exit 1; }
 note() { echo "packages: $*"; }
 
-# Debian 11 has no nginx-dev, and so no module.
-has_nginx() { [[ $(cat /.suite) != bullseye ]]; }
+# Debian 11 has no nginx-dev, and so no module; of others the archive may have none.
+has_nginx() { [[ -e /tests/with-nginx ]]; }
 names() { if has_nginx; then echo libnginx-mod-http-gangway; fi; echo libapache2-mod-gangway gangway-engine-python gangway; }
 
 # block NAME: a block of the page, as it stands there.

@@ -101,6 +101,8 @@ CONF
 serve_alone() {
     local host
     gangway-host --version
+    gangway-host --check wsgi who:app root=/srv/who
+    ! gangway-host --check wsgi who:none root=/srv/who >/dev/null 2>&1 || fail "gangway-host --check finds nothing wrong with an application that is not there"
     gangway-host --listen 127.0.0.1:9099 wsgi who:app root=/srv/who &
     host=$!
     for _ in $(seq 100); do

@@ -21,6 +21,53 @@ no_engine() {
     apache2ctl configtest
 }
 
+# An engine of another major version of the ABI, as somebody would copy it by hand; and apt takes no engine of another release.
+wrong_engine() {
+    local own engine=/usr/lib/gangway/gangway_python.so
+    mv "$engine" /var/tmp/engine
+    cp /tests/engine-of-another-abi.so "$engine"
+    ! has_nginx || tells 'GW0203' nginx -t
+    tells 'GW0203' apache2ctl configtest
+    mv /var/tmp/engine "$engine"
+    ! has_nginx || nginx -t
+    apache2ctl configtest
+    own=$(dpkg-query -W -f '${Version}' gangway-engine-python)
+    tells 'gangway-engine-python' dpkg -i /srv/apt-previous/gangway-engine-python_*.deb
+    [[ $(dpkg-query -W -f '${Version}' gangway-engine-python) == "$own" ]] || fail "dpkg has taken an engine of another release"
+}
+
+# A module for a httpd with another number of its interface for modules: 20120211 is that of 2.4. And what is no module of httpd 2.4 at all.
+other_httpd() {
+    local module=/var/tmp/module-of-another-httpd.so
+    for change in number cookie; do
+        python3 - "$change" /usr/lib/apache2/modules/mod_gangway.so "$module" <<'PY'
+import struct, sys
+change, source, target = sys.argv[1:]
+with open(source, "rb") as file:
+    data = file.read()
+# The beginning of the record: number, minor number, index, name, handle, next, cookie.
+cookie = struct.pack("<Q", 0x41503234)
+number = struct.pack("<i", 20120211)
+places = [at for at in range(0, len(data) - 48, 8) if data[at + 40 : at + 48] == cookie and data[at : at + 4] == number]
+assert len(places) == 1, places
+at = places[0]
+if change == "number":
+    data = data[:at] + struct.pack("<i", 20260101) + data[at + 4 :]
+else:
+    data = data[: at + 40] + struct.pack("<Q", 0x41503232) + data[at + 48 :]
+with open(target, "wb") as file:
+    file.write(data)
+PY
+        printf 'Listen 127.0.0.1:8099\nLoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so\nLoadModule gangway_module %s\n' "$module" >/var/tmp/httpd.conf
+        case $change in
+        number) tells 'is not compatible with this version of Apache' apache2 -t -f /var/tmp/httpd.conf ;;
+        cookie) tells 'is garbled' apache2 -t -f /var/tmp/httpd.conf ;;
+        esac
+    done
+    dpkg-query -W -f '${Depends}' libapache2-mod-gangway | grep -q 'apache2-api-20120211' || fail "apt does not know for which httpd the module is"
+    apache2ctl configtest
+}
+
 # Unpacked and not configured: what was enabled stays, and nothing new is.
 half_configured() {
     local file
@@ -54,5 +101,7 @@ other_nginx() {
 }
 
 no_engine
+wrong_engine
+other_httpd
 half_configured
 ! has_nginx || other_nginx
