@@ -11,7 +11,7 @@ apache2ctl configtest
 apt-get -q install -y "${packages[@]}" >/dev/null
 ! has_nginx || nginx -t
 apache2ctl configtest
-if has_nginx; then block removal; else apt-get purge -y "${packages[@]}" >/dev/null; rm -f /etc/apache2/conf-available/blog.conf /etc/apt/sources.list.d/gangway.list; fi
+if has_nginx; then block removal; else apt-get purge -y "${packages[@]}" >/dev/null; rm -f /etc/apache2/conf-available/blog.conf /etc/apt/sources.list.d/gangway.list /usr/share/keyrings/gangway.gpg; fi
 ! has_nginx || nginx -t
 apache2ctl configtest
 a2dismod -q proxy >/dev/null 2>&1 || true

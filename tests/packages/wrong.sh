@@ -32,8 +32,14 @@ wrong_engine() {
     ! has_nginx || nginx -t
     apache2ctl configtest
     own=$(dpkg-query -W -f '${Version}' gangway-engine-python)
-    tells 'gangway-engine-python' dpkg -i /srv/apt-previous/gangway-engine-python_*.deb
-    [[ $(dpkg-query -W -f '${Version}' gangway-engine-python) == "$own" ]] || fail "dpkg has taken an engine of another release"
+    # The package of one: apt takes it only instead of the modules, dpkg by itself does not configure it.
+    tells 'need to be removed' apt-get install -y --allow-downgrades --no-remove /srv/apt-previous/gangway-engine-python_*.deb
+    [[ $(dpkg-query -W -f '${Version}' gangway-engine-python) == "$own" ]] || fail "apt has taken an engine of another release"
+    tells 'breaks gangway-engine-python' dpkg -i /srv/apt-previous/gangway-engine-python_*.deb
+    apt-get install -y --fix-broken >/dev/null
+    [[ $(dpkg-query -W -f '${Version} ${db:Status-Status}' gangway-engine-python) == "$own installed" ]] || fail "the engine is not as before"
+    ! has_nginx || nginx -t
+    apache2ctl configtest
 }
 
 # A module for a httpd with another number of its interface for modules: 20120211 is that of 2.4. And what is no module of httpd 2.4 at all.
