@@ -39,6 +39,7 @@
  *   1.1  gw_engine.fork_prepare, fork_parent and fork_child, GW_APP_TEMPLATE: an application that is loaded once and forked
  *   1.2  gw_engine.run_phase and forget, gw_host.transactions: handlers of the phases of a request
  *   1.3  gw_engine.ready, gw_interface.flags (was reserved, 0), GW_INTERFACE_ASYNC: an engine is told when to go on
+ *   1.4  gw_host.sockets, GW_INTERFACE_WEBSOCKET, GW_REQUEST_WEBSOCKET: messages of WebSockets
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -51,7 +52,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 3
+#define GW_ABI_MINOR 4
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -110,6 +111,7 @@ typedef struct gw_request_head {
 } gw_request_head;
 
 #define GW_REQUEST_NO_BODY 1u /* the answer carries no body (HEAD); writes are accepted and dropped */
+#define GW_REQUEST_WEBSOCKET 2u /* the client asks for a WebSocket, and may have one: see gw_sockets. Since 1.4 */
 
 /* ---- What an engine states of itself --------------------------------------------------------------------- */
 
@@ -144,6 +146,8 @@ typedef struct gw_option {
 #define GW_TARGET_MEMBER 1u /* "PLACE:MEMBER"; a PLACE with a slash is a file: it exists, and is made absolute */
 
 #define GW_INTERFACE_ASYNC 1u /* handle() is as with GW_ENGINE_ASYNC for applications of this interface. Since 1.3 */
+#define GW_INTERFACE_WEBSOCKET 2u /* its applications are asked for WebSockets: without it a request for one comes as a
+                                     plain one, for GW_REQUEST_WEBSOCKET is not set. Since 1.4 */
 
 /* A kind of application that the engine runs. The interface "wsgi" is what gangway_wsgi and GangwayWSGI want; the
  * server modules say which interfaces have a directive. An engine without any is a native handler: gangway_native
@@ -314,6 +318,44 @@ typedef struct gw_transactions {
     void (*log)(gw_transaction *transaction, uint32_t level, const uint8_t *text, size_t length);
 } gw_transactions;
 
+/* ---- WebSockets ---------------------------------------------------------------------------------------- */
+
+#define GW_MESSAGE_TEXT 1u   /* UTF-8; the host has checked it */
+#define GW_MESSAGE_BINARY 2u
+#define GW_MESSAGE_CLOSED 3u /* no message can come or go any more: `code` as in RFC 6455 section 7.4.1, with 1005 for a
+                                client that named none and 1006 for one that left without a word, and the reason */
+
+/* Gets a message, which is borrowed for the call; it must not call the host. `code` is 0 but with GW_MESSAGE_CLOSED. */
+typedef void (*gw_message_fn)(void *context, uint32_t kind, uint16_t code, gw_bytes payload);
+
+/* A request with GW_REQUEST_WEBSOCKET. Since 1.4. Either it is accepted, and then has messages in both directions and neither
+ * head nor body; or it is answered as every other request by start(), write() and finish(), and stays without a WebSocket. The
+ * host has the rest of the protocol: handshake, frames, compression, UTF-8, pings and their answers, the end of the connection.
+ * The client's subprotocols stand in HTTP_SEC_WEBSOCKET_PROTOCOL.
+ * finish() after accept() closes a WebSocket that is open: with 1000 for GW_OK, with 1011 for GW_ERROR.
+ * THREAD of all: request thread; receive() may be called by one thread while another one calls the others. */
+typedef struct gw_sockets {
+    size_t struct_size;
+
+    /* Accepts it: instead of start(), once. `subprotocol` is one of the client's, or empty for none. GW_INVALID without effect:
+     * it is none of the client's, or a header must not be sent; those of the handshake (Sec-WebSocket-*) are the host's. */
+    gw_status (*accept)(gw_request *request, gw_bytes subprotocol, const gw_field *headers, size_t header_count);
+
+    /* Gives the next message. GW_MESSAGE_CLOSED comes once, after all that came before it, also when the request is cancelled;
+     * after it the answer is GW_CANCELLED. A message whose receiver has not come for it stays with the host, which reads no
+     * more of the client than that: so a client waits for the engine. FLAGS GW_NOWAIT; ready(GW_READY_READ) follows. */
+    gw_status (*receive)(gw_request *request, uint32_t flags, gw_message_fn give, void *context);
+
+    /* Sends a copy of a message, GW_MESSAGE_TEXT or GW_MESSAGE_BINARY, at once and whole. GW_INVALID: text that is not UTF-8.
+     * GW_CANCELLED: it is closed. FLAGS GW_NOWAIT; ready(GW_READY_ROOM) follows. */
+    gw_status (*send)(gw_request *request, uint32_t kind, const uint8_t *data, size_t length, uint32_t flags);
+
+    /* Closes it, when what was sent before has left; GW_MESSAGE_CLOSED with the same number follows. `reason` is UTF-8 and is cut
+     * after 123 bytes. GW_INVALID: a number that must not be sent (1005, 1006, 1015, below 1000, above 4999). Of a WebSocket that is
+     * closed already GW_OK. It never waits. */
+    gw_status (*close)(gw_request *request, uint16_t code, gw_bytes reason);
+} gw_sockets;
+
 /* ---- The host's table ---------------------------------------------------------------------------------- */
 
 #define GW_NOWAIT 1u /* do not block: GW_AGAIN instead */
@@ -384,6 +426,9 @@ typedef struct gw_host {
 
     /* Since 1.2. */
     const gw_transactions *transactions;
+
+    /* Since 1.4. */
+    const gw_sockets *sockets;
 } gw_host;
 
 /* ---- The engine's table -------------------------------------------------------------------------------- */

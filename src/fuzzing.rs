@@ -121,7 +121,14 @@ fn interface() -> Interface {
         option("size", Value::Size),
     ];
     let target = Target::Member("callable");
-    Interface { name: "test", target, target_form: "PLACE:CALLABLE", options, is_async: false }
+    Interface {
+        name: "test",
+        target,
+        target_form: "PLACE:CALLABLE",
+        options,
+        is_async: false,
+        has_sockets: false,
+    }
 }
 
 /// The words of a handler directive.

@@ -94,8 +94,9 @@ layout! {
     gw_interface { struct_size name target_form member target flags options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
-        transactions
+        transactions sockets
     }
+    gw_sockets { struct_size accept receive send close }
     gw_phase {
         struct_size phase reserved interpreter handlers handler_count settings setting_count options option_count state
     }
@@ -232,6 +233,11 @@ fn rust_agrees_with_the_values() {
         ("GW_CHANGE_UNSET", i64::from(abi::GW_CHANGE_UNSET)),
         ("GW_CHANGE_CLEAR", i64::from(abi::GW_CHANGE_CLEAR)),
         ("GW_INTERFACE_ASYNC", i64::from(abi::GW_INTERFACE_ASYNC)),
+        ("GW_INTERFACE_WEBSOCKET", i64::from(abi::GW_INTERFACE_WEBSOCKET)),
+        ("GW_REQUEST_WEBSOCKET", i64::from(abi::GW_REQUEST_WEBSOCKET)),
+        ("GW_MESSAGE_TEXT", i64::from(abi::GW_MESSAGE_TEXT)),
+        ("GW_MESSAGE_BINARY", i64::from(abi::GW_MESSAGE_BINARY)),
+        ("GW_MESSAGE_CLOSED", i64::from(abi::GW_MESSAGE_CLOSED)),
         ("GW_READY_READ", i64::from(abi::GW_READY_READ)),
         ("GW_READY_ROOM", i64::from(abi::GW_READY_ROOM)),
         ("GW_READY_GONE", i64::from(abi::GW_READY_GONE)),

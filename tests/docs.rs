@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{
-    config::{ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS},
+    config::{ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS, SOCKET_OPTIONS},
     engine::{OptionDef, Value},
 };
 use gangway_abi::ffi::{GW_OPTION_REPEATS, GW_VALUE_SWITCH, gw_option};
@@ -150,7 +150,7 @@ fn options() -> Vec<OptionDef> {
 /// What an application on an event loop has besides them.
 fn asgi_options() -> Vec<OptionDef> {
     let stated = statement::LOOP_OPTIONS.iter().map(|option| stated(option.get()));
-    stated.chain(ASYNC_OPTIONS.iter().copied()).collect()
+    stated.chain(ASYNC_OPTIONS.iter().chain(SOCKET_OPTIONS).copied()).collect()
 }
 
 fn stated(option: &'static gw_option) -> OptionDef {

@@ -13,8 +13,8 @@ use std::{
 use crate::{
     Level,
     ffi::{
-        self, gw_bytes, gw_field, gw_give_fn, gw_host, gw_release_fn, gw_request, gw_status, gw_transaction,
-        gw_transactions,
+        self, gw_bytes, gw_field, gw_give_fn, gw_host, gw_message_fn, gw_release_fn, gw_request, gw_sockets,
+        gw_status, gw_transaction, gw_transactions,
     },
 };
 
@@ -43,6 +43,27 @@ pub struct Host {
     log: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize),
     /// What handlers of phases do with a request; `None` where the host has none.
     pub transactions: Option<Transactions>,
+    /// What engines do with WebSockets; `None` where the host has none.
+    pub sockets: Option<Sockets>,
+}
+
+/// The functions of the host for WebSockets. See include/gangway.h for what each one promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Sockets {
+    /// Accepts one.
+    pub accept: unsafe extern "C" fn(*mut gw_request, gw_bytes, *const gw_field, usize) -> gw_status,
+    /// Gives the next message.
+    pub receive: unsafe extern "C" fn(*mut gw_request, u32, gw_message_fn, *mut c_void) -> gw_status,
+    /// Sends a copy of a message.
+    pub send: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize, u32) -> gw_status,
+    /// Closes it.
+    pub close: unsafe extern "C" fn(*mut gw_request, u16, gw_bytes) -> gw_status,
+}
+
+impl Sockets {
+    fn of(table: &gw_sockets) -> Option<Self> {
+        Some(Self { accept: table.accept?, receive: table.receive?, send: table.send?, close: table.close? })
+    }
 }
 
 /// The functions of the host for handlers of phases. See include/gangway.h for what each one promises.
@@ -135,6 +156,12 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
         // SAFETY: the table is as long as the struct that is read here.
         Transactions::of(unsafe { &*table.transactions })
     });
+    // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
+    let sockets = unsafe { table.sockets.cast::<usize>().as_ref() };
+    let sockets = sockets.filter(|size| **size >= size_of::<gw_sockets>()).and_then(|_| {
+        // SAFETY: the table is as long as the struct that is read here.
+        Sockets::of(unsafe { &*table.sockets })
+    });
     let host = (|| {
         Some(Host {
             read_body: table.read_body?,
@@ -147,6 +174,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             cancelled: table.cancelled?,
             log: table.log?,
             transactions,
+            sockets,
         })
     })();
     let host = host.ok_or("a function of the host's table is null")?;

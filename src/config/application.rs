@@ -6,7 +6,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     ConfigError,
-    options::{ASYNC_OPTIONS, HOST_OPTIONS, OptionTables},
+    options::{ASYNC_OPTIONS, HOST_OPTIONS, OptionTables, SOCKET_OPTIONS},
+    sockets::SocketTerms,
     terms::{RequestTerms, tell_terms},
     values,
 };
@@ -30,6 +31,8 @@ pub struct ApplicationConf {
     engine: Arc<Path>,
     terms: RequestTerms,
     in_flight: u32,
+    /// Of an application that is asked for WebSockets.
+    sockets: Option<SocketTerms>,
 }
 
 tell_terms!(ApplicationConf);
@@ -57,6 +60,17 @@ impl ApplicationConf {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.in_flight as usize
+    }
+
+    /// What holds for its WebSockets; `None`: it is not asked for any.
+    #[must_use]
+    pub fn sockets(&self) -> Option<&SocketTerms> {
+        self.sockets.as_ref()
+    }
+
+    /// It is asked for WebSockets.
+    pub(super) fn take_sockets(&mut self, interface: &Interface) {
+        self.sockets = interface.has_sockets.then(SocketTerms::default);
     }
 
     /// What it says of its requests.
@@ -101,6 +115,7 @@ impl Parser<'_> {
         let target = self.target(interface, text(target)?)?;
         let name = target.clone();
         let mut application = self.bare(engine, interface.name, name, target);
+        application.take_sockets(interface);
         let known = known(engine, interface)?;
         let mut seen: Vec<&str> = Vec::new();
         for word in options {
@@ -131,6 +146,7 @@ impl Parser<'_> {
             engine: Arc::clone(engine),
             terms: RequestTerms::new(self.timeout),
             in_flight: DEFAULT_IN_FLIGHT,
+            sockets: None,
         }
     }
 
@@ -211,7 +227,12 @@ impl Parser<'_> {
             "in_flight" => application.in_flight = values::count(value, 1, u32::MAX)?,
             "timeout" => application.terms.timeout = values::time(value)?,
             "pass_authorization" => application.terms.pass_authorization = value == "on",
-            engines_own => application.push(engines_own, stored),
+            other => {
+                let sockets = application.sockets.as_mut();
+                if !sockets.map_or(Ok(false), |sockets| sockets.apply(other, value))? {
+                    application.push(other, stored);
+                }
+            }
         }
         Ok(())
     }
@@ -226,7 +247,7 @@ impl ApplicationConf {
 
 /// The options of an interface and those of every application, which must not be the same.
 pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<OptionTables<'i>, ConfigError> {
-    let hosts = OptionTables::new(ASYNC_OPTIONS, HOST_OPTIONS);
+    let hosts = OptionTables::new(ASYNC_OPTIONS, HOST_OPTIONS).and(SOCKET_OPTIONS);
     if let Some(clash) = interface.options.iter().find(|option| hosts.find(option.name).is_some()) {
         let text = format!(
             "the engine {} states an option \"{}\", which is the server module's own",
@@ -236,7 +257,8 @@ pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Optio
         return Err(ConfigError::new(ENGINE_STATEMENT, text));
     }
     let known = OptionTables::new(&interface.options, HOST_OPTIONS);
-    Ok(if interface.is_async { known.and(ASYNC_OPTIONS) } else { known })
+    let known = if interface.is_async { known.and(ASYNC_OPTIONS) } else { known };
+    Ok(if interface.has_sockets { known.and(SOCKET_OPTIONS) } else { known })
 }
 
 /// Words are text: paths and names that engines and both servers can print.

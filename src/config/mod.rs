@@ -11,6 +11,7 @@ mod native;
 mod options;
 mod param;
 mod per_kind;
+mod sockets;
 mod terms;
 mod values;
 
@@ -20,9 +21,11 @@ pub use engines::Engines;
 pub use managed::{Command, Launch, Life, Managed, Placed, Reload};
 pub use options::{
     APPLICATION_OPTIONS, ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS,
+    SOCKET_OPTIONS,
 };
 pub use param::check_param_name;
 pub use per_kind::PerKind;
+pub use sockets::SocketTerms;
 
 use crate::{engine::EngineError, error::Code};
 

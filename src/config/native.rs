@@ -35,7 +35,10 @@ impl Parser<'_> {
         let mut application = self.bare(&file, NATIVE, shown, name.to_owned());
         let stated = engine.interfaces().iter().find(|interface| interface.name == NATIVE);
         let known = match stated {
-            Some(interface) => known(&file, interface)?,
+            Some(interface) => {
+                application.take_sockets(interface);
+                known(&file, interface)?
+            }
             None => OptionTables::new(&[], HOST_OPTIONS),
         };
         let mut seen = Vec::new();

@@ -23,6 +23,15 @@ pub const HOST_OPTIONS: &[OptionDef] = &[
 /// The options of applications that answer later, whose requests do not each have a thread.
 pub const ASYNC_OPTIONS: &[OptionDef] = &[option("in_flight", Value::Count(1, 1_000_000), "1000")];
 
+/// The options of applications that are asked for WebSockets.
+pub const SOCKET_OPTIONS: &[OptionDef] = &[
+    option("ws_max_message", Value::Size, "1m"),
+    option("ws_ping", Value::Time, "20s"),
+    option("ws_idle", Value::Time, "off"),
+    option("ws_deflate", Value::Switch, "on"),
+    option("ws_drain", Value::Time, "10s"),
+];
+
 /// Words of `stderr_level=`.
 const LEVELS: &[&str] = &["error", "warn", "notice", "info", "debug", "off"];
 
@@ -83,18 +92,21 @@ pub const PROGRAM_OPTIONS: &[OptionDef] = &[
 /// Options that one directive takes, in the order in which messages name them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OptionTables<'t> {
-    tables: [&'t [OptionDef]; 4],
+    tables: [&'t [OptionDef]; 6],
 }
 
 impl<'t> OptionTables<'t> {
     pub(super) fn new(first: &'t [OptionDef], then: &'t [OptionDef]) -> Self {
-        Self { tables: [first, then, &[], &[]] }
+        Self { tables: [first, then, &[], &[], &[], &[]] }
     }
 
     /// These options as well.
     pub(super) fn and(self, last: &'t [OptionDef]) -> Self {
-        let [first, then, third, _] = self.tables;
-        Self { tables: if third.is_empty() { [first, then, last, &[]] } else { [first, then, third, last] } }
+        let mut tables = self.tables;
+        if let Some(free) = tables.iter_mut().skip(2).find(|table| table.is_empty()) {
+            *free = last;
+        }
+        Self { tables }
     }
 
     fn all(self) -> impl Iterator<Item = &'t OptionDef> {
@@ -155,7 +167,15 @@ mod tests {
         for table in [
             HOST_OPTIONS,
             CGI_OPTIONS,
-            &[HOST_OPTIONS, ASYNC_OPTIONS, APPLICATION_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS].concat(),
+            &[
+                HOST_OPTIONS,
+                ASYNC_OPTIONS,
+                SOCKET_OPTIONS,
+                APPLICATION_OPTIONS,
+                MANAGED_OPTIONS,
+                PROGRAM_OPTIONS,
+            ]
+            .concat(),
         ] {
             for (index, option) in table.iter().enumerate() {
                 assert!(!table[..index].iter().any(|other| other.name == option.name), "{}", option.name);

@@ -57,7 +57,6 @@ impl<'a> RawSpec<'a> {
     }
 
     fn table(&self, is_template: bool) -> abi::gw_app_spec {
-        let flag = |is_so, flag| if is_so { flag } else { 0 };
         abi::gw_app_spec {
             struct_size: size_of::<abi::gw_app_spec>(),
             name: lend(self.spec.name.as_bytes()),
@@ -70,6 +69,11 @@ impl<'a> RawSpec<'a> {
                 | flag(is_template, abi::GW_APP_TEMPLATE),
         }
     }
+}
+
+/// A flag, if it is so.
+fn flag(is_so: bool, flag: u32) -> u32 {
+    if is_so { flag } else { 0 }
 }
 
 impl Engine {
@@ -226,7 +230,8 @@ impl App {
                 .head()
                 .content_length
                 .map_or(-1, |length| i64::try_from(length).unwrap_or(-1)),
-            flags: if exchange.head().no_body { abi::GW_REQUEST_NO_BODY } else { 0 },
+            flags: flag(exchange.head().no_body, abi::GW_REQUEST_NO_BODY)
+                | flag(exchange.head().socket.is_some(), abi::GW_REQUEST_WEBSOCKET),
             reserved: 0,
         };
         if self.is_async() {

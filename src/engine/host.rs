@@ -4,19 +4,20 @@
 use std::{ffi::c_void, slice};
 
 use gangway_abi::{
-    bytes::{borrow, checked, fields},
+    bytes::{borrow, checked},
     constant::Constant,
-    ffi::{self as abi, GW_ERROR, GW_INVALID, GW_MISUSE, GW_OK},
+    ffi::{self as abi, GW_INVALID, GW_OK},
 };
 
 use super::{
-    answers::status,
+    calls::{call, call_or, headers_of, wait},
     fence::fence,
     finish::{finish as finish_exchange, release},
+    sockets::SOCKETS,
     transactions::TRANSACTIONS,
 };
 use crate::{
-    error::{ENGINE_MISUSE, SERVER_FAILED},
+    error::SERVER_FAILED,
     exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
     log::{self, Level},
     sys,
@@ -40,47 +41,11 @@ const HOST_TABLE: abi::gw_host = abi::gw_host {
     cancelled: Some(cancelled),
     log: Some(log_line),
     transactions: &raw const TRANSACTIONS,
+    sockets: &raw const SOCKETS,
 };
-
-fn wait(flags: u32) -> Wait {
-    if flags & abi::GW_NOWAIT == 0 { Wait::Yes } else { Wait::No }
-}
 
 fn flushes(flags: u32) -> bool {
     flags & abi::GW_FLUSH != 0
-}
-
-/// Every call of an engine about a request passes here: fence, NULL check, answer.
-///
-/// # Safety
-/// `request` is NULL or one that the engine got from handle() and that is not gone yet.
-unsafe fn call(
-    entry: &'static str,
-    request: *mut abi::gw_request,
-    body: impl FnOnce(&Exchange) -> Result<(), Stop>,
-) -> abi::gw_status {
-    // SAFETY: the caller's promise.
-    unsafe { call_or(GW_ERROR, entry, request, body) }
-}
-
-/// As [`call`], with the answer after a panic.
-///
-/// # Safety
-/// As [`call`].
-unsafe fn call_or(
-    panicked: abi::gw_status,
-    entry: &'static str,
-    request: *mut abi::gw_request,
-    body: impl FnOnce(&Exchange) -> Result<(), Stop>,
-) -> abi::gw_status {
-    fence(entry, panicked, || {
-        // SAFETY: a gw_request is the address of an Exchange that its handle() call keeps alive (app.rs).
-        if let Some(exchange) = unsafe { request.cast::<Exchange>().as_ref() } {
-            return status(body(exchange));
-        }
-        log::coded(Level::Error, ENGINE_MISUSE, format_args!("an engine called {entry}() without a request"));
-        GW_MISUSE
-    })
 }
 
 unsafe extern "C" fn read_body(
@@ -117,14 +82,7 @@ unsafe extern "C" fn start(
             let Some(reason) = checked(reason.ptr, reason.len) else {
                 return Err(exchange.misuse("start() with a NULL reason of some length"));
             };
-            if headers.is_null() && header_count > 0 {
-                return Err(exchange.misuse("start() with a NULL header list of some length"));
-            }
-            let headers = fields(headers, header_count);
-            let is_broken = |text: &abi::gw_bytes| text.ptr.is_null() && text.len > 0;
-            if headers.iter().any(|field| is_broken(&field.name) || is_broken(&field.value)) {
-                return Err(exchange.refuse("response refused: a header points to NULL"));
-            }
+            let headers = headers_of(exchange, "start()", headers, header_count)?;
             exchange.start(
                 status,
                 reason,

@@ -5,12 +5,14 @@
 
 mod answers;
 mod app;
+mod calls;
 mod catalogue;
 mod fence;
 mod finish;
 mod host;
 mod library;
 mod phases;
+mod sockets;
 mod statement;
 mod transactions;
 

@@ -75,6 +75,8 @@ pub struct Interface {
     pub options: Vec<OptionDef>,
     /// Its applications answer later.
     pub is_async: bool,
+    /// Its applications are asked for WebSockets.
+    pub has_sockets: bool,
 }
 
 /// Reads the interfaces of an engine that has passed the handshake.
@@ -120,7 +122,8 @@ fn interface(raw: *const abi::gw_interface) -> Result<Interface, String> {
     }
     let target_form = text(raw.target_form, &of("\"target_form\""))?;
     let is_async = raw.flags & abi::GW_INTERFACE_ASYNC != 0;
-    Ok(Interface { name, target, target_form, options, is_async })
+    let has_sockets = raw.flags & abi::GW_INTERFACE_WEBSOCKET != 0;
+    Ok(Interface { name, target, target_form, options, is_async, has_sockets })
 }
 
 fn option(raw: *const abi::gw_option) -> Result<OptionDef, String> {

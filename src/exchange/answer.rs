@@ -4,7 +4,7 @@
 use std::any::Any;
 
 use super::{
-    channel::ROOM,
+    ROOM,
     piece::{Delivery, End, Piece},
 };
 use crate::{
@@ -31,11 +31,14 @@ pub enum Outcome {
 enum AnswerPhase {
     Waiting,
     Started,
+    /// It is a WebSocket: what follows is no body.
+    Upgraded,
     Ended,
 }
 
 /// ```text
 /// Waiting --start--> Started --finish--> Ended
+///    |--accept--> Upgraded --finish------|
 ///    \--------------------finish---------/
 /// ```
 pub(super) struct Answer {
@@ -102,6 +105,12 @@ impl Answer {
         self.phase = AnswerPhase::Started;
         self.drop_body = self.no_body || head.forbids_body();
         self.remaining = if self.drop_body { None } else { head.content_length };
+        self.status = head.status;
+        self.staged.head = Some(head);
+    }
+
+    pub(super) fn upgrade(&mut self, head: Head) {
+        self.phase = AnswerPhase::Upgraded;
         self.status = head.status;
         self.staged.head = Some(head);
     }

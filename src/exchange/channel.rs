@@ -6,23 +6,8 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Body, Delivery, Port, Readiness, Stop, Wait, Waker};
-use crate::{error::BODY_FAILED, log::Level, sys::lock};
-
-/// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`].
-pub const ROOM: usize = 256 * 1024;
-
-/// Tells the server's thread that a channel has something for it.
-pub trait Notify: Send + Sync {
-    /// The channel with this ticket has output, an end, or wants body bytes. THREAD: any. Must not block.
-    fn post(&self, ticket: u64);
-    /// The same, but it can wait for less than a millisecond, until more is there.
-    fn post_late(&self, ticket: u64) {
-        self.post(ticket);
-    }
-    /// A line for the error log with that request's context. THREAD: any.
-    fn log(&self, ticket: u64, level: Level, line: &str);
-}
+use super::{Body, Delivery, Notify, Port, Readiness, SocketLink, Stop, Wait, Waker};
+use crate::{error::BODY_FAILED, log::Level, protocol::websocket::SocketRules, sys::lock};
 
 /// One request's queue between two threads.
 ///
@@ -50,6 +35,8 @@ struct ChannelState {
     waker: Option<Arc<dyn Waker>>,
     /// It has been told that there is no room.
     lacks_room: bool,
+    /// What has been accepted.
+    link: Option<Arc<SocketLink>>,
 }
 
 /// The body of a request whose server reads it on demand.
@@ -144,6 +131,12 @@ impl Channel {
         let mut state = lock(&self.state);
         state.feed.end = Some(complete);
         self.fed_now(state);
+    }
+
+    /// The WebSocket that the handler has accepted, whose head stands in a delivery. SERVER.
+    #[must_use]
+    pub fn socket(&self) -> Option<Arc<SocketLink>> {
+        lock(&self.state).link.clone()
     }
 
     fn fed_now(&self, mut state: MutexGuard<'_, ChannelState>) {
@@ -266,6 +259,7 @@ impl Port for Channel {
         let first = !std::mem::replace(&mut state.closed, true);
         // What waits will never be sent; its memory goes now, not with the handler.
         let waste = std::mem::take(&mut state.waiting.pieces);
+        let link = state.link.clone();
         self.changed.notify_all();
         if first {
             tell(state, Readiness::Gone);
@@ -273,6 +267,9 @@ impl Port for Channel {
             drop(state);
         }
         drop(waste);
+        if let Some(link) = link {
+            link.handle_end();
+        }
     }
 
     fn set_waker(&self, waker: Arc<dyn Waker>) {
@@ -282,6 +279,17 @@ impl Port for Channel {
             // It has been cancelled while it was being handed over.
             tell(state, Readiness::Gone);
         }
+    }
+
+    fn open_socket(&self, rules: SocketRules) -> Result<Arc<SocketLink>, Stop> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Stop::Cancelled);
+        }
+        let (notify, waker) = (Arc::clone(&self.notify), state.waker.clone());
+        let link = Arc::new(SocketLink::new(self.ticket, notify, waker, rules));
+        state.link = Some(Arc::clone(&link));
+        Ok(link)
     }
 
     fn can_leave_late(&self) {

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::channel::Notify;
+use super::Notify;
 use crate::{log::Level, sys::lock};
 
 /// Wakes a blocking server thread.

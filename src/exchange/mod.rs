@@ -9,24 +9,31 @@ mod answer;
 mod body;
 mod channel;
 mod mailbox;
+mod notify;
+mod offer;
 mod outbox;
 mod piece;
 mod port;
+mod socket;
+mod upgrade;
 
 pub use answer::Outcome;
 pub use body::{Body, BodyPart};
-pub use channel::{Channel, Notify, ROOM};
+pub use channel::Channel;
 pub use mailbox::Mailbox;
+pub use notify::{Notify, ROOM, Readiness, Waker};
+pub use offer::SocketOffer;
 pub(crate) use outbox::LATE;
 pub use outbox::{Outbox, OutboxEvent};
 pub use piece::{Delivery, End, FileSlice, Lent, Piece};
-pub use port::{Port, Readiness, Waker};
+pub use port::Port;
+pub use socket::SocketLink;
 
 use std::{
     any::Any,
     fmt,
     sync::atomic::{AtomicBool, AtomicU8, Ordering},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -34,6 +41,7 @@ use crate::{
     error::{BAD_HEADER, Code, ENGINE_MISUSE, TOO_LONG},
     http::{Fields, Head},
     log::{self, Level, Line},
+    protocol::websocket::close_code,
     report, report_at,
     status::{Passage, Tally},
     sys::lock,
@@ -90,6 +98,8 @@ pub struct RequestHead {
     pub traced: bool,
     /// Where it is counted.
     pub tally: Tally,
+    /// The client asks for a WebSocket, which its handler may accept.
+    pub socket: Option<SocketOffer>,
 }
 
 /// One request. Shared by the server's thread and the handler's.
@@ -98,6 +108,8 @@ pub struct Exchange {
     port: Arc<dyn Port>,
     cancelled: AtomicU8,
     answer: Mutex<Answer>,
+    /// What has been accepted.
+    link: OnceLock<Arc<SocketLink>>,
     /// Whether a handler works on this request: from handle() to its end, or to finish() when it is asynchronous.
     pub(crate) running: AtomicBool,
     /// Its way, as it is counted.
@@ -136,6 +148,7 @@ impl Exchange {
             port,
             cancelled: AtomicU8::new(0),
             answer,
+            link: OnceLock::new(),
             running: AtomicBool::new(false),
             interrupting: Mutex::default(),
             kept: Mutex::default(),
@@ -353,6 +366,11 @@ impl Exchange {
         let mut answer = lock(&self.answer);
         if answer.ended() {
             return Err(self.misuse("finish() was called twice"));
+        }
+        if let Some(link) = self.link.get() {
+            let code = if outcome == Outcome::Complete { close_code::NORMAL } else { close_code::INTERNAL };
+            // Both numbers may be sent.
+            let _ = link.close(code, "");
         }
         let fault = answer.end(outcome);
         if let Some((code, text)) = &fault

@@ -3,7 +3,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use super::channel::Notify;
+use super::Notify;
 use crate::{
     log::Level,
     sys::{EventFd, TimerFd, lock},

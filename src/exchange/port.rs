@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{Delivery, Stop, Wait};
-use crate::log::Level;
+use super::{Delivery, SocketLink, Stop, Wait, Waker};
+use crate::{log::Level, protocol::websocket::SocketRules};
 
 /// What a handler's output and input pass through. One request thread at a time calls the first four.
 pub trait Port: Send + Sync {
@@ -46,23 +46,14 @@ pub trait Port: Send + Sync {
     /// Output may leave a moment later, together with that of the requests behind this one.
     fn can_leave_late(&self) {}
 
+    /// The connection is a WebSocket's as soon as the head that is delivered next has left.
+    ///
+    /// # Errors
+    /// [`Stop::Misuse`] of a server that has none: it does not offer what could be accepted.
+    fn open_socket(&self, _rules: SocketRules) -> Result<Arc<SocketLink>, Stop> {
+        Err(Stop::Misuse)
+    }
+
     /// From now on a call that answers [`Stop::Again`] is followed by a word when it would not any more.
     fn set_waker(&self, _waker: Arc<dyn Waker>) {}
-}
-
-/// What a handler that does not wait is to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// Body bytes have come, or their end.
-    Read,
-    /// There is room for output.
-    Room,
-    /// Nobody wants the rest.
-    Gone,
-}
-
-/// Tells a handler that does not wait.
-pub trait Waker: Send + Sync {
-    /// THREAD: any, without a lock of the exchange. Must not block.
-    fn wake(&self, readiness: Readiness);
 }

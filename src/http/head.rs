@@ -82,6 +82,15 @@ impl Head {
         Ok(head)
     }
 
+    /// Checks and copies the headers of an answer that changes the protocol of the connection: 101, without a length.
+    ///
+    /// # Errors
+    /// As [`Head::check`].
+    pub fn check_upgrade<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Self, HeadError> {
+        let head = Self::check(204, b"Switching Protocols", headers)?;
+        Ok(Self { status: 101, ..head })
+    }
+
     fn add(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         use crate::log::escape;
         if !is_field_name(name) {

@@ -85,7 +85,7 @@ MEMBER(gw_transactions, meets_conditions, 88);
 MEMBER(gw_transactions, redirect, 96);
 MEMBER(gw_transactions, log, 104);
 
-SIZE(gw_host, 96);
+SIZE(gw_host, 104);
 MEMBER(gw_host, struct_size, 0);
 MEMBER(gw_host, abi_major, 8);
 MEMBER(gw_host, abi_minor, 12);
@@ -99,6 +99,14 @@ MEMBER(gw_host, finish, 64);
 MEMBER(gw_host, cancelled, 72);
 MEMBER(gw_host, log, 80);
 MEMBER(gw_host, transactions, 88);
+MEMBER(gw_host, sockets, 96);
+
+SIZE(gw_sockets, 40);
+MEMBER(gw_sockets, struct_size, 0);
+MEMBER(gw_sockets, accept, 8);
+MEMBER(gw_sockets, receive, 16);
+MEMBER(gw_sockets, send, 24);
+MEMBER(gw_sockets, close, 32);
 
 SIZE(gw_engine, 160);
 MEMBER(gw_engine, struct_size, 0);
@@ -124,7 +132,7 @@ MEMBER(gw_engine, forget, 144);
 MEMBER(gw_engine, ready, 152);
 
 VALUE(GW_ABI_MAJOR, 1);
-VALUE(GW_ABI_MINOR, 3);
+VALUE(GW_ABI_MINOR, 4);
 VALUE(GW_OK, 0);
 VALUE(GW_AGAIN, 1);
 VALUE(GW_CANCELLED, 2);
@@ -238,6 +246,11 @@ VALUE(GW_CHANGE_ADD, 2);
 VALUE(GW_CHANGE_UNSET, 3);
 VALUE(GW_CHANGE_CLEAR, 4);
 VALUE(GW_INTERFACE_ASYNC, 1);
+VALUE(GW_INTERFACE_WEBSOCKET, 2);
+VALUE(GW_REQUEST_WEBSOCKET, 2);
+VALUE(GW_MESSAGE_TEXT, 1);
+VALUE(GW_MESSAGE_BINARY, 2);
+VALUE(GW_MESSAGE_CLOSED, 3);
 VALUE(GW_READY_READ, 1);
 VALUE(GW_READY_ROOM, 2);
 VALUE(GW_READY_GONE, 4);

@@ -18,11 +18,12 @@ use gangway::{
     engine::{Interface, OptionDef, Target, Value},
     exchange::{
         Body, BodyPart, Channel, Delivery, End, Exchange, Mailbox, Notify, Piece, Port, ROOM, RequestHead,
-        Stop, Wait, Waker,
+        SocketLink, SocketOffer, Stop, Wait, Waker,
     },
     http::{Fields, Head},
     log::{self, Level, Sink},
     pool::Refusal,
+    protocol::websocket::SocketRules,
     runtime::{Application, Runtime, Threads},
 };
 
@@ -111,6 +112,7 @@ pub(crate) fn config(file: &'static str, words: &[&str]) -> ApplicationConf {
         target: Target::Member("name"),
         target_form: "NAME:NAME",
         is_async: false,
+        has_sockets: false,
         options: vec![option("env", Value::Assignment), option("debug", Value::Switch)],
     };
     let engine = directory().join(file).into();
@@ -173,11 +175,20 @@ pub(crate) struct Request {
     no_body: bool,
     traced: bool,
     room: usize,
+    socket: Option<SocketOffer>,
 }
 
 pub(crate) fn get(path: &str) -> Request {
     let variables = vec![("REQUEST_METHOD".into(), "GET".into()), ("PATH_INFO".into(), path.into())];
-    Request { variables, body: Vec::new(), feed: None, no_body: false, traced: false, room: ROOM }
+    Request {
+        variables,
+        body: Vec::new(),
+        feed: None,
+        no_body: false,
+        traced: false,
+        room: ROOM,
+        socket: None,
+    }
 }
 
 impl Request {
@@ -214,6 +225,12 @@ impl Request {
         self
     }
 
+    /// It asks for a WebSocket.
+    pub(crate) fn upgrade(mut self, offer: SocketOffer) -> Self {
+        self.socket = Some(offer);
+        self
+    }
+
     /// A client that has not sent it yet.
     pub(crate) fn prepare(self) -> Client {
         let mailbox = Arc::new(Mailbox::default());
@@ -233,6 +250,7 @@ impl Request {
             content_length,
             no_body: self.no_body,
             traced: self.traced,
+            socket: self.socket,
             ..RequestHead::default()
         };
         Client {
@@ -299,6 +317,10 @@ impl Port for Watched {
 
     fn set_waker(&self, waker: Arc<dyn Waker>) {
         self.channel.set_waker(waker);
+    }
+
+    fn open_socket(&self, rules: SocketRules) -> Result<Arc<SocketLink>, Stop> {
+        self.channel.open_socket(rules)
     }
 }
 
@@ -379,6 +401,24 @@ impl Client {
     /// Waits until the handler waits for room.
     pub(crate) fn await_blocked(&self) {
         self.blocked.recv_timeout(PATIENCE).expect("the handler waits for room");
+    }
+
+    /// Waits until the server is told to look.
+    pub(crate) fn await_posted(&mut self) {
+        assert!(self.posted_within(PATIENCE), "nothing comes back: {:?}", self.lines);
+    }
+
+    /// Whether the server is told to look in so long a time.
+    pub(crate) fn posted_within(&mut self, most: Duration) -> bool {
+        let deadline = Instant::now() + most;
+        loop {
+            let (posted, lines) = self.mailbox.wait(Some(deadline));
+            let is_late = lines.is_empty();
+            self.lines.extend(lines.into_iter().map(|(_, line)| line));
+            if posted || is_late {
+                return posted;
+            }
+        }
     }
 
     /// Whether nothing has come back until now.

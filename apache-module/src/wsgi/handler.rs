@@ -43,6 +43,7 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
             no_body: request.is_head(),
             traced: request.takes(Level::Debug),
             tally: application.tally(),
+            socket: None,
         };
         Ok((head, whole.map(Whole::into_body)))
     });

@@ -60,6 +60,7 @@ static IDLE: Table = Table(gw_host {
     cancelled: Some(cancelled),
     log: Some(log),
     transactions: ptr::null(),
+    sockets: ptr::null(),
 });
 
 /// The request of this host: body bytes that are left.

@@ -70,6 +70,11 @@ impl<T> Tickets<T> {
         self.0.get_mut(ticket.key())?.take()
     }
 
+    /// All values that are in their places.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values().flatten()
+    }
+
     /// Gives the ticket up. Answers the value, if it was in its place.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<T> {
         self.0.remove(ticket.key()).flatten()

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     module,
-    raw::{self, Cycle, Request, Ticket, Timer, Watch, timer_data},
+    raw::{self, Connection, Cycle, Request, Ticket, Timer, Watch, timer_data},
     serve::accel,
 };
 
@@ -74,6 +74,7 @@ fn run(applications: &[Config], multiprocess: bool) -> io::Result<()> {
 pub(crate) fn stop() {
     let Some(worker) = Worker::current() else { return };
     let grace = if raw::now_exiting() { SHORT_GRACE } else { GRACE };
+    worker.for_each(InFlight::end_socket);
     if !worker.stop(grace) {
         // A thread still runs an application: the destructors of exit(3) would pull the ground from under it.
         gangway::sys::exit_without_destructors();
@@ -124,8 +125,14 @@ pub(super) fn register(worker: &Worker, mut flight: InFlight, ticket: Ticket) ->
 /// Lets a request do something, then carries out what follows, which may end it.
 fn step(ticket: Ticket, act: impl FnOnce(&mut InFlight) -> NextStep) {
     let Some(worker) = Worker::current() else { return };
-    let Some((request, next)) = worker.with(ticket, |flight| (flight.request(), act(flight))) else { return };
+    if let Some((request, next)) = worker.with(ticket, |flight| (flight.request(), act(flight))) {
+        carry_out(worker, ticket, request, next);
+    }
+}
+
+fn carry_out(worker: &Worker, ticket: Ticket, request: Request, next: NextStep) {
     match next {
+        NextStep::Upgrade(link) => step(ticket, |flight| flight.upgrade(link, on_socket)),
         NextStep::Wait => {}
         NextStep::Finalize(status) => request.finalize(status),
         NextStep::Leave(status, stuck) => {
@@ -174,6 +181,16 @@ unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
         // SAFETY: nginx calls a read handler with a live request.
         let request = unsafe { Request::from_raw(r) };
         step(Ticket::from_data(request.context(module())), InFlight::readable);
+    });
+}
+
+/// The connection of a WebSocket can be read from or written to, has failed, or is to end with the worker.
+unsafe extern "C" fn on_socket(event: *mut ngx_event_t) {
+    fence("on_socket", (), || {
+        // SAFETY: nginx calls the handler of a connection's event with that, and an upgraded connection has its request.
+        let (connection, request) = unsafe { Connection::of_upgraded(event) };
+        let closing = connection.is_to_end();
+        wake(Ticket::from_data(request.context(module())), |flight| flight.socket_event(closing));
     });
 }
 

@@ -15,7 +15,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{body, event_loop, in_flight::InFlight, mounted::Mounted, worker::Worker};
+use super::{body, event_loop, in_flight::InFlight, mounted::Mounted, socket, worker::Worker};
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
@@ -84,6 +84,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         no_body: request.is_head(),
         traced: request.takes(Level::Debug),
         tally: application.tally(),
+        socket: socket::offer(request, mounted)?,
     };
     let ticket = worker.next_ticket();
     let channel = match body {

@@ -4,20 +4,28 @@
 //! A request in flight is found by its ticket, never by an address: nginx may end a request in any call that finalizes, and
 //! everybody else (a pool thread, a timer, nginx's cleanup) then finds that the ticket is gone.
 
-use std::{ptr, sync::Arc, time::Duration};
+use std::{
+    ptr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use gangway::{
-    exchange::{Cause, Channel, End, Exchange},
+    exchange::{Cause, Channel, End, Exchange, SocketLink},
     pool::Refusal,
     report,
     runtime::{Application, Overdue, abandon},
 };
-use nginx_sys::ngx_int_t;
+use nginx_sys::{ngx_event_t, ngx_int_t};
 
-use super::{feed::Feed, stuck::Stuck};
+use super::{
+    feed::Feed,
+    socket::{ClientSocket, SocketStep},
+    stuck::Stuck,
+};
 use crate::{
     module,
-    raw::{Buffers, Msec, Request, Timer},
+    raw::{Buffers, Msec, Request, Timer, is_exiting},
     serve::{
         counting,
         head::{self, Sent},
@@ -38,6 +46,10 @@ pub(super) struct InFlight {
     timer: Timer,
     /// The body, if it still comes in.
     feed: Option<Feed>,
+    /// What it is since its handler has accepted a WebSocket.
+    socket: Option<Box<ClientSocket>>,
+    /// When its timer ends, of a WebSocket.
+    look_at: Option<Instant>,
     /// When the application was given the request.
     accepted: Msec,
     /// nginx has the rest: only the memory of what it still sends is kept.
@@ -55,6 +67,8 @@ pub(super) enum NextStep {
     Leave(ngx_int_t, Stuck),
     /// Sends the request elsewhere.
     Redirect(Vec<u8>),
+    /// Takes the connection for a WebSocket.
+    Upgrade(Arc<SocketLink>),
 }
 
 impl InFlight {
@@ -75,6 +89,8 @@ impl InFlight {
             buffers: Buffers::new(tag),
             timer: deadline,
             feed: None,
+            socket: None,
+            look_at: None,
             accepted: Msec::now(),
             finalized: false,
             ended: false,
@@ -106,14 +122,21 @@ impl InFlight {
             return NextStep::Wait;
         }
         let delivery = self.channel.take();
-        self.ended = delivery.end.is_some();
+        self.ended |= delivery.end.is_some();
+        if self.socket.is_some() {
+            return self.socket_step();
+        }
         let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
         if let Some(head) = delivery.head {
             self.note();
             // nginx can cut several ranges out of one piece, and one range out of many.
             let whole = delivery.end == Some(End::Complete) && delivery.pieces.len() == 1;
             match head::send(self.request, &head, whole) {
-                Sent::Header => {}
+                Sent::Header => {
+                    if let Some(link) = self.channel.socket() {
+                        return NextStep::Upgrade(link);
+                    }
+                }
                 Sent::Failed(status) => return self.end(NextStep::Finalize(status)),
                 Sent::Redirect(target) => return self.end(NextStep::Redirect(target)),
             }
@@ -146,6 +169,89 @@ impl InFlight {
                 }
             }
         }
+    }
+
+    /// The head that accepts a WebSocket has been given to nginx: `handler` is called for what happens on the connection.
+    pub(super) fn upgrade(
+        &mut self,
+        link: Arc<SocketLink>,
+        handler: unsafe extern "C" fn(*mut ngx_event_t),
+    ) -> NextStep {
+        self.timer.stop();
+        if self.request.flush() == ERROR {
+            return self.end(NextStep::Finalize(ERROR));
+        }
+        let Some(socket) = ClientSocket::begin(self.request, link, handler) else {
+            return self.end(NextStep::Finalize(ERROR));
+        };
+        self.socket = Some(Box::new(socket));
+        if is_exiting() {
+            self.drain();
+        }
+        self.socket_step()
+    }
+
+    /// Something has happened on the connection of a WebSocket. `closing`: the worker shuts down; `now`: and waits for nobody.
+    pub(super) fn socket_event(&mut self, (closing, now): (bool, bool)) -> NextStep {
+        if self.finalized {
+            return NextStep::Wait;
+        }
+        if now {
+            self.end_socket();
+            return self.end(NextStep::Finalize(ERROR));
+        }
+        if closing {
+            self.drain();
+        }
+        self.socket_step()
+    }
+
+    fn drain(&mut self) {
+        if let (Some(socket), Some(terms)) = (&mut self.socket, self.application.config().sockets()) {
+            socket.drain(terms.drain(), self.channel.ticket());
+        }
+    }
+
+    /// The process ends: what can be said at once to the client of a WebSocket.
+    pub(super) fn end_socket(&self) {
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.finalized) {
+            socket.end_now(self.request);
+        }
+    }
+
+    fn socket_step(&mut self) -> NextStep {
+        if self.request.is_buffered() {
+            if self.send(Vec::new(), false) == ERROR {
+                return self.end(NextStep::Finalize(ERROR));
+            }
+            if self.request.is_buffered() {
+                return self.watch_output();
+            }
+        }
+        let Some(socket) = &mut self.socket else { return NextStep::Wait };
+        match socket.go_on(self.request) {
+            SocketStep::Wait(at) => {
+                self.look_again(at);
+                NextStep::Wait
+            }
+            SocketStep::Over => {
+                // Its handler may still run, which is no failure.
+                self.exchange.passage().answer(101);
+                self.end(NextStep::Finalize(0))
+            }
+            SocketStep::Broken => self.end(NextStep::Finalize(ERROR)),
+        }
+    }
+
+    /// A timer that ends too early is set again then, which costs less than to set it for each message.
+    fn look_again(&mut self, at: Option<Instant>) {
+        let Some(at) = at else { return self.timer.stop() };
+        if self.timer.is_set() && self.look_at.is_some_and(|known| known <= at) {
+            return;
+        }
+        self.timer.stop();
+        self.timer.set(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
+        self.look_at = Some(at);
     }
 
     /// Gives the handler more of the body, if it waits for that.
@@ -199,6 +305,9 @@ impl InFlight {
         if self.finalized {
             return NextStep::Wait;
         }
+        if self.socket.is_some() {
+            return self.socket_step();
+        }
         if timed_out {
             self.exchange.within(|| report!(self.request, Info, None, "client timed out"));
             self.request.set_timed_out();
@@ -216,6 +325,9 @@ impl InFlight {
 
     /// The application gave nothing for as long as its timeout.
     pub(super) fn deadline(&mut self) -> NextStep {
+        if self.socket.is_some() {
+            return self.socket_step();
+        }
         if self.application.config().timeout().is_none() {
             self.restart_timer();
             return NextStep::Wait;
@@ -266,6 +378,9 @@ impl InFlight {
     fn end(&mut self, next: NextStep) -> NextStep {
         self.finalized = true;
         self.timer.stop();
+        if let Some(socket) = &self.socket {
+            socket.give_back(self.request);
+        }
         if self.reads_body() {
             self.request.ignore_body();
         }

@@ -6,6 +6,7 @@
 //! handler     the content phase: from nginx's request to a queued exchange
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
 //! in_flight   one running request: what its handler sends, its deadline, its end
+//! socket      a WebSocket: bytes from the client and to it
 //! stuck       requests whose handler does not end when it is interrupted
 //! worker      the applications of this process and its requests by ticket
 //! event_loop  what wakes them: output of an application, the client, time
@@ -18,6 +19,7 @@ mod feed;
 mod handler;
 mod in_flight;
 mod mounted;
+mod socket;
 mod stuck;
 mod worker;
 

@@ -95,6 +95,11 @@ impl Worker {
         Some(result)
     }
 
+    /// Lets `act` look at all requests.
+    pub(super) fn for_each(&self, act: impl Fn(&InFlight)) {
+        self.in_flight.borrow().values().for_each(|flight| act(flight));
+    }
+
     /// Looks after a request that has just been interrupted.
     pub(super) fn add_stuck(&self, stuck: Stuck) {
         self.stuck.borrow_mut().push(stuck);

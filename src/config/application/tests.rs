@@ -13,6 +13,7 @@ fn interface(target: Target) -> Interface {
         target,
         target_form: "MODULE:CALLABLE or /path/file:CALLABLE",
         is_async: false,
+        has_sockets: false,
         options: vec![
             option("root", Value::Directory),
             option("file", Value::File),

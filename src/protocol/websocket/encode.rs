@@ -8,8 +8,25 @@ use super::{
     frame::{CONTROL_MOST, Opcode, put_head},
 };
 
+/// Bytes of the longest head of a frame of ours.
+const HEAD_MOST: usize = 10;
+
 /// Shorter messages seldom become shorter when each is compressed for itself, and cost as much.
 const WORTH_COMPRESSING: usize = 1024;
+
+/// A message as it goes over the wire. Making it may take long, which needs no connection.
+#[derive(Debug)]
+pub struct EncodedMessage(pub(super) Vec<u8>);
+
+impl EncodedMessage {
+    /// The frame of a message; text must be UTF-8. `compression` is that of the connection's rules.
+    #[must_use]
+    pub fn new(content: Content, payload: &[u8], compression: Option<Compression>) -> Self {
+        let mut out = Vec::new();
+        message(content, payload, compression, &mut out);
+        Self(out)
+    }
+}
 
 /// Appends the frame of a message.
 pub(super) fn message(content: Content, payload: &[u8], compression: Option<Compression>, out: &mut Vec<u8>) {
@@ -22,6 +39,7 @@ pub(super) fn message(content: Content, payload: &[u8], compression: Option<Comp
         .and_then(|compression| deflate(payload, compression.server_bits))
         .filter(|compressed| compressed.len() < payload.len());
     let bytes = compressed.as_deref().unwrap_or(payload);
+    out.reserve(bytes.len() + HEAD_MOST);
     put_head(out, opcode, compressed.is_some(), bytes.len());
     out.extend_from_slice(bytes);
 }

@@ -24,6 +24,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use encode::EncodedMessage;
 pub use extension::Compression;
 pub use frame::Fault;
 pub use handshake::{Accepted, Handshake, HandshakeError};

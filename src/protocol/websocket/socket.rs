@@ -18,7 +18,8 @@ use std::{
 use super::{
     Content, SocketMessage,
     assemble::{Arrival, Assembler},
-    close_code, encode,
+    close_code,
+    encode::{self, EncodedMessage},
     extension::Compression,
     frame::{Fault, Opcode, is_sendable},
 };
@@ -261,6 +262,12 @@ impl WebSocket {
         self.closed.take().map(|(code, reason)| SocketEvent::Closed { code, reason })
     }
 
+    /// Whether [`WebSocket::poll`] has something.
+    #[must_use]
+    pub fn has_event(&self) -> bool {
+        !self.inbox.is_empty() || self.closed.is_some()
+    }
+
     /// Whether the client is to be read from: not while so much waits to be polled.
     #[must_use]
     pub fn wants_input(&self) -> bool {
@@ -278,6 +285,22 @@ impl WebSocket {
         }
         self.used = now;
         encode::message(content, payload, self.rules.compression, &mut self.outgoing.queue);
+        true
+    }
+
+    /// Sends a message that has been encoded. Answers whether it can still be.
+    pub fn send_encoded(&mut self, message: EncodedMessage, now: Instant) -> bool {
+        if self.state != SocketState::Open {
+            return false;
+        }
+        self.used = now;
+        let EncodedMessage(mut bytes) = message;
+        let queue = &mut self.outgoing.queue;
+        if queue.is_empty() {
+            *queue = bytes;
+        } else {
+            queue.append(&mut bytes);
+        }
         true
     }
 

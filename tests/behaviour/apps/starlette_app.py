@@ -10,7 +10,8 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.websockets import WebSocketDisconnect
 
 DONE = []
 
@@ -81,6 +82,24 @@ async def done(request):
     return JSONResponse(DONE)
 
 
+async def talk(websocket):
+    await websocket.accept(subprotocol="chat" if "chat" in websocket.scope["subprotocols"] else None)
+    await websocket.send_json({"word": websocket.state.word, "query": dict(websocket.query_params)})
+    try:
+        async for text in websocket.iter_text():
+            if text == "leave":
+                await websocket.close(4000, "as you like")
+                return
+            await websocket.send_text(text.upper())
+    except WebSocketDisconnect:
+        pass
+    DONE.append("talked")
+
+
+async def denied(websocket):
+    await websocket.send_denial_response(PlainTextResponse("no", status_code=402))
+
+
 LOOP_THREAD = threading.current_thread()
 app = Starlette(
     lifespan=lifespan,
@@ -95,6 +114,8 @@ app = Starlette(
         Route("/groups", groups),
         Route("/later", later),
         Route("/done", done),
+        WebSocketRoute("/talk", talk),
+        WebSocketRoute("/denied", denied),
         Mount("/inner", routes=[Route("/page", index)]),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 from harness import venvs
 from harness.deadline import wait_until
 from harness.forms import multipart
+from harness.websocket import CLOSE, WebSocket, close_payload, handshake
 
 JSON = [("Content-Type", "application/json")]
 
@@ -54,6 +55,29 @@ def test_starlette_threads_and_groups(server):
 def test_starlette_background(server):
     assert server.get("/starlette/later?word=tidied").text == "whole"
     wait_until(lambda: "tidied" in json.loads(server.get("/starlette/done").body), "the task has run")
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_starlette_websocket(server):
+    client = WebSocket(server.connect(), "/starlette/talk?a=b", protocols="chat")
+    assert client.response.header("Sec-WebSocket-Protocol") == "chat"
+    assert json.loads(client.receive()[1]) == {"word": "from the lifespan", "query": {"a": "b"}}
+    client.text("hello")
+    client.expect_text("HELLO")
+    client.close()
+    wait_until(lambda: "talked" in json.loads(server.get("/starlette/done").body), "it has seen the end")
+    client = WebSocket(server.connect(), "/starlette/talk")
+    client.receive()
+    client.text("leave")
+    assert client.receive() == (CLOSE, close_payload(4000, "as you like"))
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_starlette_denies(server):
+    client = server.connect()
+    client.request("GET", "/starlette/denied", handshake())
+    response = client.response()
+    assert (response.status, response.body) == (402, b"no")
 
 
 def test_fastapi(server):

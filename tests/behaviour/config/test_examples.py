@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from harness import hosts, places, programs, venvs
+from harness.websocket import WebSocket
 
 EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").glob("*/nginx.conf"))
 # What the application says to one request, and what it needs to be set up.
@@ -19,6 +20,7 @@ ANSWERS = {
     "php": ("/any/page?x=1", " answers /any/page for 127.0.0.1"),
     "systemd": ("/anything?x=1", "Hello from"),
     "processes": ("/shop/", "Flask runs in process"),
+    "websocket": ("/", "<title>Chat</title>"),
 }
 
 
@@ -105,6 +107,17 @@ def test_an_example_answers(example, launch, configtest, name):
     server.log.allow(r"/\.ready")
     response = server.get(path)
     assert (response.status, expected in response.text) == (200, True), response.text[:500]
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_the_chat_example_tells_everybody(example, launch):
+    server = launch(example("websocket"), warm=["/"])
+    server.log.allow(r"/\.ready")
+    first, second = (WebSocket(server.connect(), "/") for _ in range(2))
+    second.text("hello, all")
+    for client in (first, second):
+        client.expect_text("hello, all")
+        client.close()
 
 
 def test_the_example_with_processes_has_three_users(example, launch):

@@ -2,12 +2,13 @@
  *
  * An event-driven engine in C: one thread of its own works on all requests and never waits for one of them. What it would wait
  * for, ready() tells. It states the interface "native", whose handle() alone is asynchronous, so it is no GW_ENGINE_ASYNC.
- * What a request does is chosen by its PATH_INFO.
+ * What a request does is chosen by its PATH_INFO; a WebSocket gets back what it sends.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <gangway.h>
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,9 @@ struct flight {
     const gw_request_head *head;
     unsigned long bytes; /* read, or blocks written */
     int started;
+    uint32_t kind; /* of the message that has been received and not sent yet, else 0 */
+    uint8_t *message;
+    size_t length;
     struct flight *next;
 };
 
@@ -122,6 +126,72 @@ static gw_status linger(struct flight *flight)
     return GW_CANCELLED;
 }
 
+/* Takes a message, which is the host's until this returns. */
+static void keep(void *context, uint32_t kind, uint16_t code, gw_bytes payload)
+{
+    struct flight *flight = context;
+    if (kind == GW_MESSAGE_CLOSED) {
+        char line[200];
+        int length = snprintf(line, sizeof line, "closed with %u: %.*s", (unsigned)code, (int)payload.len,
+                              payload.len ? (const char *)payload.ptr : "");
+        host->log(NULL, GW_LOG_NOTICE, (const uint8_t *)line, (size_t)length);
+    }
+    flight->kind = kind;
+    flight->length = payload.len;
+    flight->message = malloc(payload.len + 1);
+    if (flight->message && payload.len) {
+        memcpy(flight->message, payload.ptr, payload.len);
+    }
+}
+
+static int says(const struct flight *flight, const char *word)
+{
+    return flight->length == strlen(word) && memcmp(flight->message, word, flight->length) == 0;
+}
+
+/* What a client says that is to happen, and else the same again. */
+static gw_status answer(struct flight *flight)
+{
+    if (says(flight, "close")) {
+        return host->sockets->close(flight->request, 4001, text("as asked"));
+    }
+    if (says(flight, "fail")) {
+        return GW_ERROR;
+    }
+    return host->sockets->send(flight->request, flight->kind, flight->message, flight->length, GW_NOWAIT);
+}
+
+static gw_status echo(struct flight *flight)
+{
+    if (!flight->started) {
+        gw_field header = {text("X-Engine"), text("loop")};
+        gw_status status = host->sockets->accept(flight->request, text(""), &header, 1);
+        if (status != GW_OK) {
+            return status;
+        }
+        flight->started = 1;
+    }
+    for (;;) {
+        gw_status status;
+        if (!flight->kind) {
+            status = host->sockets->receive(flight->request, GW_NOWAIT, keep, flight);
+            if (status != GW_OK) {
+                return status;
+            }
+        }
+        if (flight->kind == GW_MESSAGE_CLOSED || !flight->message) {
+            return flight->message ? GW_OK : GW_ERROR;
+        }
+        status = answer(flight);
+        if (status != GW_OK && status != GW_CANCELLED) {
+            return status;
+        }
+        free(flight->message);
+        flight->message = NULL;
+        flight->kind = 0;
+    }
+}
+
 /* Answers GW_AGAIN when it has to wait. */
 static gw_status go_on(struct flight *flight)
 {
@@ -134,6 +204,9 @@ static gw_status go_on(struct flight *flight)
     }
     if (strcmp(path, "/linger") == 0) {
         return linger(flight);
+    }
+    if (flight->head->flags & GW_REQUEST_WEBSOCKET && strcmp(path, "/deny") != 0) {
+        return echo(flight);
     }
     return say(flight, "from the loop", 0);
 }
@@ -148,6 +221,7 @@ static void step(struct flight **place)
     }
     *place = flight->next;
     host->finish(flight->request, status == GW_OK ? GW_OK : GW_ERROR);
+    free(flight->message);
     free(flight);
 }
 
@@ -202,6 +276,7 @@ static void *loop(void *context)
         struct flight *flight = app->flights;
         app->flights = flight->next;
         host->finish(flight->request, GW_ERROR);
+        free(flight->message);
         free(flight);
     }
     return NULL;
@@ -272,7 +347,7 @@ static const gw_interface native = {
     .name = "native",
     .target_form = "NAME",
     .target = GW_TARGET_TEXT,
-    .flags = GW_INTERFACE_ASYNC,
+    .flags = GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET,
 };
 static const gw_interface *const interfaces[] = {&native};
 
@@ -292,5 +367,10 @@ static const gw_engine engine = {
 const gw_engine *gw_engine_entry(const gw_host *table);
 const gw_engine *gw_engine_entry(const gw_host *table)
 {
-    return table->abi_major == GW_ABI_MAJOR ? (host = table, &engine) : NULL;
+    /* The table of WebSockets came with 1.4: an older host has not so many members. */
+    if (table->abi_major != GW_ABI_MAJOR || table->struct_size < offsetof(gw_host, sockets) + sizeof table->sockets) {
+        return NULL;
+    }
+    host = table;
+    return &engine;
 }

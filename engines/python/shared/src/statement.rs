@@ -7,8 +7,9 @@ use std::ffi::CStr;
 use gangway_abi::{
     constant::{Constant, pointers},
     ffi::{
-        GW_INTERFACE_ASYNC, GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT,
-        GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface, gw_option,
+        GW_INTERFACE_ASYNC, GW_INTERFACE_WEBSOCKET, GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT,
+        GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface,
+        gw_option,
     },
 };
 
@@ -126,7 +127,7 @@ static STATED: [Constant<gw_interface>; 3] = [
     unsafe {
         Constant::new(gw_interface {
             target: GW_TARGET_MEMBER,
-            flags: GW_INTERFACE_ASYNC,
+            flags: GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET,
             ..interface(
                 c"asgi",
                 c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example main:app",

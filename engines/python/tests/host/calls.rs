@@ -203,6 +203,7 @@ pub(crate) static HOST: Table = Table(gw_host {
     cancelled: Some(cancelled),
     log: Some(log),
     transactions: ptr::null(),
+    sockets: ptr::null(),
 });
 
 pub(crate) struct Table(pub(crate) gw_host);

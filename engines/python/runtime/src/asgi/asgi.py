@@ -2,7 +2,8 @@
 """Runs an ASGI application on an event loop of a thread of its own.
 
 Compiled into the runtime. `port` is what the thread has of the server: the queue of events, and the application. A `call` is
-one request; it never waits. All of this runs on the loop's thread.
+one request, with a `socket` if it asks for a WebSocket; they never wait. `kinds` is requests.py. All of this runs on the loop's
+thread.
 """
 
 import asyncio
@@ -10,7 +11,6 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 NEW, READY, CANCEL, STOP = 1, 2, 3, 4
-READ, ROOM, GONE = 1, 2, 4
 
 # How long requests may still take when the process ends, how long after they have been cancelled, and the lifespan.
 FINISH, CANCELLED, SHUTDOWN = 2.0, 1.0, 2.0
@@ -22,101 +22,12 @@ class StartupFailed(RuntimeError):
     """The application has said so by lifespan.startup.failed."""
 
 
-class Http:
-    """One request and its response."""
-
-    __slots__ = ("server", "call", "task", "waiters", "body_ended", "gone", "started", "ended")
-
-    def __init__(self, server, call):
-        self.server = server
-        self.call = call
-        self.task = None
-        self.waiters = []
-        self.body_ended = False
-        self.gone = False
-        self.started = False
-        self.ended = False
-
-    async def receive(self):
-        while not self.body_ended and not self.gone and not self.ended:
-            part = self.call.read()
-            if part is None:
-                await self.wait()
-            elif part is False:
-                self.gone = True
-            else:
-                body, more = part
-                self.body_ended = not more
-                return {"type": "http.request", "body": body, "more_body": more}
-        while not self.gone and not self.ended:
-            await self.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message):
-        kind = message["type"]
-        if self.ended:
-            raise RuntimeError(f"{kind!r} after the response has been completed")
-        if kind == "http.response.start":
-            if self.started:
-                raise RuntimeError("'http.response.start' was sent twice")
-            self.call.start(message["status"], message.get("headers", ()))
-            self.started = True
-            return
-        if kind != "http.response.body":
-            raise ValueError(f"{kind!r} is not a message of an HTTP response")
-        if not self.started:
-            raise RuntimeError("'http.response.body' was sent before 'http.response.start'")
-        more = message.get("more_body", False)
-        body = message.get("body", b"")
-        while not self.call.write(body, more):
-            await self.wait()
-        if not more:
-            self.end()
-
-    async def wait(self):
-        waiter = self.server.loop.create_future()
-        self.waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
-
-    def ready(self, what):
-        if what & GONE:
-            self.gone = True
-        self.wake()
-
-    def wake(self):
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def end(self):
-        """The response is whole."""
-        self.ended = True
-        self.server.requests.pop(self.call.key, None)
-        self.call.finish(True)
-        self.wake()
-
-    def fail(self, error):
-        """The application has returned without a whole response, or has raised."""
-        if self.ended:
-            if error is not None and not isinstance(error, asyncio.CancelledError):
-                self.call.raised_late(error)
-            return
-        self.ended = True
-        self.server.requests.pop(self.call.key, None)
-        self.call.fail(error, self.started)
-        self.wake()
-
-
 class Server:
     """The loop, the application and its requests."""
 
-    def __init__(self, port, loop, lifespan, threads):
+    def __init__(self, port, kinds, loop, lifespan, threads):
         self.port = port
+        self.kinds = kinds
         self.kind = loop
         self.lifespan_kind = lifespan
         self.threads = threads
@@ -143,10 +54,10 @@ class Server:
                 self.pause = self.loop.create_future()
                 self.loop.run_until_complete(self.until(self.pause))
                 held, self.held = self.held, []
-                for call in held:
+                for call, socket in held:
                     self.application = self.port.find(call)
                     if self.application is not None:
-                        self.begin(call)
+                        self.begin(call, socket)
             self.finish()
         finally:
             self.close()
@@ -173,7 +84,7 @@ class Server:
         events, more = self.port.drain()
         for kind, key, value in events:
             if kind == NEW:
-                self.begin(value)
+                self.begin(*value)
             elif kind == READY:
                 request = self.requests.get(key)
                 if request is not None:
@@ -188,13 +99,13 @@ class Server:
         if more:
             self.loop.call_soon(self.drain)
 
-    def begin(self, call):
+    def begin(self, call, socket):
         if self.application is None:
             # The import of a second attempt runs with the loop standing still.
-            self.held.append(call)
+            self.held.append((call, socket))
             set_once(self.pause, None)
             return
-        request = Http(self, call)
+        request = self.kinds.Http(self, call) if socket is None else self.kinds.WebSocket(self, call, socket)
         self.requests[call.key] = request
         try:
             scope = call.scope(self.state.copy())
@@ -353,5 +264,5 @@ def new_loop(kind):
     return asyncio.SelectorEventLoop()
 
 
-def run(port, loop, lifespan, threads):
-    Server(port, loop, lifespan, threads).run()
+def run(port, kinds, loop, lifespan, threads):
+    Server(port, kinds, loop, lifespan, threads).run()

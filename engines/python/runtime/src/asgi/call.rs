@@ -13,20 +13,23 @@ use gangway_abi::{
     Level,
     bytes::lend,
     ffi::{
-        GW_AGAIN, GW_CANCELLED, GW_ERROR, GW_FLUSH, GW_INVALID, GW_NOWAIT, GW_OK, gw_field, gw_request,
-        gw_request_head, gw_status,
+        GW_AGAIN, GW_CANCELLED, GW_ERROR, GW_FLUSH, GW_INVALID, GW_NOWAIT, GW_OK, GW_REQUEST_WEBSOCKET,
+        gw_request, gw_request_head, gw_status,
     },
-    host::{Host, log_bytes},
+    host::{Host, Sockets, log_bytes},
 };
 use gangway_python_shared::codes::Code;
 use pyo3::{
-    exceptions::{PyOSError, PyRuntimeError, PyTypeError, PyValueError},
+    exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyDict, PyList},
 };
 
-use super::scope::scope;
-use crate::{app::App, cold::Cold, errors_stream::log_lines, forked, page, release, text::type_name};
+use super::{
+    header_list::HeaderList,
+    scope::{Kind, scope},
+};
+use crate::{app::App, cold::Cold, errors_stream::log_lines, forked, page, release};
 
 /// Body bytes of one message.
 const PART: usize = 64 * 1024;
@@ -43,6 +46,8 @@ pub(super) struct Call {
     head: AtomicPtr<gw_request_head>,
     /// Body bytes that may still come, where their number is known.
     remaining: std::sync::atomic::AtomicI64,
+    /// Of a request for a WebSocket.
+    sockets: Option<Sockets>,
     #[pyo3(get)]
     key: usize,
 }
@@ -55,13 +60,15 @@ impl Call {
         head: *const gw_request_head,
     ) -> Self {
         // SAFETY: the host gives the head with the request, and both live until finish().
-        let length = unsafe { head.as_ref() }.map_or(0, |head| head.content_length);
+        let (length, flags) =
+            unsafe { head.as_ref() }.map_or((0, 0), |head| (head.content_length, head.flags));
         Self {
             host,
             app,
             request: AtomicPtr::new(request),
             head: AtomicPtr::new(head.cast_mut()),
             remaining: length.into(),
+            sockets: host.sockets.filter(|_| flags & GW_REQUEST_WEBSOCKET != 0),
             key: request.addr(),
         }
     }
@@ -73,6 +80,11 @@ impl Call {
         }
         let request = self.request.load(Ordering::Relaxed);
         if request.is_null() { Err(PyRuntimeError::new_err("this request has ended")) } else { Ok(request) }
+    }
+
+    /// The host's functions for it, if it asks for a WebSocket.
+    pub(super) fn sockets(&self) -> Option<Sockets> {
+        self.sockets
     }
 
     /// 500 for an application that is not loaded.
@@ -158,7 +170,7 @@ impl Call {
         let head = unsafe { self.head.load(Ordering::Relaxed).as_ref() };
         let head = head.ok_or_else(|| PyRuntimeError::new_err("this request has no head"))?;
         // SAFETY: the head is that of a request that has not been finished (request()).
-        unsafe { scope(py, head, state) }
+        unsafe { scope(py, if self.sockets.is_some() { Kind::Socket } else { Kind::Http }, head, state) }
     }
 
     /// A part of the body and whether more comes; None when it would wait; False when no more can come.
@@ -196,22 +208,8 @@ impl Call {
     /// Gives the head.
     fn start(&self, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let request = self.request()?;
-        let mut names: Vec<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)> = Vec::new();
-        for pair in headers.try_iter()? {
-            let pair = pair?;
-            let bytes = |index: usize| -> PyResult<Bound<'_, PyBytes>> {
-                let item = pair.get_item(index)?;
-                item.cast_into().map_err(|error| {
-                    let kind = type_name(&error.into_inner());
-                    PyTypeError::new_err(format!("names and values of headers must be bytes, not {kind}"))
-                })
-            };
-            names.push((bytes(0)?, bytes(1)?));
-        }
-        let fields: Vec<gw_field> = names
-            .iter()
-            .map(|(name, value)| gw_field { name: lend(name.as_bytes()), value: lend(value.as_bytes()) })
-            .collect();
+        let headers = HeaderList::read(headers)?;
+        let fields = headers.fields();
         // SAFETY: the request is alive; everything is borrowed for the call.
         let answer = unsafe { (self.host.start)(request, status, lend(b""), fields.as_ptr(), fields.len()) };
         match answer {
@@ -302,7 +300,7 @@ impl Call {
     }
 }
 
-/// What a write raises when nobody waits for the response (ASGI HTTP 2.4).
-fn gone() -> PyErr {
+/// What a write raises when nobody waits for the response (ASGI 2.4).
+pub(super) fn gone() -> PyErr {
     PyOSError::new_err("the client has left, or the time for the request is over")
 }

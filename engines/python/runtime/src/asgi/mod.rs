@@ -4,17 +4,19 @@
 //! ```text
 //! queue       events from the server's threads to the loop
 //! port        what the loop's thread has: the queue, and the application to load
-//! call        one request, for Python
+//! call        one request, for Python; socket: one that asks for a WebSocket; header_list: what both get of headers
 //! scope       what a request is, as the application sees it
-//! asgi.py     the loop, the messages of a request, the lifespan
+//! asgi.py     the loop, the lifespan; requests.py: the messages of a request
 //! ```
 //! Threads of the server only put events into the queue, without the interpreter's lock. Everything else is done by the loop's
 //! thread: it imports the application, runs its lifespan and answers requests, with calls of the host that do not wait.
 
 mod call;
+mod header_list;
 mod port;
 mod queue;
 mod scope;
+mod socket;
 
 use std::{
     ffi::CStr,
@@ -44,11 +46,18 @@ use crate::{
 use port::{LoopPort, Report};
 use queue::{LoopEvent, LoopQueue};
 
-/// Python code beside this file.
-const CODE: &CStr = match CStr::from_bytes_with_nul(concat!(include_str!("asgi.py"), "\0").as_bytes()) {
-    Ok(text) => text,
-    Err(_) => panic!("Python code holds a NUL"),
-};
+/// Python code beside this file, and a NUL.
+macro_rules! code {
+    ($file:literal) => {
+        match CStr::from_bytes_with_nul(concat!(include_str!($file), "\0").as_bytes()) {
+            Ok(text) => text,
+            Err(_) => panic!("Python code holds a NUL"),
+        }
+    };
+}
+
+const CODE: &CStr = code!("asgi.py");
+const REQUESTS: &CStr = code!("requests.py");
 
 /// As the host's pool threads have it: interpreters recurse deeply.
 const STACK: usize = 8 * 1024 * 1024;
@@ -147,8 +156,10 @@ fn run(spec: Spec, options: &LoopOptions, queue: &Arc<LoopQueue>, ident: &Atomic
         let name = spec.name.clone();
         let threads = spec.threads;
         let ran = Bound::new(py, LoopPort::new(Arc::clone(queue), spec, report)).and_then(|port| {
+            let requests = PyModule::from_code(py, REQUESTS, c"<gangway>", c"_gangway_asgi_requests")?;
             let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
-            let ran = module.call_method1("run", (&port, &options.kind, &options.lifespan, threads));
+            let ran =
+                module.call_method1("run", (&port, requests, &options.kind, &options.lifespan, threads));
             // Requests that the loop has not answered.
             port.get().close();
             ran

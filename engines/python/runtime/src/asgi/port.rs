@@ -14,6 +14,7 @@ use pyo3::{
 use super::{
     call::Call,
     queue::{LoopEvent, LoopQueue},
+    socket::Socket,
 };
 use crate::{
     app::{App, Found, Spec},
@@ -96,8 +97,11 @@ impl LoopPort {
             let event = match event {
                 LoopEvent::New { request, head } => {
                     let host = host::host().ok_or_else(|| PyRuntimeError::new_err("no host"))?;
-                    let call = Bound::new(py, Call::new(host, Arc::clone(self.app()?), request, head))?;
-                    (NEW, request.addr(), call).into_pyobject(py)?
+                    let call = Call::new(host, Arc::clone(self.app()?), request, head);
+                    let sockets = call.sockets();
+                    let call = Bound::new(py, call)?;
+                    let socket = sockets.map(|sockets| Socket::new(call.clone().unbind(), sockets));
+                    (NEW, request.addr(), (call, socket)).into_pyobject(py)?
                 }
                 LoopEvent::Ready { request, what } => (READY, request.addr(), what).into_pyobject(py)?,
                 LoopEvent::Cancel { request } => (CANCEL, request.addr(), py.None()).into_pyobject(py)?,

@@ -11,8 +11,15 @@ use pyo3::{
     types::{PyBytes, PyDict, PyList, PyString},
 };
 
-/// The version of the HTTP part of the specification.
+/// The version of the parts of the specification for HTTP and WebSocket.
 const SPEC_VERSION: &str = "2.5";
+
+/// What a request asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Http,
+    Socket,
+}
 
 /// The variables that the scope is made of; values are empty where there is none.
 #[derive(Default)]
@@ -57,11 +64,13 @@ impl<'a> Facts<'a> {
 /// `head` is that of a request that has not been finished.
 pub(super) unsafe fn scope<'py>(
     py: Python<'py>,
+    kind: Kind,
     head: &gw_request_head,
     state: Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut facts = Facts::default();
     let headers = PyList::empty(py);
+    let mut subprotocols: &[u8] = b"";
     // SAFETY: the caller guarantees the head, whose variables live as long.
     for variable in unsafe { fields(head.variables, head.variable_count) } {
         // SAFETY: names and values live as long as the head, which the caller guarantees.
@@ -69,18 +78,31 @@ pub(super) unsafe fn scope<'py>(
         if let Some(slot) = facts.slot(name) {
             *slot = value;
         } else if let Some(field) = field_name(name) {
+            if name == b"HTTP_SEC_WEBSOCKET_PROTOCOL" {
+                subprotocols = value;
+            }
             headers.append((PyBytes::new(py, &field), PyBytes::new(py, value)))?;
         }
     }
     let scope = PyDict::new(py);
-    scope.set_item(intern!(py, "type"), intern!(py, "http"))?;
+    let is_socket = kind == Kind::Socket;
+    let name = if is_socket { intern!(py, "websocket") } else { intern!(py, "http") };
+    scope.set_item(intern!(py, "type"), name)?;
     let asgi = PyDict::new(py);
     asgi.set_item(intern!(py, "version"), intern!(py, "3.0"))?;
     asgi.set_item(intern!(py, "spec_version"), SPEC_VERSION)?;
     scope.set_item(intern!(py, "asgi"), asgi)?;
     scope.set_item(intern!(py, "http_version"), http_version(facts.protocol))?;
-    scope.set_item(intern!(py, "method"), text(py, &facts.method.to_ascii_uppercase())?)?;
-    scope.set_item(intern!(py, "scheme"), text(py, facts.scheme)?)?;
+    let extensions = PyDict::new(py);
+    if is_socket {
+        let scheme = if facts.scheme == b"https" { intern!(py, "wss") } else { intern!(py, "ws") };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
+        scope.set_item(intern!(py, "subprotocols"), words(py, subprotocols)?)?;
+        extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+    } else {
+        scope.set_item(intern!(py, "method"), text(py, &facts.method.to_ascii_uppercase())?)?;
+        scope.set_item(intern!(py, "scheme"), text(py, facts.scheme)?)?;
+    }
     scope.set_item(intern!(py, "root_path"), text(py, facts.script_name)?)?;
     // As root_path and what follows it, which is what applications expect of it since 2023.
     scope.set_item(intern!(py, "path"), text(py, &[facts.script_name, facts.path_info].concat())?)?;
@@ -91,8 +113,14 @@ pub(super) unsafe fn scope<'py>(
     let host = if facts.server_addr.is_empty() { facts.server_name } else { facts.server_addr };
     scope.set_item(intern!(py, "server"), peer(py, host, facts.server_port)?)?;
     scope.set_item(intern!(py, "state"), state)?;
-    scope.set_item(intern!(py, "extensions"), PyDict::new(py))?;
+    scope.set_item(intern!(py, "extensions"), extensions)?;
     Ok(scope)
+}
+
+/// The parts of a list with commas.
+fn words<'py>(py: Python<'py>, list: &[u8]) -> PyResult<Bound<'py, PyList>> {
+    let words = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty());
+    PyList::new(py, words.map(|word| text(py, word)).collect::<PyResult<Vec<_>>>()?)
 }
 
 /// The name of the header field that a variable holds: in lower case, as the specification wants it.
@@ -140,7 +168,7 @@ fn peer<'py>(
 }
 
 /// UTF-8, with a replacement for what is none.
-fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
     let size = ffi::Py_ssize_t::try_from(bytes.len()).unwrap_or(0);
     // SAFETY: the pointer and the size are those of a slice; "replace" is a handler that every interpreter has.
     unsafe {

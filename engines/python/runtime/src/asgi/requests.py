@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The messages of an ASGI request: a response, or a WebSocket.
+
+Compiled into the runtime. A `call` is one request of the server, a `socket` what it has besides if it asks for a WebSocket; they
+never wait. All of this runs on the loop's thread.
+"""
+
+import asyncio
+
+READ, ROOM, GONE = 1, 2, 4
+
+
+class Request:
+    """What waits for the server, and is woken by it."""
+
+    __slots__ = ("server", "call", "task", "waiters", "gone", "ended")
+
+    def __init__(self, server, call):
+        self.server = server
+        self.call = call
+        self.task = None
+        self.waiters = []
+        self.gone = False
+        self.ended = False
+
+    async def wait(self):
+        waiter = self.server.loop.create_future()
+        self.waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self.waiters:
+                self.waiters.remove(waiter)
+
+    def ready(self, what):
+        if what & GONE:
+            self.gone = True
+        self.wake()
+
+    def wake(self):
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def forget(self):
+        """The server has no more of it."""
+        self.ended = True
+        self.server.requests.pop(self.call.key, None)
+
+    def end(self):
+        """The response is whole."""
+        self.forget()
+        self.call.finish(True)
+        self.wake()
+
+    def fail(self, error):
+        """The application has returned without a whole response, or has raised."""
+        if self.ended:
+            if error is not None and not isinstance(error, asyncio.CancelledError):
+                self.call.raised_late(error)
+            return
+        self.forget()
+        self.call.fail(error, self.started)
+        self.wake()
+
+
+class Http(Request):
+    """One request and its response."""
+
+    __slots__ = ("body_ended", "started")
+
+    def __init__(self, server, call):
+        super().__init__(server, call)
+        self.body_ended = False
+        self.started = False
+
+    async def receive(self):
+        while not self.body_ended and not self.gone and not self.ended:
+            part = self.call.read()
+            if part is None:
+                await self.wait()
+            elif part is False:
+                self.gone = True
+            else:
+                body, more = part
+                self.body_ended = not more
+                return {"type": "http.request", "body": body, "more_body": more}
+        while not self.gone and not self.ended:
+            await self.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message):
+        kind = message["type"]
+        if self.ended:
+            raise RuntimeError(f"{kind!r} after the response has been completed")
+        if kind == "http.response.start":
+            if self.started:
+                raise RuntimeError("'http.response.start' was sent twice")
+            self.call.start(message["status"], message.get("headers", ()))
+            self.started = True
+            return
+        if kind != "http.response.body":
+            raise ValueError(f"{kind!r} is not a message of an HTTP response")
+        if not self.started:
+            raise RuntimeError("'http.response.body' was sent before 'http.response.start'")
+        more = message.get("more_body", False)
+        body = message.get("body", b"")
+        while not self.call.write(body, more):
+            await self.wait()
+        if not more:
+            self.end()
+
+
+# Of a WebSocket: the application has not answered; it has accepted; it answers as it answers every request.
+ASKED, OPEN, DENYING = "asked", "open", "denying"
+
+
+class WebSocket(Request):
+    """One request for a WebSocket, and what is said on it."""
+
+    __slots__ = ("socket", "phase", "connected", "closing", "disconnect", "denial", "lost")
+
+    def __init__(self, server, call, socket):
+        super().__init__(server, call)
+        self.socket = socket
+        self.phase = ASKED
+        # websocket.connect has been received.
+        self.connected = False
+        # The application has closed it.
+        self.closing = False
+        # What tells of its end, once it has come.
+        self.disconnect = None
+        # The head of another answer, until its body begins.
+        self.denial = None
+        # What send() has raised since the client has left.
+        self.lost = None
+
+    @property
+    def started(self):
+        return self.phase != ASKED
+
+    async def receive(self):
+        if not self.connected:
+            self.connected = True
+            return {"type": "websocket.connect"}
+        while self.disconnect is None:
+            if self.ended or self.gone and self.phase != OPEN:
+                self.disconnect = disconnect(1006, "")
+            elif self.phase == OPEN:
+                message = self.socket.receive()
+                if message is not None:
+                    return self.arrived(message)
+                await self.wait()
+            else:
+                await self.wait()
+        return self.disconnect
+
+    def arrived(self, message):
+        if message is False:
+            self.disconnect = disconnect(1006, "")
+            return self.disconnect
+        kind, payload, code = message
+        if kind == self.socket.CLOSED:
+            self.disconnect = disconnect(code, payload)
+            return self.disconnect
+        if kind == self.socket.TEXT:
+            return {"type": "websocket.receive", "text": payload}
+        return {"type": "websocket.receive", "bytes": payload}
+
+    async def send(self, message):
+        kind = message["type"]
+        if kind == "websocket.send" and self.phase == OPEN and not self.closing:
+            await self.say(message)
+        elif kind == "websocket.accept" and self.phase == ASKED:
+            self.accept(message)
+        elif kind == "websocket.close" and self.phase == ASKED:
+            self.phase = DENYING
+            if not self.gone:
+                self.call.start(403, ())
+            self.end()
+        elif kind == "websocket.close" and self.phase == OPEN and not self.closing:
+            if not self.ended:
+                self.socket.close(message.get("code") or 1000, message.get("reason") or "")
+            self.closing = True
+        elif kind == "websocket.http.response.start" and self.phase == ASKED:
+            self.phase = DENYING
+            self.denial = message
+        elif kind == "websocket.http.response.body" and self.phase == DENYING and not self.ended:
+            await self.deny(message)
+        elif kind in KINDS:
+            raise RuntimeError(f"{kind!r} does not fit what has been sent before")
+        else:
+            raise ValueError(f"{kind!r} is not a message of a WebSocket")
+
+    def accept(self, message):
+        # A client that has left before is told of by receive().
+        if not self.gone and self.socket.accept(message.get("subprotocol"), message.get("headers") or ()):
+            self.phase = OPEN
+        else:
+            self.gone = True
+            self.phase = OPEN
+            self.disconnect = disconnect(1006, "")
+        self.wake()
+
+    async def say(self, message):
+        text, data = message.get("text"), message.get("bytes")
+        if (text is None) == (data is None):
+            raise ValueError("'websocket.send' needs either text or bytes")
+        try:
+            if self.disconnect is not None or self.ended:
+                raise OSError("the WebSocket is closed")
+            while not (self.socket.send_bytes(data) if text is None else self.socket.send_text(text)):
+                await self.wait()
+        except OSError as error:
+            self.lost = error
+            raise
+
+    async def deny(self, message):
+        if self.denial is not None:
+            head, self.denial = self.denial, None
+            self.call.start(head["status"], head.get("headers", ()))
+        more = message.get("more_body", False)
+        while not self.call.write(message.get("body", b""), more):
+            await self.wait()
+        if not more:
+            self.end()
+
+    def fail(self, error):
+        """The application has returned, which closes the WebSocket, or has raised."""
+        if self.phase == OPEN and not self.ended and (error is None or self.was_lost(error)):
+            self.lost = None
+            self.end()
+        else:
+            super().fail(error)
+
+    def was_lost(self, error):
+        """Whether it is what send() has raised when the client has left, or was raised because of that."""
+        while error is not None and error is not self.lost:
+            error = error.__cause__ or error.__context__
+        return error is not None
+
+
+KINDS = {
+    "websocket.accept",
+    "websocket.send",
+    "websocket.close",
+    "websocket.http.response.start",
+    "websocket.http.response.body",
+}
+
+
+def disconnect(code, reason):
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the two sides of an exchange tell each other.
+
+use crate::log::Level;
+
+/// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`].
+pub const ROOM: usize = 256 * 1024;
+
+/// Tells the server's thread that a channel has something for it.
+pub trait Notify: Send + Sync {
+    /// The channel with this ticket has output, an end, or wants body bytes. THREAD: any. Must not block.
+    fn post(&self, ticket: u64);
+    /// The same, but it can wait for less than a millisecond, until more is there.
+    fn post_late(&self, ticket: u64) {
+        self.post(ticket);
+    }
+    /// A line for the error log with that request's context. THREAD: any.
+    fn log(&self, ticket: u64, level: Level, line: &str);
+}
+
+/// What a handler that does not wait is to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Body bytes have come, or their end.
+    Read,
+    /// There is room for output.
+    Room,
+    /// Nobody wants the rest.
+    Gone,
+}
+
+/// Tells a handler that does not wait.
+pub trait Waker: Send + Sync {
+    /// THREAD: any, without a lock of the exchange. Must not block.
+    fn wake(&self, readiness: Readiness);
+}

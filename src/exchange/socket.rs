@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A WebSocket between a handler, which has messages, and a server, which has bytes.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use super::{Notify, ROOM, Readiness, Stop, Wait, Waker};
+use crate::{
+    protocol::websocket::{Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code},
+    sys::lock,
+};
+
+/// One accepted WebSocket.
+///
+/// The server's thread gives it what the client has sent and writes what it is given; the handler's takes and sends messages. A
+/// handler that is busy does not keep the client waiting for the answer to a ping or to a close frame.
+pub struct SocketLink {
+    ticket: u64,
+    notify: Arc<dyn Notify>,
+    rules: SocketRules,
+    state: Mutex<LinkState>,
+    changed: Condvar,
+}
+
+struct LinkState {
+    socket: WebSocket,
+    /// Of a handler that does not wait.
+    waker: Option<Arc<dyn Waker>>,
+    /// The server has been told to look.
+    posted: bool,
+    sleepers: usize,
+    /// The handler has been told that there is no message.
+    lacks_message: bool,
+    /// The handler has been told that there is no room.
+    lacks_room: bool,
+    /// The handler has taken the last event.
+    is_told: bool,
+}
+
+impl SocketLink {
+    /// A WebSocket that begins now, whose server is told by `notify` under this ticket.
+    pub(super) fn new(
+        ticket: u64,
+        notify: Arc<dyn Notify>,
+        waker: Option<Arc<dyn Waker>>,
+        rules: SocketRules,
+    ) -> Self {
+        let state = LinkState {
+            socket: WebSocket::new(rules, Instant::now()),
+            waker,
+            posted: false,
+            sleepers: 0,
+            lacks_message: false,
+            lacks_room: false,
+            is_told: false,
+        };
+        Self { ticket, notify, rules, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// The next thing that has happened. HANDLER.
+    ///
+    /// # Errors
+    /// [`Stop::Again`]; [`Stop::Cancelled`] after [`SocketEvent::Closed`].
+    pub(super) fn receive(&self, wait: Wait) -> Result<SocketEvent, Stop> {
+        let mut state = lock(&self.state);
+        loop {
+            let was_full = !state.socket.wants_input();
+            if let Some(event) = state.socket.poll() {
+                state.is_told |= matches!(event, SocketEvent::Closed { .. });
+                if was_full && state.socket.wants_input() {
+                    self.post(state);
+                }
+                return Ok(event);
+            }
+            if state.is_told {
+                return Err(Stop::Cancelled);
+            }
+            if wait == Wait::No {
+                state.lacks_message = true;
+                return Err(Stop::Again);
+            }
+            state = self.sleep(state);
+        }
+    }
+
+    /// Sends a message. HANDLER, one thread at a time.
+    ///
+    /// # Errors
+    /// [`Stop::Again`], [`Stop::Cancelled`]; [`Stop::Invalid`] for text that is none.
+    pub(super) fn send(&self, content: Content, payload: &[u8], wait: Wait) -> Result<(), Stop> {
+        if content == Content::Text && simdutf8::basic::from_utf8(payload).is_err() {
+            return Err(Stop::Invalid);
+        }
+        let mut state = lock(&self.state);
+        loop {
+            if state.socket.is_closed() {
+                return Err(Stop::Cancelled);
+            }
+            if state.socket.unwritten() < ROOM {
+                break;
+            }
+            if wait == Wait::No {
+                state.lacks_room = true;
+                return Err(Stop::Again);
+            }
+            state = self.sleep(state);
+        }
+        // Compressing takes long, and the server's thread must not wait for it.
+        drop(state);
+        let message = EncodedMessage::new(content, payload, self.rules.compression);
+        let mut state = lock(&self.state);
+        if !state.socket.send_encoded(message, Instant::now()) {
+            return Err(Stop::Cancelled);
+        }
+        self.post(state);
+        Ok(())
+    }
+
+    /// Closes it; nothing happens if it is closed. THREAD: any.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] for a number that must not be sent.
+    pub fn close(&self, code: u16, reason: &str) -> Result<(), Stop> {
+        self.change(|socket| socket.close(code, reason, Instant::now())).map_err(|_| Stop::Invalid)?;
+        self.post(lock(&self.state));
+        Ok(())
+    }
+
+    /// Takes bytes of the client; answers how many. The rest is given again when [`SocketLink::wants_input`]. SERVER.
+    #[must_use]
+    pub fn handle_bytes(&self, input: &[u8]) -> usize {
+        self.change(|socket| socket.handle_bytes(input, Instant::now()))
+    }
+
+    /// The transport has ended, or is about to. THREAD: any.
+    pub fn handle_end(&self) {
+        self.change(WebSocket::handle_end);
+    }
+
+    /// Looks at the time. Answers when to look again. SERVER.
+    #[must_use]
+    pub fn handle_time(&self) -> Option<Instant> {
+        self.change(|socket| {
+            socket.handle_time(Instant::now());
+            socket.deadline()
+        })
+    }
+
+    /// Has what is to be written written: `sink` answers how many bytes it has taken, 0 if the client takes none at the moment.
+    /// Answers whether nothing is left. SERVER.
+    ///
+    /// # Errors
+    /// What `sink` says.
+    pub fn write<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<usize, E>) -> Result<bool, E> {
+        self.change(|socket| {
+            loop {
+                let output = socket.output();
+                if output.is_empty() {
+                    return Ok(true);
+                }
+                match sink(output)? {
+                    0 => return Ok(false),
+                    count => socket.handle_written(count),
+                }
+            }
+        })
+    }
+
+    /// The server looks: from now on it is told again. SERVER.
+    pub fn look(&self) {
+        lock(&self.state).posted = false;
+    }
+
+    /// Whether the client is to be read from. SERVER.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        lock(&self.state).socket.wants_input()
+    }
+
+    /// Whether the transport is to be ended. SERVER.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        lock(&self.state).socket.is_over()
+    }
+
+    /// Whether no message can be sent any more. SERVER.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).socket.is_closed()
+    }
+
+    /// The service ends: nothing happens if it is closed. SERVER.
+    pub fn restart(&self) {
+        // The number may be sent.
+        let _ = self.close(close_code::RESTART, "the server is restarted");
+    }
+
+    fn change<R>(&self, act: impl FnOnce(&mut WebSocket) -> R) -> R {
+        let mut state = lock(&self.state);
+        let result = act(&mut state.socket);
+        if state.sleepers > 0 {
+            self.changed.notify_all();
+        }
+        let (ready, waker) = (state.ready(), state.waker.clone());
+        drop(state);
+        if let Some(waker) = waker {
+            ready.into_iter().flatten().for_each(|readiness| waker.wake(readiness));
+        }
+        result
+    }
+
+    fn post(&self, mut state: MutexGuard<'_, LinkState>) {
+        let first = !std::mem::replace(&mut state.posted, true);
+        drop(state);
+        if first {
+            self.notify.post(self.ticket);
+        }
+    }
+
+    fn sleep<'a>(&self, mut state: MutexGuard<'a, LinkState>) -> MutexGuard<'a, LinkState> {
+        state.sleepers += 1;
+        let mut state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.sleepers -= 1;
+        state
+    }
+}
+
+impl LinkState {
+    /// What a handler that does not wait is to know now, once.
+    fn ready(&mut self) -> [Option<Readiness>; 2] {
+        let has_room = self.socket.is_closed() || self.socket.unwritten() < ROOM;
+        let reads = self.lacks_message && self.socket.has_event();
+        let writes = self.lacks_room && has_room;
+        self.lacks_message &= !reads;
+        self.lacks_room &= !writes;
+        [reads.then_some(Readiness::Read), writes.then_some(Readiness::Room)]
+    }
+}

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a handler does with a request for a WebSocket: the rules of `gangway.h`.
+
+use super::{Exchange, SocketLink, Stop, Wait};
+use crate::{
+    error::BAD_HEADER,
+    protocol::websocket::{Content, SocketEvent},
+    sys::lock,
+};
+
+impl Exchange {
+    /// Accepts a WebSocket.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] for an answer that must not be sent, [`Stop::Misuse`] where nobody has asked for one or after another
+    /// answer, [`Stop::Cancelled`].
+    pub fn accept<'a>(
+        &self,
+        subprotocol: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<(), Stop> {
+        let mut answer = lock(&self.answer);
+        let Some(offer) = &self.head.socket else {
+            return Err(self.misuse("accept() of a request that asks for no WebSocket"));
+        };
+        if answer.has_head() {
+            return Err(self.misuse("accept() after another answer"));
+        }
+        self.live()?;
+        let (head, rules) = offer.accept(subprotocol, headers).map_err(|error| {
+            self.report(BAD_HEADER, format_args!("the WebSocket is not accepted: {error}"));
+            Stop::Invalid
+        })?;
+        let link = self.port.open_socket(rules)?;
+        if let Some(trace) = &self.trace {
+            trace.start(head.status);
+        }
+        // It is the only one: the lock is held, and there was no head.
+        let _ = self.link.set(link);
+        answer.upgrade(head);
+        self.deliver(&mut answer)
+    }
+
+    /// The next thing that has happened to a WebSocket.
+    ///
+    /// # Errors
+    /// [`Stop::Again`]; [`Stop::Cancelled`] after the last event; [`Stop::Misuse`] where there is none.
+    pub fn receive(&self, wait: Wait) -> Result<SocketEvent, Stop> {
+        self.link("receive()")?.receive(wait)
+    }
+
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] without effect; [`Stop::Cancelled`] when it is closed; [`Stop::Invalid`] for text that is not UTF-8;
+    /// [`Stop::Misuse`] where there is no WebSocket.
+    pub fn send(&self, content: Content, payload: &[u8], wait: Wait) -> Result<(), Stop> {
+        self.link("send()")?.send(content, payload, wait)
+    }
+
+    /// Closes a WebSocket.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] for a number that must not be sent; [`Stop::Misuse`] where there is no WebSocket.
+    pub fn close(&self, code: u16, reason: &str) -> Result<(), Stop> {
+        self.link("close()")?.close(code, reason)
+    }
+
+    fn link(&self, call: &str) -> Result<&SocketLink, Stop> {
+        match self.link.get() {
+            Some(link) if !self.is_finished() => Ok(link),
+            Some(_) => Err(self.misuse(&format!("{call} after finish()"))),
+            None => Err(self.misuse(&format!("{call} without an accepted WebSocket"))),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""WebSockets: their limits, time, TLS, access rules, and what becomes of them when the server ends."""
+
+import pytest
+
+from harness import wire
+from harness.deadline import wait_until
+from harness.websocket import CLOSE, PING, PONG, TEXT, WebSocket, close_payload, handshake
+
+pytestmark = pytest.mark.servers("nginx", "nginx128")
+
+
+def opened(server, path="/echo", **words):
+    return WebSocket(server.connect(), path, **words)
+
+
+def serve(**options):
+    return lambda site: site.asgi("/", "asgi_sockets:app", **options)
+
+
+def test_over_tls(launch):
+    def configure(site):
+        site.tls = True
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    client = WebSocket(server.connect("tls", tls=True), "/scope", protocols="b")
+    assert b'"scheme": "wss"' in client.receive()[1]
+    client.close()
+    client = WebSocket(server.connect("tls", tls=True), "/echo")
+    for size in (1, 16 * 1024, 300_000):
+        client.text("x" * size)
+        client.expect_text("x" * size)
+    client.close(1001)
+
+
+def test_where_bodies_are_not_read_beforehand(launch):
+    def configure(site):
+        site.asgi("/", "asgi_sockets:app", nginx="gangway_request_buffering off;")
+
+    server = launch(configure, warm=["/hello"])
+    client = opened(server)
+    client.text("straight on")
+    client.expect_text("straight on")
+    client.close()
+
+
+def test_a_message_has_its_limit(launch):
+    server = launch(serve(ws_max_message="10"), warm=["/hello"])
+    client = opened(server)
+    client.text("x" * 10)
+    client.expect_text("x" * 10)
+    client.text("x" * 11)
+    client.expect_close(1009)
+
+
+def test_who_does_not_answer_a_ping_is_closed(launch):
+    server = launch(serve(ws_ping="300ms"), warm=["/hello"])
+    client = opened(server)
+    for _ in range(3):
+        found = client.frame()
+        assert found == (PING, b"")
+        client.send(PONG)
+    client.text("still here")
+    while (found := client.frame())[0] == PING:
+        client.send(PONG)
+    assert found[1] == b"still here"
+    client.close()
+
+
+def test_an_idle_one_is_closed(launch):
+    server = launch(serve(ws_idle="400ms", ws_ping="off"), warm=["/hello"])
+    opened(server).expect_close(1001)
+
+
+def test_they_count_as_requests_in_flight(launch):
+    server = launch(serve(in_flight=2, queue=1), warm=["/hello"])
+    first, second = opened(server), opened(server)
+    third, fourth = server.connect(), server.connect()
+    for client in (third, fourth):
+        client.request("GET", "/echo", handshake())
+    refused = wire.first_to_answer([third, fourth])
+    assert refused.response().status == 503
+    server.log.expect("GW0401")
+    first.close()
+    waited = third if refused is fourth else fourth
+    assert waited.head().status == 101, "it has the place of the first one"
+    second.close()
+
+
+def test_access_rules_come_first(launch):
+    def configure(site):
+        site.asgi("/", "asgi_sockets:app", nginx="deny all;")
+
+    server = launch(configure)
+    client = server.connect()
+    client.request("GET", "/echo", handshake())
+    assert client.response().status == 403
+    server.log.expect("access forbidden by rule")
+
+
+def test_a_reload_closes_them_with_1012_spread_over_the_time(launch):
+    server = launch(serve(ws_drain="1s"), warm=["/hello"])
+    old = server.workers()
+    clients = [opened(server) for _ in range(8)]
+    server.send_signal("reload")
+    for client in clients:
+        client.expect_close(1012)
+    wait_until(lambda: not set(old) & set(server.workers()), "the old worker has ended")
+    after = opened(server)
+    after.text("of the new worker")
+    after.expect_text("of the new worker")
+    after.close()
+
+
+def test_a_reload_does_not_cut_what_is_said(launch):
+    server = launch(serve(ws_drain="3s"), warm=["/hello"])
+    client = opened(server)
+    server.send_signal("reload")
+    said = 0
+    client.text("meanwhile")
+    while (found := client.receive())[0] != CLOSE:
+        assert found == (TEXT, b"meanwhile")
+        said += 1
+        client.text("meanwhile")
+    assert said > 0 and found[1][:2] == close_payload(1012)
+
+
+def test_a_fast_stop_says_a_last_word(launch):
+    server = launch(serve(), warm=["/hello"])
+    client = opened(server)
+    server.stop()
+    assert client.receive()[1][:2] == close_payload(1012)
+    assert client.frame() is None
+
+
+@pytest.mark.parametrize(("key", "word"), [("ws_max_message", "0"), ("ws_ping", "x"), ("ws_deflate", "yes"), ("ws_drain", "-1")])
+def test_wrong_words(configtest, key, word):
+    result = configtest(serve(**{key: word}))
+    assert result.status != 0 and f'"{key}={word}" is not usable' in result.output
+
+
+def test_wsgi_has_none(configtest):
+    result = configtest(lambda site: site.wsgi("/", "pep3333:app", ws_ping="1s"))
+    assert result.status != 0 and "ws_ping" in result.output
