@@ -40,6 +40,8 @@
  *   1.2  gw_engine.run_phase and forget, gw_host.transactions: handlers of the phases of a request
  *   1.3  gw_engine.ready, gw_interface.flags (was reserved, 0), GW_INTERFACE_ASYNC: an engine is told when to go on
  *   1.4  gw_host.sockets, GW_INTERFACE_WEBSOCKET, GW_REQUEST_WEBSOCKET: messages of WebSockets
+ *   1.5  gw_interface.flags GW_INTERFACE_FIELDS, gw_request_head.fields, field_count and local_port, gw_host.interim and
+ *        trailers, GW_REQUEST_INTERIM, GW_REQUEST_TRAILERS: a request as it came, and what a response is more than head and body
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -52,7 +54,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 4
+#define GW_ABI_MINOR 5
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -108,10 +110,20 @@ typedef struct gw_request_head {
     int64_t content_length;    /* length of the request body; -1: not known before its end */
     uint32_t flags;            /* GW_REQUEST_* */
     uint32_t reserved;
+
+    /* For applications of an interface with GW_INTERFACE_FIELDS, else NULL. Since 1.5. The header fields as they came, names in
+     * lower case, several of one name one after another, values NUL-terminated. Content-Length is that of the body as it is
+     * read. Those of the administrator (HTTP_*) are here as well, in their places. */
+    const gw_field *fields;
+    size_t field_count;
+    uint32_t local_port; /* that the client has connected to; 0: not known */
+    uint32_t reserved2;
 } gw_request_head;
 
 #define GW_REQUEST_NO_BODY 1u /* the answer carries no body (HEAD); writes are accepted and dropped */
 #define GW_REQUEST_WEBSOCKET 2u /* the client asks for a WebSocket, and may have one: see gw_sockets. Since 1.4 */
+#define GW_REQUEST_INTERIM 4u /* what interim() is given reaches the client. Since 1.5 */
+#define GW_REQUEST_TRAILERS 8u /* what trailers() is given reaches the client, who has asked for such. Since 1.5 */
 
 /* ---- What an engine states of itself --------------------------------------------------------------------- */
 
@@ -148,6 +160,7 @@ typedef struct gw_option {
 #define GW_INTERFACE_ASYNC 1u /* handle() is as with GW_ENGINE_ASYNC for applications of this interface. Since 1.3 */
 #define GW_INTERFACE_WEBSOCKET 2u /* its applications are asked for WebSockets: without it a request for one comes as a
                                      plain one, for GW_REQUEST_WEBSOCKET is not set. Since 1.4 */
+#define GW_INTERFACE_FIELDS 4u /* a request's head has its fields as they came, and no HTTP_* variables made of them. Since 1.5 */
 
 /* A kind of application that the engine runs. The interface "wsgi" is what gangway_wsgi and GangwayWSGI want; the
  * server modules say which interfaces have a directive. An engine without any is a native handler: gangway_native
@@ -331,7 +344,7 @@ typedef void (*gw_message_fn)(void *context, uint32_t kind, uint16_t code, gw_by
 /* A request with GW_REQUEST_WEBSOCKET. Since 1.4. Either it is accepted, and then has messages in both directions and neither
  * head nor body; or it is answered as every other request by start(), write() and finish(), and stays without a WebSocket. The
  * host has the rest of the protocol: handshake, frames, compression, UTF-8, pings and their answers, the end of the connection.
- * The client's subprotocols stand in HTTP_SEC_WEBSOCKET_PROTOCOL.
+ * The client's subprotocols stand in HTTP_SEC_WEBSOCKET_PROTOCOL, or in the field that this is made of.
  * finish() after accept() closes a WebSocket that is open: with 1000 for GW_OK, with 1011 for GW_ERROR.
  * THREAD of all: request thread; receive() may be called by one thread while another one calls the others. */
 typedef struct gw_sockets {
@@ -429,6 +442,15 @@ typedef struct gw_host {
 
     /* Since 1.4. */
     const gw_sockets *sockets;
+
+    /* Sends an interim head (103) before start(). What the client or the server has no way for, and more than 16 of a request,
+     * is left out. GW_INVALID as start(), for other statuses as well. Never waits. THREAD: request thread. Since 1.5. */
+    gw_status (*interim)(gw_request *request, uint16_t status, const gw_field *headers, size_t header_count);
+
+    /* Gives the fields that follow the body, after start(), as often as wanted; they leave with finish(). Before start(), without
+     * fields: says that there will be some, without which they may be left out. GW_INVALID as start(). THREAD: request thread.
+     * Since 1.5. */
+    gw_status (*trailers)(gw_request *request, const gw_field *headers, size_t header_count);
 } gw_host;
 
 /* ---- The engine's table -------------------------------------------------------------------------------- */

@@ -128,6 +128,7 @@ fn interface() -> Interface {
         options,
         is_async: false,
         has_sockets: false,
+        has_fields: false,
     }
 }
 

@@ -13,6 +13,7 @@ mod phases;
 mod template;
 
 pub use checks::{check, check_as, check_managed, check_managed_as, check_newest};
+pub use ending::Loss;
 pub use template::{EngineThread, Template};
 
 use std::{

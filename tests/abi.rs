@@ -89,12 +89,12 @@ layout! {
     gw_bytes { ptr len }
     gw_field { name value }
     gw_app_spec { struct_size name interface_name target options option_count threads flags }
-    gw_request_head { struct_size variables variable_count content_length flags reserved }
+    gw_request_head { struct_size variables variable_count content_length flags reserved fields field_count local_port reserved2 }
     gw_option { struct_size name value flags least most default_text help }
     gw_interface { struct_size name target_form member target flags options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
-        transactions sockets
+        transactions sockets interim trailers
     }
     gw_sockets { struct_size accept receive send close }
     gw_phase {
@@ -129,6 +129,8 @@ fn rust_agrees_with_the_values() {
         ("GW_APP_MULTIPROCESS", i64::from(abi::GW_APP_MULTIPROCESS)),
         ("GW_APP_TEMPLATE", i64::from(abi::GW_APP_TEMPLATE)),
         ("GW_REQUEST_NO_BODY", i64::from(abi::GW_REQUEST_NO_BODY)),
+        ("GW_REQUEST_INTERIM", i64::from(abi::GW_REQUEST_INTERIM)),
+        ("GW_REQUEST_TRAILERS", i64::from(abi::GW_REQUEST_TRAILERS)),
         ("GW_VALUE_TEXT", i64::from(abi::GW_VALUE_TEXT)),
         ("GW_VALUE_SWITCH", i64::from(abi::GW_VALUE_SWITCH)),
         ("GW_VALUE_NUMBER", i64::from(abi::GW_VALUE_NUMBER)),
@@ -238,6 +240,7 @@ fn rust_agrees_with_the_values() {
         ("GW_MESSAGE_TEXT", i64::from(abi::GW_MESSAGE_TEXT)),
         ("GW_MESSAGE_BINARY", i64::from(abi::GW_MESSAGE_BINARY)),
         ("GW_MESSAGE_CLOSED", i64::from(abi::GW_MESSAGE_CLOSED)),
+        ("GW_INTERFACE_FIELDS", i64::from(abi::GW_INTERFACE_FIELDS)),
         ("GW_READY_READ", i64::from(abi::GW_READY_READ)),
         ("GW_READY_ROOM", i64::from(abi::GW_READY_ROOM)),
         ("GW_READY_GONE", i64::from(abi::GW_READY_GONE)),

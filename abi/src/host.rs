@@ -41,6 +41,10 @@ pub struct Host {
     /// Tells whether the client left or the deadline passed.
     pub cancelled: unsafe extern "C" fn(*mut gw_request) -> i32,
     log: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize),
+    /// Sends an interim head; `None` where the host cannot.
+    pub interim: Option<unsafe extern "C" fn(*mut gw_request, u16, *const gw_field, usize) -> gw_status>,
+    /// Gives what follows the body; `None` where the host cannot.
+    pub trailers: Option<unsafe extern "C" fn(*mut gw_request, *const gw_field, usize) -> gw_status>,
     /// What handlers of phases do with a request; `None` where the host has none.
     pub transactions: Option<Transactions>,
     /// What engines do with WebSockets; `None` where the host has none.
@@ -173,6 +177,8 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             finish: table.finish?,
             cancelled: table.cancelled?,
             log: table.log?,
+            interim: table.interim,
+            trailers: table.trailers,
             transactions,
             sockets,
         })

@@ -13,12 +13,17 @@ use gangway::{
     sys::explain,
 };
 
-use crate::raw::{GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE, Session};
+use crate::raw::{
+    GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, OK, Request, SERVICE_UNAVAILABLE, ScriptRequest, Session,
+};
 
 /// Bytes up to which the end of a response leaves inside the handler, so that the client's next request is often
 /// there when httpd looks for it. More would make the thread wait for a client that reads slowly; httpd's own
 /// filters send that, and the event MPM does it without a thread.
 const LEAVES_AT_ONCE: usize = 16 * 1024;
+
+/// RFC 8297.
+const EARLY_HINTS: u16 = 103;
 
 /// The client has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +46,9 @@ impl Progress {
     }
 
     /// Sends a part of the response, now.
-    pub(crate) fn send(&mut self, session: &mut Session<'_>, delivery: Delivery) -> Result<(), Gone> {
-        if delivery.head.is_none() && delivery.pieces.is_empty() {
+    pub(crate) fn send(&mut self, session: &mut Session<'_>, mut delivery: Delivery) -> Result<(), Gone> {
+        self.hint(session.request(), &mut delivery);
+        if !delivery.has_output() {
             return Ok(());
         }
         self.push(session, delivery)?;
@@ -56,8 +62,18 @@ impl Progress {
         if session.pass() { Ok(()) } else { Err(Gone) }
     }
 
+    /// Sends what comes before the head.
+    fn hint(&self, request: Request<'_>, delivery: &mut Delivery) {
+        for fields in delivery.take_interim() {
+            if !self.head_sent {
+                request.answer_meanwhile(EARLY_HINTS, fields.iter());
+            }
+        }
+    }
+
     /// Sends the last part of the response. Answers what httpd's handler answers.
-    pub(crate) fn finish(&mut self, session: &mut Session<'_>, delivery: Delivery) -> c_int {
+    pub(crate) fn finish(&mut self, session: &mut Session<'_>, mut delivery: Delivery) -> c_int {
+        self.hint(session.request(), &mut delivery);
         let complete = delivery.end == Some(End::Complete);
         if !complete && !self.head_sent && delivery.head.is_none() {
             // Nothing has left: httpd makes the error page.

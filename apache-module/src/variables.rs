@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What httpd knows of a request, for the core's meta-variables.
 
+use std::ffi::CStr;
+
 use gangway::{
-    cgi::{Facts, meta_variables, rejoin_cookies},
+    cgi::{Facts, rejoin_cookies, write_request},
     config::check_param_name,
     error::SERVER_FAILED,
     http::{Decimal, Fields},
@@ -24,6 +26,51 @@ pub(crate) fn build<'r>(
     mount: &[u8],
     length: BodyLength,
     pass_authorization: bool,
+) -> Result<Fields, std::ffi::c_int> {
+    write(request, conf, (mount, length), pass_authorization, None)
+}
+
+/// [`build`] without variables of headers, whose fields stand in a list of their own, as httpd has them: several lines of one name are
+/// one there. With what mod_ssl knows.
+///
+/// # Errors
+/// As [`build`].
+pub(crate) fn build_apart<'r>(
+    request: Request<'r>,
+    conf: &DirConf<'r>,
+    mount: &[u8],
+    length: BodyLength,
+    pass_authorization: bool,
+) -> Result<(Fields, Fields), std::ffi::c_int> {
+    let mut fields = Fields::with_capacity(32, 1024);
+    let mut variables = write(request, conf, (mount, length), pass_authorization, Some(&mut fields))?;
+    if request.is_https() {
+        for name in TLS_FACTS {
+            let value = request.tls_fact(name);
+            if !value.is_empty() && variables.position(name.to_bytes()).is_none() {
+                variables.push(name.to_bytes(), value);
+            }
+        }
+    }
+    Ok((variables, fields))
+}
+
+/// What mod_ssl says of a connection that applications are told without SSLOptions.
+const TLS_FACTS: [&CStr; 6] = [
+    c"SSL_PROTOCOL",
+    c"SSL_CIPHER",
+    c"SSL_SERVER_CERT",
+    c"SSL_CLIENT_CERT",
+    c"SSL_CLIENT_S_DN",
+    c"SSL_CLIENT_VERIFY",
+];
+
+fn write<'r>(
+    request: Request<'r>,
+    conf: &DirConf<'r>,
+    (mount, length): (&[u8], BodyLength),
+    pass_authorization: bool,
+    fields: Option<&mut Fields>,
 ) -> Result<Fields, std::ffi::c_int> {
     let params = conf.params(request).map_err(|(name, why)| {
         let (name, why) = (log::escape(name), log::escape(why));
@@ -73,7 +120,8 @@ pub(crate) fn build<'r>(
         _ => (name, value),
     });
     let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
-    let mut variables = meta_variables(&facts, headers, &params);
+    let mut variables = Fields::with_capacity(32 + params.len(), 1024);
+    write_request(&mut variables, fields, &facts, headers, &params);
     add_others(request, &mut variables);
     Ok(variables)
 }

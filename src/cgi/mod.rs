@@ -3,6 +3,7 @@
 
 mod cookies;
 mod path;
+mod request_fields;
 mod response;
 pub mod script;
 mod target;
@@ -10,6 +11,7 @@ mod variables;
 
 pub use cookies::rejoin_cookies;
 pub use path::split_mount;
+pub use request_fields::write_request;
 pub use response::{Form, Location, ResponseError, ResponseHead, ResponseParser};
 pub use target::{LOCAL_REDIRECTS, RedirectTarget, TargetError};
 pub use variables::{Extra, Facts, Param, meta_variables, write_meta_variables};

@@ -191,12 +191,12 @@ const PREFIX: &[u8] = b"HTTP_";
 
 /// Only letters, digits and "-" have one spelling as a variable: `X_Forwarded_For`, `X.Forwarded.For` and their kin would be
 /// taken for `X-Forwarded-For`.
-fn has_one_spelling(name: &[u8]) -> bool {
+pub(super) fn has_one_spelling(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') && !name.is_empty()
 }
 
 /// Which request headers become variables.
-fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
+pub(super) fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
     // CONTENT_* have variables of their own; `Proxy` would become HTTP_PROXY (CVE-2016-5385 and kin); the
     // body's framing is already undone.
     const NEVER: [&[u8]; 4] = [b"content-length", b"content-type", b"proxy", b"transfer-encoding"];
@@ -208,7 +208,7 @@ fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
 /// Whether a name with a second spelling may be a variable at all. An application or a proxy in front of the server believes
 /// what stands in the headers of these families: a client that spells them otherwise speaks for somebody else, even
 /// when the real header is not there because the proxy has removed it.
-fn may_be_spelled(name: &[u8]) -> bool {
+pub(super) fn may_be_spelled(name: &[u8]) -> bool {
     const FAMILIES: &str = "AUTH_ CF_ CLIENT_ CONTENT_ FASTLY_ PATH_ PROXY_ REDIRECT_ REMOTE_ REQUEST_ SCRIPT_ SERVER_ SSL_ \
                             TLS_ TRANSFER_ TRUE_CLIENT_ X_CLIENT_ X_FORWARDED_ X_ORIGINAL_ X_REAL_";
     // Any other sign is in no name of a variable; `=` would end one in an environment.
@@ -219,7 +219,7 @@ fn may_be_spelled(name: &[u8]) -> bool {
 }
 
 /// Whether a name of a header becomes this name of a variable (without HTTP_).
-fn is_variable(name: &[u8], variable: &[u8]) -> bool {
+pub(super) fn is_variable(name: &[u8], variable: &[u8]) -> bool {
     name.iter().copied().map(as_in_variables).eq(variable.iter().copied())
 }
 

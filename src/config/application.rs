@@ -33,6 +33,7 @@ pub struct ApplicationConf {
     in_flight: u32,
     /// Of an application that is asked for WebSockets.
     sockets: Option<SocketTerms>,
+    has_fields: bool,
 }
 
 tell_terms!(ApplicationConf);
@@ -68,9 +69,16 @@ impl ApplicationConf {
         self.sockets.as_ref()
     }
 
-    /// It is asked for WebSockets.
-    pub(super) fn take_sockets(&mut self, interface: &Interface) {
+    /// Whether its engine wants the header fields of a request as they came.
+    #[must_use]
+    pub fn has_fields(&self) -> bool {
+        self.has_fields
+    }
+
+    /// What its interface says of it.
+    pub(super) fn take_interface(&mut self, interface: &Interface) {
         self.sockets = interface.has_sockets.then(SocketTerms::default);
+        self.has_fields = interface.has_fields;
     }
 
     /// What it says of its requests.
@@ -115,7 +123,7 @@ impl Parser<'_> {
         let target = self.target(interface, text(target)?)?;
         let name = target.clone();
         let mut application = self.bare(engine, interface.name, name, target);
-        application.take_sockets(interface);
+        application.take_interface(interface);
         let known = known(engine, interface)?;
         let mut seen: Vec<&str> = Vec::new();
         for word in options {
@@ -147,6 +155,7 @@ impl Parser<'_> {
             terms: RequestTerms::new(self.timeout),
             in_flight: DEFAULT_IN_FLIGHT,
             sockets: None,
+            has_fields: false,
         }
     }
 

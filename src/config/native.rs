@@ -36,7 +36,7 @@ impl Parser<'_> {
         let stated = engine.interfaces().iter().find(|interface| interface.name == NATIVE);
         let known = match stated {
             Some(interface) => {
-                application.take_sockets(interface);
+                application.take_interface(interface);
                 known(&file, interface)?
             }
             None => OptionTables::new(&[], HOST_OPTIONS),

@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     error::ENGINE_MISUSE,
-    exchange::{Exchange, Outcome, Readiness, Waker},
+    exchange::{Exchange, Outcome, Readiness, RequestHead, Waker},
+    http::Fields,
     log,
     sys::lock,
 };
@@ -222,6 +223,9 @@ impl App {
         let variables = &exchange.head().variables;
         let mut fields = Vec::with_capacity(variables.len());
         fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
+        let raw = exchange.head().wire.as_ref().map(|wire| &wire.fields);
+        let wire: Vec<abi::gw_field> =
+            raw.into_iter().flat_map(Fields::iter).map(|(name, value)| lend_field(name, value)).collect();
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),
             variables: fields.as_ptr(),
@@ -230,12 +234,15 @@ impl App {
                 .head()
                 .content_length
                 .map_or(-1, |length| i64::try_from(length).unwrap_or(-1)),
-            flags: flag(exchange.head().no_body, abi::GW_REQUEST_NO_BODY)
-                | flag(exchange.head().socket.is_some(), abi::GW_REQUEST_WEBSOCKET),
+            flags: flags(exchange.head()),
             reserved: 0,
+            fields: if raw.is_some() { wire.as_ptr() } else { ptr::null() },
+            field_count: wire.len(),
+            local_port: exchange.head().wire.as_ref().map_or(0, |wire| wire.local_port.into()),
+            reserved2: 0,
         };
         if self.is_async() {
-            self.handle_async(exchange, fields, head);
+            self.handle_async(exchange, (fields, wire), head);
             return;
         }
         lock(&self.running).push(Arc::clone(exchange));
@@ -256,10 +263,9 @@ impl App {
     fn handle_async(
         self: &Arc<Self>,
         exchange: &Arc<Exchange>,
-        fields: Vec<abi::gw_field>,
-        mut head: abi::gw_request_head,
+        fields: (Vec<abi::gw_field>, Vec<abi::gw_field>),
+        head: abi::gw_request_head,
     ) {
-        head.variables = fields.as_ptr();
         let kept = Arc::new(Kept { _fields: fields, head });
         let head = &raw const kept.head;
         exchange.keep(kept);
@@ -352,7 +358,7 @@ impl Waker for Awaken {
 
 /// What an asynchronous request keeps alive.
 struct Kept {
-    _fields: Vec<abi::gw_field>,
+    _fields: (Vec<abi::gw_field>, Vec<abi::gw_field>),
     head: abi::gw_request_head,
 }
 
@@ -361,6 +367,15 @@ struct Kept {
 unsafe impl Send for Kept {}
 // SAFETY: nothing of it is written after it was made.
 unsafe impl Sync for Kept {}
+
+/// What the head says of a request and its response.
+fn flags(head: &RequestHead) -> u32 {
+    let wire = head.wire.as_ref();
+    flag(head.no_body, abi::GW_REQUEST_NO_BODY)
+        | flag(head.socket.is_some(), abi::GW_REQUEST_WEBSOCKET)
+        | flag(wire.is_some_and(|wire| wire.has_interim), abi::GW_REQUEST_INTERIM)
+        | flag(wire.is_some_and(|wire| wire.has_trailers), abi::GW_REQUEST_TRAILERS)
+}
 
 /// Ends a request whose handle() has returned without finish(). Answers whether the engine held a reference to it.
 fn finish_for(exchange: &Exchange, status: abi::gw_status) -> bool {

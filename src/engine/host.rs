@@ -42,6 +42,8 @@ const HOST_TABLE: abi::gw_host = abi::gw_host {
     log: Some(log_line),
     transactions: &raw const TRANSACTIONS,
     sockets: &raw const SOCKETS,
+    interim: Some(interim),
+    trailers: Some(trailers),
 };
 
 fn flushes(flags: u32) -> bool {
@@ -88,6 +90,35 @@ unsafe extern "C" fn start(
                 reason,
                 headers.iter().map(|field| (borrow(field.name), borrow(field.value))),
             )
+        })
+    }
+}
+
+unsafe extern "C" fn interim(
+    request: *mut abi::gw_request,
+    status: u16,
+    headers: *const abi::gw_field,
+    header_count: usize,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live; headers are borrowed for the call.
+    unsafe {
+        call("interim", request, |exchange| {
+            let headers = headers_of(exchange, "interim()", headers, header_count)?;
+            exchange.interim(status, headers.iter().map(|field| (borrow(field.name), borrow(field.value))))
+        })
+    }
+}
+
+unsafe extern "C" fn trailers(
+    request: *mut abi::gw_request,
+    headers: *const abi::gw_field,
+    header_count: usize,
+) -> abi::gw_status {
+    // SAFETY: gangway.h: `request` is live; headers are borrowed for the call.
+    unsafe {
+        call("trailers", request, |exchange| {
+            let headers = headers_of(exchange, "trailers()", headers, header_count)?;
+            exchange.trailers(headers.iter().map(|field| (borrow(field.name), borrow(field.value))))
         })
     }
 }

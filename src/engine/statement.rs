@@ -77,6 +77,8 @@ pub struct Interface {
     pub is_async: bool,
     /// Its applications are asked for WebSockets.
     pub has_sockets: bool,
+    /// They want the header fields of a request as they came.
+    pub has_fields: bool,
 }
 
 /// Reads the interfaces of an engine that has passed the handshake.
@@ -123,7 +125,8 @@ fn interface(raw: *const abi::gw_interface) -> Result<Interface, String> {
     let target_form = text(raw.target_form, &of("\"target_form\""))?;
     let is_async = raw.flags & abi::GW_INTERFACE_ASYNC != 0;
     let has_sockets = raw.flags & abi::GW_INTERFACE_WEBSOCKET != 0;
-    Ok(Interface { name, target, target_form, options, is_async, has_sockets })
+    let has_fields = raw.flags & abi::GW_INTERFACE_FIELDS != 0;
+    Ok(Interface { name, target, target_form, options, is_async, has_sockets, has_fields })
 }
 
 fn option(raw: *const abi::gw_option) -> Result<OptionDef, String> {

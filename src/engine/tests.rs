@@ -25,13 +25,25 @@ fn request(exchange: &Arc<Exchange>) -> *mut abi::gw_request {
 #[test]
 fn the_table_says_what_it_is_and_has_every_function() {
     assert_eq!(HOST.get().struct_size, size_of::<abi::gw_host>());
-    assert_eq!((HOST.get().abi_major, HOST.get().abi_minor), (1, 4));
+    assert_eq!((HOST.get().abi_major, HOST.get().abi_minor), (1, 5));
     let abi::gw_host {
-        read_body, start, write, write_owned, send_file, flush, finish, cancelled, log, ..
+        read_body,
+        start,
+        write,
+        write_owned,
+        send_file,
+        flush,
+        finish,
+        cancelled,
+        log,
+        interim,
+        trailers,
+        ..
     } = HOST.get();
     let all =
         [read_body.is_some(), start.is_some(), write.is_some(), write_owned.is_some(), send_file.is_some()];
     assert!(all.iter().all(|there| *there));
+    assert!(interim.is_some() && trailers.is_some());
     assert!(flush.is_some() && finish.is_some() && cancelled.is_some() && log.is_some());
 }
 
@@ -48,9 +60,11 @@ fn every_call_survives_a_missing_request() {
             HOST.get().send_file.unwrap()(none, 0, 0, 0, 0),
             HOST.get().flush.unwrap()(none, 0),
             HOST.get().finish.unwrap()(none, GW_OK),
+            HOST.get().interim.unwrap()(none, 103, ptr::null(), 0),
+            HOST.get().trailers.unwrap()(none, ptr::null(), 0),
         ]
     };
-    assert_eq!(answers, [abi::GW_MISUSE; 7]);
+    assert_eq!(answers, [abi::GW_MISUSE; 9]);
     // SAFETY: null is a request that the host refuses.
     assert_eq!(unsafe { HOST.get().cancelled.unwrap()(none) }, 1);
     assert_eq!(length, 77, "written on GW_OK alone");

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Code, NO_HEAD, TOO_SHORT},
-    http::Head,
+    http::{Fields, Head},
 };
 
 /// Output that may wait for a flush, in bytes of memory. Above it all of it leaves: memory stays bounded.
@@ -17,6 +17,9 @@ const STAGED_MOST: usize = 64 * 1024;
 
 /// Pieces that may wait for a flush: each lent one holds memory of the engine, each file a descriptor.
 const PIECES_MOST: usize = 32;
+
+/// Interim responses of one request: who sends more has no use for them.
+const INTERIM_MOST: u8 = 16;
 
 /// How a handler ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(super) struct Answer {
     no_body: bool,
     remaining: Option<u64>,
     status: u16,
+    /// Interim responses that have left.
+    interim: u8,
     /// What ends with the response.
     place: Option<Box<dyn Any + Send>>,
 }
@@ -63,6 +68,7 @@ impl Answer {
             no_body,
             remaining: None,
             status: 500,
+            interim: 0,
             place: None,
         }
     }
@@ -99,6 +105,24 @@ impl Answer {
 
     pub(super) fn has_staged(&self) -> bool {
         self.staged.head.is_some() || !self.staged.pieces.is_empty()
+    }
+
+    /// Counts an interim response. Answers whether it may leave.
+    pub(super) fn may_hint(&mut self) -> bool {
+        let is_early = self.interim < INTERIM_MOST;
+        self.interim = self.interim.saturating_add(1);
+        is_early
+    }
+
+    /// Fields will follow the body.
+    pub(super) fn expect_trailers(&mut self) {
+        self.staged.more().expects_trailers = true;
+    }
+
+    /// Fields that follow the body, beside those that are there.
+    pub(super) fn add_trailers(&mut self, fields: &Fields) {
+        let all = self.staged.more().trailers.get_or_insert_default();
+        fields.iter().for_each(|(name, value)| all.push(name, value));
     }
 
     pub(super) fn start(&mut self, head: Head) {
@@ -145,7 +169,13 @@ impl Answer {
     }
 
     pub(super) fn take_staged(&mut self) -> Delivery {
-        let delivery = std::mem::take(&mut self.staged);
+        let mut delivery = std::mem::take(&mut self.staged);
+        if delivery.end.is_none()
+            && let Some(trailers) = delivery.beyond.as_mut().and_then(|beyond| beyond.trailers.take())
+        {
+            // They leave with the end.
+            self.staged.more().trailers = Some(trailers);
+        }
         self.head_left |= delivery.head.is_some();
         delivery
     }

@@ -6,6 +6,7 @@
 //! the server's thread runs the handler itself.
 
 mod answer;
+mod beyond;
 mod body;
 mod channel;
 mod mailbox;
@@ -18,6 +19,7 @@ mod socket;
 mod upgrade;
 
 pub use answer::Outcome;
+pub use beyond::Wire;
 pub use body::{Body, BodyPart};
 pub use channel::Channel;
 pub use mailbox::Mailbox;
@@ -25,7 +27,7 @@ pub use notify::{Notify, ROOM, Readiness, Waker};
 pub use offer::SocketOffer;
 pub(crate) use outbox::LATE;
 pub use outbox::{Outbox, OutboxEvent};
-pub use piece::{Delivery, End, FileSlice, Lent, Piece};
+pub use piece::{Beyond, Delivery, End, FileSlice, Lent, Piece};
 pub use port::Port;
 pub use socket::SocketLink;
 
@@ -100,6 +102,8 @@ pub struct RequestHead {
     pub tally: Tally,
     /// The client asks for a WebSocket, which its handler may accept.
     pub socket: Option<SocketOffer>,
+    /// How it came in, for an engine that wants to know.
+    pub wire: Option<Box<Wire>>,
 }
 
 /// One request. Shared by the server's thread and the handler's.

@@ -3,7 +3,7 @@
 
 use std::{ffi::c_void, os::fd::OwnedFd};
 
-use crate::http::Head;
+use crate::http::{Fields, Head};
 
 /// Bytes that an engine lends until they are released, which dropping this does.
 pub struct Lent {
@@ -141,9 +141,22 @@ pub enum End {
     Failed,
 }
 
+/// What few responses have besides head and body.
+#[derive(Debug, Default)]
+pub struct Beyond {
+    /// The fields of interim responses (103), before the head.
+    pub interim: Vec<Fields>,
+    /// With the head: fields will follow the body.
+    pub expects_trailers: bool,
+    /// Fields that follow the body, with the end.
+    pub trailers: Option<Fields>,
+}
+
 /// What leaves at one time.
 #[derive(Default)]
 pub struct Delivery {
+    /// Before, between and behind them.
+    pub beyond: Option<Box<Beyond>>,
     /// The head, first of all.
     pub head: Option<Head>,
     /// Parts of the body in order, none empty.
@@ -168,8 +181,30 @@ impl Delivery {
         self.pieces.push(piece);
     }
 
+    /// What is more than head and body, to be added to.
+    pub(super) fn more(&mut self) -> &mut Beyond {
+        self.beyond.get_or_insert_default()
+    }
+
+    /// Interim responses that come first.
+    pub fn take_interim(&mut self) -> Vec<Fields> {
+        self.beyond.as_mut().map(|beyond| std::mem::take(&mut beyond.interim)).unwrap_or_default()
+    }
+
+    /// Whether there is something to send before the end.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        self.head.is_some() || !self.pieces.is_empty()
+    }
+
     /// Adds all that another delivery holds.
     pub fn append(&mut self, more: Self) {
+        if let Some(beyond) = more.beyond {
+            let ours = self.more();
+            ours.interim.extend(beyond.interim);
+            ours.expects_trailers |= beyond.expects_trailers;
+            ours.trailers = beyond.trailers.or_else(|| ours.trailers.take());
+        }
         if more.head.is_some() {
             self.head = more.head;
         }

@@ -188,6 +188,6 @@ impl Document {
         let (head, held) = (self.head.take(), std::mem::take(&mut self.held));
         self.head_left |= head.is_some();
         let pieces = if held.is_empty() { Vec::new() } else { vec![Piece::Copied(held)] };
-        Delivery { head, pieces, end }
+        Delivery { head, pieces, end, ..Delivery::default() }
     }
 }

@@ -19,7 +19,28 @@ use crate::{
 /// This part of the time for the end is left when handlers are interrupted.
 const LAST_PART: u32 = 5;
 
+/// What does not end when a request of an application does not: words for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Loss {
+    /// What is lost.
+    pub what: &'static str,
+    /// What it did not heed, and what that costs.
+    pub how: &'static str,
+}
+
 impl Application {
+    /// What is lost with a request that does not end.
+    #[must_use]
+    pub fn loss(&self) -> Loss {
+        match &*lock(&self.state) {
+            Lifecycle::Ready(app) if app.is_async() => Loss {
+                what: "a task",
+                how: "it was cancelled, which its task has not heeded; its place among in_flight= is lost",
+            },
+            _ => Loss { what: "a thread", how: "it was interrupted; its thread is lost" },
+        }
+    }
+
     /// Requests whose handlers run now.
     #[must_use]
     pub fn running(&self) -> Vec<Arc<Exchange>> {

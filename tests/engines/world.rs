@@ -113,6 +113,7 @@ pub(crate) fn config(file: &'static str, words: &[&str]) -> ApplicationConf {
         target_form: "NAME:NAME",
         is_async: false,
         has_sockets: false,
+        has_fields: false,
         options: vec![option("env", Value::Assignment), option("debug", Value::Switch)],
     };
     let engine = directory().join(file).into();

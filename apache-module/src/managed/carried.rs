@@ -124,7 +124,11 @@ impl<'r> ManagedRequest<'r> {
         let is_unsized = last.head.as_ref().is_some_and(|head| head.content_length.is_none());
         if self.is_hosted && is_unsized && !last.pieces.is_empty() {
             // httpd finds out the length of what comes with its end. An application that names none has none, as in this process.
-            let begun = Delivery { head: last.head.take(), pieces: mem::take(&mut last.pieces), end: None };
+            let begun = Delivery {
+                head: last.head.take(),
+                pieces: mem::take(&mut last.pieces),
+                ..Delivery::default()
+            };
             if self.progress.pass_on(&mut self.session, begun).is_err() {
                 return OK;
             }
@@ -280,7 +284,7 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
         } else {
             vec![Piece::Copied(bytes)]
         };
-        let delivery = Delivery { head: self.head.take(), pieces, end: None };
+        let delivery = Delivery { head: self.head.take(), pieces, ..Delivery::default() };
         let sent = match then {
             Then::End => {
                 self.last = Some(Delivery { end: Some(End::Complete), ..delivery });

@@ -87,6 +87,6 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
     form.headers().iter().for_each(|(name, value)| fields.push(name.as_bytes(), value.as_bytes()));
     let head = Head { status: 200, reason: Vec::new(), fields, content_length: Some(body.len() as u64) };
     let pieces = vec![Piece::Copied(body.into_bytes())];
-    let delivery = Delivery { head: Some(head), pieces, end: Some(End::Complete) };
+    let delivery = Delivery { head: Some(head), pieces, end: Some(End::Complete), ..Delivery::default() };
     Progress::default().finish(&mut Session::new(request), delivery)
 }

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use gangway::{
     error::SERVER_FAILED,
-    exchange::RequestHead,
+    exchange::{RequestHead, Wire},
     log::{Level, RequestLog},
     report,
     runtime::Threads,
@@ -35,7 +35,16 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
     let mut session = Session::new(request);
     let found = body::body_length(request).and_then(|length| {
         let Advance { length, whole } = body::advance(&mut session, length)?;
-        let variables = variables::build(request, conf, mount, length, config.pass_authorization())?;
+        let authorization = config.pass_authorization();
+        let (variables, wire) = if config.has_fields() {
+            let (variables, fields) = variables::build_apart(request, conf, mount, length, authorization)?;
+            let has_interim = request.has_interim_responses() && !request.is_subrequest();
+            let local_port = request.local_port();
+            // httpd 2.4 has no place for trailers of a response.
+            (variables, Some(Box::new(Wire { fields, local_port, has_interim, has_trailers: false })))
+        } else {
+            (variables::build(request, conf, mount, length, authorization)?, None)
+        };
         let content_length = length.known();
         let head = RequestHead {
             variables,
@@ -43,6 +52,7 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
             no_body: request.is_head(),
             traced: request.takes(Level::Debug),
             tally: application.tally(),
+            wire,
             socket: None,
         };
         Ok((head, whole.map(Whole::into_body)))

@@ -121,7 +121,7 @@ impl HandlerRelay<'_, '_> {
         if let Some(end) = delivery.end.take() {
             return Some(self.finish(delivery, end));
         }
-        if delivery.head.is_some() || !delivery.pieces.is_empty() {
+        if delivery.has_output() || delivery.beyond.is_some() {
             let weight = delivery.weight();
             if self.progress.send(&mut self.session, delivery).is_err() {
                 abandon(self.application, self.exchange, Cause::ClientGone);

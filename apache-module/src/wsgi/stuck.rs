@@ -61,14 +61,16 @@ fn look(stuck: &Stuck) {
         return;
     }
     let (name, seconds, label) = (&stuck.application.config().spec().name, GRACE.as_secs(), &stuck.label);
-    let lost = format!("{name} still runs {label} {seconds}s after it was interrupted; its thread is lost");
+    let loss = stuck.application.loss();
+    let lost = format!("{name} still runs {label} {seconds}s after {}", loss.how);
     if raw::retire_process() {
         log::coded(Level::Error, STUCK, format_args!("{lost}"));
-        let line = format_args!("a thread of {name} is lost: this process ends gracefully and is replaced");
+        let line =
+            format_args!("{} of {name} is lost: this process ends gracefully and is replaced", loss.what);
         log::coded(Level::Error, RETIRED, line);
     } else {
         // No MPM with threads lets a module end a process without cutting its other connections.
-        let line = format_args!("{lost} until the handler returns: apachectl graceful replaces the process");
+        let line = format_args!("{lost} until the request ends: apachectl graceful replaces the process");
         log::coded(Level::Error, STUCK, line);
     }
 }

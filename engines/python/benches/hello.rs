@@ -61,6 +61,8 @@ static IDLE: Table = Table(gw_host {
     log: Some(log),
     transactions: ptr::null(),
     sockets: ptr::null(),
+    interim: None,
+    trailers: None,
 });
 
 /// The request of this host: body bytes that are left.
@@ -155,6 +157,10 @@ fn main() {
             content_length: body as i64,
             flags: 0,
             reserved: 0,
+            fields: ptr::null(),
+            field_count: 0,
+            local_port: 0,
+            reserved2: 0,
         };
         let mut rounds: Vec<f64> = (0..ROUNDS)
             .map(|_| {
@@ -190,6 +196,10 @@ fn main() {
         content_length: 0,
         flags: 0,
         reserved: 0,
+        fields: ptr::null(),
+        field_count: 0,
+        local_port: 0,
+        reserved2: 0,
     };
     engine.enter(bare);
     let mut left = Left(0);

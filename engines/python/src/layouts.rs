@@ -287,6 +287,7 @@ fn spec(name: &str, root: &str) -> Spec {
         debug: false,
         event_loop: None,
         lifespan: None,
+        startup_timeout: None,
     }
 }
 

@@ -239,6 +239,7 @@ unsafe fn forward_load(
     for (key, word) in [(&b"loop"[..], plan.spec.event_loop), (b"lifespan", plan.spec.lifespan)] {
         options.extend(word.map(|word| (key, word.as_bytes().to_vec())));
     }
+    options.extend(plan.spec.startup_timeout.clone().map(|time| (&b"startup_timeout"[..], time)));
     let fields: Vec<gw_field> =
         options.iter().map(|(key, value)| gw_field { name: lend(key), value: lend(value) }).collect();
     let spec = gw_app_spec {

@@ -32,6 +32,8 @@ pub(crate) struct Spec {
     /// Which event loop, and whether it has a lifespan, for ASGI.
     pub(crate) event_loop: Option<&'static str>,
     pub(crate) lifespan: Option<&'static str>,
+    /// How long its startup may take, as it was written.
+    pub(crate) startup_timeout: Option<Vec<u8>>,
 }
 
 /// Where the callable is.
@@ -74,6 +76,7 @@ impl Spec {
             debug: false,
             event_loop: None,
             lifespan: None,
+            startup_timeout: None,
         };
         if interface == b"asgi" {
             (spec.event_loop, spec.lifespan) = (Some("auto"), Some("auto"));
@@ -106,6 +109,10 @@ impl Spec {
             }
             b"lifespan" if self.lifespan.is_some() => {
                 self.lifespan = Some(one_of("lifespan", value, &["auto", "on", "off"])?);
+                return Ok(());
+            }
+            b"startup_timeout" if self.lifespan.is_some() => {
+                self.startup_timeout = Some(value.to_vec());
                 return Ok(());
             }
             _ => {
@@ -276,6 +283,7 @@ mod tests {
             debug: false,
             event_loop: None,
             lifespan: None,
+            startup_timeout: None,
         };
         assert_eq!(spec.top_module(), Some("app"));
         spec.root = Some("/srv".into());

@@ -7,7 +7,8 @@ use gangway::log::{Level, RequestLog};
 use nginx_sys::{
     NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_http_complex_value, ngx_http_core_loc_conf_t,
     ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
-    ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_module_t, ngx_pool_t, ngx_str_t,
+    ngx_http_get_variable, ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_module_t, ngx_pool_t,
+    ngx_str_t,
 };
 
 use super::{
@@ -115,6 +116,19 @@ impl Request {
         unsafe {
             let value = ngx_http_get_flushed_variable(self.0, index as usize);
             match value.as_ref() {
+                Some(value) if value.not_found() == 0 => value.as_bytes(),
+                _ => &[],
+            }
+        }
+    }
+
+    /// The value of a variable whose module may not be there; empty when it is not, or is not set. `name` is in lower case.
+    pub(crate) fn named_variable(&self, name: &'static [u8]) -> &[u8] {
+        let mut text = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
+        let hash = name.iter().fold(0usize, |hash, byte| hash.wrapping_mul(31).wrapping_add((*byte).into()));
+        // SAFETY: nginx looks the name up in its table, which it does not keep; the value lives in the request's pool or connection.
+        unsafe {
+            match ngx_http_get_variable(self.0, &raw mut text, hash).as_ref() {
                 Some(value) if value.not_found() == 0 => value.as_bytes(),
                 _ => &[],
             }

@@ -3,7 +3,7 @@
 
 use std::ptr;
 
-use nginx_sys::{ngx_list_push, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t};
+use nginx_sys::{ngx_list_push, ngx_list_t, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t};
 
 use super::{Request, field::field};
 
@@ -115,10 +115,21 @@ impl Request {
     }
 
     fn push_header(self, name: ngx_str_t, value: ngx_str_t) -> Option<*mut ngx_table_elt_t> {
-        // SAFETY: the list of a live request; fresh memory of its pool, or NULL; all-zero is a header without a successor
-        // in every version.
+        // SAFETY: the list of a live request.
+        unsafe { self.push_to(&raw mut (*self.raw()).headers_out.headers, name, value) }
+    }
+
+    /// # Safety
+    /// `list` is one of this request's lists of headers.
+    pub(super) unsafe fn push_to(
+        self,
+        list: *mut ngx_list_t,
+        name: ngx_str_t,
+        value: ngx_str_t,
+    ) -> Option<*mut ngx_table_elt_t> {
+        // SAFETY: the caller's list; fresh memory of its pool, or NULL; all-zero is a header without a successor in every version.
         unsafe {
-            let header = ngx_list_push(&raw mut (*self.raw()).headers_out.headers).cast::<ngx_table_elt_t>();
+            let header = ngx_list_push(list).cast::<ngx_table_elt_t>();
             if header.is_null() {
                 return None;
             }

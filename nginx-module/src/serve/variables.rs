@@ -2,7 +2,7 @@
 //! What nginx knows of a request, for the core's meta-variables.
 
 use gangway::{
-    cgi::{Extra, Facts, Param, write_meta_variables},
+    cgi::{Extra, Facts, Param, write_request},
     http::{Decimal, Fields},
     protocol::Role,
 };
@@ -56,12 +56,35 @@ pub(crate) fn build(
     Some(variables)
 }
 
+/// [`build`] without variables of headers, whose fields stand in a list of their own, as they came.
+pub(crate) fn build_apart(
+    request: Request,
+    main: &MainConf,
+    location: &LocationConf,
+    shape: &Shape<'_>,
+) -> Option<(Fields, Fields)> {
+    let mut variables = Fields::with_capacity(32, 512);
+    let mut fields = Fields::with_capacity(32, 1024);
+    write_both(&mut variables, Some(&mut fields), request, (main, location), shape)?;
+    Some((variables, fields))
+}
+
 /// [`build`], into an empty list of the caller's.
 pub(crate) fn write(
     variables: &mut Fields,
     request: Request,
     main: &MainConf,
     location: &LocationConf,
+    shape: &Shape<'_>,
+) -> Option<()> {
+    write_both(variables, None, request, (main, location), shape)
+}
+
+fn write_both(
+    variables: &mut Fields,
+    fields: Option<&mut Fields>,
+    request: Request,
+    (main, location): (&MainConf, &LocationConf),
     shape: &Shape<'_>,
 ) -> Option<()> {
     let indexes = main.variables?;
@@ -114,8 +137,25 @@ pub(crate) fn write(
         shape.cacheable && is_one_of(&CONDITIONS, name) || is_part && is_one_of(&DESCRIBE_BODY, name)
     };
     let headers = headers.filter(|(name, _)| shape.headers && !is_hidden(name));
-    write_meta_variables(variables, &facts, headers, &params);
+    write_request(variables, fields, &facts, headers, &params);
     Some(())
+}
+
+/// What nginx knows of TLS, by the names of mod_ssl.
+pub(crate) fn add_tls(variables: &mut Fields, request: Request) {
+    const FACTS: [(&[u8], &[u8]); 5] = [
+        (b"SSL_PROTOCOL", b"ssl_protocol"),
+        (b"SSL_CIPHER", b"ssl_cipher"),
+        (b"SSL_CLIENT_CERT", b"ssl_client_raw_cert"),
+        (b"SSL_CLIENT_S_DN", b"ssl_client_s_dn"),
+        (b"SSL_CLIENT_VERIFY", b"ssl_client_verify"),
+    ];
+    for (name, known) in FACTS {
+        let value = request.named_variable(known);
+        if !value.is_empty() && variables.position(name).is_none() {
+            variables.push(name, value);
+        }
+    }
 }
 
 /// What is added to the variables: the module's words, those of the authorizer, those of the administrator.

@@ -30,9 +30,9 @@ use crate::{
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// How long a worker waits for applications when it shuts down gracefully, and when it must end now: the master
-/// kills a worker one second after a fast stop.
+/// kills a worker a second and a half after a fast stop (ngx_master_process_cycle() doubles a delay of 50 ms until it is above a second).
 const GRACE: Duration = Duration::from_secs(5);
-const SHORT_GRACE: Duration = Duration::from_millis(600);
+const SHORT_GRACE: Duration = Duration::from_millis(1000);
 
 thread_local! {
     static WATCHES: Cell<Vec<Watch>> = const { Cell::new(Vec::new()) };

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use gangway::{
     engine::fence,
     error::SERVER_FAILED,
-    exchange::{Body, Channel, Exchange, ROOM, RequestHead},
+    exchange::{Body, Channel, Exchange, ROOM, RequestHead, Wire},
+    http::Fields,
     log::{Level, RequestLog},
     pool::Refusal,
     report,
@@ -72,7 +73,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         authorization: mounted.config.pass_authorization(),
         ..variables::Shape::default()
     };
-    let variables = variables::build(request, &main, &location, &shape).ok_or(INTERNAL_SERVER_ERROR)?;
+    let (variables, wire) = told(request, (&main, &location), mounted, &shape)?;
     let application = Arc::clone(mounted.application.get_or_init(|| {
         let application = worker.application(&mounted.config);
         application.count_at(counting::tally(mounted.counted));
@@ -85,6 +86,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         traced: request.takes(Level::Debug),
         tally: application.tally(),
         socket: socket::offer(request, mounted)?,
+        wire,
     };
     let ticket = worker.next_ticket();
     let channel = match body {
@@ -110,6 +112,30 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         worker.remove(ticket);
         exchange.within(|| refuse(request, &application, refusal))
     })
+}
+
+/// What the application is told of the request, in the form that its engine wants.
+///
+/// # Errors
+/// nginx has no memory for a value.
+fn told(
+    request: Request,
+    (main, location): (&MainConf, &LocationConf),
+    mounted: &Mounted,
+    shape: &variables::Shape<'_>,
+) -> Result<(Fields, Option<Box<Wire>>), ngx_int_t> {
+    if !mounted.config.has_fields() {
+        let variables = variables::build(request, main, location, shape).ok_or(INTERNAL_SERVER_ERROR)?;
+        return Ok((variables, None));
+    }
+    let found = variables::build_apart(request, main, location, shape);
+    let (mut variables, fields) = found.ok_or(INTERNAL_SERVER_ERROR)?;
+    if request.is_tls() {
+        variables::add_tls(&mut variables, request);
+    }
+    let local_port = request.server_port();
+    let (has_interim, has_trailers) = (request.has_interim(), request.has_trailers());
+    Ok((variables, Some(Box::new(Wire { fields, local_port, has_interim, has_trailers }))))
 }
 
 /// The body that nginx has read.

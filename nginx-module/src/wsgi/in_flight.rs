@@ -11,7 +11,8 @@ use std::{
 };
 
 use gangway::{
-    exchange::{Cause, Channel, End, Exchange, SocketLink},
+    exchange::{Beyond, Cause, Channel, Delivery, End, Exchange, SocketLink},
+    http::Fields,
     pool::Refusal,
     report,
     runtime::{Application, Overdue, abandon},
@@ -121,12 +122,15 @@ impl InFlight {
         if self.finalized {
             return NextStep::Wait;
         }
-        let delivery = self.channel.take();
+        let mut delivery = self.channel.take();
         self.ended |= delivery.end.is_some();
         if self.socket.is_some() {
             return self.socket_step();
         }
+        self.send_interim(&mut delivery);
         let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
+        let beyond = delivery.beyond.take();
+        self.announce(beyond.as_deref());
         if let Some(head) = delivery.head {
             self.note();
             // nginx can cut several ranges out of one piece, and one range out of many.
@@ -145,6 +149,9 @@ impl InFlight {
             return self.end(NextStep::Finalize(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t));
         }
         let complete = delivery.end == Some(End::Complete);
+        if complete {
+            self.add_trailers(beyond);
+        }
         let mut status = 0;
         if self.request.header_only() {
             self.channel.sent(delivery.pieces.iter().map(gangway::exchange::Piece::weight).sum());
@@ -252,6 +259,31 @@ impl InFlight {
         self.timer.stop();
         self.timer.set(at.saturating_duration_since(Instant::now()) + Duration::from_millis(1));
         self.look_at = Some(at);
+    }
+
+    /// Sends what comes before the head.
+    fn send_interim(&self, delivery: &mut Delivery) {
+        for fields in delivery.take_interim() {
+            if !self.request.header_sent() {
+                self.request.send_interim(103, &fields.iter().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    /// Has nginx send the head in a form that fields can follow.
+    fn announce(&self, beyond: Option<&Beyond>) {
+        if beyond.is_some_and(|beyond| beyond.expects_trailers) {
+            self.request.expect_trailers();
+        }
+    }
+
+    /// Gives nginx what follows the body. Without memory for a field the response says enough.
+    fn add_trailers(&self, beyond: Option<Box<Beyond>>) {
+        for (name, value) in
+            beyond.iter().filter_map(|beyond| beyond.trailers.as_ref()).flat_map(Fields::iter)
+        {
+            let _ = self.request.add_trailer(name, value);
+        }
     }
 
     /// Gives the handler more of the body, if it waits for that.

@@ -58,18 +58,16 @@ impl Stuck {
 
     fn give_up(&self) {
         let name = &self.application.config().spec().name;
+        let loss = self.application.loss();
         let seconds = self.since.elapsed().as_secs();
-        let text = format_args!(
-            "{name} still runs a request {seconds}s after it was interrupted; its thread is lost, {}",
-            self.label
-        );
+        let text = format_args!("{name} still runs a request {seconds}s after {}, {}", loss.how, self.label);
         self.exchange.within(|| log::coded(Level::Error, STUCK, text));
         let outcome = if raw::quit_this_worker() {
             "this worker process shuts down gracefully and is replaced"
         } else {
             "without a master process it cannot be replaced: restart nginx"
         };
-        log::coded(Level::Error, RETIRED, format_args!("a thread of {name} is lost: {outcome}"));
+        log::coded(Level::Error, RETIRED, format_args!("{} of {name} is lost: {outcome}", loss.what));
     }
 }
 

@@ -14,6 +14,7 @@ fn interface(target: Target) -> Interface {
         target_form: "MODULE:CALLABLE or /path/file:CALLABLE",
         is_async: false,
         has_sockets: false,
+        has_fields: false,
         options: vec![
             option("root", Value::Directory),
             option("file", Value::File),

@@ -20,6 +20,7 @@ fn placed(words: &[&str]) -> Result<Placed, ConfigError> {
         target_form: "NAME",
         is_async: false,
         has_sockets: false,
+        has_fields: false,
         options: vec![option("root", Value::Directory), option("env", Value::Text)],
     };
     let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();

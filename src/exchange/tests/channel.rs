@@ -27,7 +27,7 @@ fn posts() -> (Arc<Posts>, Receiver<u64>) {
 }
 
 fn delivery(pieces: impl IntoIterator<Item = Piece>, end: Option<End>) -> Delivery {
-    Delivery { head: None, pieces: pieces.into_iter().collect(), end }
+    Delivery { head: None, pieces: pieces.into_iter().collect(), end, ..Delivery::default() }
 }
 
 #[test]

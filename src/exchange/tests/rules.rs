@@ -280,3 +280,54 @@ fn a_line_has_no_control_bytes() {
     exchange.log(Level::Info, "a\r\nb\x1b");
     assert_eq!(lock(&port.state).lines, ["a\\x0d\\x0ab\\x1b"]);
 }
+
+fn wired(has_interim: bool, has_trailers: bool) -> (Arc<Exchange>, Arc<Fake>) {
+    let wire = Wire { has_interim, has_trailers, ..Wire::default() };
+    Fake::exchange(RequestHead { wire: Some(Box::new(wire)), ..RequestHead::default() })
+}
+
+fn one(name: &'static str, value: &'static str) -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    std::iter::once((name.as_bytes(), value.as_bytes()))
+}
+
+#[test]
+fn interim_heads_come_before_the_head_and_are_bounded() {
+    let (exchange, port) = wired(true, false);
+    for _ in 0..20 {
+        exchange.interim(103, one("link", "</a>")).unwrap();
+    }
+    assert_eq!(port.deliveries(), 16);
+    assert_eq!(lock(&port.state).out.take_interim().len(), 16);
+    assert_eq!(exchange.interim(100, one("link", "</a>")), Err(Stop::Invalid));
+    assert_eq!(exchange.interim(103, one("link", "a\r\nb")), Err(Stop::Invalid));
+    start(&exchange, 200, None).unwrap();
+    assert_eq!(exchange.interim(103, one("link", "</a>")), Err(Stop::Misuse));
+    let (exchange, port) = wired(false, false);
+    exchange.interim(103, one("link", "</a>")).unwrap();
+    assert_eq!(port.deliveries(), 0, "there is no way to the client");
+}
+
+#[test]
+fn trailers_leave_with_the_end() {
+    let (exchange, port) = wired(false, true);
+    assert_eq!(exchange.trailers(one("x", "1")), Err(Stop::Misuse), "before the head");
+    exchange.trailers(std::iter::empty()).unwrap();
+    start(&exchange, 200, None).unwrap();
+    exchange.trailers(one("x", "1")).unwrap();
+    exchange.flush(Wait::No).unwrap();
+    let announced = |port: &Fake| {
+        let out = &lock(&port.state).out;
+        out.beyond.as_ref().map(|beyond| (beyond.expects_trailers, beyond.trailers.as_ref().map(Fields::len)))
+    };
+    assert_eq!(announced(&port), Some((true, None)), "they wait for the end");
+    exchange.trailers(one("y", "2")).unwrap();
+    exchange.finish(Outcome::Complete).unwrap();
+    assert_eq!(announced(&port), Some((true, Some(2))));
+    assert_eq!(exchange.trailers(one("x", "1")), Err(Stop::Misuse), "after the end");
+    let (exchange, port) = wired(false, false);
+    exchange.trailers(std::iter::empty()).unwrap();
+    start(&exchange, 200, None).unwrap();
+    exchange.trailers(one("x", "1")).unwrap();
+    exchange.finish(Outcome::Complete).unwrap();
+    assert!(lock(&port.state).out.beyond.is_none(), "nobody wants them");
+}

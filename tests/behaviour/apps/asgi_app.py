@@ -191,6 +191,36 @@ async def do_raise_after(scope, receive, send):
     raise ValueError("after the end")
 
 
+async def do_hint(scope, receive, send):
+    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload", b"</b.js>; rel=preload"]})
+    await answer(send, b"hinted")
+
+
+async def do_trailers(scope, receive, send):
+    """Announces them in any case, as a server that has no place for them drops them."""
+    has_them = "http.response.trailers" in scope["extensions"]
+    await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+    await send({"type": "http.response.body", "body": b"told" if has_them else b"dropped"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")], "more_trailers": True})
+    await send({"type": "http.response.trailers", "headers": [(b"x-more", b"2")]})
+
+
+async def do_path(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.pathsend", "path": __file__})
+
+
+async def do_file(scope, receive, send):
+    """Two parts of a file: a piece by its place, and the rest from where the file stands."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    with open(__file__, "rb") as file:
+        file.seek(20)
+        await send({"type": "http.response.zerocopysend", "file": file, "offset": 2, "count": 3, "more_body": True})
+        await send({"type": "http.response.zerocopysend", "file": file, "count": 10, "more_body": True})
+        assert file.tell() == 30
+        await send({"type": "http.response.zerocopysend", "file": file})
+
+
 async def do_nothing(scope, receive, send):
     pass
 
@@ -212,6 +242,9 @@ async def do_wrong(scope, receive, send):
         "status": {"type": "http.response.start", "status": 99, "headers": []},
         "text": {"type": "http.response.start", "status": 200, "headers": [("a", "b")]},
         "line": {"type": "http.response.start", "status": 200, "headers": [(b"a", b"b\r\nc: d")]},
+        "hint": {"type": "http.response.early_hint", "links": [b"</a>"]},
+        "path": {"type": "http.response.pathsend", "path": "/nowhere"},
+        "trailers": {"type": "http.response.trailers", "headers": []},
         "body": {"type": "http.response.body", "body": b"x"},
         "block": {"type": "http.response.body", "body": "text"},
     }
@@ -242,6 +275,16 @@ async def do_sleep(scope, receive, send):
         raise
     finally:
         gate.close()
+
+
+async def do_stubborn(scope, receive, send):
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    gate.tell("asleep")
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(gate.wait, "cancelled")
+    gate.close()
 
 
 async def do_block(scope, receive, send):

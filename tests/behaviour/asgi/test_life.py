@@ -56,6 +56,42 @@ def test_a_failing_startup_is_500_and_heals(launch, scratch, kind):
     server.log.allow("GW0304")
 
 
+ENDLESS = """
+import asyncio
+
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        await receive()
+        await asyncio.Event().wait()
+"""
+
+
+def test_a_startup_that_never_ends_is_500_and_heals(launch, scratch, kind):
+    place = scratch / "own"
+    place.mkdir(mode=0o755)
+    place.joinpath("own.py").write_text(ENDLESS)
+    server = launch(beside("own:app", root=place, startup_timeout="300ms"), warm=["/well/hello"])
+    assert server.get("/").status == 500
+    server.log.expect("GW0301.*startup has not ended within 0.3s; .*raise startup_timeout=")
+    server.log.allow("StartupFailed|GW0304")
+    place.joinpath("own.py").write_text(WHOLE)
+    wait_until(lambda: server.get("/").status == 200, "it is healed")
+    server.log.expect("GW0305")
+    server.log.allow("GW0304")
+
+
+def test_a_startup_that_takes_long_holds_nobody_else(launch, scratch):
+    place = scratch / "own"
+    place.mkdir(mode=0o755)
+    place.joinpath("own.py").write_text(ENDLESS)
+    server = launch(beside("own:app", root=place, timeout="300ms"), warm=["/well/hello"])
+    assert server.get("/").status == 504
+    server.log.expect("GW0402")
+    assert server.get("/well/hello").body == b"hello"
+    # It is told to end while it starts.
+    server.log.allow("GW0301|StartupFailed|GW0402")
+
+
 def test_a_lifespan_that_must_be(launch, scratch):
     place = scratch / "own"
     place.mkdir(mode=0o755)
@@ -115,6 +151,20 @@ def test_a_deadline_cancels_the_task(launch, gate):
     assert server.get("/hello").body == b"hello"
 
 
+def test_a_task_that_ignores_its_cancellation_is_named(launch, gate):
+    server = launch(beside("asgi_app:app", timeout="500ms"), warm=["/well/hello"])
+    client = server.connect()
+    client.request("GET", f"/stubborn?{gate.query}")
+    visitor = gate.visitor().at("asleep")
+    assert client.response().status == 504
+    visitor.at("cancelled")
+    server.log.expect("GW0402")
+    line = server.log.expect("GW0403").raw
+    assert "its task has not heeded" in line and "thread" not in line
+    server.log.allow("GW0404")
+    visitor.go()
+
+
 def test_a_loop_that_is_blocked_is_named(launch, gate):
     server = launch(beside("asgi_app:app", timeout="500ms"), warm=["/well/hello"])
     client = server.connect()
@@ -130,9 +180,9 @@ def test_a_loop_that_is_blocked_is_named(launch, gate):
     server.log.allow("GW0402")
 
 
-def test_processes_of_its_own_are_refused(configtest, kind):
-    result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1))
-    one_line(result, directive(kind), "GW0103", "remove processes= and user=")
+def test_an_event_loop_is_not_forked(configtest, kind):
+    result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1, preload="on"))
+    one_line(result, directive(kind), "GW0102", "preload=on", "not with an event loop")
 
 
 def test_the_loop_is_chosen(launch):

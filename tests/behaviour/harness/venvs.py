@@ -30,6 +30,10 @@ def asgi_venv():
     return prepared("venv-asgi", places.SUITE / "apps" / "requirements-asgi.txt")
 
 
+def more_asgi_venv():
+    return prepared("venv-asgi-more", places.SUITE / "apps" / "requirements-asgi-more.txt")
+
+
 def backends_venv():
     return prepared("venv-backends", places.SUITE / "backends" / "requirements.txt")
 

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who asks, and over what: the client's connection, and the server as the client sees it.
 
-use std::{ffi::c_int, os::fd::RawFd, ptr, sync::OnceLock};
+use std::{
+    ffi::{CStr, c_char, c_int},
+    os::fd::RawFd,
+    ptr,
+    sync::OnceLock,
+};
 
 use super::Request;
 use crate::{module::Module, sys, text};
@@ -32,6 +37,32 @@ impl<'r, M: Module> Request<'r, M> {
     pub fn server_addr(self) -> &'r [u8] {
         // SAFETY: httpd keeps a connection for longer than its requests, with its addresses.
         unsafe { text((*self.connection()).local_ip) }
+    }
+
+    /// The port that the client has connected to; 0 when httpd does not know it.
+    #[must_use]
+    pub fn local_port(self) -> u16 {
+        // SAFETY: httpd keeps a connection for longer than its requests, with its addresses.
+        unsafe { (*self.connection()).local_addr.as_ref() }.map_or(0, |address| address.port)
+    }
+
+    /// What mod_ssl says of the connection under one of its names; empty without it.
+    #[must_use]
+    pub fn tls_fact(self, name: &CStr) -> &'r [u8] {
+        static FUNCTION: OnceLock<Option<LookUp>> = OnceLock::new();
+        let function = FUNCTION.get_or_init(|| {
+            // SAFETY: asked for while requests are served, when the table of such functions is complete. A function
+            // of this name has this type: mod_ssl.h.
+            unsafe {
+                let found = sys::apr_dynamic_fn_retrieve(c"ssl_var_lookup".as_ptr());
+                std::mem::transmute::<sys::apr_opt_fn_t, Option<LookUp>>(found)
+            }
+        });
+        let (raw, pool, name) = (self.as_ptr(), self.pool(), self.pool().keep(name.to_bytes()));
+        // SAFETY: `from_raw` promises a live request with its server and connection; the answer is NULL or a C string in the pool.
+        function.map_or(&[], |look_up| unsafe {
+            text(look_up(pool.as_ptr(), (*raw).server, self.connection(), raw, name))
+        })
     }
 
     /// What the server says of itself.
@@ -134,6 +165,13 @@ impl<'r, M: Module> Request<'r, M> {
     }
 }
 
+type LookUp = unsafe extern "C" fn(
+    *mut sys::apr_pool_t,
+    *mut sys::server_rec,
+    *mut sys::conn_rec,
+    *mut sys::request_rec,
+    *mut c_char,
+) -> *mut c_char;
 type IsHttps = unsafe extern "C" fn(*mut sys::conn_rec) -> c_int;
 
 /// mod_ssl's answer, if it is loaded.

@@ -87,7 +87,7 @@ impl Spec {
         };
         // SAFETY: the caller guarantees the fields of the specification.
         if unsafe { borrow(raw.interface_name) } == b"asgi" {
-            spec.asgi = Some(LoopOptions { kind: "auto".to_owned(), lifespan: "auto".to_owned() });
+            spec.asgi = Some(LoopOptions::new());
         }
         // SAFETY: the caller guarantees the options.
         for (key, value) in unsafe { options(raw) } {
@@ -100,10 +100,7 @@ impl Spec {
                     let at = value.iter().position(|byte| *byte == b'=').ok_or("env= has no value")?;
                     spec.variables.push((value[..at].to_vec(), value[at + 1..].to_vec()));
                 }
-                b"loop" | b"lifespan" if let Some(asgi) = &mut spec.asgi => {
-                    let slot = if key == b"loop" { &mut asgi.kind } else { &mut asgi.lifespan };
-                    *slot = String::from_utf8_lossy(value).into_owned();
-                }
+                _ if spec.asgi.as_mut().is_some_and(|asgi| asgi.set(key, value)) => {}
                 _ => {
                     return Err(format!(
                         "the front passed an unknown option {}",
@@ -204,24 +201,33 @@ impl App {
 
     /// The callable, after another attempt to load it if a file has changed since the last one failed.
     pub(crate) fn find<'py>(&self, py: Python<'py>, request: *mut gw_request) -> PyResult<Found<'py>> {
-        let mut state = self.state.get_mut(py)?;
-        if let State::Ready(callable) = &*state {
+        if let State::Ready(callable) = &*self.state.get(py)? {
             return Ok(Found::Ready(callable.bind(py).clone()));
         }
-        let now = Instant::now();
+        self.refresh(py)?;
+        self.found(py, request)
+    }
+
+    /// Tries to load it again, if a file has changed since the last attempt failed.
+    pub(crate) fn refresh(&self, py: Python<'_>) -> PyResult<()> {
+        let mut state = self.state.get_mut(py)?;
         if let State::Failed(failure) = &mut *state
-            && failure.is_outdated(now)
+            && failure.is_outdated(Instant::now())
         {
             // Other threads find Retrying meanwhile: an import gives up the interpreter's lock now and then.
             let failed = std::mem::replace(&mut *state, State::Retrying);
             drop(state);
             self.retry(py, failed);
-            state = self.state.get_mut(py)?;
         }
-        Ok(match &mut *state {
+        Ok(())
+    }
+
+    /// The callable, or why it is not there, which is logged.
+    pub(crate) fn found<'py>(&self, py: Python<'py>, request: *mut gw_request) -> PyResult<Found<'py>> {
+        Ok(match &mut *self.state.get_mut(py)? {
             State::Ready(callable) => Found::Ready(callable.bind(py).clone()),
             State::Failed(failure) => {
-                if failure.may_log(now) {
+                if failure.may_log(Instant::now()) {
                     let text = format!(
                         "{} application {:?} is not loaded: {}",
                         Code::NotLoaded,

@@ -7,9 +7,9 @@ use std::ffi::CStr;
 use gangway_abi::{
     constant::{Constant, pointers},
     ffi::{
-        GW_INTERFACE_ASYNC, GW_INTERFACE_WEBSOCKET, GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT,
-        GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, gw_interface,
-        gw_option,
+        GW_INTERFACE_ASYNC, GW_INTERFACE_FIELDS, GW_INTERFACE_WEBSOCKET, GW_OPTION_REPEATS, GW_TARGET_MEMBER,
+        GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH,
+        GW_VALUE_TEXT, GW_VALUE_TIME, gw_interface, gw_option,
     },
 };
 
@@ -60,9 +60,10 @@ pub static OPTIONS: [Constant<gw_option>; 6] = [
 ];
 
 /// What an application on an event loop has besides those.
-pub static LOOP_OPTIONS: [Constant<gw_option>; 2] = [
+pub static LOOP_OPTIONS: [Constant<gw_option>; 3] = [
     constant(option(c"loop", GW_VALUE_TEXT, c"auto", c"auto, asyncio or uvloop")),
     constant(option(c"lifespan", GW_VALUE_TEXT, c"auto", c"auto, on or off")),
+    constant(option(c"startup_timeout", GW_VALUE_TIME, c"60s", c"how long the startup may take")),
 ];
 
 static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
@@ -91,9 +92,9 @@ const fn interface(
     }
 }
 
-static ASGI_OPTION_LIST: Constant<[*const gw_option; 8]> = {
+static ASGI_OPTION_LIST: Constant<[*const gw_option; 9]> = {
     let [root, venv, python, env, env_file, debug] = &OPTIONS;
-    let [event_loop, lifespan] = &LOOP_OPTIONS;
+    let [event_loop, lifespan, startup_timeout] = &LOOP_OPTIONS;
     // SAFETY: the options are constant.
     unsafe {
         Constant::new([
@@ -105,6 +106,7 @@ static ASGI_OPTION_LIST: Constant<[*const gw_option; 8]> = {
             debug.get(),
             event_loop.get(),
             lifespan.get(),
+            startup_timeout.get(),
         ])
     }
 };
@@ -127,7 +129,7 @@ static STATED: [Constant<gw_interface>; 3] = [
     unsafe {
         Constant::new(gw_interface {
             target: GW_TARGET_MEMBER,
-            flags: GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET,
+            flags: GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET | GW_INTERFACE_FIELDS,
             ..interface(
                 c"asgi",
                 c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example main:app",

@@ -204,6 +204,8 @@ pub(crate) static HOST: Table = Table(gw_host {
     log: Some(log),
     transactions: ptr::null(),
     sockets: ptr::null(),
+    interim: None,
+    trailers: None,
 });
 
 pub(crate) struct Table(pub(crate) gw_host);

@@ -208,6 +208,10 @@ impl Engine {
             content_length: if request.wish.length_known { i64::try_from(length).unwrap_or(-1) } else { -1 },
             flags: if request.wish.head_request { GW_REQUEST_NO_BODY } else { 0 },
             reserved: 0,
+            fields: ptr::null(),
+            field_count: 0,
+            local_port: 0,
+            reserved2: 0,
         };
         lock(&request.state).thread = Some(thread::current().id());
         // SAFETY: the application is loaded; the request and the head live for the call.

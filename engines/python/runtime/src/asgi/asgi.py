@@ -25,11 +25,12 @@ class StartupFailed(RuntimeError):
 class Server:
     """The loop, the application and its requests."""
 
-    def __init__(self, port, kinds, loop, lifespan, threads):
+    def __init__(self, port, kinds, loop, lifespan, startup_timeout, threads):
         self.port = port
         self.kinds = kinds
         self.kind = loop
         self.lifespan_kind = lifespan
+        self.startup_timeout = startup_timeout
         self.threads = threads
         self.loop = None
         self.application = None
@@ -40,24 +41,27 @@ class Server:
         self.held = []
         # Done when the loop is to stand still.
         self.pause = None
+        # Done when the process ends.
+        self.ended = None
         self.stopping = False
 
     def run(self):
         self.loop = new_loop(self.kind)
         asyncio.set_event_loop(self.loop)
         self.loop.set_default_executor(ThreadPoolExecutor(self.threads, thread_name_prefix="asyncio"))
+        self.ended = self.loop.create_future()
         try:
-            self.loop.add_reader(self.port.fileno(), self.drain)
+            self.loop.add_reader(self.port.fileno(), self.look)
             self.application = self.port.load(self.start)
+            self.loop.add_reader(self.port.fileno(), self.drain)
+            # What has come meanwhile.
+            self.loop.call_soon(self.drain)
             while not self.stopping:
                 # One task for all the time: anyio keeps its threads for as long as that runs.
                 self.pause = self.loop.create_future()
-                self.loop.run_until_complete(self.until(self.pause))
-                held, self.held = self.held, []
-                for call, socket in held:
-                    self.application = self.port.find(call)
-                    if self.application is not None:
-                        self.begin(call, socket)
+                if not self.held:
+                    self.loop.run_until_complete(self.until(self.pause))
+                self.begin_held()
             self.finish()
         finally:
             self.close()
@@ -78,7 +82,28 @@ class Server:
                 self.lifespan = lifespan
         return application
 
+    def begin_held(self):
+        """With the loop standing still: another attempt to load the application, where its files have changed."""
+        if self.held:
+            self.port.refresh()
+        held, self.held = self.held, []
+        for call, socket in held:
+            self.application = self.port.find(call)
+            if self.application is not None:
+                self.begin(call, socket)
+
     # ---- events ----
+
+    def look(self):
+        """Before the application is there."""
+        if self.port.is_to_stop():
+            self.stop()
+
+    def stop(self):
+        self.stopping = True
+        set_once(self.ended, None)
+        if self.pause is not None:
+            set_once(self.pause, None)
 
     def drain(self):
         events, more = self.port.drain()
@@ -93,11 +118,21 @@ class Server:
                 request = self.requests.get(key)
                 if request is not None:
                     request.task.cancel()
+                else:
+                    self.drop_held(key)
             else:
-                self.stopping = True
-                set_once(self.pause, None)
+                self.stop()
         if more:
             self.loop.call_soon(self.drain)
+
+    def drop_held(self, key):
+        """A request is over before it has begun."""
+        for held in self.held:
+            call, _ = held
+            if call.key == key:
+                self.held.remove(held)
+                call.finish(False)
+                return
 
     def begin(self, call, socket):
         if self.application is None:
@@ -182,7 +217,20 @@ class Lifespan:
         }
         self.task = asyncio.ensure_future(self.run(scope))
         self.inbox.put_nowait({"type": "lifespan.startup"})
-        await asyncio.wait({self.started, self.task}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(
+            {self.started, self.task, self.server.ended},
+            timeout=self.server.startup_timeout,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if not self.started.done() and not self.task.done():
+            self.task.cancel()
+            await asyncio.wait({self.task}, timeout=CANCELLED)
+            if self.server.stopping:
+                raise StartupFailed("the process ends, and the application's startup has not")
+            raise StartupFailed(
+                f"the application's startup has not ended within {self.server.startup_timeout:g}s; if it needs longer, "
+                "raise startup_timeout="
+            )
         if self.started.done():
             reason = self.started.result()
             if reason is None:
@@ -264,5 +312,5 @@ def new_loop(kind):
     return asyncio.SelectorEventLoop()
 
 
-def run(port, kinds, loop, lifespan, threads):
-    Server(port, kinds, loop, lifespan, threads).run()
+def run(port, kinds, loop, lifespan, startup_timeout, threads):
+    Server(port, kinds, loop, lifespan, startup_timeout, threads).run()

@@ -13,19 +13,20 @@ use gangway_abi::{
     Level,
     bytes::lend,
     ffi::{
-        GW_AGAIN, GW_CANCELLED, GW_ERROR, GW_FLUSH, GW_INVALID, GW_NOWAIT, GW_OK, GW_REQUEST_WEBSOCKET,
+        GW_AGAIN, GW_ERROR, GW_FLUSH, GW_INVALID, GW_NOWAIT, GW_OK, GW_REQUEST_WEBSOCKET, gw_field,
         gw_request, gw_request_head, gw_status,
     },
     host::{Host, Sockets, log_bytes},
 };
 use gangway_python_shared::codes::Code;
 use pyo3::{
-    exceptions::{PyOSError, PyRuntimeError, PyValueError},
+    exceptions::PyRuntimeError,
     prelude::*,
     types::{PyBytes, PyDict, PyList},
 };
 
 use super::{
+    extras::{EARLY_HINTS, heard, links_of, taken},
     header_list::HeaderList,
     scope::{Kind, scope},
 };
@@ -212,11 +213,7 @@ impl Call {
         let fields = headers.fields();
         // SAFETY: the request is alive; everything is borrowed for the call.
         let answer = unsafe { (self.host.start)(request, status, lend(b""), fields.as_ptr(), fields.len()) };
-        match answer {
-            GW_OK => Ok(()),
-            GW_CANCELLED => Err(gone()),
-            _ => Err(PyValueError::new_err("the server refused the response head; its error log says why")),
-        }
+        heard(answer)
     }
 
     /// Sends a part of the body. Answers whether it has been taken; if not, there is no room.
@@ -255,15 +252,50 @@ impl Call {
             }
             status
         };
-        match status {
-            // More than Content-Length allows: the host has said so, and the rest is dropped.
-            GW_OK | GW_INVALID => Ok(true),
-            GW_AGAIN => Ok(false),
-            GW_CANCELLED => Err(gone()),
-            _ => Err(PyRuntimeError::new_err(
-                "the server refused a part of the response; its error log says why",
-            )),
+        taken(status)
+    }
+
+    /// Fields will follow the body. Before the head.
+    fn expect_trailers(&self) -> PyResult<()> {
+        let request = self.request()?;
+        if let Some(trailers) = self.host.trailers {
+            // SAFETY: the request is alive; there are no fields.
+            heard(unsafe { trailers(request, ptr::null(), 0) })?;
         }
+        Ok(())
+    }
+
+    /// Gives fields that follow the body.
+    fn trailers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let request = self.request()?;
+        let headers = HeaderList::read(headers)?;
+        let fields = headers.fields();
+        match self.host.trailers {
+            // SAFETY: the request is alive; everything is borrowed for the call.
+            Some(trailers) => heard(unsafe { trailers(request, fields.as_ptr(), fields.len()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the client early of what it will need.
+    fn early_hint(&self, links: &Bound<'_, PyAny>) -> PyResult<()> {
+        let request = self.request()?;
+        let links = links_of(links)?;
+        let fields: Vec<gw_field> =
+            links.iter().map(|link| gw_field { name: lend(b"link"), value: lend(link.as_bytes()) }).collect();
+        match self.host.interim {
+            // SAFETY: the request is alive; everything is borrowed for the call.
+            Some(interim) => heard(unsafe { interim(request, EARLY_HINTS, fields.as_ptr(), fields.len()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a part of a file. Answers whether it has been taken; if not, there is no room.
+    fn send_file(&self, descriptor: i32, offset: u64, count: u64, flush: bool) -> PyResult<bool> {
+        let request = self.request()?;
+        let flags = GW_NOWAIT | if flush { GW_FLUSH } else { 0 };
+        // SAFETY: the request is alive; the host duplicates the descriptor.
+        taken(unsafe { (self.host.send_file)(request, descriptor, offset, count, flags) })
     }
 
     /// Ends the response.
@@ -298,9 +330,4 @@ impl Call {
         let text = format!("raised {} after its response was complete", cold.one_line(py, &error));
         self.log(ptr::null_mut(), Level::Error, Code::RaisedAfterHead, &text);
     }
-}
-
-/// What a write raises when nobody waits for the response (ASGI 2.4).
-pub(super) fn gone() -> PyErr {
-    PyOSError::new_err("the client has left, or the time for the request is over")
 }

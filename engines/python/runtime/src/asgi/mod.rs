@@ -6,24 +6,28 @@
 //! port        what the loop's thread has: the queue, and the application to load
 //! call        one request, for Python; socket: one that asks for a WebSocket; header_list: what both get of headers
 //! scope       what a request is, as the application sees it
+//! tls         what the server knows of its TLS
+//! extras      what a response can be more than head and body
 //! asgi.py     the loop, the lifespan; requests.py: the messages of a request
 //! ```
 //! Threads of the server only put events into the queue, without the interpreter's lock. Everything else is done by the loop's
 //! thread: it imports the application, runs its lifespan and answers requests, with calls of the host that do not wait.
 
 mod call;
+mod extras;
 mod header_list;
 mod port;
 mod queue;
 mod scope;
 mod socket;
+mod tls;
 
 use std::{
     ffi::CStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc,
+        mpsc::{self, RecvTimeoutError},
     },
     thread::{Builder, JoinHandle},
     time::Duration,
@@ -65,6 +69,9 @@ const STACK: usize = 8 * 1024 * 1024;
 /// A loop that has taken nothing for so long is stuck: what it runs does not give it back.
 const BLOCKED: Duration = Duration::from_secs(1);
 
+/// How long other applications wait for this one to be loaded. Then its requests wait alone.
+const LOADING: Duration = Duration::from_secs(2);
+
 /// One application and its loop.
 pub(crate) struct AsgiApp {
     name: String,
@@ -75,11 +82,9 @@ pub(crate) struct AsgiApp {
 }
 
 impl AsgiApp {
-    /// Starts the loop's thread, and waits until it has tried to load the application.
+    /// Starts the loop's thread, and waits until it has tried to load the application, but not for long: its requests wait in
+    /// its queue.
     pub(crate) fn load(spec: Spec, options: LoopOptions) -> Result<Self, String> {
-        if spec.is_template {
-            return Err("an event loop cannot be forked; set preload=off".to_owned());
-        }
         let failed = |error: std::io::Error| format!("cannot start an event loop: {error}");
         let queue = Arc::new(LoopQueue::new().map_err(failed)?);
         let (ident, name) = (Arc::new(AtomicU64::new(0)), spec.name.clone());
@@ -92,13 +97,15 @@ impl AsgiApp {
             };
             Builder::new().name("gw-loop".to_owned()).stack_size(STACK).spawn(body).map_err(failed)?
         };
-        match loaded.recv() {
-            Ok(Ok(())) => Ok(Self { name, queue, thread: Mutex::new(Some(thread)), ident }),
+        match loaded.recv_timeout(LOADING) {
+            Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {
+                Ok(Self { name, queue, thread: Mutex::new(Some(thread)), ident })
+            }
             Ok(Err(reason)) => {
                 let _panicked = thread.join();
                 Err(reason)
             }
-            Err(_) => {
+            Err(RecvTimeoutError::Disconnected) => {
                 let _panicked = thread.join();
                 Err("the event loop has ended; an earlier line says why".to_owned())
             }
@@ -158,8 +165,10 @@ fn run(spec: Spec, options: &LoopOptions, queue: &Arc<LoopQueue>, ident: &Atomic
         let ran = Bound::new(py, LoopPort::new(Arc::clone(queue), spec, report)).and_then(|port| {
             let requests = PyModule::from_code(py, REQUESTS, c"<gangway>", c"_gangway_asgi_requests")?;
             let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
-            let ran =
-                module.call_method1("run", (&port, requests, &options.kind, &options.lifespan, threads));
+            let ran = module.call_method1(
+                "run",
+                (&port, requests, &options.kind, &options.lifespan, options.startup_timeout, threads),
+            );
             // Requests that the loop has not answered.
             port.get().close();
             ran

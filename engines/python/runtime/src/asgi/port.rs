@@ -73,9 +73,14 @@ impl LoopPort {
         }
     }
 
-    /// What can be called, after another attempt if its files have changed; else the request is answered.
+    /// Tries to load the application again, if it has failed and its files have changed.
+    fn refresh(&self, py: Python<'_>) -> PyResult<()> {
+        self.app()?.refresh(py)
+    }
+
+    /// What can be called; else the request is answered.
     fn find<'py>(&self, py: Python<'py>, call: &Bound<'py, Call>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.app()?.find(py, call.get().request()?)? {
+        match self.app()?.found(py, call.get().request()?)? {
             Found::Ready(callable) => Ok(Some(callable)),
             Found::Failed(cause, lines) => {
                 call.get().not_loaded(py, &cause, &PyList::new(py, lines)?)?;
@@ -86,6 +91,11 @@ impl LoopPort {
 
     fn fileno(&self) -> i32 {
         self.queue.fileno()
+    }
+
+    /// Whether the loop is to end. Requests that have come stay where they are: the application is not there yet.
+    fn is_to_stop(&self) -> bool {
+        self.queue.is_to_stop()
     }
 
     /// Some events, each of a kind, a key and a value; and whether there are more.

@@ -84,9 +84,19 @@ impl LoopQueue {
         if state.closed {
             return false;
         }
+        let mut given_up = None;
+        if let LoopEvent::Cancel { request } = event {
+            // Nobody has seen it: it ends here, even where the loop does not go on.
+            let is_it =
+                |event: &LoopEvent| matches!(event, LoopEvent::New { request: new, .. } if *new == request);
+            given_up = state.events.iter().position(is_it).and_then(|at| state.events.remove(at));
+        }
         state.events.push_back(event);
         let first = !std::mem::replace(&mut state.told, true);
         drop(state);
+        if let Some(event) = given_up {
+            refuse(event);
+        }
         if first {
             // It fails when the counter is full: the loop has been told then.
             let _told = (&self.eventfd).write(&1u64.to_ne_bytes());
@@ -110,6 +120,22 @@ impl LoopQueue {
         (taken, more)
     }
 
+    /// Whether the loop is to end, while it takes no other events. LOOP.
+    pub(super) fn is_to_stop(&self) -> bool {
+        let mut state = self.state();
+        state.passes += 1;
+        if std::mem::take(&mut state.told) {
+            // Nothing there: the loop has come for another reason.
+            let _count = (&self.eventfd).read(&mut [0; 8]);
+        }
+        let before = state.events.len();
+        state.events.retain(|event| !matches!(event, LoopEvent::Stop));
+        let is_to_stop = state.events.len() < before;
+        drop(state);
+        self.passed.notify_all();
+        is_to_stop
+    }
+
     /// No loop takes events any more, and requests that none has taken fail.
     pub(super) fn refuse_rest(&self) {
         let mut state = self.state();
@@ -118,12 +144,7 @@ impl LoopQueue {
         let rest: Vec<LoopEvent> = state.events.drain(..).collect();
         drop(state);
         self.passed.notify_all();
-        for event in rest {
-            if let (LoopEvent::New { request, .. }, Some(host)) = (event, host::host()) {
-                // SAFETY: the request was handed over by handle(), and nobody has taken it who could have ended it.
-                let _gone = unsafe { (host.finish)(request, GW_ERROR) };
-            }
-        }
+        rest.into_iter().for_each(refuse);
     }
 
     /// How often the loop has looked.
@@ -147,5 +168,13 @@ impl LoopQueue {
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ends a request that no loop has taken.
+fn refuse(event: LoopEvent) {
+    if let (LoopEvent::New { request, .. }, Some(host)) = (event, host::host()) {
+        // SAFETY: the request was handed over by handle(), and nobody has taken it who could have ended it.
+        let _gone = unsafe { (host.finish)(request, GW_ERROR) };
     }
 }

@@ -6,6 +6,8 @@ never wait. All of this runs on the loop's thread.
 """
 
 import asyncio
+import os
+import stat
 
 READ, ROOM, GONE = 1, 2, 4
 
@@ -68,12 +70,16 @@ class Request:
 class Http(Request):
     """One request and its response."""
 
-    __slots__ = ("body_ended", "started")
+    __slots__ = ("body_ended", "started", "has_trailers", "sent")
 
     def __init__(self, server, call):
         super().__init__(server, call)
         self.body_ended = False
         self.started = False
+        # Fields are to follow the body.
+        self.has_trailers = False
+        # The body is whole.
+        self.sent = False
 
     async def receive(self):
         while not self.body_ended and not self.gone and not self.ended:
@@ -97,19 +103,101 @@ class Http(Request):
         if kind == "http.response.start":
             if self.started:
                 raise RuntimeError("'http.response.start' was sent twice")
+            if message.get("trailers", False):
+                self.call.expect_trailers()
+                self.has_trailers = True
             self.call.start(message["status"], message.get("headers", ()))
             self.started = True
             return
-        if kind != "http.response.body":
+        if kind == "http.response.body" and self.started and not self.sent:
+            more = message.get("more_body", False)
+            body = message.get("body", b"")
+            while not self.call.write(body, more):
+                await self.wait()
+            if not more:
+                self.end_body()
+            return
+        await self.send_other(kind, message)
+
+    async def send_other(self, kind, message):
+        """What few responses have."""
+        send = OTHERS.get(kind)
+        if send is None and kind != "http.response.body":
             raise ValueError(f"{kind!r} is not a message of an HTTP response")
-        if not self.started:
-            raise RuntimeError("'http.response.body' was sent before 'http.response.start'")
+        if self.started and kind == "http.response.early_hint":
+            raise RuntimeError(f"{kind!r} was sent after 'http.response.start'")
+        if not self.started and kind != "http.response.early_hint":
+            raise RuntimeError(f"{kind!r} was sent before 'http.response.start'")
+        if self.sent and kind != "http.response.trailers":
+            raise RuntimeError(f"{kind!r} was sent after the body had ended")
+        await send(self, message)
+
+    async def send_hint(self, message):
+        self.call.early_hint(message["links"])
+
+    async def send_path(self, message):
+        with open(message["path"], "rb") as file:
+            require_file(file.fileno())
+            await self.send_part(file.fileno(), 0, os.fstat(file.fileno()).st_size, False)
+        self.end_body()
+
+    async def send_open_file(self, message):
+        descriptor = message["file"].fileno()
+        require_file(descriptor)
+        offset = message.get("offset")
+        if offset is None:
+            offset = os.lseek(descriptor, 0, os.SEEK_CUR)
+        rest = max(os.fstat(descriptor).st_size - offset, 0)
+        count = message.get("count")
+        count = rest if count is None else min(count, rest)
         more = message.get("more_body", False)
-        body = message.get("body", b"")
-        while not self.call.write(body, more):
-            await self.wait()
+        own = reopened(descriptor)
+        try:
+            await self.send_part(own, offset, count, more)
+        finally:
+            os.close(own)
+        if message.get("offset") is None:
+            os.lseek(descriptor, offset + count, os.SEEK_SET)
         if not more:
+            self.end_body()
+
+    async def send_part(self, descriptor, offset, count, more):
+        while not self.call.send_file(descriptor, offset, count, more):
+            await self.wait()
+
+    async def send_trailers(self, message):
+        if not self.has_trailers or not self.sent:
+            raise RuntimeError("'http.response.trailers' follows the body of a response that has announced them")
+        self.call.trailers(message.get("headers", ()))
+        if not message.get("more_trailers", False):
             self.end()
+
+    def end_body(self):
+        self.sent = True
+        if not self.has_trailers:
+            self.end()
+
+
+def require_file(descriptor):
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise ValueError("what is sent by its descriptor or its path must be a regular file")
+
+
+def reopened(descriptor):
+    """The same file with a position of its own: a server that reads it moves the one that descriptors of one opening share."""
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        # Who has opened it may have had rights that this process has not.
+        return os.dup(descriptor)
+
+
+OTHERS = {
+    "http.response.early_hint": Http.send_hint,
+    "http.response.pathsend": Http.send_path,
+    "http.response.zerocopysend": Http.send_open_file,
+    "http.response.trailers": Http.send_trailers,
+}
 
 
 # Of a WebSocket: the application has not answered; it has accepted; it answers as it answers every request.

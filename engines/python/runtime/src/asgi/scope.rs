@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a request is, as an application sees it (ASGI, HTTP connection scope), made of its meta-variables.
+//! What a request is, as an application sees it (ASGI, HTTP connection scope), made of its meta-variables and header fields.
+
+use std::mem::offset_of;
 
 use gangway_abi::{
     bytes::{borrow, fields},
-    ffi::gw_request_head,
+    ffi::{GW_REQUEST_INTERIM, GW_REQUEST_TRAILERS, gw_field, gw_request_head},
 };
 use pyo3::{
-    ffi, intern,
+    intern,
     prelude::*,
     types::{PyBytes, PyDict, PyList, PyString},
 };
+
+use super::tls::TlsFacts;
+use crate::text::text;
 
 /// The version of the parts of the specification for HTTP and WebSocket.
 const SPEC_VERSION: &str = "2.5";
@@ -36,6 +41,7 @@ struct Facts<'a> {
     server_addr: &'a [u8],
     server_name: &'a [u8],
     server_port: &'a [u8],
+    tls: TlsFacts<'a>,
 }
 
 impl<'a> Facts<'a> {
@@ -53,7 +59,7 @@ impl<'a> Facts<'a> {
             b"SERVER_ADDR" => &mut self.server_addr,
             b"SERVER_NAME" => &mut self.server_name,
             b"SERVER_PORT" => &mut self.server_port,
-            _ => return None,
+            _ => return self.tls.slot(name),
         })
     }
 }
@@ -70,20 +76,8 @@ pub(super) unsafe fn scope<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let mut facts = Facts::default();
     let headers = PyList::empty(py);
-    let mut subprotocols: &[u8] = b"";
-    // SAFETY: the caller guarantees the head, whose variables live as long.
-    for variable in unsafe { fields(head.variables, head.variable_count) } {
-        // SAFETY: names and values live as long as the head, which the caller guarantees.
-        let (name, value) = unsafe { (borrow(variable.name), borrow(variable.value)) };
-        if let Some(slot) = facts.slot(name) {
-            *slot = value;
-        } else if let Some(field) = field_name(name) {
-            if name == b"HTTP_SEC_WEBSOCKET_PROTOCOL" {
-                subprotocols = value;
-            }
-            headers.append((PyBytes::new(py, &field), PyBytes::new(py, value)))?;
-        }
-    }
+    // SAFETY: the caller guarantees the head.
+    let subprotocols = unsafe { read(head, &mut facts, &headers) }?;
     let scope = PyDict::new(py);
     let is_socket = kind == Kind::Socket;
     let name = if is_socket { intern!(py, "websocket") } else { intern!(py, "http") };
@@ -97,11 +91,15 @@ pub(super) unsafe fn scope<'py>(
     if is_socket {
         let scheme = if facts.scheme == b"https" { intern!(py, "wss") } else { intern!(py, "ws") };
         scope.set_item(intern!(py, "scheme"), scheme)?;
-        scope.set_item(intern!(py, "subprotocols"), words(py, subprotocols)?)?;
+        scope.set_item(intern!(py, "subprotocols"), words(py, &subprotocols)?)?;
         extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
     } else {
         scope.set_item(intern!(py, "method"), text(py, &facts.method.to_ascii_uppercase())?)?;
         scope.set_item(intern!(py, "scheme"), text(py, facts.scheme)?)?;
+        add_extensions(&extensions, head, &facts)?;
+    }
+    if let Some(tls) = facts.tls.extension(py)? {
+        extensions.set_item(intern!(py, "tls"), tls)?;
     }
     scope.set_item(intern!(py, "root_path"), text(py, facts.script_name)?)?;
     // As root_path and what follows it, which is what applications expect of it since 2023.
@@ -110,17 +108,105 @@ pub(super) unsafe fn scope<'py>(
     scope.set_item(intern!(py, "query_string"), PyBytes::new(py, facts.query))?;
     scope.set_item(intern!(py, "headers"), headers)?;
     scope.set_item(intern!(py, "client"), peer(py, facts.remote_addr, facts.remote_port)?)?;
-    let host = if facts.server_addr.is_empty() { facts.server_name } else { facts.server_addr };
-    scope.set_item(intern!(py, "server"), peer(py, host, facts.server_port)?)?;
+    scope.set_item(intern!(py, "server"), server(py, &facts, local_port(head))?)?;
     scope.set_item(intern!(py, "state"), state)?;
     scope.set_item(intern!(py, "extensions"), extensions)?;
     Ok(scope)
 }
 
-/// The parts of a list with commas.
-fn words<'py>(py: Python<'py>, list: &[u8]) -> PyResult<Bound<'py, PyList>> {
-    let words = list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|word| !word.is_empty());
+/// The parts of lists with commas.
+fn words<'py>(py: Python<'py>, lists: &[&[u8]]) -> PyResult<Bound<'py, PyList>> {
+    let words = lists.iter().flat_map(|list| list.split(|byte| *byte == b','));
+    let words = words.map(<[u8]>::trim_ascii).filter(|word| !word.is_empty());
     PyList::new(py, words.map(|word| text(py, word)).collect::<PyResult<Vec<_>>>()?)
+}
+
+/// Reads what is said of a request. Answers the lists of its subprotocols.
+///
+/// # Safety
+/// As [`scope`].
+unsafe fn read<'a>(
+    head: &'a gw_request_head,
+    facts: &mut Facts<'a>,
+    headers: &Bound<'_, PyList>,
+) -> PyResult<Vec<&'a [u8]>> {
+    let py = headers.py();
+    let mut subprotocols: Vec<&[u8]> = Vec::new();
+    // SAFETY: the caller guarantees the head.
+    let raw = unsafe { raw_fields(head) };
+    for field in raw.unwrap_or_default() {
+        // SAFETY: names and values live as long as the head, which the caller guarantees.
+        let (name, value) = unsafe { (borrow(field.name), borrow(field.value)) };
+        if name == b"sec-websocket-protocol" {
+            subprotocols.push(value);
+        }
+        headers.append((PyBytes::new(py, name), PyBytes::new(py, value)))?;
+    }
+    // SAFETY: the caller guarantees the head, whose variables live as long.
+    for variable in unsafe { fields(head.variables, head.variable_count) } {
+        // SAFETY: names and values live as long as the head, which the caller guarantees.
+        let (name, value) = unsafe { (borrow(variable.name), borrow(variable.value)) };
+        if let Some(slot) = facts.slot(name) {
+            *slot = value;
+        } else if raw.is_none()
+            && let Some(field) = field_name(name)
+        {
+            if name == b"HTTP_SEC_WEBSOCKET_PROTOCOL" {
+                subprotocols.push(value);
+            }
+            headers.append((PyBytes::new(py, &field), PyBytes::new(py, value)))?;
+        }
+    }
+    Ok(subprotocols)
+}
+
+/// The header fields as they came, where the host has them.
+///
+/// # Safety
+/// As [`scope`].
+unsafe fn raw_fields(head: &gw_request_head) -> Option<&[gw_field]> {
+    let has_them = head.struct_size >= offset_of!(gw_request_head, reserved2) && !head.fields.is_null();
+    // SAFETY: gangway.h: so many fields, which live as long as the head.
+    has_them.then(|| unsafe { fields(head.fields, head.field_count) })
+}
+
+/// The port that the client has connected to; 0 when it is not known.
+fn local_port(head: &gw_request_head) -> u32 {
+    if head.struct_size >= offset_of!(gw_request_head, reserved2) { head.local_port } else { 0 }
+}
+
+/// What is true of this request and of what carries its response.
+fn add_extensions(all: &Bound<'_, PyDict>, head: &gw_request_head, facts: &Facts<'_>) -> PyResult<()> {
+    let py = all.py();
+    all.set_item(intern!(py, "http.response.pathsend"), PyDict::new(py))?;
+    if facts.scheme != b"https" {
+        // Under TLS the bytes are copied.
+        all.set_item(intern!(py, "http.response.zerocopysend"), PyDict::new(py))?;
+    }
+    if head.flags & GW_REQUEST_INTERIM != 0 {
+        all.set_item(intern!(py, "http.response.early_hint"), PyDict::new(py))?;
+    }
+    if head.flags & GW_REQUEST_TRAILERS != 0 {
+        all.set_item(intern!(py, "http.response.trailers"), PyDict::new(py))?;
+    }
+    Ok(())
+}
+
+/// The address and port that the client has connected to, or the path of the socket.
+fn server<'py>(
+    py: Python<'py>,
+    facts: &Facts<'_>,
+    local_port: u32,
+) -> PyResult<Option<(Bound<'py, PyString>, Option<u16>)>> {
+    let host = if facts.server_addr.is_empty() { facts.server_name } else { facts.server_addr };
+    if let Some(path) = host.strip_prefix(b"unix:") {
+        return Ok(Some((text(py, path)?, None)));
+    }
+    let address = peer(py, host, facts.server_port)?;
+    Ok(match u16::try_from(local_port) {
+        Ok(port @ 1..) => address.map(|(host, _)| (host, Some(port))),
+        _ => address,
+    })
 }
 
 /// The name of the header field that a variable holds: in lower case, as the specification wants it.
@@ -165,14 +251,4 @@ fn peer<'py>(
         return Ok(None);
     }
     Ok(Some((text(py, host)?, port)))
-}
-
-/// UTF-8, with a replacement for what is none.
-pub(super) fn text<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
-    let size = ffi::Py_ssize_t::try_from(bytes.len()).unwrap_or(0);
-    // SAFETY: the pointer and the size are those of a slice; "replace" is a handler that every interpreter has.
-    unsafe {
-        let text = ffi::PyUnicode_DecodeUTF8(bytes.as_ptr().cast(), size, c"replace".as_ptr());
-        Ok(Bound::from_owned_ptr_or_err(py, text)?.cast_into_unchecked())
-    }
 }

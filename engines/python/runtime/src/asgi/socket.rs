@@ -17,11 +17,8 @@ use pyo3::{
     types::PyBytes,
 };
 
-use super::{
-    call::{Call, gone},
-    header_list::HeaderList,
-    scope::text,
-};
+use super::{call::Call, extras::gone, header_list::HeaderList};
+use crate::text::text;
 
 /// Messages from this size on are made into frames without the interpreter's lock.
 const LARGE: usize = 16 * 1024;
