@@ -76,9 +76,9 @@ impl Keeper {
             if self.is_managed {
                 self.report_loss(&expired, &mut has_reported);
             } else if self.is_replaced && expired.iter().any(|request: &Expired| request.is_stuck) {
+                let what = self.server.application.loss().what;
                 let name = &self.server.application.config().spec().name;
-                let line =
-                    format_args!("a thread of {name} is lost: this process ends and is to be replaced");
+                let line = format_args!("{what} of {name} is lost: this process ends and is to be replaced");
                 log::coded(Level::Error, RETIRED, line);
                 break "a lost thread".to_owned();
             }
@@ -180,7 +180,8 @@ impl Keeper {
             let name = &self.server.application.config().spec().name;
             let (label, seconds) = (request.job.exchange.label(), STUCK_AFTER.as_secs());
             let text = format_args!(
-                "{name} still runs {label} {seconds}s after it was interrupted; its thread is lost until the handler returns"
+                "{name} still runs {label} {seconds}s after {} until it ends",
+                self.server.application.loss().how
             );
             log::coded(Level::Error, STUCK, text);
         }

@@ -20,6 +20,7 @@ mod notify;
 mod outgoing;
 mod pace;
 mod port;
+mod relay;
 mod runner;
 mod server;
 mod sys;
@@ -114,12 +115,6 @@ fn run(serve: Serve) -> Result<bool, String> {
 /// What can be said before the application is loaded.
 fn check(config: &ApplicationConf) -> Result<Welcome, String> {
     runtime::check(std::slice::from_ref(config)).map_err(|(_, reason)| reason)?;
-    if runtime::is_async(config) {
-        let name = &config.spec().name;
-        return Err(format!(
-            "{name} answers its requests later, which needs a web server: use gangway_native or GangwayNative"
-        ));
-    }
     let addresses = env::var_os("FCGI_WEB_SERVER_ADDRS");
     Welcome::parse(addresses.as_deref()).map_err(|word| {
         format!("FCGI_WEB_SERVER_ADDRS holds \"{word}\", which is no address: use 127.0.0.1,::1")

@@ -78,6 +78,9 @@ pub(crate) trait RequestPort: Port {
 
     /// Answers in place of a handler that does not end.
     fn answer_instead(&self, page: Page);
+
+    /// Tells it the request that it is the port of.
+    fn set_exchange(&self, exchange: &Arc<Exchange>);
 }
 
 /// What has become of a response.
@@ -113,12 +116,6 @@ impl HostPort {
     /// The same for a web server of our own kind.
     pub(crate) fn of_ours(self) -> Self {
         Self { is_ours: true, ..self }
-    }
-
-    /// Tells it the request that it is the port of.
-    pub(crate) fn set_exchange(&self, exchange: &Arc<Exchange>) {
-        // It is told once.
-        let _ = self.exchange.set(Arc::downgrade(exchange));
     }
 
     fn label(&self) -> String {
@@ -351,6 +348,11 @@ impl RequestPort for HostPort {
 
     fn answer_instead(&self, page: Page) {
         Self::answer_instead(self, page);
+    }
+
+    fn set_exchange(&self, exchange: &Arc<Exchange>) {
+        // It is told once.
+        let _ = self.exchange.set(Arc::downgrade(exchange));
     }
 }
 

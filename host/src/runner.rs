@@ -8,7 +8,6 @@ use gangway::{
     engine::fence,
     error::SERVER_FAILED,
     log::{self, Level},
-    pool::STACK,
     sys,
 };
 
@@ -22,7 +21,8 @@ pub(crate) fn start(server: &Arc<Server>) -> std::io::Result<Vec<std::thread::Jo
     (0..server.threads())
         .map(|number| {
             let server = Arc::clone(server);
-            sys::spawn("gw-handler", STACK, move || {
+            let stack = server.stack();
+            sys::spawn("gw-handler", stack, move || {
                 fence("a handler thread", (), || run(&server, number));
                 server.application.thread_end();
             })
@@ -61,7 +61,10 @@ fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option
         job.exchange.begin(begun);
         job.port.clock().restart();
     }
-    let ran = fence("a handler", Ok(()), || server.application.run(&job.exchange, None));
+    let ran = fence("a handler", Ok(()), || match &job.relay {
+        Some(relay) => relay.run(&server.application, &job.exchange, &*job.port),
+        None => server.application.run(&job.exchange, None),
+    });
     let was_short = server.pace.ended(begun.elapsed());
     let outcome = match ran {
         Ok(()) => job.port.finish(was_short && server.may_be_late()),

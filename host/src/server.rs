@@ -17,11 +17,12 @@ use std::{
 };
 
 use gangway::{
+    config::HELD_MOST,
     error::SERVER_FAILED,
-    exchange::{Cause, Exchange},
+    exchange::{Cause, Exchange, RequestHead},
     log::{self, Level, Throttle},
-    pool::Refusal,
-    runtime::Application,
+    pool::{Refusal, STACK},
+    runtime::{self, Application},
     sys::{EventFd, explain, lock},
 };
 
@@ -32,6 +33,7 @@ use crate::{
     outgoing::Page,
     pace::Pace,
     port::RequestPort,
+    relay::{self, Relay},
     sys::{Epoll, Readiness, Woken},
     variables::Rules,
     welcome::Welcome,
@@ -50,6 +52,8 @@ pub(crate) const READ: usize = 64 * 1024;
 pub(crate) struct Job {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) port: Arc<dyn RequestPort>,
+    /// For an application that answers later.
+    pub(crate) relay: Option<Arc<Relay>>,
 }
 
 pub(crate) struct Server {
@@ -81,6 +85,8 @@ pub(crate) struct Server {
     /// Connections wait in the backlog although there was an event for them.
     is_full: AtomicBool,
     rules: Rules,
+    /// The application answers later.
+    is_async: bool,
     defects: Throttle,
     pub(crate) pace: Pace,
     /// Connections with responses that wait for each other, and how many there are of those.
@@ -99,7 +105,9 @@ impl Server {
     ) -> io::Result<Self> {
         let config = application.config();
         let rules = Rules { pass_authorization: config.pass_authorization(), is_managed };
-        let threads = config.spec().threads as usize;
+        let is_async = runtime::is_async(config);
+        let threads =
+            if is_async { config.in_flight().min(HELD_MOST) } else { config.spec().threads as usize };
         let server = Self {
             epoll: Arc::new(Epoll::new()?),
             listener,
@@ -119,6 +127,7 @@ impl Server {
             running: (0..threads).map(|_| Mutex::default()).collect(),
             is_full: AtomicBool::new(false),
             rules,
+            is_async,
             defects: Throttle::default(),
             pace: Pace::new()?,
             late: Mutex::default(),
@@ -129,6 +138,23 @@ impl Server {
         server.epoll.add_event(&server.wakeup, WAKEUP)?;
         server.epoll.add(server.pace.timer(), Readiness::Arrivals, MOMENT_OVER)?;
         Ok(server)
+    }
+
+    /// A request that has come.
+    fn job(&self, head: RequestHead, port: Arc<dyn RequestPort>) -> Job {
+        let (exchange, relay) = if self.is_async {
+            let (exchange, relay) = Relay::open(head, &port);
+            (exchange, Some(relay))
+        } else {
+            (Exchange::new(head, Arc::<dyn RequestPort>::clone(&port)), None)
+        };
+        port.set_exchange(&exchange);
+        Job { exchange, port, relay }
+    }
+
+    /// The stack of a thread that holds requests.
+    pub(crate) fn stack(&self) -> usize {
+        if self.is_async { relay::STACK } else { STACK }
     }
 
     fn open(&self) -> io::Result<()> {

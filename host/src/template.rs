@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use gangway::{
     config::ApplicationConf,
     engine::Engine,
-    runtime::{EngineThread, Runtime, Template, Threads},
+    runtime::{self, EngineThread, Runtime, Template, Threads},
     sys::spawner::tree::{Control, ForkReply},
 };
 
@@ -43,7 +43,12 @@ pub(crate) fn live(control: Control, config: &ApplicationConf) -> Result<Born, S
     let name = &config.spec().name;
     sys::name_thread(c"gw-template");
     sys::set_title(&format!("gangway-host: template of {name}"));
-    let template = match Template::load(config) {
+    let loaded = if runtime::is_async(config) {
+        Err("an event loop cannot be forked; set preload=off".to_owned())
+    } else {
+        Template::load(config)
+    };
+    let template = match loaded {
         Ok(template) => template,
         Err(reason) => {
             control.not_loaded(&reason);

@@ -71,10 +71,15 @@ pub enum Command {
         spec: Spec,
         /// How long it may give no output.
         timeout: Option<Duration>,
+        /// Requests at a time of one process, if it answers later.
+        in_flight: Option<usize>,
         /// Whether it is loaded once, in a process that the others are forked from.
         preload: bool,
     },
 }
+
+/// Requests that a process holds at a time of an application that answers later, at most: each has a thread of `gangway-host`.
+pub const HELD_MOST: usize = 128;
 
 /// How many processes there are, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -214,7 +219,7 @@ impl Command {
         use std::os::unix::ffi::OsStrExt;
         match self {
             Self::Program { argv } => argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            Self::Host { engine, spec, timeout, .. } => {
+            Self::Host { engine, spec, timeout, in_flight, .. } => {
                 let engines = engine.parent().unwrap_or_else(|| Path::new("/"));
                 let mut words = vec![
                     host.as_os_str().as_bytes().to_vec(),
@@ -229,6 +234,7 @@ impl Command {
                     words.push([key.as_bytes(), b"=", value].concat());
                 }
                 words.push(format!("threads={}", spec.threads).into_bytes());
+                words.extend(in_flight.map(|most| format!("in_flight={most}").into_bytes()));
                 let timeout = timeout.map_or("off".to_owned(), |time| format!("{}ms", time.as_millis()));
                 words.push(format!("timeout={timeout}").into_bytes());
                 // The server has decided what the application may see.

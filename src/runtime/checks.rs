@@ -6,7 +6,7 @@ use std::{collections::HashSet, path::Path};
 use crate::{
     config::{ApplicationConf, Command, Managed},
     engine::{Engine, Spec},
-    error::{BAD_TARGET, BAD_VALUE, CANNOT_SHARE, CLOSED},
+    error::{BAD_VALUE, CANNOT_SHARE, CLOSED},
     rights::Identity,
     sys,
 };
@@ -85,12 +85,6 @@ pub fn check_as(configs: &[ApplicationConf], worker: &Identity) -> Vec<String> {
 pub fn check_managed(managed: &Managed) -> Result<(), String> {
     let Command::Host { engine, spec, .. } = &managed.launch().command else { return Ok(()) };
     let engine = Engine::open(engine).map_err(|error| format!("{} {error}", error.code()))?;
-    if engine.is_async(spec.interface) {
-        return Err(format!(
-            "{BAD_TARGET} {} answers its requests later, which needs the server's own processes: remove processes= and user=",
-            spec.name
-        ));
-    }
     engine.check(&[spec]).map_err(|reason| format!("{BAD_VALUE} {reason}"))
 }
 

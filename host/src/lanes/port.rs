@@ -82,12 +82,6 @@ impl LanePort {
         }
     }
 
-    /// Tells it the request that it is the port of.
-    pub(crate) fn set_exchange(&self, exchange: &Arc<Exchange>) {
-        // It is told once.
-        let _ = self.exchange.set(Arc::downgrade(exchange));
-    }
-
     /// Gives a part of the response. What there is no room for stays.
     fn give(&self, response: &mut LaneResponse, text: Vec<u8>, pieces: Vec<Piece>) -> Outgoing {
         let in_memory = pieces.iter().all(|piece| bytes_of(piece).is_some());
@@ -284,6 +278,11 @@ impl RequestPort for LanePort {
     fn answer_instead(&self, page: Page) {
         self.end(Some(page), false);
         self.cancel();
+    }
+
+    fn set_exchange(&self, exchange: &Arc<Exchange>) {
+        // It is told once.
+        let _ = self.exchange.set(Arc::downgrade(exchange));
     }
 }
 

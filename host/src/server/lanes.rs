@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::{
-    exchange::{Cause, Exchange},
-    sys::lock,
-};
+use gangway::{exchange::Cause, sys::lock};
 
 use super::{Job, Server, talk::Step};
 use crate::{
@@ -108,10 +105,9 @@ impl Server {
                 match head {
                     Ok(ToldRequest { head, waited }) => {
                         let port = Arc::new(LanePort::new(table, id, Clock::of_one_that_waited(waited)));
-                        let exchange = Exchange::new(head, Arc::<LanePort>::clone(&port));
-                        port.set_exchange(&exchange);
-                        table.begin(id, Arc::<LanePort>::clone(&port), &exchange);
-                        return Some(Job { exchange, port });
+                        let job = self.job(head, Arc::<LanePort>::clone(&port));
+                        table.begin(id, port, &job.exchange);
+                        return Some(job);
                     }
                     Err(defect) => {
                         self.complain(format_args!("a request is refused: {}", defect.text()));

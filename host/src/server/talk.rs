@@ -8,7 +8,7 @@ use std::{
 
 use gangway::{
     error::REQUEST_REFUSED,
-    exchange::{Cause, Exchange},
+    exchange::Cause,
     log::{self, Level},
     sys::lock,
 };
@@ -169,10 +169,9 @@ impl Server {
                 let length = head.content_length;
                 let port = HostPort::new(connection, begun, length, clock);
                 let port = Arc::new(if self.rules.is_managed { port.of_ours() } else { port });
-                let exchange = Exchange::new(head, Arc::<HostPort>::clone(&port));
-                port.set_exchange(&exchange);
-                connection.begin(&exchange);
-                Step::Run(Job { exchange, port })
+                let job = self.job(head, port);
+                connection.begin(&job.exchange);
+                Step::Run(job)
             }
             Err(defect) => {
                 self.complain(format_args!("a request is refused: {}", defect.text()));

@@ -15,7 +15,7 @@ use super::{
         terms::RequestTerms,
         values,
     },
-    Command, Launch, Life, Managed, Placed, Reload,
+    Command, HELD_MOST, Launch, Life, Managed, Placed, Reload,
 };
 use crate::{
     engine::{Engine, Interface, OptionDef, Value},
@@ -30,6 +30,7 @@ const MOST_PROCESSES: u32 = 500;
 const REPORT_FILES: &str = "GANGWAY_REPORT_FILES";
 /// The mode mask of shells.
 const DEFAULT_UMASK: u32 = 0o022;
+const NOT_FORKED: &str = "this engine cannot be forked, or not with an event loop; remove it";
 const FORM: &str = "/path/program [ARGUMENT ...] [option=value ...]";
 
 impl Parser<'_> {
@@ -151,12 +152,16 @@ impl Managed {
     pub fn hosted(application: &ApplicationConf) -> Self {
         let engine: Arc<Path> = application.engine().into();
         let spec = application.spec();
-        let preload = Engine::open(&engine).is_ok_and(|engine| engine.can_fork());
-        let command = Command::Host { engine, spec: spec.clone(), timeout: application.timeout(), preload };
+        let opened = Engine::open(&engine);
+        let is_async = opened.as_ref().is_ok_and(|engine| engine.is_async(spec.interface));
+        let preload = !is_async && opened.is_ok_and(|engine| engine.can_fork());
+        let in_flight = is_async.then(|| application.in_flight());
+        let command =
+            Command::Host { engine, spec: spec.clone(), timeout: application.timeout(), in_flight, preload };
         Self {
             name: spec.name.clone(),
             named: false,
-            threads: spec.threads,
+            threads: in_flight.map_or(spec.threads, |most| most.min(HELD_MOST) as u32),
             terms: application.terms().clone(),
             launch: launch(command),
             life: Life::default(),
@@ -263,7 +268,7 @@ impl<'p> Making<'p> {
                 match (option.name, &mut launch.command) {
                     ("preload", Command::Host { preload, .. }) => {
                         if is_on && !*preload {
-                            return Err("this engine cannot be forked; remove it".into());
+                            return Err(NOT_FORKED.into());
                         }
                         *preload = is_on;
                     }

@@ -138,8 +138,9 @@ unsafe extern "C" fn load(
         }
         interpreter::start(spec.program.as_deref(), spec.module().as_bytes(), !spec.is_template)?;
         let app = match spec.asgi.clone() {
-            Some(options) => AsgiApp::load(spec, options).map(Loaded::Asgi),
-            None => Python::attach(|py| {
+            // A process that is to be forked has no loop: whether the application can be imported is all that it finds out.
+            Some(options) if !spec.is_template => AsgiApp::load(spec, options).map(Loaded::Asgi),
+            _ => Python::attach(|py| {
                 if spec.has_handlers() {
                     Handlers::load(py).map(Loaded::Handlers)
                 } else {
