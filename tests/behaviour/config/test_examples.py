@@ -14,6 +14,7 @@ EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").
 # What the application says to one request, and what it needs to be set up.
 ANSWERS = {
     "flask": ("/", "Flask inside"),
+    "fastapi": ("/", "FastAPI inside the server"),
     "wsgi": ("/anything?x=1", "Hello from"),
     "cgi": ("/cgi-bin/hello/anything", "You asked for /cgi-bin/hello/anything."),
     "django": ("/", "<form"),
@@ -26,7 +27,8 @@ ANSWERS = {
 
 def localized(text, name, folder, server):
     """The example with this machine's paths instead of /srv/NAME and Debian's module folders."""
-    text = text.replace(f"/srv/{name}/.venv", str(venvs.applications_venv()))
+    venv = venvs.asgi_venv() if name == "fastapi" else venvs.applications_venv()
+    text = text.replace(f"/srv/{name}/.venv", str(venv))
     text = text.replace(f"/srv/{name}", str(folder))
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     text = re.sub(r"\S*/modules/(ngx_http_gangway_module|mod_gangway)\.so", str(server.module), text)
@@ -90,7 +92,7 @@ def prepare_django(folder):
 
 
 def test_examples_are_complete():
-    assert {"flask", "wsgi", "django", "cgi", "php"} <= set(EXAMPLES)
+    assert {"fastapi", "flask", "wsgi", "django", "cgi", "php"} <= set(EXAMPLES)
     assert set(EXAMPLES) == set(ANSWERS), "a new example needs its request in ANSWERS"
     for name in EXAMPLES:
         assert (places.REPOSITORY / "examples" / name / "httpd.conf").exists()
