@@ -19,6 +19,7 @@ use gangway_httpd::{
 use crate::{
     claim, config,
     directives::{self, KINDS},
+    phase_conf::has_handlers,
     phases,
     raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection},
     status,
@@ -142,14 +143,14 @@ request_hook!(map_to_storage, map_to_storage_of_kinds);
 request_hook!(fixups, claim::fixups);
 request_hook!(last_fixups, claim::last_fixups);
 request_hook!(content_handler, serve);
-request_hook!(post_read_request, phases::post_read_request);
-request_hook!(phase_trans, phases::trans);
-request_hook!(header_parser, phases::header_parser);
-request_hook!(access, phases::access);
-request_hook!(authen, phases::authen);
-request_hook!(authz, phases::authz);
-request_hook!(type_checker, phases::type_checker);
-request_hook!(phase_fixup, phases::fixup);
+request_hook!(post_read_request, phases::post_read_request, if has_handlers);
+request_hook!(phase_trans, phases::trans, if has_handlers);
+request_hook!(header_parser, phases::header_parser, if has_handlers);
+request_hook!(access, phases::access, if has_handlers);
+request_hook!(authen, phases::authen, if has_handlers);
+request_hook!(authz, phases::authz, if has_handlers);
+request_hook!(type_checker, phases::type_checker, if has_handlers);
+request_hook!(phase_fixup, phases::fixup, if has_handlers);
 request_hook!(phase_content, phases::content);
 
 fn map_to_storage_of_kinds(request: Request<'_>) -> c_int {

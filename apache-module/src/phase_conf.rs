@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What sections of the configuration say of handlers of phases: plain data in a pool of httpd's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gangway::phases::{Handler, merge_assignments, merge_handlers};
 use gangway_httpd::pool::Pool;
+
+/// Whether any section has ever had handlers, here or in the parent. Never taken back, so that no handler is missed.
+static HAS_HANDLERS: AtomicBool = AtomicBool::new(false);
+
+/// Whether a section may have handlers: where none has, the phases of requests cost next to nothing.
+pub(crate) fn has_handlers() -> bool {
+    HAS_HANDLERS.load(Ordering::Relaxed)
+}
 
 /// A name and its value.
 type Assignment<'p> = (&'p [u8], &'p [u8]);
@@ -20,6 +30,7 @@ pub(crate) struct PhaseConf<'p> {
 impl<'p> PhaseConf<'p> {
     /// Adds handlers behind those of the same section.
     pub(crate) fn add_handlers(&mut self, more: &[Handler<'p>], pool: Pool<'p>) {
+        HAS_HANDLERS.store(true, Ordering::Relaxed);
         self.handlers = pool.copy(&[self.handlers, more].concat());
     }
 

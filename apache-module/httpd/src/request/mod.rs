@@ -147,15 +147,24 @@ impl<M: Module> RequestLog for Request<'_, M> {
     }
 }
 
-/// A hook about a request: convert, call safe code, convert back.
+/// A hook about a request: convert, call safe code, convert back. One that only acts if something is true of the process asks that
+/// first.
 #[macro_export]
 macro_rules! request_hook {
     ($name:ident, $body:path) => {
+        $crate::request_hook!($name, $body, if always);
+    };
+    ($name:ident, $body:path, if $($acts:tt)+) => {
         unsafe extern "C" fn $name(r: *mut $crate::sys::request_rec) -> ::std::ffi::c_int {
+            if !$crate::request_hook!(@acts $($acts)+) {
+                return $crate::DECLINED;
+            }
             ::gangway::engine::fence(stringify!($name), $crate::status::INTERNAL_SERVER_ERROR, || {
                 // SAFETY: httpd calls a request hook with a request that lives for the call, on the request's thread.
                 unsafe { $crate::request::Request::from_raw(r) }.map_or($crate::DECLINED, $body)
             })
         }
     };
+    (@acts always) => { true };
+    (@acts $acts:path) => { $acts() };
 }
