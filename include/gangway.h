@@ -42,6 +42,8 @@
  *   1.4  gw_host.sockets, GW_INTERFACE_WEBSOCKET, GW_REQUEST_WEBSOCKET: messages of WebSockets
  *   1.5  gw_interface.flags GW_INTERFACE_FIELDS, gw_request_head.fields, field_count and local_port, gw_host.interim and
  *        trailers, GW_REQUEST_INTERIM, GW_REQUEST_TRAILERS: a request as it came, and what a response is more than head and body
+ *   1.6  GW_PHASE_LOG, GW_PHASE_CLEANUP, gw_transactions.add_handler and await_cleanup: what comes after the response;
+ *        gw_transactions.related and look_up, further facts, numbers and tables
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -54,7 +56,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 5
+#define GW_ABI_MINOR 6
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -195,6 +197,8 @@ typedef struct gw_transaction gw_transaction;
 #define GW_PHASE_TYPE 8u
 #define GW_PHASE_FIXUP 9u
 #define GW_PHASE_CONTENT 10u
+#define GW_PHASE_LOG 11u     /* the response has ended: nothing can be read or written any more, and what it answers is not looked at. Since 1.6 */
+#define GW_PHASE_CLEANUP 12u /* the end of the transaction, otherwise as GW_PHASE_LOG. Since 1.6 */
 
 /* What a phase answers; everything else is the status of an HTTP response. */
 #define GW_ANSWER_OK 0
@@ -246,6 +250,11 @@ typedef struct gw_phase {
 #define GW_FACT_SERVER_HOSTNAME 26u
 #define GW_FACT_SERVER_ADMIN 27u
 #define GW_FACT_ERROR_FNAME 28u
+#define GW_FACT_LOCAL_HOST 29u        /* the name of this end of the connection, where the server knows it. From here on since 1.6 */
+#define GW_FACT_REMOTE_LOGNAME 30u    /* RFC 1413, where the server asks for it */
+#define GW_FACT_SERVER_PATH 31u       /* of ServerPath */
+#define GW_FACT_DEFN_NAME 32u         /* the file of the configuration that the virtual host stands in */
+#define GW_FACT_SERVER_ROOT 33u
 
 /* Numbers of a transaction. Those marked "w" can be set. */
 #define GW_NUMBER_STATUS 1u           /* w */
@@ -280,6 +289,15 @@ typedef struct gw_phase {
 #define GW_NUMBER_LOGLEVEL 30u
 #define GW_NUMBER_IS_VIRTUAL 31u
 #define GW_NUMBER_IS_HTTPS 32u
+#define GW_NUMBER_DEFN_LINE_NUMBER 33u /* where in that file. From here on since 1.6 */
+#define GW_NUMBER_LIMIT_REQ_LINE 34u   /* bytes */
+#define GW_NUMBER_LIMIT_REQ_FIELDSIZE 35u /* bytes */
+#define GW_NUMBER_LIMIT_REQ_FIELDS 36u
+#define GW_NUMBER_REMAINING 37u        /* of the body, where its length is known: bytes that have not been read */
+#define GW_NUMBER_READ_LENGTH 38u
+#define GW_NUMBER_READ_BODY 39u
+#define GW_NUMBER_READ_CHUNKED 40u
+#define GW_NUMBER_EXPECTING_100 41u
 
 /* Tables: names in any case, and several values for one name. */
 #define GW_TABLE_HEADERS_IN 1u
@@ -288,11 +306,29 @@ typedef struct gw_phase {
 #define GW_TABLE_SUBPROCESS_ENV 4u
 #define GW_TABLE_NOTES 5u
 #define GW_TABLE_CONNECTION_NOTES 6u
+/* These cannot be changed. Since 1.6. */
+#define GW_TABLE_SERVER_NAMES 7u      /* ServerAlias; values are empty here and in the next three */
+#define GW_TABLE_SERVER_WILD_NAMES 8u /* the same with wildcards */
+#define GW_TABLE_ALLOWED_XMETHODS 9u  /* methods that are allowed and have no number */
+#define GW_TABLE_CONTENT_LANGUAGES 10u
+#define GW_TABLE_SERVER_ADDRS 11u     /* of the virtual host: address and port */
+#define GW_TABLE_CONFIG_TREE 12u      /* the directives of the configuration and their arguments; one that stands in a section has a TAB before
+                                         its name for each section around it */
 
 #define GW_CHANGE_SET 1u   /* in the place of all values of the name */
 #define GW_CHANGE_ADD 2u   /* beside them */
 #define GW_CHANGE_UNSET 3u
 #define GW_CHANGE_CLEAR 4u /* of all names */
+
+/* Transactions beside another one. Since 1.6. */
+#define GW_RELATED_MAIN 1u /* of which it is a part */
+#define GW_RELATED_PREV 2u /* that was redirected to it */
+#define GW_RELATED_NEXT 3u /* that it was redirected to */
+
+/* What is found by name. Since 1.6. */
+#define GW_LOOK_UP_SSL 1u    /* a variable of the TLS connection: "SSL_CIPHER" */
+#define GW_LOOK_UP_DEFINE 2u /* whether the server was started with this word: something is given, or nothing */
+#define GW_LOOK_UP_MPM 3u    /* httpd: what the MPM answers to the query with this number, both in decimal digits */
 
 /* Gets a value, which is borrowed for the call; it must not call the host. */
 typedef void (*gw_give_fn)(void *context, gw_bytes name, gw_bytes value);
@@ -329,6 +365,18 @@ typedef struct gw_transactions {
 
     /* As gw_host.log(). */
     void (*log)(gw_transaction *transaction, uint32_t level, const uint8_t *text, size_t length);
+
+    /* Since 1.6. Has a handler run in a later phase of this transaction, behind those that the configuration names for it; name
+     * and directory as in gw_phase.handlers. GW_INVALID: the server cannot do it. */
+    gw_status (*add_handler)(gw_transaction *transaction, uint32_t phase, gw_bytes name, gw_bytes directory);
+    /* Since 1.6. Has run_phase() called with GW_PHASE_CLEANUP at the end of the transaction, with or without handlers. GW_INVALID: the
+     * server cannot do it. */
+    gw_status (*await_cleanup)(gw_transaction *transaction);
+    /* Since 1.6. Another transaction, or NULL where there is none: of its calls text, number, table and related work, and what changes
+     * those. It may be used until run_phase() returns. */
+    gw_status (*related)(gw_transaction *transaction, uint32_t which, gw_transaction **other);
+    /* Since 1.6. Gives what the server finds by a name, once, with an empty name; nothing is given where it finds nothing. */
+    gw_status (*look_up)(gw_transaction *transaction, uint32_t what, gw_bytes name, gw_give_fn give, void *context);
 } gw_transactions;
 
 /* ---- WebSockets ---------------------------------------------------------------------------------------- */

@@ -100,6 +100,17 @@ pub struct Transactions {
     pub redirect: unsafe extern "C" fn(*mut gw_transaction, gw_bytes) -> gw_status,
     /// Writes a line to the log.
     pub log: unsafe extern "C" fn(*mut gw_transaction, u32, *const u8, usize),
+    /// Has a handler run in a later phase; `None` where the host is older than ABI 1.6.
+    pub add_handler: Option<unsafe extern "C" fn(*mut gw_transaction, u32, gw_bytes, gw_bytes) -> gw_status>,
+    /// Has the last phase run; `None` as above.
+    pub await_cleanup: Option<unsafe extern "C" fn(*mut gw_transaction) -> gw_status>,
+    /// Another transaction; `None` as above.
+    pub related:
+        Option<unsafe extern "C" fn(*mut gw_transaction, u32, *mut *mut gw_transaction) -> gw_status>,
+    /// What the server finds by name; `None` as above.
+    pub look_up: Option<
+        unsafe extern "C" fn(*mut gw_transaction, u32, gw_bytes, gw_give_fn, *mut c_void) -> gw_status,
+    >,
 }
 
 impl Transactions {
@@ -118,9 +129,16 @@ impl Transactions {
             meets_conditions: table.meets_conditions?,
             redirect: table.redirect?,
             log: table.log?,
+            add_handler: table.add_handler,
+            await_cleanup: table.await_cleanup,
+            related: table.related,
+            look_up: table.look_up,
         })
     }
 }
+
+/// Bytes of the `gw_transactions` of ABI 1.2: its last member and all before.
+const TRANSACTIONS_1_2: usize = offset_of!(gw_transactions, log) + size_of::<usize>();
 
 /// Bytes of the `gw_host` of ABI 1.0: its last member and all before.
 const SIZE_1_0: usize = offset_of!(gw_host, log) + size_of::<usize>();
@@ -144,21 +162,16 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     if size < SIZE_1_0 {
         return Err("the host's table is shorter than that of ABI 1.0");
     }
-    // SAFETY: zeros are a value of the struct: NULL and 0. As many bytes are readable as the table says.
-    let table = unsafe {
-        let mut whole = MaybeUninit::<gw_host>::zeroed();
-        let known = size.min(size_of::<gw_host>());
-        ptr::copy_nonoverlapping(table.cast::<u8>(), whole.as_mut_ptr().cast::<u8>(), known);
-        whole.assume_init()
-    };
+    // SAFETY: as many bytes are readable as the table says, and zeros are a value of the struct: NULL and 0.
+    let table = unsafe { widened(table, size) };
     if table.abi_major != ffi::GW_ABI_MAJOR {
         return Err("the host speaks another major version of the ABI");
     }
     // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
     let transactions = unsafe { table.transactions.cast::<usize>().as_ref() };
-    let transactions = transactions.filter(|size| **size >= size_of::<gw_transactions>()).and_then(|_| {
-        // SAFETY: the table is as long as the struct that is read here.
-        Transactions::of(unsafe { &*table.transactions })
+    let transactions = transactions.filter(|size| **size >= TRANSACTIONS_1_2).and_then(|size| {
+        // SAFETY: as many bytes are readable as the table says, and zeros are a value of the struct: NULL and 0.
+        Transactions::of(&unsafe { widened(table.transactions, *size) })
     });
     // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
     let sockets = unsafe { table.sockets.cast::<usize>().as_ref() };
@@ -185,6 +198,23 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     })();
     let host = host.ok_or("a function of the host's table is null")?;
     Ok(HOST.get_or_init(|| host))
+}
+
+/// A struct as this crate knows it, of one that is shorter or longer; what it does not have is zero.
+///
+/// # Safety
+/// `size` bytes of it are readable, and zeros are a value of `T`.
+unsafe fn widened<T>(short: *const T, size: usize) -> T {
+    // SAFETY: the caller's promises.
+    unsafe {
+        let mut whole = MaybeUninit::<T>::zeroed();
+        ptr::copy_nonoverlapping(
+            short.cast::<u8>(),
+            whole.as_mut_ptr().cast::<u8>(),
+            size.min(size_of::<T>()),
+        );
+        whole.assume_init()
+    }
 }
 
 /// The host of the handshake; `None` before it.

@@ -88,6 +88,8 @@ unsafe fn register_phases() {
         sys::ap_hook_type_checker(Some(type_checker), none, none, sys::APR_HOOK_FIRST as c_int);
         sys::ap_hook_fixups(Some(phase_fixup), none, none, middle);
         sys::ap_hook_handler(Some(phase_content), none, none, middle);
+        // Before the module that writes the line: what a handler notes may stand in it.
+        sys::ap_hook_log_transaction(Some(phase_log), none, none, sys::APR_HOOK_FIRST as c_int);
     }
 }
 
@@ -152,6 +154,7 @@ request_hook!(authz, phases::authz, if has_handlers);
 request_hook!(type_checker, phases::type_checker, if has_handlers);
 request_hook!(phase_fixup, phases::fixup, if has_handlers);
 request_hook!(phase_content, phases::content);
+request_hook!(phase_log, phases::log, if has_handlers);
 
 fn map_to_storage_of_kinds(request: Request<'_>) -> c_int {
     claim::map_to_storage(request, &KINDS)

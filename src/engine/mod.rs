@@ -5,8 +5,10 @@
 
 mod answers;
 mod app;
+mod beside;
 mod calls;
 mod catalogue;
+mod dynamic;
 mod fence;
 mod finish;
 mod host;
@@ -15,6 +17,7 @@ mod phases;
 mod sockets;
 mod statement;
 mod transactions;
+mod visit;
 
 pub use app::{App, Spec};
 pub use catalogue::{Catalogue, INSTALLED};

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handlers of phases: the call of an engine that runs them, and what it keeps for a request meanwhile.
 
-use std::{ffi::c_void, ptr};
+use std::{cell::Cell, ffi::c_void, ptr};
 
 use gangway_abi::{
     bytes::{lend, lend_field},
     ffi::{self as abi, GW_OK},
 };
 
-use super::{app::App, fence::fence, transactions::Visit};
+use super::{
+    app::App,
+    fence::fence,
+    visit::{Visit, Visited},
+};
 use crate::{
     error::ENGINE_MISUSE,
     log::Level,
@@ -30,24 +34,24 @@ pub struct PhaseCall<'c> {
     pub options: &'c [(&'c [u8], &'c [u8])],
 }
 
-/// What an engine keeps for a transaction, from its first phase to its end.
+/// What an engine keeps for a transaction, from its first phase to its end. A phase may begin inside of another one.
 #[derive(Debug)]
 pub struct PhaseState {
-    raw: *mut c_void,
-    forget: Option<unsafe extern "C" fn(*mut c_void)>,
+    raw: Cell<*mut c_void>,
+    forget: Cell<Option<unsafe extern "C" fn(*mut c_void)>>,
 }
 
 impl Default for PhaseState {
     fn default() -> Self {
-        Self { raw: ptr::null_mut(), forget: None }
+        Self { raw: Cell::new(ptr::null_mut()), forget: Cell::new(None) }
     }
 }
 
 impl Drop for PhaseState {
     fn drop(&mut self) {
-        if let Some(forget) = self.forget.filter(|_| !self.raw.is_null()) {
+        if let Some(forget) = self.forget.get().filter(|_| !self.raw.get().is_null()) {
             // SAFETY: gangway.h: once, at the end of the transaction, with what the engine's own run_phase() has left; any thread.
-            fence("forget", (), || unsafe { forget(self.raw) });
+            fence("forget", (), || unsafe { forget(self.raw.get()) });
         }
     }
 }
@@ -59,7 +63,7 @@ impl App {
         &self,
         transaction: &dyn Transaction,
         call: &PhaseCall<'_>,
-        state: &mut PhaseState,
+        state: &PhaseState,
     ) -> Option<PhaseAnswer> {
         let (engine, app) = self.parts();
         let (run, forget) = (engine.table().run_phase?, engine.table().forget?);
@@ -69,7 +73,7 @@ impl App {
         let handlers: Vec<_> =
             call.handlers.iter().map(|handler| lend_field(handler.name, handler.directory)).collect();
         let (settings, options) = (fields(call.settings), fields(call.options));
-        state.forget = Some(forget);
+        state.forget.set(Some(forget));
         let phase = abi::gw_phase {
             struct_size: size_of::<abi::gw_phase>(),
             phase: call.phase as u32,
@@ -81,14 +85,13 @@ impl App {
             setting_count: settings.len(),
             options: options.as_ptr(),
             option_count: options.len(),
-            state: &raw mut state.raw,
+            state: state.raw.as_ptr(),
         };
-        let visit = Visit(transaction);
-        let raw: *mut abi::gw_transaction = (&raw const visit).cast_mut().cast();
+        let visit = Visit::new(Visited::Lent(transaction));
         let mut answer = abi::GW_ANSWER_DECLINED;
         // SAFETY: gangway.h: the application is loaded and this thread may call it; all that is lent outlives the call, after which
         // the engine uses nothing of it but the state, which `PhaseState` gives to the same engine's forget().
-        let status = unsafe { run(app, raw, &raw const phase, &raw mut answer) };
+        let status = unsafe { run(app, visit.lend(), &raw const phase, &raw mut answer) };
         if status != GW_OK {
             return None;
         }

@@ -4,22 +4,22 @@
 use std::{ffi::c_void, ptr::NonNull, slice};
 
 use gangway_abi::{
-    bytes::{borrow, checked, lend},
-    ffi::{self as abi, GW_ERROR, GW_FLUSH},
+    bytes::{borrow, checked},
+    ffi::{self as abi, GW_FLUSH},
     head::{is_connection_field, is_field_name, is_field_value},
 };
 
-use super::{answers::status, fence::fence};
+use super::{
+    beside, dynamic,
+    fence::fence,
+    visit::{Taker, Visit, call, misuse, refuse},
+};
 use crate::{
-    error::{BAD_HEADER, ENGINE_MISUSE},
     exchange::Stop,
     log::{self, Level},
     phases::{Change, Fact, Number, PhaseAnswer, Table, Transaction},
     sys,
 };
-
-/// What a gw_transaction points to, for as long as run_phase() lasts.
-pub(super) struct Visit<'t>(pub(super) &'t dyn Transaction);
 
 /// The one table of this process.
 pub(super) static TRANSACTIONS: abi::gw_transactions = abi::gw_transactions {
@@ -37,55 +37,11 @@ pub(super) static TRANSACTIONS: abi::gw_transactions = abi::gw_transactions {
     meets_conditions: Some(meets_conditions),
     redirect: Some(redirect),
     log: Some(log_line),
+    add_handler: Some(dynamic::add_handler),
+    await_cleanup: Some(dynamic::await_cleanup),
+    related: Some(beside::related),
+    look_up: Some(beside::look_up),
 };
-
-/// Every call about a transaction passes here: fence, NULL check, answer.
-///
-/// # Safety
-/// `transaction` is NULL or one that run_phase() has lent and that has not ended.
-unsafe fn call(
-    entry: &'static str,
-    transaction: *mut abi::gw_transaction,
-    body: impl FnOnce(&dyn Transaction) -> Result<(), Stop>,
-) -> abi::gw_status {
-    fence(entry, GW_ERROR, || {
-        // SAFETY: a gw_transaction is the address of a Visit that run_phase() keeps alive; the caller promises that it still lasts.
-        if let Some(visit) = unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
-            return status(body(visit.0));
-        }
-        let text = format_args!("an engine called {entry}() without a transaction");
-        log::coded(Level::Error, ENGINE_MISUSE, text);
-        abi::GW_MISUSE
-    })
-}
-
-fn misuse(transaction: &dyn Transaction, text: &str) -> Stop {
-    transaction.log(Level::Error, &format!("{ENGINE_MISUSE} the engine broke its contract: {text}"));
-    Stop::Misuse
-}
-
-fn refuse(transaction: &dyn Transaction, text: &str) -> Stop {
-    transaction.log(Level::Error, &format!("{BAD_HEADER} {text}"));
-    Stop::Invalid
-}
-
-/// Where values go that an engine has asked for.
-struct Taker {
-    give: unsafe extern "C" fn(*mut c_void, abi::gw_bytes, abi::gw_bytes),
-    context: *mut c_void,
-}
-
-impl Taker {
-    fn new(transaction: &dyn Transaction, give: abi::gw_give_fn, context: *mut c_void) -> Result<Self, Stop> {
-        let give = give.ok_or_else(|| misuse(transaction, "a question without a function for the answer"))?;
-        Ok(Self { give, context })
-    }
-
-    fn give(&self, name: &[u8], value: &[u8]) {
-        // SAFETY: gangway.h: the engine's function, with the context that came with it; the bytes are borrowed for the call.
-        unsafe { (self.give)(self.context, lend(name), lend(value)) }
-    }
-}
 
 unsafe extern "C" fn text(
     transaction: *mut abi::gw_transaction,
@@ -197,6 +153,9 @@ unsafe extern "C" fn change_table(
                 abi::GW_CHANGE_CLEAR => Change::Clear,
                 _ => return Err(Stop::Invalid),
             };
+            if table.is_fixed() {
+                return Err(Stop::Invalid);
+            }
             check(transaction, table, change)?;
             transaction.change(table, change)
         })
@@ -344,7 +303,7 @@ unsafe extern "C" fn log_line(
         let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
         // SAFETY: gangway.h: the transaction is NULL or live.
         match unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
-            Some(visit) => visit.0.log(level, &line),
+            Some(visit) => visit.get().log(level, &line),
             None => log::process(level, &line),
         }
     });

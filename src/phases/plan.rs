@@ -29,6 +29,39 @@ pub enum RequestPhase {
     Fixup = abi::GW_PHASE_FIXUP,
     /// The response.
     Content = abi::GW_PHASE_CONTENT,
+    /// The response has ended.
+    Log = abi::GW_PHASE_LOG,
+    /// The end of the request.
+    Cleanup = abi::GW_PHASE_CLEANUP,
+}
+
+impl RequestPhase {
+    const ALL: [Self; 12] = [
+        Self::PostReadRequest,
+        Self::Init,
+        Self::Trans,
+        Self::HeaderParser,
+        Self::Access,
+        Self::Authen,
+        Self::Authz,
+        Self::Type,
+        Self::Fixup,
+        Self::Content,
+        Self::Log,
+        Self::Cleanup,
+    ];
+
+    /// The one with this number.
+    #[must_use]
+    pub fn from_abi(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| *phase as u32 == number)
+    }
+
+    /// Whether the response has ended before it.
+    #[must_use]
+    pub fn is_after_response(self) -> bool {
+        matches!(self, Self::Log | Self::Cleanup)
+    }
 }
 
 /// One handler that a section of the configuration names.

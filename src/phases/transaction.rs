@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use gangway_abi::ffi as abi;
 
-use super::PhaseAnswer;
+use super::{Handler, PhaseAnswer};
 use crate::{exchange::Stop, log::Level};
 
 /// Things of a transaction that have a number in the ABI.
@@ -65,6 +65,11 @@ numbered! {
         ServerHostname = GW_FACT_SERVER_HOSTNAME,
         ServerAdmin = GW_FACT_SERVER_ADMIN,
         ErrorFname = GW_FACT_ERROR_FNAME,
+        LocalHost = GW_FACT_LOCAL_HOST,
+        RemoteLogname = GW_FACT_REMOTE_LOGNAME,
+        ServerPath = GW_FACT_SERVER_PATH,
+        DefnName = GW_FACT_DEFN_NAME,
+        ServerRoot = GW_FACT_SERVER_ROOT,
     }
 }
 
@@ -103,6 +108,15 @@ numbered! {
         Loglevel = GW_NUMBER_LOGLEVEL,
         IsVirtual = GW_NUMBER_IS_VIRTUAL,
         IsHttps = GW_NUMBER_IS_HTTPS,
+        DefnLineNumber = GW_NUMBER_DEFN_LINE_NUMBER,
+        LimitReqLine = GW_NUMBER_LIMIT_REQ_LINE,
+        LimitReqFieldsize = GW_NUMBER_LIMIT_REQ_FIELDSIZE,
+        LimitReqFields = GW_NUMBER_LIMIT_REQ_FIELDS,
+        Remaining = GW_NUMBER_REMAINING,
+        ReadLength = GW_NUMBER_READ_LENGTH,
+        ReadBody = GW_NUMBER_READ_BODY,
+        ReadChunked = GW_NUMBER_READ_CHUNKED,
+        Expecting100 = GW_NUMBER_EXPECTING_100,
     }
 }
 
@@ -115,6 +129,30 @@ numbered! {
         SubprocessEnv = GW_TABLE_SUBPROCESS_ENV,
         Notes = GW_TABLE_NOTES,
         ConnectionNotes = GW_TABLE_CONNECTION_NOTES,
+        ServerNames = GW_TABLE_SERVER_NAMES,
+        ServerWildNames = GW_TABLE_SERVER_WILD_NAMES,
+        AllowedXmethods = GW_TABLE_ALLOWED_XMETHODS,
+        ContentLanguages = GW_TABLE_CONTENT_LANGUAGES,
+        ServerAddrs = GW_TABLE_SERVER_ADDRS,
+        ConfigTree = GW_TABLE_CONFIG_TREE,
+    }
+}
+
+numbered! {
+    /// A transaction beside another one.
+    Relation {
+        Main = GW_RELATED_MAIN,
+        Prev = GW_RELATED_PREV,
+        Next = GW_RELATED_NEXT,
+    }
+}
+
+numbered! {
+    /// What is found by name.
+    LookUp {
+        Ssl = GW_LOOK_UP_SSL,
+        Define = GW_LOOK_UP_DEFINE,
+        Mpm = GW_LOOK_UP_MPM,
     }
 }
 
@@ -123,6 +161,20 @@ impl Table {
     #[must_use]
     pub fn has_headers(self) -> bool {
         matches!(self, Self::HeadersIn | Self::HeadersOut | Self::ErrHeadersOut)
+    }
+
+    /// Whether it is a list of the server's that nobody changes.
+    #[must_use]
+    pub fn is_fixed(self) -> bool {
+        matches!(
+            self,
+            Self::ServerNames
+                | Self::ServerWildNames
+                | Self::AllowedXmethods
+                | Self::ContentLanguages
+                | Self::ServerAddrs
+                | Self::ConfigTree
+        )
     }
 }
 
@@ -222,4 +274,36 @@ pub trait Transaction {
 
     /// Writes a line with the request's context.
     fn log(&self, level: Level, line: &str);
+
+    /// Has a handler run in a later phase, behind those of the configuration.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server cannot do it.
+    fn add_handler(&self, _: &Handler<'_>) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Has the phase [`super::RequestPhase::Cleanup`] run at the end, with or without handlers.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server cannot do it.
+    fn await_cleanup(&self) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Another one beside it, if there is one: of that nothing can be read, written or redirected.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server does not know.
+    fn related(&self, _: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Gives what the server finds by a name, if it finds something.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server has nothing of the kind.
+    fn look_up(&self, _: LookUp, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
 }

@@ -25,7 +25,7 @@ impl Application {
         nested: bool,
         transaction: &dyn Transaction,
         call: &PhaseCall<'_>,
-        state: &mut PhaseState,
+        state: &PhaseState,
     ) -> Result<Option<PhaseAnswer>, Refusal> {
         if nested {
             let app = self.ready_for(transaction)?;

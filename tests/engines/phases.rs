@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handlers of phases in C, with a transaction in memory.
 
-use std::{cell::RefCell, os::fd::OwnedFd, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
 
 use gangway::{
     engine::{PhaseCall, PhaseState},
@@ -22,6 +26,8 @@ struct Memory {
     body: RefCell<Vec<u8>>,
     written: RefCell<Vec<u8>>,
     log: RefCell<Vec<String>>,
+    added: RefCell<Vec<(RequestPhase, String)>>,
+    awaits_cleanup: Cell<bool>,
 }
 
 impl Memory {
@@ -115,13 +121,23 @@ impl Transaction for Memory {
     fn log(&self, _: Level, line: &str) {
         self.log.borrow_mut().push(line.to_owned());
     }
+
+    fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
+        self.added.borrow_mut().push((handler.phase, string(handler.name)));
+        Ok(())
+    }
+
+    fn await_cleanup(&self) -> Result<(), Stop> {
+        self.awaits_cleanup.set(true);
+        Ok(())
+    }
 }
 
 /// What the handlers of these words answer.
 fn run(
     app: &Arc<Application>,
     memory: &Memory,
-    state: &mut PhaseState,
+    state: &PhaseState,
     phase: RequestPhase,
     words: &[&'static str],
 ) -> Option<PhaseAnswer> {
@@ -138,8 +154,8 @@ fn phases_look_change_and_answer() {
     let app = world.load_file(compile("good/phases"), &[], Threads::Server);
     app.await_loaded().unwrap();
     let memory = Memory::default();
-    let mut state = PhaseState::default();
-    let mut answer = |phase, words: &[&'static str]| run(&app, &memory, &mut state, phase, words);
+    let state = PhaseState::default();
+    let answer = |phase, words: &[&'static str]| run(&app, &memory, &state, phase, words);
     assert_eq!(answer(RequestPhase::Access, &["let-in"]), Some(PhaseAnswer::Status(403)));
     memory.tables.borrow_mut().push((Table::HeadersIn, "X-Welcome".into(), "yes".into()));
     assert_eq!(answer(RequestPhase::Access, &["let-in"]), Some(PhaseAnswer::Done));
@@ -154,9 +170,16 @@ fn phases_look_change_and_answer() {
     assert_eq!(memory.written.borrow().as_slice(), b"a body of any size");
     assert_eq!((memory.content_type.borrow().as_str(), *memory.status.borrow()), ("text/plain", 201));
     assert!(memory.log.borrow().is_empty(), "{:?}", memory.log.borrow());
+    assert_eq!(answer(RequestPhase::Content, &["look-forward"]), Some(PhaseAnswer::Done));
+    assert_eq!(*memory.added.borrow(), [(RequestPhase::Log, "log-it".to_owned())]);
+    assert!(memory.awaits_cleanup.get());
+    memory.log.borrow_mut().clear();
+    assert_eq!(answer(RequestPhase::Log, &["log-it"]), Some(PhaseAnswer::Done));
+    assert_eq!(*memory.log.borrow(), ["ended with 201"]);
+    assert_eq!(answer(RequestPhase::Cleanup, &[]), Some(PhaseAnswer::Declined));
     drop(state);
-    let mut next = PhaseState::default();
-    let forgotten = run(&app, &memory, &mut next, RequestPhase::Content, &["forgotten"]);
+    let next = PhaseState::default();
+    let forgotten = run(&app, &memory, &next, RequestPhase::Content, &["forgotten"]);
     assert_eq!(forgotten, Some(PhaseAnswer::Status(201)), "forget() is called once");
     drop(next);
     world.end();
@@ -168,16 +191,16 @@ fn what_is_wrong_is_refused() {
     let app = world.load_file(compile("good/phases"), &[], Threads::Server);
     app.await_loaded().unwrap();
     let memory = Memory::default();
-    let mut state = PhaseState::default();
-    let refused = run(&app, &memory, &mut state, RequestPhase::Content, &["wrong"]);
+    let state = PhaseState::default();
+    let refused = run(&app, &memory, &state, RequestPhase::Content, &["wrong"]);
     assert_eq!(refused, Some(PhaseAnswer::Status(216)), "{:?}", memory.log.borrow());
     assert!(memory.tables.borrow().is_empty() && memory.written.borrow().is_empty());
     assert!(memory.log.borrow().iter().any(|line| line.contains("GW0501")));
     assert!(memory.log.borrow().iter().any(|line| line.contains("GW0207")));
     memory.log.borrow_mut().clear();
-    assert_eq!(run(&app, &memory, &mut state, RequestPhase::Content, &["nonsense"]), None);
+    assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["nonsense"]), None);
     assert!(memory.log.borrow().iter().any(|line| line.contains("answered 7, which is no status")));
-    assert_eq!(run(&app, &memory, &mut state, RequestPhase::Content, &["unknown"]), None);
+    assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["unknown"]), None);
     drop(state);
     world.end();
 }

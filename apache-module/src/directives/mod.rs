@@ -87,17 +87,17 @@ directives! {
     set_option, "PythonOption", FILES, "NAME [VALUE]", phases::add_option;
     set_home, "PythonHome", sys::RSRC_CONF, "the virtual environment of all handlers",
         |command, _, words| phases::set_home(command, words);
-    set_log, "PythonLogHandler", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
-    set_cleanup, "PythonCleanupHandler", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_log, "PythonLogHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Log, words);
+    set_cleanup, "PythonCleanupHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Cleanup, words);
+    set_import, "PythonImport", sys::RSRC_CONF, "MODULE[::FUNCTION] INTERPRETER",
+        |command, _, words| phases::add_import(command, words);
     set_connection, "PythonConnectionHandler", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);
     set_input_filter, "PythonInputFilter", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);
     set_output_filter, "PythonOutputFilter", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
-    set_import, "PythonImport", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);
     set_handler_module, "PythonHandlerModule", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 
 use gangway::phases::RequestPhase;
 
-use super::run::run;
+use super::run::{await_cleanup, has_handlers, run};
 use crate::raw::{DECLINED, OK, Request, UNAUTHORIZED};
 
 /// What `SetHandler` and `AddHandler` call the content handler.
@@ -61,4 +61,13 @@ pub(crate) fn content(request: Request<'_>) -> c_int {
         return DECLINED;
     }
     run(request, RequestPhase::Content)
+}
+
+/// After the response; the phase at the very end is waited for where somebody is there for it.
+pub(crate) fn log(request: Request<'_>) -> c_int {
+    let _not_looked_at = run(request, RequestPhase::Log);
+    if has_handlers(request, RequestPhase::Cleanup) {
+        await_cleanup(request);
+    }
+    DECLINED
 }

@@ -5,9 +5,10 @@
 //! words        what a directive says; wanted: whether any of them stands in the configuration
 //! hooks        the phases of httpd, each with the handlers that the configuration has for it
 //! run          one run of handlers, on the thread that has the request
-//! transaction  the request, as they see it
+//! transaction  the request, as they see it; facts: what it is, and those beside it
 //! ```
 
+mod facts;
 mod hooks;
 mod run;
 mod transaction;
@@ -15,7 +16,9 @@ mod wanted;
 mod words;
 
 pub(crate) use hooks::{
-    access, authen, authz, content, fixup, header_parser, post_read_request, trans, type_checker,
+    access, authen, authz, content, fixup, header_parser, log, post_read_request, trans, type_checker,
 };
 pub(crate) use wanted::add_application;
-pub(crate) use words::{add_handlers, add_option, refuse_missing, set_home, set_switch, set_text};
+pub(crate) use words::{
+    add_handlers, add_import, add_option, refuse_missing, set_home, set_switch, set_text,
+};

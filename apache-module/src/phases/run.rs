@@ -20,17 +20,41 @@ use crate::{
     wsgi,
 };
 
-/// Runs the handlers that the configuration has for this phase of the request.
+/// Runs the handlers that the request has in this phase.
 pub(super) fn run(request: Request<'_>, phase: RequestPhase) -> c_int {
     let Some(conf) = request.conf().map(|conf| conf.phases()) else { return DECLINED };
-    if conf.handlers.is_empty() {
-        return DECLINED;
+    let handlers = handlers(request, conf, phase);
+    if handlers.is_empty() { DECLINED } else { answer(request, phase, conf, &handlers) }
+}
+
+/// Those of the configuration, and behind them those that other handlers have added.
+fn handlers<'r>(request: Request<'r>, conf: &PhaseConf<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
+    let mut handlers = Vec::new();
+    if !conf.handlers.is_empty() {
+        handlers.extend(chosen(conf.handlers, phase, request.filename()));
     }
-    let handlers: Vec<_> = chosen(conf.handlers, phase, request.filename()).copied().collect();
-    if handlers.is_empty() {
-        return DECLINED;
+    if let Some(kept) = RequestState::found(request) {
+        handlers.extend(kept.added(request, phase));
     }
-    answer(request, phase, conf, &handlers)
+    handlers
+}
+
+/// Whether there are any.
+pub(super) fn has_handlers(request: Request<'_>, phase: RequestPhase) -> bool {
+    request.conf().is_some_and(|conf| !handlers(request, conf.phases(), phase).is_empty())
+}
+
+/// Has the last phase run at the end of the request.
+pub(super) fn await_cleanup(request: Request<'_>) {
+    RequestState::of(request).await_end(request, clean_up);
+}
+
+/// The last phase.
+fn clean_up(request: Request<'_>) {
+    if let Some(conf) = request.conf().map(|conf| conf.phases()) {
+        let handlers = handlers(request, conf, RequestPhase::Cleanup);
+        let _not_looked_at = answer(request, RequestPhase::Cleanup, conf, &handlers);
+    }
 }
 
 fn answer(
@@ -46,7 +70,7 @@ fn answer(
         return INTERNAL_SERVER_ERROR;
     };
     let kept = RequestState::of(request);
-    let Some(mut state) = kept.phase() else {
+    let Some(state) = kept.begin() else {
         // A handler runs inside of itself.
         report!(request, Error, SERVER_FAILED, "a phase of this request is at work already");
         return INTERNAL_SERVER_ERROR;
@@ -63,9 +87,9 @@ fn answer(
     let mut session = Session::new(request);
     session.resume(kept);
     with_lease(session, |lease| {
-        let visited = Visited::new(lease, request.is_subrequest());
+        let visited = Visited::new(lease, request.is_subrequest(), phase.is_after_response(), clean_up);
         let outcome =
-            wsgi::inside(request, number, || application.run_phase(nested, &visited, &call, &mut state));
+            wsgi::inside(request, number, || application.run_phase(nested, &visited, &call, &state));
         let answer = match outcome {
             Ok(Some(PhaseAnswer::Done)) => OK,
             Ok(Some(PhaseAnswer::Declined)) => DECLINED,

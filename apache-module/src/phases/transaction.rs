@@ -5,12 +5,15 @@ use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
 
 use gangway::{
     exchange::{FileSlice, Piece, Stop},
-    log::{self, Level, RequestLog},
-    phases::{Change, Fact, Number, PhaseAnswer, Table, Transaction},
+    log::Level,
+    phases::{
+        Change, Fact, Handler, LookUp, Number, PhaseAnswer, Relation, RequestPhase, Table, Transaction,
+    },
     report,
 };
 
-use crate::raw::{Lease, RequestState, Session};
+use super::facts::{Facts, possible};
+use crate::raw::{Lease, Request, RequestState, Session};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
 const STAGED: usize = 8 * 1024;
@@ -18,17 +21,29 @@ const STAGED: usize = 8 * 1024;
 /// A request during one of its phases.
 pub(super) struct Visited<'l> {
     lease: &'l Arc<Lease>,
+    /// What it is.
+    own: Facts,
     /// Bytes that have not been passed on.
     staged: Cell<usize>,
     /// Bytes have been passed on.
     sent: Cell<bool>,
     /// The document of which this is a part sends the head.
     is_part: bool,
+    /// The response has ended.
+    is_over: bool,
+    /// What runs the last phase.
+    clean_up: fn(Request<'_>),
 }
 
 impl<'l> Visited<'l> {
-    pub(super) fn new(lease: &'l Arc<Lease>, is_part: bool) -> Self {
-        Self { lease, staged: Cell::new(0), sent: Cell::new(false), is_part }
+    pub(super) fn new(
+        lease: &'l Arc<Lease>,
+        is_part: bool,
+        is_over: bool,
+        clean_up: fn(Request<'_>),
+    ) -> Self {
+        let own = Facts::new(lease);
+        Self { lease, own, staged: Cell::new(0), sent: Cell::new(false), is_part, is_over, clean_up }
     }
 
     /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
@@ -58,6 +73,7 @@ impl<'l> Visited<'l> {
 
     /// Takes a piece of the response, and lets it leave where there is enough or somebody says so.
     fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+        possible(!self.is_over)?;
         self.with(|session| {
             if session.request().is_aborted() {
                 return Err(Stop::Cancelled);
@@ -78,30 +94,21 @@ impl<'l> Visited<'l> {
     }
 }
 
-fn possible(is_possible: bool) -> Result<(), Stop> {
-    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
-}
-
 impl Transaction for Visited<'_> {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
-        self.with(|session| {
-            if let Some(value) = session.request().fact(fact) {
-                give(value);
-            }
-            Ok(())
-        })
+        self.own.text(fact, give)
     }
 
     fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
-        self.with(|session| possible(session.request().set_fact(fact, value)))
+        self.own.set_text(fact, value)
     }
 
     fn number(&self, number: Number) -> Result<i64, Stop> {
-        self.with(|session| Ok(session.request().figure(number)))
+        self.own.number(number)
     }
 
     fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
-        self.with(|session| possible(session.request().set_figure(number, value)))
+        self.own.set_number(number, value)
     }
 
     fn entries(
@@ -110,22 +117,23 @@ impl Transaction for Visited<'_> {
         name: Option<&[u8]>,
         give: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<(), Stop> {
-        let is_meant = |known: &[u8]| name.is_none_or(|name| known.eq_ignore_ascii_case(name));
-        self.with(|session| {
-            let entries = session.request().table_entries(table);
-            entries.filter(|(known, _)| is_meant(known)).for_each(|(name, value)| give(name, value));
-            Ok(())
-        })
+        self.own.entries(table, name, give)
     }
 
     fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
-        self.with(|session| {
-            session.request().change_table(table, change);
-            Ok(())
-        })
+        self.own.change(table, change)
+    }
+
+    fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        self.own.related(which)
+    }
+
+    fn look_up(&self, what: LookUp, name: &[u8], give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.own.look_up(what, name, give)
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
+        possible(!self.is_over)?;
         self.with(|session| {
             if session.body_ended() {
                 return Ok(0);
@@ -159,6 +167,7 @@ impl Transaction for Visited<'_> {
     }
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
+        possible(!self.is_over)?;
         self.with(|session| {
             let request = session.request();
             let target = request.pool().text(target);
@@ -167,9 +176,26 @@ impl Transaction for Visited<'_> {
     }
 
     fn log(&self, level: Level, line: &str) {
-        if self.lease.with(|session| session.request().write(level, line)).is_none() {
-            // Another thread, or one that is inside of another call.
-            log::pass_on(level, line);
-        }
+        self.own.log(level, line);
+    }
+
+    fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
+        self.with(|session| {
+            let request = session.request();
+            let kept = RequestState::of(request);
+            kept.add_handler(request, handler);
+            if handler.phase == RequestPhase::Cleanup {
+                kept.await_end(request, self.clean_up);
+            }
+            Ok(())
+        })
+    }
+
+    fn await_cleanup(&self) -> Result<(), Stop> {
+        self.with(|session| {
+            let request = session.request();
+            RequestState::of(request).await_end(request, self.clean_up);
+            Ok(())
+        })
     }
 }

@@ -12,12 +12,16 @@ use gangway_httpd::directive::Command;
 use crate::{config, wsgi::Configured};
 
 /// What the configuration says outside of `.htaccess`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct WantedHandlers {
     /// Where the first directive for handlers stands, and where relative paths begin.
     first: Option<(String, PathBuf)>,
     /// The virtual environment of handlers.
     home: Option<String>,
+    /// What processes begin with: `MODULE INTERPRETER`.
+    imports: Vec<Vec<u8>>,
+    /// PythonPath of the server.
+    path: Option<Vec<u8>>,
 }
 
 /// The number of the application; [`NONE`] without one. A child has it from its parent.
@@ -43,6 +47,18 @@ pub(super) fn set_home(home: &[u8]) -> Result<(), String> {
     })
 }
 
+/// `PythonImport MODULE INTERPRETER`.
+pub(super) fn add_import(import: &[u8]) {
+    config::kept(|wanted: &mut WantedHandlers| wanted.imports.push(import.to_vec()));
+}
+
+/// `PythonPath` outside of sections. The first one counts.
+pub(super) fn set_path(path: &[u8]) {
+    config::kept(|wanted: &mut WantedHandlers| {
+        wanted.path.get_or_insert_with(|| path.to_vec());
+    });
+}
+
 /// The number of the application, if the configuration has handlers.
 pub(super) fn number() -> Option<usize> {
     let number = NUMBER.load(Ordering::Relaxed);
@@ -55,13 +71,15 @@ pub(super) fn number() -> Option<usize> {
 /// The place of the first directive, and why there can be no handlers.
 pub(crate) fn add_application() -> Result<(), String> {
     NUMBER.store(NONE, Ordering::Relaxed);
-    let (first, home) =
-        config::kept(|wanted: &mut WantedHandlers| (wanted.first.clone(), wanted.home.clone()));
-    let Some((place, base)) = first else { return Ok(()) };
-    let home = home.map(|home| format!("venv={home}"));
+    let wanted = config::kept(|wanted: &mut WantedHandlers| wanted.clone());
+    let Some((place, base)) = wanted.first else { return Ok(()) };
+    let mut options: Vec<_> =
+        wanted.home.map(|home| format!("venv={home}").into_bytes()).into_iter().collect();
+    options.extend(wanted.path.map(|path| [b"path=", path.as_slice()].concat()));
+    options.extend(wanted.imports.iter().map(|import| [b"import=", import.as_slice()].concat()));
     // As many as httpd has threads: mod_python has no limit of its own.
     let mut words: Vec<&[u8]> = vec![b"mod_python", b"threads=1024"];
-    words.extend(home.as_deref().map(str::as_bytes));
+    words.extend(options.iter().map(Vec::as_slice));
     let parser = Parser { base: &base, timeout: None };
     let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))
         .map_err(|error| format!("{place}: {error}"))?;

@@ -49,11 +49,10 @@ pub(crate) fn add_handlers<'c>(
 ) -> Result<(), String> {
     change(command, conf, |conf| {
         let pool = command.pool();
-        let outside = command.sections().next().is_none() && command.path().is_empty();
         let directory = pool.copy(&section::directory(command));
         // Before a request has a place there is the server's configuration alone. What that says of the beginning is for the first
         // phase of all.
-        let first = phase == RequestPhase::Init && outside;
+        let first = phase == RequestPhase::Init && is_outside(command);
         let phase = if first { RequestPhase::PostReadRequest } else { phase };
         let words: Vec<&'c [u8]> = words.iter().map(|word| pool.copy(word)).collect();
         let mut handlers = parse_handlers(phase, &words, directory)?;
@@ -84,9 +83,18 @@ pub(crate) fn set_text<'c>(
 ) -> Result<(), String> {
     let [value] = *words else { return Err("needs one word; put quotes around what has blanks".into()) };
     change(command, conf, |conf| {
+        // What PythonImport names is looked for there as well.
+        if name == b"PythonPath" && is_outside(command) {
+            wanted::set_path(value);
+        }
         conf.set(name, command.pool().copy(value), command.pool());
         Ok(())
     })
+}
+
+/// Whether it stands outside of all sections but those of virtual hosts.
+fn is_outside(command: &Command<'_>) -> bool {
+    command.sections().next().is_none() && command.path().is_empty()
 }
 
 /// A directive with On or Off.
@@ -136,6 +144,21 @@ pub(crate) fn set_home(command: &Command<'_>, words: &[&[u8]]) -> Result<(), Str
     command.check_global()?;
     let [home] = *words else { return Err("needs the directory of a virtual environment".into()) };
     wanted::set_home(home)
+}
+
+/// `PythonImport MODULE[::FUNCTION] INTERPRETER`: what each process begins with.
+pub(crate) fn add_import(command: &Command<'_>, words: &[&[u8]]) -> Result<(), String> {
+    if !applies(command)? {
+        return Ok(());
+    }
+    let [module, interpreter] = *words else {
+        return Err("needs a module and the name of an interpreter, such as that of the virtual host".into());
+    };
+    if module.is_empty() || module.contains(&b' ') {
+        return Err("needs MODULE or MODULE::FUNCTION first".into());
+    }
+    wanted::add_import(&[module, b" ", interpreter].concat());
+    Ok(())
 }
 
 /// A directive of mod_python's that is understood and cannot be obeyed. What it would switch off is off.

@@ -2,11 +2,15 @@
 //! What is kept of a request from one of its phases to the next, for as long as its pool.
 
 use std::{
-    cell::{RefCell, RefMut},
+    cell::{Cell, RefCell},
     ffi::c_void,
+    ops::Deref,
 };
 
-use gangway::engine::{PhaseState, fence};
+use gangway::{
+    engine::{PhaseState, fence},
+    phases::{Handler, RequestPhase},
+};
 use gangway_httpd::sys;
 
 use super::{
@@ -17,7 +21,13 @@ use super::{
 /// Stands in the module's own place of a request.
 #[derive(Default)]
 pub(crate) struct RequestState {
-    phase: RefCell<PhaseState>,
+    phase: PhaseState,
+    /// A phase is at work.
+    is_busy: Cell<bool>,
+    /// What is called at the end of the request.
+    at_end: Cell<Option<fn(Request<'_>)>>,
+    /// Handlers that others have added. What they point to lives in the request's pool.
+    added: RefCell<Vec<Handler<'static>>>,
     /// What a phase has read and not used.
     input: RefCell<Input<'static>>,
 }
@@ -43,9 +53,73 @@ impl RequestState {
         }
     }
 
-    /// What the engine keeps; `None` while a phase has it.
-    pub(crate) fn phase(&self) -> Option<RefMut<'_, PhaseState>> {
-        self.phase.try_borrow_mut().ok()
+    /// That of a request, if it has one.
+    pub(crate) fn found(request: Request<'_>) -> Option<&Self> {
+        // SAFETY: a `Request` is live on this thread, and its place holds NULL or what `of` has put there, which its pool frees.
+        unsafe { (*request.place()).cast::<Self>().as_ref() }
+    }
+
+    /// What the engine keeps, for a phase that begins; `None` while another one is at work.
+    pub(crate) fn begin(&self) -> Option<InPhase<'_>> {
+        (!self.is_busy.replace(true)).then_some(InPhase(self))
+    }
+
+    /// Adds a handler to those of the configuration.
+    pub(crate) fn add_handler(&self, request: Request<'_>, handler: &Handler<'_>) {
+        let pool = request.pool();
+        let kept = Handler {
+            name: pool.copy(handler.name),
+            directory: pool.copy(handler.directory),
+            suffix: None,
+            ..*handler
+        };
+        // SAFETY: the copies live in the pool of the request that has this state, which is freed before them; `added` gives them out
+        // for the life of that request alone.
+        let kept = unsafe { std::mem::transmute::<Handler<'_>, Handler<'static>>(kept) };
+        self.added.borrow_mut().push(kept);
+    }
+
+    /// Those that were added for a phase of this request, whose state this is.
+    pub(crate) fn added<'r>(&self, _: Request<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
+        let added = self.added.borrow();
+        added
+            .iter()
+            .filter(|handler| handler.phase == phase)
+            .map(|handler| Handler::<'r> { ..*handler })
+            .collect()
+    }
+
+    /// Has a function called before the request's pool is freed, once however often it is asked for.
+    pub(crate) fn await_end(&self, request: Request<'_>, function: fn(Request<'_>)) {
+        if self.at_end.replace(Some(function)).is_some() {
+            return;
+        }
+        // SAFETY: a `Request` is live on this thread; it lives in its own pool, and what is called before that is freed finds it
+        // whole.
+        unsafe {
+            sys::apr_pool_pre_cleanup_register(
+                request.pool().as_ptr(),
+                request.as_ptr().cast(),
+                Some(before_end),
+            );
+        }
+    }
+}
+
+/// What the engine keeps, while a phase is at work.
+pub(crate) struct InPhase<'s>(&'s RequestState);
+
+impl Deref for InPhase<'_> {
+    type Target = PhaseState;
+
+    fn deref(&self) -> &PhaseState {
+        &self.0.phase
+    }
+}
+
+impl Drop for InPhase<'_> {
+    fn drop(&mut self) {
+        self.0.is_busy.set(false);
     }
 }
 
@@ -74,6 +148,20 @@ unsafe extern "C" fn end(state: *mut c_void) -> sys::apr_status_t {
     // SAFETY: APR calls this once, with what `of` has made; nobody uses a request whose pool is freed.
     fence("the end of a request", 0, || unsafe {
         drop(Box::from_raw(state.cast::<RequestState>()));
+        0
+    })
+}
+
+/// Before the clean-up of the request's pool.
+unsafe extern "C" fn before_end(request: *mut c_void) -> sys::apr_status_t {
+    fence("the end of a request", 0, || {
+        // SAFETY: APR calls this once, with the request of `await_end`, on the thread that frees its pool and before it does so.
+        let request = unsafe { Request::from_raw(request.cast()) };
+        let function =
+            request.and_then(|request| RequestState::found(request)?.at_end.get().zip(Some(request)));
+        if let Some((function, request)) = function {
+            function(request);
+        }
         0
     })
 }

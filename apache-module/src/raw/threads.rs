@@ -19,7 +19,8 @@ pub(crate) fn on_thread_end<T: ThreadEnd>(request: Request<'_>, number: usize) {
     // the thread's end, and only the thread itself uses it.
     unsafe {
         let thread = (*request.connection()).current_thread;
-        if !thread.is_null() {
+        // What comes after a response may run on another thread than that of the connection.
+        if is_current(thread) {
             let (pool, data) = (sys::apr_thread_pool_get(thread), ptr::without_provenance::<c_void>(number));
             sys::apr_pool_cleanup_register(
                 pool,
@@ -28,6 +29,18 @@ pub(crate) fn on_thread_end<T: ThreadEnd>(request: Request<'_>, number: usize) {
                 Some(sys::apr_pool_cleanup_null),
             );
         }
+    }
+}
+
+/// # Safety
+/// `thread` is NULL or a live thread of APR's.
+unsafe fn is_current(thread: *mut sys::apr_thread_t) -> bool {
+    let mut own: *mut sys::apr_os_thread_t = ptr::null_mut();
+    // SAFETY: the caller's thread, which is asked for the number that it was made with.
+    unsafe {
+        !thread.is_null()
+            && sys::apr_os_thread_get(&raw mut own, thread) == 0
+            && own.as_ref().is_some_and(|own| libc::pthread_equal(*own, libc::pthread_self()) != 0)
     }
 }
 

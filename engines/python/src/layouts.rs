@@ -288,6 +288,7 @@ fn spec(name: &str, root: &str) -> Spec {
         event_loop: None,
         lifespan: None,
         startup_timeout: None,
+        words: Vec::new(),
     }
 }
 

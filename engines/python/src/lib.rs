@@ -240,6 +240,7 @@ unsafe fn forward_load(
         options.extend(word.map(|word| (key, word.as_bytes().to_vec())));
     }
     options.extend(plan.spec.startup_timeout.clone().map(|time| (&b"startup_timeout"[..], time)));
+    options.extend(plan.spec.words.iter().cloned());
     let fields: Vec<gw_field> =
         options.iter().map(|(key, value)| gw_field { name: lend(key), value: lend(value) }).collect();
     let spec = gw_app_spec {

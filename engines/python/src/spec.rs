@@ -34,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) lifespan: Option<&'static str>,
     /// How long its startup may take, as it was written.
     pub(crate) startup_timeout: Option<Vec<u8>>,
+    /// Words for the runtime alone, with their names.
+    pub(crate) words: Vec<(&'static [u8], Vec<u8>)>,
 }
 
 /// Where the callable is.
@@ -77,6 +79,7 @@ impl Spec {
             event_loop: None,
             lifespan: None,
             startup_timeout: None,
+            words: Vec::new(),
         };
         if interface == b"asgi" {
             (spec.event_loop, spec.lifespan) = (Some("auto"), Some("auto"));
@@ -97,6 +100,11 @@ impl Spec {
             b"env_file" => &mut self.env_file,
             b"env" => {
                 self.env.push(variable(value)?);
+                return Ok(());
+            }
+            b"path" | b"import" if self.target == Target::Module(HANDLERS.to_owned()) => {
+                let word: &'static [u8] = if key == b"path" { b"path" } else { b"import" };
+                self.words.push((word, value.to_vec()));
                 return Ok(());
             }
             b"debug" => {
@@ -284,6 +292,7 @@ mod tests {
             event_loop: None,
             lifespan: None,
             startup_timeout: None,
+            words: Vec::new(),
         };
         assert_eq!(spec.top_module(), Some("app"));
         spec.root = Some("/srv".into());

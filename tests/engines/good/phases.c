@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * Handlers of phases. The word of a handler says what it does: "let-in" looks at a header and refuses, "count" keeps a number from phase to
- * phase, "write" answers, "wrong" tries what the host must refuse.
+ * phase, "write" answers, "look-forward" has "log-it" run after the response, "wrong" tries what the host must refuse.
  */
 #include <gangway.h>
 
@@ -92,6 +92,29 @@ static int32_t wrong(gw_transaction *transaction)
     return 200 + refused;
 }
 
+/* Has "log-it" run when the response has ended, and the engine called at the very end. */
+static int32_t look_forward(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    if (calls->add_handler(transaction, GW_PHASE_LOG, text("log-it"), text("")) != GW_OK || calls->await_cleanup(transaction) != GW_OK)
+        return 500;
+    int refused = 0;
+    refused += calls->add_handler(transaction, 9999, text("log-it"), text("")) == GW_INVALID;
+    refused += calls->add_handler(transaction, GW_PHASE_LOG, text(""), text("")) == GW_INVALID;
+    return refused == 2 ? GW_ANSWER_OK : 500;
+}
+
+static int32_t log_it(gw_transaction *transaction)
+{
+    char line[64];
+    int64_t status = 0;
+    if (host->transactions->number(transaction, GW_NUMBER_STATUS, &status) != GW_OK)
+        return 500;
+    int length = snprintf(line, sizeof line, "ended with %d", (int)status);
+    host->transactions->log(transaction, GW_LOG_NOTICE, (const uint8_t *)line, (size_t)length);
+    return GW_ANSWER_OK;
+}
+
 static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer)
 {
     (void)app;
@@ -108,6 +131,10 @@ static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_ph
             *answer = wrong(transaction);
         else if (is(handler, "forgotten"))
             *answer = 200 + forgotten;
+        else if (is(handler, "look-forward"))
+            *answer = look_forward(transaction);
+        else if (is(handler, "log-it"))
+            *answer = log_it(transaction);
         else if (is(handler, "nonsense"))
             *answer = 7;
         else

@@ -53,6 +53,11 @@ impl<'r, M: Module> Request<'r, M> {
                 Fact::ServerHostname => (*(*raw).server).server_hostname,
                 Fact::ServerAdmin => (*(*raw).server).server_admin,
                 Fact::ErrorFname => (*(*raw).server).error_fname,
+                Fact::LocalHost => (*(*raw).connection).local_host,
+                Fact::RemoteLogname => sys::ap_get_remote_logname(raw),
+                Fact::ServerPath => (*(*raw).server).path,
+                Fact::DefnName => (*(*raw).server).defn_name,
+                Fact::ServerRoot => sys::ap_server_root,
             }
         };
         // SAFETY: httpd keeps NULL or a C string in these places, in pools that live at least as long as the request.
@@ -127,6 +132,15 @@ impl<'r, M: Module> Request<'r, M> {
                 Number::Loglevel => server.log.level.into(),
                 Number::IsVirtual => server.is_virtual.into(),
                 Number::IsHttps => self.is_https().into(),
+                Number::DefnLineNumber => server.defn_line_number.into(),
+                Number::LimitReqLine => server.limit_req_line.into(),
+                Number::LimitReqFieldsize => server.limit_req_fieldsize.into(),
+                Number::LimitReqFields => server.limit_req_fields.into(),
+                Number::Remaining => raw.remaining,
+                Number::ReadLength => raw.read_length,
+                Number::ReadBody => raw.read_body.into(),
+                Number::ReadChunked => raw.read_chunked.into(),
+                Number::Expecting100 => raw.expecting_100.into(),
             }
         }
     }
@@ -189,14 +203,18 @@ impl<'r, M: Module> Request<'r, M> {
         }
     }
 
-    /// The entries of a table in order.
-    pub fn table_entries(self, table: Table) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        self.entries(self.table(table))
+    /// Shows the entries of a table in order.
+    pub fn show_table(self, table: Table, show: &mut dyn FnMut(&[u8], &[u8])) {
+        match self.table(table) {
+            Some(table) => self.entries(table).for_each(|(name, value)| show(name, value)),
+            None => self.show_list(table, show),
+        }
     }
 
-    /// Changes a table.
-    pub fn change_table(self, table: Table, change: Change<'_>) {
-        let (table, pool) = (self.table(table), self.pool());
+    /// Changes a table. Answers whether it can be changed.
+    pub fn change_table(self, table: Table, change: Change<'_>) -> bool {
+        let Some(table) = self.table(table) else { return false };
+        let pool = self.pool();
         // SAFETY: httpd makes these tables with the request or its connection, and only this thread uses them. Names and values live in
         // the request's pool, or are copied into the table's own.
         unsafe {
@@ -212,10 +230,12 @@ impl<'r, M: Module> Request<'r, M> {
                 Change::Clear => sys::apr_table_clear(table),
             }
         }
+        true
     }
 
-    fn table(self, table: Table) -> *mut apr_table_t {
-        match table {
+    /// One that is a table of APR's.
+    fn table(self, table: Table) -> Option<*mut apr_table_t> {
+        Some(match table {
             Table::HeadersIn => field!(self, headers_in),
             Table::HeadersOut => field!(self, headers_out),
             Table::ErrHeadersOut => field!(self, err_headers_out),
@@ -223,6 +243,7 @@ impl<'r, M: Module> Request<'r, M> {
             Table::Notes => field!(self, notes),
             // SAFETY: httpd keeps the connection for longer than the request.
             Table::ConnectionNotes => unsafe { (*self.connection()).notes },
-        }
+            _ => return None,
+        })
     }
 }

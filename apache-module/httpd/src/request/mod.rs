@@ -12,6 +12,7 @@
 //! trace       its span, where somebody observes it
 //! redirect    another document of the server instead of a response
 //! facts       what handlers of phases look at and change
+//! lists       what they look at alone: lists, other requests, what is found by name
 //! ```
 
 use std::{ffi::c_void, marker::PhantomData, ptr::NonNull};
@@ -46,6 +47,7 @@ mod facts;
 mod head;
 mod host;
 mod input;
+mod lists;
 mod output;
 mod redirect;
 mod tables;

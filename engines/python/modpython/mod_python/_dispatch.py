@@ -5,49 +5,45 @@ import html
 import inspect
 import sys
 
-from mod_python import _failures, _importer, apache
+from mod_python import _failures, _importer, _phases, apache
 from mod_python._request import Request
-from mod_python._server import numbers
-
-# By the number of the phase: its name, the object of a handler that names none, and what lets the next handler run.
-_GO_ON = frozenset((apache.OK, apache.DECLINED))
-_PHASES = {
-    numbers["PHASE_" + word]: (name, name[len("Python") :].lower(), going)
-    for word, name, going in (
-        ("POST_READ_REQUEST", "PythonPostReadRequestHandler", _GO_ON),
-        ("INIT", "PythonInitHandler", _GO_ON),
-        ("TRANS", "PythonTransHandler", frozenset((apache.DECLINED,))),
-        ("HEADER_PARSER", "PythonHeaderParserHandler", _GO_ON),
-        ("ACCESS", "PythonAccessHandler", _GO_ON),
-        ("AUTHEN", "PythonAuthenHandler", frozenset((apache.DECLINED,))),
-        ("AUTHZ", "PythonAuthzHandler", frozenset((apache.DECLINED,))),
-        ("TYPE", "PythonTypeHandler", frozenset((apache.DECLINED,))),
-        ("FIXUP", "PythonFixupHandler", _GO_ON),
-        ("CONTENT", "PythonHandler", frozenset((apache.OK,))),
-    )
-}
-_CONTENT = numbers["PHASE_CONTENT"]
 
 
 def run(transaction, request, phase, interpreter, handlers, settings, options):
     """Answers the object of the request, for its next phase, and what the phase answers."""
     if request is None:
         request = Request(transaction)
-    name, default, going = _PHASES[phase]
+    name, going = _phases.PHASES[phase]
     request.phase, request.interpreter = name, interpreter
     request._settings, request._options = settings, options
+    # Handlers may add others while they run.
+    running = request._running = list(handlers)
+    request._relatives = {}
     answer = apache.DECLINED
     outer = apache._CURRENT.replace(request)
     try:
-        for handler, directory in handlers:
-            answer = _run_one(request, handler, default, directory, phase == _CONTENT)
+        if phase == _phases.CLEANUP:
+            _clean_up(request)
+        for at, (handler, directory) in enumerate(running):
+            request._at = at
+            answer = _run_one(request, handler, _phases.default_object(name), directory, phase == _phases.CONTENT)
             if answer not in going:
                 break
     finally:
         apache._CURRENT.replace(outer)
-    if phase == _CONTENT or answer not in _GO_ON:
+    if phase in _phases.LAST or answer not in (apache.OK, apache.DECLINED):
         _end(request)
     return request, answer
+
+
+def _clean_up(request):
+    """Calls what was registered, the last one first."""
+    while request._cleanups:
+        callable, data = request._cleanups.pop()
+        try:
+            callable(data)
+        except Exception as error:
+            _failures.tell(request._transaction.log, error, f'GW0319 a clean-up of interpreter "{request.interpreter}" raised ')
 
 
 def _end(request):

@@ -1,188 +1,29 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""`req`, `req.connection` and `req.server`: what handlers get to know of a request, and what they do with it."""
+"""`req`: what handlers get to know of a request, and what they do with it."""
 
 import base64
 import binascii
 import os
 
+from mod_python._beside import Beside
 from mod_python._derived import Derived
-from mod_python._server import numbers
-from mod_python._tables import LiveTable
+from mod_python._later import Later
+from mod_python._members import Holder, Names, Number, Table, Text
+from mod_python._server_facts import Connection, Server
 
 _LATER = "is not in this version of Gangway; docs/mod_python.md says what is"
 
 
-class _Text:
-    """A text of the server, each byte a character; None where there is none."""
-
-    def __init__(self, name, doc, writable=False, files=False):
-        self.number, self.writable, self.files = numbers["FACT_" + name], writable, files
-        self.__doc__ = doc
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, holder, owner=None):
-        if holder is None:
-            return self
-        value = holder._transaction.text(self.number)
-        if self.files and value is not None and not value.isascii():
-            # As everything of Python's takes the name of a file.
-            value = os.fsdecode(value.encode("latin-1"))
-        return value
-
-    def __set__(self, holder, value):
-        if not self.writable:
-            raise AttributeError(f"{self.name} cannot be set")
-        if self.files and isinstance(value, str):
-            value = os.fsencode(value)
-        if value is not None and not isinstance(value, (str, bytes)):
-            raise TypeError(f"{self.name} must be str, not {type(value).__name__}")
-        holder._transaction.set_text(self.number, value)
-
-
-class _Number:
-    """A number of the server."""
-
-    def __init__(self, name, doc, writable=False, unit=1):
-        self.number, self.writable, self.unit = numbers["NUMBER_" + name], writable, unit
-        self.__doc__ = doc
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, holder, owner=None):
-        if holder is None:
-            return self
-        value = holder._transaction.number(self.number)
-        return value if self.unit == 1 else value / self.unit
-
-    def __set__(self, holder, value):
-        if not self.writable:
-            raise AttributeError(f"{self.name} cannot be set")
-        holder._transaction.set_number(self.number, int(value * self.unit))
-
-
-class _Table:
-    """A table of the server."""
-
-    def __init__(self, name, doc):
-        self.number = numbers["TABLE_" + name]
-        self.__doc__ = doc
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __get__(self, holder, owner=None):
-        if holder is None:
-            return self
-        found = LiveTable(holder._transaction, self.number)
-        # Beside it in the object from now on, where it is found without this.
-        holder.__dict__[self.name] = found
-        return found
-
-
-class _Holder:
-    #: Names of mod_python that are not here yet.
-    _missing = frozenset()
-
-    def __getattr__(self, name):
-        kind = type(self).__name__
-        if name in self._missing:
-            raise AttributeError(f"{kind}.{name} {_LATER}")
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
-
-
-class Server(_Holder):
-    """The virtual host of a request."""
-
-    _missing = frozenset(
-        "defn_name defn_line_number wild_names names pathlen path addrs limit_req_line limit_req_fieldsize limit_req_fields send_buffer_size"
-        " register_cleanup".split()
-    )
-
-    def __init__(self, request):
-        self._transaction = request._transaction
-        self._request = request
-
-    server_hostname = _Text("SERVER_HOSTNAME", "The name that ServerName gives.")
-    server_admin = _Text("SERVER_ADMIN", "The address of the administrator.")
-    error_fname = _Text("ERROR_FNAME", "The file of the error log.", files=True)
-    port = _Number("SERVER_PORT", "The port that ServerName gives, or 0.")
-    timeout = _Number("TIMEOUT", "Timeout, in seconds.", unit=1_000_000)
-    keep_alive_timeout = _Number("KEEP_ALIVE_TIMEOUT", "KeepAliveTimeout, in seconds.", unit=1_000_000)
-    keep_alive_max = _Number("KEEP_ALIVE_MAX", "MaxKeepAliveRequests.")
-    keep_alive = _Number("KEEP_ALIVE", "Whether KeepAlive is on.")
-    loglevel = _Number("LOGLEVEL", "LogLevel, as one of apache.APLOG_*.")
-    is_virtual = _Number("IS_VIRTUAL", "Whether this is a virtual host.")
-
-    def get_config(self):
-        """Directives of Python's for this request, by name."""
-        return self._request.get_config()
-
-    def get_options(self):
-        """PythonOption for this request."""
-        return self._request.get_options()
-
-    def log_error(self, message, level=3):
-        self._request.log_error(message, level)
-
-
-class Connection(_Holder):
-    """The connection of the client."""
-
-    _missing = frozenset("read readline write local_host remote_logname".split())
-
-    def __init__(self, request):
-        self._transaction = request._transaction
-        self._request = request
-
-    remote_ip = _Text("REMOTE_IP", "The address at the other end of the connection.")
-    local_ip = _Text("LOCAL_IP", "The address at this end.")
-    remote_host = _Text("REMOTE_HOST", "The name of the client, where HostnameLookups is on.")
-    id = _Number("CONNECTION_ID", "A number that no other open connection of the server has.")
-    aborted = _Number("ABORTED", "Whether the client is known to have left.")
-    keepalive = _Number("KEEPALIVE", "One of apache.AP_CONN_*.")
-    keepalives = _Number("KEEPALIVES", "How many requests there were before this one.")
-    double_reverse = _Number("DOUBLE_REVERSE", "1, 0 or -1: what a second look-up of the name has shown.")
-    notes = _Table("CONNECTION_NOTES", "What modules tell each other about the connection.")
-    _remote_port = _Number("REMOTE_PORT", "The client's port.")
-    _local_port = _Number("LOCAL_PORT", "The server's port.")
-
-    @property
-    def remote_addr(self):
-        """Address and port of the client."""
-        return self.remote_ip, self._remote_port
-
-    client_addr = remote_addr
-
-    @property
-    def client_ip(self):
-        """As remote_ip."""
-        return self.remote_ip
-
-    @property
-    def local_addr(self):
-        """Address and port of the server."""
-        return self.local_ip, self._local_port
-
-    @property
-    def base_server(self):
-        """The server of the request: one without a request has none."""
-        return self._request.server
-
-    def log_error(self, message, level=3):
-        self._request.log_error(message, level)
-
-
-class Request(Derived, _Holder):
+class Request(Beside, Derived, Later, Holder):
     """A request, from its first phase to its last: handlers may keep attributes of their own in it."""
 
-    _missing = frozenset(
-        "add_handler add_input_filter add_output_filter register_cleanup register_input_filter register_output_filter requires"
-        " ssl_var_lookup hlist main prev next remaining read_length read_body read_chunked expecting_100 allow_methods allowed_methods"
-        " allowed_xmethods content_languages".split()
-    )
+    _missing = {
+        "add_input_filter": _LATER,
+        "add_output_filter": _LATER,
+        "register_input_filter": _LATER,
+        "register_output_filter": _LATER,
+        "requires": "httpd 2.4 has no list of requirements; mod_authz_core decides on expressions, and a PythonAuthzHandler before it",
+    }
 
     def __init__(self, transaction):
         self._transaction = transaction
@@ -192,58 +33,71 @@ class Request(Derived, _Holder):
         self._directory = ""
         #: Whether bytes of the response have been given to the server.
         self._began = False
+        #: Handlers of the phase that runs, with their directories, and the place of the present one.
+        self._running, self._at = [], 0
+        #: What is called at the end: callables with their data.
+        self._cleanups = []
+        #: Requests beside it that have been asked for in the phase that runs.
+        self._relatives = {}
 
     # ---- facts ----
 
-    method = _Text("METHOD", "GET, POST and so on.")
-    uri = _Text("URI", "The path, decoded.", writable=True)
-    unparsed_uri = _Text("UNPARSED_URI", "The target as the client has sent it.")
-    filename = _Text("FILENAME", "The file that the path stands for.", writable=True, files=True)
-    canonical_filename = _Text("CANONICAL_FILENAME", "The same without links.", writable=True, files=True)
-    path_info = _Text("PATH_INFO", "What follows the file in the path.", writable=True)
-    args = _Text("ARGS", "The query, as the client has sent it; None without one.", writable=True)
-    protocol = _Text("PROTOCOL", "HTTP/1.1 and so on.")
-    hostname = _Text("HOSTNAME", "The host that the client has asked for.")
-    the_request = _Text("THE_REQUEST", "The request line.")
-    content_type = _Text("CONTENT_TYPE", "The type of the response.", writable=True)
-    content_encoding = _Text("CONTENT_ENCODING", "The coding of the response.", writable=True)
-    handler = _Text("HANDLER", "The name of who gives the content.", writable=True)
-    user = _Text("USER", "Who the client is, once that is known.", writable=True)
-    ap_auth_type = _Text("AP_AUTH_TYPE", "How that became known.", writable=True)
-    status_line = _Text("STATUS_LINE", "The status with its words, where they are not the usual ones.", writable=True)
-    range = _Text("RANGE", "The header of that name.")
-    vlist_validator = _Text("VLIST_VALIDATOR", "Of content negotiation.")
-    useragent_ip = _Text("USERAGENT_IP", "The client's address; with mod_remoteip another one than that of the connection.")
+    method = Text("METHOD", "GET, POST and so on.")
+    uri = Text("URI", "The path, decoded.", writable=True)
+    unparsed_uri = Text("UNPARSED_URI", "The target as the client has sent it.")
+    filename = Text("FILENAME", "The file that the path stands for.", writable=True, files=True)
+    canonical_filename = Text("CANONICAL_FILENAME", "The same without links.", writable=True, files=True)
+    path_info = Text("PATH_INFO", "What follows the file in the path.", writable=True)
+    args = Text("ARGS", "The query, as the client has sent it; None without one.", writable=True)
+    protocol = Text("PROTOCOL", "HTTP/1.1 and so on.")
+    hostname = Text("HOSTNAME", "The host that the client has asked for.")
+    the_request = Text("THE_REQUEST", "The request line.")
+    content_type = Text("CONTENT_TYPE", "The type of the response.", writable=True)
+    content_encoding = Text("CONTENT_ENCODING", "The coding of the response.", writable=True)
+    handler = Text("HANDLER", "The name of who gives the content.", writable=True)
+    user = Text("USER", "Who the client is, once that is known.", writable=True)
+    ap_auth_type = Text("AP_AUTH_TYPE", "How that became known.", writable=True)
+    status_line = Text("STATUS_LINE", "The status with its words, where they are not the usual ones.", writable=True)
+    range = Text("RANGE", "The header of that name.")
+    vlist_validator = Text("VLIST_VALIDATOR", "Of content negotiation.")
+    useragent_ip = Text("USERAGENT_IP", "The client's address; with mod_remoteip another one than that of the connection.")
 
-    status = _Number("STATUS", "The status of the response.", writable=True)
-    method_number = _Number("METHOD_NUMBER", "One of apache.M_*; HEAD is M_GET.")
-    proto_num = _Number("PROTO_NUM", "1001 for HTTP/1.1.")
-    assbackwards = _Number("ASSBACKWARDS", "Whether the response has no head: HTTP/0.9.", writable=True)
-    header_only = _Number("HEADER_ONLY", "Whether the client wants the head alone.")
-    proxyreq = _Number("PROXYREQ", "One of apache.PROXYREQ_*.", writable=True)
-    request_time = _Number("REQUEST_TIME", "When it came, in seconds since 1970.", unit=1_000_000)
-    mtime = _Number("MTIME", "When the document was changed, in seconds since 1970.", writable=True, unit=1_000_000)
-    no_cache = _Number("NO_CACHE", "Whether the response must not be kept.", writable=True)
-    no_local_copy = _Number("NO_LOCAL_COPY", "Whether a copy of the client's is never good enough.", writable=True)
-    bytes_sent = _Number("BYTES_SENT", "Bytes of the body that have left.")
-    sent_bodyct = _Number("SENT_BODYCT", "Whether the body has begun.")
-    clength = _Number("CLENGTH", "The length of the response, where it is known.")
-    chunked = _Number("CHUNKED", "Whether the response is sent in chunks.")
-    allowed = _Number("ALLOWED", "The methods that are allowed, a bit for each number.", writable=True)
-    eos_sent = _Number("EOS_SENT", "Whether the response has ended.")
-    used_path_info = _Number("USED_PATH_INFO", "Whether path_info is welcome: one of apache.AP_REQ_*.", writable=True)
-    _is_https = _Number("IS_HTTPS", "Whether the client speaks TLS.")
+    status = Number("STATUS", "The status of the response.", writable=True)
+    method_number = Number("METHOD_NUMBER", "One of apache.M_*; HEAD is M_GET.")
+    proto_num = Number("PROTO_NUM", "1001 for HTTP/1.1.")
+    assbackwards = Number("ASSBACKWARDS", "Whether the response has no head: HTTP/0.9.", writable=True)
+    header_only = Number("HEADER_ONLY", "Whether the client wants the head alone.")
+    proxyreq = Number("PROXYREQ", "One of apache.PROXYREQ_*.", writable=True)
+    request_time = Number("REQUEST_TIME", "When it came, in seconds since 1970.", unit=1_000_000)
+    mtime = Number("MTIME", "When the document was changed, in seconds since 1970.", writable=True, unit=1_000_000)
+    no_cache = Number("NO_CACHE", "Whether the response must not be kept.", writable=True)
+    no_local_copy = Number("NO_LOCAL_COPY", "Whether a copy of the client's is never good enough.", writable=True)
+    bytes_sent = Number("BYTES_SENT", "Bytes of the body that have left.")
+    sent_bodyct = Number("SENT_BODYCT", "Whether the body has begun.")
+    clength = Number("CLENGTH", "The length of the response, where it is known.")
+    chunked = Number("CHUNKED", "Whether the response is sent in chunks.")
+    allowed = Number("ALLOWED", "The methods that are allowed, a bit for each number.", writable=True)
+    eos_sent = Number("EOS_SENT", "Whether the response has ended.")
+    used_path_info = Number("USED_PATH_INFO", "Whether path_info is welcome: one of apache.AP_REQ_*.", writable=True)
+    remaining = Number("REMAINING", "Bytes of the body that have not been read, where its length is known.")
+    read_length = Number("READ_LENGTH", "Bytes of the body that have been read.")
+    read_body = Number("READ_BODY", "How modules of httpd are to read the body.")
+    read_chunked = Number("READ_CHUNKED", "Whether the body comes in chunks.")
+    expecting_100 = Number("EXPECTING_100", "Whether the client waits for 100 Continue.")
+    allowed_xmethods = Names("ALLOWED_XMETHODS", "Methods that are allowed and have no number.")
+    content_languages = Names("CONTENT_LANGUAGES", "Languages of the response.")
+    _is_https = Number("IS_HTTPS", "Whether the client speaks TLS.")
 
-    headers_in = _Table("HEADERS_IN", "Headers of the request.")
-    headers_out = _Table("HEADERS_OUT", "Headers of the response.")
-    err_headers_out = _Table("ERR_HEADERS_OUT", "Headers of the response that leave with an error page, too.")
-    subprocess_env = _Table("SUBPROCESS_ENV", "Variables, as of SetEnv.")
-    notes = _Table("NOTES", "What modules tell each other about the request.")
+    headers_in = Table("HEADERS_IN", "Headers of the request.")
+    headers_out = Table("HEADERS_OUT", "Headers of the response.")
+    err_headers_out = Table("ERR_HEADERS_OUT", "Headers of the response that leave with an error page, too.")
+    subprocess_env = Table("SUBPROCESS_ENV", "Variables, as of SetEnv.")
+    notes = Table("NOTES", "What modules tell each other about the request.")
 
-    _auth_type = _Text("AUTH_TYPE", "AuthType.")
-    _auth_name = _Text("AUTH_NAME", "AuthName.")
-    _document_root = _Text("DOCUMENT_ROOT", "DocumentRoot.", files=True)
-    _remote_host = _Text("REMOTE_HOST", "The name of the client.")
+    _auth_type = Text("AUTH_TYPE", "AuthType.")
+    _auth_name = Text("AUTH_NAME", "AuthName.")
+    _document_root = Text("DOCUMENT_ROOT", "DocumentRoot.", files=True)
+    _remote_host = Text("REMOTE_HOST", "The name of the client.")
 
     @property
     def connection(self):

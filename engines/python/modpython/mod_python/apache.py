@@ -5,11 +5,12 @@ import os
 import sys
 import threading
 
-from mod_python import _importer, mp_version
+from mod_python import _environ, _importer, _locks, mp_version
 from mod_python._derived import stat
+from mod_python._process import register_cleanup  # noqa: F401 (a part of the interface)
 from mod_python._query import parse_qs, parse_qsl
 from mod_python._request import log_level
-from mod_python._server import log_process
+from mod_python._server import log_process, numbers
 from mod_python._tables import table
 
 version = mp_version
@@ -154,14 +155,120 @@ def import_module(name, autoreload=None, log=None, path=None):
 #: An older name of table.
 make_table = table
 
-_MISSING = frozenset(
-    "config_tree mpm_query server_root register_cleanup exists_config_define main_server interpreter allow_methods build_cgi_env"
-    " restore_nocgi setup_cgi _global_lock _global_trylock _global_unlock AP_MPMQ_IS_THREADED AP_MPMQ_IS_FORKED MODULE_MAGIC_NUMBER_MAJOR"
-    " MODULE_MAGIC_NUMBER_MINOR".split()
-)
+
+# ---- the server ----
+
+(
+    AP_MPMQ_MAX_DAEMON_USED, AP_MPMQ_IS_THREADED, AP_MPMQ_IS_FORKED, AP_MPMQ_HARD_LIMIT_DAEMONS, AP_MPMQ_HARD_LIMIT_THREADS,
+    AP_MPMQ_MAX_THREADS, AP_MPMQ_MIN_SPARE_DAEMONS, AP_MPMQ_MIN_SPARE_THREADS, AP_MPMQ_MAX_SPARE_DAEMONS, AP_MPMQ_MAX_SPARE_THREADS,
+    AP_MPMQ_MAX_REQUESTS_DAEMON, AP_MPMQ_MAX_DAEMONS,
+) = range(1, 13)  # fmt: skip
+AP_MPMQ_NOT_SUPPORTED, AP_MPMQ_STATIC, AP_MPMQ_DYNAMIC = range(3)
+
+
+def _transaction(name):
+    request = _CURRENT.request
+    if request is None:
+        raise RuntimeError(f"apache.{name} asks the server, which answers while a handler runs; outside of one there is nobody to ask")
+    return request._transaction
+
+
+def mpm_query(code):
+    """What the MPM says to one of apache.AP_MPMQ_*: a number. Raises ValueError for a question that it does not know."""
+    answer = _transaction("mpm_query()").look_up(numbers["LOOK_UP_MPM"], str(code))
+    if answer is None:
+        raise ValueError(f"the MPM does not answer the query {code}")
+    return int(answer)
+
+
+def exists_config_define(name):
+    """Whether the server was started with -D and this word."""
+    return _transaction("exists_config_define()").look_up(numbers["LOOK_UP_DEFINE"], name) is not None
+
+
+def server_root():
+    """ServerRoot."""
+    return _transaction("server_root()").text(numbers["FACT_SERVER_ROOT"])
+
+
+def config_tree():
+    """The directives of the server's configuration, without .htaccess: a list of (directive, arguments). Behind a section stands a list of
+    what is in it. A copy.
+    """
+    around = [[]]
+    for name, arguments in _transaction("config_tree()").entries(numbers["TABLE_CONFIG_TREE"], None):
+        directive = name.lstrip("\t")
+        depth = len(name) - len(directive)
+        del around[depth + 1 :]
+        if depth == len(around):
+            around.append([])
+            around[-2].append(around[-1])
+        around[-1].append((directive, arguments))
+    return around[0]
+
+
+def allow_methods(req, *args):
+    """As req.allow_methods(), with each method as an argument of its own."""
+    req.allow_methods(args)
+
+
+def build_cgi_env(req):
+    """The variables of a CGI program for a request, as a dictionary."""
+    return _environ.cgi_variables(req)
+
+
+# ---- locks of all processes ----
+
+_HELD = {}
+
+
+def _lock_name(key, index):
+    return f"global lock {key}" if index < 0 else f"global lock number {index}"
+
+
+def _global_lock(server, key, index=-1):
+    """Waits for a lock of this name, or of this number, that no other thread of any process of the server's user has.
+
+    Who asks twice waits for itself. A process that ends gives back what it has. `server` is there for mod_python's sake.
+    """
+    name = _lock_name(key, index)
+    lock = _locks.FileLock(_locks.folder(), name)
+    _locks.acquire(lock, float("inf"))
+    _HELD[name] = lock
+
+
+def _global_trylock(server, key, index=-1):
+    """As _global_lock(), without waiting: whether it is held now, as 1 or 0."""
+    name = _lock_name(key, index)
+    lock = _locks.FileLock(_locks.folder(), name)
+    if not lock.attempt():
+        return 0
+    _HELD[name] = lock
+    return 1
+
+
+def _global_unlock(server, key, index=-1):
+    """Gives a lock back. Raises ValueError where this process does not have it."""
+    lock = _HELD.pop(_lock_name(key, index), None)
+    if lock is None:
+        raise ValueError(f"the lock {key!r} is not held here")
+    lock.release()
+
+
+_MISSING = {
+    "main_server": "there is no server without a request; take req.server, or read apache.config_tree()",
+    "setup_cgi": "mod_python.cgihandler sets the environment of a script for its own thread; nothing else needs it",
+    "restore_nocgi": "mod_python.cgihandler sets the environment of a script for its own thread; nothing else needs it",
+    "MODULE_MAGIC_NUMBER_MAJOR": "modules of handlers do not depend on httpd's ABI",
+    "MODULE_MAGIC_NUMBER_MINOR": "modules of handlers do not depend on httpd's ABI",
+}
 
 
 def __getattr__(name):
+    if name == "interpreter":
+        # Of the handler that runs in this thread.
+        request = _CURRENT.request
+        return request.interpreter if request is not None else None
     if name in _MISSING:
-        raise AttributeError(f"apache.{name} is not in this version of Gangway; docs/mod_python.md says what is")
+        raise AttributeError(f"apache.{name}: {_MISSING[name]}")
     raise AttributeError(f"module 'mod_python.apache' has no attribute {name!r}")

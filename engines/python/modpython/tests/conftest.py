@@ -37,6 +37,7 @@ class Transaction:
         self.texts, self.figures, self.tables, self.written, self.lines = {}, {}, {}, [], []
         self.body = io.BytesIO()
         self.length = self.redirected = None
+        self.added, self.awaits_cleanup = [], False
 
     def text(self, fact):
         return self.texts.get(fact)
@@ -79,6 +80,12 @@ class Transaction:
 
     def write(self, data, flush):
         self.written.append(data)
+
+    def add_handler(self, phase, name, directory):
+        self.added.append((phase, name, directory))
+
+    def await_cleanup(self):
+        self.awaits_cleanup = True
 
     def log(self, level, text):
         self.lines.append((level, text))

@@ -53,6 +53,8 @@ pub(crate) struct Spec {
     pub(crate) is_template: bool,
     /// There is no application: requests bring the handlers that they have.
     has_handlers: bool,
+    /// What handlers begin with, in order: names with values.
+    pub(crate) words: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Spec {
@@ -84,6 +86,7 @@ impl Spec {
             asgi: None,
             is_template: raw.flags & GW_APP_TEMPLATE != 0,
             has_handlers,
+            words: Vec::new(),
         };
         // SAFETY: the caller guarantees the fields of the specification.
         if unsafe { borrow(raw.interface_name) } == b"asgi" {
@@ -96,6 +99,7 @@ impl Spec {
                 b"venv" => spec.venv = Some(OsStr::from_bytes(value).into()),
                 b"program" => spec.program = Some(value.to_vec()),
                 b"debug" => spec.debug = value == b"on",
+                b"path" | b"import" => spec.words.push((key.to_vec(), value.to_vec())),
                 b"env" => {
                     let at = value.iter().position(|byte| *byte == b'=').ok_or("env= has no value")?;
                     spec.variables.push((value[..at].to_vec(), value[at + 1..].to_vec()));

@@ -66,13 +66,28 @@ pub static LOOP_OPTIONS: [Constant<gw_option>; 3] = [
     constant(option(c"startup_timeout", GW_VALUE_TIME, c"60s", c"how long the startup may take")),
 ];
 
+/// What handlers have besides some of those.
+pub static HANDLER_OPTIONS: [Constant<gw_option>; 2] = [
+    constant(option(c"path", GW_VALUE_TEXT, c"none", c"an expression of Python for sys.path")),
+    constant(gw_option {
+        flags: GW_OPTION_REPEATS,
+        ..option(
+            c"import",
+            GW_VALUE_TEXT,
+            c"none",
+            c"MODULE[::FUNCTION] INTERPRETER: what a process begins with",
+        )
+    }),
+];
+
 static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
 
 /// What handlers can be told: all of a process use one Python. Their own words come with each request.
-static HANDLER_OPTIONS: Constant<[*const gw_option; 4]> = {
+static HANDLER_OPTION_LIST: Constant<[*const gw_option; 6]> = {
     let [_, venv, python, env, env_file, _] = &OPTIONS;
+    let [path, import] = &HANDLER_OPTIONS;
     // SAFETY: the options are constant.
-    unsafe { Constant::new([venv.get(), python.get(), env.get(), env_file.get()]) }
+    unsafe { Constant::new([venv.get(), python.get(), env.get(), env_file.get(), path.get(), import.get()]) }
 };
 
 const fn interface(
@@ -124,7 +139,7 @@ static STATED: [Constant<gw_interface>; 3] = [
         })
     },
     // SAFETY: the strings and the list are constant.
-    unsafe { Constant::new(interface(c"handlers", c"mod_python", HANDLER_OPTIONS.get())) },
+    unsafe { Constant::new(interface(c"handlers", c"mod_python", HANDLER_OPTION_LIST.get())) },
     // SAFETY: the strings and the list are constant.
     unsafe {
         Constant::new(gw_interface {

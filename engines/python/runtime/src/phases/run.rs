@@ -2,8 +2,8 @@
 //! One phase of a request: into the package and back, and what is kept of the request between two of its phases.
 
 use std::{
-    ffi::c_void,
-    ptr,
+    ffi::{OsStr, c_void},
+    os::unix::ffi::OsStrExt,
     sync::{Mutex, PoisonError},
 };
 
@@ -38,10 +38,21 @@ pub(crate) struct Handlers {
 
 impl Handlers {
     /// Loads the package.
-    pub(crate) fn load(py: Python<'_>) -> Result<Self, String> {
-        package::install(py).map(|run| Self { run }).map_err(|error| {
+    ///
+    /// `words` are what the process begins with; a module of those that cannot be loaded stops nothing.
+    pub(crate) fn load(py: Python<'_>, words: &[(Vec<u8>, Vec<u8>)]) -> Result<Self, String> {
+        Self::begin(py, words).map_err(|error| {
             format!("the package mod_python cannot be loaded: {}", Cold::get(py).one_line(py, &error))
         })
+    }
+
+    fn begin(py: Python<'_>, words: &[(Vec<u8>, Vec<u8>)]) -> PyResult<Self> {
+        let run = package::install(py)?;
+        let begin = py.import("mod_python._process")?.getattr("begin")?;
+        for (name, value) in words {
+            begin.call1((native(py, name)?, OsStr::from_bytes(value)))?;
+        }
+        Ok(Self { run })
     }
 }
 
@@ -81,16 +92,17 @@ pub(crate) fn drain(py: Python<'_>) {
     }
 }
 
-/// Ends a phase on every way out.
+/// Ends a phase on every way out. It may have begun inside of another one of the same request.
 struct InPhase<'a, 'py> {
     py: Python<'py>,
     before: Before,
+    outer: (*mut gw_transaction, u64),
     transaction: &'a Transaction,
 }
 
 impl Drop for InPhase<'_, '_> {
     fn drop(&mut self) {
-        self.transaction.set(self.py, ptr::null_mut());
+        self.transaction.end(self.py, self.outer);
         errors_stream::end_transaction(self.before);
     }
 }
@@ -112,9 +124,12 @@ pub(crate) unsafe fn run(
         // SAFETY: gangway.h: the place holds NULL or what this function has left in it, and nobody else uses that meanwhile.
         let kept = unsafe { kept(py, phase) }?;
         let begun = kept.transaction.clone_ref(py);
-        let running =
-            InPhase { py, before: errors_stream::begin_transaction(transaction), transaction: begun.get() };
-        running.transaction.set(py, transaction);
+        let running = InPhase {
+            py,
+            before: errors_stream::begin_transaction(transaction),
+            outer: begun.get().begin(py, transaction),
+            transaction: begun.get(),
+        };
         let _context = Context::enter(py);
         // SAFETY: the caller's promise: all of the phase is borrowed for the call.
         let result = unsafe { call(py, handlers, kept, phase) };

@@ -5,7 +5,7 @@
 use std::{
     ffi::c_void,
     ptr,
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
 use gangway_abi::{
@@ -34,8 +34,15 @@ pub(crate) struct Transaction {
     calls: Transactions,
     /// Null outside of its phases. Changed and read with the interpreter's lock alone.
     raw: AtomicPtr<gw_transaction>,
+    /// The run of a phase that `raw` belongs to. As `raw`.
+    stay: AtomicU64,
+    /// Of one beside another one: that, and the run of it that this is good for.
+    beside: Option<(Py<Self>, u64)>,
     body: Guarded<Body>,
 }
+
+/// Each run of a phase has a number of its own.
+static STAYS: AtomicU64 = AtomicU64::new(0);
 
 /// A raw pointer on its way into a call without the interpreter's lock.
 #[derive(Clone, Copy)]
@@ -63,18 +70,36 @@ fn outcome(status: gw_status, what: &str) -> PyResult<()> {
     }
 }
 
+/// The server's module is older than this engine.
+fn too_old(what: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("this server's module does not have {what}; it is older than the engine"))
+}
+
 impl Transaction {
     /// One that no phase runs for yet; `None` where the server has no such calls.
     pub(super) fn new() -> Option<Self> {
         let calls = host::host()?.transactions?;
         let mut body = Body::default();
         body.begin(None);
-        Some(Self { calls, raw: AtomicPtr::new(ptr::null_mut()), body: Guarded::new(body) })
+        Some(Self {
+            calls,
+            raw: AtomicPtr::new(ptr::null_mut()),
+            stay: AtomicU64::new(0),
+            beside: None,
+            body: Guarded::new(body),
+        })
     }
 
-    /// A phase begins, or has ended with null.
-    pub(super) fn set(&self, _py: Python<'_>, raw: *mut gw_transaction) {
+    /// A phase begins. Answers what [`Self::end`] is to be given.
+    pub(super) fn begin(&self, _py: Python<'_>, raw: *mut gw_transaction) -> (*mut gw_transaction, u64) {
+        let stay = STAYS.fetch_add(1, Ordering::Relaxed) + 1;
+        (self.raw.swap(raw, Ordering::Relaxed), self.stay.swap(stay, Ordering::Relaxed))
+    }
+
+    /// A phase has ended; the one around it goes on, if there is one.
+    pub(super) fn end(&self, _py: Python<'_>, (raw, stay): (*mut gw_transaction, u64)) {
         self.raw.store(raw, Ordering::Relaxed);
+        self.stay.store(stay, Ordering::Relaxed);
     }
 
     fn lent(&self, _py: Python<'_>) -> PyResult<*mut gw_transaction> {
@@ -82,7 +107,9 @@ impl Transaction {
             return Err(forked::refusal());
         }
         let raw = self.raw.load(Ordering::Relaxed);
-        if raw.is_null() {
+        let is_over =
+            self.beside.as_ref().is_some_and(|(of, stay)| of.get().stay.load(Ordering::Relaxed) != *stay);
+        if raw.is_null() || is_over {
             return Err(PyValueError::new_err(
                 "this object belongs to a request that no handler runs for any more",
             ));
@@ -264,6 +291,70 @@ impl Transaction {
             unsafe { (calls.redirect)(raw, lend(&target)) }
         })?;
         outcome(status, "a redirect")
+    }
+
+    /// Has a handler run in a later phase.
+    fn add_handler(
+        &self,
+        py: Python<'_>,
+        phase: u32,
+        name: &Bound<'_, PyAny>,
+        directory: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let add = self.calls.add_handler.ok_or_else(|| too_old("handlers that are added"))?;
+        with_bytes(name, |name| {
+            with_bytes(directory, |directory| {
+                let raw = self.lent(py)?;
+                // SAFETY: the transaction is live while a phase of it runs; the bytes are borrowed for the call.
+                outcome(unsafe { add(raw, phase, lend(name), lend(directory)) }, "this handler")
+            })
+        })
+    }
+
+    /// Has the phase at the end of the request run.
+    fn await_cleanup(&self, py: Python<'_>) -> PyResult<()> {
+        let wait = self.calls.await_cleanup.ok_or_else(|| too_old("clean-ups"))?;
+        let raw = self.lent(py)?;
+        // SAFETY: the transaction is live while a phase of it runs.
+        outcome(unsafe { wait(raw) }, "a clean-up")
+    }
+
+    /// Another request beside this one, for as long as this phase runs; None where there is none.
+    fn related(slf: &Bound<'_, Self>, which: u32) -> PyResult<Option<Self>> {
+        let (py, this) = (slf.py(), slf.get());
+        let ask = this.calls.related.ok_or_else(|| too_old("requests beside a request"))?;
+        let (raw, mut other) = (this.lent(py)?, ptr::null_mut());
+        // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
+        outcome(unsafe { ask(raw, which, &raw mut other) }, "this request")?;
+        if other.is_null() {
+            return Ok(None);
+        }
+        // That of one beside another one is good for as long as the first one's.
+        let of = match &this.beside {
+            Some((of, stay)) => (of.clone_ref(py), *stay),
+            None => (slf.clone().unbind(), this.stay.load(Ordering::Relaxed)),
+        };
+        let made = Self::new().ok_or_else(|| too_old("requests beside a request"))?;
+        made.raw.store(other, Ordering::Relaxed);
+        Ok(Some(Self { beside: Some(of), ..made }))
+    }
+
+    /// What the server finds by a name; None where it finds nothing.
+    fn look_up<'py>(
+        &self,
+        py: Python<'py>,
+        what: u32,
+        name: &Bound<'py, PyAny>,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let ask = self.calls.look_up.ok_or_else(|| too_old("what is looked up"))?;
+        let mut list: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let context: *mut c_void = (&raw mut list).cast();
+        with_bytes(name, |name| {
+            let raw = self.lent(py)?;
+            // SAFETY: the transaction is live while a phase of it runs; the list outlives the call, the name is borrowed for it.
+            outcome(unsafe { ask(raw, what, lend(name), Some(take), context) }, "this question")
+        })?;
+        list.first().map(|(_, value)| native(py, value)).transpose()
     }
 
     /// A line of the log with the request's context.

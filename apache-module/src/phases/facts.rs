@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a request is: that of the phase that runs, or one beside it, of which nothing is read or written.
+
+use std::{os::fd::OwnedFd, sync::Arc};
+
+use gangway::{
+    exchange::Stop,
+    log::{self, Level, RequestLog},
+    phases::{Change, Fact, LookUp, Number, PhaseAnswer, Relation, Table, Transaction},
+};
+
+use crate::raw::{Lease, Request};
+
+/// A request that is reached from the one that is leased.
+pub(super) struct Facts {
+    lease: Arc<Lease>,
+    /// The way to it.
+    steps: Vec<Relation>,
+}
+
+pub(super) fn possible(is_possible: bool) -> Result<(), Stop> {
+    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
+}
+
+impl Facts {
+    /// Those of the leased request itself.
+    pub(super) fn new(lease: &Arc<Lease>) -> Self {
+        Self { lease: Arc::clone(lease), steps: Vec::new() }
+    }
+
+    fn with<R>(&self, body: impl FnOnce(Request<'_>) -> Result<R, Stop>) -> Result<R, Stop> {
+        let found = self.lease.with(|session| {
+            let own = session.request();
+            let request = self.steps.iter().try_fold(own, |request, step| request.related(*step));
+            body(request.ok_or(Stop::Misuse)?)
+        });
+        found.unwrap_or(Err(Stop::Misuse))
+    }
+}
+
+impl Transaction for Facts {
+    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.with(|request| {
+            if let Some(value) = request.fact(fact) {
+                give(value);
+            }
+            Ok(())
+        })
+    }
+
+    fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
+        self.with(|request| possible(request.set_fact(fact, value)))
+    }
+
+    fn number(&self, number: Number) -> Result<i64, Stop> {
+        self.with(|request| Ok(request.figure(number)))
+    }
+
+    fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
+        self.with(|request| possible(request.set_figure(number, value)))
+    }
+
+    fn entries(
+        &self,
+        table: Table,
+        name: Option<&[u8]>,
+        give: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Stop> {
+        self.with(|request| {
+            request.show_table(table, &mut |known, value| {
+                if name.is_none_or(|name| known.eq_ignore_ascii_case(name)) {
+                    give(known, value);
+                }
+            });
+            Ok(())
+        })
+    }
+
+    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
+        self.with(|request| possible(request.change_table(table, change)))
+    }
+
+    fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        if !self.with(|request| Ok(request.related(which).is_some()))? {
+            return Ok(None);
+        }
+        let steps = self.steps.iter().copied().chain([which]).collect();
+        Ok(Some(Box::new(Self { lease: Arc::clone(&self.lease), steps })))
+    }
+
+    fn look_up(&self, what: LookUp, name: &[u8], give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.with(|request| {
+            request.look_up(what, name, give);
+            Ok(())
+        })
+    }
+
+    fn read(&self, _: &mut [u8]) -> Result<usize, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn write(&self, _: &[u8], _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn set_length(&self, _: u64) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        let logged = self.with(|request| {
+            request.write(level, line);
+            Ok(())
+        });
+        if logged.is_err() {
+            // Another thread, or one that is inside of another call.
+            log::pass_on(level, line);
+        }
+    }
+}

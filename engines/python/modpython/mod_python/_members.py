@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Members of `req` and of what hangs on it that the server tells: texts, numbers, tables, lists."""
+
+import os
+
+from mod_python._server import numbers
+from mod_python._tables import LiveTable
+
+
+class Text:
+    """A text of the server, each byte a character; None where there is none."""
+
+    def __init__(self, name, doc, writable=False, files=False):
+        self.number, self.writable, self.files = numbers["FACT_" + name], writable, files
+        self.__doc__ = doc
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, holder, owner=None):
+        if holder is None:
+            return self
+        value = holder._transaction.text(self.number)
+        if self.files and value is not None and not value.isascii():
+            # As everything of Python's takes the name of a file.
+            value = os.fsdecode(value.encode("latin-1"))
+        return value
+
+    def __set__(self, holder, value):
+        if not self.writable:
+            raise AttributeError(f"{self.name} cannot be set")
+        if self.files and isinstance(value, str):
+            value = os.fsencode(value)
+        if value is not None and not isinstance(value, (str, bytes)):
+            raise TypeError(f"{self.name} must be str, not {type(value).__name__}")
+        holder._transaction.set_text(self.number, value)
+
+
+class Number:
+    """A number of the server."""
+
+    def __init__(self, name, doc, writable=False, unit=1):
+        self.number, self.writable, self.unit = numbers["NUMBER_" + name], writable, unit
+        self.__doc__ = doc
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, holder, owner=None):
+        if holder is None:
+            return self
+        value = holder._transaction.number(self.number)
+        return value if self.unit == 1 else value / self.unit
+
+    def __set__(self, holder, value):
+        if not self.writable:
+            raise AttributeError(f"{self.name} cannot be set")
+        holder._transaction.set_number(self.number, int(value * self.unit))
+
+
+class Table:
+    """A table of the server."""
+
+    def __init__(self, name, doc):
+        self.number = numbers["TABLE_" + name]
+        self.__doc__ = doc
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, holder, owner=None):
+        if holder is None:
+            return self
+        found = LiveTable(holder._transaction, self.number)
+        # Beside it in the object from now on, where it is found without this.
+        holder.__dict__[self.name] = found
+        return found
+
+
+class Names:
+    """A list of names of the server, as a tuple."""
+
+    def __init__(self, name, doc):
+        self.number = numbers["TABLE_" + name]
+        self.__doc__ = doc
+
+    def __get__(self, holder, owner=None):
+        if holder is None:
+            return self
+        return tuple(name for name, _ in holder._transaction.entries(self.number, None))
+
+    def __set__(self, holder, value):
+        raise AttributeError("this list is the server's")
+
+
+class Holder:
+    #: Names of mod_python's that are not here, and why.
+    _missing = {}
+
+    def __getattr__(self, name):
+        kind = type(self).__name__
+        if name in self._missing:
+            raise AttributeError(f"{kind}.{name}: {self._missing[name]}")
+        raise AttributeError(f"{kind!r} object has no attribute {name!r}")

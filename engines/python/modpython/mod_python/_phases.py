@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The phases of a request: what mod_python calls them, and what lets the next handler of one run."""
+
+from mod_python._server import numbers
+
+OK, DECLINED = 0, -1
+_GO_ON = frozenset((OK, DECLINED))
+_WHEN_DECLINED = frozenset((DECLINED,))
+
+#: By number, in the order in which a request comes to them: the directive, and the answers after which the next handler runs.
+PHASES = {
+    numbers["PHASE_" + word]: (name, going)
+    for word, name, going in (
+        ("POST_READ_REQUEST", "PythonPostReadRequestHandler", _GO_ON),
+        ("TRANS", "PythonTransHandler", _WHEN_DECLINED),
+        ("INIT", "PythonInitHandler", _GO_ON),
+        ("HEADER_PARSER", "PythonHeaderParserHandler", _GO_ON),
+        ("ACCESS", "PythonAccessHandler", _GO_ON),
+        ("AUTHEN", "PythonAuthenHandler", _WHEN_DECLINED),
+        ("AUTHZ", "PythonAuthzHandler", _WHEN_DECLINED),
+        ("TYPE", "PythonTypeHandler", _WHEN_DECLINED),
+        ("FIXUP", "PythonFixupHandler", _GO_ON),
+        ("CONTENT", "PythonHandler", frozenset((OK,))),
+        ("LOG", "PythonLogHandler", _GO_ON),
+        ("CLEANUP", "PythonCleanupHandler", _GO_ON),
+    )
+}
+CONTENT = numbers["PHASE_CONTENT"]
+CLEANUP = numbers["PHASE_CLEANUP"]
+#: After which a request is forgotten as far as its handlers can see.
+LAST = frozenset((CONTENT, numbers["PHASE_LOG"], CLEANUP))
+NUMBERS = {name: number for number, (name, _) in PHASES.items()}
+
+
+def default_object(name):
+    """The object of a handler that names none: `handler` for PythonHandler, `accesshandler` for PythonAccessHandler."""
+    return name[len("Python") :].lower()
+
+
+def is_past(number, current):
+    """Whether a phase comes before the one that runs."""
+    order = list(PHASES)
+    return order.index(number) < order.index(current)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The beginning and the end of a process: PythonImport, and what is called when a process ends."""
+
+import atexit
+
+from mod_python import _failures, _importer
+from mod_python._server import log_process
+
+
+def begin(word, value):
+    """One of the words that the server gives before the first request: `path` (PythonPath) or `import` (PythonImport)."""
+    try:
+        if word == "path":
+            _importer.use_path(value)
+        else:
+            module, _, interpreter = value.partition(" ")
+            import_at_start(module, interpreter)
+    except Exception as error:
+        name = "PythonPath" if word == "path" else "PythonImport"
+        _failures.tell(log_process, error, f'GW0319 {name} "{value}" raised ')
+
+
+def import_at_start(name, interpreter):
+    """`MODULE`, or `MODULE::FUNCTION`, which is called without arguments."""
+    module, _, path = name.partition("::")
+    found = _importer.find(interpreter, module, [], True)
+    for part in path.split(".") if path else ():
+        found = getattr(found, part)
+    if path:
+        found()
+
+
+def register_cleanup(callable, data=None):
+    """Has `callable(data)` called when this process ends; the last one that was registered first. Not where it is killed."""
+    if not hasattr(callable, "__call__"):
+        raise ValueError("first argument must be a callable object")
+    atexit.register(_call, callable, data)
+
+
+def _call(callable, data):
+    try:
+        callable(data)
+    except Exception as error:
+        _failures.tell(log_process, error, "GW0319 a clean-up at the end of the process raised ")

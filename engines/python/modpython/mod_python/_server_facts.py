@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""`req.server` and `req.connection`."""
+
+from mod_python._members import Holder, Names, Number, Table, Text
+from mod_python._process import register_cleanup
+from mod_python._server import numbers
+
+
+class Server(Holder):
+    """The virtual host of a request."""
+
+    _missing = {
+        "send_buffer_size": "httpd 2.4 keeps SendBufferSize to itself; read it in apache.config_tree()",
+    }
+
+    def __init__(self, request):
+        self._transaction = request._transaction
+        self._request = request
+
+    server_hostname = Text("SERVER_HOSTNAME", "The name that ServerName gives.")
+    server_admin = Text("SERVER_ADMIN", "The address of the administrator.")
+    error_fname = Text("ERROR_FNAME", "The file of the error log.", files=True)
+    port = Number("SERVER_PORT", "The port that ServerName gives, or 0.")
+    timeout = Number("TIMEOUT", "Timeout, in seconds.", unit=1_000_000)
+    keep_alive_timeout = Number("KEEP_ALIVE_TIMEOUT", "KeepAliveTimeout, in seconds.", unit=1_000_000)
+    keep_alive_max = Number("KEEP_ALIVE_MAX", "MaxKeepAliveRequests.")
+    keep_alive = Number("KEEP_ALIVE", "Whether KeepAlive is on.")
+    loglevel = Number("LOGLEVEL", "LogLevel, as one of apache.APLOG_*.")
+    is_virtual = Number("IS_VIRTUAL", "Whether this is a virtual host.")
+    defn_name = Text("DEFN_NAME", "The file of the configuration in which its section stands; None for the main server.", files=True)
+    defn_line_number = Number("DEFN_LINE_NUMBER", "The line of that file.")
+    path = Text("SERVER_PATH", "ServerPath; None without it.")
+    limit_req_line = Number("LIMIT_REQ_LINE", "LimitRequestLine, in bytes.")
+    limit_req_fieldsize = Number("LIMIT_REQ_FIELDSIZE", "LimitRequestFieldSize, in bytes.")
+    limit_req_fields = Number("LIMIT_REQ_FIELDS", "LimitRequestFields.")
+    names = Names("SERVER_NAMES", "ServerAlias, without wildcards.")
+    wild_names = Names("SERVER_WILD_NAMES", "ServerAlias, with wildcards.")
+
+    @property
+    def pathlen(self):
+        """The length of `path`."""
+        return len(self.path or "")
+
+    @property
+    def addrs(self):
+        """Addresses of the section of the virtual host, each with its port; 0 stands for any."""
+        found = self._transaction.entries(numbers["TABLE_SERVER_ADDRS"], None)
+        return tuple((name, int(port)) for name, port in found)
+
+    def get_config(self):
+        """Directives of Python's for this request, by name."""
+        return self._request.get_config()
+
+    def get_options(self):
+        """PythonOption for this request."""
+        return self._request.get_options()
+
+    def log_error(self, message, level=3):
+        self._request.log_error(message, level)
+
+    def register_cleanup(self, request, callable, data=None):
+        """As apache.register_cleanup(); the request is there for mod_python's sake."""
+        register_cleanup(callable, data)
+
+
+class Connection(Holder):
+    """The connection of the client."""
+
+    _missing = dict.fromkeys(
+        ("read", "readline", "write"), "it is for PythonConnectionHandler, which Gangway does not have; a request is read with req.read()"
+    )
+
+    def __init__(self, request):
+        self._transaction = request._transaction
+        self._request = request
+
+    remote_ip = Text("REMOTE_IP", "The address at the other end of the connection.")
+    local_ip = Text("LOCAL_IP", "The address at this end.")
+    local_host = Text("LOCAL_HOST", "The name of this end, where httpd has looked it up.")
+    remote_logname = Text("REMOTE_LOGNAME", "What an ident server says (RFC 1413), with mod_ident and IdentityCheck.")
+    remote_host = Text("REMOTE_HOST", "The name of the client, where HostnameLookups is on.")
+    id = Number("CONNECTION_ID", "A number that no other open connection of the server has.")
+    aborted = Number("ABORTED", "Whether the client is known to have left.")
+    keepalive = Number("KEEPALIVE", "One of apache.AP_CONN_*.")
+    keepalives = Number("KEEPALIVES", "How many requests there were before this one.")
+    double_reverse = Number("DOUBLE_REVERSE", "1, 0 or -1: what a second look-up of the name has shown.")
+    notes = Table("CONNECTION_NOTES", "What modules tell each other about the connection.")
+    _remote_port = Number("REMOTE_PORT", "The client's port.")
+    _local_port = Number("LOCAL_PORT", "The server's port.")
+
+    @property
+    def remote_addr(self):
+        """Address and port of the client."""
+        return self.remote_ip, self._remote_port
+
+    client_addr = remote_addr
+
+    @property
+    def client_ip(self):
+        """As remote_ip."""
+        return self.remote_ip
+
+    @property
+    def local_addr(self):
+        """Address and port of the server."""
+        return self.local_ip, self._local_port
+
+    @property
+    def base_server(self):
+        """The server of the request: one without a request has none."""
+        return self._request.server
+
+    def log_error(self, message, level=3):
+        self._request.log_error(message, level)
