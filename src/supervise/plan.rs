@@ -35,7 +35,7 @@ pub type Time = Duration;
 const LOOK: Duration = Duration::from_millis(50);
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// A process that ended earlier has failed, also if it took requests.
+/// Processes that ended earlier, one after the other, are a failure, also if they took requests.
 const STABLE: Duration = Duration::from_secs(10);
 /// Requests that are counted are looked at so often while there are some, and less and less without.
 const COUNT: Duration = Duration::from_secs(1);
@@ -383,7 +383,7 @@ impl Plan {
             return backoff.lasted();
         }
         let wait = backoff.died(now, worked);
-        if is_current {
+        if is_current && !wait.is_zero() {
             self.act(Action::Tell(LifeEvent::Waits(wait, 0)));
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How long to wait before the next attempt: 0.1 s at first, 30 s at most, and never for ever.
+//! How long to wait before the next attempt: 0.1 s at first, 30 s at most, and never for ever. Only who died again and again is waited for.
 
 use std::time::Duration;
 
-use super::Time;
+use super::{STABLE, Time};
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -16,8 +16,10 @@ const DOWN: u32 = 3;
 pub(super) struct Backoff {
     /// Attempts in a row that came to nothing.
     failures: u32,
-    /// Processes in a row that took requests, had none, and ended early.
+    /// Processes in a row that took requests and ended early: see [`Backoff::died`].
     deaths: u32,
+    /// When the last of them did.
+    died_at: Time,
     next: Time,
 }
 
@@ -35,10 +37,15 @@ impl Backoff {
     }
 
     /// One that took requests has ended early: somebody has killed it, or a request was too much for it. That says nothing of the
-    /// next one.
+    /// next one, which comes at once; unless the one before has ended like this a moment ago.
     pub(super) fn died(&mut self, now: Time, has_served: bool) -> Duration {
-        let pause = pause(self.deaths, LONGEST_AFTER_DEATH);
-        self.deaths = if has_served { 0 } else { self.deaths.saturating_add(1) };
+        if self.died_at + STABLE <= now {
+            self.deaths = 0;
+        }
+        let pause =
+            self.deaths.checked_sub(1).map_or(Duration::ZERO, |again| pause(again, LONGEST_AFTER_DEATH));
+        self.deaths = if has_served { 1 } else { self.deaths.saturating_add(1) };
+        self.died_at = now;
         self.next = self.next.max(now + pause);
         pause
     }
@@ -86,8 +93,8 @@ mod tests {
     #[test]
     fn those_that_took_requests_are_no_failures() {
         let mut backoff = Backoff::default();
-        let idle: Vec<_> = (0..6).map(|_| backoff.died(Time::ZERO, false).as_millis()).collect();
-        assert_eq!(idle, [100, 200, 400, 800, 1600, 1600]);
+        let idle: Vec<_> = (0..7).map(|_| backoff.died(Time::ZERO, false).as_millis()).collect();
+        assert_eq!(idle, [0, 100, 200, 400, 800, 1600, 1600]);
         // That another one has come is no reason to forget it, and a request is.
         backoff.succeeded();
         assert_eq!(backoff.next(Time::ZERO), None);
@@ -96,6 +103,14 @@ mod tests {
         assert!(!backoff.is_down() && backoff.failures() == 0);
         backoff.died(Time::ZERO, false);
         backoff.lasted();
-        assert_eq!(backoff.died(Time::ZERO, false), FIRST);
+        assert_eq!(backoff.died(Time::ZERO, false), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_first_that_dies_after_a_while_is_replaced_at_once() {
+        let mut backoff = Backoff::default();
+        let deaths = [1, 2, 11, 12, 22, 32].map(|second| backoff.died(Duration::from_secs(second), true));
+        let (at_once, again) = (Duration::ZERO, FIRST);
+        assert_eq!(deaths, [at_once, again, again, again, at_once, at_once]);
     }
 }

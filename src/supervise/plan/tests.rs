@@ -127,15 +127,21 @@ fn crashes_are_answered_by_longer_and_longer_pauses() {
 }
 
 #[test]
-fn an_old_process_that_crashes_is_replaced_at_once_and_a_young_one_after_a_pause() {
+fn processes_that_crash_are_replaced_at_once_and_young_ones_in_a_row_after_a_pause() {
     let mut world = booted(life(1, 1));
     world.now += STABLE;
     world.happens(Event::Exited(0, false));
     assert_eq!((world.processes.len(), world.events.as_slice()), (1, &[LifeEvent::Died(0)][..]));
-    world.happens(Event::Ready(0));
-    world.happens(Event::Exited(0, false));
-    assert!(world.processes.is_empty());
-    assert_eq!(world.plan.wakes(world.now), Some(world.now + Duration::from_millis(100)));
+    // A young one, too, but once.
+    for pause in [0, 100, 200] {
+        world.happens(Event::Ready(0));
+        world.happens(Event::Exited(0, false));
+        assert_eq!(world.processes.is_empty(), pause > 0);
+        if pause > 0 {
+            assert_eq!(world.plan.wakes(world.now), Some(world.now + Duration::from_millis(pause)));
+            world.step(Step::Wake);
+        }
+    }
 }
 
 #[test]
