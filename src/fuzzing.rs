@@ -3,6 +3,7 @@
 
 mod applications;
 mod gateways;
+mod lanes;
 pub(crate) mod reference;
 mod scripts;
 #[cfg(test)]
@@ -13,6 +14,7 @@ pub use applications::fastcgi_request;
 #[cfg(test)]
 pub(crate) use gateways::encode_all;
 pub use gateways::{cgi_response, fastcgi_response, request, scgi_uwsgi_response, script};
+pub use lanes::lanes;
 pub use scripts::{cgi_path, relay, spawn_request, stderr};
 pub use websocket::{websocket, websocket_handshake};
 

@@ -20,6 +20,7 @@ struct Heard {
     refused: Vec<(u16, RequestRefusal)>,
     questions: Vec<Vec<u8>>,
     unknown: Vec<u8>,
+    granted: Vec<(u16, u32)>,
     error: Option<RequestError>,
 }
 
@@ -72,14 +73,25 @@ impl Heard {
             Received::Abort(id) => self.request(id).aborts += 1,
             Received::Question(content) => self.questions.push(content),
             Received::UnknownType(kind) => self.unknown.push(kind),
-            // Connections with lanes alone have them.
-            Received::Granted(..) => {}
+            Received::Granted(id, bytes) => self.granted.push((id, bytes)),
         }
     }
 }
 
-fn hear(parts: &[&[u8]]) -> Heard {
-    let (mut decoder, mut heard) = (Requests::new(LIMIT), Heard::default());
+/// What a host hears of several requests on a connection, in any parts.
+pub(super) fn requests_in_lanes(data: &[u8]) {
+    let all: Vec<_> = ways(data)
+        .map(|way| {
+            let mut decoder = Requests::new(0);
+            decoder.open_lanes(LIMIT);
+            hear(decoder, &way)
+        })
+        .collect();
+    assert!(all.windows(2).all(|pair| pair.first() == pair.last()), "{all:?}");
+}
+
+fn hear(mut decoder: Requests, parts: &[&[u8]]) -> Heard {
+    let mut heard = Heard::default();
     for part in parts {
         let mut rest = *part;
         loop {
@@ -111,7 +123,7 @@ fn hear(parts: &[&[u8]]) -> Heard {
 pub fn fastcgi_request(data: &[u8]) {
     let expected = by_hand(data);
     for way in ways(data) {
-        assert_eq!(hear(&way), expected);
+        assert_eq!(hear(Requests::new(LIMIT), &way), expected);
     }
 }
 

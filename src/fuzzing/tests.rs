@@ -10,7 +10,7 @@ use super::*;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 17] = [
+const TARGETS: [Target; 18] = [
     ("head", head),
     ("variables", variables),
     ("words", words),
@@ -28,6 +28,7 @@ const TARGETS: [Target; 17] = [
     ("relay", relay),
     ("websocket", websocket),
     ("websocket_handshake", websocket_handshake),
+    ("lanes", lanes),
 ];
 
 fn below_fuzz(path: &str) -> std::path::PathBuf {

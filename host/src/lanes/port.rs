@@ -61,6 +61,14 @@ struct LaneResponse {
     ends: Option<LaneEnd>,
 }
 
+impl LaneResponse {
+    /// What has not left never does.
+    fn cut(&mut self) {
+        self.rest.clear();
+        (self.done, self.ends) = (0, self.ends.map(|_| LaneEnd::Cut));
+    }
+}
+
 /// How a response ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LaneEnd {
@@ -116,8 +124,7 @@ impl LanePort {
                 }
                 None => {
                     self.set_gone();
-                    response.rest.clear();
-                    (response.done, response.ends) = (0, response.ends.map(|_| LaneEnd::Cut));
+                    response.cut();
                     break;
                 }
             }
@@ -332,6 +339,12 @@ impl Port for LanePort {
     fn cancel(&self) {
         self.set_gone();
         self.room.notify_all();
+        let mut response = lock(&self.response);
+        if response.is_over && !response.rest.is_empty() {
+            // Its handler has done its part, and nobody takes what there was no room for.
+            response.cut();
+            self.post(&mut response, Outgoing::default(), false);
+        }
     }
 
     fn is_patient(&self) -> bool {

@@ -375,7 +375,10 @@ fn finalize(context: &Context, upstream: Upstream, status: ngx_int_t) {
     context.hold.stop(connection, WaitChange::Told);
     // FastCGI §5.4: an application learns that nobody waits. The connection is closed after it.
     let words = context.protocol().abort();
+    // One whose client has all that it wants, as after HEAD, may go on: as in the server's own process.
+    let may_go_on = context.script.is_mounted && super::wants_no_body(context.request);
     if upstream.is_body_sent()
+        && !may_go_on
         && !context.response.borrow().decoder.ended()
         && !words.is_empty()
         && let Some(connection) = connection

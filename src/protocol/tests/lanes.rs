@@ -190,6 +190,39 @@ fn a_lane_that_is_left_is_free_when_the_host_has_ended_it() {
 }
 
 #[test]
+fn a_host_whose_client_has_enough_goes_on_until_it_is_told() {
+    let mut lanes = opened();
+    let lane = lanes.take().unwrap();
+    lanes.send(lane, &request(b"/"));
+    drain(&mut lanes);
+    let (mut window, mut wire) = (Window::default(), Vec::new());
+    put(1, Stream::Output, &[7; 1000], &mut wire);
+    window.spend(1000);
+    lanes.receive(&wire).unwrap();
+    events(&mut lanes);
+    assert!(!lanes.leave_running(lane));
+    // Nobody reads it, and there is room again and again.
+    for _ in 0..9 {
+        let room = window.room();
+        let mut wire = Vec::new();
+        put(1, Stream::Output, &vec![7; room], &mut wire);
+        window.spend(room);
+        lanes.receive(&wire).unwrap();
+        let told = drain(&mut lanes);
+        let [1, 200, 0, 1, 0, 8, 0, 0, a, b, c, d, ..] = *told else { panic!("no grant: {told:?}") };
+        window.add(u32::from_be_bytes([a, b, c, d]));
+    }
+    assert_eq!(events(&mut lanes), []);
+    lanes.abort(lane);
+    lanes.abort(lane);
+    assert_eq!(drain(&mut lanes), [1, 2, 0, 1, 0, 0, 0, 0]);
+    lanes.receive(&end(1, 0, None)).unwrap();
+    assert_eq!(events(&mut lanes), [LaneEvent::Free(lane)]);
+    lanes.abort(lane);
+    assert_eq!(drain(&mut lanes), []);
+}
+
+#[test]
 fn a_lane_that_was_not_used_is_free_at_once() {
     let mut lanes = opened();
     let lane = lanes.take().unwrap();

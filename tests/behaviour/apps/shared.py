@@ -69,6 +69,19 @@ def watches(environ, start_response):
     return text(start_response, b"done")
 
 
+def goes_on(environ, start_response):
+    """Says when it is at the end of a response of which nobody wants the body, and that it was not stopped before."""
+    gate = Gate(environ)
+    headers = [("Content-Type", "text/plain"), ("ETag", '"same"')]
+    start_response("200 OK", headers)
+    yield b"a part\n" * 100
+    gate.wait("after the head")
+    for _ in range(int(query(environ)["blocks"])):
+        yield b"x" * BLOCK
+    gate.wait("at the end")
+    gate.close()
+
+
 def says(environ, start_response):
     """A line for the log."""
     print("a line of " + query(environ)["name"], file=environ["wsgi.errors"])

@@ -124,6 +124,38 @@ def test_a_client_that_leaves_is_told_to_its_own_application(launch, gate):
         assert client.response().status == 200
 
 
+@UNBUFFERED
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_application_whose_client_has_its_response_goes_on(launch, gate, method, lines):
+    """As on a connection of its own, and in the server's process."""
+    server = serve(launch, lines)
+    client = server.connect()
+    headers = [("If-None-Match", '"same"')] if method == "GET" else []
+    # More than a lane has room for at a time.
+    client.request(method, f"/app/goes_on?{gate.query}&blocks=20", headers)
+    visitor = gate.visitor().at("after the head")
+    assert client.response(method).status == (304 if method == "GET" else 200)
+    visitor.go()
+    visitor.at("at the end").go()
+    # All places are free again.
+    running = [begin(server, gate, f"n{number}") for number in range(MANY)]
+    for other, visitor in running:
+        visitor.go()
+        assert other.response().status == 200
+
+
+def test_what_is_left_of_a_response_goes_with_its_client(launch):
+    """The application has given all of it, and the client leaves before it has left the process."""
+    server = serve(launch, "gangway_buffering off;")
+    slow = [server.connect(receive_buffer=4096, timeout=60) for _ in range(MANY)]
+    for client in slow:
+        client.request("GET", "/app/one?name=slow&size=20000000")
+        assert client.head().status == 200
+        client.close()
+    for number in range(2 * MANY):
+        assert server.get(f"/app/one?name=other&size={1000 + number}").body == expected("other", 1000 + number)
+
+
 def test_a_response_that_breaks_off_breaks_no_other(launch, gate):
     server = serve(launch)
     before = sockets(server)
@@ -173,3 +205,5 @@ def test_a_process_ends_by_itself_when_it_is_told(launch):
     wait_until(lambda: not processes.alive(before), "the process ends although the worker keeps a connection")
     assert server.get("/app/hello").text == "hello"
     assert server.managed() not in ([], [before])
+    # Before the supervisor has noticed.
+    server.log.allow(r"connect\(\) to unix")

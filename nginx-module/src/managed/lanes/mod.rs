@@ -13,7 +13,7 @@ use std::{ptr::NonNull, rc::Rc, sync::Arc};
 use gangway::supervise::segment::{Place, Segment};
 use nginx_sys::ngx_connection_t;
 
-use super::{queue::give_back, service::Service};
+use super::{linger::Reason, queue::give_back, service::Service};
 use crate::raw::{self, Request, close_spare, take_back, unconnected};
 use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open};
 
@@ -59,7 +59,12 @@ pub(super) fn has(connection: *mut ngx_connection_t) -> bool {
 ///
 /// # Safety
 /// A stand-in from [`take`], which nobody uses any more.
-pub(super) unsafe fn leave(connection: *mut ngx_connection_t, service: &Rc<Service>, place: Option<Place>) {
+pub(super) unsafe fn leave(
+    connection: *mut ngx_connection_t,
+    service: &Rc<Service>,
+    place: Option<Place>,
+    reason: Reason,
+) {
     let found = TRUNKS.with_borrow_mut(|trunks| {
         let (trunk, lane) = trunks.users.remove(&connection.addr())?;
         Some((trunk, lane, trunks.users.is_empty()))
@@ -71,13 +76,19 @@ pub(super) unsafe fn leave(connection: *mut ngx_connection_t, service: &Rc<Servi
         close_spare(1);
     }
     trunk.users.borrow_mut().remove(&lane);
-    if trunk.lanes.borrow_mut().leave(lane) {
+    let mut lanes = trunk.lanes.borrow_mut();
+    let is_free = match reason {
+        Reason::Abandoned => lanes.leave(lane),
+        Reason::Answered => lanes.leave_running(lane),
+    };
+    drop(lanes);
+    if is_free {
         if let Some(place) = place {
             give_back(&trunk.segment, place);
         }
         return;
     }
-    let left = LeftLane::new(&trunk, service, place);
+    let left = LeftLane::new(&trunk, service, place, reason);
     trunk.users.borrow_mut().insert(lane, LaneUser::Left(left));
     trunk.post();
 }

@@ -21,7 +21,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t};
 
-use super::super::{queue::give_back, service::Service};
+use super::super::{linger::Reason, queue::give_back, service::Service};
 use crate::raw::{Connection, Timer, Watch, timer_data, watch_data};
 
 /// What is read of a connection at a time.
@@ -55,16 +55,28 @@ pub(super) struct LeftLane {
     place: Option<Place>,
     pub(super) segment: Arc<Segment>,
     service: Rc<Service>,
+    /// The process is still to be told that nobody asks any more.
+    is_untold: bool,
     timer: Timer,
 }
 
 impl LeftLane {
-    /// A request has left its lane of `trunk`, and its process has so long to notice.
-    pub(super) fn new(trunk: &Trunk, service: &Rc<Service>, place: Option<Place>) -> Self {
+    /// A request has left its lane of `trunk`, and its process has so long to notice, or to end by itself.
+    pub(super) fn new(trunk: &Trunk, service: &Rc<Service>, place: Option<Place>, reason: Reason) -> Self {
         let mut timer = Timer::new(on_timer, ptr::without_provenance_mut(trunk.number), false);
-        timer.set(service.managed().timeout().unwrap_or(PATIENCE));
-        Self { place, segment: Arc::clone(&trunk.segment), service: Rc::clone(service), timer }
+        timer.set(patience(service));
+        Self {
+            place,
+            segment: Arc::clone(&trunk.segment),
+            service: Rc::clone(service),
+            is_untold: reason == Reason::Answered,
+            timer,
+        }
     }
+}
+
+fn patience(service: &Service) -> Duration {
+    service.managed().timeout().unwrap_or(PATIENCE)
 }
 
 impl Drop for LeftLane {
@@ -272,15 +284,20 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
         // SAFETY: nginx calls this with the event of a timer that has been given a trunk's number.
         let Some(trunk) = find(unsafe { timer_data(event) }.addr()) else { return };
         let mut stuck = Vec::new();
-        trunk.users.borrow_mut().retain(|_, user| {
-            let LaneUser::Left(left) = user else { return true };
-            let is_late = !left.timer.is_set();
-            if is_late && let Some(place) = left.place.take() {
+        for (lane, user) in &mut *trunk.users.borrow_mut() {
+            let LaneUser::Left(left) = user else { continue };
+            if left.timer.is_set() {
+                continue;
+            }
+            if std::mem::take(&mut left.is_untold) {
+                left.timer.set(patience(&left.service));
+                trunk.lanes.borrow_mut().abort(*lane);
+                trunk.post();
+            } else if let Some(place) = left.place.take() {
                 left.segment.mark_stuck(&place);
                 stuck.push((place, Arc::clone(&left.segment), Rc::clone(&left.service)));
             }
-            true
-        });
+        }
         for (place, segment, service) in stuck {
             give_back(&segment, place);
             service.demand();

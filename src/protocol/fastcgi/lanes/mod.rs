@@ -218,9 +218,8 @@ impl Lanes {
             lane.inbox.clear();
             lane.read = 0;
         }
-        if lane.owed >= WORTH && !lane.has_ended && !is_over {
-            let owed = u32::try_from(std::mem::take(&mut lane.owed)).unwrap_or(0);
-            self.out.extend_from_slice(&grant(id, owed));
+        if !lane.has_ended && !is_over {
+            grant_owed(lane, id, &mut self.out);
         }
         LaneRead::Bytes(count)
     }
@@ -238,6 +237,16 @@ impl Lanes {
     /// The request leaves its lane. Answers whether that is free: if not the host still works on the request, has been told that
     /// nobody waits, and [`LaneEvent::Free`] comes.
     pub fn leave(&mut self, lane: LaneId) -> bool {
+        let is_free = self.leave_running(lane);
+        if !is_free {
+            self.abort(lane);
+        }
+        is_free
+    }
+
+    /// The request leaves its lane, whose client has all that it wants of the response. The answer is that of [`Lanes::leave`], but the
+    /// host may go on: what comes is thrown away. [`Lanes::abort`] ends that.
+    pub fn leave_running(&mut self, lane: LaneId) -> bool {
         let LaneId(id) = lane;
         let is_over = self.stage == LanesStage::Over;
         let Some(lane) = lane_of(&mut self.lanes, id) else { return true };
@@ -247,10 +256,22 @@ impl Lanes {
             return true;
         }
         lane.use_of = LaneUse::Left;
+        lane.owed += lane.inbox.len() - lane.read;
+        lane.inbox.clear();
+        lane.read = 0;
+        grant_owed(lane, id, &mut self.out);
+        false
+    }
+
+    /// Tells the host that nobody waits for the response of a request that was left.
+    pub fn abort(&mut self, lane: LaneId) {
+        let LaneId(id) = lane;
+        let Some(lane) = lane_of(&mut self.lanes, id).filter(|lane| lane.use_of == LaneUse::Left) else {
+            return;
+        };
         if !std::mem::replace(&mut lane.is_aborted, true) {
             self.out.extend_from_slice(&header_of(id, ABORT_REQUEST, 0));
         }
-        false
     }
 
     /// What has happened since it was asked last.
@@ -359,9 +380,13 @@ impl Lanes {
         }
         let lane = lane_of(&mut self.lanes, id).filter(|lane| !lane.has_ended);
         let lane = lane.ok_or(LaneError::NoRequest(id))?;
-        if kind != CUT && lane.use_of == LaneUse::Taken {
-            let [one, two] = REQUEST.to_be_bytes();
-            lane.take_in(id, &[VERSION, kind, one, two, high, low, 0, 0])?;
+        match lane.use_of {
+            LaneUse::Taken if kind != CUT => {
+                let [one, two] = REQUEST.to_be_bytes();
+                lane.take_in(id, &[VERSION, kind, one, two, high, low, 0, 0])?;
+            }
+            LaneUse::Left => lane.owed += HEADER,
+            LaneUse::Taken | LaneUse::Free => {}
         }
         Ok(())
     }
@@ -374,7 +399,9 @@ impl Lanes {
             return Ok(());
         }
         let lane = lane_of(&mut self.lanes, id).ok_or(LaneError::NoRequest(id))?;
-        if lane.use_of != LaneUse::Taken {
+        if lane.use_of == LaneUse::Left {
+            lane.owed += part.len();
+            grant_owed(lane, id, &mut self.out);
             return Ok(());
         }
         lane.take_in(id, part)?;
@@ -426,6 +453,14 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The lane of a number, if it is in use.
 fn lane_of(lanes: &mut [LaneState], id: u16) -> Option<&mut LaneState> {
     lanes.get_mut(usize::from(id).wrapping_sub(1)).filter(|lane| lane.use_of != LaneUse::Free)
+}
+
+/// Lets the host send more, where so much was taken that it is worth a record.
+fn grant_owed(lane: &mut LaneState, id: u16, out: &mut Vec<u8>) {
+    if lane.owed >= WORTH {
+        let owed = u32::try_from(std::mem::take(&mut lane.owed)).unwrap_or(0);
+        out.extend_from_slice(&grant(id, owed));
+    }
 }
 
 fn tell(lane: &mut LaneState, id: u16, events: &mut VecDeque<LaneEvent>) {
