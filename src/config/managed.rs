@@ -30,6 +30,7 @@ pub struct Managed {
     life: Life,
     reload: Reload,
     warmup: Option<String>,
+    replay: Replay,
     threads: u32,
     terms: RequestTerms,
 }
@@ -114,6 +115,18 @@ pub enum Reload {
     File(PathBuf),
 }
 
+/// Which requests another process gets whose process has ended without an answer: one that no process has begun always; and of others
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Replay {
+    /// none,
+    Off,
+    /// those whose method is idempotent,
+    #[default]
+    Idempotent,
+    /// or all.
+    All,
+}
+
 /// Where an application runs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Placed {
@@ -185,6 +198,12 @@ impl Managed {
     #[must_use]
     pub fn reload(&self) -> &Reload {
         &self.reload
+    }
+
+    /// Which requests another process gets whose process has ended.
+    #[must_use]
+    pub fn replay(&self) -> Replay {
+        self.replay
     }
 
     /// Requests that a process takes at a time.

@@ -18,7 +18,7 @@ mod values;
 pub use application::{ApplicationConf, Parser};
 pub use cgi::Cgi;
 pub use engines::Engines;
-pub use managed::{Command, HELD_MOST, Launch, Life, Managed, Placed, Reload};
+pub use managed::{Command, HELD_MOST, Launch, Life, Managed, Placed, Reload, Replay};
 pub use options::{
     APPLICATION_OPTIONS, ASYNC_OPTIONS, CGI_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, PROGRAM_OPTIONS,
     SOCKET_OPTIONS,

@@ -76,6 +76,7 @@ pub const MANAGED_OPTIONS: &[OptionDef] = &[
     option("lifetime", Value::Time, "none"),
     option("reload", Value::Text, "off"),
     option("warmup", Value::Text, "none"),
+    option("replay", Value::Word(&["on", "off", "all"]), "on"),
     option("boot_timeout", Value::Time, "60s"),
     option("drain_timeout", Value::Time, "60s"),
 ];

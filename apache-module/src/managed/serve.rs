@@ -10,6 +10,7 @@ use std::{
 
 use gangway::{
     cgi::ResponseError,
+    config::Replay,
     error::{CANNOT_ENCODE, CLIENT_LEFT, SERVER_FAILED, TOO_SHORT},
     http::Decimal,
     log::{self, Level, Line},
@@ -230,7 +231,12 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let (has_ended, has_begun, is_clean) = (transfer.has_ended(), transfer.has_begun, transfer.is_clean);
         // A host reads at once what has left at once, as requests of this size do: with a reset it has read nothing, and done nothing.
         let is_unread = transfer.is_reset && transfer.total_sent <= UNREAD_MOST && self.service.is_hosted();
-        let is_harmless = transfer.total_sent == 0 || is_unread || is_idempotent(self.request.method());
+        let may_run_twice = match self.service.managed.replay() {
+            Replay::Off => false,
+            Replay::Idempotent => is_idempotent(self.request.method()),
+            Replay::All => true,
+        };
+        let is_harmless = transfer.total_sent == 0 || is_unread || may_run_twice;
         let is_repeatable = transfer.is_first_part && is_harmless;
         let Err(failure) = done else {
             if is_clean && self.service.is_hosted() {

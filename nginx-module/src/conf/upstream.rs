@@ -8,8 +8,8 @@ use std::{mem, sync::Arc};
 
 use gangway::log::Level;
 use nginx_sys::{
-    ngx_array_t, ngx_flag_t, ngx_http_upstream_conf_t, ngx_http_upstream_srv_conf_t, ngx_msec_t, ngx_str_t,
-    ngx_uint_t,
+    NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, ngx_array_t, ngx_flag_t, ngx_http_upstream_conf_t,
+    ngx_http_upstream_srv_conf_t, ngx_msec_t, ngx_str_t, ngx_uint_t,
 };
 
 #[cfg(ngx_feature = "ssl")]
@@ -148,6 +148,11 @@ impl UpstreamConf {
     /// Whether connections are kept also where nobody here sees what the backend reads: `gangway_keep_conn on` is written.
     pub(crate) fn keeps_blindly(&self) -> bool {
         self.keep_conn == 1
+    }
+
+    /// Whether another backend may get what one has had, whatever the method is.
+    pub(crate) fn repeats_everything(&self) -> bool {
+        self.conf.next_upstream & NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT as usize != 0
     }
 
     /// `gangway_script_suffixes`, without their dot.

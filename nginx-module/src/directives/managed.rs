@@ -2,10 +2,10 @@
 //! `gangway_spawn`, and applications of `gangway_wsgi` in processes of their own.
 
 use gangway::{
-    config::{Command, Managed, Parser},
+    config::{Command, Managed, Parser, Replay},
     runtime,
 };
-use nginx_sys::NGX_HTTP_UPSTREAM_FT_ERROR;
+use nginx_sys::{NGX_HTTP_UPSTREAM_FT_ERROR, NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT};
 
 use super::{check_is_first, set_handler, setter};
 use crate::{
@@ -82,6 +82,9 @@ fn settle(_: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<()
     conf.set_preserve_output(1);
     // Another process is asked only if the first one has ended.
     conf.next_upstream = NGX_HTTP_UPSTREAM_FT_ERROR as _;
+    if service.managed().replay() == Replay::All {
+        conf.next_upstream |= NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT as usize;
+    }
     conf.next_upstream_timeout = 0;
     // A program that takes one request at a time serves one connection at a time: one that is kept for another request would
     // keep the requests of other workers out.

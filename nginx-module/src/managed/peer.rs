@@ -11,6 +11,7 @@ use std::{
 };
 
 use gangway::{
+    config::Replay,
     engine::fence,
     error::SERVER_FAILED,
     log::Line,
@@ -234,7 +235,8 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         let is_gone =
             pc.connection.is_null() && state & NGX_PEER_FAILED as usize != 0 && !run.seat.is_empty();
         if state & NGX_PEER_FAILED as usize != 0 && !is_gone && pc.tries > 0 {
-            pc.tries -= 1;
+            let is_last = run.service.managed.replay() == Replay::Off && !run.is_unread();
+            pc.tries = if is_last { 0 } else { pc.tries - 1 };
             run.is_repeated.set(true);
         }
         let has_waited = run.stop_waiting();
@@ -260,7 +262,7 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
                 }
             }
             // SAFETY: the stand-in of this request, which nginx has no more from here on.
-            unsafe { lanes::leave(connection, &run.service, place) };
+            unsafe { lanes::leave(connection, &run.service, place, run.reason(timed_out)) };
             if timed_out {
                 run.service.demand();
             }
@@ -312,6 +314,16 @@ impl Run {
         recorder::end(&self.service, self.request, &self.segment, place, kind);
     }
 
+    /// Whether the process has not begun the request that it has failed, as far as is known.
+    fn is_unread(&self) -> bool {
+        self.service.mount.is_some() && upstream::is_unread(self.request)
+    }
+
+    /// Why the request leaves its process before that is done.
+    fn reason(&self, timed_out: bool) -> Reason {
+        if !timed_out && upstream::wants_no_body(self.request) { Reason::Answered } else { Reason::Abandoned }
+    }
+
     /// The request leaves its process.
     fn leave(&self, place: Place, pc: &ngx_peer_connection_t, timed_out: bool) {
         if timed_out {
@@ -328,9 +340,7 @@ impl Run {
             Some(copy) => {
                 // SAFETY: the open connection of this request.
                 unsafe { Connection::from_raw(pc.connection) }.iter().for_each(|open| open.unwatch());
-                let answered = upstream::wants_no_body(self.request);
-                let reason = if answered { Reason::Answered } else { Reason::Abandoned };
-                linger::until_end(copy, (&self.service, &self.segment), place, reason);
+                linger::until_end(copy, (&self.service, &self.segment), place, self.reason(timed_out));
             }
             None => queue::give_back(&self.segment, place),
         }

@@ -129,6 +129,12 @@ pub(crate) fn stderr_lines(request: Request) -> Vec<u8> {
     Context::of(&request).map(|context| context.stderr.borrow().said().to_vec()).unwrap_or_default()
 }
 
+/// Whether the process of an application has read nothing of a request that it has failed.
+pub(crate) fn is_unread(request: Request) -> bool {
+    let upstream = request.upstream();
+    Context::of(&request).zip(upstream).is_some_and(|(context, upstream)| peer::is_unread(context, upstream))
+}
+
 /// Whether nginx has all that it wants of a response whose body is for nobody, as that to HEAD.
 pub(crate) fn wants_no_body(request: Request) -> bool {
     request.header_sent() && request.header_only()

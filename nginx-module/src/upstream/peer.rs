@@ -153,6 +153,11 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
     }
 }
 
+/// Whether the host of an application has read nothing of a request that it has failed.
+pub(super) fn is_unread(context: &Context, upstream: Upstream) -> bool {
+    reuse::is_unread_by_host(context, upstream)
+}
+
 /// Sees to it that a request without an answer is looked at then.
 fn watch(context: &Context, after: Duration) {
     context.peer.watch(|| context.timer(on_wait), after);
@@ -180,10 +185,15 @@ unsafe fn give_back(
 ) {
     context.peer.stop_watch();
     let has_failed = |state: ngx_uint_t| state & NGX_PEER_FAILED as usize != 0;
-    if upstream.has_kept_connection() && !context.stage().has_answer() && has_failed(state) {
-        context.peer.wants_fresh();
-        state = reuse::failed(context, upstream);
-        reuse::take_back(context, upstream);
+    if !context.stage().has_answer() && has_failed(state) {
+        let is_unread = reuse::let_another_have_it(context, upstream);
+        if upstream.has_kept_connection() {
+            context.peer.wants_fresh();
+            state = reuse::failed(context, upstream);
+            if !is_unread {
+                reuse::take_back(context, upstream);
+            }
+        }
     }
     if !has_failed(state)
         && context.peer.keeps()

@@ -15,7 +15,7 @@ use super::{
         terms::RequestTerms,
         values,
     },
-    Command, HELD_MOST, Launch, Life, Managed, Placed, Reload,
+    Command, HELD_MOST, Launch, Life, Managed, Placed, Reload, Replay,
 };
 use crate::{
     engine::{Engine, Interface, OptionDef, Value},
@@ -67,6 +67,7 @@ impl Parser<'_> {
                 life: Life::default(),
                 reload: Reload::default(),
                 warmup: None,
+                replay: Replay::default(),
                 threads: 1,
                 terms: RequestTerms::new(self.timeout),
             },
@@ -167,6 +168,7 @@ impl Managed {
             life: Life::default(),
             reload: Reload::default(),
             warmup: None,
+            replay: Replay::default(),
         }
     }
 }
@@ -322,6 +324,14 @@ impl<'p> Making<'p> {
                     return Err("it must be a path as clients write it, such as /health?deep=1".into());
                 }
                 self.managed.warmup = Some(value.to_owned());
+            }
+            "replay" => {
+                self.managed.replay = match value {
+                    "on" => Replay::Idempotent,
+                    "off" => Replay::Off,
+                    "all" => Replay::All,
+                    _ => return Err("it must be on, off or all".into()),
+                }
             }
             "reload" => self.managed.reload = reload(value, self.parser.base)?,
             "group" => self.group = Some(value.to_owned()),

@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import itertools
+import json
 import os
 import random
 import shutil
@@ -208,7 +209,6 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
     server.settle()
 
 
-@pytest.mark.servers("apache")
 @PRELOAD
 def test_a_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, preload):
     path = journal(scratch)
@@ -231,3 +231,27 @@ def test_a_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, 
     assert [(answer.status, answer.text) for answer in answers] == [(200, name) for name in names]
     ran = [name for name in path.read_text().split() if name != "none"]
     assert sorted(ran) == names
+
+
+@pytest.mark.parametrize(
+    "replay, method, runs_again", [("on", "GET", True), ("on", "POST", False), ("off", "GET", False), ("all", "POST", True)]
+)
+def test_what_a_killed_process_has_begun_runs_again_where_it_may(launch, scratch, gate, replay, method, runs_again):
+    path = journal(scratch)
+    options = {} if replay == "on" else {"replay": replay}
+
+    def configure(site):
+        site.location("/gangway", nginx="gangway_status; allow 127.0.0.1; deny all;", apache="SetHandler gangway-status\nRequire ip 127.0.0.1")
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", processes=2, **options)
+
+    server = launch(configure, warm=["/app/get"])
+    server.log.allow(CUT)
+    client = server.connect()
+    client.request(method, f"/app/wait?{gate.query}", [("X-Id", "one")], body=b"" if method == "GET" else b"one")
+    gate.visitor().at("inside")
+    busy = next(process["pid"] for process in json.loads(server.get("/gangway?json").body)["applications"][0]["processes"] if process["running"])
+    os.kill(busy, signal.SIGKILL)
+    if runs_again:
+        gate.visitor().at("inside").go()
+    assert client.response().status == (200 if runs_again else 502)
+    assert path.read_text().split().count("one") == 1 + runs_again

@@ -30,6 +30,8 @@ use crate::raw::{Connection, Request, Upstream};
 
 /// More than this is no request that is read in one piece: what is left of it says nothing about the address.
 const ONE_PIECE: i64 = 8000;
+/// The same of an application's own host.
+const HOST_ONE_PIECE: i64 = 16 * 1024;
 /// Milliseconds after which the event loop has seen that a process has ended behind its answer: such a one closes its
 /// side at once, and the clock goes on only where the loop has turned.
 const SEEN: u64 = 2;
@@ -212,6 +214,29 @@ pub(super) fn failed(context: &Context, upstream: Upstream) -> ngx_uint_t {
             is_acknowledged(connection.descriptor()) == Some(true)
         };
     if connection.sent() > 0 && was_taken { failed } else { next }
+}
+
+/// Lets nginx give a request that changes something to another process of an application, if the one that it was sent to has not begun
+/// it or the configuration has no fear of that. Answers whether it does.
+pub(super) fn let_another_have_it(context: &Context, upstream: Upstream) -> bool {
+    if !context.script.is_mounted || !context.request.is_for_once() {
+        return false;
+    }
+    let may = context.conf().repeats_everything() || is_unread_by_host(context, upstream);
+    let changed = upstream.let_repeat(context.request, may);
+    may && changed.is_ok()
+}
+
+/// Whether a host has read nothing of a request. It reads at once what has left at once, as requests of this size do: a unix socket that
+/// is closed with something unread is reset, and one that was read to its end is not.
+pub(super) fn is_unread_by_host(context: &Context, upstream: Upstream) -> bool {
+    let Some(connection) = upstream.connection() else { return false };
+    if !context.has_request_in_memory(upstream) {
+        return false;
+    }
+    let read = connection.read();
+    let is_reset = read.has_failed() && !read.has_ended() && !read.has_timed_out();
+    connection.sent() == 0 || is_reset && connection.sent() <= HOST_ONE_PIECE
 }
 
 /// What the balancer's next attempt finds of a request that a kept connection has failed. If the kernel took nothing of it,
