@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Every example configuration is loaded by both servers and answers, with its paths moved to this checkout."""
 
+import json
 import os
 import re
 import shutil
+from urllib.parse import quote
 
 import pytest
 
@@ -22,18 +24,22 @@ ANSWERS = {
     "systemd": ("/anything?x=1", "Hello from"),
     "processes": ("/shop/", "Flask runs in process"),
     "websocket": ("/", "<title>Chat</title>"),
+    "hosting": ("/shop/", "Flask in process"),
 }
+# Users of the examples, of which this machine has others.
+USERS = ("blog", "shop", "wiki")
 
 
 def localized(text, name, folder, server):
     """The example with this machine's paths instead of /srv/NAME and Debian's module folders."""
     venv = venvs.asgi_venv() if name == "fastapi" else venvs.applications_venv()
-    text = text.replace(f"/srv/{name}/.venv", str(venv))
+    text = re.sub(rf"/srv/({name}|blog|shop)/\.venv", str(venv), text)
     text = text.replace(f"/srv/{name}", str(folder))
+    text = re.sub(r"/srv/(blog|shop|wiki)\b", rf"{folder}/\1", text)
     text = text.replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
     text = re.sub(r"\S*/modules/(ngx_http_gangway_module|mod_gangway)\.so", str(server.module), text)
     text = re.sub(r"\S*/modules/(mod_proxy_gangway\.so)", rf"{server.module.parent}/\1", text)
-    for user, account in zip(("shop", "wiki"), places.other_users(), strict=False):
+    for user, account in zip([user for user in USERS if f"user={user}" in text], places.other_users(3), strict=False):
         text = text.replace(f"user={user}", f"user={account}")
     if not places.AS_ROOT:
         text = re.sub(r" user=\w+", "", text)
@@ -67,6 +73,8 @@ def example(kind, scratch):
         folder.chmod(0o755)
         if name == "django":
             prepare_django(folder)
+        if name == "hosting":
+            prepare_hosting(folder)
         text = (folder / ("httpd.conf" if kind == "apache" else "nginx.conf")).read_text()
 
         def configure(site):
@@ -89,6 +97,18 @@ def prepare_django(folder):
     venvs.run(python, "manage.py", "collectstatic", "--noinput", "--verbosity=0", cwd=folder)
     for path in (folder / "data", *(folder / "data").glob("*.sqlite3")):
         shutil.chown(path, places.WORKER_USER)
+
+
+def prepare_hosting(folder):
+    python = str(venvs.applications_venv() / "bin" / "python")
+    owners = dict(zip(USERS, places.other_users(3), strict=False)) if places.AS_ROOT else {}
+    for site in ("blog", "wiki"):
+        (folder / site / "data").mkdir()
+    venvs.run(python, "manage.py", "migrate", "--verbosity=0", cwd=folder / "blog")
+    for site in ("blog", "wiki"):
+        (folder / site / "data").chmod(0o700)
+        for path in (folder / site / "data", *(folder / site / "data").iterdir()):
+            shutil.chown(path, owners.get(site))
 
 
 def test_examples_are_complete():
@@ -142,3 +162,58 @@ def test_the_django_example_keeps_entries_and_leaves_static_files_to_the_server(
     fields = [("Cookie", cookie), ("Content-Type", "application/x-www-form-urlencoded")]
     assert server.post("/", f"csrfmiddlewaretoken={token}&text=kept".encode(), fields).status == 302
     assert "kept" in server.get("/").text
+
+
+@pytest.fixture
+def host(example, launch):
+    if places.AS_ROOT and len(places.other_users(3)) < 3:
+        pytest.skip("there are not three accounts besides that of the workers")
+    server = launch(example("hosting"), warm=["/blog/", "/shop/", "/wiki/admin/"])
+    server.log.allow(r"/\.ready")
+    return server
+
+
+def runs(server, path):
+    """In which process of which user an application has answered."""
+    found = re.search(r"in process (\d+) of user (\d+)", server.get(path).text)
+    return int(found[1]), int(found[2])
+
+
+def test_the_example_of_a_host_has_three_sites_of_three_users(host):
+    found = {path: runs(host, path) for path in ("/blog/", "/shop/", "/wiki/admin/")}
+    assert {pid for pid, _ in found.values()} <= set(host.managed())
+    assert all(os.stat(f"/proc/{pid}").st_uid == user for pid, user in found.values())
+    if places.AS_ROOT:
+        users = {user for _, user in found.values()}
+        assert len(users) == 3 and not users & {0, os.stat(f"/proc/{host.workers()[0]}").st_uid}
+    applications = json.loads(host.get("/gangway?json", headers=[("Accept", "*/*")]).body)["applications"]
+    assert sorted(app["name"] for app in applications) == ["blog.wsgi:application", "php-cgi", "shop:app"]
+    assert all(app["state"] == "serving" for app in applications)
+    assert host.get("/shop/goods/rope").text.strip() == '{"name":"rope","price":15}'
+    assert 'href="/shop/goods/rope"' in host.get("/shop/").text
+
+
+def test_the_blog_of_the_host_publishes(host):
+    page = host.get("/blog/")
+    cookie = page.header("Set-Cookie").partition(";")[0]
+    token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)[1]
+    fields = [("Cookie", cookie), ("Content-Type", "application/x-www-form-urlencoded")]
+    sent = host.post("/blog/", f"csrfmiddlewaretoken={token}&title=A+day+at+sea&text=Calm.".encode(), fields)
+    assert (sent.status, sent.header("Location")) == (302, "/blog/1/")
+    assert "<h1>A day at sea</h1>" in host.get("/blog/1/").text
+    assert 'href="/blog/1/"' in host.get("/blog/").text
+
+
+def test_the_wiki_of_the_host_has_addresses_that_are_no_files(host):
+    assert host.get("/wiki/").status == host.get("/wiki/Knots").status == 404
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    for title, text in (("Knots", "Bowline & sheet bend"), ("Main page", "Welcome")):
+        sent = host.post("/wiki/admin/", f"title={quote(title)}&text={quote(text)}".encode(), form)
+        assert sent.status == 303 and sent.header("Location").endswith(f"/wiki/{quote(title)}")
+    assert "Bowline &amp; sheet bend" in host.get("/wiki/Knots?x=1").text
+    assert "Welcome" in host.get("/wiki/").text and "Welcome" in host.get("/wiki/index.php").text
+    style = host.get("/wiki/style.css")
+    assert (style.status, style.header("Content-Type"), "font-family" in style.text) == (200, "text/css", True)
+    for path in ("/wiki/../data/Knots.txt", "/data/Knots.txt", "/wiki/%2e%2e/data/Knots.txt"):
+        assert "Bowline" not in host.get(path).text
+    host.log.allow("open\\(\\)|AH\\d+|File does not exist|is not found")

@@ -27,11 +27,11 @@ AS_ROOT = os.geteuid() == 0
 WORKER_USER = "www-data" if AS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
 
 
-def other_users():
-    """Accounts that user= takes, besides that of the workers: two at most."""
+def other_users(most=2):
+    """Accounts that user= takes, besides that of the workers: so many at most."""
     taken = {WORKER_USER, "root"}
     fit = [a.pw_name for a in pwd.getpwall() if min(a.pw_uid, a.pw_gid) >= 100 and a.pw_name not in taken]
-    return sorted(fit, key=lambda name: name != "nobody")[:2]
+    return sorted(fit, key=lambda name: name != "nobody")[:most]
 
 
 def readable_by_worker(path):
