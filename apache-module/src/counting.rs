@@ -4,19 +4,16 @@
 use std::{
     collections::HashMap,
     ffi::c_int,
-    sync::{
-        Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Mutex, OnceLock},
 };
 
 use gangway::{
     status::{Announced, AppKind, Incident, Passage, Tally, WorkerMark},
     sys::lock,
 };
+use gangway_httpd::notes;
 
-use crate::raw::{OK, Request, board, mentions};
+use crate::raw::{OK, Request, board};
 
 /// What the applications of the configuration are called, by their kind and number. Children inherit it.
 static NAMES: Mutex<Vec<(AppKind, String)>> = Mutex::new(Vec::new());
@@ -49,17 +46,6 @@ pub(crate) fn tally(kind: AppKind, number: usize) -> Tally {
     })
 }
 
-/// Notes of requests, for log formats.
-const NOTES: [&str; 4] = ["gangway-application", "gangway-queue-time", "gangway-app-time", "gangway-process"];
-
-/// Whether the configuration asks for a note. Children inherit it.
-static HAS_NOTES: AtomicBool = AtomicBool::new(false);
-
-/// In the parent: whether requests are to have notes, which costs each of them something.
-pub(crate) fn look_for_notes() {
-    HAS_NOTES.store(mentions(&NOTES), Ordering::Relaxed);
-}
-
 /// Notes what is known of a request that an application has had; `process`: which one has answered it.
 pub(crate) fn note(
     request: Request<'_>,
@@ -68,23 +54,10 @@ pub(crate) fn note(
     passage: &Passage,
     process: Option<u32>,
 ) {
-    if !HAS_NOTES.load(Ordering::Relaxed) {
-        return;
-    }
-    let names = lock(&NAMES);
-    if let Some((_, name)) = names.iter().filter(|(of, _)| *of == kind).nth(number) {
-        request.set_note(c"gangway-application", name.as_bytes());
-    }
-    let (queue, run) = passage.times();
-    let text = |time: Duration| format!("{:.6}", time.as_secs_f64());
-    if let Some(queue) = queue {
-        request.set_note(c"gangway-queue-time", text(queue).as_bytes());
-    }
-    if let Some(run) = run {
-        request.set_note(c"gangway-app-time", text(run).as_bytes());
-    }
-    if let Some(process) = process {
-        request.set_note(c"gangway-process", process.to_string().as_bytes());
+    if notes::are_wanted() {
+        let names = lock(&NAMES);
+        let name = names.iter().filter(|(of, _)| *of == kind).nth(number);
+        notes::set(request, name.map(|(_, name)| name.as_str()), passage, process);
     }
 }
 

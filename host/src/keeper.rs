@@ -23,6 +23,7 @@ use crate::{
     notify,
     outgoing::Page,
     server::{Job, READ, Server},
+    shown::{Doing, Shown},
     sys::Signals,
 };
 
@@ -65,6 +66,8 @@ impl Keeper {
     pub(crate) fn keep(&self) -> bool {
         let mut buffer = vec![0; READ];
         let (mut expired, mut has_reported) = (Vec::new(), false);
+        let config = self.server.application.config();
+        let mut shown = self.is_managed.then(|| Shown::new(&config.spec().name, self.server.threads()));
         let cause = loop {
             if let Some(signal) = self.signals.take() {
                 break format!("SIG{signal}");
@@ -83,8 +86,14 @@ impl Keeper {
                 break "a lost thread".to_owned();
             }
             let may_sleep = expired.is_empty() && self.server.keeper_may_sleep();
+            if let Some(shown) = &mut shown {
+                shown.show(self.server.doing());
+            }
             self.wait(if may_sleep { None } else { Some(LOOK_EVERY) }, &mut buffer);
         };
+        if let Some(shown) = &mut shown {
+            shown.show(Doing::Ending);
+        }
         notify::stopping();
         log::process(Level::Notice, &format!("gangway-host ends ({cause}): it finishes its requests"));
         self.end(&mut expired, &mut buffer)

@@ -23,6 +23,7 @@ mod port;
 mod relay;
 mod runner;
 mod server;
+mod shown;
 mod sys;
 mod template;
 mod variables;

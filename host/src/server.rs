@@ -34,6 +34,7 @@ use crate::{
     pace::Pace,
     port::RequestPort,
     relay::{self, Relay},
+    shown::Doing,
     sys::{Epoll, Readiness, Woken},
     variables::Rules,
     welcome::Welcome,
@@ -75,6 +76,8 @@ pub(crate) struct Server {
     /// The keeper does not look by itself.
     keeper_sleeps: AtomicBool,
     is_ending: AtomicBool,
+    /// The application is loaded.
+    is_open: AtomicBool,
     has_failed: AtomicBool,
     /// Connections that have their response and may still send: when each is closed.
     lingering: Mutex<Vec<(u64, Instant)>>,
@@ -121,6 +124,7 @@ impl Server {
             threads,
             keeper_sleeps: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
+            is_open: AtomicBool::new(false),
             has_failed: AtomicBool::new(false),
             lingering: Mutex::default(),
             is_over: AtomicBool::new(false),
@@ -181,6 +185,11 @@ impl Server {
     /// Whether no request runs or waits.
     pub(crate) fn is_quiet(&self) -> bool {
         self.busy.load(SeqCst) == 0 && self.count.load(SeqCst) == 0
+    }
+
+    /// What this process does, for who looks at it from outside.
+    pub(crate) fn doing(&self) -> Doing {
+        if self.is_open.load(SeqCst) { Doing::Serving(self.busy.load(SeqCst)) } else { Doing::Loading }
     }
 
     pub(crate) fn is_ending(&self) -> bool {
@@ -320,6 +329,7 @@ impl Server {
         if opened.is_err() {
             self.has_failed.store(true, SeqCst);
         } else {
+            self.is_open.store(true, SeqCst);
             notify::ready();
         }
         self.alarm.signal();

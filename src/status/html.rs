@@ -205,8 +205,9 @@ fn processes(out: &mut Page, processes: &[AppProcess]) {
         "<div class=\"wide\"><table>\n<thead><tr><th>process</th><th>state</th><th>age</th><th>requests</th><th>running</th><th>memory</th></tr></thead>\n<tbody>\n"
     ));
     for process in processes {
-        let longest =
-            process.longest.map(|time| format!(" <small>for {}</small>", short(time))).unwrap_or_default();
+        let line = process.request.as_ref().map(|line| format!(" {}", escape(line))).unwrap_or_default();
+        let longest = process.longest.map(|time| format!(" <small>for {}{line}</small>", short(time)));
+        let longest = longest.unwrap_or_default();
         let bytes = process.pss.map_or_else(
             || process.rss.map(|rss| format!("{} <small>resident</small>", memory(rss))),
             |pss| Some(memory(pss)),

@@ -56,6 +56,9 @@ fn process(process: &AppProcess) -> String {
     }
     out.number("requests", process.requests);
     out.number("running", process.running);
+    if let Some(request) = &process.request {
+        out.text("request", request);
+    }
     let millis = |time: Duration| time.as_millis() as u64;
     for (name, number) in [
         ("longest_milliseconds", process.longest.map(millis)),

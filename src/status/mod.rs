@@ -34,7 +34,7 @@ pub use lane::{CodeClass, Figures, Incident};
 pub use metrics::metrics;
 pub use passage::{Passage, Tally};
 pub use roll::Roll;
-pub use snapshot::{AppProcess, AppSnapshot, ServerSnapshot, numbers};
+pub use snapshot::{AppProcess, AppSnapshot, ServerSnapshot, StatusDetail, numbers};
 
 /// A form of the status.
 #[must_use]

@@ -26,6 +26,8 @@ pub struct AppProcess {
     pub running: u64,
     /// For how long it has had the oldest of them.
     pub longest: Option<Duration>,
+    /// That one: its method and the beginning of its path, with the query as far as there is room.
+    pub request: Option<String>,
     /// For how long it has lived.
     pub age: Option<Duration>,
     /// Its resident memory in bytes.
@@ -34,7 +36,24 @@ pub struct AppProcess {
     pub pss: Option<u64>,
 }
 
+/// How much is told of requests that run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StatusDetail {
+    /// Methods and paths.
+    #[default]
+    Paths,
+    /// With queries, which may hold what is not for everybody who looks after a server.
+    Queries,
+}
+
 impl AppProcess {
+    fn told(mut self, detail: StatusDetail) -> Self {
+        if detail == StatusDetail::Paths {
+            self.request = self.request.map(|line| line.split('?').next().unwrap_or_default().to_owned());
+        }
+        self
+    }
+
     /// What the kernel says of a process.
     #[must_use]
     pub fn of(pid: u32, state: &'static str) -> Self {
@@ -70,9 +89,16 @@ pub struct ServerSnapshot {
 impl ServerSnapshot {
     /// Takes it. `managed` tells the processes of an application that has its own, by its name.
     #[must_use]
-    pub fn take(board: &StatusBoard, server: &str, managed: impl Fn(&str) -> Vec<AppProcess>) -> Self {
+    pub fn take(
+        board: &StatusBoard,
+        server: &str,
+        detail: StatusDetail,
+        managed: impl Fn(&str) -> Vec<AppProcess>,
+    ) -> Self {
         let processes = |counts: &AppFigures| match counts.kind {
-            AppKind::Managed => managed(&counts.name),
+            AppKind::Managed => {
+                managed(&counts.name).into_iter().map(|process| process.told(detail)).collect()
+            }
             AppKind::InProcess => counts
                 .workers
                 .iter()

@@ -43,6 +43,12 @@ impl Link {
         }
     }
 
+    /// Asks how much memory the processes of an application have, which their shared memory says soon. Never waits, and is lost when nobody
+    /// listens.
+    pub fn measure(&self, app: u32) {
+        let _ = lock(&self.channel).send(&message::measure(app), &[], false);
+    }
+
     /// Tells of a request that was not answered in time. Never waits, and is lost when nobody listens.
     pub fn tell(&self, trouble: &Trouble) {
         let _ = lock(&self.channel).send(&trouble.encode(), &[], false);

@@ -133,6 +133,7 @@ impl About {
 
 const DEMAND: u64 = 1;
 const TROUBLE: u64 = 2;
+const MEASURE: u64 = 3;
 /// The most that is said of a request that went wrong.
 const LONGEST_TEXT: usize = 8 * 1024;
 
@@ -154,6 +155,8 @@ pub struct Trouble {
 pub(super) enum WorkerMessage {
     /// Requests of this application wait.
     Demand(u32),
+    /// Somebody wants to know how much memory its processes have.
+    Measure(u32),
     Trouble(Trouble),
 }
 
@@ -170,11 +173,17 @@ pub(super) fn demand(app: u32) -> Vec<u8> {
     Composer::default().number(DEMAND).number(app.into()).finish()
 }
 
+/// Somebody wants to know how much memory the processes of an application have.
+pub(super) fn measure(app: u32) -> Vec<u8> {
+    Composer::default().number(MEASURE).number(app.into()).finish()
+}
+
 /// Understands what a worker says.
 pub(super) fn of_worker(message: &[u8]) -> Option<WorkerMessage> {
     let mut parts = Parts::new(message);
     match parts.number()? {
         DEMAND => parts.small().map(WorkerMessage::Demand),
+        MEASURE => parts.small().map(WorkerMessage::Measure),
         TROUBLE => {
             let (app, slot, pid) = (parts.small()?, parts.small()?, parts.small()?);
             let text = parts.bytes()?.to_vec();
@@ -209,6 +218,7 @@ mod tests {
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));
         assert_eq!((of_worker(&demand(9)), of_worker(b"")), (Some(WorkerMessage::Demand(9)), None));
+        assert_eq!(of_worker(&measure(9)), Some(WorkerMessage::Measure(9)));
         let trouble = Trouble { app: 1, slot: 2, pid: 3, text: vec![b'x'; LONGEST_TEXT + 1] };
         let message = trouble.encode();
         let heard = Trouble { text: vec![b'x'; LONGEST_TEXT], ..trouble };

@@ -270,6 +270,9 @@ impl Supervisor {
                     app.exited(slot, exit, &mut self.orders, &mut self.log);
                 }
             }
+            Some(Fact::Memory(app, slot, pid, bytes)) => {
+                self.apps.get(&app).into_iter().for_each(|app| app.measured(slot, pid, bytes));
+            }
             Some(Fact::Loaded(app, slot, reason)) => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.loaded(slot, reason, &mut self.orders, &mut self.log);
@@ -325,6 +328,10 @@ impl Supervisor {
             match channel.receive(false) {
                 Ok(parcel) => match message::of_worker(&parcel.bytes) {
                     Some(WorkerMessage::Demand(app)) if !demanded.contains(&app) => demanded.push(app),
+                    Some(WorkerMessage::Measure(app)) => {
+                        let app = self.apps.get_mut(&app);
+                        app.into_iter().for_each(|app| app.measure(&mut self.orders));
+                    }
                     Some(WorkerMessage::Trouble(trouble)) => {
                         let app = self.apps.get_mut(&trouble.app);
                         app.into_iter().for_each(|app| app.hear_trouble(&trouble));

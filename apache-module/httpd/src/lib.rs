@@ -5,6 +5,7 @@
 //! sys        types, functions and constants of httpd's headers, as bindgen reads them
 //! module     how a module presents itself, and what httpd keeps for it
 //! directive  the table of directives, and one that is being read
+//! tree       directives of others; notes: what log formats ask for
 //! figures    the memory for figures of applications, which both modules share
 //! param      GangwayParam, which both modules have
 //! request    what httpd knows of a request, each thing with its type
@@ -23,11 +24,13 @@ pub mod directive;
 pub mod figures;
 pub mod log;
 pub mod module;
+pub mod notes;
 pub mod param;
 pub mod parts;
 pub mod pool;
 pub mod request;
 pub mod transfer;
+pub mod tree;
 
 #[allow(
     dead_code,

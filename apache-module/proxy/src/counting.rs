@@ -4,7 +4,7 @@
 use std::{cell::RefCell, ffi::c_int};
 
 use gangway::status::{AppKind, Incident, Passage, Tally, WorkerMark};
-use gangway_httpd::figures::board;
+use gangway_httpd::{figures::board, notes};
 
 use crate::raw::{DONE, OK, ProxyTarget};
 
@@ -46,4 +46,8 @@ pub(crate) fn close(passage: &Passage, target: ProxyTarget<'_>, status: c_int) {
         passage.tally().happened(Incident::RunTimeout);
     }
     passage.close(status);
+    if notes::are_wanted() {
+        let name = target.name();
+        notes::set(target.request(), Some(&String::from_utf8_lossy(&name)), passage, None);
+    }
 }

@@ -12,7 +12,7 @@ use gangway::{engine::fence, error::BAD_UPSTREAM};
 use gangway_httpd::{
     figures,
     module::{ModuleNames, module},
-    request_hook,
+    notes, request_hook,
     sys::{self, apr_pool_t, request_rec, server_rec},
     text,
 };
@@ -71,6 +71,7 @@ unsafe extern "C" fn post_config(
         let _ = Board::shared();
         // SAFETY: httpd calls post_config with the pool of the configuration.
         unsafe { figures::open(pool, BACKENDS) };
+        notes::look();
         // SAFETY: httpd calls this with the pool of the configuration and its servers, on one thread.
         match unsafe { raw::define_workers(pool, servers) } {
             Ok(()) => OK,

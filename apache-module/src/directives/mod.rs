@@ -26,8 +26,8 @@ use crate::{
 };
 
 /// The kinds of handlers, in the order in which a process begins with them: first what waits for nobody.
-pub(crate) const KINDS: [&HandlerKind; 5] =
-    [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND, &status::KIND];
+pub(crate) const KINDS: [&HandlerKind; 6] =
+    [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND, &status::KIND, &status::FULL];
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 /// Also in .htaccess, where AllowOverride says so.

@@ -81,7 +81,14 @@ pub(super) fn service(number: usize) -> Option<&'static Service> {
 /// The processes of the application of this name.
 pub(crate) fn processes_of(name: &str) -> Vec<AppProcess> {
     let pools = CHILD.get().into_iter().flat_map(|child| &child.services).filter_map(|one| one.pool.as_ref());
-    pools.filter(|pool| *pool.name == *name).flat_map(|pool| processes(&pool.segment)).collect()
+    let measure = |pool: &ManagedPool| {
+        let app = pool.app;
+        move || CHILD.get().into_iter().for_each(|child| child.link.measure(app))
+    };
+    pools
+        .filter(|pool| *pool.name == *name)
+        .flat_map(|pool| processes(&pool.segment, measure(pool)))
+        .collect()
 }
 
 /// This child, as others see it in shared memory. Nobody has a place without one.

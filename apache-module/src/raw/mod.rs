@@ -19,7 +19,6 @@ mod scripts;
 mod server;
 mod session;
 mod threads;
-mod tree;
 
 pub(crate) use connections::count as count_connection;
 pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
@@ -35,7 +34,6 @@ pub(crate) use server::{
 };
 pub(crate) use session::Session;
 pub(crate) use threads::{ThreadEnd, on_thread_end};
-pub(crate) use tree::{mentions, unguarded};
 
 use gangway_httpd::sys;
 pub(crate) use gangway_httpd::{

@@ -8,27 +8,35 @@ use gangway::{
     exchange::{Delivery, End, Piece},
     http::{Fields, Head},
     report,
-    status::{Announced, AppKind, ServerSnapshot, StatusForm, write},
+    status::{Announced, AppKind, ServerSnapshot, StatusDetail, StatusForm, write},
 };
+use gangway_httpd::{notes, tree::unguarded};
 
 use crate::{
     cgi, counting, managed,
-    raw::{INTERNAL_SERVER_ERROR, METHOD_NOT_ALLOWED, Request, Session, board, unguarded},
+    raw::{INTERNAL_SERVER_ERROR, METHOD_NOT_ALLOWED, Request, Session, board},
     reply::Progress,
     wsgi,
 };
 
 /// The name of the handler.
 pub(crate) const HANDLER: &CStr = c"gangway-status";
+/// The same, and the page has queries.
+pub(crate) const FULL_HANDLER: &CStr = c"gangway-status-full";
 
 /// Where everybody can see the page.
 pub(crate) fn warnings() -> Vec<String> {
-    let line = |place: String| {
+    let line = |(name, place): (&str, String)| {
         format!(
-            "{STATUS_OPEN} SetHandler gangway-status in {place} is shown to everybody: let only some in, as with \"Require ip 127.0.0.1\""
+            "{STATUS_OPEN} SetHandler {name} in {place} is shown to everybody: let only some in, as with \"Require ip 127.0.0.1\""
         )
     };
-    unguarded("gangway-status").into_iter().map(line).collect()
+    let names = [HANDLER, FULL_HANDLER].map(|name| name.to_str().unwrap_or_default());
+    names
+        .into_iter()
+        .flat_map(|name| unguarded(name).into_iter().map(move |place| (name, place)))
+        .map(line)
+        .collect()
 }
 
 /// How many applications there are.
@@ -38,7 +46,7 @@ pub(crate) fn count() -> usize {
 
 /// In the parent, when everything else is prepared: these are the applications from now on.
 pub(crate) fn prepare() {
-    counting::look_for_notes();
+    notes::look();
     counting::announce(&all());
 }
 
@@ -65,7 +73,7 @@ fn all() -> Vec<Announced> {
 }
 
 /// Serves the page, and its forms for programs.
-pub(crate) fn serve(request: Request<'_>) -> c_int {
+pub(crate) fn serve(request: Request<'_>, detail: StatusDetail) -> c_int {
     if !request.is_get() {
         request.allow_get();
         return METHOD_NOT_ALLOWED;
@@ -80,7 +88,7 @@ pub(crate) fn serve(request: Request<'_>) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let server = String::from_utf8_lossy(request.server_software()).into_owned();
-    let snapshot = ServerSnapshot::take(board, &server, managed::processes_of);
+    let snapshot = ServerSnapshot::take(board, &server, detail, managed::processes_of);
     let form = StatusForm::wanted(request.uri(), request.query(), request.header(c"Accept"));
     let body = write(form, &snapshot);
     let mut fields = Fields::default();

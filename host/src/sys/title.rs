@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What ps(1) shows of this process: the words of its command line, which stand in memory of its own.
 
-use std::{fs, ptr};
+use std::{fs, ptr, sync::OnceLock};
 
 /// Shows this instead of the words. Nobody reads those any more.
 pub(crate) fn set_title(title: &str) {
-    let Some((begin, length)) = fs::read_to_string("/proc/self/stat").ok().and_then(|stat| words(&stat))
-    else {
-        return;
-    };
+    // A process that is forked has it where its parent had it.
+    static PLACE: OnceLock<Option<(usize, usize)>> = OnceLock::new();
+    let find = || fs::read_to_string("/proc/self/stat").ok().and_then(|stat| words(&stat));
+    let Some((begin, length)) = *PLACE.get_or_init(find) else { return };
     let place = ptr::with_exposed_provenance_mut::<u8>(begin);
     // The last byte stays NUL: another one would have the kernel look for the end of the title behind it.
     let shown = title.len().min(length.saturating_sub(1));
     // SAFETY: the kernel says that the words of the command line stand there, on the stack of the process, which stays. They are
-    // read at the start of the program alone, which is over.
+    // read at the start of the program alone, which is over; one thread at a time writes here: that of the template, then the keeper.
     unsafe {
         ptr::write_bytes(place, 0, length);
         ptr::copy_nonoverlapping(title.as_ptr(), place, shown);

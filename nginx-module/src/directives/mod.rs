@@ -55,7 +55,12 @@ const OWN: [ngx_command_t; 8] = [
     command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_cgi", LOCATION | NGX_CONF_1MORE, cgi::set_cgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_spawn", LOCATION | NGX_CONF_1MORE, managed::set_spawn, NGX_HTTP_LOC_CONF_OFFSET),
-    command(c"gangway_status", LOCATION | NGX_CONF_NOARGS, status::set_status, NGX_HTTP_LOC_CONF_OFFSET),
+    command(
+        c"gangway_status",
+        LOCATION | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
+        status::set_status,
+        NGX_HTTP_LOC_CONF_OFFSET,
+    ),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),
     command(
         c"gangway_engine_dir",

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `gangway_status`.
 
+use gangway::status::StatusDetail;
+
 use super::{check_is_first, set_handler, setter};
 use crate::{
     conf::{Counted, HandlerKind, LocationConf, MainConf},
@@ -23,6 +25,11 @@ setter!(set_status, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     cf.change_http(|main: &mut MainConf| {
         main.kinds.entry::<Counted>();
     });
-    set_handler(cf, location, "gangway_status", &KIND, ());
+    let detail = match cf.words().get(1) {
+        None => StatusDetail::Paths,
+        Some(word) if *word == b"full" => StatusDetail::Queries,
+        Some(_) => return Err("takes \"full\" or nothing".into()),
+    };
+    set_handler(cf, location, "gangway_status", &KIND, detail);
     Ok(())
 });

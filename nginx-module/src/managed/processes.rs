@@ -279,9 +279,10 @@ pub(crate) fn name_of(managed: &Managed) -> Option<String> {
 pub(crate) fn processes_of(name: &str) -> Vec<AppProcess> {
     let found = lock(&PARENT).as_ref().and_then(|parent| {
         let mut pools = parent.pools.iter();
-        pools.find(|(_, pool)| *pool.name == *name).map(|(_, pool)| Arc::clone(&pool.segment))
+        pools.find(|(_, pool)| *pool.name == *name).map(|(_, pool)| pool.clone())
     });
-    found.map(|segment| processes(&segment)).unwrap_or_default()
+    let measure = |app| OWN_SIDE.get().into_iter().for_each(|side| side.link.measure(app));
+    found.map(|pool| processes(&pool.segment, || measure(pool.app))).unwrap_or_default()
 }
 
 /// Tells the supervisor that a request waits, or that a process is stuck.

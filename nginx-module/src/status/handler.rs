@@ -7,11 +7,12 @@ use gangway::{
     exchange::Piece,
     http::{Fields, Head},
     report,
-    status::{ServerSnapshot, StatusForm, write},
+    status::{ServerSnapshot, StatusDetail, StatusForm, write},
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
+    conf::LocationConf,
     managed,
     raw::Request,
     serve::{
@@ -33,14 +34,16 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             let _ = head::add(request, b"Allow", b"GET, HEAD");
             return NOT_ALLOWED;
         }
+        let location = request.location::<LocationConf>();
+        let detail = location.settings::<StatusDetail>().copied().unwrap_or_default();
         match request.discard_body() {
-            0 => answer(request),
+            0 => answer(request, detail),
             status => status,
         }
     })
 }
 
-fn answer(request: Request) -> ngx_int_t {
+fn answer(request: Request, detail: StatusDetail) -> ngx_int_t {
     let Some(board) = counting::board() else {
         report!(
             request,
@@ -51,7 +54,7 @@ fn answer(request: Request) -> ngx_int_t {
         return INTERNAL_SERVER_ERROR;
     };
     let server = String::from_utf8_lossy(nginx_sys::NGINX_VER.to_bytes());
-    let snapshot = ServerSnapshot::take(board, &server, managed::processes_of);
+    let snapshot = ServerSnapshot::take(board, &server, detail, managed::processes_of);
     let accept = request.headers().find(|(name, _)| name.eq_ignore_ascii_case(b"accept"));
     let form = StatusForm::wanted(request.uri(), request.query(), accept.map(|(_, value)| value));
     let body = write(form, &snapshot);

@@ -34,6 +34,8 @@ pub(super) const PREFIX_MAX: usize = 102;
 pub(super) const STATE: usize = 0;
 pub(super) const PID: usize = 1;
 pub(super) const SERVED: usize = 2;
+/// Its share of memory in bytes, as it was when it was looked at last; 0 before.
+pub(super) const MEMORY: usize = 3;
 const PLACES: usize = 4;
 /// Words of the note of a place, and of an event.
 pub(super) const CARD: usize = 24;

@@ -107,6 +107,8 @@ pub struct Slot {
     pub claims: u16,
     /// How many requests it has had.
     pub served: u64,
+    /// Its share of memory in bytes, if that was looked at.
+    pub memory: Option<u64>,
 }
 
 /// The shared memory of one application.
@@ -296,7 +298,16 @@ impl Segment {
 
     /// Says which process a slot has; 0 is none.
     pub fn set_pid(&self, slot: u16, pid: u32) {
+        self.word(self.layout.slot(slot) + layout::MEMORY).store(0, SeqCst);
         self.word(self.layout.slot(slot) + layout::PID).store(u64::from(pid), SeqCst);
+    }
+
+    /// Says how much memory the process of a slot has as its share, in bytes.
+    pub fn set_memory(&self, slot: u16, pid: u32, bytes: u64) {
+        let at = self.layout.slot(slot);
+        if self.word(at + layout::PID).load(SeqCst) == u64::from(pid) {
+            self.word(at + layout::MEMORY).store(bytes, SeqCst);
+        }
     }
 
     /// Begins to count anew what the process of a slot has served.
@@ -315,6 +326,7 @@ impl Segment {
             pid: self.word(at + layout::PID).load(SeqCst) as u32,
             claims: self.claims(slot),
             served: self.word(at + layout::SERVED).load(Relaxed),
+            memory: Some(self.word(at + layout::MEMORY).load(SeqCst)).filter(|bytes| *bytes > 0),
         }
     }
 

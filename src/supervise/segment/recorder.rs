@@ -219,7 +219,8 @@ impl Segment {
     }
 
     /// The requests that the process of a slot has.
-    pub(in super::super) fn running(&self, slot: u16) -> Vec<FlightNote> {
+    #[must_use]
+    pub fn running(&self, slot: u16) -> Vec<FlightNote> {
         self.requests(slot).into_iter().filter(|note| note.kind == NoteKind::Running).collect()
     }
 

@@ -7,6 +7,7 @@ mod events;
 mod figures;
 mod files;
 mod incidents;
+mod memory;
 mod status;
 
 use std::{
@@ -71,6 +72,8 @@ pub(super) struct Supervised {
     /// When it is to be looked at.
     due: Option<Duration>,
     figures: FiguresTold,
+    /// When the memory of its processes was looked at.
+    measured: Option<Duration>,
 }
 
 struct Eyes<'s>(&'s Segment);
@@ -115,6 +118,7 @@ impl Supervised {
             newest: None,
             due: None,
             figures: FiguresTold::default(),
+            measured: None,
         }
     }
 
@@ -266,6 +270,7 @@ impl Supervised {
                 self.note_process(slot, NoteKind::Ready);
                 self.set_state(slot, SlotState::Ready);
                 self.segment.hand_over(Owner::this_process());
+                self.measure_one(slot, orders);
             }
             Action::Close(slot) => {
                 self.note_process(slot, NoteKind::Draining);

@@ -51,6 +51,7 @@ def test_nginx_knows_what_a_location_inherits(configtest):
     [
         ("SetHandler gangway-status", True),
         ("SetHandler gangway-status\nRequire all granted", True),
+        ("SetHandler gangway-status-full", True),
         ('SetHandler "gangway-status"\n<RequireAny>\nRequire all granted\n</RequireAny>', True),
         ("SetHandler gangway-status\nRequire ip 127.0.0.1", False),
         ("SetHandler gangway-status\nRequire local", False),

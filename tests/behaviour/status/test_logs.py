@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import upstreams
 from harness.deadline import wait_until
 
 WARM = ("/app/hello", "/own/hello", "/cgi/hello")
@@ -21,6 +22,7 @@ def configure(site, kind):
     site.wsgi("/app", "pep3333:app", threads=4, timeout="20s")
     site.wsgi("/plain", "process:app", threads=4)
     site.wsgi("/own", "pep3333:app", processes=1, name="own")
+    site.passes("/behind/", site.recorder("fastcgi", unix=True))
     scripts = site.scratch / "scripts"
     scripts.mkdir()
     (scripts / "hello").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nhello'\n")
@@ -36,11 +38,11 @@ def configure(site, kind):
     (site.scratch / "page" / "two.html").write_text('<!--#include virtual="/app/hello" -->')
 
 
-def line(server, path, logged=None):
+def line(server, path, logged=None, ask=None):
     """What the log says of one request for this path."""
     log = Path(server.site.scratch) / "counted.log"
     before = len(log.read_text().splitlines())
-    server.get(path)
+    (ask or server.get)(path)
 
     def found():
         lines = [line.split("|") for line in log.read_text().splitlines()[before:]]
@@ -69,6 +71,23 @@ def test_an_application_in_processes_of_its_own(server):
 def test_a_cgi_program(server):
     application, queue, run, process = line(server, "/cgi/hello")
     assert application.strip("/") == "cgi" and is_time(queue) and is_time(run)
+    assert process in ("", "-")
+
+
+def test_a_backend(server):
+    backend = server.site.backends["fastcgi"]
+
+    def answered(path):
+        client = server.connect()
+        client.request("GET", path)
+        peer = backend.next(client)
+        peer.request()
+        peer.answer(upstreams.hello("fastcgi"))
+        assert client.response().status == 200
+
+    application, queue, run, process = line(server, "/behind/x", ask=answered)
+    # As mod_proxy calls it, and as the word of gangway_pass does.
+    assert application == ("fcgi://localhost/behind/" if server.kind == "apache" else backend.address) and is_time(run)
     assert process in ("", "-")
 
 

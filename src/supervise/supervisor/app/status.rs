@@ -125,7 +125,8 @@ impl Supervised {
         if let Some(begun) = start_time(seen.pid) {
             record = record.number("age_seconds", now.saturating_sub(begun).as_secs());
         }
-        for (key, memory) in [("rss_bytes", resident(seen.pid)), ("pss_bytes", proportional(seen.pid))] {
+        let share = proportional(seen.pid).or(seen.memory);
+        for (key, memory) in [("rss_bytes", resident(seen.pid)), ("pss_bytes", share)] {
             if let Some(memory) = memory {
                 record = record.number(key, memory);
             }

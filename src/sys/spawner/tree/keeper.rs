@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     super::{
-        super::{cgroup, poll},
+        super::{cgroup, poll, proportional},
         launch::{Become, Launcher, Manner, change_user},
         process,
         report::{Exit, Failure, Step},
@@ -193,7 +193,17 @@ impl Keeper<'_> {
                     }
                 }
             }
+            Some(Order::Measure { app, slot }) => self.measure(app, slot),
             _ => {}
+        }
+    }
+
+    /// A process that cannot be looked into has ended, which is told by itself.
+    fn measure(&self, app: u32, slot: u16) {
+        let found = self.processes.iter().find(|process| (process.app, process.slot) == (app, slot));
+        let pid = found.map(|process| process.pid as u32);
+        if let Some((pid, bytes)) = pid.and_then(|pid| Some((pid, proportional(pid)?))) {
+            self.tell(&Fact::Memory(app, slot, pid, bytes), &[]);
         }
     }
 

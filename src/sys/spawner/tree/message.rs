@@ -16,12 +16,14 @@ const START: u64 = 0x20;
 const SIGNAL: u64 = 0x21;
 const LOAD: u64 = 0x22;
 const FORK: u64 = 0x23;
+const MEASURE: u64 = 0x24;
 const STARTED: u64 = 0x30;
 const NOT_STARTED: u64 = 0x31;
 const EXITED: u64 = 0x32;
 const RUNNING: u64 = 0x33;
 const LOADED: u64 = 0x34;
 const TEMPLATE: u64 = 0x35;
+const MEMORY: u64 = 0x36;
 
 /// Templates of an application at a time have the last numbers of slots.
 pub const TEMPLATES: u16 = 3;
@@ -165,6 +167,13 @@ pub enum Order {
         /// The signal.
         signal: i32,
     },
+    /// Say how much memory a process has as its share: only who has the rights of its user may look.
+    Measure {
+        /// The application.
+        app: u32,
+        /// The slot of the process.
+        slot: u16,
+    },
 }
 
 impl Order {
@@ -181,6 +190,7 @@ impl Order {
             }
             Self::Fork { app, slot, template } => begin(FORK, app, slot).number(template.into()),
             Self::Signal { app, slot, signal } => begin(SIGNAL, app, slot).number(signal as u64),
+            Self::Measure { app, slot } => begin(MEASURE, app, slot),
         }
         .finish()
     }
@@ -193,6 +203,7 @@ impl Order {
             LOAD => Self::Load { app, slot, version: reader.small()?, generation: reader.small()? },
             FORK => Self::Fork { app, slot, template: reader.small()? },
             SIGNAL => Self::Signal { app, slot, signal: reader.small()? },
+            MEASURE => Self::Measure { app, slot },
             _ => return None,
         })
     }
@@ -249,6 +260,8 @@ pub enum Fact<'m> {
     Template(RunningTemplate),
     /// A template has loaded its application: application, slot; or it has not, for a reason that is not empty.
     Loaded(u32, u16, &'m [u8]),
+    /// A process has so many bytes of memory as its share: application, slot, process id.
+    Memory(u32, u16, u32, u64),
 }
 
 impl<'m> Fact<'m> {
@@ -277,6 +290,7 @@ impl<'m> Fact<'m> {
                 message.number(generation.into()).number(is_loaded.into())
             }
             Self::Loaded(app, slot, reason) => begin(LOADED, app, slot).bytes(reason),
+            Self::Memory(app, slot, pid, bytes) => begin(MEMORY, app, slot).number(pid.into()).number(bytes),
             Self::Application(..) | Self::Commit | Self::Connect => Composer::default(),
         }
         .finish()
@@ -318,6 +332,7 @@ impl<'m> Fact<'m> {
                 Self::Template(RunningTemplate { app, slot, pid, version, generation, is_loaded })
             }
             LOADED => Self::Loaded(app, slot, reader.bytes()?),
+            MEMORY => Self::Memory(app, slot, reader.small()?, reader.number()?),
             _ => return None,
         })
     }
@@ -335,6 +350,7 @@ mod tests {
             Order::Load { app: 7, slot: template_slot(1), version: 9, generation: 4 },
             Order::Fork { app: 7, slot: 3, template: template_slot(2) },
             Order::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
+            Order::Measure { app: 7, slot: 3 },
         ] {
             let message = order.encode();
             assert_eq!(Order::decode(&message), Some(order));
@@ -347,6 +363,7 @@ mod tests {
             Fact::Exited(1, 2, Exit::Status(3)),
             Fact::Running(1, 2, 3, 4),
             Fact::Loaded(1, 2, b"why"),
+            Fact::Memory(1, 2, 3, 1 << 40),
             Fact::Template(RunningTemplate {
                 app: 1,
                 slot: template_slot(0),

@@ -2,10 +2,11 @@
 //! The directives of the configuration as httpd has read them, for what no directive of ours can see: where `SetHandler` stands, and which
 //! notes are asked for.
 
-use gangway_httpd::{sys, text};
+use crate::{sys, text};
 
 /// Where `SetHandler` gives requests to this handler, and nothing there or around it says who may ask: the places, as file and line.
-pub(crate) fn unguarded(handler: &str) -> Vec<String> {
+#[must_use]
+pub fn unguarded(handler: &str) -> Vec<String> {
     let mut found = Vec::new();
     // SAFETY: httpd's own list, which is whole once the configuration is read, and lives as long as it.
     unsafe {
@@ -24,7 +25,8 @@ pub(crate) fn unguarded(handler: &str) -> Vec<String> {
 }
 
 /// Whether one of these words stands in any directive.
-pub(crate) fn mentions(words: &[&str]) -> bool {
+#[must_use]
+pub fn mentions(words: &[&str]) -> bool {
     let mut found = false;
     // SAFETY: httpd's own list of directives, which is whole once the configuration is read, and lives as long as it.
     unsafe {
