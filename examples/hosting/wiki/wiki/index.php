@@ -4,7 +4,10 @@
 require __DIR__ . "/load.php";
 
 $path = rawurldecode(parse_url($_SERVER["REQUEST_URI"], PHP_URL_PATH));
-$title = trim(substr($path, strlen("/wiki/")), "/") ?: "Main page";
+$title = trim(substr($path, strlen("/wiki/")), "/");
+if ($title === "" || $title === "index.php") {
+    $title = "Main page";
+}
 if (!is_file(page_path($title))) {
     http_response_code(404);
     show($title, "<p>There is no such page yet.");
