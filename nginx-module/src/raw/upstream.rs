@@ -4,11 +4,11 @@
 use std::{ffi::c_void, ptr};
 
 use nginx_sys::{
-    NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT, NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT, ngx_array_t, ngx_chain_t,
-    ngx_chain_writer, ngx_event_free_peer_pt, ngx_event_get_peer_pt, ngx_event_pipe_t,
-    ngx_http_upstream_conf_t, ngx_http_upstream_create, ngx_http_upstream_main_conf_t,
-    ngx_http_upstream_module, ngx_http_upstream_resolved_t, ngx_http_upstream_srv_conf_t,
-    ngx_http_upstream_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_str_t, ngx_table_elt_t,
+    NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT, ngx_array_t, ngx_chain_t, ngx_chain_writer, ngx_event_free_peer_pt,
+    ngx_event_get_peer_pt, ngx_event_pipe_t, ngx_http_upstream_conf_t, ngx_http_upstream_create,
+    ngx_http_upstream_main_conf_t, ngx_http_upstream_module, ngx_http_upstream_resolved_t,
+    ngx_http_upstream_srv_conf_t, ngx_http_upstream_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_str_t,
+    ngx_table_elt_t,
 };
 
 use super::{Connection, NoMemory, Request, field::field, header::list, tag, text::str_bytes};
@@ -173,20 +173,6 @@ impl Upstream {
             self.set_conf(copy);
         }
         Ok(())
-    }
-
-    /// Whether nginx may ask somebody else where a request that changes something was sent and has failed.
-    ///
-    /// # Errors
-    /// No memory: it stays as it was.
-    pub(crate) fn let_repeat(self, request: Request, may: bool) -> Result<(), NoMemory> {
-        const BIT: usize = NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT as usize;
-        // SAFETY: `set_conf` gave the configuration, which outlives the request.
-        let does = unsafe { (*field!(self, conf)).next_upstream & BIT != 0 };
-        if does == may {
-            return Ok(());
-        }
-        self.change_conf(request, |conf| conf.next_upstream ^= BIT)
     }
 
     /// Whether nginx ignores one of these headers of a response, by its bits.

@@ -65,4 +65,27 @@ impl LaneState {
         }
         Ok(())
     }
+
+    /// How much the host may send more, where that is worth a record.
+    pub(super) fn take_owed(&mut self) -> Option<u32> {
+        if self.owed < WORTH {
+            return None;
+        }
+        u32::try_from(std::mem::take(&mut self.owed)).ok()
+    }
+}
+
+/// Bytes of a record's header.
+pub(super) const HEADER: usize = 8;
+
+/// The first record of some bytes, if it is whole, and what is behind it.
+pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [_, _, _, _, high, low, padding, ..] = *bytes else { return None };
+    let content = usize::from(u16::from_be_bytes([high, low]));
+    bytes.split_at_checked(HEADER + content + usize::from(padding))
+}
+
+/// The lane of a number, if it is in use.
+pub(super) fn lane_of(lanes: &mut [LaneState], id: u16) -> Option<&mut LaneState> {
+    lanes.get_mut(usize::from(id).wrapping_sub(1)).filter(|lane| lane.use_of != LaneUse::Free)
 }

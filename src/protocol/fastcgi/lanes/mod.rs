@@ -22,7 +22,7 @@ use super::{
 };
 use crate::wire::{Gather, Reader};
 pub use error::LaneError;
-use lane::{KEPT, LaneState, LaneUse, WORTH};
+use lane::{HEADER, KEPT, LaneState, LaneUse, lane_of, split_record};
 pub use window::Window;
 
 /// What a host is asked for, as a value of FCGI_GET_VALUES.
@@ -219,7 +219,7 @@ impl Lanes {
             lane.read = 0;
         }
         if !lane.has_ended && !is_over {
-            grant_owed(lane, id, &mut self.out);
+            self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
         }
         LaneRead::Bytes(count)
     }
@@ -259,7 +259,7 @@ impl Lanes {
         lane.owed += lane.inbox.len() - lane.read;
         lane.inbox.clear();
         lane.read = 0;
-        grant_owed(lane, id, &mut self.out);
+        self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
         false
     }
 
@@ -401,7 +401,7 @@ impl Lanes {
         let lane = lane_of(&mut self.lanes, id).ok_or(LaneError::NoRequest(id))?;
         if lane.use_of == LaneUse::Left {
             lane.owed += part.len();
-            grant_owed(lane, id, &mut self.out);
+            self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
             return Ok(());
         }
         lane.take_in(id, part)?;
@@ -437,29 +437,6 @@ impl Lanes {
 
     fn lane_mut(&mut self, id: u16) -> Option<&mut LaneState> {
         self.lanes.get_mut(usize::from(id).wrapping_sub(1))
-    }
-}
-
-/// Bytes of a record's header.
-const HEADER: usize = 8;
-
-/// The first record of some bytes, if it is whole, and what is behind it.
-fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [_, _, _, _, high, low, padding, ..] = *bytes else { return None };
-    let content = usize::from(u16::from_be_bytes([high, low]));
-    bytes.split_at_checked(HEADER + content + usize::from(padding))
-}
-
-/// The lane of a number, if it is in use.
-fn lane_of(lanes: &mut [LaneState], id: u16) -> Option<&mut LaneState> {
-    lanes.get_mut(usize::from(id).wrapping_sub(1)).filter(|lane| lane.use_of != LaneUse::Free)
-}
-
-/// Lets the host send more, where so much was taken that it is worth a record.
-fn grant_owed(lane: &mut LaneState, id: u16, out: &mut Vec<u8>) {
-    if lane.owed >= WORTH {
-        let owed = u32::try_from(std::mem::take(&mut lane.owed)).unwrap_or(0);
-        out.extend_from_slice(&grant(id, owed));
     }
 }
 
