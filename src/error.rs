@@ -68,6 +68,7 @@ codes! {
     NO_HEAD = 506, "a handler ended without a response";
     BODY_FAILED = 507, "the request body could not be read";
     REQUEST_REFUSED = 508, "a request was refused before it reached a handler";
+    BAD_MESSAGE = 509, "a message of a WebSocket was refused";
     SERVER_FAILED = 601, "the web server refused an operation";
     BACKEND_BROKE = 701, "a backend broke its protocol";
     BACKEND_REFUSED = 702, "a FastCGI backend refused a request";

@@ -3,7 +3,7 @@
 
 use super::{Exchange, SocketLink, Stop, Wait};
 use crate::{
-    error::BAD_HEADER,
+    error::{BAD_HEADER, BAD_MESSAGE},
     protocol::websocket::{Content, SocketEvent},
     sys::lock,
 };
@@ -55,7 +55,14 @@ impl Exchange {
     /// [`Stop::Again`] without effect; [`Stop::Cancelled`] when it is closed; [`Stop::Invalid`] for text that is not UTF-8;
     /// [`Stop::Misuse`] where there is no WebSocket.
     pub fn send(&self, content: Content, payload: &[u8], wait: Wait) -> Result<(), Stop> {
-        self.link("send()")?.send(content, payload, wait)
+        let sent = self.link("send()")?.send(content, payload, wait);
+        if sent == Err(Stop::Invalid) {
+            self.report(
+                BAD_MESSAGE,
+                format_args!("a text of {} bytes is not UTF-8 and is not sent", payload.len()),
+            );
+        }
+        sent
     }
 
     /// Closes a WebSocket.
@@ -63,7 +70,11 @@ impl Exchange {
     /// # Errors
     /// [`Stop::Invalid`] for a number that must not be sent; [`Stop::Misuse`] where there is no WebSocket.
     pub fn close(&self, code: u16, reason: &str) -> Result<(), Stop> {
-        self.link("close()")?.close(code, reason)
+        let closed = self.link("close()")?.close(code, reason);
+        if closed == Err(Stop::Invalid) {
+            self.report(BAD_MESSAGE, format_args!("the WebSocket is not closed: {code} must not be sent"));
+        }
+        closed
     }
 
     fn link(&self, call: &str) -> Result<&SocketLink, Stop> {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use gangway::{
     exchange::{Cause, Exchange, SocketLink, SocketOffer, Stop, Wait},
-    protocol::websocket::{SocketRules, close_code},
+    protocol::websocket::{Content, SocketRules, close_code},
 };
 
 use crate::world::{Client, World, await_line, get};
@@ -66,6 +66,8 @@ fn await_written(client: &mut Client, link: &SocketLink, least: usize) -> Vec<u8
     let mut all = written(link);
     while all.len() < least {
         client.await_posted();
+        // The end may have come with it.
+        client.take();
         link.look();
         all.extend(written(link));
     }
@@ -190,6 +192,7 @@ fn calls_in_the_wrong_order_are_answered() {
     assert_eq!(accept(&client.exchange, b"", b"X"), Err(Stop::Misuse), "twice");
     assert_eq!(client.exchange.start(200, b"", [].into_iter()), Err(Stop::Misuse));
     assert_eq!(client.exchange.close(close_code::ABNORMAL, ""), Err(Stop::Invalid));
+    assert_eq!(client.exchange.send(Content::Text, b"\xff", Wait::No), Err(Stop::Invalid));
     assert_eq!(client.exchange.receive(Wait::No), Err(Stop::Again));
     client.exchange.cancel(Cause::ClientGone);
     assert!(client.exchange.receive(Wait::No).is_ok(), "the end is told first");

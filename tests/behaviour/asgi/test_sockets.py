@@ -123,7 +123,8 @@ def test_what_an_application_must_not_send(server):
     ]
     client.close()
     for _ in range(3):
-        server.log.expect("the WebSocket is not accepted")
+        server.log.expect("GW0501 the WebSocket is not accepted")
+    server.log.expect("GW0509 the WebSocket is not closed: 1006 must not be sent")
 
 
 # ---- messages ----

@@ -91,8 +91,9 @@ def test_they_count_as_requests_in_flight(launch):
 def test_access_rules_come_first(launch):
     def configure(site):
         site.asgi("/", "asgi_sockets:app", nginx="deny all;")
+        site.asgi("/well", "asgi_sockets:app")
 
-    server = launch(configure)
+    server = launch(configure, warm=["/well/hello"])
     client = server.connect()
     client.request("GET", "/echo", handshake())
     assert client.response().status == 403
@@ -124,6 +125,33 @@ def test_a_reload_does_not_cut_what_is_said(launch):
         said += 1
         client.text("meanwhile")
     assert said > 0 and found[1][:2] == close_payload(1012)
+
+
+def test_nobody_outlives_the_time_of_a_shutdown(launch):
+    def configure(site):
+        site.nginx_main = "worker_shutdown_timeout 300ms;"
+        site.asgi("/", "asgi_sockets:app", ws_drain="1h")
+
+    server = launch(configure, warm=["/hello"])
+    client = opened(server)
+    server.reload()
+    found = client.receive()
+    assert found == (CLOSE, found[1]) and found[1][:2] == close_payload(1012)
+    assert client.frame() is None
+
+
+def test_a_client_that_takes_nothing_has_send_timeout(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_sockets:app", nginx="send_timeout 300ms;"), warm=["/hello"])
+    WebSocket(server.connect(receive_buffer=4096), f"/talk?{gate.query}")
+    gate.visitor().at("talking").at("OSError")
+
+
+def test_a_graceful_end_closes_them(launch):
+    server = launch(serve(ws_drain="off"), warm=["/hello"])
+    client = opened(server)
+    server.send_signal("quit")
+    client.expect_close(1012)
+    assert server.wait() == 0
 
 
 def test_a_fast_stop_says_a_last_word(launch):

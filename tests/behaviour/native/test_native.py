@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from harness import places
+from harness.websocket import PING, PONG, WebSocket, handshake
 
 ENGINES = places.REPOSITORY / "tests" / "engines"
 INCLUDE = places.REPOSITORY / "include"
@@ -50,6 +51,27 @@ def test_the_example_of_the_documentation_compiles_and_answers(launch, scratch):
     handler = compiled(scratch / "hello.c", scratch / "hello.so")
     server = launch(lambda site: native(site, "/", handler), warm=["/"])
     assert server.get("/").body == b"Hello from C\n"
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_an_engine_in_c_has_websockets(launch, build):
+    handler = build("good/loop")
+    server = launch(lambda site: native(site, "/", handler, "ws_max_message=2m"), warm=["/"])
+    client = WebSocket(server.connect(), "/echo")
+    assert client.response.header("X-Engine") == "loop"
+    client.send(PING, b"1")
+    assert client.frame() == (PONG, b"1")
+    for size in (1, 1_000_000):
+        client.text("x" * size)
+        client.expect_text("x" * size)
+    client.close(1001)
+    server.log.expect("closed with 1001")
+    client = WebSocket(server.connect(), "/echo")
+    client.text("fail")
+    client.expect_close(1011)
+    plain = server.connect()
+    plain.request("GET", "/deny", handshake())
+    assert plain.response().body == b"from the loop"
 
 
 def test_bodies_go_both_ways(launch, build):
