@@ -43,7 +43,8 @@
  *   1.5  gw_interface.flags GW_INTERFACE_FIELDS, gw_request_head.fields, field_count and local_port, gw_host.interim and
  *        trailers, GW_REQUEST_INTERIM, GW_REQUEST_TRAILERS: a request as it came, and what a response is more than head and body
  *   1.6  GW_PHASE_LOG, GW_PHASE_CLEANUP, gw_transactions.add_handler and await_cleanup: what comes after the response;
- *        gw_transactions.related and look_up, further facts, numbers and tables
+ *        gw_transactions.related and look_up, further facts, numbers and tables;
+ *        GW_PHASE_INPUT_FILTER, GW_PHASE_OUTPUT_FILTER, gw_phase.filter, gw_transactions.filter_read and its kin: filters
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -199,11 +200,20 @@ typedef struct gw_transaction gw_transaction;
 #define GW_PHASE_CONTENT 10u
 #define GW_PHASE_LOG 11u     /* the response has ended: nothing can be read or written any more, and what it answers is not looked at. Since 1.6 */
 #define GW_PHASE_CLEANUP 12u /* the end of the transaction, otherwise as GW_PHASE_LOG. Since 1.6 */
+#define GW_PHASE_INPUT_FILTER 13u  /* a piece of the request's body passes, inside of whatever reads it; any answer but a status is right. Since 1.6 */
+#define GW_PHASE_OUTPUT_FILTER 14u /* a piece of the response's body passes, inside of whatever writes it. Since 1.6 */
 
 /* What a phase answers; everything else is the status of an HTTP response. */
 #define GW_ANSWER_OK 0
 #define GW_ANSWER_DECLINED (-1)
 #define GW_ANSWER_DONE (-2)
+
+/* What a filter reads. Since 1.6. */
+#define GW_PIECE_BYTES 0u /* bytes */
+#define GW_PIECE_NONE 1u  /* no more in this run; another run follows */
+#define GW_PIECE_END 2u   /* no more */
+
+#define GW_PASS_ALWAYS 1u /* also what comes in later runs, which are not made. Since 1.6 */
 
 /* One run of the handlers of a phase. Borrowed for the call, but for `state`. */
 typedef struct gw_phase {
@@ -219,6 +229,7 @@ typedef struct gw_phase {
     size_t option_count;
     void **state;             /* the engine's own for this transaction, NULL before its first phase. When it is not NULL at
                                  the end of the transaction, forget() gets it */
+    gw_bytes filter;          /* the name of the filter; empty in other phases. Since 1.6 */
 } gw_phase;
 
 /* Texts of a transaction. Those marked "w" can be set. */
@@ -377,6 +388,23 @@ typedef struct gw_transactions {
     gw_status (*related)(gw_transaction *transaction, uint32_t which, gw_transaction **other);
     /* Since 1.6. Gives what the server finds by a name, once, with an empty name; nothing is given where it finds nothing. */
     gw_status (*look_up)(gw_transaction *transaction, uint32_t what, gw_bytes name, gw_give_fn give, void *context);
+
+    /* Since 1.6. Filters. Such a phase runs for each piece that passes, perhaps inside of another phase of the same transaction and
+     * thread, which has called the host then. What a run does not read is gone; the end passes on by itself. A run that fails ends the
+     * transaction: the server answers 500, or cuts what has begun. read(), write() and their kin are GW_INVALID in it, and these four
+     * everywhere else. */
+    /* Copies at most `capacity` bytes of what has come; `*length` is written for GW_PIECE_BYTES alone. An input filter may wait for the
+     * client. */
+    gw_status (*filter_read)(gw_transaction *transaction, uint8_t *buffer, size_t capacity, size_t *length, uint32_t *piece);
+    /* Passes a copy of the bytes on. An output filter may wait for the client. FLAGS GW_FLUSH, for an output filter. */
+    gw_status (*filter_write)(gw_transaction *transaction, const uint8_t *data, size_t length, uint32_t flags);
+    /* Ends the body: no bytes pass any more. */
+    gw_status (*filter_close)(gw_transaction *transaction);
+    /* Passes what has not been read of this run on as it is. FLAGS GW_PASS_ALWAYS. */
+    gw_status (*filter_pass)(gw_transaction *transaction, uint32_t flags);
+    /* In any phase before the body passes: adds a filter to this transaction; `phase` is GW_PHASE_INPUT_FILTER or GW_PHASE_OUTPUT_FILTER.
+     * With an empty handler it is one of the server's or of the configuration, by its name. GW_INVALID: there is none of that name. */
+    gw_status (*add_filter)(gw_transaction *transaction, uint32_t phase, gw_bytes name, gw_bytes handler, gw_bytes directory);
 } gw_transactions;
 
 /* ---- WebSockets ---------------------------------------------------------------------------------------- */

@@ -99,10 +99,11 @@ layout! {
     gw_sockets { struct_size accept receive send close }
     gw_phase {
         struct_size phase reserved interpreter handlers handler_count settings setting_count options option_count state
+        filter
     }
     gw_transactions {
         struct_size text set_text number set_number table change_table read write send_file set_length meets_conditions redirect log
-        add_handler await_cleanup related look_up
+        add_handler await_cleanup related look_up filter_read filter_write filter_close filter_pass add_filter
     }
     gw_engine {
         struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
@@ -164,6 +165,12 @@ fn rust_agrees_with_the_values() {
         ("GW_PHASE_CONTENT", i64::from(abi::GW_PHASE_CONTENT)),
         ("GW_PHASE_LOG", i64::from(abi::GW_PHASE_LOG)),
         ("GW_PHASE_CLEANUP", i64::from(abi::GW_PHASE_CLEANUP)),
+        ("GW_PHASE_INPUT_FILTER", i64::from(abi::GW_PHASE_INPUT_FILTER)),
+        ("GW_PHASE_OUTPUT_FILTER", i64::from(abi::GW_PHASE_OUTPUT_FILTER)),
+        ("GW_PIECE_BYTES", i64::from(abi::GW_PIECE_BYTES)),
+        ("GW_PIECE_NONE", i64::from(abi::GW_PIECE_NONE)),
+        ("GW_PIECE_END", i64::from(abi::GW_PIECE_END)),
+        ("GW_PASS_ALWAYS", i64::from(abi::GW_PASS_ALWAYS)),
         ("GW_ANSWER_OK", i64::from(abi::GW_ANSWER_OK)),
         ("GW_ANSWER_DECLINED", i64::from(abi::GW_ANSWER_DECLINED)),
         ("GW_ANSWER_DONE", i64::from(abi::GW_ANSWER_DONE)),

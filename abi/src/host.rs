@@ -111,6 +111,8 @@ pub struct Transactions {
     pub look_up: Option<
         unsafe extern "C" fn(*mut gw_transaction, u32, gw_bytes, gw_give_fn, *mut c_void) -> gw_status,
     >,
+    /// The calls of filters; `None` as above.
+    pub filters: Option<Filters>,
 }
 
 impl Transactions {
@@ -133,6 +135,34 @@ impl Transactions {
             await_cleanup: table.await_cleanup,
             related: table.related,
             look_up: table.look_up,
+            filters: Filters::of(table),
+        })
+    }
+}
+
+/// The functions of the host for filters. See include/gangway.h for what each one promises.
+#[derive(Debug, Clone, Copy)]
+pub struct Filters {
+    /// Reads what has come.
+    pub read: unsafe extern "C" fn(*mut gw_transaction, *mut u8, usize, *mut usize, *mut u32) -> gw_status,
+    /// Passes a copy on.
+    pub write: unsafe extern "C" fn(*mut gw_transaction, *const u8, usize, u32) -> gw_status,
+    /// Ends the body.
+    pub close: unsafe extern "C" fn(*mut gw_transaction) -> gw_status,
+    /// Passes the rest on.
+    pub pass: unsafe extern "C" fn(*mut gw_transaction, u32) -> gw_status,
+    /// Adds a filter.
+    pub add: unsafe extern "C" fn(*mut gw_transaction, u32, gw_bytes, gw_bytes, gw_bytes) -> gw_status,
+}
+
+impl Filters {
+    fn of(table: &gw_transactions) -> Option<Self> {
+        Some(Self {
+            read: table.filter_read?,
+            write: table.filter_write?,
+            close: table.filter_close?,
+            pass: table.filter_pass?,
+            add: table.add_filter?,
         })
     }
 }

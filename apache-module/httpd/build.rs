@@ -10,6 +10,7 @@ const HEADER: &str = "src/bindings.h";
 const FUNCTIONS: &[&str] = &[
     "ap_add_cgi_vars",
     "ap_add_common_vars",
+    "ap_add_(input|output)_filter(_handle)?",
     "ap_allow_options",
     "ap_auth_name",
     "ap_auth_type",
@@ -80,6 +81,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_proxy_release_connection",
     "ap_proxy_should_override",
     "ap_proxy_spool_input",
+    "ap_register_(input|output)_filter",
     "ap_remove_output_filter",
     "ap_request_has_body",
     "ap_retained_data_(create|get)",
@@ -158,6 +160,7 @@ const VALUES: &[&str] = &[
     "AP_CGI_PASS_AUTH_ON",
     "AP_EXPR_FLAG_STRING_RESULT",
     "AP_FILTER_ERROR",
+    "AP_FTYPE_RESOURCE",
     "AP_MAX_REG_MATCH",
     "AP_MPMQ_HARD_LIMIT_DAEMONS",
     "AP_MPMQ_HARD_LIMIT_THREADS",

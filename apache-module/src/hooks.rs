@@ -21,7 +21,10 @@ use crate::{
     directives::{self, KINDS},
     phase_conf::has_handlers,
     phases,
-    raw::{ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection},
+    raw::{
+        ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection,
+        register_filters,
+    },
     status,
 };
 
@@ -58,6 +61,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         sys::ap_hook_handler(Some(content_handler), none, none, middle);
         register_phases();
     }
+    register_filters(phases::filter);
 }
 
 /// Modules of httpd that answer for their kind of authentication and authorization. A handler is asked before them, and they

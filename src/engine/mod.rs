@@ -10,6 +10,7 @@ mod calls;
 mod catalogue;
 mod dynamic;
 mod fence;
+mod filters;
 mod finish;
 mod host;
 mod library;

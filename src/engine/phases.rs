@@ -32,6 +32,8 @@ pub struct PhaseCall<'c> {
     pub settings: &'c [(&'c [u8], &'c [u8])],
     /// The handlers' own words.
     pub options: &'c [(&'c [u8], &'c [u8])],
+    /// The name of a filter.
+    pub filter: &'c [u8],
 }
 
 /// What an engine keeps for a transaction, from its first phase to its end. A phase may begin inside of another one.
@@ -86,6 +88,7 @@ impl App {
             options: options.as_ptr(),
             option_count: options.len(),
             state: state.raw.as_ptr(),
+            filter: lend(call.filter),
         };
         let visit = Visit::new(Visited::Lent(transaction));
         let mut answer = abi::GW_ANSWER_DECLINED;

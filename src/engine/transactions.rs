@@ -12,6 +12,7 @@ use gangway_abi::{
 use super::{
     beside, dynamic,
     fence::fence,
+    filters,
     visit::{Taker, Visit, call, misuse, refuse},
 };
 use crate::{
@@ -41,6 +42,11 @@ pub(super) static TRANSACTIONS: abi::gw_transactions = abi::gw_transactions {
     await_cleanup: Some(dynamic::await_cleanup),
     related: Some(beside::related),
     look_up: Some(beside::look_up),
+    filter_read: Some(filters::read),
+    filter_write: Some(filters::write),
+    filter_close: Some(filters::close),
+    filter_pass: Some(filters::pass),
+    add_filter: Some(filters::add),
 };
 
 unsafe extern "C" fn text(

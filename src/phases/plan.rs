@@ -33,10 +33,14 @@ pub enum RequestPhase {
     Log = abi::GW_PHASE_LOG,
     /// The end of the request.
     Cleanup = abi::GW_PHASE_CLEANUP,
+    /// A piece of the request's body passes.
+    InputFilter = abi::GW_PHASE_INPUT_FILTER,
+    /// A piece of the response's body passes.
+    OutputFilter = abi::GW_PHASE_OUTPUT_FILTER,
 }
 
 impl RequestPhase {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::PostReadRequest,
         Self::Init,
         Self::Trans,
@@ -49,6 +53,8 @@ impl RequestPhase {
         Self::Content,
         Self::Log,
         Self::Cleanup,
+        Self::InputFilter,
+        Self::OutputFilter,
     ];
 
     /// The one with this number.
@@ -57,10 +63,16 @@ impl RequestPhase {
         Self::ALL.into_iter().find(|phase| *phase as u32 == number)
     }
 
-    /// Whether the response has ended before it.
+    /// Whether handlers of it may read the request's body and write a response.
     #[must_use]
-    pub fn is_after_response(self) -> bool {
-        matches!(self, Self::Log | Self::Cleanup)
+    pub fn has_bodies(self) -> bool {
+        !matches!(self, Self::Log | Self::Cleanup) && !self.is_filter()
+    }
+
+    /// Whether a body passes.
+    #[must_use]
+    pub fn is_filter(self) -> bool {
+        matches!(self, Self::InputFilter | Self::OutputFilter)
     }
 }
 
@@ -71,7 +83,7 @@ pub struct Handler<'c> {
     pub phase: RequestPhase,
     /// The word for the engine.
     pub name: &'c [u8],
-    /// For files with this suffix alone; with its dot.
+    /// For files with this suffix alone, with its dot; of a filter its name, in lower case.
     pub suffix: Option<&'c [u8]>,
     /// The directory of the section; empty for a section without one.
     pub directory: &'c [u8],

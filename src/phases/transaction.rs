@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use gangway_abi::ffi as abi;
 
-use super::{Handler, PhaseAnswer};
+use super::{Handler, PhaseAnswer, RequestPhase};
 use crate::{exchange::Stop, log::Level};
 
 /// Things of a transaction that have a number in the ABI.
@@ -178,6 +178,17 @@ impl Table {
     }
 }
 
+/// What a filter reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterRead {
+    /// So many bytes.
+    Bytes(usize),
+    /// No more in this run.
+    Nothing,
+    /// No more.
+    End,
+}
+
 /// A change of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'v> {
@@ -304,6 +315,46 @@ pub trait Transaction {
     /// # Errors
     /// [`Stop::Invalid`] where a server has nothing of the kind.
     fn look_up(&self, _: LookUp, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// In a filter: reads what has come.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] outside of one, [`Stop::Failed`].
+    fn filter_read(&self, _: &mut [u8]) -> Result<FilterRead, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// In a filter: passes bytes on.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] outside of one and after its end, [`Stop::Cancelled`].
+    fn filter_write(&self, _: &[u8], _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// In a filter: ends the body.
+    ///
+    /// # Errors
+    /// As [`Self::filter_write`].
+    fn filter_close(&self) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// In a filter: passes on what has not been read, and with `always` what comes later.
+    ///
+    /// # Errors
+    /// As [`Self::filter_write`].
+    fn filter_pass(&self, _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Adds a filter to this request: `handler`, or one that the server knows by this name.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where there is none.
+    fn add_filter(&self, _: RequestPhase, _: &[u8], _: Option<&Handler<'_>>) -> Result<(), Stop> {
         Err(Stop::Invalid)
     }
 }

@@ -11,7 +11,7 @@ use gangway::{
     engine::{PhaseCall, PhaseState},
     exchange::Stop,
     log::Level,
-    phases::{Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction},
+    phases::{Change, Fact, FilterRead, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction},
     runtime::{Application, Threads},
 };
 
@@ -28,6 +28,11 @@ struct Memory {
     log: RefCell<Vec<String>>,
     added: RefCell<Vec<(RequestPhase, String)>>,
     awaits_cleanup: Cell<bool>,
+    /// What passes a filter: what comes, and whether it ends there.
+    passing: RefCell<(Vec<u8>, bool)>,
+    passed: RefCell<Vec<u8>>,
+    closed: Cell<bool>,
+    passes_always: Cell<bool>,
 }
 
 impl Memory {
@@ -131,6 +136,33 @@ impl Transaction for Memory {
         self.awaits_cleanup.set(true);
         Ok(())
     }
+
+    fn filter_read(&self, out: &mut [u8]) -> Result<FilterRead, Stop> {
+        let (bytes, ends) = &mut *self.passing.borrow_mut();
+        let count = bytes.len().min(out.len());
+        out[..count].copy_from_slice(&bytes[..count]);
+        bytes.drain(..count);
+        Ok(match (count, ends) {
+            (0, true) => FilterRead::End,
+            (0, false) => FilterRead::Nothing,
+            _ => FilterRead::Bytes(count),
+        })
+    }
+
+    fn filter_write(&self, bytes: &[u8], _: bool) -> Result<(), Stop> {
+        self.passed.borrow_mut().extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn filter_close(&self) -> Result<(), Stop> {
+        self.closed.set(true);
+        Ok(())
+    }
+
+    fn filter_pass(&self, always: bool) -> Result<(), Stop> {
+        self.passes_always.set(always);
+        Ok(())
+    }
 }
 
 /// What the handlers of these words answer.
@@ -144,7 +176,14 @@ fn run(
     let handler =
         |word: &&'static str| Handler { phase, name: word.as_bytes(), suffix: None, directory: b"" };
     let handlers: Vec<_> = words.iter().map(handler).collect();
-    let call = PhaseCall { phase, interpreter: b"main", handlers: &handlers, settings: &[], options: &[] };
+    let call = PhaseCall {
+        phase,
+        interpreter: b"main",
+        handlers: &handlers,
+        settings: &[],
+        options: &[],
+        filter: b"capitals",
+    };
     app.run_phase(false, memory, &call, state).unwrap()
 }
 
@@ -201,6 +240,26 @@ fn what_is_wrong_is_refused() {
     assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["nonsense"]), None);
     assert!(memory.log.borrow().iter().any(|line| line.contains("answered 7, which is no status")));
     assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["unknown"]), None);
+    drop(state);
+    world.end();
+}
+
+#[test]
+fn filters_see_what_passes() {
+    let world = World::new();
+    let app = world.load_file(compile("good/phases"), &[], Threads::Server);
+    app.await_loaded().unwrap();
+    let (memory, state) = (Memory::default(), PhaseState::default());
+    for (piece, ends) in [("a piece of any ", false), ("size", true)] {
+        *memory.passing.borrow_mut() = (piece.as_bytes().to_vec(), ends);
+        let answer = run(&app, &memory, &state, RequestPhase::OutputFilter, &["upper"]);
+        assert_eq!(answer, Some(PhaseAnswer::Done));
+        assert_eq!(memory.closed.get(), ends);
+    }
+    assert_eq!(memory.passed.borrow().as_slice(), b"A PIECE OF ANY SIZE");
+    let answer = run(&app, &memory, &state, RequestPhase::InputFilter, &["pass"]);
+    assert_eq!(answer, Some(PhaseAnswer::Done), "{:?}", memory.log.borrow());
+    assert!(memory.passes_always.get());
     drop(state);
     world.end();
 }

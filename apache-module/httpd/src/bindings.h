@@ -31,3 +31,4 @@ static const unsigned int GANGWAY_NOT_IN_HTACCESS = NOT_IN_HTACCESS;
 static const int GANGWAY_SIG_GRACEFUL = AP_SIG_GRACEFUL;
 static const int GANGWAY_TIMEUP = APR_TIMEUP;
 static const int GANGWAY_EAGAIN = APR_EAGAIN;
+static const int GANGWAY_EGENERAL = APR_EGENERAL;

@@ -128,6 +128,19 @@ impl<'r> Brigade<'r> {
         }
     }
 
+    /// Moves the first bucket behind what is in another one, if there is one.
+    pub fn move_first(&mut self, to: &mut Self) {
+        let Some(bucket) = self.first() else { return };
+        let raw = bucket.raw.as_ptr();
+        // SAFETY: APR_BUCKET_REMOVE, of a live bucket in a ring that is whole: it is in none then. Both brigades are of one connection,
+        // and so of one allocator.
+        unsafe {
+            (*(*raw).link.prev).link.next = (*raw).link.next;
+            (*(*raw).link.next).link.prev = (*raw).link.prev;
+            to.push(raw);
+        }
+    }
+
     /// APR_BRIGADE_INSERT_TAIL.
     ///
     /// # Safety
@@ -214,6 +227,13 @@ impl Bucket<'_> {
                 let _ = (*(*bucket).type_).split.map(|split| split(bucket, most));
             }
         }
+    }
+
+    /// How many bytes it is known to hold.
+    #[must_use]
+    pub fn known_length(&self) -> usize {
+        // SAFETY: a bucket of a borrowed brigade is live; usize::MAX stands for a length that is not known.
+        unsafe { (*self.raw.as_ptr()).length }
     }
 
     /// apr_bucket_delete.

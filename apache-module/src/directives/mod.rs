@@ -95,10 +95,10 @@ directives! {
         |command, _, words| phases::add_import(command, words);
     set_connection, "PythonConnectionHandler", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);
-    set_input_filter, "PythonInputFilter", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
-    set_output_filter, "PythonOutputFilter", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_input_filter, "PythonInputFilter", ANYWHERE, "HANDLER NAME",
+        |command, conf, words| phases::add_filter(command, conf, RequestPhase::InputFilter, words);
+    set_output_filter, "PythonOutputFilter", ANYWHERE, "HANDLER NAME",
+        |command, conf, words| phases::add_filter(command, conf, RequestPhase::OutputFilter, words);
     set_handler_module, "PythonHandlerModule", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, false, LATER);
     set_optimize, "PythonOptimize", FILES, "not supported yet",

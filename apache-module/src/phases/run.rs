@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One run of handlers, on the thread that has the request.
 
-use std::ffi::c_int;
+use std::{ffi::c_int, sync::Arc};
 
 use gangway::{
     engine::PhaseCall,
     error::SERVER_FAILED,
     phases::{Handler, PhaseAnswer, RequestPhase, chosen},
     report,
+    runtime::Application,
 };
 use gangway_httpd::DONE;
 
@@ -50,7 +51,7 @@ pub(super) fn await_cleanup(request: Request<'_>) {
 }
 
 /// The last phase.
-fn clean_up(request: Request<'_>) {
+pub(super) fn clean_up(request: Request<'_>) {
     if let Some(conf) = request.conf().map(|conf| conf.phases()) {
         let handlers = handlers(request, conf, RequestPhase::Cleanup);
         let _not_looked_at = answer(request, RequestPhase::Cleanup, conf, &handlers);
@@ -63,31 +64,27 @@ fn answer(
     conf: &PhaseConf<'_>,
     handlers: &[Handler<'_>],
 ) -> c_int {
-    let application = wanted::number()
-        .and_then(|number| wsgi::application(number).map(|application| (number, application)));
-    let Some((number, application)) = application else {
-        report!(request, Error, SERVER_FAILED, "this process runs no handlers");
-        return INTERNAL_SERVER_ERROR;
-    };
+    let Some((number, application)) = application(request) else { return INTERNAL_SERVER_ERROR };
     let kept = RequestState::of(request);
     let Some(state) = kept.begin() else {
         // A handler runs inside of itself.
         report!(request, Error, SERVER_FAILED, "a phase of this request is at work already");
         return INTERNAL_SERVER_ERROR;
     };
-    let options: Vec<_> = conf.options.iter().filter(|(_, value)| !value.is_empty()).copied().collect();
+    let options = options(conf);
     let call = PhaseCall {
         phase,
         interpreter: interpreter(request, conf, handlers),
         handlers,
         settings: conf.settings,
         options: &options,
+        filter: b"",
     };
     let nested = wsgi::is_inside();
     let mut session = Session::new(request);
     session.resume(kept);
     with_lease(session, |lease| {
-        let visited = Visited::new(lease, request.is_subrequest(), phase.is_after_response(), clean_up);
+        let visited = Visited::new(lease, request.is_subrequest(), phase.has_bodies(), clean_up);
         let outcome =
             wsgi::inside(request, number, || application.run_phase(nested, &visited, &call, &state));
         let answer = match outcome {
@@ -103,8 +100,27 @@ fn answer(
     })
 }
 
+/// What stands for all handlers in this process.
+pub(super) fn application(request: Request<'_>) -> Option<(usize, &'static Arc<Application>)> {
+    let number = wanted::number();
+    let found = number.and_then(|number| wsgi::application(number).map(|application| (number, application)));
+    if found.is_none() {
+        report!(request, Error, SERVER_FAILED, "this process runs no handlers");
+    }
+    found
+}
+
+/// The handlers' own words.
+pub(super) fn options<'r>(conf: &PhaseConf<'r>) -> Vec<(&'r [u8], &'r [u8])> {
+    conf.options.iter().filter(|(_, value)| !value.is_empty()).copied().collect()
+}
+
 /// Whose modules the handlers use: a name that the configuration gives, a directory, or the name of the virtual host.
-fn interpreter<'r>(request: Request<'r>, conf: &PhaseConf<'r>, handlers: &[Handler<'r>]) -> &'r [u8] {
+pub(super) fn interpreter<'r>(
+    request: Request<'r>,
+    conf: &PhaseConf<'r>,
+    handlers: &[Handler<'r>],
+) -> &'r [u8] {
     if let Some(name) = conf.setting(b"PythonInterpreter") {
         return name;
     }

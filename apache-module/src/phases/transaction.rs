@@ -7,13 +7,14 @@ use gangway::{
     exchange::{FileSlice, Piece, Stop},
     log::Level,
     phases::{
-        Change, Fact, Handler, LookUp, Number, PhaseAnswer, Relation, RequestPhase, Table, Transaction,
+        Change, Fact, FilterRead, Handler, LookUp, Number, PhaseAnswer, Relation, RequestPhase, Table,
+        Transaction,
     },
     report,
 };
 
 use super::facts::{Facts, possible};
-use crate::raw::{Lease, Request, RequestState, Session};
+use crate::raw::{Lease, Request, RequestState, Session, add_filter};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
 const STAGED: usize = 8 * 1024;
@@ -29,8 +30,8 @@ pub(super) struct Visited<'l> {
     sent: Cell<bool>,
     /// The document of which this is a part sends the head.
     is_part: bool,
-    /// The response has ended.
-    is_over: bool,
+    /// Its handlers may read the body of the request and write a response.
+    has_bodies: bool,
     /// What runs the last phase.
     clean_up: fn(Request<'_>),
 }
@@ -39,11 +40,11 @@ impl<'l> Visited<'l> {
     pub(super) fn new(
         lease: &'l Arc<Lease>,
         is_part: bool,
-        is_over: bool,
+        has_bodies: bool,
         clean_up: fn(Request<'_>),
     ) -> Self {
         let own = Facts::new(lease);
-        Self { lease, own, staged: Cell::new(0), sent: Cell::new(false), is_part, is_over, clean_up }
+        Self { lease, own, staged: Cell::new(0), sent: Cell::new(false), is_part, has_bodies, clean_up }
     }
 
     /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
@@ -51,7 +52,10 @@ impl<'l> Visited<'l> {
     pub(super) fn finish(&self, kept: &RequestState, failed: bool) -> bool {
         let finished = self.lease.with(|session| {
             let staged = self.staged.replace(0) > 0;
-            if failed && self.sent.get() {
+            if failed && session.request().is_answered() {
+                // A filter has ended the response, with an error page or by cutting it.
+                session.withdraw();
+            } else if failed && self.sent.get() {
                 session.push_broken();
                 session.push_end(false);
                 let _gone = session.pass();
@@ -73,7 +77,7 @@ impl<'l> Visited<'l> {
 
     /// Takes a piece of the response, and lets it leave where there is enough or somebody says so.
     fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
-        possible(!self.is_over)?;
+        possible(self.has_bodies)?;
         self.with(|session| {
             if session.request().is_aborted() {
                 return Err(Stop::Cancelled);
@@ -133,7 +137,7 @@ impl Transaction for Visited<'_> {
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
-        possible(!self.is_over)?;
+        possible(self.has_bodies)?;
         self.with(|session| {
             if session.body_ended() {
                 return Ok(0);
@@ -167,7 +171,7 @@ impl Transaction for Visited<'_> {
     }
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
-        possible(!self.is_over)?;
+        possible(self.has_bodies)?;
         self.with(|session| {
             let request = session.request();
             let target = request.pool().text(target);
@@ -197,5 +201,30 @@ impl Transaction for Visited<'_> {
             RequestState::of(request).await_end(request, self.clean_up);
             Ok(())
         })
+    }
+
+    fn filter_read(&self, out: &mut [u8]) -> Result<FilterRead, Stop> {
+        self.with(|session| session.filter_read(out))
+    }
+
+    fn filter_write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
+        self.with(|session| session.filter_write(bytes, flush))
+    }
+
+    fn filter_close(&self) -> Result<(), Stop> {
+        self.with(|session| session.filter_close())
+    }
+
+    fn filter_pass(&self, always: bool) -> Result<(), Stop> {
+        self.with(|session| session.filter_pass(always))
+    }
+
+    fn add_filter(
+        &self,
+        phase: RequestPhase,
+        name: &[u8],
+        handler: Option<&Handler<'_>>,
+    ) -> Result<(), Stop> {
+        self.with(|session| possible(add_filter(session.request(), phase, name, handler)))
     }
 }

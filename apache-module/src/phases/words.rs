@@ -3,14 +3,14 @@
 
 use gangway::{
     log,
-    phases::{RequestPhase, parse_handlers},
+    phases::{Handler, RequestPhase, parse_handlers},
 };
 use gangway_httpd::directive::Command;
 
 use super::wanted;
 use crate::{
     phase_conf::PhaseConf,
-    raw::{DirConf, is_loaded},
+    raw::{DirConf, is_loaded, register_filter},
     section,
 };
 
@@ -62,6 +62,31 @@ pub(crate) fn add_handlers<'c>(
             }
         }
         conf.add_handlers(&handlers, pool);
+        Ok(())
+    })
+}
+
+/// `PythonOutputFilter HANDLER NAME`, and the same for requests.
+pub(crate) fn add_filter<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    phase: RequestPhase,
+    words: &[&[u8]],
+) -> Result<(), String> {
+    let [handler, name] = *words else {
+        return Err("needs a handler and the name of the filter: MODULE::OBJECT NAME".into());
+    };
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    if handler.is_empty() || name.is_empty() || !name.iter().all(is_part) {
+        return Err("needs a name of letters, digits, \"_\", \"-\" and \".\" behind the handler".into());
+    }
+    change(command, conf, |conf| {
+        let pool = command.pool();
+        let directory = pool.copy(&section::directory(command));
+        let known = pool.copy(&name.to_ascii_lowercase());
+        register_filter(phase, pool.text(name));
+        let handler = Handler { phase, name: pool.copy(handler), suffix: Some(known), directory };
+        conf.add_handlers(&[handler], pool);
         Ok(())
     })
 }

@@ -8,6 +8,8 @@
 
 mod connections;
 mod ends;
+mod filters;
+mod flow;
 mod input;
 mod lease;
 mod module;
@@ -22,6 +24,8 @@ mod threads;
 
 pub(crate) use connections::count as count_connection;
 pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
+pub(crate) use filters::{FilterState, add_filter, register_filter, register_filters};
+pub(crate) use flow::Flow;
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Choice, Claim, DirConf, Gangway, HandlerKind, Request};

@@ -64,6 +64,11 @@ impl RequestState {
         (!self.is_busy.replace(true)).then_some(InPhase(self))
     }
 
+    /// What the engine keeps, for a filter, which may run while a phase is at work.
+    pub(crate) fn for_filter(&self) -> &PhaseState {
+        &self.phase
+    }
+
     /// Adds a handler to those of the configuration.
     pub(crate) fn add_handler(&self, request: Request<'_>, handler: &Handler<'_>) {
         let pool = request.pool();

@@ -4,7 +4,7 @@
 use gangway::exchange::Body;
 use gangway_httpd::brigade::Brigade;
 
-use super::Request;
+use super::{Request, flow::Flow};
 
 /// One request's input and output.
 pub(crate) struct Session<'r> {
@@ -12,11 +12,18 @@ pub(crate) struct Session<'r> {
     /// What has not been passed to the output filters; made at its first use.
     pub(super) output: Option<Brigade<'r>>,
     pub(super) input: Input<'r>,
+    /// What passes, in a filter.
+    pub(super) flow: Option<Flow<'r>>,
 }
 
 impl<'r> Session<'r> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, output: None, input: Input::default() }
+        Self { request, output: None, input: Input::default(), flow: None }
+    }
+
+    /// During one run of a filter.
+    pub(crate) fn in_filter(request: Request<'r>, flow: Flow<'r>) -> Self {
+        Self { flow: Some(flow), ..Self::new(request) }
     }
 
     pub(crate) fn request(&self) -> Request<'r> {

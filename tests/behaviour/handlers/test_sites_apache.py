@@ -72,8 +72,6 @@ def test_htaccess_needs_allowoverride(launch, scratch, kind):
         ("PythonPath", "PythonPath", "needs one word"),
         ("PythonOption", "PythonOption", "needs a name"),
         ("PythonConnectionHandler a", "PythonConnectionHandler", "is not supported"),
-        ("PythonInputFilter a A", "PythonInputFilter", "is not supported"),
-        ("PythonOutputFilter a A", "PythonOutputFilter", "is not supported"),
         ("PythonImport a", "PythonImport", "needs a module and the name"),
         ("PythonHandlerModule a", "PythonHandlerModule", "is not supported"),
         ("PythonOptimize On", "PythonOptimize", "is not supported"),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * Handlers of phases. The word of a handler says what it does: "let-in" looks at a header and refuses, "count" keeps a number from phase to
- * phase, "write" answers, "look-forward" has "log-it" run after the response, "wrong" tries what the host must refuse.
+ * phase, "write" answers, "look-forward" has "log-it" run after the response, "upper" and "pass" are
+ * filters, "wrong" tries what the host must refuse.
  */
 #include <gangway.h>
 
@@ -115,6 +116,38 @@ static int32_t log_it(gw_transaction *transaction)
     return GW_ANSWER_OK;
 }
 
+/* A filter: all that passes, in capitals. */
+static int32_t upper(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    uint8_t piece[8];
+    size_t length = 0;
+    uint32_t what = GW_PIECE_NONE;
+    for (;;) {
+        if (calls->filter_read(transaction, piece, sizeof piece, &length, &what) != GW_OK)
+            return 500;
+        if (what != GW_PIECE_BYTES)
+            break;
+        for (size_t at = 0; at < length; at++)
+            if (piece[at] >= 'a' && piece[at] <= 'z')
+                piece[at] -= 'a' - 'A';
+        if (calls->filter_write(transaction, piece, length, 0) != GW_OK)
+            return 500;
+    }
+    return what != GW_PIECE_END || calls->filter_close(transaction) == GW_OK ? GW_ANSWER_OK : 500;
+}
+
+static int32_t pass(gw_transaction *transaction)
+{
+    const gw_transactions *calls = host->transactions;
+    int refused = 0;
+    refused += calls->filter_read(transaction, NULL, 1, NULL, NULL) == GW_MISUSE;
+    refused += calls->filter_write(transaction, NULL, 1, 0) == GW_MISUSE;
+    refused += calls->add_filter(transaction, GW_PHASE_CONTENT, text("a"), text("b"), text("")) == GW_INVALID;
+    refused += calls->add_filter(transaction, GW_PHASE_OUTPUT_FILTER, text(""), text("b"), text("")) == GW_INVALID;
+    return refused == 4 && calls->filter_pass(transaction, GW_PASS_ALWAYS) == GW_OK ? GW_ANSWER_OK : 500;
+}
+
 static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer)
 {
     (void)app;
@@ -135,6 +168,10 @@ static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_ph
             *answer = look_forward(transaction);
         else if (is(handler, "log-it"))
             *answer = log_it(transaction);
+        else if (is(handler, "upper") && is(phase->filter, "capitals"))
+            *answer = upper(transaction);
+        else if (is(handler, "pass"))
+            *answer = pass(transaction);
         else if (is(handler, "nonsense"))
             *answer = 7;
         else

@@ -121,7 +121,8 @@ impl<'r, M: Module> Request<'r, M> {
     }
 
     /// Whether all that the client gets of the response has been passed on.
-    fn is_answered(self) -> bool {
+    #[must_use]
+    pub fn is_answered(self) -> bool {
         field!(self, eos_sent) != 0
     }
 

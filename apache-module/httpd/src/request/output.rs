@@ -23,6 +23,21 @@ impl<'r, M: Module> Request<'r, M> {
         status
     }
 
+    /// Whether the head of the response has left.
+    #[must_use]
+    pub fn has_sent_head(self) -> bool {
+        field!(self, sent_bodyct) != 0
+    }
+
+    /// The body will be another one than the handler has said: what was said of its bytes does not hold.
+    pub fn forget_length(self) {
+        let table = field!(self, headers_out);
+        for name in [c"Content-Length", c"Content-MD5"] {
+            // SAFETY: httpd makes the table with the request, and reads the name only during the call.
+            unsafe { sys::apr_table_unset(table, name.as_ptr()) }
+        }
+    }
+
     /// Whether the client can see where the response ends without the end of the connection.
     #[must_use]
     pub fn is_framed(self) -> bool {

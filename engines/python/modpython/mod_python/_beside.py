@@ -87,6 +87,7 @@ def _other():
                 raise AttributeError(_OF_ANOTHER)
 
             get_config = get_options = read = readline = readlines = write = flush = sendfile = _refuse
+            add_input_filter = add_output_filter = register_input_filter = register_output_filter = _refuse
             add_handler = register_cleanup = internal_redirect = set_content_length = meets_conditions = discard_request_body = _refuse
             hlist = property(_refuse)
 

@@ -6,13 +6,17 @@ import inspect
 import sys
 
 from mod_python import _failures, _importer, _phases, apache
+from mod_python._filter import Filter
+from mod_python._filters import FILTERS, INPUT
 from mod_python._request import Request
 
 
-def run(transaction, request, phase, interpreter, handlers, settings, options):
+def run(transaction, request, phase, interpreter, handlers, settings, options, filter_name=""):
     """Answers the object of the request, for its next phase, and what the phase answers."""
     if request is None:
         request = Request(transaction)
+    if phase in FILTERS:
+        return request, _run_filter(request, phase, filter_name, interpreter, handlers[0], settings, options)
     name, going = _phases.PHASES[phase]
     request.phase, request.interpreter = name, interpreter
     request._settings, request._options = settings, options
@@ -34,6 +38,32 @@ def run(transaction, request, phase, interpreter, handlers, settings, options):
     if phase in _phases.LAST or answer not in (apache.OK, apache.DECLINED):
         _end(request)
     return request, answer
+
+
+def _run_filter(request, phase, filter_name, interpreter, handler, settings, options):
+    """One run of a filter, perhaps inside of a phase of the same request, whose object keeps what it says of that."""
+    name, default = FILTERS[phase]
+    word, directory = handler
+    before = {key: request.__dict__[key] for key in _OF_A_RUN}
+    request.phase, request.interpreter, request._directory = name, interpreter, directory
+    request._settings, request._options, request._running, request._at = settings, options, [handler], 0
+    request._relatives = {}
+    outer = apache._CURRENT.replace(request)
+    try:
+        filter = Filter(request, filter_name, phase == INPUT, word, directory)
+        _find(request, word, default, directory, filter)(filter)
+        return apache.OK
+    except apache.SERVER_RETURN as error:
+        return _returned(request, error)
+    except Exception as error:
+        return _failed(request, word, error, False)
+    finally:
+        apache._CURRENT.replace(outer)
+        request.__dict__.update(before)
+
+
+#: What a request says of the run of its handlers that is at work.
+_OF_A_RUN = ("phase", "interpreter", "_directory", "_settings", "_options", "_running", "_at", "_relatives")
 
 
 def _clean_up(request):
@@ -58,7 +88,7 @@ def _end(request):
 def _run_one(request, handler, default, directory, is_content):
     try:
         request._directory = directory
-        answer = _find(request, handler, default, directory)(request)
+        answer = _find(request, handler, default, directory, request)(request)
         # A bool is a slip of the pen: True would be status 1.
         if type(answer) is not int:
             kind = type(answer).__name__
@@ -78,8 +108,8 @@ def _returned(request, error):
     return result if type(result) is int else apache.HTTP_INTERNAL_SERVER_ERROR
 
 
-def _find(request, handler, default, directory):
-    """The object of `module`, `module::object` or `module::object.method`."""
+def _find(request, handler, default, directory, argument):
+    """The object of `module`, `module::object` or `module::object.method`; `argument` is what it will be called with."""
     module_name, _, path = handler.partition("::")
     settings = request._settings
     if "PythonPath" in settings:
@@ -90,9 +120,9 @@ def _find(request, handler, default, directory):
     for part in (path or default).split("."):
         if inspect.isclass(found):
             # A method of a class is one of an object that the request has for itself.
-            found = found(request)
+            found = found(argument)
         found = getattr(found, part)
-    return found(request) if inspect.isclass(found) and not path else found
+    return found(argument) if inspect.isclass(found) and not path else found
 
 
 def _failed(request, handler, error, is_content):

@@ -49,9 +49,10 @@ class Later:
             raise ValueError(f"{htype!r} is no directive for handlers of a request")
         if not isinstance(handler, str) or not handler:
             raise ValueError(f"{handler!r} is no handler; give 'module' or 'module::object'")
-        current = _phases.NUMBERS[self.phase]
+        # Filters run while the response is made.
+        current = _phases.NUMBERS.get(self.phase, _phases.CONTENT)
         directory = self._directory if dir is None else dir
-        if phase == current:
+        if phase == current and self.phase == htype:
             self._running.append((handler, directory))
         elif _phases.is_past(phase, current):
             raise ValueError(f"the phase of {htype} is over")

@@ -7,21 +7,16 @@ import os
 
 from mod_python._beside import Beside
 from mod_python._derived import Derived
+from mod_python._filters import Filters
 from mod_python._later import Later
 from mod_python._members import Holder, Names, Number, Table, Text
 from mod_python._server_facts import Connection, Server
 
-_LATER = "is not in this version of Gangway; docs/mod_python.md says what is"
 
-
-class Request(Beside, Derived, Later, Holder):
+class Request(Beside, Derived, Filters, Later, Holder):
     """A request, from its first phase to its last: handlers may keep attributes of their own in it."""
 
     _missing = {
-        "add_input_filter": _LATER,
-        "add_output_filter": _LATER,
-        "register_input_filter": _LATER,
-        "register_output_filter": _LATER,
         "requires": "httpd 2.4 has no list of requirements; mod_authz_core decides on expressions, and a PythonAuthzHandler before it",
     }
 
@@ -37,6 +32,8 @@ class Request(Beside, Derived, Later, Holder):
         self._running, self._at = [], 0
         #: What is called at the end: callables with their data.
         self._cleanups = []
+        #: Handlers that are filters of this request's own, by kind and name.
+        self._filters = {}
         #: Requests beside it that have been asked for in the phase that runs.
         self._relatives = {}
 
@@ -181,10 +178,12 @@ class Request(Beside, Derived, Later, Holder):
 
         Raises OSError where the client breaks off or is too slow.
         """
+        self._check_body()
         return self._transaction.read(len)
 
     def readline(self, len=-1):
         """A line of the body with its end, or the first so many bytes of it; b"" at the end."""
+        self._check_body()
         return self._transaction.read_line(len)
 
     def readlines(self, sizehint=-1):
@@ -208,11 +207,13 @@ class Request(Beside, Derived, Later, Holder):
             string = string.encode("utf-8", "surrogateescape")
         elif not isinstance(string, bytes):
             string = bytes(memoryview(string))
+        self._check_body()
         self._began = True
         self._transaction.write(string, bool(flush))
 
     def flush(self):
         """Sends what waits."""
+        self._check_body()
         self._began = True
         self._transaction.write(b"", True)
 
@@ -226,6 +227,7 @@ class Request(Beside, Derived, Later, Holder):
             if offset < 0 or offset > size:
                 raise ValueError(f"the file has {size} bytes, and no part from {offset} on")
             count = size - offset if len < 0 else min(len, size - offset)
+            self._check_body()
             self._began = True
             if count:
                 self._transaction.send_file(file.fileno(), offset, count, False)
@@ -244,6 +246,7 @@ class Request(Beside, Derived, Later, Holder):
 
     def internal_redirect(self, new_uri):
         """Has another path of this server answer."""
+        self._check_body()
         self._began = True
         self._transaction.redirect(new_uri)
 

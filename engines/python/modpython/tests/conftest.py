@@ -16,7 +16,7 @@ LINES = []
 
 server = types.ModuleType("mod_python._server")
 server.numbers = {
-    name: int(number) for name, number in re.findall(r"#define GW_((?:PHASE|FACT|NUMBER|TABLE|CHANGE)_\w+) (\d+)u", HEADER.read_text())
+    name: int(number) for name, number in re.findall(r"#define GW_((?:PHASE|FACT|NUMBER|TABLE|CHANGE|RELATED|LOOK_UP)_\w+) (\d+)u", HEADER.read_text())
 }
 server.log_process = lambda level, text: LINES.append((level, text))
 sys.modules["mod_python._server"] = server

@@ -96,7 +96,7 @@ def test_a_traceback_is_shown_escaped_and_only_where_it_is_wanted(run, transacti
 
 def test_what_is_not_there_says_so(transaction):
     request = _dispatch.Request(transaction)
-    for name in ("requires", "add_output_filter", "no_such_member"):
+    for name in ("requires", "no_such_member"):
         with pytest.raises(AttributeError):
             getattr(request, name)
     with pytest.raises(AttributeError, match="req.server"):

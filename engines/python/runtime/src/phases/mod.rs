@@ -5,9 +5,10 @@
 //! ```text
 //! package      puts the package where `import mod_python` finds it
 //! run          one phase, and what is kept of a request between two of them
-//! transaction  the request, as the package sees it
+//! transaction  the request, as the package sees it; filters: what passes it
 //! ```
 
+mod filters;
 mod package;
 mod run;
 mod transaction;

@@ -26,6 +26,8 @@ const MODULES: &[(&str, &str)] = modules![
     "_dispatch",
     "_environ",
     "_failures",
+    "_filter",
+    "_filters",
     "_guards",
     "_importer",
     "_later",
@@ -48,6 +50,7 @@ const MODULES: &[(&str, &str)] = modules![
     "testhandler",
     "util",
     "wsgi",
+    "wsgiauth",
 ];
 
 const FINDER: &std::ffi::CStr = code!("phases/finder.py");
@@ -75,6 +78,7 @@ fn numbers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let named = named![
         GW_PHASE_POST_READ_REQUEST GW_PHASE_INIT GW_PHASE_TRANS GW_PHASE_HEADER_PARSER GW_PHASE_ACCESS GW_PHASE_AUTHEN
         GW_PHASE_AUTHZ GW_PHASE_TYPE GW_PHASE_FIXUP GW_PHASE_CONTENT GW_PHASE_LOG GW_PHASE_CLEANUP
+        GW_PHASE_INPUT_FILTER GW_PHASE_OUTPUT_FILTER
         GW_FACT_METHOD GW_FACT_URI GW_FACT_UNPARSED_URI GW_FACT_FILENAME GW_FACT_CANONICAL_FILENAME GW_FACT_PATH_INFO
         GW_FACT_ARGS GW_FACT_PROTOCOL GW_FACT_HOSTNAME GW_FACT_THE_REQUEST GW_FACT_CONTENT_TYPE GW_FACT_CONTENT_ENCODING
         GW_FACT_HANDLER GW_FACT_USER GW_FACT_AP_AUTH_TYPE GW_FACT_STATUS_LINE GW_FACT_RANGE GW_FACT_VLIST_VALIDATOR

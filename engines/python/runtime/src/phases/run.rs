@@ -34,6 +34,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Handlers {
     run: Py<PyAny>,
+    /// The class of requests.
+    request: Py<PyAny>,
 }
 
 impl Handlers {
@@ -52,7 +54,8 @@ impl Handlers {
         for (name, value) in words {
             begin.call1((native(py, name)?, OsStr::from_bytes(value)))?;
         }
-        Ok(Self { run })
+        let request = py.import("mod_python._request")?.getattr("Request")?.unbind();
+        Ok(Self { run, request })
     }
 }
 
@@ -169,11 +172,23 @@ unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phas
             assignments(py, fields(phase.options, phase.option_count))?,
         )
     };
-    let (transaction, request) =
-        (kept.transaction.clone_ref(py), kept.request.get(py)?.as_ref().map(|it| it.clone_ref(py)));
-    let arguments = (transaction, request, phase.phase, interpreter, named, settings, options);
-    let (request, answer): (Py<PyAny>, i32) = handlers.run.bind(py).call1(arguments)?.extract()?;
-    *kept.request.get_mut(py)? = Some(request);
+    let transaction = kept.transaction.clone_ref(py);
+    // A filter may run inside of the request's first phase, and its object is the same.
+    let known = kept.request.get(py)?.as_ref().map(|known| known.clone_ref(py));
+    let request = match known {
+        Some(known) => known,
+        None => {
+            let made = handlers.request.call1(py, (transaction.clone_ref(py),))?;
+            *kept.request.get_mut(py)? = Some(made.clone_ref(py));
+            made
+        }
+    };
+    // A host before 1.6 has a shorter struct, which ends before this member.
+    let has_filter = phase.struct_size >= size_of::<gw_phase>();
+    // SAFETY: the caller's promise; the member is there.
+    let filter = if has_filter { unsafe { native_of(py, phase.filter)? } } else { native(py, b"")? };
+    let arguments = (transaction, request, phase.phase, interpreter, named, settings, options, filter);
+    let (_, answer): (Py<PyAny>, i32) = handlers.run.bind(py).call1(arguments)?.extract()?;
     Ok(answer)
 }
 

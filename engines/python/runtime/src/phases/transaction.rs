@@ -12,7 +12,7 @@ use gangway_abi::{
     Level,
     bytes::{borrow, lend},
     ffi::{GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_MISUSE, GW_OK, gw_bytes, gw_status, gw_transaction},
-    host::{self, Transactions},
+    host::{self, Filters, Transactions},
 };
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
@@ -58,7 +58,7 @@ impl Visiting {
 }
 
 /// What the host answered, as an exception.
-fn outcome(status: gw_status, what: &str) -> PyResult<()> {
+pub(super) fn outcome(status: gw_status, what: &str) -> PyResult<()> {
     match status {
         GW_OK => Ok(()),
         GW_INVALID => Err(PyValueError::new_err(format!("the server refuses {what}"))),
@@ -102,7 +102,7 @@ impl Transaction {
         self.stay.store(stay, Ordering::Relaxed);
     }
 
-    fn lent(&self, _py: Python<'_>) -> PyResult<*mut gw_transaction> {
+    pub(super) fn lent(&self, _py: Python<'_>) -> PyResult<*mut gw_transaction> {
         if forked::is_child() {
             return Err(forked::refusal());
         }
@@ -117,8 +117,12 @@ impl Transaction {
         Ok(raw)
     }
 
+    pub(super) fn filters(&self) -> PyResult<Filters> {
+        self.calls.filters.ok_or_else(|| too_old("filters"))
+    }
+
     /// A call that may wait, without the interpreter's lock.
-    fn wait(
+    pub(super) fn wait(
         &self,
         py: Python<'_>,
         call: impl Fn(&Transactions, *mut gw_transaction) -> gw_status + Send,
@@ -319,6 +323,33 @@ impl Transaction {
         outcome(unsafe { wait(raw) }, "a clean-up")
     }
 
+    fn filter_read<'py>(&self, py: Python<'py>, size: usize) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.read_piece(py, size)
+    }
+
+    fn filter_write(&self, py: Python<'_>, data: &Bound<'_, PyBytes>, flush: bool) -> PyResult<()> {
+        self.pass_bytes(py, data, flush)
+    }
+
+    fn filter_close(&self, py: Python<'_>) -> PyResult<()> {
+        self.end_pieces(py)
+    }
+
+    fn filter_pass(&self, py: Python<'_>, always: bool) -> PyResult<()> {
+        self.pass_rest(py, always)
+    }
+
+    fn add_filter(
+        &self,
+        py: Python<'_>,
+        phase: u32,
+        name: &Bound<'_, PyAny>,
+        handler: &Bound<'_, PyAny>,
+        directory: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.add_one(py, phase, [name, handler, directory])
+    }
+
     /// Another request beside this one, for as long as this phase runs; None where there is none.
     fn related(slf: &Bound<'_, Self>, which: u32) -> PyResult<Option<Self>> {
         let (py, this) = (slf.py(), slf.get());
@@ -368,7 +399,10 @@ impl Transaction {
 }
 
 /// The bytes of bytes, or of a string with one byte for each character.
-fn with_bytes<R>(value: &Bound<'_, PyAny>, each: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
+pub(super) fn with_bytes<R>(
+    value: &Bound<'_, PyAny>,
+    each: impl FnOnce(&[u8]) -> PyResult<R>,
+) -> PyResult<R> {
     match value.cast::<PyBytes>() {
         Ok(bytes) => each(bytes.as_bytes()),
         Err(_) => with_latin1(value, "a value", each),
