@@ -10,7 +10,9 @@ use super::{
     super::{
         ApplicationConf, ConfigError, Parser,
         application::{known, text},
-        options::{APPLICATION_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, OptionTables, PROGRAM_OPTIONS},
+        options::{
+            APPLICATION_OPTIONS, HOST_OPTIONS, MANAGED_OPTIONS, OptionTables, PROGRAM_OPTIONS, SOCKET_OPTIONS,
+        },
         param::check_param_name,
         terms::RequestTerms,
         values,
@@ -138,6 +140,7 @@ impl Parser<'_> {
                 ),
             ));
         }
+        others.iter().try_for_each(|word| check_sockets(word))?;
         let mut making = Making::new(self, Managed::hosted(&application));
         for word in managed {
             let (option, value) = own.split(text(word)?)?;
@@ -145,6 +148,19 @@ impl Parser<'_> {
         }
         making.finish().map(|managed| Placed::Managed(Box::new(managed)))
     }
+}
+
+/// FastCGI, which is spoken with processes of an application's own, has no WebSockets.
+fn check_sockets(word: &[u8]) -> Result<(), ConfigError> {
+    let is_of_sockets = |key: &str| SOCKET_OPTIONS.iter().any(|option| option.name == key);
+    if !key(word).is_some_and(is_of_sockets) {
+        return Ok(());
+    }
+    let text = format!(
+        "\"{}\" is about WebSockets, which an application in processes of its own does not get: remove it, or processes= and user=",
+        text(word)?
+    );
+    Err(ConfigError::new(BAD_OPTION, text))
 }
 
 impl Managed {

@@ -185,6 +185,11 @@ def test_an_event_loop_is_not_forked(configtest, kind):
     one_line(result, directive(kind), "GW0102", "preload=on", "not with an event loop")
 
 
+def test_processes_of_its_own_have_no_websockets(configtest, kind):
+    result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1, ws_ping="10s"))
+    one_line(result, directive(kind), "GW0101", "ws_ping=10s", "about WebSockets", "remove it, or processes= and user=")
+
+
 def test_the_loop_is_chosen(launch):
     server = launch(lambda site: site.asgi("/", "asgi_app:app", loop="asyncio"), warm=["/hello"])
     assert json.loads(server.get("/life").body)["kind"].startswith("asyncio")
