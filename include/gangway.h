@@ -601,7 +601,8 @@ typedef struct gw_engine {
      * server answers 500. A phase can begin inside of another one of the same thread, of another transaction, when a handler
      * redirects, or when what it writes meets a filter that asks for another document: the engine has given up its lock then.
      * enter() and leave() stand around the outer one alone. There is no deadline and no interrupt().
-     * THREAD: pool thread, between enter() and leave(), or inside of a call of the host.
+     * THREAD: pool thread, between enter() and leave(), or inside of a call of the host. The phases of one transaction may
+     * run on different threads, one behind the other.
      * forget() ends what the engine has kept for a transaction: it must not block, for its lock neither, and not call the
      * host. THREAD: any, also while other threads are in enter(). */
     gw_status (*run_phase)(gw_app *app, gw_transaction *transaction, const gw_phase *phase, int32_t *answer);

@@ -5,6 +5,7 @@
 //! process      what a process begins and ends with
 //! directives   what the configuration may say, and who answers
 //! status       the page that says how applications do
+//! phases       handlers of the phases of a request
 //! wsgi         requests for applications in this process
 //! cgi          requests for scripts, on nginx's upstream
 //! upstream     requests for other processes, over FastCGI, SCGI and uwsgi, on nginx's upstream
@@ -18,6 +19,7 @@ mod cgi;
 mod conf;
 mod directives;
 mod managed;
+mod phases;
 mod process;
 mod raw;
 mod serve;

@@ -2,6 +2,7 @@
 //! One application in an engine, and the calls about it.
 
 use std::{
+    any::Any,
     ffi::{CStr, c_char},
     ptr,
     sync::{Arc, Mutex, TryLockError, Weak, atomic::Ordering},
@@ -157,6 +158,12 @@ fn reason(error: &mut [c_char; ERROR_MOST]) -> String {
     if text.is_empty() { "the engine gave no reason".into() } else { text }
 }
 
+/// What a thread does for a request in the place of calling the handler.
+pub(super) struct Errand(pub(super) Box<ErrandFn>);
+
+/// Between enter() and leave().
+pub(super) type ErrandFn = dyn Fn(&App, &Exchange) + Send + Sync;
+
 /// A loaded application.
 pub struct App {
     engine: Engine,
@@ -220,6 +227,10 @@ impl App {
             return;
         }
         exchange.taken_by(&self.name);
+        if let Some(errand) = &exchange.head().errand {
+            self.run_errand(exchange, errand);
+            return;
+        }
         let variables = &exchange.head().variables;
         let mut fields = Vec::with_capacity(variables.len());
         fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
@@ -252,6 +263,16 @@ impl App {
         let status = unsafe { self.engine.handle_fn()(self.raw, request, &raw const head) };
         lock(&self.running).retain(|other| !Arc::ptr_eq(other, exchange));
         self.end(exchange, status);
+    }
+
+    /// Does what stands in the place of the handler. Nothing interrupts it.
+    fn run_errand(&self, exchange: &Arc<Exchange>, errand: &Arc<dyn Any + Send + Sync>) {
+        fence("errand", (), || {
+            if let Some(Errand(run)) = errand.downcast_ref() {
+                run(self, exchange);
+            }
+        });
+        self.end(exchange, GW_ERROR);
     }
 
     /// The requests that blocking handlers work on.

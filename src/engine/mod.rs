@@ -9,6 +9,7 @@ mod beside;
 mod calls;
 mod catalogue;
 mod dynamic;
+mod errand;
 mod fence;
 mod filters;
 mod finish;
@@ -22,6 +23,7 @@ mod visit;
 
 pub use app::{App, Spec};
 pub use catalogue::{Catalogue, INSTALLED};
+pub use errand::{PhaseErrand, Transit};
 pub use fence::fence;
 pub(crate) use library::own_directory;
 pub use library::{Engine, EngineError, EntryFn};

@@ -43,6 +43,9 @@ pub struct PhaseState {
     forget: Cell<Option<unsafe extern "C" fn(*mut c_void)>>,
 }
 
+// SAFETY: gangway.h: the phases of a transaction run on threads of the engine's pool, one at a time, and forget() on any.
+unsafe impl Send for PhaseState {}
+
 impl Default for PhaseState {
     fn default() -> Self {
         Self { raw: Cell::new(ptr::null_mut()), forget: Cell::new(None) }

@@ -4,12 +4,13 @@
 use std::any::Any;
 
 use super::{
-    ROOM,
+    Exchange, ROOM,
     piece::{Delivery, End, Piece},
 };
 use crate::{
     error::{Code, NO_HEAD, TOO_SHORT},
     http::{Fields, Head},
+    sys::lock,
 };
 
 /// Output that may wait for a flush, in bytes of memory. Above it all of it leaves: memory stays bounded.
@@ -28,6 +29,8 @@ pub enum Outcome {
     Complete,
     /// The handler failed.
     Failed,
+    /// It gave no response, for the server gives one, as which it counts.
+    Passed(u16),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,7 +186,7 @@ impl Answer {
     /// Ends the response. Answers what is wrong with it, if the handler believed that it was complete.
     pub(super) fn end(&mut self, outcome: Outcome) -> Option<(Code, String)> {
         let fault = match outcome {
-            Outcome::Failed => None,
+            Outcome::Failed | Outcome::Passed(_) => None,
             Outcome::Complete if self.phase == AnswerPhase::Waiting => {
                 Some((NO_HEAD, "the application ended without a response".to_owned()))
             }
@@ -196,8 +199,23 @@ impl Answer {
             // Nothing has left: the client gets a whole error answer instead of a part of this one.
             self.staged = Delivery::default();
         }
-        self.staged.end = Some(if complete { End::Complete } else { End::Failed });
+        self.staged.end = Some(match outcome {
+            Outcome::Passed(status) if !self.head_left => {
+                self.status = status;
+                End::Passed
+            }
+            _ if complete => End::Complete,
+            _ => End::Failed,
+        });
         self.phase = AnswerPhase::Ended;
         fault
+    }
+}
+
+impl Exchange {
+    /// Whether the response has begun.
+    #[must_use]
+    pub fn has_head(&self) -> bool {
+        lock(&self.answer).has_head()
     }
 }

@@ -104,6 +104,8 @@ pub struct RequestHead {
     pub socket: Option<SocketOffer>,
     /// How it came in, for an engine that wants to know.
     pub wire: Option<Box<Wire>>,
+    /// What the thread that takes the request does in the place of calling the handler; whoever runs it knows its type.
+    pub errand: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// One request. Shared by the server's thread and the handler's.

@@ -139,6 +139,8 @@ pub enum End {
     Complete,
     /// Failed: 500 if no head has left, else the connection is cut.
     Failed,
+    /// Nothing has left, and the server gives the response.
+    Passed,
 }
 
 /// What few responses have besides head and body.

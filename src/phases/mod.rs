@@ -2,13 +2,27 @@
 //! Handlers of the phases of a request: which of them run where, and what they may look at and change.
 //!
 //! ```text
-//! plan         the words of the configuration, how sections merge, which handlers a phase of a request has
+//! plan         the words of mod_python's directives, how sections merge, which handlers a phase of a request has
+//! words        those of the directive that both servers have; place: what they say, as data of its own
 //! transaction  a request on its way through the phases, as an adapter gives it
+//! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
+//!              conditions: whether the client's copy is as good
 //! ```
 //! Nothing here knows a server. What a handler is, only its engine knows: here it is a word.
 
+mod conditions;
+mod mapping;
+mod place;
 mod plan;
+mod snapshot;
 mod transaction;
+mod visit;
+mod words;
+
+pub use place::HandlerPlace;
+pub use snapshot::Snapshot;
+pub use visit::SnapshotVisit;
+pub use words::{HandlerDirective, HandlerWords};
 
 pub use plan::{
     Assignments, Handler, RequestPhase, chosen, merge_assignments, merge_handlers, parse_handlers,

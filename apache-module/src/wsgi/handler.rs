@@ -54,6 +54,7 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
             tally: application.tally(),
             wire,
             socket: None,
+            errand: None,
         };
         Ok((head, whole.map(Whole::into_body)))
     });

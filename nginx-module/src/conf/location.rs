@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use super::{ConfParam, Handler, UpstreamConf};
+use super::{ConfParam, Handler, HandlersConf, UpstreamConf};
 use crate::raw::PerLocation;
 
 /// A location's part.
@@ -12,6 +12,8 @@ pub(crate) struct LocationConf {
     pub(crate) handler: Option<Handler>,
     /// `None`: those of the enclosing block.
     pub(crate) params: Option<Vec<ConfParam>>,
+    /// Handlers of phases.
+    pub(crate) handlers: HandlersConf,
     /// `gangway_pass`, and the settings of upstreams, which nginx's setters write.
     pub(crate) upstream: UpstreamConf,
 }

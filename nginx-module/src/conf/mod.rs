@@ -5,7 +5,7 @@
 //! main       of the http block
 //! location   of a location: which handler it has; param: words of the administrator's
 //! counted    the applications of all locations, as they are counted
-//! handler    kinds of handlers, and where they keep their settings
+//! handler    kinds of handlers, and where they keep their settings; handlers: those of phases
 //! upstream   of a location, about backends; tls: about TLS to them; unset: what "not set" is
 //! pass       where requests go to, by which protocol
 //! split      a pattern that takes paths apart
@@ -14,6 +14,7 @@
 
 mod counted;
 mod handler;
+mod handlers;
 mod location;
 mod main;
 mod param;
@@ -26,6 +27,7 @@ mod upstream;
 
 pub(crate) use counted::{Backend, CountKey, Counted};
 pub(crate) use handler::{Handler, HandlerKind};
+pub(crate) use handlers::HandlersConf;
 pub(crate) use location::LocationConf;
 pub(crate) use main::{MainConf, UpstreamMain, VariableIndexes};
 pub(crate) use param::ConfParam;

@@ -4,6 +4,7 @@
 //! ```text
 //! wsgi, native, cgi, managed, upstream/   a kind of handler and its settings
 //! status                 gangway_status
+//! python                 gangway_python_handler
 //! param                  gangway_param
 //! variables              the variables that this module adds to nginx
 //! ```
@@ -14,6 +15,7 @@ mod cgi;
 mod managed;
 mod native;
 mod param;
+mod python;
 mod status;
 mod upstream;
 mod variables;
@@ -38,7 +40,10 @@ use nginx_sys::{
 
 use crate::{
     Shared,
-    conf::{Handler, HandlerKind, LocationConf, MainConf, UpstreamConf, UpstreamMain, VariableIndexes},
+    conf::{
+        Handler, HandlerKind, HandlersConf, LocationConf, MainConf, UpstreamConf, UpstreamMain,
+        VariableIndexes,
+    },
     raw::{Conf, Phase, command, error_text},
     serve::accel,
 };
@@ -49,7 +54,7 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 8] = [
+const OWN: [ngx_command_t; 9] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_asgi", LOCATION | NGX_CONF_1MORE, asgi::set_asgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
@@ -59,6 +64,12 @@ const OWN: [ngx_command_t; 8] = [
         c"gangway_status",
         LOCATION | NGX_CONF_NOARGS | NGX_CONF_TAKE1,
         status::set_status,
+        NGX_HTTP_LOC_CONF_OFFSET,
+    ),
+    command(
+        c"gangway_python_handler",
+        ANYWHERE | NGX_CONF_1MORE,
+        python::set_python_handler,
         NGX_HTTP_LOC_CONF_OFFSET,
     ),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),
@@ -174,7 +185,8 @@ pub(crate) unsafe extern "C" fn create_location(cf: *mut ngx_conf_t) -> *mut c_v
     // SAFETY: nginx calls this with the live phase.
     let cf = unsafe { Conf::from_raw(cf) };
     fence("create_location", ptr::null_mut(), || {
-        cf.own(LocationConf { handler: None, params: None, upstream: UpstreamConf::unset() }).cast()
+        let (handlers, upstream) = (HandlersConf::default(), UpstreamConf::unset());
+        cf.own(LocationConf { handler: None, params: None, handlers, upstream }).cast()
     })
 }
 
@@ -193,7 +205,9 @@ pub(crate) unsafe extern "C" fn merge_location(
             inner.params.clone_from(&outer.params);
         }
         inherit_handler(&cf, outer, inner);
-        match upstream::merge(&cf, &mut outer.upstream, &mut inner.upstream) {
+        let merged = python::merge(&cf, outer, inner)
+            .and_then(|()| upstream::merge(&cf, &mut outer.upstream, &mut inner.upstream));
+        match merged {
             Ok(()) => {
                 let LocationConf { handler, upstream, .. } = inner;
                 let settle = |handler: &Handler| (handler.kind.settle)(&cf, handler, upstream);
@@ -225,7 +239,12 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
         if has_hosted {
             crate::upstream::install_conditions();
         }
+        let has_phases = python::install(&cf).unwrap_or_else(|text| {
+            cf.fail(&text);
+            false
+        });
         if is_complete
+            && has_phases
             && cf.add_phase_handler(Phase::Access, crate::upstream::access_handler)
             && (!leaves_files || cf.add_phase_handler(Phase::Precontent, crate::managed::leave_files))
         {

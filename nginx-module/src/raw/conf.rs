@@ -121,8 +121,16 @@ impl ConfText {
 /// A phase of requests.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
+    /// After nginx's own handlers of the phase, such as `set_real_ip_from`.
+    PostRead,
+    /// After nginx's own handlers of the phase.
+    ServerRewrite,
     Rewrite,
+    /// After nginx's own handlers of the phase.
+    LateRewrite,
     Access,
+    /// After nginx's own handlers of the phase, such as `deny`.
+    LateAccess,
     /// After nginx's own handlers of the phase, such as `try_files`.
     Precontent,
 }
@@ -319,8 +327,10 @@ impl Conf {
             let core: *mut ngx_http_core_main_conf_t =
                 self.module_conf(&*ptr::addr_of!(ngx_http_core_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
             let number = match phase {
-                Phase::Rewrite => nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
-                Phase::Access => nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+                Phase::PostRead => nginx_sys::ngx_http_phases_NGX_HTTP_POST_READ_PHASE,
+                Phase::ServerRewrite => nginx_sys::ngx_http_phases_NGX_HTTP_SERVER_REWRITE_PHASE,
+                Phase::Rewrite | Phase::LateRewrite => nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
+                Phase::Access | Phase::LateAccess => nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
                 Phase::Precontent => nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE,
             };
             let handlers = &raw mut (*core).phases[number as usize].handlers;
@@ -329,7 +339,7 @@ impl Conf {
                 return false;
             }
             slot.write(Some(handler));
-            if matches!(phase, Phase::Precontent) {
+            if !matches!(phase, Phase::Rewrite | Phase::Access) {
                 // nginx calls them from the last to the first.
                 let (first, count) = ((*handlers).elts.cast::<ngx_http_handler_pt>(), (*handlers).nelts);
                 ptr::copy(first, first.add(1), count - 1);

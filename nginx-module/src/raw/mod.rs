@@ -20,6 +20,7 @@ mod connection;
 mod cycle;
 mod end;
 mod event;
+mod facts;
 mod field;
 mod files;
 mod filter;
@@ -33,6 +34,7 @@ mod log;
 mod log_file;
 mod memo;
 mod output;
+mod phases;
 mod pool_text;
 mod redirect;
 mod repeat;
@@ -55,7 +57,7 @@ pub(crate) use event::{
     Msec, Timer, Watch, acknowledge, has_edges, is_test, leave_children_alone, now_exiting, quit_this_worker,
     set_title, timer_data, watch_data,
 };
-pub(crate) use filter::put_head_filter_first;
+pub(crate) use filter::{HeadFilter, put_head_filter_first};
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use log_file::is_reload;
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};

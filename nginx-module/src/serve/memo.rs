@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is known of a request over internal redirects, for as long as it holds.
 
-use std::{rc::Rc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use gangway::{
+    engine::{PhaseErrand, Transit},
+    phases::RequestPhase,
+};
 
 use super::authorization::Authorization;
 use crate::{
@@ -24,8 +29,30 @@ pub(crate) struct Notes {
     /// How many local redirects of scripts there were.
     pub(crate) local_redirects: usize,
     authorization: Option<(Moment, Rc<Authorization>)>,
+    phases: Option<PhaseNotes>,
     /// What was counted of the last application that the request came to.
     pub(crate) counts: Option<CountNote>,
+}
+
+/// A client that handlers of phases have let in.
+pub(crate) struct LetIn {
+    /// Who it is.
+    pub(crate) user: Vec<u8>,
+    /// How it has authenticated.
+    pub(crate) how: Vec<u8>,
+}
+
+/// What handlers of phases have to do with a request.
+struct PhaseNotes {
+    transit: Arc<Transit>,
+    /// The handlers that were asked last, by the first of their phases.
+    asked: Option<(Moment, RequestPhase, Arc<PhaseErrand>)>,
+    /// Whom they have let in.
+    user: Option<(Moment, Rc<LetIn>)>,
+    /// The head of the response holds what they have said of it.
+    is_given: bool,
+    /// The request has come to the first phase of its server.
+    has_begun: bool,
 }
 
 /// What was counted of a request.
@@ -71,12 +98,96 @@ impl Notes {
         self.jump = Some((Moment::after_the_next_redirect(request), jump));
         // A local redirect begins to count anew, so an old moment might come again.
         self.authorization = None;
+        if let Some(phases) = &mut self.phases {
+            (phases.asked, phases.user) = (None, None);
+        }
     }
 
     /// Asks the authorizer of the present location.
     pub(crate) fn asks(&mut self, request: Request, answer: Rc<Authorization>) {
         self.authorization = Some((Moment::now(request), answer));
     }
+}
+
+impl Notes {
+    /// What handlers of phases see of the request.
+    fn phases(&mut self) -> &mut PhaseNotes {
+        self.phases.get_or_insert_with(|| PhaseNotes {
+            transit: Arc::default(),
+            asked: None,
+            user: None,
+            is_given: false,
+            has_begun: false,
+        })
+    }
+
+    /// The request, as handlers of phases see it, the first of which is `first`.
+    pub(crate) fn transit(&mut self, first: RequestPhase) -> Arc<Transit> {
+        let phases = self.phases();
+        phases.has_begun |= first != RequestPhase::PostReadRequest;
+        Arc::clone(&phases.transit)
+    }
+
+    /// Asks handlers of phases, `first` of which is the first.
+    pub(crate) fn asks_phases(&mut self, request: Request, first: RequestPhase, errand: Arc<PhaseErrand>) {
+        self.phases().asked = Some((Moment::now(request), first, errand));
+    }
+
+    /// Handlers have let this user in.
+    pub(crate) fn lets_in(&mut self, request: Request, who: LetIn) {
+        self.phases().user = Some((Moment::now(request), Rc::new(who)));
+    }
+
+    /// The head of the response holds what handlers of phases have said of it.
+    pub(crate) fn gives_head(&mut self) {
+        self.phases().is_given = true;
+    }
+}
+
+/// The request comes to its server, from outside or from another place of it: there handlers see a new one.
+pub(crate) fn begins(request: Request) -> Result<(), NoMemory> {
+    if look(request, |notes| notes.phases.is_some()) != Some(true) {
+        return Ok(());
+    }
+    note(request, |notes| {
+        let phases = notes.phases();
+        if std::mem::replace(&mut phases.has_begun, true) {
+            // What a response holds that was given up for another one, its headers hold by now.
+            let fresh = if phases.is_given { Transit::default() } else { phases.transit.begin_anew() };
+            (phases.transit, phases.asked, phases.is_given) = (Arc::new(fresh), None, false);
+        }
+    })
+}
+
+/// The handlers of phases that were asked at the present place, if `first` is the first of their phases.
+pub(crate) fn errand(request: Request, first: RequestPhase) -> Option<Arc<PhaseErrand>> {
+    look(request, |notes| {
+        let (_, _, errand) = notes
+            .phases
+            .as_ref()?
+            .asked
+            .as_ref()
+            .filter(|(moment, phase, _)| *moment == Moment::now(request) && *phase == first)?;
+        Some(Arc::clone(errand))
+    })?
+}
+
+/// What handlers of phases have said of the response, if its head does not hold it yet.
+pub(crate) fn said_of_response(request: Request) -> Option<Arc<Transit>> {
+    look(request, |notes| {
+        notes.phases.as_ref().filter(|phases| !phases.is_given).map(|phases| Arc::clone(&phases.transit))
+    })?
+}
+
+/// Whom handlers of phases have let in at the present place.
+pub(crate) fn let_in(request: Request) -> Option<Rc<LetIn>> {
+    // A subrequest is not asked about: what is known of the client is known of it, too.
+    let request = request.main();
+    look(request, |notes| {
+        let (_, user) =
+            notes.phases.as_ref()?.user.as_ref().filter(|(moment, _)| *moment == Moment::now(request))?;
+        Some(Rc::clone(user))
+    })?
 }
 
 /// The redirect that has led the request to the location where it is now, if an application asked for it. Where nginx

@@ -95,8 +95,8 @@ fn write_both(
         Some(root) => root,
         None => request.document_root()?,
     };
-    let user =
-        if request.satisfies_all() && crate::raw::auth_basic_guards(request) { request.user() } else { b"" };
+    let let_in = memo::let_in(request);
+    let (user, how) = user_of(&request, let_in.as_deref());
     let announced = !request.content_type().is_empty() || request.declares_body();
     // What is said of the client's body does not describe that of a part, which has none. An authorizer is told of it.
     let is_part = request.is_part() && shape.role == Role::Responder;
@@ -118,7 +118,7 @@ fn write_both(
             known => remote_port.write(known),
         },
         remote_user: user,
-        auth_type: b"Basic",
+        auth_type: how,
         content_type: if is_part { b"" } else { request.content_type() },
         content_length: shape.length.filter(|length| !is_part && (*length > 0 || announced)),
         https: request.is_tls(),
@@ -155,6 +155,17 @@ pub(crate) fn add_tls(variables: &mut Fields, request: Request) {
         if !value.is_empty() && variables.position(name).is_none() {
             variables.push(name, value);
         }
+    }
+}
+
+/// Who the client is, and how it has authenticated: as handlers of phases say, or auth_basic.
+fn user_of<'a>(request: &'a Request, let_in: Option<&'a memo::LetIn>) -> (&'a [u8], &'a [u8]) {
+    match let_in {
+        Some(known) => (&known.user, &known.how),
+        None if request.satisfies_all() && crate::raw::auth_basic_guards(*request) => {
+            (request.user(), b"Basic")
+        }
+        None => (b"", b"Basic"),
     }
 }
 

@@ -6,11 +6,11 @@ use gangway::{cgi::ResponseHead, engine::fence};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{ERROR, state::Context};
-use crate::raw::{Request, Upstream, put_head_filter_first};
+use crate::raw::{HeadFilter, Request, Upstream, put_head_filter_first};
 
 /// Puts the filter before nginx's own. For postconfiguration, once in each.
 pub(crate) fn install() {
-    put_head_filter_first(filter);
+    put_head_filter_first(HeadFilter::Conditions, filter);
 }
 
 /// nginx calls it with the head of each response. It comes when nginx has decided that conditions are an upstream's, and before it looks at
@@ -20,10 +20,10 @@ unsafe extern "C" fn filter(r: *mut ngx_http_request_t) -> ngx_int_t {
         // SAFETY: nginx calls a filter with a live request.
         let request = unsafe { Request::from_raw(r) };
         let Some(context) = Context::of(&request).filter(|context| context.script.is_mounted) else {
-            return request.run_next_head_filter();
+            return request.run_next_head_filter(HeadFilter::Conditions);
         };
         request.answer_conditions();
-        let status = request.run_next_head_filter();
+        let status = request.run_next_head_filter(HeadFilter::Conditions);
         if request.header_only() {
             end_whole(context);
         }

@@ -139,6 +139,14 @@ fn carry_out(worker: &Worker, ticket: Ticket, request: Request, next: NextStep) 
             worker.add_stuck(stuck);
             request.finalize(status);
         }
+        NextStep::Pass(passed) => {
+            // What nginx calls at the end of the request finds nothing.
+            if let Some(flight) = worker.remove(ticket) {
+                flight.close();
+            }
+            request.set_context(module(), ptr::null_mut());
+            passed(request);
+        }
         NextStep::Redirect(target) => {
             worker.with(ticket, |flight| flight.abandon());
             match accel::redirect(request, &target) {

@@ -16,14 +16,16 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{body, event_loop, in_flight::InFlight, mounted::Mounted, socket, worker::Worker};
+use super::{
+    body, event_loop, hooks::FlightErrand, in_flight::InFlight, mounted::Mounted, socket, worker::Worker,
+};
 use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
-    serve::{accel, counting, head, variables},
+    serve::{accel, head, variables},
 };
 
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+pub(super) const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 /// Seconds after which a client may try again when the queue is full.
@@ -74,11 +76,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         ..variables::Shape::default()
     };
     let (variables, wire) = told(request, (&main, &location), mounted, &shape)?;
-    let application = Arc::clone(mounted.application.get_or_init(|| {
-        let application = worker.application(&mounted.config);
-        application.count_at(counting::tally(mounted.counted));
-        application
-    }));
+    let application = worker.mounted(mounted);
     let head = RequestHead {
         variables,
         content_length: length,
@@ -87,7 +85,31 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         tally: application.tally(),
         socket: socket::offer(request, mounted)?,
         wire,
+        errand: None,
     };
+    launch(FlightPlan { request, application, head, body, counted: Some(mounted.counted), errand: None })
+}
+
+/// A request that is to run.
+pub(super) struct FlightPlan {
+    pub(super) request: Request,
+    pub(super) application: Arc<Application>,
+    pub(super) head: RequestHead,
+    /// `None`: it comes in meanwhile.
+    pub(super) body: Option<Body>,
+    /// Where it is counted, if it is.
+    pub(super) counted: Option<usize>,
+    pub(super) errand: Option<FlightErrand>,
+}
+
+/// Queues it.
+///
+/// # Errors
+/// The status of the request.
+pub(super) fn launch(launch: FlightPlan) -> Result<(), ngx_int_t> {
+    let FlightPlan { request, application, head, body, counted, errand } = launch;
+    let worker = Worker::current().ok_or(INTERNAL_SERVER_ERROR)?;
+    let streams = body.is_none();
     let ticket = worker.next_ticket();
     let channel = match body {
         Some(body) => Channel::new(ticket.number(), worker.notify(), body, ROOM),
@@ -96,13 +118,14 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
     let deadline = event_loop::deadline(ticket);
     let mut flight = InFlight::new(
-        (request, mounted.counted),
+        (request, counted),
         Arc::clone(&application),
         Arc::clone(&exchange),
         channel,
         deadline,
+        errand,
     );
-    if request.streams_body() {
+    if streams {
         flight.stream_body()?;
     }
     if !event_loop::register(worker, flight, ticket) {
@@ -139,7 +162,7 @@ fn told(
 }
 
 /// The body that nginx has read.
-fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
+pub(super) fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
     body::take(request).map_err(|error| {
         report!(request, Error, SERVER_FAILED, "cannot keep the request body: {}", explain(&error));
         INTERNAL_SERVER_ERROR

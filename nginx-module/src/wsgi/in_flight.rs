@@ -12,7 +12,7 @@ use std::{
 
 use gangway::{
     exchange::{Beyond, Cause, Channel, Delivery, End, Exchange, SocketLink},
-    http::Fields,
+    http::{Fields, Head},
     pool::Refusal,
     report,
     runtime::{Application, Overdue, abandon},
@@ -21,8 +21,9 @@ use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::{
     feed::Feed,
+    hooks::FlightErrand,
     socket::{ClientSocket, SocketStep},
-    stuck::Stuck,
+    stuck::{self, Stuck},
 };
 use crate::{
     module,
@@ -38,8 +39,8 @@ const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 /// One running request.
 pub(super) struct InFlight {
     request: Request,
-    /// Where it is counted.
-    counted: usize,
+    /// Where it is counted, if it is.
+    counted: Option<usize>,
     application: Arc<Application>,
     exchange: Arc<Exchange>,
     channel: Arc<Channel>,
@@ -57,6 +58,8 @@ pub(super) struct InFlight {
     finalized: bool,
     /// The handler has ended its response.
     ended: bool,
+    /// Handlers of phases run, and not the application's own.
+    errand: Option<FlightErrand>,
 }
 
 /// What follows when a request has done what it could.
@@ -70,15 +73,18 @@ pub(super) enum NextStep {
     Redirect(Vec<u8>),
     /// Takes the connection for a WebSocket.
     Upgrade(Arc<SocketLink>),
+    /// Leaves the request to whoever has sent the handlers.
+    Pass(fn(Request)),
 }
 
 impl InFlight {
     pub(super) fn new(
-        (request, counted): (Request, usize),
+        (request, counted): (Request, Option<usize>),
         application: Arc<Application>,
         exchange: Arc<Exchange>,
         channel: Arc<Channel>,
         deadline: Timer,
+        errand: Option<FlightErrand>,
     ) -> Self {
         let tag = ptr::from_ref(module()).cast_mut().cast();
         Self {
@@ -95,6 +101,7 @@ impl InFlight {
             accepted: Msec::now(),
             finalized: false,
             ended: false,
+            errand,
         }
     }
 
@@ -130,19 +137,17 @@ impl InFlight {
         self.send_interim(&mut delivery);
         let head_alone = delivery.head.is_some() && delivery.pieces.is_empty() && delivery.end.is_none();
         let beyond = delivery.beyond.take();
-        self.announce(beyond.as_deref());
+        if beyond.as_deref().is_some_and(|beyond| beyond.expects_trailers) {
+            self.request.expect_trailers();
+        }
+        if let (Some(End::Passed), Some(errand)) = (delivery.end, self.errand) {
+            return self.end(NextStep::Pass(errand.passed));
+        }
         if let Some(head) = delivery.head {
-            self.note();
             // nginx can cut several ranges out of one piece, and one range out of many.
             let whole = delivery.end == Some(End::Complete) && delivery.pieces.len() == 1;
-            match head::send(self.request, &head, whole) {
-                Sent::Header => {
-                    if let Some(link) = self.channel.socket() {
-                        return NextStep::Upgrade(link);
-                    }
-                }
-                Sent::Failed(status) => return self.end(NextStep::Finalize(status)),
-                Sent::Redirect(target) => return self.end(NextStep::Redirect(target)),
+            if let Some(next) = self.start(&head, whole) {
+                return next;
             }
         }
         if delivery.end == Some(End::Failed) && !self.request.header_sent() {
@@ -164,7 +169,7 @@ impl InFlight {
             _ if status == ERROR => self.end(NextStep::Finalize(ERROR)),
             Some(End::Complete) => self.end(NextStep::Finalize(status)),
             // After the head the connection is cut: a client must see that the response is not whole.
-            Some(End::Failed) => self.end(NextStep::Finalize(ERROR)),
+            Some(End::Failed | End::Passed) => self.end(NextStep::Finalize(ERROR)),
             None => {
                 self.restart_timer();
                 if let Some(feed) = &mut self.feed {
@@ -270,19 +275,25 @@ impl InFlight {
         }
     }
 
-    /// Has nginx send the head in a form that fields can follow.
-    fn announce(&self, beyond: Option<&Beyond>) {
-        if beyond.is_some_and(|beyond| beyond.expects_trailers) {
-            self.request.expect_trailers();
-        }
-    }
-
     /// Gives nginx what follows the body. Without memory for a field the response says enough.
     fn add_trailers(&self, beyond: Option<Box<Beyond>>) {
         for (name, value) in
             beyond.iter().filter_map(|beyond| beyond.trailers.as_ref()).flat_map(Fields::iter)
         {
             let _ = self.request.add_trailer(name, value);
+        }
+    }
+
+    /// Gives nginx the head. Answers what follows, where that is not the body.
+    fn start(&mut self, head: &Head, whole: bool) -> Option<NextStep> {
+        self.note();
+        if let Some(Err(status)) = self.errand.map(|errand| errand.begin(self.request)) {
+            return Some(self.end(NextStep::Finalize(status)));
+        }
+        match head::send(self.request, head, whole) {
+            Sent::Header => self.channel.socket().map(NextStep::Upgrade),
+            Sent::Failed(status) => Some(self.end(NextStep::Finalize(status))),
+            Sent::Redirect(target) => Some(self.end(NextStep::Redirect(target))),
         }
     }
 
@@ -392,19 +403,9 @@ impl InFlight {
             return self.end(NextStep::Finalize(status));
         }
         self.application.interrupt(&self.exchange);
-        let stuck = Stuck::new(&self.application, &self.exchange, self.channel.ticket(), self.label());
+        let stuck =
+            Stuck::new(&self.application, &self.exchange, self.channel.ticket(), stuck::label(self.request));
         self.end(NextStep::Leave(status, stuck))
-    }
-
-    /// The request in words, for a line that is written when nginx has forgotten it.
-    fn label(&self) -> String {
-        let escape = gangway::log::escape;
-        format!(
-            "client: {}, request: \"{} {}\"",
-            escape(self.request.remote_addr()),
-            escape(self.request.method()),
-            escape(self.request.unparsed_uri())
-        )
     }
 
     fn end(&mut self, next: NextStep) -> NextStep {
@@ -431,7 +432,9 @@ impl InFlight {
 
     /// For variables of a log, and of headers.
     pub(super) fn note(&self) {
-        counting::note(self.request, self.counted, self.exchange.passage(), Some(std::process::id()));
+        if let Some(counted) = self.counted {
+            counting::note(self.request, counted, self.exchange.passage(), Some(std::process::id()));
+        }
     }
 
     /// nginx has ended the request.

@@ -5,6 +5,7 @@
 //! mounted     what the configuration says of applications
 //! handler     the content phase: from nginx's request to a queued exchange
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
+//! errand       handlers of phases, in the place of an application's own
 //! in_flight   one running request: what its handler sends, its deadline, its end
 //! socket      a WebSocket: bytes from the client and to it
 //! stuck       requests whose handler does not end when it is interrupted
@@ -14,15 +15,19 @@
 //! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
 
 mod body;
+mod errand;
 mod event_loop;
 mod feed;
 mod handler;
+mod hooks;
 mod in_flight;
 mod mounted;
 mod socket;
 mod stuck;
 mod worker;
 
+pub(crate) use errand::run as run_errand;
 pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::content_handler;
+pub(crate) use hooks::FlightErrand;
 pub(crate) use mounted::{Applications, Mounted, warn_of_closed_folders};

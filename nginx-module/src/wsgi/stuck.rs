@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::raw;
+use crate::raw::{self, Request};
 use gangway::{
     engine::App,
     error::{RETIRED, STUCK},
@@ -69,6 +69,17 @@ impl Stuck {
         };
         log::coded(Level::Error, RETIRED, format_args!("{} of {name} is lost: {outcome}", loss.what));
     }
+}
+
+/// A request in words, for a line that is written when nginx has forgotten it.
+pub(super) fn label(request: Request) -> String {
+    let escape = log::escape;
+    format!(
+        "client: {}, request: \"{} {}\"",
+        escape(request.remote_addr()),
+        escape(request.method()),
+        escape(request.unparsed_uri())
+    )
 }
 
 /// Looks at all of them. Answers when to look again.

@@ -19,9 +19,13 @@ use nginx_sys::ngx_event_t;
 
 use super::{
     in_flight::InFlight,
+    mounted::Mounted,
     stuck::{self, Stuck},
 };
-use crate::raw::{self, Ticket, Tickets, Timer};
+use crate::{
+    raw::{self, Ticket, Tickets, Timer},
+    serve::counting,
+};
 
 /// The event loop's state. Only the loop's thread has it.
 pub(super) struct Worker {
@@ -67,6 +71,15 @@ impl Worker {
         let mut config = config.clone();
         config.set_multiprocess(self.multiprocess);
         self.runtime.application(&config, Threads::Own)
+    }
+
+    /// The application of a location, which begins to load when it is asked for the first time.
+    pub(super) fn mounted(&self, mounted: &Mounted) -> Arc<Application> {
+        Arc::clone(mounted.application.get_or_init(|| {
+            let application = self.application(&mounted.config);
+            application.count_at(counting::tally(mounted.counted));
+            application
+        }))
     }
 
     pub(super) fn notify(&self) -> Arc<dyn Notify> {

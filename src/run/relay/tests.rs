@@ -27,7 +27,7 @@ fn text(delivery: Delivery) -> String {
     match delivery.end {
         None => text,
         Some(End::Complete) => text + "|",
-        Some(End::Failed) => text + "!",
+        Some(End::Failed | End::Passed) => text + "!",
     }
 }
 

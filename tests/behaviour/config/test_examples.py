@@ -18,6 +18,7 @@ ANSWERS = {
     "flask": ("/", "Flask inside"),
     "fastapi": ("/", "FastAPI inside the server"),
     "wsgi": ("/anything?x=1", "Hello from"),
+    "mod_python": ("/greet?name=Ada", "Hello, Ada."),
     "cgi": ("/cgi-bin/hello/anything", "You asked for /cgi-bin/hello/anything."),
     "django": ("/", "<form"),
     "php": ("/any/page?x=1", " answers /any/page for 127.0.0.1"),
@@ -151,6 +152,15 @@ def test_the_example_with_processes_has_three_users(example, launch):
     if places.AS_ROOT and len(places.other_users()) > 1:
         users = {os.stat(f"/proc/{pid}").st_uid for pid in (*pids, server.workers()[0])}
         assert len(users) == 3 and int(shop[-1]) == os.stat(f"/proc/{pids[0]}").st_uid
+
+
+def test_the_mod_python_example_has_files_for_members(example, launch):
+    server = launch(example("mod_python"), warm=["/greet"])
+    server.log.allow(r"/\.ready")
+    asked = server.get("/members/minutes.txt")
+    assert (asked.status, asked.header("WWW-Authenticate")) == (401, 'Basic realm="The members"')
+    let_in = server.get("/members/minutes.txt", headers=[("Authorization", "Basic YWRhOmxvdmVsYWNl")])
+    assert (let_in.status, let_in.text) == (200, "For members.\n")
 
 
 def test_the_django_example_keeps_entries_and_leaves_static_files_to_the_server(example, launch):

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What handlers have changed, where nginx and its modules look at it.
+
+use gangway::{
+    engine::PhaseErrand,
+    phases::{Change, Fact, Number, PhaseAnswer, RequestPhase, Snapshot, Table},
+    sys::lock,
+};
+
+use super::tell::METHODS;
+use crate::{
+    conf::LocationConf,
+    raw::{NoMemory, Request},
+    serve::memo::{self, LetIn},
+};
+
+/// Handlers give the response themselves.
+pub(super) fn gives_head(request: Request) {
+    // Without memory the filter adds to the head what stands there already: no harm is done.
+    let _ = memo::note(request, memo::Notes::gives_head);
+}
+
+/// Handlers of phases before that of the content have run.
+pub(super) fn changes(request: Request) -> Result<(), NoMemory> {
+    let firsts = [
+        RequestPhase::PostReadRequest,
+        RequestPhase::Trans,
+        RequestPhase::Init,
+        RequestPhase::Access,
+        RequestPhase::Fixup,
+    ];
+    for first in firsts {
+        if let Some(errand) = memo::errand(request, first) {
+            return apply(request, first, &errand);
+        }
+    }
+    Ok(())
+}
+
+fn apply(request: Request, first: RequestPhase, errand: &PhaseErrand) -> Result<(), NoMemory> {
+    let verdict = errand.verdict();
+    let mut snapshot = lock(&errand.transit().snapshot);
+    complete_refusal(request, verdict, &mut snapshot);
+    if first == RequestPhase::Trans && snapshot.has_set(Fact::Uri) {
+        if let Some(path) = snapshot.text(Fact::Uri).map(<[u8]>::to_vec) {
+            request.set_path(&path)?;
+        }
+        snapshot.forget_text(Fact::Uri);
+    }
+    if snapshot.has_set(Fact::Args) {
+        let query = snapshot.text(Fact::Args).map(<[u8]>::to_vec).unwrap_or_default();
+        request.set_query(&query)?;
+        snapshot.forget_text(Fact::Args);
+    }
+    if first == RequestPhase::Access {
+        let user = snapshot.text(Fact::User).map(<[u8]>::to_vec).filter(|user| !user.is_empty());
+        let how = snapshot.text(Fact::ApAuthType).map(<[u8]>::to_vec).unwrap_or_default();
+        drop(snapshot);
+        let has_authen = request
+            .location::<LocationConf>()
+            .handlers
+            .place
+            .as_ref()
+            .is_some_and(|place| place.has(RequestPhase::Authen));
+        match user {
+            Some(user) if has_authen && verdict == Some(PhaseAnswer::Done) => {
+                request.set_remote_user(&user)?;
+                memo::note(request, |notes| notes.lets_in(request, LetIn { user, how }))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Headers that a refusal has by its status, where handlers have not said them.
+pub(super) fn complete_refusal(request: Request, verdict: Option<PhaseAnswer>, snapshot: &mut Snapshot) {
+    match verdict {
+        Some(PhaseAnswer::Status(401)) => ask_for_credentials(request, snapshot),
+        Some(PhaseAnswer::Status(405)) => tell_methods(snapshot),
+        _ => {}
+    }
+}
+
+/// A 405 says what is allowed: RFC 9110 section 15.5.6.
+fn tell_methods(snapshot: &mut Snapshot) {
+    let (name, bits) = (&b"Allow"[..], snapshot.number(Number::Allowed));
+    if bits == 0 || snapshot.entry(Table::ErrHeadersOut, name).is_some() {
+        return;
+    }
+    let allowed = METHODS.iter().filter(|(_, number)| bits & 1 << number != 0);
+    let names: Vec<_> = allowed.map(|(name, _)| *name).collect();
+    snapshot.change(Table::ErrHeadersOut, Change::Set(name, &names.join(&b", "[..])));
+}
+
+/// A 401 says how to authenticate: RFC 9110 section 11.6.1. A handler that has not said it leaves it to `realm=`.
+fn ask_for_credentials(request: Request, snapshot: &mut Snapshot) {
+    let name = b"WWW-Authenticate";
+    let is_there = [Table::HeadersOut, Table::ErrHeadersOut]
+        .into_iter()
+        .find_map(|table| snapshot.entry(table, name).map(<[u8]>::to_vec));
+    match is_there {
+        // Where a page of nginx's goes out it needs to be among those that leave with errors.
+        Some(value) => snapshot.change(Table::ErrHeadersOut, Change::Set(name, &value)),
+        None => {
+            let location = request.location::<LocationConf>();
+            let Some(realm) = location.handlers.place.as_ref().and_then(|place| place.realm()) else {
+                return;
+            };
+            let value = [b"Basic realm=\"", realm, b"\""].concat();
+            snapshot.change(Table::ErrHeadersOut, Change::Set(name, &value));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request of nginx's, as handlers of phases see it.
+
+use gangway::phases::{Change, Fact, HandlerPlace, Number, Snapshot, Table};
+
+use crate::{
+    conf::{LocationConf, MainConf},
+    raw::{self, Request},
+};
+
+/// mod_python's numbers of methods.
+pub(super) const METHODS: [(&[u8], i64); 16] = [
+    (b"GET", 0),
+    (b"HEAD", 0),
+    (b"PUT", 1),
+    (b"POST", 2),
+    (b"DELETE", 3),
+    (b"CONNECT", 4),
+    (b"OPTIONS", 5),
+    (b"TRACE", 6),
+    (b"PATCH", 7),
+    (b"PROPFIND", 8),
+    (b"PROPPATCH", 9),
+    (b"MKCOL", 10),
+    (b"COPY", 11),
+    (b"MOVE", 12),
+    (b"LOCK", 13),
+    (b"UNLOCK", 14),
+];
+const INVALID_METHOD: i64 = 26;
+
+/// Tells what nginx knows now. `None` without memory.
+pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
+    texts(request, place, snapshot)?;
+    numbers(request, snapshot);
+    // What handlers have made of them stays.
+    if snapshot.entries(Table::HeadersIn).next().is_none() {
+        request.headers().for_each(|(name, value)| snapshot.tell_entry(Table::HeadersIn, name, value));
+    }
+    let location = request.location::<LocationConf>();
+    for param in location.params.iter().flatten() {
+        let value = request.evaluate(param.value)?;
+        if !(param.if_not_empty && value.is_empty()) {
+            snapshot.change(Table::SubprocessEnv, Change::Set(&param.name, value));
+        }
+    }
+    Some(())
+}
+
+fn texts(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
+    let mut known = |fact, value: &[u8]| {
+        if !value.is_empty() {
+            snapshot.tell_text(fact, value);
+        }
+    };
+    known(Fact::Method, request.method());
+    known(Fact::Uri, request.uri());
+    known(Fact::UnparsedUri, request.unparsed_uri());
+    known(Fact::Args, request.query());
+    known(Fact::Protocol, request.protocol());
+    known(Fact::Hostname, request.asked_host());
+    known(Fact::TheRequest, request.request_line());
+    known(Fact::UseragentIp, request.remote_addr());
+    known(Fact::RemoteIp, request.remote_addr());
+    known(Fact::DocumentRoot, request.document_root()?);
+    known(Fact::ServerHostname, request.server_name());
+    if let Some(indexes) = request.http::<MainConf>().variables {
+        known(Fact::LocalIp, request.variable(indexes.server_addr));
+    }
+    if let Some((_, range)) = request.headers().find(|(name, _)| name.eq_ignore_ascii_case(b"range")) {
+        known(Fact::Range, range);
+    }
+    if request.satisfies_all() && raw::auth_basic_guards(request) {
+        known(Fact::User, request.user());
+        known(Fact::ApAuthType, b"Basic");
+    }
+    match place.realm() {
+        Some(realm) => {
+            known(Fact::AuthType, b"Basic");
+            known(Fact::AuthName, realm);
+        }
+        None => {
+            snapshot.forget_text(Fact::AuthType);
+            snapshot.forget_text(Fact::AuthName);
+        }
+    }
+    let (path, root) = request.map_to_path()?;
+    snapshot.tell_path(path, root);
+    Some(())
+}
+
+fn numbers(request: Request, snapshot: &mut Snapshot) {
+    let method = METHODS.iter().find(|(name, _)| *name == request.method());
+    let (connection, requests) = request.connection_counts();
+    let (timeout, keep_alive, most) = request.limits();
+    let keeps = request.keeps_alive();
+    for (number, value) in [
+        (Number::MethodNumber, method.map_or(INVALID_METHOD, |(_, number)| *number)),
+        (Number::ProtoNum, request.version()),
+        (Number::HeaderOnly, request.is_head().into()),
+        (Number::RequestTime, request.start_micros()),
+        (Number::BytesSent, request.bytes_sent()),
+        (Number::ConnectionId, connection),
+        (Number::RemotePort, request.remote_port().into()),
+        (Number::LocalPort, request.server_port().into()),
+        (Number::ServerPort, request.server_port().into()),
+        // apache.AP_CONN_KEEPALIVE, apache.AP_CONN_CLOSE.
+        (Number::Keepalive, if keeps { 2 } else { 1 }),
+        (Number::Keepalives, (requests - 1).max(0)),
+        (Number::Timeout, timeout * 1_000_000),
+        (Number::KeepAliveTimeout, keep_alive * 1_000_000),
+        (Number::KeepAliveMax, most),
+        (Number::KeepAlive, i64::from(keep_alive > 0)),
+        // nginx counts from 1, httpd from 0.
+        (Number::Loglevel, (request.log_level() - 1).clamp(0, 7)),
+        (Number::IsHttps, request.is_tls().into()),
+    ] {
+        snapshot.tell_number(number, value);
+    }
+    if snapshot.number(Number::Status) == 0 {
+        snapshot.tell_number(Number::Status, 200);
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the configuration says of all handlers of phases together: one application of the engine stands for them.
+
+use gangway::{
+    config::{ApplicationConf, Engines, Parser},
+    log::escape,
+    phases::RequestPhase,
+};
+
+use crate::wsgi::Mounted;
+
+/// Of the http block.
+#[derive(Default)]
+pub(crate) struct WantedHandlers {
+    /// Words of the application.
+    words: Vec<Vec<u8>>,
+    /// The application as it is known so far.
+    config: Option<ApplicationConf>,
+    /// Phases that have handlers somewhere.
+    phases: Vec<RequestPhase>,
+    /// The application, when everything has been read.
+    pub(super) mounted: Option<Mounted>,
+}
+
+impl WantedHandlers {
+    /// Adds what one directive says.
+    ///
+    /// # Errors
+    /// What is wrong, with the cure.
+    pub(crate) fn add(
+        &mut self,
+        parser: &Parser<'_>,
+        engines: &mut Engines,
+        phase: RequestPhase,
+        words: &[Vec<u8>],
+    ) -> Result<(), String> {
+        if !self.phases.contains(&phase) {
+            self.phases.push(phase);
+        }
+        let had = self.words.len();
+        for word in words.iter().filter(|word| !self.words.contains(word)).cloned().collect::<Vec<_>>() {
+            let other = self.words.iter().find(|known| key(known) == key(&word) && key(&word) != b"env");
+            if let Some(other) = other {
+                return Err(format!(
+                    "has \"{}\", and another one \"{}\": all handlers of phases of a process have one Python",
+                    escape(&word),
+                    escape(other)
+                ));
+            }
+            self.words.push(word);
+        }
+        if self.config.is_some() && had == self.words.len() {
+            return Ok(());
+        }
+        let mut all: Vec<&[u8]> = vec![b"mod_python"];
+        all.extend(self.words.iter().map(Vec::as_slice));
+        let config = parser.interface(engines, "handlers", &all).map_err(|error| error.to_string())?;
+        self.config = Some(config);
+        Ok(())
+    }
+
+    /// The application, if there are handlers.
+    pub(crate) fn config(&self) -> Option<&ApplicationConf> {
+        self.config.as_ref()
+    }
+
+    /// Everything has been read: this is where the application is counted.
+    pub(crate) fn settle(&mut self, counted: usize) {
+        self.mounted = self.config.clone().map(|config| Mounted::new(config, Vec::new(), counted));
+    }
+
+    /// Whether a phase has handlers somewhere.
+    pub(crate) fn has(&self, phase: RequestPhase) -> bool {
+        self.phases.contains(&phase)
+    }
+}
+
+fn key(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == b'=').next().unwrap_or_default()
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of phases: they run on the same threads as handlers of applications, with the same rules for what they send.
+
+use std::sync::Arc;
+
+use gangway::{
+    engine::PhaseErrand,
+    error::SERVER_FAILED,
+    exchange::{Body, RequestHead},
+    http::Fields,
+    log::{Level, RequestLog},
+    report,
+    status::Tally,
+};
+use nginx_sys::ngx_int_t;
+
+use super::{
+    handler::{FlightPlan, INTERNAL_SERVER_ERROR, launch, take_body},
+    hooks::FlightErrand,
+    mounted::Mounted,
+    worker::Worker,
+};
+use crate::raw::Request;
+
+/// Sends handlers of phases on their way.
+///
+/// # Errors
+/// The status of the request.
+pub(crate) fn run(
+    request: Request,
+    mounted: Option<&Mounted>,
+    errand: Arc<PhaseErrand>,
+    hooks: FlightErrand,
+) -> Result<(), ngx_int_t> {
+    let (Some(worker), Some(mounted)) = (Worker::current(), mounted) else {
+        report!(request, Error, SERVER_FAILED, "this process runs no handlers");
+        return Err(INTERNAL_SERVER_ERROR);
+    };
+    let (body, length) = if hooks.is_early {
+        (Some(Body::new(Vec::new())), None)
+    } else if request.streams_body() {
+        (None, request.announced_length())
+    } else {
+        take_body(request).map(|(body, length)| (Some(body), Some(length)))?
+    };
+    let application = worker.mounted(mounted);
+    let counted = (!hooks.is_early).then_some(mounted.counted);
+    let mut variables = Fields::with_capacity(2, 64);
+    variables.push(b"REQUEST_METHOD", request.method());
+    variables.push(b"REQUEST_URI", request.unparsed_uri());
+    let head = RequestHead {
+        variables,
+        content_length: length,
+        no_body: request.is_head(),
+        traced: request.takes(Level::Debug),
+        tally: if counted.is_some() { application.tally() } else { Tally::default() },
+        errand: Some(errand.for_head()),
+        ..RequestHead::default()
+    };
+    launch(FlightPlan { request, application, head, body, counted, errand: Some(hooks) })
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of phases on threads of the pool: what such a thread does with a request in the place of calling its handler.
+
+use std::{
+    any::Any,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use super::{
+    app::{App, Errand},
+    phases::{PhaseCall, PhaseState},
+};
+use crate::{
+    error::NOBODY_LET_IN,
+    exchange::{Exchange, Outcome},
+    phases::{
+        Fact, Handler, HandlerPlace, Number, PhaseAnswer, RequestPhase, Snapshot, SnapshotVisit, Transaction,
+    },
+    sys::lock,
+};
+
+/// A request on its way through the phases: what handlers see of it, and what the engine keeps for it meanwhile.
+#[derive(Debug, Default)]
+pub struct Transit {
+    /// As handlers see it.
+    pub snapshot: Mutex<Snapshot>,
+    state: Mutex<PhaseState>,
+}
+
+impl Transit {
+    /// The same request at another place of the server: handlers see a new one there.
+    #[must_use]
+    pub fn begin_anew(&self) -> Self {
+        let mut snapshot = std::mem::take(&mut *lock(&self.snapshot));
+        snapshot.begin_anew();
+        Self { snapshot: Mutex::new(snapshot), state: Mutex::default() }
+    }
+}
+
+/// One run of handlers: those of some phases, one behind the other, as long as each lets the next one run.
+#[derive(Debug)]
+pub struct PhaseErrand {
+    transit: Arc<Transit>,
+    place: Arc<HandlerPlace>,
+    phases: &'static [RequestPhase],
+    verdict: OnceLock<PhaseAnswer>,
+}
+
+const UNAUTHORIZED: PhaseAnswer = PhaseAnswer::Status(401);
+const FORBIDDEN: PhaseAnswer = PhaseAnswer::Status(403);
+const FAILED: PhaseAnswer = PhaseAnswer::Status(500);
+
+impl PhaseErrand {
+    /// Of these phases, in this order. One with `Content` has no other.
+    #[must_use]
+    pub fn new(
+        transit: &Arc<Transit>,
+        place: &Arc<HandlerPlace>,
+        phases: &'static [RequestPhase],
+    ) -> Arc<Self> {
+        let (transit, place) = (Arc::clone(transit), Arc::clone(place));
+        Arc::new(Self { transit, place, phases, verdict: OnceLock::new() })
+    }
+
+    /// What the last handler that ran has answered; `None` before the end. [`PhaseAnswer::Done`]: all phases let the request pass.
+    /// A response that has begun has gone out meanwhile.
+    #[must_use]
+    pub fn verdict(&self) -> Option<PhaseAnswer> {
+        self.verdict.get().copied()
+    }
+
+    /// The request.
+    #[must_use]
+    pub fn transit(&self) -> &Arc<Transit> {
+        &self.transit
+    }
+
+    /// For [`RequestHead::errand`](crate::exchange::RequestHead).
+    #[must_use]
+    pub fn for_head(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
+        Arc::new(Errand(Box::new(move |app, exchange| self.run(app, exchange))))
+    }
+
+    /// Runs them. THREAD: pool thread, between enter() and leave().
+    fn run(&self, app: &App, exchange: &Exchange) {
+        let gives_content = self.phases == [RequestPhase::Content];
+        let visit = SnapshotVisit::new(&self.transit.snapshot, exchange, gives_content);
+        let verdict = self.run_phases(app, &visit);
+        let verdict = self.end(exchange, &visit, verdict, gives_content);
+        // Before the server is told.
+        let _first = self.verdict.set(verdict);
+        let outcome = match verdict {
+            _ if !exchange.has_head() => Outcome::Passed(status_of(verdict)),
+            PhaseAnswer::Status(status) if status >= 300 => Outcome::Failed,
+            _ => Outcome::Complete,
+        };
+        // The error is that somebody else has ended it: the client has left.
+        let _ = exchange.finish(outcome);
+    }
+
+    /// Begins the response where handlers have given one without a byte of a body.
+    fn end(
+        &self,
+        exchange: &Exchange,
+        visit: &SnapshotVisit<'_>,
+        verdict: PhaseAnswer,
+        gives_content: bool,
+    ) -> PhaseAnswer {
+        if exchange.has_head() || lock(&self.transit.snapshot).has_target() {
+            return verdict;
+        }
+        let is_response = match verdict {
+            PhaseAnswer::Over => true,
+            PhaseAnswer::Done => gives_content,
+            PhaseAnswer::Status(status @ 200..300) => {
+                lock(&self.transit.snapshot).set_number(Number::Status, status.into())
+            }
+            PhaseAnswer::Status(..200) => return FAILED,
+            PhaseAnswer::Declined | PhaseAnswer::Status(_) => false,
+        };
+        if is_response && visit.begin().is_err() {
+            return FAILED;
+        }
+        verdict
+    }
+
+    fn run_phases(&self, app: &App, visit: &SnapshotVisit<'_>) -> PhaseAnswer {
+        let mut last = PhaseAnswer::Declined;
+        for phase in self.phases.iter().copied().filter(|phase| self.place.has(*phase)) {
+            let filename = if self.place.goes_by_suffix() {
+                lock(&self.transit.snapshot).text(Fact::Filename).map(<[u8]>::to_vec)
+            } else {
+                None
+            };
+            let handlers = self.place.chosen(phase, &filename.unwrap_or_default());
+            if handlers.is_empty() {
+                continue;
+            }
+            last = self.run_handlers(app, visit, phase, &handlers);
+            match (phase, last) {
+                // The server asks nobody else who the client is and what it may.
+                (RequestPhase::Authen, PhaseAnswer::Declined) => {
+                    return self.refuse(visit, phase, UNAUTHORIZED);
+                }
+                (RequestPhase::Authz, PhaseAnswer::Declined) => return self.refuse(visit, phase, FORBIDDEN),
+                (_, PhaseAnswer::Done | PhaseAnswer::Declined) => {}
+                _ => break,
+            }
+        }
+        last
+    }
+
+    fn refuse(&self, visit: &SnapshotVisit<'_>, phase: RequestPhase, answer: PhaseAnswer) -> PhaseAnswer {
+        let what = if phase == RequestPhase::Authen { "authen" } else { "authz" };
+        let line = format!(
+            "{NOBODY_LET_IN} every handler of the phase {what} has declined, and nobody else is asked: return apache.OK to let \
+             a client in"
+        );
+        visit.log(crate::log::Level::Error, &line);
+        answer
+    }
+
+    fn run_handlers(
+        &self,
+        app: &App,
+        visit: &SnapshotVisit<'_>,
+        phase: RequestPhase,
+        handlers: &[Handler<'_>],
+    ) -> PhaseAnswer {
+        let (settings, mut options) = (self.place.settings(), self.place.options());
+        options.retain(|(_, value)| !value.is_empty());
+        let name = {
+            let mut snapshot = lock(&self.transit.snapshot);
+            snapshot.text(Fact::ServerHostname).map(<[u8]>::to_vec).unwrap_or_default()
+        };
+        let interpreter = self.place.interpreter().unwrap_or(&name);
+        let call =
+            PhaseCall { phase, filter: b"", interpreter, handlers, settings: &settings, options: &options };
+        // One run of a request at a time: the next begins when the server knows of the end of this one.
+        let state = lock(&self.transit.state);
+        app.run_phase(visit, &call, &state).unwrap_or(FAILED)
+    }
+}
+
+/// As what a request counts whose response the server gives.
+fn status_of(verdict: PhaseAnswer) -> u16 {
+    match verdict {
+        PhaseAnswer::Status(status) => status,
+        _ => 200,
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request as data of its own, for a server whose requests belong to one thread and whose handlers run on others.
+
+use super::{Change, Fact, Number, Table, mapping::split};
+
+/// A name and its value.
+type SnapshotEntry = (Vec<u8>, Vec<u8>);
+
+/// Facts, numbers and tables of a request, from its first phase with a handler to its end. The server fills in what it knows before
+/// each run of handlers, and looks afterwards what they have changed.
+#[derive(Debug)]
+pub struct Snapshot {
+    texts: Vec<Option<Vec<u8>>>,
+    /// Texts that handlers have set, which are theirs from then on.
+    changed: u64,
+    numbers: Vec<i64>,
+    tables: Vec<Vec<SnapshotEntry>>,
+    /// Where the path leads in the file system, and how long the root is, until somebody wants to know what of it is a file.
+    mapped: Option<(Vec<u8>, usize)>,
+    /// How long the response is, where a handler has said it.
+    length: Option<u64>,
+    /// The path that is to answer.
+    target: Option<Vec<u8>>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self {
+            texts: vec![None; Fact::ALL.len()],
+            changed: 0,
+            numbers: vec![0; Number::ALL.len()],
+            tables: vec![Vec::new(); Table::ALL.len()],
+            mapped: None,
+            length: None,
+            target: None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// The server tells a text. Of one that handlers have set theirs stays.
+    pub fn tell_text(&mut self, fact: Fact, value: &[u8]) {
+        if !self.has_set(fact)
+            && let Some(place) = self.texts.get_mut(fact as usize)
+        {
+            match place {
+                Some(known) => {
+                    known.clear();
+                    known.extend_from_slice(value);
+                }
+                None => *place = Some(value.to_vec()),
+            }
+        }
+    }
+
+    /// The server tells a number.
+    pub fn tell_number(&mut self, number: Number, value: i64) {
+        if let Some(place) = self.numbers.get_mut(number as usize) {
+            *place = value;
+        }
+    }
+
+    /// The server tells an entry of a table.
+    pub fn tell_entry(&mut self, table: Table, name: &[u8], value: &[u8]) {
+        if let Some(table) = self.tables.get_mut(table as usize) {
+            table.push((name.to_vec(), value.to_vec()));
+        }
+    }
+
+    /// The server tells where the path leads in the file system: FILENAME and PATH_INFO come from that when they are asked for. `root`:
+    /// how much of it is no part of the path.
+    pub fn tell_path(&mut self, path: Vec<u8>, root: usize) {
+        if !self.has_set(Fact::Filename) {
+            self.mapped = Some((path, root));
+        }
+    }
+
+    /// A text. May ask the file system.
+    pub fn text(&mut self, fact: Fact) -> Option<&[u8]> {
+        if matches!(fact, Fact::Filename | Fact::CanonicalFilename | Fact::PathInfo)
+            && let Some((path, root)) = self.mapped.take()
+        {
+            let (filename, rest) = split(&path, root);
+            self.tell_text(Fact::Filename, filename);
+            self.tell_text(Fact::CanonicalFilename, filename);
+            self.tell_text(Fact::PathInfo, rest);
+        }
+        self.texts.get(fact as usize)?.as_deref()
+    }
+
+    /// Sets a text for handlers, or takes it away. Answers whether it can be set.
+    pub fn set_text(&mut self, fact: Fact, value: Option<&[u8]>) -> bool {
+        use Fact::{
+            ApAuthType, Args, CanonicalFilename, ContentEncoding, ContentType, Filename, Handler, PathInfo,
+            StatusLine, Uri, User,
+        };
+        match fact {
+            Uri | Filename if value.is_none() => return false,
+            Uri | Filename | CanonicalFilename | PathInfo | Args | ContentType | ContentEncoding
+            | Handler | User | ApAuthType | StatusLine => {}
+            _ => return false,
+        }
+        // What is asked for later is not made from the path once a part of it is set.
+        let _ = self.text(Filename);
+        if let Some(place) = self.texts.get_mut(fact as usize) {
+            *place = value.map(<[u8]>::to_vec);
+        }
+        self.changed |= 1 << (fact as u32);
+        true
+    }
+
+    /// Whether handlers have set a text.
+    #[must_use]
+    pub fn has_set(&self, fact: Fact) -> bool {
+        self.changed & 1 << (fact as u32) != 0
+    }
+
+    /// A text is the server's again.
+    pub fn forget_text(&mut self, fact: Fact) {
+        self.changed &= !(1 << (fact as u32));
+        if let Some(place) = self.texts.get_mut(fact as usize) {
+            *place = None;
+        }
+    }
+
+    /// A number.
+    #[must_use]
+    pub fn number(&self, number: Number) -> i64 {
+        self.numbers.get(number as usize).copied().unwrap_or_default()
+    }
+
+    /// Sets a number for handlers. Answers whether it can be set to that.
+    pub fn set_number(&mut self, number: Number, value: i64) -> bool {
+        use Number::{Allowed, Assbackwards, Mtime, NoCache, NoLocalCopy, Proxyreq, Status, UsedPathInfo};
+        match number {
+            Status => {
+                // That of an earlier status would be sent instead.
+                self.forget_text(Fact::StatusLine);
+            }
+            // The server has no such responses.
+            Assbackwards | Proxyreq if value != 0 => return false,
+            Assbackwards | Proxyreq | Mtime | NoCache | NoLocalCopy | Allowed | UsedPathInfo => {}
+            _ => return false,
+        }
+        self.tell_number(number, value);
+        true
+    }
+
+    /// The entries of a table in order.
+    pub fn entries(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let entries = self.tables.get(table as usize).map_or(&[][..], Vec::as_slice);
+        entries.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+
+    /// The first value of a name in a table, in any case.
+    #[must_use]
+    pub fn entry(&self, table: Table, name: &[u8]) -> Option<&[u8]> {
+        self.entries(table).find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Changes a table.
+    pub fn change(&mut self, table: Table, change: Change<'_>) {
+        let Some(entries) = self.tables.get_mut(table as usize) else { return };
+        match change {
+            Change::Set(name, value) => {
+                // In its place, as httpd's tables do it: the order of headers stays.
+                let at = entries.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
+                let entry = (name.to_vec(), value.to_vec());
+                match at.and_then(|at| entries.get_mut(at)) {
+                    Some(place) => *place = entry,
+                    None => entries.push(entry),
+                }
+                let mut is_first = true;
+                entries.retain(|(known, _)| {
+                    !known.eq_ignore_ascii_case(name) || std::mem::replace(&mut is_first, false)
+                });
+            }
+            Change::Add(name, value) => entries.push((name.to_vec(), value.to_vec())),
+            Change::Unset(name) => entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
+            Change::Clear => entries.clear(),
+        }
+    }
+
+    /// Declares how long the response is.
+    pub fn set_length(&mut self, length: u64) {
+        self.length = Some(length);
+    }
+
+    /// How long a handler says that the response is.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Has another path answer.
+    pub fn set_target(&mut self, target: &[u8]) {
+        self.target = Some(target.to_vec());
+    }
+
+    /// The path that is to answer, once.
+    pub fn take_target(&mut self) -> Option<Vec<u8>> {
+        self.target.take()
+    }
+
+    /// Whether another path is to answer.
+    #[must_use]
+    pub fn has_target(&self) -> bool {
+        self.target.is_some()
+    }
+
+    /// The request has been sent to another place of the server: what leaves with errors, too, stays with it, and everything else begins
+    /// anew.
+    pub fn begin_anew(&mut self) {
+        let kept = [Table::ErrHeadersOut, Table::ConnectionNotes];
+        let mut fresh = Self::default();
+        for table in kept {
+            if let (Some(new), Some(old)) =
+                (fresh.tables.get_mut(table as usize), self.tables.get_mut(table as usize))
+            {
+                std::mem::swap(new, old);
+            }
+        }
+        *self = fresh;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_handlers_set_stays_theirs() {
+        let mut snapshot = Snapshot::default();
+        snapshot.tell_text(Fact::Uri, b"/a");
+        snapshot.tell_text(Fact::Uri, b"/b");
+        assert_eq!(snapshot.text(Fact::Uri), Some(&b"/b"[..]));
+        assert!(snapshot.set_text(Fact::Uri, Some(b"/c")));
+        snapshot.tell_text(Fact::Uri, b"/d");
+        assert_eq!(snapshot.text(Fact::Uri), Some(&b"/c"[..]));
+        assert!(snapshot.has_set(Fact::Uri) && !snapshot.has_set(Fact::Args));
+        assert!(!snapshot.set_text(Fact::Uri, None) && !snapshot.set_text(Fact::Protocol, Some(b"x")));
+        snapshot.forget_text(Fact::Uri);
+        assert_eq!(snapshot.text(Fact::Uri), None);
+    }
+
+    #[test]
+    fn tables_have_names_in_any_case_and_several_values() {
+        let mut snapshot = Snapshot::default();
+        let shown = |snapshot: &Snapshot| {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let all =
+                snapshot.entries(Table::HeadersOut).map(|(name, value)| text(name) + "=" + &text(value));
+            all.collect::<Vec<_>>().join(" ")
+        };
+        for change in [Change::Set(b"A", b"1"), Change::Add(b"a", b"2"), Change::Add(b"B", b"3")] {
+            snapshot.change(Table::HeadersOut, change);
+        }
+        assert_eq!(shown(&snapshot), "A=1 a=2 B=3");
+        snapshot.change(Table::HeadersOut, Change::Set(b"a", b"4"));
+        assert_eq!(shown(&snapshot), "a=4 B=3");
+        snapshot.change(Table::HeadersOut, Change::Unset(b"b"));
+        assert_eq!(snapshot.entry(Table::HeadersOut, b"A"), Some(&b"4"[..]));
+        snapshot.change(Table::HeadersOut, Change::Clear);
+        assert_eq!(shown(&snapshot), "");
+    }
+
+    #[test]
+    fn another_place_begins_anew_but_for_what_leaves_with_errors() {
+        let mut snapshot = Snapshot::default();
+        assert!(snapshot.set_text(Fact::User, Some(b"anna")) && snapshot.set_number(Number::Status, 404));
+        assert!(!snapshot.set_number(Number::Proxyreq, 1) && !snapshot.set_number(Number::LocalPort, 1));
+        snapshot.change(Table::HeadersOut, Change::Set(b"A", b"1"));
+        snapshot.change(Table::ErrHeadersOut, Change::Set(b"B", b"1"));
+        snapshot.begin_anew();
+        assert_eq!(snapshot.text(Fact::User), None);
+        assert_eq!(snapshot.number(Number::Status), 0);
+        assert_eq!(snapshot.entries(Table::HeadersOut).count(), 0);
+        assert_eq!(snapshot.entry(Table::ErrHeadersOut, b"b"), Some(&b"1"[..]));
+    }
+}

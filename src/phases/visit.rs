@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A request as handlers on another thread than its server's see it: a snapshot of it, and an exchange for what goes in and out.
+
+use std::{
+    os::fd::OwnedFd,
+    sync::Mutex,
+    thread::{self, ThreadId},
+};
+
+use super::{Change, Fact, Number, PhaseAnswer, Table, Transaction, conditions::unmet, snapshot::Snapshot};
+use crate::{
+    error::{BODY_FAILED, ENGINE_MISUSE},
+    exchange::{Exchange, FileSlice, Piece, Stop, Wait},
+    log::Level,
+    sys::lock,
+};
+
+/// What handlers of one run get.
+pub struct SnapshotVisit<'r> {
+    snapshot: &'r Mutex<Snapshot>,
+    exchange: &'r Exchange,
+    /// The body has been read for these handlers, and they may send the request elsewhere.
+    gives_content: bool,
+    thread: ThreadId,
+}
+
+impl<'r> SnapshotVisit<'r> {
+    /// For handlers on the calling thread. `gives_content`: they run in the last phase.
+    #[must_use]
+    pub fn new(snapshot: &'r Mutex<Snapshot>, exchange: &'r Exchange, gives_content: bool) -> Self {
+        Self { snapshot, exchange, gives_content, thread: thread::current().id() }
+    }
+
+    fn with<R>(&self, body: impl FnOnce(&mut Snapshot) -> Result<R, Stop>) -> Result<R, Stop> {
+        if thread::current().id() != self.thread {
+            return Err(Stop::Misuse);
+        }
+        body(&mut lock(self.snapshot))
+    }
+
+    /// Begins the response: its head is what facts and tables are now. Once.
+    ///
+    /// # Errors
+    /// As [`Exchange::start`].
+    pub fn begin(&self) -> Result<(), Stop> {
+        if self.exchange.has_head() {
+            return Ok(());
+        }
+        self.with(|snapshot| {
+            if snapshot.has_target() {
+                return Err(self.exchange.misuse("a response after a redirect"));
+            }
+            let status = u16::try_from(snapshot.number(Number::Status)).unwrap_or(500);
+            let length = snapshot.length().map(|length| length.to_string());
+            let text = |snapshot: &mut Snapshot, fact| snapshot.text(fact).map(<[u8]>::to_vec);
+            let line = text(snapshot, Fact::StatusLine).unwrap_or_default();
+            let reason = line.splitn(2, |byte| *byte == b' ').nth(1).unwrap_or_default();
+            let (kind, coding) = (text(snapshot, Fact::ContentType), text(snapshot, Fact::ContentEncoding));
+            let facts = [
+                (&b"Content-Type"[..], kind.as_deref()),
+                (b"Content-Encoding", coding.as_deref()),
+                (b"Content-Length", length.as_deref().map(str::as_bytes)),
+            ];
+            let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            // What a fact says is not said twice.
+            let is_fact = |name: &[u8]| {
+                name.eq_ignore_ascii_case(b"content-type") && kind.is_some()
+                    || name.eq_ignore_ascii_case(b"content-encoding") && coding.is_some()
+                    || name.eq_ignore_ascii_case(b"content-length") && length.is_some()
+            };
+            let tables = snapshot.entries(Table::HeadersOut).chain(snapshot.entries(Table::ErrHeadersOut));
+            let headers = facts.clone().chain(tables.filter(|(name, _)| !is_fact(name)));
+            self.exchange.start(status, reason, headers)
+        })
+    }
+
+    fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+        self.begin()?;
+        if piece.is_empty() {
+            return if flush { self.exchange.flush(Wait::Yes) } else { Ok(()) };
+        }
+        self.exchange.write(piece, flush, Wait::Yes).map_err(|(stop, _)| stop)
+    }
+}
+
+fn possible(is_possible: bool) -> Result<(), Stop> {
+    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
+}
+
+impl Transaction for SnapshotVisit<'_> {
+    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.with(|snapshot| {
+            if let Some(value) = snapshot.text(fact) {
+                give(value);
+            }
+            Ok(())
+        })
+    }
+
+    fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
+        self.with(|snapshot| possible(snapshot.set_text(fact, value)))
+    }
+
+    fn number(&self, number: Number) -> Result<i64, Stop> {
+        match number {
+            Number::Aborted => Ok(self.exchange.is_abandoned().into()),
+            Number::SentBodyct => Ok(self.exchange.has_head().into()),
+            _ => self.with(|snapshot| Ok(snapshot.number(number))),
+        }
+    }
+
+    fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
+        self.with(|snapshot| possible(snapshot.set_number(number, value)))
+    }
+
+    fn entries(
+        &self,
+        table: Table,
+        name: Option<&[u8]>,
+        give: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), Stop> {
+        let is_meant = |known: &[u8]| name.is_none_or(|name| known.eq_ignore_ascii_case(name));
+        self.with(|snapshot| {
+            let entries = snapshot.entries(table);
+            entries.filter(|(known, _)| is_meant(known)).for_each(|(name, value)| give(name, value));
+            Ok(())
+        })
+    }
+
+    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
+        self.with(|snapshot| {
+            snapshot.change(table, change);
+            Ok(())
+        })
+    }
+
+    fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
+        if !self.gives_content {
+            let text =
+                format_args!("the body of the request is there for handlers of the phase content alone");
+            self.exchange.report(BODY_FAILED, text);
+            return Err(Stop::Failed);
+        }
+        self.exchange.read_body(out, Wait::Yes)
+    }
+
+    fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
+        self.push(Piece::Copied(bytes.to_vec()), flush)
+    }
+
+    fn send_file(&self, file: OwnedFd, offset: u64, length: u64, flush: bool) -> Result<(), Stop> {
+        self.push(Piece::File(FileSlice { fd: file, offset, len: length }), flush)
+    }
+
+    fn set_length(&self, length: u64) -> Result<(), Stop> {
+        self.with(|snapshot| {
+            snapshot.set_length(length);
+            Ok(())
+        })
+    }
+
+    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
+        self.with(|snapshot| Ok(unmet(snapshot).map_or(PhaseAnswer::Done, PhaseAnswer::Status)))
+    }
+
+    fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
+        if !self.gives_content || self.exchange.has_head() {
+            let why = "internal_redirect() is for handlers of the phase content that have written nothing";
+            self.exchange.log(Level::Error, &format!("{ENGINE_MISUSE} {why}"));
+            return Err(Stop::Misuse);
+        }
+        self.with(|snapshot| {
+            snapshot.set_target(target);
+            Ok(())
+        })
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.exchange.log(level, line);
+    }
+}

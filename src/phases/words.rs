@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The words of a directive for handlers that both servers have: `[PHASE] HANDLER ... [key=value ...]`, or `[PHASE] off`.
+
+use std::path::Path;
+
+use super::plan::RequestPhase;
+use crate::log::escape;
+
+/// What a directive says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HandlerDirective {
+    /// Handlers of places around this one do not count here: of one phase, or of all.
+    Off(Option<RequestPhase>),
+    /// Handlers of a phase.
+    Handlers(HandlerWords),
+}
+
+/// Handlers, and what goes with them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HandlerWords {
+    /// When they run; content where nothing is said.
+    pub phase: Option<RequestPhase>,
+    /// `HANDLER ... [| .SUFFIX ...]`, a word each.
+    pub handlers: Vec<Vec<u8>>,
+    /// `root=`: where their modules are, absolute and with a slash at its end; empty without it.
+    pub directory: Vec<u8>,
+    /// `debug=` and `autoreload=`, by the names and values of mod_python's directives.
+    pub settings: Vec<(&'static str, Vec<u8>)>,
+    /// `option=NAME=VALUE`.
+    pub options: Vec<(Vec<u8>, Vec<u8>)>,
+    /// `interpreter=`.
+    pub interpreter: Option<Vec<u8>>,
+    /// `realm=`.
+    pub realm: Option<Vec<u8>>,
+    /// What is said of the application that stands for all handlers of a process: `venv=`, `python=`, `threads=` and their like, as
+    /// they were written.
+    pub application: Vec<Vec<u8>>,
+}
+
+/// Phases by their words.
+const PHASES: [(&str, RequestPhase); 10] = [
+    ("post_read_request", RequestPhase::PostReadRequest),
+    ("init", RequestPhase::Init),
+    ("trans", RequestPhase::Trans),
+    ("header_parser", RequestPhase::HeaderParser),
+    ("access", RequestPhase::Access),
+    ("authen", RequestPhase::Authen),
+    ("authz", RequestPhase::Authz),
+    ("type", RequestPhase::Type),
+    ("fixup", RequestPhase::Fixup),
+    ("content", RequestPhase::Content),
+];
+
+/// Words of the application.
+const OF_THE_APPLICATION: [&[u8]; 6] = [b"venv", b"python", b"env", b"env_file", b"threads", b"queue"];
+
+/// Words that handlers of `gangway_wsgi` and its like have, and why these do not.
+const REFUSED: [(&[u8], &str); 5] = [
+    (b"processes", OF_PROCESSES),
+    (b"user", OF_PROCESSES),
+    (b"group", OF_PROCESSES),
+    (b"preload", OF_PROCESSES),
+    (b"timeout", "handlers of phases cannot be interrupted: let the handler itself give up"),
+];
+
+const OF_PROCESSES: &str = "handlers of phases run in the processes of the server, for they look at its requests and change them; \
+                            what is to have processes of its own is an application: gangway_wsgi or GangwayWSGI with \"mod_python.wsgi\" in its place";
+
+impl HandlerDirective {
+    /// Reads the words after the directive's name. Relative directories begin at `base`. `refuse` says of the word of a phase why this
+    /// server cannot have it, with the way out.
+    ///
+    /// # Errors
+    /// What is wrong, with the cure.
+    pub fn parse(
+        words: &[&[u8]],
+        base: &Path,
+        refuse: impl Fn(&str) -> Option<&'static str>,
+    ) -> Result<Self, String> {
+        let (phase, rest) = phase(words, refuse)?;
+        if rest == [b"off"] {
+            return Ok(Self::Off(phase));
+        }
+        let mut found = HandlerWords { phase, ..HandlerWords::default() };
+        for word in rest {
+            match word.iter().position(|byte| *byte == b'=') {
+                Some(at) => {
+                    let (key, value) = (word.get(..at), word.get(at + 1..));
+                    found.add(key.unwrap_or_default(), value.unwrap_or_default(), word, base)?;
+                }
+                None => found.handlers.extend(
+                    word.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty()).map(<[u8]>::to_vec),
+                ),
+            }
+        }
+        Ok(Self::Handlers(found))
+    }
+}
+
+/// The phase that the first word names, and the words behind it.
+fn phase<'w, 'a>(
+    words: &'w [&'a [u8]],
+    refuse: impl Fn(&str) -> Option<&'static str>,
+) -> Result<(Option<RequestPhase>, &'w [&'a [u8]]), String> {
+    let Some((first, rest)) = words.split_first() else {
+        return Err("needs a handler: MODULE or MODULE::OBJECT".into());
+    };
+    let Ok(word) = std::str::from_utf8(first) else { return Ok((None, words)) };
+    // A module may have the name of a phase, where it stands alone.
+    if rest.is_empty() {
+        return Ok((None, words));
+    }
+    if let Some(why) = refuse(word) {
+        return Err(format!("cannot have handlers of the phase \"{word}\": {why}"));
+    }
+    match PHASES.iter().find(|(name, _)| *name == word) {
+        Some((_, phase)) => Ok((Some(*phase), rest)),
+        None => Ok((None, words)),
+    }
+}
+
+impl HandlerWords {
+    fn add(&mut self, key: &[u8], value: &[u8], word: &[u8], base: &Path) -> Result<(), String> {
+        let switch = || match value {
+            b"on" => Ok(b"1".to_vec()),
+            b"off" => Ok(b"0".to_vec()),
+            _ => Err(format!("has \"{}\": it must be on or off", escape(word))),
+        };
+        let some = || {
+            if value.is_empty() {
+                return Err(format!("has \"{}\": it needs a value", escape(word)));
+            }
+            Ok(value.to_vec())
+        };
+        match key {
+            b"root" => self.directory = directory(&some()?, base)?,
+            b"debug" => self.settings.push(("PythonDebug", switch()?)),
+            b"autoreload" => self.settings.push(("PythonAutoReload", switch()?)),
+            b"interpreter" => self.interpreter = Some(some()?),
+            b"realm" => self.realm = Some(realm(some()?)?),
+            b"option" => self.options.push(assignment(value, word)?),
+            _ if OF_THE_APPLICATION.contains(&key) => self.application.push(word.to_vec()),
+            _ => {
+                let why = REFUSED.iter().find(|(known, _)| *known == key).map(|(_, why)| *why);
+                return Err(match why {
+                    Some(why) => format!("has \"{}\": {why}", escape(word)),
+                    None => format!(
+                        "has an unknown option \"{}\"; known are root, venv, python, env, env_file, threads, queue, option, debug, \
+                         autoreload, realm and interpreter",
+                        escape(word)
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name and a value, which may be empty: that takes the name away.
+fn assignment(value: &[u8], word: &[u8]) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let at = value.iter().position(|byte| *byte == b'=').filter(|at| *at > 0);
+    let (name, value) = at
+        .and_then(|at| Some((value.get(..at)?, value.get(at + 1..)?)))
+        .ok_or_else(|| format!("has \"{}\": write option=NAME=VALUE", escape(word)))?;
+    Ok((name.to_vec(), value.to_vec()))
+}
+
+/// It stands between quotes in a header.
+fn realm(value: Vec<u8>) -> Result<Vec<u8>, String> {
+    if value.iter().any(|byte| *byte < b' ' || *byte == 0x7f || b"\"\\".contains(byte)) {
+        return Err(format!(
+            "has \"realm={}\": quotes, backslashes and control bytes cannot stand in it",
+            escape(&value)
+        ));
+    }
+    Ok(value)
+}
+
+fn directory(value: &[u8], base: &Path) -> Result<Vec<u8>, String> {
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    let path = base.join(std::ffi::OsStr::from_bytes(value));
+    if !path.is_dir() {
+        return Err(format!("has \"root={}\", which is no directory", escape(value)));
+    }
+    let mut path = path.into_os_string().into_vec();
+    if !path.ends_with(b"/") {
+        path.push(b'/');
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<HandlerDirective, String> {
+        let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
+        HandlerDirective::parse(&words, Path::new("/"), |word| (word == "type").then_some("try fixup"))
+    }
+
+    fn handlers(words: &[&str]) -> HandlerWords {
+        match parse(words).unwrap() {
+            HandlerDirective::Handlers(found) => found,
+            HandlerDirective::Off(_) => panic!("off"),
+        }
+    }
+
+    #[test]
+    fn the_phase_comes_first_and_may_be_left_out() {
+        let found = handlers(&["access", "auth::check", "other", "root=tmp"]);
+        assert_eq!(found.phase, Some(RequestPhase::Access));
+        assert_eq!(found.handlers, [b"auth::check".to_vec(), b"other".to_vec()]);
+        assert_eq!(found.directory, b"/tmp/");
+        let found = handlers(&["page | .py .psp"]);
+        assert_eq!((found.phase, found.handlers.len()), (None, 4));
+        assert_eq!(handlers(&["access"]).handlers, [b"access".to_vec()], "a module of that name");
+        assert!(parse(&["type", "x"]).unwrap_err().contains("try fixup"));
+    }
+
+    #[test]
+    fn off_ends_a_phase_or_all() {
+        assert_eq!(parse(&["off"]), Ok(HandlerDirective::Off(None)));
+        assert_eq!(parse(&["authen", "off"]), Ok(HandlerDirective::Off(Some(RequestPhase::Authen))));
+    }
+
+    #[test]
+    fn options_are_held_to_their_rules() {
+        let found =
+            handlers(&["x", "option=a=b=c", "debug=on", "autoreload=off", "venv=/v", "realm=The site"]);
+        assert_eq!(found.options, [(b"a".to_vec(), b"b=c".to_vec())]);
+        assert_eq!(found.settings, [("PythonDebug", b"1".to_vec()), ("PythonAutoReload", b"0".to_vec())]);
+        assert_eq!(found.application, [b"venv=/v".to_vec()]);
+        assert_eq!(found.realm.as_deref(), Some(&b"The site"[..]));
+        for (wrong, cure) in [
+            ("debug=yes", "must be on or off"),
+            ("option=a", "write option=NAME=VALUE"),
+            ("option==a", "write option=NAME=VALUE"),
+            ("root=/nowhere", "no directory"),
+            ("processes=4", "processes of the server"),
+            ("user=web", "processes of the server"),
+            ("timeout=4s", "cannot be interrupted"),
+            ("thread=4", "unknown option"),
+            ("realm=a\"b", "cannot stand in it"),
+            ("interpreter=", "needs a value"),
+        ] {
+            assert!(parse(&["x", wrong]).unwrap_err().contains(cure), "{wrong}");
+        }
+        assert!(parse(&[]).unwrap_err().contains("needs a handler"));
+    }
+}
