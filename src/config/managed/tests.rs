@@ -165,6 +165,8 @@ fn reload_is_a_switch_or_a_file_that_need_not_be_there() {
         panic!("not managed")
     };
     assert_eq!(managed.reload(), &file("/x/y"));
+    // A reload of the server looks at the files as well.
+    assert_eq!(managed.launch().environment, [("GANGWAY_REPORT_FILES".to_owned(), "1".to_owned())]);
 }
 
 #[test]

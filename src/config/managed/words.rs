@@ -385,9 +385,7 @@ impl<'p> Making<'p> {
         if let Some(parent) = &self.cgroup {
             self.managed.launch.cgroup = Some(cgroup::group_of(parent, &self.managed.name));
         }
-        if self.managed.reload == Reload::On {
-            self.watch();
-        }
+        self.watch();
         let life = &self.managed.life;
         if life.least == life.most && self.seen.contains(&"idle") {
             let why = "\"idle=\" ends processes above the least: it needs a range such as processes=0-4";
@@ -398,7 +396,8 @@ impl<'p> Making<'p> {
 }
 
 impl Making<'_> {
-    /// An engine knows which files an application has, and is asked to say so.
+    /// An engine knows which files an application has, and is asked to say so: a reload of the server looks at them, whatever `reload=`
+    /// says.
     fn watch(&mut self) {
         if matches!(self.managed.launch.command, Command::Host { .. }) {
             self.managed.launch.set(REPORT_FILES, "1".to_owned());

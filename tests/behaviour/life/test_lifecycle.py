@@ -60,6 +60,7 @@ def test_reloads_under_load_with_several_workers(launch, counted):
     check(load, counted.journal)
 
 
+@pytest.mark.in_process("a worker that is new has loaded everything again; managed/test_life.py has what a reload does to processes")
 def test_a_reload_brings_new_code_while_the_old_one_finishes(launch, counted, gate, kind):
     server = launch(counted, warm=["/app/get"])
     old = server.connect()
@@ -78,6 +79,7 @@ def test_a_reload_brings_new_code_while_the_old_one_finishes(launch, counted, ga
     wait_until(lambda: not processes.alive(before), "the old worker has ended")
 
 
+@pytest.mark.in_process("a worker that is new has loaded everything again; managed/test_life.py has what a reload does to processes")
 def test_changed_files_are_loaded_by_a_reload(launch, scratch):
     module = scratch / "changing.py"
     text = "def app(e, s):\n    s('200 OK', [])\n    return [b'%s']\n"

@@ -137,6 +137,25 @@ def test_a_reload_with_other_words_replaces_them(launch):
     wait_until(lambda: not processes.alive(before), "the old process has ended")
 
 
+@pytest.mark.parametrize("preload", [True, False])
+def test_a_reload_replaces_those_whose_files_have_changed(launch, scratch, preload):
+    """Without `reload=`: modules of the application, not only what it is started by."""
+    text = "import os, part\n\ndef app(e, s):\n    s('200 OK', [('X-Pid', str(os.getpid()))])\n    return [part.NAME, str(sorted(os.environ)).encode()]\n"
+    (scratch / "changing.py").write_text(text)
+    part = scratch / "part.py"
+    part.write_text("NAME = b'one'\n")
+    server = launch(lambda site: site.wsgi("/", "changing:app", root=scratch, processes=1, preload=preload), warm=["/"])
+    first = server.get("/")
+    assert first.text.startswith("one[") and "GANGWAY" not in first.text
+    server.reload()
+    assert server.get("/").header("X-Pid") == first.header("X-Pid"), "nothing has changed"
+    part.write_text("NAME = b'other'\n")
+    assert server.get("/").text.startswith("one[")
+    server.reload()
+    wait_until(lambda: server.get("/").text.startswith("other["), "the new code answers")
+    server.log.allow("GW0907")
+
+
 def test_applications_come_and_go_with_reloads(launch, kind):
     server = launch(lambda site: site.location("/one/", nginx="return 404;", apache="Redirect 404"))
     server.site.kept_connections = 32

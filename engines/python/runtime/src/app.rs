@@ -266,6 +266,7 @@ impl App {
 
     fn attempt(&self, py: Python<'_>) -> State {
         let begun = SystemTime::now();
+        files::take_question(py);
         let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());
         let attempted = before.map(|before| (self.import(py), before));
         end_child(py, attempted.as_ref().map_or_else(Some, |(imported, _)| imported.as_ref().err()));

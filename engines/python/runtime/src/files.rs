@@ -6,6 +6,7 @@ use std::{
     io::{self, Write},
     os::unix::ffi::OsStrExt,
     path::Path,
+    sync::OnceLock,
 };
 
 use pyo3::prelude::*;
@@ -14,8 +15,19 @@ use crate::cold::Cold;
 
 /// The variable by which a supervisor asks; docs/processes.md has the lines.
 const ASKED: &str = "GANGWAY_REPORT_FILES";
+static IS_ASKED: OnceLock<bool> = OnceLock::new();
 /// Longer lines would be cut where they are read.
 const LONGEST: usize = 1000;
+
+/// Whether somebody asks is looked at before an application is loaded, which does not see the variable.
+pub(crate) fn take_question(py: Python<'_>) {
+    IS_ASKED.get_or_init(|| {
+        let taken = py.import("os").and_then(|os| {
+            os.getattr("environ")?.call_method1("pop", (ASKED, py.None())).map(|value| !value.is_none())
+        });
+        taken.unwrap_or(false)
+    });
+}
 
 /// Says which files those are, if somebody has asked. `before` are the modules that were there already.
 pub(crate) fn report(py: Python<'_>, module: &str, root: Option<&Path>, before: &Bound<'_, PyAny>) {
@@ -39,7 +51,7 @@ pub(crate) fn report_failed(files: &[OsString]) {
 }
 
 fn is_asked() -> bool {
-    std::env::var_os(ASKED).is_some()
+    IS_ASKED.get().copied().unwrap_or(false)
 }
 
 fn say(files: &[OsString]) {

@@ -41,7 +41,12 @@ impl Watches {
     /// What has changed, when the server is reloaded.
     pub(super) fn at_reload(&mut self) -> Option<PathBuf> {
         let file = self.restart.as_mut().and_then(Watch::look_now).map(PathBuf::from);
-        file.or_else(|| self.code.look_now().map(PathBuf::from))
+        let file = file.or_else(|| self.code.look_now().map(PathBuf::from));
+        let file = file.or_else(|| self.reported.look_now().map(PathBuf::from));
+        if file.is_some() {
+            self.forget();
+        }
+        file
     }
 
     fn look(&mut self) -> Option<PathBuf> {
@@ -50,8 +55,8 @@ impl Watches {
             // Who starts now starts with what is there.
             self.code.forget();
         }
-        let code = || if self.always { self.code.look().map(PathBuf::from) } else { None };
-        let file = file.or_else(code).or_else(|| self.reported.look().map(PathBuf::from));
+        let code = || self.code.look().or_else(|| self.reported.look()).map(PathBuf::from);
+        let file = file.or_else(|| self.always.then(code).flatten());
         if file.is_some() {
             // Those of before may be what an attempt fails for.
             self.reported.forget();
@@ -61,9 +66,7 @@ impl Watches {
 
     /// A process has named a file.
     pub(super) fn report(&mut self, file: PathBuf) {
-        if self.always {
-            self.reported.add(file);
-        }
+        self.reported.add(file);
     }
 
     /// All are replaced for another reason.
