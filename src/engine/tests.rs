@@ -25,7 +25,7 @@ fn request(exchange: &Arc<Exchange>) -> *mut abi::gw_request {
 #[test]
 fn the_table_says_what_it_is_and_has_every_function() {
     assert_eq!(HOST.get().struct_size, size_of::<abi::gw_host>());
-    assert_eq!((HOST.get().abi_major, HOST.get().abi_minor), (1, 5));
+    assert_eq!((HOST.get().abi_major, HOST.get().abi_minor), (abi::GW_ABI_MAJOR, abi::GW_ABI_MINOR));
     let abi::gw_host {
         read_body,
         start,
