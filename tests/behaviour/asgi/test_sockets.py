@@ -10,7 +10,7 @@ from harness.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Web
 
 pytestmark = pytest.mark.servers("nginx", "nginx128")
 
-WARM = ("/hello",)
+WARM = ("/hello", "/flat/hello", "/wsgi/method")
 
 
 def configure(site, kind):
