@@ -60,6 +60,9 @@ pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t
     }
 }
 
+/// So often an end that a request has met already is none of its attempts.
+const DROPS_AGAIN: u8 = 3;
+
 /// One request's part of an application. It lives in the request's pool.
 struct Run {
     request: Request,
@@ -70,6 +73,11 @@ struct Run {
     waits: Cell<Option<u32>>,
     /// An attempt has failed: the next one is another one's.
     is_repeated: Cell<bool>,
+    /// The process that has the request, and the one that has closed its connection without an answer, by their numbers.
+    process: Cell<u32>,
+    dropped_by: Cell<Option<u32>>,
+    /// How often the same one has done that again.
+    drops_again: Cell<u8>,
     /// Where its process listens, as nginx names it.
     name: RefCell<ngx_str_t>,
     address: Cell<libc::sockaddr_un>,
@@ -100,6 +108,9 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
             seat: Rc::default(),
             waits: Cell::new(None),
             is_repeated: Cell::new(false),
+            process: Cell::new(0),
+            dropped_by: Cell::new(None),
+            drops_again: Cell::new(0),
             name: RefCell::new(ngx_str_t::empty()),
             // SAFETY: all-zero is an address of no family.
             address: Cell::new(unsafe { std::mem::zeroed() }),
@@ -161,7 +172,8 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
 fn set_address(run: &Run, pc: &mut ngx_peer_connection_t) -> Option<()> {
     use std::os::unix::ffi::OsStrExt;
     let slot = run.seat.slot()?;
-    upstream::is_given(run.request, run.segment.slot(slot).pid);
+    run.process.set(run.segment.slot(slot).pid);
+    upstream::is_given(run.request, run.process.get());
     let path = run.segment.socket_path(slot);
     let path = path.as_os_str().as_bytes();
     // SAFETY: all-zero is an address of no family.
@@ -234,21 +246,27 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
         // A process that nobody reaches has ended, and the supervisor has not noticed yet: that is no attempt.
         let is_gone =
             pc.connection.is_null() && state & NGX_PEER_FAILED as usize != 0 && !run.seat.is_empty();
-        if state & NGX_PEER_FAILED as usize != 0 && !is_gone && pc.tries > 0 {
+        // SAFETY: the connection has its events as long as it is open.
+        let timed_out = unsafe {
+            pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() | (*c.write).timedout() != 0)
+        };
+        let has_closed = state & NGX_PEER_FAILED as usize != 0 && !timed_out && has_closed(pc);
+        if state & NGX_PEER_FAILED as usize != 0
+            && !is_gone
+            && !(has_closed && run.is_same_end())
+            && pc.tries > 0
+        {
             let is_last = run.service.managed.replay() == Replay::Off && !run.is_unread();
             pc.tries = if is_last { 0 } else { pc.tries - 1 };
             run.is_repeated.set(true);
         }
         let has_waited = run.stop_waiting();
-        // SAFETY: the connection has its events as long as it is open.
-        let timed_out = unsafe {
-            pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() | (*c.write).timedout() != 0)
-        };
         if has_waited && timed_out {
             let waited = run.service.managed.timeout().unwrap_or_default();
             refusals::late_line(&run.service.managed, waited).tell(&run.request);
         }
-        let is_dropped = state & NGX_PEER_FAILED as usize != 0 && !timed_out && run.is_dropped(pc);
+        // A host that has done that has ended, or is about to: the next attempt goes to another process. A program may live on.
+        let is_dropped = has_closed && run.service.mount.is_some();
         if lanes::has(pc.connection) {
             let connection = std::mem::replace(&mut pc.connection, std::ptr::null_mut());
             let place = run.seat.leave();
@@ -280,16 +298,21 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
 }
 
 impl Run {
-    /// Whether a host has closed the connection without an answer: it has ended, or is about to. Before all of its sockets are closed one more
-    /// connection may seem to be made: the next attempt goes to another process.
-    fn is_dropped(&self, pc: &ngx_peer_connection_t) -> bool {
-        // SAFETY: NULL, or the open connection of this request, or its stand-in.
-        let connection = unsafe { Connection::from_raw(pc.connection) };
-        self.service.mount.is_some()
-            && connection.is_some_and(|connection| {
-                let (read, write) = (connection.read(), connection.write());
-                read.has_ended() || read.has_failed() || write.has_failed()
-            })
+    /// Whether a program has ended under the request, and this is its end once more: before all of its sockets are closed one more connection
+    /// may seem to be made, which says nothing of the request. One that takes several requests may be several processes, each of which can end.
+    fn is_same_end(&self) -> bool {
+        let process = self.process.get();
+        let is_same = self.dropped_by.replace(Some(process)) == Some(process);
+        let again = self.drops_again.get();
+        if !is_same
+            || self.service.mount.is_some()
+            || self.segment.shape().threads > 1
+            || again >= DROPS_AGAIN
+        {
+            return false;
+        }
+        self.drops_again.set(again + 1);
+        true
     }
 
     /// Whether the request may share a connection: it has no body, and what a process that dies has had of it may be sent to another.
@@ -348,6 +371,16 @@ impl Run {
             self.service.demand();
         }
     }
+}
+
+/// Whether the other side has closed the connection without an answer.
+fn has_closed(pc: &ngx_peer_connection_t) -> bool {
+    // SAFETY: NULL, or the open connection of a request, or its stand-in.
+    let connection = unsafe { Connection::from_raw(pc.connection) };
+    connection.is_some_and(|connection| {
+        let (read, write) = (connection.read(), connection.write());
+        read.has_ended() || read.has_failed() || write.has_failed()
+    })
 }
 
 /// Whether the other side has neither closed a connection nor failed.
