@@ -55,6 +55,8 @@ def test_the_status_is_what_runs(run):
     server, gangway = run(lambda site: (perl(site, "/one/", processes=2, name=NAME), perl(site, "/two/", processes="0-2", name=OTHER)))
     for _ in range(5):
         assert server.get("/one/hello").body == b"hello"
+    ready = lambda: [process["state"] for process in gangway.applications()[NAME]["processes"]] == ["ready"] * 2
+    wait_until(ready, "both of its processes take requests")
     found = gangway.applications()
     assert set(found) == {NAME, OTHER}
     blog, shop = found[NAME], found[OTHER]
