@@ -3,7 +3,7 @@
 
 use crate::log::Level;
 
-/// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`].
+/// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`](super::Channel::new).
 pub const ROOM: usize = 256 * 1024;
 
 /// Tells the server's thread that a channel has something for it.

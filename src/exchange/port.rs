@@ -33,7 +33,7 @@ pub trait Port: Send + Sync {
     fn cancel(&self);
 
     /// Whether sending makes the handler wait, so that output had better stay together until it must leave or has
-    /// ended: a piece is then never too long to wait here, and memory is bounded by [`ROOM`] and one piece.
+    /// ended: a piece is then never too long to wait here, and memory is bounded by [`ROOM`](super::ROOM) and one piece.
     fn is_patient(&self) -> bool {
         false
     }
