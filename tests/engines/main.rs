@@ -10,6 +10,7 @@ mod documented;
 mod native;
 mod phases;
 mod queue;
+mod request;
 mod sockets;
 mod statement;
 mod stopping;
