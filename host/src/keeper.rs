@@ -123,9 +123,7 @@ impl Keeper {
             && server.is_saturated()
             && let Ok(Some(woken)) = server.epoll().wait(Some(Duration::ZERO))
         {
-            if let Some(job) = server.serve(woken, buffer) {
-                server.queue(job, buffer);
-            }
+            server.serve_meanwhile(woken, buffer);
         }
     }
 

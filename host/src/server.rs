@@ -3,6 +3,7 @@
 
 mod door;
 mod lanes;
+mod queue;
 mod talk;
 
 use std::{
@@ -21,7 +22,7 @@ use gangway::{
     error::SERVER_FAILED,
     exchange::{Cause, Exchange, RequestHead},
     log::{self, Level, Throttle},
-    pool::{Refusal, STACK},
+    pool::STACK,
     runtime::{self, Application},
     sys::{EventFd, explain, lock},
 };
@@ -30,7 +31,6 @@ use crate::{
     connection::Table,
     lanes::LaneTable,
     notify,
-    outgoing::Page,
     pace::Pace,
     port::RequestPort,
     relay::{self, Relay},
@@ -303,6 +303,15 @@ impl Server {
         }
     }
 
+    /// The same for a thread that runs no requests, while all that do are at work: a request has to wait.
+    pub(crate) fn serve_meanwhile(&self, woken: Woken, buffer: &mut [u8]) {
+        if let Some(job) = self.serve(woken, buffer) {
+            self.queue(job, buffer);
+        }
+        // Requests in lanes are in the queue without a word to anybody: mostly who has read them takes them next.
+        self.wake_for_waiting();
+    }
+
     /// Something has waited for a moment. Answers a request that nobody else takes.
     fn look_after(&self) -> Option<Job> {
         let nobody_gets_on = self.pace.rang();
@@ -338,104 +347,5 @@ impl Server {
     /// Whether there is nothing that this process could do.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed.load(SeqCst)
-    }
-
-    /// A request that no thread can run at the moment. It waits, or is refused, and then the next of its connection.
-    pub(crate) fn queue(&self, job: Job, buffer: &mut [u8]) {
-        let mut next = Some(job);
-        while let Some(job) = next.take() {
-            next = self.wait_or_refuse(job, buffer);
-        }
-    }
-
-    fn wait_or_refuse(&self, job: Job, buffer: &mut [u8]) -> Option<Job> {
-        let mut waiting = lock(&self.waiting);
-        if waiting.len() < self.application.config().queue() {
-            waiting.push_back(job);
-            self.count.store(waiting.len(), SeqCst);
-            drop(waiting);
-            if !self.is_saturated() {
-                // A thread may have looked just before.
-                self.wakeup.signal();
-            }
-            return None;
-        }
-        drop(waiting);
-        self.tell_full(&job);
-        self.refuse(&job, Page::Unavailable, buffer)
-    }
-
-    fn tell_full(&self, job: &Job) {
-        if let Some(line) = self.application.refusal_line(Refusal::Full) {
-            job.exchange.tell(&line);
-        }
-    }
-
-    /// Answers a request that has waited, or that cannot. Answers the next one of its connection.
-    pub(crate) fn refuse(&self, job: &Job, page: Page, buffer: &mut [u8]) -> Option<Job> {
-        let outcome = job.port.refuse(page);
-        self.ended(job.port.connection(), outcome, buffer)
-    }
-
-    /// The request that has waited longest. Where handlers are brisk another thread that runs one takes it next.
-    pub(crate) fn next(&self) -> Option<Job> {
-        if self.count.load(SeqCst) == 0 {
-            return None;
-        }
-        if self.has_runner() {
-            self.pace.look_soon();
-            return None;
-        }
-        self.take_next()
-    }
-
-    fn take_next(&self) -> Option<Job> {
-        let mut waiting = lock(&self.waiting);
-        let job = waiting.pop_front();
-        self.count.store(waiting.len(), SeqCst);
-        let others_wait = !waiting.is_empty();
-        drop(waiting);
-        self.pace.take();
-        if others_wait && self.pace.is_brisk() {
-            self.pace.look_soon();
-        } else if others_wait && !self.is_saturated() {
-            // Handlers that wait for something leave the processor to others.
-            self.wakeup.signal();
-        }
-        job
-    }
-
-    /// Whether a thread is at work that is about to take what waits.
-    fn has_runner(&self) -> bool {
-        self.pace.is_brisk() && self.busy.load(SeqCst) > 0
-    }
-
-    /// Leaves a request that has just come to the thread that is at work, if that is about to take it.
-    fn lend(&self, job: Job) -> Option<Job> {
-        if !self.has_runner() {
-            return Some(job);
-        }
-        let mut waiting = lock(&self.waiting);
-        // There is a thread for it, whatever the one does that is at work: it does not count as one that waits.
-        if waiting.len() + self.busy.load(SeqCst) >= self.threads {
-            return Some(job);
-        }
-        waiting.push_back(job);
-        self.count.store(waiting.len(), SeqCst);
-        drop(waiting);
-        self.pace.look_soon();
-        None
-    }
-
-    /// Takes out of the queue those that the caller wants to end.
-    pub(crate) fn take_waiting(&self, mut wanted: impl FnMut(&Job) -> bool) -> Vec<Job> {
-        if self.count.load(SeqCst) == 0 {
-            return Vec::new();
-        }
-        let mut waiting = lock(&self.waiting);
-        let (out, stay): (Vec<_>, Vec<_>) = waiting.drain(..).partition(|job| wanted(job));
-        *waiting = stay.into();
-        self.count.store(waiting.len(), SeqCst);
-        out
     }
 }

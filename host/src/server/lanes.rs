@@ -180,6 +180,7 @@ impl Server {
             // There is something to read, which somebody must do.
             let mut buffer = vec![0; super::READ];
             let _ = self.advance(connection, &mut buffer);
+            self.wake_for_waiting();
         }
     }
 

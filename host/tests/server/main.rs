@@ -5,6 +5,7 @@
 
 mod ending;
 mod faults;
+mod lanes;
 mod requests;
 mod starting;
 mod world;
