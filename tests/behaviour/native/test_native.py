@@ -74,6 +74,23 @@ def test_an_engine_in_c_has_websockets(launch, build):
     assert plain.response().body == b"from the loop"
 
 
+def test_an_engine_in_c_has_hints_and_trailers(launch, build):
+    handler = build("good/loop")
+    server = launch(lambda site: native(site, "/", handler), warm=["/"])
+    client = server.connect()
+    client.request("GET", "/framed", [("TE", "trailers"), ("Connection", "TE"), ("X-Part", "1")])
+    hint = client.head()
+    assert (hint.status, hint.header("Link")) == (103, "</style.css>; rel=preload")
+    response = client.response()
+    # httpd has no way for trailers, and the engine is told so.
+    expected = (b"1 parts", []) if server.kind.startswith("apache") else (b"1 parts, summed", [("X-Sum", "13")])
+    assert (response.body, response.trailers) == expected
+    # Who has not asked for them gets none.
+    client.request("GET", "/framed")
+    assert client.head().status == 103
+    assert client.response().body == b"0 parts"
+
+
 def test_bodies_go_both_ways(launch, build):
     handler = build("good/native")
     server = launch(lambda site: native(site, "/n", f"{handler}:app", "threads=2"), warm=["/n/hello"])

@@ -126,6 +126,27 @@ static gw_status linger(struct flight *flight)
     return GW_CANCELLED;
 }
 
+/* A hint before the head, and fields that follow the body: they are said to come before it. */
+static gw_status framed(struct flight *flight)
+{
+    gw_field hint = {text("Link"), text("</style.css>; rel=preload")};
+    gw_field sum = {text("X-Sum"), text("13")};
+    unsigned long parts = 0;
+    size_t i;
+    gw_status status = host->interim(flight->request, 103, &hint, 1);
+    if (status == GW_OK) {
+        status = host->trailers(flight->request, NULL, 0);
+    }
+    for (i = 0; i < flight->head->field_count; i++) {
+        gw_bytes name = flight->head->fields[i].name;
+        parts += name.len == 6 && memcmp(name.ptr, "x-part", 6) == 0;
+    }
+    if (status == GW_OK) {
+        status = say(flight, flight->head->flags & GW_REQUEST_TRAILERS ? "%lu parts, summed" : "%lu parts", parts);
+    }
+    return status == GW_OK ? host->trailers(flight->request, &sum, 1) : status;
+}
+
 /* Takes a message, which is the host's until this returns. */
 static void keep(void *context, uint32_t kind, uint16_t code, gw_bytes payload)
 {
@@ -204,6 +225,9 @@ static gw_status go_on(struct flight *flight)
     }
     if (strcmp(path, "/linger") == 0) {
         return linger(flight);
+    }
+    if (strcmp(path, "/framed") == 0) {
+        return framed(flight);
     }
     if (flight->head->flags & GW_REQUEST_WEBSOCKET && strcmp(path, "/deny") != 0) {
         return echo(flight);
@@ -347,7 +371,7 @@ static const gw_interface native = {
     .name = "native",
     .target_form = "NAME",
     .target = GW_TARGET_TEXT,
-    .flags = GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET,
+    .flags = GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET | GW_INTERFACE_FIELDS,
 };
 static const gw_interface *const interfaces[] = {&native};
 
@@ -367,8 +391,9 @@ static const gw_engine engine = {
 const gw_engine *gw_engine_entry(const gw_host *table);
 const gw_engine *gw_engine_entry(const gw_host *table)
 {
-    /* The table of WebSockets came with 1.4: an older host has not so many members. */
-    if (table->abi_major != GW_ABI_MAJOR || table->struct_size < offsetof(gw_host, sockets) + sizeof table->sockets) {
+    /* Trailers came with 1.5: an older host has not so many members. */
+    if (table->abi_major != GW_ABI_MAJOR ||
+        table->struct_size < offsetof(gw_host, trailers) + sizeof table->trailers) {
         return NULL;
     }
     host = table;
