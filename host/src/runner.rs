@@ -14,6 +14,7 @@ use gangway::{
 use crate::{
     outgoing::Page,
     server::{Job, READ, Server},
+    shown::beside,
 };
 
 /// Starts the threads. Answers how many there are.
@@ -21,13 +22,20 @@ pub(crate) fn start(server: &Arc<Server>) -> std::io::Result<Vec<std::thread::Jo
     (0..server.threads())
         .map(|number| {
             let server = Arc::clone(server);
-            let stack = server.stack();
-            sys::spawn("gw-handler", stack, move || {
+            let (stack, name) = (server.stack(), name(&server, number));
+            sys::spawn(&name, stack, move || {
                 fence("a handler thread", (), || run(&server, number));
                 server.application.thread_end();
             })
         })
         .collect()
+}
+
+/// What top(1) shows of a thread: its application and its number.
+fn name(server: &Server, number: usize) -> String {
+    // A name that holds NUL is no name of a thread.
+    let application = server.application.config().spec().name.replace('\0', "");
+    beside(&application, &format!("/{}", number + 1))
 }
 
 fn run(server: &Server, number: usize) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What ps(1) shows of a process that a server of ours looks after: the application and what it does, as far as its keeper has seen.
+//! What ps(1) and top(1) show of a process that a server of ours looks after: the application and what it does, as far as its keeper has seen.
 
 use crate::sys;
 
@@ -30,7 +30,19 @@ impl Shown {
     pub(crate) fn show(&mut self, doing: Doing) {
         if self.last.replace(doing) != Some(doing) {
             sys::set_title(&self.text(doing));
+            sys::name_process(&self.short(doing));
         }
+    }
+
+    /// In the place of the program's name, of which the kernel shows 15 bytes.
+    fn short(&self, doing: Doing) -> String {
+        let state = match doing {
+            Doing::Loading => "loading".to_owned(),
+            Doing::Serving(0) => "idle".to_owned(),
+            Doing::Serving(busy) => format!("{busy}/{}", self.threads),
+            Doing::Ending => "ending".to_owned(),
+        };
+        beside(&self.name, &format!(" {state}"))
     }
 
     fn text(&self, doing: Doing) -> String {
@@ -44,6 +56,13 @@ impl Shown {
     }
 }
 
+/// As much of a name as the kernel shows beside something else.
+pub(crate) fn beside(name: &str, what: &str) -> String {
+    let room = sys::NAME_MOST.saturating_sub(what.len());
+    let end = (0..=room.min(name.len())).rev().find(|end| name.is_char_boundary(*end));
+    format!("{}{what}", name.get(..end.unwrap_or(0)).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +74,15 @@ mod tests {
             .map(|doing| shown.text(doing));
         let expected = ["blog (loading)", "blog (idle)", "blog (3 of 8 busy)", "blog (ending)"];
         assert_eq!(texts, expected.map(|text| format!("gangway-host: {text}")));
+    }
+
+    #[test]
+    fn what_the_kernel_shows_is_short_and_ends_with_the_state() {
+        let names = ["blog", "blog.wsgi:application", "\u{1f40d}\u{1f40d}\u{1f40d}\u{1f40d}", ""];
+        let shown = names.map(|name| Shown::new(name, 8).short(Doing::Serving(3)));
+        assert_eq!(shown, ["blog 3/8", "blog.wsgi:a 3/8", "\u{1f40d}\u{1f40d} 3/8", " 3/8"]);
+        let states = [Doing::Loading, Doing::Serving(0), Doing::Ending]
+            .map(|doing| Shown::new("blog.wsgi", 1).short(doing));
+        assert_eq!(states, ["blog.ws loading", "blog.wsgi idle", "blog.wsg ending"]);
     }
 }

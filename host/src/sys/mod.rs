@@ -18,7 +18,7 @@ pub(crate) use socket::{
 pub(crate) use standard::{
     Output, exit_now, forget_environment, is_root, local_time, name_thread, take_over,
 };
-pub(crate) use title::set_title;
+pub(crate) use title::{NAME_MOST, name_process, set_title};
 
 use std::io;
 

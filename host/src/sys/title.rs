@@ -20,6 +20,15 @@ pub(crate) fn set_title(title: &str) {
     }
 }
 
+/// The bytes of a name that the kernel shows.
+pub(crate) const NAME_MOST: usize = 15;
+
+/// Shows this in the place of the program's name: that of the first thread, whichever calls.
+pub(crate) fn name_process(name: &str) {
+    // Who looks sees the old one.
+    let _ = fs::write(format!("/proc/self/task/{}/comm", std::process::id()), name);
+}
+
 /// Where the words stand: proc_pid_stat(5), fields 48 and 49.
 fn words(stat: &str) -> Option<(usize, usize)> {
     let mut fields = stat.rsplit_once(") ")?.1.split_whitespace().skip(48 - 3);

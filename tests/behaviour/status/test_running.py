@@ -2,6 +2,7 @@
 """What the status says of the requests that processes of their own have, and of memory that workers may not look at."""
 
 import json
+import os
 
 import pytest
 
@@ -70,7 +71,7 @@ def test_the_memory_of_another_users_processes_is_known(launch):
     assert "gangway_app_memory_pss_bytes{" in server.get("/gangway?metrics").text
 
 
-def test_ps_shows_what_a_process_does(launch, gate):
+def test_ps_and_top_show_what_a_process_does(launch, gate):
     server = serve(launch)
     pids = [process["pid"] for process in json.loads(server.get("/gangway?json").body)["applications"][0]["processes"]]
     title = lambda: [open(f"/proc/{pid}/cmdline").read().rstrip("\0") for pid in pids]
@@ -79,6 +80,11 @@ def test_ps_shows_what_a_process_does(launch, gate):
     client.request("GET", f"/app/waits?{gate.query}&name=x")
     visitor = gate.visitor().at("x")
     wait_until(lambda: title() == ["gangway-host: shared:app (1 of 4 busy)"], lambda: f"it is busy: {title()}")
+    (pid,) = pids
+    shown = lambda task: open(f"/proc/{pid}/task/{task}/comm").read().rstrip("\n")
+    wait_until(lambda: shown(pid) == "shared:app 1/4", lambda: f"top shows it: {shown(pid)}")
+    assert {f"shared:app/{number}" for number in range(1, 5)} <= {shown(task) for task in os.listdir(f"/proc/{pid}/task")}
     visitor.go()
     assert client.response().text == "x"
     wait_until(lambda: title() == ["gangway-host: shared:app (idle)"], lambda: f"it is idle: {title()}")
+    wait_until(lambda: shown(pid) == "shared:app idle", lambda: f"top shows it: {shown(pid)}")
