@@ -373,6 +373,7 @@ impl Supervisor {
                 app.look(now, &mut self.orders, &mut self.log);
             }
         }
+        self.apps.values().filter(|app| app.is_over()).for_each(Supervised::forget_files);
         self.apps.retain(|_, app| !app.is_over());
     }
 

@@ -126,7 +126,7 @@ impl Supervised {
         let life = self.about.life != about.life;
         let file = self.watches.at_reload();
         if self.about.files != about.files {
-            self.watches = Watches::new(&about.files);
+            self.watches.renew(&about.files);
         }
         self.plan.set_preload(about.preload);
         self.about = about;
@@ -141,6 +141,7 @@ impl Supervised {
         } else if words {
             self.happens(Event::Restart, orders, log);
         }
+        self.remember_files();
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -178,6 +179,7 @@ impl Supervised {
         if let Some(template) = template_of(slot).and_then(|number| self.templates.get_mut(&number)) {
             template.pid = pid;
         }
+        self.remember_files();
         if let Some(process) = self.processes.get_mut(&slot) {
             process.pid = pid;
             self.segment.set_pid(slot, pid);
@@ -354,7 +356,9 @@ impl Supervised {
         process.output = more.then_some(output);
         // What they are like is looked at before the process serves.
         process.files.drain(..).for_each(|file| self.watches.report(file));
-        if std::mem::take(&mut process.is_lost) && self.segment.slot(slot).state == SlotState::Ready {
+        let is_lost = std::mem::take(&mut process.is_lost);
+        self.remember_files();
+        if is_lost && self.segment.slot(slot).state == SlotState::Ready {
             // As if a worker had said it.
             self.set_state(slot, SlotState::Stuck);
             self.due = Some(monotonic());

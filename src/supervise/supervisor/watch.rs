@@ -31,12 +31,14 @@ pub(super) struct Watch {
     last: Vec<FileStamp>,
     /// A file that has gone has changed: there are many, and some of them go for good.
     may_go: bool,
+    /// What counts is not what it was when [`Watch::remember`] was asked last.
+    is_new: bool,
 }
 
 impl Watch {
     pub(super) fn new(files: Vec<PathBuf>) -> Self {
         let seen: Vec<_> = files.iter().map(|file| stamp(file)).collect();
-        Self { last: seen.clone(), seen, files, may_go: false }
+        Self { last: seen.clone(), seen, is_new: !files.is_empty(), files, may_go: false }
     }
 
     /// One for files that are reported, of which there are none yet.
@@ -51,6 +53,7 @@ impl Watch {
             self.files.push(file);
             self.seen.push(now);
             self.last.push(now);
+            self.is_new = true;
         }
     }
 
@@ -70,6 +73,7 @@ impl Watch {
     /// What is there counts from now on.
     pub(super) fn forget(&mut self) {
         self.last = self.files.iter().map(|file| stamp(file)).collect();
+        self.is_new |= self.seen != self.last;
         self.seen.clone_from(&self.last);
     }
 
@@ -79,8 +83,49 @@ impl Watch {
             return None;
         }
         let changed = pairs.position(|(seen, now)| seen != now);
+        self.is_new |= changed.is_some();
         self.seen.clone_from(&self.last);
         changed.and_then(|at| self.files.get(at)).map(PathBuf::as_path)
+    }
+
+    /// Whether there is something to [`Watch::remember`] that was not there the last time.
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// Writes a line for each file, with what counts of it, for who watches after this process.
+    pub(super) fn remember(&mut self, kind: char, out: &mut Vec<u8>) {
+        self.is_new = false;
+        for (file, seen) in self.files.iter().zip(&self.seen) {
+            let name = file.as_os_str().as_bytes();
+            // Words of a configuration may hold anything.
+            if name.contains(&b'\n') {
+                continue;
+            }
+            let numbers =
+                seen.map_or_else(String::new, |seen| seen.map(|number| number.to_string()).join(" "));
+            out.extend_from_slice(format!("{kind} {numbers}\t").as_bytes());
+            out.extend_from_slice(name);
+            out.push(b'\n');
+        }
+    }
+
+    /// Takes the lines of a kind that another one has written: what has changed since then is a change. One for files that
+    /// are reported has them from there.
+    pub(super) fn recall(&mut self, kind: char, text: &[u8]) {
+        let before = format!("{kind} ");
+        for line in text.split(|byte| *byte == b'\n') {
+            let Some((file, seen)) = line.strip_prefix(before.as_bytes()).and_then(remembered) else {
+                continue;
+            };
+            if self.may_go {
+                self.add(file.clone());
+            }
+            let known = self.files.iter().position(|other| *other == file);
+            if let Some(place) = known.and_then(|at| self.seen.get_mut(at)) {
+                *place = seen;
+            }
+        }
     }
 
     /// Why a file cannot be looked at, but for that it is not there.
@@ -90,6 +135,20 @@ impl Watch {
             _ => None,
         })
     }
+}
+
+/// A line of [`Watch::remember`], without its kind.
+fn remembered(line: &[u8]) -> Option<(PathBuf, FileStamp)> {
+    let tab = line.iter().position(|byte| *byte == b'\t')?;
+    let (numbers, name) = (line.get(..tab)?, line.get(tab + 1..)?);
+    let numbers: Vec<i64> = std::str::from_utf8(numbers)
+        .ok()?
+        .split_ascii_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .ok()?;
+    let seen = if numbers.is_empty() { None } else { Some(<[i64; 5]>::try_from(numbers).ok()?) };
+    Some((OsStr::from_bytes(name).into(), seen))
 }
 
 fn stamp(file: &Path) -> FileStamp {
@@ -151,6 +210,48 @@ mod tests {
         assert_eq!(watch.look(), None);
         for line in [&b"\x01file one"[..], b"file /one", b"\x01", b""] {
             assert_eq!(reported(line), None);
+        }
+    }
+
+    #[test]
+    fn who_takes_over_sees_what_has_changed_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let [code, gone, same, other] = ["code", "gone", "same", "other"].map(path);
+        for file in [&code, &gone, &same, &other] {
+            fs::write(file, "1").unwrap();
+        }
+        let (mut own, mut reported) = (Watch::new(vec![code.clone(), path("missing")]), Watch::of_reported());
+        for file in [&gone, &same] {
+            reported.add(file.clone());
+        }
+        assert!(own.is_new() && reported.is_new());
+        let mut text = Vec::new();
+        own.remember('c', &mut text);
+        reported.remember('r', &mut text);
+        assert!(!own.is_new() && !reported.is_new());
+        fs::remove_file(&gone).unwrap();
+        fs::write(&code, "12").unwrap();
+        // The words name another file meanwhile, and what they do not name is not looked at.
+        let (mut own, mut reported) = (Watch::new(vec![code.clone(), other]), Watch::of_reported());
+        own.recall('c', &text);
+        reported.recall('r', &text);
+        assert_eq!((own.files.len(), reported.files.len()), (2, 2));
+        assert_eq!((own.look(), reported.look()), (Some(code.as_path()), Some(gone.as_path())));
+        assert!(own.is_new() && reported.is_new());
+        assert_eq!((own.look(), reported.look()), (None, None));
+        for text in [
+            &b""[..],
+            b"r",
+            b"r 1 2 3\t/x",
+            b"r 1 2 3 4 5",
+            b"c 1 2 3 4 5\t/x",
+            b"r \xff\t/x",
+            b"r 1 2 3 4 x\t/x",
+        ] {
+            let mut watch = Watch::of_reported();
+            watch.recall('r', text);
+            assert!(watch.files.is_empty(), "{text:?}");
         }
     }
 }

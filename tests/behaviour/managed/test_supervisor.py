@@ -97,3 +97,34 @@ def test_a_killed_supervisor_costs_no_template_and_no_request(launch, scratch):
     assert forked(server)[1] == before[1]
     assert server.get("/app/get").status == 200
     server.settle()
+
+
+def test_a_killed_supervisor_leaves_the_next_one_the_files_that_are_watched(launch, scratch):
+    """Those that the application was loaded from it has told the one before."""
+    module, helper = scratch / "site_of_a_test.py", scratch / "helper_of_a_test.py"
+    module.write_text("import helper_of_a_test\ndef app(e, s):\n    s('200 OK', [])\n    return [helper_of_a_test.TEXT]\n")
+    helper.write_text("TEXT = b'old'\n")
+    server = launch(
+        lambda site: site.wsgi("/app", "site_of_a_test:app", root=scratch, processes=2, reload=True, timeout="60s"), warm=["/app"]
+    )
+    server.log.allow("GW0907")
+    before = forked(server)
+
+    def kill_supervisor():
+        (pid,) = server.keepers()["gangway-super"]
+        kill(pid)
+        wait_until(lambda: server.keepers().get("gangway-super", []) not in ([], [pid]), "another one is there")
+
+    kill_supervisor()
+    assert server.get("/app").text == "old" and forked(server) == before
+    helper.write_text("TEXT = b'newer'\n")
+    wait_until(lambda: server.get("/app").text == "newer", "the change is seen", 30)
+    # What changes while nobody watches is seen as well.
+    os.kill(server.keepers()["gangway-spawn"][0], signal.SIGSTOP)
+    try:
+        kill(*server.keepers()["gangway-super"])
+        helper.write_text("TEXT = b'the newest'\n")
+    finally:
+        os.kill(server.keepers()["gangway-spawn"][0], signal.SIGCONT)
+    wait_until(lambda: server.get("/app").text == "the newest", "the change is seen", 30)
+    server.settle()

@@ -63,6 +63,10 @@ impl Supervised {
     /// Begins, with what was adopted.
     pub(in super::super) fn begin(&mut self, orders: &mut Orders, log: &mut Log) {
         self.plan.go_on(monotonic());
+        if self.newest.is_some() {
+            self.recall_files();
+        }
+        self.remember_files();
         for slot in 0..self.segment.shape().slots {
             if !self.processes.contains_key(&slot) && self.segment.slot(slot).state != SlotState::Vacant {
                 self.clear(slot);

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files of an application: when they change, its processes are replaced.
 
-use std::path::PathBuf;
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use super::{
     super::{
@@ -15,6 +19,9 @@ use crate::{
     error::RESTARTED,
     log::{Level, escape},
 };
+
+/// The most that is remembered of an application, in bytes.
+const MOST_REMEMBERED: usize = 4 << 20;
 
 #[derive(Default)]
 pub(super) struct Watches {
@@ -36,6 +43,41 @@ impl Watches {
             always: files.always,
             restart: files.restart.clone().map(|file| Watch::new(vec![file])),
         }
+    }
+
+    /// The same for other words. What processes that run have named stays.
+    pub(super) fn renew(&mut self, files: &AppFiles) {
+        let reported = std::mem::take(&mut self.reported);
+        *self = Self { reported, ..Self::new(files) };
+    }
+
+    /// Leaves what counts for a supervisor that takes the place of this one.
+    fn remember(&mut self, path: &Path) {
+        if !self.all().any(|(_, watch)| watch.is_new()) {
+            return;
+        }
+        let mut text = Vec::new();
+        self.all().for_each(|(kind, watch)| watch.remember(kind, &mut text));
+        // One that is ended in the middle leaves the old one. Who cannot write forgets, as before.
+        let new = path.with_extension("new");
+        if text.len() <= MOST_REMEMBERED && fs::write(&new, text).is_ok() {
+            let _ = fs::rename(&new, path);
+        }
+    }
+
+    /// Takes what the one before has left, of which processes still run.
+    fn recall(&mut self, path: &Path) {
+        let mut text = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(MOST_REMEMBERED as u64).read_to_end(&mut text));
+        if read.is_ok() {
+            self.all().for_each(|(kind, watch)| watch.recall(kind, &text));
+        }
+    }
+
+    /// All of them, with a letter for each.
+    fn all(&mut self) -> impl Iterator<Item = (char, &mut Watch)> {
+        let own = [('c', &mut self.code), ('r', &mut self.reported)];
+        own.into_iter().chain(self.restart.iter_mut().map(|watch| ('f', watch)))
     }
 
     /// What has changed, when the server is reloaded.
@@ -88,9 +130,36 @@ impl Supervised {
             self.say_changed(&file, log);
             self.happens(Event::Restart, orders, log);
         }
+        self.remember_files();
     }
 
-    pub(super) fn say_changed(&self, file: &std::path::Path, log: &mut Log) {
+    /// Has the next supervisor know the files, should this one be killed.
+    pub(super) fn remember_files(&mut self) {
+        if self.processes.is_empty() && self.templates.is_empty() {
+            // What starts later starts with what is there.
+            return;
+        }
+        let path = self.remembered();
+        self.watches.remember(&path);
+    }
+
+    /// The files that the supervisor before this one knew.
+    pub(super) fn recall_files(&mut self) {
+        let path = self.remembered();
+        self.watches.recall(&path);
+    }
+
+    /// Nobody takes over.
+    pub(in super::super) fn forget_files(&self) {
+        let _ = fs::remove_file(self.remembered());
+    }
+
+    /// Where they stand, beside the sockets of the processes.
+    fn remembered(&self) -> PathBuf {
+        self.segment.socket_path(0).with_extension("files")
+    }
+
+    pub(super) fn say_changed(&self, file: &Path, log: &mut Log) {
         let file = escape(file.as_os_str().as_encoded_bytes());
         log.line(Level::Notice, RESTARTED, format_args!("\"{file}\" of \"{}\" has changed", self.about.name));
     }
