@@ -12,29 +12,44 @@ HOST=$(rustc -vV | sed -n 's/^host: //p')
 LIBRARY=$(gcc -print-file-name=libasan.so)
 [[ -e $LIBRARY ]] || die "gcc has no libasan.so"
 
-# The compiler's sanitizers are not stable; the variable lets a stable compiler have them. The modules name no runtime: it is
-# that of the server's process, gcc's, whose interface is the same (version 8). Stacks are not watched: a cloned child that becomes
-# another program never leaves its frames, and greenlets move theirs.
-sanitized() {
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cllvm-args=-asan-stack=0 -Cforce-frame-pointers=yes" \
-        tools/modules.sh "$1" "${@:2}" --target "$HOST" --target-dir "$TARGET_DIR"
-}
-
-# Workers write there, too.
+# Workers write there, too, and so do processes of applications.
 LOGS=$(mktemp -d /tmp/gangway-asan.XXXXXX)
 chmod 1777 "$LOGS"
 # What Python and httpd keep until the end is no leak; signals are the server's own. Two modules of one process have the core each.
 OPTIONS=detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:detect_odr_violation=0:log_path=$LOGS/report
 
+# A program is linked as gcc links one: its library comes before all others. What gangway-host is told in its environment its server chooses, so
+# the options stand in the program.
+LINKER=$BUILD/asan-link
+mkdir -p "$LINKER"
+printf 'const char *__asan_default_options(void) { return "%s"; }\n' "$OPTIONS" >"$LINKER/options.c"
+gcc -c -o "$LINKER/options.o" "$LINKER/options.c"
+cat >"$LINKER/cc" <<SCRIPT
+#!/bin/sh
+case " \$* " in
+*" -shared "*) exec cc "\$@" ;;
+*) exec cc -fsanitize=address "\$@" "$LINKER/options.o" ;;
+esac
+SCRIPT
+chmod 755 "$LINKER/cc"
+
+# The compiler's sanitizers are not stable; the variable lets a stable compiler have them. The modules name no runtime: it is
+# that of the server's process, gcc's, whose interface is the same (version 8). Stacks are not watched: a cloned child that becomes
+# another program never leaves its frames, and greenlets move theirs.
+sanitized() {
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Zexternal-clangrt -Clinker=$LINKER/cc -Cllvm-args=-asan-stack=0 -Cforce-frame-pointers=yes" \
+        tools/modules.sh "$1" "${@:2}" --target "$HOST" --target-dir "$TARGET_DIR"
+}
+
 case $SERVER in
 nginx128)
     tools/nginx-1.28.sh nginx-1.28-asan '-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1'
-    sanitized "$DIST" gangway-python gangway-python-runtime --
+    sanitized "$DIST" gangway-python gangway-python-runtime gangway-host gangway-command --
     NGINX_SOURCE_DIR=$BUILD/nginx-1.28-asan NGINX_BUILD_DIR=$BUILD/nginx-1.28-asan/objs sanitized "$DIST/nginx-1.28" gangway-nginx --
     export GANGWAY_NGINX128=$BUILD/nginx-1.28-asan/objs/nginx ASAN_OPTIONS=$OPTIONS
     ;;
 apache)
-    sanitized "$DIST" gangway-python gangway-python-runtime gangway-apache gangway-apache-proxy --
+    sanitized "$DIST" gangway-python gangway-python-runtime gangway-host gangway-command gangway-apache gangway-apache-proxy --
     export GANGWAY_APACHE=$LOGS/httpd
     cat >"$GANGWAY_APACHE" <<SCRIPT
 #!/bin/sh
