@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, the behaviour suite, and the tests of WSGI once more with
-# applications in processes of their own; with SERVER set only the suite, on that server.
+# test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, the behaviour suite, and the tests of WSGI and of security
+# once more with applications in processes of their own; with SERVER set only the suite, on that server.
 . "$(dirname "$0")/lib.sh"
 
 SERVER=${SERVER:-}
@@ -65,8 +65,8 @@ managed_tests() {
     local log=$BUILD/log/managed.log status=0
     local options=(--managed --server=nginx,apache)
     rm -f "$BUILD/log/managed-again.log"
-    pytest 20m tests/behaviour/wsgi -n "$JOBS" "${options[@]}" "$@" | tee "$log" || status=$?
-    SUMMARY+=("WSGI in processes of its own on nginx and httpd: $(tail -n1 "$log" | tr -d '=' | xargs)")
+    pytest 20m tests/behaviour/wsgi tests/behaviour/security -n "$JOBS" "${options[@]}" "$@" | tee "$log" || status=$?
+    SUMMARY+=("WSGI and security in processes of applications' own on nginx and httpd: $(tail -n1 "$log" | tr -d '=' | xargs)")
     if ((status == 1)) && run_again "$log" "${options[@]}"; then status=0; fi
     return "$status"
 }

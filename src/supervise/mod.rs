@@ -17,6 +17,14 @@
 /// application does not see it.
 pub const ARRIVED: &[u8] = b"GANGWAY_ARRIVED";
 
+/// A body that is longer than this does not reach a process together with the head of its request: the process says by
+/// [`taken`](crate::protocol::fastcgi::taken) that it has the request, before the application has anything of it. One that ends without a word
+/// has not begun.
+pub const TAKEN_FROM: u64 = 16 * 1024;
+
+/// How long the head of an application's response may be: more than clients take, and no danger to a server that holds it.
+pub const HEAD_MOST: usize = 1024 * 1024;
+
 /// What `gangway-host` writes as a line when a thread of it is lost: its process is to be replaced.
 pub const LOST: &[u8] = b"\x01lost";
 

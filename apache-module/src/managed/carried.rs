@@ -19,6 +19,7 @@ use gangway::{
     log::{self, Level},
     protocol::{EndStatus, Protocol},
     report, report_at,
+    supervise::HEAD_MOST,
     sys::explain,
 };
 use gangway_httpd::transfer::{AT_A_TIME, BodyQuota, Carried, Filled, Passed, Record, Then, Wire};
@@ -28,8 +29,12 @@ use crate::{
     reply::Progress,
 };
 
-/// How long the head of a response may be.
+/// How long the head of a program's response may be.
 const HEAD_MAX: usize = 64 * 1024;
+
+fn head_max(is_hosted: bool) -> usize {
+    if is_hosted { HEAD_MOST } else { HEAD_MAX }
+}
 /// Bytes of a body that are read from httpd at a time.
 const CHUNK: usize = 16 * 1024;
 /// How much is kept of what an application says of a request.
@@ -72,7 +77,7 @@ impl<'r> ManagedRequest<'r> {
             session,
             body_ended,
             chunk: Vec::new(),
-            parser: ResponseParser::new(Form::Cgi, HEAD_MAX),
+            parser: ResponseParser::new(Form::Cgi, head_max(is_hosted)),
             head: None,
             has_head: false,
             has_interim: false,
@@ -115,7 +120,7 @@ impl<'r> ManagedRequest<'r> {
 
     /// Forgets what an attempt has left: the response of another process comes.
     pub(super) fn begin_again(&mut self) {
-        self.parser.reset(Form::Cgi, HEAD_MAX);
+        self.parser.reset(Form::Cgi, head_max(self.is_hosted));
     }
 
     /// Sends the end of a response that is whole. Answers what httpd's handler answers.

@@ -127,9 +127,15 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 }
 
 fn refuse(context: &Context, error: &ResponseError) -> ngx_int_t {
-    let cure = if matches!(error, ResponseError::TooLarge(_)) { "; raise gangway_head_max_size" } else { "" };
+    let is_mounted = context.script.is_mounted;
+    let cure = match error {
+        ResponseError::TooLarge(_) if is_mounted => "; send fewer or shorter headers",
+        ResponseError::TooLarge(_) => "; raise gangway_head_max_size",
+        _ => "",
+    };
     report!(context.request, Error, error.code(), "{error}{cure}");
-    INVALID_HEADER
+    // It is the application that is at fault, and no backend: as in the server's own process. nginx answers an error with 500.
+    if is_mounted { ERROR } else { INVALID_HEADER }
 }
 
 /// Gives the head to nginx.

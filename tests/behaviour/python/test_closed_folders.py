@@ -89,6 +89,11 @@ def test_nothing_is_said_of_what_is_open(configtest, scratch, workspace):
     assert result.status == 0 and "GW0108" not in result.output
 
 
+# managed/test_life.py has processes that cannot be started.
+NO_PROCESS = pytest.mark.in_process("without its engine a process of an application's own does not begin: requests get 503, and the same advice stands at GW0903")
+
+
+@NO_PROCESS
 def test_a_worker_names_the_folder_too(launch, closed, venv, scratch):
     (scratch / "hello.py").write_text(HELLO)
     server = launch(lambda site: site.wsgi("/", "hello:app", root=scratch, venv=venv))
@@ -97,6 +102,7 @@ def test_a_worker_names_the_folder_too(launch, closed, venv, scratch):
     assert server.get("/").status == 500
 
 
+@NO_PROCESS
 def test_a_library_that_is_no_python_is_what_is_at_fault(launch, scratch):
     version = "{}.{}".format(*pythons.installed()[0].version)
     prefix = scratch / "fake"

@@ -51,7 +51,8 @@ def test_by_prefix(launch, python):
 def test_by_library(launch, python):
     server = launch(lambda site: site.wsgi("/process", "process:app", python=python.library))
     assert tuple(json.loads(server.get("/process/facts").body)["version"]) == python.version
-    maps = open(f"/proc/{server.worker()}/maps").read()
+    pid = (server.managed() or server.workers())[0]
+    maps = open(f"/proc/{pid}/maps").read()
     assert str(python.library.resolve()) in maps
 
 
@@ -106,6 +107,7 @@ def test_the_system_python_by_version(launch):
     assert places.SYSTEM_PYTHON.startswith("/usr/")
 
 
+@pytest.mark.in_process("applications in processes of their own may each have a Python; managed/test_sites.py has two")
 @pytest.mark.skipif(len(PYTHONS) < 2, reason="this machine has one Python only")
 def test_two_applications_that_want_different_libpythons_are_refused(configtest, workspace):
     one, two = (pythons.reachable(python, workspace) for python in PYTHONS[:2])

@@ -268,6 +268,7 @@ def test_children_of_an_application_inherit_three_descriptors(server, how, scrat
     assert others == {}
 
 
+@pytest.mark.in_process("what a process of an application's own leaves behind is ended by who started that")
 def test_a_child_that_outlives_its_server_is_noticed_by_the_harness(launch, kind):
     server = launch.prepare(lambda site: site.wsgi("/app", "hostile:app")).start()
     child = int(server.get("/app/leaves_child").text)

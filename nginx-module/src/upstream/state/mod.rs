@@ -27,6 +27,7 @@ use gangway::{
     log::{Level, RequestLog},
     protocol::{Decoder, Protocol, Role},
     status::{Incident, Passage},
+    supervise::HEAD_MOST,
     trace::{self, Answerer, Trace},
 };
 use nginx_sys::{
@@ -65,6 +66,8 @@ pub(super) struct Context {
     pub(super) onward: RefCell<Onward>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) is_unsent: Cell<bool>,
+    /// The bytes of the body, if nginx has read all of it.
+    pub(super) body_length: Cell<u64>,
     /// Its way, as it is counted.
     pub(super) passage: OnceCell<Passage>,
     /// The number of the application, and the process that has the request.
@@ -92,6 +95,11 @@ pub(super) enum Onward {
     Local(Vec<u8>),
 }
 
+/// How long the head of a response may be. Of an application the directive for backends has no say.
+fn head_max_size(conf: &UpstreamConf, is_mounted: bool) -> usize {
+    if is_mounted { HEAD_MOST } else { conf.head_max_size() }
+}
+
 impl Context {
     /// A context in the request's pool, as nginx's callbacks get it.
     pub(super) fn create(
@@ -101,17 +109,17 @@ impl Context {
         script: ScriptPath,
         answerer: Answerer,
     ) -> Result<*mut c_void, NoMemory> {
-        let conf = &location.upstream;
+        let head_max = head_max_size(&location.upstream, script.is_mounted);
         let room = (script.role == Role::Authorizer).then_some(AUTHORIZER_PAGE);
         let context = Self {
             request,
             scheme,
             script,
             stage: Cell::default(),
-            response: RefCell::new(Response::new(scheme.protocol().decoder(), conf.head_max_size(), room)),
+            response: RefCell::new(Response::new(scheme.protocol().decoder(), head_max, room)),
             stderr: RefCell::new(match script.is_mounted {
                 true => Stderr::of_host(),
-                false => Stderr::new(conf.stderr_level()),
+                false => Stderr::new(location.upstream.stderr_level()),
             }),
             flush: Flush::default(),
             hold: HeadHold::default(),
@@ -123,6 +131,7 @@ impl Context {
             }),
             onward: RefCell::default(),
             is_unsent: Cell::new(false),
+            body_length: Cell::new(0),
             passage: OnceCell::new(),
             counted: Cell::default(),
             trace: Trace::open(request.takes(Level::Debug), answerer),
@@ -285,7 +294,8 @@ impl Context {
     /// Forgets the response of a backend that has failed: another one is asked.
     pub(super) fn restart(&self, upstream: Upstream) {
         self.hold.stop(upstream.connection(), hold::WaitChange::Restarted);
-        self.response.borrow_mut().restart(self.protocol().decoder(), self.conf().head_max_size());
+        let head_max = head_max_size(self.conf(), self.script.is_mounted);
+        self.response.borrow_mut().restart(self.protocol().decoder(), head_max);
         self.change_stage(StageChange::Restarted);
         self.outgoing.borrow_mut().head_sent = false;
         self.onward.replace(Onward::Client);
