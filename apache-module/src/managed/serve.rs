@@ -18,7 +18,7 @@ use gangway::{
     report,
     status::{AppKind, Incident, Passage},
     supervise::{
-        ARRIVED,
+        ARRIVED, TAKEN_FROM,
         refusals::{late_line, silent_line},
         segment::{NoteKind, Segment},
     },
@@ -48,8 +48,8 @@ use crate::{
 const ENDLESS: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How much later than an application's own host this server gives up.
 const HOST_GRACE: Duration = Duration::from_secs(1);
-/// A request of so many bytes leaves with one call and is read with one.
-const UNREAD_MOST: u64 = 16 * 1024;
+/// A request of so many bytes leaves with one call and is read with one: a body that is not [`TAKEN_FROM`], and a head.
+const UNREAD_MOST: u64 = 24 * 1024;
 /// How many processes that have just ended a request may meet on its way, none of which it reaches.
 const MOST_GONE: u32 = 100;
 
@@ -142,6 +142,8 @@ struct Attempts<'r, 'b> {
     request: Request<'r>,
     service: &'static Service,
     carried: ManagedRequest<'r>,
+    /// Its host says that it has the request, before it begins.
+    is_acknowledged: bool,
     buffers: &'b mut Buffers,
     /// Its way, as it is counted.
     passage: &'b Passage,
@@ -164,9 +166,10 @@ impl<'r, 'b> Attempts<'r, 'b> {
             report!(request, Error, CANNOT_ENCODE, "{error}");
             c_int::from(error.status())
         })?;
-        let mut body_ended = true;
+        let (mut body_ended, mut is_acknowledged) = (true, false);
         match prepared.whole {
             Some(Whole::Small(bytes)) => {
+                is_acknowledged = bytes.len() as u64 > TAKEN_FROM;
                 let mut record = Record::begin(&mut buffers.out, &FastCgi);
                 record.extend(&bytes);
                 record.end();
@@ -183,6 +186,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
             request,
             service,
             carried: ManagedRequest::new(session, body_ended, service.is_hosted()),
+            is_acknowledged,
             buffers,
             passage,
         })
@@ -229,14 +233,17 @@ impl<'r, 'b> Attempts<'r, 'b> {
             done = transfer.deliver(Then::Flush).and(done);
         }
         let (has_ended, has_begun, is_clean) = (transfer.has_ended(), transfer.has_begun, transfer.is_clean);
-        // A host reads at once what has left at once, as requests of this size do: with a reset it has read nothing, and done nothing.
-        let is_unread = transfer.is_reset && transfer.total_sent <= UNREAD_MOST && self.service.is_hosted();
+        // A host reads at once what has left at once, as small requests do: with a reset it has read nothing, and done nothing.
+        let is_unread = match self.is_acknowledged {
+            true => transfer.total_received == 0,
+            false => transfer.is_reset && transfer.total_sent <= UNREAD_MOST,
+        };
         let may_run_twice = match self.service.managed.replay() {
             Replay::Off => false,
             Replay::Idempotent => is_idempotent(self.request.method()),
             Replay::All => true,
         };
-        let is_harmless = transfer.total_sent == 0 || is_unread || may_run_twice;
+        let is_harmless = transfer.total_sent == 0 || is_unread && self.service.is_hosted() || may_run_twice;
         let is_repeatable = transfer.is_first_part && is_harmless;
         let Err(failure) = done else {
             if is_clean && self.service.is_hosted() {
@@ -288,6 +295,8 @@ impl<'r, 'b> Attempts<'r, 'b> {
         match failure {
             TransferError::Body(error) => error.status,
             TransferError::Timeout => GATEWAY_TIME_OUT,
+            // It is the application that is at fault, and no backend: as in this process.
+            TransferError::Head(_) if self.service.is_hosted() => INTERNAL_SERVER_ERROR,
             _ => BAD_GATEWAY,
         }
     }

@@ -10,6 +10,8 @@ use gangway::{
     error::REQUEST_REFUSED,
     exchange::Cause,
     log::{self, Level},
+    protocol::fastcgi,
+    supervise::TAKEN_FROM,
     sys::lock,
 };
 
@@ -167,6 +169,10 @@ impl Server {
             Ok(ToldRequest { head, waited }) => {
                 let clock = Clock::of_one_that_waited(waited);
                 let length = head.content_length;
+                if self.rules.is_managed && length.is_none_or(|length| length > TAKEN_FROM) {
+                    // What is wrong with the connection is found by who sends the response.
+                    Self::post(connection, Outgoing::bytes(&fastcgi::taken(begun.id)), true);
+                }
                 let port = HostPort::new(connection, begun, length, clock);
                 let port = Arc::new(if self.rules.is_managed { port.of_ours() } else { port });
                 let job = self.job(head, port);

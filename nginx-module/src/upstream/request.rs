@@ -224,11 +224,14 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
         return Ok(());
     }
     let mut last = first;
+    context.body_length.set(0);
     if context.conf().conf.pass_request_body != 0 {
         // SAFETY: the body of a live request that nginx has read; parts of it are appended after `last`.
         for buffer in unsafe { buffers(whole) } {
             // SAFETY: a link of that chain has a live buffer.
-            last = append(context, last, unsafe { &*buffer })?;
+            let buffer = unsafe { &*buffer };
+            context.body_length.set(context.body_length.get() + size(buffer));
+            last = append(context, last, buffer)?;
         }
     }
     write(last, context.protocol().body_end());

@@ -13,7 +13,7 @@ mod values;
 
 pub(super) use decode::RecordDecoder;
 pub use requests::{Received, RequestRefusal, Requests};
-pub use responses::{Stream, end, part, put, unknown_type, values_result};
+pub use responses::{Stream, end, part, put, taken, unknown_type, values_result};
 pub use values::{Pairs, Values, get_values};
 
 use super::{EncodeError, FramedBody, Protocol, Settings};

@@ -43,6 +43,12 @@ pub fn put(id: u16, stream: Stream, mut bytes: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+/// An empty record of FCGI_STDERR: nothing to who does not know it (§3.3). `gangway-host` says by it that it has the head of a request.
+#[must_use]
+pub fn taken(id: u16) -> [u8; 8] {
+    header_of(id, STDERR, 0)
+}
+
 /// FCGI_END_REQUEST (§5.5): the request ended with this status of the application, or was not taken up. It ends both streams,
 /// which therefore need no empty records.
 #[must_use]

@@ -2,6 +2,7 @@
 """A handshake with a running application over a unix socket, instead of sleeping and hoping."""
 
 import socket
+import struct
 from urllib.parse import quote
 
 
@@ -11,6 +12,11 @@ class Visitor:
     def __init__(self, connection):
         self._socket = connection
         self._lines = connection.makefile("r")
+
+    @property
+    def pid(self):
+        """The process that came."""
+        return struct.unpack("3i", self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
 
     def next(self):
         """The next event; '' when the application has closed its end."""

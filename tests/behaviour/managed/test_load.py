@@ -38,6 +38,16 @@ def journal(scratch):
     return path
 
 
+def status(site):
+    site.location("/gangway", nginx="gangway_status; allow 127.0.0.1; deny all;", apache="SetHandler gangway-status\nRequire ip 127.0.0.1")
+
+
+def running(server):
+    """How many requests each process has."""
+    (application,) = json.loads(server.get("/gangway?json").body)["applications"]
+    return {process["pid"]: process["running"] for process in application["processes"]}
+
+
 def check(load):
     assert not load.failures, f"{len(load.failures)} of {load.done} failed: {load.failures[:5]}"
 
@@ -237,6 +247,55 @@ def test_a_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, 
     assert sorted(ran) == names
 
 
+# In memory, in a file of nginx, in several records.
+LONG = {"nginx": (17_000, 60_000, 300_000, 3_000_000), "nginx128": (17_000, 300_000), "apache": (17_000, 60_000)}
+
+
+def test_a_long_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, kind):
+    path = journal(scratch)
+
+    def configure(site):
+        site.body_limit = 10_000_000
+        status(site)
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", processes=2, threads=8)
+
+    server = launch(configure, warm=["/app/get"])
+    server.log.allow(CUT + "|buffered to a temporary file")
+    bodies = {f"p{size}": os.urandom(size) for size in LONG[kind]}
+    stopped = int(server.get("/app/get").header("X-Pid"))
+    os.kill(stopped, signal.SIGSTOP)
+    with concurrent.futures.ThreadPoolExecutor(len(bodies)) as pool:
+        asked = {name: pool.submit(server.post, "/app/post", body, [("X-Id", name)]) for name, body in bodies.items()}
+        wait_until(lambda: running(server)[stopped] == len(bodies), "the process that does nothing has them")
+        os.kill(stopped, signal.SIGKILL)
+        answers = {name: one.result() for name, one in asked.items()}
+    assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(bodies, 200)
+    assert {name: answer.body for name, answer in answers.items()} == bodies
+    assert sorted(name for name in path.read_text().split() if name != "none") == sorted(bodies)
+
+
+@pytest.mark.parametrize("method, runs_again", [("PUT", True), ("POST", False)])
+def test_a_long_body_that_a_killed_process_has_begun_runs_again_where_it_may(launch, scratch, gate, kind, method, runs_again):
+    path = journal(scratch)
+
+    def configure(site):
+        site.body_limit = 10_000_000
+        site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", processes=2)
+
+    server = launch(configure, warm=["/app/get"])
+    server.log.allow(CUT + "|buffered to a temporary file")
+    for size in LONG[kind]:
+        client, name, body = server.connect(), f"one{size}", os.urandom(size)
+        client.request(method, f"/app/wait?{gate.query}", [("X-Id", name)], body=body)
+        visitor = gate.visitor().at("inside")
+        os.kill(visitor.pid, signal.SIGKILL)
+        if runs_again:
+            gate.visitor().at("inside").go()
+        response = client.response()
+        assert (response.status, response.body == body) == (200 if runs_again else 502, runs_again)
+        assert path.read_text().split().count(name) == 1 + runs_again
+
+
 @pytest.mark.parametrize(
     "replay, method, runs_again", [("on", "GET", True), ("on", "POST", False), ("off", "GET", False), ("all", "POST", True)]
 )
@@ -245,7 +304,7 @@ def test_what_a_killed_process_has_begun_runs_again_where_it_may(launch, scratch
     options = {} if replay == "on" else {"replay": replay}
 
     def configure(site):
-        site.location("/gangway", nginx="gangway_status; allow 127.0.0.1; deny all;", apache="SetHandler gangway-status\nRequire ip 127.0.0.1")
+        status(site)
         site.wsgi("/app", "counted:app", env=[f"JOURNAL={path}"], timeout="60s", processes=2, **options)
 
     server = launch(configure, warm=["/app/get"])
@@ -253,7 +312,7 @@ def test_what_a_killed_process_has_begun_runs_again_where_it_may(launch, scratch
     client = server.connect()
     client.request(method, f"/app/wait?{gate.query}", [("X-Id", "one")], body=b"" if method == "GET" else b"one")
     gate.visitor().at("inside")
-    busy = next(process["pid"] for process in json.loads(server.get("/gangway?json").body)["applications"][0]["processes"] if process["running"])
+    (busy,) = [pid for pid, count in running(server).items() if count]
     os.kill(busy, signal.SIGKILL)
     if runs_again:
         gate.visitor().at("inside").go()

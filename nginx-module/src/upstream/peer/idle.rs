@@ -217,12 +217,22 @@ pub(super) fn give_one_up(address: &Address) -> bool {
 
 /// Whether the backend has neither closed the connection nor sent something on it.
 fn is_open(connection: *mut ngx_connection_t) -> bool {
+    // SAFETY: a live connection.
+    let seen = peek(unsafe { (*connection).fd });
+    seen.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+}
+
+/// Whether something has come on a connection that nobody has read.
+pub(super) fn has_something(descriptor: RawFd) -> bool {
+    peek(descriptor).is_ok_and(|count| count > 0)
+}
+
+fn peek(descriptor: RawFd) -> std::io::Result<isize> {
     let mut byte = 0u8;
     // SAFETY: the descriptor of a live connection; one byte.
-    let count = unsafe {
-        libc::recv((*connection).fd, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT)
-    };
-    count < 0 && std::io::Error::last_os_error().kind() == std::io::ErrorKind::WouldBlock
+    let count =
+        unsafe { libc::recv(descriptor, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
+    if count < 0 { Err(std::io::Error::last_os_error()) } else { Ok(count) }
 }
 
 /// Makes an idle connection one of a request.

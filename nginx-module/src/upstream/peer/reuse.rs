@@ -13,6 +13,7 @@ use gangway::{
     engine::fence,
     error::BACKEND_CUT,
     report,
+    supervise::TAKEN_FROM,
     sys::{has_unread, is_acknowledged, is_elsewhere, unread},
 };
 use nginx_sys::{NGX_PEER_FAILED, NGX_PEER_NEXT, ngx_connection_t, ngx_current_msec, ngx_uint_t};
@@ -30,8 +31,8 @@ use crate::raw::{Connection, Request, Upstream};
 
 /// More than this is no request that is read in one piece: what is left of it says nothing about the address.
 const ONE_PIECE: i64 = 8000;
-/// The same of an application's own host.
-const HOST_ONE_PIECE: i64 = 16 * 1024;
+/// The same of an application's own host: a body that is not [`TAKEN_FROM`], and a head. A unix socket has so much in one piece.
+const HOST_ONE_PIECE: i64 = 24 * 1024;
 /// Milliseconds after which the event loop has seen that a process has ended behind its answer: such a one closes its
 /// side at once, and the clock goes on only where the loop has turned.
 const SEEN: u64 = 2;
@@ -227,16 +228,23 @@ pub(super) fn let_another_have_it(context: &Context, upstream: Upstream) -> bool
     may && changed.is_ok()
 }
 
-/// Whether a host has read nothing of a request. It reads at once what has left at once, as requests of this size do: a unix socket that
-/// is closed with something unread is reset, and one that was read to its end is not.
+/// Whether a host has not begun a request. It reads at once what has left at once, as small ones do: a unix socket that is closed with
+/// something unread is reset, and one that was read to its end is not. Of one with a long body the host says that it has it.
 pub(super) fn is_unread_by_host(context: &Context, upstream: Upstream) -> bool {
     let Some(connection) = upstream.connection() else { return false };
-    if !context.has_request_in_memory(upstream) {
+    let (read, write) = (connection.read(), connection.write());
+    if context.request.streams_body() || read.has_timed_out() || write.has_timed_out() {
         return false;
     }
-    let read = connection.read();
-    let is_reset = read.has_failed() && !read.has_ended() && !read.has_timed_out();
-    connection.sent() == 0 || is_reset && connection.sent() <= HOST_ONE_PIECE
+    if connection.sent() == 0 {
+        return true;
+    }
+    if context.body_length.get() > TAKEN_FROM {
+        // Its word may be there, although nginx has found out by sending that it has gone.
+        return !context.stage().has_answer() && !idle::has_something(connection.descriptor());
+    }
+    let is_reset = read.has_failed() && !read.has_ended();
+    is_reset && connection.sent() <= HOST_ONE_PIECE && context.has_request_in_memory(upstream)
 }
 
 /// What the balancer's next attempt finds of a request that a kept connection has failed. If the kernel took nothing of it,
