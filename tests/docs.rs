@@ -25,6 +25,8 @@ const SETTINGS: [&str; 2] = [
     include_str!("../nginx-module/src/directives/upstream/tls.rs"),
 ];
 const HTTPD: &str = include_str!("../apache-module/src/directives/mod.rs");
+/// Directives of httpd's for scripts that say who may come.
+const SCRIPTS: [&str; 3] = ["GangwayAccess", "GangwayAuthnProvider", "GangwayAuthzProvider"];
 /// The module for mod_proxy, with directives of its own.
 const PROXY: &str = include_str!("../apache-module/proxy/src/directives.rs");
 
@@ -52,12 +54,14 @@ fn directives_are_those_of_the_server_modules() {
     // The table of httpd is made by a macro, whose strings are Rust's.
     let words = HTTPD.split('"').filter(|word| word.starts_with("Gangway") && !word.contains(' '));
     let httpd: BTreeSet<_> = words.collect();
-    assert_eq!((nginx.len(), httpd.len()), (9, 7), "{nginx:?} {httpd:?}");
+    // Those of scripts have tables of their own, and no word of nginx's beside them.
+    let httpd: BTreeSet<_> = httpd.into_iter().filter(|name| !SCRIPTS.contains(name)).collect();
+    assert_eq!((nginx.len(), httpd.len()), (9, 8), "{nginx:?} {httpd:?}");
     let pairs = headings(REFERENCE, "##").into_iter().filter_map(|heading| heading.split_once(", "));
     let (first, second): (BTreeSet<_>, BTreeSet<_>) =
         pairs.filter(|(name, _)| name.starts_with("gangway_")).unzip();
-    // For the status httpd has a handler, and its own directive for that; for handlers of phases it has mod_python's.
-    let elsewhere = ["SetHandler gangway-status", "PythonHandler"];
+    // For the status httpd has a handler, and its own directive for that.
+    let elsewhere = ["SetHandler gangway-status"];
     let second = second.into_iter().filter(|name| !elsewhere.contains(name)).collect();
     assert_eq!((first, second), (nginx.clone(), httpd));
     for name in nginx {
@@ -67,6 +71,55 @@ fn directives_are_those_of_the_server_modules() {
             "{name} in the first table"
         );
     }
+}
+
+/// The words behind the names of directives in the table of httpd's module: where each may stand.
+fn contexts() -> Vec<(&'static str, &'static str)> {
+    let lines = HTTPD.lines().filter_map(|line| line.trim().strip_prefix("set_"));
+    let words = lines.map(|line| line.split(", ").collect::<Vec<_>>());
+    words.filter(|words| words.len() > 2).map(|words| (words[1].trim_matches('"'), words[2])).collect()
+}
+
+#[test]
+fn tables_of_directives_say_where_those_of_httpd_stand() {
+    let python = rows_of(section(REFERENCE, "## Directives of mod_python"));
+    let scripts = rows_of(section(REFERENCE, "## Scripts that say who may come"));
+    let mut told: Vec<_> = python.into_iter().chain(scripts).collect();
+    let is_meant =
+        |name: &str| name.starts_with("Python") || name.starts_with("WSGI") || SCRIPTS.contains(&name);
+    let mut known: Vec<_> = contexts()
+        .into_iter()
+        .filter(|(name, _)| is_meant(name))
+        .map(|(name, context)| {
+            let context = match context {
+                "sys::RSRC_CONF" => "server, virtual host",
+                "ANYWHERE" => "server, virtual host, sections",
+                "FILES" => "server, virtual host, sections, `.htaccess` (FileInfo)",
+                "ACCESS" => "server, virtual host, sections, `.htaccess` (FileInfo, AuthConfig)",
+                "AUTH" => "sections, `.htaccess` (AuthConfig)",
+                other => panic!("{name} stands in {other}"),
+            };
+            (name.to_owned(), context.to_owned())
+        })
+        .collect();
+    told.sort();
+    known.sort();
+    assert!(known.len() > 30, "{known:?}");
+    assert_eq!(told, known);
+}
+
+/// The first word and the last cell of each row of a table of directives.
+fn rows_of(text: &str) -> Vec<(String, String)> {
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter(|row| row.contains("server") || row.contains("sections"));
+    rows.map(|row| {
+        let name = row.split([' ', '`']).next().unwrap();
+        let context = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        (name.to_owned(), context.to_owned())
+    })
+    .collect()
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
     phases,
     raw::{
         ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection,
-        register_filters,
+        register_authorities, register_filters,
     },
     status,
 };
@@ -42,7 +42,7 @@ static BEFORE: ModuleNames<6> =
 /// mod_vhost_alias maps every path to a file.
 static AFTER: ModuleNames<2> = ModuleNames::new([c"mod_vhost_alias.c", c""]);
 
-unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
+unsafe extern "C" fn register_hooks(pool: *mut apr_pool_t) {
     let none: *const *const c_char = ptr::null();
     let (middle, last) = (sys::APR_HOOK_MIDDLE as c_int, sys::APR_HOOK_LAST as c_int);
     // SAFETY: httpd calls this while it registers hooks; the lists of names live for the process.
@@ -60,6 +60,7 @@ unsafe extern "C" fn register_hooks(_pool: *mut apr_pool_t) {
         sys::ap_hook_fixups(Some(last_fixups), none, none, sys::APR_HOOK_REALLY_LAST as c_int);
         sys::ap_hook_handler(Some(content_handler), none, none, middle);
         register_phases();
+        register_authorities(pool, phases::SCRIPTS);
     }
     register_filters(phases::filter);
 }
@@ -87,6 +88,8 @@ unsafe fn register_phases() {
         sys::ap_hook_translate_name(Some(phase_trans), none, none, sys::APR_HOOK_FIRST as c_int);
         sys::ap_hook_header_parser(Some(header_parser), none, none, middle);
         sys::ap_hook_access_checker(Some(access), none, none, middle);
+        sys::ap_hook_force_authn(Some(force_authn), none, none, middle);
+        sys::ap_hook_insert_filter(Some(insert_filters), none, none, middle);
         sys::ap_hook_check_user_id(Some(authen), none, AUTHORITIES.as_ptr(), middle);
         sys::ap_hook_auth_checker(Some(authz), none, AUTHORITIES.as_ptr(), middle);
         sys::ap_hook_type_checker(Some(type_checker), none, none, sys::APR_HOOK_FIRST as c_int);
@@ -153,12 +156,24 @@ request_hook!(post_read_request, phases::post_read_request, if has_handlers);
 request_hook!(phase_trans, phases::trans, if has_handlers);
 request_hook!(header_parser, phases::header_parser, if has_handlers);
 request_hook!(access, phases::access, if has_handlers);
+request_hook!(force_authn, phases::force_authn, if has_handlers);
 request_hook!(authen, phases::authen, if has_handlers);
 request_hook!(authz, phases::authz, if has_handlers);
 request_hook!(type_checker, phases::type_checker, if has_handlers);
 request_hook!(phase_fixup, phases::fixup, if has_handlers);
 request_hook!(phase_content, phases::content);
 request_hook!(phase_log, phases::log, if has_handlers);
+
+unsafe extern "C" fn insert_filters(r: *mut sys::request_rec) {
+    if has_handlers() {
+        fence("insert_filters", (), || {
+            // SAFETY: httpd calls this with a request that lives for the call, on the request's thread.
+            if let Some(request) = unsafe { Request::from_raw(r) } {
+                phases::insert_filters(request);
+            }
+        });
+    }
+}
 
 fn map_to_storage_of_kinds(request: Request<'_>) -> c_int {
     claim::map_to_storage(request, &KINDS)

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gangway::phases::{Handler, merge_assignments, merge_handlers};
+use gangway::phases::{Handler, RequestPhase, merge_assignments, merge_handlers};
 use gangway_httpd::pool::Pool;
 
 /// Whether any section has ever had handlers, here or in the parent. Never taken back, so that no handler is missed.
@@ -25,6 +25,14 @@ pub(crate) struct PhaseConf<'p> {
     pub(crate) settings: &'p [Assignment<'p>],
     /// The handlers' own words. An empty value takes a name away.
     pub(crate) options: &'p [Assignment<'p>],
+    /// Phases of which the handlers of sections around this one do not count.
+    ended: &'p [RequestPhase],
+    /// What a client is asked to authenticate for, where no AuthName says it.
+    pub(crate) realm: Option<&'p [u8]>,
+    /// Content handlers give the response without SetHandler.
+    pub(crate) gives_content: bool,
+    /// Handlers say who the client is, and what it may, without Require.
+    pub(crate) asks: bool,
 }
 
 impl<'p> PhaseConf<'p> {
@@ -32,6 +40,19 @@ impl<'p> PhaseConf<'p> {
     pub(crate) fn add_handlers(&mut self, more: &[Handler<'p>], pool: Pool<'p>) {
         HAS_HANDLERS.store(true, Ordering::Relaxed);
         self.handlers = pool.copy(&[self.handlers, more].concat());
+    }
+
+    /// Ends what sections around this one, and this one so far, say of phases.
+    pub(crate) fn end(&mut self, phases: &[RequestPhase], pool: Pool<'p>) {
+        let is_left = |handler: &&Handler<'_>| !phases.contains(&handler.phase);
+        let left: Vec<_> = self.handlers.iter().filter(is_left).copied().collect();
+        self.handlers = pool.copy(&left);
+        self.ended = pool.copy(&[self.ended, phases].concat());
+    }
+
+    /// Whether there are handlers of a phase, for some file or other.
+    pub(crate) fn has(&self, phase: RequestPhase) -> bool {
+        self.handlers.iter().any(|handler| handler.phase == phase)
     }
 
     /// Sets one of the engine's words.
@@ -55,13 +76,25 @@ impl<'p> PhaseConf<'p> {
             (one, []) | ([], one) => one,
             _ => pool.copy(&merge_assignments(outer, inner)),
         };
+        let mut around = *outer;
+        if !inner.ended.is_empty() {
+            around.end(inner.ended, pool);
+        }
         Self {
-            handlers: match (outer.handlers, inner.handlers) {
+            handlers: match (around.handlers, inner.handlers) {
                 (one, []) | ([], one) => one,
                 (outer, inner) => pool.copy(&merge_handlers(outer, inner)),
             },
             settings: assignments(outer.settings, inner.settings),
             options: assignments(outer.options, inner.options),
+            // httpd may merge the inner ones first.
+            ended: match (outer.ended, inner.ended) {
+                (one, []) | ([], one) => one,
+                (outer, inner) => pool.copy(&[outer, inner].concat()),
+            },
+            realm: inner.realm.or(outer.realm),
+            gives_content: outer.gives_content || inner.gives_content,
+            asks: outer.asks || inner.asks,
         }
     }
 }

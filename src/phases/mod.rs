@@ -22,7 +22,7 @@ mod words;
 pub use place::HandlerPlace;
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;
-pub use words::{HandlerDirective, HandlerWords};
+pub use words::{ApplicationWords, HandlerDirective, HandlerWords};
 
 pub use plan::{
     Assignments, Handler, RequestPhase, chosen, merge_assignments, merge_handlers, parse_handlers,

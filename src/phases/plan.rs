@@ -40,7 +40,8 @@ pub enum RequestPhase {
 }
 
 impl RequestPhase {
-    const ALL: [Self; 14] = [
+    /// All of them.
+    pub const ALL: [Self; 14] = [
         Self::PostReadRequest,
         Self::Init,
         Self::Trans,

@@ -18,6 +18,7 @@
 #include "http_main.h"
 #include "http_protocol.h"
 #include "http_request.h"
+#include "mod_auth.h"
 #include "mod_proxy.h"
 #include "mpm_common.h"
 #include "scoreboard.h"

@@ -20,7 +20,8 @@ use gangway::{
 use gangway_httpd::{directive::Command, directives, param, sys};
 
 use crate::{
-    config, managed as handlers, phases,
+    config, managed as handlers,
+    phases::{self, ScriptUse},
     raw::{self, Choice, DirConf, Gangway, HandlerKind},
     section, wsgi as applications,
 };
@@ -33,6 +34,7 @@ const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 /// Also in .htaccess, where AllowOverride says so.
 const FILES: u32 = sys::OR_FILEINFO;
 const ACCESS: u32 = sys::OR_FILEINFO | sys::OR_AUTHCFG;
+const AUTH: u32 = sys::OR_AUTHCFG;
 
 directives! {
     Gangway, ": ";
@@ -52,6 +54,20 @@ directives! {
         |command, conf, words| { conf.add_param(param::read(command, words)?, command.pool()); Ok(()) };
     set_engine_dir, "GangwayEngineDir", sys::RSRC_CONF, "the directory of the engines",
         |command, _, words| config::engine_dir(command, words);
+    set_gangway_handlers, "GangwayPythonHandler", FILES, "[PHASE] MODULE[::OBJECT] ... [key=value ...], or [PHASE] off",
+        phases::set_gangway_handlers;
+    set_access_script, "GangwayAccess", ACCESS, "the path of a script with allow_access()",
+        |command, conf, words| phases::set_script(command, conf, ScriptUse::Access, words);
+    set_user_script, "GangwayAuthnProvider", AUTH, "the path of a script with check_password() or get_realm_hash()",
+        |command, conf, words| phases::set_script(command, conf, ScriptUse::Users, words);
+    set_group_script, "GangwayAuthzProvider", AUTH, "the path of a script with groups_for_user()",
+        |command, conf, words| phases::set_script(command, conf, ScriptUse::Groups, words);
+    set_wsgi_access, "WSGIAccessScript", AUTH, "the path of a script with allow_access()",
+        |command, conf, words| phases::set_wsgi_script(command, conf, ScriptUse::Access, words);
+    set_wsgi_users, "WSGIAuthUserScript", AUTH, "the path of a script with check_password() or get_realm_hash()",
+        |command, conf, words| phases::set_wsgi_script(command, conf, ScriptUse::Users, words);
+    set_wsgi_groups, "WSGIAuthGroupScript", AUTH, "the path of a script with groups_for_user()",
+        |command, conf, words| phases::set_wsgi_script(command, conf, ScriptUse::Groups, words);
     set_post_read_request, "PythonPostReadRequestHandler", sys::RSRC_CONF, "HANDLER ... [| .SUFFIX ...]",
         |command, conf, words| phases::add_handlers(command, conf, RequestPhase::PostReadRequest, words);
     set_init, "PythonInitHandler", FILES, "HANDLER ... [| .SUFFIX ...]",
@@ -99,8 +115,8 @@ directives! {
         |command, conf, words| phases::add_filter(command, conf, RequestPhase::InputFilter, words);
     set_output_filter, "PythonOutputFilter", ANYWHERE, "HANDLER NAME",
         |command, conf, words| phases::add_filter(command, conf, RequestPhase::OutputFilter, words);
-    set_handler_module, "PythonHandlerModule", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_handler_module, "PythonHandlerModule", FILES, "a module whose functions are handlers of the phases of their names",
+        phases::add_module;
     set_optimize, "PythonOptimize", FILES, "not supported yet",
         |command, _, words| phases::refuse_missing(command, words, true, LATER);
     set_pdb, "PythonEnablePdb", FILES, "not supported yet",

@@ -38,10 +38,19 @@ impl Facts {
     }
 }
 
+/// Where `realm=` stands in the place of AuthType and AuthName.
+fn by_realm(request: Request<'_>, fact: Fact) -> Option<&[u8]> {
+    if !matches!(fact, Fact::AuthType | Fact::AuthName) {
+        return None;
+    }
+    let realm = request.conf()?.phases().realm?;
+    Some(if fact == Fact::AuthType { b"Basic" } else { realm })
+}
+
 impl Transaction for Facts {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         self.with(|request| {
-            if let Some(value) = request.fact(fact) {
+            if let Some(value) = request.fact(fact).or_else(|| by_realm(request, fact)) {
                 give(value);
             }
             Ok(())

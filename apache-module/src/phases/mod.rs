@@ -2,7 +2,8 @@
 //! Handlers of the phases of a request: mod_python's directives, and the hooks of httpd in which handlers run.
 //!
 //! ```text
-//! words        what a directive says; wanted: whether any of them stands in the configuration
+//! words        what mod_python's directives say; gangway_handlers: that of both servers; wanted: whether any of them stands in the configuration
+//! scripts      those that say who may come, as mod_wsgi has them
 //! hooks        the phases of httpd, each with the handlers that the configuration has for it
 //! run          one run of handlers, on the thread that has the request; filters: one for each piece of a body
 //! transaction  the request, as they see it; facts: what it is, and those beside it
@@ -10,17 +11,23 @@
 
 mod facts;
 mod filters;
+mod gangway_handlers;
 mod hooks;
 mod run;
+mod scripts;
 mod transaction;
 mod wanted;
 mod words;
 
 pub(crate) use filters::filter;
+pub(crate) use gangway_handlers::set_gangway_handlers;
 pub(crate) use hooks::{
-    access, authen, authz, content, fixup, header_parser, log, post_read_request, trans, type_checker,
+    access, authen, authz, content, fixup, force_authn, header_parser, insert_filters, log,
+    post_read_request, trans, type_checker,
 };
+pub(crate) use scripts::{SCRIPTS, ScriptUse, set_script, set_wsgi_script};
 pub(crate) use wanted::add_application;
 pub(crate) use words::{
-    add_filter, add_handlers, add_import, add_option, refuse_missing, set_home, set_switch, set_text,
+    add_filter, add_handlers, add_import, add_module, add_option, refuse_missing, set_home, set_switch,
+    set_text,
 };

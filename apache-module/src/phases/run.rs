@@ -24,12 +24,12 @@ use crate::{
 /// Runs the handlers that the request has in this phase.
 pub(super) fn run(request: Request<'_>, phase: RequestPhase) -> c_int {
     let Some(conf) = request.conf().map(|conf| conf.phases()) else { return DECLINED };
-    let handlers = handlers(request, conf, phase);
+    let handlers = all_handlers(request, conf, phase);
     if handlers.is_empty() { DECLINED } else { answer(request, phase, conf, &handlers) }
 }
 
 /// Those of the configuration, and behind them those that other handlers have added.
-fn handlers<'r>(request: Request<'r>, conf: &PhaseConf<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
+fn all_handlers<'r>(request: Request<'r>, conf: &PhaseConf<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
     let mut handlers = Vec::new();
     if !conf.handlers.is_empty() {
         handlers.extend(chosen(conf.handlers, phase, request.filename()));
@@ -40,9 +40,14 @@ fn handlers<'r>(request: Request<'r>, conf: &PhaseConf<'r>, phase: RequestPhase)
     handlers
 }
 
+/// The handlers of a phase.
+pub(super) fn handlers(request: Request<'_>, phase: RequestPhase) -> Vec<Handler<'_>> {
+    request.conf().map(|conf| all_handlers(request, conf.phases(), phase)).unwrap_or_default()
+}
+
 /// Whether there are any.
 pub(super) fn has_handlers(request: Request<'_>, phase: RequestPhase) -> bool {
-    request.conf().is_some_and(|conf| !handlers(request, conf.phases(), phase).is_empty())
+    !handlers(request, phase).is_empty()
 }
 
 /// Has the last phase run at the end of the request.
@@ -53,7 +58,7 @@ pub(super) fn await_cleanup(request: Request<'_>) {
 /// The last phase.
 pub(super) fn clean_up(request: Request<'_>) {
     if let Some(conf) = request.conf().map(|conf| conf.phases()) {
-        let handlers = handlers(request, conf, RequestPhase::Cleanup);
+        let handlers = all_handlers(request, conf, RequestPhase::Cleanup);
         let _not_looked_at = answer(request, RequestPhase::Cleanup, conf, &handlers);
     }
 }
@@ -64,6 +69,17 @@ fn answer(
     conf: &PhaseConf<'_>,
     handlers: &[Handler<'_>],
 ) -> c_int {
+    answer_with(request, phase, conf, handlers, &[])
+}
+
+/// Runs handlers, which are told something besides what the configuration says.
+pub(super) fn answer_with(
+    request: Request<'_>,
+    phase: RequestPhase,
+    conf: &PhaseConf<'_>,
+    handlers: &[Handler<'_>],
+    told: &[(&[u8], &[u8])],
+) -> c_int {
     let Some((number, application)) = application(request) else { return INTERNAL_SERVER_ERROR };
     let kept = RequestState::of(request);
     let Some(state) = kept.begin() else {
@@ -71,7 +87,8 @@ fn answer(
         report!(request, Error, SERVER_FAILED, "a phase of this request is at work already");
         return INTERNAL_SERVER_ERROR;
     };
-    let options = options(conf);
+    let mut options = options(conf);
+    options.extend_from_slice(told);
     let call = PhaseCall {
         phase,
         interpreter: interpreter(request, conf, handlers),

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gangway::config::Parser;
+use gangway::{config::Parser, phases::ApplicationWords};
 use gangway_httpd::directive::Command;
 
 use crate::{config, wsgi::Configured};
@@ -16,8 +16,8 @@ use crate::{config, wsgi::Configured};
 struct WantedHandlers {
     /// Where the first directive for handlers stands, and where relative paths begin.
     first: Option<(String, PathBuf)>,
-    /// The virtual environment of handlers.
-    home: Option<String>,
+    /// What is said of the application.
+    words: ApplicationWords,
     /// What processes begin with: `MODULE INTERPRETER`.
     imports: Vec<Vec<u8>>,
     /// PythonPath of the server.
@@ -38,13 +38,12 @@ pub(super) fn note(command: &Command<'_>) {
     });
 }
 
-/// `PythonHome DIR`.
-pub(super) fn set_home(home: &[u8]) -> Result<(), String> {
-    let text = std::str::from_utf8(home).map_err(|_| "is not UTF-8".to_owned())?;
-    config::kept(|wanted: &mut WantedHandlers| match wanted.home.replace(text.to_owned()) {
-        None => Ok(()),
-        Some(_) => Err("stands twice; keep one".into()),
-    })
+/// What a directive says of the application that stands for all handlers: `venv=DIR` and its like.
+///
+/// # Errors
+/// Another directive says something else.
+pub(super) fn add_words(words: &[Vec<u8>]) -> Result<(), String> {
+    config::kept(|wanted: &mut WantedHandlers| wanted.words.add(words)).map(|_is_new| ())
 }
 
 /// `PythonImport MODULE INTERPRETER`.
@@ -73,12 +72,14 @@ pub(crate) fn add_application() -> Result<(), String> {
     NUMBER.store(NONE, Ordering::Relaxed);
     let wanted = config::kept(|wanted: &mut WantedHandlers| wanted.clone());
     let Some((place, base)) = wanted.first else { return Ok(()) };
-    let mut options: Vec<_> =
-        wanted.home.map(|home| format!("venv={home}").into_bytes()).into_iter().collect();
+    let mut options: Vec<Vec<u8>> = wanted.words.iter().map(<[u8]>::to_vec).collect();
+    if !wanted.words.has(b"threads") {
+        // As many as httpd has threads: mod_python has no limit of its own.
+        options.push(b"threads=1024".to_vec());
+    }
     options.extend(wanted.path.map(|path| [b"path=", path.as_slice()].concat()));
     options.extend(wanted.imports.iter().map(|import| [b"import=", import.as_slice()].concat()));
-    // As many as httpd has threads: mod_python has no limit of its own.
-    let mut words: Vec<&[u8]> = vec![b"mod_python", b"threads=1024"];
+    let mut words: Vec<&[u8]> = vec![b"mod_python"];
     words.extend(options.iter().map(Vec::as_slice));
     let parser = Parser { base: &base, timeout: None };
     let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))

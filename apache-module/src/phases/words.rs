@@ -19,12 +19,17 @@ fn applies(command: &Command<'_>) -> Result<bool, String> {
     if is_loaded(c"mod_python.c") {
         return Ok(false);
     }
+    check_place(command).map(|()| true)
+}
+
+/// Notes that there are handlers, or in `.htaccess` looks whether the server has any.
+pub(super) fn check_place(command: &Command<'_>) -> Result<(), String> {
     if !command.is_in_htaccess() {
         wanted::note(command);
-        return Ok(true);
+        return Ok(());
     }
     if wanted::number().is_some() {
-        return Ok(true);
+        return Ok(());
     }
     // Otherwise whoever may write such a file could have the server run Python, which its administrator has not thought of.
     Err("stands in .htaccess, and no directive of Python's stands in the configuration of the server: let one stand \
@@ -91,6 +96,37 @@ pub(crate) fn add_filter<'c>(
     })
 }
 
+/// What stands in the place of an object for the function of the phase, which the module may lack.
+const IF_THERE: &[u8] = b"::?";
+
+/// `PythonHandlerModule MODULE`: a module whose functions are handlers of the phases by whose names they are called.
+pub(crate) fn add_module<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    words: &[&[u8]],
+) -> Result<(), String> {
+    let [module] = *words else { return Err("needs the name of a module".into()) };
+    if module.is_empty() || module.contains(&b':') || module.contains(&b'|') {
+        return Err("needs the name of a module, without an object and a suffix".into());
+    }
+    change(command, conf, |conf| {
+        let pool = command.pool();
+        let (directory, name) =
+            (pool.copy(&section::directory(command)), pool.copy(&[module, IF_THERE].concat()));
+        let is_met = |phase: &RequestPhase| {
+            let is_early = matches!(phase, RequestPhase::PostReadRequest | RequestPhase::Trans);
+            !phase.is_filter() && (!is_early || is_outside(command))
+        };
+        let handlers: Vec<_> = RequestPhase::ALL
+            .into_iter()
+            .filter(is_met)
+            .map(|phase| Handler { phase, name, suffix: None, directory })
+            .collect();
+        conf.add_handlers(&handlers, pool);
+        Ok(())
+    })
+}
+
 /// A handler's name with its object, where it names none.
 fn with_object<'c>(name: &'c [u8], object: &[u8], command: &Command<'c>) -> &'c [u8] {
     if name.windows(2).any(|pair| pair == b"::") {
@@ -118,7 +154,7 @@ pub(crate) fn set_text<'c>(
 }
 
 /// Whether it stands outside of all sections but those of virtual hosts.
-fn is_outside(command: &Command<'_>) -> bool {
+pub(super) fn is_outside(command: &Command<'_>) -> bool {
     command.sections().next().is_none() && command.path().is_empty()
 }
 
@@ -168,7 +204,7 @@ pub(crate) fn set_home(command: &Command<'_>, words: &[&[u8]]) -> Result<(), Str
     }
     command.check_global()?;
     let [home] = *words else { return Err("needs the directory of a virtual environment".into()) };
-    wanted::set_home(home)
+    wanted::add_words(&[[b"venv=", home].concat()])
 }
 
 /// `PythonImport MODULE[::FUNCTION] INTERPRETER`: what each process begins with.

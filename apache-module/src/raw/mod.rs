@@ -6,6 +6,7 @@
 
 #![expect(unsafe_code, reason = "httpd's memory")]
 
+mod authorities;
 mod connections;
 mod ends;
 mod filters;
@@ -22,6 +23,7 @@ mod server;
 mod session;
 mod threads;
 
+pub(crate) use authorities::{AuthScripts, RealmHash, Verdict, register_authorities};
 pub(crate) use connections::count as count_connection;
 pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
 pub(crate) use filters::{FilterState, add_filter, register_filter, register_filters};

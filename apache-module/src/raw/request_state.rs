@@ -24,6 +24,8 @@ pub(crate) struct RequestState {
     phase: PhaseState,
     /// A phase is at work.
     is_busy: Cell<bool>,
+    /// Nobody but handlers has to say who the client is.
+    is_alone: Cell<bool>,
     /// What is called at the end of the request.
     at_end: Cell<Option<fn(Request<'_>)>>,
     /// Handlers that others have added. What they point to lives in the request's pool.
@@ -67,6 +69,15 @@ impl RequestState {
     /// What the engine keeps, for a filter, which may run while a phase is at work.
     pub(crate) fn for_filter(&self) -> &PhaseState {
         &self.phase
+    }
+
+    /// Notes that nobody but handlers has to say who the client is.
+    pub(crate) fn note_alone(&self) {
+        self.is_alone.set(true);
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.is_alone.get()
     }
 
     /// Adds a handler to those of the configuration.

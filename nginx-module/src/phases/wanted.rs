@@ -3,8 +3,7 @@
 
 use gangway::{
     config::{ApplicationConf, Engines, Parser},
-    log::escape,
-    phases::RequestPhase,
+    phases::{ApplicationWords, RequestPhase},
 };
 
 use crate::wsgi::Mounted;
@@ -13,7 +12,7 @@ use crate::wsgi::Mounted;
 #[derive(Default)]
 pub(crate) struct WantedHandlers {
     /// Words of the application.
-    words: Vec<Vec<u8>>,
+    words: ApplicationWords,
     /// The application as it is known so far.
     config: Option<ApplicationConf>,
     /// Phases that have handlers somewhere.
@@ -37,23 +36,11 @@ impl WantedHandlers {
         if !self.phases.contains(&phase) {
             self.phases.push(phase);
         }
-        let had = self.words.len();
-        for word in words.iter().filter(|word| !self.words.contains(word)).cloned().collect::<Vec<_>>() {
-            let other = self.words.iter().find(|known| key(known) == key(&word) && key(&word) != b"env");
-            if let Some(other) = other {
-                return Err(format!(
-                    "has \"{}\", and another one \"{}\": all handlers of phases of a process have one Python",
-                    escape(&word),
-                    escape(other)
-                ));
-            }
-            self.words.push(word);
-        }
-        if self.config.is_some() && had == self.words.len() {
+        if !self.words.add(words)? && self.config.is_some() {
             return Ok(());
         }
         let mut all: Vec<&[u8]> = vec![b"mod_python"];
-        all.extend(self.words.iter().map(Vec::as_slice));
+        all.extend(self.words.iter());
         let config = parser.interface(engines, "handlers", &all).map_err(|error| error.to_string())?;
         self.config = Some(config);
         Ok(())
@@ -73,8 +60,4 @@ impl WantedHandlers {
     pub(crate) fn has(&self, phase: RequestPhase) -> bool {
         self.phases.contains(&phase)
     }
-}
-
-fn key(word: &[u8]) -> &[u8] {
-    word.split(|byte| *byte == b'=').next().unwrap_or_default()
 }

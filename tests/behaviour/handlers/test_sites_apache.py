@@ -73,7 +73,8 @@ def test_htaccess_needs_allowoverride(launch, scratch, kind):
         ("PythonOption", "PythonOption", "needs a name"),
         ("PythonConnectionHandler a", "PythonConnectionHandler", "is not supported"),
         ("PythonImport a", "PythonImport", "needs a module and the name"),
-        ("PythonHandlerModule a", "PythonHandlerModule", "is not supported"),
+        ("PythonHandlerModule a::b", "PythonHandlerModule", "without an object"),
+        ("PythonHandlerModule", "PythonHandlerModule", "needs the name of a module"),
         ("PythonOptimize On", "PythonOptimize", "is not supported"),
         ("PythonEnablePdb On", "PythonEnablePdb", "is not supported"),
         ("PythonHandler a\nPythonHome /no/such/folder", "handlers, the first of which", "/no/such/folder"),
@@ -94,6 +95,18 @@ def test_what_is_off_passes(configtest):
         site.apache_host = "PythonOptimize Off\nPythonEnablePdb Off\nPythonDebug off\nPythonHandler a b | .py .psp"
 
     assert configtest(right).status == 0
+
+
+def test_a_module_of_handlers(launch, scratch, kind):
+    """PythonHandlerModule: functions are handlers of the phases by whose names they are called; who has none is not missed."""
+    module = "from mod_python import apache\n" + "".join(
+        f"def {name}(req):\n    req.notes['seen'] = req.notes.get('seen', '') + ' {name} ' + str(req.hlist.silent)\n    return apache.OK\n"
+        for name in ("fixuphandler", "headerparserhandler")
+    )
+    module += "def handler(req):\n    req.write(req.notes['seen'])\n    return apache.OK\n"
+    folder, configure = site_with(scratch, kind, htaccess="SetHandler mod_python\nPythonHandlerModule several\n", several=module)
+    server = launch(configure)
+    assert server.get("/site/x").body == b" headerparserhandler 1 fixuphandler 1"
 
 
 def write(path, text):

@@ -48,6 +48,7 @@ def section(spec):
     if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
         # A backend that refused a connection is asked again at once.
         lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))} retry=0")
+    lines += [f"    GangwayPythonHandler {words}" for words in spec.handlers]
     for key, value in spec.params.items():
         # SetEnv reaches every backend of mod_proxy, whichever module speaks to it.
         lines.append(f"    {'GangwayParam' if spec.passes is None else 'SetEnv'} {key} {quoted(value)}")
@@ -126,6 +127,7 @@ def render(site, folder, ports, module, engines, mpm_name, certificate):
         lines.append(f"LimitRequestBody {site.body_limit}")
     if module is not None and engines != module.parent:
         lines.append(f"GangwayEngineDir {quoted(engines)}")
+    lines += [f"GangwayPythonHandler {words}" for words in site.handlers]
     lines.append(site.apache_main)
     content = [site.apache_host, *(section(spec) for spec in site.locations)]
     if not site.tls:

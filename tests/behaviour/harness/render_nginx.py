@@ -93,6 +93,7 @@ def location(spec, upstream="gangway"):
         lines.append("    gangway_cgi " + " ".join(["on", *map(quoted, spec.cgi)]) + ";")
     if spec.spawn is not None:
         lines.append("    gangway_spawn " + " ".join(map(quoted, spec.spawn)) + ";")
+    lines += [f"    gangway_python_handler {words};" for words in spec.handlers]
     raw = spec.nginx
     if spec.passes is not None:
         lines += passing(spec, upstream)
@@ -156,6 +157,7 @@ def render(site, folder, ports, module, engines, version, certificate):
     server += ["server_name localhost;", f"root {folder}/htdocs;"]
     if site.tls:
         server += [f"ssl_certificate {certificate}.crt;", f"ssl_certificate_key {certificate}.key;"]
+    server += [f"gangway_python_handler {words};" for words in site.handlers]
     server.append(plain(site.nginx_server))
     server.append("location = /.ready { access_log off; return 204; }")
     server += [location(spec, site.upstream) for spec in site.locations]

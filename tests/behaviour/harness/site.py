@@ -19,6 +19,7 @@ class Location:
     passes: str | None = None  # address of gangway_pass: fastcgi://host:port and the like
     spawn: list | None = None  # words of gangway_spawn / GangwaySpawn; `files` is where its scripts are
     cgi: list | None = None  # words of gangway_cgi / GangwayCGI after `on`; `files` is where the scripts are
+    handlers: tuple = ()  # lines of gangway_python_handler / GangwayPythonHandler, each as it is written behind the name
     nginx: str = ""  # raw lines for one server
     apache: str = ""
 
@@ -44,6 +45,7 @@ class Site:
     kept_connections: int = 32  # idle connections to backends that a worker may keep
     engine_dir: object = None  # where the engines are; None: where the harness put them
     environment: dict = field(default_factory=dict)  # of the server process itself
+    handlers: tuple = ()  # as those of a location, for the whole server
     nginx_main: str = ""
     nginx_http: str = ""
     nginx_server: str = ""

@@ -30,7 +30,10 @@ def run(transaction, request, phase, interpreter, handlers, settings, options, f
             _clean_up(request)
         for at, (handler, directory) in enumerate(running):
             request._at = at
-            answer = _run_one(request, handler, _phases.default_object(name), directory, phase == _phases.CONTENT)
+            given = _run_one(request, handler, _phases.default_object(name), directory, phase == _phases.CONTENT)
+            if given is _NOT_THERE:
+                continue
+            answer = given
             if answer not in going:
                 break
     finally:
@@ -62,6 +65,9 @@ def _run_filter(request, phase, filter_name, interpreter, handler, settings, opt
         request.__dict__.update(before)
 
 
+#: Instead of a handler that its module may lack.
+_NOT_THERE = object()
+
 #: What a request says of the run of its handlers that is at work.
 _OF_A_RUN = ("phase", "interpreter", "_directory", "_settings", "_options", "_running", "_at", "_relatives")
 
@@ -88,7 +94,10 @@ def _end(request):
 def _run_one(request, handler, default, directory, is_content):
     try:
         request._directory = directory
-        answer = _find(request, handler, default, directory, request)(request)
+        found = _find(request, handler, default, directory, request)
+        if found is _NOT_THERE:
+            return found
+        answer = found(request)
         # A bool is a slip of the pen: True would be status 1.
         if type(answer) is not int:
             kind = type(answer).__name__
@@ -117,6 +126,10 @@ def _find(request, handler, default, directory, argument):
     folders = [directory] if directory else []
     reload = settings.get("PythonAutoReload", "1") == "1"
     found = _importer.find(request.interpreter, module_name, folders, reload)
+    if path == _phases.IF_THERE:
+        path = ""
+        if not hasattr(found, default):
+            return _NOT_THERE
     for part in (path or default).split("."):
         if inspect.isclass(found):
             # A method of a class is one of an object that the request has for itself.

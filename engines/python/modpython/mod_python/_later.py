@@ -4,11 +4,12 @@
 from mod_python import _phases
 
 
+_SILENT = "::" + _phases.IF_THERE
+
+
 class HandlerList:
     """`req.hlist`: the handler that runs, and the ones behind it."""
 
-    #: A handler that is missing is an error in every phase.
-    silent = 0
     #: Lists of handlers have none around them.
     parent = None
 
@@ -18,6 +19,15 @@ class HandlerList:
     @property
     def handler(self):
         """The word of the configuration; None behind the last one."""
+        return self._word.removesuffix(_SILENT) if self._word is not None else None
+
+    @property
+    def silent(self):
+        """Whether the module may lack it, as with PythonHandlerModule. Elsewhere that is an error."""
+        return int((self._word or "").endswith(_SILENT))
+
+    @property
+    def _word(self):
         return self._running[self._at][0] if self._at < len(self._running) else None
 
     @property

@@ -29,6 +29,8 @@ CONTENT = numbers["PHASE_CONTENT"]
 CLEANUP = numbers["PHASE_CLEANUP"]
 #: After which a request is forgotten as far as its handlers can see.
 LAST = frozenset((CONTENT, numbers["PHASE_LOG"], CLEANUP))
+#: The object of a handler of PythonHandlerModule, whose module may lack it.
+IF_THERE = "?"
 NUMBERS = {name: number for number, (name, _) in PHASES.items()}
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """mod_wsgi's scripts of WSGIAccessScript, WSGIAuthUserScript and WSGIAuthGroupScript, before any resource of the server.
 
-PythonAccessHandler, PythonAuthenHandler and PythonAuthzHandler name this module; the scripts are absolute paths:
+httpd's own modules ask the functions with "provider" in their names. PythonAccessHandler, PythonAuthenHandler and PythonAuthzHandler may also
+name this module; the scripts are absolute paths:
 
     PythonOption mod_python.wsgiauth.access_script      has allow_access(environ, host)
-    PythonOption mod_python.wsgiauth.auth_user_script   has check_password(environ, user, password), for AuthType Basic
+    PythonOption mod_python.wsgiauth.auth_user_script   has check_password(environ, user, password), for AuthType Basic,
+                                                        and get_realm_hash(environ, user, realm), for AuthType Digest
     PythonOption mod_python.wsgiauth.auth_group_script  has groups_for_user(environ, user)
     PythonOption mod_python.wsgiauth.groups             names of groups with blanks between them, one of which the user needs
 
@@ -16,12 +18,15 @@ import sys
 from mod_python import _environ, _importer, apache
 
 _PREFIX = "mod_python.wsgiauth."
+_DIRECTIVES = {"access_script": "GangwayAccess", "auth_user_script": "GangwayAuthnProvider", "auth_group_script": "GangwayAuthzProvider"}
+#: A note, which the server takes away again.
+_HASH = "gangway-realm-hash"
 
 
 def _function(req, option, name):
     path = req.get_options().get(_PREFIX + option)
     if not path:
-        raise LookupError(f"PythonOption {_PREFIX}{option} names no script")
+        raise LookupError(f"{_DIRECTIVES[option]}, or PythonOption {_PREFIX}{option}, names no script")
     if not path.startswith("/"):
         raise ValueError(f"PythonOption {_PREFIX}{option} must be an absolute path: {path!r}")
     module = _importer.find(req.interpreter, path, [], req.get_config().get("PythonAutoReload", "1") == "1")
@@ -62,7 +67,11 @@ def authenhandler(req):
     password = req.get_basic_auth_pw()
     if password is None:
         return apache.HTTP_UNAUTHORIZED
-    answer = check(_variables(req), req.user, password)
+    return _checked(req, check, req.user, password)
+
+
+def _checked(req, check, user, password):
+    answer = check(_variables(req), user, password)
     if not _is_known(answer, "check_password", (bool, str)):
         return apache.DECLINED
     if isinstance(answer, str) and answer:
@@ -77,7 +86,43 @@ def authzhandler(req):
         raise LookupError(f"PythonOption {_PREFIX}groups names no group")
     if req.user is None:
         raise LookupError("nobody has said who the user is; PythonAuthenHandler, or AuthType with a provider, does")
+    return _in_group(req, wanted)
+
+
+def _in_group(req, wanted):
     found = _function(req, "auth_group_script", "groups_for_user")(_variables(req), req.user)
     if isinstance(found, (str, bytes)) or not all(isinstance(name, str) for name in found):
         raise TypeError("groups_for_user() must return a list of names")
     return apache.OK if wanted.intersection(found) else apache.HTTP_FORBIDDEN
+
+
+def _told(told, name):
+    """A character for each byte, as everything else that comes from clients."""
+    return told[_PREFIX + name].encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def passwordprovider(req):
+    """For mod_auth_basic and its kin, which know name and password: as authenhandler, and None leaves it to the next provider."""
+    told = req.get_options()
+    check = _function(req, "auth_user_script", "check_password")
+    return _checked(req, check, _told(told, "user"), _told(told, "password"))
+
+
+def hashprovider(req):
+    """For mod_auth_digest. get_realm_hash(environ, user, realm): the MD5 of "user:realm:password" in hexadecimal digits, or None for a user
+    that it does not know.
+    """
+    told = req.get_options()
+    ask = _function(req, "auth_user_script", "get_realm_hash")
+    answer = ask(_variables(req), _told(told, "user"), _told(told, "realm"))
+    if not _is_known(answer, "get_realm_hash", str):
+        return apache.DECLINED
+    if len(answer) != 32 or not set(answer) <= set("0123456789abcdef"):
+        raise ValueError("get_realm_hash() must return 32 hexadecimal digits in lower case, the MD5 of user:realm:password")
+    req.notes[_HASH] = answer
+    return apache.OK
+
+
+def groupsprovider(req):
+    """For `Require gangway-group NAME ...`."""
+    return _in_group(req, set(req.get_options()[_PREFIX + "required"].split("\n")))

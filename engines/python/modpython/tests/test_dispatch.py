@@ -50,6 +50,12 @@ def run(tmp_path, transaction):
         ("AUTHEN", ("::declined", "::ok", "::forbidden"), apache.OK),
         ("TRANS", ("::declined", "::declined"), apache.DECLINED),
         ("FIXUP", ("::declined", "::ok"), apache.OK),
+        # Of PythonHandlerModule: what the module has is called, what it lacks is not missed.
+        ("AUTHEN", ("::?",), 401),
+        ("CONTENT", ("::?", "::forbidden"), 200),
+        ("ACCESS", ("::?",), apache.DECLINED),
+        ("ACCESS", ("::?", "::forbidden"), 403),
+        ("CONTENT", ("::ok", "::?"), 200),
     ],
 )
 def test_what_lets_the_next_handler_run(run, phase, names, answer):

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""gangway_python_handler and GangwayPythonHandler: the same words, and the same requests, in both servers."""
+
+import base64
+import json
+
+import pytest
+
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
+
+
+def configure(site, kind):
+    folder, files = site.apps / "handlers", str(site.apps / "served")
+    where = f"root={folder}"
+    site.handlers = (
+        f"post_read_request hello {where}",
+        f"trans hello {where} option=outer=everywhere option=both=outer",
+        f"fixup hello::trace_ok {where}",
+    )
+    site.location("/hello", handlers=(f"hello {where}",))
+    site.location("/app/hello", handlers=(f"hello {where}",))
+    site.location("/echo", handlers=(f"content hello::echo {where}",))
+    site.location("/returns", handlers=(f"hello::returns {where}",))
+    site.location("/debug", handlers=(f"hello::returns {where} debug=on",))
+    site.location("/redirects", handlers=(f"hello::redirects {where}",))
+    site.location("/chain", handlers=(f"hello::trace_ok hello::trace_ok {where}", f"hello::facts {where}"))
+    site.location(
+        "/app/facts",
+        handlers=(
+            f"hello::facts {where}",
+            f'init hello {where} option=both=inner "option=place=with blanks" interpreter=named',
+            f"header_parser hello {where}",
+            f"access hello {where}",
+            f"fixup hello hello::trace_declined {where}",
+        ),
+    )
+    site.location("/quiet", handlers=(f"hello::facts {where}", "fixup off"))
+    site.location("/silent", handlers=("off", f"hello::facts {where}"))
+    site.static("/files/", files, handlers=(f"access guard {where} option=who=guard",))
+    private = (f'authen guard {where} "realm=the vault"', f"authz guard {where}")
+    site.static("/private/", files, handlers=private)
+    site.static("/asked/", files, handlers=(f"authz guard {where}",))
+    site.static("/nameless/", files, handlers=(f"authen hello::trace_ok {where}",))
+    site.static("/undecided/", files, handlers=(f"authen guard::declines {where} realm=x",))
+    site.static("/unallowed/", files, handlers=(f'authen guard {where} "realm=the vault"', f"authz guard::declines {where}"))
+    site.static("/missing/", files, handlers=(f"access none_such {where}",))
+    site.static("/typed/", str(folder) + "/", handlers=(f'"hello | .py" {where}',))
+    site.wsgi("/wsgi", "pep3333:env_app" if kind.startswith("apache") else "pep3333:app")
+    site.locations[-1].handlers = private
+
+
+def facts(response):
+    assert response.status == 200, response.body
+    return json.loads(response.body)
+
+
+def credentials(user, realm="the vault"):
+    text = f"{user}:secret of {user} in {realm}"
+    return [("Authorization", "Basic " + base64.b64encode(text.encode()).decode())]
+
+
+@pytest.mark.parametrize("path", ["/hello", "/hello/below/it"])
+def test_content_needs_no_other_word(server, path):
+    for _ in range(3):
+        response = server.get(path)
+        assert (response.status, response.body) == (200, b"Hello from mod_python\n")
+
+
+def test_a_body(server):
+    assert server.post("/echo", b"0123456789" * 7000).body == b"0123456789" * 7000
+
+
+def test_facts(server):
+    seen = facts(server.get("/app/facts/more?a=b", headers=[("X-Early", "early")]))
+    assert (seen["phase"], seen["interpreter"], seen["uri"]) == ("PythonHandler", "named", "/app/facts/more")
+    assert seen["options"] == {"outer": "everywhere", "both": "inner", "place": "with blanks"}
+    assert seen["notes"]["early"] == "early"
+    assert seen["trail"] == [
+        "ok PythonInitHandler",
+        "declined PythonHeaderParserHandler",
+        "declined PythonAccessHandler",
+        "ok PythonFixupHandler",
+        "declined PythonFixupHandler",
+    ]
+
+
+def test_a_path_is_another_one_before_the_place_is_known(server):
+    seen = facts(server.get("/translated"))
+    assert (seen["notes"]["translated"], seen["uri"]) == ("yes", "/app/facts")
+
+
+def test_several_directives_of_one_phase_run_in_order(server):
+    assert facts(server.get("/chain"))["trail"] == ["ok PythonFixupHandler", "ok PythonHandler", "ok PythonHandler"]
+
+
+def test_off_ends_a_phase_or_all(server):
+    assert facts(server.get("/quiet"))["trail"] == []
+    assert facts(server.get("/silent"))["trail"] == []
+
+
+@pytest.mark.parametrize(("query", "status"), [("status=404", 404), ("raise=403", 403), ("both=409", 409)])
+def test_what_a_handler_returns(server, query, status):
+    assert server.get("/returns?" + query).status == status
+
+
+@pytest.mark.parametrize("query", ["none", "bool", "error"])
+def test_what_is_no_answer_is_500(server, query):
+    assert server.get("/returns?" + query).status == 500
+    server.log.expect("GW0319")
+    shown = server.get("/debug?" + query)
+    assert shown.status == 500 and b"because of PythonDebug On" in shown.body
+    server.log.expect("GW0319")
+
+
+def test_another_path_answers(server):
+    assert server.get("/redirects").body == b"Hello from mod_python\n"
+
+
+def test_a_check_before_files(server):
+    response = server.get("/files/README")
+    assert (response.status, response.header("X-Checked")) == (200, "guard")
+    for status in (403, 404, 503):
+        assert server.get("/files/README", headers=[("X-Let-In", str(status))]).status == status
+    assert server.get("/files/README", headers=[("X-Let-In", "error")]).status == 500
+    server.log.expect("GW0319")
+
+
+def test_a_check_that_is_not_there_lets_nobody_in(server):
+    assert server.get("/missing/README").status == 500
+    server.log.expect("GW0319")
+
+
+def test_a_realm_asks_for_a_password(server):
+    asked = server.get("/private/README")
+    assert (asked.status, asked.all("www-authenticate")) == (401, ['Basic realm="the vault"'])
+    assert server.get("/private/README", headers=credentials("ada", "another")).status == 401
+    assert server.get("/private/README", headers=credentials("eve")).status == 403
+    assert server.get("/private/README", headers=credentials("ada")).status == 200
+    assert server.get("/private/README", headers=[("X-Let-In", "error"), *credentials("ada")]).status == 500
+    server.log.expect("GW0319")
+
+
+def test_applications_know_the_user(server):
+    assert server.get("/wsgi/env").status == 401
+    response = server.get("/wsgi/env", headers=credentials("ada"))
+    assert response.status == 200 and b"ada" in response.body
+
+
+def test_who_is_not_known_may_be_asked_for_alone(server):
+    assert server.get("/asked/README").status == 403
+    assert server.get("/nameless/README").status == 200
+
+
+def test_who_declines_lets_nobody_in(server):
+    response = server.get("/undecided/README")
+    assert (response.status, response.header("www-authenticate")) == (401, 'Basic realm="x"')
+    server.log.expect("GW0510 .*authen")
+    assert server.get("/unallowed/README", headers=credentials("ada")).status == 403
+    server.log.expect("GW0510 .*authz")
+
+
+def test_files_by_their_suffix(server):
+    assert server.get("/typed/hello.py").body == b"Hello from mod_python\n"
+    assert server.get("/typed/passwords").body.startswith(b"eve:")
