@@ -70,6 +70,7 @@ codes! {
     REQUEST_REFUSED = 508, "a request was refused before it reached a handler";
     BAD_MESSAGE = 509, "a message of a WebSocket was refused";
     NOBODY_LET_IN = 510, "nobody has let a client in";
+    LATE_HANDLERS_SKIPPED = 511, "handlers of what comes after a response do not run";
     SERVER_FAILED = 601, "the web server refused an operation";
     BACKEND_BROKE = 701, "a backend broke its protocol";
     BACKEND_REFUSED = 702, "a FastCGI backend refused a request";

@@ -6,12 +6,14 @@
 //!    \---load() failed--> Failed --stop--/
 //! ```
 
+mod aside;
 mod checks;
 mod ending;
 mod flights;
 mod phases;
 mod template;
 
+pub use aside::Lane;
 pub use checks::{check, check_as, check_managed, check_managed_as, check_newest};
 pub use ending::Loss;
 pub use template::{EngineThread, Template};
@@ -62,6 +64,8 @@ pub struct Application {
     config: ApplicationConf,
     state: Mutex<Lifecycle>,
     pool: Pool,
+    /// For what is no request of its own.
+    lanes: aside::Lanes,
     /// In its place for an application that answers later.
     flights: Flights,
     threads: Threads,
@@ -86,6 +90,7 @@ impl Application {
             config: config.clone(),
             state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
+            lanes: aside::Lanes::default(),
             flights: Flights::new(config.in_flight(), config.queue()),
             threads,
             refusals: Throttle::default(),
@@ -206,7 +211,9 @@ impl Application {
 
     /// Takes a request out of the queue, if it still waits there.
     pub fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
-        self.pool.withdraw(exchange) || self.flights.withdraw(exchange)
+        self.pool.withdraw(exchange)
+            || self.flights.withdraw(exchange)
+            || self.lanes.all().iter().any(|pool| pool.withdraw(exchange))
     }
 
     /// Requests that wait.
@@ -296,7 +303,9 @@ impl Application {
                 format!("cannot start a thread: {error}; raise the limit of processes of the server's user");
             log::coded(Level::Error, THREADS_FAILED, format_args!("{}: {reason}", self.config.spec().name));
             self.failed(reason);
+            return;
         }
+        self.lanes.open(&app);
     }
 
     fn failed(&self, reason: String) {
@@ -305,6 +314,7 @@ impl Application {
         for exchange in self.pool.clear() {
             fail(&exchange, &reason);
         }
+        self.lanes.fail(&reason);
     }
 }
 

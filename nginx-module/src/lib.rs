@@ -60,6 +60,31 @@ fn module() -> &'static ngx_module_t {
     unsafe { &*ptr::addr_of!(ngx_http_gangway_module) }
 }
 
+static FILTER_CONTEXT: Shared<ngx_http_module_t> = Shared(ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(directives::install_filters),
+    create_main_conf: None,
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: None,
+    merge_loc_conf: None,
+});
+
+/// A second one, for a place of its own among nginx's filters.
+#[unsafe(no_mangle)]
+pub static mut ngx_http_gangway_filter_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const FILTER_CONTEXT).cast_mut().cast(),
+    type_: NGX_HTTP_MODULE as usize,
+    ..ngx_module_t::default()
+};
+
+/// The second module, for reading.
+fn filter_module() -> &'static ngx_module_t {
+    // SAFETY: nginx writes to it while modules are loaded, on one thread, and never while our code runs.
+    unsafe { &*ptr::addr_of!(ngx_http_gangway_filter_module) }
+}
+
 /// A table for C with pointers in it, which nobody writes to.
 #[repr(transparent)]
 struct Shared<T>(T);
@@ -69,12 +94,17 @@ unsafe impl<T> Sync for Shared<T> {}
 
 /// What nginx looks for in a dynamic module.
 #[unsafe(no_mangle)]
-static ngx_modules: Shared<[*const ngx_module_t; 2]> =
-    Shared([&raw const ngx_http_gangway_module, ptr::null()]);
+static ngx_modules: Shared<[*const ngx_module_t; 3]> =
+    Shared([&raw const ngx_http_gangway_module, &raw const ngx_http_gangway_filter_module, ptr::null()]);
 
 #[unsafe(no_mangle)]
-static ngx_module_names: Shared<[*const c_char; 2]> =
-    Shared([c"ngx_http_gangway_module".as_ptr(), ptr::null()]);
+static ngx_module_names: Shared<[*const c_char; 3]> =
+    Shared([c"ngx_http_gangway_module".as_ptr(), c"ngx_http_gangway_filter_module".as_ptr(), ptr::null()]);
 
+/// Before the module whose filter reads files into memory, which is called first. The module that has no place here comes last.
 #[unsafe(no_mangle)]
-static ngx_module_order: Shared<[*const c_char; 1]> = Shared([ptr::null()]);
+static ngx_module_order: Shared<[*const c_char; 3]> = Shared([
+    c"ngx_http_gangway_filter_module".as_ptr(),
+    c"ngx_http_copy_filter_module".as_ptr(),
+    ptr::null(),
+]);

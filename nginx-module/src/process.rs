@@ -8,6 +8,7 @@ use nginx_sys::{NGX_PROCESS_SINGLE, NGX_PROCESS_WORKER, ngx_cycle_t, ngx_int_t, 
 use crate::{
     conf::HandlerKind,
     directives::KINDS,
+    phases,
     raw::{self, Cycle},
     serve::counting,
     status,
@@ -47,7 +48,11 @@ pub(crate) unsafe extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int
 }
 
 pub(crate) unsafe extern "C" fn exit_process(_: *mut ngx_cycle_t) {
-    fence("exit_process", (), || KINDS.iter().for_each(|kind| (kind.stop)()));
+    fence("exit_process", (), || {
+        // Timers of nginx's go before its memory does.
+        phases::end();
+        KINDS.iter().for_each(|kind| (kind.stop)());
+    });
 }
 
 /// Has each kind of handler do its part, until one fails.

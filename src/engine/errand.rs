@@ -24,7 +24,7 @@ use crate::{
 pub struct Transit {
     /// As handlers see it.
     pub snapshot: Mutex<Snapshot>,
-    state: Mutex<PhaseState>,
+    pub(super) state: Mutex<PhaseState>,
 }
 
 impl Transit {
@@ -34,6 +34,44 @@ impl Transit {
         let mut snapshot = std::mem::take(&mut *lock(&self.snapshot));
         snapshot.begin_anew();
         Self { snapshot: Mutex::new(snapshot), state: Mutex::default() }
+    }
+
+    /// As it is seen now, for handlers that run beside others: one object of the engine is for one run at a time.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { snapshot: Mutex::new(lock(&self.snapshot).clone()), state: Mutex::default() }
+    }
+
+    /// Runs handlers of a place. `None`: they could not be run.
+    pub(super) fn run_handlers(
+        &self,
+        app: &App,
+        transaction: &dyn Transaction,
+        place: &HandlerPlace,
+        (phase, filter): (RequestPhase, &[u8]),
+        handlers: &[Handler<'_>],
+    ) -> Option<PhaseAnswer> {
+        let (settings, mut options) = (place.settings(), place.options());
+        options.retain(|(_, value)| !value.is_empty());
+        let name = {
+            let mut snapshot = lock(&self.snapshot);
+            snapshot.text(Fact::ServerHostname).map(<[u8]>::to_vec).unwrap_or_default()
+        };
+        let interpreter = place.interpreter().unwrap_or(&name);
+        let call = PhaseCall { phase, filter, interpreter, handlers, settings: &settings, options: &options };
+        // One run of a request at a time: the next begins when the server knows of the end of this one.
+        let state = lock(&self.state);
+        app.run_phase(transaction, &call, &state)
+    }
+
+    /// The handlers of a phase at a place for this request.
+    pub(super) fn chosen<'p>(&self, place: &'p HandlerPlace, phase: RequestPhase) -> Vec<Handler<'p>> {
+        let filename = if place.goes_by_suffix() {
+            lock(&self.snapshot).text(Fact::Filename).map(<[u8]>::to_vec)
+        } else {
+            None
+        };
+        place.chosen(phase, &filename.unwrap_or_default())
     }
 }
 
@@ -84,7 +122,8 @@ impl PhaseErrand {
     /// Runs them. THREAD: pool thread, between enter() and leave().
     fn run(&self, app: &App, exchange: &Exchange) {
         let gives_content = self.phases == [RequestPhase::Content];
-        let visit = SnapshotVisit::new(&self.transit.snapshot, exchange, gives_content);
+        let phase = self.phases.first().copied().unwrap_or(RequestPhase::Content);
+        let visit = SnapshotVisit::new(&self.transit.snapshot, exchange, phase);
         let verdict = self.run_phases(app, &visit);
         let verdict = self.end(exchange, &visit, verdict, gives_content);
         // Before the server is told.
@@ -127,16 +166,12 @@ impl PhaseErrand {
     fn run_phases(&self, app: &App, visit: &SnapshotVisit<'_>) -> PhaseAnswer {
         let mut last = PhaseAnswer::Declined;
         for phase in self.phases.iter().copied().filter(|phase| self.place.has(*phase)) {
-            let filename = if self.place.goes_by_suffix() {
-                lock(&self.transit.snapshot).text(Fact::Filename).map(<[u8]>::to_vec)
-            } else {
-                None
-            };
-            let handlers = self.place.chosen(phase, &filename.unwrap_or_default());
+            let handlers = self.transit.chosen(&self.place, phase);
             if handlers.is_empty() {
                 continue;
             }
-            last = self.run_handlers(app, visit, phase, &handlers);
+            let ran = self.transit.run_handlers(app, visit, &self.place, (phase, b""), &handlers);
+            last = ran.unwrap_or(FAILED);
             match (phase, last) {
                 // The server asks nobody else who the client is and what it may.
                 (RequestPhase::Authen, PhaseAnswer::Declined) => {
@@ -158,27 +193,6 @@ impl PhaseErrand {
         );
         visit.log(crate::log::Level::Error, &line);
         answer
-    }
-
-    fn run_handlers(
-        &self,
-        app: &App,
-        visit: &SnapshotVisit<'_>,
-        phase: RequestPhase,
-        handlers: &[Handler<'_>],
-    ) -> PhaseAnswer {
-        let (settings, mut options) = (self.place.settings(), self.place.options());
-        options.retain(|(_, value)| !value.is_empty());
-        let name = {
-            let mut snapshot = lock(&self.transit.snapshot);
-            snapshot.text(Fact::ServerHostname).map(<[u8]>::to_vec).unwrap_or_default()
-        };
-        let interpreter = self.place.interpreter().unwrap_or(&name);
-        let call =
-            PhaseCall { phase, filter: b"", interpreter, handlers, settings: &settings, options: &options };
-        // One run of a request at a time: the next begins when the server knows of the end of this one.
-        let state = lock(&self.transit.state);
-        app.run_phase(visit, &call, &state).unwrap_or(FAILED)
     }
 }
 

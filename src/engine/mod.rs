@@ -3,6 +3,7 @@
 
 #![expect(unsafe_code, reason = "the C ABI")]
 
+mod afterwards;
 mod answers;
 mod app;
 mod beside;
@@ -11,6 +12,7 @@ mod catalogue;
 mod dynamic;
 mod errand;
 mod fence;
+mod filter_errand;
 mod filters;
 mod finish;
 mod host;
@@ -21,10 +23,12 @@ mod statement;
 mod transactions;
 mod visit;
 
+pub use afterwards::AfterErrand;
 pub use app::{App, Spec};
 pub use catalogue::{Catalogue, INSTALLED};
 pub use errand::{PhaseErrand, Transit};
 pub use fence::fence;
+pub use filter_errand::{FilterChain, FilterErrand, FilterOutcome};
 pub(crate) use library::own_directory;
 pub use library::{Engine, EngineError, EntryFn};
 pub use phases::{PhaseCall, PhaseState};

@@ -7,10 +7,12 @@
 //! transaction  a request on its way through the phases, as an adapter gives it
 //! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
 //!              conditions: whether the client's copy is as good
+//! filtering    one run of a filter on such a thread
 //! ```
 //! Nothing here knows a server. What a handler is, only its engine knows: here it is a word.
 
 mod conditions;
+mod filtering;
 mod mapping;
 mod place;
 mod plan;
@@ -19,7 +21,8 @@ mod transaction;
 mod visit;
 mod words;
 
-pub use place::HandlerPlace;
+pub use filtering::{FilterSink, FilterVisit};
+pub use place::{HandlerPlace, OwnedHandler};
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;
 pub use words::{ApplicationWords, HandlerDirective, HandlerWords};

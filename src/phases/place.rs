@@ -8,7 +8,7 @@ type OwnedPair = (Vec<u8>, Vec<u8>);
 
 /// One handler, as [`Handler`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct OwnedHandler {
+pub struct OwnedHandler {
     phase: RequestPhase,
     name: Vec<u8>,
     suffix: Option<Vec<u8>>,
@@ -16,7 +16,7 @@ struct OwnedHandler {
 }
 
 impl OwnedHandler {
-    fn of(handler: &Handler<'_>) -> Self {
+    pub(super) fn of(handler: &Handler<'_>) -> Self {
         Self {
             phase: handler.phase,
             name: handler.name.to_vec(),
@@ -25,7 +25,13 @@ impl OwnedHandler {
         }
     }
 
-    fn lend(&self) -> Handler<'_> {
+    pub(super) fn phase(&self) -> RequestPhase {
+        self.phase
+    }
+
+    /// For a call.
+    #[must_use]
+    pub fn lend(&self) -> Handler<'_> {
         Handler {
             phase: self.phase,
             name: &self.name,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request as data of its own, for a server whose requests belong to one thread and whose handlers run on others.
 
-use super::{Change, Fact, Number, Table, mapping::split};
+use super::{Change, Fact, Number, RequestPhase, Table, mapping::split, place::OwnedHandler, plan::Handler};
 
 /// A name and its value.
 type SnapshotEntry = (Vec<u8>, Vec<u8>);
 
 /// Facts, numbers and tables of a request, from its first phase with a handler to its end. The server fills in what it knows before
 /// each run of handlers, and looks afterwards what they have changed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Snapshot {
     texts: Vec<Option<Vec<u8>>>,
     /// Texts that handlers have set, which are theirs from then on.
@@ -21,6 +21,10 @@ pub struct Snapshot {
     length: Option<u64>,
     /// The path that is to answer.
     target: Option<Vec<u8>>,
+    /// Handlers of what comes after the response that others have added.
+    added: Vec<OwnedHandler>,
+    /// Something is to be done at the end.
+    awaits_cleanup: bool,
 }
 
 impl Default for Snapshot {
@@ -33,6 +37,8 @@ impl Default for Snapshot {
             mapped: None,
             length: None,
             target: None,
+            added: Vec::new(),
+            awaits_cleanup: false,
         }
     }
 }
@@ -206,6 +212,42 @@ impl Snapshot {
     #[must_use]
     pub fn has_target(&self) -> bool {
         self.target.is_some()
+    }
+
+    /// Has a handler run after the response.
+    pub fn add_handler(&mut self, handler: &Handler<'_>) {
+        self.added.push(OwnedHandler::of(handler));
+    }
+
+    /// The handlers of a phase that others have added, in order.
+    #[must_use]
+    pub fn added(&self, phase: RequestPhase) -> Vec<OwnedHandler> {
+        self.added.iter().filter(|handler| handler.phase() == phase).cloned().collect()
+    }
+
+    /// Something is to be done at the end of the request.
+    pub fn await_cleanup(&mut self) {
+        self.awaits_cleanup = true;
+    }
+
+    /// Whether something is to be done at the end of the request.
+    #[must_use]
+    pub fn awaits_cleanup(&self) -> bool {
+        self.awaits_cleanup
+    }
+
+    /// Whether something is to be done after the response.
+    #[must_use]
+    pub fn has_afterwards(&self) -> bool {
+        self.awaits_cleanup || !self.added.is_empty()
+    }
+
+    /// The server tells all of a table.
+    pub fn tell_table<'e>(&mut self, table: Table, entries: impl Iterator<Item = (&'e [u8], &'e [u8])>) {
+        if let Some(known) = self.tables.get_mut(table as usize) {
+            known.clear();
+            known.extend(entries.map(|(name, value)| (name.to_vec(), value.to_vec())));
+        }
     }
 
     /// The request has been sent to another place of the server: what leaves with errors, too, stays with it, and everything else begins

@@ -7,7 +7,10 @@ use std::{
     thread::{self, ThreadId},
 };
 
-use super::{Change, Fact, Number, PhaseAnswer, Table, Transaction, conditions::unmet, snapshot::Snapshot};
+use super::{
+    Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction, conditions::unmet,
+    snapshot::Snapshot,
+};
 use crate::{
     error::{BODY_FAILED, ENGINE_MISUSE},
     exchange::{Exchange, FileSlice, Piece, Stop, Wait},
@@ -19,20 +22,34 @@ use crate::{
 pub struct SnapshotVisit<'r> {
     snapshot: &'r Mutex<Snapshot>,
     exchange: &'r Exchange,
-    /// The body has been read for these handlers, and they may send the request elsewhere.
-    gives_content: bool,
+    /// In that of the content the body has been read for these handlers, and they may send the request elsewhere.
+    phase: RequestPhase,
     thread: ThreadId,
 }
 
 impl<'r> SnapshotVisit<'r> {
-    /// For handlers on the calling thread. `gives_content`: they run in the last phase.
+    /// For handlers of a phase on the calling thread.
     #[must_use]
-    pub fn new(snapshot: &'r Mutex<Snapshot>, exchange: &'r Exchange, gives_content: bool) -> Self {
-        Self { snapshot, exchange, gives_content, thread: thread::current().id() }
+    pub fn new(snapshot: &'r Mutex<Snapshot>, exchange: &'r Exchange, phase: RequestPhase) -> Self {
+        Self { snapshot, exchange, phase, thread: thread::current().id() }
+    }
+
+    /// Whether the calling thread is the one that it was made for.
+    pub(super) fn is_here(&self) -> bool {
+        thread::current().id() == self.thread
+    }
+
+    fn gives_content(&self) -> bool {
+        self.phase == RequestPhase::Content
+    }
+
+    /// In some phases nothing goes in or out.
+    fn with_bodies(&self) -> Result<(), Stop> {
+        possible(self.phase.has_bodies())
     }
 
     fn with<R>(&self, body: impl FnOnce(&mut Snapshot) -> Result<R, Stop>) -> Result<R, Stop> {
-        if thread::current().id() != self.thread {
+        if !self.is_here() {
             return Err(Stop::Misuse);
         }
         body(&mut lock(self.snapshot))
@@ -75,6 +92,7 @@ impl<'r> SnapshotVisit<'r> {
     }
 
     fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+        self.with_bodies()?;
         self.begin()?;
         if piece.is_empty() {
             return if flush { self.exchange.flush(Wait::Yes) } else { Ok(()) };
@@ -135,7 +153,8 @@ impl Transaction for SnapshotVisit<'_> {
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
-        if !self.gives_content {
+        self.with_bodies()?;
+        if !self.gives_content() {
             let text =
                 format_args!("the body of the request is there for handlers of the phase content alone");
             self.exchange.report(BODY_FAILED, text);
@@ -164,7 +183,8 @@ impl Transaction for SnapshotVisit<'_> {
     }
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
-        if !self.gives_content || self.exchange.has_head() {
+        self.with_bodies()?;
+        if !self.gives_content() || self.exchange.has_head() {
             let why = "internal_redirect() is for handlers of the phase content that have written nothing";
             self.exchange.log(Level::Error, &format!("{ENGINE_MISUSE} {why}"));
             return Err(Stop::Misuse);
@@ -177,5 +197,21 @@ impl Transaction for SnapshotVisit<'_> {
 
     fn log(&self, level: Level, line: &str) {
         self.exchange.log(level, line);
+    }
+
+    fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
+        // The server has counted on those of the configuration, but for what comes after the response.
+        possible(matches!(handler.phase, RequestPhase::Log | RequestPhase::Cleanup))?;
+        self.with(|snapshot| {
+            snapshot.add_handler(handler);
+            Ok(())
+        })
+    }
+
+    fn await_cleanup(&self) -> Result<(), Stop> {
+        self.with(|snapshot| {
+            snapshot.await_cleanup();
+            Ok(())
+        })
     }
 }

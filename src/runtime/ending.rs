@@ -97,13 +97,19 @@ impl Application {
         }
     }
 
+    fn stop_pools(&self, deadline: Instant) -> bool {
+        // All of them, even if one does not end.
+        let beside = self.lanes.all().iter().filter(|pool| !pool.stop(deadline)).count();
+        self.pool.stop(deadline) && beside == 0
+    }
+
     /// Ends it. Handlers that still run when most of the time is over are interrupted, so that the log says where they were and
     /// exit handlers may still run. Answers whether all have ended.
     pub(super) fn stop(self: &Arc<Self>, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         let early = deadline.checked_sub(left / LAST_PART).unwrap_or(deadline);
         self.land(early);
-        let mut ended = self.pool.stop(early);
+        let mut ended = self.stop_pools(early);
         if !ended {
             for exchange in self.running() {
                 let (name, label) = (&self.config.spec().name, exchange.label());
@@ -112,7 +118,7 @@ impl Application {
                 log::coded(Level::Warn, STOP_TIMEOUT, text);
                 self.interrupt(&exchange);
             }
-            ended = self.pool.stop(deadline);
+            ended = self.stop_pools(deadline);
         }
         self.await_interrupts(deadline);
         let state = std::mem::replace(&mut *lock(&self.state), Lifecycle::Stopped);

@@ -255,6 +255,15 @@ pub(crate) unsafe extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_in
     })
 }
 
+/// The postconfiguration of the second module, which has a place of its own among the filters.
+pub(crate) unsafe extern "C" fn install_filters(cf: *mut ngx_conf_t) -> ngx_int_t {
+    fence("install_filters", -1, || {
+        // SAFETY: nginx calls this with the live phase, in the http block.
+        python::install_filters(&unsafe { Conf::from_raw(cf) });
+        0
+    })
+}
+
 fn variable_indexes(cf: &Conf) -> Option<VariableIndexes> {
     Some(VariableIndexes { server_addr: cf.variable(b"server_addr")? })
 }

@@ -37,16 +37,8 @@ fn refusal(phase: &str) -> Option<&'static str> {
             "nginx takes the type of a file from its name (types, default_type): let a handler of the phase content set \
                    req.content_type, or one of fixup set what other handlers look at"
         }
-        "log" | "cleanup" => {
-            "this version has it in httpd alone: write to the log in the handler of the phase content, or let \
-                              access_log do it"
-        }
         "input_filter" => {
             "nginx has no filters for bodies of requests: let the handler of the phase content read and change the body"
-        }
-        "output_filter" => {
-            "this version has it in httpd alone: let the handler of the phase content make the response as it is to be, \
-                            or use sub_filter"
         }
         "connection" => {
             "nginx has no such phase in its http block: the server module of another protocol belongs into the stream block"
@@ -123,6 +115,16 @@ pub(super) fn merge(cf: &Conf, outer: &LocationConf, inner: &mut LocationConf) -
     }
     (inner.handlers.place, inner.handlers.is_merged) = (Some(merged), true);
     Ok(())
+}
+
+/// Puts the filters into their place, if there are some.
+pub(super) fn install_filters(cf: &Conf) {
+    let has = cf.change_http(|main: &mut MainConf| {
+        main.kinds.get::<WantedHandlers>().is_some_and(|wanted| wanted.has(RequestPhase::OutputFilter))
+    });
+    if has {
+        phases::install_filters();
+    }
 }
 
 /// Everything has been read: adds the application that stands for all handlers, and has nginx call what they need. Answers false without

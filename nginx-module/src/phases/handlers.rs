@@ -8,7 +8,7 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{
-    WantedHandlers,
+    WantedHandlers, afterwards,
     ask::{Asked, ask},
     headers,
 };
@@ -32,6 +32,8 @@ pub(crate) fn install(conf: &Conf, wanted: &WantedHandlers) -> bool {
         && (!needs(REWRITE) || conf.add_phase_handler(Phase::LateRewrite, rewrite))
         && (!needs(ACCESS) || conf.add_phase_handler(Phase::LateAccess, access))
         && (!needs(PRECONTENT) || conf.add_phase_handler(Phase::Precontent, precontent))
+        // Others may have asked for a clean-up.
+        && conf.add_phase_handler(Phase::Log, afterwards::log)
 }
 
 const POST_READ: &[RequestPhase] = &[RequestPhase::PostReadRequest];

@@ -9,17 +9,24 @@
 //! tell      the request, as they see it
 //! apply     what they have changed
 //! headers   what they have said of a response that somebody else gives
+//! filters   what nginx calls when a body passes; filtering: one response whose body does
+//! afterwards  what comes after the response
 //! wanted    what the configuration says of all handlers together
 //! ```
 
+mod afterwards;
 mod apply;
 mod ask;
 mod content;
+mod filtering;
+mod filters;
 mod handlers;
 mod headers;
 mod tell;
 mod wanted;
 
+pub(crate) use afterwards::end;
 pub(crate) use content::content_handler;
+pub(crate) use filters::install as install_filters;
 pub(crate) use handlers::install;
 pub(crate) use wanted::WantedHandlers;

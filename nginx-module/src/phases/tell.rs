@@ -47,6 +47,34 @@ pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapsh
     Some(())
 }
 
+/// As [`tell`], for filters of the response.
+pub(super) fn tell_filter(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
+    tell(request, place, snapshot)?;
+    let kind = request.response_type();
+    if !kind.is_empty() {
+        snapshot.tell_text(Fact::ContentType, kind);
+    }
+    tell_status(request, snapshot);
+    Some(())
+}
+
+/// As [`tell`], when the response has ended: what has left is what its headers are.
+pub(super) fn tell_end(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
+    tell_filter(request, place, snapshot)?;
+    snapshot.tell_table(Table::HeadersOut, request.response_headers());
+    snapshot.tell_number(Number::Clength, request.response_length());
+    snapshot.tell_number(Number::SentBodyct, 1);
+    snapshot.tell_number(Number::EosSent, 1);
+    Some(())
+}
+
+fn tell_status(request: Request, snapshot: &mut Snapshot) {
+    let status = i64::try_from(request.response_status()).unwrap_or_default();
+    if status > 0 {
+        snapshot.tell_number(Number::Status, status);
+    }
+}
+
 fn texts(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
     let mut known = |fact, value: &[u8]| {
         if !value.is_empty() {

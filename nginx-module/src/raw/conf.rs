@@ -133,6 +133,8 @@ pub(crate) enum Phase {
     LateAccess,
     /// After nginx's own handlers of the phase, such as `try_files`.
     Precontent,
+    /// Before those of the phase that write logs: nginx calls them from the first to the last.
+    Log,
 }
 
 /// A configuration phase.
@@ -332,6 +334,7 @@ impl Conf {
                 Phase::Rewrite | Phase::LateRewrite => nginx_sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
                 Phase::Access | Phase::LateAccess => nginx_sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
                 Phase::Precontent => nginx_sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE,
+                Phase::Log => nginx_sys::ngx_http_phases_NGX_HTTP_LOG_PHASE,
             };
             let handlers = &raw mut (*core).phases[number as usize].handlers;
             let slot = ngx_array_push(handlers).cast::<ngx_http_handler_pt>();

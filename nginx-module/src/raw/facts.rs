@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What handlers of phases are told of a request beside what applications get to know.
 
-use super::{Request, field::field};
+use super::{Request, field::field, header::list};
 
 impl Request {
     /// The request line, without its end.
@@ -63,5 +63,23 @@ impl Request {
     /// How many bytes have left for the request, head included.
     pub(crate) fn bytes_sent(self) -> i64 {
         self.connection().sent()
+    }
+
+    /// The media type of the response.
+    pub(crate) fn response_type(&self) -> &[u8] {
+        self.bytes(field!(self, headers_out.content_type))
+    }
+
+    /// The headers of the response that stand in its list, in order.
+    pub(crate) fn response_headers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // SAFETY: the list of a live request, to which nobody adds meanwhile.
+        unsafe { list(&raw const (*self.raw()).headers_out.headers) }
+            .filter(|header| header.hash != 0)
+            .map(|header| (self.bytes(header.key), self.bytes(header.value)))
+    }
+
+    /// The length of the response as it was announced, or -1.
+    pub(crate) fn response_length(self) -> i64 {
+        field!(self, headers_out.content_length_n)
     }
 }

@@ -13,6 +13,7 @@
 
 mod auth;
 mod body;
+mod body_filter;
 mod chain;
 mod client;
 mod conf;
@@ -49,6 +50,7 @@ mod upstream_buffer;
 
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use body::{More, RequestBuffer};
+pub(crate) use body_filter::{FilterInput, discard_chain, put_filters};
 pub(crate) use chain::{NoMemory, buffers, is_special, tag};
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own};
 pub(crate) use connection::Connection;
@@ -61,7 +63,7 @@ pub(crate) use filter::{HeadFilter, put_head_filter_first};
 pub(crate) use log::{install_log, log_of_other_threads, process_log};
 pub(crate) use log_file::is_reload;
 pub(crate) use memo::{MemoIndex, PerRequest, add_memo};
-pub(crate) use output::Buffers;
+pub(crate) use output::{Buffers, Mark};
 pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;

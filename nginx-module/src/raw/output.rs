@@ -11,6 +11,16 @@ use nginx_sys::{
 
 use super::Request;
 
+/// What stands behind the last buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Nothing,
+    /// What is there is to leave.
+    Flush,
+    /// The end of the body.
+    End,
+}
+
 /// Buffers on their way through nginx's filters, and the memory that they point at.
 ///
 /// Buffers are used again, so a response of any length takes a bounded part of the request's pool.
@@ -48,6 +58,24 @@ impl Buffers {
     ///
     /// Answers nginx's status, and the weight of what has left memory.
     pub(crate) fn send(&mut self, request: Request, pieces: Vec<Piece>, last: bool) -> (ngx_int_t, usize) {
+        let mark = if last { Mark::End } else { Mark::Flush };
+        // SAFETY: live request; the chain's buffers point at held memory.
+        self.pass(request, pieces, mark, |chain| unsafe { ngx_http_output_filter(request.raw(), chain) })
+    }
+
+    /// Whether nginx has some of them.
+    pub(crate) fn are_busy(&self) -> bool {
+        !self.busy.is_null()
+    }
+
+    /// As [`Buffers::send`], to a filter.
+    pub(crate) fn pass(
+        &mut self,
+        request: Request,
+        pieces: Vec<Piece>,
+        mark: Mark,
+        to: impl FnOnce(*mut ngx_chain_t) -> ngx_int_t,
+    ) -> (ngx_int_t, usize) {
         let mut chain: *mut ngx_chain_t = ptr::null_mut();
         let mut end: *mut *mut ngx_chain_t = &raw mut chain;
         let count = pieces.len();
@@ -59,14 +87,16 @@ impl Buffers {
                 end = &raw mut (*link).next;
             }
         }
-        if last && count == 0 {
+        if mark == Mark::End && count == 0 {
             let Some(link) = self.link(request, None) else { return (-1, 0) };
             chain = link;
         }
-        self.mark_end(request, chain, last);
-        // SAFETY: live request; the chain's buffers point at held memory; then as nginx's own modules do.
+        if mark != Mark::Nothing {
+            self.mark_end(request, chain, mark == Mark::End);
+        }
+        let status = to(chain);
+        // SAFETY: live request, and chains of its pool, as nginx's own modules do.
         unsafe {
-            let status = ngx_http_output_filter(request.raw(), chain);
             self.count_sent_then(|this| {
                 ngx_chain_update_chains(
                     request.pool(),

@@ -179,6 +179,20 @@ pub(crate) fn said_of_response(request: Request) -> Option<Arc<Transit>> {
     })?
 }
 
+/// The request, as handlers of phases see it, if some have.
+pub(crate) fn transit(request: Request) -> Option<Arc<Transit>> {
+    look(request, |notes| notes.phases.as_ref().map(|phases| Arc::clone(&phases.transit)))?
+}
+
+/// Whether handlers that were asked last may still run.
+pub(crate) fn runs_handlers(request: Request) -> bool {
+    look(request, |notes| {
+        let asked = notes.phases.as_ref().and_then(|phases| phases.asked.as_ref());
+        asked.is_some_and(|(.., errand)| errand.verdict().is_none())
+    })
+    .unwrap_or_default()
+}
+
 /// Whom handlers of phases have let in at the present place.
 pub(crate) fn let_in(request: Request) -> Option<Rc<LetIn>> {
     // A subrequest is not asked about: what is known of the client is known of it, too.

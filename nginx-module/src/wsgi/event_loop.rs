@@ -95,7 +95,11 @@ fn drain(worker: &Worker) {
     }
     for event in events.drain(..) {
         if let OutboxEvent::Ready(ticket) = event {
-            wake(Ticket::from_number(ticket), InFlight::advance);
+            let ticket = Ticket::from_number(ticket);
+            match worker.aside_listener(ticket) {
+                Some(listener) => (listener.ready)(listener.owner),
+                None => wake(ticket, InFlight::advance),
+            }
         }
     }
     EVENTS.set(events);

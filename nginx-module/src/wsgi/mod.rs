@@ -6,6 +6,7 @@
 //! handler     the content phase: from nginx's request to a queued exchange
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
 //! errand       handlers of phases, in the place of an application's own
+//! aside       handlers that run beside requests
 //! in_flight   one running request: what its handler sends, its deadline, its end
 //! socket      a WebSocket: bytes from the client and to it
 //! stuck       requests whose handler does not end when it is interrupted
@@ -14,6 +15,7 @@
 //! ```
 //! Pool threads never touch nginx memory: they have the exchange, which owns all that it needs.
 
+mod aside;
 mod body;
 mod errand;
 mod event_loop;
@@ -26,6 +28,7 @@ mod socket;
 mod stuck;
 mod worker;
 
+pub(crate) use aside::{Aside, Listener, send as send_aside};
 pub(crate) use errand::run as run_errand;
 pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::content_handler;

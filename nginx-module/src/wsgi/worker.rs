@@ -3,6 +3,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::HashMap,
     ptr,
     sync::Arc,
     time::Duration,
@@ -18,6 +19,7 @@ use gangway::{
 use nginx_sys::ngx_event_t;
 
 use super::{
+    aside::{AsideNote, Listener},
     in_flight::InFlight,
     mounted::Mounted,
     stuck::{self, Stuck},
@@ -32,6 +34,8 @@ pub(super) struct Worker {
     runtime: Runtime,
     outbox: Arc<Outbox>,
     in_flight: RefCell<Tickets<Box<InFlight>>>,
+    /// What runs beside requests. A ticket of these is none of those in flight.
+    asides: RefCell<HashMap<Ticket, AsideNote>>,
     stuck: RefCell<Vec<Stuck>>,
     look: RefCell<Timer>,
     multiprocess: bool,
@@ -58,6 +62,7 @@ impl Worker {
             runtime: Runtime::start(Threads::Own)?,
             outbox,
             in_flight: RefCell::default(),
+            asides: RefCell::default(),
             stuck: RefCell::default(),
             look: RefCell::new(Timer::new(on_look, ptr::null_mut(), false)),
             multiprocess,
@@ -108,6 +113,22 @@ impl Worker {
         Some(result)
     }
 
+    /// Something runs beside requests.
+    pub(super) fn note_aside(&self, ticket: Ticket, note: AsideNote) {
+        self.asides.borrow_mut().insert(ticket, note);
+    }
+
+    /// It does no longer.
+    pub(super) fn forget_aside(&self, ticket: Ticket) {
+        self.asides.borrow_mut().remove(&ticket);
+        self.remove(ticket);
+    }
+
+    /// Who waits for it, if it is one.
+    pub(super) fn aside_listener(&self, ticket: Ticket) -> Option<Listener> {
+        self.asides.borrow().get(&ticket).map(AsideNote::listener)
+    }
+
     /// Lets `act` look at all requests.
     pub(super) fn for_each(&self, act: impl Fn(&InFlight)) {
         self.in_flight.borrow().values().for_each(|flight| act(flight));
@@ -132,6 +153,14 @@ impl Worker {
 
     /// Writes a line of a request.
     pub(super) fn log(&self, ticket: u64, level: Level, line: &str) {
+        if let Some(note) = self.asides.borrow().get(&Ticket::from_number(ticket)) {
+            match note.request() {
+                Some(request) => request.write(level, line),
+                None if level == Level::Further => raw::process_log(level, line),
+                None => raw::process_log(level, &format!("{line}, {}", note.label())),
+            }
+            return;
+        }
         match self.with(Ticket::from_number(ticket), |flight| flight.request()) {
             Some(request) => request.write(level, line),
             None => self.log_late(ticket, level, line),

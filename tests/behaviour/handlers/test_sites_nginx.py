@@ -122,9 +122,7 @@ def test_a_python_that_cannot_be_loaded_lets_nobody_in(launch, folder, scratch):
     ("block", "lines", "parts"),
     [
         ("location", "gangway_python_handler type page;", ("types", "req.content_type")),
-        ("location", "gangway_python_handler log page;", ("access_log",)),
         ("location", "gangway_python_handler input_filter page;", ("content",)),
-        ("location", "gangway_python_handler output_filter page;", ("sub_filter",)),
         ("location", "gangway_python_handler connection page;", ("stream",)),
         ("location", "gangway_python_handler trans page;", ("server or http block",)),
         ("location", "gangway_python_handler post_read_request page;", ("server or http block",)),

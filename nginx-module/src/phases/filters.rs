@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Filters of response bodies: each piece goes to a thread of the pool, and what the filter makes of it to nginx's own filters. Meanwhile
+//! the buffers of whoever writes the response stay taken, which holds it up.
+
+use std::cell::RefCell;
+
+use gangway::{engine::fence, phases::RequestPhase, sys::lock};
+use nginx_sys::{ngx_chain_t, ngx_http_request_t, ngx_int_t};
+
+use super::{
+    filtering::{Filtering, Stage},
+    tell,
+};
+use crate::{
+    conf::LocationConf,
+    filter_module,
+    raw::{Request, Ticket, Tickets, discard_chain, put_filters},
+    serve::memo,
+};
+
+const OK: ngx_int_t = 0;
+const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+
+thread_local! {
+    static FILTERED: RefCell<Tickets<Box<Filtering>>> = RefCell::default();
+}
+
+/// For the postconfiguration of the module that has this place among the filters.
+pub(crate) fn install() {
+    put_filters(head, body);
+}
+
+/// Lets `act` work on a response, if it is still there.
+fn with<R>(ticket: Ticket, act: impl FnOnce(&mut Filtering) -> R) -> Option<R> {
+    let mut found = FILTERED.with_borrow_mut(|all| all.take(ticket))?;
+    let result = act(&mut found);
+    FILTERED.with_borrow_mut(|all| all.put(ticket, found));
+    Some(result)
+}
+
+fn remove(ticket: Ticket) -> Option<Box<Filtering>> {
+    FILTERED.with_borrow_mut(|all| all.remove(ticket))
+}
+
+fn ticket_of(request: Request) -> Option<Ticket> {
+    let data = request.context(filter_module());
+    (!data.is_null()).then(|| Ticket::from_data(data))
+}
+
+unsafe extern "C" fn head(r: *mut ngx_http_request_t) -> ngx_int_t {
+    fence("filters::head", ERROR, || {
+        // SAFETY: nginx calls a filter with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        match begin(request) {
+            // It leaves with the first bytes that a filter gives, so that one that fails is an error page.
+            Some(true) => OK,
+            Some(false) => request.run_next_filtered_head(),
+            None => ERROR,
+        }
+    })
+}
+
+/// Whether filters are to see the body. `None` without memory.
+fn begin(request: Request) -> Option<bool> {
+    if let Some(ticket) = ticket_of(request) {
+        // The head of another response has not left: this one comes in its place.
+        request.set_filter_waits(false);
+        match remove(ticket) {
+            Some(known) if !known.has_failed() => {}
+            // The page that says so.
+            _ => return Some(false),
+        }
+        request.set_context(filter_module(), std::ptr::null_mut());
+    }
+    let location = request.location::<LocationConf>();
+    let Some(place) = location.handlers.place.as_ref().filter(|place| place.has(RequestPhase::OutputFilter))
+    else {
+        return Some(false);
+    };
+    let status = request.response_status();
+    if request.is_kept_in_memory() || status < 200 || status == 204 || status == 304 {
+        return Some(false);
+    }
+    request.changes_body();
+    if request.header_only() || request.is_head() {
+        return Some(false);
+    }
+    request.needs_body_in_memory();
+    let is_busy = memo::runs_handlers(request);
+    let transit = memo::note(request, |notes| notes.transit(RequestPhase::OutputFilter)).ok()?;
+    // An object of handlers that still run is theirs.
+    let transit = if is_busy { std::sync::Arc::new(transit.copy()) } else { transit };
+    tell::tell_filter(request, place, &mut lock(&transit.snapshot))?;
+    let ticket = FILTERED.with_borrow_mut(Tickets::reserve);
+    if !request.on_end(Some(on_end), ticket.as_data()) {
+        return None;
+    }
+    request.set_context(filter_module(), ticket.as_data());
+    let filtering = Box::new(Filtering::new(request, ticket, transit, place, ready));
+    FILTERED.with_borrow_mut(|all| all.put(ticket, filtering));
+    Some(true)
+}
+
+unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
+    fence("filters::body", ERROR, || {
+        // SAFETY: nginx calls a filter with a live request.
+        let request = unsafe { Request::from_raw(r) };
+        let Some(ticket) = ticket_of(request) else { return request.run_next_body_filter(chain) };
+        // SAFETY: nginx has called this with the chain, and the request is live.
+        let stage = with(ticket, |filtering| unsafe { filtering.take_in(chain) });
+        match stage {
+            Some(Stage::Failed { shows_page: true }) => {
+                // SAFETY: as above.
+                unsafe { discard_chain(chain) };
+                request.replace_filtered(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t)
+            }
+            Some(Stage::Failed { shows_page: false }) => ERROR,
+            Some(Stage::Waits) => nginx_sys::NGX_AGAIN as ngx_int_t,
+            Some(Stage::Went(status)) => status,
+            // Its page, or what comes when the request has been given up.
+            None => request.run_next_body_filter(chain),
+        }
+    })
+}
+
+/// A run has given something, or has ended.
+fn ready(ticket: Ticket) {
+    let Some((request, run_posted)) =
+        with(ticket, |filtering| (filtering.request(), filtering.request().posted_runner()))
+    else {
+        return;
+    };
+    with(ticket, Filtering::go_on);
+    // Whoever writes the response has room again, or learns that it has failed.
+    request.run_writer();
+    run_posted();
+}
+
+/// nginx frees the request.
+unsafe extern "C" fn on_end(data: *mut std::ffi::c_void) {
+    fence("filters::on_end", (), || drop(remove(Ticket::from_data(data))));
+}
