@@ -6,7 +6,7 @@
 //! ```
 //! A run begins when the one before it has ended and most of its output has left, so nothing here grows with the response.
 
-use std::{ptr, sync::Arc};
+use std::sync::Arc;
 
 use gangway::{
     engine::{FilterChain, FilterErrand, Transit},
@@ -267,7 +267,6 @@ impl Filtering {
         if self.send_head().is_err() {
             return Some(ERROR);
         }
-        let chain: *mut ngx_chain_t = self.input.take_chain();
-        Some(if chain == ptr::null_mut() { OK } else { self.request.run_next_body_filter(chain) })
+        Some(self.request.run_next_body_filter(self.input.take_chain()))
     }
 }
