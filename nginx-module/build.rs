@@ -16,6 +16,10 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEP_NGINX_VERSION_NUMBER");
     println!("cargo::rustc-check-cfg=cfg(nginx_certificate_cache)");
     let version = env::var("DEP_NGINX_VERSION_NUMBER").ok().and_then(|number| number.parse::<u32>().ok());
+    println!("cargo::rustc-check-cfg=cfg(nginx_header_lists)");
+    if version.is_some_and(|version| version >= 1_023_000) {
+        println!("cargo::rustc-cfg=nginx_header_lists");
+    }
     if version.is_some_and(|version| version >= 1_027_004) {
         println!("cargo::rustc-cfg=nginx_certificate_cache");
     }

@@ -13,7 +13,7 @@ mod flights;
 mod phases;
 mod template;
 
-pub use aside::Lane;
+pub use aside::Beside;
 pub use checks::{check, check_as, check_managed, check_managed_as, check_newest};
 pub use ending::Loss;
 pub use template::{EngineThread, Template};
@@ -65,7 +65,7 @@ pub struct Application {
     state: Mutex<Lifecycle>,
     pool: Pool,
     /// For what is no request of its own.
-    lanes: aside::Lanes,
+    lanes: aside::BesidePools,
     /// In its place for an application that answers later.
     flights: Flights,
     threads: Threads,
@@ -90,7 +90,7 @@ impl Application {
             config: config.clone(),
             state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
-            lanes: aside::Lanes::default(),
+            lanes: aside::BesidePools::default(),
             flights: Flights::new(config.in_flight(), config.queue()),
             threads,
             refusals: Throttle::default(),

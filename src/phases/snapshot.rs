@@ -14,6 +14,8 @@ pub struct Snapshot {
     /// Texts that handlers have set, which are theirs from then on.
     changed: u64,
     numbers: Vec<i64>,
+    /// Tables that somebody has changed.
+    touched: u64,
     tables: Vec<Vec<SnapshotEntry>>,
     /// Where the path leads in the file system, and how long the root is, until somebody wants to know what of it is a file.
     mapped: Option<(Vec<u8>, usize)>,
@@ -33,6 +35,7 @@ impl Default for Snapshot {
             texts: vec![None; Fact::ALL.len()],
             changed: 0,
             numbers: vec![0; Number::ALL.len()],
+            touched: 0,
             tables: vec![Vec::new(); Table::ALL.len()],
             mapped: None,
             length: None,
@@ -167,6 +170,7 @@ impl Snapshot {
     /// Changes a table.
     pub fn change(&mut self, table: Table, change: Change<'_>) {
         let Some(entries) = self.tables.get_mut(table as usize) else { return };
+        self.touched |= 1 << (table as u32);
         match change {
             Change::Set(name, value) => {
                 // In its place, as httpd's tables do it: the order of headers stays.
@@ -185,6 +189,12 @@ impl Snapshot {
             Change::Unset(name) => entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
             Change::Clear => entries.clear(),
         }
+    }
+
+    /// Whether a table has been changed.
+    #[must_use]
+    pub fn has_changed(&self, table: Table) -> bool {
+        self.touched & 1 << (table as u32) != 0
     }
 
     /// Declares how long the response is.

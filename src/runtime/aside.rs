@@ -15,37 +15,37 @@ use crate::{
 
 /// Threads apart from those of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Beside {
     /// Filters. The thread of a request may wait until one has taken what it has written: on the same threads none could be left for it.
     Filters = 0,
     /// What comes after a response. Nobody waits for it, and it takes no thread from those who do.
     Afterwards = 1,
 }
 
-/// How much of [`Lane::Afterwards`] may wait.
+/// How much of [`Beside::Afterwards`] may wait.
 const AFTERWARDS_MOST: usize = 1024;
 /// As many filters wait as there are responses, each with one run: the server bounds those.
 const FILTERS_MOST: usize = 1 << 20;
 
 /// The pools of the lanes that are used. Their threads begin with the first request that needs them.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<[Option<LanePool>; 2]>);
+pub(super) struct BesidePools(Mutex<[Option<BesidePool>; 2]>);
 
-struct LanePool {
+struct BesidePool {
     pool: Arc<Pool>,
     is_open: bool,
 }
 
-impl Lanes {
-    fn pool(&self, lane: Lane, limits: PoolLimits, app: Option<&Arc<App>>) -> Result<Arc<Pool>, String> {
+impl BesidePools {
+    fn pool(&self, lane: Beside, limits: PoolLimits, app: Option<&Arc<App>>) -> Result<Arc<Pool>, String> {
         let mut lanes = lock(&self.0);
         let [filters, afterwards] = &mut *lanes;
         let place = match lane {
-            Lane::Filters => filters,
-            Lane::Afterwards => afterwards,
+            Beside::Filters => filters,
+            Beside::Afterwards => afterwards,
         };
         let known =
-            place.get_or_insert_with(|| LanePool { pool: Arc::new(Pool::new(limits)), is_open: false });
+            place.get_or_insert_with(|| BesidePool { pool: Arc::new(Pool::new(limits)), is_open: false });
         if let Some(app) = app {
             known.open(app)?;
         }
@@ -74,7 +74,7 @@ impl Lanes {
     }
 }
 
-impl LanePool {
+impl BesidePool {
     fn open(&mut self, app: &Arc<App>) -> Result<(), String> {
         if self.is_open {
             return Ok(());
@@ -92,7 +92,7 @@ impl Application {
     ///
     /// # Errors
     /// [`Refusal`], or the exchange is finished as failed when the application cannot be loaded.
-    pub fn submit_aside(&self, lane: Lane, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
+    pub fn submit_aside(&self, lane: Beside, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
         // Locked until it is in the queue: a load that fails meanwhile empties the queue afterwards.
         let state = lock(&self.state);
         let (app, reason) = match &*state {
@@ -102,8 +102,10 @@ impl Application {
             Lifecycle::Stopped => return Err(Refusal::Stopping),
         };
         let limits = match lane {
-            Lane::Filters => PoolLimits { threads: self.config.spec().threads as usize, queue: FILTERS_MOST },
-            Lane::Afterwards => PoolLimits { threads: 1, queue: AFTERWARDS_MOST },
+            Beside::Filters => {
+                PoolLimits { threads: self.config.spec().threads as usize, queue: FILTERS_MOST }
+            }
+            Beside::Afterwards => PoolLimits { threads: 1, queue: AFTERWARDS_MOST },
         };
         let found = match reason {
             Some(reason) => Err(reason),

@@ -5,6 +5,7 @@
 //! wsgi, native, cgi, managed, upstream/   a kind of handler and its settings
 //! status                 gangway_status
 //! python                 gangway_python_handler
+//! scripts                gangway_access and its kin, which are handlers in other words
 //! param                  gangway_param
 //! variables              the variables that this module adds to nginx
 //! ```
@@ -16,6 +17,7 @@ mod managed;
 mod native;
 mod param;
 mod python;
+mod scripts;
 mod status;
 mod upstream;
 mod variables;
@@ -54,7 +56,7 @@ const LOCATION: u32 = NGX_HTTP_LOC_CONF | NGX_HTTP_LIF_CONF;
 const ANYWHERE: u32 = NGX_HTTP_MAIN_CONF | NGX_HTTP_SRV_CONF | LOCATION;
 
 /// Directives of this file.
-const OWN: [ngx_command_t; 9] = [
+const OWN: [ngx_command_t; 12] = [
     command(c"gangway_wsgi", LOCATION | NGX_CONF_1MORE, wsgi::set_wsgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_asgi", LOCATION | NGX_CONF_1MORE, asgi::set_asgi, NGX_HTTP_LOC_CONF_OFFSET),
     command(c"gangway_native", LOCATION | NGX_CONF_1MORE, native::set_native, NGX_HTTP_LOC_CONF_OFFSET),
@@ -70,6 +72,19 @@ const OWN: [ngx_command_t; 9] = [
         c"gangway_python_handler",
         ANYWHERE | NGX_CONF_1MORE,
         python::set_python_handler,
+        NGX_HTTP_LOC_CONF_OFFSET,
+    ),
+    command(c"gangway_access", ANYWHERE | NGX_CONF_1MORE, scripts::set_access, NGX_HTTP_LOC_CONF_OFFSET),
+    command(
+        c"gangway_authn_provider",
+        ANYWHERE | NGX_CONF_1MORE,
+        scripts::set_authn_provider,
+        NGX_HTTP_LOC_CONF_OFFSET,
+    ),
+    command(
+        c"gangway_authz_provider",
+        ANYWHERE | NGX_CONF_1MORE,
+        scripts::set_authz_provider,
         NGX_HTTP_LOC_CONF_OFFSET,
     ),
     command(c"gangway_param", ANYWHERE | NGX_CONF_TAKE23, param::set_param, NGX_HTTP_LOC_CONF_OFFSET),

@@ -21,14 +21,18 @@ use crate::{
 const NAME: &str = "gangway_python_handler";
 
 setter!(set_python_handler, LocationConf, |cf: &Conf, location: &mut LocationConf| {
-    let words = cf.words();
-    match HandlerDirective::parse(words.get(1..).unwrap_or_default(), cf.prefix(), refusal)? {
+    set_words(cf, location, cf.words().get(1..).unwrap_or_default())
+});
+
+/// What the words behind the directive's name say.
+pub(super) fn set_words(cf: &Conf, location: &mut LocationConf, words: &[&[u8]]) -> Result<(), String> {
+    match HandlerDirective::parse(words, cf.prefix(), refusal)? {
         HandlerDirective::Off(None) => location.handlers.is_off = true,
         HandlerDirective::Off(Some(phase)) => location.handlers.own.end(phase),
         HandlerDirective::Handlers(words) => add(cf, location, &words)?,
     }
     Ok(())
-});
+}
 
 /// Phases that nginx does not have, each with the way out.
 fn refusal(phase: &str) -> Option<&'static str> {

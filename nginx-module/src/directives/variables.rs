@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The variables of nginx that this module adds: `$gangway_script_name` and `$gangway_path_info` as their `fastcgi_`
-//! namesakes, `$gangway_host`, what was counted of a request, and `$gangway_variable_NAME` of an authorizer.
+//! namesakes, `$gangway_host`, what was counted of a request, `$gangway_variable_NAME` of an authorizer, and
+//! `$gangway_env_NAME` of handlers.
 
 use std::time::Duration;
 
@@ -39,12 +40,16 @@ pub(crate) unsafe extern "C" fn add_variables(cf: *mut ngx_conf_t) -> ngx_int_t 
         let Some(variable) = variable else { return -1 };
         variable.get_handler = handler;
     }
-    let mut name = ngx_str_t { len: PREFIX.len(), data: PREFIX.as_ptr().cast_mut() };
-    let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH | NGX_HTTP_VAR_PREFIX;
-    // SAFETY: nginx calls this in a configuration phase, and copies the name.
-    match unsafe { ngx_http_add_variable(cf, &raw mut name, flags as usize).as_mut() } {
-        Some(variable) => variable.get_handler = Some(authorized),
-        None => return -1,
+    let prefixes: [(&'static [u8], ngx_http_get_variable_pt); 2] =
+        [(PREFIX, Some(authorized)), (ENVIRONMENT, Some(environment))];
+    for (name, handler) in prefixes {
+        let mut name = ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() };
+        let flags = NGX_HTTP_VAR_NOCACHEABLE | NGX_HTTP_VAR_NOHASH | NGX_HTTP_VAR_PREFIX;
+        // SAFETY: nginx calls this in a configuration phase, and copies the name.
+        match unsafe { ngx_http_add_variable(cf, &raw mut name, flags as usize).as_mut() } {
+            Some(variable) => variable.get_handler = handler,
+            None => return -1,
+        }
     }
     // SAFETY: nginx calls this in a configuration phase, which is live.
     unsafe { add_memo(cf) }.map_or(-1, |()| 0)
@@ -56,6 +61,33 @@ pub(super) const COUNTS: [&[u8]; 4] =
 
 /// `$gangway_variable_NAME`: what the authorizer has said in `Variable-NAME`.
 const PREFIX: &[u8] = b"gangway_variable_";
+
+/// `$gangway_env_NAME`: what handlers of phases have put into the environment.
+const ENVIRONMENT: &[u8] = b"gangway_env_";
+
+unsafe extern "C" fn environment(
+    r: *mut ngx_http_request_t,
+    value: *mut ngx_http_variable_value_t,
+    name: usize,
+) -> ngx_int_t {
+    fence("environment", -1, || {
+        // SAFETY: nginx asks for a variable of a live request; for a prefix the data is the variable's whole name.
+        let (request, value, name) = unsafe {
+            let name = std::ptr::with_exposed_provenance::<ngx_str_t>(name);
+            (Request::from_raw(r), &mut *value, str_bytes(&*name))
+        };
+        // nginx has it in lower case.
+        let wanted = name.get(ENVIRONMENT.len()..).unwrap_or_default();
+        let known = memo::environment(request);
+        match known.iter().find(|(known, _)| known.eq_ignore_ascii_case(wanted)) {
+            Some((_, text)) => set(request, value, text),
+            None => {
+                value.set_not_found(1);
+                0
+            }
+        }
+    })
+}
 
 unsafe extern "C" fn authorized(
     r: *mut ngx_http_request_t,

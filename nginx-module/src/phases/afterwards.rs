@@ -13,7 +13,7 @@ use gangway::{
     log::Throttle,
     phases::RequestPhase,
     report,
-    runtime::Lane,
+    runtime::Beside,
     sys::lock,
 };
 use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
@@ -72,7 +72,7 @@ fn send(request: Request) -> Option<()> {
     let ticket = WAITING.with_borrow_mut(Tickets::reserve);
     let listener = Listener { ready, owner: ticket, has_request: false };
     let errand = AfterErrand::new(transit, place).for_head();
-    match send_aside(request, mounted, Lane::Afterwards, errand, listener) {
+    match send_aside(request, mounted, Beside::Afterwards, errand, listener) {
         Ok(aside) => {
             WAITING.with_borrow_mut(|all| all.put(ticket, aside));
             hold();

@@ -52,6 +52,11 @@ fn apply(request: Request, first: RequestPhase, errand: &PhaseErrand) -> Result<
         request.set_query(&query)?;
         snapshot.forget_text(Fact::Args);
     }
+    if snapshot.has_changed(Table::HeadersIn) {
+        let wanted = snapshot.entries(Table::HeadersIn);
+        let wanted: Vec<_> = wanted.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+        request.set_headers(&wanted)?;
+    }
     if first == RequestPhase::Access {
         let user = snapshot.text(Fact::User).map(<[u8]>::to_vec).filter(|user| !user.is_empty());
         let how = snapshot.text(Fact::ApAuthType).map(<[u8]>::to_vec).unwrap_or_default();

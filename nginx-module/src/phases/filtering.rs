@@ -14,7 +14,7 @@ use gangway::{
     exchange::{End, Piece, ROOM},
     phases::HandlerPlace,
     report,
-    runtime::Lane,
+    runtime::Beside,
 };
 use nginx_sys::{ngx_chain_t, ngx_int_t};
 
@@ -33,7 +33,7 @@ const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// What a filter is to answer.
-pub(super) enum Stage {
+pub(super) enum FilterAnswer {
     /// Something waits here.
     Waits,
     /// What came has gone on, with this status.
@@ -53,7 +53,7 @@ enum Course {
     Failed,
 }
 
-struct Run {
+struct FilterRun {
     aside: Aside,
     errand: Arc<FilterErrand>,
     flushes: bool,
@@ -65,7 +65,7 @@ pub(super) struct Filtering {
     listener: Listener,
     chain: Arc<FilterChain>,
     input: FilterInput,
-    run: Option<Run>,
+    run: Option<FilterRun>,
     output: Buffers,
     /// The weight of what was given to nginx and has not left.
     outstanding: usize,
@@ -106,7 +106,7 @@ impl Filtering {
     ///
     /// # Safety
     /// nginx has called its filter with this chain for this live request.
-    pub(super) unsafe fn take_in(&mut self, chain: *mut ngx_chain_t) -> Stage {
+    pub(super) unsafe fn take_in(&mut self, chain: *mut ngx_chain_t) -> FilterAnswer {
         // SAFETY: the caller's promise.
         if self.course != Course::Failed && unsafe { self.input.add(self.request, chain) }.is_err() {
             self.fail();
@@ -114,11 +114,11 @@ impl Filtering {
         let status = self.step(true);
         match self.course {
             // Once: the page passes here as well.
-            Course::Failed => {
-                Stage::Failed { shows_page: std::mem::take(&mut self.is_held) && self.request.is_main() }
-            }
-            _ if self.waits() => Stage::Waits,
-            _ => Stage::Went(if self.output.are_busy() { AGAIN } else { status }),
+            Course::Failed => FilterAnswer::Failed {
+                shows_page: std::mem::take(&mut self.is_held) && self.request.is_main(),
+            },
+            _ if self.waits() => FilterAnswer::Waits,
+            _ => FilterAnswer::Went(if self.output.are_busy() { AGAIN } else { status }),
         }
     }
 
@@ -250,8 +250,8 @@ impl Filtering {
         let main = self.request.http::<MainConf>();
         let mounted = main.kinds.get::<WantedHandlers>().and_then(|wanted| wanted.mounted.as_ref());
         let head = Arc::clone(&errand).for_head();
-        let aside = send_aside(self.request, mounted, Lane::Filters, head, self.listener).ok()?;
-        self.run = Some(Run { aside, errand, flushes: taken.flushes });
+        let aside = send_aside(self.request, mounted, Beside::Filters, head, self.listener).ok()?;
+        self.run = Some(FilterRun { aside, errand, flushes: taken.flushes });
         Some(())
     }
 

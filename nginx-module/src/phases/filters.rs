@@ -8,7 +8,7 @@ use gangway::{engine::fence, phases::RequestPhase, sys::lock};
 use nginx_sys::{ngx_chain_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
-    filtering::{Filtering, Stage},
+    filtering::{FilterAnswer, Filtering},
     tell,
 };
 use crate::{
@@ -107,16 +107,16 @@ unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -
         let request = unsafe { Request::from_raw(r) };
         let Some(ticket) = ticket_of(request) else { return request.run_next_body_filter(chain) };
         // SAFETY: nginx has called this with the chain, and the request is live.
-        let stage = with(ticket, |filtering| unsafe { filtering.take_in(chain) });
-        match stage {
-            Some(Stage::Failed { shows_page: true }) => {
-                // SAFETY: as above.
+        let answer = with(ticket, |filtering| unsafe { filtering.take_in(chain) });
+        match answer {
+            Some(FilterAnswer::Failed { shows_page: true }) => {
+                // SAFETY: nginx has called this with the chain of a live request, and waits for the answer.
                 unsafe { discard_chain(chain) };
                 request.replace_filtered(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t)
             }
-            Some(Stage::Failed { shows_page: false }) => ERROR,
-            Some(Stage::Waits) => nginx_sys::NGX_AGAIN as ngx_int_t,
-            Some(Stage::Went(status)) => status,
+            Some(FilterAnswer::Failed { shows_page: false }) => ERROR,
+            Some(FilterAnswer::Waits) => nginx_sys::NGX_AGAIN as ngx_int_t,
+            Some(FilterAnswer::Went(status)) => status,
             // Its page, or what comes when the request has been given up.
             None => request.run_next_body_filter(chain),
         }

@@ -40,6 +40,7 @@ mod pool_text;
 mod redirect;
 mod repeat;
 mod request;
+mod request_headers;
 mod response;
 mod stand_in;
 mod text;

@@ -68,6 +68,11 @@ impl Buffers {
         !self.busy.is_null()
     }
 
+    /// Whether something may wait, be it the head: a filter may keep head and body for a while.
+    pub(crate) fn have_output(&self, request: Request) -> bool {
+        request.header_sent() || self.are_busy()
+    }
+
     /// As [`Buffers::send`], to a filter.
     pub(crate) fn pass(
         &mut self,

@@ -148,6 +148,20 @@ impl Request {
         ngx_int_t::try_from(at).ok()
     }
 
+    /// The numbers of variables that something in the configuration uses, by their names.
+    pub(super) fn used_variables(self, is_meant: impl Fn(&[u8]) -> bool) -> Vec<usize> {
+        let used = &self.core_main().variables;
+        if used.elts.is_null() {
+            return Vec::new();
+        }
+        // SAFETY: an array of nginx's own, of so many variables, in the cycle that outlives this request, as their names do.
+        let all = unsafe { slice::from_raw_parts(used.elts.cast::<ngx_http_variable_t>(), used.nelts) };
+        // SAFETY: the names of variables stand in the cycle, which outlives this request.
+        let meant =
+            all.iter().enumerate().filter(|(_, variable)| is_meant(unsafe { variable.name.as_bytes() }));
+        meant.map(|(number, _)| number).collect()
+    }
+
     /// A text of the configuration with this request's variables.
     pub(crate) fn evaluate(&self, text: ConfText) -> Option<&[u8]> {
         let mut value = ngx_str_t::empty();

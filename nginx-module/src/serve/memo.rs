@@ -5,7 +5,8 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use gangway::{
     engine::{PhaseErrand, Transit},
-    phases::RequestPhase,
+    phases::{RequestPhase, Table},
+    sys::lock,
 };
 
 use super::authorization::Authorization;
@@ -182,6 +183,17 @@ pub(crate) fn said_of_response(request: Request) -> Option<Arc<Transit>> {
 /// The request, as handlers of phases see it, if some have.
 pub(crate) fn transit(request: Request) -> Option<Arc<Transit>> {
     look(request, |notes| notes.phases.as_ref().map(|phases| Arc::clone(&phases.transit)))?
+}
+
+/// A name and its value.
+pub(crate) type EnvironmentEntry = (Vec<u8>, Vec<u8>);
+
+/// What handlers of phases have put into the environment of a request, or of the one that it is a part of.
+pub(crate) fn environment(request: Request) -> Vec<EnvironmentEntry> {
+    let Some(known) = transit(request).or_else(|| transit(request.main())) else { return Vec::new() };
+    let snapshot = lock(&known.snapshot);
+    let entries = snapshot.entries(Table::SubprocessEnv);
+    entries.map(|(name, value)| (name.to_vec(), value.to_vec())).collect()
 }
 
 /// Whether handlers that were asked last may still run.

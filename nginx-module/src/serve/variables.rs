@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What nginx knows of a request, for the core's meta-variables.
 
+use std::rc::Rc;
+
 use gangway::{
     cgi::{Extra, Facts, Param, write_request},
     http::{Decimal, Fields},
@@ -88,8 +90,8 @@ fn write_both(
     shape: &Shape<'_>,
 ) -> Option<()> {
     let indexes = main.variables?;
-    let authorized = if shape.role == Role::Responder { memo::authorization(request) } else { None };
-    let params = params(&request, location, shape, authorized.as_deref())?;
+    let said = said_before(request, shape);
+    let params = params(&request, location, shape, &said)?;
     let (mut port, mut remote_port) = (Decimal::default(), Decimal::default());
     let document_root = match shape.root {
         Some(root) => root,
@@ -169,16 +171,56 @@ fn user_of<'a>(request: &'a Request, let_in: Option<&'a memo::LetIn>) -> (&'a [u
     }
 }
 
-/// What is added to the variables: the module's words, those of the authorizer, those of the administrator.
+/// What the authorizer and handlers of phases have said, for an application.
+fn said_before(request: Request, shape: &Shape<'_>) -> SaidBefore {
+    match shape.role {
+        Role::Responder => {
+            SaidBefore { authorized: memo::authorization(request), environment: memo::environment(request) }
+        }
+        _ => SaidBefore::default(),
+    }
+}
+
+/// What others have said of a request that an application is told of.
+#[derive(Default)]
+struct SaidBefore {
+    authorized: Option<Rc<Authorization>>,
+    environment: Vec<memo::EnvironmentEntry>,
+}
+
+/// What handlers of phases cannot say of a request: the variables of RFC 3875, and those of headers, which are what nginx knows.
+fn is_of_server(name: &[u8]) -> bool {
+    const KNOWN: [&[u8]; 10] = [
+        b"AUTH_TYPE",
+        b"CONTENT_LENGTH",
+        b"CONTENT_TYPE",
+        b"DOCUMENT_ROOT",
+        b"GATEWAY_INTERFACE",
+        b"HTTPS",
+        b"PATH_INFO",
+        b"PATH_TRANSLATED",
+        b"QUERY_STRING",
+        b"TMPDIR",
+    ];
+    const BEGINNINGS: [&[u8]; 5] = [b"HTTP_", b"REMOTE_", b"REQUEST_", b"SCRIPT_", b"SERVER_"];
+    KNOWN.contains(&name) || BEGINNINGS.iter().any(|known| name.starts_with(known))
+}
+
+/// What is added to the variables: the module's words, those of the authorizer, those of handlers, those of the administrator.
 fn params<'a>(
     request: &'a Request,
     location: &'a LocationConf,
     shape: &Shape<'a>,
-    authorized: Option<&'a Authorization>,
+    said: &'a SaidBefore,
 ) -> Option<Vec<Param<'a>>> {
     let mut params = Vec::with_capacity(shape.params.len() + location.params.as_ref().map_or(0, Vec::len));
     params.extend_from_slice(shape.params);
-    for (name, value) in authorized.into_iter().flat_map(Authorization::variables) {
+    for (name, value) in said.authorized.iter().flat_map(|known| known.variables()) {
+        params.push(Param { name, value, if_not_empty: false });
+    }
+    // What the administrator says is among it, as it was when they ran.
+    let is_param = |name: &[u8]| location.params.iter().flatten().any(|param| *param.name == *name);
+    for (name, value) in said.environment.iter().filter(|(name, _)| !is_of_server(name) && !is_param(name)) {
         params.push(Param { name, value, if_not_empty: false });
     }
     let more =

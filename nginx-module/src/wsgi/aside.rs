@@ -9,43 +9,16 @@ use gangway::{
     http::Fields,
     pool::Refusal,
     report,
-    runtime::{Application, Lane, abandon},
+    runtime::{Application, Beside, abandon},
 };
 
-use super::{mounted::Mounted, stuck, worker::Worker};
+use super::{
+    listener::{AsideNote, Listener},
+    mounted::Mounted,
+    stuck,
+    worker::Worker,
+};
 use crate::raw::{Request, Ticket};
-
-/// Who is told that there is something, or the end.
-#[derive(Clone, Copy)]
-pub(crate) struct Listener {
-    pub(crate) ready: fn(Ticket),
-    /// What it gets.
-    pub(crate) owner: Ticket,
-    /// The request is there until the end of this, or until it is given up.
-    pub(crate) has_request: bool,
-}
-
-/// What a worker knows of one of them.
-pub(super) struct AsideNote {
-    listener: Listener,
-    /// Whose lines of the log they are.
-    request: Option<Request>,
-    label: String,
-}
-
-impl AsideNote {
-    pub(super) fn listener(&self) -> Listener {
-        self.listener
-    }
-
-    pub(super) fn request(&self) -> Option<Request> {
-        self.request
-    }
-
-    pub(super) fn label(&self) -> &str {
-        &self.label
-    }
-}
 
 /// One of them. It is given up when it is dropped.
 pub(crate) struct Aside {
@@ -63,7 +36,7 @@ pub(crate) struct Aside {
 pub(crate) fn send(
     request: Request,
     mounted: Option<&Mounted>,
-    lane: Lane,
+    lane: Beside,
     errand: Arc<dyn Any + Send + Sync>,
     listener: Listener,
 ) -> Result<Aside, Refusal> {
@@ -80,8 +53,7 @@ pub(crate) fn send(
     let channel = Channel::new(ticket.number(), worker.notify(), Body::new(Vec::new()), ROOM);
     let exchange = Exchange::new(head, Arc::<Channel>::clone(&channel));
     let label = if listener.has_request { String::new() } else { stuck::label(request) };
-    let note = AsideNote { listener, request: listener.has_request.then_some(request), label };
-    worker.note_aside(ticket, note);
+    worker.note_aside(ticket, AsideNote::new(listener, request, label));
     let aside = Aside { ticket, application, exchange, channel, has_ended: false };
     aside.application.submit_aside(lane, &aside.exchange)?;
     Ok(aside)

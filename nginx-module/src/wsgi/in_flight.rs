@@ -356,9 +356,7 @@ impl InFlight {
             self.request.set_timed_out();
             return self.end(NextStep::Finalize(nginx_sys::NGX_HTTP_REQUEST_TIME_OUT as ngx_int_t));
         }
-        // A filter may keep head and body for a while.
-        let has_output = self.request.header_sent() || self.buffers.are_busy();
-        if !delayed && has_output && self.send(Vec::new(), false) == ERROR {
+        if !delayed && self.buffers.have_output(self.request) && self.send(Vec::new(), false) == ERROR {
             return self.end(NextStep::Finalize(ERROR));
         }
         // While parts of the page were on the connection, nginx told them of what came.
@@ -422,7 +420,7 @@ impl InFlight {
         next
     }
 
-    /// More of the body may come in.
+    /// Whether more of the body may come in.
     pub(super) fn reads_body(&self) -> bool {
         self.feed.as_ref().is_some_and(Feed::is_open)
     }

@@ -6,7 +6,7 @@
 //! handler     the content phase: from nginx's request to a queued exchange
 //! body        the request body that nginx has read; feed: one that comes in while its handler runs
 //! errand       handlers of phases, in the place of an application's own
-//! aside       handlers that run beside requests
+//! aside       handlers that run beside requests; listener: who waits for them
 //! in_flight   one running request: what its handler sends, its deadline, its end
 //! socket      a WebSocket: bytes from the client and to it
 //! stuck       requests whose handler does not end when it is interrupted
@@ -23,14 +23,16 @@ mod feed;
 mod handler;
 mod hooks;
 mod in_flight;
+mod listener;
 mod mounted;
 mod socket;
 mod stuck;
 mod worker;
 
-pub(crate) use aside::{Aside, Listener, send as send_aside};
+pub(crate) use aside::{Aside, send as send_aside};
 pub(crate) use errand::run as run_errand;
 pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::content_handler;
 pub(crate) use hooks::FlightErrand;
+pub(crate) use listener::Listener;
 pub(crate) use mounted::{Applications, Mounted, warn_of_closed_folders};

@@ -19,8 +19,8 @@ use gangway::{
 use nginx_sys::ngx_event_t;
 
 use super::{
-    aside::{AsideNote, Listener},
     in_flight::InFlight,
+    listener::{AsideNote, Listener},
     mounted::Mounted,
     stuck::{self, Stuck},
 };

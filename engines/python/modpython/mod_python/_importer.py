@@ -21,6 +21,8 @@ SETTLES = 0.1  # seconds
 
 _LOCK = threading.RLock()
 _ENTRIES = {}
+# Where the file of a module was found, as it is spelled there: by interpreter, name and folders.
+_FOUND = {}
 _LOADS = {}
 _PATHS = {}
 _KEY = "__gangway_entry__"
@@ -60,6 +62,23 @@ class Entry:
             return self.module
         finally:
             self.lock.release()
+
+    def current(self, spelled, reload):
+        """The module where that is what this path leads to now; None where somebody has to look. A look at the file tells as well of a link that
+        leads elsewhere since.
+        """
+        module = self.module
+        if module is None or not reload:
+            return module
+        try:
+            found = os.stat(spelled)
+        except OSError:
+            return None
+        if (found.st_mtime_ns, found.st_size, found.st_ino) != self.stamp:
+            return None
+        if self.needs and not all(entry.version == version and entry._is_fresh() for entry, version in list(self.needs.items())):
+            return None
+        return module
 
     def _stamp(self):
         try:
@@ -148,31 +167,46 @@ def _entry(interpreter, name, path):
         return entry
 
 
-def _file_in(folders, name):
+def _spelled_in(folders, name):
     """The file of a module in the first of the folders that has it."""
     for folder in folders:
         path = os.path.join(folder, name + ".py")
         if os.path.isfile(path):
-            return os.path.realpath(path)
+            return path
     return None
+
+
+def _file_in(folders, name):
+    """The same without links."""
+    path = _spelled_in(folders, name)
+    return path and os.path.realpath(path)
 
 
 def find(interpreter, name, folders, reload, user=None):
     """The module of a name: a file of these folders, or one that Python itself finds. `user` are the globals of the module that asks."""
+    key = (interpreter, name, *folders)
+    spelled, entry = _FOUND.get(key, (None, None))
+    if entry is not None and user is None:
+        module = entry.current(spelled, reload)
+        if module is not None:
+            return module
     if os.path.isabs(name):
-        path, name = os.path.realpath(name), os.path.splitext(os.path.basename(name))[0]
-        if not os.path.isfile(path):
-            raise ImportError(f"there is no file {path!r}", name=name)
+        spelled, name = name, os.path.splitext(os.path.basename(name))[0]
+        if not os.path.isfile(spelled):
+            raise ImportError(f"there is no file {os.path.realpath(spelled)!r}", name=name)
     else:
-        path = None if "." in name else _file_in(folders, name)
-    if path is None:
+        spelled = None if "." in name else _spelled_in(folders, name)
+    if spelled is None:
         for folder in folders:
             # Behind everything else: a file of a site must not stand in the place of one of Python's own.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
         return importlib.import_module(name)
-    entry = _entry(interpreter, name, path)
+    entry = _entry(interpreter, name, os.path.realpath(spelled))
     module = entry.get(reload)
+    if len(folders) < 2 or os.path.isabs(key[1]):
+        # In a later folder than the first it is found until an earlier one has it.
+        _FOUND[key] = spelled, entry
     asking = (user or {}).get(_KEY)
     if asking is not None and asking is not entry:
         asking.needs[entry] = entry.version

@@ -47,6 +47,44 @@ def test_a_changed_module_is_another_one(tmp_path):
     assert (old.VALUE, new.VALUE) == (1, 2) and find(tmp_path) is new
 
 
+def test_a_link_that_leads_elsewhere_is_followed(tmp_path):
+    """As deployments do it: a link to the release that serves."""
+    for number in (1, 2):
+        (tmp_path / f"release{number}").mkdir()
+        write(tmp_path / f"release{number}" / "index.py", f"VALUE = {number}")
+    link = tmp_path / "current"
+    link.symlink_to("release1")
+    assert [find(link).VALUE for _ in range(3)] == [1, 1, 1]
+    (tmp_path / "new").symlink_to("release2")
+    os.replace(tmp_path / "new", link)
+    assert find(link, reload=False).VALUE == 1
+    assert [find(link).VALUE for _ in range(3)] == [2, 2, 2]
+
+
+def test_an_earlier_folder_is_looked_at_each_time(tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    write(second / "index.py", "VALUE = 2")
+    folders = [str(first), str(second)]
+    assert _importer.find("main", "index", folders, True).VALUE == 2
+    write(first / "index.py", "VALUE = 1")
+    assert _importer.find("main", "index", folders, True).VALUE == 1
+
+
+def test_a_file_that_is_known_is_looked_at_once(tmp_path, monkeypatch):
+    write(tmp_path / "index.py", "VALUE = 1")
+    find(tmp_path)
+    looks = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *more, **named: looks.append(path) or stat(path, *more, **named))
+    monkeypatch.setattr(os, "lstat", lambda path, *more, **named: looks.append(path) or stat(path, *more, **named))
+    assert find(tmp_path).VALUE == 1
+    assert looks == [str(tmp_path / "index.py")]
+    assert find(tmp_path, reload=False).VALUE == 1
+    assert len(looks) == 1
+
+
 def test_what_a_module_imports_is_a_reason(tmp_path):
     write(tmp_path / "index.py", "from part import VALUE")
     write(tmp_path / "part.py", "from below import VALUE")
