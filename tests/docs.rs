@@ -383,3 +383,32 @@ fn each_decision_has_its_parts_and_its_line_in_the_index() {
     }
     assert_eq!(index.matches("\n| ").count(), numbers.len() + 2, "the index has a line too many");
 }
+
+/// `<!-- test: NAME -->` before a block: a step of tests/packages/ runs it as it stands. `<!-- elsewhere: PATH -->`: it needs what no test has, and
+/// the file that is named does the same.
+#[test]
+fn each_block_of_the_install_page_is_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let steps: String = fs::read_dir(root.join("tests/packages"))
+        .unwrap()
+        .map(|step| fs::read_to_string(step.unwrap().path()).unwrap())
+        .collect();
+    let words: Vec<_> = steps.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    let mut before = "";
+    let mut found = 0;
+    for line in include_str!("../docs/install.md").lines() {
+        if line == "```sh" {
+            let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
+            match comment.and_then(|text| text.split_once(": ")) {
+                Some(("test", name)) => {
+                    assert!(words.windows(2).any(|pair| pair == ["block", name]), "no step runs \"{name}\"");
+                }
+                Some(("elsewhere", path)) => assert!(root.join(path).is_file(), "there is no {path}"),
+                _ => panic!("a block of docs/install.md says not what runs it: after {before:?}"),
+            }
+            found += 1;
+        }
+        before = line;
+    }
+    assert!(found > 10, "{found}");
+}

@@ -7,6 +7,8 @@
 #   BUILT=FOLDER                                packages of finished files, for tests: what `make` has built here
 #   BUILD_FOLDER=NAME                           builds in a folder of this name: its path must make no difference
 #   DEBFULLNAME, DEBEMAIL                       who made them
+#   DEB_BUILD_OPTIONS=noopt                     compiles in less than half of the time, for those who change the packaging
+# Lintian has the last word: an error or a warning of it that debian/ does not override with a reason fails.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/roots.sh"
 
@@ -114,9 +116,18 @@ build_in_root() {
     rm -rf "$root"
 }
 
+# The source package is the same for every release but for its version.
+lint() {
+    local files=("gangway_${full}_$(dpkg --print-architecture).changes")
+    [[ -n ${BUILT:-}${PACKAGES:-} ]] || files+=("gangway_$full.dsc")
+    say "lintian --pedantic looks at ${files[*]}"
+    (cd "$WORK" && quiet "lintian-$RELEASE" lintian --allow-root --pedantic --fail-on error,warning --tag-display-limit 0 "${files[@]}")
+}
+
 make_source
 say "building the packages for $RELEASE"
 if [[ -n ${HERE:-} ]]; then build_here; else build_in_root; fi
+lint
 cd "$WORK"
 for file in *; do
     mv "$file" "$FOLDER/"

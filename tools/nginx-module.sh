@@ -24,6 +24,8 @@ of_crate() {
     mkdir -p "$folder/src"
     sed "s/^nginx-src = .*/nginx-src = \"=$1\"/" tools/nginx-src/Cargo.toml >"$folder/Cargo.toml"
     echo '//! Empty.' >"$folder/src/lib.rs"
+    # Without a network the version of this file is the one that can be had.
+    cp tools/nginx-src/Cargo.lock "$folder/Cargo.lock"
     host=$(rustc -vV | sed -n 's/^host: //p')
     cargo metadata --quiet --format-version 1 --manifest-path "$folder/Cargo.toml" --filter-platform "$host" | /usr/bin/python3 -c '
 import json, os, sys

@@ -42,21 +42,33 @@ check() {
     say "everything says $VERSION, ABI $major.$minor"
 }
 
+# step NAME COMMAND...: once for a commit, so that a release that was interrupted goes on where it was.
+step() {
+    [[ ! -e $STEPS/$1 ]] || return 0
+    "${@:2}"
+    touch "$STEPS/$1"
+}
+
 build() {
     local release nginx
-    rm -rf dist/deb "$FOLDER"
-    mkdir -p "$FOLDER"
-    RELEASE=bullseye tools/deb.sh
+    STEPS=$BUILD/release/$VERSION-$(git rev-parse HEAD)
+    if [[ ! -d $STEPS ]]; then
+        rm -rf "$BUILD/release" dist/deb dist/apt dist/images
+        mkdir -p "$STEPS"
+    fi
+    step bullseye env RELEASE=bullseye tools/deb.sh
     for release in "${NGINX_RELEASES[@]}"; do
-        RELEASE=$release PACKAGES=nginx tools/deb.sh
+        step "nginx-$release" env RELEASE="$release" PACKAGES=nginx tools/deb.sh
     done
     tools/apt-repository.sh
-    for nginx in "${NGINX_ORG[@]}"; do tools/nginx-module.sh "$nginx"; done
-    ENGINE=none tools/images.sh nginx httpd modules
+    for nginx in "${NGINX_ORG[@]}"; do step "nginx-org-$nginx" tools/nginx-module.sh "$nginx"; done
+    step images env ENGINE=none tools/images.sh nginx httpd modules
 }
 
 collect() {
-    local file nginx
+    local nginx
+    rm -rf "$FOLDER"
+    mkdir -p "$FOLDER"
     cp -R dist/deb "$FOLDER/deb"
     cp -R dist/apt "$FOLDER/apt"
     cp -R dist/images "$FOLDER/images"
@@ -68,6 +80,7 @@ collect() {
         echo "commit $(git rev-parse HEAD)"
         echo "abi $(sed -nE 's/^ \*   ([0-9]+\.[0-9]+) .*/\1/p' include/gangway.h | tail -n1)"
         echo "rust $(rustc --version)"
+        [[ -z ${DEB_BUILD_OPTIONS:-} ]] || echo "options $DEB_BUILD_OPTIONS"
         (cd "$FOLDER" && find . -type f ! -name MANIFEST ! -name SHA256SUMS -printf '%P %s\n' | LC_ALL=C sort)
     } >"$FOLDER/MANIFEST"
     (cd "$FOLDER" && find . -type f ! -name SHA256SUMS -printf '%P\0' | LC_ALL=C sort -z | xargs -0 sha256sum >SHA256SUMS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # reproducible.sh: builds the packages twice, in folders of different names and at different times, and compares the bytes of each file. RELEASE and
-# PACKAGES as for deb.sh. What differs is shown by diffoscope, where that is installed.
+# PACKAGES as for deb.sh, whose dist/deb gets the packages. What differs is shown by diffoscope, where that is installed.
 . "$(dirname "$0")/lib.sh"
 
 FOLDER=$BUILD/reproducible
@@ -24,5 +24,7 @@ for first in "$FOLDER"/first/*; do
     fi
 done
 ((status == 0)) || die "two builds have different bytes; both are in ${FOLDER#"$ROOT"/}"
+mkdir -p dist/deb
+mv "$FOLDER"/first/* dist/deb/
 rm -rf "$FOLDER"
 say "two builds have the same bytes"
