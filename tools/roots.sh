@@ -54,13 +54,15 @@ make_root() {
 }
 
 # in_root FOLDER [-n] [-r] [-b FROM:TO]... -- COMMAND...: in namespaces of its own: mounts and processes end with the command. -n cuts it
-# off from every network but its own loopback device, -r makes the root read-only (but for /run and /dev/shm), -b mounts a folder.
+# off from every network but its own loopback device, -r makes the root read-only (but for /run and /dev/shm), -b mounts a folder. With the network come the
+# downloads that are kept for the release, for one root at a time.
 in_root() {
-    local folder=$1 flags=(--mount --pid --ipc --uts --fork --kill-child) mounts=() readonly=
+    local folder=$1 flags=(--mount --pid --ipc --uts --fork --kill-child) mounts=() readonly='' alone='' first=() kept
+    kept=$ROOTS/archives-$(cat "$folder/.suite")
     shift
     while [[ $1 != -- ]]; do
         case $1 in
-        -n) flags+=(--net) ;;
+        -n) flags+=(--net) alone=yes ;;
         -r) readonly=yes ;;
         -b)
             mounts+=("$2")
@@ -70,9 +72,11 @@ in_root() {
         shift
     done
     shift
-    mounts+=("$ROOTS/archives-$(cat "$folder/.suite"):/var/cache/apt/archives")
-    [[ -z $readonly ]] || mounts=("${mounts[@]::${#mounts[@]}-1}")
-    unshare "${flags[@]}" bash -c '
+    if [[ -z $alone ]]; then
+        mounts+=("$kept:/var/cache/apt/archives")
+        first=(flock --close "$kept")
+    fi
+    "${first[@]}" unshare "${flags[@]}" bash -c '
         set -e
         root=$1 readonly=$2 count=$3
         shift 3
