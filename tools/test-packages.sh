@@ -44,7 +44,7 @@ test_on() {
     [[ -d dist/apt/dists/$suite ]] || die "dist/apt has nothing for $suite: make deb RELEASE=$suite"
     make_root "$suite" "$root"
     mkdir -p "$root/tests"
-    cp tests/packages/* "$root/tests/"
+    cp tests/packages/* docs/install.md "$root/tests/"
     if grep -qsx 'Package: libnginx-mod-http-gangway' "dist/apt/dists/$suite"/main/binary-*/Packages; then
         touch "$root/tests/with-nginx"
     else

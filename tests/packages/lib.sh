@@ -37,11 +37,14 @@ gone() {
     fail "$1 does not end: $(pgrep -ax "$1")"
 }
 
+# What serves beside the servers: names and command lines.
+ours() { ps -eo comm=,args= | grep -iE '[g]angway-(guard|spawn|super|host)' || true; }
+
 # No process of ours, once the servers have ended.
 nothing_runs() {
     local left=
     for _ in $(seq 100); do
-        left=$(ps -eo args= | grep -i '[g]angway-\(guard\|spawn\|super\|host\)' || true)
+        left=$(ours)
         [[ -n $left ]] || return 0
         sleep 0.1
     done

@@ -12,6 +12,9 @@ serve_everywhere() {
     ! has_nginx || service nginx start
     ! has_nginx || ask http://127.0.0.1:8080/ "hello from Flask"
     pgrep -u blog >/dev/null || fail "no process belongs to the user of the application"
+    for name in guard spawn super host; do
+        ours | grep -q "gangway-$name" || fail "gangway-$name does not run, or is called otherwise: $(ps -eo comm=,args=)"
+    done
 }
 
 # Neither server has ended, and neither has a process of ours any more.
