@@ -69,8 +69,9 @@ CONF
     gone nginx
     nothing_runs
     ! nginx -t -c "$folder/nginx.conf" >/var/tmp/block.log 2>&1 || fail "Debian's nginx takes a module of nginx.org's"
-    said "instead of"
-    note "$(grep -F 'instead of' /var/tmp/block.log)"
+    # A function of nginx that the older one has not is named before the version.
+    grep -m1 -E 'version [0-9]+ instead of [0-9]+|undefined symbol: ngx_' /var/tmp/block.log >/var/tmp/line || { cat /var/tmp/block.log >&2; fail "nginx says something else"; }
+    note "$(cat /var/tmp/line)"
 }
 
 serve() {
