@@ -55,7 +55,7 @@ test_on() {
     # Sid calls itself forky.
     sed -i "s/\$VERSION_CODENAME/$suite/" "$root/tests/blocks/repository.sh" "$root/tests/blocks/signed.sh"
     previous "$suite" "$BUILD/packages/previous-$suite"
-    for step in prepare install serve upgrade wrong remove; do
+    for step in prepare install serve contents upgrade wrong remove; do
         network=-n
         case $step in prepare | install) network= ;; esac
         say "$suite: $step"
