@@ -26,6 +26,11 @@ serve_nginx() {
     said "hello from Flask"
     block user
     said "hello from Flask"
+    for _ in $(seq 100); do
+        ! (block status) >/dev/null 2>&1 || break
+        sleep 0.1
+    done
+    block status
     # blog:app stands in the list of gangway status, with its user.
     said "blog"
     pgrep -u blog >/dev/null || fail "no process belongs to the user of the application"
