@@ -15,7 +15,7 @@ contents() {
         for file in $said; do
             dpkg -L "$name" | grep -q -- "/$file$" || fail "$name has no $file, which docs/install.md names"
         done
-        for file in $(dpkg -L "$name" | grep -E '\.so$|/gangway(-host)?$'); do
+        for file in $(dpkg -L "$name" | grep -E '\.so$|^/usr/(bin|lib)/.*/?gangway(-host)?$'); do
             [[ -f $file ]] || continue
             python3 - "$file" <<'PY'
 import struct, sys
