@@ -18,9 +18,9 @@ sys.dont_write_bytecode = True
 
 from harness import report  # noqa: E402
 from harness.peers import ROOT  # noqa: E402
-from suites import cgi, handlers, managed, upstreams, wsgi  # noqa: E402
+from suites import asgi, cgi, handlers, managed, upstreams, wsgi  # noqa: E402
 
-SUITES = {"wsgi": wsgi, "managed": managed, "upstreams": upstreams, "cgi": cgi, "handlers": handlers}
+SUITES = {"wsgi": wsgi, "asgi": asgi, "managed": managed, "upstreams": upstreams, "cgi": cgi, "handlers": handlers}
 
 
 def arguments() -> argparse.Namespace:

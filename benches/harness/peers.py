@@ -36,6 +36,15 @@ class Site:
     def socket(self) -> Path:
         return self.directory / "app.sock"
 
+    @property
+    def worker_connections(self) -> int:
+        return max(1024, 4 * max(self.scenario.connections))
+
+    @property
+    def kept(self) -> int:
+        """Connections to an application server that stay open: one for each client."""
+        return max(64, *self.scenario.connections)
+
 
 Commands = list[list[str]]
 
@@ -73,7 +82,7 @@ daemon off;
 worker_processes 1;
 pid {site.directory}/nginx.pid;
 error_log {site.directory}/error.log warn;
-events {{ worker_connections 1024; }}
+events {{ worker_connections {site.worker_connections}; }}
 http {{
     access_log off;
     default_type text/plain;
@@ -95,7 +104,7 @@ http {{
 
 def nginx_proxy(site: Site) -> list[str]:
     """A kept-alive connection per client, and buffers that hold the largest answer, so that nothing goes through a file."""
-    upstream = f"upstream app {{ server unix:{site.socket} fail_timeout=0; keepalive 64; keepalive_requests 100000000; }}"
+    upstream = f"upstream app {{ server unix:{site.socket} fail_timeout=0; keepalive {site.kept}; keepalive_requests 100000000; }}"
     return nginx(
         site,
         upstream,
@@ -114,9 +123,13 @@ def nginx_proxy(site: Site) -> list[str]:
     )
 
 
+# Scenarios whose answer is too large for a word of a configuration.
+LARGE = ("body", "stream")
+
+
 def nginx_return(site: Site) -> Commands:
     hello = HELLO.decode().replace("\n", "\\n")
-    if site.scenario.name not in ("body", "stream"):
+    if site.scenario.name not in LARGE:
         return [[*nginx(site, "", f'location / {{ return 200 "{hello}"; }}')]]
     # More than a word of configuration can hold: a file that stays open.
     (site.directory / "htdocs").mkdir()

@@ -26,6 +26,10 @@ class Scenario:
     # connections under its clients, with any handler, and wrk counts thousands of read errors. So: more threads than connections.
     mpm_threads: int = 64
     waits: bool = False
+    # What is said over WebSockets.
+    message: bytes = b""
+    # Visitors who come one at a time.
+    visits: bool = False
 
     @property
     def path(self) -> str:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import calls, load, processes, report
+from harness import calls, load, processes, report, sockets
 from harness.load import BenchError
 from harness.peers import APPS, ENVIRONMENT, PEERS, Peer, Site
 from harness.running import Running
@@ -38,6 +38,10 @@ class Started(Running):
         return self.peer.answers(self.scenario)
 
     def put_load(self, connections: int, seconds: float) -> dict:
+        if self.scenario.message:
+            return sockets.echo(self.port, self.scenario.path, self.scenario.message, connections, seconds)
+        if self.scenario.visits:
+            return sockets.visits(self.port, self.scenario.path, seconds)
         return load.wrk(self.port, self.scenario, connections, seconds)
 
 

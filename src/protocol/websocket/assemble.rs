@@ -28,6 +28,8 @@ pub(super) struct Assembler {
     can_inflate: bool,
     /// Messages are read over.
     is_discarding: bool,
+    /// A close frame has come, right or wrong: nothing follows it (RFC 6455 §5.5.1).
+    has_close: bool,
     head: HeadGather,
     /// The frame whose payload comes in.
     frame: Option<Frame>,
@@ -59,6 +61,7 @@ impl Assembler {
             message_most,
             can_inflate,
             is_discarding: false,
+            has_close: false,
             head: HeadGather::EMPTY,
             frame: None,
             message: None,
@@ -136,7 +139,10 @@ impl Assembler {
         match head.opcode {
             Opcode::Ping => return Ok(Some(Arrival::Ping(control))),
             Opcode::Pong => return Ok(Some(Arrival::Pong)),
-            Opcode::Close => return close(&control).map(|close| Some(Arrival::Close(close))),
+            Opcode::Close => {
+                self.has_close = true;
+                return close(&control).map(|close| Some(Arrival::Close(close)));
+            }
             Opcode::Continuation | Opcode::Text | Opcode::Binary => {}
         }
         if !head.is_last {
@@ -152,6 +158,11 @@ impl Assembler {
             return Err(Fault::NOT_TEXT);
         }
         Ok(Some(Arrival::Message(SocketMessage { content: message.content, payload: message.payload })))
+    }
+
+    /// Whether the client has said its last word.
+    pub(super) const fn has_close(&self) -> bool {
+        self.has_close
     }
 
     /// No message is wanted any more: what is left to come is the client's close frame.

@@ -18,7 +18,8 @@ const LEVEL: u32 = 1;
 
 /// The window of zlib, 32 KiB.
 pub(super) const BITS_MOST: u8 = 15;
-/// zlib cannot make raw streams with a window of 256 bytes.
+/// zlib cannot make raw streams with a window of 256 bytes: messages for a client with such a one are not compressed, which
+/// RFC 7692 §6 leaves to the sender.
 pub(super) const BITS_LEAST: u8 = 9;
 
 /// Memory for output is taken in such steps, so that a bomb costs no more than the limit of its message.
@@ -75,12 +76,14 @@ fn inflate_part(
 
 /// A whole message compressed, with a window of so many bits; `None` if it cannot be.
 pub(super) fn deflate(payload: &[u8], bits: u8) -> Option<Vec<u8>> {
+    if bits < BITS_LEAST {
+        return None;
+    }
     let known = COMPRESSORS.with_borrow_mut(|all| {
         all.iter().position(|(known, _)| *known == bits).map(|at| all.swap_remove(at).1)
     });
-    let mut compressor = known.unwrap_or_else(|| {
-        Compress::new_with_window_bits(Level::new(LEVEL), false, bits.clamp(BITS_LEAST, BITS_MOST))
-    });
+    let mut compressor = known
+        .unwrap_or_else(|| Compress::new_with_window_bits(Level::new(LEVEL), false, bits.min(BITS_MOST)));
     let mut out = Vec::new();
     let is_whole = deflate_all(&mut compressor, payload, &mut out);
     compressor.reset();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The words of Sec-WebSocket-Extensions (RFC 6455 §9.1), and what of permessage-deflate is agreed on (RFC 7692 §7.1).
 
-use super::deflate::{BITS_LEAST, BITS_MOST};
+use super::deflate::BITS_MOST;
 
 /// How messages are compressed on one connection: each for itself, on both sides, which a server may demand (§7.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Terms {
                 once(&mut self.client_bits)
             }
             (b"server_max_window_bits", Some(value)) => {
-                let bits = bits(value).filter(|bits| *bits >= BITS_LEAST)?;
+                let bits = bits(value)?;
                 self.server_bits.replace(bits).is_none().then_some(())
             }
             _ => None,

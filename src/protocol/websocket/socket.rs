@@ -28,6 +28,8 @@ use crate::wire::Reader;
 /// Messages that nobody has taken are read up to this, with what a message costs besides its bytes.
 const INBOX_MOST: usize = 64 * 1024;
 const MESSAGE_COST: usize = 64;
+/// Bytes of answers to pings that wait to be written.
+const PONGS_MOST: usize = 2048;
 
 /// What holds for a connection.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +109,8 @@ struct Outgoing {
     at: usize,
     /// Messages.
     queue: Vec<u8>,
-    /// RFC 6455 §5.5.3: "MAY elect to send a Pong frame for only the most recently processed Ping frame". A client that
-    /// asks and does not read makes nothing grow.
-    pong: Option<Vec<u8>>,
+    /// Answers to pings, up to [`PONGS_MOST`].
+    pongs: Vec<u8>,
     ping: bool,
     close: Option<Vec<u8>>,
 }
@@ -118,7 +119,7 @@ impl Outgoing {
     fn is_empty(&self) -> bool {
         self.at == self.current.len()
             && self.queue.is_empty()
-            && self.pong.is_none()
+            && self.pongs.is_empty()
             && !self.ping
             && self.close.is_none()
     }
@@ -127,15 +128,23 @@ impl Outgoing {
         self.current.len() - self.at + self.queue.len()
     }
 
+    /// RFC 6455 §5.5.3: a client that does not read "MAY" get the answer to its last ping alone, so that it makes nothing grow.
+    fn answer_ping(&mut self, payload: &[u8]) {
+        let pong = encode::control(Opcode::Pong, payload);
+        if self.pongs.len() + pong.len() > PONGS_MOST {
+            self.pongs.clear();
+        }
+        self.pongs.extend(pong);
+    }
+
     /// Once what is being written has been: control frames pass messages, but for the close frame, which is the last.
     fn refill(&mut self) {
         if self.at < self.current.len() {
             return;
         }
         self.at = 0;
-        if self.pong.is_some() || self.ping {
-            self.current.clear();
-            self.current.extend(self.pong.take().into_iter().flatten());
+        if !self.pongs.is_empty() || self.ping {
+            self.current = mem::take(&mut self.pongs);
             if mem::take(&mut self.ping) {
                 self.current.extend(encode::control(Opcode::Ping, &[]));
             }
@@ -182,7 +191,13 @@ impl WebSocket {
             match self.assembler.take(&mut reader) {
                 Ok(None) => break,
                 Ok(Some(arrival)) => self.arrive(arrival, now),
-                Err(fault) if self.state == SocketState::Open => self.fail(fault, now),
+                Err(fault) if self.state == SocketState::Open => {
+                    self.fail(fault, now);
+                    if self.assembler.has_close() {
+                        // It sends no other, and waits for the end of the connection.
+                        self.state = SocketState::Answering;
+                    }
+                }
                 // Where the next frame begins is not known any more.
                 Err(_) => self.state = SocketState::Answering,
             }
@@ -364,7 +379,7 @@ impl WebSocket {
                 self.inbox.push_back(message);
             }
             Arrival::Ping(payload) if self.state == SocketState::Open => {
-                self.outgoing.pong = Some(encode::control(Opcode::Pong, &payload));
+                self.outgoing.answer_ping(&payload);
             }
             Arrival::Ping(_) | Arrival::Pong => {}
             Arrival::Close(_) if self.state == SocketState::Closing => self.state = SocketState::Answering,

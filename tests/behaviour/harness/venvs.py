@@ -34,6 +34,10 @@ def more_asgi_venv():
     return prepared("venv-asgi-more", places.SUITE / "apps" / "requirements-asgi-more.txt")
 
 
+def sockets_venv():
+    return prepared("venv-asgi-sockets", places.SUITE / "apps" / "requirements-asgi-sockets.txt")
+
+
 def backends_venv():
     return prepared("venv-backends", places.SUITE / "backends" / "requirements.txt")
 

@@ -4,12 +4,15 @@
 import base64
 import hashlib
 import os
+import re
 import struct
 import zlib
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TAIL = b"\x00\x00\xff\xff"
+# Which servers have WebSockets.
+SERVERS = ("nginx", "nginx128")
 
 
 def frame(opcode, payload=b"", *, final=True, masked=True, reserved=0, length=None):
@@ -61,7 +64,10 @@ class WebSocket:
         assert self.response.header("Sec-WebSocket-Accept") == expected
         assert self.response.header("Upgrade").lower() == "websocket"
         assert self.response.header("Connection").lower() == "upgrade"
-        self.deflates = "permessage-deflate" in (self.response.header("Sec-WebSocket-Extensions") or "")
+        self.agreed = self.response.header("Sec-WebSocket-Extensions") or ""
+        self.deflates = "permessage-deflate" in self.agreed
+        bits = re.search(r"server_max_window_bits=(\d+)", self.agreed)
+        self.server_bits = int(bits[1]) if bits else 15
 
     def send(self, opcode, payload=b"", **how):
         self.connection.send(frame(opcode, payload, **how))
@@ -95,7 +101,7 @@ class WebSocket:
         payload = self._read(length)
         if head[0] & 0x40:
             assert self.deflates
-            payload = zlib.decompressobj(wbits=-15).decompress(payload + TAIL)
+            payload = zlib.decompressobj(wbits=-max(self.server_bits, 9)).decompress(payload + TAIL)
         return head[0] & 0x0F, payload
 
     def receive(self):

@@ -33,7 +33,9 @@ fn nothing_after_the_clients_close_frame_counts() {
 #[test]
 fn close_codes_that_must_not_be_on_the_wire() {
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535] {
-        fails(rules(10), &frame(0x88, &close_payload(code, b"")), close_code::PROTOCOL);
+        let wire = frame(0x88, &close_payload(code, b""));
+        fails(rules(10), &wire, close_code::PROTOCOL);
+        assert!(hear_cut(rules(10), &wire).over, "the client has said its last word");
         let mut socket = WebSocket::new(rules(10), Instant::now());
         assert_eq!(socket.close(code, "", Instant::now()), Err(CloseError::Code(code)));
         assert!(!socket.is_closed() && socket.output().is_empty());

@@ -126,4 +126,5 @@ fn every_window_and_length() {
         }
     }
     assert_eq!(deflate::deflate(b"", 15).unwrap(), [0], "section 7.2.3.6");
+    assert_eq!(deflate::deflate(b"words words", 8), None, "zlib has no such window");
 }

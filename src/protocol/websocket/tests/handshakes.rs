@@ -100,13 +100,15 @@ fn offers_of_compression() {
         "Permessage-Deflate ; server_no_context_takeover;client_no_context_takeover",
         "x-webkit-deflate-frame, permessage-deflate",
         "foo;bar=\"baz\", permessage-deflate; client_max_window_bits=\"10\"",
-        "permessage-deflate; server_max_window_bits=8, permessage-deflate",
+        "permessage-deflate; server_max_window_bits=7, permessage-deflate",
         "permessage-deflate; unknown, permessage-deflate",
     ] {
         assert_eq!(answer(offer).as_deref(), Some(ALONE), "{offer}");
     }
-    let bits = answer("permessage-deflate; server_max_window_bits=10; client_max_window_bits").unwrap();
-    assert_eq!(bits, format!("{ALONE}; server_max_window_bits=10"));
+    for bits in ["8", "10", "15"] {
+        let offer = format!("permessage-deflate; server_max_window_bits={bits}; client_max_window_bits");
+        assert_eq!(answer(&offer).unwrap(), format!("{ALONE}; server_max_window_bits={bits}"));
+    }
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn offers_that_are_not_accepted() {
         "permessage-bzip2",
         "permessage-deflate; unknown",
         "permessage-deflate; server_max_window_bits",
-        "permessage-deflate; server_max_window_bits=8",
+        "permessage-deflate; server_max_window_bits=7",
         "permessage-deflate; server_max_window_bits=16",
         "permessage-deflate; server_max_window_bits=09",
         "permessage-deflate; server_max_window_bits=10; server_max_window_bits=10",

@@ -105,7 +105,7 @@ fn write_all(socket: &mut WebSocket, into: &mut Vec<u8>) {
     }
 }
 
-/// Whole, at each split, and byte by byte: pings apart, of which only the last is answered, it is the same.
+/// Whole, at each split, and byte by byte: it is the same.
 fn hear_cut(rules: SocketRules, wire: &[u8]) -> Heard {
     let whole = hear(rules, [wire]);
     for cut in 1..wire.len() {
