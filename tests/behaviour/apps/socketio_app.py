@@ -13,7 +13,7 @@ async def other(scope, receive, send):
     await send({"type": "http.response.body", "body": ",".join(left).encode()})
 
 
-app = socketio.ASGIApp(server, other)
+app = socketio.ASGIApp(server, other, socketio_path="/io/socket.io")
 
 
 @server.event
