@@ -148,6 +148,12 @@ impl SocketLink {
         })
     }
 
+    /// When to look at the time. What [`SocketLink::handle_time`] does then may have to be written. SERVER.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        lock(&self.state).socket.deadline()
+    }
+
     /// Has what is to be written written: `sink` answers how many bytes it has taken, 0 if the client takes none at the moment.
     /// Answers whether nothing is left. SERVER.
     ///

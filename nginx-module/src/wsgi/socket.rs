@@ -118,9 +118,11 @@ impl ClientSocket {
         let _ = self.link.handle_time();
     }
 
+    /// Nothing is done here: it would not be written.
+
     fn next_look(&self) -> Option<Instant> {
         let drain = self.drain.filter(|_| !self.link.is_closed());
-        self.link.handle_time().into_iter().chain(drain).min()
+        self.link.deadline().into_iter().chain(drain).min()
     }
 
     /// Gives the core what the client has sent.
