@@ -46,6 +46,12 @@ impl Fields {
         Self { bytes, pairs, ..Self::default() }
     }
 
+    /// Gives back what is not used: of a list that stays for long.
+    pub fn shrink(&mut self) {
+        self.bytes.shrink_to_fit();
+        self.pairs.shrink_to_fit();
+    }
+
     /// Forgets all pairs and keeps the memory, for pairs of another layout.
     pub fn begin(&mut self, layout: Layout) {
         self.bytes.clear();

@@ -75,7 +75,13 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         authorization: mounted.config.pass_authorization(),
         ..variables::Shape::default()
     };
-    let (variables, wire) = told(request, (&main, &location), mounted, &shape)?;
+    let (mut variables, mut wire) = told(request, (&main, &location), mounted, &shape)?;
+    let socket = socket::offer(request, mounted)?;
+    if socket.is_some() {
+        // It may stay for hours.
+        variables.shrink();
+        wire.iter_mut().for_each(|wire| wire.fields.shrink());
+    }
     let application = worker.mounted(mounted);
     let head = RequestHead {
         variables,
@@ -83,7 +89,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         no_body: request.is_head(),
         traced: request.takes(Level::Debug),
         tally: application.tally(),
-        socket: socket::offer(request, mounted)?,
+        socket,
         wire,
         errand: None,
     };
