@@ -8,6 +8,8 @@ import socket
 import struct
 import time
 
+from .load import BenchError
+
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -85,7 +87,10 @@ def report(times: list[float], received: int, started: float, errors: int) -> di
 def echo(port: int, path: str, message: bytes, connections: int, seconds: float) -> dict:
     """So many sockets, each with one message under way."""
     said, heard = frame(TEXT, message), head(TEXT, len(message), 0) + message
-    clients = [EchoClient(port, path, said, heard) for _ in range(connections)]
+    try:
+        clients = [EchoClient(port, path, said, heard) for _ in range(connections)]
+    except OSError as error:
+        raise BenchError(str(error)) from None
     by_number = {client.socket.fileno(): client for client in clients}
     poll = select.epoll()
     for number in by_number:

@@ -105,7 +105,10 @@ def run_scenario(
         ready = start_all(chosen, scenario, scratch, absent, stack)
         resting = idle(ready) if scenario.name in ("hello", "flask") else {}
         for running in ready:
-            running.put_load(groups[0].connections, min(0.5, options.seconds))
+            try:
+                running.put_load(groups[0].connections, min(0.5, options.seconds))
+            except BenchError as error:
+                absent[running.peer.name] = str(error)
         for number in range(options.rounds):
             for group in groups:
                 # Another order in every round: nobody always follows the same neighbour.

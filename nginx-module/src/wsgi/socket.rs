@@ -119,7 +119,6 @@ impl ClientSocket {
     }
 
     /// Nothing is done here: it would not be written.
-
     fn next_look(&self) -> Option<Instant> {
         let drain = self.drain.filter(|_| !self.link.is_closed());
         self.link.deadline().into_iter().chain(drain).min()

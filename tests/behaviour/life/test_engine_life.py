@@ -363,6 +363,28 @@ def test_atexit_handlers_run_when_the_worker_ends(launch, scratch, how):
     assert f"{worker} True" in witness.read_text().splitlines()
 
 
+@pytest.mark.parametrize("how", ["stop", "reload"])
+def test_what_stands_in_buffers_of_files_is_written_when_the_worker_ends(launch, scratch, how):
+    """Also of a file that only a cycle of objects holds, and by an exit handler."""
+    witness = scratch / "buffered"
+    witness.touch()
+    witness.chmod(0o666)
+    (scratch / "writes.py").write_text(
+        f"import atexit\n"
+        f"class Holder:\n"
+        f"    def __init__(self):\n"
+        f"        self.out, self.own = open({str(witness)!r}, 'a'), self\n"
+        f"        self.out.write('before ')\n"
+        f"        atexit.register(self.end)\n"
+        f"    def end(self):\n"
+        f"        self.out.write('at the end')\n"
+        f"Holder()\n" + HELLO
+    )
+    server = launch(lambda site: site.wsgi("/", "writes:app", root=scratch), warm=["/"])
+    server.reload() if how == "reload" else server.end(how)
+    wait_until(lambda: "before at the end" in witness.read_text(), "it is written")
+
+
 def test_an_atexit_handler_that_hangs_does_not_stop_the_exit(launch, scratch):
     (scratch / "hangs.py").write_text("import atexit, time\natexit.register(time.sleep, 3600)\n" + HELLO)
     server = launch(lambda site: site.wsgi("/", "hangs:app", root=scratch))

@@ -4,9 +4,12 @@
 Compiled into the runtime and run once, when the interpreter starts. The path of a request is in Rust.
 """
 
+import atexit
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
+import io
 import os
 import sys
 import threading  # imported here, so that this thread is Python's main thread
@@ -26,11 +29,35 @@ RequestTimeout.__module__ = "gangway"
 
 def prepare(argument, stdout, stderr):
     """Makes the interpreter what an application expects."""
+    # The first one that is registered is the last one that runs.
+    atexit.register(let_go, os.getpid())
     sys.argv = [argument]
     sys.stdout, sys.stderr = stdout, stderr
     module = types.ModuleType("gangway", "The Gangway server that runs this application.")
     module.RequestTimeout = RequestTimeout
     sys.modules.setdefault("gangway", module)
+
+
+BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+
+
+def let_go(process):
+    """Leaves what the applications have to the end of the process.
+
+    The interpreter would look for all cycles and free every object, which takes most of the time for its end: with frameworks
+    0.15 s of a quiet processor, of the second that a worker has. Of that, only the files are missed.
+    """
+    if os.getpid() != process:
+        # What a forked child finds in buffers is the server's.
+        return
+    for one in gc.get_objects():
+        if issubclass(type(one), BUFFERED):
+            try:
+                one.flush()
+            except Exception:
+                # It is closed, or cannot be written to.
+                pass
+    gc.freeze()
 
 
 # ---- the search path -----------------------------------------------------------------------------------------
