@@ -44,8 +44,12 @@ class Group:
     def named(self, server: str, role: str) -> list[str]:
         return [peer.name for peer in self.peers if peer.server == server and peer.role == role and self.rounds.get(peer.name)]
 
+    def rivals(self, server: str) -> list[str]:
+        """Peers whose answers were right: who answers with errors is quick."""
+        return [name for name in self.named(server, "peer") if not self.errors(name)]
+
     def best(self, server: str, figure: str) -> str | None:
-        return min(self.named(server, "peer"), key=lambda name: self.middle(name, figure), default=None)
+        return min(self.rivals(server), key=lambda name: self.middle(name, figure), default=None)
 
     def rows(self) -> list[dict]:
         rows = []
@@ -71,7 +75,7 @@ class Group:
                 if self.scenario == "hello" and self.connections == 32:
                     for ceiling in self.named(server, "ceiling"):
                         found.append(self.verdict(ours, ceiling, "cpu", limit))
-                for peer in self.named(server, "peer"):
+                for peer in self.rivals(server):
                     found += [self.verdict(ours, peer, figure, 1.0) for figure in ("cpu", "p99")]
         return found
 

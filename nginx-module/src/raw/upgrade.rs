@@ -121,8 +121,9 @@ impl Connection {
     /// The connection has failed.
     pub(crate) fn transmit(self, bytes: &[u8]) -> Result<usize, ()> {
         // As much as one record of TLS holds, and the same bytes again when it was not taken.
-        const MOST: usize = 16 * 1024;
-        let bytes = bytes.get(..bytes.len().min(MOST)).unwrap_or_default();
+        const RECORD: usize = 16 * 1024;
+        let most = if self.is_tls() { RECORD } else { bytes.len() };
+        let bytes = bytes.get(..bytes.len().min(most)).unwrap_or_default();
         if !self.write().is_ready() {
             return Ok(0);
         }

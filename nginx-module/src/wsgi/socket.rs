@@ -21,8 +21,8 @@ use crate::{
 
 /// Bytes that are read at a time, and how often in one turn of the event loop: a client that sends without end does not keep
 /// the others waiting.
-const PART: usize = 16 * 1024;
-const PARTS_MOST: usize = 8;
+const PART: usize = 64 * 1024;
+const PARTS_MOST: usize = 4;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
