@@ -18,6 +18,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from statistics import median
 
@@ -150,35 +151,43 @@ class Crowd:
     def __init__(self, port, count):
         self.clients = {}
         self.poll = select.epoll()
-        for _ in range(count):
+        self.pinged, self.closed, self.other = set(), {}, 0
+        for number in range(count):
             client = connect(port, "/ws")
             self.clients[client.fileno()] = client
             self.poll.register(client.fileno(), select.EPOLLIN)
-        self.pinged, self.closed, self.other = set(), {}, 0
+            if number % 50 == 0:
+                # Opening takes long enough for pings.
+                self.hear(0.0)
 
     def listen(self, until):
         """Hears what comes until that moment, or until nobody is left."""
         while time.monotonic() < until and len(self.closed) < len(self.clients):
-            for number, _ in self.poll.poll(min(0.2, max(0.0, until - time.monotonic()))):
-                client = self.clients[number]
-                try:
-                    block = client.recv(65536)
-                except OSError:
-                    block = b""
-                if not block:
-                    self.poll.unregister(number)
-                    self.closed.setdefault(number, (0, time.monotonic()))
-                while len(block) >= 2:
-                    opcode, length = block[0] & 15, block[1]
-                    payload, block = block[2 : 2 + length], block[2 + length :]
-                    if opcode == PING:
-                        self.pinged.add(number)
-                        client.sendall(frame(PONG, payload))
-                    elif opcode == CLOSE:
-                        self.closed[number] = (int.from_bytes(payload[:2], "big"), time.monotonic())
-                        client.sendall(frame(CLOSE, payload[:2]))
-                    else:
-                        self.other += 1
+            self.hear(min(0.2, max(0.0, until - time.monotonic())))
+
+    def hear(self, wait):
+        for number, _ in self.poll.poll(wait):
+            client = self.clients[number]
+            try:
+                self.take(number, client, client.recv(65536))
+            except OSError:
+                self.take(number, client, b"")
+
+    def take(self, number, client, block):
+        if not block:
+            self.poll.unregister(number)
+            self.closed.setdefault(number, (0, time.monotonic()))
+        while len(block) >= 2:
+            opcode, length = block[0] & 15, block[1]
+            payload, block = block[2 : 2 + length], block[2 + length :]
+            if opcode == PING:
+                self.pinged.add(number)
+                client.sendall(frame(PONG, payload))
+            elif opcode == CLOSE:
+                self.closed[number] = (int.from_bytes(payload[:2], "big"), time.monotonic())
+                client.sendall(frame(CLOSE, payload[:2]))
+            else:
+                self.other += 1
 
     def speak(self, every):
         """Whether some of them still have their echo."""
@@ -199,8 +208,15 @@ def crowd_of(port, count):
     if pid := os.fork():
         return pid, os.fdopen(orders_in, "w", buffering=1), os.fdopen(words_out)
     os.close(orders_in), os.close(words_out)
-    orders, words = os.fdopen(orders_out), os.fdopen(words_in, "w", buffering=1)
-    crowd = Crowd(port, count)
+    try:
+        serve_orders(Crowd(port, count), os.fdopen(orders_out), os.fdopen(words_in, "w", buffering=1))
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def serve_orders(crowd, orders, words):
     words.write("open\n")
     while order := orders.readline().split():
         if order[0] == "listen":
@@ -212,7 +228,6 @@ def crowd_of(port, count):
             words.write(f"{len(crowd.pinged)} {codes.count(1012)} {len(codes)} {first:.2f} {took:.2f}\n")
         else:
             words.write(f"{crowd.speak(int(order[1]))}\n")
-    os._exit(0)
 
 
 def main():
@@ -230,35 +245,42 @@ def main():
             print("".join((folder / "error.log").read_text().splitlines(keepends=True)[:20]), end="")
 
 
+def heard(words):
+    line = words.readline()
+    if not line:
+        raise ConnectionError("the clients have failed")
+    return line.split()
+
+
 def measure(options, server):
     (worker,) = server.workers()
     # What a process needs once is there before anything is counted.
     warm, orders, words = crowd_of(server.port, PARALLEL)
-    words.readline()
+    heard(words)
     orders.close()
     os.waitpid(warm, 0)
     time.sleep(1)
     told("plain requests without WebSockets", latencies(server.port, options.requests))
     before, begun = memory(worker), time.monotonic()
     crowd, orders, words = crowd_of(server.port, options.sockets)
-    words.readline()
+    heard(words)
     opened = time.monotonic() - begun
     each = (memory(worker) - before) / options.sockets / 1024
     print(f"{options.sockets} WebSockets opened in {opened:.1f} s: {each:.1f} KiB each, {before / 2**20:.1f} MiB before", flush=True)
     orders.write(f"listen {options.ping + 5}\n")
     told("plain requests while they are idle, and pinged", latencies(server.port, options.requests))
-    pinged, _, closed, *_ = words.readline().split()
+    pinged, _, closed, *_ = heard(words)
     print(f"{pinged} of them have been pinged, {closed} are closed", flush=True)
     every = max(options.sockets // 100, 1)
     orders.write(f"speak {every}\n")
-    print(f"{words.readline().strip()} of {len(range(0, options.sockets, every))} have had their echo", flush=True)
+    print(f"{heard(words)[0]} of {len(range(0, options.sockets, every))} have had their echo", flush=True)
     each = (memory(worker) - before) / options.sockets / 1024
     print(f"{each:.1f} KiB each after pings", flush=True)
     orders.write(f"listen {options.drain + 10}\n")
     server.process.send_signal(signal.SIGHUP)
     until(lambda: len(server.workers()) > 1, 20)
     told("plain requests during the reload", latencies(server.port, options.requests))
-    _, restarted, closed, first, last = words.readline().split()
+    _, restarted, closed, first, last = heard(words)
     print(f"a reload: {restarted} of {closed} closed with 1012, the first after {first} s, the last after {last} s", flush=True)
     until(lambda: worker not in server.workers(), options.drain + 20)
     print("the old worker has ended", flush=True)
