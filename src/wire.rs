@@ -100,23 +100,34 @@ impl PairLength {
     }
 }
 
-/// Appends to a buffer of the caller, and takes everything back when what was begun cannot be finished.
+/// Appends to a buffer of the caller.
 #[derive(Debug)]
 pub(crate) struct Writer<'v> {
     out: &'v mut Vec<u8>,
-    start: usize,
+}
+
+/// Has `body` append to a buffer, and takes everything back when it cannot finish what it has begun.
+///
+/// # Errors
+/// Those of `body`. `out` is then as it was.
+#[inline]
+pub(crate) fn append<E>(
+    out: &mut Vec<u8>,
+    body: impl FnOnce(&mut Writer<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    let start = out.len();
+    let done = body(&mut Writer { out });
+    if done.is_err() {
+        out.truncate(start);
+    }
+    done
 }
 
 /// A place in the output whose bytes are known later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(usize);
 
-impl<'v> Writer<'v> {
-    pub(crate) fn new(out: &'v mut Vec<u8>) -> Self {
-        let start = out.len();
-        Self { out, start }
-    }
-
+impl Writer<'_> {
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
@@ -151,10 +162,5 @@ impl<'v> Writer<'v> {
         if let Some(place) = self.out.get_mut(mark.0..).and_then(|rest| rest.get_mut(..bytes.len())) {
             place.copy_from_slice(bytes);
         }
-    }
-
-    /// Removes everything that was written.
-    pub(crate) fn take_back(self) {
-        self.out.truncate(self.start);
     }
 }

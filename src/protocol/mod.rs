@@ -66,17 +66,6 @@ pub trait Protocol: Sync {
     }
 }
 
-/// The protocol of a scheme: `fastcgi`, `scgi` or `uwsgi`.
-#[must_use]
-pub fn by_scheme(scheme: &[u8]) -> Option<&'static dyn Protocol> {
-    match scheme {
-        b"fastcgi" => Some(&FastCgi),
-        b"scgi" => Some(&Scgi),
-        b"uwsgi" => Some(&Uwsgi),
-        _ => None,
-    }
-}
-
 /// What a request says to the peer besides its variables.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'a> {

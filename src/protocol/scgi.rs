@@ -7,7 +7,7 @@ use super::{EncodeError, Protocol, Settings};
 use crate::{
     http::{Decimal, Fields, Layout},
     log::escape,
-    wire::Writer,
+    wire::{Writer, append},
 };
 
 /// The SCGI protocol: a netstring of NUL-terminated names and values, then the body; the response ends with the
@@ -30,14 +30,7 @@ impl Protocol for Scgi {
         variables: &Fields,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let mut writer = Writer::new(out);
-        match netstring(variables, &mut writer) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                writer.take_back();
-                Err(error)
-            }
-        }
+        append(out, |writer| netstring(variables, writer))
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{EncodeError, Protocol, Settings};
 use crate::{
     http::{Fields, Layout},
-    wire::{Mark, Writer},
+    wire::{Mark, Writer, append},
 };
 
 /// The uwsgi protocol: a packet of at most 65,535 bytes of variables, then the body; the response ends with the
@@ -27,14 +27,7 @@ impl Protocol for Uwsgi {
         variables: &Fields,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        let mut writer = Writer::new(out);
-        match packet(settings, variables, &mut writer) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                writer.take_back();
-                Err(error)
-            }
-        }
+        append(out, |writer| packet(settings, variables, writer))
     }
 }
 

@@ -5,7 +5,7 @@ use super::{BEGIN_REQUEST, PARAMS, header};
 use crate::{
     http::{Fields, Layout},
     protocol::{EncodeError, Role, Settings},
-    wire::{Mark, PairLength, Writer},
+    wire::{Mark, PairLength, Writer, append},
 };
 
 /// §5.1: the application leaves the connection open.
@@ -16,14 +16,7 @@ pub(super) fn head(
     variables: &Fields,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let mut writer = Writer::new(out);
-    match records(settings, variables, &mut writer) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            writer.take_back();
-            Err(error)
-        }
-    }
+    append(out, |writer| records(settings, variables, writer))
 }
 
 fn records(settings: &Settings<'_>, variables: &Fields, writer: &mut Writer<'_>) -> Result<(), EncodeError> {

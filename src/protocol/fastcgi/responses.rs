@@ -3,9 +3,9 @@
 
 use super::{
     BODY_PART, END_REQUEST, GET_VALUES_RESULT, Pairs, RequestRefusal, STDERR, STDOUT, UNKNOWN_TYPE, encode,
-    header_of,
+    header_of, values::record,
 };
-use crate::{protocol::EncodeError, wire::Writer};
+use crate::{protocol::EncodeError, wire::append};
 
 /// Which stream of a response (§5.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,35 +76,17 @@ pub fn values_result(
     known: &[(&[u8], &[u8])],
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
-    let mut writer = Writer::new(out);
-    match answer(question, known, &mut writer) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            writer.take_back();
-            Err(error)
-        }
-    }
-}
-
-fn answer(question: &[u8], known: &[(&[u8], &[u8])], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-    let start = writer.mark();
-    writer.put(&header_of(0, GET_VALUES_RESULT, 0));
-    let content = writer.mark();
     // A name that is asked for twice is answered once: an answer is never longer than what is known.
     let asked = |name: &[u8]| Pairs::new(question).any(|(asked, _)| asked == name);
-    for (name, value) in known.iter().filter(|(name, _)| asked(name)) {
-        writer.put(encode::length("name", name)?.bytes());
-        writer.put(encode::length("value", value)?.bytes());
-        writer.put(name);
-        writer.put(value);
-    }
-    let length = writer.since(content);
-    let fitting = u16::try_from(length).map_err(|_| EncodeError::TooLong {
-        what: "list of values",
-        protocol: "FastCGI",
-        length,
-        limit: usize::from(u16::MAX),
-    })?;
-    writer.patch(start, &header_of(0, GET_VALUES_RESULT, fitting));
-    Ok(())
+    append(out, |writer| {
+        record(writer, GET_VALUES_RESULT, "list of values", |writer| {
+            for (name, value) in known.iter().filter(|(name, _)| asked(name)) {
+                writer.put(encode::length("name", name)?.bytes());
+                writer.put(encode::length("value", value)?.bytes());
+                writer.put(name);
+                writer.put(value);
+            }
+            Ok(())
+        })
+    })
 }

@@ -4,7 +4,7 @@
 use super::{GET_VALUES, GET_VALUES_RESULT, VERSION, encode, header_of};
 use crate::{
     protocol::{DecodeError, EncodeError},
-    wire::{Reader, Writer},
+    wire::{Reader, Writer, append},
 };
 
 /// Appends FCGI_GET_VALUES for `names`, of which §4.1 has `FCGI_MAX_CONNS`, `FCGI_MAX_REQS` and
@@ -13,33 +13,37 @@ use crate::{
 /// # Errors
 /// When the names do not fit into one record. `out` is then as it was.
 pub fn get_values(names: &[&[u8]], out: &mut Vec<u8>) -> Result<(), EncodeError> {
-    let mut writer = Writer::new(out);
-    match question(names, &mut writer) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            writer.take_back();
-            Err(error)
-        }
-    }
+    append(out, |writer| {
+        record(writer, GET_VALUES, "list of names", |writer| {
+            for name in names {
+                writer.put(encode::length("name", name)?.bytes());
+                writer.put(&[0]);
+                writer.put(name);
+            }
+            Ok(())
+        })
+    })
 }
 
-fn question(names: &[&[u8]], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+/// A management record (§4) of one kind, whose content `body` writes.
+pub(super) fn record(
+    writer: &mut Writer<'_>,
+    kind: u8,
+    what: &'static str,
+    body: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+) -> Result<(), EncodeError> {
     let start = writer.mark();
-    writer.put(&header_of(0, GET_VALUES, 0));
+    writer.put(&header_of(0, kind, 0));
     let content = writer.mark();
-    for name in names {
-        writer.put(encode::length("name", name)?.bytes());
-        writer.put(&[0]);
-        writer.put(name);
-    }
+    body(writer)?;
     let length = writer.since(content);
     let fitting = u16::try_from(length).map_err(|_| EncodeError::TooLong {
-        what: "list of names",
+        what,
         protocol: "FastCGI",
         length,
         limit: usize::from(u16::MAX),
     })?;
-    writer.patch(start, &header_of(0, GET_VALUES, fitting));
+    writer.patch(start, &header_of(0, kind, fitting));
     Ok(())
 }
 

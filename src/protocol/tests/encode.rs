@@ -282,14 +282,6 @@ fn scgi_and_uwsgi_bodies_have_no_framing() {
 }
 
 #[test]
-fn schemes_have_protocols() {
-    for (scheme, name) in [("fastcgi", "FastCGI"), ("scgi", "SCGI"), ("uwsgi", "uwsgi")] {
-        assert_eq!(by_scheme(scheme.as_bytes()).map(|protocol| protocol.name()), Some(name));
-    }
-    assert!(by_scheme(b"http").is_none() && by_scheme(b"FASTCGI").is_none());
-}
-
-#[test]
 fn values_are_asked_for_on_their_own() {
     let mut out = Vec::new();
     fastcgi::get_values(&[b"FCGI_MAX_CONNS", b"FCGI_MPXS_CONNS"], &mut out).unwrap();
