@@ -18,6 +18,7 @@ pub mod exchange;
 #[cfg(any(feature = "fuzzing", test))]
 pub mod fuzzing;
 pub mod http;
+pub mod json;
 pub mod log;
 pub mod phases;
 pub mod pool;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The status for programs. Keys are the server's own: more of them may come, those that are there stay.
 
-use std::fmt::Write;
-
-use gangway::supervise::control::{Field, Record};
+use gangway::{
+    json::string,
+    supervise::control::{Field, Record},
+};
 
 use crate::servers::Server;
 
@@ -54,24 +55,6 @@ fn object(members: &[String]) -> String {
 
 fn member(key: &str, value: &str) -> String {
     format!("{}: {value}", string(key))
-}
-
-/// RFC 8259 section 7.
-fn string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            char if char.is_control() => {
-                // All of them stand below U+10000.
-                let _ = write!(out, "\\u{:04x}", u32::from(char));
-            }
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
 }
 
 #[cfg(test)]

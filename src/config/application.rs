@@ -51,12 +51,6 @@ impl ApplicationConf {
         &self.engine
     }
 
-    /// Whether its directive names the file of its engine.
-    #[must_use]
-    pub fn is_native(&self) -> bool {
-        self.spec.interface == NATIVE
-    }
-
     /// Requests at a time of an application that answers later.
     #[must_use]
     pub fn in_flight(&self) -> usize {

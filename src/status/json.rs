@@ -4,6 +4,7 @@
 use std::{fmt::Write, time::Duration};
 
 use super::snapshot::{AppProcess, AppSnapshot, ServerSnapshot, numbers};
+use crate::json::string;
 
 /// The status in JSON (RFC 8259).
 #[must_use]
@@ -95,22 +96,4 @@ impl Members {
     fn object(&self) -> String {
         format!("{{{}}}", self.0)
     }
-}
-
-/// RFC 8259 §7.
-fn string(text: &str) -> String {
-    let mut out = String::from("\"");
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            char if char.is_control() => {
-                // All of them stand below U+10000.
-                let _ = write!(out, "\\u{:04x}", u32::from(char));
-            }
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
 }
