@@ -2,7 +2,7 @@
 //! What every call of an engine passes.
 
 use gangway_abi::{
-    bytes::fields,
+    bytes::{borrow, checked, fields},
     ffi::{self as abi, GW_ERROR, GW_MISUSE},
 };
 
@@ -26,7 +26,7 @@ pub(super) unsafe fn call(
     request: *mut abi::gw_request,
     body: impl FnOnce(&Exchange) -> Result<(), Stop>,
 ) -> abi::gw_status {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises NULL or a request that is not gone yet.
     unsafe { call_or(GW_ERROR, entry, request, body) }
 }
 
@@ -50,7 +50,36 @@ pub(super) unsafe fn call_or(
     })
 }
 
-/// Headers as an engine gives them, none of which points to NULL.
+/// Whether a file can have such a part.
+pub(super) fn is_within_a_file(offset: u64, length: u64) -> bool {
+    offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok())
+}
+
+/// Bytes as an engine gives them. `wrong` says what NULL of some length breaks: "write() with NULL data".
+///
+/// # Safety
+/// `data` is NULL or readable for as long as the answer is used.
+pub(super) unsafe fn readable<'a>(
+    exchange: &Exchange,
+    wrong: &str,
+    data: *const u8,
+    length: usize,
+) -> Result<&'a [u8], Stop> {
+    // SAFETY: the caller promises bytes that are readable for as long; NULL is looked for.
+    unsafe { checked(data, length) }.ok_or_else(|| exchange.misuse(&format!("{wrong} of some length")))
+}
+
+/// A line as an engine gives it; `None` for NULL of some length.
+///
+/// # Safety
+/// `text` is NULL or readable for the call.
+pub(super) unsafe fn log_text(level: u32, text: *const u8, length: usize) -> Option<(Level, String)> {
+    // SAFETY: the caller promises bytes that are readable for the call; NULL is looked for.
+    let text = unsafe { checked(text, length) }?;
+    Some((Level::from_abi(level), log::escape(text.trim_ascii_end())))
+}
+
+/// Names and values of headers as an engine gives them, none of which points to NULL.
 ///
 /// # Safety
 /// `headers` is NULL or an array of so many that stays unchanged for as long as the answer is used.
@@ -59,15 +88,16 @@ pub(super) unsafe fn headers_of<'a>(
     entry: &str,
     headers: *const abi::gw_field,
     count: usize,
-) -> Result<&'a [abi::gw_field], Stop> {
+) -> Result<impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a>, Stop> {
     if headers.is_null() && count > 0 {
         return Err(exchange.misuse(&format!("{entry} with a NULL header list of some length")));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises an array of so many, and it is not NULL unless that is none.
     let headers = unsafe { fields(headers, count) };
     let is_broken = |text: &abi::gw_bytes| text.ptr.is_null() && text.len > 0;
     if headers.iter().any(|field| is_broken(&field.name) || is_broken(&field.value)) {
         return Err(exchange.refuse("response refused: a header points to NULL"));
     }
-    Ok(headers)
+    // SAFETY: the caller promises names and values that stay unchanged for as long; none of them is NULL with a length.
+    Ok(headers.iter().map(|field| unsafe { (borrow(field.name), borrow(field.value)) }))
 }

@@ -4,11 +4,11 @@
 use std::slice;
 
 use gangway_abi::{
-    bytes::{borrow, checked},
+    bytes::borrow,
     ffi::{self as abi, GW_FLUSH},
 };
 
-use super::visit::{call, misuse, refuse};
+use super::visit::{call, misuse, readable, refuse};
 use crate::{
     exchange::Stop,
     phases::{FilterRead, Handler, RequestPhase},
@@ -50,9 +50,7 @@ pub(super) unsafe extern "C" fn write(
     // SAFETY: gangway.h: the transaction is live and `data` is readable for the call.
     unsafe {
         call("filter_write", transaction, |transaction| {
-            let Some(data) = checked(data, length) else {
-                return Err(misuse(transaction, "filter_write() with NULL data of some length"));
-            };
+            let data = readable(transaction, "filter_write()", data, length)?;
             transaction.filter_write(data, flags & GW_FLUSH != 0)
         })
     }

@@ -4,13 +4,12 @@
 use std::{ffi::c_void, slice};
 
 use gangway_abi::{
-    bytes::{borrow, checked},
     constant::Constant,
     ffi::{self as abi, GW_INVALID, GW_OK},
 };
 
 use super::{
-    calls::{call, call_or, headers_of, wait},
+    calls::{call, call_or, headers_of, is_within_a_file, log_text, readable, wait},
     fence::fence,
     finish::{finish as finish_exchange, release},
     sockets::SOCKETS,
@@ -19,8 +18,7 @@ use super::{
 use crate::{
     error::SERVER_FAILED,
     exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
-    log::{self, Level},
-    sys,
+    log, sys,
 };
 
 /// The one table of this process.
@@ -81,15 +79,8 @@ unsafe extern "C" fn start(
     // SAFETY: gangway.h: `request` is live; reason and headers are borrowed for the call.
     unsafe {
         call("start", request, |exchange| {
-            let Some(reason) = checked(reason.ptr, reason.len) else {
-                return Err(exchange.misuse("start() with a NULL reason of some length"));
-            };
-            let headers = headers_of(exchange, "start()", headers, header_count)?;
-            exchange.start(
-                status,
-                reason,
-                headers.iter().map(|field| (borrow(field.name), borrow(field.value))),
-            )
+            let reason = readable(exchange, "start() with a NULL reason", reason.ptr, reason.len)?;
+            exchange.start(status, reason, headers_of(exchange, "start()", headers, header_count)?)
         })
     }
 }
@@ -103,8 +94,7 @@ unsafe extern "C" fn interim(
     // SAFETY: gangway.h: `request` is live; headers are borrowed for the call.
     unsafe {
         call("interim", request, |exchange| {
-            let headers = headers_of(exchange, "interim()", headers, header_count)?;
-            exchange.interim(status, headers.iter().map(|field| (borrow(field.name), borrow(field.value))))
+            exchange.interim(status, headers_of(exchange, "interim()", headers, header_count)?)
         })
     }
 }
@@ -117,8 +107,7 @@ unsafe extern "C" fn trailers(
     // SAFETY: gangway.h: `request` is live; headers are borrowed for the call.
     unsafe {
         call("trailers", request, |exchange| {
-            let headers = headers_of(exchange, "trailers()", headers, header_count)?;
-            exchange.trailers(headers.iter().map(|field| (borrow(field.name), borrow(field.value))))
+            exchange.trailers(headers_of(exchange, "trailers()", headers, header_count)?)
         })
     }
 }
@@ -134,9 +123,7 @@ unsafe extern "C" fn write(
     // SAFETY: gangway.h: `request` is live and `data` is readable for the call.
     unsafe {
         call("write", request, |exchange| {
-            let Some(data) = checked(data, length) else {
-                return Err(exchange.misuse("write() with NULL data of some length"));
-            };
+            let data = readable(exchange, "write() with NULL data", data, length)?;
             let send = |slice: &[u8], flush| {
                 let piece = Piece::Copied(slice.to_vec());
                 exchange.write(piece, flush, wait(flags)).map_err(|(stop, _)| stop)
@@ -191,8 +178,7 @@ unsafe extern "C" fn send_file(
     // SAFETY: gangway.h: `request` is live.
     unsafe {
         call("send_file", request, |exchange| {
-            let fits = offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok());
-            if !fits {
+            if !is_within_a_file(offset, length) {
                 return Err(exchange.misuse("send_file() beyond the largest file"));
             }
             let fd = sys::duplicate(fd).map_err(|error| cannot_duplicate(exchange, fd, &error))?;
@@ -248,8 +234,7 @@ unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
 unsafe extern "C" fn log_line(request: *mut abi::gw_request, level: u32, text: *const u8, length: usize) {
     fence("log", (), || {
         // SAFETY: gangway.h: `text` is readable for the call.
-        let Some(text) = (unsafe { checked(text, length) }) else { return };
-        let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
+        let Some((level, line)) = (unsafe { log_text(level, text, length) }) else { return };
         // SAFETY: gangway.h: `request` is NULL or live.
         match unsafe { request.cast::<Exchange>().as_ref() } {
             Some(exchange) => exchange.log(level, &line),

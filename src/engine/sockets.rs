@@ -3,16 +3,10 @@
 
 use std::ffi::c_void;
 
-use gangway_abi::{
-    bytes::{borrow, checked, lend},
-    ffi as abi,
-};
+use gangway_abi::{bytes::lend, ffi as abi};
 
-use super::calls::{call, headers_of, wait};
-use crate::{
-    exchange::{Exchange, Stop},
-    protocol::websocket::{Content, SocketEvent},
-};
+use super::calls::{call, headers_of, readable, wait};
+use crate::protocol::websocket::{Content, SocketEvent};
 
 /// The one table of this process.
 pub(super) static SOCKETS: abi::gw_sockets = abi::gw_sockets {
@@ -32,10 +26,9 @@ unsafe extern "C" fn accept(
     // SAFETY: gangway.h: `request` is live; the subprotocol and the headers are borrowed for the call.
     unsafe {
         call("accept", request, |exchange| {
-            let subprotocol = text(exchange, "accept() with a NULL subprotocol", &subprotocol)?;
-            let headers = headers_of(exchange, "accept()", headers, header_count)?;
-            exchange
-                .accept(subprotocol, headers.iter().map(|field| (borrow(field.name), borrow(field.value))))
+            let (wrong, text) = ("accept() with a NULL subprotocol", subprotocol);
+            let subprotocol = readable(exchange, wrong, text.ptr, text.len)?;
+            exchange.accept(subprotocol, headers_of(exchange, "accept()", headers, header_count)?)
         })
     }
 }
@@ -80,9 +73,7 @@ unsafe extern "C" fn send(
     // SAFETY: gangway.h: `request` is live and `data` is readable for the call.
     unsafe {
         call("send", request, |exchange| {
-            let Some(data) = checked(data, length) else {
-                return Err(exchange.misuse("send() with NULL data of some length"));
-            };
+            let data = readable(exchange, "send() with NULL data", data, length)?;
             let content = match kind {
                 abi::GW_MESSAGE_TEXT => Content::Text,
                 abi::GW_MESSAGE_BINARY => Content::Binary,
@@ -101,16 +92,8 @@ unsafe extern "C" fn close(
     // SAFETY: gangway.h: `request` is live; the reason is borrowed for the call.
     unsafe {
         call("close", request, |exchange| {
-            let reason = text(exchange, "close() with a NULL reason", &reason)?;
+            let reason = readable(exchange, "close() with a NULL reason", reason.ptr, reason.len)?;
             exchange.close(code, &String::from_utf8_lossy(reason))
         })
     }
-}
-
-/// # Safety
-/// `bytes` is borrowed for as long as the answer is used, or breaks the contract by a NULL with a length.
-unsafe fn text<'a>(exchange: &Exchange, wrong: &str, bytes: &'a abi::gw_bytes) -> Result<&'a [u8], Stop> {
-    // SAFETY: the caller's promise; NULL with a length is looked for.
-    unsafe { checked(bytes.ptr, bytes.len) }
-        .ok_or_else(|| exchange.misuse(&format!("{wrong} of some length")))
 }

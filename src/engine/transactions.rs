@@ -4,20 +4,22 @@
 use std::{ffi::c_void, ptr::NonNull, slice};
 
 use gangway_abi::{
-    bytes::{borrow, checked},
+    bytes::borrow,
     ffi::{self as abi, GW_FLUSH},
     head::{is_connection_field, is_field_name, is_field_value},
 };
 
 use super::{
-    beside, dynamic,
+    beside,
+    calls::{is_within_a_file, log_text},
+    dynamic,
     fence::fence,
     filters,
-    visit::{Taker, Visit, call, misuse, refuse},
+    visit::{Taker, Visit, call, misuse, readable, refuse},
 };
 use crate::{
     exchange::Stop,
-    log::{self, Level},
+    log,
     phases::{Change, Fact, Number, PhaseAnswer, Table, Transaction},
     sys,
 };
@@ -219,10 +221,7 @@ unsafe extern "C" fn write(
     // SAFETY: gangway.h: the transaction is live and `data` is readable for the call.
     unsafe {
         call("write", transaction, |transaction| {
-            let Some(data) = checked(data, length) else {
-                return Err(misuse(transaction, "write() with NULL data of some length"));
-            };
-            transaction.write(data, flags & GW_FLUSH != 0)
+            transaction.write(readable(transaction, "write()", data, length)?, flags & GW_FLUSH != 0)
         })
     }
 }
@@ -237,8 +236,7 @@ unsafe extern "C" fn send_file(
     // SAFETY: gangway.h: the transaction is live.
     unsafe {
         call("send_file", transaction, |transaction| {
-            let fits = offset.checked_add(length).is_some_and(|end| i64::try_from(end).is_ok());
-            if !fits {
+            if !is_within_a_file(offset, length) {
                 return Err(misuse(transaction, "send_file() beyond the largest file"));
             }
             let file = sys::duplicate(fd)
@@ -305,8 +303,7 @@ unsafe extern "C" fn log_line(
 ) {
     fence("log", (), || {
         // SAFETY: gangway.h: `text` is readable for the call.
-        let Some(text) = (unsafe { checked(text, length) }) else { return };
-        let (level, line) = (Level::from_abi(level), log::escape(text.trim_ascii_end()));
+        let Some((level, line)) = (unsafe { log_text(level, text, length) }) else { return };
         // SAFETY: gangway.h: the transaction is NULL or live.
         match unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
             Some(visit) => visit.get().log(level, &line),

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, ffi::c_void, ptr};
 
 use gangway_abi::{
-    bytes::lend,
+    bytes::{checked, lend},
     ffi::{self as abi, GW_ERROR},
 };
 
@@ -57,7 +57,7 @@ pub(super) unsafe fn call(
     transaction: *mut abi::gw_transaction,
     body: impl FnOnce(&dyn Transaction) -> Result<(), Stop>,
 ) -> abi::gw_status {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises NULL or a transaction that has not ended.
     unsafe { visit(entry, transaction, |visit| body(visit.get())) }
 }
 
@@ -89,6 +89,21 @@ pub(super) fn misuse(transaction: &dyn Transaction, text: &str) -> Stop {
 pub(super) fn refuse(transaction: &dyn Transaction, text: &str) -> Stop {
     transaction.log(Level::Error, &format!("{BAD_HEADER} {text}"));
     Stop::Invalid
+}
+
+/// Bytes as an engine gives them to a call.
+///
+/// # Safety
+/// `data` is NULL or readable for as long as the answer is used.
+pub(super) unsafe fn readable<'a>(
+    transaction: &dyn Transaction,
+    entry: &str,
+    data: *const u8,
+    length: usize,
+) -> Result<&'a [u8], Stop> {
+    // SAFETY: the caller promises bytes that are readable for as long; NULL is looked for.
+    unsafe { checked(data, length) }
+        .ok_or_else(|| misuse(transaction, &format!("{entry} with NULL data of some length")))
 }
 
 /// Where values go that an engine has asked for.
