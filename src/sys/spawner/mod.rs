@@ -54,26 +54,12 @@ impl Spawner {
     /// What socketpair(2) and fork(2) say.
     pub fn start(identities: &[Identity], begun: impl FnOnce()) -> io::Result<Self> {
         let (here, there) = socket::pair()?;
-        // The first child is waited for below; a handler of the server that waits for any child may be first.
-        // SAFETY: the caller has one thread, so the child finds no lock taken.
-        let first = unsafe { libc::fork() };
-        if first < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if first == 0 {
-            // The second child is nobody's: a server that counts its children does not meet it.
-            // SAFETY: this is a child of one thread.
-            if unsafe { libc::fork() } == 0 {
-                begun();
-                if let Ok(socket) = process::become_spawner(&there) {
-                    guard::live(&socket, identities);
-                }
+        process::fork_away(|| {
+            begun();
+            if let Ok(socket) = process::become_spawner(&there) {
+                guard::live(&socket, identities);
             }
-            // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
-            unsafe { libc::_exit(0) }
-        }
-        // SAFETY: nothing is written. An error means that the server has reaped it.
-        unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
+        })?;
         Ok(Self { socket: here, users: !identities.is_empty() })
     }
 

@@ -24,6 +24,30 @@ const NAME: &std::ffi::CStr = c"gangway-spawn";
 /// The socket's number in the spawner, behind standard input, output and error.
 const SOCKET: RawFd = 3;
 
+/// Runs `life` in a process that is nobody's child: a server that counts its own does not meet it. The caller has one thread.
+///
+/// # Errors
+/// What fork(2) says.
+pub(super) fn fork_away(life: impl FnOnce()) -> io::Result<()> {
+    // The first child is waited for below; a handler of the server that waits for any child may be first.
+    // SAFETY: the caller has one thread, so the child finds no lock taken.
+    let first = unsafe { libc::fork() };
+    if first < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if first == 0 {
+        // SAFETY: this is a child of one thread.
+        if unsafe { libc::fork() } == 0 {
+            life();
+        }
+        // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
+        unsafe { libc::_exit(0) }
+    }
+    // SAFETY: nothing is written. An error means that the server has reaped it.
+    unsafe { libc::waitpid(first, ptr::null_mut(), 0) };
+    Ok(())
+}
+
 /// What is left of a process of the server, after a fork: nothing but one socket.
 ///
 /// # Errors

@@ -134,26 +134,13 @@ impl Tree {
         let (mut number, written) = io::pipe()?;
         // Before anything is sent: what came earlier would have no sender.
         socket::tell_senders(there.as_fd())?;
-        // SAFETY: the caller has one thread, so the child finds no lock taken.
-        let first = unsafe { libc::fork() };
-        if first < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if first == 0 {
-            // The second child is nobody's: a server that counts its children does not meet it.
-            // SAFETY: this is a child of one thread.
-            if unsafe { libc::fork() } == 0 {
-                begun();
-                let _ = (&written).write_all(&std::process::id().to_ne_bytes());
-                if let Ok(socket) = process::become_spawner(&there) {
-                    guard::live(MessageSocket(socket), worker, supervise);
-                }
+        process::fork_away(|| {
+            begun();
+            let _ = (&written).write_all(&std::process::id().to_ne_bytes());
+            if let Ok(socket) = process::become_spawner(&there) {
+                guard::live(MessageSocket(socket), worker, supervise);
             }
-            // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
-            unsafe { libc::_exit(0) }
-        }
-        // SAFETY: nothing is written. An error means that the server has reaped it.
-        unsafe { libc::waitpid(first, std::ptr::null_mut(), 0) };
+        })?;
         drop(written);
         let mut pid = [0; 4];
         let guard = number.read_exact(&mut pid).map_or(0, |()| u32::from_ne_bytes(pid));
