@@ -10,7 +10,8 @@ use std::{
 use gangway::{
     error::BODY_FAILED,
     exchange::{
-        Body, Cause, Channel, Delivery, Exchange, Mailbox, Port, ROOM, RequestHead, Stop, Wait, Waker,
+        Body, Cause, Channel, Delivery, Exchange, Mailbox, ROOM, RelayedPort, RequestHead, ServerSide, Stop,
+        Wait,
     },
     log::Level,
     pool::Refusal,
@@ -36,11 +37,8 @@ pub(crate) struct Relay {
     mailbox: Arc<Mailbox>,
 }
 
-/// The application's port.
-struct RelayedPort {
-    channel: Arc<Channel>,
-    port: Arc<dyn RequestPort>,
-}
+/// What the application's port meets of the web server.
+struct WebServer(Arc<dyn RequestPort>);
 
 impl Relay {
     /// The exchange of a request, and its relay.
@@ -52,7 +50,7 @@ impl Relay {
         } else {
             Channel::fed(0, notify, ROOM)
         };
-        let relayed = RelayedPort { channel: Arc::clone(&channel), port: Arc::clone(port) };
+        let relayed = RelayedPort { channel: Arc::clone(&channel), server: WebServer(Arc::clone(port)) };
         (Exchange::new(head, Arc::new(relayed)), Arc::new(Self { channel, mailbox }))
     }
 
@@ -132,33 +130,16 @@ impl Relay {
     }
 }
 
-impl Port for RelayedPort {
-    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
-        self.channel.read_body(out, wait)
-    }
-
-    fn room(&self, wait: Wait) -> Result<(), Stop> {
-        self.channel.room(wait)
-    }
-
-    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
-        self.channel.deliver(delivery)
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.port.log(level, line);
-    }
-
-    fn cancel(&self) {
-        self.port.cancel();
-        self.channel.cancel();
+impl ServerSide for WebServer {
+    fn log(&self, _: &Channel, level: Level, line: &str) {
+        self.0.log(level, line);
     }
 
     fn client_gone(&self) -> bool {
-        self.port.client_gone()
+        self.0.client_gone()
     }
 
-    fn set_waker(&self, waker: Arc<dyn Waker>) {
-        self.channel.set_waker(waker);
+    fn cancel(&self) {
+        self.0.cancel();
     }
 }

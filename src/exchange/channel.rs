@@ -305,3 +305,56 @@ fn tell(state: MutexGuard<'_, ChannelState>, readiness: Readiness) {
         waker.wake(readiness);
     }
 }
+
+/// What a handler behind a channel meets of its server beside the channel. THREAD: any.
+pub trait ServerSide: Send + Sync {
+    /// Writes a line with the request's context.
+    fn log(&self, channel: &Channel, level: Level, line: &str) {
+        channel.log(level, line);
+    }
+
+    /// Whether the client is known to have left.
+    fn client_gone(&self) -> bool;
+
+    /// The exchange is cancelled, which the channel is told next.
+    fn cancel(&self) {}
+}
+
+/// The port of a handler whose server passes on what comes out of a channel, and can be asked while it does.
+pub struct RelayedPort<S> {
+    /// What goes in and out.
+    pub channel: Arc<Channel>,
+    /// Whom to ask.
+    pub server: S,
+}
+
+impl<S: ServerSide> Port for RelayedPort<S> {
+    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
+        self.channel.read_body(out, wait)
+    }
+
+    fn room(&self, wait: Wait) -> Result<(), Stop> {
+        self.channel.room(wait)
+    }
+
+    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
+        self.channel.deliver(delivery)
+    }
+
+    fn log(&self, level: Level, line: &str) {
+        self.server.log(&self.channel, level, line);
+    }
+
+    fn cancel(&self) {
+        self.server.cancel();
+        self.channel.cancel();
+    }
+
+    fn client_gone(&self) -> bool {
+        self.server.client_gone()
+    }
+
+    fn set_waker(&self, waker: Arc<dyn Waker>) {
+        self.channel.set_waker(waker);
+    }
+}

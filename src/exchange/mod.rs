@@ -21,7 +21,7 @@ mod upgrade;
 pub use answer::Outcome;
 pub use beyond::Wire;
 pub use body::{Body, BodyPart};
-pub use channel::Channel;
+pub use channel::{Channel, RelayedPort, ServerSide};
 pub use mailbox::Mailbox;
 pub use notify::{Notify, ROOM, Readiness, Waker};
 pub use offer::SocketOffer;

@@ -6,6 +6,8 @@ use std::{
     time::Instant,
 };
 
+use gangway::exchange::ServerSide;
+
 use crate::raw::Socket;
 
 /// Answers that are younger are given again without a look at the socket.
@@ -42,5 +44,11 @@ impl Probe {
         let gone = socket.is_closed();
         self.next.store(if gone { GONE } else { now.saturating_add(FRESH_MICROS) }, Ordering::Relaxed);
         gone
+    }
+}
+
+impl ServerSide for Probe {
+    fn client_gone(&self) -> bool {
+        self.is_gone()
     }
 }

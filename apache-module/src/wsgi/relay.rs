@@ -10,8 +10,7 @@ use std::{
 
 use gangway::{
     exchange::{
-        Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, Port, ROOM, RequestHead, Stop, Wait,
-        Waker,
+        Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, ROOM, RelayedPort, RequestHead,
     },
     log::{self, Level, RequestLog},
     pool::Refusal,
@@ -51,8 +50,8 @@ pub(super) fn run(
         None => Channel::fed(0, Arc::<DetachableMailbox>::clone(&detachable), ROOM),
         Some(whole) => Channel::new(0, Arc::<DetachableMailbox>::clone(&detachable), whole, ROOM),
     };
-    let probe = Probe::new(request.socket());
-    let exchange = Exchange::new(head, Arc::new(RelayPort { channel: Arc::clone(&channel), probe }));
+    let port = RelayedPort { channel: Arc::clone(&channel), server: Probe::new(request.socket()) };
+    let exchange = Exchange::new(head, Arc::new(port));
     if let Err(refusal) = application.submit(&exchange) {
         return exchange.within(|| refuse(request, application, refusal));
     }
@@ -200,42 +199,6 @@ impl HandlerRelay<'_, '_> {
         }
         let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
         Some(self.progress.finish(&mut self.session, cut))
-    }
-}
-
-/// The handler's port: the channel, and the client's socket for those who ask.
-struct RelayPort {
-    channel: Arc<Channel>,
-    probe: Probe,
-}
-
-impl Port for RelayPort {
-    fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
-        self.channel.read_body(out, wait)
-    }
-
-    fn room(&self, wait: Wait) -> Result<(), Stop> {
-        self.channel.room(wait)
-    }
-
-    fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
-        self.channel.deliver(delivery)
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.channel.log(level, line);
-    }
-
-    fn cancel(&self) {
-        self.channel.cancel();
-    }
-
-    fn client_gone(&self) -> bool {
-        self.probe.is_gone()
-    }
-
-    fn set_waker(&self, waker: Arc<dyn Waker>) {
-        self.channel.set_waker(waker);
     }
 }
 
