@@ -8,6 +8,14 @@ use gangway_abi::ffi as abi;
 use super::{Handler, PhaseAnswer, RequestPhase};
 use crate::{exchange::Stop, log::Level};
 
+/// The answer to a wish of a handler's.
+///
+/// # Errors
+/// [`Stop::Invalid`] unless it is possible.
+pub fn possible(is_possible: bool) -> Result<(), Stop> {
+    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
+}
+
 /// Things of a transaction that have a number in the ABI.
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident { $($member:ident = $number:ident,)* }) => {

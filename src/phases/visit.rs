@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction, conditions::unmet,
+    Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction, conditions::unmet, possible,
     snapshot::Snapshot,
 };
 use crate::{
@@ -99,10 +99,6 @@ impl<'r> SnapshotVisit<'r> {
         }
         self.exchange.write(piece, flush, Wait::Yes).map_err(|(stop, _)| stop)
     }
-}
-
-fn possible(is_possible: bool) -> Result<(), Stop> {
-    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
 }
 
 impl Transaction for SnapshotVisit<'_> {

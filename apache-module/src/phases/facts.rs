@@ -6,7 +6,7 @@ use std::{os::fd::OwnedFd, sync::Arc};
 use gangway::{
     exchange::Stop,
     log::{self, Level, RequestLog},
-    phases::{Change, Fact, LookUp, Number, PhaseAnswer, Relation, Table, Transaction},
+    phases::{Change, Fact, LookUp, Number, PhaseAnswer, Relation, Table, Transaction, possible},
 };
 
 use crate::raw::{Lease, Request};
@@ -16,10 +16,6 @@ pub(super) struct Facts {
     lease: Arc<Lease>,
     /// The way to it.
     steps: Vec<Relation>,
-}
-
-pub(super) fn possible(is_possible: bool) -> Result<(), Stop> {
-    if is_possible { Ok(()) } else { Err(Stop::Invalid) }
 }
 
 impl Facts {

@@ -8,12 +8,12 @@ use gangway::{
     log::Level,
     phases::{
         Change, Fact, FilterRead, Handler, LookUp, Number, PhaseAnswer, Relation, RequestPhase, Table,
-        Transaction,
+        Transaction, possible,
     },
     report,
 };
 
-use super::facts::{Facts, possible};
+use super::facts::Facts;
 use crate::raw::{Lease, Request, RequestState, Session, add_filter};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
