@@ -8,19 +8,20 @@
 use std::os::fd::RawFd;
 
 use nginx_sys::{
-    NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_connection_t, ngx_event_actions, ngx_event_flags, ngx_int_t,
-    ngx_post_event, ngx_posted_events, ngx_uint_t,
+    NGX_USE_EPOLL_EVENT, ngx_add_timer, ngx_event_actions, ngx_event_flags, ngx_int_t, ngx_uint_t,
 };
 
-use crate::raw::{Functions, Request, Upstream, unconnected};
+use crate::raw::{Connection, Functions, Request, Upstream, unconnected};
 
 /// A connection of nginx without a backend.
-pub(super) fn make(request: Request, functions: &Functions) -> std::io::Result<*mut ngx_connection_t> {
+pub(super) fn make(request: Request, functions: &Functions) -> std::io::Result<Connection> {
     // SAFETY: a plain flag of the event module.
     if unsafe { ngx_event_flags } & NGX_USE_EPOLL_EVENT as usize == 0 {
         return Err(std::io::Error::other("gangway_cgi needs \"use epoll\" in the events block"));
     }
-    unconnected(request, functions)
+    let made = unconnected(request, functions)?;
+    // SAFETY: nginx has made it for this process's event loop, which calls this.
+    unsafe { Connection::from_raw(made) }.ok_or_else(|| std::io::ErrorKind::OutOfMemory.into())
 }
 
 /// EPOLLIN and EPOLLRDHUP, as nginx asks for reading; EPOLLOUT.
@@ -30,12 +31,12 @@ const WRITE: ngx_int_t = libc::EPOLLOUT as ngx_int_t;
 const EDGES: ngx_uint_t = libc::EPOLLET as u32 as ngx_uint_t;
 
 /// Lets the loop watch a script's pipes in the place of the connection's own descriptor. Answers whether it does.
-pub(super) fn watch_pipes(connection: *mut ngx_connection_t, stdout: RawFd, stdin: Option<RawFd>) -> bool {
-    // SAFETY: a live connection from [`make`]; nginx's function for epoll uses the descriptor that stands there
-    // now, and looks at the other event only to change a watch that there is none of here.
+pub(super) fn watch_pipes(connection: Connection, stdout: RawFd, stdin: Option<RawFd>) -> bool {
+    // SAFETY: a live connection from [`make`], to which nobody else refers here; nginx's function for epoll uses the descriptor that stands
+    // there now, and looks at the other event only to change a watch that there is none of here.
     unsafe {
         let Some(add) = ngx_event_actions.add else { return false };
-        let (c, own) = (&mut *connection, (*connection).fd);
+        let (c, own) = (&mut *connection.raw(), connection.descriptor());
         (*c.write).set_active(0);
         c.fd = stdout;
         let mut watched = add(c.read, READ, EDGES) == 0;
@@ -52,12 +53,12 @@ pub(super) fn watch_pipes(connection: *mut ngx_connection_t, stdout: RawFd, stdi
 }
 
 /// Ends the watch of a pipe that stays open.
-pub(super) fn forget_pipe(connection: *mut ngx_connection_t, stdout: RawFd) {
-    // SAFETY: a live connection from [`make`], whose read event watches this pipe; nginx's function for epoll uses the
+pub(super) fn forget_pipe(connection: Connection, stdout: RawFd) {
+    // SAFETY: a live connection from [`make`], to which nobody else refers here and whose read event watches this pipe; nginx's function for epoll uses the
     // descriptor that stands there now.
     unsafe {
         let Some(del) = ngx_event_actions.del else { return };
-        let (c, own) = (&mut *connection, (*connection).fd);
+        let (c, own) = (&mut *connection.raw(), connection.descriptor());
         (*c.write).set_active(0);
         c.fd = stdout;
         let _ = del(c.read, READ, 0);
@@ -68,24 +69,19 @@ pub(super) fn forget_pipe(connection: *mut ngx_connection_t, stdout: RawFd) {
 }
 
 /// Has nginx read from the connection.
-pub(super) fn wake(connection: *mut ngx_connection_t) {
-    // SAFETY: a live connection, whose events have nginx's handlers by now.
-    unsafe {
-        let read = (*connection).read;
-        (*read).set_ready(1);
-        if (*read).handler.is_some() {
-            ngx_post_event(read, &raw mut ngx_posted_events);
-        }
+pub(super) fn wake(connection: Connection) {
+    let read = connection.read();
+    read.set_ready(true);
+    if read.has_handler() {
+        read.post();
     }
 }
 
 /// A script begins that had to wait: its time begins as well.
-pub(super) fn begin_time(request: Request, connection: *mut ngx_connection_t) {
-    let timeout = request.upstream().map_or(0, Upstream::read_timeout);
-    // SAFETY: a live connection.
-    unsafe {
-        if (*(*connection).read).timer_set() != 0 {
-            ngx_add_timer((*connection).read, timeout);
-        }
+pub(super) fn begin_time(request: Request, connection: Connection) {
+    let (timeout, read) = (request.upstream().map_or(0, Upstream::read_timeout), connection.read());
+    if read.has_timer() {
+        // SAFETY: an event of this thread's loop, whose timer nginx has set.
+        unsafe { ngx_add_timer(read.raw(), timeout) };
     }
 }

@@ -74,7 +74,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         };
         match connection::make(run.request, &functions) {
             Ok(connection) => {
-                pc.connection = connection;
+                pc.connection = connection.raw();
                 run.id = scripts::admit(run.request, connection, run.launch());
                 DONE
             }

@@ -15,10 +15,10 @@ use gangway::{
     run::{ScriptLife, Words},
     sys::pipe::{Got, drain, read_now, write_now},
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
+use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::{connection, programs::Programs};
-use crate::raw::{Request, Timer, Watch};
+use crate::raw::{Connection, Request, Timer, Watch};
 
 /// What reading gave.
 #[derive(Default)]
@@ -49,8 +49,8 @@ pub(super) struct Script {
     pub(super) refusal: Option<ngx_int_t>,
     /// As long as the request has not left, and so lives.
     pub(super) request: Option<Request>,
-    /// That of the request, and NULL when it has left.
-    pub(super) connection: *mut ngx_connection_t,
+    /// That of the request, which closes it when it leaves.
+    pub(super) connection: Option<Connection>,
     pub(super) stdin: Option<File>,
     pub(super) stdout: Option<File>,
     pub(super) output_ended: bool,
@@ -89,12 +89,7 @@ pub(super) fn from_data(data: *mut c_void) -> u32 {
 }
 
 impl Script {
-    pub(super) fn new(
-        life: ScriptLife,
-        launch: Launch,
-        request: Request,
-        connection: *mut ngx_connection_t,
-    ) -> Self {
+    pub(super) fn new(life: ScriptLife, launch: Launch, request: Request, connection: Connection) -> Self {
         Self {
             life,
             number: launch.programs.number,
@@ -102,7 +97,7 @@ impl Script {
             admission: None,
             refusal: None,
             request: Some(request),
-            connection,
+            connection: Some(connection),
             stdin: None,
             stdout: None,
             output_ended: false,
@@ -172,8 +167,8 @@ impl Script {
 
     /// Has nginx look at the output.
     pub(super) fn wake(&self) {
-        if !self.connection.is_null() {
-            connection::wake(self.connection);
+        if let Some(connection) = self.connection {
+            connection::wake(connection);
         }
     }
 

@@ -29,7 +29,7 @@ use gangway::{
     },
     trace::Trace,
 };
-use nginx_sys::{ngx_connection_t, ngx_event_t, ngx_int_t};
+use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::{
     connection,
@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    raw::{Request, RequestBuffer, Watch, timer_data, watch_data},
+    raw::{Connection, Request, RequestBuffer, Watch, timer_data, watch_data},
     upstream,
 };
 
@@ -76,7 +76,7 @@ pub(super) fn with_script<R>(id: u32, body: impl FnOnce(&mut Script) -> R) -> Op
 }
 
 /// A request wants its script to run. Answers its ticket.
-pub(super) fn admit(request: Request, connection: *mut ngx_connection_t, launch: Launch) -> u32 {
+pub(super) fn admit(request: Request, connection: Connection, launch: Launch) -> u32 {
     let settings = &launch.programs.settings;
     let label = format!("{} {}", escape(request.method()), escape(request.unparsed_uri()));
     let life = ScriptLife::new(settings, &launch.file, label, Instant::now());
@@ -183,7 +183,8 @@ fn start(id: u32, request: Request, launch: &Launch) -> io::Result<()> {
         scripts.helper()?.run(message.map_err(io::Error::other)?, theirs)?;
         let script = scripts.table.get_mut(&id).ok_or(io::ErrorKind::Other)?;
         let stdin = pipes.stdin.as_ref().map(AsRawFd::as_raw_fd);
-        if !connection::watch_pipes(script.connection, pipes.stdout.as_raw_fd(), stdin) {
+        let watches = |connection| connection::watch_pipes(connection, pipes.stdout.as_raw_fd(), stdin);
+        if !script.connection.is_some_and(watches) {
             return Err(io::Error::other("nginx cannot watch its output"));
         }
         script.life.begin(Instant::now());
@@ -237,7 +238,9 @@ pub(super) fn act(id: u32) {
             ScriptAction::Drain => {
                 with_script(id, |script| {
                     if let Some(stdout) = script.stdout.take() {
-                        connection::forget_pipe(script.connection, stdout.as_raw_fd());
+                        if let Some(connection) = script.connection {
+                            connection::forget_pipe(connection, stdout.as_raw_fd());
+                        }
                         script.drain = Watched::new(stdout, id, on_drain);
                     }
                 });
@@ -270,7 +273,7 @@ pub(super) fn leave(id: u32, extent: Extent) {
     act(id);
     let next = with(|scripts| {
         if let Some(script) = scripts.table.get_mut(&id) {
-            (script.request, script.connection) = (None, ptr::null_mut());
+            (script.request, script.connection) = (None, None);
             (script.stdin, script.stdout) = (None, None);
         }
         match admission? {
@@ -288,7 +291,7 @@ pub(super) fn leave(id: u32, extent: Extent) {
 /// A place is free: the next one begins.
 fn call(next: Option<u32>) {
     let Some(id) = next else { return };
-    let found = with_script(id, |script| Some((script.request?, script.connection)));
+    let found = with_script(id, |script| Some((script.request?, script.connection?)));
     let Some((request, connection)) = found.flatten() else { return };
     match begin(id, request) {
         Ok(()) => connection::begin_time(request, connection),

@@ -13,7 +13,7 @@ use crate::{
     conf::LocationConf,
     raw::Request,
     serve::{accel, memo},
-    wsgi::FlightErrand,
+    wsgi::{self, FlightErrand},
 };
 
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -24,13 +24,7 @@ const CONTENT: &[RequestPhase] = &[RequestPhase::Content];
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("phases::content_handler", INTERNAL_SERVER_ERROR, || {
         // SAFETY: nginx calls a content handler with a live request.
-        let request = unsafe { Request::from_raw(r) };
-        if accel::leads_to_application(request) {
-            return INTERNAL_SERVER_ERROR;
-        }
-        request.leave_conditions_to_the_handler();
-        let location = request.location::<LocationConf>();
-        request.read_body(location.upstream.conf.request_buffering == 0, body_ready)
+        wsgi::begin(unsafe { Request::from_raw(r) }, body_ready)
     })
 }
 

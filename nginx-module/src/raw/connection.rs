@@ -155,6 +155,11 @@ impl ConnectionEvent {
         field!(self, timer_set()) != 0
     }
 
+    /// Whether nginx has said what is done when it comes.
+    pub(crate) fn has_handler(self) -> bool {
+        field!(self, handler).is_some()
+    }
+
     /// How many bytes the kernel has, as far as it says so.
     pub(crate) fn available(self) -> i32 {
         field!(self, available)

@@ -61,7 +61,7 @@ pub(crate) fn install(cf: &Conf, balancers: &mut Vec<(usize, ngx_http_upstream_i
             cf.module_conf(&*ptr::addr_of!(ngx_http_upstream_module), nginx_sys::NGX_HTTP_MAIN_CONF_OFFSET);
         let Some(main) = main.as_ref() else { return };
         for &upstream in main.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>() {
-            if idle::keeps_its_own(upstream) || (*upstream).peer.init.is_none() {
+            if idle::keeps_its_own(&*upstream) || (*upstream).peer.init.is_none() {
                 continue;
             }
             balancers.push((upstream.addr(), (*upstream).peer.init));
@@ -134,8 +134,7 @@ unsafe fn choose(context: &Context, upstream: Upstream, pc: *mut ngx_peer_connec
             context.happened(Incident::Kept);
             // SAFETY: the caller's peer, to which nobody else refers here.
             idle::wake(connection, unsafe { &mut *pc });
-            // SAFETY: that connection, which is live.
-            unsafe { reuse::expect_end(context, connection) };
+            reuse::expect_end(context, connection);
             if reuse::needs_look(context, &address) {
                 watch(context, UNREAD);
             }

@@ -36,13 +36,8 @@ pub(crate) fn run(
         report!(request, Error, SERVER_FAILED, "this process runs no handlers");
         return Err(INTERNAL_SERVER_ERROR);
     };
-    let (body, length) = if hooks.is_early {
-        (Some(Body::new(Vec::new())), None)
-    } else if request.streams_body() {
-        (None, request.announced_length())
-    } else {
-        take_body(request).map(|(body, length)| (Some(body), Some(length)))?
-    };
+    let (body, length) =
+        if hooks.is_early { (Some(Body::new(Vec::new())), None) } else { take_body(request)? };
     let application = worker.mounted(mounted);
     let counted = (!hooks.is_early).then_some(mounted.counted);
     let mut variables = Fields::with_capacity(2, 64);

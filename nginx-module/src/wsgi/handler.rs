@@ -34,14 +34,19 @@ const RETRY_AFTER: &[u8] = b"1";
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("content_handler", INTERNAL_SERVER_ERROR, || {
         // SAFETY: nginx calls a content handler with a live request.
-        let request = unsafe { Request::from_raw(r) };
-        if accel::leads_to_application(request) {
-            return INTERNAL_SERVER_ERROR;
-        }
-        request.leave_conditions_to_the_handler();
-        let location = request.location::<LocationConf>();
-        request.read_body(location.upstream.conf.request_buffering == 0, body_ready)
+        begin(unsafe { Request::from_raw(r) }, body_ready)
     })
+}
+
+/// Begins a request for an application in this process: `ready` is called with its body, or as soon as that has begun to come.
+/// Answers what a content handler answers.
+pub(crate) fn begin(request: Request, ready: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
+    if accel::leads_to_application(request) {
+        return INTERNAL_SERVER_ERROR;
+    }
+    request.leave_conditions_to_the_handler();
+    let location = request.location::<LocationConf>();
+    request.read_body(location.upstream.conf.request_buffering == 0, ready)
 }
 
 unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
@@ -61,11 +66,7 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         report!(request, Error, SERVER_FAILED, "this process runs no applications");
         return Err(INTERNAL_SERVER_ERROR);
     };
-    let (body, length) = if request.streams_body() {
-        (None, request.announced_length())
-    } else {
-        take_body(request).map(|(body, length)| (Some(body), Some(length)))?
-    };
+    let (body, length) = take_body(request)?;
     let main = request.http::<MainConf>();
     let shape = variables::Shape {
         mount: &mounted.path,
@@ -167,12 +168,16 @@ fn told(
     Ok((variables, Some(Box::new(Wire { fields, local_port, has_interim, has_trailers }))))
 }
 
-/// The body that nginx has read.
-pub(super) fn take_body(request: Request) -> Result<(Body, u64), ngx_int_t> {
-    body::take(request).map_err(|error| {
+/// The body that nginx has read, unless it comes in meanwhile, and its length, as far as that is known.
+pub(super) fn take_body(request: Request) -> Result<(Option<Body>, Option<u64>), ngx_int_t> {
+    if request.streams_body() {
+        return Ok((None, request.announced_length()));
+    }
+    let (body, length) = body::take(request).map_err(|error| {
         report!(request, Error, SERVER_FAILED, "cannot keep the request body: {}", explain(&error));
         INTERNAL_SERVER_ERROR
-    })
+    })?;
+    Ok((Some(body), Some(length)))
 }
 
 fn refuse(request: Request, application: &Application, refusal: Refusal) -> ngx_int_t {

@@ -32,7 +32,7 @@ mod worker;
 pub(crate) use aside::{Aside, send as send_aside};
 pub(crate) use errand::run as run_errand;
 pub(crate) use event_loop::{start, stop};
-pub(crate) use handler::content_handler;
+pub(crate) use handler::{begin, content_handler};
 pub(crate) use hooks::FlightErrand;
 pub(crate) use listener::Listener;
 pub(crate) use mounted::{Applications, Mounted, warn_of_closed_folders};

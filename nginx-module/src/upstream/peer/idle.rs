@@ -13,8 +13,8 @@ use gangway::{
     sys::{Progress, has_unread, progress},
 };
 use nginx_sys::{
-    ngx_close_connection, ngx_connection_t, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool,
-    ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_msec_t,
+    ngx_close_connection, ngx_current_msec, ngx_cycle, ngx_del_timer, ngx_destroy_pool, ngx_event_t,
+    ngx_exiting, ngx_handle_read_event, ngx_http_upstream_srv_conf_t, ngx_module_t, ngx_msec_t,
     ngx_peer_connection_t, ngx_terminate,
 };
 
@@ -30,7 +30,7 @@ const SETTLED: u64 = 5;
 const WORKS: u64 = 10;
 
 pub(super) struct Idle {
-    connection: *mut ngx_connection_t,
+    connection: Connection,
     /// Since when it is idle, as ngx_current_msec.
     since: ngx_msec_t,
     /// When its time is over, as ngx_current_msec.
@@ -52,13 +52,12 @@ impl Idle {
         now().wrapping_sub(self.since) as u64
     }
 
-    pub(super) fn connection(&self) -> *mut ngx_connection_t {
+    pub(super) fn connection(&self) -> Connection {
         self.connection
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
-        // SAFETY: a live connection that this module keeps.
-        unsafe { (*self.connection).fd }
+        self.connection.descriptor()
     }
 
     /// Whether the backend has neither closed the connection nor sent something on it.
@@ -216,10 +215,8 @@ pub(super) fn give_one_up(address: &Address) -> bool {
 }
 
 /// Whether the backend has neither closed the connection nor sent something on it.
-fn is_open(connection: *mut ngx_connection_t) -> bool {
-    // SAFETY: a live connection.
-    let seen = peek(unsafe { (*connection).fd });
-    seen.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+fn is_open(connection: Connection) -> bool {
+    peek(connection.descriptor()).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
 }
 
 /// Whether something has come on a connection that nobody has read.
@@ -229,17 +226,17 @@ pub(super) fn has_something(descriptor: RawFd) -> bool {
 
 fn peek(descriptor: RawFd) -> std::io::Result<isize> {
     let mut byte = 0u8;
-    // SAFETY: the descriptor of a live connection; one byte.
+    // SAFETY: one writable byte.
     let count =
         unsafe { libc::recv(descriptor, (&raw mut byte).cast(), 1, libc::MSG_PEEK | libc::MSG_DONTWAIT) };
     if count < 0 { Err(std::io::Error::last_os_error()) } else { Ok(count) }
 }
 
 /// Makes an idle connection one of a request.
-pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connection_t) {
-    // SAFETY: a live connection that this module has kept, and the request's.
+pub(super) fn wake(connection: Connection, pc: &mut ngx_peer_connection_t) {
+    // SAFETY: a live connection that this module has kept, to which nobody else refers here, with its events and its pool.
     unsafe {
-        let c = &mut *connection;
+        let c = &mut *connection.raw();
         c.set_idle(0);
         c.sent = 0;
         c.data = ptr::null_mut();
@@ -247,10 +244,10 @@ pub(super) fn wake(connection: *mut ngx_connection_t, pc: &mut ngx_peer_connecti
         (*c.read).log = pc.log;
         (*c.write).log = pc.log;
         (*c.pool).log = pc.log;
-        // That the backend has closed it meanwhile is no error; see `Peer::answered`.
-        c.set_log_error(nginx_sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
     }
-    pc.connection = connection;
+    // That the backend has closed it meanwhile is no error; see `Peer::answered`.
+    connection.log_errors_as_info();
+    pc.connection = connection.raw();
     pc.set_cached(1);
 }
 
@@ -289,7 +286,7 @@ pub(super) fn keep(connection: Connection, address: Address, conf: &UpstreamConf
         let since = ngx_current_msec;
         let until = since.wrapping_add(conf.keepalive_timeout());
         let (busy_for, is_useless) = (Cell::new(0), Cell::new(false));
-        add(Idle { connection: c, since, until, busy_for, is_useless, address }, conf.keepalive());
+        add(Idle { connection, since, until, busy_for, is_useless, address }, conf.keepalive());
         if read.ready() != 0 {
             on_readable(c.read);
         }
@@ -313,11 +310,12 @@ fn add(idle: Idle, limit: usize) {
     }
 }
 
-fn close(connection: *mut ngx_connection_t) {
-    // SAFETY: a live connection that nobody else knows any more.
+fn close(connection: Connection) {
+    let raw = connection.raw();
+    // SAFETY: a live connection with a pool of its own, which nobody else knows any more.
     unsafe {
-        ngx_destroy_pool((*connection).pool);
-        ngx_close_connection(connection);
+        ngx_destroy_pool((*raw).pool);
+        ngx_close_connection(raw);
     }
 }
 
@@ -328,8 +326,8 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
     fence("peer::on_readable", (), || {
         // SAFETY: nginx calls this with the event of a live connection that is idle.
         unsafe {
-            let connection = (*event).data.cast::<ngx_connection_t>();
-            let c = &mut *connection;
+            let Some(connection) = Connection::from_raw((*event).data.cast()) else { return };
+            let c = &mut *connection.raw();
             if c.close() == 0 && is_open(connection) {
                 (*event).set_ready(0);
                 if ngx_handle_read_event(c.read, 0) == 0 {
@@ -406,16 +404,16 @@ pub(super) fn progress_of(upstream: &Upstream, address: &Address) -> Progress {
 }
 
 /// Whether a group keeps idle connections by a `keepalive` of its own.
-pub(super) fn keeps_its_own(upstream: *mut ngx_http_upstream_srv_conf_t) -> bool {
+pub(super) fn keeps_its_own(upstream: &ngx_http_upstream_srv_conf_t) -> bool {
     // SAFETY: the module may be missing from an nginx; its configuration begins with the number of connections that
-    // `keepalive` gives, and is there for upstream{} blocks.
+    // `keepalive` gives, and is there for upstream{} blocks, whose list has a place for each module.
     unsafe {
         let name = c"ngx_http_upstream_keepalive_module";
         let keepalive = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()).cast::<ngx_module_t>();
-        let (Some(keepalive), false) = (keepalive.as_ref(), (*upstream).srv_conf.is_null()) else {
+        let (Some(keepalive), false) = (keepalive.as_ref(), upstream.srv_conf.is_null()) else {
             return false;
         };
-        let conf = *(*upstream).srv_conf.add(keepalive.ctx_index);
+        let conf = *upstream.srv_conf.add(keepalive.ctx_index);
         !conf.is_null() && *conf.cast::<nginx_sys::ngx_uint_t>() > 0
     }
 }

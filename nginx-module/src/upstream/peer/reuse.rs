@@ -44,7 +44,7 @@ fn now() -> u64 {
 
 /// A kept connection for a request, or that there is none.
 pub(super) enum Chosen {
-    Kept(*mut ngx_connection_t),
+    Kept(Connection),
     None,
     /// Processes that kept connections hold are at work. They may come back before others are free.
     AtWork,
@@ -136,12 +136,7 @@ pub(super) fn leave(request: Request, upstream: Upstream) {
 
 /// Lets the end of a kept connection be no error of a backend that has closed it before it saw the request: nginx has a line for
 /// an end without an answer, and asks somebody else.
-///
-/// # Safety
-/// A live connection that the request has taken.
-pub(super) unsafe fn expect_end(context: &Context, connection: *mut ngx_connection_t) {
-    // SAFETY: the caller's connection is one of this process's event loop, to a backend.
-    let Some(connection) = (unsafe { Connection::from_raw(connection) }) else { return };
+pub(super) fn expect_end(context: &Context, connection: Connection) {
     context.peer.receive.set(connection.receiver());
     connection.set_receiver(Some(receive_first));
 }
