@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The memory for the figures of applications, which both modules share, and which outlives them: httpd unloads its modules before it
-//! reads its configuration anew, and loads them again. Only numbers stay.
+//! The memory for the figures of applications, which both modules share, and which outlives them.
 
 use std::{
     ffi::{CStr, c_int, c_void},
@@ -18,18 +17,24 @@ use gangway::{
     sys::{LeftOpen, explain},
 };
 
-use crate::sys::{self, apr_pool_t};
+use crate::{
+    retained::{Retained, with_retained},
+    sys::{self, apr_pool_t},
+};
 
-/// Another layout of [`Retained`] has another name.
-const KEY: &CStr = c"gangway-status-1";
 /// Children at a time, where the MPM does not say.
 const CHILDREN: usize = 16;
 
-/// In httpd's memory, which begins with zeros.
+/// What a module leaves for the next one.
 #[repr(C)]
-struct Retained {
+struct LeftBoard {
     is_left: u64,
     left: [u64; 3],
+}
+
+// SAFETY: numbers, of which zeros are some.
+unsafe impl Retained for LeftBoard {
+    const KEY: &'static CStr = c"gangway-status-1";
 }
 
 static BOARD: AtomicPtr<StatusBoard> = AtomicPtr::new(ptr::null_mut());
@@ -72,9 +77,8 @@ pub unsafe fn open(pool: *mut apr_pool_t, more: usize) {
 }
 
 fn found(more: usize) -> io::Result<StatusBoard> {
-    let place = retained();
-    // SAFETY: the place lives, and post_config runs on the one thread of the parent.
-    let left = unsafe { ((*place).is_left != 0).then_some((*place).left) };
+    // SAFETY: post_config runs on the one thread of the parent.
+    let left = unsafe { with_retained(|place: &mut LeftBoard| (place.is_left != 0).then_some(place.left)) };
     let known = left.and_then(|numbers| LeftOpen::from_numbers(numbers).take().ok());
     let board = match known.and_then(|memory| StatusBoard::open(memory).ok()) {
         Some(board) => board,
@@ -82,24 +86,9 @@ fn found(more: usize) -> io::Result<StatusBoard> {
     };
     let board = if board.has_room(more) { board } else { board.grown(more)? };
     let numbers = LeftOpen::leave(board.as_fd())?.to_numbers();
-    // SAFETY: the place lives, and post_config runs on the one thread of the parent.
-    unsafe { ((*place).is_left, (*place).left) = (1, numbers) };
+    // SAFETY: post_config runs on the one thread of the parent.
+    unsafe { with_retained(|place: &mut LeftBoard| *place = LeftBoard { is_left: 1, left: numbers }) };
     Ok(board)
-}
-
-/// The place, made at its first use.
-fn retained() -> *mut Retained {
-    // SAFETY: post_config runs on the one thread that the parent has. The place has the size and the alignment that it is made with, and
-    // lives as long as the process.
-    unsafe {
-        let found = sys::ap_retained_data_get(KEY.as_ptr());
-        let place = if found.is_null() {
-            sys::ap_retained_data_create(KEY.as_ptr(), size_of::<Retained>())
-        } else {
-            found
-        };
-        place.cast()
-    }
 }
 
 /// How many children there may be.

@@ -7,6 +7,7 @@
 //! directive  the table of directives, and one that is being read
 //! tree       directives of others; notes: what log formats ask for
 //! figures    the memory for figures of applications, which both modules share
+//! retained   numbers that outlive a module
 //! param      GangwayParam, which both modules have
 //! request    what httpd knows of a request, each thing with its type
 //! brigade    lists of buckets, on their way through filters
@@ -29,6 +30,7 @@ pub mod param;
 pub mod parts;
 pub mod pool;
 pub mod request;
+pub mod retained;
 pub mod transfer;
 pub mod tree;
 
