@@ -276,20 +276,7 @@ fn python_beside_venv_must_be_of_its_version() {
 }
 
 fn spec(name: &str, root: &str) -> Spec {
-    Spec {
-        name: name.to_owned(),
-        target: Target::Module(name.to_owned()),
-        root: Some(root.into()),
-        venv: None,
-        python: None,
-        env: Vec::new(),
-        env_file: None,
-        debug: false,
-        event_loop: None,
-        lifespan: None,
-        startup_timeout: None,
-        words: Vec::new(),
-    }
+    Spec { root: Some(root.into()), ..Spec::new(name.to_owned(), Target::Module(name.to_owned())) }
 }
 
 #[test]

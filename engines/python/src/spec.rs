@@ -48,6 +48,24 @@ pub(crate) enum Target {
 }
 
 impl Spec {
+    /// An application of which nothing else was said.
+    pub(crate) fn new(name: String, target: Target) -> Self {
+        Self {
+            name,
+            target,
+            root: None,
+            venv: None,
+            python: None,
+            env: Vec::new(),
+            env_file: None,
+            debug: false,
+            event_loop: None,
+            lifespan: None,
+            startup_timeout: None,
+            words: Vec::new(),
+        }
+    }
+
     /// # Safety
     /// `raw` is a specification as include/gangway.h describes it.
     pub(crate) unsafe fn read(raw: &gw_app_spec) -> Result<Self, Refusal> {
@@ -67,20 +85,7 @@ impl Spec {
                 ));
             }
         };
-        let mut spec = Self {
-            name: String::from_utf8_lossy(name).into_owned(),
-            target,
-            root: None,
-            venv: None,
-            python: None,
-            env: Vec::new(),
-            env_file: None,
-            debug: false,
-            event_loop: None,
-            lifespan: None,
-            startup_timeout: None,
-            words: Vec::new(),
-        };
+        let mut spec = Self::new(String::from_utf8_lossy(name).into_owned(), target);
         if interface == b"asgi" {
             (spec.event_loop, spec.lifespan) = (Some("auto"), Some("auto"));
         }
@@ -280,20 +285,7 @@ mod tests {
 
     #[test]
     fn the_top_module_of_a_file_is_what_import_would_call_it() {
-        let mut spec = Spec {
-            name: String::new(),
-            target: Target::File("/srv/a/app.py".into()),
-            root: None,
-            venv: None,
-            python: None,
-            env: Vec::new(),
-            env_file: None,
-            debug: false,
-            event_loop: None,
-            lifespan: None,
-            startup_timeout: None,
-            words: Vec::new(),
-        };
+        let mut spec = Spec::new(String::new(), Target::File("/srv/a/app.py".into()));
         assert_eq!(spec.top_module(), Some("app"));
         spec.root = Some("/srv".into());
         assert_eq!(spec.top_module(), None, "/srv/a is not on the search path");

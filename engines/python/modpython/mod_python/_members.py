@@ -7,15 +7,29 @@ from mod_python._server import numbers
 from mod_python._tables import LiveTable
 
 
-class Text:
-    """A text of the server, each byte a character; None where there is none."""
+class Member:
+    """What the server tells, by a number and by the name that it has in its class."""
 
-    def __init__(self, name, doc, writable=False, files=False):
-        self.number, self.writable, self.files = numbers["FACT_" + name], writable, files
+    writable = False
+
+    def __init__(self, number, doc):
+        self.number = numbers[number]
         self.__doc__ = doc
 
     def __set_name__(self, owner, name):
         self.name = name
+
+    def check_writable(self):
+        if not self.writable:
+            raise AttributeError(f"{self.name} cannot be set")
+
+
+class Text(Member):
+    """A text of the server, each byte a character; None where there is none."""
+
+    def __init__(self, name, doc, writable=False, files=False):
+        super().__init__("FACT_" + name, doc)
+        self.writable, self.files = writable, files
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -27,8 +41,7 @@ class Text:
         return value
 
     def __set__(self, holder, value):
-        if not self.writable:
-            raise AttributeError(f"{self.name} cannot be set")
+        self.check_writable()
         if self.files and isinstance(value, str):
             value = os.fsencode(value)
         if value is not None and not isinstance(value, (str, bytes)):
@@ -36,15 +49,12 @@ class Text:
         holder._transaction.set_text(self.number, value)
 
 
-class Number:
+class Number(Member):
     """A number of the server."""
 
     def __init__(self, name, doc, writable=False, unit=1):
-        self.number, self.writable, self.unit = numbers["NUMBER_" + name], writable, unit
-        self.__doc__ = doc
-
-    def __set_name__(self, owner, name):
-        self.name = name
+        super().__init__("NUMBER_" + name, doc)
+        self.writable, self.unit = writable, unit
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -53,20 +63,15 @@ class Number:
         return value if self.unit == 1 else value / self.unit
 
     def __set__(self, holder, value):
-        if not self.writable:
-            raise AttributeError(f"{self.name} cannot be set")
+        self.check_writable()
         holder._transaction.set_number(self.number, int(value * self.unit))
 
 
-class Table:
+class Table(Member):
     """A table of the server."""
 
     def __init__(self, name, doc):
-        self.number = numbers["TABLE_" + name]
-        self.__doc__ = doc
-
-    def __set_name__(self, owner, name):
-        self.name = name
+        super().__init__("TABLE_" + name, doc)
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -77,12 +82,11 @@ class Table:
         return found
 
 
-class Names:
+class Names(Member):
     """A list of names of the server, as a tuple."""
 
     def __init__(self, name, doc):
-        self.number = numbers["TABLE_" + name]
-        self.__doc__ = doc
+        super().__init__("TABLE_" + name, doc)
 
     def __get__(self, holder, owner=None):
         if holder is None:

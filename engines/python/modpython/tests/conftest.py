@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The package outside of a server: what the engine brings along is made of numbers and a list of lines."""
 
+import importlib.util
 import io
 import os
 import pathlib
@@ -19,6 +20,10 @@ server.numbers = {
     name: int(number) for name, number in re.findall(r"#define GW_((?:PHASE|FACT|NUMBER|TABLE|CHANGE|RELATED|LOOK_UP)_\w+) (\d+)u", HEADER.read_text())
 }
 server.log_process = lambda level, text: LINES.append((level, text))
+spec = importlib.util.spec_from_file_location("bootstrap", PACKAGE.parent / "runtime" / "src" / "bootstrap.py")
+bootstrap = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(bootstrap)
+server.lines, server.one_line = bootstrap.lines, bootstrap.one_line
 sys.modules["mod_python._server"] = server
 sys.path.insert(0, str(PACKAGE))
 

@@ -321,7 +321,7 @@ def lines(error):
 
 
 def _own(filename):
-    return filename == FILE or filename.startswith("<frozen importlib") or "/importlib/" in filename
+    return filename.startswith((FILE, "<frozen importlib")) or "/importlib/" in filename
 
 
 def stack(ident):

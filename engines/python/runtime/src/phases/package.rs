@@ -8,7 +8,7 @@ use pyo3::{
 };
 
 use super::transaction::{Transaction, log_process};
-use crate::interpreter::code;
+use crate::{cold::Cold, interpreter::code};
 
 /// Modules by name, without that of the package.
 macro_rules! modules {
@@ -61,6 +61,9 @@ pub(super) fn install(py: Python<'_>) -> PyResult<Py<PyAny>> {
     server.add_class::<Transaction>()?;
     server.add_function(wrap_pyfunction!(log_process, &server)?)?;
     server.add("numbers", numbers(py)?)?;
+    for name in ["lines", "one_line"] {
+        server.add(name, Cold::get(py).function(py, name)?)?;
+    }
     let sources = PyDict::new(py);
     for (name, source) in MODULES {
         sources.set_item(name, source)?;
