@@ -9,7 +9,7 @@ use std::{
 };
 
 /// What a line that names nothing says, and nothing else.
-const RELAYS: [&str; 9] = [
+const RELAYS: [&str; 13] = [
     "as above",
     "see above",
     "the same",
@@ -18,6 +18,10 @@ const RELAYS: [&str; 9] = [
     "the caller's guarantee",
     "the caller's word",
     "the caller's duty",
+    "the caller's promise",
+    "the caller's promises",
+    "live request",
+    "a live connection",
     "by contract",
 ];
 

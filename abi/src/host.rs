@@ -235,7 +235,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
 /// # Safety
 /// `size` bytes of it are readable, and zeros are a value of `T`.
 unsafe fn widened<T>(short: *const T, size: usize) -> T {
-    // SAFETY: the caller's promises.
+    // SAFETY: the caller promises `size` readable bytes, of which no more are taken than `T` has room for, and that zeros are a value of it.
     unsafe {
         let mut whole = MaybeUninit::<T>::zeroed();
         ptr::copy_nonoverlapping(

@@ -8,6 +8,7 @@
 //!               -> managed      applications in processes of their own
 //!               -> cgi          scripts instead of applications
 //!               -> status       how all of them do
+//!            -> phases          handlers of mod_python's, in the phases of a request
 //!                  -> counting  where their requests are counted
 //!                  -> body, variables, mount, reply   from httpd's request, and back
 //! raw/                          httpd memory

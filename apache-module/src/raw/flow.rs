@@ -208,6 +208,6 @@ impl<'r> Flow<'r> {
 /// # Safety
 /// It is NULL, or lives for `'r` and nobody else uses it meanwhile.
 pub(super) unsafe fn given<'r>(raw: *mut sys::apr_bucket_brigade) -> Option<Brigade<'r>> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises a brigade that lives for 'r and that nobody else uses; it is not NULL.
     NonNull::new(raw).map(|raw| unsafe { Brigade::from_raw(raw) })
 }

@@ -13,7 +13,7 @@ use super::{Request, field::field};
 impl Request {
     /// Runs `handler(data)` when the request ends. Main requests of one connection share the list.
     pub(crate) fn on_end(self, handler: ngx_http_cleanup_pt, data: *mut c_void) -> bool {
-        // SAFETY: live request.
+        // SAFETY: `from_raw` promises a live request, in whose pool nginx makes the entry.
         let cleanup = unsafe { ngx_http_cleanup_add(self.raw(), 0) };
         // SAFETY: NULL, or an entry that nginx has made for this call and reads when the request ends.
         match unsafe { cleanup.as_mut() } {

@@ -20,7 +20,7 @@ pub(crate) struct Upstream(*mut ngx_http_upstream_t);
 impl Request {
     /// A fresh upstream for the request.
     pub(crate) fn create_upstream(self) -> Result<Upstream, NoMemory> {
-        // SAFETY: live request.
+        // SAFETY: `from_raw` promises a live request, in whose pool nginx makes the upstream.
         let status = unsafe { ngx_http_upstream_create(self.raw()) };
         if status == 0 { self.upstream().ok_or(NoMemory) } else { Err(NoMemory) }
     }

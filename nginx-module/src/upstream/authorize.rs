@@ -122,7 +122,7 @@ unsafe extern "C" fn answered(r: *mut ngx_http_request_t, data: *mut c_void, sta
             return status;
         }
         let failed = status < 0 || status >= nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
-        // SAFETY: live request.
+        // SAFETY: nginx calls this with the live subrequest, whose head it has read or left empty.
         let sent = unsafe { (*r).headers_out.status };
         if failed || sent == 0 {
             let code = if status > 0 && failed { status as usize } else { 500 };

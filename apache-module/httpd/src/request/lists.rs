@@ -116,7 +116,7 @@ impl<'r, M: Module> Request<'r, M> {
 /// # Safety
 /// NULL or an array of C strings, which lives for the call.
 unsafe fn show_names(array: *const apr_array_header_t, show: &mut dyn FnMut(&[u8], &[u8])) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises NULL or an array that lives for the call, each of whose elements is a C string.
     unsafe {
         let Some(array) = array.as_ref() else { return };
         let first = array.elts.cast::<*const c_char>();

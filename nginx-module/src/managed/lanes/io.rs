@@ -134,7 +134,7 @@ unsafe fn give(c: *mut ngx_connection_t, bytes: &[u8]) -> bool {
     }
     lanes.send(lane, bytes);
     drop(lanes);
-    // SAFETY: a live connection.
+    // SAFETY: the caller promises a live connection; its counter is this thread's own.
     unsafe { (*c).sent += i64::try_from(bytes.len()).unwrap_or(0) };
     trunk.post();
     true

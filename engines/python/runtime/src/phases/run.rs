@@ -149,7 +149,7 @@ pub(crate) unsafe fn run(
 /// # Safety
 /// `phase.state` holds NULL or what this function has left there.
 unsafe fn kept<'p>(py: Python<'_>, phase: &'p gw_phase) -> Option<&'p Kept> {
-    // SAFETY: the caller's promise about the place.
+    // SAFETY: the caller promises that the place holds nothing, or what this function has put there.
     unsafe {
         let place = phase.state.as_mut()?;
         if place.is_null() {
@@ -163,7 +163,7 @@ unsafe fn kept<'p>(py: Python<'_>, phase: &'p gw_phase) -> Option<&'p Kept> {
 /// # Safety
 /// What `phase` points to is borrowed for the call.
 unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phase) -> PyResult<i32> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises that all of the phase is borrowed for the call.
     let (interpreter, named, settings, options) = unsafe {
         (
             native_of(py, phase.interpreter)?,
@@ -185,7 +185,7 @@ unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phas
     };
     // A host before 1.6 has a shorter struct, which ends before this member.
     let has_filter = phase.struct_size >= size_of::<gw_phase>();
-    // SAFETY: the caller's promise; the member is there.
+    // SAFETY: the caller promises that all of the phase is borrowed for the call; the member is there.
     let filter = if has_filter { unsafe { native_of(py, phase.filter)? } } else { native(py, b"")? };
     let arguments = (transaction, request, phase.phase, interpreter, named, settings, options, filter);
     let (_, answer): (Py<PyAny>, i32) = handlers.run.bind(py).call1(arguments)?.extract()?;
@@ -195,7 +195,7 @@ unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phas
 /// # Safety
 /// The bytes are borrowed for the call.
 unsafe fn native_of<'py>(py: Python<'py>, bytes: gw_bytes) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises bytes that are borrowed for the call.
     native(py, unsafe { borrow(bytes) })
 }
 
@@ -204,7 +204,7 @@ unsafe fn native_of<'py>(py: Python<'py>, bytes: gw_bytes) -> PyResult<Bound<'py
 unsafe fn pairs<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyList>> {
     let list = PyList::empty(py);
     for field in fields {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that names and values are borrowed for the call.
         list.append(unsafe { (native_of(py, field.name)?, native_of(py, field.value)?) })?;
     }
     Ok(list)
@@ -215,7 +215,7 @@ unsafe fn pairs<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py
 unsafe fn assignments<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyDict>> {
     let all = PyDict::new(py);
     for field in fields {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that names and values are borrowed for the call.
         unsafe { all.set_item(native_of(py, field.name)?, native_of(py, field.value)?)? };
     }
     Ok(all)
