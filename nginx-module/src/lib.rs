@@ -8,6 +8,7 @@
 //! phases       handlers of the phases of a request
 //! wsgi         requests for applications in this process
 //! cgi          requests for scripts, on nginx's upstream
+//! managed      requests for applications in processes of their own, on nginx's upstream
 //! upstream     requests for other processes, over FastCGI, SCGI and uwsgi, on nginx's upstream
 //! serve        what each of them gives to nginx: the head, internal redirects, meta-variables
 //! conf         what the configuration says
