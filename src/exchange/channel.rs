@@ -357,4 +357,8 @@ impl<S: ServerSide> Port for RelayedPort<S> {
     fn set_waker(&self, waker: Arc<dyn Waker>) {
         self.channel.set_waker(waker);
     }
+
+    fn open_socket(&self, rules: SocketRules) -> Result<Arc<SocketLink>, Stop> {
+        self.channel.open_socket(rules)
+    }
 }
