@@ -91,7 +91,7 @@ unsafe fn ask(
     body: impl FnOnce(&AuthScripts, Request<'_>) -> Verdict,
 ) -> Verdict {
     fence(name, Verdict::Failed, || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises a live request of this thread.
         let request = unsafe { Request::from_raw(r) };
         SCRIPTS.get().zip(request).map_or(Verdict::Failed, |(scripts, request)| body(scripts, request))
     })

@@ -107,7 +107,7 @@ impl Filtering {
     /// # Safety
     /// nginx has called its filter with this chain for this live request.
     pub(super) unsafe fn take_in(&mut self, chain: *mut ngx_chain_t) -> FilterAnswer {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises the chain that nginx has called its filter with, for this live request.
         if self.course != Course::Failed && unsafe { self.input.add(self.request, chain) }.is_err() {
             self.fail();
         }

@@ -210,7 +210,7 @@ impl FilterInput {
 /// # Safety
 /// `chain` is one that nginx has called a filter of a live request with.
 pub(crate) unsafe fn discard_chain(chain: *mut ngx_chain_t) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises a chain that nginx has called a filter of a live request with.
     unsafe { buffers(chain).for_each(|buffer| use_up(&mut *buffer)) }
 }
 
