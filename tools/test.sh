@@ -5,8 +5,9 @@
 . "$(dirname "$0")/lib.sh"
 
 SERVER=${SERVER:-}
-# Each server under test has processes of its own: more than this many at a time disturb each other's deadlines.
-JOBS=$(($(nproc) < 4 ? $(nproc) : 4))
+# Tests wait for servers and times more than they compute, so that there are two for a processor. Each server under test has processes
+# of its own: more than four tests at a time disturb each other's deadlines. ARGS='-n 1' takes another number.
+JOBS=$(($(nproc) < 2 ? 2 : 4))
 
 # libtest prints a result per binary; this is the sum, which is the line to look at.
 rust_tests() {
@@ -27,7 +28,7 @@ pytest() {
 
 # The tests that the summary of a run names as failed or in error. xdist adds the group after "@".
 failed_tests() {
-    sed -nE 's/^(FAILED|ERROR) (tests\/.*)$/\2/p' "$1" | sed -E 's/ - .*//; s/@([a-z_]+\.)?test_[a-z0-9_]+:[a-z0-9-]+$//' | sort -u
+    sed -nE 's/^(FAILED|ERROR) (tests\/.*)$/\2/p' "$1" | sed -E 's/ - .*//; s/@([a-z_]+\.)?test_[a-z0-9_]+:[a-z0-9:_-]+$//' | sort -u
 }
 
 # How many may fail and pass by themselves then. More are a fault of the suite, or no accident.

@@ -76,7 +76,8 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_collection_modifyitems(config, items):
-    """A test that names no chosen server is not collected at all, and a server is shared by one process alone."""
+    """A test that names no chosen server is not collected at all, and a server is shared by one process alone. Tests that start their
+    own go one by one to whoever is free: some of them wait for long."""
     kept, dropped = [], []
     for item in items:
         kind = getattr(item, "callspec", None) and item.callspec.params.get("kind")
@@ -88,7 +89,8 @@ def pytest_collection_modifyitems(config, items):
             continue
         if reason := elsewhere(item, kind):
             item.add_marker(pytest.mark.skip(reason=reason))
-        item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}:{kind}"))
+        own = "" if "shared_server" in item.fixturenames else f":{item.originalname}"
+        item.add_marker(pytest.mark.xdist_group(f"{item.module.__name__}:{kind}{own}"))
         kept.append(item)
     if dropped:
         config.hook.pytest_deselected(items=dropped)
