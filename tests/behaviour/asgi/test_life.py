@@ -14,6 +14,14 @@ def directive(kind):
     return "GangwayASGI" if kind.startswith("apache") else "gangway_asgi"
 
 
+@pytest.fixture
+def place(scratch):
+    """The folder of an application that changes."""
+    folder = scratch / "own"
+    folder.mkdir(mode=0o755)
+    return folder
+
+
 def beside(target, **options):
     """An application, and a healthy one, which is loaded after it: when that answers, the first has been tried."""
 
@@ -40,9 +48,7 @@ async def app(scope, receive, send):
 """
 
 
-def test_a_failing_startup_is_500_and_heals(launch, scratch, kind):
-    place = scratch / "own"
-    place.mkdir(mode=0o755)
+def test_a_failing_startup_is_500_and_heals(launch, place, kind):
     place.joinpath("own.py").write_text(BROKEN)
     server = launch(beside("own:app", root=place), warm=["/well/hello"])
     assert server.get("/").status == 500
@@ -66,9 +72,7 @@ async def app(scope, receive, send):
 """
 
 
-def test_a_startup_that_never_ends_is_500_and_heals(launch, scratch, kind):
-    place = scratch / "own"
-    place.mkdir(mode=0o755)
+def test_a_startup_that_never_ends_is_500_and_heals(launch, place, kind):
     place.joinpath("own.py").write_text(ENDLESS)
     server = launch(beside("own:app", root=place, startup_timeout="300ms"), warm=["/well/hello"])
     assert server.get("/").status == 500
@@ -80,9 +84,7 @@ def test_a_startup_that_never_ends_is_500_and_heals(launch, scratch, kind):
     server.log.allow("GW0304")
 
 
-def test_a_startup_that_takes_long_holds_nobody_else(launch, scratch):
-    place = scratch / "own"
-    place.mkdir(mode=0o755)
+def test_a_startup_that_takes_long_holds_nobody_else(launch, place):
     place.joinpath("own.py").write_text(ENDLESS)
     server = launch(beside("own:app", root=place, timeout="300ms"), warm=["/well/hello"])
     assert server.get("/").status == 504
@@ -92,9 +94,7 @@ def test_a_startup_that_takes_long_holds_nobody_else(launch, scratch):
     server.log.allow("GW0301|StartupFailed|GW0402")
 
 
-def test_a_lifespan_that_must_be(launch, scratch):
-    place = scratch / "own"
-    place.mkdir(mode=0o755)
+def test_a_lifespan_that_must_be(launch, place):
     place.joinpath("own.py").write_text(WHOLE)
     server = launch(beside("own:app", root=place, lifespan="on"), warm=["/well/hello"])
     assert server.get("/").status == 500
@@ -103,9 +103,7 @@ def test_a_lifespan_that_must_be(launch, scratch):
     server.log.expect("GW0304")
 
 
-def test_without_a_lifespan(launch, scratch):
-    place = scratch / "own"
-    place.mkdir(mode=0o755)
+def test_without_a_lifespan(launch, place):
     place.joinpath("own.py").write_text(WHOLE)
     server = launch(lambda site: site.asgi("/", "own:app", root=place, lifespan="off"), warm=["/"])
     assert server.get("/").body == b"healed"

@@ -65,6 +65,12 @@ class Site:
         self.locations.append(location)
         return location
 
+    def status(self, path, *, full=False):
+        """Shows the status to this machine."""
+        detail, handler = (" full", "gangway-status-full") if full else ("", "gangway-status")
+        nginx = f"gangway_status{detail}; allow 127.0.0.1; deny all;"
+        return self.location(path, nginx=nginx, apache=f"SetHandler {handler}\nRequire ip 127.0.0.1")
+
     def wsgi(self, path, target, *, kind="prefix", root="apps", params=None, nginx="", apache="", **options):
         """Serves a WSGI application below `path`. Further keywords are options; a list repeats its key."""
         words = []

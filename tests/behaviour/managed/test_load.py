@@ -39,7 +39,7 @@ def journal(scratch):
 
 
 def status(site):
-    site.location("/gangway", nginx="gangway_status; allow 127.0.0.1; deny all;", apache="SetHandler gangway-status\nRequire ip 127.0.0.1")
+    site.status("/gangway")
 
 
 def running(server):

@@ -12,15 +12,11 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
-SHOWN = {
-    "nginx": "gangway_status; allow 127.0.0.1; deny all;",
-    "apache": "SetHandler gangway-status\nRequire ip 127.0.0.1",
-}
 WARM = ("/app/hello", "/own/hello", "/gangway")
 
 
 def configure(site, kind):
-    site.location("/gangway", **SHOWN)
+    site.status("/gangway")
     site.wsgi("/app", "pep3333:app", threads=4)
     site.wsgi("/own", "pep3333:app", processes=2, threads=2, name="shop")
 

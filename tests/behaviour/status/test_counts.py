@@ -14,15 +14,10 @@ from harness.deadline import wait_until
 
 WARM = ("/app/hello", "/own/hello", "/cgi/hello", "/gangway")
 
-SHOWN = {
-    "nginx": "gangway_status; allow 127.0.0.1; deny all;",
-    "apache": "SetHandler gangway-status\nRequire ip 127.0.0.1",
-}
-
 
 def configure(site, kind):
     site.workers = 2
-    site.location("/gangway", **SHOWN)
+    site.status("/gangway")
     site.wsgi("/app", "pep3333:app", threads=4)
     site.wsgi("/own", "pep3333:app", processes=2, threads=2, name="own")
     site.wsgi("/full", "slow:app", threads=1, queue=1, timeout="30s")
@@ -109,7 +104,7 @@ def test_a_full_queue_and_a_deadline_are_counted(launch, gate):
         return next(app for (_, of), app in status(server).items() if of == name)
 
     def configured(site):
-        site.location("/gangway", **SHOWN)
+        site.status("/gangway")
         site.wsgi("/full", "slow:app", threads=1, queue=1, timeout="30s")
 
     server = launch(configured)
@@ -137,7 +132,7 @@ def test_a_deadline_is_counted_as_504(launch, managed):
     options = {"processes": 1} if managed else {}
 
     def configured(site):
-        site.location("/gangway", **SHOWN)
+        site.status("/gangway")
         site.wsgi("/late", "slow:app", threads=1, timeout="1s", **options)
 
     server = launch(configured)
@@ -149,7 +144,7 @@ def test_a_deadline_is_counted_as_504(launch, managed):
 
 def one(site):
     site.workers = 2
-    site.location("/gangway", **SHOWN)
+    site.status("/gangway")
     site.wsgi("/app", "pep3333:app", threads=4)
     site.wsgi("/own", "pep3333:app", processes=1, name="own")
 

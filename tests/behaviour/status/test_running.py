@@ -9,15 +9,13 @@ import pytest
 from harness import places
 from harness.deadline import wait_until
 
-SHOWN = {"nginx": "gangway_status; allow 127.0.0.1; deny all;", "apache": "SetHandler gangway-status\nRequire ip 127.0.0.1"}
-FULL = {"nginx": "gangway_status full; allow 127.0.0.1; deny all;", "apache": "SetHandler gangway-status-full\nRequire ip 127.0.0.1"}
 NGINX = pytest.mark.servers("nginx", "nginx128")
 
 
 def serve(launch, **options):
     def configure(site):
-        site.location("/gangway", **SHOWN)
-        site.location("/full", **FULL)
+        site.status("/gangway")
+        site.status("/full", full=True)
         site.wsgi("/app", "shared:app", processes=1, threads=4, timeout="60s", **options)
 
     return launch(configure, warm=["/app/hello", "/gangway", "/full"])
