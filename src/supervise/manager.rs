@@ -336,6 +336,7 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
         name: launched.name.to_owned(),
         threads: managed.threads(),
         preload: launch.command.is_preloaded(),
+        is_program: matches!(launch.command, Command::Program { .. }),
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
         files: files(managed),

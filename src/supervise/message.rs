@@ -20,6 +20,8 @@ pub(super) struct About {
     pub(super) threads: u32,
     /// Processes are forked from one that has loaded the application.
     pub(super) preload: bool,
+    /// It is no host of ours that runs it.
+    pub(super) is_program: bool,
     pub(super) life: Life,
     pub(super) owner: AppOwner,
     pub(super) files: AppFiles,
@@ -85,6 +87,7 @@ impl About {
             .bytes(self.name.as_bytes())
             .number(self.threads.into())
             .number(self.preload.into())
+            .number(self.is_program.into())
             .number(life.least.into())
             .number(life.most.into())
             .number(time(life.idle))
@@ -107,7 +110,7 @@ impl About {
         let mut parts = Parts::new(message);
         let name = String::from_utf8_lossy(parts.bytes()?).into_owned();
         let threads = parts.small()?;
-        let preload = parts.number()? != 0;
+        let (preload, is_program) = (parts.number()? != 0, parts.number()? != 0);
         let (least, most) = (parts.small()?, parts.small()?);
         let time = |parts: &mut Parts<'_>| {
             parts.number().map(|time| (time > 0).then(|| Duration::from_millis(time)))
@@ -127,7 +130,7 @@ impl About {
         let warmup = (!path.is_empty()).then_some(AppWarmup { path, directory });
         let cgroup = Some(parts.bytes()?).filter(|path| !path.is_empty());
         let cgroup = cgroup.map(|path| PathBuf::from(OsStr::from_bytes(path)));
-        Some(Self { name, threads, preload, life, owner, files, warmup, cgroup })
+        Some(Self { name, threads, preload, is_program, life, owner, files, warmup, cgroup })
     }
 }
 
@@ -212,8 +215,17 @@ mod tests {
             AppFiles { code: vec!["/a".into(), "/b".into()], always: true, restart: Some("/c".into()) };
         let warmup = Some(AppWarmup { path: "/up".into(), directory: Some("/srv".into()) });
         let cgroup = Some("/g".into());
-        let about =
-            About { name: "blog".into(), threads: 3, preload: true, life, owner, files, warmup, cgroup };
+        let about = About {
+            name: "blog".into(),
+            threads: 3,
+            preload: true,
+            is_program: true,
+            life,
+            owner,
+            files,
+            warmup,
+            cgroup,
+        };
         let message = about.encode();
         assert_eq!(About::decode(&message), Some(about));
         assert!((0..message.len()).all(|cut| About::decode(&message[..cut]).is_none()));

@@ -35,6 +35,8 @@ pub type Time = Duration;
 const LOOK: Duration = Duration::from_millis(50);
 /// From TERM to KILL.
 const GRACE: Duration = Duration::from_secs(5);
+/// From TERM to the other signal: see [`Action::Nudge`].
+const NUDGE: Duration = Duration::from_millis(500);
 /// Processes that ended earlier, one after the other, are a failure, also if they took requests.
 const STABLE: Duration = Duration::from_secs(10);
 /// Requests that are counted are looked at so often while there are some, and less and less without.
@@ -112,6 +114,8 @@ pub enum Action {
     Close(u16),
     /// Ask its group to end.
     Term(u16),
+    /// Ask it once more, in the way of FastCGI's own library: a program that waits for a request may not hear TERM.
+    Nudge(u16),
     /// End its group.
     Kill(u16),
     /// The slot is free.

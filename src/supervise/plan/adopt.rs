@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a supervisor finds that takes the place of another one: processes and templates go on as if nothing had happened.
 
-use super::{GRACE, Plan, Time, slot::Phase, slot::PlanSlot};
+use super::{GRACE, NUDGE, Plan, Time, slot::Phase, slot::PlanSlot};
 
 /// What a process does that ran before this supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Plan {
             Found::Starting => Phase::Starting,
             Found::Ready => Phase::Ready,
             Found::Draining => Phase::Draining { until: drain },
-            Found::Ending => Phase::Ending { kill_at: Some(now + GRACE) },
+            Found::Ending => Phase::Ending { nudge_at: Some(now + NUDGE), kill_at: Some(now + GRACE) },
         };
         self.generation = self.generation.max(generation);
         if found == Found::Ready {

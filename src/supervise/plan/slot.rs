@@ -19,8 +19,8 @@ pub(super) enum Phase {
     Ready,
     /// It gets no more, and is told to end when it has none, or then.
     Draining { until: Option<Time> },
-    /// It has been told to end; it is killed then, or has been.
-    Ending { kill_at: Option<Time> },
+    /// It has been told to end; it is told once more then, if it has not been, and is killed then, or has been.
+    Ending { nudge_at: Option<Time>, kill_at: Option<Time> },
 }
 
 impl Phase {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    Action, GRACE, LOOK, LifeEvent, Look, Plan, QUIET, Time,
+    Action, GRACE, LOOK, LifeEvent, Look, NUDGE, Plan, QUIET, Time,
     slot::{Phase, PlanSlot},
     template::Source,
 };
@@ -48,16 +48,20 @@ impl Plan {
                 Phase::Starting => {
                     let age = now.saturating_sub(slot.since);
                     if self.life.boot_timeout.is_some_and(|limit| age >= limit) {
-                        slot.phase = Phase::Ending { kill_at: None };
+                        slot.phase = Phase::Ending { nudge_at: None, kill_at: None };
                         self.act(Action::Tell(LifeEvent::BootTimeout(number)));
                         self.act(Action::Kill(number));
                         self.failed(generation, now);
                     }
                 }
-                Phase::Ending { kill_at: Some(at) } if at <= now => {
-                    slot.phase = Phase::Ending { kill_at: None };
+                Phase::Ending { kill_at: Some(at), .. } if at <= now => {
+                    slot.phase = Phase::Ending { nudge_at: None, kill_at: None };
                     self.act(Action::Tell(LifeEvent::Killed(number)));
                     self.act(Action::Kill(number));
+                }
+                Phase::Ending { nudge_at: Some(at), kill_at } if at <= now => {
+                    slot.phase = Phase::Ending { nudge_at: None, kill_at };
+                    self.act(Action::Nudge(number));
                 }
                 _ => {}
             }
@@ -264,7 +268,7 @@ impl Plan {
     }
 
     fn term(&mut self, number: u16, now: Time) {
-        self.set(number, Phase::Ending { kill_at: Some(now + GRACE) });
+        self.set(number, Phase::Ending { nudge_at: Some(now + NUDGE), kill_at: Some(now + GRACE) });
         self.act(Action::Term(number));
     }
 
@@ -291,7 +295,7 @@ impl Plan {
             }
             Phase::Draining { .. } if now.saturating_sub(slot.since) < QUIET => Some(now + LOOK),
             Phase::Draining { until } => Some(until.map_or(now + LOOK * 5, |at| at.min(now + LOOK * 5))),
-            Phase::Ending { kill_at } => kill_at,
+            Phase::Ending { nudge_at, kill_at } => nudge_at.or(kill_at),
         });
         let counts = self.count_at.filter(|_| ready > 0 && self.counts());
         let retires = self.retired.filter(|_| self.slots.iter().any(|slot| slot.phase.is_alive()));

@@ -279,6 +279,9 @@ impl Supervised {
                 self.set_state(slot, SlotState::Draining);
             }
             Action::Term(slot) => self.signal(slot, libc::SIGTERM, orders),
+            // Other programs know it as well, and those that do not end by it. A host of ours has heard the first word.
+            Action::Nudge(slot) if self.about.is_program => self.signal(slot, libc::SIGUSR1, orders),
+            Action::Nudge(_) => {}
             Action::Kill(slot) => self.signal(slot, libc::SIGKILL, orders),
             Action::Clear(slot) => self.clear(slot),
             Action::Condition(up) => {

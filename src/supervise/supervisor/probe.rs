@@ -14,7 +14,9 @@ use std::{
 
 use crate::{protocol::fastcgi, sys};
 
-/// A program that breaks the rule and does not answer takes the question all the same.
+/// A program that breaks the rule and does not answer, as those of Perl do, takes the question all the same: it is looked at soon, and then less
+/// and less often.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// The end of a connection may be that of the process, of which the keeper tells soon.
 const AFTER_END: Duration = Duration::from_millis(50);
@@ -23,6 +25,8 @@ pub(super) struct Probe {
     stream: UnixStream,
     state: State,
     at: Duration,
+    /// How long after the last look.
+    after: Duration,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl Probe {
         let mut stream = UnixStream::connect(path)?;
         stream.set_nonblocking(true)?;
         stream.write_all(&question)?;
-        Ok(Self { stream, state: State::Asked, at: now + LOOK })
+        Ok(Self { stream, state: State::Asked, at: now + FIRST_LOOK, after: FIRST_LOOK })
     }
 
     /// What to wait for, as long as something can come.
@@ -78,7 +82,8 @@ impl Probe {
     pub(super) fn look(&mut self, path: &Path, now: Duration) -> Known {
         match self.state {
             State::Asked => {
-                self.at = now + LOOK;
+                self.after = (self.after * 2).min(LOOK);
+                self.at = now + self.after;
                 let taken = sys::has_unread(self.stream.as_raw_fd(), true) == Some(false);
                 if taken { Known::Takes } else { Known::Nothing }
             }

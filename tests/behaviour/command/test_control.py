@@ -72,6 +72,19 @@ def test_the_status_is_what_runs(run):
     assert sorted(process["pid"] for process in again["processes"]) == pids and again["generation"] == 1
 
 
+def test_programs_that_do_not_answer_the_question_are_replaced_at_once(run):
+    """Perl's FCGI takes the question whether it takes requests and answers it never; it hears no TERM while it waits for one."""
+    server, gangway = run(lambda site: perl(site, "/one/", processes=2, name=NAME), warm=["/one/hello"])
+    before = set(server.managed())
+    began = time.monotonic()
+    gangway("restart", NAME)
+    assert time.monotonic() - began < 1.9
+    wait_until(lambda: not before & set(server.managed()), "the old ones have ended")
+    # Nobody has had to be killed for that.
+    assert not server.log.find("GW0906")
+    assert server.get("/one/hello").body == b"hello"
+
+
 def test_twenty_restarts_lose_nothing(run, scratch):
     path = journal(scratch)
 
@@ -97,8 +110,6 @@ def test_what_is_stopped_refuses_until_it_is_started(run):
     assert gangway("stop", NAME) == f"{NAME}: stopped\n"
     assert not any(processes.alive(pid) for pid in pids)
     server.log.allow("GW0901")
-    # This program ends at no TERM while it waits for a request.
-    server.log.allow("GW0906")
     response = server.get("/one/hello")
     assert response.status == 503 and response.header("Retry-After")
     assert server.get("/two/hello").body == b"hello"

@@ -143,6 +143,9 @@ impl World {
                 }
             }
             Action::Tell(events) => self.events.push(events),
+            Action::Nudge(slot) => {
+                assert!(self.processes[&slot].told && !self.processes[&slot].killed, "{self}")
+            }
             Action::Open(slot) | Action::Close(slot) | Action::Term(slot) | Action::Kill(slot) => {
                 assert!(known(&slot), "{self}");
                 let process = self.processes.get_mut(&slot).unwrap();

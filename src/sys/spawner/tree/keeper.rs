@@ -185,7 +185,9 @@ impl Keeper<'_> {
                 Ok(fds) => self.fork(app, slot, template, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
             },
-            Some(Order::Signal { app, slot, signal }) if matches!(signal, libc::SIGTERM | libc::SIGKILL) => {
+            Some(Order::Signal { app, slot, signal })
+                if matches!(signal, libc::SIGTERM | libc::SIGUSR1 | libc::SIGKILL) =>
+            {
                 self.signal_template(app, slot, signal);
                 for process in &self.processes {
                     if (process.app, process.slot) == (app, slot) {
