@@ -43,6 +43,15 @@ pub fn resident(pid: u32) -> Option<u64> {
     pages.checked_mul(u64::try_from(size).ok()?)
 }
 
+/// Whether a process has something to do when this signal comes, as far as /proc says.
+#[must_use]
+pub fn catches(pid: u32, signal: i32) -> bool {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    u32::try_from(signal - 1).is_ok_and(|bit| mask.checked_shr(bit).unwrap_or(0) & 1 == 1)
+}
+
 /// Its share of the memory that it uses, in bytes: only of processes that this one may look into.
 #[must_use]
 pub fn proportional(pid: u32) -> Option<u64> {
@@ -124,4 +133,17 @@ pub fn monotonic() -> Duration {
     // SAFETY: `time` is writable; the clock exists on every Linux.
     let _ = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_caught_by_who_has_a_handler() {
+        // The standard library looks for overflows of stacks.
+        assert!(catches(std::process::id(), libc::SIGSEGV));
+        assert!(!catches(std::process::id(), libc::SIGURG) && !catches(std::process::id(), 0));
+        assert!(!catches(u32::MAX, libc::SIGSEGV));
+    }
 }

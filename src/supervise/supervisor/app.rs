@@ -33,7 +33,7 @@ use crate::{
     error::PROCESS_NOT_STARTED,
     log::Level,
     sys::{
-        monotonic, pipe, resident,
+        catches, monotonic, pipe, resident,
         spawner::{
             self, Exit,
             tree::{Order, template_of, template_slot},
@@ -279,9 +279,7 @@ impl Supervised {
                 self.set_state(slot, SlotState::Draining);
             }
             Action::Term(slot) => self.signal(slot, libc::SIGTERM, orders),
-            // Other programs know it as well, and those that do not end by it. A host of ours has heard the first word.
-            Action::Nudge(slot) if self.about.is_program => self.signal(slot, libc::SIGUSR1, orders),
-            Action::Nudge(_) => {}
+            Action::Nudge(slot) => self.nudge(slot, orders),
             Action::Kill(slot) => self.signal(slot, libc::SIGKILL, orders),
             Action::Clear(slot) => self.clear(slot),
             Action::Condition(up) => {
@@ -337,6 +335,13 @@ impl Supervised {
         self.note_process(slot, if signal == libc::SIGKILL { NoteKind::Killed } else { NoteKind::Told });
         self.set_state(slot, SlotState::Ending);
         orders.push_back((Order::Signal { app: self.id, slot, signal }.encode(), Vec::new()));
+    }
+
+    /// Who does not know the signal would be ended by it before its time. A host of ours has heard the first word.
+    fn nudge(&self, slot: u16, orders: &mut Orders) {
+        if self.about.is_program && catches(self.segment.slot(slot).pid, libc::SIGUSR1) {
+            self.signal(slot, libc::SIGUSR1, orders);
+        }
     }
 
     fn clear(&mut self, slot: u16) {

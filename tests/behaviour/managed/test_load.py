@@ -211,6 +211,7 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(chance.choice(grown), signal.SIGKILL)
                         kills += 1
+    print(f"{load.done} requests, {load.posted} POST, {len(load.cut)} of them cut; {kills} kills, {steps} deploys and reloads")
     check(load)
     assert kills > 0 and load.posted > 0
     assert len(load.cut) <= kills * posts, f"{kills} kills, and {load.cut} got no answer"
