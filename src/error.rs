@@ -60,6 +60,7 @@ codes! {
     RETIRED = 404, "a worker process is retired";
     QUEUE_DEADLINE = 405, "a request waited in the queue for longer than its timeout";
     THREADS_FAILED = 406, "threads for an application could not be started";
+    SOCKETS_FULL = 407, "all threads that may have a WebSocket have one";
     BAD_HEADER = 501, "a response header was refused";
     BAD_STATUS = 502, "a response status was refused";
     TOO_LONG = 503, "a response was longer than its Content-Length";

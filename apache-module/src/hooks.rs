@@ -22,10 +22,10 @@ use crate::{
     phase_conf::has_handlers,
     phases,
     raw::{
-        ChildPool, ConfigurationPool, Gangway, INTERNAL_SERVER_ERROR, OK, Request, count_connection,
-        register_authorities, register_filters,
+        ChildPool, ConfigurationPool, ConnectionKey, Gangway, INTERNAL_SERVER_ERROR, OK, Request,
+        count_connection, register_authorities, register_filters,
     },
-    status,
+    socket, status,
 };
 
 /// The module. httpd numbers it when it loads it, and links it into its list.
@@ -59,6 +59,8 @@ unsafe extern "C" fn register_hooks(pool: *mut apr_pool_t) {
         // After mod_dir, which looks for the index of a directory.
         sys::ap_hook_fixups(Some(last_fixups), none, none, sys::APR_HOOK_REALLY_LAST as c_int);
         sys::ap_hook_handler(Some(content_handler), none, none, middle);
+        sys::ap_hook_suspend_connection(Some(suspend_connection), none, none, middle);
+        sys::ap_hook_child_stopping(Some(child_stopping), none, none, middle);
         register_phases();
         register_authorities(pool, phases::SCRIPTS);
     }
@@ -145,6 +147,16 @@ unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec)
         let pool = unsafe { ChildPool::from_raw(pool) };
         KINDS.iter().for_each(|kind| (kind.start)(&pool));
     });
+}
+
+/// A connection goes on without the calling thread.
+unsafe extern "C" fn suspend_connection(connection: *mut sys::conn_rec, _: *mut sys::request_rec) {
+    // SAFETY: httpd calls this hook with a live connection.
+    fence("suspend_connection", (), || socket::suspended(unsafe { ConnectionKey::of_suspended(connection) }));
+}
+
+unsafe extern "C" fn child_stopping(_: *mut apr_pool_t, graceful: c_int) {
+    fence("child_stopping", (), || socket::stop(graceful != 0));
 }
 
 request_hook!(translate_name, claim::translate);

@@ -5,6 +5,7 @@
 //! directives -> config          (parent and child); the kinds of handlers, which say what they do with a process
 //! request    -> claim           which requests are ours, and which kind serves them
 //!               -> wsgi         applications in this process
+//!                  -> socket    their WebSockets
 //!               -> managed      applications in processes of their own
 //!               -> cgi          scripts instead of applications
 //!               -> status       how all of them do
@@ -30,6 +31,7 @@ mod phases;
 mod raw;
 mod reply;
 mod section;
+mod socket;
 mod status;
 mod variables;
 mod wsgi;

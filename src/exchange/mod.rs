@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request between a server and a handler: body in, head and body out, cancellation, back-pressure.
 //!
-//! The handler's side is [`Exchange`], which keeps the rules of `gangway.h`. What passes them goes out through a
-//! [`Port`]: a [`Channel`] when the handler runs on another thread than the server's, or the adapter's own when
-//! the server's thread runs the handler itself.
+//! The handler's side is [`Exchange`], which keeps the rules of `gangway.h`. What passes them goes out through a [`Port`]: a [`Channel`] when
+//! the handler runs on another thread than the server's, or the adapter's own when the server's thread runs the handler itself.
 
 mod answer;
 mod beyond;
@@ -15,6 +14,7 @@ mod offer;
 mod outbox;
 mod piece;
 mod port;
+mod pump;
 mod socket;
 mod upgrade;
 
@@ -29,6 +29,7 @@ pub(crate) use outbox::LATE;
 pub use outbox::{Outbox, OutboxEvent};
 pub use piece::{Beyond, Delivery, End, FileSlice, Lent, Piece};
 pub use port::Port;
+pub use pump::{ConnectionLost, PumpStep, PumpWait, SocketPump, Transport, TransportRead};
 pub use socket::SocketLink;
 
 use std::{

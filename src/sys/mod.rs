@@ -7,6 +7,7 @@ mod backlog;
 pub mod cgroup;
 mod diag;
 mod ending;
+pub mod epoll;
 pub mod files;
 mod left_open;
 mod onlooker;

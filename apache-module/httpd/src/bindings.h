@@ -13,6 +13,7 @@
 #include "apr_portable.h"
 #include "apr_strings.h"
 #include "apr_tables.h"
+#include "http_connection.h"
 #include "http_core.h"
 #include "http_log.h"
 #include "http_main.h"

@@ -15,6 +15,10 @@ use crate::{
 pub(super) static KIND: HandlerKind = HandlerKind {
     check: wsgi::check,
     warnings: wsgi::warnings,
+    prepare: |_| {
+        wsgi::prepare();
+        true
+    },
     start: wsgi::start,
     ..HandlerKind::new(wsgi::HANDLER, Claim::All, wsgi::serve)
 };

@@ -21,7 +21,9 @@ mod retained;
 mod scripts;
 mod server;
 mod session;
+mod suspended;
 mod threads;
+mod upgrade;
 
 pub(crate) use authorities::{AuthScripts, RealmHash, Verdict, register_authorities};
 pub(crate) use connections::count as count_connection;
@@ -35,11 +37,14 @@ pub(crate) use request_state::RequestState;
 pub(crate) use retained::{leave as leave_open, note_start, take_left};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
-    busy_threads, install_log, is_loaded, is_same_process, is_single_process, is_stopping, is_test, leave,
-    log_startup, process_id, retire_process, threads_per_process, warn_startup, worker,
+    busy_threads, install_log, is_async, is_loaded, is_same_process, is_single_process, is_stopping, is_test,
+    is_threaded, leave, log_startup, most_processes, process_id, retire_process, threads_per_process,
+    warn_startup, worker,
 };
 pub(crate) use session::Session;
+pub(crate) use suspended::{ConnectionKey, Parting, SUSPENDED, can_suspend};
 pub(crate) use threads::{ThreadEnd, on_thread_end};
+pub(crate) use upgrade::Upgraded;
 
 use gangway_httpd::sys;
 pub(crate) use gangway_httpd::{

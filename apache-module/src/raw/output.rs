@@ -33,7 +33,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn push_bytes(&mut self, bytes: Bytes) {
+    pub(super) fn push_bytes(&mut self, bytes: Bytes) {
         let output = self.output();
         // SAFETY: the allocator of a brigade lives as long as the brigade; the bucket is new.
         unsafe { output.push(bucket(bytes, output.bucket_list())) }

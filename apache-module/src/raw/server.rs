@@ -61,20 +61,33 @@ pub(crate) fn is_single_process() -> bool {
     defined(c"DEBUG") || defined(c"ONE_PROCESS")
 }
 
-/// How many requests this process may serve at a time.
+/// How many requests this process may serve at a time. The MPM has read its configuration before child_init.
 pub(crate) fn threads_per_process() -> u32 {
-    let mut answer: c_int = 0;
-    // SAFETY: writes one integer. The MPM has read its configuration before child_init.
-    let status = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_MAX_THREADS as c_int, &raw mut answer) };
-    u32::try_from(answer).ok().filter(|_| status == 0).unwrap_or(0).max(1)
+    positive(sys::AP_MPMQ_MAX_THREADS)
+}
+
+/// How many processes may serve requests at a time, when the configuration has been read.
+pub(crate) fn most_processes() -> u32 {
+    positive(sys::AP_MPMQ_MAX_DAEMONS)
+}
+
+/// Whether the MPM goes on without a thread where a handler lets it.
+pub(crate) fn is_async() -> bool {
+    query(sys::AP_MPMQ_IS_ASYNC).is_some_and(|is_async| is_async != 0)
+}
+
+/// Whether a process serves several requests at a time.
+pub(crate) fn is_threaded() -> bool {
+    query(sys::AP_MPMQ_IS_THREADED).is_some_and(|threaded| threaded != 0)
+}
+
+fn positive(what: u32) -> u32 {
+    query(what).and_then(|answer| u32::try_from(answer).ok()).unwrap_or(0).max(1)
 }
 
 /// Has this process end when it has served its connection, if httpd's MPM can do that.
 pub(crate) fn retire_process() -> bool {
-    let mut threaded: c_int = 0;
-    // SAFETY: writes one integer.
-    let known = unsafe { sys::ap_mpm_query(sys::AP_MPMQ_IS_THREADED as c_int, &raw mut threaded) } == 0;
-    if !known || threaded != 0 || is_single_process() {
+    if query(sys::AP_MPMQ_IS_THREADED) != Some(0) || is_single_process() {
         return false;
     }
     // SAFETY: to this process itself. AP_SIG_GRACEFUL makes a prefork child stop listening.
@@ -88,7 +101,7 @@ pub(crate) fn is_stopping() -> bool {
 
 /// So many threads of this process are at work, as its MPM has noted for mod_status, or connections are open.
 pub(crate) fn busy_threads() -> usize {
-    if query(sys::AP_MPMQ_IS_THREADED).is_none_or(|threaded| threaded == 0) {
+    if !is_threaded() {
         return 1;
     }
     let all = |what| query(what).unwrap_or(0);

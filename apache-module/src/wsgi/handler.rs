@@ -17,7 +17,7 @@ use crate::{
     body::{self, Advance, Whole},
     counting, mount,
     raw::{INTERNAL_SERVER_ERROR, Request, Session},
-    variables,
+    socket, variables,
 };
 
 /// Serves a request for the application with this number.
@@ -31,6 +31,10 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
     if !application.is_counted() {
         application.count_at(counting::tally(AppKind::InProcess, number));
     }
+    let asked = match socket::offer(request, config) {
+        Ok(asked) => asked,
+        Err(status) => return status,
+    };
     let mount = mount::mount(request, conf.section(), conf.path());
     let mut session = Session::new(request);
     let found = body::body_length(request).and_then(|length| {
@@ -53,7 +57,7 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
             traced: request.takes(Level::Debug),
             tally: application.tally(),
             wire,
-            socket: None,
+            socket: asked.as_ref().map(|asked| asked.offer.clone()),
             errand: None,
         };
         Ok((head, whole.map(Whole::into_body)))

@@ -22,7 +22,7 @@ use std::ffi::CStr;
 
 pub(crate) use applications::{Configured, application, check, configured, warnings};
 pub(crate) use handler::serve;
-pub(crate) use process::{inside, is_inside, start};
+pub(crate) use process::{inside, is_inside, prepare, start};
 
 /// The name of the handler of applications, here and in processes of their own.
 pub(crate) const HANDLER: &CStr = c"gangway-wsgi";

@@ -17,11 +17,21 @@ use super::{
     applications::{self, Process, application},
     ending,
 };
-use crate::raw::{self, Request};
+use crate::{
+    raw::{self, Request},
+    socket,
+};
 
 /// How long the end of a child waits for its applications. httpd's parent kills a child nine seconds after it
 /// was told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// In the parent, before it makes children.
+pub(crate) fn prepare() {
+    if applications::configured().iter().any(|config| config.sockets().is_some()) {
+        socket::prepare();
+    }
+}
 
 /// A child begins: its applications begin to load; requests wait for them.
 pub(crate) fn start(pool: &raw::ChildPool) {
@@ -39,11 +49,16 @@ pub(crate) fn start(pool: &raw::ChildPool) {
             return;
         }
     };
+    if configs.iter().any(|config| config.sockets().is_some()) {
+        socket::start();
+    }
     let (multiprocess, threads) = (!raw::is_single_process(), raw::threads_per_process());
     let load = |mut config: gangway::config::ApplicationConf| {
         config.set_multiprocess(multiprocess);
         config.limit_threads(threads);
-        let is_relayed = config.timeout().is_some() || runtime::is_async(&config);
+        // The server's thread has the connection of a WebSocket, while its handler waits for messages.
+        let is_relayed =
+            config.timeout().is_some() || config.sockets().is_some() || runtime::is_async(&config);
         let runs_on = if is_relayed { Threads::Own } else { Threads::Server };
         process.application(&config, runs_on)
     };
@@ -61,6 +76,7 @@ fn stop() {
     if INSIDE.get() || !raw::is_same_process(process.id) {
         return;
     }
+    socket::end_alone();
     if !process.runtime.stop(GRACE) {
         // A thread still runs an application: the destructors of exit(3) would pull the ground from under it.
         gangway::sys::exit_without_destructors();

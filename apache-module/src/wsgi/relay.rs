@@ -4,27 +4,26 @@
 
 use std::{
     ffi::c_int,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use gangway::{
-    exchange::{
-        Body, Cause, Channel, Delivery, End, Exchange, Mailbox, Notify, ROOM, RelayedPort, RequestHead,
-    },
-    log::{self, Level, RequestLog},
+    exchange::{Body, Cause, Channel, Delivery, End, Exchange, ROOM, RelayedPort, RequestHead, SocketLink},
+    http::Head,
+    log::RequestLog,
     pool::Refusal,
     report,
     runtime::{Application, Overdue, abandon},
     status::AppKind,
-    sys::lock,
 };
 
 use super::{probe::Probe, stuck};
 use crate::{
     counting,
-    raw::{self, GATEWAY_TIME_OUT, OK, Request, Session},
+    raw::{self, GATEWAY_TIME_OUT, OK, Session},
     reply::{Progress, refuse},
+    socket::{self, HandlerSide, Notices, SocketFlight, label},
 };
 
 /// Body bytes that are read from the client at a time.
@@ -45,10 +44,10 @@ pub(super) fn run(
 ) -> c_int {
     let timeout = application.config().timeout().unwrap_or(ENDLESS);
     let request = session.request();
-    let detachable = Arc::new(DetachableMailbox::default());
+    let notices = Arc::new(Notices::default());
     let channel = match whole {
-        None => Channel::fed(0, Arc::<DetachableMailbox>::clone(&detachable), ROOM),
-        Some(whole) => Channel::new(0, Arc::<DetachableMailbox>::clone(&detachable), whole, ROOM),
+        None => Channel::fed(0, Arc::<Notices>::clone(&notices), ROOM),
+        Some(whole) => Channel::new(0, Arc::<Notices>::clone(&notices), whole, ROOM),
     };
     let port = RelayedPort { channel: Arc::clone(&channel), server: Probe::new(request.socket()) };
     let exchange = Exchange::new(head, Arc::new(port));
@@ -62,18 +61,20 @@ pub(super) fn run(
         application,
         exchange: &exchange,
         channel: &channel,
+        notices: &notices,
+        number,
         timeout,
         accepted,
         deadline: accepted + timeout,
+        is_upgraded: false,
     };
-    let status = relay.pump(&detachable.mailbox);
-    detachable.close(|level, line| request.write(level, line), label(request));
+    let status = relay.pump();
+    if relay.is_upgraded {
+        return status;
+    }
+    notices.close(|level, line| request.write(level, line), label(request));
     counting::note(request, AppKind::InProcess, number, exchange.passage(), Some(raw::process_id()));
     status
-}
-
-fn label(request: Request<'_>) -> String {
-    format!("\"{} {}\"", log::escape(request.method()), log::escape(request.original_target()))
 }
 
 /// The server's side of one request.
@@ -83,16 +84,20 @@ struct HandlerRelay<'r, 'a> {
     application: &'a Arc<Application>,
     exchange: &'a Arc<Exchange>,
     channel: &'a Arc<Channel>,
+    notices: &'a Arc<Notices>,
+    number: usize,
     timeout: Duration,
     accepted: Instant,
     deadline: Instant,
+    /// It has become a WebSocket, which has ended the request itself, or will.
+    is_upgraded: bool,
 }
 
 impl HandlerRelay<'_, '_> {
     /// Serves the handler until it has ended, its time is over or its client has left.
-    fn pump(&mut self, mailbox: &Mailbox) -> c_int {
+    fn pump(&mut self) -> c_int {
         loop {
-            let (posted, lines) = mailbox.wait(Some(self.deadline.min(Instant::now() + LOOK_EVERY)));
+            let (posted, lines) = self.notices.wait(self.deadline.min(Instant::now() + LOOK_EVERY));
             for (level, line) in &lines {
                 self.session.request().write(*level, line);
             }
@@ -117,6 +122,11 @@ impl HandlerRelay<'_, '_> {
     /// Does what the handler waits for. Answers at the end.
     fn advance(&mut self) -> Option<c_int> {
         let mut delivery = self.channel.take();
+        if let Some(head) = &delivery.head
+            && let Some(link) = self.channel.socket()
+        {
+            return Some(self.upgrade((head, link), delivery.end.is_some()));
+        }
         if let Some(end) = delivery.end.take() {
             return Some(self.finish(delivery, end));
         }
@@ -136,6 +146,19 @@ impl HandlerRelay<'_, '_> {
             self.restart_clock();
         }
         None
+    }
+
+    /// The handler has accepted a WebSocket.
+    fn upgrade(&mut self, accepted: (&Head, Arc<SocketLink>), is_ended: bool) -> c_int {
+        self.is_upgraded = true;
+        let side = HandlerSide {
+            exchange: self.exchange,
+            channel: self.channel,
+            notices: self.notices,
+            application: self.application,
+            number: self.number,
+        };
+        socket::serve(SocketFlight::begin(self.session.request(), side, accepted, is_ended))
     }
 
     /// Sends the last part. How the response is framed and where it breaks off must not depend on how much of it
@@ -199,39 +222,5 @@ impl HandlerRelay<'_, '_> {
         }
         let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
         Some(self.progress.finish(&mut self.session, cut))
-    }
-}
-
-/// A mailbox that the server's thread may leave while the handler still writes to it.
-#[derive(Default)]
-struct DetachableMailbox {
-    mailbox: Mailbox,
-    /// The request in words, when the server's thread has left.
-    closed: Mutex<Option<String>>,
-}
-
-impl DetachableMailbox {
-    /// The server's thread leaves: it writes the last lines, and later ones go to the log without it.
-    fn close(&self, mut write: impl FnMut(Level, &str), label: String) {
-        *lock(&self.closed) = Some(label);
-        let (_, lines) = self.mailbox.wait(Some(Instant::now()));
-        for (level, line) in lines {
-            write(level, &line);
-        }
-    }
-}
-
-impl Notify for DetachableMailbox {
-    fn post(&self, ticket: u64) {
-        self.mailbox.post(ticket);
-    }
-
-    fn log(&self, ticket: u64, level: Level, line: &str) {
-        let closed = lock(&self.closed);
-        match &*closed {
-            Some(label) if level != Level::Further => log::pass_on(level, &format!("{line} [{label}]")),
-            Some(_) => log::pass_on(level, line),
-            None => self.mailbox.log(ticket, level, line),
-        }
     }
 }

@@ -57,7 +57,6 @@ def test_starlette_background(server):
     wait_until(lambda: "tidied" in json.loads(server.get("/starlette/done").body), "the task has run")
 
 
-@pytest.mark.servers("nginx", "nginx128")
 def test_starlette_websocket(server):
     client = WebSocket(server.connect(), "/starlette/talk?a=b", protocols="chat")
     assert client.response.header("Sec-WebSocket-Protocol") == "chat"
@@ -72,7 +71,6 @@ def test_starlette_websocket(server):
     assert client.receive() == (CLOSE, close_payload(4000, "as you like"))
 
 
-@pytest.mark.servers("nginx", "nginx128")
 def test_starlette_denies(server):
     client = server.connect()
     client.request("GET", "/starlette/denied", handshake())

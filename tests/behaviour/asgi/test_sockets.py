@@ -8,12 +8,15 @@ import pytest
 from harness import websocket
 from harness.websocket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, WebSocket, close_payload, frame, handshake
 
-pytestmark = pytest.mark.servers("nginx", "nginx128")
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
 
 WARM = ("/hello", "/flat/hello", "/wsgi/method")
 
 
 def configure(site, kind):
+    if kind == "apache-prefork":
+        # Each process has one.
+        site.workers = 4
     site.asgi("/", "asgi_sockets:app", ws_max_message="100k")
     site.asgi("/flat", "asgi_sockets:app", ws_deflate="off")
     site.wsgi("/wsgi", "pep3333:app")

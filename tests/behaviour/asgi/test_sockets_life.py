@@ -7,15 +7,28 @@ from harness import wire
 from harness.deadline import wait_until
 from harness.websocket import CLOSE, PING, PONG, TEXT, WebSocket, close_payload, handshake
 
-pytestmark = pytest.mark.servers("nginx", "nginx128")
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
+
+
+# Where one process may have several WebSockets.
+SHARED = ("nginx", "nginx128", "apache", "apache-worker")
 
 
 def opened(server, path="/echo", **words):
     return WebSocket(server.connect(), path, **words)
 
 
-def serve(**options):
-    return lambda site: site.asgi("/", "asgi_sockets:app", **options)
+def serve(workers=None, **options):
+    def configure(site):
+        site.workers = workers or site.workers
+        site.asgi("/", "asgi_sockets:app", **options)
+
+    return configure
+
+
+def processes_for(kind, sockets):
+    """So many processes as let httpd's prefork have so many WebSockets; elsewhere one."""
+    return sockets * 4 // 3 + 1 if kind == "apache-prefork" else 1
 
 
 def test_over_tls(launch):
@@ -24,6 +37,7 @@ def test_over_tls(launch):
         site.asgi("/", "asgi_sockets:app")
 
     server = launch(configure, warm=["/hello"])
+    server.log.allow("AH01906")
     client = WebSocket(server.connect("tls", tls=True), "/scope", protocols="b")
     assert b'"scheme": "wss"' in client.receive()[1]
     client.close()
@@ -34,6 +48,7 @@ def test_over_tls(launch):
     client.close(1001)
 
 
+@pytest.mark.servers("nginx", "nginx128")
 def test_where_bodies_are_not_read_beforehand(launch):
     def configure(site):
         site.asgi("/", "asgi_sockets:app", nginx="gangway_request_buffering off;")
@@ -73,6 +88,7 @@ def test_an_idle_one_is_closed(launch):
     opened(server).expect_close(1001)
 
 
+@pytest.mark.servers(*SHARED)
 def test_they_count_as_requests_in_flight(launch):
     server = launch(serve(in_flight=2, queue=1), warm=["/hello"])
     first, second = opened(server), opened(server)
@@ -88,20 +104,21 @@ def test_they_count_as_requests_in_flight(launch):
     second.close()
 
 
+@pytest.mark.servers(*SHARED)
 def test_access_rules_come_first(launch):
     def configure(site):
-        site.asgi("/", "asgi_sockets:app", nginx="deny all;")
+        site.asgi("/", "asgi_sockets:app", nginx="deny all;", apache="Require all denied")
         site.asgi("/well", "asgi_sockets:app")
 
     server = launch(configure, warm=["/well/hello"])
     client = server.connect()
     client.request("GET", "/echo", handshake())
     assert client.response().status == 403
-    server.log.expect("access forbidden by rule")
+    server.log.expect("access forbidden by rule|AH01630")
 
 
-def test_a_reload_closes_them_with_1012_spread_over_the_time(launch):
-    server = launch(serve(ws_drain="1s"), warm=["/hello"])
+def test_a_reload_closes_them_with_1012_spread_over_the_time(launch, kind):
+    server = launch(serve(workers=processes_for(kind, 8), ws_drain="1s"), warm=["/hello"])
     old = server.workers()
     clients = [opened(server) for _ in range(8)]
     server.send_signal("reload")
@@ -127,6 +144,7 @@ def test_a_reload_does_not_cut_what_is_said(launch):
     assert said > 0 and found[1][:2] == close_payload(1012)
 
 
+@pytest.mark.servers("nginx", "nginx128")
 def test_nobody_outlives_the_time_of_a_shutdown(launch):
     def configure(site):
         site.nginx_main = "worker_shutdown_timeout 300ms;"
@@ -141,7 +159,11 @@ def test_nobody_outlives_the_time_of_a_shutdown(launch):
 
 
 def test_a_client_that_takes_nothing_has_send_timeout(launch, gate):
-    server = launch(lambda site: site.asgi("/", "asgi_sockets:app", nginx="send_timeout 300ms;"), warm=["/hello"])
+    def configure(site):
+        site.apache_main = "Timeout 1"
+        site.asgi("/", "asgi_sockets:app", nginx="send_timeout 300ms;")
+
+    server = launch(configure, warm=["/hello"])
     WebSocket(server.connect(receive_buffer=4096), f"/talk?{gate.query}")
     gate.visitor().at("talking").at("OSError")
 
@@ -154,6 +176,7 @@ def test_a_graceful_end_closes_them(launch):
     assert server.wait() == 0
 
 
+@pytest.mark.servers("nginx", "nginx128", "apache")
 def test_a_fast_stop_says_a_last_word(launch):
     server = launch(serve(), warm=["/hello"])
     client = opened(server)

@@ -132,7 +132,6 @@ def test_an_example_answers(example, launch, configtest, name):
     assert (response.status, expected in response.text) == (200, True), response.text[:500]
 
 
-@pytest.mark.servers("nginx", "nginx128")
 def test_the_chat_example_tells_everybody(example, launch):
     server = launch(example("websocket"), warm=["/"])
     server.log.allow(r"/\.ready")

@@ -53,7 +53,6 @@ def test_the_example_of_the_documentation_compiles_and_answers(launch, scratch):
     assert server.get("/").body == b"Hello from C\n"
 
 
-@pytest.mark.servers("nginx", "nginx128")
 def test_an_engine_in_c_has_websockets(launch, build):
     handler = build("good/loop")
     server = launch(lambda site: native(site, "/", handler, "ws_max_message=2m"), warm=["/"])

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! WebSockets of the event MPM: one thread serves all of a process, and none of httpd's waits.
+
+use std::{
+    cell::Cell,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    io,
+    os::fd::RawFd,
+    sync::{
+        Arc, Condvar, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use gangway::{
+    engine::fence,
+    error::THREADS_FAILED,
+    exchange::{Outbox, OutboxEvent},
+    log::{self, Level},
+    sys::{
+        self,
+        epoll::{Epoll, Interest, Shown},
+        explain, lock,
+    },
+};
+
+use super::{
+    flight::{SocketEnd, SocketFlight},
+    notices::Wake,
+};
+use crate::raw::{self, ConnectionKey, Parting};
+
+/// How long the client may take to close its side when both have said what they had to: httpd's own short time.
+const LINGER: Duration = Duration::from_secs(2);
+/// The MPM writes a last word into a connection just after it has given it away: its memory stays for as long at least.
+const AGE: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for the last words to the clients.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+const STACK: usize = 512 * 1024;
+/// The number of the eventfd.
+const NEWS: u64 = 0;
+
+static LOOP: OnceLock<Option<Arc<Orders>>> = OnceLock::new();
+
+thread_local! {
+    /// The WebSocket that this thread of httpd is about to let go of.
+    static LEAVING: Cell<Option<(ConnectionKey, SocketFlight<'static>)>> = const { Cell::new(None) };
+}
+
+/// What the threads of httpd have for the loop.
+struct Orders {
+    news: Arc<Outbox>,
+    orders: Mutex<Vec<Order>>,
+    last_ticket: AtomicU64,
+    has_ended: Mutex<bool>,
+    ended: Condvar,
+}
+
+enum Order {
+    Take(Box<SocketFlight<'static>>),
+    /// The process ends when all requests have.
+    Drain,
+    /// The process ends.
+    End,
+}
+
+impl Orders {
+    fn give(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.news.eventfd().signal();
+    }
+}
+
+/// Begins it in a child whose MPM can let go of connections.
+pub(crate) fn start() {
+    if raw::is_async() {
+        LOOP.get_or_init(|| match begin() {
+            Ok(orders) => Some(orders),
+            Err(error) => {
+                let why = explain(&error);
+                let text =
+                    format_args!("WebSockets hold a thread each, for there is none that serves all: {why}");
+                log::coded(Level::Error, THREADS_FAILED, text);
+                None
+            }
+        });
+    }
+}
+
+fn begin() -> io::Result<Arc<Orders>> {
+    let news = Arc::new(Outbox::new()?);
+    let epoll = Epoll::new()?;
+    epoll.add_signal(news.eventfd(), NEWS)?;
+    let orders = Arc::new(Orders {
+        news,
+        orders: Mutex::default(),
+        last_ticket: AtomicU64::new(NEWS),
+        has_ended: Mutex::new(false),
+        ended: Condvar::new(),
+    });
+    let of_thread = Arc::clone(&orders);
+    sys::spawn("gw-sockets", STACK, move || {
+        let mut sockets = SocketLoop {
+            orders: Arc::clone(&of_thread),
+            epoll,
+            entries: HashMap::new(),
+            times: BinaryHeap::new(),
+            again: Vec::new(),
+            is_draining: false,
+        };
+        // A fault of one must not end the others.
+        while !fence("the loop of WebSockets", false, || sockets.turn()) {}
+        *lock(&of_thread.has_ended) = true;
+        of_thread.ended.notify_all();
+    })?;
+    Ok(orders)
+}
+
+fn running() -> Option<&'static Arc<Orders>> {
+    LOOP.get()?.as_ref()
+}
+
+/// Whether there is one in this process.
+pub(super) fn is_there() -> bool {
+    running().is_some()
+}
+
+/// Has httpd's thread let go of a WebSocket when its handler has answered what this answers.
+pub(super) fn suspend(flight: SocketFlight<'_>) -> std::ffi::c_int {
+    let (flight, key) = flight.suspend();
+    LEAVING.set(Some((key, flight)));
+    raw::SUSPENDED
+}
+
+/// httpd has let go of a connection, on the thread that had it; `None`: it goes on with it.
+pub(crate) fn suspended(key: Option<ConnectionKey>) {
+    let Some((of, flight)) = LEAVING.take() else { return };
+    match running() {
+        Some(orders) if key == Some(of) => orders.give(Order::Take(Box::new(flight))),
+        // Against all that was seen before: the request is httpd's then.
+        _ => flight.give_up(),
+    }
+}
+
+/// This process ends. `graceful`: when its requests have.
+pub(crate) fn stop(graceful: bool) {
+    let Some(orders) = running() else { return };
+    if graceful {
+        orders.give(Order::Drain);
+        return;
+    }
+    orders.give(Order::End);
+    let ended = lock(&orders.has_ended);
+    // Late or not: the process ends.
+    let _ = orders
+        .ended
+        .wait_timeout_while(ended, LAST_WORDS, |ended| !*ended)
+        .unwrap_or_else(PoisonError::into_inner);
+}
+
+struct SocketLoop {
+    orders: Arc<Orders>,
+    epoll: Epoll,
+    entries: HashMap<u64, LoopEntry>,
+    /// When they are to be looked at. Those of ended ones, and times that have been put off, are found out when they come.
+    times: BinaryHeap<Reverse<(Instant, u64)>>,
+    /// To be looked at in the next turn.
+    again: Vec<u64>,
+    is_draining: bool,
+}
+
+struct LoopEntry {
+    phase: SocketPhase,
+    /// The earliest time of it in `times`.
+    timed: Option<Instant>,
+    taken: Instant,
+}
+
+enum SocketPhase {
+    Open { flight: Box<SocketFlight<'static>>, descriptor: RawFd, interest: Interest },
+    Closing { parting: Parting, until: Instant },
+}
+
+impl SocketLoop {
+    /// Waits for something and does it. Answers whether the loop has ended.
+    fn turn(&mut self) -> bool {
+        let mut shown: Vec<Shown> = std::mem::take(&mut self.again)
+            .into_iter()
+            .map(|number| Shown { number, has_failed: false })
+            .collect();
+        let timeout = if shown.is_empty() { self.time_left() } else { Some(Duration::ZERO) };
+        self.epoll.wait(timeout, |one| shown.push(one));
+        let mut news = Vec::new();
+        self.orders.news.drain(&mut news);
+        shown.extend(news.iter().filter_map(|event| match event {
+            OutboxEvent::Ready(number) => Some(Shown { number: *number, has_failed: false }),
+            OutboxEvent::Line(..) => None,
+        }));
+        let orders = std::mem::take(&mut *lock(&self.orders.orders));
+        if orders.into_iter().any(|order| self.obey(order)) {
+            return true;
+        }
+        for one in shown.into_iter().filter(|one| one.number != NEWS) {
+            self.look_at(one);
+        }
+        self.look_at_times();
+        false
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        self.times.peek().map(|Reverse((at, _))| at.saturating_duration_since(now))
+    }
+
+    /// Answers whether the loop ends.
+    fn obey(&mut self, order: Order) -> bool {
+        match order {
+            Order::Take(flight) => self.take(flight),
+            Order::Drain => {
+                self.is_draining = true;
+                self.again.extend(self.entries.keys());
+                for entry in self.entries.values_mut() {
+                    if let SocketPhase::Open { flight, .. } = &mut entry.phase {
+                        flight.drain();
+                    }
+                }
+            }
+            Order::End => {
+                for entry in self.entries.values_mut() {
+                    if let SocketPhase::Open { flight, .. } = &mut entry.phase {
+                        flight.end_now();
+                    }
+                }
+                return true;
+            }
+        }
+        false
+    }
+
+    fn take(&mut self, mut flight: Box<SocketFlight<'static>>) {
+        let number = self.orders.last_ticket.fetch_add(1, Relaxed) + 1;
+        flight.notices.wake_too(Wake::Loop(Arc::clone(&self.orders.news), number));
+        if self.is_draining {
+            flight.drain();
+        }
+        let descriptor = flight.upgraded.descriptor().unwrap_or(-1);
+        let interest = Interest { reads: true, writes: false };
+        let is_watched = self.epoll.add(descriptor, number, interest).is_ok();
+        let phase = SocketPhase::Open { flight, descriptor, interest };
+        self.entries.insert(number, LoopEntry { phase, timed: None, taken: Instant::now() });
+        self.look_at(Shown { number, has_failed: !is_watched });
+    }
+
+    /// Does what can be done for one of them.
+    fn look_at(&mut self, Shown { number, has_failed }: Shown) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        match &mut entry.phase {
+            SocketPhase::Closing { parting, until } => {
+                let is_over = has_failed
+                    || Instant::now() >= *until
+                    || (parting.descriptor().is_some() && parting.is_over());
+                if is_over {
+                    self.part(number);
+                }
+            }
+            SocketPhase::Open { flight, descriptor, interest } => {
+                let wait = match flight.go_on() {
+                    // Nobody reads what is written, and what may still be read is not wanted.
+                    Ok(wait) if has_failed && !wait.reads => {
+                        flight.give_up();
+                        return self.end(number, SocketEnd::Broken);
+                    }
+                    Ok(wait) => wait,
+                    Err(end) => return self.end(number, end),
+                };
+                let wanted = Interest { reads: wait.reads, writes: wait.is_stalled };
+                if *interest != wanted {
+                    *interest = wanted;
+                    if self.epoll.change(*descriptor, number, wanted).is_err() {
+                        return self.end(number, SocketEnd::Broken);
+                    }
+                }
+                if wait.reads_on {
+                    self.again.push(number);
+                }
+                if let Some(at) = wait.look_at {
+                    self.look_later(number, at);
+                }
+            }
+        }
+    }
+
+    /// A time that comes too early is put off then, which costs less than to change it for each message.
+    fn look_later(&mut self, number: u64, at: Instant) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if entry.timed.is_none_or(|known| known > at) {
+            entry.timed = Some(at);
+            self.times.push(Reverse((at, number)));
+        }
+    }
+
+    fn look_at_times(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, number))) =
+            self.times.peek().copied().filter(|Reverse((at, _))| *at <= now)
+        {
+            self.times.pop();
+            if let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.timed == Some(at)) {
+                entry.timed = None;
+                self.look_at(Shown { number, has_failed: false });
+            }
+        }
+    }
+
+    /// The WebSocket has ended, and with it the request.
+    fn end(&mut self, number: u64, end: SocketEnd) {
+        let Some(LoopEntry { phase: SocketPhase::Open { flight, descriptor, .. }, taken, .. }) =
+            self.entries.remove(&number)
+        else {
+            return;
+        };
+        self.epoll.remove(descriptor);
+        flight.end(end);
+        let parting = flight.upgraded.leave(end == SocketEnd::Agreed);
+        let until = Instant::now() + LINGER;
+        let is_watched = parting.descriptor().is_some_and(|descriptor| {
+            self.epoll.add(descriptor, number, Interest { reads: true, writes: false }).is_ok()
+        });
+        self.entries
+            .insert(number, LoopEntry { phase: SocketPhase::Closing { parting, until }, timed: None, taken });
+        if is_watched {
+            self.look_at(Shown { number, has_failed: false });
+            self.look_later(number, until);
+        } else {
+            self.part(number);
+        }
+    }
+
+    /// The connection has ended.
+    fn part(&mut self, number: u64) {
+        let Some(LoopEntry { phase: SocketPhase::Closing { mut parting, .. }, taken, .. }) =
+            self.entries.remove(&number)
+        else {
+            return;
+        };
+        if let Some(descriptor) = parting.descriptor() {
+            self.epoll.remove(descriptor);
+        }
+        parting.close();
+        let until = taken + AGE;
+        if Instant::now() >= until {
+            parting.free();
+        } else {
+            let phase = SocketPhase::Closing { parting, until };
+            self.entries.insert(number, LoopEntry { phase, timed: None, taken });
+            self.look_later(number, until);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One WebSocket: its connection, its handler, its end.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use gangway::{
+    exchange::{Cause, Channel, Exchange, PumpStep, PumpWait, SocketLink, SocketPump},
+    http::Head,
+    log::{self, RequestLog},
+    runtime::{Application, abandon},
+    status::AppKind,
+};
+
+use super::notices::Notices;
+use crate::{
+    counting,
+    raw::{self, ConnectionKey, Request, Upgraded},
+};
+
+/// One WebSocket that has been accepted.
+pub(crate) struct SocketFlight<'r> {
+    pub(super) upgraded: Upgraded<'r>,
+    pub(super) notices: Arc<Notices>,
+    pump: SocketPump,
+    channel: Arc<Channel>,
+    exchange: Arc<Exchange>,
+    application: Arc<Application>,
+    /// That of the application.
+    number: usize,
+    /// Its own, which says when it is closed if all are.
+    turn: u64,
+    /// The handler has ended.
+    is_ended: bool,
+    /// Since when the client has taken nothing of what waits for it.
+    stalled: Option<Instant>,
+}
+
+/// How a WebSocket has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SocketEnd {
+    /// Both sides have said what they had to.
+    Agreed,
+    /// The connection has failed, or its client takes nothing any more.
+    Broken,
+}
+
+/// The handler's side of a request.
+pub(crate) struct HandlerSide<'h> {
+    pub(crate) exchange: &'h Arc<Exchange>,
+    pub(crate) channel: &'h Arc<Channel>,
+    pub(crate) notices: &'h Arc<Notices>,
+    pub(crate) application: &'h Arc<Application>,
+    pub(crate) number: usize,
+}
+
+impl<'r> SocketFlight<'r> {
+    /// Tells the client that its WebSocket is accepted. `is_ended`: the handler has nothing more to say.
+    pub(crate) fn begin(
+        request: Request<'r>,
+        side: HandlerSide<'_>,
+        (head, link): (&Head, Arc<SocketLink>),
+        is_ended: bool,
+    ) -> Self {
+        static TURN: AtomicU64 = AtomicU64::new(0);
+        Self {
+            upgraded: Upgraded::begin(request, head.fields.iter()),
+            notices: Arc::clone(side.notices),
+            pump: SocketPump::new(link, Vec::new()),
+            channel: Arc::clone(side.channel),
+            exchange: Arc::clone(side.exchange),
+            application: Arc::clone(side.application),
+            number: side.number,
+            // Processes begin at the same time.
+            turn: TURN.fetch_add(1, Relaxed) + u64::from(raw::process_id()),
+            is_ended,
+            stalled: None,
+        }
+    }
+
+    /// Does what can be done now. Answers what it waits for, unless it has ended.
+    pub(super) fn go_on(&mut self) -> Result<PumpWait, SocketEnd> {
+        self.write_lines();
+        self.is_ended |= self.channel.take().end.is_some();
+        let mut wait = match self.pump.step(&mut self.upgraded) {
+            PumpStep::Wait(wait) => wait,
+            PumpStep::Over => return Err(SocketEnd::Agreed),
+            PumpStep::Broken => return Err(SocketEnd::Broken),
+        };
+        if !wait.is_stalled || wait.has_progress {
+            self.stalled = None;
+        }
+        if wait.is_stalled {
+            let now = Instant::now();
+            let until = *self.stalled.get_or_insert(now) + self.upgraded.patience();
+            if until <= now {
+                self.pump.give_up();
+                return Err(SocketEnd::Broken);
+            }
+            wait.look_at = wait.look_at.into_iter().chain([until]).min();
+        }
+        Ok(wait)
+    }
+
+    /// The process ends: it is closed within `ws_drain=`.
+    pub(super) fn drain(&mut self) {
+        if let Some(terms) = self.application.config().sockets() {
+            self.pump.drain(terms.drain(), self.turn);
+        }
+    }
+
+    pub(super) fn exchange(&self) -> Arc<Exchange> {
+        Arc::clone(&self.exchange)
+    }
+
+    /// Has the MPM let go of its connection.
+    pub(super) fn suspend(self) -> (SocketFlight<'static>, ConnectionKey) {
+        let (upgraded, key) = self.upgraded.suspend();
+        let Self { notices, pump, channel, exchange, application, number, turn, is_ended, stalled, .. } =
+            self;
+        let flight = SocketFlight {
+            upgraded,
+            notices,
+            pump,
+            channel,
+            exchange,
+            application,
+            number,
+            turn,
+            is_ended,
+            stalled,
+        };
+        (flight, key)
+    }
+
+    /// The process ends now: its client is told, as far as that can be done at once.
+    pub(super) fn end_now(&mut self) {
+        self.pump.end_now(&mut self.upgraded);
+    }
+
+    /// Nobody takes what is sent any more.
+    pub(super) fn give_up(&self) {
+        self.pump.give_up();
+    }
+
+    /// The request ends, whose handler may still work.
+    pub(super) fn end(&self, end: SocketEnd) {
+        let request = self.upgraded.request();
+        if end == SocketEnd::Agreed {
+            // Its handler may still run, which is no failure.
+            self.exchange.passage().answer(101);
+        }
+        if !self.is_ended {
+            abandon(&self.application, &self.exchange, Cause::ClientGone);
+        }
+        let label = label(request);
+        self.notices.close(|level, line| request.write(level, line), label);
+        let own = Some(raw::process_id());
+        counting::note(request, AppKind::InProcess, self.number, self.exchange.passage(), own);
+    }
+
+    fn write_lines(&self) {
+        let (_, lines) = self.notices.wait(Instant::now());
+        for (level, line) in &lines {
+            self.upgraded.request().write(*level, line);
+        }
+    }
+}
+
+/// A request in words.
+pub(crate) fn label(request: Request<'_>) -> String {
+    format!("\"{} {}\"", log::escape(request.method()), log::escape(request.original_target()))
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The server's side of a WebSocket: from a client's connection to its [`SocketLink`] and back, without waiting.
+
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::SocketLink;
+
+/// Bytes that are read at a time, and how often in one turn: a client that sends without end does not keep the others waiting.
+const PART: usize = 16 * 1024;
+const PARTS_MOST: usize = 8;
+
+/// How long the last bytes of an end that both sides have agreed on may wait for their client.
+const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What reading has given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportRead {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing at the moment.
+    Later,
+    /// The client has closed its side, or the connection has failed.
+    End,
+}
+
+/// A client's connection. Nothing here waits.
+pub trait Transport {
+    /// Reads what has come.
+    fn receive(&mut self, into: &mut [u8]) -> TransportRead;
+
+    /// Takes bytes for the client; answers how many, 0 at the moment none.
+    ///
+    /// # Errors
+    /// The connection has failed.
+    fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost>;
+
+    /// Has what was taken leave. Answers whether all of it has.
+    ///
+    /// # Errors
+    /// The connection has failed.
+    fn flush(&mut self) -> Result<bool, ConnectionLost>;
+}
+
+/// The client's connection has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLost;
+
+/// What follows when a WebSocket has done what it could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PumpStep {
+    /// It goes on.
+    Wait(PumpWait),
+    /// Both sides have said what they had to.
+    Over,
+    /// The connection has ended.
+    Broken,
+}
+
+/// What a WebSocket waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PumpWait {
+    /// When it is to be looked at, if nothing happens before.
+    pub look_at: Option<Instant>,
+    /// Bytes of the client are wanted.
+    pub reads: bool,
+    /// There may be more of them now.
+    pub reads_on: bool,
+    /// Something waits for the client to take more.
+    pub is_stalled: bool,
+    /// The client has taken something this time.
+    pub has_progress: bool,
+}
+
+/// One WebSocket of this process.
+pub struct SocketPump {
+    link: Arc<SocketLink>,
+    /// What the client has sent and the application is not ready for.
+    unread: Vec<u8>,
+    /// When it is closed because the process ends.
+    drain: Option<Instant>,
+    /// Until when the last bytes may wait.
+    last_bytes: Option<Instant>,
+}
+
+impl SocketPump {
+    /// One whose answer to the handshake is on its way. `unread`: what has been read of the client behind that.
+    #[must_use]
+    pub fn new(link: Arc<SocketLink>, unread: Vec<u8>) -> Self {
+        Self { link, unread, drain: None, last_bytes: None }
+    }
+
+    /// Reads and writes what can be read and written now.
+    pub fn step(&mut self, transport: &mut impl Transport) -> PumpStep {
+        self.link.look();
+        let read = self.read(transport);
+        self.look_at_time();
+        let mut has_progress = false;
+        let written =
+            self.link.write(|bytes| transport.transmit(bytes).inspect(|count| has_progress |= *count > 0));
+        let written = written.and_then(|is_all| Ok(transport.flush()? && is_all));
+        // A client may send its close frame and close its side at once: it has got the answer now.
+        let (Ok(reads_on), Ok(is_all)) = (read, written) else {
+            self.link.handle_end();
+            return PumpStep::Broken;
+        };
+        let mut look_at = self.next_look();
+        if self.link.is_over() {
+            let now = Instant::now();
+            let until = *self.last_bytes.get_or_insert(now + LAST_BYTES_WAIT);
+            if is_all || now >= until {
+                return PumpStep::Over;
+            }
+            look_at = Some(until);
+        }
+        let reads = self.link.wants_input() && !self.link.is_over();
+        PumpStep::Wait(PumpWait {
+            look_at,
+            reads,
+            reads_on: reads && reads_on,
+            is_stalled: !is_all,
+            has_progress,
+        })
+    }
+
+    /// The client has taken nothing for too long, or cannot any more.
+    pub fn give_up(&self) {
+        self.link.handle_end();
+    }
+
+    fn look_at_time(&self) {
+        if self.drain.is_some_and(|at| Instant::now() >= at) {
+            self.link.restart();
+        }
+        // Asked for again when everything has been done.
+        let _ = self.link.handle_time();
+    }
+
+    fn next_look(&self) -> Option<Instant> {
+        let drain = self.drain.filter(|_| !self.link.is_closed());
+        self.link.handle_time().into_iter().chain(drain).min()
+    }
+
+    /// Gives the core what the client has sent. Answers whether more may be there.
+    fn read(&mut self, transport: &mut impl Transport) -> Result<bool, ConnectionLost> {
+        if !self.unread.is_empty() {
+            let taken = self.link.handle_bytes(&self.unread);
+            self.unread.drain(..taken.min(self.unread.len()));
+            if !self.unread.is_empty() {
+                return Ok(false);
+            }
+            self.unread = Vec::new();
+        }
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(PART, 0);
+            for _ in 0..PARTS_MOST {
+                if !self.link.wants_input() {
+                    // What the connection has decrypted already does not make its descriptor readable.
+                    return Ok(true);
+                }
+                match transport.receive(buffer) {
+                    TransportRead::Later => return Ok(false),
+                    TransportRead::End => return Err(ConnectionLost),
+                    TransportRead::Bytes(count) => {
+                        let bytes = buffer.get(..count).unwrap_or_default();
+                        let taken = self.link.handle_bytes(bytes);
+                        if taken < count {
+                            // It comes before all that is still to be read.
+                            self.unread.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                            return Ok(true);
+                        }
+                    }
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// The process ends: when it is closed, spread over `most` by `number`.
+    pub fn drain(&mut self, most: Duration, number: u64) {
+        // Fibonacci hashing: numbers that follow each other are far apart.
+        let share = (number as u32).wrapping_mul(0x9e37_79b9);
+        let after = most.mul_f64(f64::from(share) / f64::from(u32::MAX));
+        self.drain.get_or_insert_with(|| Instant::now() + after);
+    }
+
+    /// Says that the service ends, as far as that can be said at once.
+    pub fn end_now(&self, transport: &mut impl Transport) {
+        self.link.restart();
+        // It ends in any case.
+        let _ = self.link.write(|bytes| transport.transmit(bytes));
+        let _ = transport.flush();
+    }
+}

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""WebSockets and the threads of httpd."""
+
+import pytest
+
+from harness.websocket import WebSocket, handshake
+
+
+def opened(server, path="/echo", **words):
+    return WebSocket(server.connect(), path, **words)
+
+
+@pytest.mark.servers("apache-worker", "apache-prefork")
+def test_they_leave_threads_for_others(launch, kind):
+    def configure(site):
+        if kind == "apache-prefork":
+            site.workers = 4
+        site.threads_per_child = 4
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    clients = [opened(server) for _ in range(3)]
+    for _ in range(2):
+        client = server.connect()
+        client.request("GET", "/echo", [*handshake(), ("Connection", "close")])
+        response = client.response()
+        assert (response.status, response.header("Retry-After")) == (503, "1")
+        assert server.get("/hello").body == b"plain"
+    server.log.expect("GW0407 asgi_sockets:app: the WebSocket is refused, for 3 of the")
+    server.log.allow("GW0407|AH00161|AH00286")
+    clients.pop().close()
+    again = opened(server)
+    for client in [*clients, again]:
+        client.text("still here")
+        client.expect_text("still here")
+        client.close()
+
+
+@pytest.mark.servers("apache")
+def test_in_the_event_mpm_they_hold_no_thread(launch):
+    def configure(site):
+        site.threads_per_child = 4
+        site.apache_main = "AsyncRequestWorkerFactor 20"
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    clients = [opened(server) for _ in range(40)]
+    assert server.get("/hello").body == b"plain"
+    for number, client in enumerate(clients):
+        client.text(f"number {number}")
+    for number, client in enumerate(clients):
+        client.expect_text(f"number {number}")
+        client.close()
+
+
+@pytest.mark.servers("apache")
+@pytest.mark.parametrize("is_on", [True, False])
+def test_over_http2_there_are_none(launch, is_on):
+    def configure(site):
+        site.http2 = True
+        site.apache_main = f"H2WebSockets {'on' if is_on else 'off'}"
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    client = server.http2()
+    assert client.get("/hello").body == b"plain"
+    assert client.state.remote_settings.enable_connect_protocol == int(is_on)
+    if not is_on:
+        return
+    fields = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
+    stream = client.send_head("CONNECT", "/echo", fields, end=False)
+    assert client.response(stream).status == 501
+    server.log.expect("GW0508 WebSockets over HTTP/2 are not supported")
+    assert client.get("/hello").body == b"plain"
