@@ -113,7 +113,8 @@ pub(super) fn answer_with(
             Err(_) => SERVICE_UNAVAILABLE,
         };
         // httpd would put an error page behind what the client has already.
-        if visited.finish(kept, answer >= INTERNAL_SERVER_ERROR) { DONE } else { answer }
+        let ends = phase == RequestPhase::Content && matches!(answer, OK | DONE);
+        if visited.finish(kept, answer >= INTERNAL_SERVER_ERROR, ends) { DONE } else { answer }
     })
 }
 

@@ -48,8 +48,9 @@ impl<'l> Visited<'l> {
     }
 
     /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
-    /// nothing leaves that has not left, and a response that has begun is cut, so that the client sees it. Answers whether it was.
-    pub(super) fn finish(&self, kept: &RequestState, failed: bool) -> bool {
+    /// nothing leaves that has not left, and a response that has begun is cut, so that the client sees it. With `ends` what leaves is
+    /// the end of the response. Answers whether it was cut.
+    pub(super) fn finish(&self, kept: &RequestState, failed: bool, ends: bool) -> bool {
         let finished = self.lease.with(|session| {
             let staged = self.staged.replace(0) > 0;
             if failed && session.request().is_answered() {
@@ -63,6 +64,10 @@ impl<'l> Visited<'l> {
             } else if failed {
                 session.withdraw();
             } else if staged {
+                if ends && !self.is_part {
+                    // With the end behind it httpd knows the length of a response of which nothing has left.
+                    session.push_end(false);
+                }
                 let _gone = session.pass();
             }
             session.suspend(kept);

@@ -93,7 +93,7 @@ def digest(server, path, user, password):
 
 
 def quiet(server):
-    server.log.allow("AH0161[78]|AH0179[0-9]|AH0163|authentication failure|user .* not found|password mismatch|asked for")
+    server.log.allow("AH0161[78]|AH0179[0-9]|AH016[23]|authentication failure|user .* not found|password mismatch|asked for")
 
 
 @pytest.mark.parametrize("path", ["/basic/README", "/app"])

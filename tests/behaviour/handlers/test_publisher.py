@@ -34,6 +34,12 @@ def cart(req):
 def upload(req, picture):
     return f"{picture.filename} {len(picture.value)}"
 
+def nothing(req):
+    req.headers_out["X-Seen"] = req.filename
+
+def listed(req):
+    return [1, {"two": 3}]
+
 def raises(req):
     raise ValueError("a page that fails")
 
@@ -95,6 +101,21 @@ def shop(site):
     return site({".htaccess": HTACCESS, "shop.py": SHOP, "beside.py": "NAME = 'eve'\n", "cart.html": "<h1><%= title %></h1>", "_private.py": "def index(req): return 1\n"})
 
 
+@pytest.mark.servers("apache", "apache-worker", "apache-prefork")
+def test_the_length_of_a_page_is_told(shop):
+    length = str(len("<html>shop of eve</html>"))
+    for method in ("GET", "HEAD"):
+        response = shop.request(method, "/site/shop")
+        assert (response.status, response.header("Content-Length"), response.header("Transfer-Encoding")) == (200, length, None)
+
+
+def test_what_functions_answer(shop):
+    empty = shop.get("/site/shop/nothing")
+    assert (empty.status, empty.body) == (200, b"")
+    assert empty.header("X-Seen").endswith("/site/shop.py")
+    assert shop.get("/site/shop/listed").body == b"[1, {'two': 3}]"
+
+
 def test_pages_of_a_site(shop):
     assert shop.get("/site/shop").body == b"<html>shop of eve</html>"
     assert shop.get("/site/shop.py/").header("Content-Type") == "text/html; charset=utf-8"
@@ -154,7 +175,7 @@ def test_who_may_come(shop):
 
 def test_a_page_that_fails(shop):
     assert shop.get("/site/shop/raises").status == 500
-    shop.log.expect("GW0319 PythonHandler .*mod_python.publisher.* raised ValueError: a page that fails at .*shop.py line 24 in raises")
+    shop.log.expect("GW0319 PythonHandler .*mod_python.publisher.* raised ValueError: a page that fails at .*shop.py line 30 in raises")
 
 
 def test_a_changed_module_is_published(shop, site):

@@ -21,7 +21,7 @@ def handler(req):
         raise ValueError("with the session in its hands")
     if req.args == "end":
         session.invalidate()
-    req.write(f"{session['count'] if session else 'ended'} {session.is_new()}")
+    req.write(f"{session['count'] if session else 'ended'} {int(session.is_new())}")
     return apache.OK
 
 def login(req):

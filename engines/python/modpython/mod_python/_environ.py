@@ -34,13 +34,16 @@ def server_name(req):
 
 
 def server_port(req):
-    """The port that the client has asked for: of its Host header, else of the connection."""
-    host = req.headers_in.get("Host") or ""
-    if isinstance(host, str):
-        port = host.rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""
-        if port.isascii() and port.isdigit() and 0 < int(port) < 65536:
-            return int(port)
-    return req.connection.local_addr[1]
+    """The port that the client has asked for: of its Host header, where none stands that of the scheme; without the header that of the
+    connection.
+    """
+    host = req.headers_in.get("Host")
+    if not isinstance(host, str) or not host:
+        return req.connection.local_addr[1]
+    if ":" not in host.rpartition("]")[2]:
+        return 443 if req.is_https() else 80
+    port = host.rpartition(":")[2]
+    return int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else req.connection.local_addr[1]
 
 
 def split_path(req):

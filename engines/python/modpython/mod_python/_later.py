@@ -37,8 +37,8 @@ class HandlerList:
 
     @property
     def is_location(self):
-        """Whether its section is one of paths."""
-        return self.directory is None
+        """Whether its section is one of paths: 1 or 0."""
+        return int(self.directory is None)
 
     def next(self):
         """Goes on to the next one: this object alone, not what runs."""

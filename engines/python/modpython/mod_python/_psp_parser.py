@@ -17,9 +17,9 @@ _DEPTH = 20
 
 
 def read(path):
-    """A page's text; bytes that are not UTF-8 are kept in surrogates. Raises OSError."""
+    """A page's text, its lines ending as Python's do; bytes that are not UTF-8 are kept in surrogates. Raises OSError."""
     with open(path, "rb") as file:
-        return file.read().decode("utf-8", "surrogateescape")
+        return file.read().replace(b"\r\n", b"\n").decode("utf-8", "surrogateescape")
 
 
 def stamp(path):

@@ -11,6 +11,9 @@ class Server(Holder):
 
     _missing = {
         "send_buffer_size": "httpd 2.4 keeps SendBufferSize to itself; read it in apache.config_tree()",
+        "my_generation": "mod_status shows the generation of the server's processes",
+        "restart_time": "mod_status shows when the server was started",
+        "next": "apache.config_tree() has the sections of all virtual hosts",
     }
 
     def __init__(self, request):

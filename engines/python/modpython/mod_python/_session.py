@@ -165,8 +165,8 @@ class BaseSession(dict):
     # ---- what handlers ask ----
 
     def is_new(self):
-        """Whether this request has begun it: 1 or 0."""
-        return self._new
+        """Whether this request has begun it."""
+        return bool(self._new)
 
     def id(self):
         """The identifier: 32 hexadecimal digits."""

@@ -79,6 +79,18 @@ class _Base:
     def items(self):
         return self._all()
 
+    def iterkeys(self):
+        """As keys(), one after the other."""
+        return iter(self.keys())
+
+    def itervalues(self):
+        """As values(), one after the other."""
+        return iter(self.values())
+
+    def iteritems(self):
+        """As items(), one after the other."""
+        return iter(self.items())
+
     def add(self, key, value):
         """A value beside those that the name has already, as for Set-Cookie."""
         self._change(_ADD, _name(key), _text(value))

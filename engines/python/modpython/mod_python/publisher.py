@@ -29,24 +29,27 @@ def handler(req):
     """
     if req.method not in _METHODS:
         # The server tells the client; HEAD is a matter of GET's.
-        req.allowed |= 1 << apache.M_GET | 1 << apache.M_POST
+        _allow(req)
         return apache.HTTP_METHOD_NOT_ALLOWED
     path, names = _resolve(req.filename, (req.path_info or "").strip("/"), getattr(req, "extension", None))
     # Before the module's code runs for a path that can be none of it.
     _check_names(names)
+    req.filename = path
     kind = req.content_type
     module = apache.import_module(path)
     realm, user, password = process_auth(req, module)
     found = resolve_object(req, module, ".".join(names), realm, user, password)
+    _allow(req)
     try:
-        published = publish_object(req, found, kind)
+        publish_object(req, found, kind)
     finally:
         # Its uploads are open files, and a request may be remembered until another one comes.
         req.__dict__.pop("form", None)
-    if not published and not req.sent_bodyct and not getattr(req, "_began", False):
-        req.log_error(f"publisher: {req.uri} answered nothing", apache.APLOG_ERR)
-        return apache.HTTP_INTERNAL_SERVER_ERROR
     return apache.OK
+
+
+def _allow(req):
+    req.allowed |= 1 << apache.M_GET | 1 << apache.M_POST
 
 
 def _resolve(filename, rest, extension):
@@ -114,17 +117,17 @@ def _forbid(req, path, why):
 
 def publish_object(req, object, _kind=None):
     """Writes what an object stands for: a callable is called with the form's fields and `req`, other things are written as text, the items
-    of what can be iterated over one after the other.
+    of a generator one after the other.
 
-    Without a `content_type` of the application's, text with tags is text/html and other text text/plain, both UTF-8. Answers whether
-    there was anything.
+    Without a `content_type` of the application's, what begins or ends as a document of HTML is text/html and other text text/plain, both
+    UTF-8. Answers whether there was anything.
     """
     if callable(object) and not isinstance(object, _PRIVATE):
         req.form = util.FieldStorage(req, keep_blank_values=1)
         return publish_object(req, util.apply_fs_data(object, req.form, req=req), _kind)
     if object is None:
         return False
-    if not isinstance(object, (str, bytes, bytearray, memoryview)) and hasattr(object, "__iter__"):
+    if hasattr(object, "__next__"):
         published = False
         for item in object:
             published |= publish_object(req, item, _kind)
@@ -133,15 +136,16 @@ def publish_object(req, object, _kind=None):
         object = str(object)
     if req.content_type == _kind and not req.sent_bodyct and not getattr(req, "_began", False):
         req.content_type = _type_of(object)
-    if req.method != "HEAD":
-        req.write(object, 0)
+    # Of HEAD as well: the server sends its length alone.
+    req.write(object, 0)
     return True
 
 
 def _type_of(value):
     if not isinstance(value, str):
         value = bytes(value).decode("latin-1")
-    is_html = value[:100].lstrip()[:6].lower() == "<html>" or "</" in value or value[:100].lstrip()[:9].lower() == "<!doctype"
+    first, last = value[:100].lower(), value[-100:].lower()
+    is_html = "<html" in first or "<!doctype html" in first or "</html>" in last
     return "text/html; charset=utf-8" if is_html else "text/plain; charset=utf-8"
 
 

@@ -28,7 +28,10 @@ def request_of(make, transaction):
         (1, 443, "a.example", "https://a.example/x?y"),
         (1, 80, "a.example:80", "https://a.example:80/x?y"),
         (0, 8080, "[::1]:81", "http://[::1]:81/x?y"),
-        (0, 81, "[::1]", "http://[::1]:81/x?y"),
+        (0, 81, "[::1]", "http://[::1]/x?y"),
+        # Behind a server that others ask for by its usual port.
+        (0, 8080, "a.example", "http://a.example/x?y"),
+        (1, 8443, "a.example", "https://a.example/x?y"),
         (0, 81, "a.example:evil", "http://a.example:81/x?y"),
         (0, 81, "a.example:99999", "http://a.example:81/x?y"),
     ],
