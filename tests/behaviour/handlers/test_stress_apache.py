@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Handlers of all phases in httpd under load, while it is restarted again and again, and handlers that raise beside them."""
+
+import threading
+
+import pytest
+
+pytestmark = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
+
+MODULE = """
+from mod_python import apache
+
+def handler(req):
+    req.set_content_length(6000)
+    req.write("hello " * 1000)
+    return apache.OK
+
+def accesshandler(req):
+    return apache.OK
+
+def fails(argument):
+    raise ValueError("on purpose")
+"""
+#: Phases in which a handler raises, and the status that comes of it.
+PHASES = dict.fromkeys(("header_parser", "access", "authen", "authz", "type", "fixup", "content", "output_filter"), 500) | {"log": 200, "cleanup": 200}
+CLIENTS, RESTARTS = 64, 4
+
+
+def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
+    folder = scratch / "stress"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "stress.py").write_text(MODULE)
+    where = f"root={folder}"
+
+    def configure(site):
+        site.workers = 8 if kind == "apache-prefork" else 1
+        site.location("/fine", handlers=(f"stress {where}", f"access stress {where}", f"log stress::accesshandler {where}"))
+        for phase in PHASES:
+            lines = [f"{phase} stress::fails {where}"]
+            if phase != "content":
+                lines.append(f"stress {where}")
+            site.location(f"/bad/{phase}", handlers=lines)
+
+    server = launch(configure)
+    server.log.allow("GW0319|client denied|AH00|AH03")
+    paths = [("/fine", 200), *((f"/bad/{phase}", status) for phase, status in PHASES.items())]
+    done, wrong, seen = threading.Event(), [], []
+
+    def ask(number):
+        while not done.is_set() and not wrong:
+            path, status = paths[number % len(paths)]
+            number += 1
+            try:
+                response = server.get(path)
+            except Exception as error:
+                wrong.append((path, error))
+                return
+            if response.status != status or (status == 200 and response.body != b"hello " * 1000):
+                wrong.append((path, response.status, len(response.body)))
+            seen.append(path)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(RESTARTS):
+            server.reload()
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == [] and set(seen) == {path for path, _ in paths}
