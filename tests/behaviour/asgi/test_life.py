@@ -183,8 +183,9 @@ def test_an_event_loop_is_not_forked(configtest, kind):
     one_line(result, directive(kind), "GW0102", "preload=on", "not with an event loop")
 
 
-def test_processes_of_its_own_have_no_websockets(configtest, kind):
-    result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1, ws_ping="10s"))
+@pytest.mark.parametrize("own", [{"processes": 1}, {"user": "www-data"}], ids=["processes", "user"])
+def test_processes_of_its_own_have_no_websockets(configtest, kind, own):
+    result = configtest(lambda site: site.asgi("/", "asgi_app:app", ws_ping="10s", **own))
     one_line(result, directive(kind), "GW0101", "ws_ping=10s", "about WebSockets", "remove it, or processes= and user=")
 
 
