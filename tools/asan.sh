@@ -18,7 +18,7 @@ chmod 1777 "$LOGS"
 # What Python and httpd keep until the end is no leak; signals are the server's own. Two modules of one process have the core each.
 OPTIONS=detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_abort=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:detect_odr_violation=0:log_path=$LOGS/report
 
-# A program is linked as gcc links one: its library comes before all others. What gangway-host is told in its environment its server chooses, so
+# A program names the library itself, before all others. What gangway-host is told in its environment its server chooses, so
 # the options stand in the program.
 LINKER=$BUILD/asan-link
 mkdir -p "$LINKER"
@@ -28,7 +28,7 @@ cat >"$LINKER/cc" <<SCRIPT
 #!/bin/sh
 case " \$* " in
 *" -shared "*) exec cc "\$@" ;;
-*) exec cc -fsanitize=address "\$@" "$LINKER/options.o" ;;
+*) exec cc "$(realpath "$LIBRARY")" "\$@" "$LINKER/options.o" ;;
 esac
 SCRIPT
 chmod 755 "$LINKER/cc"
