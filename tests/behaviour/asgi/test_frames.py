@@ -25,6 +25,8 @@ HELLO = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 
 def configure(site, kind):
     site.asgi("/", "asgi_sockets:app", ws_max_message=f"{4 * MIB}")
+    # httpd counts a WebSocket for a second after its end.
+    site.apache_main = "AsyncRequestWorkerFactor 64"
 
 
 @dataclass

@@ -12,7 +12,7 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TAIL = b"\x00\x00\xff\xff"
 # Which servers have WebSockets.
-SERVERS = ("nginx", "nginx128")
+SERVERS = ("nginx", "nginx128", "apache")
 
 
 def frame(opcode, payload=b"", *, final=True, masked=True, reserved=0, length=None):
