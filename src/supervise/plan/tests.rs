@@ -208,6 +208,9 @@ fn one_that_ignores_term_is_killed() {
     world.step(Step::Wake);
     assert!(world.processes[&0].told);
     let told = world.now;
+    // The other signal comes first.
+    world.step(Step::Wake);
+    assert!(!world.processes[&0].killed && world.now == told + NUDGE);
     world.step(Step::Wake);
     assert!(world.processes[&0].killed && world.now == told + GRACE);
     assert_eq!(world.events, [LifeEvent::RestartBegun(2), LifeEvent::RestartDone(2), LifeEvent::Killed(0)]);
