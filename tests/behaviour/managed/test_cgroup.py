@@ -54,7 +54,7 @@ def test_all_processes_are_in_one_group(launch, workspace, parent, user):
     server = launch(configure)
     assert server.get("/one/hello").body == b"hello"
     members = lambda name: {int(pid) for pid in (parent / f"gangway-{name}" / "cgroup.procs").read_text().split()}
-    assert len(members(NAME)) == 2 and len(members(f"{NAME}-app")) == 3
+    wait_until(lambda: len(members(NAME)) == 2 and len(members(f"{NAME}-app")) == 3, "all have begun")
     assert members(NAME) | members(f"{NAME}-app") == set(server.managed())
     found = Gangway(workspace, server).applications()[NAME]
     assert found["cgroup_cpu_milliseconds"] >= 0
