@@ -20,7 +20,7 @@ TEXTS = ["", "x", "grün und ☃", "again and " * 20_000, "ä" * 70_000]
 def configure(site, kind):
     site.tls = True
     site.asgi("/", "asgi_sockets:app", ws_max_message="4m")
-    # For WebSockets at a time, of which httpd counts each for a second after its end.
+    # The event MPM counts a WebSocket for a second after its beginning, however short it was.
     site.apache_main = "AsyncRequestWorkerFactor 64"
     site.asgi("/flat", "asgi_sockets:app", ws_deflate="off")
     site.asgi("/app", "asgi_app:app", nginx="gangway_request_buffering off;")

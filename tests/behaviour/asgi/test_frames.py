@@ -25,7 +25,7 @@ HELLO = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 
 def configure(site, kind):
     site.asgi("/", "asgi_sockets:app", ws_max_message=f"{4 * MIB}")
-    # httpd counts a WebSocket for a second after its end.
+    # The event MPM counts a WebSocket for a second after its beginning, however short it was.
     site.apache_main = "AsyncRequestWorkerFactor 64"
 
 
