@@ -10,7 +10,7 @@ from harness.deadline import wait_until
 pytestmark = pytest.mark.servers("nginx", "nginx128")
 
 OWN = '''
-import time
+import threading
 from mod_python import apache
 import gate
 
@@ -37,7 +37,7 @@ def added(req):
     return apache.OK
 
 def sleeps(req):
-    time.sleep(0.3)
+    threading.Event().wait(0.3)
     return apache.OK
 '''
 

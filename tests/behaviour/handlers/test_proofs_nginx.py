@@ -29,8 +29,8 @@ def upload(req):
 HALVES = '''
 from mod_python import apache
 FIRST = "{number}"
-import time
-time.sleep(0.02)
+import threading
+threading.Event().wait(0.02)
 SECOND = "{number}"
 
 def handler(req):
