@@ -5,7 +5,7 @@
 //! whatever there is of a body that an earlier one has begun to stream, as if it were all. Here the next one gets
 //! all of it, or an error.
 
-use std::ptr;
+use std::{ptr, time::Duration};
 
 use gangway::{
     report,
@@ -276,6 +276,12 @@ impl Request {
     fn has_left_in_the_body(self) -> bool {
         let connection = self.connection();
         if !connection.read().is_about_to_end() || self.is_framed_by_streams() || self.is_tls() {
+            return false;
+        }
+        // What nginx has been told may have been said of another connection: see `ConnectionEvent::forget`.
+        let mut entries = [libc::pollfd { fd: connection.descriptor(), events: libc::POLLRDHUP, revents: 0 }];
+        gangway::sys::poll(&mut entries, Some(Duration::ZERO));
+        if entries[0].revents == 0 {
             return false;
         }
         let mut held: libc::c_int = 0;

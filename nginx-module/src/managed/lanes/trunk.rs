@@ -167,14 +167,15 @@ impl Trunk {
                         self.end();
                         break;
                     }
-                    if count < PART {
-                        self.set_read();
+                    if count < PART && self.is_read() {
                         break;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.set_read();
+                    if let Some(watch) = &*self.watch.borrow() {
+                        watch.event().forget();
+                    }
                     break;
                 }
                 Err(_broken) => {
@@ -187,14 +188,15 @@ impl Trunk {
         self.tell();
     }
 
-    /// All that there is has been read. The end of the connection is an event of its own.
-    fn set_read(&self) {
-        if let Some(watch) = &*self.watch.borrow() {
-            watch.event().set_ready(watch.event().is_about_to_end());
-            if watch.event().is_about_to_end() {
-                self.post();
-            }
+    /// Whether all that there is has been read by a read that had room for more: not where an end has been told, which may stand behind it.
+    fn is_read(&self) -> bool {
+        let watch = self.watch.borrow();
+        let Some(event) = watch.as_ref().map(Watch::event) else { return true };
+        let is_read = !event.is_about_to_end();
+        if is_read {
+            event.set_ready(false);
         }
+        is_read
     }
 
     /// Tells requests what has come for them.
