@@ -53,9 +53,16 @@ def test_all_processes_are_in_one_group(launch, workspace, parent, user):
 
     server = launch(configure)
     assert server.get("/one/hello").body == b"hello"
-    members = lambda name: {int(pid) for pid in (parent / f"gangway-{name}" / "cgroup.procs").read_text().split()}
-    wait_until(lambda: len(members(NAME)) == 2 and len(members(f"{NAME}-app")) == 3, "all have begun")
-    assert members(NAME) | members(f"{NAME}-app") == set(server.managed())
+
+    def members(name):
+        listed = parent / f"gangway-{name}" / "cgroup.procs"
+        return {int(pid) for pid in listed.read_text().split()} if listed.exists() else set()
+
+    def are_all_there():
+        programs, forked = members(NAME), members(f"{NAME}-app")
+        return (len(programs), len(forked)) == (2, 3) and programs | forked == set(server.managed())
+
+    wait_until(are_all_there, "all have begun")
     found = Gangway(workspace, server).applications()[NAME]
     assert found["cgroup_cpu_milliseconds"] >= 0
     assert "its control group: " in Gangway(workspace, server)("status")
