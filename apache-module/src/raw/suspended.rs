@@ -7,7 +7,12 @@
 //! our thread                       reads, writes; leave: the end of the request; Parting: that of the connection
 //! ```
 
-use std::{ffi::c_int, mem, os::fd::RawFd};
+use std::{
+    ffi::c_int,
+    mem,
+    os::fd::RawFd,
+    sync::atomic::{AtomicPtr, Ordering::Acquire},
+};
 
 use super::{Request, Upgraded, server, sys};
 
@@ -146,7 +151,14 @@ impl Parting {
         }
     }
 
-    /// Frees its memory. The MPM has noted something in it just after the hook that gave it away.
+    /// Whether the MPM has written what it writes into a connection just after the hook that gives it away, as far as that can be seen:
+    /// it takes the place in the scoreboard off it, before or after its own mark.
+    pub(crate) fn is_let_go(&self) -> bool {
+        // SAFETY: the connection lives until `free`. The MPM's thread may write the field meanwhile, so it is read as a whole.
+        unsafe { AtomicPtr::from_ptr(&raw mut (*self.connection).sbh) }.load(Acquire).is_null()
+    }
+
+    /// Frees its memory: see `is_let_go`.
     pub(crate) fn free(self) {
         // SAFETY: the connection is ours alone, and nobody uses it again: what its pool calls at its end is httpd's own. Pools of
         // connections are made and freed on any thread: the one above them has a lock.

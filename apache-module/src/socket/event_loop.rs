@@ -34,8 +34,10 @@ use crate::raw::{self, ConnectionKey, Parting};
 
 /// How long the client may take to close its side when both have said what they had to: httpd's own short time.
 const LINGER: Duration = Duration::from_secs(2);
-/// The MPM writes a last word into a connection just after it has given it away: its memory stays for as long at least.
+/// The MPM writes two last words into a connection just after it has given it away, of which one can be seen: its memory stays for as long
+/// at least, and while that word is missing, which in a httpd that does not write it would be for ever, up to [`LONGEST_AGE`].
 const AGE: Duration = Duration::from_secs(1);
+const LONGEST_AGE: Duration = Duration::from_secs(60);
 /// How long the end of the process waits for the last words to the clients.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const STACK: usize = 512 * 1024;
@@ -349,10 +351,11 @@ impl SocketLoop {
             self.epoll.remove(descriptor);
         }
         parting.close();
-        let until = taken + AGE;
-        if Instant::now() >= until {
+        let age = taken.elapsed();
+        if age >= LONGEST_AGE || age >= AGE && parting.is_let_go() {
             parting.free();
         } else {
+            let until = Instant::now() + AGE.saturating_sub(age).max(AGE / 10);
             let phase = SocketPhase::Closing { parting, until };
             self.entries.insert(number, LoopEntry { phase, timed: None, taken });
             self.look_later(number, until);
