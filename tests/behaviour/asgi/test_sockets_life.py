@@ -107,11 +107,12 @@ def test_they_count_as_requests_in_flight(launch):
 @pytest.mark.servers(*SHARED)
 def test_access_rules_come_first(launch):
     def configure(site):
-        site.asgi("/", "asgi_sockets:app", nginx="deny all;", apache="Require all denied")
-        site.asgi("/well", "asgi_sockets:app")
+        rules = "<RequireAll>\nRequire all granted\nRequire not ip 127.0.0.2\n</RequireAll>"
+        site.asgi("/", "asgi_sockets:app", nginx="deny 127.0.0.2;", apache=rules)
 
-    server = launch(configure, warm=["/well/hello"])
-    client = server.connect()
+    server = launch(configure, warm=["/hello"])
+    opened(server).close()
+    client = server.connect(source="127.0.0.2")
     client.request("GET", "/echo", handshake())
     assert client.response().status == 403
     server.log.expect("access forbidden by rule|AH01630")

@@ -71,12 +71,14 @@ def chunk(data):
 
 
 class Connection:
-    def __init__(self, port, *, timeout=20.0, tls=False, receive_buffer=None):
+    def __init__(self, port, *, timeout=20.0, tls=False, receive_buffer=None, source=None):
         self.socket = socket.socket()
         self.socket.settimeout(timeout)
         if receive_buffer is not None:
             # Small and set before the connection: the server soon meets a full window.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if source is not None:
+            self.socket.bind((source, 0))
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls:
