@@ -123,6 +123,7 @@ const FUNCTIONS: &[&str] = &[
     "apr_date_parse_http",
     "apr_dynamic_fn_retrieve",
     "apr_optional_hook_add",
+    "apr_os_file_get",
     "apr_os_file_put",
     "apr_os_sock_get",
     "apr_os_thread_get",
@@ -155,6 +156,7 @@ const FUNCTIONS: &[&str] = &[
 const TYPES: &[&str] = &[
     "ap_conn_keepalive_e",
     "apr_bucket_refcount",
+    "apr_pollfd_t",
     "apr_table_entry_t",
     "authn_provider",
     "authz_provider",

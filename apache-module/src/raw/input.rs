@@ -35,6 +35,11 @@ impl Session<'_> {
         self.input.ended |= all;
     }
 
+    /// What the input filters have called the end was none: reading goes on.
+    pub(super) fn forget_end(&mut self) {
+        self.input.ended = false;
+    }
+
     /// Reads body bytes, waiting for the client; 0 is the end.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> Result<usize, BodyError> {
         loop {

@@ -21,6 +21,7 @@ mod retained;
 mod scripts;
 mod server;
 mod session;
+mod stream;
 mod suspended;
 mod threads;
 mod upgrade;
@@ -42,6 +43,7 @@ pub(crate) use server::{
     warn_startup, worker,
 };
 pub(crate) use session::Session;
+pub(crate) use stream::{StreamInput, stream_threads};
 pub(crate) use suspended::{ConnectionKey, Parting, SUSPENDED, can_suspend};
 pub(crate) use threads::{ThreadEnd, on_thread_end};
 pub(crate) use upgrade::Upgraded;

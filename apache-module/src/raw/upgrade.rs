@@ -2,11 +2,11 @@
 //! A connection that speaks another protocol than HTTP from now on: its bytes go through the filters of the connection, TLS among them,
 //! and through none of the request's.
 
-use std::{os::fd::RawFd, ptr, time::Duration};
+use std::{mem, os::fd::RawFd, ptr, time::Duration};
 
 use gangway::exchange::{ConnectionLost, Transport, TransportRead};
 
-use super::{BodyRead, Request, Session, Socket, pieces::Bytes, sys};
+use super::{BodyRead, Request, Session, Socket, StreamInput, pieces::Bytes, sys};
 
 /// Bytes that are given to the filters at a time. Below 64 KiB, for from there on httpd waits for the client (`core_filters.c`).
 const PART: usize = 32 * 1024;
@@ -17,6 +17,16 @@ const SWITCHING_PROTOCOLS: u16 = 101;
 /// A request's connection whose client has been told that the protocol changes.
 pub(crate) struct Upgraded<'r> {
     pub(super) session: Session<'r>,
+    /// Of a stream of HTTP/2.
+    stream: Option<StreamState>,
+}
+
+/// What is known of the stream that a WebSocket is.
+#[derive(Clone, Copy)]
+struct StreamState {
+    input: StreamInput,
+    /// mod_http2 has said that the request has no body, which is no end of what the client sends.
+    has_no_body: bool,
 }
 
 impl<'r> Upgraded<'r> {
@@ -46,7 +56,11 @@ impl<'r> Upgraded<'r> {
             (*raw).output_filters = (*connection).output_filters;
             (*raw).proto_output_filters = (*connection).output_filters;
         }
-        Self { session: Session::new(request) }
+        let input = if request.is_stream() { StreamInput::of(request) } else { None };
+        Self {
+            session: Session::new(request),
+            stream: input.map(|input| StreamState { input, has_no_body: false }),
+        }
     }
 
     pub(crate) fn request(&self) -> Request<'r> {
@@ -55,7 +69,8 @@ impl<'r> Upgraded<'r> {
 
     /// What shows that the client has sent something.
     pub(crate) fn descriptor(&self) -> Option<RawFd> {
-        self.request().socket().map(Socket::descriptor)
+        let stream = self.stream.map(|stream| stream.input.descriptor());
+        stream.or_else(|| self.request().socket().map(Socket::descriptor))
     }
 
     /// How long the client may take nothing of what waits for it: Timeout.
@@ -76,6 +91,17 @@ impl<'r> Upgraded<'r> {
         }
     }
 
+    /// Whether what has ended is the body of the request that mod_http2 has made: once, before all that the client sends. What follows is
+    /// to be read then.
+    fn is_end_of_no_body(&mut self) -> bool {
+        let is_first =
+            self.stream.as_mut().is_some_and(|stream| !mem::replace(&mut stream.has_no_body, true));
+        if is_first {
+            self.session.forget_end();
+        }
+        is_first
+    }
+
     fn pass(&mut self) -> Result<(), ConnectionLost> {
         if self.session.pass() { Ok(()) } else { Err(ConnectionLost) }
     }
@@ -83,9 +109,13 @@ impl<'r> Upgraded<'r> {
 
 impl Transport for Upgraded<'_> {
     fn receive(&mut self, into: &mut [u8]) -> TransportRead {
+        if let Some(stream) = &self.stream {
+            stream.input.take_signs();
+        }
         match self.session.read_now(into) {
             Ok(BodyRead::Bytes(count)) => TransportRead::Bytes(count),
             Ok(BodyRead::Later) if !self.request().is_aborted() => TransportRead::Later,
+            Ok(BodyRead::End) if self.is_end_of_no_body() => self.receive(into),
             Ok(BodyRead::Later | BodyRead::End) | Err(_) => TransportRead::End,
         }
     }

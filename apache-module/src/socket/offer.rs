@@ -13,7 +13,7 @@ use gangway::{
 };
 
 use super::places::{Place, Taken};
-use crate::raw::{BodyLength, NOT_IMPLEMENTED, Request, SERVICE_UNAVAILABLE};
+use crate::raw::{BAD_REQUEST, BodyLength, Request, SERVICE_UNAVAILABLE, StreamInput};
 
 /// A WebSocket that may be accepted, and its place.
 pub(crate) struct Asked {
@@ -35,17 +35,13 @@ pub(super) fn offer(
     let offer = SocketOffer::read(|| request.headers(), terms.rules(), terms.deflate())
         .map_err(|error| refuse(request, error))?;
     let Some(offer) = offer else { return Ok(None) };
-    if request.is_stream() {
-        report!(
-            request,
-            Info,
-            REQUEST_REFUSED,
-            "WebSockets over HTTP/2 are not supported; leave H2WebSockets off"
-        );
-        return Err(NOT_IMPLEMENTED);
+    if request.is_stream() && StreamInput::of(request).is_none() {
+        let why = "a WebSocket is asked for on a stream of HTTP/2 whose client sends nothing more";
+        report!(request, Info, REQUEST_REFUSED, "{why}");
+        return Err(BAD_REQUEST);
     }
     let place = if holds_thread {
-        Some(Place::take().map_err(|taken| send_away(request, config, taken))?)
+        Some(Place::take(request).map_err(|taken| send_away(request, config, taken))?)
     } else {
         None
     };
@@ -72,7 +68,7 @@ fn refuse(request: Request<'_>, error: HandshakeError) -> c_int {
     c_int::from(error.status())
 }
 
-fn send_away(request: Request<'_>, config: &ApplicationConf, Taken { most, whose }: Taken) -> c_int {
+fn send_away(request: Request<'_>, config: &ApplicationConf, Taken { most, whose, cure }: Taken) -> c_int {
     static LINES: LazyLock<Throttle> = LazyLock::new(Throttle::default);
     if let Some(held) = LINES.pass(Instant::now()) {
         let name = &config.spec().name;
@@ -81,7 +77,7 @@ fn send_away(request: Request<'_>, config: &ApplicationConf, Taken { most, whose
             request,
             Error,
             SOCKETS_FULL,
-            "{name}: the WebSocket is refused, for {most} of {whose} have one already{more}; use the event MPM, where none holds a thread, or raise MaxRequestWorkers"
+            "{name}: the WebSocket is refused, for {most} of {whose} have one already{more}; {cure}"
         );
     }
     request.set_error_header(c"Retry-After", c"1");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads of httpd that serve WebSockets: three of four may, so that there are others for requests that end.
 //!
-//! Threads of one process are counted in it. Processes that serve one connection each, as those of prefork, note themselves in memory that
+//! Streams of HTTP/2 have threads of their own, which mod_http2 keeps. Threads of one process are counted in it. Processes that serve one connection each, as those of prefork, note themselves in memory that
 //! they share: one that is killed leaves a note behind, which the next one to look for a place finds.
 
 use std::sync::{
@@ -15,19 +15,22 @@ use gangway::{
     sys::{self, explain, lock, shared::SharedWords},
 };
 
-use crate::raw;
+use crate::raw::{self, Request};
 
-/// Threads of this process that serve a WebSocket.
+/// Threads of this process that serve a WebSocket, httpd's own and those of mod_http2.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
+static STREAMS_TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The notes of processes, made before there are any. Those of the configuration before keep the old ones.
 static NOTES: Mutex<Option<Arc<SharedWords>>> = Mutex::new(None);
+
+const CURE: &str = "use the event MPM, where none holds a thread, or raise MaxRequestWorkers";
 
 /// A thread that may serve a WebSocket.
 pub(crate) struct Place(Kind);
 
 enum Kind {
-    Thread,
+    Thread(&'static AtomicUsize),
     Process(Arc<SharedWords>, usize),
 }
 
@@ -37,6 +40,8 @@ pub(super) struct Taken {
     pub(super) most: usize,
     /// Of what.
     pub(super) whose: &'static str,
+    /// What the administrator can do.
+    pub(super) cure: &'static str,
 }
 
 /// In the parent, before it makes children.
@@ -60,14 +65,22 @@ fn most(all: u32) -> usize {
 
 impl Place {
     /// Takes one.
-    pub(super) fn take() -> Result<Self, Taken> {
-        if raw::is_threaded() { Self::of_thread() } else { Self::of_process() }
+    pub(super) fn take(request: Request<'_>) -> Result<Self, Taken> {
+        if request.is_stream() {
+            let all = raw::stream_threads(request).unwrap_or_else(raw::threads_per_process);
+            let whose = "the threads that mod_http2 has in this process";
+            Self::of_thread(&STREAMS_TAKEN, Taken { most: most(all), whose, cure: "raise H2MaxWorkers" })
+        } else if raw::is_threaded() {
+            let most = most(raw::threads_per_process());
+            Self::of_thread(&TAKEN, Taken { most, whose: "the threads of this process", cure: CURE })
+        } else {
+            Self::of_process()
+        }
     }
 
-    fn of_thread() -> Result<Self, Taken> {
-        let most = most(raw::threads_per_process());
-        let taken = TAKEN.fetch_update(SeqCst, SeqCst, |taken| (taken < most).then_some(taken + 1));
-        taken.map(|_| Self(Kind::Thread)).map_err(|_| Taken { most, whose: "the threads of this process" })
+    fn of_thread(count: &'static AtomicUsize, all: Taken) -> Result<Self, Taken> {
+        let taken = count.fetch_update(SeqCst, SeqCst, |taken| (taken < all.most).then_some(taken + 1));
+        taken.map(|_| Self(Kind::Thread(count))).map_err(|_| all)
     }
 
     fn of_process() -> Result<Self, Taken> {
@@ -75,7 +88,7 @@ impl Place {
         let most = notes.as_ref().map_or(0, |notes| notes.words().len());
         let found =
             notes.and_then(|notes| note(notes.words()).map(|number| Self(Kind::Process(notes, number))));
-        found.ok_or(Taken { most, whose: "the processes of this server" })
+        found.ok_or(Taken { most, whose: "the processes of this server", cure: CURE })
     }
 }
 
@@ -95,8 +108,8 @@ fn note(words: &[AtomicU64]) -> Option<usize> {
 impl Drop for Place {
     fn drop(&mut self) {
         match &self.0 {
-            Kind::Thread => {
-                TAKEN.fetch_sub(1, SeqCst);
+            Kind::Thread(count) => {
+                count.fetch_sub(1, SeqCst);
             }
             Kind::Process(notes, number) => {
                 if let Some(word) = notes.words().get(*number) {

@@ -16,7 +16,7 @@ use super::{applications, direct, relay};
 use crate::{
     body::{self, Advance, Whole},
     counting, mount,
-    raw::{INTERNAL_SERVER_ERROR, Request, Session},
+    raw::{BodyLength, INTERNAL_SERVER_ERROR, Request, Session},
     socket, variables,
 };
 
@@ -37,10 +37,12 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
     };
     let mount = mount::mount(request, conf.section(), conf.path());
     let mut session = Session::new(request);
-    let found = body::body_length(request).and_then(|length| {
+    // What follows a handshake is no body, also where mod_http2 says that one of unknown length follows.
+    let announced = if asked.is_some() { Ok(BodyLength::Known(0)) } else { body::body_length(request) };
+    let found = announced.and_then(|length| {
         let Advance { length, whole } = body::advance(&mut session, length)?;
         let authorization = config.pass_authorization();
-        let (variables, wire) = if config.has_fields() {
+        let (mut variables, mut wire) = if config.has_fields() {
             let (variables, fields) = variables::build_apart(request, conf, mount, length, authorization)?;
             let has_interim = request.has_interim_responses() && !request.is_subrequest();
             let local_port = request.local_port();
@@ -49,6 +51,11 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
         } else {
             (variables::build(request, conf, mount, length, authorization)?, None)
         };
+        if asked.is_some() {
+            // It may stay for hours.
+            variables.shrink();
+            wire.iter_mut().for_each(|wire: &mut Box<Wire>| wire.fields.shrink());
+        }
         let content_length = length.known();
         let head = RequestHead {
             variables,

@@ -51,24 +51,3 @@ def test_in_the_event_mpm_they_hold_no_thread(launch):
     for number, client in enumerate(clients):
         client.expect_text(f"number {number}")
         client.close()
-
-
-@pytest.mark.servers("apache")
-@pytest.mark.parametrize("is_on", [True, False])
-def test_over_http2_there_are_none(launch, is_on):
-    def configure(site):
-        site.http2 = True
-        site.apache_main = f"H2WebSockets {'on' if is_on else 'off'}"
-        site.asgi("/", "asgi_sockets:app")
-
-    server = launch(configure, warm=["/hello"])
-    client = server.http2()
-    assert client.get("/hello").body == b"plain"
-    assert client.state.remote_settings.enable_connect_protocol == int(is_on)
-    if not is_on:
-        return
-    fields = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
-    stream = client.send_head("CONNECT", "/echo", fields, end=False)
-    assert client.response(stream).status == 501
-    server.log.expect("GW0508 WebSockets over HTTP/2 are not supported")
-    assert client.get("/hello").body == b"plain"

@@ -49,6 +49,9 @@ class Connection:
         self.scheme = "https" if tls else "http"
         self.streams = {}
         self.closed = False
+        # The streams go on when the server has said that it takes no more of them, for which h2 has no state.
+        self.outlives_goaway = False
+        self._raw = b""
         self._push()
 
     def __enter__(self):
@@ -117,9 +120,19 @@ class Connection:
         if not data:
             self.closed = True
             return
-        for event in self.state.receive_data(data):
+        for event in self.state.receive_data(self._without_goaway(data) if self.outlives_goaway else data):
             self._apply(event)
         self._push()
+
+    def _without_goaway(self, data):
+        """Whole frames but for those (RFC 9113 sections 4.1 and 6.8) that tell of no error."""
+        self._raw += data
+        whole = b""
+        while len(self._raw) >= 9 and len(self._raw) >= (length := 9 + int.from_bytes(self._raw[:3], "big")):
+            frame, self._raw = self._raw[:length], self._raw[length:]
+            if frame[3] != 7 or frame[13:17] != bytes(4):
+                whole += frame
+        return whole
 
     def _apply(self, event):
         response = self.streams.get(getattr(event, "stream_id", None))

@@ -64,10 +64,29 @@ class WebSocket:
         assert self.response.header("Sec-WebSocket-Accept") == expected
         assert self.response.header("Upgrade").lower() == "websocket"
         assert self.response.header("Connection").lower() == "upgrade"
+        self._note_agreed()
+
+    def _note_agreed(self):
         self.agreed = self.response.header("Sec-WebSocket-Extensions") or ""
         self.deflates = "permessage-deflate" in self.agreed
         bits = re.search(r"server_max_window_bits=(\d+)", self.agreed)
         self.server_bits = int(bits[1]) if bits else 15
+
+    @classmethod
+    def on_stream(cls, client, path, headers=(), *, protocols=None, extensions=None):
+        """One on a stream of an HTTP/2 connection (RFC 8441)."""
+        self = cls.__new__(cls)
+        fields = [(":protocol", "websocket"), ("sec-websocket-version", "13")]
+        if protocols:
+            fields.append(("sec-websocket-protocol", protocols))
+        if extensions:
+            fields.append(("sec-websocket-extensions", extensions))
+        self.connection = StreamConnection(client, client.send_head("CONNECT", path, [*fields, *headers], end=False))
+        self.response = self.connection.head()
+        assert self.response.status == 200, self.response
+        assert not {"connection", "upgrade", "sec-websocket-accept"} & {name for name, _ in self.response.headers}
+        self._note_agreed()
+        return self
 
     def send(self, opcode, payload=b"", **how):
         self.connection.send(frame(opcode, payload, **how))
@@ -128,3 +147,41 @@ class WebSocket:
             pass
         assert found is not None and found[1][:2] == struct.pack("!H", code), found
         assert self.frame() is None, "the server ends the connection"
+
+
+class StreamConnection:
+    """A stream of HTTP/2 as if it were a connection."""
+
+    def __init__(self, client, number):
+        self.client = client
+        self.number = number
+        self.buffer = b""
+
+    @property
+    def _state(self):
+        return self.client.streams[self.number]
+
+    def head(self):
+        self.client.until(lambda: self._state.status or hasattr(self._state, "reset"))
+        return self._state
+
+    def send(self, data):
+        self.client.send_body(self.number, data, end=False)
+
+    def half_close(self):
+        self.client.send_body(self.number, b"", end=True)
+
+    def reset(self):
+        self.client.cancel(self.number)
+
+    def _fill(self):
+        """Reads more into the buffer; False at the end of the stream."""
+        state = self._state
+        self.client.until(lambda: state.body or state.complete or hasattr(state, "reset"))
+        came, state.body = state.body, b""
+        self.buffer += came
+        return bool(came)
+
+    def _take(self, length):
+        taken, self.buffer = self.buffer[:length], self.buffer[length:]
+        return taken
