@@ -178,6 +178,24 @@ def test_a_loop_that_is_blocked_is_named(launch, gate):
     server.log.allow("GW0402")
 
 
+def test_a_loop_that_blocks_is_named_before_anybody_gives_up(launch, gate):
+    server = launch(beside("asgi_app:app", timeout="60s"), warm=["/well/hello"])
+    client = server.connect()
+    client.request("GET", f"/block?{gate.query}")
+    visitor = gate.visitor().at("blocking")
+    server.log.expect("GW0322 the event loop of application")
+    server.log.expect("in do_block")
+    server.log.allow("File |    ")
+    visitor.go()
+    assert client.response().status == 200
+    # The next one is named as well.
+    client.request("GET", f"/block?{gate.query}")
+    visitor = gate.visitor().at("blocking")
+    wait_until(lambda: len(server.log.find("GW0322 the event loop of application")) == 2, "it is named again")
+    visitor.go()
+    assert client.response().status == 200
+
+
 def test_an_event_loop_is_not_forked(configtest, kind):
     result = configtest(lambda site: site.asgi("/", "asgi_app:app", processes=1, preload="on"))
     one_line(result, directive(kind), "GW0102", "preload=on", "not with an event loop")

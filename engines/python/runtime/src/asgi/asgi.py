@@ -56,6 +56,7 @@ class Server:
             self.loop.add_reader(self.port.fileno(), self.drain)
             # What has come meanwhile.
             self.loop.call_soon(self.drain)
+            self.port.serve(True)
             while not self.stopping:
                 # One task for all the time: anyio keeps its threads for as long as that runs.
                 self.pause = self.loop.create_future()
@@ -85,7 +86,9 @@ class Server:
     def begin_held(self):
         """With the loop standing still: another attempt to load the application, where its files have changed."""
         if self.held:
+            self.port.serve(False)
             self.port.refresh()
+            self.port.serve(True)
         held, self.held = self.held, []
         for call, socket in held:
             self.application = self.port.find(call)

@@ -8,6 +8,7 @@
 //! scope       what a request is, as the application sees it
 //! tls         what the server knows of its TLS
 //! extras      what a response can be more than head and body
+//! watch       who tells of a loop that does not go on
 //! asgi.py     the loop, the lifespan; requests.py: the messages of a request
 //! ```
 //! Threads of the server only put events into the queue, without the interpreter's lock. Everything else is done by the loop's
@@ -21,12 +22,13 @@ mod queue;
 mod scope;
 mod socket;
 mod tls;
+mod watch;
 
 use std::{
     ffi::CStr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::Ordering,
         mpsc::{self, RecvTimeoutError},
     },
     thread::{Builder, JoinHandle},
@@ -49,6 +51,7 @@ use crate::{
 };
 use port::{LoopPort, Report};
 use queue::{LoopEvent, LoopQueue};
+use watch::{BLOCKED, Watched};
 
 /// Python code beside this file, and a NUL.
 macro_rules! code {
@@ -66,19 +69,13 @@ const REQUESTS: &CStr = code!("requests.py");
 /// As the host's pool threads have it: interpreters recurse deeply.
 const STACK: usize = 8 * 1024 * 1024;
 
-/// A loop that has taken nothing for so long is stuck: what it runs does not give it back.
-const BLOCKED: Duration = Duration::from_secs(1);
-
 /// How long other applications wait for this one to be loaded. Then its requests wait alone.
 const LOADING: Duration = Duration::from_secs(2);
 
 /// One application and its loop.
 pub(crate) struct AsgiApp {
-    name: String,
-    queue: Arc<LoopQueue>,
+    watched: Arc<Watched>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// As `threading.get_ident()` has it; 0 before the thread has begun.
-    ident: Arc<AtomicU64>,
 }
 
 impl AsgiApp {
@@ -87,19 +84,20 @@ impl AsgiApp {
     pub(crate) fn load(spec: Spec, options: LoopOptions) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("cannot start an event loop: {error}");
         let queue = Arc::new(LoopQueue::new().map_err(failed)?);
-        let (ident, name) = (Arc::new(AtomicU64::new(0)), spec.name.clone());
+        let watched = Arc::new(Watched::new(spec.name.clone(), queue));
         let (report, loaded) = mpsc::channel();
         let thread = {
-            let (queue, ident) = (Arc::clone(&queue), Arc::clone(&ident));
+            let watched = Arc::clone(&watched);
             let body = move || {
-                fence("the thread of an event loop", (), || run(spec, &options, &queue, &ident, report));
-                queue.refuse_rest();
+                fence("the thread of an event loop", (), || run(spec, &options, &watched, report));
+                watched.queue.refuse_rest();
             };
             Builder::new().name("gw-loop".to_owned()).stack_size(STACK).spawn(body).map_err(failed)?
         };
         match loaded.recv_timeout(LOADING) {
             Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {
-                Ok(Self { name, queue, thread: Mutex::new(Some(thread)), ident })
+                watched.begin().map_err(failed)?;
+                Ok(Self { watched, thread: Mutex::new(Some(thread)) })
             }
             Ok(Err(reason)) => {
                 let _panicked = thread.join();
@@ -114,40 +112,26 @@ impl AsgiApp {
 
     /// The body of handle(): the loop takes the request.
     pub(crate) fn handle(&self, request: *mut gw_request, head: *const gw_request_head) -> gw_status {
-        if self.queue.push(LoopEvent::New { request, head }) { GW_AGAIN } else { GW_ERROR }
+        if self.watched.queue.push(LoopEvent::New { request, head }) { GW_AGAIN } else { GW_ERROR }
     }
 
     /// The body of ready().
     pub(crate) fn ready(&self, request: *mut gw_request, what: u32) {
-        self.queue.push(LoopEvent::Ready { request, what });
+        self.watched.queue.push(LoopEvent::Ready { request, what });
     }
 
     /// The body of interrupt(): the request's task is cancelled, and a loop that does not get to that is named.
     pub(crate) fn interrupt(&self, request: *mut gw_request) {
-        let before = self.queue.passes();
-        if !self.queue.push(LoopEvent::Cancel { request }) || self.queue.has_passed(before, BLOCKED) {
-            return;
+        let queue = &self.watched.queue;
+        let before = queue.passes();
+        if queue.push(LoopEvent::Cancel { request }) && !queue.has_passed(before, BLOCKED) {
+            self.watched.name();
         }
-        Python::attach(|py| {
-            if let Some(stack) = Cold::get(py).stack(py, self.ident.load(Ordering::Relaxed)) {
-                log_lines(std::ptr::null_mut(), &stack);
-            }
-        });
-        log(
-            Level::Error,
-            Code::LoopBlocked,
-            format_args!(
-                "the event loop of application {:?} has not gone on for {}s, and none of its requests can; the lines before \
-                 are where it was: use asyncio.to_thread() for what blocks",
-                self.name,
-                BLOCKED.as_secs()
-            ),
-        );
     }
 
     /// Ends the loop: requests may end, then its lifespan does.
     pub(crate) fn unload(self) {
-        self.queue.push(LoopEvent::Stop);
+        self.watched.queue.push(LoopEvent::Stop);
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _panicked = thread.join();
@@ -156,10 +140,13 @@ impl AsgiApp {
 }
 
 /// The life of the loop's thread.
-fn run(spec: Spec, options: &LoopOptions, queue: &Arc<LoopQueue>, ident: &AtomicU64, report: Report) {
+fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
+    let queue = &watched.queue;
     Python::attach(|py| {
         // SAFETY: the interpreter's lock is held.
-        ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);
+        watched.ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);
+        // SAFETY: it asks for the number of this thread.
+        watched.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         let name = spec.name.clone();
         let threads = spec.threads;
         let ran = Bound::new(py, LoopPort::new(Arc::clone(queue), spec, report)).and_then(|port| {

@@ -93,6 +93,11 @@ impl LoopPort {
         self.queue.fileno()
     }
 
+    /// From now on the loop takes events, or stands still for a while.
+    fn serve(&self, serves: bool) {
+        self.queue.serve(serves);
+    }
+
     /// Whether the loop is to end. Requests that have come stay where they are: the application is not there yet.
     fn is_to_stop(&self) -> bool {
         self.queue.is_to_stop()

@@ -49,6 +49,8 @@ unsafe impl Send for LoopEvent {}
 pub(super) struct LoopQueue {
     state: Mutex<QueueState>,
     passed: Condvar,
+    /// For who watches the loop and has nothing to do.
+    stirred: Condvar,
     eventfd: File,
 }
 
@@ -59,6 +61,21 @@ struct QueueState {
     closed: bool,
     /// How often the loop has looked.
     passes: u64,
+    /// How many events there have been.
+    pushed: u64,
+    /// Who watches waits for the next one.
+    is_resting: bool,
+    /// The loop is to look when it is told: not while it loads the application.
+    serves: bool,
+}
+
+/// What is known of a loop that has been asked to look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    /// How often it had looked before.
+    pub(super) passes: u64,
+    /// How many events there have been.
+    pub(super) pushed: u64,
 }
 
 impl LoopQueue {
@@ -71,7 +88,7 @@ impl LoopQueue {
             }
             File::from_raw_fd(fd)
         };
-        Ok(Self { state: Mutex::default(), passed: Condvar::new(), eventfd })
+        Ok(Self { state: Mutex::default(), passed: Condvar::new(), stirred: Condvar::new(), eventfd })
     }
 
     pub(super) fn fileno(&self) -> i32 {
@@ -91,17 +108,62 @@ impl LoopQueue {
                 |event: &LoopEvent| matches!(event, LoopEvent::New { request: new, .. } if *new == request);
             given_up = state.events.iter().position(is_it).and_then(|at| state.events.remove(at));
         }
+        state.serves &= !matches!(event, LoopEvent::Stop);
         state.events.push_back(event);
+        state.pushed += 1;
         let first = !std::mem::replace(&mut state.told, true);
+        let is_resting = std::mem::take(&mut state.is_resting);
         drop(state);
+        if is_resting {
+            self.stirred.notify_all();
+        }
         if let Some(event) = given_up {
             refuse(event);
         }
         if first {
-            // It fails when the counter is full: the loop has been told then.
-            let _told = (&self.eventfd).write(&1u64.to_ne_bytes());
+            self.tell();
         }
         true
+    }
+
+    fn tell(&self) {
+        // It fails when the counter is full: the loop has been told then.
+        let _told = (&self.eventfd).write(&1u64.to_ne_bytes());
+    }
+
+    /// From now on the loop takes events, or stands still for a while. LOOP.
+    pub(super) fn serve(&self, serves: bool) {
+        self.state().serves = serves;
+    }
+
+    /// Has the loop look, without an event. `None`: it takes none at the moment.
+    pub(super) fn probe(&self) -> Option<Probe> {
+        let mut state = self.state();
+        if !state.serves || state.closed {
+            return None;
+        }
+        let (probe, first) =
+            (Probe { passes: state.passes, pushed: state.pushed }, !std::mem::replace(&mut state.told, true));
+        drop(state);
+        if first {
+            self.tell();
+        }
+        Some(probe)
+    }
+
+    /// Waits for so long, or until an event comes. Answers whether there is a loop that takes them.
+    pub(super) fn rest(&self, time: Duration, until_event: bool) -> bool {
+        let mut state = self.state();
+        if until_event {
+            state.is_resting = true;
+            while state.is_resting && !state.closed {
+                state = self.stirred.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        } else {
+            let wait = self.stirred.wait_timeout_while(state, time, |state| !state.closed);
+            state = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !state.closed
     }
 
     /// At most `most` events, and whether there are more. LOOP.
@@ -144,6 +206,7 @@ impl LoopQueue {
         let rest: Vec<LoopEvent> = state.events.drain(..).collect();
         drop(state);
         self.passed.notify_all();
+        self.stirred.notify_all();
         rest.into_iter().for_each(refuse);
     }
 
