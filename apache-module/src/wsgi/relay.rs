@@ -21,7 +21,7 @@ use gangway::{
 use super::{probe::Probe, stuck};
 use crate::{
     counting,
-    raw::{self, GATEWAY_TIME_OUT, OK, Session},
+    raw::{self, GATEWAY_TIME_OUT, OK, Session, Socket},
     reply::{Progress, refuse},
     socket::{self, HandlerSide, Notices, SocketFlight, label},
 };
@@ -106,7 +106,7 @@ impl HandlerRelay<'_, '_> {
                     return status;
                 }
             } else if lines.is_empty() {
-                if self.session.request().is_lost() {
+                if self.session.request().is_lost() || self.is_stream_left() {
                     abandon(self.application, self.exchange, Cause::ClientGone);
                     return OK;
                 }
@@ -117,6 +117,14 @@ impl HandlerRelay<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Whether the client of a stream has closed its side. A browser that has left does no more than that, and a stream that says nothing
+    /// would not notice; who only asks and closes, as some scripts do, gets answers that do not stop in the middle, as from nginx.
+    fn is_stream_left(&self) -> bool {
+        self.application.config().has_fields()
+            && self.progress.head_sent()
+            && self.session.request().socket().is_some_and(Socket::is_closed)
     }
 
     /// Does what the handler waits for. Answers at the end.

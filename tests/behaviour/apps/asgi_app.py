@@ -135,6 +135,17 @@ async def do_stream(scope, receive, send):
     gate.close()
 
 
+async def do_silent(scope, receive, send):
+    """A stream that has begun and says nothing more."""
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    await receive()
+    gate.tell("silent")
+    gate.tell((await receive())["type"])
+    gate.close()
+
+
 async def do_listen(scope, receive, send):
     """Says when its client has left."""
     gate = Gate({"QUERY_STRING": scope["query_string"].decode()})

@@ -36,6 +36,17 @@ def test_a_client_that_leaves_is_told(server, gate):
     visitor.at("http.disconnect").at("http.disconnect").at("OSError")
 
 
+@pytest.mark.parametrize("end", ["close", "half_close", "reset"])
+def test_a_client_that_leaves_a_silent_stream_is_told(server, gate, end):
+    client = server.connect()
+    client.request("GET", f"/app/silent?{gate.query}")
+    response = client.head()
+    assert next(client.blocks(response)) == b"begun"
+    visitor = gate.visitor().at("silent")
+    getattr(client, end)()
+    visitor.at("http.disconnect")
+
+
 def test_a_writer_stops_when_its_client_leaves(server, gate):
     connection = server.connect()
     connection.request("GET", f"/app/writer?{gate.query}")
