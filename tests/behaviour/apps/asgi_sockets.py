@@ -203,3 +203,40 @@ async def do_busy(scope, receive, send):
         pass
     await send({"type": "websocket.send", "text": "done"})
     await receive()
+
+
+room = set()
+
+
+async def do_room(scope, receive, send):
+    """What one says all hear."""
+    await accept(receive, send)
+    room.add(send)
+    try:
+        while (message := await receive())["type"] != "websocket.disconnect":
+            await asyncio.gather(*(one({"type": "websocket.send", "text": message["text"]}) for one in room))
+    finally:
+        room.discard(send)
+
+
+async def do_tasks(scope, receive, send):
+    """How many tasks the loop has, of which one is this."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(len(asyncio.all_tasks())).encode()})
+
+
+async def do_fail(scope, receive, send):
+    """Raises where the query says."""
+    place = scope["query_string"].decode()
+    if place == "before":
+        raise ValueError(place)
+    assert (await receive())["type"] == "websocket.connect"
+    if place == "connected":
+        raise ValueError(place)
+    await send({"type": "websocket.accept"})
+    if place == "cancelled":
+        raise asyncio.CancelledError
+    if place == "exit":
+        raise SystemExit
+    await send({"type": "websocket.close"})
+    raise ValueError(place)

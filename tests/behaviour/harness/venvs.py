@@ -38,6 +38,10 @@ def sockets_venv():
     return prepared("venv-asgi-sockets", places.SUITE / "apps" / "requirements-asgi-sockets.txt")
 
 
+def loops_venv():
+    return prepared("venv-asgi-loops", places.SUITE / "apps" / "requirements-asgi-loops.txt")
+
+
 def backends_venv():
     return prepared("venv-backends", places.SUITE / "backends" / "requirements.txt")
 
