@@ -12,6 +12,8 @@ const SLOTS: usize = 1024;
 
 /// For how long an idle connection is trusted once any has been used again, in milliseconds.
 const SHORT: u64 = 200;
+/// For how many milliseconds a connection has to be idle, and open then, to show by that alone that its address keeps connections.
+const STAYED: u64 = 1000;
 /// Responses of an address after which it is no longer looked at what it has left unread.
 const SAMPLES: u64 = 64;
 /// For how many milliseconds the connections of an address are not kept after its first delay. It doubles.
@@ -106,6 +108,19 @@ impl BackendRecord<'_> {
         self.update(|facts| PROVEN.set(facts, PROVEN.get(facts).max(idle + 1)));
     }
 
+    /// Whether a connection that has been idle for so long would show something new by being open still.
+    pub fn would_show(self, idle: u64) -> bool {
+        idle >= STAYED && !self.closes() && idle / 2 >= self.get(PROVEN)
+    }
+
+    /// A connection is still open after it was idle for so long. That it takes a request has not been seen, so half of it counts: a
+    /// backend that closes by the clock has as much time left for a request as the connection may have been idle.
+    pub fn has_stayed(self, idle: u64) {
+        if self.would_show(idle) {
+            self.has_kept(idle / 2);
+        }
+    }
+
     /// The address has closed a connection by itself.
     pub fn has_closed(self) {
         self.update(|facts| CLOSES.set(PROVEN.set(facts, 0), 1));
@@ -194,6 +209,23 @@ mod tests {
         assert!(record.keeps(0) && record.closes());
         record.has_closed();
         assert!(!record.is_lazy() && !record.is_blind() && !record.is_shunned(0));
+    }
+
+    #[test]
+    fn a_connection_that_stays_open_shows_that_its_address_keeps_them() {
+        let table = table();
+        let record = table.of(7).unwrap();
+        record.has_stayed(STAYED - 1);
+        assert!(!record.would_show(STAYED - 1) && !record.keeps(0));
+        assert!(record.would_show(STAYED));
+        record.has_stayed(STAYED);
+        assert!(record.keeps(STAYED / 2) && !record.keeps(STAYED / 2 + 1));
+        assert!(!record.would_show(STAYED) && record.would_show(2 * STAYED));
+        record.has_stayed(10_000);
+        assert!(record.keeps(5000) && !record.keeps(5001));
+        record.has_closed();
+        record.has_stayed(60_000);
+        assert!(!record.would_show(60_000) && !record.keeps(0));
     }
 
     #[test]

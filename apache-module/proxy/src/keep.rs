@@ -242,8 +242,16 @@ pub(crate) fn take(key: &Key, requirement: Requirement) -> Option<(Wire, History
     let record = key.record()?;
     let looks = record.is_lazy() || requirement.names_php || requirement.for_once && record.wants_sample();
     let now = Instant::now();
-    let is_good =
-        |idle: &Idle| idle.key == *key && (!requirement.for_once || record.keeps(millis(idle.time(now))));
+    let is_good = |idle: &Idle| {
+        let time = millis(idle.time(now));
+        if idle.key != *key || !requirement.for_once || record.keeps(time) {
+            return idle.key == *key;
+        }
+        if record.would_show(time) && idle.wire.is_idle() {
+            record.has_stayed(time);
+        }
+        false
+    };
     let mut busy = Vec::new();
     let taken = loop {
         let picked = lock(&POOL).pick(now, looks, is_good);

@@ -63,7 +63,13 @@ pub(super) fn choose(context: &Context, address: &Address) -> Chosen {
         && context.request.upstream().is_some_and(|upstream| context.has_request_in_memory(upstream));
     let order = if looks_read { idle::Order::Settled } else { idle::Order::Last };
     let found = idle::take(address, order, |idle| {
-        if !idle.may_wait() || for_once && !record.keeps(idle.time()) {
+        if !idle.may_wait() {
+            return idle::Choice::Skip;
+        }
+        if for_once && !record.keeps(idle.time()) {
+            if record.would_show(idle.time()) && idle.is_open() {
+                record.has_stayed(idle.time());
+            }
             return idle::Choice::Skip;
         }
         let fd = idle.descriptor();
