@@ -59,9 +59,10 @@ impl Process {
         Self { output: Some(output.into()), began: monotonic(), ..Self::default() }
     }
 
-    /// Where it writes to, as long as it does.
+    /// Where it writes to, as long as it does. One that writes before the keeper has said its number waits for that: lines name
+    /// who wrote them.
     pub(super) fn output(&self) -> Option<RawFd> {
-        self.output.as_ref().map(AsRawFd::as_raw_fd)
+        self.output.as_ref().filter(|_| self.pid != 0).map(AsRawFd::as_raw_fd)
     }
 
     /// What else is waited for.
@@ -111,6 +112,11 @@ impl Process {
     }
 }
 
+/// A process as people name it. One that was asked for and has not come has no number.
+pub(super) fn called(pid: u32) -> String {
+    if pid == 0 { "a process".to_owned() } else { format!("process {pid}") }
+}
+
 /// The level that `gangway-host` writes before its lines.
 fn level_of(line: &[u8]) -> (Level, &[u8]) {
     let levels = [
@@ -122,4 +128,20 @@ fn level_of(line: &[u8]) -> (Level, &[u8]) {
     let known =
         levels.into_iter().find_map(|(word, level)| Some((level, line.strip_prefix(word.as_bytes())?)));
     known.unwrap_or((Level::Error, line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::spawner;
+
+    #[test]
+    fn nobody_reads_what_a_process_writes_before_its_number_is_known() {
+        let (output, _writer) = spawner::pipe_from().unwrap();
+        let mut process = Process::writing_to(output);
+        assert_eq!(process.output(), None);
+        process.pid = 4711;
+        assert!(process.output().is_some());
+        assert_eq!([0, 4711].map(called), ["a process", "process 4711"]);
+    }
 }

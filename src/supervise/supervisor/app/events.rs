@@ -5,6 +5,7 @@ use super::{
     super::{
         super::plan::{LifeEvent, Wear},
         log::Log,
+        process::called,
     },
     Supervised,
 };
@@ -16,12 +17,12 @@ use crate::{
 impl Supervised {
     pub(super) fn tell(&self, what: LifeEvent, log: &mut Log) {
         let (name, reason) = (&self.about.name, &self.reason);
-        let pid = |slot: &u16| self.processes.get(slot).map_or(0, |process| process.pid);
+        let who = |slot: &u16| called(self.processes.get(slot).map_or(0, |process| process.pid));
         match &what {
             LifeEvent::TemplateFailed | LifeEvent::TemplateTimeout | LifeEvent::TemplateDied => self.tell_of_template(what, log),
             LifeEvent::BootTimeout(slot) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
-                "process {} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
-                pid(slot)
+                "{} of \"{name}\" took no requests within boot_timeout=, and is killed; look at what it waits for, or raise boot_timeout=",
+                who(slot)
             )),
             LifeEvent::BootFailed(_) => log.line(Level::Error, PROCESS_NOT_READY, format_args!(
                 "a process of \"{name}\" ended before it took requests ({reason}); its last lines stand above"
@@ -38,25 +39,25 @@ impl Supervised {
                 pause.as_secs_f64()
             )),
             LifeEvent::DrainTimeout(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
-                "requests of process {} of \"{name}\" did not end within drain_timeout=; it is told to end",
-                pid(slot)
+                "requests of {} of \"{name}\" did not end within drain_timeout=; it is told to end",
+                who(slot)
             )),
             LifeEvent::Stuck(slot) => log.line(
                 Level::Error,
                 PROCESS_SLOW,
                 format_args!(
-                    "process {} of \"{name}\" did not answer a request within timeout=; it is replaced",
-                    pid(slot)
+                    "{} of \"{name}\" did not answer a request within timeout=; it is replaced",
+                    who(slot)
                 ),
             ),
             LifeEvent::Killed(slot) => log.line(Level::Warn, PROCESS_SLOW, format_args!(
-                "process {} of \"{name}\" did not end within 5 s after TERM, and is killed",
-                pid(slot)
+                "{} of \"{name}\" did not end within 5 s after TERM, and is killed",
+                who(slot)
             )),
             LifeEvent::Worn(slot, wear) => {
                 log.line(Level::Notice, RESTARTED, format_args!(
-                    "process {} of \"{name}\" {}; another one takes its place",
-                    pid(slot), words_of(*wear)
+                    "{} of \"{name}\" {}; another one takes its place",
+                    who(slot), words_of(*wear)
                 ));
             }
             LifeEvent::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
