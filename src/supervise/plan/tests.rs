@@ -95,6 +95,21 @@ fn processes_come_on_demand_and_go_when_idle() {
 }
 
 #[test]
+fn other_code_is_waited_for_after_attempts_that_failed() {
+    let mut world = World::new(life(1, 1));
+    for _ in 0..3 {
+        for slot in world.slots(|process| !process.booted) {
+            world.happens(Event::Exited(slot, false));
+        }
+        world.now = world.plan.wakes(world.now).unwrap();
+        world.happens(Event::Tick);
+    }
+    assert!(!world.up, "{world}");
+    world.happens(Event::Restart);
+    assert!(world.up, "{world}");
+}
+
+#[test]
 fn a_burst_doubles_the_processes_until_the_most_is_reached() {
     let mut world = booted(life(1, 4));
     world.waiting = 9;
