@@ -104,6 +104,7 @@ codes! {
     SUPERVISOR = 908, "the processes that look after applications do not work";
     CONTROLLED = 909, "an application is controlled by hand";
     WARMUP_FAILED = 910, "the first request of a process failed";
+    NO_SOCKETS = 911, "a WebSocket was asked of an application in processes of its own";
 }
 
 #[cfg(test)]

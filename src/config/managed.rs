@@ -33,6 +33,8 @@ pub struct Managed {
     replay: Replay,
     threads: u32,
     terms: RequestTerms,
+    /// In the server's own processes it would be asked for WebSockets.
+    misses_sockets: bool,
 }
 
 /// What a process is made of: other words need other processes.
@@ -204,6 +206,12 @@ impl Managed {
     #[must_use]
     pub fn replay(&self) -> Replay {
         self.replay
+    }
+
+    /// Whether it would be asked for WebSockets in the server's own processes: FastCGI has none.
+    #[must_use]
+    pub fn misses_sockets(&self) -> bool {
+        self.misses_sockets
     }
 
     /// Requests that a process takes at a time.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use crate::{
     config::Managed,
-    error::{DEADLINE, NO_PROCESS, QUEUE_DEADLINE, QUEUE_FULL},
-    log::Line,
+    error::{DEADLINE, NO_PROCESS, NO_SOCKETS, QUEUE_DEADLINE, QUEUE_FULL},
+    log::{Level, Line},
+    protocol::websocket::Handshake,
 };
 
 /// So many wait already. `held`: refusals since the last line.
@@ -31,6 +32,24 @@ pub fn down_line(managed: &Managed, held: u64) -> Line {
         more(held)
     );
     Line::error(NO_PROCESS, text)
+}
+
+/// Whether a request asks for a WebSocket of an application that has none here, and would have in the server's own processes.
+pub fn asks_in_vain<'a>(managed: &Managed, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> bool {
+    managed.misses_sockets() && Handshake::is_asked_for(fields)
+}
+
+/// It is served as one of plain HTTP, as RFC 9110 §7.8 has it. `held`: such requests since the last line.
+#[must_use]
+pub fn no_sockets_line(managed: &Managed, held: u64) -> Line {
+    let more =
+        if held > 0 { format!(" ({held} more have asked since the last line)") } else { String::new() };
+    let text = format!(
+        "{}: the client asks for a WebSocket, which an application in processes of its own cannot have: it gets the answer to a plain \
+         GET{more}; remove processes= and user=, so that the application runs in the server's own processes",
+        managed.name()
+    );
+    Line { level: Level::Warn, code: NO_SOCKETS, text }
 }
 
 /// The request has waited for so long.

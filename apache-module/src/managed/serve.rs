@@ -86,6 +86,9 @@ fn serve<'r>(
         );
         return INTERNAL_SERVER_ERROR;
     };
+    if let Some(line) = service.no_sockets_line(request) {
+        line.tell(&request);
+    }
     let answerer = if service.is_hosted() { Answerer::Application } else { Answerer::Backend };
     request.observed(answerer, |trace| {
         let mut session = Session::new(request);

@@ -15,14 +15,14 @@ use gangway::{
     status::AppProcess,
     supervise::{
         Link, ManagedPool, Trouble, processes,
-        refusals::{down_line, full_line},
+        refusals::{asks_in_vain, down_line, full_line, no_sockets_line},
         segment::{Owner, Segment},
     },
     sys::{explain, monotonic},
 };
 
 use super::{parent, wanted};
-use crate::raw;
+use crate::raw::{self, Request};
 
 /// How often a child tries to reach those who look after processes, and the pause in between.
 const ATTEMPTS: u32 = 50;
@@ -43,6 +43,7 @@ pub(super) struct Service {
     /// What is shared about it; nothing if it could not be started at a restart.
     pool: Option<ManagedPool>,
     refusals: Throttle,
+    in_vain: Throttle,
 }
 
 /// A child begins. Answers whether it has applications of this kind.
@@ -67,7 +68,10 @@ pub(super) fn start_child() -> bool {
         }
     };
     let applications = wanted::all().into_iter().zip(pools);
-    let service = |(managed, pool)| Service { managed, pool, refusals: Throttle::default() };
+    let service = |(managed, pool)| {
+        let (refusals, in_vain) = (Throttle::default(), Throttle::default());
+        Service { managed, pool, refusals, in_vain }
+    };
     // httpd calls child_init once, on one thread.
     let services = applications.map(service).collect();
     CHILD.set(Child { owner: Owner::of(raw::process_id()), link, services }).is_ok()
@@ -138,7 +142,15 @@ impl Service {
         self.refusals.pass(Instant::now()).map(|held| full_line(&self.managed, held))
     }
 
-    /// The same for one that finds no process, and none that could be started.
+    /// What the log says of a request that asks for a WebSocket, if it is to say something.
+    pub(super) fn no_sockets_line(&self, request: Request<'_>) -> Option<Line> {
+        let asks = asks_in_vain(&self.managed, request.headers());
+        asks.then(|| self.in_vain.pass(Instant::now()))
+            .flatten()
+            .map(|held| no_sockets_line(&self.managed, held))
+    }
+
+    /// The same as [`Service::full_line`] for one that finds no process, and none that could be started.
     pub(super) fn down_line(&self) -> Option<Line> {
         self.refusals.pass(Instant::now()).map(|held| down_line(&self.managed, held))
     }

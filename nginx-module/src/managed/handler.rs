@@ -20,6 +20,9 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
             return INTERNAL_SERVER_ERROR;
         }
         request.leave_conditions_to_the_handler();
+        if let Some(line) = service.no_sockets_line(&request) {
+            line.tell(&request);
+        }
         match upstream::prepare_managed(request, location, service.mount.as_deref()) {
             Ok(stream) => {
                 if service.mount.is_some() {

@@ -25,6 +25,7 @@ pub(crate) struct Service {
     /// The number of `$request_id`, if the configuration uses it.
     request_id: OnceCell<Option<ngx_int_t>>,
     refusals: Throttle,
+    in_vain: Throttle,
 }
 
 impl Service {
@@ -36,6 +37,7 @@ impl Service {
             pool: OnceCell::new(),
             request_id: OnceCell::new(),
             refusals: Throttle::default(),
+            in_vain: Throttle::default(),
         }
     }
 
@@ -82,7 +84,15 @@ impl Service {
         Some(refusals::full_line(&self.managed, self.refusals.pass(Instant::now())?))
     }
 
-    /// The same for one that finds no process, and none that could be started.
+    /// What the log says of a request that asks for a WebSocket, if it is to say something.
+    pub(super) fn no_sockets_line(&self, request: &Request) -> Option<Line> {
+        let asks = refusals::asks_in_vain(&self.managed, request.headers());
+        asks.then(|| self.in_vain.pass(Instant::now()))
+            .flatten()
+            .map(|held| refusals::no_sockets_line(&self.managed, held))
+    }
+
+    /// The same as [`Service::full_line`] for one that finds no process, and none that could be started.
     pub(super) fn down_line(&self) -> Option<Line> {
         Some(refusals::down_line(&self.managed, self.refusals.pass(Instant::now())?))
     }

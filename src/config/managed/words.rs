@@ -72,6 +72,7 @@ impl Parser<'_> {
                 replay: Replay::default(),
                 threads: 1,
                 terms: RequestTerms::new(self.timeout),
+                misses_sockets: false,
             },
         );
         for word in rest {
@@ -180,6 +181,7 @@ impl Managed {
             named: false,
             threads: in_flight.map_or(spec.threads, |most| most.min(HELD_MOST) as u32),
             terms: application.terms().clone(),
+            misses_sockets: application.sockets().is_some(),
             launch: launch(command),
             life: Life::default(),
             reload: Reload::default(),

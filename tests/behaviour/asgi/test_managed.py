@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness import wire
+from harness import websocket, wire
 from harness.deadline import wait_until
 
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
@@ -110,6 +110,16 @@ def test_errors_after_the_head_cut_the_connection(server):
         # Its head had not left the server when that met the end.
         assert response.status == 500
     server.log.expect("GW0307")
+
+
+def test_who_asks_for_a_websocket_is_answered_and_the_log_says_why(server):
+    client = server.connect()
+    client.request("GET", "/app/hello", websocket.handshake())
+    response = client.response()
+    assert (response.status, response.body, response.header("Upgrade")) == (200, b"hello", None)
+    line = server.log.expect("GW0911 asgi_app:app: ")
+    assert "remove processes= and user=" in line.raw
+    assert "/app/hello" in line.raw or (server.kind == "apache" and "[client 127.0.0.1:" in line.raw)
 
 
 def test_the_shutdown_runs(launch, scratch):
