@@ -39,6 +39,10 @@ use crate::{
 /// Where programs find others, unless `env=PATH=...` says otherwise.
 const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
 
+/// Descriptors that those who look after processes need for an application, at least, and for themselves.
+const DESCRIPTORS_EACH: u64 = 3;
+const DESCRIPTORS: u64 = 32;
+
 /// What the server decides.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -237,6 +241,7 @@ impl Manager {
     }
 
     fn tell(&self, applications: &[KnownApplication], log: BorrowedFd<'_>) -> io::Result<()> {
+        check_room(applications.len(), tree::most_descriptors())?;
         // All of it or nothing.
         let mut messages = Vec::with_capacity(applications.len());
         for known in applications {
@@ -260,6 +265,19 @@ impl Manager {
         let all: Vec<_> = [Some(log), wakeup, figures].into_iter().flatten().collect();
         self.tree.tell(&tree::commit(), &all)
     }
+}
+
+/// Those who look after processes remember two configurations while one takes the place of the other, with the memory of each
+/// application, and the ends of its processes' output.
+fn check_room(applications: usize, most: u64) -> io::Result<()> {
+    let wanted = applications as u64 * DESCRIPTORS_EACH + DESCRIPTORS;
+    if wanted <= most {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "{applications} of them need {wanted} descriptors, and the server's hard limit is {most}; raise it where the server is started \
+         (LimitNOFILE=, ulimit -Hn)"
+    )))
 }
 
 fn new_place(run_directory: &Path) -> PathBuf {

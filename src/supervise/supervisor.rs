@@ -215,7 +215,10 @@ impl Supervisor {
         loop {
             let parcel = match self.keeper.receive(false) {
                 Ok(parcel) => parcel,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => continue,
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    self.log.message_lost();
+                    continue;
+                }
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };
             self.take(parcel);

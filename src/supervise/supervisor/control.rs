@@ -18,13 +18,15 @@ use std::{
 };
 
 use super::super::control::{LONGEST_QUESTION, Question};
-use crate::sys::spawner;
+use crate::sys::{is_shortage, spawner};
 
 /// For the question and its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Callers at a time, of one user and of all.
 const MOST_OF_USER: usize = 4;
 const MOST: usize = 64;
+/// Nobody is let in for so long where there is no descriptor for him: he waits, and it is not looked again and again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The socket, if there is one, and who is connected.
 pub(super) struct ControlSocket {
@@ -32,6 +34,8 @@ pub(super) struct ControlSocket {
     listener: Option<UnixListener>,
     callers: BTreeMap<u32, Caller>,
     next: u32,
+    /// Until then nobody is let in.
+    rests_until: Option<Duration>,
 }
 
 struct Caller {
@@ -51,7 +55,7 @@ pub(super) struct Asked {
 
 impl ControlSocket {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, listener: None, callers: BTreeMap::new(), next: 0 }
+        Self { path, listener: None, callers: BTreeMap::new(), next: 0, rests_until: None }
     }
 
     /// Makes the socket, unless it is there.
@@ -64,7 +68,8 @@ impl ControlSocket {
 
     /// The socket, while somebody more may come.
     pub(super) fn listener(&self) -> Option<RawFd> {
-        let listener = self.listener.as_ref().filter(|_| self.callers.len() < MOST);
+        let is_open = self.callers.len() < MOST && self.rests_until.is_none();
+        let listener = self.listener.as_ref().filter(|_| is_open);
         listener.map(AsRawFd::as_raw_fd)
     }
 
@@ -78,16 +83,23 @@ impl ControlSocket {
 
     /// When somebody has had his time.
     pub(super) fn due(&self) -> Option<Duration> {
-        self.callers.values().map(|caller| caller.until).min()
+        self.callers.values().map(|caller| caller.until).chain(self.rests_until).min()
     }
 
     pub(super) fn expire(&mut self, now: Duration) {
         self.callers.retain(|_, caller| caller.until > now);
+        self.rests_until = self.rests_until.filter(|until| *until > now);
     }
 
     pub(super) fn accept(&mut self, now: Duration) {
         let Some(listener) = &self.listener else { return };
-        let Ok((stream, _)) = listener.accept() else { return };
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                self.rests_until = is_shortage(&error).then_some(now + PAUSE);
+                return;
+            }
+        };
         let Ok((_, user)) = spawner::maker(stream.as_fd()) else { return };
         let of_user = self.callers.values().filter(|caller| caller.user == user).count();
         if of_user >= MOST_OF_USER || stream.set_nonblocking(true).is_err() {

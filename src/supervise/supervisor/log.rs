@@ -11,7 +11,7 @@ use std::{
 use crate::{
     error::{Code, SUPERVISOR},
     log::{Level, escape},
-    sys::local_time,
+    sys::{explain, local_time},
 };
 
 /// How the lines of a server's log begin.
@@ -51,6 +51,13 @@ impl Log {
         let text = format_args!(
             "the control socket cannot be made, so that \"gangway\" does not reach this server: {error}"
         );
+        self.line(Level::Error, SUPERVISOR, text);
+    }
+
+    /// Descriptors that came with a message had no room.
+    pub(super) fn message_lost(&mut self) {
+        let why = explain(&io::Error::from_raw_os_error(libc::EMFILE));
+        let text = format_args!("a part of what gangway-spawn says is lost, {why}; then reload the server");
         self.line(Level::Error, SUPERVISOR, text);
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Manner {
     pub(super) nice: u32,
     /// What it enters its control group by.
     pub(super) cgroup: Option<RawFd>,
+    /// Descriptors that it may have if its words say nothing of it; 0: as many as the spawner.
+    pub(super) files: u64,
     /// The process that it is not to survive: the spawner's own number; 0 is none.
     pub(super) parent: libc::pid_t,
 }
@@ -202,7 +204,22 @@ fn set_limits(plan: &ExecPlan<'_>) -> Option<()> {
             return None;
         }
     }
+    if limits.files == 0 && plan.manner.files != 0 {
+        lower_files(plan.manner.files)?;
+    }
     Some(())
+}
+
+/// Descriptors that this process may have unless it takes more: up to what its parent may have.
+fn lower_files(files: u64) -> Option<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: one structure, writable and readable. It is this process' own limit, not the spawner's.
+    let is_set = unsafe {
+        let known = libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0;
+        limit.rlim_cur = files.min(limit.rlim_max);
+        known && libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+    };
+    is_set.then_some(())
 }
 
 /// After the change of the user, which takes away what the kernel knows of the parent's end.

@@ -4,6 +4,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 
@@ -74,6 +75,35 @@ def test_nothing_is_left_when_the_server_ends(launch, how):
     ended = gone(server)
     server.end(how)
     wait_until(ended, "nothing is left", 20)
+
+
+def programs_of(kind, site):
+    if kind == "perl":
+        perl(site, processes=3)
+    elif kind == "c":
+        site.spawn("/one/", programs.installed(site.scratch), processes=3)
+    elif kind == "php":
+        root = programs.sources(site.scratch) / "php"
+        site.apache_main += f"DocumentRoot {root}\n<Directory {root}>\nRequire all granted\n</Directory>\n"
+        site.spawn(r"\.php(/|$)", "/usr/bin/php-cgi", kind="regex", processes=3, nginx=f"root {root};")
+    else:
+        site.wsgi("/one", "pep3333:app", processes=3, preload=kind == "forked")
+
+
+@pytest.mark.parametrize("how", ["stop", "quit"])
+@pytest.mark.parametrize("program", ["perl", "c", "php", "alone", "forked"])
+def test_nobody_waits_for_programs_that_have_nothing_to_do(launch, program, how):
+    """Perl hears no TERM while it waits for a request."""
+    path = "/env.php" if program == "php" else "/one/hello"
+    server = launch(lambda site: programs_of(program, site), warm=[path])
+    ended = gone(server)
+    server.end(how)
+    began = time.monotonic()
+    wait_until(ended, "nothing is left", 20)
+    took = time.monotonic() - began
+    print(f"{server.kind} {program} {how}: {1000 * took:.0f} ms")
+    # Who hears nothing is killed after 2 s.
+    assert took < 1.5
 
 
 def test_quit_lets_what_runs_end(launch, gate):

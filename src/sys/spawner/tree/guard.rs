@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The guard: makes another keeper when one was killed, and remembers for it what the server's parent has said.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+};
 
-use super::{super::process, MessageSocket, keeper, processes, table::Table};
+use super::{super::process, MessageSocket, keeper, processes, room, table::Table};
 use crate::rights::Identity;
 
 /// The life of the guard, until the server has ended.
 pub(super) fn live(server: MessageSocket, worker: &Identity, supervise: &dyn Fn(MessageSocket)) {
     process::name(c"gangway-guard");
     processes::adopt_orphans();
+    let files = room::widen();
     let mut table = Table::default();
     loop {
         let Ok((memory, there)) = MessageSocket::pair() else { return };
@@ -17,15 +21,20 @@ pub(super) fn live(server: MessageSocket, worker: &Identity, supervise: &dyn Fn(
         let pid = unsafe { libc::fork() };
         if pid == 0 {
             drop(memory);
-            keeper::live(&server, &there, table, worker, supervise);
+            keeper::live(&server, &there, (table, files), worker, supervise);
             // SAFETY: _exit(2) has no conditions; it runs nothing of the server.
             unsafe { libc::_exit(0) }
         }
         drop(there);
         if pid > 0 {
             // The end of the connection is the keeper's.
-            while let Ok(packet) = memory.receive(true) {
-                table.take(packet);
+            loop {
+                match memory.receive(true) {
+                    Ok(packet) => drop(table.take(packet)),
+                    // Descriptors for which there is no room: what came with them is lost, and the keeper must not wait.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                    Err(_) => break,
+                }
             }
             if processes::wait_for(pid) {
                 processes::end_children(true);

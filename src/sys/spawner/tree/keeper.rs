@@ -5,14 +5,15 @@
 mod templates;
 
 use std::{
+    ffi::CStr,
     io,
-    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     time::{Duration, Instant},
 };
 
 use super::{
     super::{
-        super::{cgroup, poll, proportional},
+        super::{catches, cgroup, poll, proportional},
         launch::{Become, Launcher, Manner, change_user},
         process,
         report::{Exit, Failure, Step},
@@ -30,14 +31,24 @@ use crate::rights::Identity;
 /// A supervisor that lives no longer is followed by the next one after a pause.
 const SHORT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long the supervisor may take nothing of what it is told.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between TERM and KILL at the end of the server.
 const LAST_GRACE: Duration = Duration::from_secs(2);
+/// And between TERM and the signal by which FastCGI's own library leaves the wait for a request, again and again: it is lost on one
+/// that is about to wait. Nobody has a request any more.
+const LAST_NUDGE: Duration = Duration::from_millis(20);
+
+/// The first word of a host of ours.
+const HOSTED: &CStr = c"--managed";
 
 struct Keeper<'a> {
     server: &'a MessageSocket,
     /// The guard, which remembers.
     memory: &'a MessageSocket,
     table: Table,
+    /// Descriptors that processes may have whose words say nothing of it.
+    files: u64,
     worker: &'a Identity,
     supervise: &'a dyn Fn(MessageSocket),
     launcher: Launcher,
@@ -61,13 +72,15 @@ struct KeptProcess {
     pid: libc::pid_t,
     /// Where its output can be read: for the next supervisor.
     output: OwnedFd,
+    /// Whether it is a host of ours, which hears the first word.
+    is_hosted: bool,
 }
 
 /// The life of the keeper, until the server has ended.
 pub(super) fn live(
     server: &MessageSocket,
     memory: &MessageSocket,
-    table: Table,
+    (table, files): (Table, u64),
     worker: &Identity,
     supervise: &dyn Fn(MessageSocket),
 ) {
@@ -78,6 +91,7 @@ pub(super) fn live(
         server,
         memory,
         table,
+        files,
         worker,
         supervise,
         launcher,
@@ -145,14 +159,21 @@ impl Keeper<'_> {
     }
 
     fn pass_on(&self, packet: &Parcel) {
-        if let Some(supervisor) = &self.supervisor {
-            let _ = packet.send(&supervisor.channel);
-        }
+        let fds: Vec<_> = packet.fds.iter().map(AsFd::as_fd).collect();
+        self.tell_supervisor(&packet.bytes, &fds);
     }
 
-    fn tell(&self, fact: &Fact<'_>, fds: &[std::os::fd::BorrowedFd<'_>]) {
-        if let Some(supervisor) = &self.supervisor {
-            let _ = supervisor.channel.send(&fact.encode(), fds, true);
+    fn tell(&self, fact: &Fact<'_>, fds: &[BorrowedFd<'_>]) {
+        self.tell_supervisor(&fact.encode(), fds);
+    }
+
+    /// A supervisor that takes nothing for so long is stopped, or waits for what does not come, and the server waits for it: another one
+    /// takes its place.
+    fn tell_supervisor(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+        let Some(supervisor) = &self.supervisor else { return };
+        let sent = supervisor.channel.send_within(bytes, fds, PATIENCE);
+        if sent.is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+            processes::signal_group(supervisor.pid, libc::SIGKILL);
         }
     }
 
@@ -222,11 +243,23 @@ impl Keeper<'_> {
         };
         match self.launch(app, version, &[listener, writer, errors], false) {
             Ok((pid, _)) => {
-                self.processes.push(KeptProcess { app, slot, version, pid, output });
+                let is_hosted = self.is_hosted(app, version);
+                self.processes.push(KeptProcess { app, slot, version, pid, output, is_hosted });
                 self.tell(&Fact::Started(app, slot, pid as u32), &[]);
             }
             Err(failure) => self.not_started(app, slot, failure),
         }
+    }
+
+    /// What the words of an application say.
+    fn recipe(&self, app: u32, version: u32) -> Option<Recipe<'_>> {
+        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
+        { told }.find(|recipe| (recipe.id, recipe.version) == (app, version))
+    }
+
+    fn is_hosted(&self, app: u32, version: u32) -> bool {
+        let command = self.recipe(app, version).and_then(|recipe| SpawnerCommand::decode(recipe.request));
+        matches!(command, Some(SpawnerCommand::Run(run)) if run.arguments.first() == Some(&HOSTED))
     }
 
     fn is_taken(&self, app: u32, slot: u16) -> bool {
@@ -246,8 +279,7 @@ impl Keeper<'_> {
         is_template: bool,
     ) -> Result<(libc::pid_t, u32), Failure> {
         let unknown = Failure { step: Step::Request, errno: 0 };
-        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
-        let recipe = { told }.find(|recipe| (recipe.id, recipe.version) == (app, version)).ok_or(unknown)?;
+        let recipe = self.recipe(app, version).ok_or(unknown)?;
         let Some(SpawnerCommand::Run(mut run)) = SpawnerCommand::decode(recipe.request) else {
             return Err(unknown);
         };
@@ -267,7 +299,8 @@ impl Keeper<'_> {
             errno: error.raw_os_error().unwrap_or(libc::EIO),
         })?;
         let entry = cgroup.as_ref().map(AsRawFd::as_raw_fd);
-        let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, cgroup: entry, parent: pid };
+        let (umask, files) = (Some(recipe.umask), self.files);
+        let manner = Manner { umask, nice: recipe.nice, cgroup: entry, files, parent: pid };
         let launched = self.launcher.launch(&run, fds, user, manner);
         launched.map(|pid| (pid, number)).map_err(|(failure, child)| {
             child.map(processes::collect);
@@ -355,6 +388,15 @@ impl Keeper<'_> {
         unsafe { libc::_exit(0) }
     }
 
+    /// Programs that wait for a request, and have something to do when this signal comes, may hear no TERM: Perl is one.
+    fn nudge(&self) {
+        for process in self.processes.iter().filter(|process| !process.is_hosted) {
+            if catches(process.pid as u32, libc::SIGUSR1) {
+                processes::signal_group(process.pid, libc::SIGUSR1);
+            }
+        }
+    }
+
     /// The server has ended: so does everything.
     fn end(&mut self) {
         let templates = self.templates.iter().map(|template| template.pid);
@@ -368,8 +410,11 @@ impl Keeper<'_> {
         while (!self.processes.is_empty() || lives()) && Instant::now() < until {
             let fd = self.children.as_raw_fd();
             let mut shown = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
-            poll(&mut shown, Some(until.saturating_duration_since(Instant::now())));
+            poll(&mut shown, Some(LAST_NUDGE));
             self.collect();
+            if shown.iter().all(|entry| entry.revents == 0) {
+                self.nudge();
+            }
         }
         for process in &self.processes {
             processes::signal_group(process.pid, libc::SIGKILL);

@@ -19,6 +19,7 @@ mod keeper;
 mod message;
 mod parts;
 mod processes;
+mod room;
 mod table;
 mod template;
 mod trial;
@@ -26,12 +27,13 @@ mod trial;
 use std::{
     io::{self, Read, Write},
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use control::{Control, ForkReply, Wish};
 pub use message::{Fact, Order, RunningTemplate, TEMPLATES, application, commit, template_of, template_slot};
 pub use parts::{Composer, Parts};
+pub use room::most as most_descriptors;
 pub use trial::load_once;
 
 use super::{
@@ -54,6 +56,8 @@ pub struct Parcel {
     sender: Option<socket::Sender>,
 }
 
+/// How long the keeper may take nothing of what the server's parent says, which serves nobody meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest message.
 pub const LONGEST: usize = 128 * 1024;
 
@@ -78,6 +82,26 @@ impl MessageSocket {
     /// `BrokenPipe` when nobody holds the other end.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], wait: bool) -> io::Result<()> {
         socket::send(self.0.as_fd(), bytes, fds, wait)
+    }
+
+    /// Sends a message, and waits for so long at most until there is room for it.
+    ///
+    /// # Errors
+    /// `TimedOut` when there was none; otherwise as [`MessageSocket::send`].
+    pub fn send_within(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], patience: Duration) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        loop {
+            match self.send(bytes, fds, false) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return sent,
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let fd = self.0.as_raw_fd();
+            poll(&mut [libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }], Some(left));
+        }
     }
 
     /// Takes a message.
@@ -180,9 +204,9 @@ impl Tree {
     /// Tells the keeper something; only the server's parent is believed.
     ///
     /// # Errors
-    /// `BrokenPipe` when the keeper and its guard have ended.
+    /// `BrokenPipe` when the keeper and its guard have ended; `TimedOut` when the keeper takes nothing, for it is stopped.
     pub fn tell(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-        self.channel.send(bytes, fds, true)
+        self.channel.send_within(bytes, fds, PATIENCE)
     }
 
     /// A way to the supervisor for this process. It is there at once; what is sent waits for the supervisor.

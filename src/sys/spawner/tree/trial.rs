@@ -56,7 +56,7 @@ pub fn load_once(
         None if own != worker.user => Become::Server(worker),
         None => Become::Same,
     };
-    let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, cgroup: None, parent: pid };
+    let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, cgroup: None, files: 0, parent: pid };
     let (output, writer) = io::pipe().map_err(|error| failed(&error))?;
     let nothing = File::open("/dev/null").map_err(|error| failed(&error))?;
     let errors = writer.try_clone().map_err(|error| failed(&error))?;

@@ -70,7 +70,7 @@ impl Keeper<'_> {
                         self.tell(&Fact::Loaded(app, slot, reason.as_bytes()), &[]);
                     }
                     Some(Said::Born(slot, pid, output)) => {
-                        self.processes.push(KeptProcess { app, slot, version, pid, output });
+                        self.processes.push(KeptProcess { app, slot, version, pid, output, is_hosted: true });
                         self.tell(&Fact::Started(app, slot, pid as u32), &[]);
                     }
                     Some(Said::NotBorn(slot, errno)) => {
