@@ -4,12 +4,13 @@
 import concurrent.futures
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
-from harness import upstreams
+from harness import programs, upstreams
 from harness.deadline import wait_until
 
 WARM = ("/app/hello", "/own/hello", "/cgi/hello", "/gangway")
@@ -161,6 +162,39 @@ def test_a_reload_keeps_the_counts(launch):
         return {key: app["requests"] - before[key]["requests"] for key, app in after.items()}
 
     wait_until(lambda: counted() == {("in_process", "pep3333:app"): 20, ("managed", "own"): 20}, counted)
+
+
+def test_a_reload_keeps_the_counts_of_programs_and_backends(launch):
+    def configured(site):
+        site.workers = 2
+        site.status("/gangway")
+        site.passes("/back/", site.program("perl", programs.perl(site.scratch)))
+        scripts = site.scratch / "scripts"
+        scripts.mkdir()
+        (scripts / "hello").write_text("#!/bin/sh\nprintf 'Content-Type: text/plain\\n\\nhello'\n")
+        (scripts / "hello").chmod(0o755)
+        site.cgi("/cgi/", scripts)
+
+    server = launch(configured, warm=["/cgi/hello", "/back/hello"])
+    before = status(server)
+    assert {kind for kind, _ in before} == {"cgi", "upstream"}
+    for _ in range(2):
+        assert many(server, "/cgi/hello", 10) + many(server, "/back/hello", 10) == [200] * 20
+        server.reload()
+    # httpd knows of a backend when it is asked.
+    assert many(server, "/cgi/hello", 1) + many(server, "/back/hello", 1) == [200] * 2
+
+    def counted():
+        after = status(server)
+        return {key: after[key]["requests"] - before[key]["requests"] if key in after else None for key in before}
+
+    wait_until(lambda: set(counted().values()) == {21}, counted)
+    connections = {key: app["connections_kept"] + app["connections_fresh"] for key, app in status(server).items() if key[0] == "upstream"}
+    assert all(count >= 21 for count in connections.values()), connections
+    page = server.get("/gangway").text
+    for _, name in before:
+        assert name in page, (name, re.findall("<h2>(.*?)</h2>", page))
+    assert "kept" in page
 
 
 def has_ended(pid):
