@@ -308,14 +308,14 @@ impl Plan {
             self.backoff = Backoff::default();
             self.generation = self.generation.wrapping_add(u32::from(is_loaded));
             self.serving = None;
-            // What has failed may be whole now: requests wait for it.
-            self.say_condition(true);
         } else {
             self.generation = self.generation.wrapping_add(1);
             self.backoff = Backoff::default();
             self.restarting = true;
             self.act(Action::Tell(LifeEvent::RestartBegun(self.generation)));
         }
+        // What has failed may be whole now: requests wait for it.
+        self.say_condition(true);
     }
 
     /// Who waits is refused, and who comes.
