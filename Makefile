@@ -81,7 +81,7 @@ deb: ## Debian packages of what is committed, in dist/deb/, and an archive for a
 	@RELEASE="$(RELEASE)" PACKAGES="$(PACKAGES)" BUILT="$(BUILT)" tools/deb.sh
 	@tools/apt-repository.sh
 
-test-packages: ## the packages of dist/apt installed as docs/install.md says, used, upgraded, removed in fresh roots: SUITE='bookworm trixie'; as root
+test-packages: ## the packages of dist/apt installed as docs/install.md says, used, upgraded, removed in fresh roots: SUITE='bookworm trixie bookworm:trixie'; as root
 	@tools/packages.sh deb
 	@tools/test-packages.sh $(or $(SUITE),bookworm)
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # test-packages.sh [SUITE...]: installs the packages of dist/apt as docs/install.md says, in a fresh root of each Debian (bookworm), uses them in
-# both servers, upgrades, breaks and removes them. As root, with mmdebstrap; Debian's own packages come from where this machine's apt gets them.
+# both servers, upgrades, breaks and removes them. SUITE:NEXT installs them in the one and upgrades the whole Debian to the other. As root, with mmdebstrap;
+# Debian's own packages come from where this machine's apt gets them.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/roots.sh"
 
@@ -40,7 +41,8 @@ sign() {
 wrong_engine() { cc -shared -fPIC -O1 -Iinclude -o "$1" tests/engines/bad/wrong_major.c; }
 
 test_on() {
-    local suite=$1 root=$BUILD/packages/$1 network
+    local name=${1/:/-} suite=${1%:*} next=${1#*:} steps=(prepare install serve contents upgrade wrong remove)
+    local root=$BUILD/packages/$name network step
     [[ -d dist/apt/dists/$suite ]] || die "dist/apt has nothing for $suite: make deb RELEASE=$suite"
     make_root "$suite" "$root"
     mkdir -p "$root/tests"
@@ -55,16 +57,21 @@ test_on() {
     # Sid calls itself forky.
     sed -i "s/\$VERSION_CODENAME/$suite/" "$root/tests/blocks/repository.sh" "$root/tests/blocks/signed.sh"
     previous "$suite" "$BUILD/packages/previous-$suite"
-    for step in prepare install serve contents upgrade wrong remove; do
+    if [[ $1 == *:* ]]; then
+        [[ -d dist/apt/dists/$next && -e $root/tests/with-nginx ]] || die "dist/apt has no module for nginx of $suite, or nothing for $next: make deb RELEASE="
+        echo "$next" >"$root/tests/next"
+        steps=(prepare install next)
+    fi
+    for step in "${steps[@]}"; do
         network=-n
-        case $step in prepare | install) network= ;; esac
-        say "$suite: $step"
+        case $step in prepare | install | next) network= ;; esac
+        say "$1: $step"
         # shellcheck disable=SC2086
         in_root "$root" $network -b "$BUILD/packages/apt:/srv/apt" -b "$BUILD/packages/previous-$suite:/srv/apt-previous" -- bash "/tests/$step.sh" \
-            >"$BUILD/log/packages-$suite-$step.log" 2>&1 || { tail -n 40 "$BUILD/log/packages-$suite-$step.log" >&2; die "$suite: $step failed"; }
-        sed -n 's/^packages: /    /p' "$BUILD/log/packages-$suite-$step.log"
+            >"$BUILD/log/packages-$name-$step.log" 2>&1 || { tail -n 40 "$BUILD/log/packages-$name-$step.log" >&2; die "$1: $step failed"; }
+        sed -n 's/^packages: /    /p' "$BUILD/log/packages-$name-$step.log"
     done
-    say "the packages hold on Debian ($suite)"
+    say "the packages hold on Debian ($1)"
     rm -rf "$root" "$BUILD/packages/previous-$suite"
 }
 

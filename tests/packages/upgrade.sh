@@ -98,6 +98,13 @@ if has_nginx; then
     old=$(grep -oE '/usr/lib/.*gangway.* \(deleted\)' "/proc/$(cat /run/nginx.pid)/maps" | sort -u || true)
     [[ -z $old ]] || fail "nginx still has the version before: $old"
 fi
+# And each of them starts with it.
+for service in apache2 nginx; do
+    [[ ! -e /etc/init.d/$service ]] || service "$service" restart
+done
+for port in "${ports[@]}"; do
+    for place in in own; do ask "http://127.0.0.1:$port/$place" begin; done
+done
 for service in apache2 nginx; do
     [[ ! -e /etc/init.d/$service ]] || service "$service" stop
     gone "$service"

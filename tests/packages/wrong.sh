@@ -3,6 +3,8 @@
 . /tests/lib.sh
 run_folders
 pool=/srv/apt/pool
+declare -A versions
+for name in $(names); do versions[$name]=$(dpkg-query -W -f '${Version}' "$name"); done
 # One line with these words, on one of the two outputs.
 tells() {
     local words=$1
@@ -17,8 +19,7 @@ no_engine() {
     ! has_nginx || tells 'GW0201 no engine in' nginx -t
     tells 'GW0201 no engine in' apache2ctl configtest
     apt-get install -y gangway-engine-python >/dev/null
-    ! has_nginx || nginx -t
-    apache2ctl configtest
+    serves
 }
 
 # An engine of another major version of the ABI, as somebody would copy it by hand; and apt takes no engine of another release.
@@ -74,34 +75,115 @@ PY
     apache2ctl configtest
 }
 
-# Unpacked and not configured: what was enabled stays, and nothing new is.
-half_configured() {
-    local file
-    for name in $(names); do
-        file=$(find "$pool" -name "${name}_$(dpkg-query -W -f '${Version}' "$name")_*.deb")
-        dpkg --unpack "$file" >/dev/null
-    done
-    ! has_nginx || nginx -t
+# Both servers start with what there is, answer, and end.
+serves() {
+    if has_nginx; then
+        nginx -t
+        service nginx start >/dev/null
+        ask http://127.0.0.1:8080/ "hello from Flask"
+        service nginx stop >/dev/null
+        gone nginx
+    fi
     apache2ctl configtest
-    dpkg --configure -a >/dev/null
+    service apache2 start >/dev/null
+    ask http://127.0.0.1:8081/ "hello from Flask"
+    service apache2 stop >/dev/null
+    gone apache2
+}
+
+files() { for name in $(names); do find "$pool" -name "${name}_${versions[$name]}_*.deb"; done; }
+
+all_are() {
     for name in $(names); do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$name") == installed ]] || fail "$name is not configured"
+        [[ $(dpkg-query -W -f '${db:Status-Status}' "$name") == "$1" ]] || fail "$name is not $1, but $(dpkg-query -W -f '${db:Status-Status}' "$name")"
     done
 }
 
-# The module of another release, as somebody would copy it by hand.
+# Unpacked and not configured: what was enabled stays, and nothing new is. dpkg itself says which packages these are.
+half_configured() {
+    for file in $(files); do dpkg --unpack "$file" >/dev/null; done
+    all_are unpacked
+    dpkg --audit >/var/tmp/block.log
+    for name in $(names); do said "$name"; done
+    serves
+    dpkg --configure -a >/dev/null
+    all_are installed
+}
+
+# An upgrade that has ended in its midst, between unpacking and configuring, once for each package that is the last one that was unpacked.
+half_upgraded() {
+    local count
+    mapfile -t upgrades < <(files)
+    for count in $(seq "${#upgrades[@]}"); do
+        dpkg --auto-deconfigure -i /srv/apt-previous/*.deb >/dev/null 2>&1
+        all_are installed
+        # Which of them go with one another dpkg knows; it says so before it changes a file.
+        dpkg --auto-deconfigure --unpack "${upgrades[@]:0:count}" >/var/tmp/block.log 2>&1 || true
+        serves
+        apt-get install -y --fix-broken >/dev/null
+        dpkg --auto-deconfigure -i "${upgrades[@]}" >/dev/null 2>&1
+        all_are installed
+    done
+    note "an upgrade that has ended in its midst leaves servers that start"
+}
+
+# A module with another version of nginx, or another signature, in each of its records. Once more as a package, which says so.
+module_of_another_nginx() {
+    python3 - "$1" /usr/lib/nginx/modules/ngx_http_gangway_module.so "$2" "$(nginx -v 2>&1 | sed 's|.*nginx/\([0-9.]*\).*|\1|')" <<'PY'
+import re, struct, sys
+change, source, target, version = sys.argv[1:]
+with open(source, "rb") as file:
+    data = file.read()
+if change == "version":
+    major, minor, patch = map(int, version.split("."))
+    # Two numbers that are not given yet, a name and two spare places that are none, and the version.
+    head = b"\xff" * 16 + bytes(24)
+    record = head + struct.pack("<Q", major * 1000000 + minor * 1000 + patch)
+    assert record in data
+    data = data.replace(record, head + struct.pack("<Q", 9009009))
+else:
+    signatures = set(re.findall(rb"[48],[48],[48],[01]{34}", data))
+    assert len(signatures) == 1, signatures
+    signature = signatures.pop()
+    data = data.replace(signature, signature[:-1] + (b"0" if signature.endswith(b"1") else b"1"))
+with open(target, "wb") as file:
+    file.write(data)
+PY
+}
+
+# As somebody would copy it by hand, and what apt and dpkg say of its package.
 other_nginx() {
+    local own folder=/var/tmp/module tree=/var/tmp/other-module
+    own=$(dpkg-query -W -f '${Version}' libnginx-mod-http-gangway)
+    mkdir -p "$folder"
+    printf 'load_module %s/module.so;\nevents {}\nhttp {}\n' "$folder" >/var/tmp/nginx.conf
+    module_of_another_nginx version "$folder/module.so"
+    tells 'version 9009009 instead of' nginx -t -c /var/tmp/nginx.conf
+    module_of_another_nginx signature "$folder/module.so"
+    tells 'is not binary compatible' nginx -t -c /var/tmp/nginx.conf
+    dpkg-deb -R "$(find "$pool" -name "libnginx-mod-http-gangway_${own}_*.deb")" "$tree"
+    sed -i -e 's/nginx-abi-[0-9.-]*/nginx-abi-9.9.9-1/' -e 's/nginx (<< [^)]*)/nginx (<< 9.9.9)/' -e 's/nginx (>> [^)]*)/nginx (>> 9.9.9.~)/' "$tree/DEBIAN/control"
+    grep -q 'nginx-abi-9.9.9-1' "$tree/DEBIAN/control" || fail "the package of the module depends on no ABI of nginx"
+    dpkg-deb -b "$tree" /var/tmp/other-module.deb >/dev/null
+    tells 'nginx-abi-9.9.9-1' apt-get install -y --no-remove --reinstall /var/tmp/other-module.deb
+    tells 'breaks nginx' dpkg -i /var/tmp/other-module.deb
+    [[ $(dpkg-query -W -f '${db:Status-Status}' libnginx-mod-http-gangway) == installed ]] || fail "the module is half installed"
+    serves
+}
+
+# The module that was built for another Debian, where the archive has one.
+module_of_another_release() {
     local own other
     own=$(dpkg-query -W -f '${Version}' libnginx-mod-http-gangway)
     other=$(find "$pool" -name 'libnginx-mod-http-gangway_*.deb' ! -name "*_${own}_*" | head -n 1)
-    [[ -n $other ]] || { note "there is no module for another nginx in the archive: not tried"; return 0; }
+    [[ -n $other ]] || { note "there is no module of another release in the archive: not tried"; return 0; }
     tells "breaks nginx" dpkg -i "$other"
     nginx -t
-    mkdir -p /var/tmp/module
-    dpkg-deb -x "$other" /var/tmp/module
-    sed 's|modules/ngx_http|/var/tmp/module/usr/lib/nginx/modules/ngx_http|' /usr/share/nginx/modules-available/mod-http-gangway.conf >/var/tmp/load.conf
-    printf 'include /var/tmp/load.conf;\nevents {}\nhttp {}\n' >/var/tmp/nginx.conf
+    mkdir -p /var/tmp/release
+    dpkg-deb -x "$other" /var/tmp/release
+    printf 'load_module /var/tmp/release/usr/lib/nginx/modules/ngx_http_gangway_module.so;\nevents {}\nhttp {}\n' >/var/tmp/nginx.conf
     tells 'ngx_http_gangway_module.so' nginx -t -c /var/tmp/nginx.conf
+    grep -qE 'version [0-9]+ instead of [0-9]+|undefined symbol: ngx_' /var/tmp/block.log || fail "nginx says something else"
     apt-get install -y --fix-broken --allow-downgrades "libnginx-mod-http-gangway=$own" >/dev/null
     nginx -t
 }
@@ -110,4 +192,6 @@ no_engine
 wrong_engine
 other_httpd
 half_configured
+half_upgraded
 ! has_nginx || other_nginx
+! has_nginx || module_of_another_release
