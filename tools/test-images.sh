@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# test-images.sh [nginx|httpd]...: lints the Containerfiles, then runs what dist/images/ has in namespaces as an engine would: read-only, unprivileged, without a
+# test-images.sh [nginx|httpd]...: lints the Containerfiles, looks into the archives, then runs what dist/images/ has in namespaces as an engine would: read-only, unprivileged, without a
 # network. As root.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/roots.sh"
@@ -22,6 +22,9 @@ wheels_for() {
         --python-version "$1" --implementation cp --dest "$wheels" \
         -r tests/images/apps/flask/requirements.txt -r tests/images/apps/fastapi/requirements.txt
 }
+
+version=$(sed -n '/^\[workspace.package]/,/^$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+for archive in dist/images/*.tar; do /usr/bin/python3 tests/images/archive.py "$archive" "$version"; done
 
 (($#)) || set -- nginx httpd
 for server in "$@"; do
