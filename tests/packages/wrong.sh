@@ -22,6 +22,14 @@ no_engine() {
     serves
 }
 
+# The package with the program that runs applications in processes of their own, as the site of nginx has one.
+no_host() {
+    dpkg --purge gangway >/dev/null
+    tells 'GW0109 processes= and user= need the program gangway-host' nginx -t
+    apt-get install -y gangway >/dev/null
+    serves
+}
+
 # An engine of another major version of the ABI, as somebody would copy it by hand; and apt takes no engine of another release.
 wrong_engine() {
     local own engine=/usr/lib/gangway/gangway_python.so
@@ -189,6 +197,7 @@ module_of_another_release() {
 }
 
 no_engine
+! has_nginx || no_host
 wrong_engine
 other_httpd
 half_configured
