@@ -101,6 +101,9 @@ serves() {
 
 files() { for name in $(names); do find "$pool" -name "${name}_${versions[$name]}_*.deb"; done; }
 
+# As apt has dpkg do it: a package whose partner is of another version is there, but not configured.
+put() { dpkg --auto-deconfigure "$@" >/var/tmp/block.log 2>&1 || { cat /var/tmp/block.log >&2; fail "dpkg $1 fails"; }; }
+
 all_are() {
     for name in $(names); do
         [[ $(dpkg-query -W -f '${db:Status-Status}' "$name") == "$1" ]] || fail "$name is not $1, but $(dpkg-query -W -f '${db:Status-Status}' "$name")"
@@ -123,13 +126,12 @@ half_upgraded() {
     local count
     mapfile -t upgrades < <(files)
     for count in $(seq "${#upgrades[@]}"); do
-        dpkg --auto-deconfigure -i /srv/apt-previous/*.deb >/dev/null 2>&1
+        put -i /srv/apt-previous/*.deb
         all_are installed
-        # Which of them go with one another dpkg knows; it says so before it changes a file.
-        dpkg --auto-deconfigure --unpack "${upgrades[@]:0:count}" >/var/tmp/block.log 2>&1 || true
+        put --unpack "${upgrades[@]:0:count}"
         serves
         apt-get install -y --fix-broken >/dev/null
-        dpkg --auto-deconfigure -i "${upgrades[@]}" >/dev/null 2>&1
+        put -i "${upgrades[@]}"
         all_are installed
     done
     note "an upgrade that has ended in its midst leaves servers that start"
@@ -170,10 +172,10 @@ other_nginx() {
     module_of_another_nginx signature "$folder/module.so"
     tells 'is not binary compatible' nginx -t -c /var/tmp/nginx.conf
     dpkg-deb -R "$(find "$pool" -name "libnginx-mod-http-gangway_${own}_*.deb")" "$tree"
-    sed -i -e 's/nginx-abi-[0-9.-]*/nginx-abi-9.9.9-1/' -e 's/nginx (<< [^)]*)/nginx (<< 9.9.9)/' -e 's/nginx (>> [^)]*)/nginx (>> 9.9.9.~)/' "$tree/DEBIAN/control"
+    sed -i -e 's/^Version: .*/&+other/' -e 's/nginx-abi-[0-9.-]*/nginx-abi-9.9.9-1/' -e 's/nginx (<< [^)]*)/nginx (<< 9.9.9)/' -e 's/nginx (>> [^)]*)/nginx (>> 9.9.9.~)/' "$tree/DEBIAN/control"
     grep -q 'nginx-abi-9.9.9-1' "$tree/DEBIAN/control" || fail "the package of the module depends on no ABI of nginx"
     dpkg-deb -b "$tree" /var/tmp/other-module.deb >/dev/null
-    tells 'nginx-abi-9.9.9-1' apt-get install -y --no-remove --reinstall /var/tmp/other-module.deb
+    tells 'nginx-abi-9.9.9-1' apt-get install -y --no-remove /var/tmp/other-module.deb
     tells 'breaks nginx' dpkg -i /var/tmp/other-module.deb
     [[ $(dpkg-query -W -f '${db:Status-Status}' libnginx-mod-http-gangway) == installed ]] || fail "the module is half installed"
     serves
