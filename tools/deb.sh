@@ -43,13 +43,14 @@ profiles=pkg.gangway.toolchain
 # pack TIME TAR-OPTION...: the same bytes of the same files.
 pack() { tar --sort=name --owner=0 --group=0 --numeric-owner --mode=go=rX,u+rw --mtime="@$1" "${@:2}"; }
 
-# The crates as a file of the source package, which stays the same as long as Cargo.lock does: packing takes a minute.
+# The crates as a file of the source package, which stays the same as long as Cargo.lock does. Packed better it would be a fifth smaller and take
+# four times as long.
 vendor() {
     local kept
     kept=$BUILD/crates-$(sha256sum Cargo.lock | cut -c1-16).tar.xz
     if [[ ! -f $kept ]]; then
         quiet cargo-vendor cargo vendor --locked --versioned-dirs "$WORK/crates/vendor"
-        pack "$(git log -1 --format=%ct Cargo.lock)" -C "$WORK/crates" -cJf "$kept.new" vendor
+        XZ_OPT=-2 pack "$(git log -1 --format=%ct Cargo.lock)" -C "$WORK/crates" -cJf "$kept.new" vendor
         mv "$kept.new" "$kept"
         rm -rf "$WORK/crates"
     fi
