@@ -65,6 +65,28 @@ impl Upgraded<'_> {
 unsafe impl Send for Upgraded<'static> {}
 
 impl Upgraded<'static> {
+    /// Gives the system back what APR keeps of the connection's memory for its next use, a buffer for what is read first of all: one that
+    /// is silent for long needs none.
+    pub(crate) fn spare_memory(&self) {
+        // As many as one read or one answer leaves behind.
+        const NODES: usize = 3;
+        const SIZE: usize = 4096;
+        // Each, when it is freed, is more than that.
+        const LEAST: usize = 1;
+        // SAFETY: the connection is ours alone, and with it its pool, whose allocator no other connection has. Nodes that are allocated are
+        // freed here, to the system while so little may be kept.
+        unsafe {
+            let allocator = sys::apr_pool_allocator_get((*self.request().connection()).pool);
+            sys::apr_allocator_max_free_set(allocator, LEAST);
+            for node in [(); NODES].map(|()| sys::apr_allocator_alloc(allocator, SIZE)) {
+                if !node.is_null() {
+                    sys::apr_allocator_free(allocator, node);
+                }
+            }
+            sys::apr_allocator_max_free_set(allocator, sys::ap_max_mem_free as usize);
+        }
+    }
+
     /// Ends the request, which is logged now, and its connection, as far as that can be done without waiting. `agreed`: both sides have said
     /// what they had to.
     pub(crate) fn leave(self, agreed: bool) -> Parting {

@@ -40,6 +40,8 @@ const AGE: Duration = Duration::from_secs(1);
 const LONGEST_AGE: Duration = Duration::from_secs(60);
 /// How long the end of the process waits for the last words to the clients.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// One that has been silent for so long keeps no memory for what it says next.
+const SILENCE: Duration = Duration::from_secs(1);
 const STACK: usize = 512 * 1024;
 /// The number of the eventfd.
 const NEWS: u64 = 0;
@@ -178,6 +180,14 @@ struct LoopEntry {
     /// The earliest time of it in `times`.
     timed: Option<Instant>,
     taken: Instant,
+    /// When something has happened for the last time, as long as memory may be kept for more of it.
+    busy: Option<Instant>,
+}
+
+impl LoopEntry {
+    fn is_open(&self) -> bool {
+        matches!(self.phase, SocketPhase::Open { .. })
+    }
 }
 
 enum SocketPhase {
@@ -206,6 +216,7 @@ impl SocketLoop {
         }
         for one in shown.into_iter().filter(|one| one.number != NEWS) {
             self.look_at(one);
+            self.note_busy(one.number);
         }
         self.look_at_times();
         false
@@ -251,8 +262,9 @@ impl SocketLoop {
         let interest = Interest { reads: true, writes: false };
         let is_watched = self.epoll.add(descriptor, number, interest).is_ok();
         let phase = SocketPhase::Open { flight, descriptor, interest };
-        self.entries.insert(number, LoopEntry { phase, timed: None, taken: Instant::now() });
+        self.entries.insert(number, LoopEntry { phase, timed: None, taken: Instant::now(), busy: None });
         self.look_at(Shown { number, has_failed: !is_watched });
+        self.note_busy(number);
     }
 
     /// Does what can be done for one of them.
@@ -312,7 +324,29 @@ impl SocketLoop {
             if let Some(entry) = self.entries.get_mut(&number).filter(|entry| entry.timed == Some(at)) {
                 entry.timed = None;
                 self.look_at(Shown { number, has_failed: false });
+                self.spare(number);
             }
+        }
+    }
+
+    /// Something has happened to one of them, and what it has needed for that it may soon need again.
+    fn note_busy(&mut self, number: u64) {
+        let now = Instant::now();
+        let entry = self.entries.get_mut(&number).filter(|entry| entry.is_open());
+        if entry.is_some_and(|entry| entry.busy.replace(now).is_none()) {
+            self.look_later(number, now + SILENCE);
+        }
+    }
+
+    /// One that has become silent gives memory back.
+    fn spare(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let (Some(busy), SocketPhase::Open { flight, .. }) = (entry.busy, &entry.phase) else { return };
+        if busy.elapsed() >= SILENCE {
+            flight.upgraded.spare_memory();
+            entry.busy = None;
+        } else {
+            self.look_later(number, busy + SILENCE);
         }
     }
 
@@ -330,8 +364,10 @@ impl SocketLoop {
         let is_watched = parting.descriptor().is_some_and(|descriptor| {
             self.epoll.add(descriptor, number, Interest { reads: true, writes: false }).is_ok()
         });
-        self.entries
-            .insert(number, LoopEntry { phase: SocketPhase::Closing { parting, until }, timed: None, taken });
+        self.entries.insert(
+            number,
+            LoopEntry { phase: SocketPhase::Closing { parting, until }, timed: None, taken, busy: None },
+        );
         if is_watched {
             self.look_at(Shown { number, has_failed: false });
             self.look_later(number, until);
@@ -357,7 +393,7 @@ impl SocketLoop {
         } else {
             let until = Instant::now() + AGE.saturating_sub(age).max(AGE / 10);
             let phase = SocketPhase::Closing { parting, until };
-            self.entries.insert(number, LoopEntry { phase, timed: None, taken });
+            self.entries.insert(number, LoopEntry { phase, timed: None, taken, busy: None });
             self.look_later(number, until);
         }
     }

@@ -3,6 +3,8 @@
 
 import pytest
 
+from harness import processes
+from harness.deadline import wait_until
 from harness.websocket import WebSocket, handshake
 
 
@@ -50,4 +52,24 @@ def test_in_the_event_mpm_they_hold_no_thread(launch):
         client.text(f"number {number}")
     for number, client in enumerate(clients):
         client.expect_text(f"number {number}")
+        client.close()
+
+
+@pytest.mark.servers("apache")
+def test_silent_ones_give_memory_back(launch):
+    def configure(site):
+        site.threads_per_child = 4
+        site.apache_main = "AsyncRequestWorkerFactor 150"
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    opened_before = [opened(server) for _ in range(50)]
+    before = processes.memory(server.worker(), "Private_Dirty")
+    clients = [opened(server) for _ in range(400)]
+    # httpd's two pools and the list of buckets, the WebSocket and the application: what was read into is not kept.
+    each = lambda: (processes.memory(server.worker(), "Private_Dirty") - before) / len(clients)
+    wait_until(lambda: each() < 31 * 1024, lambda: f"each has {each():.0f} bytes")
+    for client in [*opened_before, *clients]:
+        client.text("still there")
+        client.expect_text("still there")
         client.close()
