@@ -29,7 +29,7 @@ pub(crate) use outbox::LATE;
 pub use outbox::{Outbox, OutboxEvent};
 pub use piece::{Beyond, Delivery, End, FileSlice, Lent, Piece};
 pub use port::Port;
-pub use pump::{ConnectionLost, PumpStep, PumpWait, SocketPump, Transport, TransportRead};
+pub use pump::{ConnectionLost, PumpWait, SocketEnd, SocketPump, Transport, TransportRead};
 pub use socket::SocketLink;
 
 use std::{

@@ -9,9 +9,8 @@ use std::{
 
 use super::SocketLink;
 
-/// Bytes that are read at a time, and how often in one turn: a client that sends without end does not keep the others waiting.
-const PART: usize = 16 * 1024;
-const PARTS_MOST: usize = 8;
+/// Bytes that are read in one turn: a client that sends without end does not keep the others waiting.
+const MOST: usize = 256 * 1024;
 
 /// How long the last bytes of an end that both sides have agreed on may wait for their client.
 const LAST_BYTES_WAIT: Duration = Duration::from_secs(5);
@@ -33,6 +32,9 @@ pub enum TransportRead {
 
 /// A client's connection. Nothing here waits.
 pub trait Transport {
+    /// Bytes that are read from it at a time.
+    const PART: usize;
+
     /// Reads what has come.
     fn receive(&mut self, into: &mut [u8]) -> TransportRead;
 
@@ -42,25 +44,25 @@ pub trait Transport {
     /// The connection has failed.
     fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost>;
 
-    /// Has what was taken leave. Answers whether all of it has.
+    /// Has what was taken leave. Answers whether all of it has, as it always has where nothing is kept.
     ///
     /// # Errors
     /// The connection has failed.
-    fn flush(&mut self) -> Result<bool, ConnectionLost>;
+    fn flush(&mut self) -> Result<bool, ConnectionLost> {
+        Ok(true)
+    }
 }
 
 /// The client's connection has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLost;
 
-/// What follows when a WebSocket has done what it could.
+/// How a WebSocket has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PumpStep {
-    /// It goes on.
-    Wait(PumpWait),
+pub enum SocketEnd {
     /// Both sides have said what they had to.
-    Over,
-    /// The connection has ended.
+    Agreed,
+    /// The connection has failed, or its client takes nothing any more.
     Broken,
 }
 
@@ -97,35 +99,40 @@ impl SocketPump {
         Self { link, unread, drain: None, last_bytes: None }
     }
 
-    /// Reads and writes what can be read and written now.
-    pub fn step(&mut self, transport: &mut impl Transport) -> PumpStep {
+    /// Reads and writes what can be read and written now. Answers what it waits for.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn step<T: Transport>(&mut self, transport: &mut T) -> Result<PumpWait, SocketEnd> {
         self.link.look();
         let read = self.read(transport);
         self.look_at_time();
         let mut has_progress = false;
         let written =
             self.link.write(|bytes| transport.transmit(bytes).inspect(|count| has_progress |= *count > 0));
-        let written = written.and_then(|is_all| Ok(transport.flush()? && is_all));
+        let written = written.and_then(|is_all| Ok((is_all, transport.flush()?)));
         // A client may send its close frame and close its side at once: it has got the answer now.
-        let (Ok(reads_on), Ok(is_all)) = (read, written) else {
+        let (Ok(reads_on), Ok((is_written, has_left))) = (read, written) else {
             self.link.handle_end();
-            return PumpStep::Broken;
+            return Err(SocketEnd::Broken);
         };
         let mut look_at = self.next_look();
-        if self.link.is_over() {
+        let is_over = self.link.is_over();
+        if is_over {
             let now = Instant::now();
             let until = *self.last_bytes.get_or_insert(now + LAST_BYTES_WAIT);
-            if is_all || now >= until {
-                return PumpStep::Over;
+            // A client that takes nothing has had its time to close.
+            if !is_written || has_left || now >= until {
+                return Err(SocketEnd::Agreed);
             }
             look_at = Some(until);
         }
-        let reads = self.link.wants_input() && !self.link.is_over();
-        PumpStep::Wait(PumpWait {
+        let reads = !is_over && self.link.wants_input();
+        Ok(PumpWait {
             look_at,
             reads,
             reads_on: reads && reads_on,
-            is_stalled: !is_all,
+            is_stalled: !(is_written && has_left),
             has_progress,
         })
     }
@@ -143,13 +150,14 @@ impl SocketPump {
         let _ = self.link.handle_time();
     }
 
+    /// Nothing is done here: it would not be written.
     fn next_look(&self) -> Option<Instant> {
         let drain = self.drain.filter(|_| !self.link.is_closed());
-        self.link.handle_time().into_iter().chain(drain).min()
+        self.link.deadline().into_iter().chain(drain).min()
     }
 
     /// Gives the core what the client has sent. Answers whether more may be there.
-    fn read(&mut self, transport: &mut impl Transport) -> Result<bool, ConnectionLost> {
+    fn read<T: Transport>(&mut self, transport: &mut T) -> Result<bool, ConnectionLost> {
         if !self.unread.is_empty() {
             let taken = self.link.handle_bytes(&self.unread);
             self.unread.drain(..taken.min(self.unread.len()));
@@ -159,8 +167,8 @@ impl SocketPump {
             self.unread = Vec::new();
         }
         BUFFER.with_borrow_mut(|buffer| {
-            buffer.resize(PART, 0);
-            for _ in 0..PARTS_MOST {
+            buffer.resize(T::PART, 0);
+            for _ in 0..MOST / T::PART {
                 if !self.link.wants_input() {
                     // What the connection has decrypted already does not make its descriptor readable.
                     return Ok(true);

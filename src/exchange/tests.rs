@@ -5,6 +5,7 @@
 
 mod channel;
 mod model;
+mod pump;
 mod rules;
 
 use std::{

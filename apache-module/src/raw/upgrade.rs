@@ -108,6 +108,9 @@ impl<'r> Upgraded<'r> {
 }
 
 impl Transport for Upgraded<'_> {
+    /// About what httpd's filters give at a time: a thread may have no more than one WebSocket.
+    const PART: usize = 16 * 1024;
+
     fn receive(&mut self, into: &mut [u8]) -> TransportRead {
         if let Some(stream) = &self.stream {
             stream.input.take_signs();

@@ -17,7 +17,7 @@ use std::{
 use gangway::{
     engine::fence,
     error::THREADS_FAILED,
-    exchange::{Outbox, OutboxEvent},
+    exchange::{Outbox, OutboxEvent, SocketEnd},
     log::{self, Level},
     sys::{
         self,
@@ -26,10 +26,7 @@ use gangway::{
     },
 };
 
-use super::{
-    flight::{SocketEnd, SocketFlight},
-    notices::Wake,
-};
+use super::{flight::SocketFlight, notices::Wake};
 use crate::raw::{self, ConnectionKey, Parting};
 
 /// How long the client may take to close its side when both have said what they had to: httpd's own short time.

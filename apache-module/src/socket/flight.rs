@@ -10,7 +10,7 @@ use std::{
 };
 
 use gangway::{
-    exchange::{Cause, Channel, Exchange, PumpStep, PumpWait, SocketLink, SocketPump},
+    exchange::{Cause, Channel, Exchange, PumpWait, SocketEnd, SocketLink, SocketPump},
     http::Head,
     log::{self, RequestLog},
     runtime::{Application, abandon},
@@ -39,15 +39,6 @@ pub(crate) struct SocketFlight<'r> {
     is_ended: bool,
     /// Since when the client has taken nothing of what waits for it.
     stalled: Option<Instant>,
-}
-
-/// How a WebSocket has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SocketEnd {
-    /// Both sides have said what they had to.
-    Agreed,
-    /// The connection has failed, or its client takes nothing any more.
-    Broken,
 }
 
 /// The handler's side of a request.
@@ -87,11 +78,7 @@ impl<'r> SocketFlight<'r> {
     pub(super) fn go_on(&mut self) -> Result<PumpWait, SocketEnd> {
         self.write_lines();
         self.is_ended |= self.channel.take().end.is_some();
-        let mut wait = match self.pump.step(&mut self.upgraded) {
-            PumpStep::Wait(wait) => wait,
-            PumpStep::Over => return Err(SocketEnd::Agreed),
-            PumpStep::Broken => return Err(SocketEnd::Broken),
-        };
+        let mut wait = self.pump.step(&mut self.upgraded)?;
         if !wait.is_stalled || wait.has_progress {
             self.stalled = None;
         }

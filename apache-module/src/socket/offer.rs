@@ -59,11 +59,8 @@ fn can_upgrade(request: Request<'_>) -> bool {
 }
 
 fn refuse(request: Request<'_>, error: HandshakeError) -> c_int {
-    if error == HandshakeError::Version {
-        // RFC 6455 §4.4, RFC 9110 §15.5.22 and §7.8.
-        request.set_error_header(c"Sec-WebSocket-Version", c"13");
-        request.set_error_header(c"Upgrade", c"websocket");
-        request.set_error_header(c"Connection", c"Upgrade");
+    for (name, value) in error.fields() {
+        request.set_error_header(name, value);
     }
     c_int::from(error.status())
 }

@@ -13,15 +13,12 @@ use std::{
 
 use gangway::{
     error::SERVER_FAILED,
-    exchange::{Cause, Exchange, PumpWait},
+    exchange::{Cause, Exchange, PumpWait, SocketEnd},
     report,
     sys::{EventFd, explain, lock, poll},
 };
 
-use super::{
-    flight::{SocketEnd, SocketFlight},
-    notices::Wake,
-};
+use super::{flight::SocketFlight, notices::Wake};
 use crate::raw::{self, OK};
 
 /// How often it is looked whether the process ends.

@@ -71,5 +71,5 @@ pub(crate) use response::HeaderSlot;
 pub(crate) use stand_in::{Functions, close_spare, take_back, unconnected, waiting};
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
-pub(crate) use upgrade::{HttpHandlers, ReadOutcome, is_exiting};
+pub(crate) use upgrade::{HttpHandlers, is_exiting};
 pub(crate) use upstream::{Balancer, Hooks, Upstream};

@@ -2,6 +2,7 @@
 //! A connection that speaks another protocol than HTTP from now on, as nginx's own upstreams have it: the request stays, and its
 //! connection is read from and written to without nginx's filters.
 
+use gangway::exchange::{ConnectionLost, Transport, TransportRead};
 use nginx_sys::{
     NGX_HTTP_VERSION_11, ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_event_handler_pt, ngx_event_t,
     ngx_exiting, ngx_handle_read_event, ngx_handle_write_event, ngx_http_request_t, ngx_post_event,
@@ -17,17 +18,6 @@ const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
 pub(crate) struct HttpHandlers {
     read: ngx_event_handler_pt,
     write: ngx_event_handler_pt,
-}
-
-/// What a connection gives when it is read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadOutcome {
-    /// So many bytes.
-    Bytes(usize),
-    /// Nothing at the moment.
-    Later,
-    /// The client has closed it, or it has failed.
-    End,
 }
 
 impl Request {
@@ -100,41 +90,6 @@ impl Connection {
         (field!(self, close()) != 0, field!(self, error()) != 0)
     }
 
-    /// Reads what is there.
-    pub(crate) fn receive(self, buffer: &mut [u8]) -> ReadOutcome {
-        let read = self.read();
-        if !read.is_ready() {
-            return ReadOutcome::Later;
-        }
-        let Some(receive) = field!(self, recv) else { return ReadOutcome::End };
-        // SAFETY: nginx's function for this live connection writes so many bytes at most.
-        match unsafe { receive(self.raw(), buffer.as_mut_ptr(), buffer.len()) } {
-            AGAIN => ReadOutcome::Later,
-            count if count > 0 => ReadOutcome::Bytes(count.unsigned_abs().min(buffer.len())),
-            _ => ReadOutcome::End,
-        }
-    }
-
-    /// Writes what can be written: 0 if that is nothing at the moment.
-    ///
-    /// # Errors
-    /// The connection has failed.
-    pub(crate) fn transmit(self, bytes: &[u8]) -> Result<usize, ()> {
-        // As much as one record of TLS holds, and the same bytes again when it was not taken.
-        const RECORD: usize = 16 * 1024;
-        let most = if self.is_tls() { RECORD } else { bytes.len() };
-        let bytes = bytes.get(..bytes.len().min(most)).unwrap_or_default();
-        if !self.write().is_ready() {
-            return Ok(0);
-        }
-        let Some(send) = field!(self, send) else { return Err(()) };
-        // SAFETY: nginx's function for this live connection, which only reads the bytes.
-        match unsafe { send(self.raw(), bytes.as_ptr().cast_mut(), bytes.len()) } {
-            AGAIN => Ok(0),
-            count => usize::try_from(count).map_err(|_| ()),
-        }
-    }
-
     /// Reads on in the next turn of the event loop, after the other connections.
     pub(crate) fn read_on_later(self) {
         // SAFETY: an event of this thread's loop and the loop's own queue.
@@ -153,6 +108,41 @@ impl Connection {
                 _ => {}
             }
             ngx_handle_read_event(read.raw(), 0) == 0 && ngx_handle_write_event(write.raw(), 0) == 0
+        }
+    }
+}
+
+impl Transport for Connection {
+    /// What a socket of the kernel holds of messages of some size.
+    const PART: usize = 64 * 1024;
+
+    fn receive(&mut self, into: &mut [u8]) -> TransportRead {
+        let read = self.read();
+        if !read.is_ready() {
+            return TransportRead::Later;
+        }
+        let Some(receive) = field!(self, recv) else { return TransportRead::End };
+        // SAFETY: nginx's function for this live connection writes so many bytes at most.
+        match unsafe { receive(self.raw(), into.as_mut_ptr(), into.len()) } {
+            AGAIN => TransportRead::Later,
+            count if count > 0 => TransportRead::Bytes(count.unsigned_abs().min(into.len())),
+            _ => TransportRead::End,
+        }
+    }
+
+    fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost> {
+        // As much as one record of TLS holds, and the same bytes again when it was not taken.
+        const RECORD: usize = 16 * 1024;
+        let most = if self.is_tls() { RECORD } else { bytes.len() };
+        let bytes = bytes.get(..bytes.len().min(most)).unwrap_or_default();
+        if !self.write().is_ready() {
+            return Ok(0);
+        }
+        let Some(send) = field!(self, send) else { return Err(ConnectionLost) };
+        // SAFETY: nginx's function for this live connection, which only reads the bytes.
+        match unsafe { send(self.raw(), bytes.as_ptr().cast_mut(), bytes.len()) } {
+            AGAIN => Ok(0),
+            count => usize::try_from(count).map_err(|_| ConnectionLost),
         }
     }
 }

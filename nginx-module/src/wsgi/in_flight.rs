@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{
-    exchange::{Beyond, Cause, Channel, Delivery, End, Exchange, SocketLink},
+    exchange::{Beyond, Cause, Channel, Delivery, End, Exchange, SocketEnd, SocketLink},
     http::{Fields, Head},
     pool::Refusal,
     report,
@@ -22,7 +22,7 @@ use nginx_sys::{ngx_event_t, ngx_int_t};
 use super::{
     feed::Feed,
     hooks::FlightErrand,
-    socket::{ClientSocket, SocketStep},
+    socket::ClientSocket,
     stuck::{self, Stuck},
 };
 use crate::{
@@ -242,16 +242,16 @@ impl InFlight {
         }
         let Some(socket) = &mut self.socket else { return NextStep::Wait };
         match socket.go_on(self.request) {
-            SocketStep::Wait(at) => {
+            Ok(at) => {
                 self.look_again(at);
                 NextStep::Wait
             }
-            SocketStep::Over => {
+            Err(SocketEnd::Agreed) => {
                 // Its handler may still run, which is no failure.
                 self.exchange.passage().answer(101);
                 self.end(NextStep::Finalize(0))
             }
-            SocketStep::Broken => self.end(NextStep::Finalize(ERROR)),
+            Err(SocketEnd::Broken) => self.end(NextStep::Finalize(ERROR)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::{
 use super::*;
 
 /// Tells a test of each post.
-struct Posts(Mutex<Sender<u64>>);
+pub(super) struct Posts(Mutex<Sender<u64>>);
 
 impl Notify for Posts {
     fn post(&self, ticket: u64) {
@@ -21,7 +21,7 @@ impl Notify for Posts {
     fn log(&self, _ticket: u64, _level: Level, _line: &str) {}
 }
 
-fn posts() -> (Arc<Posts>, Receiver<u64>) {
+pub(super) fn posts() -> (Arc<Posts>, Receiver<u64>) {
     let (tell, told) = mpsc::channel();
     (Arc::new(Posts(Mutex::new(tell))), told)
 }

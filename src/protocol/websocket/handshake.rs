@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The opening handshake (RFC 6455 §4.2): whether a request asks for a WebSocket, and the answer.
 
+use std::ffi::CStr;
+
 use sha1::{Digest, Sha1};
 
 use super::extension::{self, Compression, is_token};
@@ -32,12 +34,14 @@ impl HandshakeError {
         }
     }
 
-    /// A field of the answer.
+    /// The fields of the answer: what would be right (§4.4, RFC 9110 §15.5.22 and §7.8).
     #[must_use]
-    pub const fn field(self) -> Option<(&'static str, &'static str)> {
+    pub const fn fields(self) -> &'static [(&'static CStr, &'static CStr)] {
         match self {
-            Self::Version => Some(("Sec-WebSocket-Version", "13")),
-            Self::Malformed(_) => None,
+            Self::Version => {
+                &[(c"Sec-WebSocket-Version", c"13"), (c"Upgrade", c"websocket"), (c"Connection", c"upgrade")]
+            }
+            Self::Malformed(_) => &[],
         }
     }
 }
