@@ -8,14 +8,16 @@ use std::{
 
 use gangway::{exchange::Cause, sys::lock};
 
-use super::{Job, Server, talk::Step};
+use super::{
+    Job, Server,
+    talk::{self, Step},
+};
 use crate::{
     clock::Clock,
     connection::Connection,
     lanes::{LaneMessage, LanePort, LaneTable},
     outgoing::{Outgoing, Page},
     port::{Outcome, RequestPort},
-    sys,
     variables::{self, ToldRequest},
 };
 
@@ -58,43 +60,24 @@ impl Server {
         if !table.unblock() {
             return Step::Close;
         }
-        let rest = lock(connection.incoming()).take_rest();
-        if !rest.is_empty() && !self.take_lanes(table, &rest) {
-            return Step::Close;
-        }
-        loop {
-            let count = match sys::receive(&**connection, buffer) {
-                Ok(None) => return Step::Idle,
-                Ok(Some(0)) | Err(_) => return Step::Close,
-                Ok(Some(count)) => count,
-            };
-            let size = buffer.len();
-            if !self.take_lanes(table, buffer.get(..count).unwrap_or_default()) {
-                return Step::Close;
-            }
-            // A socket that gave less than it was asked for has no more but its end, of which there was an event.
-            if count < size && !connection.is_left() {
-                return Step::Idle;
-            }
-        }
+        talk::read(connection, buffer, |bytes| self.take_lanes(table, bytes))
     }
 
-    /// Answers whether the connection is whole.
-    fn take_lanes(&self, table: &Arc<LaneTable>, mut input: &[u8]) -> bool {
+    fn take_lanes(&self, table: &Arc<LaneTable>, mut input: &[u8]) -> Step {
         let mut jobs = Vec::new();
-        let is_whole = loop {
+        let step = loop {
             let taken = lock(table.incoming()).take(&mut input);
             match taken {
-                Ok(None) => break true,
+                Ok(None) => break Step::Idle,
                 Ok(Some(message)) => jobs.extend(self.lane_message(table, message)),
                 Err(error) => {
                     self.complain(format_args!("a worker broke FastCGI: {error}; its connection is closed"));
-                    break false;
+                    break Step::Close;
                 }
             }
         };
         self.queue_lanes(jobs);
-        is_whole
+        step
     }
 
     fn lane_message(&self, table: &Arc<LaneTable>, message: LaneMessage) -> Option<Job> {
@@ -111,22 +94,18 @@ impl Server {
                     }
                     Err(defect) => {
                         self.complain(format_args!("a request is refused: {}", defect.text()));
-                        LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO))
-                            .refuse(Page::BadRequest);
+                        refuse(table, id, Page::BadRequest);
                     }
                 }
             }
             LaneMessage::TooLarge(id) => {
                 self.complain(format_args!("a request is refused: its variables are too large"));
-                LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO)).refuse(Page::TooLarge);
+                refuse(table, id, Page::TooLarge);
             }
             LaneMessage::Aborted(id) => match table.exchange(id) {
                 Some(exchange) => exchange.cancel(Cause::ClientGone),
                 // It had not come wholly.
-                None => {
-                    LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO))
-                        .refuse(Page::BadRequest);
-                }
+                None => refuse(table, id, Page::BadRequest),
             },
             LaneMessage::Granted(id, bytes) => {
                 if let Some(port) = table.port(id) {
@@ -202,6 +181,11 @@ impl Server {
     pub(crate) fn may_be_late(&self) -> bool {
         self.count.load(SeqCst) > 0 && !self.is_saturated()
     }
+}
+
+/// Answers a request that no handler gets.
+fn refuse(table: &Arc<LaneTable>, id: u16, page: Page) {
+    LanePort::new(table, id, Clock::of_one_that_waited(Duration::ZERO)).refuse(page);
 }
 
 impl Outcome {

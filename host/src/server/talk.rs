@@ -67,7 +67,8 @@ impl Server {
 
     fn step(&self, connection: &Arc<Connection>, buffer: &mut [u8]) -> Step {
         if connection.lingers() {
-            return discard(connection, buffer);
+            // It has its response: what still comes is thrown away.
+            return read(connection, buffer, |_| Step::Idle);
         }
         if connection.has_lanes() {
             let table = self.lanes_of(connection.token());
@@ -76,27 +77,7 @@ impl Server {
         if !self.flush(connection) {
             return Step::Close;
         }
-        let rest = lock(connection.incoming()).take_rest();
-        if !rest.is_empty() {
-            match self.take(connection, &rest) {
-                Step::Idle => {}
-                other => return other,
-            }
-        }
-        loop {
-            let count = match sys::receive(&**connection, buffer) {
-                Ok(None) => return Step::Idle,
-                Ok(Some(0)) | Err(_) => return Step::Close,
-                Ok(Some(count)) => count,
-            };
-            let size = buffer.len();
-            match self.take(connection, buffer.get(..count).unwrap_or_default()) {
-                // A socket that gave less than it was asked for has no more but its end, of which there was an event.
-                Step::Idle if count < size && !connection.is_left() => return Step::Idle,
-                Step::Idle => {}
-                other => return other,
-            }
-        }
+        read(connection, buffer, |bytes| self.take(connection, bytes))
     }
 
     /// Sends what waits. Answers whether the connection is whole.
@@ -305,13 +286,27 @@ impl Server {
     }
 }
 
-/// Throws away what still comes on a connection that has its response.
-fn discard(connection: &Connection, buffer: &mut [u8]) -> Step {
+/// Gives `take` what was kept and what has come, until that is all or `take` has something else to be done.
+pub(super) fn read(connection: &Connection, buffer: &mut [u8], mut take: impl FnMut(&[u8]) -> Step) -> Step {
+    let rest = lock(connection.incoming()).take_rest();
+    if !rest.is_empty() {
+        match take(&rest) {
+            Step::Idle => {}
+            other => return other,
+        }
+    }
     loop {
-        match sys::receive(connection, buffer) {
+        let count = match sys::receive(connection, buffer) {
             Ok(None) => return Step::Idle,
             Ok(Some(0)) | Err(_) => return Step::Close,
-            Ok(Some(_)) => {}
+            Ok(Some(count)) => count,
+        };
+        let size = buffer.len();
+        match take(buffer.get(..count).unwrap_or_default()) {
+            // A socket that gave less than it was asked for has no more but its end, of which there was an event.
+            Step::Idle if count < size && !connection.is_left() => return Step::Idle,
+            Step::Idle => {}
+            other => return other,
         }
     }
 }
