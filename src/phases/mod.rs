@@ -2,7 +2,7 @@
 //! Handlers of the phases of a request: which of them run where, and what they may look at and change.
 //!
 //! ```text
-//! plan         the words of mod_python's directives, how sections merge, which handlers a phase of a request has
+//! plan         the words that name handlers, how sections merge, which handlers a phase of a request has
 //! words        those of the directive that both servers have; place: what they say, as data of its own
 //! transaction  a request on its way through the phases, as an adapter gives it
 //! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
@@ -25,7 +25,7 @@ pub use filtering::{FilterSink, FilterVisit};
 pub use place::{HandlerPlace, OwnedHandler};
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;
-pub use words::{ApplicationWords, HandlerDirective, HandlerWords};
+pub use words::{ApplicationWords, HandlerDirective, HandlerTerms, HandlerWords};
 
 pub use plan::{
     Assignments, Handler, RequestPhase, chosen, merge_assignments, merge_handlers, parse_handlers,

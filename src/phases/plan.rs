@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Which handlers run in which phase: mod_python's words and rules, which unchanged configurations rely on.
+//! Which handlers run in which phase: the words and rules of their oldest engine, which unchanged configurations rely on.
 //!
 //! Plain data that borrows from the configuration, so that an adapter can keep it in memory of its server.
 

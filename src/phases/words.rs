@@ -24,7 +24,7 @@ pub struct HandlerWords {
     pub handlers: Vec<Vec<u8>>,
     /// `root=`: where their modules are, absolute and with a slash at its end; empty without it.
     pub directory: Vec<u8>,
-    /// `debug=` and `autoreload=`, by the names and values of mod_python's directives.
+    /// Switches, by the names of the settings that they are: 1 or 0.
     pub settings: Vec<(&'static str, Vec<u8>)>,
     /// `option=NAME=VALUE`.
     pub options: Vec<(Vec<u8>, Vec<u8>)>,
@@ -32,8 +32,7 @@ pub struct HandlerWords {
     pub interpreter: Option<Vec<u8>>,
     /// `realm=`.
     pub realm: Option<Vec<u8>>,
-    /// What is said of the application that stands for all handlers of a process: `venv=`, `python=`, `threads=` and their like, as
-    /// they were written.
+    /// What is said of the application that stands for all handlers of a process: `threads=` and its like, as they were written.
     pub application: Vec<Vec<u8>>,
 }
 
@@ -55,33 +54,63 @@ const PHASES: [(&str, RequestPhase); 14] = [
     ("output_filter", RequestPhase::OutputFilter),
 ];
 
-/// Words of the application.
-const OF_THE_APPLICATION: [&[u8]; 6] = [b"venv", b"python", b"env", b"env_file", b"threads", b"queue"];
+/// Words of the application that stands for all handlers, whatever its engine: who runs them.
+const OF_THE_POOL: [&str; 2] = ["threads", "queue"];
 
-/// Words that handlers of `gangway_wsgi` and its like have, and why these do not.
-const REFUSED: [(&[u8], &str); 5] = [
-    (b"processes", OF_PROCESSES),
-    (b"user", OF_PROCESSES),
-    (b"group", OF_PROCESSES),
-    (b"preload", OF_PROCESSES),
-    (b"timeout", "handlers of phases cannot be interrupted: let the handler itself give up"),
-];
+/// Words that every place has.
+const OF_A_PLACE: [&str; 4] = ["root", "option", "realm", "interpreter"];
 
-const OF_PROCESSES: &str = "handlers of phases run in the processes of the server, for they look at its requests and change them; \
-                            what is to have processes of its own is an application: gangway_wsgi or GangwayWSGI with \"mod_python.wsgi\" in its place";
+/// Words that an application has and these have not.
+const OF_PROCESSES: [&str; 4] = ["processes", "user", "group", "preload"];
+
+/// What a directive's words mean to the engine whose handlers it names. The directive says it, which has the engine's name in its own.
+#[derive(Clone, Copy, Debug)]
+pub struct HandlerTerms {
+    /// Words with on or off, each with the name of the setting that it is.
+    pub switches: &'static [(&'static str, &'static str)],
+    /// What the engine states of the application that stands for all handlers of a process.
+    pub application: &'static [&'static str],
+    /// How such handlers are written as an application, which may have processes of its own.
+    pub instead: &'static str,
+    /// Why this server cannot have handlers of a phase of this word, with the way out.
+    pub refusal: fn(&str) -> Option<&'static str>,
+}
+
+impl HandlerTerms {
+    /// All words, for people.
+    fn known(&self) -> String {
+        let switches = self.switches.iter().map(|(word, _)| word);
+        let all = OF_A_PLACE.iter().chain(switches).chain(self.application).chain(&OF_THE_POOL);
+        let all: Vec<&str> = all.copied().collect();
+        all.split_last().map(|(last, rest)| format!("{} and {last}", rest.join(", "))).unwrap_or_default()
+    }
+
+    /// Why a word is none of a handler's.
+    fn refuse(&self, key: &str, word: &[u8]) -> String {
+        let word = escape(word);
+        if OF_PROCESSES.contains(&key) {
+            return format!(
+                "has \"{word}\": handlers of phases run in the processes of the server, for they look at its requests and change \
+                 them; what is to have processes of its own is an application: {}",
+                self.instead
+            );
+        }
+        if key == "timeout" {
+            return format!(
+                "has \"{word}\": handlers of phases cannot be interrupted: let the handler itself give up"
+            );
+        }
+        format!("has an unknown option \"{word}\"; known are {}", self.known())
+    }
+}
 
 impl HandlerDirective {
-    /// Reads the words after the directive's name. Relative directories begin at `base`. `refuse` says of the word of a phase why this
-    /// server cannot have it, with the way out.
+    /// Reads the words after the directive's name. Relative directories begin at `base`.
     ///
     /// # Errors
     /// What is wrong, with the cure.
-    pub fn parse(
-        words: &[&[u8]],
-        base: &Path,
-        refuse: impl Fn(&str) -> Option<&'static str>,
-    ) -> Result<Self, String> {
-        let (phase, rest) = phase(words, refuse)?;
+    pub fn parse(words: &[&[u8]], base: &Path, terms: &HandlerTerms) -> Result<Self, String> {
+        let (phase, rest) = phase(words, terms.refusal)?;
         if rest == [b"off"] {
             return Ok(Self::Off(phase));
         }
@@ -90,7 +119,7 @@ impl HandlerDirective {
             match word.iter().position(|byte| *byte == b'=') {
                 Some(at) => {
                     let (key, value) = (word.get(..at), word.get(at + 1..));
-                    found.add(key.unwrap_or_default(), value.unwrap_or_default(), word, base)?;
+                    found.add(key.unwrap_or_default(), value.unwrap_or_default(), word, base, terms)?;
                 }
                 None => found.handlers.extend(
                     word.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty()).map(<[u8]>::to_vec),
@@ -104,7 +133,7 @@ impl HandlerDirective {
 /// The phase that the first word names, and the words behind it.
 fn phase<'w, 'a>(
     words: &'w [&'a [u8]],
-    refuse: impl Fn(&str) -> Option<&'static str>,
+    refuse: fn(&str) -> Option<&'static str>,
 ) -> Result<(Option<RequestPhase>, &'w [&'a [u8]]), String> {
     let Some((first, rest)) = words.split_first() else {
         return Err("needs a handler: MODULE or MODULE::OBJECT".into());
@@ -124,7 +153,14 @@ fn phase<'w, 'a>(
 }
 
 impl HandlerWords {
-    fn add(&mut self, key: &[u8], value: &[u8], word: &[u8], base: &Path) -> Result<(), String> {
+    fn add(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        word: &[u8],
+        base: &Path,
+        terms: &HandlerTerms,
+    ) -> Result<(), String> {
         let switch = || match value {
             b"on" => Ok(b"1".to_vec()),
             b"off" => Ok(b"0".to_vec()),
@@ -138,22 +174,19 @@ impl HandlerWords {
         };
         match key {
             b"root" => self.directory = directory(&some()?, base)?,
-            b"debug" => self.settings.push(("PythonDebug", switch()?)),
-            b"autoreload" => self.settings.push(("PythonAutoReload", switch()?)),
             b"interpreter" => self.interpreter = Some(some()?),
             b"realm" => self.realm = Some(realm(some()?)?),
             b"option" => self.options.push(assignment(value, word)?),
-            _ if OF_THE_APPLICATION.contains(&key) => self.application.push(word.to_vec()),
             _ => {
-                let why = REFUSED.iter().find(|(known, _)| *known == key).map(|(_, why)| *why);
-                return Err(match why {
-                    Some(why) => format!("has \"{}\": {why}", escape(word)),
-                    None => format!(
-                        "has an unknown option \"{}\"; known are root, venv, python, env, env_file, threads, queue, option, debug, \
-                         autoreload, realm and interpreter",
-                        escape(word)
-                    ),
-                });
+                // What is no text is none of the words.
+                let key = std::str::from_utf8(key).unwrap_or_default();
+                if let Some((_, setting)) = terms.switches.iter().find(|(known, _)| *known == key) {
+                    self.settings.push((setting, switch()?));
+                } else if OF_THE_POOL.contains(&key) || terms.application.contains(&key) {
+                    self.application.push(word.to_vec());
+                } else {
+                    return Err(terms.refuse(key, word));
+                }
             }
         }
         Ok(())
@@ -212,7 +245,7 @@ impl ApplicationWords {
             let known = self.0.iter().find(|known| key(known) == key(word) && key(word) != b"env");
             if let Some(known) = known {
                 return Err(format!(
-                    "has \"{}\", and another one \"{}\": all handlers of phases of a process have one Python",
+                    "has \"{}\", and another one \"{}\": all handlers of phases of a process are one application",
                     escape(word),
                     escape(known)
                 ));
@@ -251,9 +284,16 @@ mod tests {
         assert_eq!(all.iter().count(), 3);
     }
 
+    const TERMS: HandlerTerms = HandlerTerms {
+        switches: &[("debug", "ShowsErrors"), ("autoreload", "LooksAtFiles")],
+        application: &["venv", "env"],
+        instead: "give it a location",
+        refusal: |word| if word == "type" { Some("try fixup") } else { None },
+    };
+
     fn parse(words: &[&str]) -> Result<HandlerDirective, String> {
         let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();
-        HandlerDirective::parse(&words, Path::new("/"), |word| (word == "type").then_some("try fixup"))
+        HandlerDirective::parse(&words, Path::new("/"), &TERMS)
     }
 
     fn handlers(words: &[&str]) -> HandlerWords {
@@ -287,7 +327,7 @@ mod tests {
         let found =
             handlers(&["x", "option=a=b=c", "debug=on", "autoreload=off", "venv=/v", "realm=The site"]);
         assert_eq!(found.options, [(b"a".to_vec(), b"b=c".to_vec())]);
-        assert_eq!(found.settings, [("PythonDebug", b"1".to_vec()), ("PythonAutoReload", b"0".to_vec())]);
+        assert_eq!(found.settings, [("ShowsErrors", b"1".to_vec()), ("LooksAtFiles", b"0".to_vec())]);
         assert_eq!(found.application, [b"venv=/v".to_vec()]);
         assert_eq!(found.realm.as_deref(), Some(&b"The site"[..]));
         for (wrong, cure) in [
@@ -296,9 +336,10 @@ mod tests {
             ("option==a", "write option=NAME=VALUE"),
             ("root=/nowhere", "no directory"),
             ("processes=4", "processes of the server"),
-            ("user=web", "processes of the server"),
+            ("user=web", "an application: give it a location"),
             ("timeout=4s", "cannot be interrupted"),
-            ("thread=4", "unknown option"),
+            ("thread=4", "root, option, realm, interpreter, debug, autoreload, venv, env, threads and queue"),
+            ("python=3", "unknown option"),
             ("realm=a\"b", "cannot stand in it"),
             ("interpreter=", "needs a value"),
         ] {

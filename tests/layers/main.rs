@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tree is the architecture: inside each crate the modules of a folder use each other in one direction, a type's name
-//! means one thing, and no file or function is too long to be read at once.
+//! means one thing, no file or function is too long to be read at once, and the core names no server and no language.
 //!
 //! At every level of a crate's module tree the siblings (a file, or a file with the folder of its children) must form no
 //! circle by what they, or anything below them, name. A module and its own children may name each other: the parent
@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod doubles;
+mod foreign;
 mod graph;
 mod names;
 mod sizes;
@@ -67,6 +68,12 @@ fn files_and_functions_can_be_read_at_once() {
     let folders = CRATES.iter().map(|file| root.join(file.strip_suffix("/lib.rs").unwrap()));
     let found: Vec<_> = folders.flat_map(|folder| sizes::too_long(&folder)).collect();
     assert!(found.is_empty(), "too long:\n{}", found.join("\n"));
+}
+
+#[test]
+fn the_core_names_no_server_and_no_language() {
+    let found = foreign::named(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    assert!(found.is_empty(), "it belongs into an adapter, or comes from an engine:\n{}", found.join("\n"));
 }
 
 #[test]
@@ -183,4 +190,21 @@ fn what_is_too_long_is_named() {
     let within = format!("trait A {{ fn h() {{\n{}}} }}\n", body(500));
     let found = sizes::too_long_in("a.rs", &within);
     assert_eq!(found, ["a.rs: 502 lines, more than 450", "a.rs: h() has 502 lines, more than 60"]);
+}
+
+#[test]
+fn what_the_core_must_not_name_is_found() {
+    for (text, found) in [
+        ("pub struct PythonWords;", vec!["PythonWords"]),
+        ("fn f() { ngx_log(1) }", vec!["ngx_log"]),
+        ("fn f() { println!(\"a Python\") }", vec!["\"a Python\""]),
+        ("#[error(\"no perl\")] pub struct Known;", vec!["\"no perl\""]),
+        ("const A: &[u8] = b\"python=\"; const B: &CStr = c\"wsgi\";", vec!["python=", "wsgi"]),
+        ("/// Python has it.\nfn f() { april(\"uwsgi\") } #[cfg(test)] mod tests { fn python() {} }", vec![]),
+        ("impl A { #[cfg(test)] fn python() {} }", vec![]),
+    ] {
+        let (_folder, root) = crate_of(&[("lib.rs", text)]);
+        let expected: Vec<_> = found.into_iter().map(|name| format!(": {name}")).collect();
+        assert_eq!(foreign::named(&root), expected, "{text}");
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `GangwayPythonHandler`: the directive that nginx has as well.
 
-use gangway::phases::{HandlerDirective, HandlerWords, RequestPhase, parse_handlers};
+use gangway::phases::{HandlerDirective, HandlerTerms, HandlerWords, RequestPhase, parse_handlers};
 use gangway_httpd::directive::Command;
 
 use super::{
@@ -13,6 +13,14 @@ use crate::{
     section,
 };
 
+/// The Python engine's words: settings by the names of mod_python's directives, and what it states of its application.
+const TERMS: HandlerTerms = HandlerTerms {
+    switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
+    application: &["venv", "python", "env", "env_file"],
+    instead: "GangwayWSGI with \"mod_python.wsgi\" in its place",
+    refusal,
+};
+
 /// `GangwayPythonHandler [PHASE] HANDLER ... [key=value ...]`, or `off`.
 pub(crate) fn set_gangway_handlers<'c>(
     command: &Command<'c>,
@@ -20,7 +28,7 @@ pub(crate) fn set_gangway_handlers<'c>(
     words: &[&[u8]],
 ) -> Result<(), String> {
     check_place(command)?;
-    match HandlerDirective::parse(words, command.server_root(), refusal)? {
+    match HandlerDirective::parse(words, command.server_root(), &TERMS)? {
         HandlerDirective::Off(Some(phase)) => conf.phases_mut().end(&[phase], command.pool()),
         HandlerDirective::Off(None) => conf.phases_mut().end(&RequestPhase::ALL, command.pool()),
         HandlerDirective::Handlers(words) => add(command, conf, &words)?,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gangway::{
     config::Parser,
     error::TWO_HANDLERS,
-    phases::{HandlerDirective, HandlerPlace, HandlerWords, RequestPhase, parse_handlers},
+    phases::{HandlerDirective, HandlerPlace, HandlerTerms, HandlerWords, RequestPhase, parse_handlers},
     runtime,
 };
 
@@ -20,13 +20,21 @@ use crate::{
 
 const NAME: &str = "gangway_python_handler";
 
+/// The Python engine's words: settings by the names of mod_python's directives, and what it states of its application.
+const TERMS: HandlerTerms = HandlerTerms {
+    switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
+    application: &["venv", "python", "env", "env_file"],
+    instead: "gangway_wsgi with \"mod_python.wsgi\" in its place",
+    refusal,
+};
+
 setter!(set_python_handler, LocationConf, |cf: &Conf, location: &mut LocationConf| {
     set_words(cf, location, cf.words().get(1..).unwrap_or_default())
 });
 
 /// What the words behind the directive's name say.
 pub(super) fn set_words(cf: &Conf, location: &mut LocationConf, words: &[&[u8]]) -> Result<(), String> {
-    match HandlerDirective::parse(words, cf.prefix(), refusal)? {
+    match HandlerDirective::parse(words, cf.prefix(), &TERMS)? {
         HandlerDirective::Off(None) => location.handlers.is_off = true,
         HandlerDirective::Off(Some(phase)) => location.handlers.own.end(phase),
         HandlerDirective::Handlers(words) => add(cf, location, &words)?,

@@ -122,7 +122,7 @@ def test_httpds_own_modules_are_asked_behind_a_handler_that_declines(server, pat
         ("<Location /a>\nGangwayPythonHandler a\nGangwayCGI On\n</Location>", "has a handler already"),
         ("<Location /a>\nGangwayCGI On\nGangwayPythonHandler a\n</Location>", "has a handler already"),
         ("GangwayPythonHandler a venv=/no/such/folder", "/no/such/folder"),
-        ("PythonHome /no/such\nGangwayPythonHandler access a venv=/usr", "all handlers of phases of a process have one Python"),
+        ("PythonHome /no/such\nGangwayPythonHandler access a venv=/usr", "all handlers of phases of a process are one application"),
         ("GangwayPythonHandler a processes=2", "processes of the server"),
     ],
 )
