@@ -18,10 +18,27 @@ use super::{Cycle, str_bytes};
 
 type FlushFn = unsafe extern "C" fn(*mut ngx_open_file_t, *mut ngx_log_t);
 
-/// What is done.
-static THEN: Mutex<Option<fn(&File)>> = Mutex::new(None);
-/// What the file's other user wants to be done.
-static OTHER: Mutex<Option<FlushFn>> = Mutex::new(None);
+/// A file that is looked after, from [`Cycle::when_log_reopens`] to the end of its cycle.
+#[derive(Clone, Copy)]
+struct WatchedLog {
+    /// The address of nginx's structure, which no other has meanwhile.
+    file: usize,
+    /// What is done.
+    then: fn(&File),
+    /// What the file's other user wants to be done.
+    other: Option<FlushFn>,
+}
+
+static WATCHED: Mutex<Vec<WatchedLog>> = Mutex::new(Vec::new());
+
+/// Ends with the cycle of a file that is looked after.
+struct WatchEnd(usize);
+
+impl Drop for WatchEnd {
+    fn drop(&mut self) {
+        lock(&WATCHED).retain(|watched| watched.file != self.0);
+    }
+}
 
 /// Whether this process forks the workers, or is the only one.
 pub(crate) fn is_parent() -> bool {
@@ -59,20 +76,30 @@ impl<'c> Cycle<'c> {
     /// Has `then` called in the process that forks workers when nginx opens its error log anew, with the new file.
     pub(crate) fn when_log_reopens(&self, then: fn(&File)) {
         let Some(file) = self.log_file() else { return };
-        // SAFETY: a file of a live cycle, which nginx's one thread uses; its name is the cycle's.
-        unsafe {
-            let other = (*file).flush.filter(|flush| !std::ptr::fn_addr_eq(*flush, reopens as FlushFn));
-            *lock(&THEN) = Some(then);
-            *lock(&OTHER) = other;
-            (*file).flush = Some(reopens);
+        if let Some(known) = lock(&WATCHED).iter_mut().find(|watched| watched.file == file.addr()) {
+            known.then = then;
+            return;
+        }
+        // SAFETY: a file of a live cycle, which nginx's one thread uses.
+        let other = unsafe { (*file).flush };
+        lock(&WATCHED).push(WatchedLog { file: file.addr(), then, other });
+        self.own(WatchEnd(file.addr()));
+        // Without memory it has ended already.
+        if watched(file).is_some() {
+            // SAFETY: a file of a live cycle, which nginx's one thread uses; what is called looks for it in the list.
+            unsafe { (*file).flush = Some(reopens) };
         }
     }
+}
+
+fn watched(file: *const ngx_open_file_t) -> Option<WatchedLog> {
+    lock(&WATCHED).iter().find(|watched| watched.file == file.addr()).copied()
 }
 
 /// What nginx calls before it opens a log anew, and at the end of a process. The file is opened as nginx does it next.
 unsafe extern "C" fn reopens(file: *mut ngx_open_file_t, log: *mut ngx_log_t) {
     fence("reopens", (), || {
-        let (then, other) = (*lock(&THEN), *lock(&OTHER));
+        let Some(WatchedLog { then, other, .. }) = watched(file) else { return };
         if let Some(other) = other {
             // SAFETY: what has stood at this place of the file is called as nginx would.
             unsafe { other(file, log) };
@@ -83,9 +110,7 @@ unsafe extern "C" fn reopens(file: *mut ngx_open_file_t, log: *mut ngx_log_t) {
             return;
         }
         let path = Path::new(std::ffi::OsStr::from_bytes(name));
-        if let Ok(opened) = OpenOptions::new().append(true).create(true).mode(0o644).open(path)
-            && let Some(then) = then
-        {
+        if let Ok(opened) = OpenOptions::new().append(true).create(true).mode(0o644).open(path) {
             then(&opened);
         }
     });
