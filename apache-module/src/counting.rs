@@ -13,7 +13,7 @@ use gangway::{
 };
 use gangway_httpd::notes;
 
-use crate::raw::{OK, Request, board};
+use crate::raw::{OK, Request, board, with_board};
 
 /// What the applications of the configuration are called, by their kind and number. Children inherit it.
 static NAMES: Mutex<Vec<(AppKind, String)>> = Mutex::new(Vec::new());
@@ -22,7 +22,7 @@ static TALLIES: OnceLock<HashMap<(u8, usize), OnceLock<Tally>>> = OnceLock::new(
 
 /// In the parent: these are the applications from now on, those of a kind in the order of their numbers.
 pub(crate) fn announce(all: &[Announced]) {
-    let names = board().map(|board| board.announce(all)).unwrap_or_default();
+    let names = with_board(|board| board.announce(all)).unwrap_or_default();
     *lock(&NAMES) = all.iter().map(|announced| announced.kind).zip(names).collect();
 }
 

@@ -6,7 +6,7 @@ use std::{
     io,
     os::fd::AsFd,
     process, ptr,
-    sync::atomic::{AtomicPtr, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering},
 };
 
 use gangway::{
@@ -41,10 +41,21 @@ static BOARD: AtomicPtr<StatusBoard> = AtomicPtr::new(ptr::null_mut());
 /// The process that has opened it, which closes it as well.
 static OPENER: AtomicU32 = AtomicU32::new(0);
 
-/// The memory, if there is some. In a child it is there until its end.
+/// Whether requests are counted there: then it stays until the process ends.
+static IS_USED: AtomicBool = AtomicBool::new(false);
+
+/// The memory, if there is some, in a process that serves requests: it is there until its end.
 pub fn board() -> Option<&'static StatusBoard> {
-    // SAFETY: NULL, or a board that `open` has leaked. Only the parent frees it, when the configuration ends: no request comes there.
+    IS_USED.store(true, Ordering::Release);
+    // SAFETY: NULL, or a board that `open` has leaked. Only `close` frees one, and not where it has been given out here.
     unsafe { BOARD.load(Ordering::Acquire).as_ref() }
+}
+
+/// Lets `act` work with the memory, if there is some, in the parent, while it reads its configuration.
+pub fn with_board<R>(act: impl FnOnce(&StatusBoard) -> R) -> Option<R> {
+    // SAFETY: NULL, or a board that `open` has leaked. The parent frees it on the thread that reads the configuration, and not during this
+    // call.
+    unsafe { BOARD.load(Ordering::Acquire).as_ref() }.map(act)
 }
 
 /// In the parent, when it has read its configuration: finds what was left by the module before, or makes it, with room for so many
@@ -102,10 +113,10 @@ fn children() -> usize {
 unsafe extern "C" fn close(_: *mut c_void) -> sys::apr_status_t {
     fence("the end of the figures", 0, || {
         // Children that end come here as well, and their threads may still count.
-        if OPENER.load(Ordering::Relaxed) == process::id() {
+        if OPENER.load(Ordering::Relaxed) == process::id() && !IS_USED.load(Ordering::Acquire) {
             let board = BOARD.swap(ptr::null_mut(), Ordering::AcqRel);
             if !board.is_null() {
-                // SAFETY: `open` has leaked it, and this has taken it; the parent serves no requests.
+                // SAFETY: `open` has leaked it, this has taken it, and `board` has given it to nobody.
                 drop(unsafe { Box::from_raw(board) });
             }
         }

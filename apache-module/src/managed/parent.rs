@@ -46,7 +46,7 @@ pub(crate) fn start(pool: &ConfigurationPool) -> bool {
     raw::on_configuration_end(pool, suspend);
     PROCESS.store(raw::process_id(), Ordering::Relaxed);
     let outcome = manager(left).map(|mut manager| {
-        if let Some(memory) = raw::board().and_then(|board| board.as_fd().try_clone_to_owned().ok()) {
+        if let Some(Ok(memory)) = raw::with_board(|board| board.as_fd().try_clone_to_owned()) {
             manager.set_figures(memory);
         }
         let told = manager.configure(&all, stderr().as_fd());

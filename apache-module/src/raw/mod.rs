@@ -51,7 +51,7 @@ pub(crate) use upgrade::Upgraded;
 use gangway_httpd::sys;
 pub(crate) use gangway_httpd::{
     DECLINED, OK,
-    figures::board,
+    figures::{board, with_board},
     request::{BodyError, BodyLength, Socket},
     status::{
         BAD_GATEWAY, BAD_REQUEST, FORBIDDEN, GATEWAY_TIME_OUT, INTERNAL_SERVER_ERROR, METHOD_NOT_ALLOWED,

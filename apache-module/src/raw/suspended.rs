@@ -53,7 +53,8 @@ impl Upgraded<'_> {
     /// on one thread at a time.
     pub(crate) fn suspend(self) -> (Upgraded<'static>, ConnectionKey) {
         let connection = self.request().connection();
-        set_suspended(connection);
+        // SAFETY: the connection of a live request, on its thread.
+        unsafe { set_suspended(connection) }
         // SAFETY: with the answer of the handler the request and its connection stay until `leave` and `Parting::free`, which consume what
         // is made here.
         let kept = unsafe { mem::transmute::<Upgraded<'_>, Upgraded<'static>>(self) };
@@ -120,8 +121,10 @@ impl Upgraded<'static> {
     }
 }
 
-fn set_suspended(connection: *mut sys::conn_rec) {
-    // SAFETY: both callers have a live connection alone, and its state is NULL or the MPM's, which lives as long.
+/// # Safety
+/// `connection` is a live one, which nobody else uses.
+unsafe fn set_suspended(connection: *mut sys::conn_rec) {
+    // SAFETY: the caller's connection is live, and its state is NULL or the MPM's, which lives as long.
     if let Some(state) = unsafe { (*connection).cs.as_mut() } {
         state.state = sys::CONN_STATE_SUSPENDED;
     }

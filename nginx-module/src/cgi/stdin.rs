@@ -25,17 +25,18 @@ pub(super) fn length(request: Request) -> Option<u64> {
 pub(super) fn prepare(run: &ScriptRun) -> bool {
     let request = run.request;
     let Some(upstream) = request.upstream() else { return false };
-    upstream.set_request_chain(ptr::null_mut());
+    // SAFETY: no chain.
+    unsafe { upstream.set_request_chain(ptr::null_mut()) };
     if request.streams_body() {
         // nginx hangs the body behind a first link.
         let Ok(link) = request.buffer(&[], 0) else { return false };
-        // SAFETY: a fresh link of the request's pool.
+        // SAFETY: a fresh link of the request's pool; the filter wants the request, and a chain of its upstream.
         unsafe {
             (*(*link).buf).set_temporary(0);
             (*(*link).buf).set_sync(1);
+            upstream.set_request_chain(link);
+            upstream.set_output_filter(output_filter, request.raw().cast());
         }
-        upstream.set_request_chain(link);
-        upstream.set_output_filter(output_filter, request.raw().cast());
     }
     true
 }

@@ -223,8 +223,10 @@ impl Filtering {
     fn push(&mut self, pieces: Vec<Piece>, mark: Mark) -> ngx_int_t {
         let request = self.request;
         self.outstanding += pieces.iter().map(Piece::weight).sum::<usize>();
-        let (status, sent) =
-            self.output.pass(request, pieces, mark, |chain| request.run_next_body_filter(chain));
+        let (status, sent) = self.output.pass(request, pieces, mark, |chain| {
+            // SAFETY: `pass` has made the chain in the request's pool.
+            unsafe { request.run_next_body_filter(chain) }
+        });
         self.outstanding = self.outstanding.saturating_sub(sent);
         if let Some(run) = &self.run {
             run.aside.sent(sent);
@@ -267,6 +269,8 @@ impl Filtering {
         if self.send_head().is_err() {
             return Some(ERROR);
         }
-        Some(self.request.run_next_body_filter(self.input.take_chain()))
+        let chain = self.input.take_chain();
+        // SAFETY: the chain of copies in the request's pool, whose buffers nginx has given to this place of the request.
+        Some(unsafe { self.request.run_next_body_filter(chain) })
     }
 }

@@ -43,8 +43,7 @@ fn remove(ticket: Ticket) -> Option<Box<Filtering>> {
 }
 
 fn ticket_of(request: Request) -> Option<Ticket> {
-    let data = request.context(filter_module());
-    (!data.is_null()).then(|| Ticket::from_data(data))
+    request.ticket(filter_module())
 }
 
 unsafe extern "C" fn head(r: *mut ngx_http_request_t) -> ngx_int_t {
@@ -70,7 +69,7 @@ fn begin(request: Request) -> Option<bool> {
             // The page that says so.
             _ => return Some(false),
         }
-        request.set_context(filter_module(), std::ptr::null_mut());
+        request.set_ticket(filter_module(), None);
     }
     let location = request.location::<LocationConf>();
     let Some(place) = location.handlers.place.as_ref().filter(|place| place.has(RequestPhase::OutputFilter))
@@ -92,10 +91,10 @@ fn begin(request: Request) -> Option<bool> {
     let transit = if is_busy { std::sync::Arc::new(transit.copy()) } else { transit };
     tell::tell_filter(request, place, &mut lock(&transit.snapshot))?;
     let ticket = FILTERED.with_borrow_mut(Tickets::reserve);
-    if !request.on_end(Some(on_end), ticket.as_data()) {
+    if !request.on_end(on_end, ticket) {
         return None;
     }
-    request.set_context(filter_module(), ticket.as_data());
+    request.set_ticket(filter_module(), Some(ticket));
     let filtering = Box::new(Filtering::new(request, ticket, transit, place, ready));
     FILTERED.with_borrow_mut(|all| all.put(ticket, filtering));
     Some(true)
@@ -105,7 +104,9 @@ unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -
     fence("filters::body", ERROR, || {
         // SAFETY: nginx calls a filter with a live request.
         let request = unsafe { Request::from_raw(r) };
-        let Some(ticket) = ticket_of(request) else { return request.run_next_body_filter(chain) };
+        // SAFETY: nginx has called this with the chain, whose buffers live as long as the request.
+        let pass = || unsafe { request.run_next_body_filter(chain) };
+        let Some(ticket) = ticket_of(request) else { return pass() };
         // SAFETY: nginx has called this with the chain, and the request is live.
         let answer = with(ticket, |filtering| unsafe { filtering.take_in(chain) });
         match answer {
@@ -118,7 +119,7 @@ unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -
             Some(FilterAnswer::Waits) => nginx_sys::NGX_AGAIN as ngx_int_t,
             Some(FilterAnswer::Went(status)) => status,
             // Its page, or what comes when the request has been given up.
-            None => request.run_next_body_filter(chain),
+            None => pass(),
         }
     })
 }

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use nginx_sys::{ngx_cycle, ngx_http_complex_value_t, ngx_module_t};
 
-use super::Request;
+use super::{ConfText, Request};
 
 /// Whether auth_basic guards the request's location, so that a user of the request has been let in by it.
 ///
@@ -22,7 +22,9 @@ pub(crate) fn auth_basic_guards(request: Request) -> bool {
     if realm.is_null() || realm.addr() == usize::MAX {
         return false;
     }
-    request.evaluate(super::ConfText::from_module(realm)).is_some_and(|realm| realm != b"off")
+    // SAFETY: what a configuration of the request's cycle holds lives as long as that.
+    let realm = unsafe { ConfText::from_module(realm) };
+    request.evaluate(realm).is_some_and(|realm| realm != b"off")
 }
 
 /// nginx's number of an http module that this process has.

@@ -48,8 +48,11 @@ impl Request {
     }
 
     /// Calls the filter for bodies behind this place.
-    pub(crate) fn run_next_body_filter(self, chain: *mut ngx_chain_t) -> ngx_int_t {
-        // SAFETY: a function of the chain that this process' nginx has made, for a live request; the chain's links and buffers live.
+    ///
+    /// # Safety
+    /// A chain whose links and buffers live as long as the request, or NULL.
+    pub(crate) unsafe fn run_next_body_filter(self, chain: *mut ngx_chain_t) -> ngx_int_t {
+        // SAFETY: a function of the chain that this process' nginx has made, for a live request; the caller's chain lives as long.
         NEXT_BODY.get().map_or(ERROR, |next| unsafe { next(self.raw(), chain) })
     }
 

@@ -104,12 +104,15 @@ pub(crate) struct ConfText(*mut ngx_http_complex_value_t);
 impl ConfText {
     /// Whether the text has no variables.
     pub(crate) fn is_constant(self) -> bool {
-        // SAFETY: made by ngx_http_compile_complex_value(), and lives as long as the cycle.
+        // SAFETY: NULL, or made by ngx_http_compile_complex_value(), and lives as long as the cycle.
         unsafe { self.0.as_ref() }.is_none_or(|value| value.lengths.is_null())
     }
 
     /// A text that another module has compiled.
-    pub(super) fn from_module(value: *mut ngx_http_complex_value_t) -> Self {
+    ///
+    /// # Safety
+    /// NULL, or the cycle's.
+    pub(super) unsafe fn from_module(value: *mut ngx_http_complex_value_t) -> Self {
         Self(value)
     }
 

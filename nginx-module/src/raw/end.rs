@@ -3,23 +3,20 @@
 
 use std::ffi::c_void;
 
-use nginx_sys::{
-    ngx_http_cleanup_add, ngx_http_cleanup_pt, ngx_http_finalize_request, ngx_http_run_posted_requests,
-    ngx_int_t,
-};
+use nginx_sys::{ngx_http_cleanup_add, ngx_http_finalize_request, ngx_http_run_posted_requests, ngx_int_t};
 
-use super::{Request, field::field};
+use super::{Request, Ticket, field::field};
 
 impl Request {
-    /// Runs `handler(data)` when the request ends. Main requests of one connection share the list.
-    pub(crate) fn on_end(self, handler: ngx_http_cleanup_pt, data: *mut c_void) -> bool {
+    /// Runs `handler` with the ticket's [`Ticket::as_data`] when the request ends. Main requests of one connection share the list.
+    pub(crate) fn on_end(self, handler: unsafe extern "C" fn(*mut c_void), ticket: Ticket) -> bool {
         // SAFETY: `from_raw` promises a live request, in whose pool nginx makes the entry.
         let cleanup = unsafe { ngx_http_cleanup_add(self.raw(), 0) };
         // SAFETY: NULL, or an entry that nginx has made for this call and reads when the request ends.
         match unsafe { cleanup.as_mut() } {
             Some(cleanup) => {
-                cleanup.handler = handler;
-                cleanup.data = data;
+                cleanup.handler = Some(handler);
+                cleanup.data = ticket.as_data();
                 true
             }
             None => false,

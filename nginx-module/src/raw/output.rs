@@ -97,7 +97,8 @@ impl Buffers {
             chain = link;
         }
         if mark != Mark::Nothing {
-            self.mark_end(request, chain, mark == Mark::End);
+            // SAFETY: the chain was made here.
+            unsafe { self.mark_end(request, chain, mark == Mark::End) }
         }
         let status = to(chain);
         // SAFETY: live request, and chains of its pool, as nginx's own modules do.
@@ -130,9 +131,12 @@ impl Buffers {
     }
 
     /// Marks what comes after the last buffer: the end of the response, or a flush.
-    fn mark_end(&self, request: Request, chain: *mut ngx_chain_t, last: bool) {
+    ///
+    /// # Safety
+    /// A chain of buffers in the pool of the live request, which nobody has seen yet.
+    unsafe fn mark_end(&self, request: Request, chain: *mut ngx_chain_t, last: bool) {
         let mut link = chain;
-        // SAFETY: a chain of ours.
+        // SAFETY: the caller's chain is live, and ends with NULL.
         unsafe {
             while let Some(current) = link.as_ref() {
                 if current.next.is_null() {

@@ -266,17 +266,6 @@ impl Request {
         unsafe { *field!(self, main_conf).add(module) }
     }
 
-    /// A module's word about the request.
-    pub(crate) fn context(self, module: &ngx_module_t) -> *mut c_void {
-        // SAFETY: a live request has a slot for each http module.
-        unsafe { *field!(self, ctx).add(module.ctx_index) }
-    }
-
-    pub(crate) fn set_context(self, module: &ngx_module_t, data: *mut c_void) {
-        // SAFETY: a live request has a slot for each http module, and the one of `module` is this module's own.
-        unsafe { *field!(self, ctx).add(module.ctx_index) = data }
-    }
-
     pub(crate) fn is_main(self) -> bool {
         self.0 == field!(self, main)
     }

@@ -8,7 +8,10 @@
 
 use std::{ffi::c_void, ptr};
 
+use nginx_sys::ngx_module_t;
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
+
+use super::{Request, field::field};
 
 /// A number that stands for a value of a [`Tickets`] table, and never for another one. It is never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +42,21 @@ impl Ticket {
 
     fn key(self) -> DefaultKey {
         KeyData::from_ffi(self.0).into()
+    }
+}
+
+impl Request {
+    /// What a module of ours keeps of the request elsewhere, if it does.
+    pub(crate) fn ticket(self, module: &ngx_module_t) -> Option<Ticket> {
+        // SAFETY: a live request has a slot for each http module.
+        let data = unsafe { *field!(self, ctx).add(module.ctx_index) };
+        (!data.is_null()).then(|| Ticket::from_data(data))
+    }
+
+    pub(crate) fn set_ticket(self, module: &ngx_module_t, ticket: Option<Ticket>) {
+        let data = ticket.map_or(ptr::null_mut(), Ticket::as_data);
+        // SAFETY: a live request has a slot for each http module, and the one of `module` is this module's own.
+        unsafe { *field!(self, ctx).add(module.ctx_index) = data }
     }
 }
 

@@ -149,8 +149,11 @@ impl Upstream {
 
 /// Settings.
 impl Upstream {
-    /// What nginx is to go by; `conf` belongs to the request's cycle or pool.
-    pub(crate) fn set_conf(self, conf: *const ngx_http_upstream_conf_t) {
+    /// What nginx is to go by.
+    ///
+    /// # Safety
+    /// `conf` belongs to the request's cycle or pool.
+    pub(crate) unsafe fn set_conf(self, conf: *const ngx_http_upstream_conf_t) {
         field!(self, conf = conf.cast_mut());
     }
 
@@ -202,7 +205,10 @@ impl Upstream {
     }
 
     /// The caches of the http block.
-    pub(crate) fn set_caches(self, caches: *const ngx_array_t) {
+    ///
+    /// # Safety
+    /// The request's cycle has them.
+    pub(crate) unsafe fn set_caches(self, caches: *const ngx_array_t) {
         field!(self, caches = caches.cast_mut());
     }
 
@@ -216,7 +222,9 @@ impl Upstream {
         field!(self, resolved)
     }
 
-    pub(crate) fn set_resolved(self, resolved: *mut ngx_http_upstream_resolved_t) {
+    /// # Safety
+    /// NULL, or complete and in the request's pool.
+    pub(crate) unsafe fn set_resolved(self, resolved: *mut ngx_http_upstream_resolved_t) {
         field!(self, resolved = resolved);
     }
 }
@@ -283,12 +291,17 @@ impl Upstream {
         field!(self, request_bufs)
     }
 
-    pub(crate) fn set_request_chain(self, chain: *mut ngx_chain_t) {
+    /// # Safety
+    /// NULL, or a chain of live buffers in the request's pool.
+    pub(crate) unsafe fn set_request_chain(self, chain: *mut ngx_chain_t) {
         field!(self, request_bufs = chain);
     }
 
     /// Has nginx send by `filter(data, chain)`.
-    pub(crate) fn set_output_filter(
+    ///
+    /// # Safety
+    /// `filter` can be called with `data` and a chain of live buffers as long as the request lives.
+    pub(crate) unsafe fn set_output_filter(
         self,
         filter: unsafe extern "C" fn(*mut c_void, *mut ngx_chain_t) -> ngx_int_t,
         data: *mut c_void,

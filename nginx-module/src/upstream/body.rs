@@ -29,12 +29,12 @@ pub(super) unsafe extern "C" fn output_filter(
     input: *mut ngx_chain_t,
 ) -> ngx_int_t {
     fence("body::output_filter", ERROR, || {
-        // SAFETY: create_request has set this filter with its live request.
+        // SAFETY: create_request has set this filter with its live request, and nginx calls it with a chain of live buffers.
         let status = unsafe {
             Context::with(data.cast(), |context, upstream| {
                 let outgoing = &mut *context.outgoing.borrow_mut();
-                let mut out = frame(context, outgoing, input).map_err(|NoMemory| ERROR)?;
-                Ok(send(context, outgoing, upstream, &mut out))
+                let out = frame(context, outgoing, input).map_err(|NoMemory| ERROR)?;
+                Ok(send(context, outgoing, upstream, out))
             })
         };
         status.unwrap_or(Err(ERROR)).unwrap_or_else(|status| status)
@@ -42,13 +42,16 @@ pub(super) unsafe extern "C" fn output_filter(
 }
 
 /// The chain with its framing.
-fn frame(
+///
+/// # Safety
+/// `input` is a chain of live buffers that nginx sends for the context's request.
+unsafe fn frame(
     context: &Context,
     outgoing: &mut Outgoing,
     mut input: *mut ngx_chain_t,
-) -> Result<*mut ngx_chain_t, NoMemory> {
+) -> Result<Out, NoMemory> {
     let mut out = Out { first: std::ptr::null_mut(), last: std::ptr::null_mut() };
-    // SAFETY: nginx gives a chain of live buffers.
+    // SAFETY: the caller's chain is live and ends with NULL; links are fresh and of the request's pool.
     unsafe {
         if !outgoing.head_sent
             && let Some(link) = input.as_ref()
@@ -72,26 +75,29 @@ fn frame(
             out.add(end);
         }
     }
-    Ok(out.first)
+    Ok(out)
 }
 
-fn parts(
+/// # Safety
+/// `whole` is a live buffer that nginx sends for the context's request.
+unsafe fn parts(
     context: &Context,
     outgoing: &mut Outgoing,
     whole: *mut ngx_buf_t,
     out: &mut Out,
 ) -> Result<(), NoMemory> {
-    // SAFETY: a live buffer of nginx's chain.
+    // SAFETY: the caller's buffer is live.
     let total = size(unsafe { &*whole });
     let mut done = 0u64;
     while done < total {
         let frame = context.protocol().body_part(total - done);
         if !frame.header().is_empty() {
-            out.add(framing(context, outgoing, frame.header())?);
+            // SAFETY: a fresh link, of this filter.
+            unsafe { out.add(framing(context, outgoing, frame.header())?) }
         }
         let link = free_buffer(context, outgoing)?;
         let content = frame.content.max(1).min(total - done);
-        // SAFETY: a buffer of this filter, which keeps the memory for framing that it may own; live `whole`.
+        // SAFETY: a fresh link with a buffer of this filter, which keeps the memory for framing that it may own; live `whole`.
         unsafe {
             let part = &mut *(*link).buf;
             let start = part.start;
@@ -103,8 +109,8 @@ fn parts(
             part.set_last_shadow(u32::from(done + content == total));
             part.set_last_buf(0);
             part.set_last_in_chain(0);
+            out.add(link);
         }
-        out.add(link);
         done += content;
     }
     Ok(())
@@ -148,20 +154,16 @@ fn free_buffer(context: &Context, outgoing: &mut Outgoing) -> Result<*mut ngx_ch
 }
 
 /// Sends, and takes back what has been sent.
-fn send(
-    context: &Context,
-    outgoing: &mut Outgoing,
-    upstream: Upstream,
-    out: &mut *mut ngx_chain_t,
-) -> ngx_int_t {
-    // SAFETY: live request; the chains are the filter's own.
+fn send(context: &Context, outgoing: &mut Outgoing, upstream: Upstream, out: Out) -> ngx_int_t {
+    let mut chain = out.first;
+    // SAFETY: the context's request is live; the chains are the filter's own.
     unsafe {
-        let status = upstream.write_chain(*out);
+        let status = upstream.write_chain(chain);
         ngx_chain_update_chains(
             context.request.pool(),
             &raw mut outgoing.free,
             &raw mut outgoing.busy,
-            out,
+            &raw mut chain,
             tag(),
         );
         let mut link = outgoing.free;
@@ -180,15 +182,17 @@ fn send(
     }
 }
 
-/// A chain that grows at its end.
+/// A chain of this filter's buffers, which grows at its end.
 struct Out {
     first: *mut ngx_chain_t,
     last: *mut ngx_chain_t,
 }
 
 impl Out {
-    fn add(&mut self, link: *mut ngx_chain_t) {
-        // SAFETY: fresh links of the request's pool.
+    /// # Safety
+    /// `link` is a fresh one of the request's pool, with a buffer.
+    unsafe fn add(&mut self, link: *mut ngx_chain_t) {
+        // SAFETY: the caller's link and those before it live in the request's pool.
         unsafe {
             (*link).next = std::ptr::null_mut();
             match self.last.as_mut() {

@@ -91,7 +91,7 @@ fn begin(
     answerer: Answerer,
 ) -> Result<bool, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
-    let scheme = target::choose(request, upstream, &location)?;
+    let scheme = target::choose(request, upstream, location)?;
     prepare(Prepared { request, upstream, location, scheme, script, answerer })?;
     let conf = &location.upstream.conf;
     // SCGI and uwsgi need the length of the body before it: nginx waits for a chunked one.
@@ -151,7 +151,8 @@ pub(crate) fn prepare_script(
     head_size: usize,
 ) -> Result<Upstream, ngx_int_t> {
     let upstream = request.create_upstream().map_err(|NoMemory| INTERNAL_SERVER_ERROR)?;
-    upstream.set_conf(&raw const location.upstream.conf);
+    // SAFETY: of the cycle, which keeps its locations as long as their requests live.
+    unsafe { upstream.set_conf(&raw const location.upstream.conf) };
     upstream.set_schema(b"cgi://");
     let (scheme, script, answerer) = (Scheme::Scgi, script::ScriptPath::default(), Answerer::Script);
     prepare(Prepared { request, upstream, location, scheme, script, answerer })?;
@@ -254,8 +255,8 @@ fn prepare(prepared: Prepared) -> Result<(), ngx_int_t> {
         context,
     };
     upstream.install(request, &hooks).map_err(no_memory)?;
-    // nginx changes the list of caches only while it reads the configuration.
-    upstream.set_caches(&raw const request.http::<MainConf>().upstream.caches);
+    // SAFETY: of the cycle; nginx changes the list of caches only while it reads the configuration.
+    unsafe { upstream.set_caches(&raw const request.http::<MainConf>().upstream.caches) };
     upstream.set_buffering(location.upstream.conf.buffering != 0);
     Ok(())
 }

@@ -17,18 +17,16 @@ pub(super) fn size(buffer: &ngx_buf_t) -> u64 {
     }
 }
 
-/// Makes `part` the bytes `[from, from + count)` of `whole`.
-pub(super) fn narrow(part: *mut ngx_buf_t, whole: &ngx_buf_t, from: u64, count: u64) {
-    // SAFETY: `part` is a fresh copy of `whole`, which has that many bytes.
-    unsafe {
-        if whole.in_file() != 0 {
-            (*part).file_pos = whole.file_pos + from as i64;
-            (*part).file_last = (*part).file_pos + count as i64;
-        } else {
-            (*part).pos = whole.pos.add(from as usize);
-            // nginx begins here again when it asks another backend.
-            (*part).start = (*part).pos;
-            (*part).last = (*part).pos.add(count as usize);
-        }
+/// Makes `part`, a copy of `whole`, its bytes `[from, from + count)`.
+pub(super) fn narrow(part: &mut ngx_buf_t, whole: &ngx_buf_t, from: u64, count: u64) {
+    let count = count.min(size(whole).saturating_sub(from));
+    if whole.in_file() != 0 {
+        part.file_pos = whole.file_pos + from as i64;
+        part.file_last = part.file_pos + count as i64;
+    } else {
+        part.pos = whole.pos.wrapping_add(from as usize);
+        // nginx begins here again when it asks another backend.
+        part.start = part.pos;
+        part.last = part.pos.wrapping_add(count as usize);
     }
 }

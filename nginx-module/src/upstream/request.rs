@@ -175,7 +175,8 @@ fn with_head<T>(
 pub(super) fn check(request: Request) -> Result<(), ngx_int_t> {
     match (Context::of(&request), request.upstream()) {
         (Some(context), Some(upstream)) if request.head_length() > LARGE => {
-            upstream.set_request_chain(request.body_chain());
+            // SAFETY: the chain of the body that nginx has read for this request.
+            unsafe { upstream.set_request_chain(request.body_chain()) };
             with_head(context, upstream, |_| Ok(()))
         }
         _ => Ok(()),
@@ -214,12 +215,15 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
     // Room for the framing of the first part of the body and for its end.
     let first = request.buffer(head, 16)?;
     let whole = upstream.request_chain();
-    upstream.set_request_chain(first);
-    if request.streams_body() {
-        upstream.set_output_filter(body::output_filter, request.raw().cast());
+    // SAFETY: a fresh link of the request's pool.
+    unsafe { upstream.set_request_chain(first) };
+    let streams = request.streams_body();
+    let filter = if streams { body::output_filter } else { send::output_filter };
+    // SAFETY: both want the request, and a chain of its upstream.
+    unsafe { upstream.set_output_filter(filter, request.raw().cast()) };
+    if streams {
         return Ok(());
     }
-    upstream.set_output_filter(send::output_filter, request.raw().cast());
     if context.script.role == Role::Authorizer {
         return Ok(());
     }
@@ -231,16 +235,21 @@ fn chain(context: &Context, upstream: Upstream, head: &[u8]) -> Result<(), NoMem
             // SAFETY: a link of that chain has a live buffer.
             let buffer = unsafe { &*buffer };
             context.body_length.set(context.body_length.get() + size(buffer));
-            last = append(context, last, buffer)?;
+            // SAFETY: the last link of the chain that is made here.
+            last = unsafe { append(context, last, buffer) }?;
         }
     }
-    write(last, context.protocol().body_end());
+    // SAFETY: the last link has a buffer that was made for framing.
+    unsafe { write(last, context.protocol().body_end()) };
     Ok(())
 }
 
 /// Appends a buffer of the body in parts with their framing. Answers the last link, whose buffer has room for the
 /// next framing.
-fn append(
+///
+/// # Safety
+/// `last` is a link of the request's pool, whose buffer was made for framing.
+unsafe fn append(
     context: &Context,
     mut last: *mut ngx_chain_t,
     whole: &ngx_buf_t,
@@ -250,17 +259,19 @@ fn append(
     let total = size(whole);
     while done < total {
         let frame = context.protocol().body_part(total - done);
-        write(last, frame.header());
         let part = request.part(whole)?;
-        narrow(part, whole, done, frame.content);
         let link = request.link(part)?;
-        // SAFETY: fresh links of the request's pool.
-        unsafe { (*last).next = link };
+        // SAFETY: the caller's link, or one that was made here; a fresh buffer in the request's pool.
+        unsafe {
+            write(last, frame.header());
+            narrow(&mut *part, whole, done, frame.content);
+            (*last).next = link;
+        }
         last = link;
         done += frame.content.max(1);
         if !frame.header().is_empty() {
             let link = request.buffer(&[], 16)?;
-            // SAFETY: fresh links of the request's pool.
+            // SAFETY: a link that was made here, in the request's pool.
             unsafe { (*last).next = link };
             last = link;
         }
@@ -269,11 +280,14 @@ fn append(
 }
 
 /// Writes framing into a buffer that has room for it.
-pub(super) fn write(link: *mut ngx_chain_t, framing: &[u8]) {
+///
+/// # Safety
+/// `link` is a live one, whose buffer was made for framing and is not being sent.
+pub(super) unsafe fn write(link: *mut ngx_chain_t, framing: &[u8]) {
     if framing.is_empty() {
         return;
     }
-    // SAFETY: the last link's buffer is one of ours, with room for two record headers.
+    // SAFETY: the caller's link has a live buffer of ours, whose memory ends at `end`.
     unsafe {
         let buffer = &mut *(*link).buf;
         if bytes(buffer.last, buffer.end).len() >= framing.len() {

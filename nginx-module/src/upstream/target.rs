@@ -7,7 +7,7 @@ use nginx_sys::{ngx_http_upstream_resolved_t, ngx_int_t, ngx_parse_url, ngx_pcal
 use super::{INTERNAL_SERVER_ERROR, peer};
 use crate::{
     conf::{LocationConf, Pass, Scheme, split_scheme},
-    raw::{Request, Upstream},
+    raw::{InCycle, Request, Upstream},
 };
 
 /// Points the upstream at its configuration and its backend. Answers the scheme.
@@ -17,10 +17,11 @@ use crate::{
 pub(super) fn choose(
     request: Request,
     upstream: Upstream,
-    location: &LocationConf,
+    location: InCycle<LocationConf>,
 ) -> Result<Scheme, ngx_int_t> {
     let conf = &location.upstream;
-    upstream.set_conf(&raw const conf.conf);
+    // SAFETY: the cycle keeps its locations as long as their requests live.
+    unsafe { upstream.set_conf(&raw const conf.conf) };
     let evaluate = |value| request.evaluate(value).map(<[u8]>::to_vec).ok_or(INTERNAL_SERVER_ERROR);
     let scheme = match conf.pass {
         None => {

@@ -113,10 +113,10 @@ pub(super) fn deadline(ticket: Ticket) -> Timer {
 /// Makes nginx tell us of the request's end and of its client. Answers false without memory.
 pub(super) fn register(worker: &Worker, mut flight: InFlight, ticket: Ticket) -> bool {
     let request = flight.request();
-    if !request.on_end(Some(on_end), ticket.as_data()) {
+    if !request.on_end(on_end, ticket) {
         return false;
     }
-    request.set_context(module(), ticket.as_data());
+    request.set_ticket(module(), Some(ticket));
     request.watch_client(Some(on_writable));
     if flight.reads_body() {
         request.watch_body(Some(on_readable));
@@ -148,7 +148,7 @@ fn carry_out(worker: &Worker, ticket: Ticket, request: Request, next: NextStep) 
             if let Some(flight) = worker.remove(ticket) {
                 flight.close();
             }
-            request.set_context(module(), ptr::null_mut());
+            request.set_ticket(module(), None);
             passed(request);
         }
         NextStep::Redirect(target) => {
@@ -184,7 +184,9 @@ unsafe extern "C" fn on_writable(r: *mut ngx_http_request_t) {
     fence("on_writable", (), || {
         // SAFETY: nginx calls a write handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), InFlight::writable);
+        if let Some(ticket) = request.ticket(module()) {
+            step(ticket, InFlight::writable);
+        }
     });
 }
 
@@ -192,7 +194,9 @@ unsafe extern "C" fn on_readable(r: *mut ngx_http_request_t) {
     fence("on_readable", (), || {
         // SAFETY: nginx calls a read handler with a live request.
         let request = unsafe { Request::from_raw(r) };
-        step(Ticket::from_data(request.context(module())), InFlight::readable);
+        if let Some(ticket) = request.ticket(module()) {
+            step(ticket, InFlight::readable);
+        }
     });
 }
 
@@ -202,7 +206,9 @@ unsafe extern "C" fn on_socket(event: *mut ngx_event_t) {
         // SAFETY: nginx calls the handler of a connection's event with that, and an upgraded connection has its request.
         let (connection, request) = unsafe { Connection::of_upgraded(event) };
         let closing = connection.is_to_end();
-        wake(Ticket::from_data(request.context(module())), |flight| flight.socket_event(closing));
+        if let Some(ticket) = request.ticket(module()) {
+            wake(ticket, |flight| flight.socket_event(closing));
+        }
     });
 }
 

@@ -196,7 +196,7 @@ impl<'r, M: Module> Request<'r, M> {
 
     /// Has the answer say how to authenticate, as httpd's own modules do it.
     pub fn ask_for_credentials(self) {
-        let asked = self.entry(field!(self, err_headers_out), c"WWW-Authenticate").is_some();
+        let asked = self.entry(OwnTable::ErrHeadersOut, c"WWW-Authenticate").is_some();
         if !asked {
             // SAFETY: `from_raw` promises a live request of this thread.
             unsafe { sys::ap_note_auth_failure(self.as_ptr()) }
@@ -205,7 +205,7 @@ impl<'r, M: Module> Request<'r, M> {
 
     /// Shows the entries of a table in order.
     pub fn show_table(self, table: Table, show: &mut dyn FnMut(&[u8], &[u8])) {
-        match self.table(table) {
+        match own_table(table) {
             Some(table) => self.entries(table).for_each(|(name, value)| show(name, value)),
             None => self.show_list(table, show),
         }
@@ -213,8 +213,8 @@ impl<'r, M: Module> Request<'r, M> {
 
     /// Changes a table. Answers whether it can be changed.
     pub fn change_table(self, table: Table, change: Change<'_>) -> bool {
-        let Some(table) = self.table(table) else { return false };
-        let pool = self.pool();
+        let Some(table) = own_table(table) else { return false };
+        let (table, pool) = (self.own_table(table), self.pool());
         // SAFETY: httpd makes these tables with the request or its connection, and only this thread uses them. Names and values live in
         // the request's pool, or are copied into the table's own.
         unsafe {
@@ -232,18 +232,17 @@ impl<'r, M: Module> Request<'r, M> {
         }
         true
     }
+}
 
-    /// One that is a table of APR's.
-    fn table(self, table: Table) -> Option<*mut apr_table_t> {
-        Some(match table {
-            Table::HeadersIn => field!(self, headers_in),
-            Table::HeadersOut => field!(self, headers_out),
-            Table::ErrHeadersOut => field!(self, err_headers_out),
-            Table::SubprocessEnv => field!(self, subprocess_env),
-            Table::Notes => field!(self, notes),
-            // SAFETY: httpd keeps the connection for longer than the request.
-            Table::ConnectionNotes => unsafe { (*self.connection()).notes },
-            _ => return None,
-        })
-    }
+/// One that is a table of APR's.
+fn own_table(table: Table) -> Option<OwnTable> {
+    Some(match table {
+        Table::HeadersIn => OwnTable::HeadersIn,
+        Table::HeadersOut => OwnTable::HeadersOut,
+        Table::ErrHeadersOut => OwnTable::ErrHeadersOut,
+        Table::SubprocessEnv => OwnTable::SubprocessEnv,
+        Table::Notes => OwnTable::Notes,
+        Table::ConnectionNotes => OwnTable::ConnectionNotes,
+        _ => return None,
+    })
 }

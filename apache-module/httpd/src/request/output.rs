@@ -41,7 +41,7 @@ impl<'r, M: Module> Request<'r, M> {
     /// Whether the client can see where the response ends without the end of the connection.
     #[must_use]
     pub fn is_framed(self) -> bool {
-        field!(self, chunked) != 0 || self.entry(field!(self, headers_out), c"Content-Length").is_some()
+        field!(self, chunked) != 0 || self.entry(OwnTable::HeadersOut, c"Content-Length").is_some()
     }
 
     /// For a response that ends with its connection: lets the client see that it was cut.

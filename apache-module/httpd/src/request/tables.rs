@@ -14,16 +14,27 @@ use crate::{
     text,
 };
 
+/// The tables that httpd makes with a request or its connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum OwnTable {
+    HeadersIn,
+    HeadersOut,
+    ErrHeadersOut,
+    SubprocessEnv,
+    Notes,
+    ConnectionNotes,
+}
+
 impl<'r, M: Module> Request<'r, M> {
     /// A request header.
     #[must_use]
     pub fn header(self, name: &CStr) -> Option<&'r [u8]> {
-        self.entry(field!(self, headers_in), name)
+        self.entry(OwnTable::HeadersIn, name)
     }
 
     /// The request headers in order.
     pub fn headers(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        self.entries(field!(self, headers_in))
+        self.entries(OwnTable::HeadersIn)
     }
 
     /// Sets a request header.
@@ -43,12 +54,12 @@ impl<'r, M: Module> Request<'r, M> {
     /// A variable that SetEnv or a module has set.
     #[must_use]
     pub fn variable(self, name: &CStr) -> Option<&'r [u8]> {
-        self.entry(field!(self, subprocess_env), name)
+        self.entry(OwnTable::SubprocessEnv, name)
     }
 
     /// The variables as they are now, in order.
     pub fn variables(self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        self.entries(field!(self, subprocess_env))
+        self.entries(OwnTable::SubprocessEnv)
     }
 
     /// Sets a variable.
@@ -68,7 +79,7 @@ impl<'r, M: Module> Request<'r, M> {
     /// What modules tell each other about the request.
     #[must_use]
     pub fn note(self, name: &CStr) -> Option<&'r [u8]> {
-        self.entry(field!(self, notes), name)
+        self.entry(OwnTable::Notes, name)
     }
 
     /// Tells other modules something about the request.
@@ -102,21 +113,34 @@ impl<'r, M: Module> Request<'r, M> {
         }
     }
 
-    /// The value of a name. `table` is one of the request's own.
-    pub(super) fn entry(self, table: *mut apr_table_t, name: &CStr) -> Option<&'r [u8]> {
-        // SAFETY: all callers give a table that httpd has made with the request; the answer is NULL or a C string that lives as long:
+    /// For httpd's functions.
+    pub(super) fn own_table(self, table: OwnTable) -> *mut apr_table_t {
+        match table {
+            OwnTable::HeadersIn => field!(self, headers_in),
+            OwnTable::HeadersOut => field!(self, headers_out),
+            OwnTable::ErrHeadersOut => field!(self, err_headers_out),
+            OwnTable::SubprocessEnv => field!(self, subprocess_env),
+            OwnTable::Notes => field!(self, notes),
+            // SAFETY: httpd keeps the connection for longer than the request.
+            OwnTable::ConnectionNotes => unsafe { (*self.connection()).notes },
+        }
+    }
+
+    /// The value of a name.
+    pub(super) fn entry(self, table: OwnTable, name: &CStr) -> Option<&'r [u8]> {
+        // SAFETY: httpd has made the table with the request or its connection; the answer is NULL or a C string that lives as long:
         // a table frees nothing.
         unsafe {
-            let value = sys::apr_table_get(table, name.as_ptr());
+            let value = sys::apr_table_get(self.own_table(table), name.as_ptr());
             (!value.is_null()).then(|| text(value))
         }
     }
 
-    /// The entries of a table in order. `table` is one of the request's own.
-    pub(super) fn entries(self, table: *mut apr_table_t) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
-        // SAFETY: all callers give a table that httpd has made with the request: an array of entries of this type.
+    /// The entries of a table in order.
+    pub(super) fn entries(self, table: OwnTable) -> impl Iterator<Item = (&'r [u8], &'r [u8])> {
+        // SAFETY: httpd has made the table with the request or its connection: an array of entries of this type.
         let (first, count) = unsafe {
-            let array = &*sys::apr_table_elts(table);
+            let array = &*sys::apr_table_elts(self.own_table(table));
             (array.elts.cast::<sys::apr_table_entry_t>(), usize::try_from(array.nelts).unwrap_or(0))
         };
         // SAFETY: there were so many entries, and what is added later may move the array but leaves the old one in the pool. Each is

@@ -175,17 +175,21 @@ impl<'r, M: Module> Request<'r, M> {
 
     /// Gives it a file name of several parts.
     pub fn set_filename(self, parts: &[&[u8]]) {
-        self.set_filename_ptr(self.pool().join(parts));
+        let name = self.pool().join(parts);
+        // SAFETY: a C string in the request's pool.
+        unsafe { self.set_filename_ptr(name) }
     }
 
     /// Gives it a file name that stands in the program.
     pub fn set_constant_filename(self, name: &'static CStr) {
-        // httpd reads the name and replaces it, but does not write to it.
-        self.set_filename_ptr(name.as_ptr().cast_mut());
+        // SAFETY: a C string of the program's. httpd reads the name and replaces it, but does not write to it.
+        unsafe { self.set_filename_ptr(name.as_ptr().cast_mut()) }
     }
 
-    fn set_filename_ptr(self, name: *mut c_char) {
-        // SAFETY: `from_raw` promises a live request of this thread; both callers give a C string that lives as long.
+    /// # Safety
+    /// `name` is a C string that lives as long as the request.
+    unsafe fn set_filename_ptr(self, name: *mut c_char) {
+        // SAFETY: `from_raw` promises a live request of this thread, and the caller a name that lives as long.
         unsafe { (*self.as_ptr()).filename = name }
     }
 

@@ -59,7 +59,8 @@ fn set_field(request: Request<'_>, name: &[u8], value: &[u8]) {
     /// What a script says about the response itself, where filters look for it.
     const OWN: [&CStr; 4] = [c"Location", c"Content-Length", c"Content-Range", c"ETag"];
     let pool = request.pool();
-    let text = map_back(request, name, pool.keep(value));
+    // SAFETY: what a pool keeps is a C string in it.
+    let text = unsafe { map_back(request, name, pool.keep(value)) };
     let raw = request.as_ptr();
     // SAFETY: a `Request` is live on this thread, and httpd makes its tables with it; names and values are in its pool or live for the process.
     unsafe {
@@ -82,13 +83,16 @@ fn set_field(request: Request<'_>, name: &[u8], value: &[u8]) {
 }
 
 /// ProxyPassReverse and its kin: what the backend says about places, seen from the client.
-fn map_back(request: Request<'_>, name: &[u8], value: *mut c_char) -> *mut c_char {
+///
+/// # Safety
+/// `value` is a C string in the request's pool.
+unsafe fn map_back(request: Request<'_>, name: &[u8], value: *mut c_char) -> *mut c_char {
     const PLACES: [&[u8]; 4] = [b"location", b"content-location", b"uri", b"destination"];
     let conf = proxy_conf(request);
     if conf.is_null() {
         return value;
     }
-    // SAFETY: a `Request` is live on this thread, and mod_proxy's configuration lives as long; `set_field` gives a C string in its pool, and what
+    // SAFETY: a `Request` is live on this thread, and mod_proxy's configuration lives as long; the caller gives a C string in its pool, and what
     // comes back is one.
     unsafe {
         if PLACES.iter().any(|place| name.eq_ignore_ascii_case(place)) {
