@@ -25,7 +25,8 @@ pub(super) unsafe extern "C" fn related(
             let out = NonNull::new(other)
                 .ok_or_else(|| misuse(visit.get(), "related() without a place for the answer"))?;
             let which = Relation::from_abi(which).ok_or(Stop::Invalid)?;
-            let found = visit.get().related(which)?.map(|other| Box::new(Visit::new(Visited::Own(other))));
+            let found =
+                visit.get().facts().related(which)?.map(|other| Box::new(Visit::new(Visited::Own(other))));
             out.write(found.as_ref().map_or(ptr::null_mut(), |found| found.lend()));
             visit.beside.borrow_mut().extend(found);
             Ok(())
@@ -45,7 +46,7 @@ pub(super) unsafe extern "C" fn look_up(
         call("look_up", transaction, |transaction| {
             let taker = Taker::new(transaction, give, context)?;
             let what = LookUp::from_abi(what).ok_or(Stop::Invalid)?;
-            transaction.look_up(what, borrow(name), &mut |value| taker.give(b"", value))
+            transaction.facts().look_up(what, borrow(name), &mut |value| taker.give(b"", value))
         })
     }
 }

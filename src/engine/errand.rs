@@ -188,10 +188,10 @@ impl PhaseErrand {
     fn refuse(&self, visit: &SnapshotVisit<'_>, phase: RequestPhase, answer: PhaseAnswer) -> PhaseAnswer {
         let what = if phase == RequestPhase::Authen { "authen" } else { "authz" };
         let line = format!(
-            "{NOBODY_LET_IN} every handler of the phase {what} has declined, and nobody else is asked: return apache.OK to let \
-             a client in"
+            "{NOBODY_LET_IN} every handler of the phase {what} has declined, and nobody else is asked: one of them must \
+             answer OK to let a client in"
         );
-        visit.log(crate::log::Level::Error, &line);
+        visit.facts().log(crate::log::Level::Error, &line);
         answer
     }
 }

@@ -104,7 +104,7 @@ impl App {
         let verdict = PhaseAnswer::from_abi(answer);
         if verdict.is_none() {
             let text = format_args!("{ENGINE_MISUSE} a phase answered {answer}, which is no status");
-            transaction.log(Level::Error, &text.to_string());
+            transaction.facts().log(Level::Error, &text.to_string());
         }
         verdict
     }

@@ -62,7 +62,7 @@ unsafe extern "C" fn text(
         call("text", transaction, |transaction| {
             let taker = Taker::new(transaction, give, context)?;
             let fact = Fact::from_abi(fact).ok_or(Stop::Invalid)?;
-            transaction.text(fact, &mut |value| taker.give(b"", value))
+            transaction.facts().text(fact, &mut |value| taker.give(b"", value))
         })
     }
 }
@@ -86,7 +86,7 @@ unsafe extern "C" fn set_text(
             if value.is_some_and(|value| !is_right(value)) {
                 return Err(refuse(transaction, "a value with control bytes is refused"));
             }
-            transaction.set_text(fact, value)
+            transaction.facts().set_text(fact, value)
         })
     }
 }
@@ -101,7 +101,7 @@ unsafe extern "C" fn number(
         call("number", transaction, |transaction| {
             let out = NonNull::new(value).ok_or_else(|| misuse(transaction, "number() without a place"))?;
             let number = Number::from_abi(number).ok_or(Stop::Invalid)?;
-            out.write(transaction.number(number)?);
+            out.write(transaction.facts().number(number)?);
             Ok(())
         })
     }
@@ -119,7 +119,7 @@ unsafe extern "C" fn set_number(
             if number == Number::Status && !(100..600).contains(&value) {
                 return Err(Stop::Invalid);
             }
-            transaction.set_number(number, value)
+            transaction.facts().set_number(number, value)
         })
     }
 }
@@ -137,7 +137,7 @@ unsafe extern "C" fn table(
             let taker = Taker::new(transaction, give, context)?;
             let table = Table::from_abi(table).ok_or(Stop::Invalid)?;
             let name = name.as_ref().map(|name| borrow(*name));
-            transaction.entries(table, name, &mut |name, value| taker.give(name, value))
+            transaction.facts().entries(table, name, &mut |name, value| taker.give(name, value))
         })
     }
 }
@@ -165,7 +165,7 @@ unsafe extern "C" fn change_table(
                 return Err(Stop::Invalid);
             }
             check(transaction, table, change)?;
-            transaction.change(table, change)
+            transaction.facts().change(table, change)
         })
     }
 }
@@ -306,7 +306,7 @@ unsafe extern "C" fn log_line(
         let Some((level, line)) = (unsafe { log_text(level, text, length) }) else { return };
         // SAFETY: gangway.h: the transaction is NULL or live.
         match unsafe { transaction.cast::<Visit<'_>>().as_ref() } {
-            Some(visit) => visit.get().log(level, &line),
+            Some(visit) => visit.get().facts().log(level, &line),
             None => log::process(level, &line),
         }
     });

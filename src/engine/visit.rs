@@ -82,12 +82,12 @@ pub(super) unsafe fn visit(
 }
 
 pub(super) fn misuse(transaction: &dyn Transaction, text: &str) -> Stop {
-    transaction.log(Level::Error, &format!("{ENGINE_MISUSE} the engine broke its contract: {text}"));
+    transaction.facts().log(Level::Error, &format!("{ENGINE_MISUSE} the engine broke its contract: {text}"));
     Stop::Misuse
 }
 
 pub(super) fn refuse(transaction: &dyn Transaction, text: &str) -> Stop {
-    transaction.log(Level::Error, &format!("{BAD_HEADER} {text}"));
+    transaction.facts().log(Level::Error, &format!("{BAD_HEADER} {text}"));
     Stop::Invalid
 }
 

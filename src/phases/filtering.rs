@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One run of a filter on another thread than its server's: a piece of a body in, and what the filter makes of it out.
 
-use std::{cell::RefCell, os::fd::OwnedFd, sync::Mutex};
+use std::{cell::RefCell, sync::Mutex};
 
 use super::{
-    Change, Fact, FilterRead, Number, PhaseAnswer, RequestPhase, SnapshotVisit, Table, Transaction,
-    snapshot::Snapshot,
+    FilterRead, PhaseAnswer, RequestFacts, RequestPhase, SnapshotVisit, Transaction, snapshot::Snapshot,
 };
-use crate::{
-    exchange::{Exchange, Piece, Stop, Wait},
-    log::Level,
-};
+use crate::exchange::{Exchange, Piece, Stop, Wait};
 
 /// What a run may write where another filter is to read it.
 const BETWEEN_MOST: usize = 16 * 1024 * 1024;
@@ -101,6 +97,10 @@ impl FilterFlow<'_> {
 }
 
 impl Transaction for FilterVisit<'_> {
+    fn facts(&self) -> &dyn RequestFacts {
+        &self.facts
+    }
+
     fn filter_read(&self, out: &mut [u8]) -> Result<FilterRead, Stop> {
         self.with(|flow| {
             let count = out.len().min(flow.piece.len());
@@ -133,61 +133,8 @@ impl Transaction for FilterVisit<'_> {
         })
     }
 
-    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
-        self.facts.text(fact, give)
-    }
-
-    fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
-        self.facts.set_text(fact, value)
-    }
-
-    fn number(&self, number: Number) -> Result<i64, Stop> {
-        self.facts.number(number)
-    }
-
-    fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
-        self.facts.set_number(number, value)
-    }
-
-    fn entries(
-        &self,
-        table: Table,
-        name: Option<&[u8]>,
-        give: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), Stop> {
-        self.facts.entries(table, name, give)
-    }
-
-    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
-        self.facts.change(table, change)
-    }
-
-    fn read(&self, _: &mut [u8]) -> Result<usize, Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn write(&self, _: &[u8], _: bool) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn set_length(&self, _: u64) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
     fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
         self.facts.meets_conditions()
-    }
-
-    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.facts.log(level, line);
     }
 
     fn await_cleanup(&self) -> Result<(), Stop> {

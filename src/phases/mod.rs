@@ -30,7 +30,9 @@ pub use words::{ApplicationWords, HandlerDirective, HandlerTerms, HandlerWords};
 pub use plan::{
     Assignments, Handler, RequestPhase, chosen, merge_assignments, merge_handlers, parse_handlers,
 };
-pub use transaction::{Change, Fact, FilterRead, LookUp, Number, Relation, Table, Transaction, possible};
+pub use transaction::{
+    Change, Fact, FilterRead, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible,
+};
 
 /// What a phase answers: one of the three words, or the status of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -210,10 +210,10 @@ pub enum Change<'v> {
     Clear,
 }
 
-/// A request on its way. Each call is for the thread that runs its phases: on another one it fails as [`Stop::Misuse`].
+/// What a request is. Each call is for the thread that runs its phases: on another one it fails as [`Stop::Misuse`].
 ///
 /// What is set has been checked: no text holds a NUL, and what leaves with a head holds nothing that would end a line of it.
-pub trait Transaction {
+pub trait RequestFacts {
     /// Gives a text, if there is one.
     ///
     /// # Errors
@@ -255,44 +255,78 @@ pub trait Transaction {
     /// [`Stop::Misuse`].
     fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop>;
 
+    /// Another one beside it, if there is one: of that nothing can be read, written or redirected.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server does not know.
+    fn related(&self, _: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Gives what the server finds by a name, if it finds something.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server has nothing of the kind.
+    fn look_up(&self, _: LookUp, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// Writes a line with the request's context.
+    fn log(&self, level: Level, line: &str);
+}
+
+/// A request on its way: what it is, and what goes in and out. A request beside the one whose phase runs has nothing of the second kind.
+pub trait Transaction {
+    /// What it is.
+    fn facts(&self) -> &dyn RequestFacts;
+
     /// Reads body bytes; 0 is the end.
     ///
     /// # Errors
     /// [`Stop::Failed`].
-    fn read(&self, out: &mut [u8]) -> Result<usize, Stop>;
+    fn read(&self, _: &mut [u8]) -> Result<usize, Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// Sends bytes.
     ///
     /// # Errors
     /// [`Stop::Cancelled`].
-    fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop>;
+    fn write(&self, _: &[u8], _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// Sends a part of a file.
     ///
     /// # Errors
     /// [`Stop::Cancelled`].
-    fn send_file(&self, file: OwnedFd, offset: u64, length: u64, flush: bool) -> Result<(), Stop>;
+    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// Declares how long the response is.
     ///
     /// # Errors
     /// [`Stop::Misuse`].
-    fn set_length(&self, length: u64) -> Result<(), Stop>;
+    fn set_length(&self, _: u64) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// What the conditions of the client make of the response.
     ///
     /// # Errors
     /// [`Stop::Misuse`].
-    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop>;
+    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// Has another path of the server answer.
     ///
     /// # Errors
     /// [`Stop::Misuse`] when something has left.
-    fn redirect(&self, target: &[u8]) -> Result<(), Stop>;
-
-    /// Writes a line with the request's context.
-    fn log(&self, level: Level, line: &str);
+    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
 
     /// Has a handler run in a later phase, behind those of the configuration.
     ///
@@ -307,22 +341,6 @@ pub trait Transaction {
     /// # Errors
     /// [`Stop::Invalid`] where a server cannot do it.
     fn await_cleanup(&self) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    /// Another one beside it, if there is one: of that nothing can be read, written or redirected.
-    ///
-    /// # Errors
-    /// [`Stop::Invalid`] where a server does not know.
-    fn related(&self, _: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
-        Err(Stop::Invalid)
-    }
-
-    /// Gives what the server finds by a name, if it finds something.
-    ///
-    /// # Errors
-    /// [`Stop::Invalid`] where a server has nothing of the kind.
-    fn look_up(&self, _: LookUp, _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         Err(Stop::Invalid)
     }
 

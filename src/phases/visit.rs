@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Change, Fact, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction, conditions::unmet,
-    possible, snapshot::Snapshot,
+    Change, Fact, Handler, Number, PhaseAnswer, RequestFacts, RequestPhase, Table, Transaction,
+    conditions::unmet, possible, snapshot::Snapshot,
 };
 use crate::{
     error::{BODY_FAILED, ENGINE_MISUSE},
@@ -101,7 +101,7 @@ impl<'r> SnapshotVisit<'r> {
     }
 }
 
-impl Transaction for SnapshotVisit<'_> {
+impl RequestFacts for SnapshotVisit<'_> {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         self.with(|snapshot| {
             if let Some(value) = snapshot.text(fact) {
@@ -148,6 +148,16 @@ impl Transaction for SnapshotVisit<'_> {
         })
     }
 
+    fn log(&self, level: Level, line: &str) {
+        self.exchange.log(level, line);
+    }
+}
+
+impl Transaction for SnapshotVisit<'_> {
+    fn facts(&self) -> &dyn RequestFacts {
+        self
+    }
+
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
         self.with_bodies()?;
         if !self.gives_content() {
@@ -189,10 +199,6 @@ impl Transaction for SnapshotVisit<'_> {
             snapshot.set_target(target);
             Ok(())
         })
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.exchange.log(level, line);
     }
 
     fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {

@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    os::fd::OwnedFd,
     sync::Arc,
 };
 
@@ -11,7 +10,10 @@ use gangway::{
     engine::{PhaseCall, PhaseState},
     exchange::Stop,
     log::Level,
-    phases::{Change, Fact, FilterRead, Handler, Number, PhaseAnswer, RequestPhase, Table, Transaction},
+    phases::{
+        Change, Fact, FilterRead, Handler, Number, PhaseAnswer, RequestFacts, RequestPhase, Table,
+        Transaction,
+    },
     runtime::{Application, Threads},
 };
 
@@ -47,7 +49,7 @@ fn string(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Transaction for Memory {
+impl RequestFacts for Memory {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         if fact == Fact::ContentType {
             give(self.content_type.borrow().as_bytes());
@@ -94,6 +96,16 @@ impl Transaction for Memory {
         Ok(())
     }
 
+    fn log(&self, _: Level, line: &str) {
+        self.log.borrow_mut().push(line.to_owned());
+    }
+}
+
+impl Transaction for Memory {
+    fn facts(&self) -> &dyn RequestFacts {
+        self
+    }
+
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
         let mut body = self.body.borrow_mut();
         let count = body.len().min(out.len());
@@ -105,26 +117,6 @@ impl Transaction for Memory {
     fn write(&self, bytes: &[u8], _: bool) -> Result<(), Stop> {
         self.written.borrow_mut().extend_from_slice(bytes);
         Ok(())
-    }
-
-    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn set_length(&self, _: u64) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
-        Ok(PhaseAnswer::Done)
-    }
-
-    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
-        Ok(())
-    }
-
-    fn log(&self, _: Level, line: &str) {
-        self.log.borrow_mut().push(line.to_owned());
     }
 
     fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {

@@ -12,7 +12,7 @@ use crate::tree::{Module, is_for_tests, read};
 const NAMES: [&str; 8] = ["nginx", "ngx", "apache", "httpd", "apr", "python", "perl", "php"];
 
 /// Words of texts: with one of them a line of the log or a word of a directive would be a language's.
-const WORDS: [&str; 4] = ["python", "perl", "wsgi", "asgi"];
+const WORDS: [&str; 5] = ["python", "perl", "wsgi", "asgi", "apache"];
 
 /// What a crate names of these, each with its module.
 pub(crate) fn named(root: &Path) -> Vec<String> {

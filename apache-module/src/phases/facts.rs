@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a request is: that of the phase that runs, or one beside it, of which nothing is read or written.
 
-use std::{os::fd::OwnedFd, sync::Arc};
+use std::sync::Arc;
 
 use gangway::{
     exchange::Stop,
     log::{self, Level, RequestLog},
-    phases::{Change, Fact, LookUp, Number, PhaseAnswer, Relation, Table, Transaction, possible},
+    phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible},
 };
 
 use crate::raw::{Lease, Request};
@@ -43,7 +43,7 @@ fn by_realm(request: Request<'_>, fact: Fact) -> Option<&[u8]> {
     Some(if fact == Fact::AuthType { b"Basic" } else { realm })
 }
 
-impl Transaction for Facts {
+impl RequestFacts for Facts {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         self.with(|request| {
             if let Some(value) = request.fact(fact).or_else(|| by_realm(request, fact)) {
@@ -100,30 +100,6 @@ impl Transaction for Facts {
         })
     }
 
-    fn read(&self, _: &mut [u8]) -> Result<usize, Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn write(&self, _: &[u8], _: bool) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn send_file(&self, _: OwnedFd, _: u64, _: u64, _: bool) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn set_length(&self, _: u64) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
-        Err(Stop::Invalid)
-    }
-
-    fn redirect(&self, _: &[u8]) -> Result<(), Stop> {
-        Err(Stop::Invalid)
-    }
-
     fn log(&self, level: Level, line: &str) {
         let logged = self.with(|request| {
             request.write(level, line);
@@ -133,5 +109,12 @@ impl Transaction for Facts {
             // Another thread, or one that is inside of another call.
             log::pass_on(level, line);
         }
+    }
+}
+
+/// Nothing of it is read or written.
+impl Transaction for Facts {
+    fn facts(&self) -> &dyn RequestFacts {
+        self
     }
 }

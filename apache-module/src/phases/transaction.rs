@@ -5,11 +5,7 @@ use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
 
 use gangway::{
     exchange::{FileSlice, Piece, Stop},
-    log::Level,
-    phases::{
-        Change, Fact, FilterRead, Handler, LookUp, Number, PhaseAnswer, Relation, RequestPhase, Table,
-        Transaction, possible,
-    },
+    phases::{FilterRead, Handler, PhaseAnswer, RequestFacts, RequestPhase, Transaction, possible},
     report,
 };
 
@@ -104,41 +100,8 @@ impl<'l> Visited<'l> {
 }
 
 impl Transaction for Visited<'_> {
-    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
-        self.own.text(fact, give)
-    }
-
-    fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
-        self.own.set_text(fact, value)
-    }
-
-    fn number(&self, number: Number) -> Result<i64, Stop> {
-        self.own.number(number)
-    }
-
-    fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
-        self.own.set_number(number, value)
-    }
-
-    fn entries(
-        &self,
-        table: Table,
-        name: Option<&[u8]>,
-        give: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), Stop> {
-        self.own.entries(table, name, give)
-    }
-
-    fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
-        self.own.change(table, change)
-    }
-
-    fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
-        self.own.related(which)
-    }
-
-    fn look_up(&self, what: LookUp, name: &[u8], give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
-        self.own.look_up(what, name, give)
+    fn facts(&self) -> &dyn RequestFacts {
+        &self.own
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
@@ -182,10 +145,6 @@ impl Transaction for Visited<'_> {
             let target = request.pool().text(target);
             request.redirect_internally(target).map_err(|_| Stop::Failed)
         })
-    }
-
-    fn log(&self, level: Level, line: &str) {
-        self.own.log(level, line);
     }
 
     fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
