@@ -1,31 +1,22 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Clients that ask again and again while something happens to the server, and forgive nothing."""
 
+import functools
 import itertools
 import threading
 
 from . import wire
 
 
-class Load:
-    """`with Load(server, "/app") as load:` runs `fresh` clients with a connection per request and `kept` clients that
-    keep theirs until the server says `Connection: close`. `repeatable`: only requests that may run twice, with small answers.
-    `posts` clients more send what must not run twice, and note by its name in `cut` what got no good answer."""
+class Crowd:
+    """Threads that work from `with` on to its end, as long as `_stop` is not set."""
 
-    def __init__(self, server, base, fresh=3, kept=3, *, repeatable=False, posts=0):
-        self._repeatable = repeatable
-        self.cut = []
-        self.posted = 0
-        self._port = server.port
-        self._base = base
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._numbers = itertools.count()
+    def __init__(self, *works):
         self.done = 0
         self.failures = []
-        self.closed_while_idle = []
-        self._threads = [threading.Thread(target=self._run, args=(keep,)) for keep in [False] * fresh + [True] * kept]
-        self._threads += [threading.Thread(target=self._post) for _ in range(posts)]
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=work) for work in works]
 
     def __enter__(self):
         for thread in self._threads:
@@ -36,6 +27,23 @@ class Load:
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
+
+
+class Load(Crowd):
+    """`with Load(server, "/app") as load:` runs `fresh` clients with a connection per request and `kept` clients that
+    keep theirs until the server says `Connection: close`. `repeatable`: only requests that may run twice, with small answers.
+    `posts` clients more send what must not run twice, and note by its name in `cut` what got no good answer."""
+
+    def __init__(self, server, base, fresh=3, kept=3, *, repeatable=False, posts=0):
+        clients = [functools.partial(self._run, keep) for keep in [False] * fresh + [True] * kept]
+        super().__init__(*clients, *[self._post] * posts)
+        self._repeatable = repeatable
+        self.cut = []
+        self.posted = 0
+        self._port = server.port
+        self._base = base
+        self._numbers = itertools.count()
+        self.closed_while_idle = []
 
     def _run(self, keep):
         connection = None

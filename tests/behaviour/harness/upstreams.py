@@ -34,15 +34,19 @@ def ask(server, backend, path="/x", method="GET", headers=(), body=None, **kw):
         send()
         peer = backend.next(client)
         return client, peer, peer.request()
-    # A body larger than the buffers on its way waits for the backend to read it.
+    return client, *received(backend, client, send)
+
+
+def received(backend, client, send):
+    """Has a body sent; returns the backend's connection and what it received. A body larger than the buffers on its way waits for
+    the backend to read it."""
     sender = threading.Thread(target=send)
     sender.start()
     try:
         peer = backend.next(client)
-        request = peer.request()
+        return peer, peer.request()
     finally:
         sender.join(30)
-    return client, peer, request
 
 
 def sent(server, backend, *args, **kw):

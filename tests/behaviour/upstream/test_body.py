@@ -7,7 +7,7 @@ import pytest
 
 from harness import gateway, upstreams, wire
 from harness.gateway import BEGIN_REQUEST, DATA, END_REQUEST, PARAMS, STDIN, pair_length, record
-from harness.upstreams import ask, follows, head, hello, sent
+from harness.upstreams import ask, follows, head, hello, received, sent
 
 EXPLAINED = r"upstream|GW07\d\d|GW05\d\d|client|proxy|AH\d+"
 
@@ -75,13 +75,7 @@ def posted(server, backend, path, body, framing):
         send = lambda: client.request("POST", path, body=[body[at : at + step] for at in range(0, len(body), step)])
     else:
         send = lambda: client.request("POST", path, body=body)
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        peer = backend.next(client)
-        request = peer.request()
-    finally:
-        sender.join(30)
+    peer, request = received(backend, client, send)
     peer.answer(hello(backend.protocol))
     response = client.response() if stream is None else client.response(stream)
     assert (response.status, response.body) == (200, b"hello")

@@ -12,6 +12,7 @@ import pytest
 from harness import wire
 from harness.deadline import wait_until
 from harness.gateway import OVERLOADED, end_request, stdout
+from harness.load import Crowd
 from harness.upstreams import hello, kept
 
 pytestmark = pytest.mark.servers("apache")
@@ -36,26 +37,11 @@ def echo(request, peer):
     return b"Content-Type: text/plain\r\n\r\n" + (request.body or request.bytes("QUERY_STRING"))
 
 
-class Clients:
-    """Threads that ask again and again, each time on a connection of their own, and forgive nothing."""
+class Clients(Crowd):
+    """They ask again and again, each time on a connection of their own, and forgive nothing."""
 
     def __init__(self, server, path, count=6, method="GET"):
-        self.failures = []
-        self.done = 0
-        self._stop = threading.Event()
-        self._lock = threading.Lock()
-        self._work = lambda: self._run(server, path, method)
-        self._threads = [threading.Thread(target=self._work) for _ in range(count)]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
+        super().__init__(*[lambda: self._run(server, path, method)] * count)
 
     def _run(self, server, path, method):
         number = 0
