@@ -46,7 +46,7 @@ impl Application {
             Lifecycle::Ready(app) => Ok(Some(Arc::clone(app))),
             Lifecycle::Failed(reason) => {
                 let line = format!("{LOAD_FAILED} the handlers could not be loaded: {reason}");
-                transaction.log(Level::Error, &line);
+                transaction.facts().log(Level::Error, &line);
                 Ok(None)
             }
             Lifecycle::Loading | Lifecycle::Stopped => Err(Refusal::Stopping),

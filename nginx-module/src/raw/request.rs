@@ -7,8 +7,7 @@ use gangway::log::{Level, RequestLog};
 use nginx_sys::{
     NGX_HTTP_HEAD, NGX_HTTP_SATISFY_ALL, ngx_http_complex_value, ngx_http_core_loc_conf_t,
     ngx_http_core_main_conf_t, ngx_http_core_module, ngx_http_core_srv_conf_t, ngx_http_get_flushed_variable,
-    ngx_http_get_variable, ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_module_t, ngx_pool_t,
-    ngx_str_t,
+    ngx_http_get_variable, ngx_http_request_t, ngx_http_variable_t, ngx_int_t, ngx_pool_t, ngx_str_t,
 };
 
 use super::{

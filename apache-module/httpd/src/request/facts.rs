@@ -8,12 +8,8 @@ use std::{
 
 use gangway::phases::{Change, Fact, Number, Table};
 
-use super::Request;
-use crate::{
-    module::Module,
-    sys::{self, apr_table_t},
-    text,
-};
+use super::{Request, tables::OwnTable};
+use crate::{module::Module, sys, text};
 
 impl<'r, M: Module> Request<'r, M> {
     /// A text, if httpd has one.

@@ -3,7 +3,7 @@
 
 use std::ffi::c_int;
 
-use super::Request;
+use super::{Request, tables::OwnTable};
 use crate::{brigade::Brigade, module::Module, pool::Pool, sys};
 
 impl<'r, M: Module> Request<'r, M> {
