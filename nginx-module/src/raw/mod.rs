@@ -25,6 +25,7 @@ mod facts;
 mod field;
 mod files;
 mod filter;
+mod group;
 mod guard;
 mod header;
 mod host;

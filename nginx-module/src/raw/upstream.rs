@@ -6,8 +6,7 @@ use std::{ffi::c_void, ptr};
 use nginx_sys::{
     NGX_HTTP_UPSTREAM_IGN_XA_REDIRECT, ngx_array_t, ngx_chain_t, ngx_chain_writer, ngx_event_free_peer_pt,
     ngx_event_get_peer_pt, ngx_event_pipe_t, ngx_http_upstream_conf_t, ngx_http_upstream_create,
-    ngx_http_upstream_main_conf_t, ngx_http_upstream_module, ngx_http_upstream_resolved_t,
-    ngx_http_upstream_srv_conf_t, ngx_http_upstream_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_str_t,
+    ngx_http_upstream_resolved_t, ngx_http_upstream_t, ngx_int_t, ngx_palloc, ngx_pcalloc, ngx_str_t,
     ngx_table_elt_t,
 };
 
@@ -29,24 +28,6 @@ impl Request {
     pub(crate) fn upstream(self) -> Option<Upstream> {
         let upstream = field!(self, upstream);
         (!upstream.is_null()).then_some(Upstream(upstream))
-    }
-
-    /// Whether an address is the name of a group, as ngx_http_upstream_init_request() looks for it.
-    pub(crate) fn is_group(self, resolved: &ngx_http_upstream_resolved_t) -> bool {
-        // SAFETY: nginx numbers its modules before any request; the upstream module's configuration and its groups belong
-        // to the cycle, which outlives the request.
-        let groups = unsafe {
-            let main = self.main_slot((*ptr::addr_of!(ngx_http_upstream_module)).ctx_index);
-            (*main.cast::<ngx_http_upstream_main_conf_t>())
-                .upstreams
-                .as_slice::<*mut ngx_http_upstream_srv_conf_t>()
-        };
-        groups.iter().any(|&known| {
-            // SAFETY: an element of the list of groups is one.
-            let known = unsafe { &*known };
-            ((known.port == 0 && resolved.no_port != 0) || known.port == resolved.port)
-                && known.host.as_bytes().eq_ignore_ascii_case(resolved.host.as_bytes())
-        })
     }
 }
 

@@ -58,8 +58,18 @@ impl Transport for Client {
 
 /// A frame of the client's, whose mask changes nothing.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut wire = vec![first, 0x80 | 127];
-    wire.extend((payload.len() as u64).to_be_bytes());
+    let mut wire = vec![first];
+    match payload.len() {
+        length @ ..126 => wire.push(0x80 | length as u8),
+        length @ 126..65536 => {
+            wire.push(0x80 | 126);
+            wire.extend((length as u16).to_be_bytes());
+        }
+        length => {
+            wire.push(0x80 | 127);
+            wire.extend((length as u64).to_be_bytes());
+        }
+    }
     wire.extend([0; 4]);
     wire.extend(payload);
     wire
