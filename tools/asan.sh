@@ -46,7 +46,13 @@ nginx128)
     tools/nginx-1.28.sh nginx-1.28-asan '-O1 -g -fno-omit-frame-pointer -fsanitize=address -DNGX_DEBUG_PALLOC=1'
     sanitized "$DIST" gangway-python gangway-python-runtime gangway-host gangway-command --
     NGINX_SOURCE_DIR=$BUILD/nginx-1.28-asan NGINX_BUILD_DIR=$BUILD/nginx-1.28-asan/objs sanitized "$DIST/nginx-1.28" gangway-nginx --
-    export GANGWAY_NGINX128=$BUILD/nginx-1.28-asan/objs/nginx ASAN_OPTIONS=$OPTIONS
+    # A program that tests a configuration is told nothing of its caller's environment.
+    export GANGWAY_NGINX128=$LOGS/nginx ASAN_OPTIONS=$OPTIONS
+    cat >"$GANGWAY_NGINX128" <<SCRIPT
+#!/bin/sh
+ASAN_OPTIONS=$OPTIONS exec $(realpath "$BUILD")/nginx-1.28-asan/objs/nginx "\$@"
+SCRIPT
+    chmod 755 "$GANGWAY_NGINX128"
     ;;
 apache)
     sanitized "$DIST" gangway-python gangway-python-runtime gangway-host gangway-command gangway-apache gangway-apache-proxy --

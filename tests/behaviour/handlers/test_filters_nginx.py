@@ -22,7 +22,11 @@ def waits(filter):
     piece = filter.read()
     if piece:
         gate.Gate({"QUERY_STRING": req.args}).wait("in the filter")
-        filter.write(piece)
+        try:
+            filter.write(piece)
+        except OSError:
+            # Its client has left. When it is noticed depends on the machine, and a line about it would be that of any later test.
+            pass
 
 def grows(filter):
     """Much more than it reads."""
@@ -278,8 +282,6 @@ def test_a_client_that_reads_slowly_holds_the_filter_up(server):
 
 
 def test_a_client_that_leaves(server, gate):
-    # The filter may have noticed.
-    server.log.allow("GW0319")
     client = server.connect()
     client.request("GET", f"/waits/README?{gate.query}")
     visitor = gate.visitor().at("in the filter")
