@@ -18,7 +18,7 @@ FATAL = re.compile(
 # The lines of a traceback follow the line with the code; whoever declares that one declares these.
 TRACEBACK = re.compile(
     r"Traceback \(most recent call last\):|  File \"|    \S|During handling of the above|The above exception was|"
-    r"\b[\w.]+(Error|Exception|Exit|Interrupt|Timeout)(:|$|, client)"
+    r"\b[\w.]+(Error|Exception|Exit|Interrupt|Timeout)(:|$|, client| while )"
 )
 
 # nginx: 2026/01/02 03:04:05 [error] 1#2: *3 text      httpd: [Fri Jan 02 ...] [module:error] [pid 1:tid 2] text

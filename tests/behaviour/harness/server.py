@@ -61,6 +61,9 @@ class Server:
             # than its client, and for one that ends too early.
             usual = ("GW0318", "an upstream response is buffered to a temporary file", "prematurely closed connection while reading upstream")
             self.log.usual += [re.compile(text) for text in usual]
+        if site.host:
+            # Of a response that ends too early, which the host says as well.
+            self.log.usual.append(re.compile("prematurely closed connection while reading upstream"))
         self.process = None
         self.ports = {}
         self._connections = []

@@ -41,6 +41,7 @@ def configure(site, kind):
     site.nginx_http = "underscores_in_headers on;"
 
 
+@pytest.mark.not_behind_pass("where an application is mounted says the configuration of gangway_pass, and not the location")
 @pytest.mark.parametrize(
     ("path", "script", "info"),
     [
@@ -95,6 +96,7 @@ def test_script_name_as_a_param_moves_the_mount(server):
     assert (found["SCRIPT_NAME"], found["PATH_INFO"]) == ("/params/deeper", "/a")
 
 
+@pytest.mark.not_behind_pass("the location has a parameter of its own, which says where the application is mounted")
 def test_params_are_inherited_unless_the_level_has_its_own(server):
     assert environ(server, "/inherits/a")["FROM_SERVER"] == "yes"
     found = environ(server, "/inherits/own/a")

@@ -45,6 +45,7 @@ def test_content_length_is_computed_for_one_block(server, kind_of, length):
     assert response.header("Transfer-Encoding") is None
 
 
+@pytest.mark.not_behind_pass("a response that is whole when its head leaves has a length", on="nginx")
 def test_without_a_length_http11_is_chunked_and_http10_closes(server):
     response = server.get("/app/iterables?kind=generator")
     assert (response.header("Content-Length"), response.header("Transfer-Encoding")) == (None, "chunked")
