@@ -320,6 +320,8 @@ def test_a_stopped_process_is_replaced_when_its_request_is_late(launch, preload)
     first = int(server.get("/app/pid").text)
     os.kill(first, signal.SIGSTOP)
     server.log.allow("GW0402|GW0405|GW0711|GW0906|GW0904|upstream timed out|" + CUT)
+    # Each of its threads has to notice.
+    wait_until(lambda: processes.process(first).state == "T", "it is stopped")
     assert server.get("/app/pid", timeout=30).status == 504
     wait_until(lambda: server.get("/app/pid").status == 200, "another one serves", 60)
     assert int(server.get("/app/pid").text) != first
