@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 
 import pytest
@@ -225,6 +226,60 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
     assert len(once) == len(set(once)), "a request ran twice that must not"
     wait_until(lambda: server.get("/app/get").status == 200, "it serves")
     wait_until(lambda: len(server.managed()) == 3 + preload, "all are there again", 60)
+    server.settle()
+
+
+def test_php_is_restarted_reloaded_and_killed(launch, scratch):
+    """The same for a program that takes one request at a time and knows nothing of it."""
+    chance = random.Random(8)
+    restart = scratch / "restart.txt"
+
+    def configure(site):
+        site.workers = 2
+        root = programs.sources(site.scratch) / "php"
+        site.apache_main += f"DocumentRoot {root}\n<Directory {root}>\nRequire all granted\n</Directory>\n"
+        site.spawn(r"\.php(/|$)", "/usr/bin/php-cgi", kind="regex", processes=3, reload=restart, nginx=f"root {root};")
+
+    server = launch(configure, warm=["/env.php"])
+    server.log.allow(CUT + "|GW0907")
+    stop, failures, done = threading.Event(), [], []
+
+    def ask():
+        while not stop.is_set():
+            try:
+                response = server.get("/env.php", timeout=60)
+                (done if response.status == 200 else failures).append(response.status)
+            except OSError as error:
+                failures.append(repr(error))
+
+    def go_on_asking(count=20):
+        before = len(done)
+        wait_until(lambda: len(done) > before + count or failures, "requests go on", 60)
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        began, steps, kills = time.monotonic(), 0, 0
+        while time.monotonic() - began < SOAK or steps < RELOADS:
+            restart.write_text(str(steps))
+            server.reload()
+            steps += 1
+            before = server.managed()
+            go_on_asking()
+            if kills < time.monotonic() - began and (grown := [pid for pid in server.managed() if pid in before]):
+                # One that a restart replaces may end by itself meanwhile.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(chance.choice(grown), signal.SIGKILL)
+                    kills += 1
+    finally:
+        stop.set()
+        for client in clients:
+            client.join(60)
+    print(f"{len(done)} requests; {kills} kills, {steps} deploys and reloads")
+    assert not failures, f"{len(failures)} of {len(done)} failed: {failures[:5]}"
+    assert kills > 0
+    wait_until(lambda: len(server.managed()) == 3, "all are there again", 60)
     server.settle()
 
 
