@@ -45,6 +45,7 @@
  *   1.6  GW_PHASE_LOG, GW_PHASE_CLEANUP, gw_transactions.add_handler and await_cleanup: what comes after the response;
  *        gw_transactions.related and look_up, further facts, numbers and tables;
  *        GW_PHASE_INPUT_FILTER, GW_PHASE_OUTPUT_FILTER, gw_phase.filter, gw_transactions.filter_read and its kin: filters
+ *   1.7  gw_host.gather: an engine that answers several requests in one turn wakes each server once for them
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -57,7 +58,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 6
+#define GW_ABI_MINOR 7
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -527,6 +528,11 @@ typedef struct gw_host {
      * fields: says that there will be some, without which they may be left out. GW_INVALID as start(). THREAD: request thread.
      * Since 1.5. */
     gw_status (*trailers)(gw_request *request, const gw_field *headers, size_t header_count);
+
+    /* For an engine whose thread answers several requests in one turn. After gather(1) the host may wait with what the calls of
+     * this thread have for servers until gather(0), or until gather(1) again, so that a server wakes once for all of it; it waits
+     * a hundredth of a second at most, for a turn that takes longer. Other threads do not wait. THREAD: any. Since 1.7. */
+    void (*gather)(uint32_t on);
 } gw_host;
 
 /* ---- The engine's table -------------------------------------------------------------------------------- */

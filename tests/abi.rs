@@ -94,7 +94,7 @@ layout! {
     gw_interface { struct_size name target_form member target flags options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
-        transactions sockets interim trailers
+        transactions sockets interim trailers gather
     }
     gw_sockets { struct_size accept receive send close }
     gw_phase {

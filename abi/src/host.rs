@@ -45,6 +45,8 @@ pub struct Host {
     pub interim: Option<unsafe extern "C" fn(*mut gw_request, u16, *const gw_field, usize) -> gw_status>,
     /// Gives what follows the body; `None` where the host cannot.
     pub trailers: Option<unsafe extern "C" fn(*mut gw_request, *const gw_field, usize) -> gw_status>,
+    /// Has what this thread tells servers wait for the end of its turn; `None` where the host is older than ABI 1.7.
+    pub gather: Option<unsafe extern "C" fn(u32)>,
     /// What handlers of phases do with a request; `None` where the host has none.
     pub transactions: Option<Transactions>,
     /// What engines do with WebSockets; `None` where the host has none.
@@ -222,6 +224,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             log: table.log?,
             interim: table.interim,
             trailers: table.trailers,
+            gather: table.gather,
             transactions,
             sockets,
         })

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     error::SERVER_FAILED,
-    exchange::{Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
+    exchange::{self, Exchange, FileSlice, Lent, Outcome, Piece, Stop, Wait},
     log, sys,
 };
 
@@ -42,6 +42,7 @@ const HOST_TABLE: abi::gw_host = abi::gw_host {
     sockets: &raw const SOCKETS,
     interim: Some(interim),
     trailers: Some(trailers),
+    gather: Some(gather),
 };
 
 fn flushes(flags: u32) -> bool {
@@ -229,6 +230,10 @@ unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
             None => 1,
         }
     })
+}
+
+unsafe extern "C" fn gather(on: u32) {
+    fence("gather", (), || exchange::gather::gather(on != 0));
 }
 
 unsafe extern "C" fn log_line(request: *mut abi::gw_request, level: u32, text: *const u8, length: usize) {

@@ -38,12 +38,13 @@ fn the_table_says_what_it_is_and_has_every_function() {
         log,
         interim,
         trailers,
+        gather,
         ..
     } = HOST.get();
     let all =
         [read_body.is_some(), start.is_some(), write.is_some(), write_owned.is_some(), send_file.is_some()];
     assert!(all.iter().all(|there| *there));
-    assert!(interim.is_some() && trailers.is_some());
+    assert!(interim.is_some() && trailers.is_some() && gather.is_some());
     assert!(flush.is_some() && finish.is_some() && cancelled.is_some() && log.is_some());
 }
 

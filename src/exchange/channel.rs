@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Body, Delivery, Notify, Port, Readiness, SocketLink, Stop, Wait, Waker};
+use super::{Body, Delivery, Notify, Port, Readiness, SocketLink, Stop, Wait, Waker, gather};
 use crate::{error::BODY_FAILED, log::Level, protocol::websocket::SocketRules, sys::lock};
 
 /// One request's queue between two threads.
@@ -154,7 +154,7 @@ impl Channel {
         drop(state);
         match (first, late) {
             (true, true) => self.notify.post_late(self.ticket),
-            (true, false) => self.notify.post(self.ticket),
+            (true, false) => gather::post(&self.notify, self.ticket),
             (false, _) => {}
         }
     }

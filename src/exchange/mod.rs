@@ -8,6 +8,7 @@ mod answer;
 mod beyond;
 mod body;
 mod channel;
+pub(crate) mod gather;
 mod mailbox;
 mod notify;
 mod offer;
@@ -315,9 +316,8 @@ impl Exchange {
     /// Sends one piece of the body.
     ///
     /// # Errors
-    /// [`Stop::Again`] without effect; [`Stop::Invalid`] when it is longer than Content-Length allows (what it
-    /// allows was sent); [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end. A piece that
-    /// comes back was not taken over.
+    /// [`Stop::Again`] without effect; [`Stop::Invalid`] when it is longer than Content-Length allows (what it allows was sent);
+    /// [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end. A piece that comes back was not taken over.
     pub fn write(&self, piece: Piece, flush: bool, wait: Wait) -> Result<(), (Stop, Option<Piece>)> {
         let mut answer = lock(&self.answer);
         if let Err(stop) = self.live() {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the two sides of an exchange tell each other.
 
+use std::time::Instant;
+
 use crate::log::Level;
 
 /// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`](super::Channel::new).
@@ -14,6 +16,13 @@ pub trait Notify: Send + Sync {
     fn post_late(&self, ticket: u64) {
         self.post(ticket);
     }
+    /// The same, but it can wait until [`Notify::tell`]. Answers whether that is to be called. It must not post anything else.
+    fn post_gathered(&self, ticket: u64, _now: Instant) -> bool {
+        self.post(ticket);
+        false
+    }
+    /// Tells the server's thread of what [`Notify::post_gathered`] has posted, if it does not know it yet. THREAD: any.
+    fn tell(&self) {}
     /// A line for the error log with that request's context. THREAD: any.
     fn log(&self, ticket: u64, level: Level, line: &str);
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What handler threads have for an event loop, with one wake-up for many events.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use super::Notify;
 use crate::{
@@ -21,7 +24,8 @@ pub enum OutboxEvent {
 /// A queue from any thread to one event loop, which sleeps on an eventfd.
 ///
 /// The eventfd is written only when the loop has not been told yet, so a burst of events costs one system call.
-/// Events that can wait for each other set a timer in its place. The loop watches both edge-triggered and never reads them.
+/// Events that can wait for each other set a timer in its place, and those that are gathered a longer one, now and then: it ends
+/// when their thread does not come to tell of them. The loop watches both edge-triggered and never reads them.
 pub struct Outbox {
     state: Mutex<Unread>,
     eventfd: EventFd,
@@ -30,6 +34,10 @@ pub struct Outbox {
 
 /// For how long an event that can wait does.
 pub(crate) const LATE: Duration = Duration::from_micros(150);
+
+/// For how long gathered events wait at most, and how long a timer for that serves those that follow.
+const GATHERED_MOST: Duration = Duration::from_millis(10);
+const GUARDED: Duration = Duration::from_millis(5);
 
 /// What the loop has been told, or is about to be, since it took the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +54,8 @@ enum Told {
 struct Unread {
     events: Vec<OutboxEvent>,
     told: Told,
+    /// When the timer was set for gathered events, if it has not been set for others since.
+    guarded: Option<Instant>,
 }
 
 impl Outbox {
@@ -99,7 +109,23 @@ impl Outbox {
         if before != Told::Now {
             state.told = how;
         }
+        if how == Told::Late && before == Told::Nothing {
+            // The timer is set for this one.
+            state.guarded = None;
+        }
         before
+    }
+
+    /// Adds an event that its thread tells of soon. Answers whether it has to, and whether the timer must be set for it.
+    fn add_gathered(&self, event: OutboxEvent, now: Instant) -> (bool, bool) {
+        let mut state = lock(&self.state);
+        state.events.push(event);
+        let is_guarded = state.guarded.is_some_and(|at| now.saturating_duration_since(at) < GUARDED);
+        let must_guard = state.told == Told::Nothing && !is_guarded;
+        if must_guard {
+            state.guarded = Some(now);
+        }
+        (state.told != Told::Now, must_guard)
     }
 }
 
@@ -110,6 +136,25 @@ impl Notify for Outbox {
 
     fn post_late(&self, ticket: u64) {
         self.push_late(OutboxEvent::Ready(ticket));
+    }
+
+    fn post_gathered(&self, ticket: u64, now: Instant) -> bool {
+        let (must_tell, must_guard) = self.add_gathered(OutboxEvent::Ready(ticket), now);
+        if must_guard {
+            self.timerfd.set(GATHERED_MOST);
+        }
+        must_tell
+    }
+
+    fn tell(&self) {
+        let mut state = lock(&self.state);
+        // The loop may have come for another reason.
+        if state.events.is_empty() || state.told == Told::Now {
+            return;
+        }
+        state.told = Told::Now;
+        drop(state);
+        self.eventfd.signal();
     }
 
     fn log(&self, ticket: u64, level: Level, line: &str) {

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Notify, ROOM, Readiness, Stop, Wait, Waker};
+use super::{Notify, ROOM, Readiness, Stop, Wait, Waker, gather};
 use crate::{
     protocol::websocket::{Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code},
     sys::lock,
@@ -221,7 +221,7 @@ impl SocketLink {
         let first = !std::mem::replace(&mut state.posted, true);
         drop(state);
         if first {
-            self.notify.post(self.ticket);
+            gather::post(&self.notify, self.ticket);
         }
     }
 

@@ -26,6 +26,8 @@ struct Places {
     stopping: bool,
     /// A thread gives those who wait to the application.
     dispatching: bool,
+    /// A thread waits until nobody has a place.
+    is_awaited: bool,
 }
 
 impl Flights {
@@ -69,16 +71,18 @@ impl Flights {
         next
     }
 
-    /// A request has ended.
-    pub(crate) fn ended(&self, address: usize) {
+    /// A request has ended. Answers whether somebody waits for its place.
+    pub(crate) fn ended(&self, address: usize) -> bool {
         let mut places = lock(&self.state);
         let ended = places.running.remove(&address);
-        if places.running.is_empty() {
+        if places.is_awaited && places.running.is_empty() {
             self.emptied.notify_all();
         }
+        let is_wanted = !places.waiting.is_empty();
         drop(places);
         // Perhaps the last reference, with the server's side.
         drop(ended);
+        is_wanted
     }
 
     /// Takes a request out of the queue, if it still waits there.
@@ -109,6 +113,7 @@ impl Flights {
     /// Waits until no request has a place. Answers whether that is so.
     pub(crate) fn await_empty(&self, deadline: Instant) -> bool {
         let mut places = lock(&self.state);
+        places.is_awaited = true;
         while !places.running.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -156,7 +161,7 @@ mod tests {
         assert_eq!(flights.submit(Arc::clone(&d)), Err(Refusal::Full));
         assert!(flights.begin() && flights.next().is_none());
         assert_eq!((flights.waiting(), flights.running().len()), (1, 2));
-        flights.ended(address(&a));
+        assert!(flights.ended(address(&a)), "somebody waits for its place");
         assert!(flights.begin());
         assert!(Arc::ptr_eq(&flights.next().unwrap(), &c));
         assert!(!flights.begin(), "the thread that has taken one takes the next");
@@ -184,7 +189,7 @@ mod tests {
         assert!(flights.begin() && flights.next().is_some());
         assert!(!flights.await_empty(Instant::now() + Duration::from_millis(1)));
         std::thread::scope(|scope| {
-            scope.spawn(|| flights.ended(address(&a)));
+            scope.spawn(|| assert!(!flights.ended(address(&a)), "nobody waits for its place"));
             assert!(flights.await_empty(Instant::now() + Duration::from_secs(60)));
         });
     }

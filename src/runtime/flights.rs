@@ -25,8 +25,9 @@ struct FlightPlace {
 
 impl Drop for FlightPlace {
     fn drop(&mut self) {
-        if let Some(application) = self.application.upgrade() {
-            application.flights.ended(self.address);
+        if let Some(application) = self.application.upgrade()
+            && application.flights.ended(self.address)
+        {
             application.dispatch();
         }
     }

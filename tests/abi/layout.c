@@ -99,7 +99,7 @@ MEMBER(gw_transactions, filter_close, 160);
 MEMBER(gw_transactions, filter_pass, 168);
 MEMBER(gw_transactions, add_filter, 176);
 
-SIZE(gw_host, 120);
+SIZE(gw_host, 128);
 MEMBER(gw_host, struct_size, 0);
 MEMBER(gw_host, abi_major, 8);
 MEMBER(gw_host, abi_minor, 12);
@@ -116,6 +116,7 @@ MEMBER(gw_host, transactions, 88);
 MEMBER(gw_host, sockets, 96);
 MEMBER(gw_host, interim, 104);
 MEMBER(gw_host, trailers, 112);
+MEMBER(gw_host, gather, 120);
 
 SIZE(gw_sockets, 40);
 MEMBER(gw_sockets, struct_size, 0);
@@ -148,7 +149,7 @@ MEMBER(gw_engine, forget, 144);
 MEMBER(gw_engine, ready, 152);
 
 VALUE(GW_ABI_MAJOR, 1);
-VALUE(GW_ABI_MINOR, 6);
+VALUE(GW_ABI_MINOR, 7);
 VALUE(GW_OK, 0);
 VALUE(GW_AGAIN, 1);
 VALUE(GW_CANCELLED, 2);

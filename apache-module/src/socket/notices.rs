@@ -73,6 +73,21 @@ impl Notify for Notices {
         self.wake();
     }
 
+    fn post_gathered(&self, ticket: u64, now: Instant) -> bool {
+        let Some(Wake::Loop(outbox, number)) = self.wake.get() else {
+            self.post(ticket);
+            return false;
+        };
+        self.mailbox.post(ticket);
+        outbox.post_gathered(*number, now)
+    }
+
+    fn tell(&self) {
+        if let Some(Wake::Loop(outbox, _)) = self.wake.get() {
+            outbox.tell();
+        }
+    }
+
     fn log(&self, ticket: u64, level: Level, line: &str) {
         let closed = lock(&self.closed);
         match &*closed {

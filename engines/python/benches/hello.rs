@@ -63,6 +63,7 @@ static IDLE: Table = Table(gw_host {
     sockets: ptr::null(),
     interim: None,
     trailers: None,
+    gather: None,
 });
 
 /// The request of this host: body bytes that are left.

@@ -280,14 +280,18 @@ static void *loop(void *context)
     pthread_mutex_lock(&app->lock);
     for (;;) {
         struct event *event = app->first;
-        if (event) {
-            app->first = event->next;
-            if (!app->first) {
-                app->last = &app->first;
-            }
+        if (event) { /* all that is there, in one turn */
+            app->first = NULL;
+            app->last = &app->first;
             pthread_mutex_unlock(&app->lock);
-            take(app, event);
-            free(event);
+            host->gather(1);
+            while (event) {
+                struct event *next = event->next;
+                take(app, event);
+                free(event);
+                event = next;
+            }
+            host->gather(0);
             pthread_mutex_lock(&app->lock);
         } else if (app->ending) {
             break;
@@ -391,9 +395,9 @@ static const gw_engine engine = {
 const gw_engine *gw_engine_entry(const gw_host *table);
 const gw_engine *gw_engine_entry(const gw_host *table)
 {
-    /* Trailers came with 1.5: an older host has not so many members. */
+    /* gather() came with 1.7: an older host has not so many members. */
     if (table->abi_major != GW_ABI_MAJOR ||
-        table->struct_size < offsetof(gw_host, trailers) + sizeof table->trailers) {
+        table->struct_size < offsetof(gw_host, gather) + sizeof table->gather) {
         return NULL;
     }
     host = table;

@@ -206,6 +206,7 @@ pub(crate) static HOST: Table = Table(gw_host {
     sockets: ptr::null(),
     interim: None,
     trailers: None,
+    gather: None,
 });
 
 pub(crate) struct Table(pub(crate) gw_host);
