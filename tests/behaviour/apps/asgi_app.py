@@ -44,6 +44,35 @@ async def answer(send, body, status=200, headers=()):
     await send({"type": "http.response.body", "body": body})
 
 
+async def do_sending(scope, receive, send):
+    """Each message by a coroutine that is treated in another way."""
+    start = {"type": "http.response.start", "status": 200, "headers": []}
+    seen = {"is_function": asyncio.iscoroutinefunction(send)}
+    closed, thrown = send(start), send(start)
+    seen["is_coroutine"] = asyncio.iscoroutine(closed)
+    closed.close()
+    try:
+        await closed
+    except RuntimeError as error:
+        seen["closed"] = str(error)
+    try:
+        thrown.throw(ValueError("thrown"))
+    except ValueError as error:
+        seen["thrown"] = str(error)
+    cancelled = asyncio.get_running_loop().create_task(send(start))
+    cancelled.cancel()
+    seen["cancelled"] = isinstance((await asyncio.gather(cancelled, return_exceptions=True))[0], asyncio.CancelledError)
+    await asyncio.create_task(send(start))
+    seen["context"] = CURRENT.get(None)
+    body = {"type": "http.response.body", "body": json.dumps(seen).encode(), "more_body": True}
+    await asyncio.wait_for(send(body), 60)
+    last = send({"type": "http.response.body"})
+    try:
+        last.send(None)
+    except StopIteration as stop:
+        assert stop.value is None
+
+
 async def answer_json(send, value):
     await answer(send, json.dumps(value).encode(), headers=[(b"content-type", b"application/json")])
 

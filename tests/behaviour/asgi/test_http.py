@@ -63,6 +63,18 @@ def test_the_application_lives_on_the_thread_of_its_loop(server):
     assert again["shared"] >= 2, "what it holds is not"
 
 
+def test_send_is_a_coroutine_function(server):
+    seen = json.loads(server.get("/app/sending").body)
+    assert seen == {
+        "is_function": True,
+        "is_coroutine": True,
+        "closed": "cannot reuse already awaited coroutine",
+        "thrown": "thrown",
+        "cancelled": True,
+        "context": None,
+    }
+
+
 @pytest.mark.parametrize("place", ["/app", "/loose"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_bodies(server, place, chunked):

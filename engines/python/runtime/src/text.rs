@@ -16,7 +16,7 @@ unsafe extern "C" {
 }
 
 /// The UTF-8 that the string itself holds; `None` (with no exception set) if it has lone surrogates.
-fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
+pub(crate) fn utf8<'a>(text: &'a Bound<'_, PyString>) -> Option<&'a [u8]> {
     let mut size = 0;
     // SAFETY: the object is a str and the interpreter's lock is held; the bytes belong to the string and live as
     // long as it does.

@@ -9,11 +9,14 @@ thread.
 import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 NEW, READY, CANCEL, STOP = 1, 2, 3, 4
 
 # How long requests may still take when the process ends, how long after they have been cancelled, and the lifespan.
 FINISH, CANCELLED, SHUTDOWN = 2.0, 1.0, 2.0
+# How long a turn takes events before others go on.
+TURN = 0.002
 # The eager start runs a coroutine up to its first wait without a pass of the loop.
 EAGER = sys.version_info >= (3, 12)
 
@@ -36,9 +39,13 @@ class Server:
         self.application = None
         self.lifespan = None
         self.state = {}
-        self.requests = {}
+        self.requests = port.requests
         self.tasks = set()
         self.held = []
+        # Events have woken requests in this turn.
+        self.has_woken = False
+        # The first step of a Task that is being made, and its context.
+        self.step = None
         # Done when the loop is to stand still.
         self.pause = None
         # Done when the process ends.
@@ -109,24 +116,54 @@ class Server:
             set_once(self.pause, None)
 
     def drain(self):
-        events, more = self.port.drain()
+        self.port.gather(True)
+        self.has_woken = False
+        end = monotonic() + TURN
+        # The server does not wake a loop that has found something.
+        is_over = False
+        try:
+            while events := self.port.drain():
+                self.handle(events)
+                if monotonic() > end:
+                    # Those who are at work get on in between.
+                    break
+            else:
+                is_over = True
+        finally:
+            if self.has_woken:
+                # They run before this does.
+                self.loop.call_soon(self.port.gather, False)
+            else:
+                self.port.gather(False)
+            if not is_over:
+                self.loop.call_soon(self.drain)
+
+    def handle(self, events):
         for kind, key, value in events:
             if kind == NEW:
                 self.begin(*value)
             elif kind == READY:
                 request = self.requests.get(key)
                 if request is not None:
+                    self.has_woken = True
                     request.ready(value)
             elif kind == CANCEL:
-                request = self.requests.get(key)
-                if request is not None:
-                    request.task.cancel()
-                else:
-                    self.drop_held(key)
+                self.cancel(key)
             else:
                 self.stop()
-        if more:
-            self.loop.call_soon(self.drain)
+
+    def gather(self):
+        """The server need not know at once of what is sent in this pass of the loop."""
+        if not self.port.gathers:
+            self.port.gather(True)
+            self.loop.call_soon(self.port.gather, False)
+
+    def cancel(self, key):
+        request = self.requests.get(key)
+        if request is not None:
+            request.task.cancel()
+        else:
+            self.drop_held(key)
 
     def drop_held(self, key):
         """A request is over before it has begun."""
@@ -150,17 +187,38 @@ class Server:
         except Exception as error:
             request.fail(error)
             return
-        request.task = spawn(self.loop, self.serve(request, scope))
+        request.task = self.spawn(self.serve(request, scope))
         if not request.task.done():
             self.tasks.add(request.task)
             request.task.add_done_callback(self.tasks.discard)
+
+    def spawn(self, coroutine):
+        """A real Task: one that an application has a factory for is made by that. Otherwise it runs up to its first wait."""
+        loop = self.loop
+        if loop.get_task_factory() is not None or not loop.is_running():
+            return loop.create_task(coroutine)
+        if EAGER:
+            return asyncio.Task(coroutine, loop=loop, eager_start=True)
+        # A Task gives its first step to the loop, which takes it from here: with the Task's own context.
+        loop.call_soon = self.take_step
+        try:
+            task = asyncio.Task(coroutine, loop=loop)
+        finally:
+            del loop.call_soon
+        step, context = self.step
+        self.step = None
+        context.run(step)
+        return task
+
+    def take_step(self, step, *, context):
+        self.step = step, context
 
     async def serve(self, request, scope):
         if request.task is None:
             # It has been started eagerly.
             request.task = asyncio.current_task()
         try:
-            await self.application(scope, request.receive, request.send)
+            await self.application(scope, request.receive, request.sender())
         except (KeyboardInterrupt, SystemExit) as error:
             request.fail(RuntimeError(f"the application raised {type(error).__name__}"))
         except BaseException as error:
@@ -294,13 +352,6 @@ class Lifespan:
 def set_once(future, value):
     if not future.done():
         future.set_result(value)
-
-
-def spawn(loop, coroutine):
-    """A real Task: one that an application has a factory for is made by that."""
-    if EAGER and loop.get_task_factory() is None:
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
 
 
 def new_loop(kind):

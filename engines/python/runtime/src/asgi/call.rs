@@ -50,7 +50,7 @@ pub(super) struct Call {
     /// Of a request for a WebSocket.
     sockets: Option<Sockets>,
     #[pyo3(get)]
-    key: usize,
+    pub(super) key: usize,
 }
 
 impl Call {
@@ -207,7 +207,7 @@ impl Call {
     }
 
     /// Gives the head.
-    fn start(&self, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+    pub(super) fn start(&self, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let request = self.request()?;
         let headers = HeaderList::read(headers)?;
         let fields = headers.fields();
@@ -217,7 +217,7 @@ impl Call {
     }
 
     /// Sends a part of the body. Answers whether it has been taken; if not, there is no room.
-    fn write(&self, py: Python<'_>, body: &Bound<'_, PyAny>, flush: bool) -> PyResult<bool> {
+    pub(super) fn write(&self, py: Python<'_>, body: &Bound<'_, PyAny>, flush: bool) -> PyResult<bool> {
         let request = self.request()?;
         let flags = GW_NOWAIT | if flush { GW_FLUSH } else { 0 };
         let copied;
@@ -299,7 +299,7 @@ impl Call {
     }
 
     /// Ends the response.
-    fn finish(&self, complete: bool) {
+    pub(super) fn finish(&self, complete: bool) {
         self.end(if complete { GW_OK } else { GW_ERROR });
     }
 

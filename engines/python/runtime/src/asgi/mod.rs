@@ -5,6 +5,7 @@
 //! queue       events from the server's threads to the loop
 //! port        what the loop's thread has: the queue, and the application to load
 //! call        one request, for Python; socket: one that asks for a WebSocket; header_list: what both get of headers
+//! sender      what an application sends its response with; roster: what all requests have together
 //! scope       what a request is, as the application sees it
 //! tls         what the server knows of its TLS
 //! extras      what a response can be more than head and body
@@ -19,7 +20,9 @@ mod extras;
 mod header_list;
 mod port;
 mod queue;
+mod roster;
 mod scope;
+mod sender;
 mod socket;
 mod tls;
 mod watch;
@@ -149,7 +152,7 @@ fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
         watched.thread.store(unsafe { libc::gettid() }, Ordering::Relaxed);
         let name = spec.name.clone();
         let threads = spec.threads;
-        let ran = Bound::new(py, LoopPort::new(Arc::clone(queue), spec, report)).and_then(|port| {
+        let ran = Bound::new(py, LoopPort::new(py, Arc::clone(queue), spec, report)).and_then(|port| {
             let requests = PyModule::from_code(py, REQUESTS, c"<gangway>", c"_gangway_asgi_requests")?;
             let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
             let ran = module.call_method1(

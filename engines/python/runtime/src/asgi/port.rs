@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the thread of a loop has of the server.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc::Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use gangway_abi::{Level, host};
 use gangway_python_shared::{codes::Code, log::log};
 use pyo3::{
     exceptions::PyRuntimeError,
     prelude::*,
-    types::{PyList, PyTuple},
+    types::{PyDict, PyList, PyTuple},
 };
 
 use super::{
     call::Call,
     queue::{LoopEvent, LoopQueue},
+    roster::Roster,
+    sender::Sender,
     socket::Socket,
 };
 use crate::{
@@ -30,7 +32,7 @@ const CANCEL: u8 = 3;
 const STOP: u8 = 4;
 
 /// Who waits for the first attempt to load an application: it may be told why there will be none.
-pub(super) type Report = Sender<Result<(), String>>;
+pub(super) type Report = mpsc::Sender<Result<(), String>>;
 
 /// The queue of events, and the application, which is loaded on the loop's thread.
 #[pyclass(frozen)]
@@ -39,11 +41,13 @@ pub(super) struct LoopPort {
     /// Until the first attempt to load it, with whom that is told to.
     begin: Mutex<Option<(Spec, Report)>>,
     app: OnceLock<Arc<App>>,
+    roster: Arc<Roster>,
 }
 
 impl LoopPort {
-    pub(super) fn new(queue: Arc<LoopQueue>, spec: Spec, report: Report) -> Self {
-        Self { queue, begin: Mutex::new(Some((spec, report))), app: OnceLock::new() }
+    pub(super) fn new(py: Python<'_>, queue: Arc<LoopQueue>, spec: Spec, report: Report) -> Self {
+        let (begin, roster) = (Mutex::new(Some((spec, report))), Arc::new(Roster::new(py)));
+        Self { queue, begin, app: OnceLock::new(), roster }
     }
 
     fn app(&self) -> PyResult<&Arc<App>> {
@@ -53,6 +57,21 @@ impl LoopPort {
 
 #[pymethods]
 impl LoopPort {
+    #[getter]
+    fn requests<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        self.roster.requests(py)
+    }
+
+    /// What a request sends its response with.
+    fn sender(&self, call: Py<Call>, http: Py<PyAny>) -> Sender {
+        Sender::new(Arc::clone(&self.roster), call, http)
+    }
+
+    #[getter]
+    fn gathers(&self) -> bool {
+        self.roster.gathers()
+    }
+
     /// Loads the application and has `starter` called with it. Answers what can be called, or None when it failed, which has
     /// been logged.
     fn load<'py>(&self, py: Python<'py>, starter: Py<PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
@@ -103,10 +122,10 @@ impl LoopPort {
         self.queue.is_to_stop()
     }
 
-    /// Some events, each of a kind, a key and a value; and whether there are more.
-    fn drain<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyList>, bool)> {
+    /// Some events, each of a kind, a key and a value. While there are some the loop has to come again: it is not woken.
+    fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         release::drain(py);
-        let (events, more) = self.queue.take(BATCH);
+        let events = self.queue.take(BATCH);
         let list = PyList::empty(py);
         for event in events {
             let event = match event {
@@ -124,11 +143,17 @@ impl LoopPort {
             };
             list.append::<Bound<'py, PyTuple>>(event)?;
         }
-        Ok((list, more))
+        Ok(list)
+    }
+
+    /// From now on what requests send is told to the server later; or it is told what it has not been told.
+    fn gather(&self, is_on: bool) {
+        self.roster.gather(is_on);
     }
 
     /// No more events are taken.
     pub(super) fn close(&self) {
+        self.gather(false);
         self.queue.refuse_rest();
     }
 

@@ -45,7 +45,7 @@ pub(super) enum LoopEvent {
 // are names that nobody dereferences.
 unsafe impl Send for LoopEvent {}
 
-/// A queue whose descriptor is written to only when the loop has not been told yet.
+/// A queue whose descriptor is written to only when the loop may sleep: it counts as told until it has found nothing.
 pub(super) struct LoopQueue {
     state: Mutex<QueueState>,
     passed: Condvar,
@@ -67,6 +67,8 @@ struct QueueState {
     is_resting: bool,
     /// The loop is to look when it is told: not while it loads the application.
     serves: bool,
+    /// Threads that wait for it to look.
+    watchers: usize,
 }
 
 /// What is known of a loop that has been asked to look.
@@ -166,35 +168,43 @@ impl LoopQueue {
         !state.closed
     }
 
-    /// At most `most` events, and whether there are more. LOOP.
-    pub(super) fn take(&self, most: usize) -> (Vec<LoopEvent>, bool) {
+    /// At most `most` events. If there are none the next one is told of, otherwise the loop has to come again. LOOP.
+    pub(super) fn take(&self, most: usize) -> Vec<LoopEvent> {
         let mut state = self.state();
-        state.passes += 1;
         let count = state.events.len().min(most);
         let taken = state.events.drain(..count).collect();
-        let more = !state.events.is_empty();
-        if !more && std::mem::take(&mut state.told) {
+        if count == 0 {
+            self.sleep(&mut state);
+        }
+        self.pass(state);
+        taken
+    }
+
+    /// From now on the loop may sleep.
+    fn sleep(&self, state: &mut QueueState) {
+        if std::mem::take(&mut state.told) {
             // Nothing there: the loop has come for another reason.
             let _count = (&self.eventfd).read(&mut [0; 8]);
         }
+    }
+
+    fn pass(&self, mut state: MutexGuard<'_, QueueState>) {
+        state.passes += 1;
+        let is_watched = state.watchers > 0;
         drop(state);
-        self.passed.notify_all();
-        (taken, more)
+        if is_watched {
+            self.passed.notify_all();
+        }
     }
 
     /// Whether the loop is to end, while it takes no other events. LOOP.
     pub(super) fn is_to_stop(&self) -> bool {
         let mut state = self.state();
-        state.passes += 1;
-        if std::mem::take(&mut state.told) {
-            // Nothing there: the loop has come for another reason.
-            let _count = (&self.eventfd).read(&mut [0; 8]);
-        }
+        self.sleep(&mut state);
         let before = state.events.len();
         state.events.retain(|event| !matches!(event, LoopEvent::Stop));
         let is_to_stop = state.events.len() < before;
-        drop(state);
-        self.passed.notify_all();
+        self.pass(state);
         is_to_stop
     }
 
@@ -202,10 +212,8 @@ impl LoopQueue {
     pub(super) fn refuse_rest(&self) {
         let mut state = self.state();
         state.closed = true;
-        state.passes += 1;
         let rest: Vec<LoopEvent> = state.events.drain(..).collect();
-        drop(state);
-        self.passed.notify_all();
+        self.pass(state);
         self.stirred.notify_all();
         rest.into_iter().for_each(refuse);
     }
@@ -224,7 +232,9 @@ impl LoopQueue {
             if left.is_zero() {
                 return false;
             }
+            state.watchers += 1;
             state = self.passed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.watchers -= 1;
         }
         true
     }

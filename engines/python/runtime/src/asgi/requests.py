@@ -11,6 +11,9 @@ import stat
 
 READ, ROOM, GONE = 1, 2, 4
 
+# So many that nobody waits for any more may be kept.
+FORSAKEN = 8
+
 
 class Request:
     """What waits for the server, and is woken by it."""
@@ -25,14 +28,13 @@ class Request:
         self.gone = False
         self.ended = False
 
-    async def wait(self):
+    def wait(self):
+        """A future that is done when something has happened."""
+        if len(self.waiters) > FORSAKEN:
+            self.waiters = [waiter for waiter in self.waiters if not waiter.done()]
         waiter = self.server.loop.create_future()
         self.waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self.waiters:
-                self.waiters.remove(waiter)
+        return waiter
 
     def ready(self, what):
         if what & GONE:
@@ -73,13 +75,23 @@ class Http(Request):
     __slots__ = ("body_ended", "started", "has_trailers", "sent")
 
     def __init__(self, server, call):
-        super().__init__(server, call)
+        # As Request's, without another call.
+        self.server = server
+        self.call = call
+        self.task = None
+        self.waiters = []
+        self.gone = False
+        self.ended = False
         self.body_ended = False
         self.started = False
         # Fields are to follow the body.
         self.has_trailers = False
         # The body is whole.
         self.sent = False
+
+    def sender(self):
+        """What the application has as send(), which comes here with what it does not do itself."""
+        return self.server.port.sender(self.call, self)
 
     async def receive(self):
         while not self.body_ended and not self.gone and not self.ended:
@@ -98,6 +110,7 @@ class Http(Request):
 
     async def send(self, message):
         kind = message["type"]
+        self.server.gather()
         if self.ended:
             raise RuntimeError(f"{kind!r} after the response has been completed")
         if kind == "http.response.start":
@@ -228,6 +241,9 @@ class WebSocket(Request):
     def started(self):
         return self.phase != ASKED
 
+    def sender(self):
+        return self.send
+
     async def receive(self):
         if not self.connected:
             self.connected = True
@@ -258,6 +274,7 @@ class WebSocket(Request):
 
     async def send(self, message):
         kind = message["type"]
+        self.server.gather()
         if kind == "websocket.send" and self.phase == OPEN and not self.closing:
             await self.say(message)
         elif kind == "websocket.accept" and self.phase == ASKED:

@@ -10,6 +10,7 @@ use gangway_abi::{
 use pyo3::{
     intern,
     prelude::*,
+    sync::PyOnceLock,
     types::{PyBytes, PyDict, PyList, PyString},
 };
 
@@ -78,15 +79,10 @@ pub(super) unsafe fn scope<'py>(
     let headers = PyList::empty(py);
     // SAFETY: the caller guarantees the head.
     let subprotocols = unsafe { read(head, &mut facts, &headers) }?;
-    let scope = PyDict::new(py);
     let is_socket = kind == Kind::Socket;
-    let name = if is_socket { intern!(py, "websocket") } else { intern!(py, "http") };
-    scope.set_item(intern!(py, "type"), name)?;
-    let asgi = PyDict::new(py);
-    asgi.set_item(intern!(py, "version"), intern!(py, "3.0"))?;
-    asgi.set_item(intern!(py, "spec_version"), SPEC_VERSION)?;
+    let (scope, asgi) = blank(py, kind)?;
     scope.set_item(intern!(py, "asgi"), asgi)?;
-    scope.set_item(intern!(py, "http_version"), http_version(facts.protocol))?;
+    scope.set_item(intern!(py, "http_version"), http_version(py, facts.protocol))?;
     let extensions = PyDict::new(py);
     if is_socket {
         let scheme = if facts.scheme == b"https" { intern!(py, "wss") } else { intern!(py, "ws") };
@@ -94,7 +90,7 @@ pub(super) unsafe fn scope<'py>(
         scope.set_item(intern!(py, "subprotocols"), words(py, &subprotocols)?)?;
         extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
     } else {
-        scope.set_item(intern!(py, "method"), text(py, &facts.method.to_ascii_uppercase())?)?;
+        scope.set_item(intern!(py, "method"), upper(py, facts.method)?)?;
         scope.set_item(intern!(py, "scheme"), text(py, facts.scheme)?)?;
         add_extensions(&extensions, head, &facts)?;
     }
@@ -103,7 +99,7 @@ pub(super) unsafe fn scope<'py>(
     }
     scope.set_item(intern!(py, "root_path"), text(py, facts.script_name)?)?;
     // As root_path and what follows it, which is what applications expect of it since 2023.
-    scope.set_item(intern!(py, "path"), text(py, &[facts.script_name, facts.path_info].concat())?)?;
+    scope.set_item(intern!(py, "path"), joined(py, facts.script_name, facts.path_info)?)?;
     scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path(facts.request_uri)))?;
     scope.set_item(intern!(py, "query_string"), PyBytes::new(py, facts.query))?;
     scope.set_item(intern!(py, "headers"), headers)?;
@@ -112,6 +108,42 @@ pub(super) unsafe fn scope<'py>(
     scope.set_item(intern!(py, "state"), state)?;
     scope.set_item(intern!(py, "extensions"), extensions)?;
     Ok(scope)
+}
+
+/// A scope with all its keys, without most values, and what it says of ASGI: to copy a dictionary costs less than to fill one.
+fn blank(py: Python<'_>, kind: Kind) -> PyResult<(Bound<'_, PyDict>, Bound<'_, PyDict>)> {
+    static BLANKS: [PyOnceLock<(Py<PyDict>, Py<PyDict>)>; 2] = [const { PyOnceLock::new() }; 2];
+    let make = || {
+        let (scope, asgi) = (PyDict::new(py), PyDict::new(py));
+        asgi.set_item("version", "3.0")?;
+        asgi.set_item("spec_version", SPEC_VERSION)?;
+        scope.set_item("type", if kind == Kind::Socket { "websocket" } else { "http" })?;
+        let own: &[&str] =
+            if kind == Kind::Socket { &["scheme", "subprotocols"] } else { &["method", "scheme"] };
+        for key in ["asgi", "http_version"].iter().chain(own).chain(&COMMON) {
+            scope.set_item(PyString::intern(py, key), py.None())?;
+        }
+        Ok::<_, PyErr>((scope.unbind(), asgi.unbind()))
+    };
+    let (scope, asgi) = BLANKS[usize::from(kind == Kind::Socket)].get_or_try_init(py, make)?;
+    Ok((scope.bind(py).copy()?, asgi.bind(py).copy()?))
+}
+
+/// What follows in every scope.
+const COMMON: [&str; 9] =
+    ["root_path", "path", "raw_path", "query_string", "headers", "client", "server", "state", "extensions"];
+
+/// In capitals, as most are.
+fn upper<'py>(py: Python<'py>, method: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    if method.iter().any(u8::is_ascii_lowercase) {
+        text(py, &method.to_ascii_uppercase())
+    } else {
+        text(py, method)
+    }
+}
+
+fn joined<'py>(py: Python<'py>, first: &[u8], second: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    if first.is_empty() { text(py, second) } else { text(py, &[first, second].concat()) }
 }
 
 /// The parts of lists with commas.
@@ -220,12 +252,12 @@ fn field_name(variable: &[u8]) -> Option<Vec<u8>> {
     Some(name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() }).collect())
 }
 
-fn http_version(protocol: &[u8]) -> &'static str {
+fn http_version<'py>(py: Python<'py>, protocol: &[u8]) -> &'py Bound<'py, PyString> {
     match protocol {
-        b"HTTP/1.0" => "1.0",
-        b"HTTP/2" | b"HTTP/2.0" => "2",
-        b"HTTP/3" | b"HTTP/3.0" => "3",
-        _ => "1.1",
+        b"HTTP/1.0" => intern!(py, "1.0"),
+        b"HTTP/2" | b"HTTP/2.0" => intern!(py, "2"),
+        b"HTTP/3" | b"HTTP/3.0" => intern!(py, "3"),
+        _ => intern!(py, "1.1"),
     }
 }
 
