@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a WSGI hello costs in instructions and allocations, by callgrind: a run with many requests less one with few, so that
+"""What a hello costs in instructions and allocations, of WSGI and ASGI, by callgrind: a run with many requests less one with few, so that
 starting and ending do not count. Each goes over one connection, one request after the other, and nothing depends on the
 speed of the machine."""
 
@@ -17,13 +17,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
-from harness import processes  # noqa: E402
+from harness import asgi_peers, processes  # noqa: E402
 from harness.load import BenchError  # noqa: E402
 from harness.peers import APPS, DIST, ENVIRONMENT, HELLO, Site, httpd_gangway, nginx_gangway  # noqa: E402
 from harness.running import Running  # noqa: E402
 from harness.scenarios import SCENARIOS  # noqa: E402
+from suites import asgi  # noqa: E402
 
-SERVERS = {"nginx": nginx_gangway, "httpd": httpd_gangway}
+SERVERS = {"nginx": (nginx_gangway, SCENARIOS), "httpd": (httpd_gangway, SCENARIOS)}
+SERVERS |= {"nginx-asgi": (asgi_peers.gangway_in_nginx, asgi.SCENARIOS), "httpd-asgi": (asgi_peers.gangway_in_httpd, asgi.SCENARIOS)}
 FEW, MANY = 1000, 9000
 # What ours, and others, take memory by.
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc")
@@ -66,8 +68,9 @@ def run(server: str, requests: int, folder: Path) -> collections.Counter:
     running = Running(server, folder)
     # The user of the workers writes here.
     folder.chmod(0o1777)
-    site = Site(folder, running.port, next(scenario for scenario in SCENARIOS if scenario.name == "hello"))
-    [command] = SERVERS[server](site)
+    peer, scenarios = SERVERS[server]
+    site = Site(folder, running.port, next(scenario for scenario in scenarios if scenario.name == "hello"))
+    [command] = peer(site)
     running.start([[*CALLGRIND, f"--callgrind-out-file={folder}/callgrind.%p", *command]], APPS, ENVIRONMENT)
     try:
         with contextlib.closing(connect(running)) as connection:
@@ -127,7 +130,7 @@ def report(server: str, spent: collections.Counter, requests: int, functions: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join(SERVERS)}; default: both")
+    parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join(SERVERS)}; default: all")
     parser.add_argument("--functions", type=int, default=0, metavar="N", help="list the N of ours that take the most")
     arguments = parser.parse_args()
     servers = arguments.servers or list(SERVERS)

@@ -153,7 +153,7 @@ class Crowd:
         self.poll = select.epoll()
         self.pinged, self.closed, self.other = set(), {}, 0
         for number in range(count):
-            client = connect(port, "/ws")
+            client = connect(port, "/ws")[0]
             self.clients[client.fileno()] = client
             self.poll.register(client.fileno(), select.EPOLLIN)
             if number % 50 == 0:

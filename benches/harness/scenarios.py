@@ -28,6 +28,8 @@ class Scenario:
     waits: bool = False
     # What is said over WebSockets.
     message: bytes = b""
+    # Compressed, where the server takes that (RFC 7692).
+    deflate: bool = False
     # Visitors who come one at a time.
     visits: bool = False
 

@@ -7,13 +7,18 @@ import select
 import socket
 import struct
 import time
+import zlib
 
 from .load import BenchError
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{offer}\r\n"
 )
+DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+# RFC 7692 §7.2.1: what a compressed message ends with, and is sent without.
+TAIL = b"\x00\x00\xff\xff"
+COMPRESSED = 0x40
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
@@ -34,11 +39,11 @@ def frame(opcode: int, payload: bytes) -> bytes:
     return head(opcode, len(payload), 0x80) + mask + covered.to_bytes(len(payload), "little")
 
 
-def connect(port: int, path: str) -> socket.socket:
-    """An open WebSocket."""
+def connect(port: int, path: str, offer: str = "") -> tuple[socket.socket, bool]:
+    """An open WebSocket, and whether its messages may be compressed."""
     client = socket.create_connection(("127.0.0.1", port), timeout=10)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    client.sendall(HANDSHAKE.format(path=path).encode())
+    client.sendall(HANDSHAKE.format(path=path, offer=offer).encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         byte = client.recv(1)
@@ -47,15 +52,36 @@ def connect(port: int, path: str) -> socket.socket:
         answer += byte
     if not answer.startswith(b"HTTP/1.1 101 "):
         raise ConnectionError(f"no WebSocket: {answer[:100]!r}")
-    return client
+    return client, b"permessage-deflate" in answer
+
+
+def deflated(opcode: int, payload: bytes) -> bytes:
+    """A client's frame of a message that is compressed for itself."""
+    compressor = zlib.compressobj(wbits=-15)
+    compressed = (compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
+    return frame(opcode | COMPRESSED, compressed)
+
+
+def message_of(data: bytes) -> tuple[int, bytes, int] | None:
+    """The first byte of a server's frame, its payload, and the length of both, once it is whole."""
+    if len(data) < 10 and len(data) < 2 + (data[1:2] == b"\x7e") * 2 + (data[1:2] == b"\x7f") * 8:
+        return None
+    length, begin = (data[1], 2) if data[1] < 126 else (int.from_bytes(data[2:4]), 4)
+    if data[1] == 127:
+        length, begin = int.from_bytes(data[2:10]), 10
+    end = begin + length
+    return (data[0], bytes(data[begin:end]), end) if len(data) >= end else None
 
 
 class EchoClient:
-    """Says the same again and again, each time when it has heard it."""
+    """Says the same again and again, each time when it has heard it; compressed, if that is wanted and the server takes it."""
 
-    def __init__(self, port: int, path: str, said: bytes, heard: bytes):
-        self.socket, self.said, self.heard = connect(port, path), said, heard
+    def __init__(self, port: int, path: str, message: bytes, deflate: bool):
+        self.socket, self.deflates = connect(port, path, DEFLATE if deflate else "")
+        self.said = deflated(TEXT, message) if self.deflates else frame(TEXT, message)
+        self.message, self.heard = message, head(TEXT, len(message), 0) + message
         self.buffer, self.began = bytearray(), 0.0
+        self.inflator = zlib.decompressobj(wbits=-15)
 
     def say(self) -> None:
         self.began = time.monotonic()
@@ -67,10 +93,25 @@ class EchoClient:
         if not block:
             raise ConnectionError("the server has closed it")
         self.buffer += block
+        if self.deflates:
+            return self.inflate()
         if len(self.buffer) < len(self.heard):
             return None
         if self.buffer != self.heard:
             raise ConnectionError(f"not what was said: {bytes(self.buffer[:40])!r}")
+        self.buffer.clear()
+        return time.monotonic() - self.began
+
+
+    def inflate(self) -> float | None:
+        found = message_of(self.buffer)
+        if found is None:
+            return None
+        first, payload, length = found
+        if first & COMPRESSED:
+            payload = self.inflator.decompress(payload + TAIL)
+        if payload != self.message or length != len(self.buffer):
+            raise ConnectionError(f"not what was said: {payload[:40]!r}")
         self.buffer.clear()
         return time.monotonic() - self.began
 
@@ -84,11 +125,10 @@ def report(times: list[float], received: int, started: float, errors: int) -> di
     return found | {"status": 0, "connect": 0, "write": 0, "timeout": 0}
 
 
-def echo(port: int, path: str, message: bytes, connections: int, seconds: float) -> dict:
+def echo(port: int, path: str, message: bytes, connections: int, seconds: float, deflate: bool = False) -> dict:
     """So many sockets, each with one message under way."""
-    said, heard = frame(TEXT, message), head(TEXT, len(message), 0) + message
     try:
-        clients = [EchoClient(port, path, said, heard) for _ in range(connections)]
+        clients = [EchoClient(port, path, message, deflate) for _ in range(connections)]
     except OSError as error:
         raise BenchError(str(error)) from None
     by_number = {client.socket.fileno(): client for client in clients}
@@ -115,7 +155,7 @@ def echo(port: int, path: str, message: bytes, connections: int, seconds: float)
                 by_number[number].say()
             else:
                 under_way -= 1
-    found = report(times, len(times) * len(heard), started, errors + under_way)
+    found = report(times, len(times) * len(message), started, errors + under_way)
     poll.close()
     for client in clients:
         client.socket.close()

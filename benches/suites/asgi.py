@@ -2,6 +2,7 @@
 """ASGI: an application on an event loop in the web server, beside servers of ASGI behind it; WebSockets and visitors beside those servers alone."""
 
 import argparse
+import json
 from pathlib import Path
 
 from harness.asgi_peers import ALONE_PEERS, ASGI_PEERS
@@ -22,11 +23,16 @@ SCENARIOS = (
     Scenario("io", "ASGI 10 ms of I/O", HELLO, module=PLAIN, connections=(64,), mpm_threads=96, waits=True),
     Scenario("io1000", "ASGI 10 ms of I/O", HELLO, module=PLAIN, connections=(1000,), waits=True),
 )
+# 64 KiB that can be compressed as much as data can.
+RECORDS = [{"id": number, "name": f"record {number * 7919 % 1009}", "value": number * number % 9973} for number in range(1350)]
+RECORDED = json.dumps(RECORDS).encode()[: 64 * 1024]
 # What answers to a plain request for the same path is HELLO.
 ALONE = (
     Scenario("ws", "WebSocket echo of 32 bytes", HELLO, module=PLAIN, message=PATTERN * 2),
     Scenario("ws64k", "WebSocket echo of 64 KiB", HELLO, module=PLAIN, message=BODY, connections=(32,)),
     Scenario("ws1000", "WebSocket echo of 32 bytes", HELLO, module=PLAIN, message=PATTERN * 2, connections=(1000,)),
+    Scenario("wsdeflate", "WebSocket echo of 64 KiB, compressed", HELLO, module=PLAIN, message=RECORDED, deflate=True, connections=(32,)),
+    Scenario("wsoffer", "WebSocket echo of 32 bytes, with deflate", HELLO, module=PLAIN, message=PATTERN * 2, deflate=True, connections=(32,)),
 )
 VISITS = (Scenario("visits", "visitors of an idle server, one at a time", HELLO, module=PLAIN, connections=(1,), visits=True),)
 SCENARIO_NAMES = [scenario.name for scenario in (*SCENARIOS, *ALONE, *VISITS)]

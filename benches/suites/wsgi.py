@@ -39,7 +39,7 @@ class Started(Running):
 
     def put_load(self, connections: int, seconds: float) -> dict:
         if self.scenario.message:
-            return sockets.echo(self.port, self.scenario.path, self.scenario.message, connections, seconds)
+            return sockets.echo(self.port, self.scenario.path, self.scenario.message, connections, seconds, self.scenario.deflate)
         if self.scenario.visits:
             return sockets.visits(self.port, self.scenario.path, seconds)
         return load.wrk(self.port, self.scenario, connections, seconds)
