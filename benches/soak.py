@@ -119,7 +119,7 @@ class Crowd:
     async def repeat(self, act):
         while not self.over.is_set():
             try:
-                await asyncio.wait_for(act(), 60)
+                await asyncio.wait_for(act(), 300)
                 self.done[act.__name__] += 1
             except (OSError, EOFError, AssertionError, TimeoutError) as error:
                 self.failures.append(f"{act.__name__}: {error!r}")

@@ -83,6 +83,32 @@ def test_who_does_not_answer_a_ping_is_closed(launch):
     client.close()
 
 
+@pytest.mark.servers("nginx", "nginx128", "apache")
+def test_a_ping_without_an_answer_ends_it(launch):
+    server = launch(serve(ws_ping="300ms"), warm=["/hello"])
+    client = WebSocket(server.connect(timeout=60), "/echo")
+    assert client.frame() == (PING, b"")
+    # There is no other one before it is answered, for which there are 20 seconds.
+    assert client.frame() == (CLOSE, close_payload(1011, "no answer to a ping"))
+
+
+@pytest.mark.servers(*SHARED)
+def test_the_time_of_a_request_holds_until_it_is_accepted(launch, gate):
+    server = launch(serve(timeout="3s"), warm=["/hello"])
+    accepted = opened(server)
+    waiting = server.connect()
+    waiting.request("GET", f"/late?{gate.query}", handshake())
+    visitor = gate.visitor().at("asked")
+    assert waiting.response().status == 504
+    server.log.expect("GW0402")
+    # A slow machine takes longer to load it.
+    server.log.allow("GW0403|GW0404|GW0405|CancelledError")
+    visitor.go()
+    accepted.text("longer than that")
+    accepted.expect_text("longer than that")
+    accepted.close()
+
+
 def test_an_idle_one_is_closed(launch):
     server = launch(serve(ws_idle="400ms", ws_ping="off"), warm=["/hello"])
     opened(server).expect_close(1001)
