@@ -55,6 +55,11 @@ impl<'p> PhaseConf<'p> {
         self.handlers.iter().any(|handler| handler.phase == phase)
     }
 
+    /// Whether what sections around this one say of a phase does not count here.
+    pub(crate) fn ends(&self, phase: RequestPhase) -> bool {
+        self.ended.contains(&phase)
+    }
+
     /// Sets one of the engine's words.
     pub(crate) fn set(&mut self, name: &'p [u8], value: &'p [u8], pool: Pool<'p>) {
         self.settings = pool.copy(&merge_assignments(self.settings, &[(name, value)]));

@@ -12,6 +12,7 @@ use std::{
 use gangway::{
     config::{ApplicationConf, Engines, Parser},
     engine::INSTALLED,
+    phases::{HandlerPlace, HandlerTerms},
 };
 
 use crate::listen::Address;
@@ -23,7 +24,7 @@ pub(crate) const USAGE: &str = "usage: gangway-host [--listen ADDRESS] [--engine
   DIR        where the engines are, instead of beside this program or in /usr/lib/gangway
   SECONDS    how long running requests may take after SIGTERM, 30 without it
   --check    loads the application, says what is wrong with it, and ends
-  INTERFACE  wsgi, or native for a shared object that speaks gangway.h
+  INTERFACE  wsgi; handlers for those of mod_python; or native for a shared object that speaks gangway.h
   TARGET     what to run: blog.wsgi:application
   key=value  the options of gangway_wsgi: venv=, root=, threads=, queue=, timeout=, ...
   Example: gangway-host --listen unix:/run/blog.sock wsgi blog.wsgi:application venv=/srv/blog/.venv";
@@ -52,6 +53,8 @@ pub(crate) struct Serve {
     pub(crate) is_managed: bool,
     pub(crate) drain: Duration,
     pub(crate) config: ApplicationConf,
+    /// Handlers that stand in the place of an application.
+    pub(crate) handlers: Option<HandlerPlace>,
 }
 
 /// Understands the words after the program's name.
@@ -94,8 +97,16 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
         }
     }
     let words: Vec<OsString> = words.collect();
-    let config = application(&words, engines)?;
-    Ok(Command::Serve(Box::new(Serve { address, is_template, is_trial, is_managed, drain, config })))
+    let (config, handlers) = application(&words, engines)?;
+    Ok(Command::Serve(Box::new(Serve {
+        address,
+        is_template,
+        is_trial,
+        is_managed,
+        drain,
+        config,
+        handlers,
+    })))
 }
 
 fn seconds(word: &OsStr) -> Result<Duration, String> {
@@ -108,7 +119,21 @@ fn seconds(word: &OsStr) -> Result<Duration, String> {
         .ok_or_else(|| format!("--drain {} is no number of seconds from 1 to 86400", word.to_string_lossy()))
 }
 
-fn application(words: &[OsString], directory: Option<PathBuf>) -> Result<ApplicationConf, String> {
+/// The words of the one engine that has such handlers.
+const TERMS: HandlerTerms = HandlerTerms {
+    switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
+    application: &["venv", "python", "env", "env_file"],
+    target: b"mod_python",
+    refusal: |_| None,
+};
+
+/// What handlers of requests have in the place of an interface.
+const HANDLERS: &str = "handlers";
+
+fn application(
+    words: &[OsString],
+    directory: Option<PathBuf>,
+) -> Result<(ApplicationConf, Option<HandlerPlace>), String> {
     let (interface, rest) = words.split_first().ok_or_else(|| format!("needs what to run\n{USAGE}"))?;
     let interface = interface.to_string_lossy();
     let rest: Vec<&[u8]> = rest.iter().map(|word| word.as_bytes()).collect();
@@ -116,7 +141,7 @@ fn application(words: &[OsString], directory: Option<PathBuf>) -> Result<Applica
         .map_err(|error| format!("the working directory cannot be used: {error}; change it"))?;
     let parser = Parser { base: &base, timeout: Some(TIMEOUT) };
     if interface == "native" {
-        return parser.native(&rest).map_err(|error| error.to_string());
+        return parser.native(&rest).map(|found| (found, None)).map_err(|error| error.to_string());
     }
     if interface.contains([':', '=', '/']) {
         return Err(format!(
@@ -128,7 +153,13 @@ fn application(words: &[OsString], directory: Option<PathBuf>) -> Result<Applica
     engines
         .name_directory(&base, directory.as_os_str().as_bytes())
         .map_err(|why| format!("--engines {why}"))?;
-    parser.interface(&mut engines, &interface, &rest).map_err(|error| error.to_string())
+    let found = match &*interface {
+        HANDLERS => {
+            parser.hosted_handlers(&mut engines, &rest, &TERMS).map(|(found, place)| (found, Some(place)))
+        }
+        _ => parser.interface(&mut engines, &interface, &rest).map(|found| (found, None)),
+    };
+    found.map_err(|error| error.to_string())
 }
 
 /// The folder of this program, if engines are there.

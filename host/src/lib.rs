@@ -12,6 +12,7 @@ mod clock;
 mod command;
 mod connection;
 mod errors;
+mod handlers;
 mod incoming;
 mod keeper;
 mod lanes;
@@ -35,6 +36,7 @@ use gangway::{
     config::ApplicationConf,
     error::SERVER_FAILED,
     log::{self, Level},
+    phases::HandlerPlace,
     pool::STACK,
     runtime::{self, Application, Runtime, Threads},
 };
@@ -81,11 +83,13 @@ struct Manner {
     drain: Duration,
     /// The web server is one of our modules.
     is_managed: bool,
+    /// Handlers that stand in the place of an application.
+    handlers: Option<HandlerPlace>,
 }
 
 /// Serves until a signal says that it is to end. Answers whether all went well.
 fn run(serve: Serve) -> Result<bool, String> {
-    let Serve { address, is_template, is_trial, is_managed, drain, mut config } = serve;
+    let Serve { address, is_template, is_trial, is_managed, drain, mut config, handlers } = serve;
     let control = if is_template { Some(template::control()?) } else { None };
     let checked = check(&config);
     if let (Some(control), Err(reason)) = (&control, &checked) {
@@ -100,7 +104,10 @@ fn run(serve: Serve) -> Result<bool, String> {
     // Another one may finish its requests beside this one.
     config.set_multiprocess(true);
     if let Some(control) = control {
-        return run_forked(template::live(control, &config)?, Manner { welcome, drain, is_managed });
+        return run_forked(
+            template::live(control, &config)?,
+            Manner { welcome, drain, is_managed, handlers },
+        );
     }
     let listener = Listener::find(address.as_ref())?;
     warn(&listener, address.as_ref(), &welcome);
@@ -110,7 +117,7 @@ fn run(serve: Serve) -> Result<bool, String> {
     let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
     let runtime = Runtime::start(Threads::Server).map_err(failed)?;
     let application = runtime.application(&config, Threads::Server);
-    keep(listener, Loaded { runtime, application }, signals, Manner { welcome, drain, is_managed })
+    keep(listener, Loaded { runtime, application }, signals, Manner { welcome, drain, is_managed, handlers })
 }
 
 /// What can be said before the application is loaded.
@@ -139,10 +146,10 @@ fn failed(error: std::io::Error) -> String {
 /// Serves until the end.
 fn keep(listener: Listener, loaded: Loaded, signals: sys::Signals, manner: Manner) -> Result<bool, String> {
     let Loaded { runtime, application } = loaded;
-    let Manner { welcome, drain, is_managed } = manner;
+    let Manner { welcome, drain, is_managed, handlers } = manner;
     let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
-    let server =
-        Arc::new(server::Server::new(application, listener.socket, welcome, is_managed).map_err(failed)?);
+    let server = server::Server::new(application, listener.socket, welcome, is_managed, handlers);
+    let server = Arc::new(server.map_err(failed)?);
     let threads = runner::start(&server).map_err(failed)?;
     let keeper =
         keeper::Keeper { server: Arc::clone(&server), runtime, signals, drain, is_replaced, is_managed };

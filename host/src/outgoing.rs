@@ -346,7 +346,7 @@ pub(crate) fn write_head(head: &Head, out: &mut Vec<u8>) {
 }
 
 /// RFC 9110 §15: web servers write what stands here into the status line, also nothing.
-fn reason(status: u16) -> &'static [u8] {
+pub(crate) fn reason(status: u16) -> &'static [u8] {
     const KNOWN: [(u16, &str); 26] = [
         (200, "OK"),
         (201, "Created"),

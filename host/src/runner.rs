@@ -12,6 +12,7 @@ use gangway::{
 };
 
 use crate::{
+    handlers,
     outgoing::Page,
     server::{Job, READ, Server},
     shown::beside,
@@ -78,6 +79,16 @@ fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option
         Ok(()) => job.port.finish(was_short && server.may_be_late()),
         Err(_ending) => job.port.refuse(Page::Unavailable),
     };
+    tidy(server, job);
     server.end_work(number);
     server.ended(job.port.connection(), outcome, buffer)
+}
+
+/// What handlers have left to be done after the response, which has left.
+fn tidy(server: &Server, job: &Job) {
+    let (Some(transit), Some(place)) = (&job.transit, &server.handlers) else { return };
+    if let Some(exchange) = handlers::afterwards(transit, place, &job.port) {
+        // The error is that the process ends.
+        let _ = fence("what comes after a response", Ok(()), || server.application.run(&exchange, None));
+    }
 }

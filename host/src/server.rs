@@ -19,9 +19,11 @@ use std::{
 
 use gangway::{
     config::HELD_MOST,
+    engine::Transit,
     error::SERVER_FAILED,
     exchange::{Cause, Exchange, RequestHead},
     log::{self, Level, Throttle},
+    phases::HandlerPlace,
     pool::STACK,
     runtime::{self, Application},
     sys::{EventFd, explain, lock},
@@ -29,6 +31,7 @@ use gangway::{
 
 use crate::{
     connection::Table,
+    handlers,
     lanes::LaneTable,
     notify,
     pace::Pace,
@@ -55,6 +58,8 @@ pub(crate) struct Job {
     pub(crate) port: Arc<dyn RequestPort>,
     /// For an application that answers later.
     pub(crate) relay: Option<Arc<Relay>>,
+    /// For handlers in the place of an application: what they leave behind.
+    pub(crate) transit: Option<Arc<Transit>>,
 }
 
 pub(crate) struct Server {
@@ -90,6 +95,8 @@ pub(crate) struct Server {
     rules: Rules,
     /// The application answers later.
     is_async: bool,
+    /// Handlers that stand in the place of an application.
+    pub(crate) handlers: Option<Arc<HandlerPlace>>,
     defects: Throttle,
     pub(crate) pace: Pace,
     /// Connections with responses that wait for each other, and how many there are of those.
@@ -105,6 +112,7 @@ impl Server {
         listener: OwnedFd,
         welcome: Welcome,
         is_managed: bool,
+        handlers: Option<HandlerPlace>,
     ) -> io::Result<Self> {
         let config = application.config();
         let rules = Rules { pass_authorization: config.pass_authorization(), is_managed };
@@ -132,6 +140,7 @@ impl Server {
             is_full: AtomicBool::new(false),
             rules,
             is_async,
+            handlers: handlers.map(Arc::new),
             defects: Throttle::default(),
             pace: Pace::new()?,
             late: Mutex::default(),
@@ -145,7 +154,8 @@ impl Server {
     }
 
     /// A request that has come.
-    fn job(&self, head: RequestHead, port: Arc<dyn RequestPort>) -> Job {
+    fn job(&self, mut head: RequestHead, port: Arc<dyn RequestPort>) -> Job {
+        let transit = self.handlers.as_ref().map(|place| handlers::answer(&mut head, place));
         let (exchange, relay) = if self.is_async {
             let (exchange, relay) = Relay::open(head, &port);
             (exchange, Some(relay))
@@ -153,7 +163,7 @@ impl Server {
             (Exchange::new(head, Arc::<dyn RequestPort>::clone(&port)), None)
         };
         port.set_exchange(&exchange);
-        Job { exchange, port, relay }
+        Job { exchange, port, relay, transit }
     }
 
     /// The stack of a thread that holds requests.

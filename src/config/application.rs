@@ -75,6 +75,11 @@ impl ApplicationConf {
         self.has_fields = interface.has_fields;
     }
 
+    /// Names it after this.
+    pub(super) fn name_after(&mut self, title: &str) {
+        title.clone_into(&mut self.spec.name);
+    }
+
     /// What it says of its requests.
     pub(super) fn terms(&self) -> &RequestTerms {
         &self.terms

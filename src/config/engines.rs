@@ -57,7 +57,7 @@ impl Engines {
     }
 
     /// The engine that has an interface, and the interface.
-    fn interface(&mut self, name: &str) -> Result<(&Arc<Path>, &Interface), ConfigError> {
+    pub(super) fn interface(&mut self, name: &str) -> Result<(&Arc<Path>, &Interface), ConfigError> {
         let (directory, refusals) = (self.directory.as_deref(), &mut self.refusals);
         let found = self.found.get_or_insert_with(|| {
             let found = Catalogue::search(directory);

@@ -2,6 +2,7 @@
 //! Applications in processes of their own: the words after `gangway_spawn`, and what `processes=` and `user=` make of
 //! those of a handler directive.
 
+mod handlers;
 mod words;
 
 use std::{
@@ -78,6 +79,8 @@ pub enum Command {
         in_flight: Option<usize>,
         /// Whether it is loaded once, in a process that the others are forked from.
         preload: bool,
+        /// The words of handlers of requests, if it is not an application.
+        handlers: Vec<Vec<u8>>,
     },
 }
 
@@ -214,6 +217,12 @@ impl Managed {
         self.misses_sockets
     }
 
+    /// Whether its processes run handlers of requests, which see more of those than applications do.
+    #[must_use]
+    pub fn has_handlers(&self) -> bool {
+        matches!(&self.launch.command, Command::Host { handlers, .. } if !handlers.is_empty())
+    }
+
     /// Requests that a process takes at a time.
     #[must_use]
     pub fn threads(&self) -> u32 {
@@ -228,7 +237,9 @@ impl Command {
         use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
         let words: Vec<&[u8]> = match self {
             Self::Program { argv } => argv.iter().map(|word| word.as_bytes()).collect(),
-            Self::Host { spec, .. } => vec![&spec.target],
+            Self::Host { spec, handlers, .. } => {
+                std::iter::once(&spec.target).chain(handlers).map(Vec::as_slice).collect()
+            }
         };
         let paths = words.into_iter().map(|word| Path::new(OsStr::from_bytes(word)));
         paths.filter(|path| path.is_absolute()).map(Path::to_owned).collect()
@@ -246,7 +257,7 @@ impl Command {
         use std::os::unix::ffi::OsStrExt;
         match self {
             Self::Program { argv } => argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            Self::Host { engine, spec, timeout, in_flight, .. } => {
+            Self::Host { engine, spec, timeout, in_flight, handlers, .. } => {
                 let engines = engine.parent().unwrap_or_else(|| Path::new("/"));
                 let mut words = vec![
                     host.as_os_str().as_bytes().to_vec(),
@@ -254,9 +265,13 @@ impl Command {
                     b"--engines".to_vec(),
                     engines.as_os_str().as_bytes().to_vec(),
                     spec.interface.as_bytes().to_vec(),
-                    // Of a native handler the target is a name within its file: the whole of it is what it is called.
-                    if spec.interface == NATIVE { spec.name.clone().into() } else { spec.target.clone() },
                 ];
+                match handlers.as_slice() {
+                    // Of a native handler the target is a name within its file: the whole of it is what it is called.
+                    [] if spec.interface == NATIVE => words.push(spec.name.clone().into()),
+                    [] => words.push(spec.target.clone()),
+                    handlers => words.extend_from_slice(handlers),
+                }
                 for (key, value) in &spec.options {
                     words.push([key.as_bytes(), b"=", value].concat());
                 }

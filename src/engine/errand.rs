@@ -28,6 +28,12 @@ pub struct Transit {
 }
 
 impl Transit {
+    /// A request of which this is known.
+    #[must_use]
+    pub fn of(snapshot: Snapshot) -> Self {
+        Self { snapshot: Mutex::new(snapshot), state: Mutex::default() }
+    }
+
     /// The same request at another place of the server: handlers see a new one there.
     #[must_use]
     pub fn begin_anew(&self) -> Self {
@@ -138,7 +144,7 @@ impl PhaseErrand {
     }
 
     /// Begins the response where handlers have given one without a byte of a body.
-    fn end(
+    pub(super) fn end(
         &self,
         exchange: &Exchange,
         visit: &SnapshotVisit<'_>,
@@ -163,7 +169,7 @@ impl PhaseErrand {
         verdict
     }
 
-    fn run_phases(&self, app: &App, visit: &SnapshotVisit<'_>) -> PhaseAnswer {
+    pub(super) fn run_phases(&self, app: &App, visit: &SnapshotVisit<'_>) -> PhaseAnswer {
         let mut last = PhaseAnswer::Declined;
         for phase in self.phases.iter().copied().filter(|phase| self.place.has(*phase)) {
             let handlers = self.transit.chosen(&self.place, phase);

@@ -8,6 +8,7 @@
 //! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
 //!              conditions: whether the client's copy is as good
 //! filtering    one run of a filter on such a thread
+//! refusal      headers that a refusal has by its status
 //! ```
 //! Nothing here knows a server. What a handler is, only its engine knows: here it is a word.
 
@@ -16,6 +17,7 @@ mod filtering;
 mod mapping;
 mod place;
 mod plan;
+mod refusal;
 mod snapshot;
 mod transaction;
 mod visit;
@@ -23,6 +25,7 @@ mod words;
 
 pub use filtering::{FilterSink, FilterVisit};
 pub use place::{HandlerPlace, OwnedHandler};
+pub use refusal::{complete_refusal, method_number};
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;
 pub use words::{ApplicationWords, HandlerDirective, HandlerTerms, HandlerWords};

@@ -24,6 +24,8 @@ pub struct SnapshotVisit<'r> {
     exchange: &'r Exchange,
     /// In that of the content the body has been read for these handlers, and they may send the request elsewhere.
     phase: RequestPhase,
+    /// Whether another path can answer.
+    redirects: bool,
     thread: ThreadId,
 }
 
@@ -31,7 +33,13 @@ impl<'r> SnapshotVisit<'r> {
     /// For handlers of a phase on the calling thread.
     #[must_use]
     pub fn new(snapshot: &'r Mutex<Snapshot>, exchange: &'r Exchange, phase: RequestPhase) -> Self {
-        Self { snapshot, exchange, phase, thread: thread::current().id() }
+        Self { snapshot, exchange, phase, redirects: true, thread: thread::current().id() }
+    }
+
+    /// The same where no other path can answer.
+    #[must_use]
+    pub fn without_redirects(self) -> Self {
+        Self { redirects: false, ..self }
     }
 
     /// Whether the calling thread is the one that it was made for.
@@ -190,6 +198,11 @@ impl Transaction for SnapshotVisit<'_> {
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
         self.with_bodies()?;
+        if !self.redirects {
+            let why = "internal_redirect() is for handlers in the server's own process: let the client ask for the other path";
+            self.exchange.log(Level::Error, &format!("{ENGINE_MISUSE} {why}"));
+            return Err(Stop::Misuse);
+        }
         if !self.gives_content() || self.exchange.has_head() {
             let why = "internal_redirect() is for handlers of the phase content that have written nothing";
             self.exchange.log(Level::Error, &format!("{ENGINE_MISUSE} {why}"));

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use super::plan::RequestPhase;
+use super::{
+    place::HandlerPlace,
+    plan::{RequestPhase, parse_handlers},
+};
 use crate::log::escape;
 
 /// What a directive says.
@@ -34,6 +37,8 @@ pub struct HandlerWords {
     pub realm: Option<Vec<u8>>,
     /// What is said of the application that stands for all handlers of a process: `threads=` and its like, as they were written.
     pub application: Vec<Vec<u8>>,
+    /// Words of an application in processes of its own: `processes=`, `user=` and everything that goes with them, as they were written.
+    pub processes: Vec<Vec<u8>>,
 }
 
 /// Phases by their words.
@@ -60,9 +65,6 @@ const OF_THE_POOL: [&str; 2] = ["threads", "queue"];
 /// Words that every place has.
 const OF_A_PLACE: [&str; 4] = ["root", "option", "realm", "interpreter"];
 
-/// Words that an application has and these have not.
-const OF_PROCESSES: [&str; 4] = ["processes", "user", "group", "preload"];
-
 /// What a directive's words mean to the engine whose handlers it names. The directive says it, which has the engine's name in its own.
 #[derive(Clone, Copy, Debug)]
 pub struct HandlerTerms {
@@ -70,8 +72,8 @@ pub struct HandlerTerms {
     pub switches: &'static [(&'static str, &'static str)],
     /// What the engine states of the application that stands for all handlers of a process.
     pub application: &'static [&'static str],
-    /// How such handlers are written as an application, which may have processes of its own.
-    pub instead: &'static str,
+    /// What such an application loads.
+    pub target: &'static [u8],
     /// Why this server cannot have handlers of a phase of this word, with the way out.
     pub refusal: fn(&str) -> Option<&'static str>,
 }
@@ -84,25 +86,14 @@ impl HandlerTerms {
         let all: Vec<&str> = all.copied().collect();
         all.split_last().map(|(last, rest)| format!("{} and {last}", rest.join(", "))).unwrap_or_default()
     }
-
-    /// Why a word is none of a handler's.
-    fn refuse(&self, key: &str, word: &[u8]) -> String {
-        let word = escape(word);
-        if OF_PROCESSES.contains(&key) {
-            return format!(
-                "has \"{word}\": handlers of phases run in the processes of the server, for they look at its requests and change \
-                 them; what is to have processes of its own is an application: {}",
-                self.instead
-            );
-        }
-        if key == "timeout" {
-            return format!(
-                "has \"{word}\": handlers of phases cannot be interrupted: let the handler itself give up"
-            );
-        }
-        format!("has an unknown option \"{word}\"; known are {}", self.known())
-    }
 }
+
+/// The words that give handlers processes of their own.
+const ASKS_FOR_PROCESSES: [&[u8]; 2] = [b"processes", b"user"];
+
+const CANNOT_BE_INTERRUPTED: &str = "handlers in the processes of the server cannot be interrupted: let the handler itself give up, or add processes=N";
+const OF_THE_SERVER: &str = "handlers of phases look at the requests of the server and change them, which other processes cannot: \
+                             processes= and user= are for the phase content; leave this one in the server";
 
 impl HandlerDirective {
     /// Reads the words after the directive's name. Relative directories begin at `base`.
@@ -114,20 +105,15 @@ impl HandlerDirective {
         if rest == [b"off"] {
             return Ok(Self::Off(phase));
         }
-        let mut found = HandlerWords { phase, ..HandlerWords::default() };
-        for word in rest {
-            match word.iter().position(|byte| *byte == b'=') {
-                Some(at) => {
-                    let (key, value) = (word.get(..at), word.get(at + 1..));
-                    found.add(key.unwrap_or_default(), value.unwrap_or_default(), word, base, terms)?;
-                }
-                None => found.handlers.extend(
-                    word.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty()).map(<[u8]>::to_vec),
-                ),
-            }
-        }
+        let found = HandlerWords::read(phase, rest, base, terms)?;
+        found.check_processes(terms)?;
         Ok(Self::Handlers(found))
     }
+}
+
+/// What stands before `=`.
+fn key(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 /// The phase that the first word names, and the words behind it.
@@ -153,6 +139,43 @@ fn phase<'w, 'a>(
 }
 
 impl HandlerWords {
+    /// Reads the words of handlers that have a process for themselves: those of the phase content. What is the application's is in
+    /// [`HandlerWords::application`] and [`HandlerWords::processes`].
+    ///
+    /// # Errors
+    /// What is wrong, with the cure.
+    pub fn parse_hosted(words: &[&[u8]], base: &Path, terms: &HandlerTerms) -> Result<Self, String> {
+        let (phase, rest) = phase(words, |_| None)?;
+        if phase.is_some_and(|phase| phase != RequestPhase::Content) {
+            return Err(
+                "are of a phase in which the server itself has to ask: content is the one of such a process"
+                    .into(),
+            );
+        }
+        Self::read(phase, rest, base, terms)
+    }
+
+    fn read(
+        phase: Option<RequestPhase>,
+        words: &[&[u8]],
+        base: &Path,
+        terms: &HandlerTerms,
+    ) -> Result<Self, String> {
+        let mut found = Self { phase, ..Self::default() };
+        for word in words {
+            match word.iter().position(|byte| *byte == b'=') {
+                Some(at) => {
+                    let (key, value) = (word.get(..at), word.get(at + 1..));
+                    found.add(key.unwrap_or_default(), value.unwrap_or_default(), word, base, terms)?;
+                }
+                None => found.handlers.extend(
+                    word.split(u8::is_ascii_whitespace).filter(|part| !part.is_empty()).map(<[u8]>::to_vec),
+                ),
+            }
+        }
+        Ok(found)
+    }
+
     fn add(
         &mut self,
         key: &[u8],
@@ -185,11 +208,79 @@ impl HandlerWords {
                 } else if OF_THE_POOL.contains(&key) || terms.application.contains(&key) {
                     self.application.push(word.to_vec());
                 } else {
-                    return Err(terms.refuse(key, word));
+                    // Whoever reads those of applications in processes of their own knows them.
+                    self.processes.push(word.to_vec());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Whether they run in processes of their own.
+    #[must_use]
+    pub fn is_managed(&self) -> bool {
+        self.processes.iter().any(|word| ASKS_FOR_PROCESSES.contains(&key(word)))
+    }
+
+    /// Whether those of such processes are there together.
+    fn check_processes(&self, terms: &HandlerTerms) -> Result<(), String> {
+        let Some(first) = self.processes.first() else { return Ok(()) };
+        let wrong = |why: &str| Err(format!("has \"{}\": {why}", escape(first)));
+        match self.phase {
+            _ if !self.is_managed() && key(first) == b"timeout" => wrong(CANNOT_BE_INTERRUPTED),
+            _ if !self.is_managed() => Err(format!(
+                "has an unknown option \"{}\"; known are {}, and with processes=N or user=NAME those of applications in processes of their own",
+                escape(first),
+                terms.known()
+            )),
+            None | Some(RequestPhase::Content) => Ok(()),
+            Some(_) => wrong(OF_THE_SERVER),
+        }
+    }
+
+    /// Adds what they say to a place.
+    ///
+    /// # Errors
+    /// What is wrong with the handlers, with the cure.
+    pub fn add_to(&self, place: &mut HandlerPlace) -> Result<(), String> {
+        let phase = self.phase.unwrap_or(RequestPhase::Content);
+        let names: Vec<&[u8]> = self.handlers.iter().map(Vec::as_slice).collect();
+        place.add_handlers(&parse_handlers(phase, &names, &self.directory)?);
+        self.settings.iter().for_each(|(name, value)| place.set(name.as_bytes(), value));
+        self.options.iter().for_each(|(name, value)| place.set_option(name, value));
+        if let Some(name) = &self.interpreter {
+            place.set_interpreter(name);
+        }
+        if let Some(realm) = &self.realm {
+            place.set_realm(realm);
+        }
+        Ok(())
+    }
+
+    /// What they are called where one of several is meant.
+    #[must_use]
+    pub fn title(&self) -> String {
+        self.handlers.iter().map(|word| escape(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The words of the place again, for another process that reads them: without those of the application.
+    #[must_use]
+    pub fn of_the_place(&self, terms: &HandlerTerms) -> Vec<Vec<u8>> {
+        let pair = |key: &str, value: &[u8]| [key.as_bytes(), b"=", value].concat();
+        let switch = |(name, value): &(&'static str, Vec<u8>)| {
+            let word = terms.switches.iter().find(|(_, setting)| setting == name).map(|(word, _)| *word)?;
+            Some(pair(word, if value == b"1" { b"on" } else { b"off" }))
+        };
+        let mut words = vec![b"content".to_vec()];
+        words.extend(self.handlers.iter().cloned());
+        words.extend((!self.directory.is_empty()).then(|| pair("root", &self.directory)));
+        words.extend(self.settings.iter().filter_map(switch));
+        words.extend(
+            self.options.iter().map(|(name, value)| pair("option", &[name, &b"="[..], value].concat())),
+        );
+        words.extend(self.interpreter.iter().map(|name| pair("interpreter", name)));
+        words.extend(self.realm.iter().map(|realm| pair("realm", realm)));
+        words
     }
 }
 
@@ -236,7 +327,6 @@ impl ApplicationWords {
     /// # Errors
     /// The application cannot be what this directive and an earlier one say.
     pub fn add(&mut self, words: &[Vec<u8>]) -> Result<bool, String> {
-        let key = |word: &[u8]| word.split(|byte| *byte == b'=').next().unwrap_or_default().to_vec();
         let had = self.0.len();
         for word in words {
             if self.0.contains(word) {
@@ -287,7 +377,7 @@ mod tests {
     const TERMS: HandlerTerms = HandlerTerms {
         switches: &[("debug", "ShowsErrors"), ("autoreload", "LooksAtFiles")],
         application: &["venv", "env"],
-        instead: "give it a location",
+        target: b"x",
         refusal: |word| if word == "type" { Some("try fixup") } else { None },
     };
 
@@ -335,8 +425,7 @@ mod tests {
             ("option=a", "write option=NAME=VALUE"),
             ("option==a", "write option=NAME=VALUE"),
             ("root=/nowhere", "no directory"),
-            ("processes=4", "processes of the server"),
-            ("user=web", "an application: give it a location"),
+            ("umask=002", "with processes=N or user=NAME"),
             ("timeout=4s", "cannot be interrupted"),
             ("thread=4", "root, option, realm, interpreter, debug, autoreload, venv, env, threads and queue"),
             ("python=3", "unknown option"),
@@ -346,5 +435,38 @@ mod tests {
             assert!(parse(&["x", wrong]).unwrap_err().contains(cure), "{wrong}");
         }
         assert!(parse(&[]).unwrap_err().contains("needs a handler"));
+        for word in ["processes=4", "user=web"] {
+            assert!(parse(&["access", "x", word]).unwrap_err().contains("for the phase content"), "{word}");
+        }
+    }
+
+    #[test]
+    fn processes_have_their_words_and_the_place_its_own() {
+        let found = handlers(&[
+            "a::b c | .py",
+            "root=tmp",
+            "option=x=y z",
+            "debug=on",
+            "autoreload=off",
+            "interpreter=i",
+            "realm=The site",
+            "venv=/v",
+            "timeout=3s",
+            "processes=2",
+            "umask=002",
+        ]);
+        assert!(found.is_managed() && !handlers(&["x"]).is_managed());
+        assert_eq!(found.title(), "a::b c | .py");
+        assert_eq!(found.processes, [&b"timeout=3s"[..], b"processes=2", b"umask=002"]);
+        // Read again they say the same.
+        let again: Vec<_> = found.of_the_place(&TERMS);
+        let again: Vec<_> = again.iter().map(|word| std::str::from_utf8(word).unwrap()).collect();
+        let read = handlers(&again);
+        assert_eq!((read.phase, &read.handlers), (Some(RequestPhase::Content), &found.handlers));
+        let same = |a: &HandlerWords, b: &HandlerWords| {
+            let (mut one, mut other) = (HandlerPlace::default(), HandlerPlace::default());
+            (a.add_to(&mut one), b.add_to(&mut other)) == (Ok(()), Ok(())) && one == other
+        };
+        assert!(same(&read, &found));
     }
 }

@@ -17,6 +17,10 @@
 /// application does not see it.
 pub const ARRIVED: &[u8] = b"GANGWAY_ARRIVED";
 
+/// The variable by which a server tells `gangway-host` where the path of a request leads in the file system: how long the root is, `:`,
+/// and the path. For handlers of requests alone, who see it in parts.
+pub const MAPPED: &[u8] = b"GANGWAY_MAPPED";
+
 /// A body that is longer than this does not reach a process together with the head of its request: the process says by
 /// [`taken`](crate::protocol::fastcgi::taken) that it has the request, before the application has anything of it. One that ends without a word
 /// has not begun.

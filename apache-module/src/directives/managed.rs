@@ -3,13 +3,17 @@
 
 use std::time::Duration;
 
-use gangway::config::{Managed, Parser};
+use gangway::{
+    config::{Managed, Parser},
+    phases::HandlerWords,
+};
 use gangway_httpd::directive::Command;
 
 use super::is_off;
 use crate::{
     config,
     managed::{self, Wanted},
+    phases::TERMS as HANDLER_TERMS,
     raw::{Choice, Claim, HandlerKind, INTERNAL_SERVER_ERROR},
     wsgi,
 };
@@ -27,6 +31,12 @@ pub(super) static APPLICATIONS: HandlerKind = HandlerKind {
 pub(super) static PROGRAMS: HandlerKind = HandlerKind {
     stray: |_| INTERNAL_SERVER_ERROR,
     ..HandlerKind::new(managed::PROGRAM, Claim::Last(managed::is_program), managed::serve_program)
+};
+
+/// Handlers of GangwayPythonHandler. As those in the processes of the server they take a request when httpd knows which file its path is.
+pub(super) static HANDLERS: HandlerKind = HandlerKind {
+    is_of_content: true,
+    ..HandlerKind::new(wsgi::HANDLER, Claim::Found(managed::is_for_handlers), managed::serve_application)
 };
 
 /// How long a program may give no output without `timeout=`.
@@ -49,4 +59,15 @@ pub(super) fn application(managed: Managed, place: String) -> Result<Choice, Str
     let host = config::with_engines(|engines| engines.host()).map_err(|error| error.to_string())?;
     let number = config::kept(|wanted: &mut Wanted| wanted.add(managed, place, Some(host)));
     Ok(Choice::Handler(&APPLICATIONS, number))
+}
+
+/// Handlers that `gangway-host` is to run.
+pub(super) fn handlers(command: &Command<'_>, words: &HandlerWords) -> Result<Choice, String> {
+    let parser = Parser { base: command.server_root(), timeout: None };
+    let managed = config::with_engines(|engines| parser.managed_handlers(engines, words, &HANDLER_TERMS));
+    let managed = managed.map_err(|error| error.to_string())?;
+    let host = config::with_engines(|engines| engines.host()).map_err(|error| error.to_string())?;
+    let place = format!("GangwayPythonHandler on {}", command.position());
+    let number = config::kept(|wanted: &mut Wanted| wanted.add(managed, place, Some(host)));
+    Ok(Choice::Handler(&HANDLERS, number))
 }

@@ -27,8 +27,15 @@ use crate::{
 };
 
 /// The kinds of handlers, in the order in which a process begins with them: first what waits for nobody.
-pub(crate) const KINDS: [&HandlerKind; 6] =
-    [&cgi::KIND, &managed::APPLICATIONS, &managed::PROGRAMS, &wsgi::KIND, &status::KIND, &status::FULL];
+pub(crate) const KINDS: [&HandlerKind; 7] = [
+    &cgi::KIND,
+    &managed::APPLICATIONS,
+    &managed::HANDLERS,
+    &managed::PROGRAMS,
+    &wsgi::KIND,
+    &status::KIND,
+    &status::FULL,
+];
 
 const ANYWHERE: u32 = sys::ACCESS_CONF | sys::RSRC_CONF;
 /// Also in .htaccess, where AllowOverride says so.
@@ -55,7 +62,7 @@ directives! {
     set_engine_dir, "GangwayEngineDir", sys::RSRC_CONF, "the directory of the engines",
         |command, _, words| config::engine_dir(command, words);
     set_gangway_handlers, "GangwayPythonHandler", FILES, "[PHASE] MODULE[::OBJECT] ... [key=value ...], or [PHASE] off",
-        phases::set_gangway_handlers;
+        |command, conf, words| phases::set_gangway_handlers(command, conf, words, managed::handlers);
     set_access_script, "GangwayAccess", ACCESS, "the path of a script with allow_access()",
         |command, conf, words| phases::set_script(command, conf, ScriptUse::Access, words);
     set_user_script, "GangwayAuthnProvider", AUTH, "the path of a script with check_password() or get_realm_hash()",

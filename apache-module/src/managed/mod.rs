@@ -27,7 +27,7 @@ use crate::raw::ChildPool;
 
 pub(crate) use parent::{named, start as prepare};
 pub(crate) use program::is_ours as is_program;
-pub(crate) use serve::{serve_application, serve_program};
+pub(crate) use serve::{is_for_handlers, serve_application, serve_program};
 pub(crate) use services::processes_of;
 pub(crate) use wanted::{Wanted, all, check, host, warnings};
 

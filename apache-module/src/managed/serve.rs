@@ -18,7 +18,7 @@ use gangway::{
     report,
     status::{AppKind, Incident, Passage},
     supervise::{
-        ARRIVED, TAKEN_FROM,
+        ARRIVED, MAPPED, TAKEN_FROM,
         refusals::{late_line, silent_line},
         segment::{NoteKind, Segment},
     },
@@ -61,8 +61,23 @@ pub(crate) fn serve_application(request: Request<'_>, number: usize) -> c_int {
         let pass_authorization = service.managed.pass_authorization();
         let mut variables = variables::build(request, conf, mount, length, pass_authorization)?;
         variables.push(ARRIVED, Decimal::default().write(services::now()));
+        if service.managed.has_handlers() {
+            variables.push(MAPPED, &mapped(request));
+        }
         Ok(ReadyRequest { variables, whole })
     })
+}
+
+/// Whether handlers in processes of their own answer this request, which has found its file.
+pub(crate) fn is_for_handlers(request: Request<'_>, _: usize) -> bool {
+    !request.is_proxied() && !request.has_set_handler()
+}
+
+/// Where the path leads, for those who find out themselves what of it is a file.
+fn mapped(request: Request<'_>) -> Vec<u8> {
+    let (file, root) = (request.filename(), request.document_root());
+    let length = if file.starts_with(root) { root.len() } else { 0 };
+    [length.to_string().as_bytes(), b":", file, request.path_info()].concat()
 }
 
 /// Serves a request for a FastCGI program.

@@ -14,25 +14,59 @@ use crate::{
 };
 
 /// The Python engine's words: settings by the names of mod_python's directives, and what it states of its application.
-const TERMS: HandlerTerms = HandlerTerms {
+pub(crate) const TERMS: HandlerTerms = HandlerTerms {
     switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
     application: &["venv", "python", "env", "env_file"],
-    instead: "GangwayWSGI with \"mod_python.wsgi\" in its place",
+    target: b"mod_python",
     refusal,
 };
 
 /// `GangwayPythonHandler [PHASE] HANDLER ... [key=value ...]`, or `off`.
+///
+/// `managed` makes an application in processes of its own of such handlers.
 pub(crate) fn set_gangway_handlers<'c>(
     command: &Command<'c>,
     conf: &mut DirConf<'c>,
     words: &[&[u8]],
+    managed: impl FnOnce(&Command<'_>, &HandlerWords) -> Result<Choice, String>,
 ) -> Result<(), String> {
+    let said = HandlerDirective::parse(words, command.server_root(), &TERMS)?;
+    if let HandlerDirective::Handlers(words) = &said
+        && words.is_managed()
+    {
+        return set_managed(command, conf, words, managed);
+    }
     check_place(command)?;
-    match HandlerDirective::parse(words, command.server_root(), &TERMS)? {
+    match said {
         HandlerDirective::Off(Some(phase)) => conf.phases_mut().end(&[phase], command.pool()),
         HandlerDirective::Off(None) => conf.phases_mut().end(&RequestPhase::ALL, command.pool()),
         HandlerDirective::Handlers(words) => add(command, conf, &words)?,
     }
+    Ok(())
+}
+
+/// Handlers in processes of their own, which need no Python in this one.
+fn set_managed<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    words: &HandlerWords,
+    managed: impl FnOnce(&Command<'_>, &HandlerWords) -> Result<Choice, String>,
+) -> Result<(), String> {
+    if command.is_in_htaccess() {
+        return Err("stands in .htaccess, where no processes can be asked for: let processes= and user= stand in the \
+                    configuration of the server"
+            .into());
+    }
+    if conf.is_chosen() {
+        return Err("this section has a handler already; keep one".into());
+    }
+    let mut words = words.clone();
+    if words.directory.is_empty() {
+        words.directory = section::directory(command);
+    }
+    let choice = managed(command, &words)?;
+    let (section, path) = section::of(command);
+    conf.set(choice, section, command.pool().copy(&path));
     Ok(())
 }
 

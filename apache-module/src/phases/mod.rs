@@ -20,7 +20,7 @@ mod wanted;
 mod words;
 
 pub(crate) use filters::filter;
-pub(crate) use gangway_handlers::set_gangway_handlers;
+pub(crate) use gangway_handlers::{TERMS, set_gangway_handlers};
 pub(crate) use hooks::{
     access, authen, authz, content, fixup, force_authn, header_parser, insert_filters, log,
     post_read_request, trans, type_checker,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use gangway::{
     config::Parser,
     error::TWO_HANDLERS,
-    phases::{HandlerDirective, HandlerPlace, HandlerTerms, HandlerWords, RequestPhase, parse_handlers},
+    phases::{HandlerDirective, HandlerPlace, HandlerTerms, HandlerWords, RequestPhase},
     runtime,
 };
 
-use super::setter;
+use super::{managed::set_managed, setter, wsgi::DEFAULT_TIMEOUT};
 use crate::{
     conf::{Counted, LocationConf, MainConf},
     phases::{self, WantedHandlers},
@@ -24,7 +24,7 @@ const NAME: &str = "gangway_python_handler";
 const TERMS: HandlerTerms = HandlerTerms {
     switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
     application: &["venv", "python", "env", "env_file"],
-    instead: "gangway_wsgi with \"mod_python.wsgi\" in its place",
+    target: b"mod_python",
     refusal,
 };
 
@@ -73,18 +73,10 @@ fn add(cf: &Conf, location: &mut LocationConf, words: &HandlerWords) -> Result<(
             known.directive
         ));
     }
-    let names: Vec<&[u8]> = words.handlers.iter().map(Vec::as_slice).collect();
-    let handlers = parse_handlers(phase, &names, &words.directory)?;
-    let place = &mut location.handlers.own;
-    place.add_handlers(&handlers);
-    words.settings.iter().for_each(|(name, value)| place.set(name.as_bytes(), value));
-    words.options.iter().for_each(|(name, value)| place.set_option(name, value));
-    if let Some(name) = &words.interpreter {
-        place.set_interpreter(name);
+    if words.is_managed() {
+        return add_managed(cf, location, words);
     }
-    if let Some(realm) = &words.realm {
-        place.set_realm(realm);
-    }
+    words.add_to(&mut location.handlers.own)?;
     cf.change_http(|main: &mut MainConf| {
         let MainConf { engines, kinds, .. } = main;
         let parser = Parser { base: cf.prefix(), timeout: None };
@@ -92,6 +84,27 @@ fn add(cf: &Conf, location: &mut LocationConf, words: &HandlerWords) -> Result<(
         engines.take_refusals().iter().for_each(|line| cf.warn(line));
         Ok(())
     })
+}
+
+/// Handlers that give the content in processes of their own: there they are an application, and what other directives say of handlers is
+/// not for them.
+fn add_managed(cf: &Conf, location: &mut LocationConf, words: &HandlerWords) -> Result<(), String> {
+    if cf.location_name().is_empty() {
+        return Err("has handlers in processes of their own, which answer the requests of a location: let it stand in one".into());
+    }
+    if location.handlers.own.has(RequestPhase::Content) {
+        return Err(format!(
+            "{TWO_HANDLERS} stands twice in one location, and handlers with processes= or user= stand alone"
+        ));
+    }
+    let managed = cf.change_http(|main: &mut MainConf| {
+        let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
+        let managed =
+            parser.managed_handlers(&mut main.engines, words, &TERMS).map_err(|error| error.to_string())?;
+        main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
+        Ok::<_, String>(managed)
+    })?;
+    set_managed(cf, location, NAME, managed)
 }
 
 /// A block has what the blocks around it say, but for the phases of which it says something itself.

@@ -24,7 +24,7 @@ pub(super) static KIND: HandlerKind = HandlerKind {
 };
 
 /// How long an application may give no output when `timeout=` is not set, as fastcgi_read_timeout.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 setter!(set_wsgi, LocationConf, |cf: &Conf, conf: &mut LocationConf| {
     let placed = parse(cf, conf, "gangway_wsgi", |parser, engines, words| {

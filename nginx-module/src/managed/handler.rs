@@ -23,7 +23,8 @@ pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> n
         if let Some(line) = service.no_sockets_line(&request) {
             line.tell(&request);
         }
-        match upstream::prepare_managed(request, location, service.mount.as_deref()) {
+        let mount = service.mount.as_deref().map(|mount| (mount, service.managed.has_handlers()));
+        match upstream::prepare_managed(request, location, mount) {
             Ok(stream) => {
                 if service.mount.is_some() {
                     upstream::with_trace(request, |trace| trace.name(service.managed.name().to_owned()));

@@ -3,11 +3,10 @@
 
 use gangway::{
     engine::PhaseErrand,
-    phases::{Change, Fact, Number, PhaseAnswer, RequestPhase, Snapshot, Table},
+    phases::{self, Fact, PhaseAnswer, RequestPhase, Snapshot, Table},
     sys::lock,
 };
 
-use super::tell::METHODS;
 use crate::{
     conf::LocationConf,
     raw::{NoMemory, Request},
@@ -80,40 +79,7 @@ fn apply(request: Request, first: RequestPhase, errand: &PhaseErrand) -> Result<
 
 /// Headers that a refusal has by its status, where handlers have not said them.
 pub(super) fn complete_refusal(request: Request, verdict: Option<PhaseAnswer>, snapshot: &mut Snapshot) {
-    match verdict {
-        Some(PhaseAnswer::Status(401)) => ask_for_credentials(request, snapshot),
-        Some(PhaseAnswer::Status(405)) => tell_methods(snapshot),
-        _ => {}
-    }
-}
-
-/// A 405 says what is allowed: RFC 9110 section 15.5.6.
-fn tell_methods(snapshot: &mut Snapshot) {
-    let (name, bits) = (&b"Allow"[..], snapshot.number(Number::Allowed));
-    if bits == 0 || snapshot.entry(Table::ErrHeadersOut, name).is_some() {
-        return;
-    }
-    let allowed = METHODS.iter().filter(|(_, number)| bits & 1 << number != 0);
-    let names: Vec<_> = allowed.map(|(name, _)| *name).collect();
-    snapshot.change(Table::ErrHeadersOut, Change::Set(name, &names.join(&b", "[..])));
-}
-
-/// A 401 says how to authenticate: RFC 9110 section 11.6.1. A handler that has not said it leaves it to `realm=`.
-fn ask_for_credentials(request: Request, snapshot: &mut Snapshot) {
-    let name = b"WWW-Authenticate";
-    let is_there = [Table::HeadersOut, Table::ErrHeadersOut]
-        .into_iter()
-        .find_map(|table| snapshot.entry(table, name).map(<[u8]>::to_vec));
-    match is_there {
-        // Where a page of nginx's goes out it needs to be among those that leave with errors.
-        Some(value) => snapshot.change(Table::ErrHeadersOut, Change::Set(name, &value)),
-        None => {
-            let location = request.location::<LocationConf>();
-            let Some(realm) = location.handlers.place.as_ref().and_then(|place| place.realm()) else {
-                return;
-            };
-            let value = [b"Basic realm=\"", realm, b"\""].concat();
-            snapshot.change(Table::ErrHeadersOut, Change::Set(name, &value));
-        }
-    }
+    let location = request.location::<LocationConf>();
+    let realm = location.handlers.place.as_ref().and_then(|place| place.realm());
+    phases::complete_refusal(verdict, realm, snapshot);
 }

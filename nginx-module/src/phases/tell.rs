@@ -1,33 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request of nginx's, as handlers of phases see it.
 
-use gangway::phases::{Change, Fact, HandlerPlace, Number, Snapshot, Table};
+use gangway::phases::{Change, Fact, HandlerPlace, Number, Snapshot, Table, method_number};
 
 use crate::{
     conf::{LocationConf, MainConf},
     raw::{self, Request},
 };
-
-/// mod_python's numbers of methods.
-pub(super) const METHODS: [(&[u8], i64); 16] = [
-    (b"GET", 0),
-    (b"HEAD", 0),
-    (b"PUT", 1),
-    (b"POST", 2),
-    (b"DELETE", 3),
-    (b"CONNECT", 4),
-    (b"OPTIONS", 5),
-    (b"TRACE", 6),
-    (b"PATCH", 7),
-    (b"PROPFIND", 8),
-    (b"PROPPATCH", 9),
-    (b"MKCOL", 10),
-    (b"COPY", 11),
-    (b"MOVE", 12),
-    (b"LOCK", 13),
-    (b"UNLOCK", 14),
-];
-const INVALID_METHOD: i64 = 26;
 
 /// Tells what nginx knows now. `None` without memory.
 pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
@@ -118,12 +97,11 @@ fn texts(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Opt
 }
 
 fn numbers(request: Request, snapshot: &mut Snapshot) {
-    let method = METHODS.iter().find(|(name, _)| *name == request.method());
     let (connection, requests) = request.connection_counts();
     let (timeout, keep_alive, most) = request.limits();
     let keeps = request.keeps_alive();
     for (number, value) in [
-        (Number::MethodNumber, method.map_or(INVALID_METHOD, |(_, number)| *number)),
+        (Number::MethodNumber, method_number(request.method())),
         (Number::ProtoNum, request.version()),
         (Number::HeaderOnly, request.is_head().into()),
         (Number::RequestTime, request.start_micros()),

@@ -107,11 +107,12 @@ fn begin(
 pub(crate) fn prepare_managed(
     request: Request,
     location: InCycle<LocationConf>,
-    mount: Option<&[u8]>,
+    mount: Option<(&[u8], bool)>,
 ) -> Result<bool, ngx_int_t> {
     let (script, answerer) = match mount {
-        Some(mount) => {
-            let script = script::ScriptPath::mounted(request, mount).ok_or(INTERNAL_SERVER_ERROR)?;
+        Some((mount, is_mapped)) => {
+            let mut script = script::ScriptPath::mounted(request, mount).ok_or(INTERNAL_SERVER_ERROR)?;
+            script.is_mapped = is_mapped;
             (script, Answerer::Application)
         }
         None => (script::path_of(request, &location)?, Answerer::Backend),

@@ -14,7 +14,7 @@ use gangway::{
     protocol::{Role, Settings},
     report,
     status::Incident,
-    supervise::ARRIVED,
+    supervise::{ARRIVED, MAPPED},
     trace::Answerer,
 };
 use nginx_sys::{ngx_array_push, ngx_buf_t, ngx_chain_t, ngx_http_request_t, ngx_int_t, ngx_str_t};
@@ -97,6 +97,10 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
     variables::write(variables, request, &main, &context.location, &shape)?;
     if script.is_mounted {
         variables.push(ARRIVED, Decimal::default().write(Msec::now().number()));
+        if script.is_mapped {
+            let (path, root) = request.map_to_path()?;
+            variables.push(MAPPED, &[root.to_string().as_bytes(), b":", &path].concat());
+        }
     }
     if script.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.

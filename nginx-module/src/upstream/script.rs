@@ -60,6 +60,8 @@ pub(crate) struct ScriptPath {
     pub(super) role: Role,
     /// The application is mounted at a location: there is no script that the path names.
     pub(super) is_mounted: bool,
+    /// It wants to know which file the path is: its handlers see the request.
+    pub(super) is_mapped: bool,
 }
 
 impl ScriptPath {

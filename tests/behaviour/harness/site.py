@@ -144,6 +144,7 @@ class Site:
     def has_processes(self):
         """Whether the server has processes of applications, with idle connections to them."""
         words = [str(word) for spec in self.locations for word in (*spec.options, *(spec.spawn or ()))]
+        words += [word for spec in self.locations for line in spec.handlers for word in line.split()]
         asks = any(word.startswith(("processes=", "user=")) for word in words)
         return asks or any(spec.spawn is not None for spec in self.locations) or self.text is not None
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The configuration of a section, as httpd keeps, merges and frees it: plain data in a pool.
 
-use gangway::cgi;
+use gangway::{cgi, phases::RequestPhase};
 use gangway_httpd::{
     module::Module,
     param::{self, Param},
@@ -77,7 +77,9 @@ impl<'p> DirConf<'p> {
     }
 
     pub(super) fn merged(outer: &Self, inner: &Self, pool: Pool<'p>) -> Self {
-        let chosen = if inner.is_chosen() { inner } else { outer };
+        let of_content = matches!(outer.choice, Choice::Handler(kind, _) if kind.is_of_content);
+        let is_ended = of_content && inner.phases.ends(RequestPhase::Content);
+        let chosen = if inner.is_chosen() || is_ended { inner } else { outer };
         Self {
             params: param::with(outer.params, inner.params, pool),
             phases: PhaseConf::merged(&outer.phases, &inner.phases, pool),

@@ -16,6 +16,8 @@ pub(crate) struct HandlerKind {
     /// What httpd calls the handler, also in `SetHandler`.
     pub(crate) name: &'static CStr,
     pub(crate) claim: Claim,
+    /// Whether it is ended by what ends the handlers of the phase content.
+    pub(crate) is_of_content: bool,
     pub(crate) serve: fn(Request<'_>, usize) -> c_int,
     /// Answers a request that somebody gave this name to where no directive of the kind stands.
     pub(crate) stray: fn(Request<'_>) -> c_int,
@@ -51,6 +53,7 @@ impl HandlerKind {
         Self {
             name,
             claim,
+            is_of_content: false,
             serve,
             stray: |_| DECLINED,
             check: || Ok(()),

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Handlers of the phase content in processes of their own.
+
+use super::{
+    super::{ApplicationConf, ConfigError, Engines, Parser, application::known},
+    Command, Managed, Placed,
+};
+use crate::{
+    error::{BAD_OPTION, BAD_TARGET},
+    phases::{HandlerPlace, HandlerTerms, HandlerWords},
+};
+
+/// What engines call handlers of phases.
+const INTERFACE: &str = "handlers";
+
+impl Parser<'_> {
+    /// Handlers with `processes=` or `user=`.
+    ///
+    /// # Errors
+    /// The first word that is wrong, with the cure.
+    pub fn managed_handlers(
+        &self,
+        engines: &mut Engines,
+        words: &HandlerWords,
+        terms: &HandlerTerms,
+    ) -> Result<Managed, ConfigError> {
+        let (engine, interface) = engines.interface(INTERFACE)?;
+        check(words)?;
+        let all = of_the_application(words, terms);
+        let placed = self.place(&all, Some(known(engine, interface)?), |words_of_it| {
+            let mut application = self.application(engine, interface, words_of_it)?;
+            application.name_after(&words.title());
+            Ok(application)
+        })?;
+        let Placed::Managed(mut managed) = placed else {
+            let text = "handlers in processes of their own need processes=N or user=NAME";
+            return Err(ConfigError::new(BAD_OPTION, text));
+        };
+        // They are a part of the server that asks for passwords.
+        managed.terms.pass_authorization = true;
+        if let Command::Host { handlers, .. } = &mut managed.launch.command {
+            *handlers = words.of_the_place(terms);
+        }
+        Ok(*managed)
+    }
+
+    /// Handlers that have this process for themselves.
+    ///
+    /// # Errors
+    /// The first word that is wrong, with the cure.
+    pub fn hosted_handlers(
+        &self,
+        engines: &mut Engines,
+        words: &[&[u8]],
+        terms: &HandlerTerms,
+    ) -> Result<(ApplicationConf, HandlerPlace), ConfigError> {
+        let wrong = |why: String| ConfigError::new(BAD_TARGET, format!("handlers {why}"));
+        let words = HandlerWords::parse_hosted(words, self.base, terms).map_err(wrong)?;
+        let place = check(&words)?;
+        let (engine, interface) = engines.interface(INTERFACE)?;
+        let mut application = self.application(engine, interface, &of_the_application(&words, terms))?;
+        application.name_after(&words.title());
+        Ok((application, place))
+    }
+}
+
+/// What they say of a place.
+fn check(words: &HandlerWords) -> Result<HandlerPlace, ConfigError> {
+    let mut place = HandlerPlace::default();
+    words.add_to(&mut place).map_err(|why| ConfigError::new(BAD_TARGET, format!("handlers {why}")))?;
+    Ok(place)
+}
+
+fn of_the_application<'w>(words: &'w HandlerWords, terms: &HandlerTerms) -> Vec<&'w [u8]> {
+    let others = words.application.iter().chain(&words.processes).map(Vec::as_slice);
+    std::iter::once(terms.target).chain(others).collect()
+}
