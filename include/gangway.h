@@ -45,7 +45,8 @@
  *   1.6  GW_PHASE_LOG, GW_PHASE_CLEANUP, gw_transactions.add_handler and await_cleanup: what comes after the response;
  *        gw_transactions.related and look_up, further facts, numbers and tables;
  *        GW_PHASE_INPUT_FILTER, GW_PHASE_OUTPUT_FILTER, gw_phase.filter, gw_transactions.filter_read and its kin: filters
- *   1.7  gw_host.gather: an engine that answers several requests in one turn wakes each server once for them
+ *   1.7  gw_host.gather: an engine that answers several requests in one turn wakes each server once for them;
+ *        GW_PHASE_CONNECTION, GW_RELATED_CONNECTION: a connection in the place of a request
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -203,6 +204,9 @@ typedef struct gw_transaction gw_transaction;
 #define GW_PHASE_CLEANUP 12u /* the end of the transaction, otherwise as GW_PHASE_LOG. Since 1.6 */
 #define GW_PHASE_INPUT_FILTER 13u  /* a piece of the request's body passes, inside of whatever reads it; any answer but a status is right. Since 1.6 */
 #define GW_PHASE_OUTPUT_FILTER 14u /* a piece of the response's body passes, inside of whatever writes it. Since 1.6 */
+#define GW_PHASE_CONNECTION 15u    /* a connection has begun of which nothing is read yet: read() waits for some bytes of it, write() sends some, and what they
+                                    * are is the handlers' matter. Texts, numbers and notes of the connection are there, and nothing of a request.
+                                    * GW_ANSWER_DECLINED: the server's own protocol goes on. Since 1.7 */
 
 /* What a phase answers; everything else is the status of an HTTP response. */
 #define GW_ANSWER_OK 0
@@ -336,6 +340,7 @@ typedef struct gw_phase {
 #define GW_RELATED_MAIN 1u /* of which it is a part */
 #define GW_RELATED_PREV 2u /* that was redirected to it */
 #define GW_RELATED_NEXT 3u /* that it was redirected to */
+#define GW_RELATED_CONNECTION 4u /* the connection below it: read() and write() pass by everything that the server knows of requests, and nothing else is there. Since 1.7 */
 
 /* What is found by name. Since 1.6. */
 #define GW_LOOK_UP_SSL 1u    /* a variable of the TLS connection: "SSL_CIPHER" */

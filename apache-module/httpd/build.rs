@@ -60,6 +60,7 @@ const FUNCTIONS: &[&str] = &[
     "ap_hook_post_read_request",
     "ap_hook_pre_config",
     "ap_hook_pre_connection",
+    "ap_hook_process_connection",
     "ap_hook_suspend_connection",
     "ap_hook_translate_name",
     "ap_hook_type_checker",
@@ -163,6 +164,7 @@ const TYPES: &[&str] = &[
     "authn_provider",
     "authz_provider",
     "core_dir_config",
+    "include_ctx_t",
     "module",
     "proxy_conn_rec",
     "proxy_dir_conf",
@@ -230,6 +232,8 @@ const VALUES: &[&str] = &[
     "RSRC_CONF",
     "SERVER_BUSY_READ",
     "SERVER_CLOSING",
+    "SSI_FLAG_(NO_EXEC|PRINTING)",
+    "SSI_VALUE_RAW",
     "SUSPENDED",
 ];
 

@@ -19,11 +19,11 @@ use gangway_httpd::{
 use crate::{
     claim, config,
     directives::{self, KINDS},
-    phase_conf::has_handlers,
+    phase_conf::{has_connections, has_handlers},
     phases,
     raw::{
-        ChildPool, ConfigurationPool, ConnectionKey, Gangway, INTERNAL_SERVER_ERROR, OK, Request,
-        count_connection, register_authorities, register_filters,
+        ChildPool, ConfigurationPool, ConnectionKey, DECLINED, Gangway, INTERNAL_SERVER_ERROR, OK, Request,
+        converse, count_connection, register_authorities, register_filters,
     },
     socket, status,
 };
@@ -98,6 +98,7 @@ unsafe fn register_phases() {
         sys::ap_hook_fixups(Some(phase_fixup), none, none, middle);
         sys::ap_hook_handler(Some(phase_content), none, none, middle);
         // Before the module that writes the line: what a handler notes may stand in it.
+        sys::ap_hook_process_connection(Some(process_connection), none, none, middle);
         sys::ap_hook_log_transaction(Some(phase_log), none, none, sys::APR_HOOK_FIRST as c_int);
     }
 }
@@ -135,6 +136,7 @@ unsafe extern "C" fn post_config(
         };
         // SAFETY: httpd calls post_config with the pool of the configuration.
         unsafe { figures::open(pool, status::count() + OTHERS) };
+        phases::register_includes();
         // SAFETY: httpd gives the pool of the configuration.
         let pool = unsafe { ConfigurationPool::from_raw(pool) };
         if rehearsal || KINDS.iter().all(|kind| (kind.prepare)(&pool)) { OK } else { INTERNAL_SERVER_ERROR }
@@ -185,6 +187,16 @@ unsafe extern "C" fn insert_filters(r: *mut sys::request_rec) {
             }
         });
     }
+}
+
+unsafe extern "C" fn process_connection(connection: *mut sys::conn_rec) -> c_int {
+    if !has_connections() {
+        return DECLINED;
+    }
+    fence("process_connection", OK, || {
+        // SAFETY: httpd calls this with a new connection, on the thread that serves it.
+        unsafe { converse(connection, phases::connection) }
+    })
 }
 
 fn map_to_storage_of_kinds(request: Request<'_>) -> c_int {

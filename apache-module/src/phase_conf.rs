@@ -14,6 +14,14 @@ pub(crate) fn has_handlers() -> bool {
     HAS_HANDLERS.load(Ordering::Relaxed)
 }
 
+/// As [`HAS_HANDLERS`], of connections.
+static HAS_CONNECTIONS: AtomicBool = AtomicBool::new(false);
+
+/// Whether a server may have handlers of connections.
+pub(crate) fn has_connections() -> bool {
+    HAS_CONNECTIONS.load(Ordering::Relaxed)
+}
+
 /// A name and its value.
 type Assignment<'p> = (&'p [u8], &'p [u8]);
 
@@ -39,6 +47,9 @@ impl<'p> PhaseConf<'p> {
     /// Adds handlers behind those of the same section.
     pub(crate) fn add_handlers(&mut self, more: &[Handler<'p>], pool: Pool<'p>) {
         HAS_HANDLERS.store(true, Ordering::Relaxed);
+        if more.iter().any(|handler| handler.phase == RequestPhase::Connection) {
+            HAS_CONNECTIONS.store(true, Ordering::Relaxed);
+        }
         self.handlers = pool.copy(&[self.handlers, more].concat());
     }
 

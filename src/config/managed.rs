@@ -2,7 +2,6 @@
 //! Applications in processes of their own: the words after `gangway_spawn`, and what `processes=` and `user=` make of
 //! those of a handler directive.
 
-mod handlers;
 mod words;
 
 use std::{
@@ -221,6 +220,15 @@ impl Managed {
     #[must_use]
     pub fn has_handlers(&self) -> bool {
         matches!(&self.launch.command, Command::Host { handlers, .. } if !handlers.is_empty())
+    }
+
+    /// Has its processes run handlers of requests.
+    pub(super) fn run_handlers(&mut self, words: Vec<Vec<u8>>) {
+        // They are a part of the server that asks for passwords.
+        self.terms.pass_authorization = true;
+        if let Command::Host { handlers, .. } = &mut self.launch.command {
+            *handlers = words;
+        }
     }
 
     /// Requests that a process takes at a time.

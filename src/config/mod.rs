@@ -6,6 +6,7 @@
 mod application;
 mod cgi;
 mod engines;
+mod handlers;
 mod managed;
 mod native;
 mod options;

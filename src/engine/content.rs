@@ -48,7 +48,7 @@ impl ContentErrand {
     /// Runs them. THREAD: pool thread, between enter() and leave().
     fn run(&self, app: &App, exchange: &Exchange) {
         let snapshot = &self.transit().snapshot;
-        let visit = SnapshotVisit::new(snapshot, exchange, RequestPhase::Content).without_redirects();
+        let visit = SnapshotVisit::new(snapshot, exchange, RequestPhase::Content).alone();
         let verdict = self.asked.run_phases(app, &visit);
         let verdict = self.asked.end(exchange, &visit, verdict, true);
         let outcome = match verdict {

@@ -14,7 +14,8 @@ use crate::{
     error::NOBODY_LET_IN,
     exchange::{Exchange, Outcome},
     phases::{
-        Fact, Handler, HandlerPlace, Number, PhaseAnswer, RequestPhase, Snapshot, SnapshotVisit, Transaction,
+        Fact, Handler, HandlerPlace, Number, OwnedHandler, PhaseAnswer, RequestPhase, Snapshot,
+        SnapshotVisit, Transaction,
     },
     sys::lock,
 };
@@ -68,6 +69,12 @@ impl Transit {
         // One run of a request at a time: the next begins when the server knows of the end of this one.
         let state = lock(&self.state);
         app.run_phase(transaction, &call, &state)
+    }
+
+    /// Whether handlers of this request have added some for a phase.
+    #[must_use]
+    pub fn has_added(&self, phase: RequestPhase) -> bool {
+        lock(&self.snapshot).has_added(phase)
     }
 
     /// The handlers of a phase at a place for this request.
@@ -171,8 +178,10 @@ impl PhaseErrand {
 
     pub(super) fn run_phases(&self, app: &App, visit: &SnapshotVisit<'_>) -> PhaseAnswer {
         let mut last = PhaseAnswer::Declined;
-        for phase in self.phases.iter().copied().filter(|phase| self.place.has(*phase)) {
-            let handlers = self.transit.chosen(&self.place, phase);
+        for phase in self.phases.iter().copied() {
+            let added = lock(&self.transit.snapshot).added(phase);
+            let mut handlers = self.transit.chosen(&self.place, phase);
+            handlers.extend(added.iter().map(OwnedHandler::lend));
             if handlers.is_empty() {
                 continue;
             }

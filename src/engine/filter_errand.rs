@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     exchange::{Exchange, Outcome, Piece, Stop, Wait},
-    phases::{FilterSink, FilterVisit, Handler, HandlerPlace, PhaseAnswer, RequestPhase},
+    phases::{FilterSink, FilterVisit, Handler, HandlerPlace, OwnedHandler, PhaseAnswer, RequestPhase},
     sys::lock,
 };
 
@@ -90,7 +90,9 @@ impl FilterErrand {
         // The server has the head of its response; an exchange wants one before a body.
         exchange.start(200, b"", iter::empty())?;
         let FilterChain { transit, place, passing } = &*self.chain;
-        let handlers = transit.chosen(place, RequestPhase::OutputFilter);
+        let added = lock(&transit.snapshot).added(RequestPhase::OutputFilter);
+        let mut handlers = transit.chosen(place, RequestPhase::OutputFilter);
+        handlers.extend(added.iter().map(OwnedHandler::lend));
         let mut passing = lock(passing);
         passing.resize(handlers.len(), false);
         let (mut piece, mut is_last) = (std::mem::take(&mut *lock(&self.piece)), self.is_last);

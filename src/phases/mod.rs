@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! plan         the words that name handlers, how sections merge, which handlers a phase of a request has
-//! words        those of the directive that both servers have; place: what they say, as data of its own
+//! words        those of the directive that both servers have; application_words: what they say of the application; place: what they say, as data of its own
 //! transaction  a request on its way through the phases, as an adapter gives it
 //! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
 //!              conditions: whether the client's copy is as good
@@ -12,6 +12,7 @@
 //! ```
 //! Nothing here knows a server. What a handler is, only its engine knows: here it is a word.
 
+mod application_words;
 mod conditions;
 mod filtering;
 mod mapping;
@@ -23,12 +24,13 @@ mod transaction;
 mod visit;
 mod words;
 
+pub use application_words::ApplicationWords;
 pub use filtering::{FilterSink, FilterVisit};
 pub use place::{HandlerPlace, OwnedHandler};
 pub use refusal::{complete_refusal, method_number};
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;
-pub use words::{ApplicationWords, HandlerDirective, HandlerTerms, HandlerWords};
+pub use words::{HandlerDirective, HandlerTerms, HandlerWords};
 
 pub use plan::{
     Assignments, Handler, RequestPhase, chosen, merge_assignments, merge_handlers, parse_handlers,

@@ -37,11 +37,13 @@ pub enum RequestPhase {
     InputFilter = abi::GW_PHASE_INPUT_FILTER,
     /// A piece of the response's body passes.
     OutputFilter = abi::GW_PHASE_OUTPUT_FILTER,
+    /// A connection has begun, and there is no request.
+    Connection = abi::GW_PHASE_CONNECTION,
 }
 
 impl RequestPhase {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::PostReadRequest,
         Self::Init,
         Self::Trans,
@@ -56,6 +58,7 @@ impl RequestPhase {
         Self::Cleanup,
         Self::InputFilter,
         Self::OutputFilter,
+        Self::Connection,
     ];
 
     /// The one with this number.

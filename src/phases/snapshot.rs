@@ -23,7 +23,7 @@ pub struct Snapshot {
     length: Option<u64>,
     /// The path that is to answer.
     target: Option<Vec<u8>>,
-    /// Handlers of what comes after the response that others have added.
+    /// Handlers of later phases, and filters, that others have added.
     added: Vec<OwnedHandler>,
     /// Something is to be done at the end.
     awaits_cleanup: bool,
@@ -224,9 +224,15 @@ impl Snapshot {
         self.target.is_some()
     }
 
-    /// Has a handler run after the response.
+    /// Has a handler run in a later phase, or for the response's body.
     pub fn add_handler(&mut self, handler: &Handler<'_>) {
         self.added.push(OwnedHandler::of(handler));
+    }
+
+    /// Whether there are handlers of a phase that others have added.
+    #[must_use]
+    pub fn has_added(&self, phase: RequestPhase) -> bool {
+        self.added.iter().any(|handler| handler.phase() == phase)
     }
 
     /// The handlers of a phase that others have added, in order.
@@ -249,7 +255,8 @@ impl Snapshot {
     /// Whether something is to be done after the response.
     #[must_use]
     pub fn has_afterwards(&self) -> bool {
-        self.awaits_cleanup || !self.added.is_empty()
+        use RequestPhase::{Cleanup, Log};
+        self.awaits_cleanup || [Log, Cleanup].into_iter().any(|phase| self.has_added(phase))
     }
 
     /// The server tells all of a table.

@@ -152,6 +152,7 @@ numbered! {
         Main = GW_RELATED_MAIN,
         Prev = GW_RELATED_PREV,
         Next = GW_RELATED_NEXT,
+        Connection = GW_RELATED_CONNECTION,
     }
 }
 

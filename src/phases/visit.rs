@@ -24,8 +24,8 @@ pub struct SnapshotVisit<'r> {
     exchange: &'r Exchange,
     /// In that of the content the body has been read for these handlers, and they may send the request elsewhere.
     phase: RequestPhase,
-    /// Whether another path can answer.
-    redirects: bool,
+    /// Whether the server goes on with the request: to later phases, or to another path.
+    has_server: bool,
     thread: ThreadId,
 }
 
@@ -33,13 +33,13 @@ impl<'r> SnapshotVisit<'r> {
     /// For handlers of a phase on the calling thread.
     #[must_use]
     pub fn new(snapshot: &'r Mutex<Snapshot>, exchange: &'r Exchange, phase: RequestPhase) -> Self {
-        Self { snapshot, exchange, phase, redirects: true, thread: thread::current().id() }
+        Self { snapshot, exchange, phase, has_server: true, thread: thread::current().id() }
     }
 
-    /// The same where no other path can answer.
+    /// The same where these handlers are all that there is: no other phase comes, and no other path can answer.
     #[must_use]
-    pub fn without_redirects(self) -> Self {
-        Self { redirects: false, ..self }
+    pub fn alone(self) -> Self {
+        Self { has_server: false, ..self }
     }
 
     /// Whether the calling thread is the one that it was made for.
@@ -198,7 +198,7 @@ impl Transaction for SnapshotVisit<'_> {
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
         self.with_bodies()?;
-        if !self.redirects {
+        if !self.has_server {
             let why = "internal_redirect() is for handlers in the server's own process: let the client ask for the other path";
             self.exchange.log(Level::Error, &format!("{ENGINE_MISUSE} {why}"));
             return Err(Stop::Misuse);
@@ -215,8 +215,24 @@ impl Transaction for SnapshotVisit<'_> {
     }
 
     fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
-        // The server has counted on those of the configuration, but for what comes after the response.
-        possible(matches!(handler.phase, RequestPhase::Log | RequestPhase::Cleanup))?;
+        use RequestPhase::{Cleanup, Connection, InputFilter, Log, OutputFilter, Type};
+        possible(match handler.phase {
+            Log | Cleanup => true,
+            Type | InputFilter | OutputFilter | Connection => false,
+            _ => self.has_server,
+        })?;
+        self.with(|snapshot| {
+            snapshot.add_handler(handler);
+            Ok(())
+        })
+    }
+
+    fn add_filter(&self, phase: RequestPhase, _: &[u8], handler: Option<&Handler<'_>>) -> Result<(), Stop> {
+        // The server's own have no names for handlers, and what has begun passes no further one.
+        let handler = handler
+            .filter(|_| phase == RequestPhase::OutputFilter && self.has_server)
+            .ok_or(Stop::Invalid)?;
+        possible(self.phase.has_bodies() && !self.exchange.has_head())?;
         self.with(|snapshot| {
             snapshot.add_handler(handler);
             Ok(())

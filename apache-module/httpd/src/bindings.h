@@ -20,6 +20,7 @@
 #include "http_protocol.h"
 #include "http_request.h"
 #include "mod_auth.h"
+#include "mod_include.h"
 #include "mod_proxy.h"
 #include "mpm_common.h"
 #include "scoreboard.h"
@@ -33,4 +34,5 @@ static const unsigned int GANGWAY_NOT_IN_HTACCESS = NOT_IN_HTACCESS;
 static const int GANGWAY_SIG_GRACEFUL = AP_SIG_GRACEFUL;
 static const int GANGWAY_TIMEUP = APR_TIMEUP;
 static const int GANGWAY_EAGAIN = APR_EAGAIN;
+static const int GANGWAY_EOF = APR_EOF;
 static const int GANGWAY_EGENERAL = APR_EGENERAL;

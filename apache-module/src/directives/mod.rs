@@ -116,8 +116,8 @@ directives! {
         |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Cleanup, words);
     set_import, "PythonImport", sys::RSRC_CONF, "MODULE[::FUNCTION] INTERPRETER",
         |command, _, words| phases::add_import(command, words);
-    set_connection, "PythonConnectionHandler", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, false, LATER);
+    set_connection, "PythonConnectionHandler", sys::RSRC_CONF, "HANDLER ...: for connections that speak another protocol",
+        |command, conf, words| phases::add_handlers(command, conf, RequestPhase::Connection, words);
     set_input_filter, "PythonInputFilter", ANYWHERE, "HANDLER NAME",
         |command, conf, words| phases::add_filter(command, conf, RequestPhase::InputFilter, words);
     set_output_filter, "PythonOutputFilter", ANYWHERE, "HANDLER NAME",

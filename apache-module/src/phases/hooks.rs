@@ -162,6 +162,11 @@ pub(crate) fn content(request: Request<'_>) -> c_int {
     run(request, RequestPhase::Content)
 }
 
+/// A connection of which nothing has been read: whether handlers have spoken on it, with what stands there for a request.
+pub(crate) fn connection(request: Request<'_>) -> bool {
+    run(request, RequestPhase::Connection) != DECLINED
+}
+
 /// After the response; the phase at the very end is waited for where somebody is there for it.
 pub(crate) fn log(request: Request<'_>) -> c_int {
     let _not_looked_at = run(request, RequestPhase::Log);

@@ -5,16 +5,18 @@
 //! words        what mod_python's directives say; gangway_handlers: that of both servers; wanted: whether any of them stands in the configuration
 //! scripts      those that say who may come, as mod_wsgi has them
 //! hooks        the phases of httpd, each with the handlers that the configuration has for it
-//! run          one run of handlers, on the thread that has the request; filters: one for each piece of a body
-//! transaction  the request, as they see it; facts: what it is, and those beside it
+//! run          one run of handlers, on the thread that has the request; filters: one for each piece of a body; includes: parts of pages of mod_include
+//! transaction  the request, as they see it; facts: what it is, and those beside it; talk: the connection below it
 //! ```
 
 mod facts;
 mod filters;
 mod gangway_handlers;
 mod hooks;
+mod includes;
 mod run;
 mod scripts;
+mod talk;
 mod transaction;
 mod wanted;
 mod words;
@@ -22,9 +24,10 @@ mod words;
 pub(crate) use filters::filter;
 pub(crate) use gangway_handlers::{TERMS, set_gangway_handlers};
 pub(crate) use hooks::{
-    access, authen, authz, content, fixup, force_authn, header_parser, insert_filters, log,
+    access, authen, authz, connection, content, fixup, force_authn, header_parser, insert_filters, log,
     post_read_request, trans, type_checker,
 };
+pub(crate) use includes::register_includes;
 pub(crate) use scripts::{SCRIPTS, ScriptUse, set_script, set_wsgi_script};
 pub(crate) use wanted::add_application;
 pub(crate) use words::{

@@ -10,7 +10,7 @@ use gangway_httpd::directive::Command;
 use super::wanted;
 use crate::{
     phase_conf::PhaseConf,
-    raw::{DirConf, is_loaded, register_filter},
+    raw::{DirConf, can_converse, is_loaded, register_filter},
     section,
 };
 
@@ -59,6 +59,12 @@ pub(crate) fn add_handlers<'c>(
         // phase of all.
         let first = phase == RequestPhase::Init && is_outside(command);
         let phase = if first { RequestPhase::PostReadRequest } else { phase };
+        if phase == RequestPhase::Connection && words.contains(&&b"|"[..]) {
+            return Err("has a suffix, and a connection has no file: remove what stands behind \"|\"".into());
+        }
+        if phase == RequestPhase::Connection && !can_converse() {
+            return Err("needs httpd 2.4.49 or a later one".into());
+        }
         let words: Vec<&'c [u8]> = words.iter().map(|word| pool.copy(word)).collect();
         let mut handlers = parse_handlers(phase, &words, directory)?;
         if first {
@@ -115,7 +121,7 @@ pub(crate) fn add_module<'c>(
             (pool.copy(&section::directory(command)), pool.copy(&[module, IF_THERE].concat()));
         let is_met = |phase: &RequestPhase| {
             let is_early = matches!(phase, RequestPhase::PostReadRequest | RequestPhase::Trans);
-            !phase.is_filter() && (!is_early || is_outside(command))
+            !phase.is_filter() && *phase != RequestPhase::Connection && (!is_early || is_outside(command))
         };
         let handlers: Vec<_> = RequestPhase::ALL
             .into_iter()

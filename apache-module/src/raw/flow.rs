@@ -27,6 +27,8 @@ pub(crate) struct Flow<'r> {
     /// What goes on.
     out: Brigade<'r>,
     staged: usize,
+    /// It is a part of a page, whose filter takes it whole.
+    is_part: bool,
     /// The filter has ended the body.
     is_closed: bool,
     /// What comes later passes as it is.
@@ -68,6 +70,23 @@ impl<'r> Flow<'r> {
             taken: 0,
             out: request.brigade(),
             staged: 0,
+            is_part: false,
+            is_closed: false,
+            passes_always: false,
+            status: 0,
+        }
+    }
+
+    /// A part of a page: `given` is what makes it.
+    pub(super) fn of_part(request: Request<'r>, given: Brigade<'r>) -> Self {
+        Self {
+            next: std::ptr::null_mut(),
+            wanted: None,
+            given,
+            taken: 0,
+            out: request.brigade(),
+            staged: 0,
+            is_part: true,
             is_closed: false,
             passes_always: false,
             status: 0,
@@ -130,7 +149,7 @@ impl<'r> Flow<'r> {
             unsafe { self.out.push(bucket(Bytes::Own(bytes.to_vec()), self.out.bucket_list())) }
             self.staged += bytes.len();
         }
-        if self.wanted.is_some() {
+        if self.wanted.is_some() || self.is_part {
             return Ok(());
         }
         if flush {
@@ -149,7 +168,7 @@ impl<'r> Flow<'r> {
     }
 
     pub(super) fn close(&mut self) -> Result<(), Stop> {
-        if self.is_closed {
+        if self.is_closed || self.is_part {
             return Err(Stop::Invalid);
         }
         self.is_closed = true;
@@ -175,6 +194,12 @@ impl<'r> Flow<'r> {
         self.is_closed |= self.given.is_whole();
         self.out.append(&mut self.given);
         Ok(())
+    }
+
+    /// What a part of a page is.
+    pub(super) fn end_of_part(mut self) -> Brigade<'r> {
+        self.given.clear();
+        self.out
     }
 
     /// What has not been read is gone, but for metadata and the end.

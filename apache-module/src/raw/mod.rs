@@ -8,9 +8,11 @@
 
 mod authorities;
 mod connections;
+mod conversation;
 mod ends;
 mod filters;
 mod flow;
+mod includes;
 mod input;
 mod lease;
 mod module;
@@ -28,9 +30,11 @@ mod upgrade;
 
 pub(crate) use authorities::{AuthScripts, RealmHash, Verdict, register_authorities};
 pub(crate) use connections::count as count_connection;
+pub(crate) use conversation::{Below, can_converse, converse};
 pub(crate) use ends::{ChildPool, ConfigurationPool, on_configuration_end, on_exit};
 pub(crate) use filters::{FilterState, add_filter, register_filter, register_filters};
 pub(crate) use flow::Flow;
+pub(crate) use includes::register_include;
 pub(crate) use input::BodyRead;
 pub(crate) use lease::{Lease, with_lease};
 pub(crate) use module::{Choice, Claim, DirConf, Gangway, HandlerKind, Request};

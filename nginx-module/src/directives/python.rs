@@ -145,7 +145,7 @@ pub(super) fn merge(cf: &Conf, outer: &LocationConf, inner: &mut LocationConf) -
 /// Puts the filters into their place, if there are some.
 pub(super) fn install_filters(cf: &Conf) {
     let has = cf.change_http(|main: &mut MainConf| {
-        main.kinds.get::<WantedHandlers>().is_some_and(|wanted| wanted.has(RequestPhase::OutputFilter))
+        main.kinds.get::<WantedHandlers>().is_some_and(WantedHandlers::has_filters)
     });
     if has {
         phases::install_filters();

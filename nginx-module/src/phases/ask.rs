@@ -36,19 +36,30 @@ pub(super) enum Asked {
 /// The status of the request.
 pub(super) fn ask(request: Request, phases: &'static [RequestPhase]) -> Result<Asked, ngx_int_t> {
     let location = request.location::<LocationConf>();
-    let Some(place) = place_of(&location, phases) else { return Ok(Asked::Nobody) };
+    let Some(place) = place_of(request, &location, phases) else { return Ok(Asked::Nobody) };
     let Some(first) = phases.first().copied() else { return Ok(Asked::Nobody) };
     if let Some(errand) = memo::errand(request, first) {
         return Ok(errand.verdict().map_or(Asked::Running, Asked::Said));
     }
     let hooks = FlightErrand { is_early: true, answers: apply::gives_head, passed: resume };
-    send(request, place, phases, hooks)?;
+    send(request, &place, phases, hooks)?;
     Ok(Asked::Running)
 }
 
-/// The handlers of a location, if they have something to do in these phases.
-fn place_of<'l>(location: &'l LocationConf, phases: &[RequestPhase]) -> Option<&'l Arc<HandlerPlace>> {
-    location.handlers.place.as_ref().filter(|place| phases.iter().any(|phase| place.has(*phase)))
+/// The handlers of a location, if they have something to do in these phases, or others that were added to the request.
+fn place_of(request: Request, location: &LocationConf, phases: &[RequestPhase]) -> Option<Arc<HandlerPlace>> {
+    let place = location.handlers.place.as_ref();
+    if let Some(place) = place.filter(|place| phases.iter().any(|phase| place.has(*phase))) {
+        return Some(Arc::clone(place));
+    }
+    let transit = memo::transit(request)?;
+    let is_asked = phases.iter().any(|phase| transit.has_added(*phase));
+    is_asked.then(|| place.map(Arc::clone).unwrap_or_default())
+}
+
+/// The handlers of a location, whatever they do.
+pub(super) fn place_at(location: &LocationConf) -> Arc<HandlerPlace> {
+    location.handlers.place.as_ref().map(Arc::clone).unwrap_or_default()
 }
 
 /// Sends the handlers of these phases on their way.
@@ -80,5 +91,13 @@ fn resume(request: Request) {
     match apply::changes(request) {
         Ok(()) => request.resume_phases(),
         Err(_) => request.finalize(INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The status by which nginx ends the request. What is none that a client understands lets nobody pass.
+pub(super) fn refusal(answer: PhaseAnswer) -> ngx_int_t {
+    match answer {
+        PhaseAnswer::Status(status @ 300..600) => status as ngx_int_t,
+        _ => INTERNAL_SERVER_ERROR,
     }
 }

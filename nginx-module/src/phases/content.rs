@@ -8,7 +8,10 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::{apply, ask, handlers::refusal};
+use super::{
+    apply,
+    ask::{self, refusal},
+};
 use crate::{
     conf::LocationConf,
     raw::Request,
@@ -34,14 +37,17 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
         let request = unsafe { Request::from_raw(r) };
         let location = request.location::<LocationConf>();
         let hooks = FlightErrand { is_early: false, answers: apply::gives_head, passed };
-        let sent = match &location.handlers.place {
-            Some(place) => ask::send(request, place, CONTENT, hooks),
-            None => Err(INTERNAL_SERVER_ERROR),
-        };
-        if let Err(status) = sent {
+        if let Err(status) = ask::send(request, &ask::place_at(&location), CONTENT, hooks) {
             request.finalize(status);
         }
     });
+}
+
+/// Handlers of earlier phases have added some for the content: they give it.
+pub(super) fn take_added(request: Request) {
+    if memo::transit(request).is_some_and(|transit| transit.has_added(RequestPhase::Content)) {
+        request.give_content(content_handler);
+    }
 }
 
 /// They have ended without a response.

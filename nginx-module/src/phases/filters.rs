@@ -2,12 +2,17 @@
 //! Filters of response bodies: each piece goes to a thread of the pool, and what the filter makes of it to nginx's own filters. Meanwhile
 //! the buffers of whoever writes the response stay taken, which holds it up.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
-use gangway::{engine::fence, phases::RequestPhase, sys::lock};
+use gangway::{
+    engine::fence,
+    phases::{HandlerPlace, RequestPhase},
+    sys::lock,
+};
 use nginx_sys::{ngx_chain_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
+    ask,
     filtering::{FilterAnswer, Filtering},
     tell,
 };
@@ -72,10 +77,8 @@ fn begin(request: Request) -> Option<bool> {
         request.set_ticket(filter_module(), None);
     }
     let location = request.location::<LocationConf>();
-    let Some(place) = location.handlers.place.as_ref().filter(|place| place.has(RequestPhase::OutputFilter))
-    else {
-        return Some(false);
-    };
+    let Some(place) = place_of(request, &location) else { return Some(false) };
+    let place = &place;
     let status = request.response_status();
     if request.is_kept_in_memory() || status < 200 || status == 204 || status == 304 {
         return Some(false);
@@ -88,7 +91,7 @@ fn begin(request: Request) -> Option<bool> {
     let is_busy = memo::runs_handlers(request);
     let transit = memo::note(request, |notes| notes.transit(RequestPhase::OutputFilter)).ok()?;
     // An object of handlers that still run is theirs.
-    let transit = if is_busy { std::sync::Arc::new(transit.copy()) } else { transit };
+    let transit = if is_busy { Arc::new(transit.copy()) } else { transit };
     tell::tell_filter(request, place, &mut lock(&transit.snapshot))?;
     let ticket = FILTERED.with_borrow_mut(Tickets::reserve);
     if !request.on_end(on_end, ticket) {
@@ -98,6 +101,16 @@ fn begin(request: Request) -> Option<bool> {
     let filtering = Box::new(Filtering::new(request, ticket, transit, place, ready));
     FILTERED.with_borrow_mut(|all| all.put(ticket, filtering));
     Some(true)
+}
+
+/// The place whose filters see the response, or whose request has some of its own.
+fn place_of(request: Request, location: &LocationConf) -> Option<Arc<HandlerPlace>> {
+    let place = location.handlers.place.as_ref();
+    if let Some(place) = place.filter(|place| place.has(RequestPhase::OutputFilter)) {
+        return Some(Arc::clone(place));
+    }
+    let transit = memo::transit(request).filter(|transit| transit.has_added(RequestPhase::OutputFilter));
+    transit.map(|_| ask::place_at(location))
 }
 
 unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {

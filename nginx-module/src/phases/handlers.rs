@@ -9,8 +9,8 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{
     WantedHandlers, afterwards,
-    ask::{Asked, ask},
-    headers,
+    ask::{Asked, ask, refusal},
+    content, headers,
 };
 use crate::{
     raw::{Conf, Phase, Request},
@@ -25,7 +25,8 @@ const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 /// Has nginx call what the configuration needs. For postconfiguration. Answers false without memory.
 pub(crate) fn install(conf: &Conf, wanted: &WantedHandlers) -> bool {
     headers::install();
-    let needs = |phases: &[RequestPhase]| phases.iter().any(|phase| wanted.has(*phase));
+    // Handlers of a phase may add others to a later one.
+    let needs = |phases: &[RequestPhase]| wanted.has_before(phases);
     // The second one looks where a request begins as well.
     (!needs(POST_READ) || conf.add_phase_handler(Phase::PostRead, post_read))
         && conf.add_phase_handler(Phase::ServerRewrite, server_rewrite)
@@ -68,7 +69,15 @@ unsafe extern "C" fn rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
 
 unsafe extern "C" fn precontent(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx calls a phase handler with a live request.
-    unsafe { enter("precontent", r, |request| pass_on(request, PRECONTENT)) }
+    unsafe {
+        enter("precontent", r, |request| {
+            let answer = pass_on(request, PRECONTENT);
+            if answer == DECLINED {
+                content::take_added(request);
+            }
+            answer
+        })
+    }
 }
 
 /// nginx comes here for main requests alone: what is known of the client is known of its subrequests, too.
@@ -103,13 +112,5 @@ fn pass_on(request: Request, phases: &'static [RequestPhase]) -> ngx_int_t {
         Ok(Asked::Running) => DONE,
         Ok(Asked::Said(answer)) => refusal(answer),
         Err(status) => status,
-    }
-}
-
-/// The status by which nginx ends the request. What is none that a client understands lets nobody pass.
-pub(super) fn refusal(answer: PhaseAnswer) -> ngx_int_t {
-    match answer {
-        PhaseAnswer::Status(status @ 300..600) => status as ngx_int_t,
-        _ => INTERNAL_SERVER_ERROR,
     }
 }

@@ -56,8 +56,25 @@ impl WantedHandlers {
         self.mounted = self.config.clone().map(|config| Mounted::new(config, Vec::new(), counted));
     }
 
-    /// Whether a phase has handlers somewhere.
-    pub(crate) fn has(&self, phase: RequestPhase) -> bool {
-        self.phases.contains(&phase)
+    /// Whether one of these phases has handlers somewhere, or one that comes before them.
+    pub(super) fn has_before(&self, phases: &[RequestPhase]) -> bool {
+        let last = phases.iter().copied().map(order).max().unwrap_or_default();
+        self.phases.iter().any(|phase| order(*phase) <= last)
+    }
+
+    /// Whether there are handlers that can add a filter to a response, or filters.
+    pub(crate) fn has_filters(&self) -> bool {
+        self.phases.iter().any(|phase| phase.has_bodies() || *phase == RequestPhase::OutputFilter)
+    }
+}
+
+/// The place of a phase in the life of a request.
+fn order(phase: RequestPhase) -> usize {
+    use RequestPhase::{Init, PostReadRequest, Trans};
+    match phase {
+        PostReadRequest => 0,
+        Trans => 1,
+        Init => 2,
+        other => other as usize,
     }
 }

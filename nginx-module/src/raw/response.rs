@@ -3,7 +3,9 @@
 
 use std::ptr;
 
-use nginx_sys::{ngx_list_push, ngx_list_t, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t};
+use nginx_sys::{
+    ngx_http_request_t, ngx_int_t, ngx_list_push, ngx_list_t, ngx_parse_http_time, ngx_str_t, ngx_table_elt_t,
+};
 
 use super::{Request, field::field};
 
@@ -25,6 +27,11 @@ impl Request {
     /// a location has none.
     pub(crate) fn leave_to_phase_handlers(self) {
         field!(self, content_handler = None);
+    }
+
+    /// Has this handler answer the request, in the place of that of its location.
+    pub(crate) fn give_content(self, handler: unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t) {
+        field!(self, content_handler = Some(handler));
     }
 
     /// Leaves preconditions and ranges of a request that changes something to its handler, which has acted on them when nginx's

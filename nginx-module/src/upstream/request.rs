@@ -96,11 +96,7 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
     };
     variables::write(variables, request, &main, &context.location, &shape)?;
     if script.is_mounted {
-        variables.push(ARRIVED, Decimal::default().write(Msec::now().number()));
-        if script.is_mapped {
-            let (path, root) = request.map_to_path()?;
-            variables.push(MAPPED, &[root.to_string().as_bytes(), b":", &path].concat());
-        }
+        tell_host(variables, request, script.is_mapped)?;
     }
     if script.role == Role::Authorizer {
         // FastCGI §6.3: not for an authorizer; and no script is run for it that the path names.
@@ -109,6 +105,16 @@ fn write_variables(variables: &mut Fields, context: &Context, upstream: Upstream
                 variables.remove(index);
             }
         }
+    }
+    Some(())
+}
+
+/// What our own host is told besides.
+fn tell_host(variables: &mut Fields, request: Request, is_mapped: bool) -> Option<()> {
+    variables.push(ARRIVED, Decimal::default().write(Msec::now().number()));
+    if is_mapped {
+        let (path, root) = request.map_to_path()?;
+        variables.push(MAPPED, &[root.to_string().as_bytes(), b":", &path].concat());
     }
     Some(())
 }

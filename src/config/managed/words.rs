@@ -112,7 +112,7 @@ impl Parser<'_> {
     }
 
     /// Parts the words of an application's place from its own. What the engine states is the engine's, whatever it is called.
-    pub(super) fn place(
+    pub(in crate::config) fn place(
         &self,
         words: &[&[u8]],
         engines: Option<OptionTables<'_>>,
@@ -174,14 +174,8 @@ impl Managed {
         let is_async = opened.as_ref().is_ok_and(|engine| engine.is_async(spec.interface));
         let preload = !is_async && opened.is_ok_and(|engine| engine.can_fork());
         let in_flight = is_async.then(|| application.in_flight());
-        let command = Command::Host {
-            engine,
-            spec: spec.clone(),
-            timeout: application.timeout(),
-            in_flight,
-            preload,
-            handlers: Vec::new(),
-        };
+        let (timeout, handlers) = (application.timeout(), Vec::new());
+        let command = Command::Host { engine, spec: spec.clone(), timeout, in_flight, preload, handlers };
         Self {
             name: spec.name.clone(),
             named: false,

@@ -168,7 +168,7 @@ static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_ph
             *answer = look_forward(transaction);
         else if (is(handler, "log-it"))
             *answer = log_it(transaction);
-        else if (is(handler, "upper") && is(phase->filter, "capitals"))
+        else if (is(handler, "upper") && phase->filter.len > 0)
             *answer = upper(transaction);
         else if (is(handler, "pass"))
             *answer = pass(transaction);

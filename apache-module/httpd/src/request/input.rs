@@ -142,6 +142,11 @@ impl<'r, M: Module> Request<'r, M> {
                 self.set_body_begun();
                 Ok(true)
             }
+            // A connection ends so, and a body in the middle.
+            sys::GANGWAY_EOF if field!(self, the_request).is_null() => {
+                into.push_end();
+                Ok(true)
+            }
             0 if self.is_answered() => Err(BodyError::ANSWERED),
             // A filter that needs more than it has been given gives nothing, also where the read has waited.
             0 => Ok(false),

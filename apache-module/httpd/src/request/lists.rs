@@ -63,6 +63,7 @@ impl<'r, M: Module> Request<'r, M> {
                 Relation::Main => (*raw).main,
                 Relation::Prev => (*raw).prev,
                 Relation::Next => (*raw).next,
+                Relation::Connection => return None,
             })
         }
     }

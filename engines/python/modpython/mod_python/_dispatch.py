@@ -5,7 +5,7 @@ import html
 import inspect
 import sys
 
-from mod_python import _failures, _importer, _phases, apache
+from mod_python import _connection, _failures, _importer, _phases, apache
 from mod_python._filter import Filter
 from mod_python._filters import FILTERS, INPUT
 from mod_python._request import Request
@@ -17,6 +17,8 @@ def run(transaction, request, phase, interpreter, handlers, settings, options, f
         request = Request(transaction)
     if phase in FILTERS:
         return request, _run_filter(request, phase, filter_name, interpreter, handlers[0], settings, options)
+    if phase == _connection.PHASE:
+        return request, _run_connection(request, interpreter, handlers, settings, options)
     name, going = _phases.PHASES[phase]
     request.phase, request.interpreter = name, interpreter
     request._settings, request._options = settings, options
@@ -65,6 +67,23 @@ def _run_filter(request, phase, filter_name, interpreter, handler, settings, opt
         request.__dict__.update(before)
 
 
+def _run_connection(request, interpreter, handlers, settings, options):
+    """Gives a connection to its handlers, until one does not decline. What stands in the place of a request they do not see."""
+    request.phase, request.interpreter = _connection.NAME, interpreter
+    request._settings, request._options = settings, options
+    conversation = _connection.Conversation(request)
+    outer = apache._CURRENT.replace(request)
+    try:
+        for handler, directory in handlers:
+            request._directory = directory
+            answer = _run_one(request, handler, _connection.DEFAULT, directory, False, conversation)
+            if answer != apache.DECLINED:
+                return answer
+        return apache.DECLINED
+    finally:
+        apache._CURRENT.replace(outer)
+
+
 #: Instead of a handler that its module may lack.
 _NOT_THERE = object()
 
@@ -91,13 +110,15 @@ def _end(request):
             _failures.tell(request._transaction.log, error, f'GW0319 the end of a request of interpreter "{request.interpreter}" raised ')
 
 
-def _run_one(request, handler, default, directory, is_content):
+def _run_one(request, handler, default, directory, is_content, argument=None):
+    """`argument`: what handlers get that are not given the request."""
+    argument = request if argument is None else argument
     try:
         request._directory = directory
-        found = _find(request, handler, default, directory, request)
+        found = _find(request, handler, default, directory, argument)
         if found is _NOT_THERE:
             return found
-        answer = found(request)
+        answer = found(argument)
         # A bool is a slip of the pen: True would be status 1.
         if type(answer) is not int:
             kind = type(answer).__name__

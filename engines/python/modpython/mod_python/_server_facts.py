@@ -69,10 +69,6 @@ class Server(Holder):
 class Connection(Holder):
     """The connection of the client."""
 
-    _missing = dict.fromkeys(
-        ("read", "readline", "write"), "it is for PythonConnectionHandler, which Gangway does not have; a request is read with req.read()"
-    )
-
     def __init__(self, request):
         self._transaction = request._transaction
         self._request = request
@@ -112,6 +108,44 @@ class Connection(Holder):
     def base_server(self):
         """The server of the request: one without a request has none."""
         return self._request.server
+
+    # ---- bytes ----
+
+    def read(self, length=-1):
+        """At most so many bytes: what has come, and without any the call waits; b"" when the client sends no more.
+
+        Without a length, or with a negative one, all bytes until then. Raises OSError where the client breaks off, or is silent for longer than
+        Timeout. For connections that speak another protocol: a request is read with req.read().
+        """
+        if length < 0:
+            return self._bytes().read(-1)
+        return self._bytes().read_some(length)
+
+    def readline(self, length=-1):
+        """A line with its end, or the first so many bytes of it; b"" when the client sends no more. Raises OSError as read()."""
+        return self._bytes().read_line(length)
+
+    def write(self, string):
+        """Sends bytes, or text in UTF-8, at once. Waits for a client that reads slowly. Raises OSError when it has left."""
+        if isinstance(string, str):
+            string = string.encode("utf-8", "surrogateescape")
+        elif not isinstance(string, bytes):
+            string = bytes(memoryview(string))
+        self._bytes().write(string, True)
+
+    def _bytes(self):
+        """What reads and writes: below a request, whose response is then what is written here, and after which the connection ends."""
+        request = self._request
+        found = request._relatives.get("CONNECTION")
+        if found is None:
+            try:
+                found = self._transaction.related(numbers["RELATED_CONNECTION"])
+            except ValueError:
+                found = None
+            if found is None:
+                raise AttributeError("connection.read(), readline() and write() are for connections of httpd's that a request has for itself; use req.read() and req.write()")
+            request._relatives["CONNECTION"] = found
+        return found
 
     def log_error(self, message, level=3):
         self._request.log_error(message, level)

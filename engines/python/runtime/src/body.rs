@@ -172,6 +172,22 @@ impl Body {
         Ok(PyBytes::new(py, &data))
     }
 
+    /// What is there, of at most `wanted` bytes; waits where nothing is. No bytes are the end.
+    pub(crate) fn read_some<'py>(
+        &mut self,
+        py: Python<'py>,
+        source: &impl Source,
+        wanted: usize,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        if wanted == 0 || !self.fill(py, source)? {
+            return Ok(PyBytes::new(py, b""));
+        }
+        let buffered = self.buffered();
+        let part = PyBytes::new(py, buffered.get(..wanted).unwrap_or(buffered));
+        self.at += part.as_bytes().len();
+        Ok(part)
+    }
+
     /// A line with its end, or `limit` bytes of it.
     pub(crate) fn read_line<'py>(
         &mut self,

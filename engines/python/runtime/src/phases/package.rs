@@ -22,6 +22,7 @@ const MODULES: &[(&str, &str)] = modules![
     "Session",
     "__init__",
     "_beside",
+    "_connection",
     "_derived",
     "_dispatch",
     "_environ",
@@ -31,6 +32,7 @@ const MODULES: &[(&str, &str)] = modules![
     "_guards",
     "_importer",
     "_later",
+    "_includes",
     "_locks",
     "_members",
     "_multipart",
@@ -43,6 +45,7 @@ const MODULES: &[(&str, &str)] = modules![
     "_session",
     "_tables",
     "apache",
+    "cache",
     "cgihandler",
     "httpdconf",
     "psp",
@@ -81,7 +84,7 @@ fn numbers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let named = named![
         GW_PHASE_POST_READ_REQUEST GW_PHASE_INIT GW_PHASE_TRANS GW_PHASE_HEADER_PARSER GW_PHASE_ACCESS GW_PHASE_AUTHEN
         GW_PHASE_AUTHZ GW_PHASE_TYPE GW_PHASE_FIXUP GW_PHASE_CONTENT GW_PHASE_LOG GW_PHASE_CLEANUP
-        GW_PHASE_INPUT_FILTER GW_PHASE_OUTPUT_FILTER
+        GW_PHASE_INPUT_FILTER GW_PHASE_OUTPUT_FILTER GW_PHASE_CONNECTION
         GW_FACT_METHOD GW_FACT_URI GW_FACT_UNPARSED_URI GW_FACT_FILENAME GW_FACT_CANONICAL_FILENAME GW_FACT_PATH_INFO
         GW_FACT_ARGS GW_FACT_PROTOCOL GW_FACT_HOSTNAME GW_FACT_THE_REQUEST GW_FACT_CONTENT_TYPE GW_FACT_CONTENT_ENCODING
         GW_FACT_HANDLER GW_FACT_USER GW_FACT_AP_AUTH_TYPE GW_FACT_STATUS_LINE GW_FACT_RANGE GW_FACT_VLIST_VALIDATOR
@@ -100,7 +103,7 @@ fn numbers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         GW_TABLE_HEADERS_IN GW_TABLE_HEADERS_OUT GW_TABLE_ERR_HEADERS_OUT GW_TABLE_SUBPROCESS_ENV GW_TABLE_NOTES
         GW_TABLE_CONNECTION_NOTES GW_TABLE_SERVER_NAMES GW_TABLE_SERVER_WILD_NAMES GW_TABLE_ALLOWED_XMETHODS
         GW_TABLE_CONTENT_LANGUAGES GW_TABLE_SERVER_ADDRS GW_TABLE_CONFIG_TREE
-        GW_RELATED_MAIN GW_RELATED_PREV GW_RELATED_NEXT GW_LOOK_UP_SSL GW_LOOK_UP_DEFINE GW_LOOK_UP_MPM
+        GW_RELATED_MAIN GW_RELATED_PREV GW_RELATED_NEXT GW_RELATED_CONNECTION GW_LOOK_UP_SSL GW_LOOK_UP_DEFINE GW_LOOK_UP_MPM
         GW_CHANGE_SET GW_CHANGE_ADD GW_CHANGE_UNSET GW_CHANGE_CLEAR
     ];
     let numbers = PyDict::new(py);

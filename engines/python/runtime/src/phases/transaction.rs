@@ -239,6 +239,12 @@ impl Transaction {
         self.body.get_mut(py)?.read(py, self, usize::try_from(size).unwrap_or(usize::MAX))
     }
 
+    /// What has come of it, at most so many bytes; waits for some. None are the end.
+    fn read_some<'py>(&self, py: Python<'py>, size: isize) -> PyResult<Bound<'py, PyBytes>> {
+        self.lent(py)?;
+        self.body.get_mut(py)?.read_some(py, self, usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
     /// A line of the body, or the beginning of one.
     fn read_line<'py>(&self, py: Python<'py>, size: isize) -> PyResult<Bound<'py, PyBytes>> {
         self.lent(py)?;

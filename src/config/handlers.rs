@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handlers of the phase content in processes of their own.
 
-use super::{
-    super::{ApplicationConf, ConfigError, Engines, Parser, application::known},
-    Command, Managed, Placed,
-};
+use super::{ApplicationConf, ConfigError, Engines, Managed, Parser, Placed, application::known};
 use crate::{
     error::{BAD_OPTION, BAD_TARGET},
     phases::{HandlerPlace, HandlerTerms, HandlerWords},
@@ -36,11 +33,7 @@ impl Parser<'_> {
             let text = "handlers in processes of their own need processes=N or user=NAME";
             return Err(ConfigError::new(BAD_OPTION, text));
         };
-        // They are a part of the server that asks for passwords.
-        managed.terms.pass_authorization = true;
-        if let Command::Host { handlers, .. } = &mut managed.launch.command {
-            *handlers = words.of_the_place(terms);
-        }
+        managed.run_handlers(words.of_the_place(terms));
         Ok(*managed)
     }
 
