@@ -215,8 +215,8 @@ class Server:
 
     async def serve(self, request, scope):
         if request.task is None:
-            # It has been started eagerly.
-            request.task = asyncio.current_task()
+            # It has been started eagerly. Who does not name the loop asks for the process, too, before 3.12.
+            request.task = asyncio.current_task(self.loop)
         try:
             await self.application(scope, request.receive, request.sender())
         except (KeyboardInterrupt, SystemExit) as error:
