@@ -34,7 +34,7 @@ use crate::{
     error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
-    pool::{Flights, Permit, Pool, PoolLimits, Refusal, STACK},
+    pool::{InFlightRequests, Permit, Pool, PoolLimits, Refusal, STACK},
     status::{Incident, Tally},
     sys::{self, lock},
 };
@@ -67,7 +67,7 @@ pub struct Application {
     /// For what is no request of its own.
     lanes: aside::BesidePools,
     /// In its place for an application that answers later.
-    flights: Flights,
+    flights: InFlightRequests,
     threads: Threads,
     refusals: Throttle,
     tally: OnceLock<Tally>,
@@ -91,7 +91,7 @@ impl Application {
             state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
             lanes: aside::BesidePools::default(),
-            flights: Flights::new(config.in_flight(), config.queue()),
+            flights: InFlightRequests::new(config.in_flight(), config.queue()),
             threads,
             refusals: Throttle::default(),
             tally: OnceLock::new(),
@@ -358,14 +358,14 @@ pub fn is_async(config: &ApplicationConf) -> bool {
     Engine::open(config.engine()).is_ok_and(|engine| engine.is_async(config.spec().interface))
 }
 
-enum LoaderOrder {
+enum LoaderCommand {
     Load(Arc<Application>),
     Stop(Instant),
 }
 
 /// The applications of this process and the thread that loads and ends them.
 pub struct Runtime {
-    orders: Sender<LoaderOrder>,
+    orders: Sender<LoaderCommand>,
     done: Mutex<mpsc::Receiver<bool>>,
     applications: Mutex<HashMap<ApplicationConf, Arc<Application>>>,
 }
@@ -398,7 +398,7 @@ impl Runtime {
         }
         let application = Arc::new(Application::new(config, threads));
         applications.insert(config.clone(), Arc::clone(&application));
-        if self.orders.send(LoaderOrder::Load(Arc::clone(&application))).is_err() {
+        if self.orders.send(LoaderCommand::Load(Arc::clone(&application))).is_err() {
             application.failed("the engine thread has ended".into());
         }
         application
@@ -408,7 +408,7 @@ impl Runtime {
     /// have ended; if not, threads of theirs are still running.
     pub fn stop(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
-        if self.orders.send(LoaderOrder::Stop(deadline)).is_err() {
+        if self.orders.send(LoaderCommand::Stop(deadline)).is_err() {
             return true;
         }
         let ended = lock(&self.done).recv_timeout(grace + Duration::from_millis(100));
@@ -423,15 +423,15 @@ impl Runtime {
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<LoaderOrder>, mut loaded: Vec<Arc<Application>>) -> bool {
+fn serve(inbox: &mpsc::Receiver<LoaderCommand>, mut loaded: Vec<Arc<Application>>) -> bool {
     let mut engines = OpenEngines::default();
     while let Ok(order) = inbox.recv() {
         match order {
-            LoaderOrder::Load(application) => {
+            LoaderCommand::Load(application) => {
                 application.load(&mut engines);
                 loaded.push(application);
             }
-            LoaderOrder::Stop(deadline) => {
+            LoaderCommand::Stop(deadline) => {
                 // All of them, even if one of them does not end.
                 let running = loaded.iter().rev().filter(|application| !application.stop(deadline)).count();
                 return running == 0;

@@ -11,15 +11,15 @@ use super::Refusal;
 use crate::{exchange::Exchange, sys::lock};
 
 /// Who has a place, and who waits for one. Nothing here calls an application.
-pub(crate) struct Flights {
-    state: Mutex<Places>,
+pub(crate) struct InFlightRequests {
+    state: Mutex<InFlightState>,
     emptied: Condvar,
     most: usize,
     queue: usize,
 }
 
 #[derive(Default)]
-struct Places {
+struct InFlightState {
     /// By their addresses.
     running: HashMap<usize, Arc<Exchange>>,
     waiting: VecDeque<Arc<Exchange>>,
@@ -30,28 +30,28 @@ struct Places {
     is_awaited: bool,
 }
 
-impl Flights {
+impl InFlightRequests {
     pub(crate) fn new(most: usize, queue: usize) -> Self {
         Self { state: Mutex::default(), emptied: Condvar::new(), most, queue }
     }
 
-    /// Queues a request; [`Flights::next`] has it as soon as there is a place.
+    /// Queues a request; [`InFlightRequests::next`] has it as soon as there is a place.
     ///
     /// # Errors
     /// [`Refusal::Full`], [`Refusal::Stopping`].
     pub(crate) fn submit(&self, exchange: Arc<Exchange>) -> Result<(), Refusal> {
-        let mut places = lock(&self.state);
-        if places.stopping {
+        let mut state = lock(&self.state);
+        if state.stopping {
             return Err(Refusal::Stopping);
         }
-        if places.running.len() >= self.most && places.waiting.len() >= self.queue {
+        if state.running.len() >= self.most && state.waiting.len() >= self.queue {
             return Err(Refusal::Full);
         }
-        places.waiting.push_back(exchange);
+        state.waiting.push_back(exchange);
         Ok(())
     }
 
-    /// Whether the calling thread is to take what [`Flights::next`] has, until that has nothing: one thread does, so that
+    /// Whether the calling thread is to take what [`InFlightRequests::next`] has, until that has nothing: one thread does, so that
     /// requests which end at once are no recursion.
     pub(crate) fn begin(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).dispatching, true)
@@ -59,27 +59,27 @@ impl Flights {
 
     /// The request that gets a place now.
     pub(crate) fn next(&self) -> Option<Arc<Exchange>> {
-        let mut places = lock(&self.state);
-        let next = if places.running.len() < self.most { places.waiting.pop_front() } else { None };
+        let mut state = lock(&self.state);
+        let next = if state.running.len() < self.most { state.waiting.pop_front() } else { None };
         match &next {
             Some(exchange) => {
                 let address = Arc::as_ptr(exchange).addr();
-                places.running.insert(address, Arc::clone(exchange));
+                state.running.insert(address, Arc::clone(exchange));
             }
-            None => places.dispatching = false,
+            None => state.dispatching = false,
         }
         next
     }
 
     /// A request has ended. Answers whether somebody waits for its place.
     pub(crate) fn ended(&self, address: usize) -> bool {
-        let mut places = lock(&self.state);
-        let ended = places.running.remove(&address);
-        if places.is_awaited && places.running.is_empty() {
+        let mut state = lock(&self.state);
+        let ended = state.running.remove(&address);
+        if state.is_awaited && state.running.is_empty() {
             self.emptied.notify_all();
         }
-        let is_wanted = !places.waiting.is_empty();
-        drop(places);
+        let is_wanted = !state.waiting.is_empty();
+        drop(state);
         // Perhaps the last reference, with the server's side.
         drop(ended);
         is_wanted
@@ -87,10 +87,10 @@ impl Flights {
 
     /// Takes a request out of the queue, if it still waits there.
     pub(crate) fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
-        let mut places = lock(&self.state);
-        let before = places.waiting.len();
-        places.waiting.retain(|other| !Arc::ptr_eq(other, exchange));
-        places.waiting.len() < before
+        let mut state = lock(&self.state);
+        let before = state.waiting.len();
+        state.waiting.retain(|other| !Arc::ptr_eq(other, exchange));
+        state.waiting.len() < before
     }
 
     /// Requests that wait.
@@ -105,21 +105,21 @@ impl Flights {
 
     /// Refuses everybody from now on. Answers those that waited.
     pub(crate) fn stop(&self) -> Vec<Arc<Exchange>> {
-        let mut places = lock(&self.state);
-        places.stopping = true;
-        places.waiting.drain(..).collect()
+        let mut state = lock(&self.state);
+        state.stopping = true;
+        state.waiting.drain(..).collect()
     }
 
     /// Waits until no request has a place. Answers whether that is so.
     pub(crate) fn await_empty(&self, deadline: Instant) -> bool {
-        let mut places = lock(&self.state);
-        places.is_awaited = true;
-        while !places.running.is_empty() {
+        let mut state = lock(&self.state);
+        state.is_awaited = true;
+        while !state.running.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            places = self.emptied.wait_timeout(places, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.emptied.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn so_many_run_and_so_many_wait() {
-        let flights = Flights::new(2, 1);
+        let flights = InFlightRequests::new(2, 1);
         let [a, b, c, d] = [request(), request(), request(), request()];
         for exchange in [&a, &b] {
             flights.submit(Arc::clone(exchange)).unwrap();
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn who_leaves_waits_no_more() {
-        let flights = Flights::new(0, 2);
+        let flights = InFlightRequests::new(0, 2);
         let [a, b] = [request(), request()];
         flights.submit(Arc::clone(&a)).unwrap();
         flights.submit(Arc::clone(&b)).unwrap();
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_end_waits_for_those_that_run() {
-        let flights = Flights::new(1, 1);
+        let flights = InFlightRequests::new(1, 1);
         let a = request();
         flights.submit(Arc::clone(&a)).unwrap();
         assert!(flights.begin() && flights.next().is_some());

@@ -18,7 +18,7 @@ use std::{
 };
 
 pub use admission::{Admission, AdmissionQueue};
-pub(crate) use flights::Flights;
+pub(crate) use flights::InFlightRequests;
 pub use gate::Permit;
 use plan::{PoolPlan, Task, Verdict, Yield};
 use slice::Slice;

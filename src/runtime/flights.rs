@@ -18,12 +18,12 @@ use crate::{
 };
 
 /// A place among the requests of an application, until the response has ended.
-struct FlightPlace {
+struct InFlightPlace {
     application: Weak<Application>,
     address: usize,
 }
 
-impl Drop for FlightPlace {
+impl Drop for InFlightPlace {
     fn drop(&mut self) {
         if let Some(application) = self.application.upgrade()
             && application.flights.ended(self.address)
@@ -60,7 +60,7 @@ impl Application {
 
     fn depart(self: &Arc<Self>, app: &Arc<App>, exchange: &Arc<Exchange>) {
         let address = Arc::as_ptr(exchange).addr();
-        exchange.hold(Box::new(FlightPlace { application: Arc::downgrade(self), address }));
+        exchange.hold(Box::new(InFlightPlace { application: Arc::downgrade(self), address }));
         exchange.begin(Instant::now());
         app.handle(exchange);
     }

@@ -6,7 +6,7 @@ use std::sync::{
     mpsc::{self, Receiver, Sender},
 };
 
-use super::{Application, LoaderOrder, OpenEngines, Runtime, Threads, serve};
+use super::{Application, LoaderCommand, OpenEngines, Runtime, Threads, serve};
 use crate::{
     config::ApplicationConf,
     engine::{App, Engine, fence},
@@ -21,7 +21,7 @@ pub struct Template {
 
 /// The first thread of a forked process, as the one that ends the application.
 pub struct EngineThread {
-    inbox: Receiver<LoaderOrder>,
+    inbox: Receiver<LoaderCommand>,
     end: Sender<bool>,
     application: Arc<Application>,
 }

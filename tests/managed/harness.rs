@@ -20,7 +20,7 @@ use gangway::{
     supervise::{
         ManagedPool, Manager, Setup, Stamp,
         control::{ControlRefusal, Question, Record, decode_answer},
-        segment::{Owner, Place, Segment, SlotState, Ticket, Turn, Wake},
+        segment::{Owner, Place, QueuePoll, Segment, SlotState, Ticket, Wake},
     },
     sys::{LeftOpen, run_directory, spawner},
 };
@@ -249,10 +249,10 @@ impl Server {
     pub(crate) fn claimed(&self, app: usize, ticket: &Ticket) -> Place {
         let mut place = None;
         until("it is its turn", || {
-            match self.pools[app].segment.turn(ticket, Owner::this_process(), 0) {
-                Turn::Claimed(claimed) => place = Some(claimed),
-                Turn::Waits => {}
-                Turn::Refused => panic!("refused: {}", self.log()),
+            match self.pools[app].segment.poll(ticket, Owner::this_process(), 0) {
+                QueuePoll::Claimed(claimed) => place = Some(claimed),
+                QueuePoll::Waits => {}
+                QueuePoll::Refused => panic!("refused: {}", self.log()),
             }
             place.is_some()
         });

@@ -10,7 +10,7 @@ use gangway::{
     status::Tally,
     supervise::{
         Trouble,
-        segment::{Claim, NoteKind, Place, Segment, Ticket, Turn},
+        segment::{Claim, NoteKind, Place, QueuePoll, Segment, Ticket},
     },
 };
 
@@ -155,10 +155,10 @@ fn wait(
     loop {
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
         segment.wait(&ticket, left.map_or(LOOK_EVERY, |left| left.min(LOOK_EVERY)));
-        match segment.turn(&ticket, owner(), now()) {
-            Turn::Claimed(place) => return Ok(place),
-            Turn::Refused => return Err(NoSeat::Down),
-            Turn::Waits => {}
+        match segment.poll(&ticket, owner(), now()) {
+            QueuePoll::Claimed(place) => return Ok(place),
+            QueuePoll::Refused => return Err(NoSeat::Down),
+            QueuePoll::Waits => {}
         }
         if request.socket().is_some_and(|socket| socket.is_closed()) {
             closed_at = closed_at.or_else(|| Some(Instant::now()));

@@ -18,7 +18,7 @@ use gangway::{
     error::NO_PROCESS,
     log::Line,
     status::Incident,
-    supervise::segment::{Claim, NoteKind, Place, Segment, Ticket, Turn},
+    supervise::segment::{Claim, NoteKind, Place, QueuePoll, Segment, Ticket},
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
@@ -228,13 +228,13 @@ enum Found {
 
 fn next(waiter: &Waiter) -> Option<Found> {
     let Some(ticket) = &waiter.ticket else { return Some(Found::Refusal(None)) };
-    match waiter.segment.turn(ticket, processes::worker(), processes::now()) {
-        Turn::Waits => None,
-        Turn::Claimed(place) => {
+    match waiter.segment.poll(ticket, processes::worker(), processes::now()) {
+        QueuePoll::Waits => None,
+        QueuePoll::Claimed(place) => {
             waiter.seat.take(place);
             Some(Found::Place)
         }
-        Turn::Refused => {
+        QueuePoll::Refused => {
             count_refusal(waiter.request);
             Some(Found::Refusal(Some(refusal())))
         }

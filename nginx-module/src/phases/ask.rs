@@ -15,7 +15,7 @@ use crate::{
     conf::{LocationConf, MainConf},
     raw::Request,
     serve::memo,
-    wsgi::{self, FlightErrand},
+    wsgi::{self, ErrandHooks},
 };
 
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -41,7 +41,7 @@ pub(super) fn ask(request: Request, phases: &'static [RequestPhase]) -> Result<A
     if let Some(errand) = memo::errand(request, first) {
         return Ok(errand.verdict().map_or(Asked::Running, Asked::Said));
     }
-    let hooks = FlightErrand { is_early: true, answers: apply::gives_head, passed: resume };
+    let hooks = ErrandHooks { is_early: true, answers: apply::gives_head, passed: resume };
     send(request, &place, phases, hooks)?;
     Ok(Asked::Running)
 }
@@ -70,7 +70,7 @@ pub(super) fn send(
     request: Request,
     place: &Arc<HandlerPlace>,
     phases: &'static [RequestPhase],
-    hooks: FlightErrand,
+    hooks: ErrandHooks,
 ) -> Result<(), ngx_int_t> {
     let first = phases.first().copied().ok_or(INTERNAL_SERVER_ERROR)?;
     let noted = memo::note(request, |notes| {

@@ -16,7 +16,7 @@ use crate::{
     conf::LocationConf,
     raw::Request,
     serve::{accel, memo},
-    wsgi::{self, FlightErrand},
+    wsgi::{self, ErrandHooks},
 };
 
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -36,7 +36,7 @@ unsafe extern "C" fn body_ready(r: *mut ngx_http_request_t) {
         // SAFETY: nginx calls a body handler with a live request, once.
         let request = unsafe { Request::from_raw(r) };
         let location = request.location::<LocationConf>();
-        let hooks = FlightErrand { is_early: false, answers: apply::gives_head, passed };
+        let hooks = ErrandHooks { is_early: false, answers: apply::gives_head, passed };
         if let Err(status) = ask::send(request, &ask::place_at(&location), CONTENT, hooks) {
             request.finalize(status);
         }

@@ -15,8 +15,8 @@ use gangway::{
 use nginx_sys::ngx_int_t;
 
 use super::{
-    handler::{FlightPlan, INTERNAL_SERVER_ERROR, launch, take_body},
-    hooks::FlightErrand,
+    handler::{INTERNAL_SERVER_ERROR, RequestLaunch, launch, take_body},
+    hooks::ErrandHooks,
     mounted::Mounted,
     worker::Worker,
 };
@@ -30,7 +30,7 @@ pub(crate) fn run(
     request: Request,
     mounted: Option<&Mounted>,
     errand: Arc<PhaseErrand>,
-    hooks: FlightErrand,
+    hooks: ErrandHooks,
 ) -> Result<(), ngx_int_t> {
     let (Some(worker), Some(mounted)) = (Worker::current(), mounted) else {
         report!(request, Error, SERVER_FAILED, "this process runs no handlers");
@@ -52,5 +52,5 @@ pub(crate) fn run(
         errand: Some(errand.for_head()),
         ..RequestHead::default()
     };
-    launch(FlightPlan { request, application, head, body, counted, errand: Some(hooks) })
+    launch(RequestLaunch { request, application, head, body, counted, errand: Some(hooks) })
 }

@@ -17,7 +17,7 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{
-    body, event_loop, hooks::FlightErrand, in_flight::InFlight, mounted::Mounted, socket, worker::Worker,
+    body, event_loop, hooks::ErrandHooks, in_flight::InFlight, mounted::Mounted, socket, worker::Worker,
 };
 use crate::{
     conf::{LocationConf, MainConf},
@@ -94,11 +94,11 @@ fn start(request: Request) -> Result<(), ngx_int_t> {
         wire,
         errand: None,
     };
-    launch(FlightPlan { request, application, head, body, counted: Some(mounted.counted), errand: None })
+    launch(RequestLaunch { request, application, head, body, counted: Some(mounted.counted), errand: None })
 }
 
 /// A request that is to run.
-pub(super) struct FlightPlan {
+pub(super) struct RequestLaunch {
     pub(super) request: Request,
     pub(super) application: Arc<Application>,
     pub(super) head: RequestHead,
@@ -106,15 +106,15 @@ pub(super) struct FlightPlan {
     pub(super) body: Option<Body>,
     /// Where it is counted, if it is.
     pub(super) counted: Option<usize>,
-    pub(super) errand: Option<FlightErrand>,
+    pub(super) errand: Option<ErrandHooks>,
 }
 
 /// Queues it.
 ///
 /// # Errors
 /// The status of the request.
-pub(super) fn launch(launch: FlightPlan) -> Result<(), ngx_int_t> {
-    let FlightPlan { request, application, head, body, counted, errand } = launch;
+pub(super) fn launch(launch: RequestLaunch) -> Result<(), ngx_int_t> {
+    let RequestLaunch { request, application, head, body, counted, errand } = launch;
     let worker = Worker::current().ok_or(INTERNAL_SERVER_ERROR)?;
     let streams = body.is_none();
     let ticket = worker.next_ticket();

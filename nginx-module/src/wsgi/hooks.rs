@@ -7,7 +7,7 @@ use crate::raw::Request;
 
 /// Functions for it.
 #[derive(Clone, Copy)]
-pub(crate) struct FlightErrand {
+pub(crate) struct ErrandHooks {
     /// They run before the phase of the content: nobody has read the body.
     pub(crate) is_early: bool,
     /// They give the response themselves, whose head is about to leave.
@@ -16,7 +16,7 @@ pub(crate) struct FlightErrand {
     pub(crate) passed: fn(Request),
 }
 
-impl FlightErrand {
+impl ErrandHooks {
     /// They give the response.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::{
     feed::Feed,
-    hooks::FlightErrand,
+    hooks::ErrandHooks,
     socket::ClientSocket,
     stuck::{self, Stuck},
 };
@@ -59,7 +59,7 @@ pub(super) struct InFlight {
     /// The handler has ended its response.
     ended: bool,
     /// Handlers of phases run, and not the application's own.
-    errand: Option<FlightErrand>,
+    errand: Option<ErrandHooks>,
 }
 
 /// What follows when a request has done what it could.
@@ -84,7 +84,7 @@ impl InFlight {
         exchange: Arc<Exchange>,
         channel: Arc<Channel>,
         deadline: Timer,
-        errand: Option<FlightErrand>,
+        errand: Option<ErrandHooks>,
     ) -> Self {
         let tag = ptr::from_ref(module()).cast_mut().cast();
         Self {

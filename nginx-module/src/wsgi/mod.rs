@@ -33,6 +33,6 @@ pub(crate) use aside::{Aside, send as send_aside};
 pub(crate) use errand::run as run_errand;
 pub(crate) use event_loop::{start, stop};
 pub(crate) use handler::{begin, content_handler};
-pub(crate) use hooks::FlightErrand;
+pub(crate) use hooks::ErrandHooks;
 pub(crate) use listener::Listener;
 pub(crate) use mounted::{Applications, Mounted, warn_of_closed_folders};

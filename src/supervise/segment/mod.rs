@@ -38,7 +38,7 @@ use std::{
 
 use crate::sys::{EventFd, shared::SharedWords};
 use layout::SegmentLayout;
-pub use queue::{Ticket, Turn};
+pub use queue::{QueuePoll, Ticket};
 pub use recorder::{FlightNote, NoteKind};
 pub use word::{Condition, Owner, SlotState};
 use word::{PlaceWord, SlotWord};
@@ -188,10 +188,10 @@ impl Segment {
             self.withdraw(ticket, worker);
             return Claim::Down;
         }
-        match self.turn(&ticket, worker, now) {
-            Turn::Waits => Claim::Waits(ticket),
-            Turn::Claimed(place) => Claim::Claimed(place),
-            Turn::Refused => Claim::Down,
+        match self.poll(&ticket, worker, now) {
+            QueuePoll::Waits => Claim::Waits(ticket),
+            QueuePoll::Claimed(place) => Claim::Claimed(place),
+            QueuePoll::Refused => Claim::Down,
         }
     }
 

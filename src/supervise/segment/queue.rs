@@ -18,7 +18,7 @@ use super::{
 };
 use crate::sys::shared;
 
-/// One that waits. It ends with [`Segment::turn`] or [`Segment::withdraw`].
+/// One that waits. It ends with [`Segment::poll`] or [`Segment::withdraw`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a ticket that nobody looks after holds a place of the queue"]
 pub struct Ticket {
@@ -29,7 +29,7 @@ pub struct Ticket {
 /// What has become of one that waits.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Turn {
+pub enum QueuePoll {
     /// It waits on.
     Waits,
     /// It has a place; the ticket is used up.
@@ -40,7 +40,7 @@ pub enum Turn {
 
 impl Segment {
     /// What has become of one that waits.
-    pub fn turn(&self, ticket: &Ticket, worker: Owner, now: u64) -> Turn {
+    pub fn poll(&self, ticket: &Ticket, worker: Owner, now: u64) -> QueuePoll {
         loop {
             let at = self.word(self.layout.cell(ticket.cell));
             let word = at.load(SeqCst);
@@ -48,7 +48,7 @@ impl Segment {
                 CellWord::Granted(owner, index) if owner == worker => {
                     if let Some(place) = self.accept(ticket, worker, index as usize, now) {
                         self.leave(ticket.cell, word);
-                        return Turn::Claimed(place);
+                        return QueuePoll::Claimed(place);
                     }
                     // Who gave it has died since.
                     let again = CellWord::Waits(worker, ticket.sequence).encode();
@@ -56,13 +56,13 @@ impl Segment {
                         self.hand_over(worker);
                     }
                 }
-                CellWord::Waits(owner, _) if owner == worker => return Turn::Waits,
+                CellWord::Waits(owner, _) if owner == worker => return QueuePoll::Waits,
                 CellWord::Refused(owner) if owner == worker => {
                     self.leave(ticket.cell, word);
-                    return Turn::Refused;
+                    return QueuePoll::Refused;
                 }
                 // This worker was taken for dead.
-                _ => return Turn::Refused,
+                _ => return QueuePoll::Refused,
             }
         }
     }
@@ -87,11 +87,11 @@ impl Segment {
         if self.leave(ticket.cell, word) {
             return false;
         }
-        match self.turn(&ticket, worker, 0) {
-            Turn::Claimed(place) => self.release(worker, place),
+        match self.poll(&ticket, worker, 0) {
+            QueuePoll::Claimed(place) => self.release(worker, place),
             // It has lost its place and waits again.
-            Turn::Waits => self.withdraw(ticket, worker),
-            Turn::Refused => false,
+            QueuePoll::Waits => self.withdraw(ticket, worker),
+            QueuePoll::Refused => false,
         }
     }
 

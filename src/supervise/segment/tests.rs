@@ -103,11 +103,11 @@ fn nobody_overtakes_and_the_queue_is_bounded() {
     let (first, second) = (waits(segment.claim(ONE, 0)), waits(segment.claim(TWO, 0)));
     assert_eq!((segment.claim(TWO, 0), segment.waiting()), (Claim::Full, 2));
     assert!(segment.release(ONE, place), "the next one is of the same worker");
-    assert_eq!(segment.turn(&second, TWO, 0), Turn::Waits);
-    let Turn::Claimed(place) = segment.turn(&first, ONE, 3) else { panic!("it has none") };
+    assert_eq!(segment.poll(&second, TWO, 0), QueuePoll::Waits);
+    let QueuePoll::Claimed(place) = segment.poll(&first, ONE, 3) else { panic!("it has none") };
     assert_eq!(segment.oldest_claim(0), Some(3));
     assert!(!segment.release(ONE, place), "the next one is elsewhere");
-    let Turn::Claimed(place) = segment.turn(&second, TWO, 0) else { panic!("it has none") };
+    let QueuePoll::Claimed(place) = segment.poll(&second, TWO, 0) else { panic!("it has none") };
     segment.release(TWO, place);
     assert_eq!((segment.claims(0), segment.waiting(), segment.slot(0).served), (0, 0, 3));
 }
@@ -121,7 +121,7 @@ fn a_ticket_that_is_withdrawn_gives_its_place_to_the_next() {
     assert!(!segment.withdraw(second, ONE));
     segment.release(ONE, place);
     assert!(segment.withdraw(first, ONE), "it had the place, which is the third one's now");
-    assert!(matches!(segment.turn(&third, ONE, 0), Turn::Claimed(_)));
+    assert!(matches!(segment.poll(&third, ONE, 0), QueuePoll::Claimed(_)));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn without_room_the_first_waits_for_the_first_process() {
     assert_eq!(segment.claim(ONE, 0), Claim::Full);
     segment.set_state(0, SlotState::Ready, 1);
     segment.hand_over(SUPERVISOR);
-    let Turn::Claimed(place) = segment.turn(&ticket, ONE, 0) else { panic!("it has none") };
+    let QueuePoll::Claimed(place) = segment.poll(&ticket, ONE, 0) else { panic!("it has none") };
     assert_eq!(segment.claim(ONE, 0), Claim::Full);
     segment.release(ONE, place);
     assert!(matches!(segment.claim(ONE, 0), Claim::Claimed(_)));
@@ -142,7 +142,7 @@ fn who_waits_for_what_cannot_start_is_refused() {
     let segment = segment(SHAPE);
     let ticket = waits(segment.claim(ONE, 0));
     segment.set_condition(Condition::Down);
-    assert_eq!((segment.turn(&ticket, ONE, 0), segment.claim(ONE, 0)), (Turn::Refused, Claim::Down));
+    assert_eq!((segment.poll(&ticket, ONE, 0), segment.claim(ONE, 0)), (QueuePoll::Refused, Claim::Down));
     segment.set_state(1, SlotState::Ready, 1);
     assert!(matches!(segment.claim(ONE, 0), Claim::Claimed(_)));
     segment.set_condition(Condition::Up);
@@ -157,7 +157,7 @@ fn a_process_that_drains_gets_nothing_more() {
     let ticket = waits(segment.claim(ONE, 0));
     let slot = place.slot();
     segment.release(ONE, place);
-    assert_eq!((segment.claims(slot), segment.turn(&ticket, ONE, 0)), (0, Turn::Waits));
+    assert_eq!((segment.claims(slot), segment.poll(&ticket, ONE, 0)), (0, QueuePoll::Waits));
 }
 
 #[test]
@@ -167,15 +167,15 @@ fn what_the_dead_had_goes_to_those_who_wait() {
     let _lost = claimed(segment.claim(TWO, 0));
     let (_lost, waiting) = (waits(segment.claim(TWO, 0)), waits(segment.claim(ONE, 0)));
     segment.free_worker(TWO, SUPERVISOR);
-    assert!(matches!(segment.turn(&waiting, ONE, 0), Turn::Claimed(_)));
+    assert!(matches!(segment.poll(&waiting, ONE, 0), QueuePoll::Claimed(_)));
     // A place that it was given and did not take goes on as well.
     let lost = waits(segment.claim(TWO, 0));
     let waiting = waits(segment.claim(ONE, 0));
     segment.release(ONE, kept);
-    assert_eq!(segment.turn(&waiting, ONE, 0), Turn::Waits);
+    assert_eq!(segment.poll(&waiting, ONE, 0), QueuePoll::Waits);
     drop(lost);
     segment.free_worker(TWO, SUPERVISOR);
-    assert!(matches!(segment.turn(&waiting, ONE, 0), Turn::Claimed(_)));
+    assert!(matches!(segment.poll(&waiting, ONE, 0), QueuePoll::Claimed(_)));
 }
 
 #[test]
@@ -186,8 +186,8 @@ fn a_place_that_the_dead_have_given_is_kept() {
     segment.release(TWO, place);
     // TWO has marked the place as being given, and dies before ONE takes it.
     segment.free_worker(TWO, SUPERVISOR);
-    assert!(matches!(segment.turn(&first, ONE, 0), Turn::Claimed(_)), "the first one keeps its turn");
-    assert_eq!(segment.turn(&second, ONE, 0), Turn::Waits);
+    assert!(matches!(segment.poll(&first, ONE, 0), QueuePoll::Claimed(_)), "the first one keeps its turn");
+    assert_eq!(segment.poll(&second, ONE, 0), QueuePoll::Waits);
 }
 
 /// What a generator lets happen.
@@ -255,10 +255,10 @@ impl World {
 
     fn look(&mut self, segment: &Segment, at: usize) -> Result<(), TestCaseError> {
         let Some((owner, ticket)) = self.tickets.remove(at) else { return Ok(()) };
-        match segment.turn(&ticket, owner, 0) {
-            Turn::Claimed(place) => self.places.push((owner, place)),
-            Turn::Waits => self.tickets.insert(at, (owner, ticket)),
-            Turn::Refused => prop_assert!(false, "nobody has said so"),
+        match segment.poll(&ticket, owner, 0) {
+            QueuePoll::Claimed(place) => self.places.push((owner, place)),
+            QueuePoll::Waits => self.tickets.insert(at, (owner, ticket)),
+            QueuePoll::Refused => prop_assert!(false, "nobody has said so"),
         }
         Ok(())
     }
@@ -306,10 +306,10 @@ fn take(segment: &Segment, worker: Owner) -> Option<Place> {
         Claim::Full => None,
         Claim::Down => panic!("nobody has said so"),
         Claim::Waits(ticket) => loop {
-            match segment.turn(&ticket, worker, 0) {
-                Turn::Claimed(place) => return Some(place),
-                Turn::Waits => segment.wait(&ticket, Duration::from_secs(60)),
-                Turn::Refused => panic!("nobody has said so"),
+            match segment.poll(&ticket, worker, 0) {
+                QueuePoll::Claimed(place) => return Some(place),
+                QueuePoll::Waits => segment.wait(&ticket, Duration::from_secs(60)),
+                QueuePoll::Refused => panic!("nobody has said so"),
             }
         },
     }

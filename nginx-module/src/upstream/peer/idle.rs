@@ -106,7 +106,7 @@ pub(super) enum Choice {
 
 /// Which idle connection is looked at first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum SearchOrder {
     /// The one that was used last: the fewest are kept alive by few requests.
     Last,
     /// The last one of those whose process has had time to come back for its next request; without one the first.
@@ -130,8 +130,8 @@ thread_local! {
 
 impl IdlePool {
     /// Where the search for an idle connection begins. `None` when there is none at all.
-    fn first(&self, address: &Address, order: Order) -> Option<usize> {
-        if order == Order::Last {
+    fn first(&self, address: &Address, order: SearchOrder) -> Option<usize> {
+        if order == SearchOrder::Last {
             return self.idle.len().checked_sub(1);
         }
         let is_settled = |idle: &Idle| idle.address == *address && idle.time() >= SETTLED;
@@ -169,7 +169,7 @@ fn is_reached(time: ngx_msec_t, now: ngx_msec_t) -> bool {
 }
 
 /// Takes a connection to `address`: the first that `choose` takes.
-pub(super) fn take(address: &Address, order: Order, choose: impl Fn(&Idle) -> Choice) -> Option<Idle> {
+pub(super) fn take(address: &Address, order: SearchOrder, choose: impl Fn(&Idle) -> Choice) -> Option<Idle> {
     let has_useless = Cell::new(false);
     let (found, useless) = POOL.with_borrow_mut(|pool| {
         let first = pool.first(address, order)?;

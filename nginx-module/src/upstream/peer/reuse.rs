@@ -61,7 +61,7 @@ pub(super) fn choose(context: &Context, address: &Address) -> Chosen {
     let unread = Cell::new(None);
     let is_retried = address.is_unix()
         && context.request.upstream().is_some_and(|upstream| context.has_request_in_memory(upstream));
-    let order = if looks_read { idle::Order::Settled } else { idle::Order::Last };
+    let order = if looks_read { idle::SearchOrder::Settled } else { idle::SearchOrder::Last };
     let found = idle::take(address, order, |idle| {
         if !idle.may_wait() {
             return idle::Choice::Skip;
