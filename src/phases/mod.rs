@@ -6,7 +6,7 @@
 //! words        those of the directive that both servers have; application_words: what they say of the application; place: what they say, as data of its own
 //! transaction  a request on its way through the phases, as an adapter gives it
 //! snapshot     one for servers whose handlers run on other threads; visit: what those do with it; mapping: which file a path is;
-//!              conditions: whether the client's copy is as good
+//!              conditions: whether the client's copy is as good; values: its bytes
 //! filtering    one run of a filter on such a thread
 //! refusal      headers that a refusal has by its status
 //! ```
@@ -21,6 +21,7 @@ mod plan;
 mod refusal;
 mod snapshot;
 mod transaction;
+mod values;
 mod visit;
 mod words;
 

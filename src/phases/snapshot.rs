@@ -1,22 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request as data of its own, for a server whose requests belong to one thread and whose handlers run on others.
 
-use super::{Change, Fact, Number, RequestPhase, Table, mapping::split, place::OwnedHandler, plan::Handler};
+use super::{
+    Change, Fact, Number, RequestPhase, Table,
+    mapping::split,
+    place::OwnedHandler,
+    plan::Handler,
+    values::{SnapshotValue, SnapshotValues},
+};
 
 /// A name and its value.
-type SnapshotEntry = (Vec<u8>, Vec<u8>);
+type SnapshotEntry = (SnapshotValue, SnapshotValue);
 
 /// Facts, numbers and tables of a request, from its first phase with a handler to its end. The server fills in what it knows before
 /// each run of handlers, and looks afterwards what they have changed.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    texts: Vec<Option<Vec<u8>>>,
+    /// What the server has told.
+    values: SnapshotValues,
+    texts: [SnapshotValue; Fact::ALL.len()],
     /// Texts that handlers have set, which are theirs from then on.
     changed: u64,
-    numbers: Vec<i64>,
+    numbers: [i64; Number::ALL.len()],
     /// Tables that somebody has changed.
     touched: u64,
-    tables: Vec<Vec<SnapshotEntry>>,
+    tables: [Vec<SnapshotEntry>; Table::ALL.len()],
     /// Where the path leads in the file system, and how long the root is, until somebody wants to know what of it is a file.
     mapped: Option<(Vec<u8>, usize)>,
     /// How long the response is, where a handler has said it.
@@ -32,11 +40,12 @@ pub struct Snapshot {
 impl Default for Snapshot {
     fn default() -> Self {
         Self {
-            texts: vec![None; Fact::ALL.len()],
+            values: SnapshotValues::default(),
+            texts: [const { SnapshotValue::Absent }; Fact::ALL.len()],
             changed: 0,
-            numbers: vec![0; Number::ALL.len()],
+            numbers: [0; Number::ALL.len()],
             touched: 0,
-            tables: vec![Vec::new(); Table::ALL.len()],
+            tables: [const { Vec::new() }; Table::ALL.len()],
             mapped: None,
             length: None,
             target: None,
@@ -52,12 +61,9 @@ impl Snapshot {
         if !self.has_set(fact)
             && let Some(place) = self.texts.get_mut(fact as usize)
         {
-            match place {
-                Some(known) => {
-                    known.clear();
-                    known.extend_from_slice(value);
-                }
-                None => *place = Some(value.to_vec()),
+            // Most of it is what it was in the phase before.
+            if self.values.get(place) != Some(value) {
+                *place = self.values.tell(value);
             }
         }
     }
@@ -72,7 +78,10 @@ impl Snapshot {
     /// The server tells an entry of a table.
     pub fn tell_entry(&mut self, table: Table, name: &[u8], value: &[u8]) {
         if let Some(table) = self.tables.get_mut(table as usize) {
-            table.push((name.to_vec(), value.to_vec()));
+            if table.capacity() == 0 {
+                table.reserve(ENTRIES);
+            }
+            table.push((self.values.tell(name), self.values.tell(value)));
         }
     }
 
@@ -94,7 +103,7 @@ impl Snapshot {
             self.tell_text(Fact::CanonicalFilename, filename);
             self.tell_text(Fact::PathInfo, rest);
         }
-        self.texts.get(fact as usize)?.as_deref()
+        self.values.get(self.texts.get(fact as usize)?)
     }
 
     /// Sets a text for handlers, or takes it away. Answers whether it can be set.
@@ -112,7 +121,7 @@ impl Snapshot {
         // What is asked for later is not made from the path once a part of it is set.
         let _ = self.text(Filename);
         if let Some(place) = self.texts.get_mut(fact as usize) {
-            *place = value.map(<[u8]>::to_vec);
+            *place = value.map_or(SnapshotValue::Absent, |value| SnapshotValue::Own(value.to_vec()));
         }
         self.changed |= 1 << (fact as u32);
         true
@@ -128,7 +137,7 @@ impl Snapshot {
     pub fn forget_text(&mut self, fact: Fact) {
         self.changed &= !(1 << (fact as u32));
         if let Some(place) = self.texts.get_mut(fact as usize) {
-            *place = None;
+            *place = SnapshotValue::Absent;
         }
     }
 
@@ -158,7 +167,7 @@ impl Snapshot {
     /// The entries of a table in order.
     pub fn entries(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
         let entries = self.tables.get(table as usize).map_or(&[][..], Vec::as_slice);
-        entries.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+        entries.iter().filter_map(|(name, value)| Some((self.values.get(name)?, self.values.get(value)?)))
     }
 
     /// The first value of a name in a table, in any case.
@@ -171,22 +180,24 @@ impl Snapshot {
     pub fn change(&mut self, table: Table, change: Change<'_>) {
         let Some(entries) = self.tables.get_mut(table as usize) else { return };
         self.touched |= 1 << (table as u32);
+        let own = |bytes: &[u8]| SnapshotValue::Own(bytes.to_vec());
+        let is = |entry: &SnapshotEntry, name: &[u8]| {
+            self.values.get(&entry.0).is_some_and(|known| known.eq_ignore_ascii_case(name))
+        };
         match change {
             Change::Set(name, value) => {
                 // In its place, as httpd's tables do it: the order of headers stays.
-                let at = entries.iter().position(|(known, _)| known.eq_ignore_ascii_case(name));
-                let entry = (name.to_vec(), value.to_vec());
+                let at = entries.iter().position(|known| is(known, name));
+                let entry = (own(name), own(value));
                 match at.and_then(|at| entries.get_mut(at)) {
                     Some(place) => *place = entry,
                     None => entries.push(entry),
                 }
                 let mut is_first = true;
-                entries.retain(|(known, _)| {
-                    !known.eq_ignore_ascii_case(name) || std::mem::replace(&mut is_first, false)
-                });
+                entries.retain(|known| !is(known, name) || std::mem::replace(&mut is_first, false));
             }
-            Change::Add(name, value) => entries.push((name.to_vec(), value.to_vec())),
-            Change::Unset(name) => entries.retain(|(known, _)| !known.eq_ignore_ascii_case(name)),
+            Change::Add(name, value) => entries.push((own(name), own(value))),
+            Change::Unset(name) => entries.retain(|known| !is(known, name)),
             Change::Clear => entries.clear(),
         }
     }
@@ -263,7 +274,7 @@ impl Snapshot {
     pub fn tell_table<'e>(&mut self, table: Table, entries: impl Iterator<Item = (&'e [u8], &'e [u8])>) {
         if let Some(known) = self.tables.get_mut(table as usize) {
             known.clear();
-            known.extend(entries.map(|(name, value)| (name.to_vec(), value.to_vec())));
+            known.extend(entries.map(|(name, value)| (self.values.tell(name), self.values.tell(value))));
         }
     }
 
@@ -273,15 +284,19 @@ impl Snapshot {
         let kept = [Table::ErrHeadersOut, Table::ConnectionNotes];
         let mut fresh = Self::default();
         for table in kept {
-            if let (Some(new), Some(old)) =
-                (fresh.tables.get_mut(table as usize), self.tables.get_mut(table as usize))
-            {
-                std::mem::swap(new, old);
+            if let Some(new) = fresh.tables.get_mut(table as usize) {
+                let old = self.entries(table);
+                new.extend(old.map(|(name, value)| {
+                    (SnapshotValue::Own(name.to_vec()), SnapshotValue::Own(value.to_vec()))
+                }));
             }
         }
         *self = fresh;
     }
 }
+
+/// Entries of a table that has some, mostly at most.
+const ENTRIES: usize = 8;
 
 #[cfg(test)]
 mod tests {
