@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a hello costs in instructions and allocations, of WSGI and ASGI, by callgrind: a run with many requests less one with few, so that
+"""What a hello costs in instructions and allocations, of WSGI, ASGI and mod_python's API, by callgrind: a run with many requests less one with few, so that
 starting and ending do not count. Each goes over one connection, one request after the other, and nothing depends on the
 speed of the machine."""
 
@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -22,10 +23,11 @@ from harness.load import BenchError  # noqa: E402
 from harness.peers import APPS, DIST, ENVIRONMENT, HELLO, Site, httpd_gangway, nginx_gangway  # noqa: E402
 from harness.running import Running  # noqa: E402
 from harness.scenarios import SCENARIOS  # noqa: E402
-from suites import asgi  # noqa: E402
+from suites import asgi, handlers  # noqa: E402
 
 SERVERS = {"nginx": (nginx_gangway, SCENARIOS), "httpd": (httpd_gangway, SCENARIOS)}
 SERVERS |= {"nginx-asgi": (asgi_peers.gangway_in_nginx, asgi.SCENARIOS), "httpd-asgi": (asgi_peers.gangway_in_httpd, asgi.SCENARIOS)}
+SERVERS |= {"nginx-handler": (handlers.nginx_handler, SCENARIOS), "httpd-handler": (partial(handlers.ours, reload="Off"), SCENARIOS)}
 FEW, MANY = 1000, 9000
 # What ours, and others, take memory by.
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc")
