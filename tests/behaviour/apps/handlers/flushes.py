@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Handlers that flush what they write."""
+
+import socket
+from urllib.parse import parse_qs
+
+from mod_python import apache
+
+
+def once(req):
+    req.content_type = "text/plain"
+    req.write("all there is")
+    return apache.OK
+
+
+def stops(req):
+    """Waits behind each block until the test lets it go on."""
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.connect(parse_qs(req.args)["gate"][0])
+        for number in range(3):
+            req.write(f"block {number}")
+            gate.sendall(b"wrote %d\n" % number)
+            if not gate.recv(1):
+                raise ConnectionError("the test closed the gate")
+    return apache.OK
