@@ -11,6 +11,7 @@
 //! ```
 
 use std::{
+    io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
         Arc, Mutex,
@@ -20,7 +21,8 @@ use std::{
 
 use gangway::{
     exchange::{Cause, Exchange},
-    sys::lock,
+    supervise::begun::BegunWords,
+    sys::{lock, receive_with},
 };
 
 use crate::{incoming::Incoming, outgoing::Outgoing, sys};
@@ -44,6 +46,10 @@ pub(crate) struct Connection {
     exchange: Mutex<Option<Arc<Exchange>>>,
     /// A worker has several requests on it: who they are is known elsewhere.
     has_lanes: AtomicBool,
+    /// Something has been received.
+    is_known: AtomicBool,
+    /// What the worker has sent before it asked for lanes.
+    words: Mutex<Option<BegunWords>>,
 }
 
 impl Connection {
@@ -59,6 +65,8 @@ impl Connection {
             outgoing: Mutex::default(),
             exchange: Mutex::default(),
             has_lanes: AtomicBool::new(false),
+            is_known: AtomicBool::new(false),
+            words: Mutex::default(),
         }
     }
 
@@ -69,6 +77,33 @@ impl Connection {
 
     pub(crate) fn has_lanes(&self) -> bool {
         self.has_lanes.load(SeqCst)
+    }
+
+    /// Whoever is at the other end is no worker of ours.
+    pub(crate) fn expect_no_words(&self) {
+        self.is_known.store(true, SeqCst);
+    }
+
+    /// Takes what has arrived, as [`sys::receive`]. With the first bytes of a worker of ours a descriptor may come.
+    pub(crate) fn receive(&self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.is_known.load(SeqCst) {
+            return sys::receive(self, into);
+        }
+        let (count, descriptor) = match receive_with(self.as_fd(), into) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            received => received?,
+        };
+        self.is_known.store(true, SeqCst);
+        if let Some(words) = descriptor.and_then(|descriptor| BegunWords::open(descriptor).ok()) {
+            lock(&self.incoming).set_words();
+            *lock(&self.words) = Some(words);
+        }
+        Ok(Some(count))
+    }
+
+    /// The words that have come.
+    pub(crate) fn take_words(&self) -> Option<BegunWords> {
+        lock(&self.words).take()
     }
 
     /// Its number in the table, as events carry it.

@@ -44,6 +44,8 @@ pub(crate) struct Incoming {
     variables: Vec<u8>,
     /// Its body is whole.
     has_body: bool,
+    /// The worker has sent words for requests that are begun.
+    has_words: bool,
     /// Bytes that have been received and not been decoded, from `used` on.
     rest: Vec<u8>,
     used: usize,
@@ -59,9 +61,15 @@ impl Incoming {
             begun: None,
             variables: Vec::new(),
             has_body: false,
+            has_words: false,
             rest: Vec::new(),
             used: 0,
         }
+    }
+
+    /// The worker has sent words for requests that are begun: any of them may have a lane.
+    pub(crate) fn set_words(&mut self) {
+        self.has_words = true;
     }
 
     /// The name-value pairs of the request.
@@ -105,7 +113,7 @@ impl Incoming {
                     Some(refused(id, status, keep_connection))
                 }
                 // Not while a request is under way.
-                Received::Question(question) => Some(answer(&question, self.begun.is_none())),
+                Received::Question(question) => Some(answer(&question, self.begun.is_none(), self.has_words)),
                 Received::UnknownType(kind) => {
                     Some(Message::Reply { bytes: unknown_type(kind).to_vec(), keep_connection: true })
                 }
@@ -250,9 +258,10 @@ fn refused(id: u16, status: RequestRefusal, keep_connection: bool) -> Message {
 }
 
 /// §4.1. How many connections there may be is not told: web servers would take it for a wish.
-fn answer(question: &[u8], may_have_lanes: bool) -> Message {
+fn answer(question: &[u8], may_have_lanes: bool, has_words: bool) -> Message {
     let mut bytes = Vec::new();
-    let known: [(&[u8], &[u8]); 2] = [(b"FCGI_MPXS_CONNS", b"0"), (lanes::NAME, lanes::ANSWER)];
+    let lanes = if has_words { lanes::ANSWER_BODIES } else { lanes::ANSWER };
+    let known: [(&[u8], &[u8]); 2] = [(b"FCGI_MPXS_CONNS", b"0"), (lanes::NAME, lanes)];
     let wants_lanes = may_have_lanes && Pairs::new(question).any(|(name, _)| name == lanes::NAME);
     // It fits: what is known are two short names.
     let _ = values_result(question, if wants_lanes { &known } else { &known[..1] }, &mut bytes);

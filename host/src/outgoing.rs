@@ -13,6 +13,7 @@ use std::{
 use gangway::{
     exchange::Piece,
     http::Head,
+    log::{self, Level},
     protocol::{
         EndStatus,
         fastcgi::{Stream, end, part, put},
@@ -109,6 +110,15 @@ impl Outgoing {
     /// Whether there is nothing to send.
     pub(crate) fn is_empty(&self) -> bool {
         self.next >= self.segments.len()
+    }
+
+    /// How many bytes there are to send.
+    pub(crate) fn len(&self) -> usize {
+        let rest = self.segments.get(self.next..).unwrap_or_default();
+        let length = |segment: &Segment| match segment {
+            Segment::Own(range) | Segment::Piece(_, range) => range.len(),
+        };
+        rest.iter().map(length).sum::<usize>().saturating_sub(self.done)
     }
 
     /// Whether the connection is to be closed when all has left.
@@ -313,6 +323,11 @@ impl Outgoing {
             }
         }
     }
+}
+
+/// A line as a web server of our own kind gets it, with its level.
+pub(crate) fn leveled(level: Level, line: &str) -> Vec<u8> {
+    [&[log::level_byte(level)], line.as_bytes(), b"\n"].concat()
 }
 
 /// The bytes of a piece that has them in memory.

@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     connection::Connection,
     incoming::{Begun, BodyError, Incoming},
-    outgoing::{Outgoing, Page, Sent},
+    outgoing::{Outgoing, Page, Sent, leveled},
     sys,
 };
 
@@ -69,6 +69,11 @@ pub(crate) trait RequestPort: Port {
 
     /// When the handler last got something from the web server, or gave it something.
     fn clock(&self) -> &Clock;
+
+    /// Whether a handler may begin it: nobody else has it.
+    fn may_begin(&self) -> bool {
+        true
+    }
 
     /// Sends what the handler gave last, or what stands for it. `late`: somebody sees to it that it leaves soon.
     fn finish(&self, late: bool) -> Outcome;
@@ -354,11 +359,6 @@ impl RequestPort for HostPort {
         // It is told once.
         let _ = self.exchange.set(Arc::downgrade(exchange));
     }
-}
-
-/// A line as a web server of our own kind gets it, with its level.
-pub(crate) fn leveled(level: Level, line: &str) -> Vec<u8> {
-    [&[log::level_byte(level)], line.as_bytes(), b"\n"].concat()
 }
 
 /// What the web server gets when the handler gave no response.

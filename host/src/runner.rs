@@ -64,6 +64,9 @@ fn run(server: &Server, number: usize) {
 
 /// Runs a handler. Answers the next request of its connection, if it has come already.
 fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option<Job> {
+    if !job.port.may_begin() {
+        return server.refuse(job, Page::Unavailable, buffer);
+    }
     server.begin_work(number, job);
     let begun = Instant::now();
     if server.application.config().timeout().is_some() {

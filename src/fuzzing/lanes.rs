@@ -35,6 +35,7 @@ pub fn lanes(data: &[u8]) {
     let expected = by_hand(data);
     for way in ways(data) {
         assert_eq!(share(&way, data.len() % 2 == 1), expected);
+        assert_eq!(take_from_connection(&way), expected.read.each_ref().map(|(bytes, _)| bytes.clone()));
     }
     applications::requests_in_lanes(data);
 }
@@ -84,6 +85,51 @@ fn share(parts: &[&[u8]], is_told_to_end: bool) -> Shared {
         assert_eq!(lanes.leave(lane), *is_whole);
     }
     Shared { error, read, told }
+}
+
+/// What the readers of two lanes get that take from the connection itself whatever they may.
+fn take_from_connection(parts: &[&[u8]]) -> [Vec<u8>; 2] {
+    let mut lanes = opened();
+    let own = [begun(&mut lanes), begun(&mut lanes)];
+    let left = begun(&mut lanes);
+    let _ = lanes.leave(left);
+    let mut all = [const { Vec::new() }; 2];
+    let read = |lanes: &mut Lanes, number: usize, all: &mut Vec<u8>| {
+        let mut room = [0; 100];
+        while let Some(lane) = own.get(number)
+            && let LaneRead::Bytes(count) = lanes.read(*lane, &mut room)
+        {
+            all.extend_from_slice(room.get(..count).unwrap_or_default());
+        }
+    };
+    for part in parts {
+        let mut rest = *part;
+        while !rest.is_empty() && !lanes.is_over() {
+            let ahead = lanes.ahead();
+            let number = ahead.and_then(|ahead| own.iter().position(|lane| *lane == ahead.lane));
+            let (now, later) = match (ahead, number) {
+                (Some(ahead), Some(number)) if let Some(all) = all.get_mut(number) => {
+                    read(&mut lanes, number, all);
+                    assert_eq!(lanes.may_pass(ahead.lane), ahead.count);
+                    let (now, later) = rest.split_at_checked(ahead.count).unwrap_or((rest, &[]));
+                    all.extend_from_slice(now);
+                    lanes.passed(ahead.lane, now.len());
+                    (now, later)
+                }
+                _ => {
+                    let (now, later) = rest.split_at_checked(1).unwrap_or((rest, &[]));
+                    let _ = lanes.receive(now);
+                    (now, later)
+                }
+            };
+            assert!(!now.is_empty());
+            rest = later;
+        }
+    }
+    for (number, all) in all.iter_mut().enumerate() {
+        read(&mut lanes, number, all);
+    }
+    all
 }
 
 fn by_hand(data: &[u8]) -> Shared {

@@ -26,12 +26,17 @@ pub const MAPPED: &[u8] = b"GANGWAY_MAPPED";
 /// has not begun.
 pub const TAKEN_FROM: u64 = 16 * 1024;
 
+/// A body that is no longer than this comes to a process together with those of other requests, on the connection that they share
+/// ([`lanes`](crate::protocol::fastcgi::lanes)).
+pub const SHARED_BODY_MOST: usize = 64 * 1024;
+
 /// How long the head of an application's response may be: more than clients take, and no danger to a server that holds it.
 pub const HEAD_MOST: usize = 1024 * 1024;
 
 /// What `gangway-host` writes as a line when a thread of it is lost: its process is to be replaced.
 pub const LOST: &[u8] = b"\x01lost";
 
+pub mod begun;
 pub mod control;
 pub mod link;
 pub mod manager;

@@ -10,6 +10,7 @@ mod ending;
 pub mod epoll;
 pub mod files;
 mod left_open;
+mod local;
 mod onlooker;
 pub mod pipe;
 mod process;
@@ -24,6 +25,7 @@ mod unread;
 pub use backlog::has_waiting;
 pub use ending::EndSignals;
 pub use left_open::LeftOpen;
+pub use local::{enlarge, receive_with, send_with};
 pub use onlooker::see_as;
 pub(crate) use process::nanoseconds;
 pub use process::{

@@ -17,15 +17,21 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::SEAL);
 /// Words that processes share. All of them begin as 0.
 #[derive(Debug)]
 pub struct SharedWords {
-    memory: NonNull<AtomicU64>,
-    count: usize,
+    mapping: SharedMapping,
     descriptor: OwnedFd,
 }
 
+/// The words without the descriptor of their memory.
+#[derive(Debug)]
+pub struct SharedMapping {
+    memory: NonNull<AtomicU64>,
+    count: usize,
+}
+
 // SAFETY: the memory holds nothing but atomic words, and it is unmapped by the last owner alone.
-unsafe impl Send for SharedWords {}
+unsafe impl Send for SharedMapping {}
 // SAFETY: the words are atomic: any thread may use any of them at any time.
-unsafe impl Sync for SharedWords {}
+unsafe impl Sync for SharedMapping {}
 
 impl SharedWords {
     /// Makes `count` words; `name` is what /proc shows.
@@ -91,9 +97,23 @@ impl SharedWords {
             return Err(io::Error::last_os_error());
         }
         let memory = NonNull::new(memory.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Self { memory, count, descriptor })
+        Ok(Self { mapping: SharedMapping { memory, count }, descriptor })
     }
 
+    /// All words.
+    #[must_use]
+    pub fn words(&self) -> &[AtomicU64] {
+        self.mapping.words()
+    }
+
+    /// The words, and the descriptor for who is to share them.
+    #[must_use]
+    pub fn into_parts(self) -> (SharedMapping, OwnedFd) {
+        (self.mapping, self.descriptor)
+    }
+}
+
+impl SharedMapping {
     /// All words.
     #[must_use]
     pub fn words(&self) -> &[AtomicU64] {
@@ -108,7 +128,7 @@ impl AsFd for SharedWords {
     }
 }
 
-impl Drop for SharedWords {
+impl Drop for SharedMapping {
     fn drop(&mut self) {
         // SAFETY: the mapping that `map` made; the borrow of `words` ends before this.
         unsafe { libc::munmap(self.memory.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };

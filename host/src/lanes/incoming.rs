@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a worker sends on a connection with lanes, as far as it has come: no socket, no clock.
 
-use gangway::protocol::{
-    RequestError,
-    fastcgi::{Received, Requests, end, unknown_type},
+use gangway::{
+    protocol::{
+        RequestError, Role,
+        fastcgi::{Received, Requests, end, unknown_type},
+    },
+    supervise::SHARED_BODY_MOST,
 };
 
 use crate::incoming::VARIABLES_MOST;
@@ -16,10 +19,12 @@ const KEPT: usize = 4096;
 /// What has come.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LaneMessage {
-    /// A request, whose name-value pairs these are.
-    Request(u16, Vec<u8>),
+    /// A request that is whole.
+    Request(LaneRequest),
     /// Its variables are more than may be.
     TooLarge(u16),
+    /// Its body is longer than what comes here.
+    TooLong(u16),
     /// Nobody waits for its response.
     Aborted(u16),
     /// So many bytes more may be sent.
@@ -28,11 +33,21 @@ pub(crate) enum LaneMessage {
     Reply(Vec<u8>),
 }
 
+/// A request, as far as it has come.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LaneRequest {
+    pub(crate) id: u16,
+    /// Its name-value pairs.
+    pub(crate) pairs: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    has_no_body: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct LaneIncoming {
     decoder: Requests,
-    /// The variables of requests that have begun, as far as they have come.
-    begun: Vec<(u16, Vec<u8>)>,
+    /// Requests that have begun and are not whole.
+    begun: Vec<LaneRequest>,
     spare: Vec<Vec<u8>>,
 }
 
@@ -55,15 +70,19 @@ impl LaneIncoming {
             *input = input.get(used..).unwrap_or_default();
             let message = match received {
                 Received::More => return Ok(None),
-                Received::Begin { id, .. } => {
-                    let room = self.spare.pop().unwrap_or_default();
-                    self.begun.push((id, room));
+                Received::Begin { id, role, .. } => {
+                    let pairs = self.spare.pop().unwrap_or_default();
+                    let has_no_body = role == Role::Authorizer;
+                    self.begun.push(LaneRequest { id, pairs, has_no_body, ..LaneRequest::default() });
                     None
                 }
-                Received::Params(id, bytes) => add(&mut self.begun, id, bytes),
-                Received::ParamsEnd(id) => self.begun(id).map(|pairs| LaneMessage::Request(id, pairs)),
-                // There is none but its end.
-                Received::Body(..) | Received::BodyEnd(_) => None,
+                Received::Params(id, bytes) => self.begun_mut(id).and_then(|begun| begun.add(bytes)),
+                Received::ParamsEnd(id) => {
+                    let is_whole = self.begun_mut(id).is_some_and(|begun| begun.has_no_body);
+                    if is_whole { self.begun(id).map(LaneMessage::Request) } else { None }
+                }
+                Received::Body(id, bytes) => self.begun_mut(id).and_then(|begun| begun.add_body(bytes)),
+                Received::BodyEnd(id) => self.begun(id).map(LaneMessage::Request),
                 Received::Abort(id) => Some(LaneMessage::Aborted(id)),
                 Received::Granted(id, bytes) => Some(LaneMessage::Granted(id, bytes)),
                 Received::Refused { id, status, .. } => {
@@ -78,10 +97,14 @@ impl LaneIncoming {
         }
     }
 
-    /// The variables of a request, which are whole.
-    fn begun(&mut self, id: u16) -> Option<Vec<u8>> {
-        let at = self.begun.iter().position(|(known, _)| *known == id)?;
-        Some(self.begun.swap_remove(at).1)
+    /// Takes out a request that is whole, or that nobody wants any more.
+    fn begun(&mut self, id: u16) -> Option<LaneRequest> {
+        let at = self.begun.iter().position(|begun| begun.id == id)?;
+        Some(self.begun.swap_remove(at))
+    }
+
+    fn begun_mut(&mut self, id: u16) -> Option<&mut LaneRequest> {
+        self.begun.iter_mut().find(|begun| begun.id == id)
     }
 
     /// Keeps memory for the variables of another request.
@@ -99,13 +122,22 @@ impl LaneIncoming {
     }
 }
 
-fn add(begun: &mut [(u16, Vec<u8>)], id: u16, bytes: &[u8]) -> Option<LaneMessage> {
-    let (_, pairs) = begun.iter_mut().find(|(known, _)| *known == id)?;
-    if pairs.len().saturating_add(bytes.len()) > VARIABLES_MOST {
-        return Some(LaneMessage::TooLarge(id));
+impl LaneRequest {
+    fn add(&mut self, bytes: &[u8]) -> Option<LaneMessage> {
+        if self.pairs.len().saturating_add(bytes.len()) > VARIABLES_MOST {
+            return Some(LaneMessage::TooLarge(self.id));
+        }
+        self.pairs.extend_from_slice(bytes);
+        None
     }
-    pairs.extend_from_slice(bytes);
-    None
+
+    fn add_body(&mut self, bytes: &[u8]) -> Option<LaneMessage> {
+        if self.body.len().saturating_add(bytes.len()) > SHARED_BODY_MOST {
+            return Some(LaneMessage::TooLong(self.id));
+        }
+        self.body.extend_from_slice(bytes);
+        None
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +150,15 @@ mod tests {
         let mut bytes = vec![1, kind, 0, id, 0, content.len() as u8, 0, 0];
         bytes.extend_from_slice(content);
         bytes
+    }
+
+    fn request(id: u16, pairs: &[u8], body: &[u8]) -> LaneMessage {
+        LaneMessage::Request(LaneRequest {
+            id,
+            pairs: pairs.to_vec(),
+            body: body.to_vec(),
+            has_no_body: false,
+        })
     }
 
     /// Two requests whose records stand between each other's, a grant, and the end of both.
@@ -133,7 +174,9 @@ mod tests {
             record(4, 2, b"\x01\x01c3"),
             lanes::grant(1, 70_000).to_vec(),
             record(4, 2, b""),
+            record(5, 2, b"the "),
             record(2, 1, b""),
+            record(5, 2, b"body"),
             record(5, 2, b""),
         ]
         .concat()
@@ -157,10 +200,10 @@ mod tests {
     fn requests_stand_between_each_other_at_every_cut() {
         let wire = wire();
         let expected = [
-            LaneMessage::Request(1, b"\x01\x01a1".to_vec()),
+            request(1, b"\x01\x01a1", b""),
             LaneMessage::Granted(1, 70_000),
-            LaneMessage::Request(2, b"\x01\x01b2\x01\x01c3".to_vec()),
             LaneMessage::Aborted(1),
+            request(2, b"\x01\x01b2\x01\x01c3", b"the body"),
         ];
         assert_eq!(heard(&[&wire]), expected);
         for cut in 1..wire.len() {
@@ -169,6 +212,22 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = wire.chunks(1).collect();
         assert_eq!(heard(&bytes), expected);
+    }
+
+    #[test]
+    fn a_body_has_a_limit() {
+        let mut incoming = LaneIncoming::new();
+        for bytes in [record(1, 9, &[0, 1, 1, 0, 0, 0, 0, 0]), record(4, 9, b"")] {
+            assert_eq!(incoming.take(&mut bytes.as_slice()), Ok(None));
+        }
+        let part = [vec![1, 5, 0, 9, 0x40, 0, 0, 0], vec![7; 0x4000]].concat();
+        for _ in 0..SHARED_BODY_MOST / 0x4000 {
+            assert_eq!(incoming.take(&mut part.as_slice()), Ok(None));
+        }
+        assert_eq!(incoming.take(&mut part.as_slice()), Ok(Some(LaneMessage::TooLong(9))));
+        incoming.end(9);
+        assert_eq!(incoming.take(&mut record(5, 9, b"").as_slice()), Ok(None));
+        assert!(incoming.is_idle());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
 
 use gangway::{
     exchange::{Cause, Exchange},
+    supervise::begun::BegunWords,
     sys::lock,
 };
 
@@ -17,6 +18,9 @@ use crate::{
     outgoing::{Outgoing, Sent},
     sys::{Epoll, Readiness},
 };
+
+/// So many bytes wait for no others: they are read meanwhile.
+const MUCH: usize = 64 * 1024;
 
 /// What a response waits for.
 pub(crate) trait Granted: Send + Sync {
@@ -28,6 +32,8 @@ pub(crate) struct LaneTable {
     connection: Arc<Connection>,
     incoming: Mutex<LaneIncoming>,
     running: Mutex<HashMap<u16, Lane>>,
+    /// Where the worker sees which requests have been begun.
+    words: Option<BegunWords>,
     epoll: Arc<Epoll>,
 }
 
@@ -42,6 +48,7 @@ impl LaneTable {
             connection: Arc::clone(connection),
             incoming: Mutex::new(LaneIncoming::new()),
             running: Mutex::default(),
+            words: connection.take_words(),
             epoll: Arc::clone(epoll),
         }
     }
@@ -52,6 +59,11 @@ impl LaneTable {
 
     pub(crate) fn incoming(&self) -> &Mutex<LaneIncoming> {
         &self.incoming
+    }
+
+    /// Whether a handler may begin a request: the worker may have given it to another process.
+    pub(super) fn may_begin(&self, id: u16) -> bool {
+        self.words.as_ref().is_none_or(|words| words.begin(id))
     }
 
     /// A request begins.
@@ -89,14 +101,19 @@ impl LaneTable {
             && lock(self.connection.outgoing()).is_empty()
     }
 
-    /// Adds to what leaves. Unless it is `late`, all that there is leaves now, as far as there is room.
-    pub(crate) fn post(&self, more: Outgoing, late: bool) {
+    /// Adds to what leaves. Unless it is `late`, all that there is leaves now, as far as there is room. What is much waits for nothing.
+    /// Answers whether it waits for somebody who sends it.
+    pub(crate) fn post(&self, more: Outgoing, late: bool) -> bool {
         let mut outgoing = lock(self.connection.outgoing());
         outgoing.append(more);
-        if late || outgoing.is_blocked() {
-            return;
+        if outgoing.is_blocked() {
+            return false;
+        }
+        if late && outgoing.len() < MUCH {
+            return true;
         }
         self.send_now(&mut outgoing);
+        false
     }
 
     /// There may be room for what has waited. Answers whether the connection is whole.

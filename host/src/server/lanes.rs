@@ -2,11 +2,15 @@
 //! What happens on a connection with lanes. The caller holds the connection, as far as it reads.
 
 use std::{
+    os::fd::AsFd,
     sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
-use gangway::{exchange::Cause, sys::lock};
+use gangway::{
+    exchange::Cause,
+    sys::{enlarge, lock},
+};
 
 use super::{
     Job, Server,
@@ -15,12 +19,14 @@ use super::{
 use crate::{
     clock::Clock,
     connection::Connection,
-    lanes::{LaneMessage, LanePort, LaneTable},
+    lanes::{LaneMessage, LanePort, LaneRequest, LaneTable},
     outgoing::{Outgoing, Page},
     port::{Outcome, RequestPort},
     variables::{self, ToldRequest},
 };
 
+/// Bytes that may be on their way to a worker, where the system allows it: several large responses.
+const ROOM: usize = 1024 * 1024;
 /// Responses that may wait for each other.
 const LATE_MOST: usize = 16;
 
@@ -30,6 +36,7 @@ impl Server {
         let table = Arc::new(LaneTable::new(connection, &self.epoll));
         lock(&self.lanes).insert(connection.token(), table);
         connection.open_lanes();
+        enlarge(connection.as_fd(), ROOM);
     }
 
     /// The requests of a connection that has several.
@@ -82,21 +89,10 @@ impl Server {
 
     fn lane_message(&self, table: &Arc<LaneTable>, message: LaneMessage) -> Option<Job> {
         match message {
-            LaneMessage::Request(id, pairs) => {
-                let head = variables::head(&pairs, true, self.rules);
-                lock(table.incoming()).give_back(pairs);
-                match head {
-                    Ok(ToldRequest { head, waited }) => {
-                        let port = Arc::new(LanePort::new(table, id, Clock::of_one_that_waited(waited)));
-                        let job = self.job(head, Arc::<LanePort>::clone(&port));
-                        table.begin(id, port, &job.exchange);
-                        return Some(job);
-                    }
-                    Err(defect) => {
-                        self.complain(format_args!("a request is refused: {}", defect.text()));
-                        refuse(table, id, Page::BadRequest);
-                    }
-                }
+            LaneMessage::Request(request) => return self.lane_request(table, request),
+            LaneMessage::TooLong(id) => {
+                self.complain(format_args!("a request is refused: its body is too long for its connection"));
+                refuse(table, id, Page::BadRequest);
             }
             LaneMessage::TooLarge(id) => {
                 self.complain(format_args!("a request is refused: its variables are too large"));
@@ -112,9 +108,31 @@ impl Server {
                     port.grant(bytes);
                 }
             }
-            LaneMessage::Reply(bytes) => table.post(Outgoing::bytes(&bytes), false),
+            LaneMessage::Reply(bytes) => {
+                table.post(Outgoing::bytes(&bytes), false);
+            }
         }
         None
+    }
+
+    fn lane_request(&self, table: &Arc<LaneTable>, request: LaneRequest) -> Option<Job> {
+        let LaneRequest { id, pairs, body, .. } = request;
+        let head = variables::head(&pairs, body.is_empty(), self.rules);
+        lock(table.incoming()).give_back(pairs);
+        match head {
+            Ok(ToldRequest { head, waited }) => {
+                let port = LanePort::new(table, id, Clock::of_one_that_waited(waited));
+                let port = Arc::new(port.with_body(body, head.content_length));
+                let job = self.job(head, Arc::<LanePort>::clone(&port));
+                table.begin(id, port, &job.exchange);
+                Some(job)
+            }
+            Err(defect) => {
+                self.complain(format_args!("a request is refused: {}", defect.text()));
+                refuse(table, id, Page::BadRequest);
+                None
+            }
+        }
     }
 
     /// Lets requests wait for a thread: mostly the one that has read them.

@@ -77,6 +77,9 @@ impl Server {
         if !self.flush(connection) {
             return Step::Close;
         }
+        if !self.rules.is_managed {
+            connection.expect_no_words();
+        }
         read(connection, buffer, |bytes| self.take(connection, bytes))
     }
 
@@ -296,7 +299,7 @@ pub(super) fn read(connection: &Connection, buffer: &mut [u8], mut take: impl Fn
         }
     }
     loop {
-        let count = match sys::receive(connection, buffer) {
+        let count = match connection.receive(buffer) {
             Ok(None) => return Step::Idle,
             Ok(Some(0)) | Err(_) => return Step::Close,
             Ok(Some(count)) => count,

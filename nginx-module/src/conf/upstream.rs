@@ -27,6 +27,10 @@ pub(crate) struct UpstreamConf {
     pub(crate) conf: ngx_http_upstream_conf_t,
     /// `gangway_pass`; `None` where there is none.
     pub(crate) pass: Option<Pass>,
+    /// What answers is an application in processes of gangway-host.
+    pub(crate) is_hosted: bool,
+    /// `gangway_buffers` was said here or in an enclosing block.
+    pub(crate) own_buffers: bool,
     /// `gangway_split_path_info`.
     pub(crate) split: Option<Split>,
     /// `gangway_cache_key`.
@@ -74,6 +78,8 @@ impl UpstreamConf {
         Self {
             conf: unset_upstream(),
             pass: None,
+            is_hosted: false,
+            own_buffers: false,
             split: None,
             cache_key: None,
             authorize_params: None,

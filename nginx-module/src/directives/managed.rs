@@ -52,6 +52,7 @@ pub(super) fn set_managed(
     set_handler(cf, location, directive, &KIND, Service::new(managed, mount, counted));
     // What is not ours to decide is an upstream's: inheritance into `if`, buffers, caches.
     location.upstream.pass = Some(Pass::Group(Scheme::FastCgi));
+    location.upstream.is_hosted = is_hosted;
     location.upstream.conf.upstream = managed::server_conf(cf).ok_or("finds no memory")?;
     if !is_hosted {
         cf.redirect_to_slash();

@@ -18,7 +18,7 @@ use gangway::{
     report,
     status::Incident,
     supervise::{
-        refusals,
+        SHARED_BODY_MOST, refusals,
         segment::{Claim, NoteKind, Place, Segment, Ticket},
     },
     sys::{duplicate, explain},
@@ -29,7 +29,7 @@ use nginx_sys::{
 };
 
 use super::{
-    lanes,
+    lanes::{self, Cargo},
     linger::{self, Reason},
     processes,
     queue::{self, Seat},
@@ -153,11 +153,12 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         if set_address(run, pc).is_none() {
             return ERROR;
         }
-        let lane = if run.may_share() {
-            run.seat.slot().and_then(|slot| lanes::take(run.request, &run.segment, slot))
-        } else {
-            None
-        };
+        let slot = run.seat.slot();
+        let lane = run
+            .cargo()
+            .zip(slot)
+            .and_then(|(cargo, slot)| lanes::take(run.request, &run.segment, slot, cargo));
+        upstream::set_judge(run.request, lane.is_some().then_some(lanes::is_unbegun));
         match lane {
             Some(connection) => {
                 pc.connection = connection;
@@ -315,10 +316,15 @@ impl Run {
         true
     }
 
-    /// Whether the request may share a connection: it has no body, and what a process that dies has had of it may be sent to another.
-    fn may_share(&self) -> bool {
+    /// Whether the request may share a connection, and what it asks of that. One with a long body, or one that comes later, may not: others would
+    /// wait for it.
+    fn cargo(&self) -> Option<Cargo> {
+        let length = upstream::length_in_memory(self.request).filter(|_| self.service.is_hosted())?;
         let is_idempotent = matches!(self.request.method(), b"GET" | b"HEAD" | b"OPTIONS");
-        is_idempotent && self.service.is_hosted() && !self.request.has_body()
+        if is_idempotent && length == 0 {
+            return Some(Cargo::Light);
+        }
+        (length <= SHARED_BODY_MOST as u64).then_some(Cargo::Heavy)
     }
 
     /// The request waits no more. Answers whether it did.

@@ -172,6 +172,23 @@ impl ConnectionEvent {
         field!(self, available)
     }
 
+    /// So many bytes are said to be there.
+    pub(crate) fn set_available(self, count: usize) {
+        let count = i32::try_from(count).unwrap_or(i32::MAX);
+        field!(self, available = count);
+    }
+
+    /// Has nginx call its handler after the current event, and after those that are to come then already.
+    pub(crate) fn post_behind(self) {
+        // SAFETY: an event of this thread's loop, which is in the loop's own queue if it says so.
+        unsafe {
+            if field!(self, posted()) != 0 {
+                nginx_sys::ngx_delete_posted_event(self.raw());
+            }
+        }
+        self.post();
+    }
+
     /// Has nginx call its handler after the current event.
     pub(crate) fn post(self) {
         // SAFETY: an event of this thread's loop and the loop's own queue.

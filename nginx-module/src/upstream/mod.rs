@@ -52,7 +52,7 @@ use crate::{
     conf::{LocationConf, MainConf, Scheme},
     raw::{Hooks, InCycle, NoMemory, Request, Upstream},
 };
-use state::{Context, Onward};
+use state::{Context, Onward, peer::Judge};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -134,6 +134,19 @@ pub(crate) fn stderr_lines(request: Request) -> Vec<u8> {
 pub(crate) fn is_unread(request: Request) -> bool {
     let upstream = request.upstream();
     Context::of(&request).zip(upstream).is_some_and(|(context, upstream)| peer::is_unread(context, upstream))
+}
+
+/// Says who knows whether the process has begun the request: nobody, where its connection shows it.
+pub(crate) fn set_judge(request: Request, judge: Option<Judge>) {
+    if let Some(context) = Context::of(&request) {
+        context.peer.judge.set(judge);
+    }
+}
+
+/// How long the body of a request is, all of which is in memory. `None`: it is in a file, or comes later.
+pub(crate) fn length_in_memory(request: Request) -> Option<u64> {
+    let (context, upstream) = Context::of(&request).zip(request.upstream())?;
+    context.has_request_in_memory(upstream).then(|| context.body_length.get())
 }
 
 /// Whether nginx has all that it wants of a response whose body is for nobody, as that to HEAD.

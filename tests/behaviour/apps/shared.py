@@ -44,6 +44,26 @@ def one(environ, start_response):
     return text(start_response, ((name + b" ") * (size // (len(name) + 1) + 1))[:size])
 
 
+def echo(environ, start_response):
+    """What the client has sent, with the length that the server has named."""
+    length = int(environ["CONTENT_LENGTH"])
+    body = environ["wsgi.input"].read()
+    if len(body) != length:
+        raise ValueError(f"{len(body)} of {length} bytes")
+    return text(start_response, body)
+
+
+def ignores(environ, start_response):
+    """Reads nothing of what was sent."""
+    return text(start_response, b"ignored")
+
+
+def lines(environ, start_response):
+    """What was sent, line by line, and in which pieces it can be read."""
+    first, rest = environ["wsgi.input"].readline(), environ["wsgi.input"].read(10)
+    return text(start_response, first + b"|" + rest + b"|" + environ["wsgi.input"].read())
+
+
 def file(environ, start_response):
     path = query(environ)["path"]
     start_response("200 OK", [("Content-Type", "application/octet-stream"), ("Content-Length", str(os.path.getsize(path)))])

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Requests of a worker that share a connection to a process: none of them is held up, cut or confused by another."""
 
+import json
 import os
+import random
 import signal
 import threading
 
@@ -16,11 +18,18 @@ MANY = 4
 UNBUFFERED = pytest.mark.parametrize("lines", ["", "gangway_buffering off;"], ids=["buffered", "unbuffered"])
 
 
+def running(server):
+    """How many requests each process has."""
+    (application,) = json.loads(server.get("/gangway?json").body)["applications"]
+    return {process["pid"]: process["running"] for process in application["processes"]}
+
+
 def serve(launch, lines=""):
     """One worker and one process, which have a connection that requests share."""
 
     def configure(site):
         site.workers = 1
+        site.status("/gangway")
         site.wsgi("/app", "shared:app", nginx=lines, threads=MANY, processes=1, timeout="60s", preload=False)
 
     server = launch(configure, warm=["/app/hello"])
@@ -51,8 +60,80 @@ def test_several_at_a_time_need_no_further_connection(launch, gate):
     for number, (client, visitor) in reversed(list(enumerate(running))):
         visitor.go()
         assert client.response().text == f"n{number}"
-    # What has a body has a connection of its own.
-    assert server.post("/app/hello", b"x").text == "hello"
+    # So has what must not be sent twice.
+    client = server.connect()
+    client.request("POST", f"/app/waits?{gate.query}&name=post", body=b"x" * 1000)
+    visitor = gate.visitor().at("post")
+    assert sockets(server) == before + 1
+    visitor.go()
+    assert client.response().text == "post"
+
+
+def test_bodies_of_all_sizes_are_their_own(launch):
+    server = serve(launch, "client_max_body_size 10m; client_body_buffer_size 128k;")
+    server.log.allow("buffered to a temporary file")
+    before = sockets(server)
+    for size in [0, 1, 1000, 65_536]:
+        assert server.post("/app/echo", b"z" * size).body == b"z" * size
+    # Longer ones have connections of their own.
+    assert sockets(server) == before
+    assert server.post("/app/echo", b"z" * 65_537).status == 200
+    assert sockets(server) == before + 1
+    sizes = [0, 1, 100, 4096, 16_384, 30_000, 65_527, 65_528, 65_529, 65_536, 65_537, 131_073, 1_000_000]
+    failures = []
+
+    def ask(number):
+        chance = random.Random(number)
+        for size in sizes[number % 3 :: 3] * 4:
+            body = chance.randbytes(size)
+            found = server.post("/app/echo", body)
+            if (found.status, found.body) != (200, body):
+                failures.append((number, size, found.status, len(found.body)))
+            if server.post("/app/ignores", body).text != "ignored":
+                failures.append((number, size, "ignored"))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(3 * MANY)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not failures
+
+
+def test_a_body_is_read_as_the_application_likes(launch):
+    server = serve(launch)
+    assert server.post("/app/lines", b"first\nthe second\nand the rest").body == b"first\n|the second|\nand the rest"
+    client = server.connect()
+    client.request("POST", "/app/lines", body=b"first\nand more", chunked=True)
+    assert client.response().body == b"first\n|and more|"
+
+
+def test_requests_that_a_killed_process_has_not_begun_go_to_another(launch):
+    server = serve(launch)
+    (before,) = server.managed()
+    os.kill(before, signal.SIGSTOP)
+    clients = [server.connect() for _ in range(MANY)]
+    for number, client in enumerate(clients):
+        client.request("POST", "/app/echo", body=b"%d" % number * 3000)
+    wait_until(lambda: running(server) == {before: MANY}, "the process that does nothing has them")
+    os.kill(before, signal.SIGKILL)
+    for number, client in enumerate(clients):
+        assert client.response().body == b"%d" % number * 3000
+    server.log.expect("GW0904")
+    server.log.expect("upstream prematurely closed connection while reading response header.*POST /app/echo")
+    server.log.allow(r"connect\(\) to unix|recv\(\) failed")
+
+
+def test_a_request_that_a_killed_process_has_begun_runs_once(launch, gate):
+    server = serve(launch)
+    client = server.connect()
+    client.request("POST", f"/app/waits?{gate.query}&name=once", body=b"x")
+    gate.visitor().at("once")
+    (before,) = server.managed()
+    os.kill(before, signal.SIGKILL)
+    assert client.response().status == 502
+    assert server.get("/app/hello").text == "hello"
+    server.log.expect("GW0904")
+    server.log.expect("upstream prematurely closed connection while reading response header.*POST /app/waits")
+    server.log.allow(r"connect\(\) to unix")
 
 
 def expected(name, size):

@@ -24,6 +24,9 @@ use crate::{
 /// The default of `gangway_script_suffixes`: what PHP's own servers run.
 const SUFFIXES: [&[u8]; 3] = [b"php", b"phtml", b"phar"];
 
+/// How large the buffers of responses of applications in processes of their own are, where nothing is said.
+const HOSTED_PAGES: usize = 4;
+
 /// The default of `gangway_cache_key`: the stock FastCGI module has none, and gives every request the same response.
 /// It holds what the application is told about the host, SERVER_NAME and HTTP_HOST: `$host` has no port, and an application
 /// makes links of what it is told. (A `|` separates the configured name from what the client chooses.)
@@ -71,7 +74,7 @@ const fn temp_path<const N: usize>() -> [u8; N] {
 /// Fills what the inner block leaves open. An error is one line for the log.
 pub(crate) fn merge(cf: &Conf, outer: &mut UpstreamConf, inner: &mut UpstreamConf) -> Result<(), String> {
     merge_upstream(&outer.conf, &mut inner.conf);
-    merge_buffers(&outer.conf, &mut inner.conf)?;
+    merge_buffers(outer, inner)?;
     merge_cache(&outer.conf, &mut inner.conf)?;
     merge_own(outer, inner);
     if switch(inner.conf.cache()) == Some(true) && inner.cache_key.is_none() {
@@ -157,25 +160,33 @@ fn off_alone(mask: &mut usize) {
 }
 
 /// Sizes of buffers and temporary files, which must fit together.
-fn merge_buffers(
-    outer: &ngx_http_upstream_conf_t,
-    inner: &mut ngx_http_upstream_conf_t,
-) -> Result<(), String> {
+fn merge_buffers(outer: &UpstreamConf, inner: &mut UpstreamConf) -> Result<(), String> {
     // SAFETY: nginx sets it before it reads a configuration.
     let page = unsafe { ngx_pagesize };
+    inner.is_hosted |= outer.is_hosted && inner.pass.is_none();
+    let is_hosted = inner.is_hosted;
+    let (own_buffers, inherited) = (&mut inner.own_buffers, outer.own_buffers);
+    let (outer, inner) = (&outer.conf, &mut inner.conf);
     fill(&mut inner.buffer_size, outer.buffer_size, page);
-    if inner.bufs.num == 0 {
-        inner.bufs = outer.bufs;
-        if inner.bufs.num == 0 {
-            (inner.bufs.num, inner.bufs.size) = (8, page);
-        }
+    fill(&mut inner.busy_buffers_size_conf, outer.busy_buffers_size_conf, Setting::UNSET);
+    fill(&mut inner.temp_file_write_size_conf, outer.temp_file_write_size_conf, Setting::UNSET);
+    fill(&mut inner.max_temp_file_size_conf, outer.max_temp_file_size_conf, Setting::UNSET);
+    if inner.bufs.num != 0 {
+        *own_buffers = true;
+    } else if inherited {
+        (inner.bufs, *own_buffers) = (outer.bufs, true);
+    } else {
+        // Sizes that must fit to those of the buffers are somebody's choice for nginx's own.
+        let is_free = [inner.busy_buffers_size_conf, inner.temp_file_write_size_conf] == [Setting::UNSET; 2]
+            && matches!(inner.max_temp_file_size_conf, 0 | Setting::UNSET);
+        let pages = if is_hosted && is_free { HOSTED_PAGES } else { 1 };
+        (inner.bufs.num, inner.bufs.size) = (8, pages * page);
     }
     if inner.bufs.num < 2 {
         return Err(format!("{BAD_VALUE} there must be at least 2 \"gangway_buffers\""));
     }
     let size = inner.buffer_size.max(inner.bufs.size);
     let largest = "the maximum of the value of \"gangway_buffer_size\" and one of the \"gangway_buffers\"";
-    fill(&mut inner.busy_buffers_size_conf, outer.busy_buffers_size_conf, Setting::UNSET);
     inner.busy_buffers_size = or(inner.busy_buffers_size_conf, size.saturating_mul(2));
     if inner.busy_buffers_size < size {
         return Err(format!(
@@ -189,14 +200,12 @@ fn merge_buffers(
              one buffer"
         ));
     }
-    fill(&mut inner.temp_file_write_size_conf, outer.temp_file_write_size_conf, Setting::UNSET);
     inner.temp_file_write_size = or(inner.temp_file_write_size_conf, size.saturating_mul(2));
     if inner.temp_file_write_size < size {
         return Err(format!(
             "{BAD_VALUE} \"gangway_temp_file_write_size\" must be equal to or greater than {largest}"
         ));
     }
-    fill(&mut inner.max_temp_file_size_conf, outer.max_temp_file_size_conf, Setting::UNSET);
     inner.max_temp_file_size = or(inner.max_temp_file_size_conf, 1 << 30);
     if inner.max_temp_file_size != 0 && inner.max_temp_file_size < size {
         return Err(format!(

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How nginx reads and writes what stands for a connection of a request's own.
 
-use std::ptr;
+use std::{io::IoSliceMut, ptr};
 
-use gangway::{engine::fence, protocol::fastcgi::lanes::LaneRead};
+use gangway::{
+    engine::fence,
+    protocol::fastcgi::lanes::{LaneId, LaneRead},
+};
 use nginx_sys::{ngx_chain_t, ngx_connection_t};
 
-use super::trunk::user;
+use super::trunk::{Trunk, WORTH_PASSING, user};
 use crate::raw::{Functions, bytes};
 
 const ERROR: isize = nginx_sys::NGX_ERROR as isize;
 const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
+/// Buffers of a read.
+const ROOMS_MOST: usize = 64;
+/// What is read behind the part of a response that its request takes itself: its end, and the beginning of another one.
+const BEHIND: usize = 1024;
 
 pub(super) fn functions() -> Functions {
     Functions {
@@ -24,8 +31,8 @@ pub(super) fn functions() -> Functions {
 /// nginx's `recv`.
 unsafe extern "C" fn recv(c: *mut ngx_connection_t, buffer: *mut u8, size: usize) -> isize {
     fence("managed::lane_recv", ERROR, || {
-        // SAFETY: nginx reads into memory of its own, of this size.
-        unsafe { receive(c, std::slice::from_raw_parts_mut(buffer, size)) }
+        // SAFETY: nginx reads into memory of its own, of this size, from a live connection.
+        unsafe { receive(c, &mut [IoSliceMut::new(std::slice::from_raw_parts_mut(buffer, size))]) }
     })
 }
 
@@ -33,58 +40,112 @@ unsafe extern "C" fn recv(c: *mut ngx_connection_t, buffer: *mut u8, size: usize
 unsafe extern "C" fn recv_chain(c: *mut ngx_connection_t, mut chain: *mut ngx_chain_t, limit: i64) -> isize {
     fence("managed::lane_recv_chain", ERROR, || {
         let mut left = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let mut total = 0;
+        let mut rooms = [const { None }; ROOMS_MOST];
+        let mut places = rooms.iter_mut();
         // SAFETY: nginx gives a chain of live buffers of its own, with room behind `last`.
         unsafe {
-            while let Some(link) = chain.as_ref() {
+            while let Some(link) = chain.as_ref()
+                && let Some(place) = places.next()
+            {
                 let room = bytes((*link.buf).last, (*link.buf).end).len().min(left);
                 if room == 0 {
                     break;
                 }
-                let count = receive(c, std::slice::from_raw_parts_mut((*link.buf).last, room));
-                if count <= 0 {
-                    return if total > 0 { total } else { count };
-                }
-                total += count;
-                left -= count.cast_unsigned();
-                if count.cast_unsigned() < room {
-                    break;
-                }
+                *place = Some(IoSliceMut::new(std::slice::from_raw_parts_mut((*link.buf).last, room)));
+                left -= room;
                 chain = link.next;
             }
+            let mut rooms: Vec<_> = rooms.into_iter().flatten().collect();
+            receive(c, &mut rooms)
         }
-        total
     })
 }
 
+/// Reads what has come for a request; when all of that is read and its response goes on, the connection itself.
+///
 /// # Safety
 /// `c` is a live connection of nginx.
-unsafe fn receive(c: *mut ngx_connection_t, room: &mut [u8]) -> isize {
+unsafe fn receive(c: *mut ngx_connection_t, mut rooms: &mut [IoSliceMut<'_>]) -> isize {
     let Some((trunk, lane)) = user(c) else { return ERROR };
-    let mut lanes = trunk.lanes.borrow_mut();
-    let found = lanes.read(lane, room);
-    let (is_readable, has_output) = (lanes.is_readable(lane), !lanes.output().is_empty());
+    let mut total = 0;
+    let mut found = read_kept(&trunk, lane, &mut rooms, &mut total);
+    if found == LaneRead::Nothing && pass(&trunk, lane, &mut rooms, &mut total) {
+        found = read_kept(&trunk, lane, &mut rooms, &mut total);
+    }
+    let lanes = trunk.lanes.borrow();
+    let is_readable = lanes.is_readable(lane) || trunk.is_ready() && lanes.may_pass(lane) > 0;
+    let (available, has_output) = (lanes.available(lane), lanes.has_output());
     drop(lanes);
     if has_output {
         trunk.post();
     }
     // SAFETY: a live connection has its events.
     let read = unsafe { &mut *(*c).read };
-    match found {
-        LaneRead::Bytes(count) => {
-            read.set_ready(u32::from(is_readable));
-            isize::try_from(count).unwrap_or(ERROR)
-        }
-        LaneRead::Nothing => {
-            read.set_ready(0);
-            AGAIN
-        }
-        LaneRead::End => {
-            read.set_ready(0);
-            read.set_eof(1);
-            0
-        }
+    read.available = i32::try_from(available).unwrap_or(i32::MAX);
+    if total > 0 {
+        read.set_ready(u32::from(is_readable));
+        return isize::try_from(total).unwrap_or(ERROR);
     }
+    read.set_ready(0);
+    if found == LaneRead::End {
+        read.set_eof(1);
+        return 0;
+    }
+    AGAIN
+}
+
+/// Copies what is kept of a lane into rooms, which become smaller by it. Answers what the last look has found: with room left over there is no more.
+fn read_kept(trunk: &Trunk, lane: LaneId, rooms: &mut &mut [IoSliceMut<'_>], total: &mut usize) -> LaneRead {
+    let mut lanes = trunk.lanes.borrow_mut();
+    let mut found = LaneRead::Bytes(0);
+    while let Some(room) = rooms.first_mut() {
+        found = lanes.read(lane, room);
+        let LaneRead::Bytes(count) = found else { break };
+        *total += count;
+        IoSliceMut::advance_slices(rooms, count);
+    }
+    found
+}
+
+/// Reads from the connection itself what comes next of a response, and a little of what is behind it. Answers whether that may be of the same one.
+fn pass(trunk: &Trunk, lane: LaneId, rooms: &mut &mut [IoSliceMut<'_>], total: &mut usize) -> bool {
+    let ahead = trunk.lanes.borrow().may_pass(lane);
+    let room = rooms.iter().fold(0, |sum, room| sum + room.len());
+    let is_worth = *total == 0 || room >= ahead.min(WORTH_PASSING);
+    if ahead == 0 || !is_worth || !trunk.is_ready() {
+        return false;
+    }
+    let mut behind = [0; BEHIND];
+    let mut left = ahead;
+    let mut parts = Vec::with_capacity(rooms.len() + 1);
+    for room in rooms.iter_mut() {
+        let count = room.len().min(left);
+        if let Some(part) = room.get_mut(..count).filter(|part| !part.is_empty()) {
+            parts.push(IoSliceMut::new(part));
+        }
+        left -= count;
+    }
+    let wanted = ahead - left;
+    if left == 0 {
+        parts.push(IoSliceMut::new(&mut behind));
+    }
+    let all = parts.iter().fold(0, |sum, part| sum + part.len());
+    let received = trunk.receive_into(&mut parts);
+    drop(parts);
+    let count = received.unwrap_or(0);
+    if count < all {
+        trunk.is_read();
+    }
+    if count == 0 {
+        // What that means finds who reads for all.
+        trunk.post();
+        return false;
+    }
+    let own = count.min(wanted);
+    trunk.passed(lane, own, behind.get(..count - own).unwrap_or_default());
+    *total += own;
+    IoSliceMut::advance_slices(rooms, own);
+    own == ahead
 }
 
 /// nginx's `send`.
@@ -93,7 +154,7 @@ unsafe extern "C" fn send(c: *mut ngx_connection_t, buffer: *mut u8, size: usize
         // SAFETY: nginx sends bytes of its own, which are so many.
         let bytes = unsafe { std::slice::from_raw_parts(buffer, size) };
         // SAFETY: a live connection, says nginx.
-        if unsafe { give(c, bytes) } { isize::try_from(size).unwrap_or(ERROR) } else { ERROR }
+        if unsafe { give(c, &[bytes]) } { isize::try_from(size).unwrap_or(ERROR) } else { ERROR }
     })
 }
 
@@ -105,18 +166,21 @@ unsafe extern "C" fn send_chain(
 ) -> *mut ngx_chain_t {
     const FAILED: *mut ngx_chain_t = ptr::without_provenance_mut(usize::MAX);
     fence("managed::lane_send_chain", FAILED, || {
-        // SAFETY: nginx gives a chain of live buffers, which are in memory: requests with a body do not come here.
+        let mut parts = Vec::new();
+        // SAFETY: nginx gives a chain of live buffers, which nobody changes meanwhile, and a live connection.
         unsafe {
             while let Some(link) = chain.as_ref() {
                 let buffer = &mut *link.buf;
-                if buffer.in_file() != 0 || !give(c, bytes(buffer.pos, buffer.last)) {
+                if buffer.in_file() != 0 {
+                    // A request with a body in a file does not come here.
                     return FAILED;
                 }
+                parts.push(bytes(buffer.pos, buffer.last));
                 buffer.pos = buffer.last;
                 chain = link.next;
             }
+            if give(c, &parts) { ptr::null_mut() } else { FAILED }
         }
-        ptr::null_mut()
     })
 }
 
@@ -124,7 +188,7 @@ unsafe extern "C" fn send_chain(
 ///
 /// # Safety
 /// `c` is a live connection of nginx.
-unsafe fn give(c: *mut ngx_connection_t, bytes: &[u8]) -> bool {
+unsafe fn give(c: *mut ngx_connection_t, parts: &[&[u8]]) -> bool {
     let Some((trunk, lane)) = user(c) else { return false };
     let mut lanes = trunk.lanes.borrow_mut();
     if lanes.is_over() {
@@ -132,10 +196,12 @@ unsafe fn give(c: *mut ngx_connection_t, bytes: &[u8]) -> bool {
         unsafe { (*(*c).write).set_error(1) };
         return false;
     }
-    lanes.send(lane, bytes);
+    lanes.send_parts(lane, parts.iter().copied());
     drop(lanes);
+    let count = parts.iter().fold(0, |sum, part| sum + part.len());
     // SAFETY: the caller promises a live connection; its counter is this thread's own.
-    unsafe { (*c).sent += i64::try_from(bytes.len()).unwrap_or(0) };
+    unsafe { (*c).sent += i64::try_from(count).unwrap_or(0) };
+    trunk.send_some();
     trunk.post();
     true
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Requests that share a connection to a process of gangway-host (`gangway::protocol::fastcgi::lanes`): those without a body that may be
-//! sent twice. What leaves in one turn of the event loop leaves together, and what comes together is read at once.
+//! Requests that share a connection to a process of gangway-host (`gangway::protocol::fastcgi::lanes`): those that have a short body or none. What leaves in one turn of the event loop leaves together, and what comes together is read at once.
 //!
 //! nginx has a stand-in for each of them, which reads and writes records as on a connection of its own. A connection is made in the
 //! background, and until its host has answered that it knows lanes, and where it does not, requests go their own ways.
@@ -14,11 +13,25 @@ use gangway::supervise::segment::{Place, Segment};
 use nginx_sys::ngx_connection_t;
 
 use super::{linger::Reason, queue::give_back, service::Service};
-use crate::raw::{self, Request, close_spare, take_back, unconnected};
-use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open};
+use crate::raw::{self, Connection, Request, close_spare, take_back, unconnected};
+use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open, user};
+
+/// What a request asks of a connection that it shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cargo {
+    /// Nothing: it has no body, and may be sent twice.
+    Light,
+    /// That the process takes bodies, and says what it has begun.
+    Heavy,
+}
 
 /// A stand-in for the connection to the process of a slot, of which the request has a place. `None`: it is to connect by itself.
-pub(super) fn take(request: Request, segment: &Arc<Segment>, slot: u16) -> Option<*mut ngx_connection_t> {
+pub(super) fn take(
+    request: Request,
+    segment: &Arc<Segment>,
+    slot: u16,
+    cargo: Cargo,
+) -> Option<*mut ngx_connection_t> {
     if !raw::has_edges() {
         return None;
     }
@@ -38,7 +51,7 @@ pub(super) fn take(request: Request, segment: &Arc<Segment>, slot: u16) -> Optio
         open(segment, slot, pid);
         return None;
     };
-    let lane = trunk.lanes.borrow_mut().take()?;
+    let lane = trunk.take(cargo == Cargo::Heavy)?;
     let Some(connection) = unconnected(request, &io::functions()).ok().and_then(NonNull::new) else {
         let _ = trunk.lanes.borrow_mut().leave(lane);
         return None;
@@ -53,6 +66,11 @@ pub(super) fn take(request: Request, segment: &Arc<Segment>, slot: u16) -> Optio
 /// Whether it is a stand-in from [`take`].
 pub(super) fn has(connection: *mut ngx_connection_t) -> bool {
     TRUNKS.with_borrow(|trunks| trunks.users.contains_key(&connection.addr()))
+}
+
+/// Whether the process has not begun the request whose stand-in this is, and never will.
+pub(super) fn is_unbegun(connection: Connection) -> bool {
+    user(connection.raw()).is_some_and(|(trunk, lane)| trunk.take_back(lane))
 }
 
 /// A request leaves its lane, and gives its place back as soon as the process works on it no more.

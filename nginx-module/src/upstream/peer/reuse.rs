@@ -237,6 +237,9 @@ pub(super) fn is_unread_by_host(context: &Context, upstream: Upstream) -> bool {
     if context.request.streams_body() || read.has_timed_out() || write.has_timed_out() {
         return false;
     }
+    if let Some(is_unbegun) = context.peer.judge.get() {
+        return is_unbegun(connection);
+    }
     if connection.sent() == 0 {
         return true;
     }

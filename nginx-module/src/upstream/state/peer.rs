@@ -7,7 +7,7 @@ use gangway::contention::{Call, Calls};
 use nginx_sys::ngx_recv_pt;
 
 use crate::{
-    raw::{Balancer, Timer, Upstream},
+    raw::{Balancer, Connection, Timer, Upstream},
     upstream::address::Address,
 };
 
@@ -20,6 +20,9 @@ pub(in crate::upstream) enum Keeping {
     /// An idle connection has failed this request: no second one is tried.
     FreshOnly,
 }
+
+/// Whether the process that a connection stands for has not begun its request, and never will.
+pub(crate) type Judge = fn(Connection) -> bool;
 
 /// The wrapper's part of a request.
 #[derive(Default)]
@@ -34,6 +37,8 @@ pub(in crate::upstream) struct Peer {
     pub(in crate::upstream) receive: Cell<ngx_recv_pt>,
     /// How often a fresh connection has been looked at that gives no answer.
     looks: Cell<u32>,
+    /// Who knows whether a process has begun the request, where its connection does not show it.
+    pub(in crate::upstream) judge: Cell<Option<Judge>>,
     /// Its call for the process that somebody's idle connection holds.
     call: Cell<Option<(Calls<'static>, Call)>>,
     waiting: RefCell<Option<Timer>>,

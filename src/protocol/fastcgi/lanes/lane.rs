@@ -21,8 +21,9 @@ pub(super) struct LaneState {
     pub(super) has_ended: bool,
     pub(super) is_told: bool,
     pub(super) is_aborted: bool,
-    /// The host has got something of the request.
+    /// The host gets something of the request, and behind how many other bytes.
     pub(super) has_begun: bool,
+    pub(super) first: u64,
     /// A record that goes out, as far as it is there.
     pub(super) pending: Vec<u8>,
 }
@@ -47,6 +48,7 @@ impl LaneState {
             is_told: false,
             is_aborted: false,
             has_begun: false,
+            first: 0,
             pending: Vec::new(),
         }
     }
@@ -66,6 +68,15 @@ impl LaneState {
         Ok(())
     }
 
+    /// So much was read that the host may send again. It is told where that is worth a record.
+    pub(super) fn owe(&mut self, id: u16, count: usize, owing: &mut Vec<u16>) {
+        let before = self.owed;
+        self.owed += count;
+        if before < WORTH && self.owed >= WORTH {
+            owing.push(id);
+        }
+    }
+
     /// How much the host may send more, where that is worth a record.
     pub(super) fn take_owed(&mut self) -> Option<u32> {
         if self.owed < WORTH {
@@ -78,11 +89,15 @@ impl LaneState {
 /// Bytes of a record's header.
 pub(super) const HEADER: usize = 8;
 
-/// The first record of some bytes, if it is whole, and what is behind it.
-pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let [_, _, _, _, high, low, padding, ..] = *bytes else { return None };
-    let content = usize::from(u16::from_be_bytes([high, low]));
-    bytes.split_at_checked(HEADER + content + usize::from(padding))
+/// The header of the record that stands at a place, if that is whole, and the size of it all.
+pub(super) fn record_at(bytes: &mut [u8], at: usize) -> Option<(&mut [u8; HEADER], usize)> {
+    let rest = bytes.get_mut(at..)?;
+    let [_, _, _, _, high, low, padding, ..] = *rest else { return None };
+    let size = HEADER + usize::from(u16::from_be_bytes([high, low])) + usize::from(padding);
+    if rest.len() < size {
+        return None;
+    }
+    Some((rest.first_chunk_mut()?, size))
 }
 
 /// The lane of a number, if it is in use.

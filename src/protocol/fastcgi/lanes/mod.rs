@@ -11,24 +11,26 @@
 //! question for [`NAME`] gets and sends them.
 
 mod error;
+mod incoming;
 mod lane;
+mod outgoing;
 mod window;
 
 use std::collections::VecDeque;
 
-use super::{
-    ABORT_REQUEST, CUT, END_REQUEST, GET_VALUES, GET_VALUES_RESULT, GRANT, Pairs, REQUEST, STDERR, STDOUT,
-    VERSION, header_of,
-};
-use crate::wire::{Gather, Reader};
+use super::{ABORT_REQUEST, CUT, GET_VALUES, GRANT, header_of};
+use crate::wire::Gather;
 pub use error::LaneError;
-use lane::{HEADER, KEPT, LaneState, LaneUse, lane_of, split_record};
+pub use incoming::Ahead;
+use lane::{KEPT, LaneState, LaneUse, lane_of};
 pub use window::Window;
 
 /// What a host is asked for, as a value of FCGI_GET_VALUES.
 pub const NAME: &[u8] = b"GANGWAY_LANES";
-/// What a host of this version answers.
+/// What a host answers that takes requests without a body.
 pub const ANSWER: &[u8] = b"1";
+/// What one answers that takes any request, for it says in memory that it shares with the worker which of them it has begun.
+pub const ANSWER_BODIES: &[u8] = b"2";
 /// So many bytes of records may be on their way in a lane.
 pub const WINDOW: usize = 128 * 1024;
 /// The answer to the question may be so long.
@@ -51,6 +53,14 @@ pub fn cut(lane: u16) -> [u8; 8] {
 /// A request's number on the connection. It is in use until [`Lanes::leave`] or [`LaneEvent::Free`] says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LaneId(u16);
+
+impl LaneId {
+    /// As the host knows it.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        self.0
+    }
+}
 
 /// What was read of a lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +86,22 @@ pub enum LaneEvent {
 #[derive(Debug)]
 pub struct Lanes {
     stage: LanesStage,
+    takes_bodies: bool,
     lanes: Vec<LaneState>,
     free: Vec<u16>,
     events: VecDeque<LaneEvent>,
     gather: Gather<8>,
     record: RecordLeft,
+    /// How many records have begun.
+    records: u64,
     /// What has come of the answer to the question.
     answer: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
+    /// How many bytes have left in all.
+    gone: u64,
+    /// Lanes of which so much was read that the host is to be told.
+    owing: Vec<u16>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,15 +139,25 @@ impl Lanes {
         out.extend_from_slice(NAME);
         Self {
             stage: LanesStage::Asked,
+            takes_bodies: false,
             lanes: Vec::new(),
             free: Vec::new(),
             events: VecDeque::new(),
             gather: Gather::EMPTY,
             record: RecordLeft::default(),
+            records: 0,
             answer: Vec::new(),
             out,
             sent: 0,
+            gone: 0,
+            owing: Vec::new(),
         }
+    }
+
+    /// Whether requests that have a body, or that must not be sent twice, may have lanes, too, or could have them.
+    #[must_use]
+    pub fn takes_bodies(&self) -> bool {
+        self.takes_bodies
     }
 
     /// Whether requests may have lanes.
@@ -172,32 +199,6 @@ impl Lanes {
         Some(LaneId(id))
     }
 
-    /// Sends bytes of a request's records, which have the number 1.
-    pub fn send(&mut self, lane: LaneId, bytes: &[u8]) {
-        let LaneId(id) = lane;
-        if self.stage != LanesStage::Open {
-            return;
-        }
-        let Some(lane) = lane_of(&mut self.lanes, id) else { return };
-        let mut begun = std::mem::take(&mut lane.pending);
-        let mut rest = bytes;
-        if !begun.is_empty() {
-            begun.extend_from_slice(bytes);
-            rest = &begun;
-        }
-        // Only whole records: those of other lanes stand between them.
-        while let Some((record, later)) = split_record(rest) {
-            let [version, kind, _, _, high, low, padding, reserved, ..] = *record else { break };
-            let [id_high, id_low] = id.to_be_bytes();
-            self.out.extend_from_slice(&[version, kind, id_high, id_low, high, low, padding, reserved]);
-            self.out.extend_from_slice(record.get(HEADER..).unwrap_or_default());
-            lane.is_aborted |= kind == ABORT_REQUEST;
-            lane.has_begun = true;
-            rest = later;
-        }
-        lane.pending = rest.to_vec();
-    }
-
     /// Reads the records of a lane's response, which have the number 1.
     pub fn read(&mut self, lane: LaneId, room: &mut [u8]) -> LaneRead {
         let LaneId(id) = lane;
@@ -213,14 +214,11 @@ impl Lanes {
             to.copy_from_slice(from);
         }
         lane.read += count;
-        lane.owed += count;
         if lane.read == lane.inbox.len() {
             lane.inbox.clear();
             lane.read = 0;
         }
-        if !lane.has_ended && !is_over {
-            self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
-        }
+        lane.owe(id, count, &mut self.owing);
         LaneRead::Bytes(count)
     }
 
@@ -256,10 +254,10 @@ impl Lanes {
             return true;
         }
         lane.use_of = LaneUse::Left;
-        lane.owed += lane.inbox.len() - lane.read;
+        let unread = lane.inbox.len() - lane.read;
         lane.inbox.clear();
         lane.read = 0;
-        self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
+        lane.owe(id, unread, &mut self.owing);
         false
     }
 
@@ -285,22 +283,6 @@ impl Lanes {
         Some(event)
     }
 
-    /// What is to be sent.
-    #[must_use]
-    pub fn output(&self) -> &[u8] {
-        self.out.get(self.sent..).unwrap_or_default()
-    }
-
-    /// So many bytes of it have left.
-    pub fn sent(&mut self, count: usize) {
-        self.sent += count;
-        if self.sent >= self.out.len() {
-            self.out.clear();
-            self.out.shrink_to(WINDOW);
-            self.sent = 0;
-        }
-    }
-
     /// The connection has ended: what was not read of its lanes can be, and no more comes.
     pub fn close(&mut self) {
         if self.stage == LanesStage::Over {
@@ -321,118 +303,6 @@ impl Lanes {
                 }
             }
         }
-    }
-
-    /// Takes bytes that have come.
-    ///
-    /// # Errors
-    /// The host broke the rules: the connection is over for all lanes.
-    pub fn receive(&mut self, input: &[u8]) -> Result<(), LaneError> {
-        if self.stage == LanesStage::Over {
-            return Ok(());
-        }
-        let taken = self.take_records(input);
-        if taken.is_err() {
-            self.close();
-        }
-        taken
-    }
-
-    fn take_records(&mut self, input: &[u8]) -> Result<(), LaneError> {
-        let mut reader = Reader::new(input);
-        while !reader.is_empty() {
-            if self.record.content > 0 {
-                let part = reader.take_up_to(self.record.content);
-                self.record.content -= part.len();
-                self.add(part)?;
-            } else if self.record.padding > 0 {
-                self.record.padding -= reader.take_up_to(self.record.padding).len();
-            } else if let Some(header) = self.gather.fill(&mut reader) {
-                self.begin(header)?;
-            }
-            if self.record.content == 0 {
-                self.end()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A record begins.
-    fn begin(&mut self, header: [u8; 8]) -> Result<(), LaneError> {
-        let [version, kind, id_high, id_low, high, low, padding, _reserved] = header;
-        let (id, content) = (u16::from_be_bytes([id_high, id_low]), u16::from_be_bytes([high, low]));
-        if version != VERSION {
-            return Err(LaneError::Version(version));
-        }
-        self.record = RecordLeft { kind, id, content: usize::from(content), padding: usize::from(padding) };
-        if self.stage == LanesStage::Asked {
-            let is_answer = kind == GET_VALUES_RESULT && id == 0 && (1..=ANSWER_MOST).contains(&content);
-            return if is_answer { Ok(()) } else { Err(LaneError::Unknown) };
-        }
-        let is_known = match kind {
-            STDOUT | STDERR => true,
-            END_REQUEST => content == 8,
-            CUT => content == 0,
-            _ => false,
-        };
-        if !is_known {
-            return Err(LaneError::Type(kind));
-        }
-        let lane = lane_of(&mut self.lanes, id).filter(|lane| !lane.has_ended);
-        let lane = lane.ok_or(LaneError::NoRequest(id))?;
-        match lane.use_of {
-            LaneUse::Taken if kind != CUT => {
-                let [one, two] = REQUEST.to_be_bytes();
-                lane.take_in(id, &[VERSION, kind, one, two, high, low, 0, 0])?;
-            }
-            LaneUse::Left => lane.owed += HEADER,
-            LaneUse::Taken | LaneUse::Free => {}
-        }
-        Ok(())
-    }
-
-    /// A part of the content of the record has come.
-    fn add(&mut self, part: &[u8]) -> Result<(), LaneError> {
-        let id = self.record.id;
-        if self.stage == LanesStage::Asked {
-            self.answer.extend_from_slice(part);
-            return Ok(());
-        }
-        let lane = lane_of(&mut self.lanes, id).ok_or(LaneError::NoRequest(id))?;
-        if lane.use_of == LaneUse::Left {
-            lane.owed += part.len();
-            self.out.extend(lane.take_owed().into_iter().flat_map(|owed| grant(id, owed)));
-            return Ok(());
-        }
-        lane.take_in(id, part)?;
-        tell(lane, id, &mut self.events);
-        Ok(())
-    }
-
-    /// The content of the record is whole.
-    fn end(&mut self) -> Result<(), LaneError> {
-        let RecordLeft { kind, id, .. } = self.record;
-        self.record.kind = 0;
-        match kind {
-            GET_VALUES_RESULT if self.stage == LanesStage::Asked => {
-                let answer = std::mem::take(&mut self.answer);
-                let is_known = Pairs::new(&answer).any(|(name, value)| name == NAME && value == ANSWER);
-                self.stage = if is_known { LanesStage::Open } else { return Err(LaneError::Unknown) };
-            }
-            END_REQUEST | CUT => {
-                let Some(lane) = lane_of(&mut self.lanes, id) else { return Ok(()) };
-                lane.has_ended = true;
-                if lane.use_of == LaneUse::Left {
-                    lane.use_of = LaneUse::Free;
-                    self.free.push(id);
-                    self.events.push_back(LaneEvent::Free(LaneId(id)));
-                } else {
-                    tell(lane, id, &mut self.events);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     fn lane_mut(&mut self, id: u16) -> Option<&mut LaneState> {
