@@ -108,6 +108,12 @@ impl BackendRecord<'_> {
         self.update(|facts| PROVEN.set(facts, PROVEN.get(facts).max(idle + 1)));
     }
 
+    /// Whether nothing is known yet of what an address does with idle connections: those that have been idle for longest are to stay
+    /// idle, for only they can show it.
+    pub fn wants_proof(self) -> bool {
+        self.get(PROVEN) == 0 && !self.closes()
+    }
+
     /// Whether a connection that has been idle for so long would show something new by being open still.
     pub fn would_show(self, idle: u64) -> bool {
         idle >= STAYED && !self.closes() && idle / 2 >= self.get(PROVEN)
@@ -215,17 +221,18 @@ mod tests {
     fn a_connection_that_stays_open_shows_that_its_address_keeps_them() {
         let table = table();
         let record = table.of(7).unwrap();
+        assert!(record.wants_proof());
         record.has_stayed(STAYED - 1);
         assert!(!record.would_show(STAYED - 1) && !record.keeps(0));
         assert!(record.would_show(STAYED));
         record.has_stayed(STAYED);
-        assert!(record.keeps(STAYED / 2) && !record.keeps(STAYED / 2 + 1));
+        assert!(record.keeps(STAYED / 2) && !record.keeps(STAYED / 2 + 1) && !record.wants_proof());
         assert!(!record.would_show(STAYED) && record.would_show(2 * STAYED));
         record.has_stayed(10_000);
         assert!(record.keeps(5000) && !record.keeps(5001));
         record.has_closed();
         record.has_stayed(60_000);
-        assert!(!record.would_show(60_000) && !record.keeps(0));
+        assert!(!record.would_show(60_000) && !record.keeps(0) && !record.wants_proof());
     }
 
     #[test]

@@ -334,6 +334,11 @@ pub(crate) fn put(key: Key, wire: Wire, mut history: History, limits: KeepLimits
     if pool.idle.iter().filter(|idle| idle.key == key).count() >= limits.count
         && let Some(oldest) = pool.idle.iter().position(|idle| idle.key == key)
     {
+        if key.record().is_some_and(BackendRecord::wants_proof) {
+            drop(pool);
+            drop(wire);
+            return;
+        }
         surplus = Some(pool.idle.remove(oldest));
     }
     pool.idle.push(Idle { key, wire, history, since: now, until: now + limits.time, busy_until: None });

@@ -364,11 +364,19 @@ def test_what_cannot_be_sent_twice_goes_where_connections_are_kept(launch, unix)
     wait_until(goes_there, "and again")
 
 
-@KEPT
+# In httpd a request that has not been accepted at once takes an idle connection away, and this backend accepts late.
+@NGINX
 @SOCKETS
 def test_an_application_that_is_only_posted_to(launch, unix):
-    """No request that could be sent twice shows that its address keeps connections; that they stay open for a second does."""
-    server = launch(lambda site: configure_recorder(site, "unix" if unix else ""))
+    """No request that could be sent twice shows that its address keeps connections; that they stay open for a second does. However many
+    connections have no room meanwhile, some stay for so long."""
+
+    def configure(site):
+        site.scratch.chmod(0o755)
+        times = "gangway_keepalive_timeout 4s;" + ("" if unix else " gangway_keepalive 2;")
+        site.passes("/fastcgi/", site.recorder("fastcgi", unix=unix), nginx=times)
+
+    server = launch(configure)
     backend = server.site.backends["fastcgi"]
     server.log.allow(EXPLAINED)
     seen = set()

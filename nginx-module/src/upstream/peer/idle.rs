@@ -9,6 +9,7 @@ use std::{
 };
 
 use gangway::{
+    backends::BackendRecord,
     engine::fence,
     sys::{Progress, has_unread, progress},
 };
@@ -299,6 +300,9 @@ fn add(idle: Idle, limit: usize) {
     let surplus = POOL.with_borrow_mut(|pool| {
         let same = |known: &&Idle| known.address == idle.address;
         let full = pool.idle.len() >= limit && pool.idle.iter().filter(same).count() >= limit;
+        if full && signals::record(&idle.address).is_some_and(BackendRecord::wants_proof) {
+            return Some(idle.connection);
+        }
         let oldest = full.then(|| pool.idle.iter().position(|known| known.address == idle.address)).flatten();
         let surplus = oldest.map(|at| pool.idle.remove(at).connection);
         pool.idle.push(idle);
