@@ -106,8 +106,9 @@ def test_subrequests_and_limits_come_first(launch):
         site.location("/may", kind="exact", nginx='if ($http_x_token = "good") { return 204; } return 401;')
         site.asgi("/asked", "asgi_sockets:app", nginx="auth_request /may;")
         site.asgi("/few", "asgi_sockets:app", nginx="limit_req zone=few burst=1 nodelay; limit_req_status 429;")
+        site.asgi("/warm", "asgi_sockets:app")
 
-    server = launch(configure, warm=["/asked/hello"])
+    server = launch(configure, warm=["/warm/hello"])
     assert ask(server, "/asked/echo").status == 401
     client = opened(server, "/asked/echo", headers=[("X-Token", "good")])
     client.text("let in")

@@ -117,6 +117,7 @@ def test_processes_of_its_own_answer_as_to_any_request(launch, options):
     client.request("GET", "/kind", handshake())
     response = client.response()
     assert (response.status, response.body) == (200, b"plain")
+    server.log.expect("GW0911")
     # The connection is one of HTTP as before.
     client.request("GET", "/hello")
     assert client.response().body == b"plain"

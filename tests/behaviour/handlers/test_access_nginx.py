@@ -220,7 +220,7 @@ def test_over_http2(server):
         ("gangway_access;", "invalid number"),
         ("gangway_authn_provider /etc/hostname;", "realm=TEXT"),
         ("gangway_authz_provider /etc/hostname;", "groups=NAME"),
-        ("gangway_access /etc/hostname user=web;", "processes of the server"),
+        ("gangway_access /etc/hostname user=web;", "handlers of phases"),
     ],
 )
 def test_what_the_configuration_test_refuses(configtest, lines, cure):
