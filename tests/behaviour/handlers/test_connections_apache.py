@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """PythonConnectionHandler: connections that speak a protocol of their own, beside those of HTTP."""
 
-import contextlib
 import ast
+import contextlib
 import re
 import socket
 import ssl

@@ -71,7 +71,6 @@ def test_htaccess_needs_allowoverride(launch, scratch, kind):
         ("PythonDebug maybe", "PythonDebug", "must be On or Off"),
         ("PythonPath", "PythonPath", "needs one word"),
         ("PythonOption", "PythonOption", "needs a name"),
-        ("PythonConnectionHandler a", "PythonConnectionHandler", "is not supported"),
         ("PythonImport a", "PythonImport", "needs a module and the name"),
         ("PythonHandlerModule a::b", "PythonHandlerModule", "without an object"),
         ("PythonHandlerModule", "PythonHandlerModule", "needs the name of a module"),

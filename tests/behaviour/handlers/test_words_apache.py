@@ -123,7 +123,7 @@ def test_httpds_own_modules_are_asked_behind_a_handler_that_declines(server, pat
         ("<Location /a>\nGangwayCGI On\nGangwayPythonHandler a\n</Location>", "has a handler already"),
         ("GangwayPythonHandler a venv=/no/such/folder", "/no/such/folder"),
         ("PythonHome /no/such\nGangwayPythonHandler access a venv=/usr", "all handlers of phases of a process are one application"),
-        ("GangwayPythonHandler a processes=2", "processes of the server"),
+        ("GangwayPythonHandler access a processes=2", "handlers of phases"),
     ],
 )
 def test_what_is_wrong_stops_the_configuration_test(configtest, lines, cure):
