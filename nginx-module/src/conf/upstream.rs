@@ -29,8 +29,8 @@ pub(crate) struct UpstreamConf {
     pub(crate) pass: Option<Pass>,
     /// What answers is an application in processes of gangway-host.
     pub(crate) is_hosted: bool,
-    /// `gangway_buffers` was said here or in an enclosing block.
-    pub(crate) own_buffers: bool,
+    /// `gangway_buffers` was said neither here nor in an enclosing block, and a merge has chosen.
+    pub(crate) has_default_buffers: bool,
     /// `gangway_split_path_info`.
     pub(crate) split: Option<Split>,
     /// `gangway_cache_key`.
@@ -79,7 +79,7 @@ impl UpstreamConf {
             conf: unset_upstream(),
             pass: None,
             is_hosted: false,
-            own_buffers: false,
+            has_default_buffers: false,
             split: None,
             cache_key: None,
             authorize_params: None,

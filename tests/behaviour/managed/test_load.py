@@ -142,7 +142,8 @@ def test_reloads_and_kills_lose_no_request_that_may_run_again(launch, scratch, p
             go_on(load)
             assert server.get("/one/hello").body == b"hello"
     check(load)
-    wait_until(lambda: len(server.managed()) == 5 + preload, "all are there again", 60)
+    # A template that was killed while it loaded is tried again when somebody is missing.
+    wait_until(lambda: 5 <= len(server.managed()) <= 5 + preload, "all are there again", 60)
     server.settle()
 
 
@@ -326,7 +327,9 @@ def test_a_long_post_that_its_process_has_not_begun_goes_to_another(launch, scra
     os.kill(stopped, signal.SIGSTOP)
     with concurrent.futures.ThreadPoolExecutor(len(bodies)) as pool:
         asked = {name: pool.submit(server.post, "/app/post", body, [("X-Id", name)]) for name, body in bodies.items()}
-        wait_until(lambda: running(server)[stopped] == len(bodies), "the process that does nothing has them")
+        # On a busy machine another process may have taken one from it before.
+        done = lambda: sum(one.done() for one in asked.values())
+        wait_until(lambda: running(server)[stopped] + done() >= len(bodies), "the process that does nothing has them")
         os.kill(stopped, signal.SIGKILL)
         answers = {name: one.result() for name, one in asked.items()}
     assert {name: answer.status for name, answer in answers.items()} == dict.fromkeys(bodies, 200)

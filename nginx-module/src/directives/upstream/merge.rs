@@ -165,17 +165,18 @@ fn merge_buffers(outer: &UpstreamConf, inner: &mut UpstreamConf) -> Result<(), S
     let page = unsafe { ngx_pagesize };
     inner.is_hosted |= outer.is_hosted && inner.pass.is_none();
     let is_hosted = inner.is_hosted;
-    let (own_buffers, inherited) = (&mut inner.own_buffers, outer.own_buffers);
+    // The http block is never merged: what it has was said.
+    let is_said = outer.conf.bufs.num != 0 && !outer.has_default_buffers;
+    let has_default = &mut inner.has_default_buffers;
     let (outer, inner) = (&outer.conf, &mut inner.conf);
     fill(&mut inner.buffer_size, outer.buffer_size, page);
     fill(&mut inner.busy_buffers_size_conf, outer.busy_buffers_size_conf, Setting::UNSET);
     fill(&mut inner.temp_file_write_size_conf, outer.temp_file_write_size_conf, Setting::UNSET);
     fill(&mut inner.max_temp_file_size_conf, outer.max_temp_file_size_conf, Setting::UNSET);
-    if inner.bufs.num != 0 {
-        *own_buffers = true;
-    } else if inherited {
-        (inner.bufs, *own_buffers) = (outer.bufs, true);
-    } else {
+    if inner.bufs.num == 0 && is_said {
+        inner.bufs = outer.bufs;
+    } else if inner.bufs.num == 0 {
+        *has_default = true;
         // Sizes that must fit to those of the buffers are somebody's choice for nginx's own.
         let is_free = [inner.busy_buffers_size_conf, inner.temp_file_write_size_conf] == [Setting::UNSET; 2]
             && matches!(inner.max_temp_file_size_conf, 0 | Setting::UNSET);
