@@ -151,7 +151,7 @@ impl Manager {
     /// The guard was killed: nobody would make another keeper. Another tree begins, with memory of its own, and the old one ends
     /// when the workers of the last configuration have nothing more to ask of it.
     fn leave_tree(&mut self, log: BorrowedFd<'_>) -> io::Result<()> {
-        if self.tree.tell(&tree::commit(), &[log]).is_err() {
+        if self.tree.tell(&tree::commit(0), &[log]).is_err() {
             // All of it was killed: nobody else uses the memory.
             return Ok(());
         }
@@ -254,8 +254,8 @@ impl Manager {
             }
             messages.push((message, known.pool.segment.as_fd()));
         }
-        for (message, memory) in messages {
-            self.tree.tell(&message, &[memory])?;
+        for (message, memory) in &messages {
+            self.tree.tell(message, &[*memory])?;
         }
         let wakeup = match &self.setup.wake {
             Wake::Event(wakeup) => Some(wakeup.as_fd()),
@@ -263,7 +263,7 @@ impl Manager {
         };
         let figures = self.figures.as_ref().map(AsFd::as_fd);
         let all: Vec<_> = [Some(log), wakeup, figures].into_iter().flatten().collect();
-        self.tree.tell(&tree::commit(), &all)
+        self.tree.tell(&tree::commit(messages.len()), &all)
     }
 }
 

@@ -241,7 +241,7 @@ impl Supervisor {
                 let template = Some((generation, is_loaded));
                 self.found.push(FoundFiles { app, slot, pid, version, output: fds.next(), template });
             }
-            Some(Fact::Commit) => {
+            Some(Fact::Commit(applications)) => {
                 self.log.open(fds.next());
                 if let Err(error) = self.control.open() {
                     self.log.control_failed(&error);
@@ -249,7 +249,7 @@ impl Supervisor {
                 let wakeup = if self.by_threads { None } else { fds.next() };
                 // Without memory nobody is told.
                 self.figures = fds.next().and_then(|memory| StatusBoard::open(memory).ok()).map(Rc::new);
-                self.configure(wakeup);
+                self.configure(applications, wakeup);
             }
             Some(Fact::Connect) => {
                 if let Some(channel) = fds.next().map(MessageSocket::of)
@@ -285,11 +285,16 @@ impl Supervisor {
         }
     }
 
-    /// What was staged counts from now on.
-    fn configure(&mut self, wakeup: Option<OwnedFd>) {
+    /// What was staged last, so many applications, counts from now on.
+    fn configure(&mut self, applications: usize, wakeup: Option<OwnedFd>) {
+        let mut staged = std::mem::take(&mut self.staged);
+        let Some(first) = staged.len().checked_sub(applications) else {
+            // A part of a configuration would end what runs of the others.
+            return self.log.message_lost();
+        };
         let wakeup = wakeup.map(|wakeup| Arc::new(EventFd::of(wakeup)));
         let mut named = Vec::new();
-        for staged in std::mem::take(&mut self.staged) {
+        for staged in staged.drain(first..) {
             named.push(staged.id);
             if let Some(app) = self.apps.get_mut(&staged.id) {
                 app.set_figures(self.figures.clone());

@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+mod clocks;
 mod doubles;
 mod foreign;
 mod graph;
@@ -74,6 +75,33 @@ fn files_and_functions_can_be_read_at_once() {
 fn the_core_names_no_server_and_no_language() {
     let found = foreign::named(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
     assert!(found.is_empty(), "it belongs into an adapter, or comes from an engine:\n{}", found.join("\n"));
+}
+
+#[test]
+fn no_deadline_hangs_on_the_time_of_day() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Who may, and what for. That of the server's log is local_time().
+    let known = [
+        ("src/lib.rs", "status::board", "when the server was started, for people"),
+        ("src/lib.rs", "status::snapshot", "what time it is, for people"),
+        ("src/lib.rs", "supervise::supervisor::app::figures", "when a generation failed, for people"),
+        ("src/lib.rs", "sys::process", "what time it is, for the log"),
+        ("host/src/lib.rs", "handlers", "a fact that handlers of requests may ask for"),
+        (
+            "engines/python/runtime/src/lib.rs",
+            "app",
+            "which files were written since, whose times are of that clock",
+        ),
+        ("engines/python/runtime/src/lib.rs", "failure", "the same"),
+    ];
+    let mut found = Vec::new();
+    for file in CRATES {
+        found.extend(clocks::readers(&root.join(file)).into_iter().map(|module| (file, module)));
+    }
+    let expected: Vec<_> = known.iter().map(|(file, module, _)| (*file, (*module).to_owned())).collect();
+    let more: Vec<_> = found.iter().filter(|found| !expected.contains(found)).collect();
+    let fewer: Vec<_> = expected.iter().filter(|known| !found.contains(known)).collect();
+    assert!(more.is_empty() && fewer.is_empty(), "these as well: {more:?}; no more: {fewer:?}");
 }
 
 #[test]

@@ -160,6 +160,49 @@ fn an_owner_sees_and_does_what_is_his_own() {
 }
 
 #[test]
+fn a_stranger_is_told_nothing_whatever_he_asks() {
+    if !is_root() {
+        return;
+    }
+    let mut server = Server::start();
+    server.configure(&[&["user=nobody", "name=his"], &["name=other"]]);
+    let (his, other) = (server.ready(0, 1), server.ready(1, 1));
+    // Something is known of it.
+    kill(his[0], libc::SIGKILL);
+    until("another one serves", || server.pids(0, SlotState::Ready).iter().any(|pid| !his.contains(pid)));
+    assert!(
+        server.control_says(&Question::Why(None)).unwrap().iter().any(|record| record.kind == "incident")
+    );
+    let now = server.ready(0, 1);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let child = forked(|| {
+        harness::become_user(&user("daemon"));
+        let told = |question: &Question| server.control_says(question);
+        let names = ["his", "other", "", "nobody"];
+        let commands = names.iter().flat_map(|name| {
+            let name = (*name).to_owned();
+            [restart(&name), Question::Stop(name.clone()), Question::Start(name)]
+        });
+        let refused = commands.filter(|command| told(command) == Err(ControlRefusal::Unknown)).count();
+        let ids = [his[0], now[0], other[0]].map(|pid| Question::Why(Some(pid.to_string())));
+        let untold = ids.iter().filter(|question| told(question) == Err(ControlRefusal::Untold)).count();
+        let incidents = told(&Question::Why(None)).map_or(9, |records| records.len());
+        // That there is a server.
+        let status = told(&Question::Status).unwrap();
+        let of_server = status.iter().filter(|record| record.kind == "server").count();
+        let words = status.iter().map(|record| record.kind.len()).sum::<usize>();
+        let numbers = [refused, untold, incidents, of_server, status.len(), words];
+        harness::say(&writer, &numbers.map(|number| number as u32));
+        harness::sleep_for_ever()
+    });
+    drop(writer);
+    assert_eq!(harness::hear(reader), [12, 3, 0, 1, 1, 6]);
+    kill(child, libc::SIGKILL);
+    assert_eq!((server.ready(0, 1), server.ready(1, 1)), (now, other));
+    assert!(!server.log().contains("has asked for") && !server.log().contains("has stopped"));
+}
+
+#[test]
 fn who_says_nothing_or_nonsense_holds_nobody_up() {
     let mut server = Server::start();
     server.configure(&[&["name=blog"]]);

@@ -26,6 +26,13 @@ fn explore(world: &World, depth: u32, count: &mut u64) {
         assert!((life.least as usize..=life.most as usize).contains(&good.open()), "{good}");
         assert!(good.processes.values().all(|process| process.open), "{good}");
         assert!(good.processes.values().all(|process| process.generation == good.plan.generation), "{good}");
+        // The machine slept, or the supervisor was stopped: everything is late at once.
+        let mut late = good.clone();
+        late.now += SECOND * 86_400;
+        late.happens(Event::Tick);
+        late.settle(true);
+        assert!((life.least as usize..=life.most as usize).contains(&late.open()), "{late}");
+        assert!(late.processes.values().all(|process| process.open), "{late}");
         let mut bad = world.clone();
         bad.happens(Event::Resume);
         let open = bad.open();

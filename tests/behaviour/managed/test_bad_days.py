@@ -290,8 +290,7 @@ def test_a_stopped_supervisor_holds_no_request_and_no_reload(launch, scratch):
     )
     pid = supervisor(server)
     os.kill(pid, signal.SIGSTOP)
-    # While one takes the place of the other an attempt may fail, and is made again.
-    server.log.allow(CUT + "|GW0908|GW0902|GW0907")
+    server.log.allow(CUT + "|GW0908")
     try:
         with Load(server, "/app", fresh=1, kept=1, repeatable=True) as load:
             # More than it can be told at a time: then another one takes its place.

@@ -117,6 +117,33 @@ def test_quit_lets_what_runs_end(launch, gate):
     assert server.wait() == 0
 
 
+@pytest.mark.parametrize("preload", [False, True], ids=["alone", "forked"])
+def test_an_application_that_has_left_the_configuration_answers_its_last_requests(launch, gate, preload):
+    """Those whose process is killed then, and those that waited for it."""
+
+    def configure(site):
+        site.wsgi("/app", "slow:app", name="first", processes=1, threads=1, preload=preload, timeout="60s")
+        site.status("/gangway")
+
+    server = launch(configure, warm=["/app/hello"])
+    running = server.connect()
+    running.request("GET", f"/app/wait?{gate.query}&name=runs")
+    first = gate.visitor().at("runs")
+    waiting = server.connect()
+    waiting.request("GET", f"/app/wait?{gate.query}&name=waits")
+    counts = lambda: json.loads(server.get("/gangway?json").body)["applications"][0]
+    wait_until(lambda: counts()["waiting"] == 1, "one waits")
+    change(server, "name=first", "name=second")
+    server.reload()
+    server.log.allow(CUT)
+    os.kill(first.pid, signal.SIGKILL)
+    for _ in range(2):
+        visitor = gate.visitor()
+        visitor.next()
+        visitor.go()
+    assert (running.response().text, waiting.response().text) == ("runs", "waits")
+
+
 def test_a_test_of_the_configuration_starts_nothing(configtest):
     before = processes.trees()
     assert configtest(perl).status == 0

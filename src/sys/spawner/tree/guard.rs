@@ -43,7 +43,6 @@ pub(super) fn live(server: MessageSocket, worker: &Identity, supervise: &dyn Fn(
         }
         // What the keeper has started was told to end with it, and what does not is killed: the next one begins anew.
         processes::end_children(false);
-        table.forget_half();
         if has_ended(&server) {
             return;
         }

@@ -145,13 +145,19 @@ impl Keeper<'_> {
         match message::heard(&packet.bytes) {
             Some(Heard::Connect) => self.pass_on(&packet),
             // A worker that has been taken over has another user than the server's parent.
-            Some(Heard::Application | Heard::Commit)
+            Some(Heard::Application | Heard::Commit(_))
                 if packet.sender.is_some_and(|sender| sender.user == own) =>
             {
                 // Without the guard nobody remembers; then there is no other keeper either.
                 let _ = packet.send(self.memory);
                 self.pass_on(&packet);
-                self.table.take(packet);
+                if let Some(replaced) = self.table.take(packet) {
+                    let lives = |app| {
+                        self.processes.iter().any(|process| process.app == app)
+                            || self.templates.iter().any(|template| template.app == app)
+                    };
+                    self.table.keep_former(replaced, lives);
+                }
             }
             _ => {}
         }
@@ -251,14 +257,9 @@ impl Keeper<'_> {
         }
     }
 
-    /// What the words of an application say.
-    fn recipe(&self, app: u32, version: u32) -> Option<Recipe<'_>> {
-        let told = self.table.told.iter().filter_map(|packet| Recipe::decode(&packet.bytes));
-        { told }.find(|recipe| (recipe.id, recipe.version) == (app, version))
-    }
-
     fn is_hosted(&self, app: u32, version: u32) -> bool {
-        let command = self.recipe(app, version).and_then(|recipe| SpawnerCommand::decode(recipe.request));
+        let command =
+            self.table.recipe(app, version).and_then(|recipe| SpawnerCommand::decode(recipe.request));
         matches!(command, Some(SpawnerCommand::Run(run)) if run.arguments.first() == Some(&HOSTED))
     }
 
@@ -279,7 +280,7 @@ impl Keeper<'_> {
         is_template: bool,
     ) -> Result<(libc::pid_t, u32), Failure> {
         let unknown = Failure { step: Step::Request, errno: 0 };
-        let recipe = self.recipe(app, version).ok_or(unknown)?;
+        let recipe = self.table.recipe(app, version).ok_or(unknown)?;
         let Some(SpawnerCommand::Run(mut run)) = SpawnerCommand::decode(recipe.request) else {
             return Err(unknown);
         };
@@ -356,7 +357,7 @@ impl Keeper<'_> {
         // A group of its own, to be ended as one.
         // SAFETY: numbers only.
         unsafe { libc::setpgid(pid, pid) };
-        // The last one, which makes the configuration whole, comes after what runs.
+        // The last one, which makes the configuration whole, comes after what runs. What has come of the next one follows.
         let (told, last) = self.table.told.split_at(self.table.told.len().saturating_sub(1));
         let send = |packets: &[Parcel]| packets.iter().for_each(|packet| drop(packet.send(&channel)));
         send(told);
@@ -366,6 +367,7 @@ impl Keeper<'_> {
         }
         templates::tell(&mut self.templates, &channel);
         send(last);
+        send(&self.table.next);
         self.supervisor = Some(SupervisorProcess { pid, channel, since: Instant::now() });
     }
 

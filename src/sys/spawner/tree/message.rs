@@ -53,10 +53,11 @@ pub fn application(
     Ok(message.bytes(&request.encode()?).bytes(for_supervisor).finish())
 }
 
-/// From now on the applications that were told since the last time are those that there are.
+/// From now on the applications that were told last, so many of them, are those that there are. Who has heard of fewer has lost some, and
+/// goes on as before.
 #[must_use]
-pub fn commit() -> Vec<u8> {
-    Composer::default().number(COMMIT).finish()
+pub fn commit(applications: usize) -> Vec<u8> {
+    Composer::default().number(COMMIT).number(applications as u64).finish()
 }
 
 pub(super) fn connect() -> Vec<u8> {
@@ -66,14 +67,16 @@ pub(super) fn connect() -> Vec<u8> {
 /// What the keeper hears on the server's socket.
 pub(super) enum Heard {
     Application,
-    Commit,
+    /// Of so many.
+    Commit(usize),
     Connect,
 }
 
 pub(super) fn heard(message: &[u8]) -> Option<Heard> {
-    Some(match Parts::new(message).number()? {
+    let mut reader = Parts::new(message);
+    Some(match reader.number()? {
         APPLICATION => Heard::Application,
-        COMMIT => Heard::Commit,
+        COMMIT => Heard::Commit(reader.small()?),
         CONNECT => Heard::Connect,
         _ => return None,
     })
@@ -244,8 +247,8 @@ pub struct RunningTemplate {
 pub enum Fact<'m> {
     /// An application of the configuration: number, version, and what the parent has added. With it comes its shared memory.
     Application(u32, u32, &'m [u8]),
-    /// Those were all. With it comes the log, and what wakes workers, if something does.
-    Commit,
+    /// Those were all, so many. With it comes the log, and what wakes workers, if something does.
+    Commit(usize),
     /// A worker's connection comes with it.
     Connect,
     /// A process has been made: application, slot, process id.
@@ -291,7 +294,7 @@ impl<'m> Fact<'m> {
             }
             Self::Loaded(app, slot, reason) => begin(LOADED, app, slot).bytes(reason),
             Self::Memory(app, slot, pid, bytes) => begin(MEMORY, app, slot).number(pid.into()).number(bytes),
-            Self::Application(..) | Self::Commit | Self::Connect => Composer::default(),
+            Self::Application(..) | Self::Commit(_) | Self::Connect => Composer::default(),
         }
         .finish()
     }
@@ -306,7 +309,7 @@ impl<'m> Fact<'m> {
                 let mut recipe = Recipe::decode(message)?;
                 return Some(Self::Application(recipe.id, recipe.version, recipe.rest.bytes()?));
             }
-            COMMIT => return Some(Self::Commit),
+            COMMIT => return Some(Self::Commit(reader.small()?)),
             CONNECT => return Some(Self::Connect),
             _ => {}
         }

@@ -22,6 +22,8 @@ mod processes;
 mod room;
 mod table;
 mod template;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 use std::{
