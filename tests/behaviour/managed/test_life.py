@@ -131,10 +131,13 @@ def test_an_application_that_has_left_the_configuration_answers_its_last_request
     first = gate.visitor().at("runs")
     waiting = server.connect()
     waiting.request("GET", f"/app/wait?{gate.query}&name=waits")
-    counts = lambda: json.loads(server.get("/gangway?json").body)["applications"][0]
-    wait_until(lambda: counts()["waiting"] == 1, "one waits")
+    applications = lambda: {found["name"]: found for found in json.loads(server.get("/gangway?json").body)["applications"]}
+    wait_until(lambda: applications()["first"]["waiting"] == 1, "one waits")
     change(server, "name=first", "name=second")
-    server.reload()
+    # Old workers stay for these two.
+    server.send_signal("reload")
+    wait_until(lambda: applications().keys() == {"second"}, "the new configuration counts", 30)
+    wait_until(lambda: applications()["second"]["state"] == "serving", "it serves", 30)
     server.log.allow(CUT)
     os.kill(first.pid, signal.SIGKILL)
     for _ in range(2):
