@@ -10,7 +10,7 @@ use syn::{ImplItemFn, visit::Visit};
 use crate::tree::{is_for_tests, read};
 
 /// How that clock is named.
-const NAMES: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday", "time_t"];
+const NAMES: [&str; 5] = ["SystemTime", "UNIX_EPOCH", "CLOCK_REALTIME", "gettimeofday", "localtime_r"];
 
 /// The modules of a crate, but for tests, that name it.
 pub(crate) fn readers(root: &Path) -> Vec<String> {

@@ -87,6 +87,7 @@ fn no_deadline_hangs_on_the_time_of_day() {
         ("src/lib.rs", "supervise::supervisor::app::figures", "when a generation failed, for people"),
         ("src/lib.rs", "sys::process", "what time it is, for the log"),
         ("host/src/lib.rs", "handlers", "a fact that handlers of requests may ask for"),
+        ("host/src/lib.rs", "sys::standard", "what time it is, for the log"),
         (
             "engines/python/runtime/src/lib.rs",
             "app",
