@@ -25,6 +25,10 @@ CALLS = 1.02
 # Such a request is lost if its process has just ended, so under load a connection to PHP is looked at twice: one call of eight
 # (docs/decisions/0031).
 LOOKED_AT_TWICE = {("php-fpm", "post"): 1.16}
+# What it costs that no request waits for a process that still works, and that none is lost which cannot be sent twice (docs/decisions/0031),
+# of which stock does neither: a process of PHP that waits sleeps, and is woken, where the one that has answered last is mostly still awake;
+# and a POST looks whether its connection is open.
+CAREFUL = {("php-fpm", "hello"): 1.2, ("php-fpm", "post"): 1.2, ("libfcgi", "post"): 1.1}
 # Not a part of a request: the less a worker has to do, the more often it waits, for fewer events each time.
 WAITS = {"epoll_wait", "epoll_pwait"}
 FIGURES = ("cpu", "total", "rate", "p50", "p99", "foreign")
@@ -119,14 +123,22 @@ class Results:
             front = next(front for front in FRONTS if front.name == ours)
             for other in rivals(front) if front.role == "ours" else []:
                 if ratios := self.ratios(name, front, other, "cpu"):
-                    box = (front.server, front.backend, other.role, name) == ("nginx", "libfcgi", "default", "hello")
                     sound = not any(one["errors"] for one in self.rounds[name, ours])
-                    found.append(verdict(name, front, other, "CPU", ratios, OUT_OF_THE_BOX if box else 1.0, sound))
+                    found.append(verdict(name, front, other, "CPU", ratios, cpu_limit(name, front, other), sound))
                 mine, theirs = self.calls.get((name, ours)), self.calls.get((name, other.name))
                 if mine and theirs and front.server == "nginx":
                     limit = CALLS if other.role == "default" else LOOKED_AT_TWICE.get((front.backend, name), CALLS)
                     found.append(verdict(name, front, other, "system calls", [own(mine) / own(theirs)], limit, True))
         return found
+
+
+def cpu_limit(name: str, ours: Front, other: Front) -> float:
+    """How much of the other's CPU time a request may take."""
+    if (ours.server, ours.backend, other.role, name) == ("nginx", "libfcgi", "default", "hello"):
+        return OUT_OF_THE_BOX
+    # Stock out of the box keeps no connection.
+    is_kept = ours.server == "nginx" and other.role != "default"
+    return CAREFUL.get((ours.backend, name), 1.0) if is_kept else 1.0
 
 
 def own(made: dict[str, float]) -> float:
