@@ -18,6 +18,7 @@ use std::{
 
 use gangway::{
     engine::fence,
+    protocol::{Decoder, ResponseEvent},
     supervise::segment::{Place, Segment},
 };
 use nginx_sys::ngx_event_t;
@@ -40,6 +41,8 @@ struct Lingering {
     service: Rc<Service>,
     /// The process is still to be told that nobody asks any more.
     is_untold: bool,
+    /// Where a response is whose process has not been told: it leaves the connection open behind the end.
+    rest: Option<Decoder>,
     timer: Timer,
 }
 
@@ -65,15 +68,16 @@ pub(super) enum Reason {
     Answered,
 }
 
-/// Gives a place back when its process has closed the connection. One that does not in time is stuck.
+/// Gives a place back when its process has closed the connection, or ended a response whose `rest` nobody wants. One that does not in time is
+/// stuck.
 pub(super) fn until_end(
     connection: OwnedFd,
     (service, segment): (&Rc<Service>, &Arc<Segment>),
     place: Place,
-    reason: Reason,
+    rest: Option<Decoder>,
 ) {
     let connection = UnixStream::from(connection);
-    if reason == Reason::Abandoned {
+    if rest.is_none() {
         tell(&connection);
     }
     let fd = connection.as_raw_fd();
@@ -89,7 +93,8 @@ pub(super) fn until_end(
         place: Some(place),
         segment: Arc::clone(segment),
         service: Rc::clone(service),
-        is_untold: reason == Reason::Answered,
+        is_untold: rest.is_some(),
+        rest,
         timer,
     };
     LINGERING.with_borrow_mut(|all| all.insert(fd, lingering));
@@ -99,6 +104,19 @@ pub(super) fn until_end(
 fn tell(connection: &UnixStream) {
     // One that is closed already needs no word.
     let _ = connection.shutdown(Shutdown::Write);
+}
+
+/// Whether these bytes end the response.
+fn has_end(rest: &mut Decoder, mut bytes: &[u8]) -> bool {
+    while let Ok((count, event)) = rest.decode(bytes) {
+        match event {
+            ResponseEvent::End(_) => return true,
+            ResponseEvent::More => return false,
+            _ => bytes = bytes.get(count..).unwrap_or_default(),
+        }
+    }
+    // Whatever that is: its connection tells when it ends.
+    false
 }
 
 /// A number in the place of an address.
@@ -122,7 +140,12 @@ unsafe extern "C" fn on_readable(event: *mut ngx_event_t) {
             for _ in 0..PARTS {
                 match lingering.connection.read(&mut part) {
                     Ok(0) => return true,
-                    Ok(_) => {}
+                    Ok(count) => {
+                        let bytes = part.get(..count).unwrap_or_default();
+                        if lingering.rest.as_mut().is_some_and(|rest| has_end(rest, bytes)) {
+                            return true;
+                        }
+                    }
                     Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => return error.kind() != ErrorKind::WouldBlock,
                 }

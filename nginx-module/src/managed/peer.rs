@@ -362,14 +362,16 @@ impl Run {
         let connection = unsafe { pc.connection.as_ref() };
         self.note_end(&place, connection, timed_out);
         let open = connection.filter(|connection| is_whole(connection));
-        let is_done = upstream::has_whole_response(self.request);
+        let is_answered = self.reason(timed_out) == Reason::Answered;
+        let rest = if is_answered { upstream::rest_of_response(self.request) } else { None };
+        let is_done = upstream::has_whole_response(self.request) || is_answered && rest.is_none();
         // A process that takes one request at a time works on until it notices.
         let copy = open.filter(|_| !is_done && !timed_out).and_then(|c| duplicate(c.fd.as_raw_fd()).ok());
         match copy {
             Some(copy) => {
                 // SAFETY: the open connection of this request.
                 unsafe { Connection::from_raw(pc.connection) }.iter().for_each(|open| open.unwatch());
-                linger::until_end(copy, (&self.service, &self.segment), place, self.reason(timed_out));
+                linger::until_end(copy, (&self.service, &self.segment), place, rest);
             }
             None => queue::give_back(&self.segment, place),
         }

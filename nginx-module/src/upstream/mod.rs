@@ -42,6 +42,7 @@ use gangway::{
     engine::fence,
     error::SERVER_FAILED,
     log::escape,
+    protocol::Decoder,
     report,
     status::Passage,
     trace::{Answerer, Trace},
@@ -123,6 +124,12 @@ pub(crate) fn prepare_managed(
 /// Whether all of the response has come.
 pub(crate) fn has_whole_response(request: Request) -> bool {
     Context::of(&request).is_some_and(|context| context.response.borrow().decoder.ended())
+}
+
+/// Where a response is of which nginx has taken the head alone, behind all that it has read. `None`: it ends there.
+pub(crate) fn rest_of_response(request: Request) -> Option<Decoder> {
+    let (context, upstream) = Context::of(&request).zip(request.upstream())?;
+    context.response.borrow().behind(upstream.unread())
 }
 
 /// The beginning of what the process has said of the request in the log.

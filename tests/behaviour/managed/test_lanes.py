@@ -225,6 +225,23 @@ def test_an_application_whose_client_has_its_response_goes_on(launch, gate, meth
         assert other.response().status == 200
 
 
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_a_mirror_with_a_connection_of_its_own_gives_its_place_back(launch, size):
+    """As soon as the application has ended its response, which nobody reads: its process keeps the connection."""
+
+    def configure(site):
+        site.workers = 1
+        site.wsgi("/app", "shared:app", threads=1, processes=1, timeout="60s", preload=False)
+        site.location("/mirrored", nginx="mirror /app/one; proxy_pass http://127.0.0.1:$server_port/.ready;")
+
+    server = launch(configure, warm=["/app/hello"])
+    server.log.allow("buffered to a temporary file")
+    for _ in range(3):
+        # A body that is longer than a lane takes.
+        assert server.post(f"/mirrored?name=copy&size={size}", b"x" * 70_000).status == 204
+        assert server.get("/app/hello", timeout=5).text == "hello"
+
+
 def test_what_is_left_of_a_response_goes_with_its_client(launch):
     """The application has given all of it, and the client leaves before it has left the process."""
     server = serve(launch, "gangway_buffering off;")

@@ -80,6 +80,22 @@ impl Response {
         None
     }
 
+    /// The decoder behind these bytes. `None`: the response ends in them, or has ended.
+    pub(in crate::upstream) fn behind(&self, mut input: &[u8]) -> Option<Decoder> {
+        let mut decoder = self.decoder;
+        if decoder.ended() {
+            return None;
+        }
+        while let Ok((count, event)) = decoder.decode(input) {
+            match event {
+                ResponseEvent::End(_) => return None,
+                ResponseEvent::More => break,
+                _ => input = input.get(count..).unwrap_or_default(),
+            }
+        }
+        Some(decoder)
+    }
+
     /// Whether these bytes hold a byte of output, or its end.
     pub(in crate::upstream) fn begins_body(&self, mut input: &[u8]) -> bool {
         let mut decoder = self.decoder;
