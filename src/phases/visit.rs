@@ -53,6 +53,9 @@ impl<'r> SnapshotVisit<'r> {
 
     /// In some phases nothing goes in or out.
     fn with_bodies(&self) -> Result<(), Stop> {
+        if !self.is_here() {
+            return Err(Stop::Misuse);
+        }
         possible(self.phase.has_bodies())
     }
 

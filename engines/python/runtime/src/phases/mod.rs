@@ -5,12 +5,13 @@
 //! ```text
 //! package      puts the package where `import mod_python` finds it
 //! run          one phase, and what is kept of a request between two of them
-//! transaction  the request, as the package sees it; filters: what passes it
+//! transaction  the request, as the package sees it; stay: for how long, and on which thread; filters: what passes it
 //! ```
 
 mod filters;
 mod package;
 mod run;
+mod stay;
 mod transaction;
 
 pub(crate) use run::{Handlers, drain, forget, run};

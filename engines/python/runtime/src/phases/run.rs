@@ -18,7 +18,7 @@ use pyo3::{
     types::{PyDict, PyList, PyString},
 };
 
-use super::{package, transaction::Transaction};
+use super::{package, stay::OuterStay, transaction::Transaction};
 use crate::{
     cold::Cold,
     errors_stream::{self, Before},
@@ -99,13 +99,13 @@ pub(crate) fn drain(py: Python<'_>) {
 struct InPhase<'a, 'py> {
     py: Python<'py>,
     before: Before,
-    outer: (*mut gw_transaction, u64),
+    outer: OuterStay,
     transaction: &'a Transaction,
 }
 
 impl Drop for InPhase<'_, '_> {
     fn drop(&mut self) {
-        self.transaction.end(self.py, self.outer);
+        self.transaction.end(self.py, &self.outer);
         errors_stream::end_transaction(self.before);
     }
 }

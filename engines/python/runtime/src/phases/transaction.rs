@@ -2,11 +2,7 @@
 //! A request on its way through the phases, for the package: texts, numbers and tables of the server, bytes in and out. What
 //! they are called and what is made of them is the package's.
 
-use std::{
-    ffi::c_void,
-    ptr,
-    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
-};
+use std::{ffi::c_void, ptr};
 
 use gangway_abi::{
     Level,
@@ -20,6 +16,7 @@ use pyo3::{
     types::{PyBytes, PyList},
 };
 
+use super::stay::{OuterStay, Stay};
 use crate::{
     body::{Body, Received, Source},
     forked,
@@ -32,17 +29,11 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Transaction {
     calls: Transactions,
-    /// Null outside of its phases. Changed and read with the interpreter's lock alone.
-    raw: AtomicPtr<gw_transaction>,
-    /// The run of a phase that `raw` belongs to. As `raw`.
-    stay: AtomicU64,
+    stay: Stay,
     /// Of one beside another one: that, and the run of it that this is good for.
     beside: Option<(Py<Self>, u64)>,
     body: Guarded<Body>,
 }
-
-/// Each run of a phase has a number of its own.
-static STAYS: AtomicU64 = AtomicU64::new(0);
 
 /// A raw pointer on its way into a call without the interpreter's lock.
 #[derive(Clone, Copy)]
@@ -81,34 +72,25 @@ impl Transaction {
         let calls = host::host()?.transactions?;
         let mut body = Body::default();
         body.begin(None);
-        Some(Self {
-            calls,
-            raw: AtomicPtr::new(ptr::null_mut()),
-            stay: AtomicU64::new(0),
-            beside: None,
-            body: Guarded::new(body),
-        })
+        Some(Self { calls, stay: Stay::default(), beside: None, body: Guarded::new(body) })
     }
 
-    /// A phase begins. Answers what [`Self::end`] is to be given.
-    pub(super) fn begin(&self, _py: Python<'_>, raw: *mut gw_transaction) -> (*mut gw_transaction, u64) {
-        let stay = STAYS.fetch_add(1, Ordering::Relaxed) + 1;
-        (self.raw.swap(raw, Ordering::Relaxed), self.stay.swap(stay, Ordering::Relaxed))
+    /// A phase begins on this thread. Answers what [`Self::end`] is to be given.
+    pub(super) fn begin(&self, py: Python<'_>, raw: *mut gw_transaction) -> OuterStay {
+        self.stay.begin(py, raw)
     }
 
     /// A phase has ended; the one around it goes on, if there is one.
-    pub(super) fn end(&self, _py: Python<'_>, (raw, stay): (*mut gw_transaction, u64)) {
-        self.raw.store(raw, Ordering::Relaxed);
-        self.stay.store(stay, Ordering::Relaxed);
+    pub(super) fn end(&self, py: Python<'_>, outer: &OuterStay) {
+        self.stay.end(py, outer);
     }
 
-    pub(super) fn lent(&self, _py: Python<'_>) -> PyResult<*mut gw_transaction> {
+    pub(super) fn lent(&self, py: Python<'_>) -> PyResult<*mut gw_transaction> {
         if forked::is_child() {
             return Err(forked::refusal());
         }
-        let raw = self.raw.load(Ordering::Relaxed);
-        let is_over =
-            self.beside.as_ref().is_some_and(|(of, stay)| of.get().stay.load(Ordering::Relaxed) != *stay);
+        let raw = self.stay.raw(py);
+        let is_over = self.beside.as_ref().is_some_and(|(of, stay)| of.get().stay.number(py) != *stay);
         if raw.is_null() || is_over {
             return Err(PyValueError::new_err(
                 "this object belongs to a request that no handler runs for any more",
@@ -121,13 +103,17 @@ impl Transaction {
         self.calls.filters.ok_or_else(|| too_old("filters"))
     }
 
-    /// A call that may wait, without the interpreter's lock.
+    /// A call that may wait, without the interpreter's lock. On another thread than that of the phase, which could end meanwhile, it is not
+    /// made at all.
     pub(super) fn wait(
         &self,
         py: Python<'_>,
         call: impl Fn(&Transactions, *mut gw_transaction) -> gw_status + Send,
     ) -> PyResult<gw_status> {
         let (calls, raw) = (self.calls, Visiting(self.lent(py)?));
+        if !self.beside.as_ref().map_or(self, |(of, _)| of.get()).stay.is_here(py) {
+            return Ok(GW_MISUSE);
+        }
         Ok(py.detach(move || call(&calls, raw.transaction())))
     }
 }
@@ -369,11 +355,10 @@ impl Transaction {
         // That of one beside another one is good for as long as the first one's.
         let of = match &this.beside {
             Some((of, stay)) => (of.clone_ref(py), *stay),
-            None => (slf.clone().unbind(), this.stay.load(Ordering::Relaxed)),
+            None => (slf.clone().unbind(), this.stay.number(py)),
         };
         let made = Self::new().ok_or_else(|| too_old("requests beside a request"))?;
-        made.raw.store(other, Ordering::Relaxed);
-        Ok(Some(Self { beside: Some(of), ..made }))
+        Ok(Some(Self { stay: Stay::beside(other), beside: Some(of), ..made }))
     }
 
     /// What the server finds by a name; None where it finds nothing.
