@@ -26,7 +26,7 @@ use gangway::{
     },
 };
 
-use super::{flight::SocketFlight, notices::Wake};
+use super::{accepted::SocketFlight, notices::Wake};
 use crate::raw::{self, ConnectionKey, Parting};
 
 /// How long the client may take to close its side when both have said what they had to: httpd's own short time.

@@ -2,23 +2,23 @@
 //! WebSockets of applications in this process.
 //!
 //! ```text
-//! offer    whether a request asks for one, and who would serve it
-//! places   how many threads of httpd may do so
-//! notices  what the handler has for whoever serves the request
-//! flight   one WebSocket: its connection, its handler, its end
-//! event_loop   those of the event MPM, without a thread for each
-//! thread   one that a thread of httpd serves until its end
+//! offer       whether a request asks for one, and who would serve it
+//! places      how many threads of httpd may do so
+//! notices     what the handler has for whoever serves the request
+//! accepted    one WebSocket: its connection, its handler, its end
+//! event_loop  those of the event MPM, without a thread for each
+//! thread      one that a thread of httpd serves until its end
 //! ```
 
+mod accepted;
 mod event_loop;
-mod flight;
 mod notices;
 mod offer;
 mod places;
 mod thread;
 
+pub(crate) use accepted::{HandlerSide, SocketFlight, label};
 pub(crate) use event_loop::{start, stop, suspended};
-pub(crate) use flight::{HandlerSide, SocketFlight, label};
 pub(crate) use notices::Notices;
 pub(crate) use places::prepare;
 pub(crate) use thread::end_alone;

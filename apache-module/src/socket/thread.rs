@@ -18,7 +18,7 @@ use gangway::{
     sys::{EventFd, explain, lock, poll},
 };
 
-use super::{flight::SocketFlight, notices::Wake};
+use super::{accepted::SocketFlight, notices::Wake};
 use crate::raw::{self, OK};
 
 /// How often it is looked whether the process ends.
