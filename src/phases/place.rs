@@ -16,7 +16,9 @@ pub struct OwnedHandler {
 }
 
 impl OwnedHandler {
-    pub(super) fn of(handler: &Handler<'_>) -> Self {
+    /// A copy.
+    #[must_use]
+    pub fn of(handler: &Handler<'_>) -> Self {
         Self {
             phase: handler.phase,
             name: handler.name.to_vec(),

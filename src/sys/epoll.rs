@@ -61,7 +61,7 @@ impl Epoll {
     /// # Errors
     /// What `epoll_ctl(2)` says.
     pub fn add(&self, descriptor: RawFd, number: u64, interest: Interest) -> io::Result<()> {
-        add(&self.0, borrow(descriptor), EventData::new_u64(number), flags(interest))?;
+        add(&self.0, borrow(&descriptor), EventData::new_u64(number), flags(interest))?;
         Ok(())
     }
 
@@ -70,14 +70,14 @@ impl Epoll {
     /// # Errors
     /// What `epoll_ctl(2)` says.
     pub fn change(&self, descriptor: RawFd, number: u64, interest: Interest) -> io::Result<()> {
-        modify(&self.0, borrow(descriptor), EventData::new_u64(number), flags(interest))?;
+        modify(&self.0, borrow(&descriptor), EventData::new_u64(number), flags(interest))?;
         Ok(())
     }
 
     /// Watches it no more.
     pub fn remove(&self, descriptor: RawFd) {
         // The only error is that it is not there.
-        let _ = delete(&self.0, borrow(descriptor));
+        let _ = delete(&self.0, borrow(&descriptor));
     }
 
     /// Waits until something shows, or the time is over. An interruption counts as the end of the time.
@@ -101,9 +101,10 @@ fn flags(interest: Interest) -> EventFlags {
     reads | if interest.writes { EventFlags::OUT } else { EventFlags::empty() }
 }
 
-fn borrow<'f>(descriptor: RawFd) -> BorrowedFd<'f> {
+/// For one call: who has the number may close it after that.
+fn borrow(descriptor: &RawFd) -> BorrowedFd<'_> {
     // SAFETY: it is not -1, which no caller has; the kernel looks a number up that is none, and says so.
-    unsafe { BorrowedFd::borrow_raw(descriptor.max(0)) }
+    unsafe { BorrowedFd::borrow_raw((*descriptor).max(0)) }
 }
 
 #[cfg(test)]

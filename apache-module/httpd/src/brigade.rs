@@ -110,12 +110,13 @@ impl<'r> Brigade<'r> {
         }
     }
 
-    /// APR_BRIGADE_CONCAT: takes what is in another one, behind what is in this one.
-    pub fn append(&mut self, from: &mut Self) {
+    /// APR_BRIGADE_CONCAT: takes what is in another one of the connection, behind what is in this one.
+    pub fn append(&mut self, from: &mut Brigade<'_>) {
         if from.is_empty() {
             return;
         }
-        // SAFETY: `from_raw` promises two live brigades whose rings are whole, and they are two: both are borrowed.
+        // SAFETY: `from_raw` promises two live brigades whose rings are whole, and they are two: both are borrowed. Both are of one
+        // connection, whose allocator has the buckets for as long as it lives, whatever the pool of a brigade.
         unsafe {
             let (to, from_list) = (&raw mut (*self.as_ptr()).list, &raw mut (*from.as_ptr()).list);
             let (first, last, tail) = ((*from_list).next, (*from_list).prev, (*to).prev);
@@ -129,11 +130,11 @@ impl<'r> Brigade<'r> {
     }
 
     /// Moves the first bucket behind what is in another one, if there is one.
-    pub fn move_first(&mut self, to: &mut Self) {
+    pub fn move_first(&mut self, to: &mut Brigade<'_>) {
         let Some(bucket) = self.first() else { return };
         let raw = bucket.raw.as_ptr();
         // SAFETY: APR_BUCKET_REMOVE, of a live bucket in a ring that is whole: it is in none then. Both brigades are of one connection,
-        // and so of one allocator.
+        // and so of one allocator, which has the buckets for as long as it lives.
         unsafe {
             (*(*raw).link.prev).link.next = (*raw).link.next;
             (*(*raw).link.next).link.prev = (*raw).link.prev;
@@ -167,6 +168,37 @@ impl<'r> Brigade<'r> {
     pub fn push_end(&mut self) {
         // SAFETY: the brigade's allocator lives as long as the brigade; the bucket is new.
         unsafe { self.push(sys::apr_bucket_eos_create(self.bucket_list())) }
+    }
+}
+
+/// A list of buckets of a request, between two calls for it.
+#[derive(Debug)]
+pub struct KeptBrigade(NonNull<apr_bucket_brigade>);
+
+impl KeptBrigade {
+    /// Keeps one.
+    ///
+    /// # Safety
+    /// What is made is not used when the pool of the brigade is freed, and on its thread alone.
+    #[must_use]
+    pub unsafe fn new(brigade: Brigade<'_>) -> Self {
+        Self(brigade.raw)
+    }
+
+    /// For a call.
+    pub fn lend(&mut self) -> Brigade<'_> {
+        // SAFETY: a live brigade was kept, whose pool is there as long as this is, and which is borrowed here.
+        unsafe { Brigade::from_raw(self.0) }
+    }
+
+    /// For a call of the request that has kept it.
+    ///
+    /// # Safety
+    /// The pool of the brigade lives for `'r`.
+    #[must_use]
+    pub unsafe fn give_back<'r>(self) -> Brigade<'r> {
+        // SAFETY: a live brigade was kept, nobody else has it, and the caller says how long its pool lives.
+        unsafe { Brigade::from_raw(self.0) }
     }
 }
 

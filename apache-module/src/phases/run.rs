@@ -99,7 +99,7 @@ pub(super) fn answer_with(
     };
     let nested = wsgi::is_inside();
     let mut session = Session::new(request);
-    session.resume(kept);
+    session.resume();
     with_lease(session, |lease| {
         let visited = Visited::new(lease, request.is_subrequest(), phase.has_bodies(), clean_up);
         let outcome =
@@ -114,7 +114,7 @@ pub(super) fn answer_with(
         };
         // httpd would put an error page behind what the client has already.
         let ends = phase == RequestPhase::Content && matches!(answer, OK | DONE);
-        if visited.finish(kept, answer >= INTERNAL_SERVER_ERROR, ends) { DONE } else { answer }
+        if visited.finish(answer >= INTERNAL_SERVER_ERROR, ends) { DONE } else { answer }
     })
 }
 

@@ -29,6 +29,17 @@ impl Talk {
     }
 }
 
+/// What is left of a body, of a request or of a connection; 0 is the end.
+pub(super) fn read_body(session: &mut Session<'_>, out: &mut [u8]) -> Result<usize, Stop> {
+    if session.body_ended() {
+        return Ok(0);
+    }
+    session.read(out).map_err(|error| {
+        report!(session.request(), Info, error.code(), "{error}");
+        Stop::Failed
+    })
+}
+
 /// Nothing is known of it that its request does not know.
 impl RequestFacts for Talk {
     fn text(&self, _: Fact, _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
@@ -67,15 +78,7 @@ impl Transaction for Talk {
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
-        self.with(|session| {
-            if session.body_ended() {
-                return Ok(0);
-            }
-            session.read(out).map_err(|error| {
-                report!(session.request(), Info, error.code(), "{error}");
-                Stop::Failed
-            })
-        })
+        self.with(|session| read_body(session, out))
     }
 
     fn write(&self, bytes: &[u8], _: bool) -> Result<(), Stop> {

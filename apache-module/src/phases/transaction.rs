@@ -6,10 +6,9 @@ use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
 use gangway::{
     exchange::{FileSlice, Piece, Stop},
     phases::{FilterRead, Handler, PhaseAnswer, RequestFacts, RequestPhase, Transaction, possible},
-    report,
 };
 
-use super::facts::Facts;
+use super::{facts::Facts, talk::read_body};
 use crate::raw::{Lease, Request, RequestState, Session, add_filter};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
@@ -46,7 +45,7 @@ impl<'l> Visited<'l> {
     /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
     /// nothing leaves that has not left, and a response that has begun is cut, so that the client sees it. With `ends` what leaves is
     /// the end of the response. Answers whether it was cut.
-    pub(super) fn finish(&self, kept: &RequestState, failed: bool, ends: bool) -> bool {
+    pub(super) fn finish(&self, failed: bool, ends: bool) -> bool {
         let finished = self.lease.with(|session| {
             let staged = self.staged.replace(0) > 0;
             if failed && session.request().is_answered() {
@@ -66,7 +65,7 @@ impl<'l> Visited<'l> {
                 }
                 let _gone = session.pass();
             }
-            session.suspend(kept);
+            session.suspend();
             failed && self.sent.get()
         });
         finished.unwrap_or(false)
@@ -106,15 +105,7 @@ impl Transaction for Visited<'_> {
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
         possible(self.has_bodies)?;
-        self.with(|session| {
-            if session.body_ended() {
-                return Ok(0);
-            }
-            session.read(out).map_err(|error| {
-                report!(session.request(), Info, error.code(), "{error}");
-                Stop::Failed
-            })
-        })
+        self.with(|session| read_body(session, out))
     }
 
     fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
@@ -151,7 +142,7 @@ impl Transaction for Visited<'_> {
         self.with(|session| {
             let request = session.request();
             let kept = RequestState::of(request);
-            kept.add_handler(request, handler);
+            kept.add_handler(handler);
             if handler.phase == RequestPhase::Cleanup {
                 kept.await_end(request, self.clean_up);
             }

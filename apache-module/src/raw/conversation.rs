@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, ffi::c_int, ptr, sync::OnceLock};
 
-use super::{DECLINED, OK, Request, RequestState, Session, sys};
+use super::{DECLINED, OK, Request, Session, sys};
 
 /// httpd 2.4.49 and later.
 type CreateRequest = unsafe extern "C" fn(*mut sys::conn_rec) -> *mut sys::request_rec;
@@ -73,11 +73,10 @@ impl Below {
         let below = unsafe { Request::from_raw(self.0.get()) }?;
         // Nobody may take what follows for a request.
         request.close_connection();
-        let kept = RequestState::of(below);
         let mut session = Session::new(below);
-        session.resume(kept);
+        session.resume();
         let result = body(&mut session);
-        session.suspend(kept);
+        session.suspend();
         Some(result)
     }
 }

@@ -14,9 +14,9 @@ use std::{
 use gangway::{
     engine::fence,
     exchange::Stop,
-    phases::{FilterRead, Handler, RequestPhase},
+    phases::{FilterRead, Handler, OwnedHandler, RequestPhase},
 };
-use gangway_httpd::brigade::Brigade;
+use gangway_httpd::brigade::{Brigade, KeptBrigade};
 
 use super::{
     INTERNAL_SERVER_ERROR, Request,
@@ -28,15 +28,15 @@ use super::{
 /// A filter of one request, from the first time that it is called to the end of the request's pool.
 pub(crate) struct FilterState {
     phase: RequestPhase,
-    /// Its name, and the handler where it is not the configuration's. What they point to lives in the request's pool.
-    name: &'static [u8],
-    handler: Option<Handler<'static>>,
+    name: Box<[u8]>,
+    /// Where it is not the configuration's.
+    handler: Option<OwnedHandler>,
     /// No bytes pass any more.
     is_over: Cell<bool>,
     passes_always: Cell<bool>,
     has_begun: Cell<bool>,
     /// Of an input filter: what was made and nobody has asked for yet.
-    kept: RefCell<Option<Brigade<'static>>>,
+    kept: RefCell<Option<KeptBrigade>>,
 }
 
 /// What does the work of a run: it ends with [`super::Session::end_filter`], whose status it answers.
@@ -73,10 +73,10 @@ fn register(phase: RequestPhase, name: &CStr) -> *mut sys::ap_filter_rec_t {
 }
 
 impl FilterState {
-    fn new(phase: RequestPhase, name: &'static [u8], handler: Option<Handler<'static>>) -> Self {
+    fn new(phase: RequestPhase, name: &[u8], handler: Option<OwnedHandler>) -> Self {
         Self {
             phase,
-            name,
+            name: name.into(),
             handler,
             is_over: Cell::new(false),
             passes_always: Cell::new(false),
@@ -89,9 +89,9 @@ impl FilterState {
     ///
     /// # Safety
     /// `filter` is a live one of this request that was registered here.
-    unsafe fn of<'f>(filter: *mut ap_filter_t, phase: RequestPhase, request: Request<'_>) -> &'f Self {
-        // SAFETY: the caller's promise: `ctx` is NULL or what this function or `add_filter` has put there, which lives as long as the
-        // request's pool, in which the filter lives as well; and so does the record with its name.
+    unsafe fn of<'r>(filter: *mut ap_filter_t, phase: RequestPhase, request: Request<'r>) -> &'r Self {
+        // SAFETY: the caller promises a filter of the request, whose `ctx` is NULL or what this function or `add_filter` has put there: it
+        // lives as long as the request's pool. The record with its name lives as long as the configuration.
         unsafe {
             if (*filter).ctx.is_null() {
                 let name = CStr::from_ptr((*(*filter).frec).name).to_bytes();
@@ -106,12 +106,12 @@ impl FilterState {
     }
 
     pub(crate) fn name(&self) -> &[u8] {
-        self.name
+        &self.name
     }
 
     /// The handler of this request's own, if it is one.
     pub(crate) fn handler(&self) -> Option<Handler<'_>> {
-        self.handler
+        self.handler.as_ref().map(OwnedHandler::lend)
     }
 
     /// What a run says of those to come.
@@ -123,9 +123,7 @@ impl FilterState {
     /// Keeps what an input filter has made.
     pub(super) fn keep(&self, mut made: Brigade<'_>) -> c_int {
         if let Some(kept) = self.kept.borrow_mut().as_mut() {
-            // SAFETY: both are brigades of this request; what is kept is given to calls for it alone, and its pool frees it.
-            let kept = unsafe { std::mem::transmute::<&mut Brigade<'static>, &mut Brigade<'_>>(kept) };
-            kept.append(&mut made);
+            kept.lend().append(&mut made);
         }
         0
     }
@@ -136,15 +134,13 @@ impl FilterState {
     }
 
     fn is_empty(&self) -> bool {
-        self.kept.borrow().as_ref().is_none_or(Brigade::is_empty)
+        self.kept.borrow_mut().as_mut().is_none_or(|kept| kept.lend().is_empty())
     }
 
     /// Gives at most so many of the bytes that are kept. Answers whether there were any, or the end.
     fn give(&self, to: &mut Brigade<'_>, most: usize) -> bool {
         let mut kept = self.kept.borrow_mut();
-        let Some(kept) = kept.as_mut() else { return false };
-        // SAFETY: what is kept is of this request, and given to calls for it alone; its pool frees it.
-        let kept = unsafe { std::mem::transmute::<&mut Brigade<'static>, &mut Brigade<'_>>(kept) };
+        let Some(mut kept) = kept.as_mut().map(KeptBrigade::lend) else { return false };
         let mut left = most;
         while let Some(mut first) = kept.first() {
             if first.is_data() {
@@ -264,10 +260,10 @@ pub(crate) fn add_filter(
     name: &[u8],
     handler: Option<&Handler<'_>>,
 ) -> bool {
-    let (pool, is_input) = (request.pool(), phase == RequestPhase::InputFilter);
+    let is_input = phase == RequestPhase::InputFilter;
     let (raw, connection) = (request.as_ptr(), request.connection());
     let Some(handler) = handler else {
-        let name = pool.keep(name);
+        let name = request.pool().keep(name);
         // SAFETY: a `Request` is live on this thread; the name lives in its pool.
         let added = unsafe {
             if is_input {
@@ -278,19 +274,7 @@ pub(crate) fn add_filter(
         };
         return !added.is_null();
     };
-    let kept = Handler {
-        name: pool.copy(handler.name),
-        directory: pool.copy(handler.directory),
-        suffix: None,
-        phase,
-    };
-    // SAFETY: the copies live in the pool of the request, and so does the state that holds them, which gives them out for its own life.
-    let (name, kept) = unsafe {
-        (
-            std::mem::transmute::<&[u8], &'static [u8]>(pool.copy(name)),
-            std::mem::transmute::<Handler<'_>, Handler<'static>>(kept),
-        )
-    };
+    let kept = OwnedHandler::of(&Handler { suffix: None, phase, ..*handler });
     let state = keep(request, FilterState::new(phase, name, Some(kept))).cast();
     // SAFETY: a `Request` is live on this thread; the record was made when hooks were registered, and the state lives as long as the
     // filter.
@@ -350,8 +334,8 @@ unsafe extern "C" fn input(
             return unsafe { sys::ap_get_brigade(next, brigade, mode, block, most) };
         }
         if !state.has_begun.replace(true) {
-            // SAFETY: what is kept is given to calls for this request alone, and its pool frees it.
-            let kept = unsafe { std::mem::transmute::<Brigade<'_>, Brigade<'static>>(request.brigade()) };
+            // SAFETY: the state goes with the pool of the request, in which the brigade is, and is used for this request alone.
+            let kept = unsafe { KeptBrigade::new(request.brigade()) };
             *state.kept.borrow_mut() = Some(kept);
         }
         let room = usize::try_from(most).unwrap_or(usize::MAX);

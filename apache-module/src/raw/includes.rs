@@ -124,7 +124,7 @@ unsafe fn each_word<'r>(
     }
 }
 
-impl<'r> Session<'r> {
+impl Session<'_> {
     /// A part of a page is made, and stands in the page from now on; of one that has failed nothing.
     pub(crate) fn end_part(&mut self, page: &mut Brigade<'_>, failed: bool) {
         let Some(flow) = self.flow.take() else { return };
@@ -132,8 +132,6 @@ impl<'r> Session<'r> {
         if failed {
             end.clear();
         }
-        // SAFETY: both are brigades of the connection of this request, whose buckets live as long as that.
-        let page = unsafe { std::mem::transmute::<&mut Brigade<'_>, &mut Brigade<'r>>(page) };
         page.append(&mut end);
     }
 }

@@ -2,7 +2,10 @@
 //! A request's body, as httpd's input filters give it: in pieces of any size, with buckets between them that hold nothing.
 
 use gangway::exchange::Body;
-use gangway_httpd::{brigade::ReadMode, request::BodyError};
+use gangway_httpd::{
+    brigade::{Brigade, ReadMode},
+    request::BodyError,
+};
 
 use super::{
     INTERNAL_SERVER_ERROR,
@@ -78,7 +81,7 @@ impl Session<'_> {
     }
 }
 
-impl Input<'_> {
+impl Input<Brigade<'_>> {
     /// Takes as much of what the filters gave as there is room for. No bytes: all has been taken.
     fn take(&mut self, out: &mut [u8], mode: ReadMode) -> Result<BodyRead, BodyError> {
         let Some(given) = &mut self.given else { return Ok(BodyRead::Bytes(0)) };

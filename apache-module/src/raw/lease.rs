@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request for an exchange, which may outlive it and be seen by other threads.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, ffi::c_void, ptr::NonNull, sync::Arc};
 
 use super::Session;
 
 /// Access to a session, on the thread that serves the request and until it has done so.
 pub(crate) struct Lease {
     owner: libc::pthread_t,
-    session: RefCell<Option<Session<'static>>>,
+    /// The session of `with_lease`, whatever its life, until that returns.
+    session: RefCell<Option<NonNull<c_void>>>,
 }
 
 // SAFETY: `session` is only touched on the owner's thread: `with` and the end of `with_lease` see to that, and
@@ -25,12 +26,15 @@ impl Lease {
         if unsafe { libc::pthread_self() } != self.owner {
             return None;
         }
-        self.session.try_borrow_mut().ok()?.as_mut().map(body)
+        let session = self.session.try_borrow_mut().ok()?;
+        // SAFETY: `with_lease` has put a session of its own frame there and takes the pointer back before that ends. The borrow that is
+        // held here gives it to one call at a time, and `body` to nobody for longer.
+        session.map(|session| body(unsafe { session.cast::<Session<'_>>().as_mut() }))
     }
 }
 
 /// Leases a request's session for as long as `body` runs.
-pub(crate) fn with_lease<R>(session: Session<'_>, body: impl FnOnce(&Arc<Lease>) -> R) -> R {
+pub(crate) fn with_lease<R>(mut session: Session<'_>, body: impl FnOnce(&Arc<Lease>) -> R) -> R {
     /// Ends the lease, also when `body` panics.
     struct EndLease<'l>(&'l Lease);
 
@@ -40,11 +44,9 @@ pub(crate) fn with_lease<R>(session: Session<'_>, body: impl FnOnce(&Arc<Lease>)
         }
     }
 
-    // SAFETY: the longer life ends with `EndLease`, before the request's: nobody gets the session out of `with`.
-    let session = unsafe { std::mem::transmute::<Session<'_>, Session<'static>>(session) };
     // SAFETY: it has no conditions.
     let owner = unsafe { libc::pthread_self() };
-    let lease = Arc::new(Lease { owner, session: RefCell::new(Some(session)) });
+    let lease = Arc::new(Lease { owner, session: RefCell::new(Some(NonNull::from(&mut session).cast())) });
     let end = EndLease(&lease);
     let result = body(&lease);
     drop(end);

@@ -9,13 +9,13 @@ use std::{
 
 use gangway::{
     engine::{PhaseState, fence},
-    phases::{Handler, RequestPhase},
+    phases::{Handler, OwnedHandler, RequestPhase},
 };
-use gangway_httpd::sys;
+use gangway_httpd::{brigade::KeptBrigade, sys};
 
 use super::{
     Request,
-    session::{Input, Session},
+    session::{KeptInput, Session},
 };
 
 /// Stands in the module's own place of a request.
@@ -28,10 +28,10 @@ pub(crate) struct RequestState {
     is_alone: Cell<bool>,
     /// What is called at the end of the request.
     at_end: Cell<Option<fn(Request<'_>)>>,
-    /// Handlers that others have added. What they point to lives in the request's pool.
-    added: RefCell<Vec<Handler<'static>>>,
+    /// Handlers that others have added.
+    added: RefCell<Vec<OwnedHandler>>,
     /// What a phase has read and not used.
-    input: RefCell<Input<'static>>,
+    input: RefCell<KeptInput>,
 }
 
 impl RequestState {
@@ -81,28 +81,21 @@ impl RequestState {
     }
 
     /// Adds a handler to those of the configuration.
-    pub(crate) fn add_handler(&self, request: Request<'_>, handler: &Handler<'_>) {
-        let pool = request.pool();
-        let kept = Handler {
-            name: pool.copy(handler.name),
-            directory: pool.copy(handler.directory),
-            suffix: None,
-            ..*handler
-        };
-        // SAFETY: the copies live in the pool of the request that has this state, which is freed before them; `added` gives them out
-        // for the life of that request alone.
-        let kept = unsafe { std::mem::transmute::<Handler<'_>, Handler<'static>>(kept) };
-        self.added.borrow_mut().push(kept);
+    pub(crate) fn add_handler(&self, handler: &Handler<'_>) {
+        self.added.borrow_mut().push(OwnedHandler::of(&Handler { suffix: None, ..*handler }));
     }
 
-    /// Those that were added for a phase of this request, whose state this is.
-    pub(crate) fn added<'r>(&self, _: Request<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
-        let added = self.added.borrow();
-        added
-            .iter()
-            .filter(|handler| handler.phase == phase)
-            .map(|handler| Handler::<'r> { ..*handler })
-            .collect()
+    /// Those that were added for a phase, as they are now: in the pool of a request, for they may add more while they run.
+    pub(crate) fn added<'r>(&self, request: Request<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
+        let (pool, added) = (request.pool(), self.added.borrow());
+        let of_phase = added.iter().map(OwnedHandler::lend).filter(|handler| handler.phase == phase);
+        let in_pool = |handler: Handler<'_>| Handler {
+            phase,
+            name: pool.copy(handler.name),
+            suffix: None,
+            directory: pool.copy(handler.directory),
+        };
+        of_phase.map(in_pool).collect()
     }
 
     /// Has a function called before the request's pool is freed, once however often it is asked for.
@@ -141,20 +134,20 @@ impl Drop for InPhase<'_> {
 
 impl Session<'_> {
     /// Goes on where the phase before has stopped reading.
-    pub(crate) fn resume(&mut self, kept: &RequestState) {
+    pub(crate) fn resume(&mut self) {
+        let kept = RequestState::of(self.request);
         if let Ok(mut input) = kept.input.try_borrow_mut() {
-            self.input = std::mem::take(&mut input);
+            // SAFETY: what is in the place of a request was put there for this request, by `suspend`: in its pool, which lives as long.
+            self.input = std::mem::take(&mut *input).map(|given| unsafe { given.give_back() });
         }
     }
 
     /// Keeps what has been read too far.
-    pub(crate) fn suspend(&mut self, kept: &RequestState) {
-        let input = std::mem::take(&mut self.input);
-        // SAFETY: what is kept stands in the place of the same request, and is only used by sessions of it: its brigade lives in the
-        // request's pool, which frees both.
-        let input = unsafe { std::mem::transmute::<Input<'_>, Input<'static>>(input) };
+    pub(crate) fn suspend(&mut self) {
+        let kept = RequestState::of(self.request);
         if let Ok(mut place) = kept.input.try_borrow_mut() {
-            *place = input;
+            // SAFETY: what is in the place of the request goes with its pool, in which the brigade is, and sessions of it alone use it.
+            *place = std::mem::take(&mut self.input).map(|given| unsafe { KeptBrigade::new(given) });
         }
     }
 }

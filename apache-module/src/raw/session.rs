@@ -2,7 +2,7 @@
 //! One request's way in and out while its handler runs.
 
 use gangway::exchange::Body;
-use gangway_httpd::brigade::Brigade;
+use gangway_httpd::brigade::{Brigade, KeptBrigade};
 
 use super::{Request, flow::Flow};
 
@@ -11,7 +11,7 @@ pub(crate) struct Session<'r> {
     pub(super) request: Request<'r>,
     /// What has not been passed to the output filters; made at its first use.
     pub(super) output: Option<Brigade<'r>>,
-    pub(super) input: Input<'r>,
+    pub(super) input: Input<Brigade<'r>>,
     /// What passes, in a filter.
     pub(super) flow: Option<Flow<'r>>,
 }
@@ -36,14 +36,29 @@ impl<'r> Session<'r> {
 }
 
 /// How far a body has been read.
-#[derive(Default)]
-pub(super) struct Input<'r> {
+pub(super) struct Input<B> {
     /// Read in advance, and given back: it comes first.
     pub(super) ahead: Body,
     /// What the filters gave and nobody has taken. They may give more than they were asked for. Made at its first use.
-    pub(super) given: Option<Brigade<'r>>,
+    pub(super) given: Option<B>,
     /// Bytes of its first bucket that have been taken.
     pub(super) taken: usize,
     /// The filters have said that there is no more.
     pub(super) ended: bool,
+}
+
+/// How far a body has been read, between two phases of its request.
+pub(super) type KeptInput = Input<KeptBrigade>;
+
+impl<B> Input<B> {
+    pub(super) fn map<C>(self, body: impl FnOnce(B) -> C) -> Input<C> {
+        let Self { ahead, given, taken, ended } = self;
+        Input { ahead, given: given.map(body), taken, ended }
+    }
+}
+
+impl<B> Default for Input<B> {
+    fn default() -> Self {
+        Self { ahead: Body::default(), given: None, taken: 0, ended: false }
+    }
 }

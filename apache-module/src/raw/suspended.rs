@@ -8,9 +8,10 @@
 //! ```
 
 use std::{
-    ffi::c_int,
+    ffi::{c_int, c_void},
     mem,
     os::fd::RawFd,
+    ptr::NonNull,
     sync::atomic::{AtomicPtr, Ordering::Acquire},
 };
 
@@ -51,33 +52,46 @@ pub(crate) fn can_suspend(request: Request<'_>) -> bool {
 impl Upgraded<'_> {
     /// Has the MPM let go of the connection when the handler has answered [`SUSPENDED`]. It is to be used from the hook on that says so,
     /// on one thread at a time.
-    pub(crate) fn suspend(self) -> (Upgraded<'static>, ConnectionKey) {
+    pub(crate) fn suspend(self) -> (Suspended, ConnectionKey) {
         let connection = self.request().connection();
         // SAFETY: the connection of a live request, on its thread.
         unsafe { set_suspended(connection) }
-        // SAFETY: with the answer of the handler the request and its connection stay until `leave` and `Parting::free`, which consume what
-        // is made here.
-        let kept = unsafe { mem::transmute::<Upgraded<'_>, Upgraded<'static>>(self) };
-        (kept, ConnectionKey::of(connection))
+        // A Box is never NULL.
+        let kept = NonNull::from(Box::leak(Box::new(self))).cast();
+        (Suspended { kept }, ConnectionKey::of(connection))
     }
 }
 
-// SAFETY: only `suspend` makes one that lives so long, and from the hook on nobody else uses its request and its connection.
-unsafe impl Send for Upgraded<'static> {}
+/// A connection that is ours alone, with its request, until [`Suspended::leave`].
+pub(crate) struct Suspended {
+    /// A box with the `Upgraded` of it, which has no life that the compiler could know.
+    kept: NonNull<c_void>,
+}
 
-impl Upgraded<'static> {
+// SAFETY: only `suspend` makes one, and from the hook on nobody else uses its request and its connection.
+unsafe impl Send for Suspended {}
+
+impl Suspended {
+    /// Does something with it.
+    pub(crate) fn with<R>(&mut self, body: impl for<'a> FnOnce(&mut Upgraded<'a>) -> R) -> R {
+        // SAFETY: `suspend` has made the box, which goes with this. With the answer of the handler the request and its connection stay
+        // until then, and `body` gives what is borrowed here to nobody for longer.
+        body(unsafe { self.kept.cast::<Upgraded<'_>>().as_mut() })
+    }
+
     /// Gives the system back what APR keeps of the connection's memory for its next use, a buffer for what is read first of all: one that
     /// is silent for long needs none.
-    pub(crate) fn spare_memory(&self) {
+    pub(crate) fn spare_memory(&mut self) {
         // As many as one read or one answer leaves behind.
         const NODES: usize = 3;
         const SIZE: usize = 4096;
         // Each, when it is freed, is more than that.
         const LEAST: usize = 1;
+        let connection = self.with(|upgraded| upgraded.request().connection());
         // SAFETY: the connection is ours alone, and with it its pool, whose allocator no other connection has. Nodes that are allocated are
         // freed here, to the system while so little may be kept.
         unsafe {
-            let allocator = sys::apr_pool_allocator_get((*self.request().connection()).pool);
+            let allocator = sys::apr_pool_allocator_get((*connection).pool);
             sys::apr_allocator_max_free_set(allocator, LEAST);
             for node in [(); NODES].map(|()| sys::apr_allocator_alloc(allocator, SIZE)) {
                 if !node.is_null() {
@@ -90,15 +104,16 @@ impl Upgraded<'static> {
 
     /// Ends the request, which is logged now, and its connection, as far as that can be done without waiting. `agreed`: both sides have said
     /// what they had to.
-    pub(crate) fn leave(self, agreed: bool) -> Parting {
-        let request = self.request();
-        let (raw, connection) = (request.as_ptr(), request.connection());
-        if !agreed {
-            self.forget_client();
-        }
+    pub(crate) fn leave(mut self, agreed: bool) -> Parting {
+        let (raw, connection) = self.with(|upgraded| {
+            if !agreed {
+                upgraded.forget_client();
+            }
+            (upgraded.request().as_ptr(), upgraded.request().connection())
+        });
         // What it holds is the request's.
         drop(self);
-        // SAFETY: `suspend` has made this of a live request, which nobody else uses; it is not used again. With a time limit of zero httpd
+        // SAFETY: `suspend` has had a live request, which nobody else uses; it is not used again. With a time limit of zero httpd
         // waits for no client.
         unsafe {
             let socket = sys::ap_get_conn_socket(connection);
@@ -118,6 +133,13 @@ impl Upgraded<'static> {
             }
             parting
         }
+    }
+}
+
+impl Drop for Suspended {
+    fn drop(&mut self) {
+        // SAFETY: `suspend` has made the box, and nobody has it but this, which ends.
+        drop(unsafe { Box::from_raw(self.kept.cast::<Upgraded<'_>>().as_ptr()) });
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One WebSocket: its connection, its handler, its end.
+//! One WebSocket: its handler, what passes between that and its connection, its end.
 
 use std::{
     sync::{
@@ -20,12 +20,11 @@ use gangway::{
 use super::notices::Notices;
 use crate::{
     counting,
-    raw::{self, ConnectionKey, Request, Upgraded},
+    raw::{self, Request, Upgraded},
 };
 
-/// One WebSocket that has been accepted.
-pub(crate) struct SocketFlight<'r> {
-    pub(super) upgraded: Upgraded<'r>,
+/// One WebSocket that has been accepted. Who serves it has its connection.
+pub(crate) struct AcceptedSocket {
     pub(super) notices: Arc<Notices>,
     pump: SocketPump,
     channel: Arc<Channel>,
@@ -50,17 +49,17 @@ pub(crate) struct HandlerSide<'h> {
     pub(crate) number: usize,
 }
 
-impl<'r> SocketFlight<'r> {
-    /// Tells the client that its WebSocket is accepted. `is_ended`: the handler has nothing more to say.
-    pub(crate) fn begin(
+impl AcceptedSocket {
+    /// Tells the client that its WebSocket is accepted. Answers its connection, too. `is_ended`: the handler has nothing more to say.
+    pub(crate) fn begin<'r>(
         request: Request<'r>,
         side: HandlerSide<'_>,
         (head, link): (&Head, Arc<SocketLink>),
         is_ended: bool,
-    ) -> Self {
+    ) -> (Self, Upgraded<'r>) {
         static TURN: AtomicU64 = AtomicU64::new(0);
-        Self {
-            upgraded: Upgraded::begin(request, head.fields.iter()),
+        let upgraded = Upgraded::begin(request, head.fields.iter());
+        let accepted = Self {
             notices: Arc::clone(side.notices),
             pump: SocketPump::new(link, Vec::new()),
             channel: Arc::clone(side.channel),
@@ -71,20 +70,21 @@ impl<'r> SocketFlight<'r> {
             turn: TURN.fetch_add(1, Relaxed) + u64::from(raw::process_id()),
             is_ended,
             stalled: None,
-        }
+        };
+        (accepted, upgraded)
     }
 
     /// Does what can be done now. Answers what it waits for, unless it has ended.
-    pub(super) fn go_on(&mut self) -> Result<PumpWait, SocketEnd> {
-        self.write_lines();
+    pub(super) fn go_on(&mut self, upgraded: &mut Upgraded<'_>) -> Result<PumpWait, SocketEnd> {
+        self.write_lines(upgraded.request());
         self.is_ended |= self.channel.take().end.is_some();
-        let mut wait = self.pump.step(&mut self.upgraded)?;
+        let mut wait = self.pump.step(upgraded)?;
         if !wait.is_stalled || wait.has_progress {
             self.stalled = None;
         }
         if wait.is_stalled {
             let now = Instant::now();
-            let until = *self.stalled.get_or_insert(now) + self.upgraded.patience();
+            let until = *self.stalled.get_or_insert(now) + upgraded.patience();
             if until <= now {
                 self.pump.give_up();
                 return Err(SocketEnd::Broken);
@@ -105,29 +105,9 @@ impl<'r> SocketFlight<'r> {
         Arc::clone(&self.exchange)
     }
 
-    /// Has the MPM let go of its connection.
-    pub(super) fn suspend(self) -> (SocketFlight<'static>, ConnectionKey) {
-        let (upgraded, key) = self.upgraded.suspend();
-        let Self { notices, pump, channel, exchange, application, number, turn, is_ended, stalled, .. } =
-            self;
-        let flight = SocketFlight {
-            upgraded,
-            notices,
-            pump,
-            channel,
-            exchange,
-            application,
-            number,
-            turn,
-            is_ended,
-            stalled,
-        };
-        (flight, key)
-    }
-
     /// The process ends now: its client is told, as far as that can be done at once.
-    pub(super) fn end_now(&mut self) {
-        self.pump.end_now(&mut self.upgraded);
+    pub(super) fn end_now(&self, upgraded: &mut Upgraded<'_>) {
+        self.pump.end_now(upgraded);
     }
 
     /// Nobody takes what is sent any more.
@@ -136,8 +116,7 @@ impl<'r> SocketFlight<'r> {
     }
 
     /// The request ends, whose handler may still work.
-    pub(super) fn end(&self, end: SocketEnd) {
-        let request = self.upgraded.request();
+    pub(super) fn end(&self, request: Request<'_>, end: SocketEnd) {
         if end == SocketEnd::Agreed {
             // Its handler may still run, which is no failure.
             self.exchange.passage().answer(101);
@@ -151,10 +130,10 @@ impl<'r> SocketFlight<'r> {
         counting::note(request, AppKind::InProcess, self.number, self.exchange.passage(), own);
     }
 
-    fn write_lines(&self) {
+    fn write_lines(&self, request: Request<'_>) {
         let (_, lines) = self.notices.wait(Instant::now());
         for (level, line) in &lines {
-            self.upgraded.request().write(*level, line);
+            request.write(*level, line);
         }
     }
 }

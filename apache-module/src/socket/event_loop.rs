@@ -26,8 +26,8 @@ use gangway::{
     },
 };
 
-use super::{accepted::SocketFlight, notices::Wake};
-use crate::raw::{self, ConnectionKey, Parting};
+use super::{accepted::AcceptedSocket, notices::Wake};
+use crate::raw::{self, ConnectionKey, Parting, Suspended, Upgraded};
 
 /// How long the client may take to close its side when both have said what they had to: httpd's own short time.
 const LINGER: Duration = Duration::from_secs(2);
@@ -43,33 +43,39 @@ const STACK: usize = 512 * 1024;
 /// The number of the eventfd.
 const NEWS: u64 = 0;
 
-static LOOP: OnceLock<Option<Arc<Orders>>> = OnceLock::new();
+static LOOP: OnceLock<Option<Arc<LoopHandle>>> = OnceLock::new();
 
 thread_local! {
     /// The WebSocket that this thread of httpd is about to let go of.
-    static LEAVING: Cell<Option<(ConnectionKey, SocketFlight<'static>)>> = const { Cell::new(None) };
+    static LEAVING: Cell<Option<(ConnectionKey, LoopSocket)>> = const { Cell::new(None) };
 }
 
-/// What the threads of httpd have for the loop.
-struct Orders {
+/// A WebSocket of the loop, with its connection.
+struct LoopSocket {
+    accepted: AcceptedSocket,
+    connection: Suspended,
+}
+
+/// What the threads of httpd have of the loop.
+struct LoopHandle {
     news: Arc<Outbox>,
-    orders: Mutex<Vec<Order>>,
+    commands: Mutex<Vec<LoopCommand>>,
     last_ticket: AtomicU64,
     has_ended: Mutex<bool>,
     ended: Condvar,
 }
 
-enum Order {
-    Take(Box<SocketFlight<'static>>),
+enum LoopCommand {
+    Take(Box<LoopSocket>),
     /// The process ends when all requests have.
     Drain,
     /// The process ends.
     End,
 }
 
-impl Orders {
-    fn give(&self, order: Order) {
-        lock(&self.orders).push(order);
+impl LoopHandle {
+    fn send(&self, command: LoopCommand) {
+        lock(&self.commands).push(command);
         self.news.eventfd().signal();
     }
 }
@@ -78,7 +84,7 @@ impl Orders {
 pub(crate) fn start() {
     if raw::is_async() {
         LOOP.get_or_init(|| match begin() {
-            Ok(orders) => Some(orders),
+            Ok(handle) => Some(handle),
             Err(error) => {
                 let why = explain(&error);
                 let text =
@@ -90,21 +96,21 @@ pub(crate) fn start() {
     }
 }
 
-fn begin() -> io::Result<Arc<Orders>> {
+fn begin() -> io::Result<Arc<LoopHandle>> {
     let news = Arc::new(Outbox::new()?);
     let epoll = Epoll::new()?;
     epoll.add_signal(news.eventfd(), NEWS)?;
-    let orders = Arc::new(Orders {
+    let handle = Arc::new(LoopHandle {
         news,
-        orders: Mutex::default(),
+        commands: Mutex::default(),
         last_ticket: AtomicU64::new(NEWS),
         has_ended: Mutex::new(false),
         ended: Condvar::new(),
     });
-    let of_thread = Arc::clone(&orders);
+    let of_thread = Arc::clone(&handle);
     sys::spawn("gw-sockets", STACK, move || {
         let mut sockets = SocketLoop {
-            orders: Arc::clone(&of_thread),
+            handle: Arc::clone(&of_thread),
             epoll,
             entries: HashMap::new(),
             times: BinaryHeap::new(),
@@ -116,10 +122,10 @@ fn begin() -> io::Result<Arc<Orders>> {
         *lock(&of_thread.has_ended) = true;
         of_thread.ended.notify_all();
     })?;
-    Ok(orders)
+    Ok(handle)
 }
 
-fn running() -> Option<&'static Arc<Orders>> {
+fn running() -> Option<&'static Arc<LoopHandle>> {
     LOOP.get()?.as_ref()
 }
 
@@ -129,40 +135,40 @@ pub(super) fn is_there() -> bool {
 }
 
 /// Has httpd's thread let go of a WebSocket when its handler has answered what this answers.
-pub(super) fn suspend(flight: SocketFlight<'_>) -> std::ffi::c_int {
-    let (flight, key) = flight.suspend();
-    LEAVING.set(Some((key, flight)));
+pub(super) fn suspend(accepted: AcceptedSocket, upgraded: Upgraded<'_>) -> std::ffi::c_int {
+    let (connection, key) = upgraded.suspend();
+    LEAVING.set(Some((key, LoopSocket { accepted, connection })));
     raw::SUSPENDED
 }
 
 /// httpd has let go of a connection, on the thread that had it; `None`: it goes on with it.
 pub(crate) fn suspended(key: Option<ConnectionKey>) {
-    let Some((of, flight)) = LEAVING.take() else { return };
+    let Some((of, socket)) = LEAVING.take() else { return };
     match running() {
-        Some(orders) if key == Some(of) => orders.give(Order::Take(Box::new(flight))),
+        Some(handle) if key == Some(of) => handle.send(LoopCommand::Take(Box::new(socket))),
         // Against all that was seen before: the request is httpd's then.
-        _ => flight.give_up(),
+        _ => socket.accepted.give_up(),
     }
 }
 
 /// This process ends. `graceful`: when its requests have.
 pub(crate) fn stop(graceful: bool) {
-    let Some(orders) = running() else { return };
+    let Some(handle) = running() else { return };
     if graceful {
-        orders.give(Order::Drain);
+        handle.send(LoopCommand::Drain);
         return;
     }
-    orders.give(Order::End);
-    let ended = lock(&orders.has_ended);
+    handle.send(LoopCommand::End);
+    let ended = lock(&handle.has_ended);
     // Late or not: the process ends.
-    let _ = orders
+    let _ = handle
         .ended
         .wait_timeout_while(ended, LAST_WORDS, |ended| !*ended)
         .unwrap_or_else(PoisonError::into_inner);
 }
 
 struct SocketLoop {
-    orders: Arc<Orders>,
+    handle: Arc<LoopHandle>,
     epoll: Epoll,
     entries: HashMap<u64, LoopEntry>,
     /// When they are to be looked at. Those of ended ones, and times that have been put off, are found out when they come.
@@ -188,7 +194,7 @@ impl LoopEntry {
 }
 
 enum SocketPhase {
-    Open { flight: Box<SocketFlight<'static>>, descriptor: RawFd, interest: Interest },
+    Open { socket: Box<LoopSocket>, descriptor: RawFd, interest: Interest },
     Closing { parting: Parting, until: Instant },
 }
 
@@ -202,13 +208,13 @@ impl SocketLoop {
         let timeout = if shown.is_empty() { self.time_left() } else { Some(Duration::ZERO) };
         self.epoll.wait(timeout, |one| shown.push(one));
         let mut news = Vec::new();
-        self.orders.news.drain(&mut news);
+        self.handle.news.drain(&mut news);
         shown.extend(news.iter().filter_map(|event| match event {
             OutboxEvent::Ready(number) => Some(Shown { number: *number, has_failed: false }),
             OutboxEvent::Line(..) => None,
         }));
-        let orders = std::mem::take(&mut *lock(&self.orders.orders));
-        if orders.into_iter().any(|order| self.obey(order)) {
+        let commands = std::mem::take(&mut *lock(&self.handle.commands));
+        if commands.into_iter().any(|command| self.carry_out(command)) {
             return true;
         }
         for one in shown.into_iter().filter(|one| one.number != NEWS) {
@@ -225,22 +231,23 @@ impl SocketLoop {
     }
 
     /// Answers whether the loop ends.
-    fn obey(&mut self, order: Order) -> bool {
-        match order {
-            Order::Take(flight) => self.take(flight),
-            Order::Drain => {
+    fn carry_out(&mut self, command: LoopCommand) -> bool {
+        match command {
+            LoopCommand::Take(socket) => self.take(socket),
+            LoopCommand::Drain => {
                 self.is_draining = true;
                 self.again.extend(self.entries.keys());
                 for entry in self.entries.values_mut() {
-                    if let SocketPhase::Open { flight, .. } = &mut entry.phase {
-                        flight.drain();
+                    if let SocketPhase::Open { socket, .. } = &mut entry.phase {
+                        socket.accepted.drain();
                     }
                 }
             }
-            Order::End => {
+            LoopCommand::End => {
                 for entry in self.entries.values_mut() {
-                    if let SocketPhase::Open { flight, .. } = &mut entry.phase {
-                        flight.end_now();
+                    if let SocketPhase::Open { socket, .. } = &mut entry.phase {
+                        let LoopSocket { accepted, connection } = &mut **socket;
+                        connection.with(|upgraded| accepted.end_now(upgraded));
                     }
                 }
                 return true;
@@ -249,16 +256,16 @@ impl SocketLoop {
         false
     }
 
-    fn take(&mut self, mut flight: Box<SocketFlight<'static>>) {
-        let number = self.orders.last_ticket.fetch_add(1, Relaxed) + 1;
-        flight.notices.wake_too(Wake::Loop(Arc::clone(&self.orders.news), number));
+    fn take(&mut self, mut socket: Box<LoopSocket>) {
+        let number = self.handle.last_ticket.fetch_add(1, Relaxed) + 1;
+        socket.accepted.notices.wake_too(Wake::Loop(Arc::clone(&self.handle.news), number));
         if self.is_draining {
-            flight.drain();
+            socket.accepted.drain();
         }
-        let descriptor = flight.upgraded.descriptor().unwrap_or(-1);
+        let descriptor = socket.connection.with(|upgraded| upgraded.descriptor()).unwrap_or(-1);
         let interest = Interest { reads: true, writes: false };
         let is_watched = self.epoll.add(descriptor, number, interest).is_ok();
-        let phase = SocketPhase::Open { flight, descriptor, interest };
+        let phase = SocketPhase::Open { socket, descriptor, interest };
         self.entries.insert(number, LoopEntry { phase, timed: None, taken: Instant::now(), busy: None });
         self.look_at(Shown { number, has_failed: !is_watched });
         self.note_busy(number);
@@ -276,11 +283,12 @@ impl SocketLoop {
                     self.part(number);
                 }
             }
-            SocketPhase::Open { flight, descriptor, interest } => {
-                let wait = match flight.go_on() {
+            SocketPhase::Open { socket, descriptor, interest } => {
+                let LoopSocket { accepted, connection } = &mut **socket;
+                let wait = match connection.with(|upgraded| accepted.go_on(upgraded)) {
                     // Nobody reads what is written, and what may still be read is not wanted.
                     Ok(wait) if has_failed && !wait.reads => {
-                        flight.give_up();
+                        accepted.give_up();
                         return self.end(number, SocketEnd::Broken);
                     }
                     Ok(wait) => wait,
@@ -338,9 +346,9 @@ impl SocketLoop {
     /// One that has become silent gives memory back.
     fn spare(&mut self, number: u64) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
-        let (Some(busy), SocketPhase::Open { flight, .. }) = (entry.busy, &entry.phase) else { return };
+        let (Some(busy), SocketPhase::Open { socket, .. }) = (entry.busy, &mut entry.phase) else { return };
         if busy.elapsed() >= SILENCE {
-            flight.upgraded.spare_memory();
+            socket.connection.spare_memory();
             entry.busy = None;
         } else {
             self.look_later(number, busy + SILENCE);
@@ -349,14 +357,15 @@ impl SocketLoop {
 
     /// The WebSocket has ended, and with it the request.
     fn end(&mut self, number: u64, end: SocketEnd) {
-        let Some(LoopEntry { phase: SocketPhase::Open { flight, descriptor, .. }, taken, .. }) =
+        let Some(LoopEntry { phase: SocketPhase::Open { socket, descriptor, .. }, taken, .. }) =
             self.entries.remove(&number)
         else {
             return;
         };
         self.epoll.remove(descriptor);
-        flight.end(end);
-        let parting = flight.upgraded.leave(end == SocketEnd::Agreed);
+        let LoopSocket { accepted, mut connection } = *socket;
+        connection.with(|upgraded| accepted.end(upgraded.request(), end));
+        let parting = connection.leave(end == SocketEnd::Agreed);
         let until = Instant::now() + LINGER;
         let is_watched = parting.descriptor().is_some_and(|descriptor| {
             self.epoll.add(descriptor, number, Interest { reads: true, writes: false }).is_ok()

@@ -5,7 +5,7 @@
 //! offer       whether a request asks for one, and who would serve it
 //! places      how many threads of httpd may do so
 //! notices     what the handler has for whoever serves the request
-//! accepted    one WebSocket: its connection, its handler, its end
+//! accepted    one WebSocket: its handler, what passes between that and its connection, its end
 //! event_loop  those of the event MPM, without a thread for each
 //! thread      one that a thread of httpd serves until its end
 //! ```
@@ -17,7 +17,7 @@ mod offer;
 mod places;
 mod thread;
 
-pub(crate) use accepted::{HandlerSide, SocketFlight, label};
+pub(crate) use accepted::{AcceptedSocket, HandlerSide, label};
 pub(crate) use event_loop::{start, stop, suspended};
 pub(crate) use notices::Notices;
 pub(crate) use places::prepare;
@@ -27,7 +27,7 @@ use std::ffi::c_int;
 
 use gangway::config::ApplicationConf;
 
-use crate::raw::{self, Request};
+use crate::raw::{self, Request, Upgraded};
 use offer::Asked;
 
 /// Whether a WebSocket of this request would hold no thread.
@@ -44,12 +44,12 @@ pub(crate) fn offer(request: Request<'_>, config: &ApplicationConf) -> Result<Op
 }
 
 /// Serves a WebSocket whose handler has accepted it. Answers what httpd's handler answers.
-pub(crate) fn serve(flight: SocketFlight<'_>) -> c_int {
-    let request = flight.upgraded.request();
+pub(crate) fn serve((accepted, upgraded): (AcceptedSocket, Upgraded<'_>)) -> c_int {
+    let request = upgraded.request();
     // httpd closes an aborted connection itself.
     if can_suspend(request) && !request.is_aborted() {
-        event_loop::suspend(flight)
+        event_loop::suspend(accepted, upgraded)
     } else {
-        thread::run(flight)
+        thread::run(accepted, upgraded)
     }
 }

@@ -18,8 +18,8 @@ use gangway::{
     sys::{EventFd, explain, lock, poll},
 };
 
-use super::{accepted::SocketFlight, notices::Wake};
-use crate::raw::{self, OK};
+use super::{accepted::AcceptedSocket, notices::Wake};
+use crate::raw::{self, OK, Upgraded};
 
 /// How often it is looked whether the process ends.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -40,34 +40,34 @@ pub(crate) fn end_alone() {
 }
 
 /// Serves it.
-pub(super) fn run(mut flight: SocketFlight<'_>) -> c_int {
+pub(super) fn run(mut accepted: AcceptedSocket, mut upgraded: Upgraded<'_>) -> c_int {
     let end = match EventFd::new() {
-        Ok(news) => serve(&mut flight, Arc::new(news)),
+        Ok(news) => serve(&mut accepted, &mut upgraded, Arc::new(news)),
         Err(error) => {
             let why = explain(&error);
-            report!(flight.upgraded.request(), Error, SERVER_FAILED, "the WebSocket is ended: {why}");
+            report!(upgraded.request(), Error, SERVER_FAILED, "the WebSocket is ended: {why}");
             SocketEnd::Broken
         }
     };
     *lock(&ALONE) = None;
-    flight.end(end);
+    accepted.end(upgraded.request(), end);
     if end == SocketEnd::Broken {
-        flight.upgraded.forget_client();
+        upgraded.forget_client();
     }
     OK
 }
 
-fn serve(flight: &mut SocketFlight<'_>, news: Arc<EventFd>) -> SocketEnd {
-    flight.notices.wake_too(Wake::Thread(Arc::clone(&news)));
+fn serve(accepted: &mut AcceptedSocket, upgraded: &mut Upgraded<'_>, news: Arc<EventFd>) -> SocketEnd {
+    accepted.notices.wake_too(Wake::Thread(Arc::clone(&news)));
     if !raw::is_threaded() {
-        *lock(&ALONE) = Some(flight.exchange());
+        *lock(&ALONE) = Some(accepted.exchange());
     }
-    let client = flight.upgraded.descriptor().unwrap_or(-1);
+    let client = upgraded.descriptor().unwrap_or(-1);
     loop {
         if raw::is_stopping() {
-            flight.drain();
+            accepted.drain();
         }
-        let wait = match flight.go_on() {
+        let wait = match accepted.go_on(upgraded) {
             Ok(wait) => wait,
             Err(end) => return end,
         };
@@ -81,7 +81,7 @@ fn serve(flight: &mut SocketFlight<'_>, news: Arc<EventFd>) -> SocketEnd {
         }
         // Nobody reads what is written, and what may still be read is not wanted.
         if client.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 && !wait.reads {
-            flight.give_up();
+            accepted.give_up();
             return SocketEnd::Broken;
         }
     }

@@ -23,7 +23,7 @@ use crate::{
     counting,
     raw::{self, GATEWAY_TIME_OUT, OK, Session, Socket},
     reply::{Progress, refuse},
-    socket::{self, HandlerSide, Notices, SocketFlight, label},
+    socket::{self, AcceptedSocket, HandlerSide, Notices, label},
 };
 
 /// Body bytes that are read from the client at a time.
@@ -166,7 +166,7 @@ impl HandlerRelay<'_, '_> {
             application: self.application,
             number: self.number,
         };
-        socket::serve(SocketFlight::begin(self.session.request(), side, accepted, is_ended))
+        socket::serve(AcceptedSocket::begin(self.session.request(), side, accepted, is_ended))
     }
 
     /// Sends the last part. How the response is framed and where it breaks off must not depend on how much of it
