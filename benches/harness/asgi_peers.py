@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Servers of ASGI applications, each as its own documentation recommends for one process, with uvloop everywhere."""
 
-import functools
-import os
 from pathlib import Path
 
 from .peers import (
@@ -15,6 +13,7 @@ from .peers import (
     Commands,
     Peer,
     Site,
+    before,
     httpd,
     httpd_c,
     nginx,
@@ -100,8 +99,5 @@ ALONE_PEERS = (
     Peer("uvicorn", "uvicorn", "alone", "peer", uvicorn_alone, UVICORN),
     Peer("granian", "granian", "alone", "peer", granian_alone, GRANIAN),
 )
-if BEFORE := os.environ.get("GANGWAY_BEFORE"):
-    for server, commands in (("nginx", gangway_in_nginx), ("httpd", gangway_in_httpd)):
-        before = functools.partial(commands, dist=Path(BEFORE))
-        ASGI_PEERS += (Peer(f"{server}-gangway-before", f"{server} + {BEFORE}", server, "before", before, lacks=MANY),)
-        ALONE_PEERS += (Peer(f"{server}-gangway-before", f"{server} + {BEFORE}", "alone", "before", before),)
+ASGI_PEERS += before(gangway_in_nginx, gangway_in_httpd, lacks=MANY)
+ALONE_PEERS += before(gangway_in_nginx, gangway_in_httpd, server="alone")

@@ -3,12 +3,10 @@
 daemon mode and mod_fcgid."""
 
 import dataclasses
-import functools
-import os
 import sys
 from pathlib import Path
 
-from .peers import APPS, DIST, HTTPD_MODULES, NGINX_MODULES, PEERS, VENV, Commands, Peer, Site, httpd, nginx
+from .peers import APPS, DIST, HTTPD_MODULES, NGINX_MODULES, PEERS, VENV, Commands, Peer, Site, before, httpd, nginx
 from .upstream_peers import CHILDREN, FCGID, compiled, httpd_fcgid
 
 ADOPT = str(Path(__file__).with_name("adopt.py"))
@@ -57,7 +55,4 @@ MANAGED_PEERS = (
     of("httpd-mod_wsgi-daemon", "peer"),
     Peer("httpd-fcgid", "httpd + mod_fcgid, a C program", "httpd", "peer", fcgid, (FCGID,), lacks=("flask",)),
 )
-if BEFORE := os.environ.get("GANGWAY_BEFORE"):
-    for server, commands in (("nginx", nginx_managed), ("httpd", httpd_managed)):
-        before = functools.partial(commands, dist=Path(BEFORE))
-        MANAGED_PEERS += (Peer(f"{server}-managed-before", f"{server} + managed, {BEFORE}", server, "before", before),)
+MANAGED_PEERS += before(nginx_managed, httpd_managed, "managed")

@@ -267,6 +267,17 @@ def ceiling_answer(scenario: Scenario) -> bytes:
     return HELLO if scenario.posted else scenario.answer
 
 
+def before(nginx, httpd, name: str = "gangway", server: str = "", lacks: tuple[str, ...] = ()) -> tuple[Peer, ...]:
+    """Another build of this project in both servers, to see what a change has brought, if one is named; no target counts it."""
+    build = os.environ.get("GANGWAY_BEFORE")
+    if not build:
+        return ()
+    return tuple(
+        Peer(f"{of}-{name}-before", f"{of} + {name}, {build}", server or of, "before", functools.partial(commands, dist=Path(build)), lacks=lacks)
+        for of, commands in (("nginx", nginx), ("httpd", httpd))
+    )
+
+
 NGINX_MODULES = (DIST / "ngx_http_gangway_module.so", DIST / "gangway_python.so")
 HTTPD_MODULES = (DIST / "mod_gangway.so", DIST / "gangway_python.so")
 MOD_WSGI = (VENV / "bin/mod_wsgi-express",)
@@ -281,8 +292,4 @@ PEERS = (
     Peer("httpd-mod_wsgi", "httpd + mod_wsgi embedded", "httpd", "peer", httpd_mod_wsgi, MOD_WSGI),
     Peer("httpd-mod_wsgi-daemon", "httpd + mod_wsgi daemon", "httpd", "peer", httpd_mod_wsgi_daemon, MOD_WSGI),
 )
-# Another build of this project, to see what a change has brought; no target counts it.
-if BEFORE := os.environ.get("GANGWAY_BEFORE"):
-    for server, commands in (("nginx", nginx_gangway), ("httpd", httpd_gangway)):
-        before = functools.partial(commands, dist=Path(BEFORE))
-        PEERS += (Peer(f"{server}-gangway-before", f"{server} + {BEFORE}", server, "before", before),)
+PEERS += before(nginx_gangway, httpd_gangway)

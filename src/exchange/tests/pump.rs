@@ -11,7 +11,7 @@ use super::{
     channel::posts,
     *,
 };
-use crate::protocol::websocket::{Content, SocketEvent, SocketRules};
+use crate::protocol::websocket::{Content, SocketEvent, SocketRules, tests::frame};
 
 const MIB: usize = 1024 * 1024;
 
@@ -54,29 +54,6 @@ impl Transport for Client {
     fn flush(&mut self) -> Result<bool, ConnectionLost> {
         Ok(!self.keeps)
     }
-}
-
-/// A frame of the client's, whose mask changes nothing.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut wire = vec![first];
-    match payload.len() {
-        length @ ..126 => wire.push(0x80 | length as u8),
-        length @ 126..65536 => {
-            wire.push(0x80 | 126);
-            wire.extend((length as u16).to_be_bytes());
-        }
-        length => {
-            wire.push(0x80 | 127);
-            wire.extend((length as u64).to_be_bytes());
-        }
-    }
-    wire.extend([0; 4]);
-    wire.extend(payload);
-    wire
-}
-
-fn close_frame() -> Vec<u8> {
-    vec![0x88, 0x82, 0, 0, 0, 0, 3, 232]
 }
 
 fn socket(unread: &[u8]) -> (Arc<SocketLink>, SocketPump, Client) {
@@ -169,7 +146,7 @@ fn a_client_that_takes_nothing_stalls_it() {
 #[test]
 fn it_ends_when_both_have_closed_and_the_last_bytes_have_left() {
     let (link, mut pump, mut client) = socket(b"");
-    client.sends.extend(close_frame());
+    client.sends.extend(frame(0x88, &1000u16.to_be_bytes()));
     (client.keeps, client.has_ended) = (true, false);
     let wait = goes_on(&mut pump, &mut client);
     assert!(wait.is_stalled && !wait.reads && wait.look_at.is_some_and(|at| at > Instant::now()));

@@ -22,7 +22,7 @@ mod frame;
 mod handshake;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use encode::EncodedMessage;
 pub use extension::Compression;

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Reloads while requests, streams of events and WebSockets go on: nothing is lost, and nothing grows."""
 
+import functools
 import gc
-import threading
 
 import pytest
 
 from harness import processes, wire
 from harness.deadline import wait_until
-from harness.load import Load
+from harness.load import Crowd, Load
 from harness.websocket import CLOSE, TEXT, WebSocket, close_payload
 
 RELOADS = 20
@@ -17,25 +17,14 @@ EVENTS = b"".join(b"data: %d\n\n" % number for number in range(20))
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
 
-class Listeners:
+class Listeners(Crowd):
     """Clients of streams and of WebSockets, which forgive nothing but 1012."""
 
     def __init__(self, server, streams=2, sockets=3):
-        self.server = server
-        self.failures, self.heard, self.streams, self.restarts = [], 0, 0, 0
-        self._stop, self._lock = threading.Event(), threading.Lock()
         work = [self._listen] * streams + [self._talk] * sockets
-        self._threads = [threading.Thread(target=self._repeat, args=(one,)) for one in work]
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
+        super().__init__(*[functools.partial(self._repeat, one) for one in work])
+        self.server = server
+        self.heard, self.streams, self.restarts = 0, 0, 0
 
     def _repeat(self, one):
         while not self._stop.is_set():

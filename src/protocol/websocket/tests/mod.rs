@@ -15,7 +15,7 @@ use super::*;
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// A frame of the client's, written without the code that reads it.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut wire = vec![first];
     match payload.len() {
         length @ ..126 => wire.push(0x80 | length as u8),

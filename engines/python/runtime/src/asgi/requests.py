@@ -16,9 +16,9 @@ FORSAKEN = 8
 
 
 class Request:
-    """What waits for the server, and is woken by it."""
+    """What waits for the server, and is woken by it; how far its body and its response are."""
 
-    __slots__ = ("server", "call", "task", "waiters", "gone", "ended")
+    __slots__ = ("server", "call", "task", "waiters", "gone", "ended", "body_ended", "started", "has_trailers", "sent")
 
     def __init__(self, server, call):
         self.server = server
@@ -27,6 +27,13 @@ class Request:
         self.waiters = []
         self.gone = False
         self.ended = False
+        self.body_ended = False
+        # A response has begun.
+        self.started = False
+        # Fields are to follow its body.
+        self.has_trailers = False
+        # Its body is whole.
+        self.sent = False
 
     def wait(self):
         """A future that is done when something has happened."""
@@ -72,22 +79,8 @@ class Request:
 class Http(Request):
     """One request and its response."""
 
-    __slots__ = ("body_ended", "started", "has_trailers", "sent")
-
-    def __init__(self, server, call):
-        # As Request's, without another call.
-        self.server = server
-        self.call = call
-        self.task = None
-        self.waiters = []
-        self.gone = False
-        self.ended = False
-        self.body_ended = False
-        self.started = False
-        # Fields are to follow the body.
-        self.has_trailers = False
-        # The body is whole.
-        self.sent = False
+    # All of it is Request's, for another call of a constructor would cost every request something.
+    __slots__ = ()
 
     def sender(self):
         """What the application has as send(), which comes here with what it does not do itself."""
@@ -237,9 +230,9 @@ class WebSocket(Request):
         # What send() has raised since the client has left.
         self.lost = None
 
-    @property
-    def started(self):
-        return self.phase != ASKED
+    def enter(self, phase):
+        self.phase = phase
+        self.started = True
 
     def sender(self):
         return self.send
@@ -280,7 +273,7 @@ class WebSocket(Request):
         elif kind == "websocket.accept" and self.phase == ASKED:
             self.accept(message)
         elif kind == "websocket.close" and self.phase == ASKED:
-            self.phase = DENYING
+            self.enter(DENYING)
             if not self.gone:
                 self.call.start(403, ())
             self.end()
@@ -289,7 +282,7 @@ class WebSocket(Request):
                 self.socket.close(message.get("code") or 1000, message.get("reason") or "")
             self.closing = True
         elif kind == "websocket.http.response.start" and self.phase == ASKED:
-            self.phase = DENYING
+            self.enter(DENYING)
             self.denial = message
         elif kind == "websocket.http.response.body" and self.phase == DENYING and not self.ended:
             await self.deny(message)
@@ -301,10 +294,10 @@ class WebSocket(Request):
     def accept(self, message):
         # A client that has left before is told of by receive().
         if not self.gone and self.socket.accept(message.get("subprotocol"), message.get("headers") or ()):
-            self.phase = OPEN
+            self.enter(OPEN)
         else:
             self.gone = True
-            self.phase = OPEN
+            self.enter(OPEN)
             self.disconnect = disconnect(1006, "")
         self.wake()
 
