@@ -65,9 +65,7 @@ fn a_type_name_means_one_thing_in_a_crate() {
 
 #[test]
 fn files_and_functions_can_be_read_at_once() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = CRATES.iter().map(|file| root.join(file.strip_suffix("/lib.rs").unwrap()));
-    let found: Vec<_> = folders.flat_map(|folder| sizes::too_long(&folder)).collect();
+    let found = sizes::too_long(Path::new(env!("CARGO_MANIFEST_DIR")));
     assert!(found.is_empty(), "too long:\n{}", found.join("\n"));
 }
 
@@ -219,6 +217,23 @@ fn what_is_too_long_is_named() {
     let within = format!("trait A {{ fn h() {{\n{}}} }}\n", body(500));
     let found = sizes::too_long_in("a.rs", &within);
     assert_eq!(found, ["a.rs: 502 lines, more than 450", "a.rs: h() has 502 lines, more than 60"]);
+}
+
+#[test]
+fn what_is_too_long_in_other_languages_is_named() {
+    let lines = |line: &str, count| format!("{line}\n").repeat(count);
+    for count in [57, 58] {
+        let python = format!(
+            "class A:\n    async def f(\n        self,\n    ):\n{}\n\n    def g(self):\n        pass\n",
+            lines("        x()", count)
+        );
+        let text = format!("def f():\n    x(\"\"\"\n{}    \"\"\")\n\n\ny()\n", lines("in a text", count));
+        let shell = format!("f() {{\n{}}}\ng() {{ x; }}\n", lines("    x", count + 1));
+        for (name, source) in [("a.py", python), ("a.py", text), ("a.sh", shell)] {
+            let long = (count > 57).then(|| format!("{name}: f() has 61 lines, more than 60"));
+            assert_eq!(sizes::too_long_in(name, &source), Vec::from_iter(long), "{source}");
+        }
+    }
 }
 
 #[test]

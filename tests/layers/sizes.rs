@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How much there is to read at once: lines of a file, and of a function.
+//! How much there is to read at once: lines of a file, and of a function; in Rust, Python and shell.
 
 use std::{
     fs,
@@ -26,17 +26,17 @@ pub(crate) fn too_long(folder: &Path) -> Vec<String> {
         .collect()
 }
 
-/// The sources below a folder but for those of tests.
+/// The sources below a folder but for those of tests, and for what cargo, git and `make` keep there.
 fn product_files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        let is_of_tests = path.file_stem().is_some_and(|name| name == "tests");
-        if is_of_tests {
-            continue;
-        }
-        if path.is_dir() {
+        let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && !stem.starts_with('.') && !["tests", "target", "build", "dist"].contains(&&*stem)
+        {
             product_files(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if stem != "tests"
+            && path.extension().is_some_and(|kind| kind == "rs" || kind == "py" || kind == "sh")
+        {
             found.push(path);
         }
     }
@@ -49,12 +49,63 @@ pub(crate) fn too_long_in(name: &str, text: &str) -> Vec<String> {
     if lines > FILE {
         found.push(format!("{name}: {lines} lines, more than {FILE}"));
     }
-    let mut functions = Functions::default();
-    functions.visit_file(&syn::parse_file(text).unwrap_or_else(|error| panic!("{name}: {error}")));
-    let long = functions.0.into_iter().filter(|(_, lines)| *lines > FUNCTION);
+    let functions = match name.rsplit('.').next() {
+        Some("py") => python_functions(text),
+        Some("sh") => shell_functions(text),
+        _ => {
+            let mut functions = Functions::default();
+            functions.visit_file(&syn::parse_file(text).unwrap_or_else(|error| panic!("{name}: {error}")));
+            functions.0
+        }
+    };
+    let long = functions.into_iter().filter(|(_, lines)| *lines > FUNCTION);
     found.extend(
         long.map(|(function, lines)| format!("{name}: {function}() has {lines} lines, more than {FUNCTION}")),
     );
+    found
+}
+
+/// Python's: from `def` to the last line that stands further in.
+fn python_functions(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    // Indentation, name and first line of those that go on.
+    let mut open: Vec<(usize, String, usize)> = Vec::new();
+    let (mut last, mut is_in_text) = (0, false);
+    for (number, line) in text.lines().enumerate() {
+        let code = line.trim_start();
+        let indent = line.len() - code.len();
+        // The end of a list of parameters stands where its function does.
+        if !is_in_text && !code.is_empty() && !code.starts_with(')') {
+            while let Some((_, name, first)) = open.pop_if(|(outer, ..)| *outer >= indent) {
+                found.push((name, last + 1 - first));
+            }
+            let rest = code.strip_prefix("async ").unwrap_or(code).strip_prefix("def ");
+            if let Some((name, _)) = rest.and_then(|rest| rest.split_once('(')) {
+                open.push((indent, name.to_owned(), number));
+            }
+        }
+        is_in_text ^= line.matches("\"\"\"").count() % 2 == 1;
+        if !code.is_empty() {
+            last = number;
+        }
+    }
+    found.extend(open.into_iter().map(|(_, name, first)| (name, last + 1 - first)));
+    found
+}
+
+/// A shell's: from `name() {` to the brace at the beginning of a line.
+fn shell_functions(text: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    let mut open = None;
+    for (number, line) in text.lines().enumerate() {
+        if let Some((name, _)) = line.split_once("() {").filter(|_| !line.ends_with('}')) {
+            open = Some((name.to_owned(), number));
+        } else if line.starts_with('}')
+            && let Some((name, first)) = open.take()
+        {
+            found.push((name, number + 1 - first));
+        }
+    }
     found
 }
 

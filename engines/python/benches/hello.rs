@@ -7,10 +7,17 @@
 #[path = "../tests/host/mod.rs"]
 mod host;
 
-use std::{ffi::c_void, fs, hint::black_box, ptr, time::Instant};
+use std::{
+    ffi::c_void,
+    fs,
+    hint::black_box,
+    path::Path,
+    ptr,
+    time::{Duration, Instant},
+};
 
 use gangway_abi::{bytes::lend, ffi::*};
-use host::{Engine, Spec, Table};
+use host::{App, Engine, HOST, Spec, Table};
 
 const ROUNDS: usize = 7;
 const REQUESTS: usize = 100_000;
@@ -47,9 +54,6 @@ def bare(environ, outer):
 ";
 
 static IDLE: Table = Table(gw_host {
-    struct_size: size_of::<gw_host>(),
-    abi_major: GW_ABI_MAJOR,
-    abi_minor: GW_ABI_MINOR,
     read_body: Some(read_body),
     start: Some(start),
     write: Some(write),
@@ -59,11 +63,7 @@ static IDLE: Table = Table(gw_host {
     finish: Some(finish),
     cancelled: Some(cancelled),
     log: Some(log),
-    transactions: ptr::null(),
-    sockets: ptr::null(),
-    interim: None,
-    trailers: None,
-    gather: None,
+    ..HOST.0
 });
 
 /// The request of this host: body bytes that are left.
@@ -136,25 +136,42 @@ fn main() {
     host::build_engine(folder.path());
     fs::write(folder.path().join("bench_app.py"), APPS).expect("write");
     let engine = Engine::open_with(folder.path(), &IDLE);
-    let spec = |name: &str| {
-        let spec = Spec::new(&format!("bench_app:{name}")).option("root", folder.path());
-        match std::env::var_os("GANGWAY_TEST_PYTHONS") {
-            Some(python) => spec.option("python", &python),
-            None => spec,
-        }
-    };
-    let load = |name: &str| engine.load(&spec(name)).expect("load");
     let request = typical_request();
     let fields: Vec<gw_field> = request
         .iter()
         .map(|(name, value)| gw_field { name: lend(name), value: lend(&value[..value.len() - 1]) })
         .collect();
-    let measure = |name: &str, requests: usize, body: usize| {
-        let app = load(name);
+    let bench = Bench { engine, folder: folder.path(), fields };
+    bench.measure("nothing", REQUESTS, 0);
+    bench.measure("counted", REQUESTS, 0);
+    bench.measure("large", REQUESTS, 0);
+    bench.measure("echo", REQUESTS, 16 * 1024);
+    bench.measure("stream", REQUESTS / 50, 0);
+    bench.run(bench.load("bare"), 1, 0);
+}
+
+struct Bench<'b> {
+    engine: Engine,
+    folder: &'b Path,
+    fields: Vec<gw_field>,
+}
+
+impl Bench<'_> {
+    fn load(&self, name: &str) -> App {
+        let spec = Spec::new(&format!("bench_app:{name}")).option("root", self.folder);
+        let spec = match std::env::var_os("GANGWAY_TEST_PYTHONS") {
+            Some(python) => spec.option("python", &python),
+            None => spec,
+        };
+        self.engine.load(&spec).expect("load")
+    }
+
+    /// So many requests with a body of so many bytes. Answers how long they took.
+    fn run(&self, app: App, requests: usize, body: usize) -> Duration {
         let head = gw_request_head {
             struct_size: size_of::<gw_request_head>(),
-            variables: fields.as_ptr(),
-            variable_count: fields.len(),
+            variables: self.fields.as_ptr(),
+            variable_count: self.fields.len(),
             content_length: body as i64,
             flags: 0,
             reserved: 0,
@@ -163,18 +180,21 @@ fn main() {
             local_port: 0,
             reserved2: 0,
         };
+        self.engine.enter(app);
+        let begin = Instant::now();
+        for _ in 0..requests {
+            let mut left = Left(body);
+            assert_eq!(self.engine.handle_raw(app, ptr::from_mut(&mut left).cast(), &head), GW_OK);
+        }
+        let took = begin.elapsed();
+        self.engine.leave(app);
+        took
+    }
+
+    fn measure(&self, name: &str, requests: usize, body: usize) {
+        let app = self.load(name);
         let mut rounds: Vec<f64> = (0..ROUNDS)
-            .map(|_| {
-                engine.enter(app);
-                let begin = Instant::now();
-                for _ in 0..requests {
-                    let mut left = Left(body);
-                    assert_eq!(engine.handle_raw(app, ptr::from_mut(&mut left).cast(), &head), GW_OK);
-                }
-                let took = begin.elapsed();
-                engine.leave(app);
-                took.as_secs_f64() * 1e6 / requests as f64
-            })
+            .map(|_| self.run(app, requests, body).as_secs_f64() * 1e6 / requests as f64)
             .collect();
         rounds.sort_by(f64::total_cmp);
         println!(
@@ -183,29 +203,7 @@ fn main() {
             rounds[0],
             rounds[ROUNDS - 1]
         );
-    };
-    measure("nothing", REQUESTS, 0);
-    measure("counted", REQUESTS, 0);
-    measure("large", REQUESTS, 0);
-    measure("echo", REQUESTS, 16 * 1024);
-    measure("stream", REQUESTS / 50, 0);
-    let bare = load("bare");
-    let head = gw_request_head {
-        struct_size: size_of::<gw_request_head>(),
-        variables: fields.as_ptr(),
-        variable_count: fields.len(),
-        content_length: 0,
-        flags: 0,
-        reserved: 0,
-        fields: ptr::null(),
-        field_count: 0,
-        local_port: 0,
-        reserved2: 0,
-    };
-    engine.enter(bare);
-    let mut left = Left(0);
-    engine.handle_raw(bare, ptr::from_mut(&mut left).cast(), &head);
-    engine.leave(bare);
+    }
 }
 
 /// What a server passes for a browser's request; values end with a NUL.
