@@ -9,7 +9,7 @@
 mod aside;
 mod checks;
 mod ending;
-mod flights;
+mod in_flight;
 mod phases;
 mod template;
 

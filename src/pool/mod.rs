@@ -5,8 +5,8 @@
 //! server run the handler itself, at most `threads` at a time.
 
 mod admission;
-mod flights;
 mod gate;
+mod in_flight;
 mod plan;
 mod slice;
 
@@ -18,8 +18,8 @@ use std::{
 };
 
 pub use admission::{Admission, AdmissionQueue};
-pub(crate) use flights::InFlightRequests;
 pub use gate::Permit;
+pub(crate) use in_flight::InFlightRequests;
 use plan::{PoolPlan, Task, Verdict, Yield};
 use slice::Slice;
 

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::{Application, Lifecycle, flights::alone};
+use super::{Application, Lifecycle, in_flight::alone};
 use crate::{
     engine::fence,
     error::{STOP_TIMEOUT, THREADS_FAILED},
