@@ -67,7 +67,7 @@ pub struct Application {
     /// For what is no request of its own.
     lanes: aside::BesidePools,
     /// In its place for an application that answers later.
-    flights: InFlightRequests,
+    in_flight: InFlightRequests,
     threads: Threads,
     refusals: Throttle,
     tally: OnceLock<Tally>,
@@ -91,7 +91,7 @@ impl Application {
             state: Mutex::new(Lifecycle::Loading),
             pool: Pool::new(limits),
             lanes: aside::BesidePools::default(),
-            flights: InFlightRequests::new(config.in_flight(), config.queue()),
+            in_flight: InFlightRequests::new(config.in_flight(), config.queue()),
             threads,
             refusals: Throttle::default(),
             tally: OnceLock::new(),
@@ -212,14 +212,14 @@ impl Application {
     /// Takes a request out of the queue, if it still waits there.
     pub fn withdraw(&self, exchange: &Arc<Exchange>) -> bool {
         self.pool.withdraw(exchange)
-            || self.flights.withdraw(exchange)
+            || self.in_flight.withdraw(exchange)
             || self.lanes.all().iter().any(|pool| pool.withdraw(exchange))
     }
 
     /// Requests that wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.pool.waiting() + self.flights.waiting()
+        self.pool.waiting() + self.in_flight.waiting()
     }
 
     /// Runs the handler on the calling thread, when its turn comes.
@@ -228,7 +228,7 @@ impl Application {
     /// [`Refusal`].
     pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
         let admitted = self.pool.admit(deadline).inspect_err(|refusal| count(exchange, *refusal));
-        let mut turn: Permit<'_> = admitted?;
+        let mut permit: Permit<'_> = admitted?;
         let app = match &*lock(&self.state) {
             Lifecycle::Ready(app) => Some(Arc::clone(app)),
             Lifecycle::Failed(reason) => {
@@ -239,11 +239,11 @@ impl Application {
         };
         if let Some(app) = app {
             app.enter();
-            exchange.begin(turn.begin());
+            exchange.begin(permit.begin());
             app.handle(exchange);
             app.leave();
         }
-        drop(turn);
+        drop(permit);
         Ok(())
     }
 
@@ -253,8 +253,8 @@ impl Application {
     /// The reason why it cannot be.
     pub fn await_loaded(&self) -> Result<(), String> {
         // The gate opens when it is known.
-        let turn = self.pool.admit(None);
-        drop(turn);
+        let permit = self.pool.admit(None);
+        drop(permit);
         match &*lock(&self.state) {
             Lifecycle::Failed(reason) => Err(reason.clone()),
             Lifecycle::Loading | Lifecycle::Ready(_) | Lifecycle::Stopped => Ok(()),
@@ -365,7 +365,7 @@ enum LoaderCommand {
 
 /// The applications of this process and the thread that loads and ends them.
 pub struct Runtime {
-    orders: Sender<LoaderCommand>,
+    commands: Sender<LoaderCommand>,
     done: Mutex<mpsc::Receiver<bool>>,
     applications: Mutex<HashMap<ApplicationConf, Arc<Application>>>,
 }
@@ -376,7 +376,7 @@ impl Runtime {
     /// # Errors
     /// What the operating system says.
     pub fn start(threads: Threads) -> std::io::Result<Self> {
-        let (orders, inbox) = mpsc::channel();
+        let (commands, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
         sys::spawn("gw-engine", STACK, move || {
             // Not where threads of the server run handlers: those would have another working directory.
@@ -387,7 +387,7 @@ impl Runtime {
             // The error is that nobody waits any more.
             let _ = end.send(ended);
         })?;
-        Ok(Self { orders, done: Mutex::new(done), applications: Mutex::default() })
+        Ok(Self { commands, done: Mutex::new(done), applications: Mutex::default() })
     }
 
     /// The application of this configuration; it is loaded when it is asked for the first time.
@@ -398,7 +398,7 @@ impl Runtime {
         }
         let application = Arc::new(Application::new(config, threads));
         applications.insert(config.clone(), Arc::clone(&application));
-        if self.orders.send(LoaderCommand::Load(Arc::clone(&application))).is_err() {
+        if self.commands.send(LoaderCommand::Load(Arc::clone(&application))).is_err() {
             application.failed("the engine thread has ended".into());
         }
         application
@@ -408,7 +408,7 @@ impl Runtime {
     /// have ended; if not, threads of theirs are still running.
     pub fn stop(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
-        if self.orders.send(LoaderCommand::Stop(deadline)).is_err() {
+        if self.commands.send(LoaderCommand::Stop(deadline)).is_err() {
             return true;
         }
         let ended = lock(&self.done).recv_timeout(grace + Duration::from_millis(100));
@@ -425,8 +425,8 @@ impl Runtime {
 
 fn serve(inbox: &mpsc::Receiver<LoaderCommand>, mut loaded: Vec<Arc<Application>>) -> bool {
     let mut engines = OpenEngines::default();
-    while let Ok(order) = inbox.recv() {
-        match order {
+    while let Ok(command) = inbox.recv() {
+        match command {
             LoaderCommand::Load(application) => {
                 application.load(&mut engines);
                 loaded.push(application);

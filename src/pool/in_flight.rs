@@ -149,48 +149,48 @@ mod tests {
 
     #[test]
     fn so_many_run_and_so_many_wait() {
-        let flights = InFlightRequests::new(2, 1);
+        let in_flight = InFlightRequests::new(2, 1);
         let [a, b, c, d] = [request(), request(), request(), request()];
         for exchange in [&a, &b] {
-            flights.submit(Arc::clone(exchange)).unwrap();
-            assert!(flights.begin());
-            assert!(Arc::ptr_eq(&flights.next().unwrap(), exchange));
-            assert!(flights.next().is_none());
+            in_flight.submit(Arc::clone(exchange)).unwrap();
+            assert!(in_flight.begin());
+            assert!(Arc::ptr_eq(&in_flight.next().unwrap(), exchange));
+            assert!(in_flight.next().is_none());
         }
-        flights.submit(Arc::clone(&c)).unwrap();
-        assert_eq!(flights.submit(Arc::clone(&d)), Err(Refusal::Full));
-        assert!(flights.begin() && flights.next().is_none());
-        assert_eq!((flights.waiting(), flights.running().len()), (1, 2));
-        assert!(flights.ended(address(&a)), "somebody waits for its place");
-        assert!(flights.begin());
-        assert!(Arc::ptr_eq(&flights.next().unwrap(), &c));
-        assert!(!flights.begin(), "the thread that has taken one takes the next");
-        flights.submit(d).unwrap();
-        assert!(flights.next().is_none());
+        in_flight.submit(Arc::clone(&c)).unwrap();
+        assert_eq!(in_flight.submit(Arc::clone(&d)), Err(Refusal::Full));
+        assert!(in_flight.begin() && in_flight.next().is_none());
+        assert_eq!((in_flight.waiting(), in_flight.running().len()), (1, 2));
+        assert!(in_flight.ended(address(&a)), "somebody waits for its place");
+        assert!(in_flight.begin());
+        assert!(Arc::ptr_eq(&in_flight.next().unwrap(), &c));
+        assert!(!in_flight.begin(), "the thread that has taken one takes the next");
+        in_flight.submit(d).unwrap();
+        assert!(in_flight.next().is_none());
     }
 
     #[test]
     fn who_leaves_waits_no_more() {
-        let flights = InFlightRequests::new(0, 2);
+        let in_flight = InFlightRequests::new(0, 2);
         let [a, b] = [request(), request()];
-        flights.submit(Arc::clone(&a)).unwrap();
-        flights.submit(Arc::clone(&b)).unwrap();
-        assert!(flights.withdraw(&a) && !flights.withdraw(&a));
-        let rest = flights.stop();
+        in_flight.submit(Arc::clone(&a)).unwrap();
+        in_flight.submit(Arc::clone(&b)).unwrap();
+        assert!(in_flight.withdraw(&a) && !in_flight.withdraw(&a));
+        let rest = in_flight.stop();
         assert!(rest.len() == 1 && Arc::ptr_eq(&rest[0], &b));
-        assert_eq!(flights.submit(a), Err(Refusal::Stopping));
+        assert_eq!(in_flight.submit(a), Err(Refusal::Stopping));
     }
 
     #[test]
     fn the_end_waits_for_those_that_run() {
-        let flights = InFlightRequests::new(1, 1);
+        let in_flight = InFlightRequests::new(1, 1);
         let a = request();
-        flights.submit(Arc::clone(&a)).unwrap();
-        assert!(flights.begin() && flights.next().is_some());
-        assert!(!flights.await_empty(Instant::now() + Duration::from_millis(1)));
+        in_flight.submit(Arc::clone(&a)).unwrap();
+        assert!(in_flight.begin() && in_flight.next().is_some());
+        assert!(!in_flight.await_empty(Instant::now() + Duration::from_millis(1)));
         std::thread::scope(|scope| {
-            scope.spawn(|| assert!(!flights.ended(address(&a)), "nobody waits for its place"));
-            assert!(flights.await_empty(Instant::now() + Duration::from_secs(60)));
+            scope.spawn(|| assert!(!in_flight.ended(address(&a)), "nobody waits for its place"));
+            assert!(in_flight.await_empty(Instant::now() + Duration::from_secs(60)));
         });
     }
 }

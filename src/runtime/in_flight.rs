@@ -26,7 +26,7 @@ struct InFlightPlace {
 impl Drop for InFlightPlace {
     fn drop(&mut self) {
         if let Some(application) = self.application.upgrade()
-            && application.flights.ended(self.address)
+            && application.in_flight.ended(self.address)
         {
             application.dispatch();
         }
@@ -39,7 +39,7 @@ impl Application {
     /// # Errors
     /// [`Refusal`].
     pub(super) fn take_off(self: &Arc<Self>, exchange: &Arc<Exchange>) -> Result<(), Refusal> {
-        self.flights.submit(Arc::clone(exchange))?;
+        self.in_flight.submit(Arc::clone(exchange))?;
         self.dispatch();
         Ok(())
     }
@@ -51,8 +51,8 @@ impl Application {
             Lifecycle::Ready(app) if app.is_async() => Arc::clone(app),
             _ => return,
         };
-        if self.flights.begin() {
-            while let Some(exchange) = self.flights.next() {
+        if self.in_flight.begin() {
+            while let Some(exchange) = self.in_flight.next() {
                 fence("handle", (), || self.depart(&app, &exchange));
             }
         }
@@ -68,15 +68,15 @@ impl Application {
     /// Ends the requests of an application that answers later. Those that still run when most of the time is over are
     /// cancelled, which its engine ends when it is unloaded.
     pub(super) fn land(&self, early: Instant) {
-        for exchange in self.flights.stop() {
+        for exchange in self.in_flight.stop() {
             exchange.cancel(Cause::Shutdown);
             // The error is that somebody else has ended it.
             let _ = exchange.finish(Outcome::Failed);
         }
-        if self.flights.await_empty(early) {
+        if self.in_flight.await_empty(early) {
             return;
         }
-        for exchange in self.flights.running() {
+        for exchange in self.in_flight.running() {
             let (name, label) = (&self.config.spec().name, exchange.label());
             let text = format_args!("{name}: {label} still runs at the end of the worker; it is cancelled");
             log::coded(Level::Warn, STOP_TIMEOUT, text);

@@ -16,7 +16,7 @@ use crate::{
 impl Application {
     /// Runs the handlers of a phase on the calling thread, when its turn comes. `None`: they could not be run, and the log says why.
     ///
-    /// `nested`: the thread runs a handler already, which waits for this one. It has a turn, and nobody must wait for another.
+    /// `nested`: the thread runs a handler already, which waits for this one. It has a permit, and nobody must wait for another.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -31,13 +31,13 @@ impl Application {
             let app = self.ready_for(transaction)?;
             return Ok(app.and_then(|app| app.run_phase(transaction, call, state)));
         }
-        let mut turn: Permit<'_> = self.pool.admit(None)?;
+        let mut permit: Permit<'_> = self.pool.admit(None)?;
         let Some(app) = self.ready_for(transaction)? else { return Ok(None) };
         app.enter();
-        turn.begin();
+        permit.begin();
         let verdict = app.run_phase(transaction, call, state);
         app.leave();
-        drop(turn);
+        drop(permit);
         Ok(verdict)
     }
 

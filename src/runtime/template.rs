@@ -56,9 +56,9 @@ impl Template {
         }
         let application = Arc::new(Application::new(&self.config, Threads::Server));
         application.ready(Arc::new(self.app));
-        let (orders, inbox) = mpsc::channel();
+        let (commands, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
-        let runtime = Runtime { orders, done: Mutex::new(done), applications: Mutex::default() };
+        let runtime = Runtime { commands, done: Mutex::new(done), applications: Mutex::default() };
         let thread = EngineThread { inbox, end, application: Arc::clone(&application) };
         Some((runtime, application, thread))
     }
