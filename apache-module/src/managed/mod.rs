@@ -8,14 +8,14 @@
 //!                -> seat     a place of a process, which a request waits for on its own thread
 //!                -> recorder under which id the request is noted
 //!                -> carried  the request's body on its way out, the response on its way in
-//!                -> rest     connections that nobody uses now, and processes that a request has left
+//!                -> idle     connections that nobody uses now, and processes that a request has left
 //! ```
 
 mod carried;
+mod idle;
 mod parent;
 mod program;
 mod recorder;
-mod rest;
 mod seat;
 mod serve;
 mod services;
@@ -37,6 +37,6 @@ pub(crate) const PROGRAM: &CStr = c"gangway-spawn";
 /// A child begins.
 pub(crate) fn start(_: &ChildPool) {
     if services::start_child() {
-        rest::begin();
+        idle::begin();
     }
 }

@@ -29,8 +29,8 @@ use gangway_httpd::transfer::{Buffers, Record, Then, Times, Transfer, TransferEr
 
 use super::{
     carried::ManagedRequest,
+    idle,
     program::{self, ReadyRequest},
-    rest,
     seat::{NoSeat, Seat},
     services::{self, Service},
 };
@@ -216,7 +216,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
         loop {
             let seat = seat().map_err(|why| self.refuse(why))?;
             self.passage.begin(Instant::now());
-            let kept = rest::take(self.service, seat.slot());
+            let kept = idle::take(self.service, seat.slot());
             let how = if kept.is_some() { Incident::Kept } else { Incident::Fresh };
             let wire = match kept.map_or_else(|| connect(self.service, &seat), Ok) {
                 Ok(wire) => {
@@ -265,7 +265,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let is_repeatable = transfer.is_first_part && is_harmless;
         let Err(failure) = done else {
             if is_clean && self.service.is_hosted() {
-                rest::put(self.service, seat.slot(), wire);
+                idle::put(self.service, seat.slot(), wire);
             }
             match self.carried.late_lines() {
                 Some(text) => seat.note_late(text),
@@ -288,7 +288,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
                 }
             }
             _ if has_ended => drop(seat),
-            _ => rest::until_end(self.service, wire, seat),
+            _ => idle::until_end(self.service, wire, seat),
         }
         if is_repeated { Outcome::Again } else { Outcome::Done(status) }
     }

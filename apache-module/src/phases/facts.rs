@@ -9,7 +9,7 @@ use gangway::{
     phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible},
 };
 
-use super::talk::Talk;
+use super::connection::Talk;
 use crate::raw::{Lease, Request};
 
 /// A request that is reached from the one that is leased.

@@ -6,9 +6,10 @@
 //! scripts      those that say who may come, as mod_wsgi has them
 //! hooks        the phases of httpd, each with the handlers that the configuration has for it
 //! run          one run of handlers, on the thread that has the request; filters: one for each piece of a body; includes: parts of pages of mod_include
-//! transaction  the request, as they see it; facts: what it is, and those beside it; talk: the connection below it
+//! transaction  the request, as they see it; facts: what it is, and those beside it; connection: the connection below it
 //! ```
 
+mod connection;
 mod facts;
 mod filters;
 mod gangway_handlers;
@@ -16,7 +17,6 @@ mod hooks;
 mod includes;
 mod run;
 mod scripts;
-mod talk;
 mod transaction;
 mod wanted;
 mod words;

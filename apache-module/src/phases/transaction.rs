@@ -8,7 +8,7 @@ use gangway::{
     phases::{FilterRead, Handler, PhaseAnswer, RequestFacts, RequestPhase, Transaction, possible},
 };
 
-use super::{facts::Facts, talk::read_body};
+use super::{connection::read_body, facts::Facts};
 use crate::raw::{Lease, Request, RequestState, Session, add_filter};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
