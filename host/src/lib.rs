@@ -78,7 +78,7 @@ struct Loaded {
 }
 
 /// How it serves.
-struct Manner {
+struct ServeOptions {
     welcome: Welcome,
     drain: Duration,
     /// The web server is one of our modules.
@@ -106,7 +106,7 @@ fn run(serve: Serve) -> Result<bool, String> {
     if let Some(control) = control {
         return run_forked(
             template::live(control, &config)?,
-            Manner { welcome, drain, is_managed, handlers },
+            ServeOptions { welcome, drain, is_managed, handlers },
         );
     }
     let listener = Listener::find(address.as_ref())?;
@@ -117,7 +117,12 @@ fn run(serve: Serve) -> Result<bool, String> {
     let signals = sys::Signals::catch().map_err(|error| format!("cannot watch signals: {error}"))?;
     let runtime = Runtime::start(Threads::Server).map_err(failed)?;
     let application = runtime.application(&config, Threads::Server);
-    keep(listener, Loaded { runtime, application }, signals, Manner { welcome, drain, is_managed, handlers })
+    keep(
+        listener,
+        Loaded { runtime, application },
+        signals,
+        ServeOptions { welcome, drain, is_managed, handlers },
+    )
 }
 
 /// What can be said before the application is loaded.
@@ -130,10 +135,10 @@ fn check(config: &ApplicationConf) -> Result<Welcome, String> {
 }
 
 /// A process that was forked from a template. Its first thread has loaded the application and ends it.
-fn run_forked(born: template::Born, manner: Manner) -> Result<bool, String> {
+fn run_forked(born: template::Born, options: ServeOptions) -> Result<bool, String> {
     let template::Born { listener, signals, loaded, thread } = born;
     let listener = Listener::of(listener)?;
-    let keeper = gangway::sys::spawn("gw-keeper", STACK, move || keep(listener, loaded, signals, manner));
+    let keeper = gangway::sys::spawn("gw-keeper", STACK, move || keep(listener, loaded, signals, options));
     let keeper = keeper.map_err(failed)?;
     thread.live();
     keeper.join().unwrap_or_else(|_panic| Err("a defect; the line above says where".into()))
@@ -144,9 +149,14 @@ fn failed(error: std::io::Error) -> String {
 }
 
 /// Serves until the end.
-fn keep(listener: Listener, loaded: Loaded, signals: sys::Signals, manner: Manner) -> Result<bool, String> {
+fn keep(
+    listener: Listener,
+    loaded: Loaded,
+    signals: sys::Signals,
+    options: ServeOptions,
+) -> Result<bool, String> {
     let Loaded { runtime, application } = loaded;
-    let Manner { welcome, drain, is_managed, handlers } = manner;
+    let ServeOptions { welcome, drain, is_managed, handlers } = options;
     let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
     let server = server::Server::new(application, listener.socket, welcome, is_managed, handlers);
     let server = Arc::new(server.map_err(failed)?);

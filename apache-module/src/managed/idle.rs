@@ -46,7 +46,7 @@ struct Abandoned {
 }
 
 #[derive(Default)]
-struct Resting {
+struct IdleConnections {
     /// In the order in which they became idle.
     idle: Vec<Idle>,
     left: Vec<Abandoned>,
@@ -54,7 +54,8 @@ struct Resting {
     sleeps: bool,
 }
 
-static RESTING: Mutex<Resting> = Mutex::new(Resting { idle: Vec::new(), left: Vec::new(), sleeps: false });
+static IDLE: Mutex<IdleConnections> =
+    Mutex::new(IdleConnections { idle: Vec::new(), left: Vec::new(), sleeps: false });
 static KEEPER: OnceLock<Keeper> = OnceLock::new();
 
 /// The thread that looks after all of it.
@@ -66,11 +67,11 @@ struct Keeper {
 /// An idle connection to the process of a slot. The caller has a place of it, so the process does not end before it is asked to.
 pub(super) fn take(service: &'static Service, slot: u16) -> Option<Wire> {
     loop {
-        let mut resting = lock(&RESTING);
+        let mut connections = lock(&IDLE);
         let is_its = |idle: &Idle| std::ptr::eq(idle.service, service) && idle.slot == slot;
-        let at = resting.idle.iter().rposition(is_its)?;
-        let idle = resting.idle.remove(at);
-        drop(resting);
+        let at = connections.idle.iter().rposition(is_its)?;
+        let idle = connections.idle.remove(at);
+        drop(connections);
         // Otherwise it is that of an earlier process of the slot.
         if idle.wire.is_idle() {
             return Some(idle.wire);
@@ -83,13 +84,13 @@ pub(super) fn put(service: &'static Service, slot: u16, wire: Wire) {
     let Some(keeper) = keeper() else { return };
     let Ok(wire) = wire.into_kept() else { return };
     let most = service.managed.threads() as usize;
-    let mut resting = lock(&RESTING);
+    let mut connections = lock(&IDLE);
     let is_its = |idle: &&Idle| std::ptr::eq(idle.service, service) && idle.slot == slot;
-    if resting.idle.iter().filter(is_its).count() >= most {
+    if connections.idle.iter().filter(is_its).count() >= most {
         return;
     }
-    resting.idle.push(Idle { service, slot, wire, since: Instant::now() });
-    wake(keeper, resting);
+    connections.idle.push(Idle { service, slot, wire, since: Instant::now() });
+    wake(keeper, connections);
 }
 
 /// Gives a place back when its process has closed the connection. One that does not in time is stuck.
@@ -98,15 +99,15 @@ pub(super) fn until_end(service: &'static Service, wire: Wire, seat: Seat) {
     wire.close_sending();
     let (Some(keeper), Ok(wire)) = (keeper(), wire.into_kept()) else { return };
     let until = Instant::now() + service.managed.timeout().unwrap_or(PATIENCE);
-    let mut resting = lock(&RESTING);
-    resting.left.push(Abandoned { wire, seat, until });
-    resting.sleeps = true;
-    wake(keeper, resting);
+    let mut connections = lock(&IDLE);
+    connections.left.push(Abandoned { wire, seat, until });
+    connections.sleeps = true;
+    wake(keeper, connections);
 }
 
-fn wake(keeper: &EventFd, mut resting: std::sync::MutexGuard<'_, Resting>) {
-    let sleeps = mem::take(&mut resting.sleeps);
-    drop(resting);
+fn wake(keeper: &EventFd, mut connections: std::sync::MutexGuard<'_, IdleConnections>) {
+    let sleeps = mem::take(&mut connections.sleeps);
+    drop(connections);
     if sleeps {
         keeper.signal();
     }
@@ -140,14 +141,14 @@ fn keeper() -> Option<&'static EventFd> {
 /// The thread's life, as long as the child's.
 fn keep(wakeup: &EventFd) {
     loop {
-        let mut resting = lock(&RESTING);
-        let closing = resting.close_idle();
-        let (ended, stuck) = resting.look_at_left();
+        let mut connections = lock(&IDLE);
+        let closing = connections.close_idle();
+        let (ended, stuck) = connections.look_at_left();
         let mut entries = vec![entry(wakeup.as_raw_fd())];
-        entries.extend(resting.left.iter().map(|left| entry(left.wire.descriptor())));
-        let next = resting.next_look();
-        resting.sleeps = next.is_none();
-        drop(resting);
+        entries.extend(connections.left.iter().map(|left| entry(left.wire.descriptor())));
+        let next = connections.next_look();
+        connections.sleeps = next.is_none();
+        drop(connections);
         // What this gives back may let others go: not inside of the lock.
         drop((closing, ended));
         stuck.into_iter().for_each(|left| left.seat.leave_stuck());
@@ -156,7 +157,7 @@ fn keep(wakeup: &EventFd) {
     }
 }
 
-impl Resting {
+impl IdleConnections {
     /// Takes out the connections that are to be closed.
     fn close_idle(&mut self) -> Vec<Idle> {
         let is_over = |idle: &Idle| idle.since.elapsed() >= IDLE_TIME || !idle.wire.is_idle();

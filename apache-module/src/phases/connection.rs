@@ -13,12 +13,12 @@ use gangway::{
 use crate::raw::{Below, Lease, Session};
 
 /// A connection that handlers take over.
-pub(super) struct Talk {
+pub(super) struct ConnectionTransaction {
     lease: Arc<Lease>,
     below: Below,
 }
 
-impl Talk {
+impl ConnectionTransaction {
     pub(super) fn new(lease: &Arc<Lease>) -> Self {
         Self { lease: Arc::clone(lease), below: Below::new() }
     }
@@ -41,7 +41,7 @@ pub(super) fn read_body(session: &mut Session<'_>, out: &mut [u8]) -> Result<usi
 }
 
 /// Nothing is known of it that its request does not know.
-impl RequestFacts for Talk {
+impl RequestFacts for ConnectionTransaction {
     fn text(&self, _: Fact, _: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         Err(Stop::Invalid)
     }
@@ -72,7 +72,7 @@ impl RequestFacts for Talk {
     }
 }
 
-impl Transaction for Talk {
+impl Transaction for ConnectionTransaction {
     fn facts(&self) -> &dyn RequestFacts {
         self
     }

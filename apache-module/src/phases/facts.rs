@@ -9,7 +9,7 @@ use gangway::{
     phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible},
 };
 
-use super::connection::Talk;
+use super::connection::ConnectionTransaction;
 use crate::raw::{Lease, Request};
 
 /// A request that is reached from the one that is leased.
@@ -89,7 +89,9 @@ impl RequestFacts for Facts {
     fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
         if which == Relation::Connection {
             let is_there = self.steps.is_empty() && !self.with(|request| Ok(request.is_stream()))?;
-            return Ok(is_there.then(|| Box::new(Talk::new(&self.lease)) as Box<dyn Transaction>));
+            return Ok(
+                is_there.then(|| Box::new(ConnectionTransaction::new(&self.lease)) as Box<dyn Transaction>)
+            );
         }
         if !self.with(|request| Ok(request.related(which).is_some()))? {
             return Ok(None);

@@ -48,7 +48,7 @@ pub(crate) use server::{
 };
 pub(crate) use session::Session;
 pub(crate) use stream::{StreamInput, stream_threads};
-pub(crate) use suspended::{ConnectionKey, Parting, SUSPENDED, Suspended, can_suspend};
+pub(crate) use suspended::{ConnectionKey, LingeringClose, SUSPENDED, Suspended, can_suspend};
 pub(crate) use threads::{ThreadEnd, on_thread_end};
 pub(crate) use upgrade::Upgraded;
 

@@ -4,7 +4,7 @@
 //! ```text
 //! handler, on a thread of httpd    can_suspend, suspend, SUSPENDED is the answer
 //! the same thread, a moment later  the hook suspend_connection: from here on the connection is ours alone
-//! our thread                       reads, writes; leave: the end of the request; Parting: that of the connection
+//! our thread                       reads, writes; leave: the end of the request; LingeringClose: that of the connection
 //! ```
 
 use std::{
@@ -104,7 +104,7 @@ impl Suspended {
 
     /// Ends the request, which is logged now, and its connection, as far as that can be done without waiting. `agreed`: both sides have said
     /// what they had to.
-    pub(crate) fn leave(mut self, agreed: bool) -> Parting {
+    pub(crate) fn leave(mut self, agreed: bool) -> LingeringClose {
         let (raw, connection) = self.with(|upgraded| {
             if !agreed {
                 upgraded.forget_client();
@@ -127,11 +127,11 @@ impl Suspended {
             if sys::apr_os_sock_get(&raw mut descriptor, socket) != 0 {
                 descriptor = -1;
             }
-            let mut parting = Parting { connection, socket, descriptor };
+            let mut lingering = LingeringClose { connection, socket, descriptor };
             if !lingers {
-                parting.close();
+                lingering.close();
             }
-            parting
+            lingering
         }
     }
 }
@@ -154,14 +154,14 @@ unsafe fn set_suspended(connection: *mut sys::conn_rec) {
 
 /// A connection whose request has ended. Our side is closed; what its client still sends is read, so that the kernel does not take
 /// back what has been sent.
-pub(crate) struct Parting {
+pub(crate) struct LingeringClose {
     connection: *mut sys::conn_rec,
     socket: *mut sys::apr_socket_t,
     /// -1 when it is closed.
     descriptor: RawFd,
 }
 
-impl Parting {
+impl LingeringClose {
     /// Its number, while it is open.
     pub(crate) fn descriptor(&self) -> Option<RawFd> {
         (self.descriptor >= 0).then_some(self.descriptor)

@@ -27,7 +27,7 @@ use gangway::{
 };
 
 use super::{accepted::AcceptedSocket, notices::Wake};
-use crate::raw::{self, ConnectionKey, Parting, Suspended, Upgraded};
+use crate::raw::{self, ConnectionKey, LingeringClose, Suspended, Upgraded};
 
 /// How long the client may take to close its side when both have said what they had to: httpd's own short time.
 const LINGER: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(1);
 const STACK: usize = 512 * 1024;
 /// The number of the eventfd.
-const NEWS: u64 = 0;
+const WAKEUP: u64 = 0;
 
 static LOOP: OnceLock<Option<Arc<LoopHandle>>> = OnceLock::new();
 
@@ -58,7 +58,7 @@ struct LoopSocket {
 
 /// What the threads of httpd have of the loop.
 struct LoopHandle {
-    news: Arc<Outbox>,
+    outbox: Arc<Outbox>,
     commands: Mutex<Vec<LoopCommand>>,
     last_ticket: AtomicU64,
     has_ended: Mutex<bool>,
@@ -76,7 +76,7 @@ enum LoopCommand {
 impl LoopHandle {
     fn send(&self, command: LoopCommand) {
         lock(&self.commands).push(command);
-        self.news.eventfd().signal();
+        self.outbox.eventfd().signal();
     }
 }
 
@@ -97,13 +97,13 @@ pub(crate) fn start() {
 }
 
 fn begin() -> io::Result<Arc<LoopHandle>> {
-    let news = Arc::new(Outbox::new()?);
+    let outbox = Arc::new(Outbox::new()?);
     let epoll = Epoll::new()?;
-    epoll.add_signal(news.eventfd(), NEWS)?;
+    epoll.add_signal(outbox.eventfd(), WAKEUP)?;
     let handle = Arc::new(LoopHandle {
-        news,
+        outbox,
         commands: Mutex::default(),
-        last_ticket: AtomicU64::new(NEWS),
+        last_ticket: AtomicU64::new(WAKEUP),
         has_ended: Mutex::new(false),
         ended: Condvar::new(),
     });
@@ -195,7 +195,7 @@ impl LoopEntry {
 
 enum SocketPhase {
     Open { socket: Box<LoopSocket>, descriptor: RawFd, interest: Interest },
-    Closing { parting: Parting, until: Instant },
+    Closing { lingering: LingeringClose, until: Instant },
 }
 
 impl SocketLoop {
@@ -207,9 +207,9 @@ impl SocketLoop {
             .collect();
         let timeout = if shown.is_empty() { self.time_left() } else { Some(Duration::ZERO) };
         self.epoll.wait(timeout, |one| shown.push(one));
-        let mut news = Vec::new();
-        self.handle.news.drain(&mut news);
-        shown.extend(news.iter().filter_map(|event| match event {
+        let mut events = Vec::new();
+        self.handle.outbox.drain(&mut events);
+        shown.extend(events.iter().filter_map(|event| match event {
             OutboxEvent::Ready(number) => Some(Shown { number: *number, has_failed: false }),
             OutboxEvent::Line(..) => None,
         }));
@@ -217,7 +217,7 @@ impl SocketLoop {
         if commands.into_iter().any(|command| self.carry_out(command)) {
             return true;
         }
-        for one in shown.into_iter().filter(|one| one.number != NEWS) {
+        for one in shown.into_iter().filter(|one| one.number != WAKEUP) {
             self.look_at(one);
             self.note_busy(one.number);
         }
@@ -258,7 +258,7 @@ impl SocketLoop {
 
     fn take(&mut self, mut socket: Box<LoopSocket>) {
         let number = self.handle.last_ticket.fetch_add(1, Relaxed) + 1;
-        socket.accepted.notices.wake_too(Wake::Loop(Arc::clone(&self.handle.news), number));
+        socket.accepted.notices.wake_too(Wake::Loop(Arc::clone(&self.handle.outbox), number));
         if self.is_draining {
             socket.accepted.drain();
         }
@@ -275,10 +275,10 @@ impl SocketLoop {
     fn look_at(&mut self, Shown { number, has_failed }: Shown) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         match &mut entry.phase {
-            SocketPhase::Closing { parting, until } => {
+            SocketPhase::Closing { lingering, until } => {
                 let is_over = has_failed
                     || Instant::now() >= *until
-                    || (parting.descriptor().is_some() && parting.is_over());
+                    || (lingering.descriptor().is_some() && lingering.is_over());
                 if is_over {
                     self.part(number);
                 }
@@ -365,14 +365,14 @@ impl SocketLoop {
         self.epoll.remove(descriptor);
         let LoopSocket { accepted, mut connection } = *socket;
         connection.with(|upgraded| accepted.end(upgraded.request(), end));
-        let parting = connection.leave(end == SocketEnd::Agreed);
+        let lingering = connection.leave(end == SocketEnd::Agreed);
         let until = Instant::now() + LINGER;
-        let is_watched = parting.descriptor().is_some_and(|descriptor| {
+        let is_watched = lingering.descriptor().is_some_and(|descriptor| {
             self.epoll.add(descriptor, number, Interest { reads: true, writes: false }).is_ok()
         });
         self.entries.insert(
             number,
-            LoopEntry { phase: SocketPhase::Closing { parting, until }, timed: None, taken, busy: None },
+            LoopEntry { phase: SocketPhase::Closing { lingering, until }, timed: None, taken, busy: None },
         );
         if is_watched {
             self.look_at(Shown { number, has_failed: false });
@@ -384,21 +384,21 @@ impl SocketLoop {
 
     /// The connection has ended.
     fn part(&mut self, number: u64) {
-        let Some(LoopEntry { phase: SocketPhase::Closing { mut parting, .. }, taken, .. }) =
+        let Some(LoopEntry { phase: SocketPhase::Closing { mut lingering, .. }, taken, .. }) =
             self.entries.remove(&number)
         else {
             return;
         };
-        if let Some(descriptor) = parting.descriptor() {
+        if let Some(descriptor) = lingering.descriptor() {
             self.epoll.remove(descriptor);
         }
-        parting.close();
+        lingering.close();
         let age = taken.elapsed();
-        if age >= LONGEST_AGE || age >= AGE && parting.is_let_go() {
-            parting.free();
+        if age >= LONGEST_AGE || age >= AGE && lingering.is_let_go() {
+            lingering.free();
         } else {
             let until = Instant::now() + AGE.saturating_sub(age).max(AGE / 10);
-            let phase = SocketPhase::Closing { parting, until };
+            let phase = SocketPhase::Closing { lingering, until };
             self.entries.insert(number, LoopEntry { phase, timed: None, taken, busy: None });
             self.look_later(number, until);
         }

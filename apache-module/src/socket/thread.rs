@@ -42,7 +42,7 @@ pub(crate) fn end_alone() {
 /// Serves it.
 pub(super) fn run(mut accepted: AcceptedSocket, mut upgraded: Upgraded<'_>) -> c_int {
     let end = match EventFd::new() {
-        Ok(news) => serve(&mut accepted, &mut upgraded, Arc::new(news)),
+        Ok(wakeup) => serve(&mut accepted, &mut upgraded, Arc::new(wakeup)),
         Err(error) => {
             let why = explain(&error);
             report!(upgraded.request(), Error, SERVER_FAILED, "the WebSocket is ended: {why}");
@@ -57,8 +57,8 @@ pub(super) fn run(mut accepted: AcceptedSocket, mut upgraded: Upgraded<'_>) -> c
     OK
 }
 
-fn serve(accepted: &mut AcceptedSocket, upgraded: &mut Upgraded<'_>, news: Arc<EventFd>) -> SocketEnd {
-    accepted.notices.wake_too(Wake::Thread(Arc::clone(&news)));
+fn serve(accepted: &mut AcceptedSocket, upgraded: &mut Upgraded<'_>, wakeup: Arc<EventFd>) -> SocketEnd {
+    accepted.notices.wake_too(Wake::Thread(Arc::clone(&wakeup)));
     if !raw::is_threaded() {
         *lock(&ALONE) = Some(accepted.exchange());
     }
@@ -71,13 +71,13 @@ fn serve(accepted: &mut AcceptedSocket, upgraded: &mut Upgraded<'_>, news: Arc<E
             Ok(wait) => wait,
             Err(end) => return end,
         };
-        let mut entries = [entry(client, interest(wait)), entry(news.as_raw_fd(), libc::POLLIN)];
+        let mut entries = [entry(client, interest(wait)), entry(wakeup.as_raw_fd(), libc::POLLIN)];
         WAITING.store(true, SeqCst);
         poll(&mut entries, Some(time(wait)));
         WAITING.store(false, SeqCst);
         let [client, told] = entries;
         if told.revents != 0 {
-            news.take();
+            wakeup.take();
         }
         // Nobody reads what is written, and what may still be read is not wanted.
         if client.revents & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0 && !wait.reads {

@@ -19,7 +19,7 @@ use crate::{
     raw::{Balancer, InCycle, Request, own},
     serve::{
         accel,
-        memo::{self, Jump},
+        memo::{self, InternalRedirect},
         variables::{self, Shape},
     },
     upstream,
@@ -54,7 +54,7 @@ fn start(
     location: InCycle<LocationConf>,
     programs: Rc<Programs>,
 ) -> Result<bool, ngx_int_t> {
-    if memo::jump_to_here(request) == Some(Jump::Accel) {
+    if memo::redirected_here_by(request) == Some(InternalRedirect::Accel) {
         // The path of such a request may come from a client.
         report!(request, Error, CGI_REDIRECT, "the target of X-Accel-Redirect is a script");
         return Err(INTERNAL_SERVER_ERROR);

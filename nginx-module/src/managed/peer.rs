@@ -29,7 +29,7 @@ use nginx_sys::{
 };
 
 use super::{
-    lanes::{self, Cargo},
+    lanes::{self, LaneWeight},
     linger::{self, Reason},
     processes,
     queue::{self, Seat},
@@ -155,9 +155,9 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
         }
         let slot = run.seat.slot();
         let lane = run
-            .cargo()
+            .lane_weight()
             .zip(slot)
-            .and_then(|(cargo, slot)| lanes::take(run.request, &run.segment, slot, cargo));
+            .and_then(|(weight, slot)| lanes::take(run.request, &run.segment, slot, weight));
         upstream::set_judge(run.request, lane.is_some().then_some(lanes::is_unbegun));
         match lane {
             Some(connection) => {
@@ -318,13 +318,13 @@ impl Run {
 
     /// Whether the request may share a connection, and what it asks of that. One with a long body, or one that comes later, may not: others would
     /// wait for it.
-    fn cargo(&self) -> Option<Cargo> {
+    fn lane_weight(&self) -> Option<LaneWeight> {
         let length = upstream::length_in_memory(self.request).filter(|_| self.service.is_hosted())?;
         let is_idempotent = matches!(self.request.method(), b"GET" | b"HEAD" | b"OPTIONS");
         if is_idempotent && length == 0 {
-            return Some(Cargo::Light);
+            return Some(LaneWeight::Light);
         }
-        (length <= SHARED_BODY_MOST as u64).then_some(Cargo::Heavy)
+        (length <= SHARED_BODY_MOST as u64).then_some(LaneWeight::Heavy)
     }
 
     /// The request waits no more. Answers whether it did.

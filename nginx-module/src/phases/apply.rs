@@ -10,7 +10,7 @@ use gangway::{
 use crate::{
     conf::LocationConf,
     raw::{NoMemory, Request},
-    serve::memo::{self, LetIn},
+    serve::memo::{self, AuthenticatedClient},
 };
 
 /// Handlers give the response themselves.
@@ -69,7 +69,7 @@ fn apply(request: Request, first: RequestPhase, errand: &PhaseErrand) -> Result<
         match user {
             Some(user) if has_authen && verdict == Some(PhaseAnswer::Done) => {
                 request.set_remote_user(&user)?;
-                memo::note(request, |notes| notes.lets_in(request, LetIn { user, how }))?;
+                memo::note(request, |notes| notes.lets_in(request, AuthenticatedClient { user, how }))?;
             }
             _ => {}
         }

@@ -44,7 +44,7 @@ pub(super) enum FilterAnswer {
 
 /// What becomes of what comes.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Course {
+enum FilterProgress {
     Filters,
     /// No filter wants to see more.
     Passes,
@@ -70,7 +70,7 @@ pub(super) struct Filtering {
     /// The weight of what was given to nginx and has not left.
     outstanding: usize,
     is_held: bool,
-    course: Course,
+    progress: FilterProgress,
 }
 
 impl Filtering {
@@ -90,7 +90,7 @@ impl Filtering {
             output: Buffers::new(tag()),
             outstanding: 0,
             is_held: true,
-            course: Course::Filters,
+            progress: FilterProgress::Filters,
         }
     }
 
@@ -99,7 +99,7 @@ impl Filtering {
     }
 
     pub(super) fn has_failed(&self) -> bool {
-        self.course == Course::Failed
+        self.progress == FilterProgress::Failed
     }
 
     /// More has come, or can go.
@@ -108,13 +108,14 @@ impl Filtering {
     /// nginx has called its filter with this chain for this live request.
     pub(super) unsafe fn take_in(&mut self, chain: *mut ngx_chain_t) -> FilterAnswer {
         // SAFETY: the caller promises the chain that nginx has called its filter with, for this live request.
-        if self.course != Course::Failed && unsafe { self.input.add(self.request, chain) }.is_err() {
+        if self.progress != FilterProgress::Failed && unsafe { self.input.add(self.request, chain) }.is_err()
+        {
             self.fail();
         }
         let status = self.step(true);
-        match self.course {
+        match self.progress {
             // Once: the page passes here as well.
-            Course::Failed => FilterAnswer::Failed {
+            FilterProgress::Failed => FilterAnswer::Failed {
                 shows_page: std::mem::take(&mut self.is_held) && self.request.is_main(),
             },
             _ if self.waits() => FilterAnswer::Waits,
@@ -123,7 +124,7 @@ impl Filtering {
     }
 
     fn waits(&self) -> bool {
-        self.course == Course::Filters && (self.run.is_some() || !self.input.is_empty())
+        self.progress == FilterProgress::Filters && (self.run.is_some() || !self.input.is_empty())
     }
 
     /// A run has given something.
@@ -136,11 +137,11 @@ impl Filtering {
     fn step(&mut self, pushes: bool) -> ngx_int_t {
         let mut status = OK;
         let is_behind = self.output.are_busy() || self.request.later_filters_wait();
-        if pushes && !self.is_held && self.course != Course::Failed && is_behind {
+        if pushes && !self.is_held && self.progress != FilterProgress::Failed && is_behind {
             // First of all, for it makes room.
             status = self.push(Vec::new(), Mark::Nothing);
         }
-        while self.course == Course::Filters {
+        while self.progress == FilterProgress::Filters {
             let Ok(went) = self.take_output() else {
                 self.fail();
                 break;
@@ -148,7 +149,7 @@ impl Filtering {
             if let Some(went) = went {
                 status = went;
             }
-            if self.run.is_some() || self.course != Course::Filters || self.input.is_empty() {
+            if self.run.is_some() || self.progress != FilterProgress::Filters || self.input.is_empty() {
                 break;
             }
             if self.outstanding >= ROOM {
@@ -158,7 +159,7 @@ impl Filtering {
                 self.fail();
             }
         }
-        if matches!(self.course, Course::Passes | Course::Over)
+        if matches!(self.progress, FilterProgress::Passes | FilterProgress::Over)
             && let Some(went) = self.pass_rest()
         {
             status = went;
@@ -166,7 +167,7 @@ impl Filtering {
         if status == ERROR {
             self.fail();
         }
-        if self.course == Course::Failed {
+        if self.progress == FilterProgress::Failed {
             self.input.discard(self.request);
         }
         self.request.set_filter_waits(self.waits());
@@ -174,7 +175,7 @@ impl Filtering {
     }
 
     fn fail(&mut self) {
-        self.course = Course::Failed;
+        self.progress = FilterProgress::Failed;
         self.run = None;
     }
 
@@ -188,9 +189,9 @@ impl Filtering {
                 let outcome = run.errand.outcome().unwrap_or_default();
                 self.run = None;
                 if outcome.is_over {
-                    self.course = Course::Over;
+                    self.progress = FilterProgress::Over;
                 } else if outcome.passes_always {
-                    self.course = Course::Passes;
+                    self.progress = FilterProgress::Passes;
                 }
                 if outcome.is_over {
                     Mark::End
@@ -262,7 +263,7 @@ impl Filtering {
         if self.input.is_empty() {
             return None;
         }
-        if self.course == Course::Over {
+        if self.progress == FilterProgress::Over {
             self.input.discard(self.request);
             return None;
         }

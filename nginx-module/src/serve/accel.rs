@@ -14,7 +14,7 @@ use gangway::{
 };
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
-use super::memo::{self, Jump};
+use super::memo::{self, InternalRedirect};
 use crate::raw::{Conf, NoMemory, Phase, Request};
 
 const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
@@ -24,7 +24,7 @@ const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERR
 
 /// Whether X-Accel-Redirect has led to an application, which is not served; the log says so.
 pub(crate) fn leads_to_application(request: Request) -> bool {
-    let leads_here = memo::jump_to_here(request) == Some(Jump::Accel);
+    let leads_here = memo::redirected_here_by(request) == Some(InternalRedirect::Accel);
     if leads_here {
         let line = "X-Accel-Redirect leads to an application; let it lead to files";
         report!(request, Error, REQUEST_REFUSED, "{line}");
@@ -76,13 +76,13 @@ pub(crate) fn goes_local(request: Request, target: &[u8]) -> Result<(), NoMemory
     request.ask_anew(target)?;
     memo::note(request, |notes| {
         notes.local_redirects += 1;
-        notes.jumps(request, Jump::Local);
+        notes.redirects(request, InternalRedirect::Local);
     })
 }
 
 /// Notes that the request goes on to where X-Accel-Redirect has sent it, next thing.
 pub(crate) fn goes(request: Request) -> Result<(), NoMemory> {
-    memo::note(request, |notes| notes.jumps(request, Jump::Accel))
+    memo::note(request, |notes| notes.redirects(request, InternalRedirect::Accel))
 }
 
 /// Sends the request on.
@@ -114,15 +114,15 @@ unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {
         let is_hidden = location.internal == 1 || location.named() != 0;
         // Every request comes here, and hardly one has a line.
         let uri = || escape(request.uri());
-        match memo::jump_to_here(request) {
-            Some(Jump::Local) if is_hidden => report!(
+        match memo::redirected_here_by(request) {
+            Some(InternalRedirect::Local) if is_hidden => report!(
                 request,
                 Error,
                 CGI_REDIRECT,
                 "Location: {} leads to an internal location, which only X-Accel-Redirect may",
                 uri(),
             ),
-            Some(Jump::Accel) if !is_hidden => report!(
+            Some(InternalRedirect::Accel) if !is_hidden => report!(
                 request,
                 Error,
                 REQUEST_REFUSED,

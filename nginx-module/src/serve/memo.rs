@@ -26,7 +26,7 @@ unsafe impl PerRequest for Memo {}
 #[derive(Default)]
 pub(crate) struct Notes {
     /// The redirect that an application has asked for.
-    jump: Option<(Moment, Jump)>,
+    redirect: Option<(Moment, InternalRedirect)>,
     /// How many local redirects of scripts there were.
     pub(crate) local_redirects: usize,
     authorization: Option<(Moment, Rc<Authorization>)>,
@@ -36,7 +36,7 @@ pub(crate) struct Notes {
 }
 
 /// A client that handlers of phases have let in.
-pub(crate) struct LetIn {
+pub(crate) struct AuthenticatedClient {
     /// Who it is.
     pub(crate) user: Vec<u8>,
     /// How it has authenticated.
@@ -49,7 +49,7 @@ struct PhaseNotes {
     /// The handlers that were asked last, by the first of their phases.
     asked: Option<(Moment, RequestPhase, Arc<PhaseErrand>)>,
     /// Whom they have let in.
-    user: Option<(Moment, Rc<LetIn>)>,
+    user: Option<(Moment, Rc<AuthenticatedClient>)>,
     /// The head of the response holds what they have said of it.
     is_given: bool,
     /// The request has come to the first phase of its server.
@@ -71,7 +71,7 @@ pub(crate) struct CountNote {
 
 /// Who sends a request on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Jump {
+pub(crate) enum InternalRedirect {
     /// An application, by X-Accel-Redirect.
     Accel,
     /// A script that asks for another document: RFC 3875 §6.2.2.
@@ -95,8 +95,8 @@ impl Moment {
 
 impl Notes {
     /// An application sends the request on, next thing.
-    pub(crate) fn jumps(&mut self, request: Request, jump: Jump) {
-        self.jump = Some((Moment::after_the_next_redirect(request), jump));
+    pub(crate) fn redirects(&mut self, request: Request, redirect: InternalRedirect) {
+        self.redirect = Some((Moment::after_the_next_redirect(request), redirect));
         // A local redirect begins to count anew, so an old moment might come again.
         self.authorization = None;
         if let Some(phases) = &mut self.phases {
@@ -135,7 +135,7 @@ impl Notes {
     }
 
     /// Handlers have let this user in.
-    pub(crate) fn lets_in(&mut self, request: Request, who: LetIn) {
+    pub(crate) fn lets_in(&mut self, request: Request, who: AuthenticatedClient) {
         self.phases().user = Some((Moment::now(request), Rc::new(who)));
     }
 
@@ -206,7 +206,7 @@ pub(crate) fn runs_handlers(request: Request) -> bool {
 }
 
 /// Whom handlers of phases have let in at the present place.
-pub(crate) fn let_in(request: Request) -> Option<Rc<LetIn>> {
+pub(crate) fn let_in(request: Request) -> Option<Rc<AuthenticatedClient>> {
     // A subrequest is not asked about: what is known of the client is known of it, too.
     let request = request.main();
     look(request, |notes| {
@@ -218,12 +218,12 @@ pub(crate) fn let_in(request: Request) -> Option<Rc<LetIn>> {
 
 /// The redirect that has led the request to the location where it is now, if an application asked for it. Where nginx
 /// goes from there (an index, an error page, the last of `try_files`) is its administrator's choice.
-pub(crate) fn jump_to_here(request: Request) -> Option<Jump> {
+pub(crate) fn redirected_here_by(request: Request) -> Option<InternalRedirect> {
     if !request.is_internal() {
         return None;
     }
-    look(request, |notes| notes.jump.filter(|(moment, _)| *moment == Moment::now(request)))?
-        .map(|(_, jump)| jump)
+    look(request, |notes| notes.redirect.filter(|(moment, _)| *moment == Moment::now(request)))?
+        .map(|(_, redirect)| redirect)
 }
 
 /// What the authorizer of the present location has said.

@@ -161,7 +161,7 @@ pub(crate) fn add_tls(variables: &mut Fields, request: Request) {
 }
 
 /// Who the client is, and how it has authenticated: as handlers of phases say, or auth_basic.
-fn user_of<'a>(request: &'a Request, let_in: Option<&'a memo::LetIn>) -> (&'a [u8], &'a [u8]) {
+fn user_of<'a>(request: &'a Request, let_in: Option<&'a memo::AuthenticatedClient>) -> (&'a [u8], &'a [u8]) {
     match let_in {
         Some(known) => (&known.user, &known.how),
         None if request.satisfies_all() && crate::raw::auth_basic_guards(*request) => {

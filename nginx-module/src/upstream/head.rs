@@ -13,7 +13,7 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t, ngx_str_t};
 
 use super::{
     ERROR, hints, hold, hosted,
-    state::{Context, Onward, Response, StageChange},
+    state::{Context, Response, ResponseTarget, StageChange},
 };
 use crate::{
     conf::AUTHORIZER_PAGE,
@@ -198,7 +198,7 @@ fn jump(context: &Context, upstream: Upstream) -> Result<(), ngx_int_t> {
             return Ok(());
         }
     }
-    context.onward.replace(Onward::Accel);
+    context.response_target.replace(ResponseTarget::Accel);
     Ok(())
 }
 

@@ -53,7 +53,7 @@ use crate::{
     conf::{LocationConf, MainConf, Scheme},
     raw::{Hooks, InCycle, NoMemory, Request, Upstream},
 };
-use state::{Context, Onward, peer::Judge};
+use state::{Context, ResponseTarget, peer::Judge};
 
 const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
@@ -244,7 +244,7 @@ pub(crate) fn redirect_script(
     upstream.redirect(request, &target.to_uri()).map_err(|NoMemory| ERROR)?;
     // What the location ignores is what a script says in X-Accel-Redirect. nginx looks at it after this.
     upstream.obey_redirect(request).map_err(|NoMemory| ERROR)?;
-    context.onward.replace(Onward::Local(target.request_uri(text)));
+    context.response_target.replace(ResponseTarget::Local(target.request_uri(text)));
     Ok(())
 }
 

@@ -24,7 +24,7 @@ use super::{
     part::{narrow, size},
     script::Files,
     send,
-    state::{Context, Onward, hold::WaitChange},
+    state::{Context, ResponseTarget, hold::WaitChange},
 };
 use crate::{
     conf::{Backend, MainConf, Scheme},
@@ -340,10 +340,10 @@ pub(super) unsafe extern "C" fn abort_request(_: *mut ngx_http_request_t) {}
 
 fn jump(context: &Context, upstream: Upstream) {
     let request = context.request;
-    let noted = match &*context.onward.borrow() {
-        Onward::Client => Ok(()),
-        Onward::Accel => accel::goes(request),
-        Onward::Local(target) => accel::goes_local(request, target),
+    let noted = match &*context.response_target.borrow() {
+        ResponseTarget::Client => Ok(()),
+        ResponseTarget::Accel => accel::goes(request),
+        ResponseTarget::Local(target) => accel::goes_local(request, target),
     };
     if noted.is_err() {
         // Without the note nobody would look at the target.

@@ -92,7 +92,7 @@ pub struct WebSocket {
     closed: Option<(u16, String)>,
     outgoing: Outgoing,
     /// When the client has last shown that it is there.
-    heard: Instant,
+    last_received: Instant,
     /// When a ping went out that has not been answered.
     asked: Option<Instant>,
     /// When the last message came or went.
@@ -170,7 +170,7 @@ impl WebSocket {
             inbox_weight: 0,
             closed: None,
             outgoing: Outgoing::default(),
-            heard: now,
+            last_received: now,
             asked: None,
             used: now,
             closing_since: None,
@@ -180,7 +180,7 @@ impl WebSocket {
     /// Takes bytes of the client; answers how many. Less than all of them are taken when messages wait that nobody has
     /// polled: the rest is given again after that.
     pub fn handle_bytes(&mut self, input: &[u8], now: Instant) -> usize {
-        self.heard = now;
+        self.last_received = now;
         self.asked = None;
         let mut reader = Reader::new(input);
         while self.wants_input() && !reader.is_empty() {
@@ -226,7 +226,7 @@ impl WebSocket {
         if !self.wants_input() || !self.outgoing.is_empty() {
             // Its answer may stand in what is not read, and our question behind what it has not read: for that the caller
             // has a limit.
-            self.heard = now;
+            self.last_received = now;
             self.asked = self.asked.map(|_| now);
         }
         if let Some(asked) = self.asked {
@@ -235,7 +235,7 @@ impl WebSocket {
                 return;
             }
         } else if let Some(every) = self.rules.ping_every
-            && now.saturating_duration_since(self.heard) >= every
+            && now.saturating_duration_since(self.last_received) >= every
         {
             self.outgoing.ping = true;
             self.asked = Some(now);
@@ -258,7 +258,7 @@ impl WebSocket {
         }
         let ping = match self.asked {
             Some(asked) => Some(asked + self.rules.ping_wait),
-            None => self.rules.ping_every.map(|every| self.heard + every),
+            None => self.rules.ping_every.map(|every| self.last_received + every),
         };
         let idle = self.rules.idle.map(|idle| self.used + idle);
         ping.into_iter().chain(idle).min()

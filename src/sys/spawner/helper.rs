@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::{EventFd, lock, poll},
     INLINE,
-    launch::{Become, Launcher, Manner, change_user},
+    launch::{Launcher, ProcessAttributes, RunAs, change_user},
     report::{Exit, Failure, Report, Step},
     request::{Run, SpawnerCommand},
     signals, socket,
@@ -259,14 +259,14 @@ impl<'a> Helper<'a> {
         fds: &[OwnedFd; 3],
     ) -> Result<i32, (Failure, Option<i32>)> {
         let user = match (run.identity, &self.server) {
-            (None, None) => Become::Same,
-            (None, Some(worker)) => Become::Server(worker),
+            (None, None) => RunAs::Same,
+            (None, Some(worker)) => RunAs::Server(worker),
             (Some(index), _) => {
                 let known = usize::try_from(index).ok().and_then(|index| self.identities.get(index));
-                Become::User(known.ok_or((Failure { step: Step::UnknownUser, errno: 0 }, None))?)
+                RunAs::User(known.ok_or((Failure { step: Step::UnknownUser, errno: 0 }, None))?)
             }
         };
-        launcher.launch(run, fds, user, Manner::default())
+        launcher.launch(run, fds, user, ProcessAttributes::default())
     }
 }
 

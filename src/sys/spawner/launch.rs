@@ -25,7 +25,7 @@ pub(super) struct Launcher {
 
 /// Who a child becomes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Become<'a> {
+pub(super) enum RunAs<'a> {
     /// Nobody else.
     Same,
     /// The user of the server process.
@@ -38,7 +38,7 @@ pub(super) enum Become<'a> {
 
 /// What a long-lived process has beside a script.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Manner {
+pub(super) struct ProcessAttributes {
     /// Its mode mask, if not the spawner's.
     pub(super) umask: Option<u32>,
     /// How far it stands behind others.
@@ -55,8 +55,8 @@ pub(super) struct Manner {
 struct ExecPlan<'a> {
     run: &'a Run<'a>,
     fds: [RawFd; 3],
-    user: Become<'a>,
-    manner: Manner,
+    user: RunAs<'a>,
+    attributes: ProcessAttributes,
     argv: *const *const c_char,
     envp: *const *const c_char,
     /// Written by the child when it fails; the memory is shared.
@@ -81,8 +81,8 @@ impl Launcher {
         &self,
         run: &Run<'_>,
         fds: &[OwnedFd; 3],
-        user: Become<'_>,
-        manner: Manner,
+        user: RunAs<'_>,
+        attributes: ProcessAttributes,
     ) -> Result<i32, (Failure, Option<i32>)> {
         let mut argv: Vec<*const c_char> = Vec::with_capacity(run.arguments.len() + 2);
         argv.push(run.program.as_ptr());
@@ -94,7 +94,7 @@ impl Launcher {
             run,
             fds: [fds[0].as_raw_fd(), fds[1].as_raw_fd(), fds[2].as_raw_fd()],
             user,
-            manner,
+            attributes,
             argv: argv.as_ptr(),
             envp: envp.as_ptr(),
             failure: None,
@@ -141,25 +141,25 @@ fn enter(plan: &ExecPlan<'_>) -> Result<std::convert::Infallible, Step> {
         // would also get a scheduling group of its own (sched(7), autogroup), which made the slowest answers ten times slower.
         libc::setpgid(0, 0);
         // Before the user changes, and before the descriptor is closed.
-        if plan.manner.cgroup.is_some_and(|fd| libc::write(fd, c"0".as_ptr().cast(), 1) != 1) {
+        if plan.attributes.cgroup.is_some_and(|fd| libc::write(fd, c"0".as_ptr().cast(), 1) != 1) {
             return Err(Step::ControlGroup);
         }
         place_descriptors(plan.fds).ok_or(Step::Descriptors)?;
         set_limits(plan).ok_or(Step::Limits)?;
         match plan.user {
-            Become::Same => {}
-            Become::Server(identity) | Become::User(identity) | Become::Account(identity) => {
+            RunAs::Same => {}
+            RunAs::Server(identity) | RunAs::User(identity) | RunAs::Account(identity) => {
                 change_user(identity).ok_or(Step::User)?;
             }
         }
-        behave(plan.manner).ok_or(Step::Process)?;
+        behave(plan.attributes).ok_or(Step::Process)?;
         if libc::chdir(run.directory.as_ptr()) != 0 {
             return Err(Step::Directory);
         }
         match plan.user {
-            Become::User(identity) => check_owner(run.script, identity, run.script == run.program, false)?,
-            Become::Account(identity) => check_owner(run.script, identity, true, true)?,
-            Become::Same | Become::Server(_) => {}
+            RunAs::User(identity) => check_owner(run.script, identity, run.script == run.program, false)?,
+            RunAs::Account(identity) => check_owner(run.script, identity, true, true)?,
+            RunAs::Same | RunAs::Server(_) => {}
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
@@ -204,8 +204,8 @@ fn set_limits(plan: &ExecPlan<'_>) -> Option<()> {
             return None;
         }
     }
-    if limits.files == 0 && plan.manner.files != 0 {
-        lower_files(plan.manner.files)?;
+    if limits.files == 0 && plan.attributes.files != 0 {
+        lower_files(plan.attributes.files)?;
     }
     Some(())
 }
@@ -223,19 +223,19 @@ fn lower_files(files: u64) -> Option<()> {
 }
 
 /// After the change of the user, which takes away what the kernel knows of the parent's end.
-fn behave(manner: Manner) -> Option<()> {
+fn behave(attributes: ProcessAttributes) -> Option<()> {
     // SAFETY: numbers only; all of it is this process' own.
     unsafe {
-        if let Some(mask) = manner.umask {
+        if let Some(mask) = attributes.umask {
             libc::umask(mask as libc::mode_t);
         }
-        if manner.nice > 0 && libc::setpriority(libc::PRIO_PROCESS, 0, manner.nice as c_int) != 0 {
+        if attributes.nice > 0 && libc::setpriority(libc::PRIO_PROCESS, 0, attributes.nice as c_int) != 0 {
             return None;
         }
-        if manner.parent != 0 {
+        if attributes.parent != 0 {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
             // It may have ended before that was said.
-            if libc::syscall(libc::SYS_getppid) != i64::from(manner.parent) {
+            if libc::syscall(libc::SYS_getppid) != i64::from(attributes.parent) {
                 return None;
             }
         }

@@ -18,7 +18,7 @@ use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open, user};
 
 /// What a request asks of a connection that it shares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cargo {
+pub(super) enum LaneWeight {
     /// Nothing: it has no body, and may be sent twice.
     Light,
     /// That the process takes bodies, and says what it has begun.
@@ -30,7 +30,7 @@ pub(super) fn take(
     request: Request,
     segment: &Arc<Segment>,
     slot: u16,
-    cargo: Cargo,
+    weight: LaneWeight,
 ) -> Option<*mut ngx_connection_t> {
     if !raw::has_edges() {
         return None;
@@ -51,7 +51,7 @@ pub(super) fn take(
         open(segment, slot, pid);
         return None;
     };
-    let lane = trunk.take(cargo == Cargo::Heavy)?;
+    let lane = trunk.take(weight == LaneWeight::Heavy)?;
     let Some(connection) = unconnected(request, &io::functions()).ok().and_then(NonNull::new) else {
         let _ = trunk.lanes.borrow_mut().leave(lane);
         return None;

@@ -63,7 +63,7 @@ pub(super) struct Context {
     pub(super) hold: HeadHold,
     pub(super) peer: Peer,
     pub(super) outgoing: RefCell<Outgoing>,
-    pub(super) onward: RefCell<Onward>,
+    pub(super) response_target: RefCell<ResponseTarget>,
     /// The request is still to be sent, although nginx takes it for sent.
     pub(super) is_unsent: Cell<bool>,
     /// The bytes of the body, if nginx has read all of it.
@@ -85,7 +85,7 @@ pub(super) struct Outgoing {
 
 /// Where the response sends the request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) enum Onward {
+pub(super) enum ResponseTarget {
     /// To the client.
     #[default]
     Client,
@@ -129,7 +129,7 @@ impl Context {
                 free: ptr::null_mut(),
                 busy: ptr::null_mut(),
             }),
-            onward: RefCell::default(),
+            response_target: RefCell::default(),
             is_unsent: Cell::new(false),
             body_length: Cell::new(0),
             passage: OnceCell::new(),
@@ -298,7 +298,7 @@ impl Context {
         self.response.borrow_mut().restart(self.protocol().decoder(), head_max);
         self.change_stage(StageChange::Restarted);
         self.outgoing.borrow_mut().head_sent = false;
-        self.onward.replace(Onward::Client);
+        self.response_target.replace(ResponseTarget::Client);
         self.is_unsent.set(false);
         self.stderr.borrow_mut().finish(self.request);
     }

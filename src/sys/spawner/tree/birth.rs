@@ -30,7 +30,7 @@ impl Birth {
 
 /// What is heard on a template's socket.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Cry<'m> {
+pub(super) enum TemplateMessage<'m> {
     /// From the template: the application is loaded.
     Loaded,
     /// It cannot be.
@@ -41,7 +41,7 @@ pub(super) enum Cry<'m> {
     NotBorn(u64, i32),
 }
 
-impl<'m> Cry<'m> {
+impl<'m> TemplateMessage<'m> {
     pub(super) fn encode(&self) -> Vec<u8> {
         let composer = Composer::default();
         match *self {
@@ -76,14 +76,19 @@ mod tests {
 
     #[test]
     fn what_templates_hear_and_say_round_trips() {
-        for cry in [Cry::Loaded, Cry::NotLoaded(b"why"), Cry::Born(7), Cry::NotBorn(7, libc::EAGAIN)] {
-            let message = cry.encode();
-            assert_eq!(Cry::decode(&message), Some(cry));
-            assert!((0..message.len()).all(|cut| Cry::decode(&message[..cut]).is_none()));
+        for message in [
+            TemplateMessage::Loaded,
+            TemplateMessage::NotLoaded(b"why"),
+            TemplateMessage::Born(7),
+            TemplateMessage::NotBorn(7, libc::EAGAIN),
+        ] {
+            let bytes = message.encode();
+            assert_eq!(TemplateMessage::decode(&bytes), Some(message));
+            assert!((0..bytes.len()).all(|cut| TemplateMessage::decode(&bytes[..cut]).is_none()));
         }
         let long = [b'x'; LONGEST_REASON + 1];
         let message = Composer::default().number(NOT_LOADED).bytes(&long).finish();
-        assert_eq!(Cry::decode(&message), Some(Cry::NotLoaded(&long[1..])));
+        assert_eq!(TemplateMessage::decode(&message), Some(TemplateMessage::NotLoaded(&long[1..])));
         let message = Birth { number: 5 }.encode();
         assert_eq!(Birth::decode(&message).map(|birth| birth.number), Some(5));
         assert!((0..message.len()).all(|cut| Birth::decode(&message[..cut]).is_none()));

@@ -16,7 +16,7 @@ use std::{
 
 use super::{
     MessageSocket,
-    birth::{Birth, Cry},
+    birth::{Birth, TemplateMessage},
 };
 
 /// How often a process looks whether it has been adopted.
@@ -32,7 +32,7 @@ pub struct Control {
 
 /// A process that is to be made.
 #[derive(Debug)]
-pub struct Wish {
+pub struct ForkRequest {
     number: u64,
     listener: OwnedFd,
     output: OwnedFd,
@@ -57,17 +57,17 @@ impl Control {
 
     /// The application is loaded.
     pub fn loaded(&self) {
-        self.tell(&Cry::Loaded);
+        self.tell(&TemplateMessage::Loaded);
     }
 
     /// It cannot be loaded.
     pub fn not_loaded(&self, reason: &str) {
-        self.tell(&Cry::NotLoaded(reason.as_bytes()));
+        self.tell(&TemplateMessage::NotLoaded(reason.as_bytes()));
     }
 
     /// Waits for the next process that is to be made. `None`: there is nobody any more who could want one.
     #[must_use]
-    pub fn next(&self) -> Option<Wish> {
+    pub fn next(&self) -> Option<ForkRequest> {
         loop {
             match self.channel.receive(true) {
                 Ok(parcel) => {
@@ -75,7 +75,7 @@ impl Control {
                     if let (Some(number), Ok([listener, output])) =
                         (number, <[OwnedFd; 2]>::try_from(parcel.fds))
                     {
-                        return Some(Wish { number, listener, output });
+                        return Some(ForkRequest { number, listener, output });
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
@@ -86,26 +86,26 @@ impl Control {
 
     /// Forks this process, which has one thread. What is answered is answered in both.
     #[must_use]
-    pub fn fork(&self, wish: Wish) -> ForkReply {
+    pub fn fork(&self, request: ForkRequest) -> ForkReply {
         // SAFETY: writes what C code has left unwritten, which both would write otherwise.
         unsafe { libc::fflush(std::ptr::null_mut()) };
         // SAFETY: the caller has one thread, so the child may use everything.
         let middle = unsafe { libc::fork() };
         if middle < 0 {
-            self.tell(&Cry::NotBorn(wish.number, last_errno()));
+            self.tell(&TemplateMessage::NotBorn(request.number, last_errno()));
             return ForkReply::Template;
         }
         if middle > 0 {
             let errno = wait_for(middle);
             if errno != 0 {
-                self.tell(&Cry::NotBorn(wish.number, errno));
+                self.tell(&TemplateMessage::NotBorn(request.number, errno));
             }
             return ForkReply::Template;
         }
         // SAFETY: the middle process has one thread as well. What loses its parent here becomes the keeper's child.
         match unsafe { libc::fork() } {
-            0 => match self.come_to_life(&wish) {
-                Some(()) => ForkReply::Process(wish.listener),
+            0 => match self.come_to_life(&request) {
+                Some(()) => ForkReply::Process(request.listener),
                 None => end_now(1),
             },
             // A number of an error fits into a status.
@@ -116,7 +116,7 @@ impl Control {
 
     /// The first steps of a process: as those that the keeper starts itself, it ends with the keeper, leads a group and writes to a
     /// place of its own.
-    fn come_to_life(&self, wish: &Wish) -> Option<()> {
+    fn come_to_life(&self, request: &ForkRequest) -> Option<()> {
         // SAFETY: numbers only; all of it is this process' own.
         unsafe {
             let middle = libc::getppid();
@@ -130,17 +130,17 @@ impl Control {
             }
             libc::setpgid(0, 0);
             for fd in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-                if libc::dup2(wish.output.as_raw_fd(), fd) < 0 {
+                if libc::dup2(request.output.as_raw_fd(), fd) < 0 {
                     return None;
                 }
             }
         }
-        self.channel.send(&Cry::Born(wish.number).encode(), &[], true).ok()
+        self.channel.send(&TemplateMessage::Born(request.number).encode(), &[], true).ok()
     }
 
-    fn tell(&self, cry: &Cry<'_>) {
+    fn tell(&self, message: &TemplateMessage<'_>) {
         // A keeper that has ended wants to know nothing.
-        let _ = self.channel.send(&cry.encode(), &[], true);
+        let _ = self.channel.send(&message.encode(), &[], true);
     }
 }
 

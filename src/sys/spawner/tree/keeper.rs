@@ -14,7 +14,7 @@ use std::{
 use super::{
     super::{
         super::{catches, cgroup, poll, proportional},
-        launch::{Become, Launcher, Manner, change_user},
+        launch::{Launcher, ProcessAttributes, RunAs, change_user},
         process,
         report::{Exit, Failure, Step},
         request::SpawnerCommand,
@@ -290,9 +290,9 @@ impl Keeper<'_> {
         // SAFETY: neither has conditions.
         let (own, pid) = unsafe { (libc::geteuid(), libc::getpid()) };
         let (user, number) = match &recipe.user {
-            Some(user) => (Become::Account(user), user.user),
-            None if own != self.worker.user => (Become::Server(self.worker), self.worker.user),
-            None => (Become::Same, own),
+            Some(user) => (RunAs::Account(user), user.user),
+            None if own != self.worker.user => (RunAs::Server(self.worker), self.worker.user),
+            None => (RunAs::Same, own),
         };
         let cgroup = recipe.cgroup().map(|group| cgroup::open(&group)).transpose();
         let cgroup = cgroup.map_err(|error| Failure {
@@ -301,8 +301,8 @@ impl Keeper<'_> {
         })?;
         let entry = cgroup.as_ref().map(AsRawFd::as_raw_fd);
         let (umask, files) = (Some(recipe.umask), self.files);
-        let manner = Manner { umask, nice: recipe.nice, cgroup: entry, files, parent: pid };
-        let launched = self.launcher.launch(&run, fds, user, manner);
+        let attributes = ProcessAttributes { umask, nice: recipe.nice, cgroup: entry, files, parent: pid };
+        let launched = self.launcher.launch(&run, fds, user, attributes);
         launched.map(|pid| (pid, number)).map_err(|(failure, child)| {
             child.map(processes::collect);
             failure

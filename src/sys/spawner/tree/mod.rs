@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use control::{Control, ForkReply, Wish};
+pub use control::{Control, ForkReply, ForkRequest};
 pub use message::{Fact, Order, RunningTemplate, TEMPLATES, application, commit, template_of, template_slot};
 pub use parts::{Composer, Parts};
 pub use room::most as most_descriptors;

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     MessageSocket, RunningTemplate,
-    birth::{Birth, Cry},
+    birth::{Birth, TemplateMessage},
     processes,
 };
 
@@ -119,21 +119,21 @@ impl KeptTemplate {
             };
             let Some(sender) = parcel.sender.filter(|_| parcel.fds.is_empty()) else { break };
             let own = sender.pid == self.pid;
-            match Cry::decode(&parcel.bytes) {
-                Some(Cry::Loaded) if own && self.is_first_answer() => {
+            match TemplateMessage::decode(&parcel.bytes) {
+                Some(TemplateMessage::Loaded) if own && self.is_first_answer() => {
                     self.is_loaded = true;
                     return Some(Said::Loaded);
                 }
-                Some(Cry::NotLoaded(reason)) if own && self.is_first_answer() => {
+                Some(TemplateMessage::NotLoaded(reason)) if own && self.is_first_answer() => {
                     return Some(Said::NotLoaded(String::from_utf8_lossy(reason).into_owned()));
                 }
-                Some(Cry::NotBorn(number, errno)) if own => {
+                Some(TemplateMessage::NotBorn(number, errno)) if own => {
                     let Some(wanted) = self.take(number) else { break };
                     if let Some(slot) = wanted.slot {
                         return Some(Said::NotBorn(slot, errno));
                     }
                 }
-                Some(Cry::Born(number))
+                Some(TemplateMessage::Born(number))
                     if !own && sender.user == self.user && !known.contains(&sender.pid) =>
                 {
                     // The kernel says who has sent it; only a child can be collected and safely signalled.

@@ -12,7 +12,7 @@ use std::{
 use super::{
     super::{
         super::poll,
-        launch::{Become, Launcher, Manner},
+        launch::{Launcher, ProcessAttributes, RunAs},
         report::{Exit, Failure, Step},
         request::SpawnerCommand,
     },
@@ -52,16 +52,22 @@ pub fn load_once(
     // SAFETY: neither has conditions.
     let (own, pid) = unsafe { (libc::geteuid(), libc::getpid()) };
     let user = match &recipe.user {
-        Some(user) => Become::Account(user),
-        None if own != worker.user => Become::Server(worker),
-        None => Become::Same,
+        Some(user) => RunAs::Account(user),
+        None if own != worker.user => RunAs::Server(worker),
+        None => RunAs::Same,
     };
-    let manner = Manner { umask: Some(recipe.umask), nice: recipe.nice, cgroup: None, files: 0, parent: pid };
+    let attributes = ProcessAttributes {
+        umask: Some(recipe.umask),
+        nice: recipe.nice,
+        cgroup: None,
+        files: 0,
+        parent: pid,
+    };
     let (output, writer) = io::pipe().map_err(|error| failed(&error))?;
     let nothing = File::open("/dev/null").map_err(|error| failed(&error))?;
     let errors = writer.try_clone().map_err(|error| failed(&error))?;
     let fds = [OwnedFd::from(nothing), writer.into(), errors.into()];
-    let launched = Launcher::new().map_err(|error| failed(&error))?.launch(&run, &fds, user, manner);
+    let launched = Launcher::new().map_err(|error| failed(&error))?.launch(&run, &fds, user, attributes);
     drop(fds);
     let child = launched.map_err(|(failure, child)| {
         child.map(processes::collect);
