@@ -376,6 +376,7 @@ impl Runtime {
     /// # Errors
     /// What the operating system says.
     pub fn start(threads: Threads) -> std::io::Result<Self> {
+        sys::keep_freed();
         let (commands, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
         sys::spawn("gw-engine", STACK, move || {

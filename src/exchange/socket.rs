@@ -160,18 +160,19 @@ impl SocketLink {
     /// # Errors
     /// What `sink` says.
     pub fn write<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<usize, E>) -> Result<bool, E> {
-        self.change(|socket| {
-            loop {
-                let output = socket.output();
-                if output.is_empty() {
-                    return Ok(true);
-                }
-                match sink(output)? {
-                    0 => return Ok(false),
-                    count => socket.handle_written(count),
-                }
+        loop {
+            // A handler that takes or sends a message does not wait until the kernel has taken the one before.
+            let output = lock(&self.state).socket.lend_output();
+            if output.rest().is_empty() {
+                return Ok(true);
             }
-        })
+            let taken = sink(output.rest());
+            let count = taken.as_ref().map_or(0, |count| *count);
+            self.change(|socket| socket.return_output(output, count));
+            if taken? == 0 {
+                return Ok(false);
+            }
+        }
     }
 
     /// The server looks: from now on it is told again. SERVER.

@@ -11,6 +11,7 @@ pub mod epoll;
 pub mod files;
 mod left_open;
 mod local;
+mod memory;
 mod onlooker;
 pub mod pipe;
 mod process;
@@ -26,6 +27,7 @@ pub use backlog::has_waiting;
 pub use ending::EndSignals;
 pub use left_open::LeftOpen;
 pub use local::{enlarge, receive_with, send_with};
+pub use memory::keep_freed;
 pub use onlooker::see_as;
 pub(crate) use process::nanoseconds;
 pub use process::{

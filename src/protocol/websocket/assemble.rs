@@ -84,6 +84,7 @@ impl Assembler {
             if frame.head.opcode.is_control() {
                 unmask(&mut frame.control, part, frame.head.mask, before);
             } else if let Some(message) = &mut self.message {
+                message.make_room(part.len(), missing);
                 unmask(&mut message.payload, part, frame.head.mask, before);
                 message.check()?;
             }
@@ -160,6 +161,12 @@ impl Assembler {
         Ok(Some(Arrival::Message(SocketMessage { content: message.content, payload: message.payload })))
     }
 
+    /// Bytes of memory of the message whose frames come in.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.message.as_ref().map_or(0, |message| message.payload.capacity())
+    }
+
     /// Whether the client has said its last word.
     pub(super) const fn has_close(&self) -> bool {
         self.has_close
@@ -173,6 +180,15 @@ impl Assembler {
 }
 
 impl Partial {
+    /// Room for a part of a frame of which so much is missing: for all of it where that is not much more than what has come, so
+    /// that most messages are never moved, and a frame that is only announced takes nothing.
+    fn make_room(&mut self, part: usize, missing: usize) {
+        let free = self.payload.capacity() - self.payload.len();
+        if free < part {
+            self.payload.reserve_exact(missing.min(self.payload.len().max(part.saturating_mul(4))));
+        }
+    }
+
     /// Text is known to be none as soon as it is: the rest of it need not come.
     fn check(&mut self) -> Result<(), Fault> {
         if self.content == Content::Binary || self.is_compressed {

@@ -20,6 +20,7 @@ mod encode;
 mod extension;
 mod frame;
 mod handshake;
+mod outgoing;
 mod socket;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -28,6 +29,7 @@ pub use encode::EncodedMessage;
 pub use extension::Compression;
 pub use frame::Fault;
 pub use handshake::{Accepted, Handshake, HandshakeError};
+pub use outgoing::OutputLoan;
 pub use socket::{CloseError, SocketEvent, SocketRules, WebSocket};
 
 /// What a message is made of.

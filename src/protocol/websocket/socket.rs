@@ -11,7 +11,6 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     time::{Duration, Instant},
 };
 
@@ -21,15 +20,14 @@ use super::{
     close_code,
     encode::{self, EncodedMessage},
     extension::Compression,
-    frame::{Fault, Opcode, is_sendable},
+    frame::{Fault, is_sendable},
+    outgoing::{Outgoing, OutputLoan},
 };
 use crate::wire::Reader;
 
 /// Messages that nobody has taken are read up to this, with what a message costs besides its bytes.
 const INBOX_MOST: usize = 64 * 1024;
 const MESSAGE_COST: usize = 64;
-/// Bytes of answers to pings that wait to be written.
-const PONGS_MOST: usize = 2048;
 
 /// What holds for a connection.
 #[derive(Clone, Copy, Debug)]
@@ -99,63 +97,6 @@ pub struct WebSocket {
     used: Instant,
     /// When a close frame of ours went out.
     closing_since: Option<Instant>,
-}
-
-/// Frames on their way to the client.
-#[derive(Debug, Default)]
-struct Outgoing {
-    /// What the caller is writing, from `at` on.
-    current: Vec<u8>,
-    at: usize,
-    /// Messages.
-    queue: Vec<u8>,
-    /// Answers to pings, up to [`PONGS_MOST`].
-    pongs: Vec<u8>,
-    ping: bool,
-    close: Option<Vec<u8>>,
-}
-
-impl Outgoing {
-    fn is_empty(&self) -> bool {
-        self.at == self.current.len()
-            && self.queue.is_empty()
-            && self.pongs.is_empty()
-            && !self.ping
-            && self.close.is_none()
-    }
-
-    fn len(&self) -> usize {
-        self.current.len() - self.at + self.queue.len()
-    }
-
-    /// RFC 6455 §5.5.3: a client that does not read "MAY" get the answer to its last ping alone, so that it makes nothing grow.
-    fn answer_ping(&mut self, payload: &[u8]) {
-        let pong = encode::control(Opcode::Pong, payload);
-        if self.pongs.len() + pong.len() > PONGS_MOST {
-            self.pongs.clear();
-        }
-        self.pongs.extend(pong);
-    }
-
-    /// Once what is being written has been: control frames pass messages, but for the close frame, which is the last.
-    fn refill(&mut self) {
-        if self.at < self.current.len() {
-            return;
-        }
-        self.at = 0;
-        if !self.pongs.is_empty() || self.ping {
-            self.current = mem::take(&mut self.pongs);
-            if mem::take(&mut self.ping) {
-                self.current.extend(encode::control(Opcode::Ping, &[]));
-            }
-            return;
-        }
-        // An idle socket has no memory for output.
-        self.current = mem::take(&mut self.queue);
-        if self.current.is_empty() {
-            self.current = self.close.take().unwrap_or_default();
-        }
-    }
 }
 
 impl WebSocket {
@@ -237,7 +178,7 @@ impl WebSocket {
         } else if let Some(every) = self.rules.ping_every
             && now.saturating_duration_since(self.last_received) >= every
         {
-            self.outgoing.ping = true;
+            self.outgoing.ask();
             self.asked = Some(now);
         }
         if let Some(idle) = self.rules.idle
@@ -299,7 +240,7 @@ impl WebSocket {
             return false;
         }
         self.used = now;
-        encode::message(content, payload, self.rules.compression, &mut self.outgoing.queue);
+        encode::message(content, payload, self.rules.compression, self.outgoing.queue());
         true
     }
 
@@ -310,7 +251,7 @@ impl WebSocket {
         }
         self.used = now;
         let EncodedMessage(mut bytes) = message;
-        let queue = &mut self.outgoing.queue;
+        let queue = self.outgoing.queue();
         if queue.is_empty() {
             *queue = bytes;
         } else {
@@ -336,16 +277,24 @@ impl WebSocket {
     /// What is to be written now; empty: nothing.
     pub fn output(&mut self) -> &[u8] {
         self.outgoing.refill();
-        self.outgoing.current.get(self.outgoing.at..).unwrap_or_default()
+        self.outgoing.rest()
     }
 
     /// So many bytes of [`WebSocket::output`] have been written.
     pub fn handle_written(&mut self, count: usize) {
-        self.outgoing.at = self.outgoing.at.saturating_add(count).min(self.outgoing.current.len());
-        if self.outgoing.at == self.outgoing.current.len() {
-            self.outgoing.current = Vec::new();
-            self.outgoing.at = 0;
-        }
+        self.outgoing.written(count);
+    }
+
+    /// As [`WebSocket::output`], taken away: whoever writes it for long keeps nobody from the connection's state meanwhile. It
+    /// comes back by [`WebSocket::return_output`] before anything else is written.
+    pub fn lend_output(&mut self) -> OutputLoan {
+        self.outgoing.lend()
+    }
+
+    /// What was lent comes back; so many bytes of it have been written.
+    pub fn return_output(&mut self, loan: OutputLoan, written: usize) {
+        self.outgoing.take_back(loan);
+        self.outgoing.written(written);
     }
 
     /// Bytes of messages that wait to be written.
@@ -371,6 +320,12 @@ impl WebSocket {
         self.state != SocketState::Open
     }
 
+    /// Bytes of memory that the message takes whose frames come in.
+    #[cfg(test)]
+    pub(super) fn assembling(&self) -> usize {
+        self.assembler.memory()
+    }
+
     fn arrive(&mut self, arrival: Arrival, now: Instant) {
         match arrival {
             Arrival::Message(message) => {
@@ -386,8 +341,7 @@ impl WebSocket {
             Arrival::Close(close) => {
                 // §5.5.1: the answer "typically echos the status code".
                 let code = close.as_ref().map(|(code, _)| *code);
-                self.outgoing.close = Some(encode::close(code, ""));
-                self.outgoing.ping = false;
+                self.outgoing.close(encode::close(code, ""));
                 self.state = SocketState::Answering;
                 self.closing_since = Some(now);
                 let (code, reason) = close.unwrap_or((close_code::NONE, Vec::new()));
@@ -402,8 +356,7 @@ impl WebSocket {
 
     /// Our close frame goes out. What was not polled before stays.
     fn end_with(&mut self, code: u16, reason: &str, now: Instant) {
-        self.outgoing.close = Some(encode::close(Some(code), reason));
-        self.outgoing.ping = false;
+        self.outgoing.close(encode::close(Some(code), reason));
         self.assembler.discard();
         self.state = SocketState::Closing;
         self.closing_since = Some(now);

@@ -176,3 +176,47 @@ fn answers_to_pings_pass_messages_but_never_cut_them() {
     write_all(&mut socket, &mut wire);
     assert_eq!(wire, b"irst\x8a\x01?\x81\x06second\x88\x02\x03\xe8");
 }
+
+#[test]
+fn a_message_takes_no_more_memory_than_four_times_what_has_come() {
+    const LENGTH: usize = 1 << 20;
+    let payload: Vec<u8> = (0..LENGTH).map(|at| at as u8).collect();
+    let wire = frame(0x82, &payload);
+    // What is only announced takes nothing, and a message that comes in one piece, or nearly, is never moved.
+    for (size, most) in [(100, 4), (1000, 4), (64 * 1024, 4), (LENGTH / 2, 2), (wire.len(), 1)] {
+        let mut socket = WebSocket::new(rules(LENGTH), Instant::now());
+        let mut have = 0;
+        for piece in wire.chunks(size) {
+            assert_eq!(socket.handle_bytes(piece, Instant::now()), piece.len());
+            have += piece.len();
+            let room = socket.assembling();
+            assert!(room <= most * have && room <= LENGTH, "{room} bytes after {have} in pieces of {size}");
+        }
+        let Some(SocketEvent::Message(message)) = socket.poll() else { panic!("no message") };
+        assert_eq!(message.payload, payload);
+        assert_eq!(message.payload.capacity(), LENGTH, "pieces of {size}");
+    }
+}
+
+#[test]
+fn output_that_is_lent_counts_and_comes_back_before_what_follows_it() {
+    let now = Instant::now();
+    for count in 0..=7 {
+        let mut socket = WebSocket::new(rules(100), now);
+        assert!(socket.send(Content::Text, b"first", now));
+        let loan = socket.lend_output();
+        assert_eq!(loan.rest(), b"\x81\x05first");
+        assert_eq!(socket.unwritten(), 7);
+        // What comes meanwhile: a message, a ping of the client's, and a close.
+        assert!(socket.send(Content::Binary, b"2", now));
+        assert_eq!(socket.handle_bytes(&frame(0x89, b"ping"), now), 10);
+        socket.close(1000, "", now).unwrap();
+        assert_eq!(socket.unwritten(), 10);
+        socket.return_output(loan, count);
+        assert_eq!(socket.unwritten(), 10 - count);
+        let mut wire = b"\x81\x05first"[..count].to_vec();
+        write_all(&mut socket, &mut wire);
+        assert_eq!(wire, b"\x81\x05first\x8a\x04ping\x82\x012\x88\x02\x03\xe8");
+        assert!(socket.lend_output().rest().is_empty());
+    }
+}
