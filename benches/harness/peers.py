@@ -196,6 +196,8 @@ def httpd(site: Site, lines: str) -> list[str]:
         account = next(entry for entry in pwd.getpwall() if entry.pw_name in ("www-data", "apache", "nobody"))
         user = f"User {account.pw_name}\nGroup #{account.pw_gid}"
     (site.directory / "htdocs").mkdir(exist_ok=True)
+    # Connections that wait beside each idle thread.
+    factor = max(2, *(-(-count // threads) for count in site.scenario.connections))
     configuration = site.directory / "httpd.conf"
     configuration.write_text(f"""\
 ServerRoot {site.directory}
@@ -214,6 +216,7 @@ ServerLimit 1
 ThreadLimit {threads}
 ThreadsPerChild {threads}
 MaxRequestWorkers {threads}
+AsyncRequestWorkerFactor {factor}
 MinSpareThreads 1
 MaxSpareThreads {threads}
 MaxConnectionsPerChild 0

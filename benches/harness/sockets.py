@@ -102,7 +102,6 @@ class EchoClient:
         self.buffer.clear()
         return time.monotonic() - self.began
 
-
     def inflate(self) -> float | None:
         found = message_of(self.buffer)
         if found is None:
@@ -131,6 +130,8 @@ def echo(port: int, path: str, message: bytes, connections: int, seconds: float,
         clients = [EchoClient(port, path, message, deflate) for _ in range(connections)]
     except OSError as error:
         raise BenchError(str(error)) from None
+    if deflate and not all(client.deflates for client in clients):
+        raise BenchError("it does not compress, so it is no rival")
     by_number = {client.socket.fileno(): client for client in clients}
     poll = select.epoll()
     for number in by_number:
