@@ -47,6 +47,7 @@
  *        GW_PHASE_INPUT_FILTER, GW_PHASE_OUTPUT_FILTER, gw_phase.filter, gw_transactions.filter_read and its kin: filters
  *   1.7  gw_host.gather: an engine that answers several requests in one turn wakes each server once for them;
  *        GW_PHASE_CONNECTION, GW_RELATED_CONNECTION: a connection in the place of a request
+ *   1.8  gw_app_spec.place, gw_host.condition: an application that was made ready and cannot run says so
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -59,7 +60,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 7
+#define GW_ABI_MINOR 8
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -89,6 +90,8 @@ typedef struct gw_field {
 typedef struct gw_request gw_request;
 /* The engine's side of one loaded application. */
 typedef struct gw_app gw_app;
+/* The host's side of it. */
+typedef struct gw_place gw_place;
 
 /* What the administrator wrote. Borrowed for the call that receives it. */
 typedef struct gw_app_spec {
@@ -100,6 +103,7 @@ typedef struct gw_app_spec {
     size_t option_count;
     uint32_t threads;        /* handle() runs on at most this many threads at a time in this process */
     uint32_t flags;          /* GW_APP_* */
+    gw_place *place;         /* for gw_host.condition(), until unload() has returned; NULL: nobody wants to know. Since 1.8 */
 } gw_app_spec;
 
 #define GW_APP_MULTIPROCESS 1u /* other processes of this server may run the same application */
@@ -538,6 +542,11 @@ typedef struct gw_host {
      * this thread have for servers until gather(0), or until gather(1) again, so that a server wakes once for all of it; it waits
      * a hundredth of a second at most, for a turn that takes longer. Other threads do not wait. THREAD: any. Since 1.7. */
     void (*gather)(uint32_t on);
+
+    /* Says of an application that load() makes ready, or has made ready, that it cannot run, so that its requests fail, or that it
+     * can again: `reason` in one line for people who look at the status, empty when it runs. Until this is called it is taken to
+     * run. Never waits. THREAD: any, from load() until unload() has returned. Since 1.8. */
+    void (*condition)(gw_place *place, gw_bytes reason);
 } gw_host;
 
 /* ---- The engine's table -------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 mod aside;
 mod checks;
 mod ending;
+mod figures;
 mod in_flight;
 mod phases;
 mod template;
@@ -30,7 +31,7 @@ use std::{
 
 use crate::{
     config::ApplicationConf,
-    engine::{App, Engine, fence},
+    engine::{App, Engine, Health, fence},
     error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
@@ -71,6 +72,7 @@ pub struct Application {
     threads: Threads,
     refusals: Throttle,
     tally: OnceLock<Tally>,
+    health: Arc<Health>,
     /// Threads that may be inside interrupt(): unload() comes after them.
     interrupts: Mutex<usize>,
     interrupts_done: Condvar,
@@ -95,6 +97,7 @@ impl Application {
             threads,
             refusals: Throttle::default(),
             tally: OnceLock::new(),
+            health: Arc::default(),
             interrupts: Mutex::default(),
             interrupts_done: Condvar::new(),
         }
@@ -104,23 +107,6 @@ impl Application {
     #[must_use]
     pub fn config(&self) -> &ApplicationConf {
         &self.config
-    }
-
-    /// Has its requests counted there. The first one counts.
-    pub fn count_at(&self, tally: Tally) {
-        let _ = self.tally.set(tally);
-    }
-
-    /// Whether it is known where its requests are counted.
-    #[must_use]
-    pub fn is_counted(&self) -> bool {
-        self.tally.get().is_some()
-    }
-
-    /// Where its requests are counted.
-    #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally.get().copied().unwrap_or_default()
     }
 
     /// Who runs its handlers.
@@ -271,7 +257,7 @@ impl Application {
     fn load(self: &Arc<Self>, engines: &mut OpenEngines) {
         let spec = self.config.spec();
         let loaded = engines.get(self.config.engine()).and_then(|engine| {
-            engine.load(spec).map_err(|reason| {
+            engine.load(spec, &self.health).map_err(|reason| {
                 log::coded(Level::Error, LOAD_FAILED, format_args!("cannot load {}: {reason}", spec.name));
                 reason
             })
@@ -309,6 +295,7 @@ impl Application {
     }
 
     fn failed(&self, reason: String) {
+        self.health.say(&reason);
         *lock(&self.state) = Lifecycle::Failed(reason.clone());
         self.pool.open_gate(false);
         for exchange in self.pool.clear() {

@@ -88,13 +88,13 @@ macro_rules! layout {
 layout! {
     gw_bytes { ptr len }
     gw_field { name value }
-    gw_app_spec { struct_size name interface_name target options option_count threads flags }
+    gw_app_spec { struct_size name interface_name target options option_count threads flags place }
     gw_request_head { struct_size variables variable_count content_length flags reserved fields field_count local_port reserved2 }
     gw_option { struct_size name value flags least most default_text help }
     gw_interface { struct_size name target_form member target flags options option_count }
     gw_host {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
-        transactions sockets interim trailers gather
+        transactions sockets interim trailers gather condition
     }
     gw_sockets { struct_size accept receive send close }
     gw_phase {

@@ -12,9 +12,10 @@ use std::{
 
 use crate::{
     Level,
+    bytes::lend,
     ffi::{
-        self, gw_bytes, gw_field, gw_give_fn, gw_host, gw_message_fn, gw_release_fn, gw_request, gw_sockets,
-        gw_status, gw_transaction, gw_transactions,
+        self, gw_app_spec, gw_bytes, gw_field, gw_give_fn, gw_host, gw_message_fn, gw_place, gw_release_fn,
+        gw_request, gw_sockets, gw_status, gw_transaction, gw_transactions,
     },
 };
 
@@ -47,6 +48,7 @@ pub struct Host {
     pub trailers: Option<unsafe extern "C" fn(*mut gw_request, *const gw_field, usize) -> gw_status>,
     /// Has what this thread tells servers wait for the end of its turn; `None` where the host is older than ABI 1.7.
     pub gather: Option<unsafe extern "C" fn(u32)>,
+    condition: Option<unsafe extern "C" fn(*mut gw_place, gw_bytes)>,
     /// What handlers of phases do with a request; `None` where the host has none.
     pub transactions: Option<Transactions>,
     /// What engines do with WebSockets; `None` where the host has none.
@@ -225,6 +227,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
             interim: table.interim,
             trailers: table.trailers,
             gather: table.gather,
+            condition: table.condition,
             transactions,
             sockets,
         })
@@ -264,6 +267,36 @@ pub unsafe fn log_bytes(request: *mut gw_request, level: Level, line: &[u8]) {
     if let Some(host) = HOST.get() {
         // SAFETY: the caller guarantees the request; the bytes are borrowed for the call, which any thread may make.
         unsafe { (host.log)(request, level as u32, line.as_ptr(), line.len()) };
+    }
+}
+
+/// The host's side of an application, by which an engine says whether that can run.
+#[derive(Debug, Clone, Copy)]
+pub struct Place(*mut gw_place);
+
+// SAFETY: gangway.h: any thread may name it in condition(), the only call that takes it.
+unsafe impl Send for Place {}
+// SAFETY: as above; this side never looks at what it points to.
+unsafe impl Sync for Place {}
+
+impl Place {
+    /// That of a specification.
+    ///
+    /// # Safety
+    /// `spec` is one that the host gave to load(), and the place is used no more after unload().
+    #[must_use]
+    pub unsafe fn of(spec: &gw_app_spec) -> Self {
+        // A host of ABI 1.7 has given a shorter one.
+        let is_there = spec.struct_size >= offset_of!(gw_app_spec, place) + size_of::<usize>();
+        Self(if is_there { spec.place } else { ptr::null_mut() })
+    }
+
+    /// Says that the application cannot run, and why; or, without a reason, that it runs.
+    pub fn say(self, reason: &str) {
+        if let Some(condition) = HOST.get().and_then(|host| host.condition).filter(|_| !self.0.is_null()) {
+            // SAFETY: who has made this promises that the application is not unloaded; the bytes are borrowed for the call.
+            unsafe { condition(self.0, lend(reason.as_bytes())) };
+        }
     }
 }
 

@@ -38,7 +38,10 @@ fn of_application(application: &Record, rest: &[Record]) -> String {
         number("waiting")
     );
     if let Some(reason) = application.text_of("reason") {
-        out.push_str(&format!("  no process can be started: {}\n", escape(reason.as_bytes())));
+        let since = application
+            .number_of("failing_seconds")
+            .map_or_else(String::new, |age| format!(" for {}", time(age)));
+        out.push_str(&format!("  its requests have failed{since}: {}\n", escape(reason.as_bytes())));
     }
     let counted = [
         application.number_of("cgroup_memory_bytes").map(|bytes| format!("{} of memory", size(bytes))),

@@ -68,7 +68,7 @@ fn progress(records: &[Record], question: &Question, name: &str, generation: u64
     match state {
         "failing" => {
             let why = application.text_of("reason").unwrap_or_default();
-            Progress::Failed(format!("no process can be started ({why}); the server's log says more"))
+            Progress::Failed(format!("it cannot run ({why}); the server's log says more"))
         }
         "stopped" => Progress::Failed("somebody has stopped it".to_owned()),
         "restarting" | "starting" => Progress::Goes,

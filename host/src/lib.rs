@@ -39,6 +39,7 @@ use gangway::{
     phases::HandlerPlace,
     pool::STACK,
     runtime::{self, Application, Runtime, Threads},
+    supervise::UNWELL,
 };
 
 use command::{Command, Serve};
@@ -157,6 +158,12 @@ fn keep(
 ) -> Result<bool, String> {
     let Loaded { runtime, application } = loaded;
     let ServeOptions { welcome, drain, is_managed, handlers } = options;
+    if is_managed {
+        application.listen(|reason| {
+            // Without it the status says less, and nothing else.
+            let _ = std::io::stderr().write_all(&[UNWELL, b" ", reason.as_bytes(), b"\n"].concat());
+        });
+    }
     let (is_replaced, (made, was_nonblocking)) = (listener.is_inherited, listener.origin());
     let server = server::Server::new(application, listener.socket, welcome, is_managed, handlers);
     let server = Arc::new(server.map_err(failed)?);

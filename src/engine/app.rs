@@ -16,6 +16,7 @@ use gangway_abi::{
 use super::{
     fence::fence,
     finish::{finish, lend as lend_request, release},
+    health::Health,
     library::Engine,
 };
 use crate::{
@@ -58,7 +59,7 @@ impl<'a> RawSpec<'a> {
         Self { spec, options }
     }
 
-    fn table(&self, is_template: bool) -> abi::gw_app_spec {
+    fn table(&self, is_template: bool, health: Option<&Arc<Health>>) -> abi::gw_app_spec {
         abi::gw_app_spec {
             struct_size: size_of::<abi::gw_app_spec>(),
             name: lend(self.spec.name.as_bytes()),
@@ -69,6 +70,7 @@ impl<'a> RawSpec<'a> {
             threads: self.spec.threads,
             flags: flag(self.spec.multiprocess, abi::GW_APP_MULTIPROCESS)
                 | flag(is_template, abi::GW_APP_TEMPLATE),
+            place: health.map_or(ptr::null_mut(), |health| Arc::as_ptr(health).cast_mut().cast()),
         }
     }
 }
@@ -86,7 +88,7 @@ impl Engine {
     pub fn check(&self, specs: &[&Spec]) -> Result<(), String> {
         let Some(check) = self.table().check else { return Ok(()) };
         let raw: Vec<_> = specs.iter().map(|spec| RawSpec::new(spec)).collect();
-        let tables: Vec<_> = raw.iter().map(|raw| raw.table(false)).collect();
+        let tables: Vec<_> = raw.iter().map(|raw| raw.table(false, None)).collect();
         let pointers: Vec<*const abi::gw_app_spec> = tables.iter().map(ptr::from_ref).collect();
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, and `error` is writable.
@@ -94,12 +96,12 @@ impl Engine {
         if status == GW_OK { Ok(()) } else { Err(reason(&mut error)) }
     }
 
-    /// Makes an application ready. THREAD: the engine thread.
+    /// Makes an application ready, which says there how it does. THREAD: the engine thread.
     ///
     /// # Errors
     /// The engine's reason.
-    pub fn load(&self, spec: &Spec) -> Result<App, String> {
-        self.load_as(spec, false)
+    pub fn load(&self, spec: &Spec, health: &Arc<Health>) -> Result<App, String> {
+        self.load_as(spec, false, health)
     }
 
     /// Makes an application ready in a process that is to be forked. THREAD: the only one of the process.
@@ -110,7 +112,7 @@ impl Engine {
         if !self.can_fork() {
             return Err(format!("the engine {} cannot be forked; set preload=off", self.name()));
         }
-        self.load_as(spec, true)
+        self.load_as(spec, true, &Arc::default())
     }
 
     /// Before fork(2), on the thread that has loaded.
@@ -135,16 +137,24 @@ impl Engine {
         self.table().fork_child.is_some_and(|child| unsafe { child() } == GW_OK)
     }
 
-    fn load_as(&self, spec: &Spec, is_template: bool) -> Result<App, String> {
+    fn load_as(&self, spec: &Spec, is_template: bool, health: &Arc<Health>) -> Result<App, String> {
         let raw = RawSpec::new(spec);
         let mut app = ptr::null_mut();
         let mut error = [0 as c_char; ERROR_MOST];
         // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
+        let table = raw.table(is_template, Some(health));
         let status =
-            unsafe { self.load_fn()(&raw.table(is_template), &raw mut app, error.as_mut_ptr(), error.len()) };
+            unsafe { self.load_fn()(&raw const table, &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK {
             let is_async = self.is_async(spec.interface);
-            Ok(App { engine: *self, name: spec.name.clone(), raw: app, is_async, running: Mutex::default() })
+            Ok(App {
+                engine: *self,
+                name: spec.name.clone(),
+                raw: app,
+                is_async,
+                running: Mutex::default(),
+                health: Arc::clone(health),
+            })
         } else {
             Err(reason(&mut error))
         }
@@ -172,6 +182,9 @@ pub struct App {
     is_async: bool,
     /// What blocking handlers work on.
     running: Mutex<Vec<Arc<Exchange>>>,
+    /// What the engine names by a pointer, as long as this lives.
+    #[expect(dead_code, reason = "it lives as long as this")]
+    health: Arc<Health>,
 }
 
 // SAFETY: gangway.h names the threads of each call; the pool and the runtime keep to them.

@@ -12,6 +12,7 @@ use super::{
     calls::{call, call_or, headers_of, is_within_a_file, log_text, readable, wait},
     fence::fence,
     finish::{finish as finish_exchange, release},
+    health::Health,
     sockets::SOCKETS,
     transactions::TRANSACTIONS,
 };
@@ -43,6 +44,7 @@ const HOST_TABLE: abi::gw_host = abi::gw_host {
     interim: Some(interim),
     trailers: Some(trailers),
     gather: Some(gather),
+    condition: Some(condition),
 };
 
 fn flushes(flags: u32) -> bool {
@@ -234,6 +236,22 @@ unsafe extern "C" fn cancelled(request: *mut abi::gw_request) -> i32 {
 
 unsafe extern "C" fn gather(on: u32) {
     fence("gather", (), || exchange::gather::gather(on != 0));
+}
+
+unsafe extern "C" fn condition(place: *mut abi::gw_place, reason: abi::gw_bytes) {
+    fence("condition", (), || {
+        // SAFETY: gangway.h: the place is that of a specification, so that its application, which holds it, lives; the bytes are readable.
+        unsafe {
+            let (Some(health), true) =
+                (place.cast::<Health>().as_ref(), !reason.ptr.is_null() || reason.len == 0)
+            else {
+                return;
+            };
+            let reason =
+                if reason.len == 0 { &[][..] } else { slice::from_raw_parts(reason.ptr, reason.len) };
+            health.say(&log::escape(reason));
+        }
+    });
 }
 
 unsafe extern "C" fn log_line(request: *mut abi::gw_request, level: u32, text: *const u8, length: usize) {

@@ -7,15 +7,13 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-use super::lane::LANE;
-
-/// Words before the lanes.
-pub(super) const HEAD: usize = 128;
+use super::{
+    lane::LANE,
+    words::{self, HEAD, SEEN_IN, cut, text, word, write_text},
+};
 
 const STATE: usize = 0;
 const KIND: usize = 1;
-/// The number of the last configuration that has it.
-const SEEN_IN: usize = 2;
 const PLACES: usize = 3;
 const ROOM: usize = 4;
 const NAME: usize = 5;
@@ -36,7 +34,7 @@ const REASON_WORDS: usize = 40;
 
 const _: () = assert!(NAME + NAME_WORDS <= REPORT);
 const _: () = assert!(EXITS + ExitReason::ALL.len() <= RESTARTS);
-const _: () = assert!(REASON + REASON_WORDS <= HEAD);
+const _: () = assert!(REASON + REASON_WORDS <= words::FIRST);
 
 const FREE: u64 = 0;
 const MAKING: u64 = 1;
@@ -237,6 +235,11 @@ impl<'m> Block<'m> {
         }
     }
 
+    /// Its words.
+    pub(super) fn head(&self) -> &'m [AtomicU64] {
+        self.words.get(..HEAD).unwrap_or_default()
+    }
+
     pub(super) fn lanes(&self) -> impl Iterator<Item = &'m [AtomicU64; LANE]> {
         let (lanes, _) = self.words.get(HEAD..).unwrap_or_default().as_chunks();
         lanes.iter()
@@ -259,7 +262,7 @@ impl<'m> Block<'m> {
             return false;
         }
         self.store(KIND, kind as u64);
-        self.write_text(NAME, NAME_WORDS, name);
+        write_text(self.words, NAME, NAME_WORDS, name);
         self.store(STATE, MADE);
         true
     }
@@ -272,7 +275,7 @@ impl<'m> Block<'m> {
     /// What it is called.
     #[must_use]
     pub fn name(&self) -> String {
-        self.text(NAME, NAME_WORDS)
+        text(self.words, NAME, NAME_WORDS)
     }
 
     pub(super) fn is(&self, kind: AppKind, name: &str) -> bool {
@@ -309,21 +312,6 @@ impl<'m> Block<'m> {
     pub(super) fn room(&self) -> u64 {
         self.load(ROOM)
     }
-
-    /// A length, then the bytes.
-    fn write_text(&self, at: usize, words: usize, text: &str) {
-        let text = cut(text, words);
-        self.store(at, text.len() as u64);
-        for (index, part) in text.as_bytes().chunks(8).enumerate() {
-            self.store(at + 1 + index, word(part));
-        }
-    }
-
-    fn text(&self, at: usize, words: usize) -> String {
-        let length = usize::try_from(self.load(at)).unwrap_or(0).min((words - 1) * 8);
-        let bytes = (at + 1..at + words).flat_map(|index| self.load(index).to_le_bytes());
-        String::from_utf8_lossy(&bytes.take(length).collect::<Vec<_>>()).into_owned()
-    }
 }
 
 /// The supervisor's side.
@@ -351,8 +339,13 @@ impl Block<'_> {
         self.add(EDITION, 1);
         self.store(FAILED_GENERATION, failed.generation.into());
         self.store(FAILED_AT, failed.at);
-        self.write_text(REASON, REASON_WORDS, &failed.reason);
+        write_text(self.words, REASON, REASON_WORDS, &failed.reason);
         self.add(EDITION, 1);
+    }
+
+    /// It cannot run, since so many seconds after the start of the machine, for this reason; or it can.
+    pub fn say_unwell(&self, unwell: Option<(u64, &str)>) {
+        words::say_unwell(self.words, unwell);
     }
 
     /// What was said.
@@ -378,7 +371,7 @@ impl Block<'_> {
             if generation == 0 {
                 return None;
             }
-            let (at, reason) = (self.load(FAILED_AT), self.text(REASON, REASON_WORDS));
+            let (at, reason) = (self.load(FAILED_AT), text(self.words, REASON, REASON_WORDS));
             if edition.is_multiple_of(2) && self.load(EDITION) == edition {
                 return Some(FailedDeploy { generation, at, reason });
             }
@@ -386,27 +379,6 @@ impl Block<'_> {
         }
         None
     }
-}
-
-/// Eight bytes of a text, or the rest of it.
-fn word(part: &[u8]) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.iter_mut().zip(part).for_each(|(to, from)| *to = *from);
-    u64::from_le_bytes(bytes)
-}
-
-/// As much of a text as there is room for, in whole characters. One that is cut ends with a mark.
-fn cut(text: &str, words: usize) -> std::borrow::Cow<'_, str> {
-    const MARK: &str = "...";
-    let room = (words - 1) * 8;
-    if text.len() <= room {
-        return text.into();
-    }
-    let mut end = room - MARK.len();
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    [text.get(..end).unwrap_or_default(), MARK].concat().into()
 }
 
 #[cfg(test)]

@@ -9,15 +9,16 @@ use std::{
         AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
-    block::{AppKind, Block, HEAD, LifeReport},
-    lane::{BEFORE, Figures, LANE, OWNER, RUNNING, WAITING, WorkerLane},
+    block::{AppKind, Block, LifeReport},
+    lane::{BEFORE, Figures, LANE, OWNER, RUNNING, UNWELL, WAITING, WorkerLane},
     passage::Tally,
+    words::{self, HEAD},
 };
-use crate::sys::{alive_since, shared::SharedWords};
+use crate::sys::{alive_since, monotonic, shared::SharedWords};
 
 /// "gangways" and the version of all this.
 const MAGIC: u64 = 0x6761_6e67_7761_7301;
@@ -104,6 +105,17 @@ pub struct AppFigures {
     pub workers: Vec<WorkerFigures>,
     /// What its supervisor says.
     pub report: LifeReport,
+    /// It cannot run.
+    pub unwell: Option<Unwell>,
+}
+
+/// An application that cannot run: its requests fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwell {
+    /// For how long that has been known.
+    pub age: Duration,
+    /// Why, as far as there is room for it.
+    pub reason: String,
 }
 
 /// The memory.
@@ -224,7 +236,8 @@ impl StatusBoard {
             // More workers than lanes: what is added is exact all the same.
             block.lanes().nth(worker.pid() as usize % self.lanes)
         });
-        Tally(lane.map(|words| WorkerLane::new(words, block.places())))
+        let head = block.head().first_chunk();
+        Tally(lane.zip(head).map(|(words, head)| WorkerLane::new(words, head, block.places())))
     }
 
     /// The applications of the present configuration, in the order in which they came.
@@ -271,12 +284,14 @@ fn claim(lane: &[AtomicU64; LANE], worker: WorkerMark) -> bool {
     // What was now then is over.
     lane[WAITING].store(0, Relaxed);
     lane[RUNNING].store(0, Relaxed);
+    lane[UNWELL].store(0, Relaxed);
     lane[BEFORE].store(Figures::read(lane, false).requests(), Release);
     true
 }
 
 fn read(block: &Block<'_>) -> Option<AppFigures> {
     let (mut figures, mut workers) = (Figures::default(), Vec::new());
+    let mut since = words::unwell_since(block.head());
     for lane in block.lanes() {
         let owner = lane[OWNER].load(Acquire);
         if owner == 0 {
@@ -286,6 +301,7 @@ fn read(block: &Block<'_>) -> Option<AppFigures> {
         let is_alive = owner.is_alive();
         let own = Figures::read(lane, is_alive);
         if is_alive {
+            since = since.into_iter().chain(words::noted_since(block.head(), &lane[UNWELL])).min();
             let requests = own.requests().saturating_sub(lane[BEFORE].load(Acquire));
             workers.push(WorkerFigures { pid: owner.pid(), requests, running: own.running });
         }
@@ -293,7 +309,11 @@ fn read(block: &Block<'_>) -> Option<AppFigures> {
     }
     let (kind, name) = (block.kind()?, block.name());
     let (places, room, report) = (block.places(), block.room(), block.report());
-    Some(AppFigures { kind, name, places, room, figures, workers, report })
+    let unwell = since.map(|since| Unwell {
+        age: monotonic().saturating_sub(Duration::from_secs(since)),
+        reason: words::unwell_reason(block.head()),
+    });
+    Some(AppFigures { kind, name, places, room, figures, workers, report, unwell })
 }
 
 /// A name of its own for each of a kind: the second of the same has "-2".

@@ -97,6 +97,13 @@ fn application(out: &mut Page, app: &AppSnapshot, now: u64) {
             escape(&failed.reason)
         ));
     }
+    if let Some(unwell) = app.unwell() {
+        out.put(format_args!(
+            "<p class=\"failed\">It has been failing for {}. {}</p>\n",
+            span(unwell.age),
+            escape(&unwell.reason)
+        ));
+    }
     load(out, app);
     facts(out, app);
     times(out, "Time of the application", &counts.figures.runs);

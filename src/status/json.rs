@@ -43,6 +43,10 @@ fn application(app: &AppSnapshot) -> String {
         out.number("failed_at", failed.at);
         out.text("failed_reason", &failed.reason);
     }
+    if let Some(unwell) = app.unwell() {
+        out.number("failing_seconds", unwell.age.as_secs());
+        out.text("failing_reason", &unwell.reason);
+    }
     let processes: Vec<String> = app.processes.iter().map(process).collect();
     out.raw("processes", &format!("[{}]", processes.join(", ")));
     out.object()

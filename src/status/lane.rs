@@ -5,7 +5,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::histogram::{BUCKETS, Histogram, bucket};
+use super::{
+    histogram::{BUCKETS, Histogram, bucket},
+    words::{self, HEAD},
+};
+use crate::sys::monotonic;
 
 /// Words of a lane.
 pub(super) const LANE: usize = 64;
@@ -22,11 +26,13 @@ const WAIT_SUM: usize = 5;
 const RUN_SUM: usize = 6;
 /// Answers, by [`CodeClass`]; the one that is usual stands first.
 const CLASSES: usize = 7;
+/// Since when it cannot run the application: [`words`].
+pub(super) const UNWELL: usize = 17;
 const EVENTS: usize = 18;
 const WAITS: usize = 26;
 const RUNS: usize = WAITS + BUCKETS;
 
-const _: () = assert!(CLASSES + CodeClass::ALL.len() <= EVENTS);
+const _: () = assert!(CLASSES + CodeClass::ALL.len() <= UNWELL);
 const _: () = assert!(EVENTS + Incident::ALL.len() <= WAITS);
 const _: () = assert!(RUNS + BUCKETS <= LANE);
 
@@ -147,13 +153,25 @@ impl Incident {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct WorkerLane {
     words: &'static [AtomicU64; LANE],
+    /// Those of the application.
+    head: &'static [AtomicU64; HEAD],
     /// How many requests it runs at a time.
     places: u64,
 }
 
 impl WorkerLane {
-    pub(super) fn new(words: &'static [AtomicU64; LANE], places: u64) -> Self {
-        Self { words, places }
+    pub(super) fn new(
+        words: &'static [AtomicU64; LANE],
+        head: &'static [AtomicU64; HEAD],
+        places: u64,
+    ) -> Self {
+        Self { words, head, places }
+    }
+
+    /// The application cannot run here for this reason, or, if that is empty, it can.
+    pub(super) fn note_health(self, reason: &str) {
+        let unwell = (!reason.is_empty()).then(|| (monotonic().as_secs(), reason));
+        words::note_unwell(self.head, &self.words[UNWELL], unwell);
     }
 
     fn add(self, index: usize, count: u64) -> u64 {
@@ -293,12 +311,13 @@ fn small(word: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::words::head;
     use super::*;
 
     fn lane(places: u64) -> (WorkerLane, &'static [AtomicU64; LANE]) {
         let words: &'static [AtomicU64; LANE] =
             Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-        (WorkerLane::new(words, places), words)
+        (WorkerLane::new(words, head(), places), words)
     }
 
     #[test]

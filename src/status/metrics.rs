@@ -125,6 +125,9 @@ fn processes(out: &mut Families<'_>) {
     let help = "Whether the last new generation could not be started, so that an older one serves.";
     out.begin("gangway_deploy_failed", "gauge", "", help);
     out.samples("gangway_deploy_failed", |app| managed(app, || one(app.failed().is_some().into())));
+    let help = "Whether an application cannot run, so that its requests fail.";
+    out.begin("gangway_failing", "gauge", "", help);
+    out.samples("gangway_failing", |app| runs(app, || one(app.unwell().is_some().into())));
     let help = "The memory of an application's own processes; what they share counts in parts.";
     out.begin("gangway_app_memory_pss_bytes", "gauge", "bytes", help);
     out.samples("gangway_app_memory_pss_bytes", |app| app.pss().map(one).unwrap_or_default());
@@ -140,6 +143,11 @@ fn one(number: u64) -> Vec<Sample> {
 /// What only an application in processes of its own has.
 fn managed(app: &AppSnapshot, samples: impl FnOnce() -> Vec<Sample>) -> Vec<Sample> {
     if app.counts.kind == AppKind::Managed { samples() } else { Vec::new() }
+}
+
+/// What an application of an engine has, or one in processes of its own.
+fn runs(app: &AppSnapshot, samples: impl FnOnce() -> Vec<Sample>) -> Vec<Sample> {
+    if matches!(app.counts.kind, AppKind::Managed | AppKind::InProcess) { samples() } else { Vec::new() }
 }
 
 struct Families<'a> {

@@ -5,6 +5,7 @@
 //! board      the memory: a block for each application, kept over reloads
 //! roll       the applications that a configuration names
 //! block      what stands there of one; what its supervisor says of it
+//! words      texts in it, and why an application cannot run
 //! lane       what one worker counts; histogram: how long something took
 //! passage    a request on its way, which counts each of its steps once
 //! snapshot   all of it at once, with what the kernel says of processes
@@ -23,9 +24,10 @@ mod metrics;
 mod passage;
 mod roll;
 mod snapshot;
+mod words;
 
 pub use block::{AppKind, AppLife, Block, ExitReason, FailedDeploy, LifeReport};
-pub use board::{Announced, AppFigures, StatusBoard, WorkerFigures, WorkerMark};
+pub use board::{Announced, AppFigures, StatusBoard, Unwell, WorkerFigures, WorkerMark};
 pub use choice::StatusForm;
 pub use histogram::{BOUNDS, BUCKETS, Histogram};
 pub use html::html;

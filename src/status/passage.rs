@@ -34,6 +34,13 @@ impl Tally {
         }
     }
 
+    /// The application cannot run in this worker for this reason, or, if that is empty, it can.
+    pub fn note_health(self, reason: &str) {
+        if let Some(lane) = self.0 {
+            lane.note_health(reason);
+        }
+    }
+
     /// So many wait, in all workers.
     pub fn note_waiting(self, waiting: usize) {
         if let Some(lane) = self.0 {
@@ -202,14 +209,17 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     use super::{
-        super::lane::{Figures, LANE},
+        super::{
+            lane::{Figures, LANE},
+            words::head,
+        },
         *,
     };
 
     fn tally() -> (Tally, impl Fn() -> Figures) {
         let words: &'static [AtomicU64; LANE] =
             Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-        (Tally(Some(WorkerLane::new(words, 2))), move || Figures::read(words, true))
+        (Tally(Some(WorkerLane::new(words, head(), 2))), move || Figures::read(words, true))
     }
 
     #[test]

@@ -4,8 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    block::{AppKind, ExitReason, FailedDeploy},
-    board::{AppFigures, StatusBoard},
+    block::{AppKind, AppLife, ExitReason, FailedDeploy},
+    board::{AppFigures, StatusBoard, Unwell},
     histogram::Histogram,
     lane::{CodeClass, Incident},
 };
@@ -129,8 +129,15 @@ impl AppSnapshot {
     pub fn state(&self) -> &'static str {
         match self.counts.report.life {
             Some(life) if self.counts.kind == AppKind::Managed => life.name(),
-            _ => "serving",
+            _ if self.unwell().is_some() => AppLife::Failing.name(),
+            _ => AppLife::Serving.name(),
         }
+    }
+
+    /// Why its requests fail, if they do because it cannot run.
+    #[must_use]
+    pub fn unwell(&self) -> Option<&Unwell> {
+        self.counts.unwell.as_ref()
     }
 
     /// The last generation that could not be started, until another one serves.

@@ -36,6 +36,10 @@ pub const HEAD_MOST: usize = 1024 * 1024;
 /// What `gangway-host` writes as a line when a thread of it is lost: its process is to be replaced.
 pub const LOST: &[u8] = b"\x01lost";
 
+/// What `gangway-host` writes before the reason, as a line, when the application cannot run in its process; without a reason:
+/// that it can.
+pub const UNWELL: &[u8] = b"\x01unwell";
+
 pub mod begun;
 pub mod control;
 pub mod link;

@@ -226,7 +226,7 @@ fn load_app(entry: crate::engine::EntryFn, target: &str) -> Result<Arc<App>, Str
         multiprocess: false,
     };
     engine.check(&[&spec])?;
-    engine.load(&spec).map(Arc::new)
+    engine.load(&spec, &Arc::default()).map(Arc::new)
 }
 
 /// A request, and the server's side of it.

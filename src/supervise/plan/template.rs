@@ -10,7 +10,11 @@
 //! are replaced. If there is none, processes load the application
 //! by themselves, so that somebody answers requests and says why, and the next one that is wanted is another attempt.
 
-use super::{Action, GRACE, LifeEvent, Look, Plan, STABLE, Time, backoff::Backoff, slot::Phase};
+use super::{
+    Action, GRACE, LifeEvent, Look, Plan, STABLE, Time,
+    backoff::Backoff,
+    slot::{Phase, PlanSlot},
+};
 
 /// Templates of an application at a time: one that loads, and others that have not ended yet.
 pub const TEMPLATES: u16 = 3;
@@ -153,6 +157,12 @@ impl Plan {
     /// Whether an older generation serves, or can.
     pub(super) fn old_serves(&self) -> bool {
         !self.old_open().is_empty() || self.kept_template().is_some()
+    }
+
+    /// Whether the process of this slot, which begins, is to take the place of those of an older generation that serves.
+    pub fn would_replace(&self, slot: u16) -> bool {
+        let is_new = |slot: &PlanSlot| slot.generation == self.generation && slot.phase == Phase::Starting;
+        self.slots.get(usize::from(slot)).is_some_and(is_new) && self.old_serves()
     }
 
     /// The template of an older generation that serves, which is the last that has loaded its code.

@@ -65,6 +65,8 @@ pub(super) struct Supervised {
     pub(super) reason: String,
     /// The last generation that could not be started, until another one serves.
     failed: Option<FailedStart>,
+    /// Since when its requests fail, and why.
+    unwell: Option<(Duration, String)>,
     watches: Watches,
     incidents: Incidents,
     /// The newest generation that was found, and the version of its words.
@@ -113,6 +115,7 @@ impl Supervised {
             templates: BTreeMap::new(),
             reason: String::new(),
             failed: None,
+            unwell: None,
             watches,
             incidents: Incidents::default(),
             newest: None,
@@ -210,6 +213,7 @@ impl Supervised {
         if let Some(process) = self.processes.get_mut(&slot) {
             (process.probe, process.warmup) = (None, None);
             process.write_rest(&self.about.name, log);
+            self.reason = process.reason.take().unwrap_or_else(|| exit.to_string());
         }
         self.freeze(slot, exit);
         self.happens(Event::Exited(slot, exit == Exit::Status(0)), orders, log);
@@ -371,5 +375,6 @@ impl Supervised {
             self.set_state(slot, SlotState::Stuck);
             self.due = Some(monotonic());
         }
+        self.say();
     }
 }

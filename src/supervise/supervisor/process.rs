@@ -14,7 +14,7 @@ use crate::{
     error::PROCESS_OUTPUT,
     log::{Level, escape},
     run::Lines,
-    supervise::LOST,
+    supervise::{LOST, UNWELL},
     sys::monotonic,
 };
 
@@ -29,7 +29,7 @@ const LAST_LENGTH: usize = 400;
 #[derive(Default)]
 pub(super) struct Process {
     pub(super) pid: u32,
-    /// What a template says.
+    /// What a template says, or why a process is not to take requests.
     pub(super) reason: Option<String>,
     pub(super) output: Option<File>,
     pub(super) lines: Lines,
@@ -44,6 +44,8 @@ pub(super) struct Process {
     pub(super) files: Vec<PathBuf>,
     /// It has said that a thread of it is lost.
     pub(super) is_lost: bool,
+    /// Why the application cannot run in it, as it says.
+    pub(super) unwell: Option<String>,
     /// When it was asked for.
     pub(super) began: Duration,
     /// Since when nobody has listened for it.
@@ -87,6 +89,10 @@ impl Process {
         }
         if line == LOST {
             self.is_lost = true;
+            return;
+        }
+        if let Some(reason) = line.strip_prefix(UNWELL) {
+            self.unwell = Some(escape(reason.trim_ascii())).filter(|reason| !reason.is_empty());
             return;
         }
         if self.last_lines.len() == LAST_LINES {

@@ -12,7 +12,7 @@ use gangway_abi::{
     Level,
     bytes::{borrow, options},
     ffi::{GW_APP_MULTIPROCESS, GW_APP_TEMPLATE, gw_app_spec, gw_request},
-    host::log_bytes,
+    host::{Place, log_bytes},
 };
 use gangway_python_shared::{codes::Code, log::log};
 use pyo3::{
@@ -55,6 +55,8 @@ pub(crate) struct Spec {
     has_handlers: bool,
     /// What handlers begin with, in order: names with values.
     pub(crate) words: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where it is said whether it can run.
+    place: Place,
 }
 
 impl Spec {
@@ -87,6 +89,8 @@ impl Spec {
             is_template: raw.flags & GW_APP_TEMPLATE != 0,
             has_handlers,
             words: Vec::new(),
+            // SAFETY: the specification is the host's, of which the front makes a copy; an application that was unloaded loads nothing.
+            place: unsafe { Place::of(raw) },
         };
         // SAFETY: the caller guarantees the fields of the specification.
         if unsafe { borrow(raw.interface_name) } == b"asgi" {
@@ -264,7 +268,17 @@ impl App {
         next.state = Some(state);
     }
 
+    /// An attempt to load it, of which the host is told.
     fn attempt(&self, py: Python<'_>) -> State {
+        let state = self.load_once(py);
+        self.spec.place.say(match &state {
+            State::Failed(failure) => &failure.cause,
+            State::Ready(_) | State::Retrying => "",
+        });
+        state
+    }
+
+    fn load_once(&self, py: Python<'_>) -> State {
         let begun = SystemTime::now();
         files::take_question(py);
         let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());

@@ -207,6 +207,7 @@ pub(crate) static HOST: Table = Table(gw_host {
     interim: None,
     trailers: None,
     gather: None,
+    condition: None,
 });
 
 pub(crate) struct Table(pub(crate) gw_host);

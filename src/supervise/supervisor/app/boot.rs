@@ -72,6 +72,14 @@ impl Supervised {
         if known != Known::Takes {
             return;
         }
+        // What it has said of itself before it took requests is there by now.
+        self.read_output(slot, log);
+        let Some(process) = self.processes.get_mut(&slot) else { return };
+        process.reason = process.unwell.clone().filter(|_| self.plan.would_replace(slot));
+        if process.reason.is_some() {
+            // It would answer requests with errors, and another generation answers them well.
+            return self.signal(slot, libc::SIGKILL, orders);
+        }
         let Some(words) = &self.about.warmup else {
             return self.happens(Event::Ready(slot), orders, log);
         };

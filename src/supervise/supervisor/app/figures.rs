@@ -16,7 +16,7 @@ use crate::status::{AppKind, AppLife, Block, ExitReason, FailedDeploy, StatusBoa
 #[derive(Default)]
 pub(super) struct FiguresTold {
     pub(super) board: Option<Rc<StatusBoard>>,
-    last: Option<(AppLife, u32)>,
+    last: Option<(AppLife, u32, Option<String>)>,
 }
 
 impl Supervised {
@@ -32,8 +32,18 @@ impl Supervised {
 
     /// Says how it does, if that is news.
     pub(super) fn say(&mut self) {
-        let now = (self.life(), self.plan.generation());
-        if self.figures.last != Some(now) && self.with_block(|block| block.say(now.0, now.1)) {
+        self.see_unwell();
+        let why = self.unwell.as_ref().map(|(_, why)| why.clone());
+        let now = (self.life(), self.plan.generation(), why);
+        if self.figures.last.as_ref() == Some(&now) {
+            return;
+        }
+        let unwell = self.unwell.as_ref().map(|(since, why)| (since.as_secs(), why.as_str()));
+        let tell = |block: &Block<'_>| {
+            block.say_unwell(unwell);
+            block.say(now.0, now.1);
+        };
+        if self.with_block(tell) {
             self.figures.last = Some(now);
         }
     }

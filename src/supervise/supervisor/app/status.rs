@@ -15,7 +15,7 @@ use super::{
 use crate::{
     log::escape,
     status::{AppKind, AppLife, numbers},
-    sys::{cgroup, cpu_time, proportional, resident, start_time},
+    sys::{cgroup, cpu_time, monotonic, proportional, resident, start_time},
 };
 
 /// A generation that could not be started.
@@ -98,8 +98,9 @@ impl Supervised {
                 record = number.into_iter().fold(record, |record, number| record.number(key, number));
             }
         }
-        if self.segment.condition() == Condition::Down && !self.plan.is_stopped() {
-            record = record.text("reason", &self.reason);
+        if let Some((since, why)) = &self.unwell {
+            record =
+                record.text("reason", why).number("failing_seconds", now.saturating_sub(*since).as_secs());
         }
         records.push(record);
         records.extend(self.processes.keys().map(|slot| self.process_status(*slot, now)));
@@ -134,6 +135,19 @@ impl Supervised {
         record
     }
 
+    /// Notes since when its requests fail, and why: no process can be started, or one that serves cannot run the application.
+    pub(super) fn see_unwell(&mut self) {
+        let serves = |slot: &u16| self.segment.slot(*slot).state == SlotState::Ready;
+        let serving = self.processes.iter().filter(|(slot, _)| serves(slot));
+        let why = match self.segment.condition() {
+            Condition::Down if self.plan.is_stopped() => None,
+            Condition::Down => Some(self.reason.clone()),
+            Condition::Up => { serving }.find_map(|(_, process)| process.unwell.clone()),
+        };
+        let since = self.unwell.take().map_or_else(monotonic, |(since, _)| since);
+        self.unwell = why.map(|why| (since, why));
+    }
+
     /// How it does.
     pub(super) fn life(&self) -> AppLife {
         let any = |wanted| self.processes.keys().any(|slot| self.segment.slot(*slot).state == wanted);
@@ -145,6 +159,8 @@ impl Supervised {
             AppLife::Failing
         } else if self.plan.is_restarting() {
             AppLife::Restarting
+        } else if any(SlotState::Ready) && self.unwell.is_some() {
+            AppLife::Failing
         } else if any(SlotState::Ready) {
             AppLife::Serving
         } else if any(SlotState::Starting) {
