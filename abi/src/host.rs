@@ -276,7 +276,7 @@ pub struct Place(*mut gw_place);
 
 // SAFETY: gangway.h: any thread may name it in condition(), the only call that takes it.
 unsafe impl Send for Place {}
-// SAFETY: as above; this side never looks at what it points to.
+// SAFETY: gangway.h: several threads may name it at a time, and this side never looks at what it points to.
 unsafe impl Sync for Place {}
 
 impl Place {

@@ -141,8 +141,8 @@ impl Engine {
         let raw = RawSpec::new(spec);
         let mut app = ptr::null_mut();
         let mut error = [0 as c_char; ERROR_MOST];
-        // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
         let table = raw.table(is_template, Some(health));
+        // SAFETY: gangway.h: everything is borrowed for the call, `app` and `error` are writable.
         let status =
             unsafe { self.load_fn()(&raw const table, &raw mut app, error.as_mut_ptr(), error.len()) };
         if status == GW_OK {

@@ -33,7 +33,8 @@ impl Health {
 
     /// It cannot run for this reason, or, if that is empty, it can.
     pub fn say(&self, reason: &str) {
-        let reason = reason.get(..reason.floor_char_boundary(REASON_MOST)).unwrap_or(reason);
+        let end = (0..=REASON_MOST).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or_default();
+        let reason = if reason.len() > REASON_MOST { reason.get(..end).unwrap_or_default() } else { reason };
         let mut known = lock(&self.reason);
         if *known != reason {
             reason.clone_into(&mut known);

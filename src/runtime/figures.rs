@@ -12,12 +12,6 @@ impl Application {
         }
     }
 
-    /// Whether it is known where its requests are counted.
-    #[must_use]
-    pub fn is_counted(&self) -> bool {
-        self.tally.get().is_some()
-    }
-
     /// Where its requests are counted.
     #[must_use]
     pub fn tally(&self) -> Tally {

@@ -18,7 +18,7 @@ SIZE(gw_field, 32);
 MEMBER(gw_field, name, 0);
 MEMBER(gw_field, value, 16);
 
-SIZE(gw_app_spec, 80);
+SIZE(gw_app_spec, 88);
 MEMBER(gw_app_spec, struct_size, 0);
 MEMBER(gw_app_spec, name, 8);
 MEMBER(gw_app_spec, interface_name, 24);
@@ -27,6 +27,7 @@ MEMBER(gw_app_spec, options, 56);
 MEMBER(gw_app_spec, option_count, 64);
 MEMBER(gw_app_spec, threads, 72);
 MEMBER(gw_app_spec, flags, 76);
+MEMBER(gw_app_spec, place, 80);
 
 SIZE(gw_request_head, 64);
 MEMBER(gw_request_head, struct_size, 0);
@@ -99,7 +100,7 @@ MEMBER(gw_transactions, filter_close, 160);
 MEMBER(gw_transactions, filter_pass, 168);
 MEMBER(gw_transactions, add_filter, 176);
 
-SIZE(gw_host, 128);
+SIZE(gw_host, 136);
 MEMBER(gw_host, struct_size, 0);
 MEMBER(gw_host, abi_major, 8);
 MEMBER(gw_host, abi_minor, 12);
@@ -117,6 +118,7 @@ MEMBER(gw_host, sockets, 96);
 MEMBER(gw_host, interim, 104);
 MEMBER(gw_host, trailers, 112);
 MEMBER(gw_host, gather, 120);
+MEMBER(gw_host, condition, 128);
 
 SIZE(gw_sockets, 40);
 MEMBER(gw_sockets, struct_size, 0);

@@ -7,9 +7,10 @@ use gangway::{
     config::ApplicationConf,
     rights::Identity,
     runtime::{self, Application, Runtime},
+    status::AppKind,
 };
 
-use crate::config;
+use crate::{config, counting};
 
 /// Every application with its directive and the place of that, in order.
 #[derive(Default)]
@@ -73,5 +74,8 @@ pub(super) fn process() -> Option<&'static Process> {
 /// The process begins.
 pub(super) fn keep(process: Process) {
     // Nobody else sets it: httpd calls child_init once, on one thread.
-    let _ = PROCESS.set(process);
+    let process = PROCESS.get_or_init(|| process);
+    for (number, application) in process.applications.iter().enumerate() {
+        application.count_at(counting::tally(AppKind::InProcess, number));
+    }
 }

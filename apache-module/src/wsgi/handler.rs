@@ -9,13 +9,12 @@ use gangway::{
     log::{Level, RequestLog},
     report,
     runtime::Threads,
-    status::AppKind,
 };
 
 use super::{applications, direct, relay};
 use crate::{
     body::{self, Advance, Whole},
-    counting, mount,
+    mount,
     raw::{BodyLength, INTERNAL_SERVER_ERROR, Request, Session},
     socket, variables,
 };
@@ -28,9 +27,6 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
         return INTERNAL_SERVER_ERROR;
     };
     let config = application.config();
-    if !application.is_counted() {
-        application.count_at(counting::tally(AppKind::InProcess, number));
-    }
     let asked = match socket::offer(request, config) {
         Ok(asked) => asked,
         Err(status) => return status,

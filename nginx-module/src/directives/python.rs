@@ -160,10 +160,11 @@ pub(super) fn install_filters(cf: &Conf) {
 pub(super) fn install(cf: &Conf) -> Result<bool, String> {
     cf.change_http(|main: &mut MainConf| {
         let Some(config) = main.kinds.entry::<WantedHandlers>().config().cloned() else { return Ok(true) };
-        let Applications(all) = main.kinds.entry();
+        let Applications { all, .. } = main.kinds.entry();
         all.push(config.clone());
         runtime::check_newest(all).map_err(|error| format!("\"{NAME}\" {error}"))?;
         let counted = main.kinds.entry::<Counted>().add_application(&config);
+        main.kinds.entry::<Applications>().counted.push(counted);
         let wanted = main.kinds.entry::<WantedHandlers>();
         wanted.settle(counted);
         Ok(phases::install(cf, wanted))

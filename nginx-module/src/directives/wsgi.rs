@@ -72,10 +72,12 @@ fn set_application(
     config: ApplicationConf,
 ) -> Result<(), String> {
     let counted = cf.change_http(|main: &mut MainConf| {
-        let Applications(all) = main.kinds.entry();
+        let Applications { all, .. } = main.kinds.entry();
         all.push(config.clone());
         runtime::check_newest(all)?;
-        Ok::<_, String>(main.kinds.entry::<Counted>().add_application(&config))
+        let counted = main.kinds.entry::<Counted>().add_application(&config);
+        main.kinds.entry::<Applications>().counted.push(counted);
+        Ok::<_, String>(counted)
     })?;
     set_handler(cf, location, directive, &KIND, Mounted::new(config, cf.location_path(), counted));
     Ok(())

@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use gangway::{
-    config::ApplicationConf as Config, engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line,
-    sys::explain,
-};
+use gangway::{engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line, sys::explain};
 use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
 
 use super::{
@@ -24,7 +21,7 @@ use super::{
 use crate::{
     module,
     raw::{self, Connection, Cycle, Request, Ticket, Timer, Watch, timer_data},
-    serve::accel,
+    serve::{accel, counting},
 };
 
 const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
@@ -45,17 +42,14 @@ thread_local! {
 /// # Errors
 /// The system or nginx has no room for what it takes.
 pub(crate) fn start(cycle: &Cycle<'_>) -> Result<(), Line> {
-    let applications = Applications::of_cycle(cycle);
-    if applications.is_empty() {
-        return Ok(());
-    }
+    let Some(applications) = Applications::of_cycle(cycle) else { return Ok(()) };
     run(applications, cycle.has_master()).map_err(|error| {
         Line::error(SERVER_FAILED, format!("applications cannot be started: {}", explain(&error)))
     })
 }
 
 /// `multiprocess`: others may run them as well.
-fn run(applications: &[Config], multiprocess: bool) -> io::Result<()> {
+fn run(applications: &Applications, multiprocess: bool) -> io::Result<()> {
     raw::leave_children_alone();
     let worker = Worker::start(multiprocess)?;
     let watch = |fd| {
@@ -64,8 +58,8 @@ fn run(applications: &[Config], multiprocess: bool) -> io::Result<()> {
     };
     let outbox = worker.outbox();
     WATCHES.set(vec![watch(outbox.eventfd().as_fd())?, watch(outbox.timerfd().as_fd())?]);
-    for config in applications {
-        worker.application(config);
+    for (config, counted) in applications.all.iter().zip(&applications.counted) {
+        worker.application(config).count_at(counting::tally(*counted));
     }
     Ok(())
 }

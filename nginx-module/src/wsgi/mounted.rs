@@ -36,12 +36,15 @@ impl Mounted {
 
 /// Every application, in the order of the configuration.
 #[derive(Default)]
-pub(crate) struct Applications(pub(crate) Vec<Config>);
+pub(crate) struct Applications {
+    pub(crate) all: Vec<Config>,
+    /// Where the requests of each are counted.
+    pub(crate) counted: Vec<usize>,
+}
 
 impl Applications {
-    pub(super) fn of_cycle<'c>(cycle: &Cycle<'c>) -> &'c [Config] {
-        let known = cycle.http::<MainConf>().and_then(|main| main.kinds.get::<Self>());
-        known.map_or(&[], |Self(all)| all)
+    pub(super) fn of_cycle<'c>(cycle: &Cycle<'c>) -> Option<&'c Self> {
+        cycle.http::<MainConf>().and_then(|main| main.kinds.get::<Self>())
     }
 }
 
@@ -50,7 +53,7 @@ impl Applications {
 /// # Errors
 /// None of that: warnings are enough. When somebody has asked what applications there are, and cannot be told.
 pub(crate) fn warn_of_closed_folders(cycle: &Cycle<'_>) -> Result<(), Line> {
-    let applications = Applications::of_cycle(cycle);
+    let applications = Applications::of_cycle(cycle).map_or(&[][..], |known| &known.all);
     if let Some((name, user, group)) = cycle.user().filter(|_| is_root() && !applications.is_empty()) {
         for line in runtime::check_as(applications, &account(name, user, group)) {
             log::process(Level::Warn, &line);

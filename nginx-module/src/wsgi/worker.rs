@@ -24,10 +24,7 @@ use super::{
     mounted::Mounted,
     stuck::{self, Stuck},
 };
-use crate::{
-    raw::{self, Ticket, Tickets, Timer},
-    serve::counting,
-};
+use crate::raw::{self, Ticket, Tickets, Timer};
 
 /// The event loop's state. Only the loop's thread has it.
 pub(super) struct Worker {
@@ -80,11 +77,7 @@ impl Worker {
 
     /// The application of a location, which begins to load when it is asked for the first time.
     pub(super) fn mounted(&self, mounted: &Mounted) -> Arc<Application> {
-        Arc::clone(mounted.application.get_or_init(|| {
-            let application = self.application(&mounted.config);
-            application.count_at(counting::tally(mounted.counted));
-            application
-        }))
+        Arc::clone(mounted.application.get_or_init(|| self.application(&mounted.config)))
     }
 
     pub(super) fn notify(&self) -> Arc<dyn Notify> {

@@ -7,10 +7,14 @@ from gate import Gate, query
 
 # One write of a short line with O_APPEND is whole, whoever else writes.
 JOURNAL = os.open(os.environ["JOURNAL"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+# And before anything else is done for a request, if that is wanted.
+BEGUN = os.open(os.environ["BEGUN"], os.O_WRONLY | os.O_APPEND) if "BEGUN" in os.environ else None
 VERSION = os.environ.get("VERSION", "1")
 
 
 def app(environ, start_response):
+    if BEGUN is not None:
+        os.write(BEGUN, environ.get("HTTP_X_ID", "none").encode() + b"\n")
     body = environ["wsgi.input"].read()
     os.write(JOURNAL, environ.get("HTTP_X_ID", "none").encode() + b"\n")
     if environ["PATH_INFO"].endswith("/wait"):

@@ -43,7 +43,7 @@ impl Spec {
             .map(|(key, value)| gw_field { name: lend(key.as_bytes()), value: lend(value.as_bytes()) })
             .collect();
         use_it(&gw_app_spec {
-            place: std::ptr::null_mut(),
+            place: ptr::null_mut(),
             struct_size: size_of::<gw_app_spec>(),
             name: lend(self.target.as_bytes()),
             interface_name: lend(b"wsgi"),
