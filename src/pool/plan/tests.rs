@@ -3,7 +3,7 @@
 //! [`orders`].
 
 mod crowd;
-mod orders;
+mod interleavings;
 
 use std::{cell::RefCell, collections::HashSet};
 

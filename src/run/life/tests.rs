@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A script's life told by hand, and in [`orders`] through every order of events.
 
-mod orders;
+mod interleavings;
 
 use std::path::Path;
 
