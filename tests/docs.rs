@@ -394,6 +394,28 @@ fn names_in_contributing_stand_in_the_files_that_it_names() {
     assert!(found > 25, "{found}");
 }
 
+/// Folders of the repository, those of the core and of the server modules, and the core's files.
+#[test]
+fn each_folder_stands_in_the_map() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = include_str!("../docs/architecture.md");
+    let mut found = 0;
+    for of in ["", "src", "nginx-module/src", "apache-module/src"] {
+        for entry in fs::read_dir(root.join(of)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let is_made = name.starts_with('.') || ["target", "build", "dist"].contains(&name);
+            let is_core = of == "src" && !["lib.rs", "runtime.rs", "fuzzing.rs"].contains(&name);
+            if path.is_dir() && !is_made || is_core {
+                let path = path.strip_prefix(root).unwrap().to_str().unwrap();
+                assert!(map.contains(&format!("`{path}")), "docs/architecture.md says nothing of {path}");
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 45, "{found}");
+}
+
 #[test]
 fn the_map_stays_a_map() {
     let lines = include_str!("../docs/architecture.md").lines().count();
