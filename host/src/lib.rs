@@ -21,6 +21,7 @@ mod notify;
 mod outgoing;
 mod pace;
 mod port;
+mod port_state;
 mod relay;
 mod runner;
 mod server;

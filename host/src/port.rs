@@ -5,16 +5,13 @@
 //! waits for no place of the application.
 
 use std::{
-    sync::{
-        Arc, Mutex, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use gangway::{
     error::{BODY_FAILED, SERVER_FAILED},
-    exchange::{Cause, Delivery, End, Exchange, Port, Stop, Wait},
+    exchange::{Cause, Delivery, End, Port, Stop, Wait},
     log::{self, Level},
     sys::{explain, lock},
 };
@@ -24,6 +21,7 @@ use crate::{
     connection::Connection,
     incoming::{Begun, BodyError, Incoming},
     outgoing::{Outgoing, Page, Sent, leveled},
+    port_state::PortState,
     sys,
 };
 
@@ -39,11 +37,9 @@ pub(crate) struct HostPort {
     begun: Begun,
     /// The web server is of our own kind: it knows the bytes that say levels, and the status of a response that is not whole.
     is_ours: bool,
-    /// What knows the request in words, for lines that come when its response has ended.
-    exchange: OnceLock<Weak<Exchange>>,
+    state: PortState,
     body: Mutex<BodyLeft>,
     response: Mutex<Response>,
-    gone: AtomicBool,
     clock: Clock,
 }
 
@@ -84,8 +80,7 @@ pub(crate) trait RequestPort: Port {
     /// Answers in place of a handler that does not end.
     fn answer_instead(&self, page: Page);
 
-    /// Tells it the request that it is the port of.
-    fn set_exchange(&self, exchange: &Arc<Exchange>);
+    fn state(&self) -> &PortState;
 }
 
 /// What has become of a response.
@@ -110,10 +105,9 @@ impl HostPort {
             connection: Arc::clone(connection),
             begun,
             is_ours: false,
-            exchange: OnceLock::new(),
+            state: PortState::default(),
             body: Mutex::new(BodyLeft { length, has_failed: false }),
             response: Mutex::default(),
-            gone: AtomicBool::new(false),
             clock,
         }
     }
@@ -123,13 +117,8 @@ impl HostPort {
         Self { is_ours: true, ..self }
     }
 
-    fn label(&self) -> String {
-        let exchange = self.exchange.get().and_then(Weak::upgrade);
-        exchange.map_or_else(|| "a request that is over".into(), |exchange| exchange.label())
-    }
-
     fn finish(&self) -> Outcome {
-        let cancelled = self.exchange.get().and_then(Weak::upgrade).and_then(|exchange| exchange.cancelled());
+        let cancelled = self.state.cancelled();
         let mut response = lock(&self.response);
         let delivery = response.end.take().unwrap_or_default();
         let complete = delivery.end == Some(End::Complete) && cancelled.is_none();
@@ -229,7 +218,7 @@ impl HostPort {
                 Ok(Sent::Blocked) => {}
                 Err(error) => {
                     self.broken(&error);
-                    return Err(self.set_gone());
+                    return Err(self.state.set_gone());
                 }
             }
             self.clock.pause();
@@ -239,10 +228,10 @@ impl HostPort {
             } else if since.elapsed() >= PEER_SILENCE {
                 let text =
                     format!("{SERVER_FAILED} the web server takes no more of the response; it is given up");
-                log::process(Level::Warn, &format!("{text} [{}]", self.label()));
-                return Err(self.set_gone());
+                log::process(Level::Warn, &format!("{text} [{}]", self.state.label()));
+                return Err(self.state.set_gone());
             }
-            self.live()?;
+            self.state.live()?;
         }
     }
 
@@ -256,17 +245,8 @@ impl HostPort {
         );
         if !is_usual {
             let text = format!("{SERVER_FAILED} a response cannot be sent: {}", explain(error));
-            log::process(Level::Error, &format!("{text} [{}]", self.label()));
+            log::process(Level::Error, &format!("{text} [{}]", self.state.label()));
         }
-    }
-
-    fn live(&self) -> Result<(), Stop> {
-        if self.gone.load(Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
-    }
-
-    fn set_gone(&self) -> Stop {
-        self.gone.store(true, Relaxed);
-        Stop::Cancelled
     }
 
     /// Copies what has come of the body, waiting for some.
@@ -288,7 +268,7 @@ impl HostPort {
                 return Err(self.body_failed("the web server sends no more of it"));
             }
             self.clock.restart();
-            self.live()?;
+            self.state.live()?;
         }
     }
 
@@ -297,7 +277,7 @@ impl HostPort {
         let mut incoming = lock(self.connection.incoming());
         let mut body = |incoming: &mut Incoming| {
             incoming.body(out).map_err(|error| match error {
-                BodyError::Aborted => self.set_gone(),
+                BodyError::Aborted => self.state.set_gone(),
                 BodyError::Broken(error) => self.body_failed(&error.to_string()),
                 BodyError::Unanswerable => self.body_failed("another request came in the middle of it"),
             })
@@ -311,7 +291,7 @@ impl HostPort {
             Ok(Some(count)) => {
                 incoming.filled(room, count);
                 if count == 0 {
-                    return Err(self.set_gone());
+                    return Err(self.state.set_gone());
                 }
                 let copied = body(&mut incoming)?;
                 Ok((copied, incoming.is_whole()))
@@ -322,7 +302,7 @@ impl HostPort {
             }
             Err(_broken) => {
                 incoming.filled(room, 0);
-                Err(self.set_gone())
+                Err(self.state.set_gone())
             }
         }
     }
@@ -355,9 +335,8 @@ impl RequestPort for HostPort {
         Self::answer_instead(self, page);
     }
 
-    fn set_exchange(&self, exchange: &Arc<Exchange>) {
-        // It is told once.
-        let _ = self.exchange.set(Arc::downgrade(exchange));
+    fn state(&self) -> &PortState {
+        &self.state
     }
 }
 
@@ -373,7 +352,7 @@ pub(crate) fn substitute(cancelled: Option<Cause>, has_body_failed: bool) -> Pag
 
 impl Port for HostPort {
     fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
-        self.live()?;
+        self.state.live()?;
         let mut body = lock(&self.body);
         let most =
             body.length.map_or(out.len(), |left| usize::try_from(left).unwrap_or(usize::MAX).min(out.len()));
@@ -390,7 +369,7 @@ impl Port for HostPort {
     }
 
     fn room(&self, wait: Wait) -> Result<(), Stop> {
-        self.live()?;
+        self.state.live()?;
         // Sending may wait for the web server at any time.
         if wait == Wait::No { Err(Stop::Again) } else { Ok(()) }
     }
@@ -401,9 +380,9 @@ impl Port for HostPort {
             response.end = Some(delivery);
             return Ok(());
         }
-        self.live()?;
+        self.state.live()?;
         if response.is_over {
-            return Err(self.set_gone());
+            return Err(self.state.set_gone());
         }
         response.head_sent |= delivery.head.is_some();
         let mut outgoing = Outgoing::default();
@@ -432,12 +411,12 @@ impl Port for HostPort {
         }
         match level {
             Level::Further => log::process(level, line),
-            _ => log::process(level, &format!("{line} [{}]", self.label())),
+            _ => log::process(level, &format!("{line} [{}]", self.state.label())),
         }
     }
 
     fn cancel(&self) {
-        self.set_gone();
+        self.state.set_gone();
     }
 
     fn is_patient(&self) -> bool {
@@ -445,6 +424,6 @@ impl Port for HostPort {
     }
 
     fn client_gone(&self) -> bool {
-        self.gone.load(Relaxed) || self.connection.has_left()
+        self.state.is_gone() || self.connection.has_left()
     }
 }

@@ -162,7 +162,7 @@ impl Server {
         } else {
             (Exchange::new(head, Arc::<dyn RequestPort>::clone(&port)), None)
         };
-        port.set_exchange(&exchange);
+        port.state().set_exchange(&exchange);
         Job { exchange, port, relay, transit }
     }
 

@@ -5,16 +5,13 @@
 use std::{
     collections::VecDeque,
     os::unix::fs::FileExt,
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use gangway::{
     error::{BODY_FAILED, SERVER_FAILED},
-    exchange::{Delivery, End, Exchange, Piece, Port, Stop, Wait},
+    exchange::{Delivery, End, Piece, Port, Stop, Wait},
     log::{self, Level},
     protocol::fastcgi::lanes::Window,
     sys::{explain, lock},
@@ -26,6 +23,7 @@ use crate::{
     connection::Connection,
     outgoing::{Outgoing, Page, bytes_of, leveled, write_head},
     port::{Outcome, RequestPort, substitute},
+    port_state::PortState,
 };
 
 /// How long the worker may take no byte of a response for which a handler waits.
@@ -39,11 +37,10 @@ pub(crate) struct LanePort {
     table: Arc<LaneTable>,
     id: u16,
     body: Mutex<LaneBody>,
-    exchange: OnceLock<Weak<Exchange>>,
+    state: PortState,
     response: Mutex<LaneResponse>,
     /// A handler that waits for room sleeps here.
     room: Condvar,
-    gone: AtomicBool,
     clock: Clock,
 }
 
@@ -93,10 +90,9 @@ impl LanePort {
             table: Arc::clone(table),
             id,
             body: Mutex::default(),
-            exchange: OnceLock::new(),
+            state: PortState::default(),
             response: Mutex::default(),
             room: Condvar::new(),
-            gone: AtomicBool::new(false),
             clock,
         }
     }
@@ -140,7 +136,7 @@ impl LanePort {
                     outgoing.stream(self.id, part, Vec::new());
                 }
                 None => {
-                    self.set_gone();
+                    self.state.set_gone();
                     response.cut();
                     break;
                 }
@@ -169,7 +165,7 @@ impl LanePort {
 
     /// Ends the response with what the handler gave last, or with what stands for it.
     fn end(&self, page: Option<Page>, late: bool) -> Outcome {
-        let cancelled = self.exchange.get().and_then(Weak::upgrade).and_then(|exchange| exchange.cancelled());
+        let cancelled = self.state.cancelled();
         let mut response = lock(&self.response);
         let last = response.last.take().unwrap_or_default();
         if std::mem::replace(&mut response.is_over, true) {
@@ -206,7 +202,7 @@ impl LanePort {
         let mut since = Instant::now();
         let mut left = response.rest.len();
         while !response.rest.is_empty() {
-            self.live()?;
+            self.state.live()?;
             self.clock.pause();
             response = self.room.wait_timeout(response, LOOK_EVERY).unwrap_or_else(PoisonError::into_inner).0;
             if response.rest.len() != left || response.window.room() > 0 {
@@ -216,29 +212,18 @@ impl LanePort {
                     Level::Warn,
                     &format!("{SERVER_FAILED} the server takes no more of the response; it is given up"),
                 );
-                return Err(self.set_gone());
+                return Err(self.state.set_gone());
             }
             if self.table.connection().is_shut() || self.table.connection().is_left() {
-                return Err(self.set_gone());
+                return Err(self.state.set_gone());
             }
         }
         self.clock.restart();
-        self.live()
+        self.state.live()
     }
 
     fn say(&self, level: Level, text: &str) {
-        let exchange = self.exchange.get().and_then(Weak::upgrade);
-        let label = exchange.map_or_else(|| "a request that is over".into(), |exchange| exchange.label());
-        log::process(level, &format!("{text} [{label}]"));
-    }
-
-    fn live(&self) -> Result<(), Stop> {
-        if self.gone.load(Relaxed) { Err(Stop::Cancelled) } else { Ok(()) }
-    }
-
-    fn set_gone(&self) -> Stop {
-        self.gone.store(true, Relaxed);
-        Stop::Cancelled
+        log::process(level, &format!("{text} [{}]", self.state.label()));
     }
 }
 
@@ -304,15 +289,14 @@ impl RequestPort for LanePort {
         self.cancel();
     }
 
-    fn set_exchange(&self, exchange: &Arc<Exchange>) {
-        // It is told once.
-        let _ = self.exchange.set(Arc::downgrade(exchange));
+    fn state(&self) -> &PortState {
+        &self.state
     }
 }
 
 impl Port for LanePort {
     fn read_body(&self, out: &mut [u8], _: Wait) -> Result<usize, Stop> {
-        self.live()?;
+        self.state.live()?;
         let mut body = lock(&self.body);
         let rest = body.bytes.get(body.read..).unwrap_or_default();
         let count = rest.len().min(out.len());
@@ -333,7 +317,7 @@ impl Port for LanePort {
     }
 
     fn room(&self, wait: Wait) -> Result<(), Stop> {
-        self.live()?;
+        self.state.live()?;
         if wait == Wait::No { Err(Stop::Again) } else { Ok(()) }
     }
 
@@ -343,9 +327,9 @@ impl Port for LanePort {
             response.last = Some(delivery);
             return Ok(());
         }
-        self.live()?;
+        self.state.live()?;
         if response.is_over {
-            return Err(self.set_gone());
+            return Err(self.state.set_gone());
         }
         self.send(response, delivery)
     }
@@ -368,7 +352,7 @@ impl Port for LanePort {
     }
 
     fn cancel(&self) {
-        self.set_gone();
+        self.state.set_gone();
         self.room.notify_all();
         let mut response = lock(&self.response);
         if response.is_over && !response.rest.is_empty() {
@@ -383,6 +367,6 @@ impl Port for LanePort {
     }
 
     fn client_gone(&self) -> bool {
-        self.gone.load(Relaxed) || self.table.connection().is_left()
+        self.state.is_gone() || self.table.connection().is_left()
     }
 }
