@@ -51,6 +51,8 @@ pub(crate) struct Serve {
     pub(crate) is_trial: bool,
     /// The web server is one of our modules.
     pub(crate) is_managed: bool,
+    /// The account that a server of ours has started this for.
+    pub(crate) account: Option<String>,
     pub(crate) drain: Duration,
     pub(crate) config: ApplicationConf,
     /// Handlers that stand in the place of an application.
@@ -65,6 +67,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
     let mut words = words.peekable();
     let (mut address, mut engines, mut drain) = (None, None, DRAIN);
     let (mut is_template, mut is_trial, mut is_managed) = (false, false, false);
+    let mut account = None;
     while let Some(option) = words.next_if(|word| word.as_bytes().starts_with(b"-")) {
         let option = option.to_string_lossy().into_owned();
         let (name, inline) =
@@ -83,6 +86,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
             "--drain" => drain = seconds(&value("30")?)?,
             // Not for people: the server modules and gangway-spawn say these.
             "--managed" => is_managed = true,
+            "--account" => account = Some(value("blog")?.to_string_lossy().into_owned()),
             "--template" => is_template = true,
             "--check" => is_trial = true,
             "-h" | "--help" => return Ok(Command::Say(USAGE)),
@@ -103,6 +107,7 @@ pub(crate) fn parse(words: impl Iterator<Item = OsString>) -> Result<Command, St
         is_template,
         is_trial,
         is_managed,
+        account,
         drain,
         config,
         handlers,

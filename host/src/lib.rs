@@ -41,6 +41,7 @@ use gangway::{
     pool::STACK,
     runtime::{self, Application, Runtime, Threads},
     supervise::UNWELL,
+    sys::{own_user, spawner},
 };
 
 use command::{Command, Serve};
@@ -91,9 +92,9 @@ struct ServeOptions {
 
 /// Serves until a signal says that it is to end. Answers whether all went well.
 fn run(serve: Serve) -> Result<bool, String> {
-    let Serve { address, is_template, is_trial, is_managed, drain, mut config, handlers } = serve;
+    let Serve { address, is_template, is_trial, is_managed, account, drain, mut config, handlers } = serve;
     let control = if is_template { Some(template::control()?) } else { None };
-    let checked = check(&config);
+    let checked = account.map_or(Ok(()), |name| look_for(&name)).and_then(|()| check(&config));
     if let (Some(control), Err(reason)) = (&control, &checked) {
         control.not_loaded(reason);
     }
@@ -125,6 +126,19 @@ fn run(serve: Serve) -> Result<bool, String> {
         signals,
         ServeOptions { welcome, drain, is_managed, handlers },
     )
+}
+
+/// The account of `user=` may have been removed, or made anew with another number, since the server has read its configuration.
+fn look_for(name: &str) -> Result<(), String> {
+    let own = own_user();
+    match spawner::lookup(name) {
+        Ok(found) if found.user == own => Ok(()),
+        Ok(found) => Err(format!(
+            "\"{name}\" of user= is user {} now, and was user {own} when the server read its configuration; reload the server",
+            found.user
+        )),
+        Err(error) => Err(format!("user= cannot be used any more: {error}")),
+    }
 }
 
 /// What can be said before the application is loaded.

@@ -330,6 +330,11 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
     let (managed, launch) = (launched.managed, launched.managed.launch());
     let argv = launch.command.argv(host);
     let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut arguments = arguments.to_vec();
+    if let (Command::Host { .. }, Some(user)) = (&launch.command, &launch.user) {
+        // Behind the word by which the keeper knows a host of ours.
+        arguments.splice(1..1, [b"--account".to_vec(), user.name.clone().into_bytes()]);
+    }
     let mut environment = Vec::new();
     if !launch.environment.iter().any(|(name, _)| name == "PATH") {
         environment.extend_from_slice(PATH.as_bytes());
@@ -346,7 +351,7 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
         directory: launch.directory.as_bytes(),
         script: program,
         program,
-        arguments,
+        arguments: &arguments,
         environment: &environment,
     };
     let runs = launch.user.as_ref().unwrap_or(worker);
