@@ -26,6 +26,8 @@ pub enum TransportRead {
     Bytes(usize),
     /// Nothing at the moment.
     Later,
+    /// Nothing in this turn of the server, in which others come: it is to be asked in the next one.
+    NextTurn,
     /// The client has closed its side, or the connection has failed.
     End,
 }
@@ -175,6 +177,7 @@ impl SocketPump {
                 }
                 match transport.receive(buffer) {
                     TransportRead::Later => return Ok(false),
+                    TransportRead::NextTurn => return Ok(true),
                     TransportRead::End => return Err(ConnectionLost),
                     TransportRead::Bytes(count) => {
                         let bytes = buffer.get(..count).unwrap_or_default();

@@ -9,7 +9,7 @@ use nginx_sys::{
     ngx_posted_next_events,
 };
 
-use super::{Connection, Request, field::field};
+use super::{Connection, Request, field::field, turn};
 
 const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
 
@@ -120,6 +120,9 @@ impl Transport for Connection {
         let read = self.read();
         if !read.is_ready() {
             return TransportRead::Later;
+        }
+        if turn::is_over() {
+            return TransportRead::NextTurn;
         }
         let Some(receive) = field!(self, recv) else { return TransportRead::End };
         // SAFETY: nginx's function for this live connection writes so many bytes at most.

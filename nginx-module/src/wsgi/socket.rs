@@ -11,7 +11,7 @@ use nginx_sys::{ngx_event_t, ngx_int_t};
 
 use super::mounted::Mounted;
 use crate::{
-    raw::{HttpHandlers, Request},
+    raw::{HttpHandlers, Request, TurnWork},
     serve::head,
 };
 
@@ -59,7 +59,9 @@ impl ClientSocket {
             self.pump.give_up();
             return Err(SocketEnd::Broken);
         }
+        let work = TurnWork::begin();
         let wait = self.pump.step(&mut connection)?;
+        drop(work);
         if wait.reads_on {
             connection.read_on_later();
         }

@@ -20,6 +20,8 @@ const MIB: usize = 1024 * 1024;
 struct Client {
     sends: VecDeque<u8>,
     has_ended: bool,
+    /// Its turn is over.
+    is_late: bool,
     /// How often it was read from.
     reads: usize,
     room: usize,
@@ -32,6 +34,9 @@ impl Transport for Client {
     const PART: usize = 16 * 1024;
 
     fn receive(&mut self, into: &mut [u8]) -> TransportRead {
+        if self.is_late {
+            return TransportRead::NextTurn;
+        }
         self.reads += 1;
         let count = into.len().min(self.sends.len());
         for (place, byte) in into.iter_mut().zip(self.sends.drain(..count)) {
@@ -103,6 +108,20 @@ fn a_client_that_sends_without_end_is_read_in_turns() {
         assert_eq!(client.reads, turns * 16);
     }
     assert_eq!((turns, messages(&link)), (4, vec![MIB]));
+}
+
+#[test]
+fn a_client_whose_turn_is_over_is_written_to_and_read_in_the_next_one() {
+    let (link, mut pump, mut client) = socket(b"");
+    client.sends.extend(frame(0x82, b"late"));
+    client.is_late = true;
+    assert!(link.send(Content::Text, b"now", Wait::No).is_ok());
+    let wait = goes_on(&mut pump, &mut client);
+    assert!(wait.reads && wait.reads_on && wait.has_progress && client.has_got.ends_with(b"now"));
+    assert!(messages(&link).is_empty());
+    client.is_late = false;
+    assert!(!goes_on(&mut pump, &mut client).reads_on);
+    assert_eq!(messages(&link), [4]);
 }
 
 #[test]

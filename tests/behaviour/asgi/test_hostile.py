@@ -2,6 +2,7 @@
 """Clients of WebSockets that mean harm: memory stays bounded, their end is clear, and nobody else is kept waiting."""
 
 import os
+import threading
 import time
 import zlib
 
@@ -104,6 +105,35 @@ def test_a_bomb_in_fragments(server):
     client.send(CONTINUATION, (empty * 2).removesuffix(TAIL))
     assert client.receive() == (BINARY, b"")
     client.close()
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_messages_that_take_long_in_a_crowd(launch):
+    """Blocks of nothing take longer to decompress than anything else of their length."""
+    server = launch(lambda site: site.asgi("/", "asgi_sockets:app"), warm=WARM)
+    clients = [opened(server, extensions="permessage-deflate") for _ in range(MANY)]
+    bomb = frame(BINARY, b"\x03\x00" * 30_000, reserved=4)
+    begun, longest, done = time.monotonic(), [0.0], threading.Event()
+
+    def ask():
+        while not done.is_set():
+            asked = time.monotonic()
+            assert server.get("/hello").body == b"plain"
+            longest[0] = max(longest[0], time.monotonic() - asked)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    # The last bytes of all come at once.
+    for client in clients:
+        client.connection.send(bomb[:-1])
+    for client in clients:
+        client.connection.send(bomb[-1:])
+    for client in clients:
+        assert client.receive() == (BINARY, b"")
+    done.set()
+    asking.join()
+    took = time.monotonic() - begun
+    assert longest[0] < max(took / 3, 0.5), f"a plain request took {longest[0]:.2f} s of {took:.2f} s"
 
 
 def test_small_frames_without_end_to_who_takes_none(server, gate):
