@@ -6,6 +6,7 @@ import contextvars
 import json
 import os
 import sys
+import tempfile
 import threading
 
 from gate import Gate
@@ -248,6 +249,21 @@ async def do_trailers(scope, receive, send):
 async def do_path(scope, receive, send):
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.pathsend", "path": __file__})
+
+
+async def do_pipe(scope, receive, send):
+    """The path of a pipe that nobody writes into."""
+    folder = tempfile.mkdtemp()
+    path = os.path.join(folder, "pipe")
+    os.mkfifo(path)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    try:
+        await send({"type": "http.response.pathsend", "path": path})
+    except ValueError:
+        await send({"type": "http.response.body", "body": b"refused"})
+    finally:
+        os.unlink(path)
+        os.rmdir(folder)
 
 
 async def do_file(scope, receive, send):

@@ -60,6 +60,10 @@ def test_a_file_by_its_path(server):
     assert server.request("HEAD", "/app/path").body == b""
 
 
+def test_a_pipe_by_its_path_does_not_hold_the_loop(server):
+    assert server.get("/app/pipe", timeout=5).body == b"refused"
+
+
 def test_parts_of_a_file(server):
     text = source()
     assert server.get("/app/file").body == text[2:5] + text[20:30] + text[30:]

@@ -142,9 +142,13 @@ class Http(Request):
         self.call.early_hint(message["links"])
 
     async def send_path(self, message):
-        with open(message["path"], "rb") as file:
-            require_file(file.fileno())
-            await self.send_part(file.fileno(), 0, os.fstat(file.fileno()).st_size, False)
+        # A pipe would hold the loop until somebody writes into it.
+        descriptor = os.open(message["path"], os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            require_file(descriptor)
+            await self.send_part(descriptor, 0, os.fstat(descriptor).st_size, False)
+        finally:
+            os.close(descriptor)
         self.end_body()
 
     async def send_open_file(self, message):
