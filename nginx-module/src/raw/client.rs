@@ -3,7 +3,7 @@
 
 use nginx_sys::{
     ngx_add_timer, ngx_del_timer, ngx_handle_read_event, ngx_handle_write_event, ngx_http_event_handler_pt,
-    ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading, ngx_int_t,
+    ngx_http_output_filter, ngx_http_send_header, ngx_http_send_special, ngx_http_test_reading, ngx_int_t,
 };
 
 use super::{Request, field::field};
@@ -90,7 +90,16 @@ impl Request {
     /// Sends what waits in nginx.
     pub(crate) fn flush(self) -> ngx_int_t {
         // SAFETY: live request whose header has been sent.
-        unsafe { ngx_http_send_special(self.raw(), nginx_sys::NGX_HTTP_FLUSH as usize) }
+        let status = unsafe { ngx_http_send_special(self.raw(), nginx_sys::NGX_HTTP_FLUSH as usize) };
+        if status != 0 || field!(self, out).is_null() {
+            return status;
+        }
+        // SSI takes the word for itself. Where something is said to wait, which it does, nothing at all passes by every filter and has it written.
+        let connection = self.connection();
+        let buffered = field!(connection, buffered()) | nginx_sys::NGX_HTTP_WRITE_BUFFERED;
+        field!(connection, set_buffered(buffered));
+        // SAFETY: live request whose header has been sent; no chain is one that says nothing.
+        unsafe { ngx_http_output_filter(self.raw(), std::ptr::null_mut()) }
     }
 
     pub(crate) fn send_header(self) -> ngx_int_t {

@@ -39,6 +39,15 @@ def test_limit_conn_counts_them(launch):
     server.log.allow("limiting connections by zone")
 
 
+@pytest.mark.parametrize("filters", ["ssi on; ssi_types *;", "sub_filter a b; sub_filter_types *;", "gzip on; gzip_types *; gzip_min_length 0;"])
+def test_filters_of_responses_hold_no_handshake_back(launch, filters):
+    server = launch(lambda site: site.asgi("/", "asgi_sockets:app", nginx=filters), warm=["/hello"])
+    client = WebSocket(server.connect(timeout=5), "/echo")
+    client.text("there")
+    client.expect_text("there")
+    client.close()
+
+
 def opened_when_free(server):
     found = []
 
