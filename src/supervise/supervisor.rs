@@ -34,7 +34,7 @@ use crate::sys::{
     EventFd, PidFd, monotonic, poll, run_directory,
     spawner::tree::{Fact, MessageSocket, Parcel, RunningTemplate},
 };
-use app::{Orders, Supervised};
+use app::{CommandQueue, Supervised};
 use control::ControlSocket;
 use log::Log;
 pub use log::Stamp;
@@ -69,7 +69,7 @@ struct FoundFiles {
 
 struct Supervisor {
     keeper: MessageSocket,
-    orders: Orders,
+    commands: CommandQueue,
     by_threads: bool,
     apps: BTreeMap<u32, Supervised>,
     staged: Vec<Staged>,
@@ -103,7 +103,7 @@ pub(super) fn live(keeper: MessageSocket, place: &ServerPlace, stamp: Stamp, by_
     run_directory::sweep(&place.run_directory);
     let mut supervisor = Supervisor {
         keeper,
-        orders: VecDeque::new(),
+        commands: VecDeque::new(),
         by_threads,
         apps: BTreeMap::new(),
         staged: Vec::new(),
@@ -154,7 +154,7 @@ impl Supervisor {
                 EventSource::Caller(id) => self.attend(id),
                 EventSource::Probe(app, slot) => {
                     if let Some(app) = self.apps.get_mut(&app) {
-                        app.look_at_probe(slot, &mut self.orders, &mut self.log);
+                        app.look_at_probe(slot, &mut self.commands, &mut self.log);
                     }
                 }
             }
@@ -175,7 +175,7 @@ impl Supervisor {
             entries.push(libc::pollfd { fd, events, revents: 0 });
             sources.push(source);
         };
-        let room = if self.orders.is_empty() { 0 } else { libc::POLLOUT };
+        let room = if self.commands.is_empty() { 0 } else { libc::POLLOUT };
         add(self.keeper.as_fd().as_raw_fd(), libc::POLLIN | room, EventSource::Keeper);
         for (index, (channel, _)) in self.links.iter().enumerate() {
             add(channel.as_fd().as_raw_fd(), libc::POLLIN, EventSource::Link(index));
@@ -265,12 +265,12 @@ impl Supervisor {
             }
             Some(Fact::NotStarted(app, slot, failure)) => {
                 if let Some(app) = self.apps.get_mut(&app) {
-                    app.not_started(slot, failure.to_string(), &mut self.orders, &mut self.log);
+                    app.not_started(slot, failure.to_string(), &mut self.commands, &mut self.log);
                 }
             }
             Some(Fact::Exited(app, slot, exit)) => {
                 if let Some(app) = self.apps.get_mut(&app) {
-                    app.exited(slot, exit, &mut self.orders, &mut self.log);
+                    app.exited(slot, exit, &mut self.commands, &mut self.log);
                 }
             }
             Some(Fact::Memory(app, slot, pid, bytes)) => {
@@ -278,7 +278,7 @@ impl Supervisor {
             }
             Some(Fact::Loaded(app, slot, reason)) => {
                 if let Some(app) = self.apps.get_mut(&app) {
-                    app.loaded(slot, reason, &mut self.orders, &mut self.log);
+                    app.loaded(slot, reason, &mut self.commands, &mut self.log);
                 }
             }
             None => {}
@@ -298,7 +298,7 @@ impl Supervisor {
             named.push(staged.id);
             if let Some(app) = self.apps.get_mut(&staged.id) {
                 app.set_figures(self.figures.clone());
-                app.configure(staged.version, staged.about, &mut self.orders, &mut self.log);
+                app.configure(staged.version, staged.about, &mut self.commands, &mut self.log);
                 continue;
             }
             let wake = match &wakeup {
@@ -314,17 +314,17 @@ impl Supervisor {
                     self.found = others;
                     mine.into_iter().for_each(|found| app.adopt(found));
                     self.strangers.extend(app.strangers());
-                    app.begin(&mut self.orders, &mut self.log);
+                    app.begin(&mut self.commands, &mut self.log);
                     self.apps.insert(staged.id, app);
                 }
                 Err(error) => self.log.memory_failed(&staged.about.name, &error),
             }
         }
         for found in self.found.drain(..) {
-            app::kill(&mut self.orders, found.app, found.slot);
+            app::kill(&mut self.commands, found.app, found.slot);
         }
         for (_, app) in self.apps.iter_mut().filter(|(id, _)| !named.contains(id)) {
-            app.happens(Event::Retire, &mut self.orders, &mut self.log);
+            app.happens(Event::Retire, &mut self.commands, &mut self.log);
         }
     }
 
@@ -338,7 +338,7 @@ impl Supervisor {
                     Some(WorkerMessage::Demand(app)) if !demanded.contains(&app) => demanded.push(app),
                     Some(WorkerMessage::Measure(app)) => {
                         let app = self.apps.get_mut(&app);
-                        app.into_iter().for_each(|app| app.measure(&mut self.orders));
+                        app.into_iter().for_each(|app| app.measure(&mut self.commands));
                     }
                     Some(WorkerMessage::Trouble(trouble)) => {
                         let app = self.apps.get_mut(&trouble.app);
@@ -352,7 +352,7 @@ impl Supervisor {
         };
         for app in demanded {
             if let Some(app) = self.apps.get_mut(&app) {
-                app.happens(Event::Demand, &mut self.orders, &mut self.log);
+                app.happens(Event::Demand, &mut self.commands, &mut self.log);
             }
         }
         alive
@@ -363,7 +363,7 @@ impl Supervisor {
         self.strangers.retain(|(_, other)| *other != owner);
         for app in self.apps.values_mut() {
             app.free(owner);
-            app.happens(Event::Tick, &mut self.orders, &mut self.log);
+            app.happens(Event::Tick, &mut self.commands, &mut self.log);
         }
     }
 
@@ -373,12 +373,12 @@ impl Supervisor {
         if self.watch_at.is_some_and(|at| at <= now) {
             self.watch_at = None;
             for app in self.apps.values_mut() {
-                app.look_at_files(&mut self.orders, &mut self.log);
+                app.look_at_files(&mut self.commands, &mut self.log);
             }
         }
         for app in self.apps.values_mut() {
             if app.is_due(now) {
-                app.look(now, &mut self.orders, &mut self.log);
+                app.look(now, &mut self.commands, &mut self.log);
             }
         }
         self.apps.values().filter(|app| app.is_over()).for_each(Supervised::forget_files);
@@ -386,10 +386,10 @@ impl Supervisor {
     }
 
     fn send_orders(&mut self) -> bool {
-        while let Some((message, fds)) = self.orders.front() {
+        while let Some((message, fds)) = self.commands.front() {
             let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
             match self.keeper.send(message, &borrowed, false) {
-                Ok(()) => drop(self.orders.pop_front()),
+                Ok(()) => drop(self.commands.pop_front()),
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }

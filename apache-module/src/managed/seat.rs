@@ -10,7 +10,7 @@ use gangway::{
     status::Tally,
     supervise::{
         Trouble,
-        segment::{Claim, NoteKind, Place, QueuePoll, Segment, Ticket},
+        segment::{Claim, EntryKind, Place, QueuePoll, Segment, Ticket},
     },
 };
 
@@ -76,7 +76,7 @@ impl Seat {
     }
 
     /// Notes what has become of the request, for who asks later why something went wrong.
-    pub(super) fn note_end(&self, kind: NoteKind, status: u16) {
+    pub(super) fn note_end(&self, kind: EntryKind, status: u16) {
         if let Some(place) = &self.place {
             self.segment.note_end(place, now(), kind, status);
         }
@@ -86,7 +86,7 @@ impl Seat {
     pub(super) fn note_late(&self, text: Vec<u8>) {
         let (slot, pid) = (self.slot(), self.pid());
         self.service.tell(|app| Trouble { app, slot, pid, text });
-        self.note_end(NoteKind::TimedOut, 504);
+        self.note_end(EntryKind::TimedOut, 504);
     }
 
     /// Of which process: the number of its slot.
@@ -101,7 +101,7 @@ impl Seat {
 
     /// The process has not answered in time: no other request is to find it, and the supervisor is told to end it.
     pub(super) fn leave_stuck(mut self) {
-        self.note_end(NoteKind::TimedOut, 0);
+        self.note_end(EntryKind::TimedOut, 0);
         if let Some(place) = self.place.take() {
             self.segment.mark_stuck(&place);
             self.segment.release(owner(), place);
@@ -127,7 +127,7 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         // Unless it is known what has become of its request.
-        self.note_end(NoteKind::Left, 0);
+        self.note_end(EntryKind::Left, 0);
         if let Some(place) = self.place.take() {
             // Who waits in this child sleeps in the kernel as anybody else does, and has been woken.
             self.segment.release(owner(), place);

@@ -20,7 +20,7 @@ use gangway::{
     supervise::{
         ARRIVED, MAPPED, TAKEN_FROM,
         refusals::{late_line, silent_line},
-        segment::{NoteKind, Segment},
+        segment::{EntryKind, Segment},
     },
     sys::{explain, is_shortage},
     trace::Answerer,
@@ -269,7 +269,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
             }
             match self.carried.late_lines() {
                 Some(text) => seat.note_late(text),
-                None => seat.note_end(NoteKind::Answered, self.carried.status()),
+                None => seat.note_end(EntryKind::Answered, self.carried.status()),
             }
             drop(seat);
             return Outcome::Done(self.carried.send_last());
@@ -282,7 +282,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
         match failure {
             TransferError::Timeout => seat.leave_stuck(),
             TransferError::Closed(_) => {
-                seat.note_end(NoteKind::Cut, 0);
+                seat.note_end(EntryKind::Cut, 0);
                 if seat.is_ending() {
                     seat.leave_gone();
                 }

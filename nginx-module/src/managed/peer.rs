@@ -19,7 +19,7 @@ use gangway::{
     status::Incident,
     supervise::{
         SHARED_BODY_MOST, refusals,
-        segment::{Claim, NoteKind, Place, Segment, Ticket},
+        segment::{Claim, EntryKind, Place, Segment, Ticket},
     },
     sys::{duplicate, explain},
 };
@@ -335,10 +335,10 @@ impl Run {
     /// Notes what has become of the request, for who asks later.
     fn note_end(&self, place: &Place, connection: Option<&ngx_connection_t>, timed_out: bool) {
         let kind = match connection {
-            _ if upstream::has_whole_response(self.request) => NoteKind::Answered,
-            _ if timed_out => NoteKind::TimedOut,
-            Some(connection) if is_whole(connection) => NoteKind::Left,
-            _ => NoteKind::Cut,
+            _ if upstream::has_whole_response(self.request) => EntryKind::Answered,
+            _ if timed_out => EntryKind::TimedOut,
+            Some(connection) if is_whole(connection) => EntryKind::Left,
+            _ => EntryKind::Cut,
         };
         recorder::end(&self.service, self.request, &self.segment, place, kind);
     }

@@ -18,7 +18,7 @@ use gangway::{
     error::NO_PROCESS,
     log::Line,
     status::Incident,
-    supervise::segment::{Claim, NoteKind, Place, QueuePoll, Segment, Ticket},
+    supervise::segment::{Claim, EntryKind, Place, QueuePoll, Segment, Ticket},
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
@@ -139,7 +139,7 @@ pub(super) fn remove(id: u32) -> bool {
 /// Gives a place back.
 pub(super) fn give_back(segment: &Segment, place: Place) {
     // Unless it is known what has become of its request.
-    segment.note_end(&place, processes::now(), NoteKind::Left, 0);
+    segment.note_end(&place, processes::now(), EntryKind::Left, 0);
     if segment.release(processes::worker(), place) {
         look_soon();
     }

@@ -10,7 +10,7 @@ use gangway::{
     error::DEADLINE,
     supervise::{
         Trouble,
-        segment::{NoteKind, Place, Segment},
+        segment::{EntryKind, Place, Segment},
     },
 };
 
@@ -37,16 +37,16 @@ pub(super) fn begin(service: &Service, request: Request, segment: &Segment, plac
 }
 
 /// What has become of it.
-pub(super) fn end(service: &Service, request: Request, segment: &Segment, place: &Place, kind: NoteKind) {
+pub(super) fn end(service: &Service, request: Request, segment: &Segment, place: &Place, kind: EntryKind) {
     let status = request.upstream().map_or(0, |upstream| upstream.status());
     let said = if status == 504 { upstream::stderr_lines(request) } else { Vec::new() };
     // An application may answer 504 by itself; its host says that it has done so in its place.
-    let is_late = kind == NoteKind::Answered && contains(&said, DEADLINE.to_string().as_bytes());
+    let is_late = kind == EntryKind::Answered && contains(&said, DEADLINE.to_string().as_bytes());
     if is_late {
         let (slot, pid) = (place.slot(), segment.slot(place.slot()).pid);
         service.tell(|app| Trouble { app, slot, pid, text: said });
     }
-    let kind = if is_late { NoteKind::TimedOut } else { kind };
+    let kind = if is_late { EntryKind::TimedOut } else { kind };
     segment.note_end(place, processes::now(), kind, u16::try_from(status).unwrap_or(0));
 }
 

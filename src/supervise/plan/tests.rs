@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Orders of events, all of them up to a depth, in a small world of processes that may do anything.
+//! CommandQueue of events, all of them up to a depth, in a small world of processes that may do anything.
 
 mod adoption;
 mod templates;

@@ -27,7 +27,7 @@ const TIME: u64 = (1 << 40) - 1;
 
 /// What is noted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoteKind {
+pub enum EntryKind {
     /// A request that the process has.
     Running,
     /// Its response was whole.
@@ -50,20 +50,20 @@ pub enum NoteKind {
     Killed,
 }
 
-const KINDS: [NoteKind; 10] = [
-    NoteKind::Running,
-    NoteKind::Answered,
-    NoteKind::Cut,
-    NoteKind::TimedOut,
-    NoteKind::Left,
-    NoteKind::Started,
-    NoteKind::Ready,
-    NoteKind::Draining,
-    NoteKind::Told,
-    NoteKind::Killed,
+const KINDS: [EntryKind; 10] = [
+    EntryKind::Running,
+    EntryKind::Answered,
+    EntryKind::Cut,
+    EntryKind::TimedOut,
+    EntryKind::Left,
+    EntryKind::Started,
+    EntryKind::Ready,
+    EntryKind::Draining,
+    EntryKind::Told,
+    EntryKind::Killed,
 ];
 
-impl NoteKind {
+impl EntryKind {
     /// Whether a request has no answer because of its process.
     #[must_use]
     pub fn is_loss(self) -> bool {
@@ -73,9 +73,9 @@ impl NoteKind {
 
 /// Something that a process had or did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FlightNote {
+pub struct RecorderEntry {
     /// What.
-    pub kind: NoteKind,
+    pub kind: EntryKind,
     /// The process.
     pub pid: u32,
     /// When it began, in milliseconds of the monotonic clock.
@@ -90,8 +90,8 @@ pub struct FlightNote {
     pub line: Vec<u8>,
 }
 
-impl FlightNote {
-    fn of_process(kind: NoteKind, pid: u32, since: u64) -> Self {
+impl RecorderEntry {
+    fn of_process(kind: EntryKind, pid: u32, since: u64) -> Self {
         Self { kind, pid, since, took: 0, status: 0, id: Vec::new(), line: Vec::new() }
     }
 }
@@ -111,7 +111,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
     bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
 }
 
-fn write(words: &[AtomicU64], number: u32, note: &FlightNote) {
+fn write(words: &[AtomicU64], number: u32, note: &RecorderEntry) {
     let Some((head, payload)) = words.split_first_chunk::<HEAD>() else { return };
     let id = note.id.get(..LONGEST_ID).unwrap_or(&note.id);
     let packed = packed(id);
@@ -132,7 +132,7 @@ fn write(words: &[AtomicU64], number: u32, note: &FlightNote) {
 }
 
 /// A note with its number, if it is whole and was not changed meanwhile.
-fn read(words: &[AtomicU64]) -> Option<(u32, FlightNote)> {
+fn read(words: &[AtomicU64]) -> Option<(u32, RecorderEntry)> {
     let (head, payload) = words.split_first_chunk::<HEAD>()?;
     let first = head[0].load(Acquire);
     if first == 0 {
@@ -146,7 +146,7 @@ fn read(words: &[AtomicU64]) -> Option<(u32, FlightNote)> {
     }
     let small = |shift: u32| (first >> shift & 0xff) as usize;
     let (id, rest) = bytes.split_at_checked(small(16))?;
-    let note = FlightNote {
+    let note = RecorderEntry {
         kind: *KINDS.get(small(0))?,
         pid: (when >> 40) as u32,
         since: when & TIME,
@@ -163,17 +163,20 @@ impl Segment {
     pub fn note_request(&self, place: &Place, now: u64, id: &[u8], line: [&[u8]; 2]) {
         let pid = self.pid(place.slot);
         let line = [line[0], b" ", line[1]].concat();
-        let note =
-            FlightNote { id: id.to_vec(), line, ..FlightNote::of_process(NoteKind::Running, pid, now) };
+        let note = RecorderEntry {
+            id: id.to_vec(),
+            line,
+            ..RecorderEntry::of_process(EntryKind::Running, pid, now)
+        };
         write(self.words(self.layout.card(place.index)), 1, &note);
     }
 
     /// Notes what has become of it, before the place is given back.
-    pub fn note_end(&self, place: &Place, now: u64, kind: NoteKind, status: u16) {
+    pub fn note_end(&self, place: &Place, now: u64, kind: EntryKind, status: u16) {
         let card = self.words(self.layout.card(place.index));
-        let Some((_, note)) = read(card).filter(|(_, note)| note.kind == NoteKind::Running) else { return };
+        let Some((_, note)) = read(card).filter(|(_, note)| note.kind == EntryKind::Running) else { return };
         let took = u32::try_from(now.saturating_sub(note.since)).unwrap_or(u32::MAX);
-        let note = FlightNote { kind, took, status, ..note };
+        let note = RecorderEntry { kind, took, status, ..note };
         if kind.is_loss() {
             // Whoever asks why finds all of it, until the place has another request.
             write(card, 1, &note);
@@ -186,17 +189,17 @@ impl Segment {
     /// The request never reached the process of the place, unless it is known what became of it.
     pub fn forget_request(&self, place: &Place) {
         let card = self.words(self.layout.card(place.index));
-        if read(card).is_some_and(|(_, note)| note.kind == NoteKind::Running) {
+        if read(card).is_some_and(|(_, note)| note.kind == EntryKind::Running) {
             self.forget_note(place.index);
         }
     }
 
     /// Notes what becomes of the process of a slot.
-    pub(in super::super) fn note_process(&self, slot: u16, kind: NoteKind, now: u64) {
-        self.note(slot, &FlightNote::of_process(kind, self.pid(slot), now));
+    pub(in super::super) fn note_process(&self, slot: u16, kind: EntryKind, now: u64) {
+        self.note(slot, &RecorderEntry::of_process(kind, self.pid(slot), now));
     }
 
-    fn note(&self, slot: u16, note: &FlightNote) {
+    fn note(&self, slot: u16, note: &RecorderEntry) {
         let ring = self.words(self.layout.ring(slot));
         let Some((count, events)) = ring.split_first() else { return };
         // Numbers begin at 1: 0 is no note.
@@ -213,19 +216,19 @@ impl Segment {
     }
 
     /// The requests that the process of a slot has, and those that it has lost.
-    pub(in super::super) fn requests(&self, slot: u16) -> Vec<FlightNote> {
+    pub(in super::super) fn requests(&self, slot: u16) -> Vec<RecorderEntry> {
         let cards = self.layout.places(slot).map(|place| self.words(self.layout.card(place)));
         cards.filter_map(|card| read(card).map(|(_, note)| note)).collect()
     }
 
     /// The requests that the process of a slot has.
     #[must_use]
-    pub fn running(&self, slot: u16) -> Vec<FlightNote> {
-        self.requests(slot).into_iter().filter(|note| note.kind == NoteKind::Running).collect()
+    pub fn running(&self, slot: u16) -> Vec<RecorderEntry> {
+        self.requests(slot).into_iter().filter(|note| note.kind == EntryKind::Running).collect()
     }
 
     /// The last events of a slot, the oldest first: those of its processes of before among them.
-    pub(in super::super) fn events(&self, slot: u16) -> Vec<FlightNote> {
+    pub(in super::super) fn events(&self, slot: u16) -> Vec<RecorderEntry> {
         let ring = self.words(self.layout.ring(slot));
         let Some((count, events)) = ring.split_first() else { return Vec::new() };
         let next = count.load(Relaxed) as u32;
@@ -279,23 +282,23 @@ mod tests {
         let running = segment.running(1);
         assert_eq!(running.len(), 2);
         let note = &running[0];
-        assert_eq!((note.kind, note.pid, note.since, note.id.as_slice()), (NoteKind::Running, 1234, 50, ID));
+        assert_eq!((note.kind, note.pid, note.since, note.id.as_slice()), (EntryKind::Running, 1234, 50, ID));
         assert_eq!((note.line.len(), note.line.starts_with(b"GET xx")), ((CARD - HEAD) * 8 - 16, true));
         assert_eq!(
             (running[1].id.as_slice(), running[1].line.as_slice()),
             (&b"an id@1"[..], &b"POST /b"[..])
         );
-        segment.note_end(&one, 80, NoteKind::Answered, 200);
-        segment.note_end(&two, 90, NoteKind::Cut, 0);
+        segment.note_end(&one, 80, EntryKind::Answered, 200);
+        segment.note_end(&two, 90, EntryKind::Cut, 0);
         // Nothing is noted twice.
-        segment.note_end(&two, 95, NoteKind::Answered, 200);
+        segment.note_end(&two, 95, EntryKind::Answered, 200);
         let _ = (segment.release(Owner::of(7), one), segment.release(Owner::of(7), two));
         assert_eq!(segment.running(1), []);
         let lost = segment.requests(1);
-        assert_eq!((lost.len(), lost[0].kind, lost[0].line.as_slice()), (1, NoteKind::Cut, &b"POST /b"[..]));
+        assert_eq!((lost.len(), lost[0].kind, lost[0].line.as_slice()), (1, EntryKind::Cut, &b"POST /b"[..]));
         let events = segment.events(1);
         let seen: Vec<_> = events.iter().map(|note| (note.kind, note.took, note.status)).collect();
-        assert_eq!(seen, [(NoteKind::Answered, 30, 200), (NoteKind::Cut, 30, 0)]);
+        assert_eq!(seen, [(EntryKind::Answered, 30, 200), (EntryKind::Cut, 30, 0)]);
         assert_eq!((events[0].id.as_slice(), events[0].line.len()), (ID, 24));
         assert!(segment.events(0).is_empty());
     }
@@ -305,7 +308,7 @@ mod tests {
         let segment = segment();
         let place = claim(&segment);
         segment.note_request(&place, 100, ID, [b"GET", b"/"]);
-        segment.note_end(&place, 110, NoteKind::Cut, 0);
+        segment.note_end(&place, 110, EntryKind::Cut, 0);
         segment.forget_request(&place);
         assert_eq!(segment.requests(1).len(), 1);
         segment.note_request(&place, 120, ID, [b"GET", b"/"]);
@@ -317,11 +320,11 @@ mod tests {
     #[test]
     fn the_last_events_are_kept_in_their_order() {
         let segment = segment();
-        segment.note_process(1, NoteKind::Started, 1);
+        segment.note_process(1, EntryKind::Started, 1);
         for now in 0..100 {
             let place = claim(&segment);
             segment.note_request(&place, now, ID, [b"GET", b"/"]);
-            segment.note_end(&place, now + 1, NoteKind::Answered, 200);
+            segment.note_end(&place, now + 1, EntryKind::Answered, 200);
             let _ = segment.release(Owner::of(7), place);
         }
         let since: Vec<_> = segment.events(1).iter().map(|note| note.since).collect();
@@ -341,13 +344,13 @@ mod tests {
         #[test]
         fn notes_say_what_they_were_made_of(id: Vec<u8>, line: Vec<u8>, kind in 0..KINDS.len(), since in 0..TIME, took: u32, status: u16) {
             let words: Vec<AtomicU64> = (0..CARD).map(|_| AtomicU64::new(u64::MAX)).collect();
-            let note = FlightNote { kind: KINDS[kind], pid: 4_000_000, since, took, status, id, line };
+            let note = RecorderEntry { kind: KINDS[kind], pid: 4_000_000, since, took, status, id, line };
             write(&words, 9, &note);
             let (number, found) = read(&words).unwrap();
             proptest::prop_assert_eq!(number, 9);
             proptest::prop_assert!(note.id.starts_with(&found.id) && note.line.starts_with(&found.line));
             proptest::prop_assert!(found.id.len() == note.id.len().min(LONGEST_ID));
-            proptest::prop_assert_eq!(FlightNote { id: Vec::new(), line: Vec::new(), ..found }, FlightNote { id: Vec::new(), line: Vec::new(), ..note });
+            proptest::prop_assert_eq!(RecorderEntry { id: Vec::new(), line: Vec::new(), ..found }, RecorderEntry { id: Vec::new(), line: Vec::new(), ..note });
         }
     }
 }

@@ -24,7 +24,7 @@ use super::{
     super::{
         message::About,
         plan::{Action, Event, LifeEvent, Look, Plan, Seen},
-        segment::{Condition, NoteKind, Owner, Segment, SlotState},
+        segment::{Condition, EntryKind, Owner, Segment, SlotState},
     },
     log::Log,
     process::Process,
@@ -36,7 +36,7 @@ use crate::{
         catches, monotonic, pipe, resident,
         spawner::{
             self, Exit,
-            tree::{Order, template_of, template_slot},
+            tree::{KeeperCommand, template_of, template_slot},
         },
     },
 };
@@ -46,7 +46,7 @@ use incidents::Incidents;
 use status::FailedStart;
 
 /// What the keeper is to do, with descriptors.
-pub(super) type Orders = VecDeque<(Vec<u8>, Vec<OwnedFd>)>;
+pub(super) type CommandQueue = VecDeque<(Vec<u8>, Vec<OwnedFd>)>;
 
 /// How long one for which nobody listens may take to end.
 const GONE: Duration = Duration::from_secs(1);
@@ -96,8 +96,8 @@ impl Look for Eyes<'_> {
 }
 
 /// Ends the process of a slot that nobody knows.
-pub(super) fn kill(orders: &mut Orders, app: u32, slot: u16) {
-    orders.push_back((Order::Signal { app, slot, signal: libc::SIGKILL }.encode(), Vec::new()));
+pub(super) fn kill(commands: &mut CommandQueue, app: u32, slot: u16) {
+    commands.push_back((KeeperCommand::Signal { app, slot, signal: libc::SIGKILL }.encode(), Vec::new()));
 }
 
 impl Supervised {
@@ -125,7 +125,13 @@ impl Supervised {
         }
     }
 
-    pub(super) fn configure(&mut self, version: u32, about: About, orders: &mut Orders, log: &mut Log) {
+    pub(super) fn configure(
+        &mut self,
+        version: u32,
+        about: About,
+        commands: &mut CommandQueue,
+        log: &mut Log,
+    ) {
         let life = self.about.life != about.life;
         let file = self.watches.at_reload();
         if self.about.files != about.files {
@@ -135,14 +141,14 @@ impl Supervised {
         self.about = about;
         self.say_unwatched(log);
         if life {
-            self.happens(Event::Configured(self.about.life), orders, log);
+            self.happens(Event::Configured(self.about.life), commands, log);
         }
         let words = std::mem::replace(&mut self.version, version) != version;
         if let Some(file) = file.filter(|_| !words) {
             self.say_changed(&file, log);
-            self.happens(Event::Restart, orders, log);
+            self.happens(Event::Restart, commands, log);
         } else if words {
-            self.happens(Event::Restart, orders, log);
+            self.happens(Event::Restart, commands, log);
         }
         self.remember_files();
     }
@@ -186,14 +192,14 @@ impl Supervised {
         if let Some(process) = self.processes.get_mut(&slot) {
             process.pid = pid;
             self.segment.set_pid(slot, pid);
-            self.note_process(slot, NoteKind::Started);
+            self.note_process(slot, EntryKind::Started);
             self.probe(slot);
         }
     }
 
-    pub(super) fn not_started(&mut self, slot: u16, why: String, orders: &mut Orders, log: &mut Log) {
+    pub(super) fn not_started(&mut self, slot: u16, why: String, commands: &mut CommandQueue, log: &mut Log) {
         if let Some(number) = template_of(slot) {
-            return self.template_not_started(number, why, orders, log);
+            return self.template_not_started(number, why, commands, log);
         }
         // One that was told to end before it came, because another code or configuration was faster, is no failure.
         if self.segment.slot(slot).state != SlotState::Ending {
@@ -201,12 +207,12 @@ impl Supervised {
             log.line(Level::Error, PROCESS_NOT_STARTED, text);
             self.reason = why;
         }
-        self.happens(Event::NotStarted(slot), orders, log);
+        self.happens(Event::NotStarted(slot), commands, log);
     }
 
-    pub(super) fn exited(&mut self, slot: u16, exit: Exit, orders: &mut Orders, log: &mut Log) {
+    pub(super) fn exited(&mut self, slot: u16, exit: Exit, commands: &mut CommandQueue, log: &mut Log) {
         if let Some(number) = template_of(slot) {
-            return self.template_exited(number, exit, orders, log);
+            return self.template_exited(number, exit, commands, log);
         }
         self.reason = exit.to_string();
         self.read_output(slot, log);
@@ -216,12 +222,12 @@ impl Supervised {
             self.reason = process.reason.take().unwrap_or_else(|| exit.to_string());
         }
         self.freeze(slot, exit);
-        self.happens(Event::Exited(slot, exit == Exit::Status(0)), orders, log);
+        self.happens(Event::Exited(slot, exit == Exit::Status(0)), commands, log);
         self.thaw();
     }
 
     /// Tells the plan, and does what it says.
-    pub(super) fn happens(&mut self, event: Event, orders: &mut Orders, log: &mut Log) {
+    pub(super) fn happens(&mut self, event: Event, commands: &mut CommandQueue, log: &mut Log) {
         // Workers say so in the shared memory, and then ask for others.
         let now = monotonic();
         let stuck = |(slot, process): (&u16, &mut Process)| {
@@ -241,7 +247,7 @@ impl Supervised {
         events.push_back(event);
         while let Some(event) = events.pop_front() {
             for action in self.plan.handle(event, monotonic(), &Eyes(&self.segment)) {
-                if let Err((slot, error)) = self.carry_out(action, orders, log) {
+                if let Err((slot, error)) = self.carry_out(action, commands, log) {
                     let text =
                         format_args!("a process of \"{}\" could not be started: {error}", self.about.name);
                     log.line(Level::Error, PROCESS_NOT_STARTED, text);
@@ -257,34 +263,34 @@ impl Supervised {
     fn carry_out(
         &mut self,
         action: Action,
-        orders: &mut Orders,
+        commands: &mut CommandQueue,
         log: &mut Log,
     ) -> Result<(), (u16, io::Error)> {
         match action {
             Action::Start(slot, generation) => {
-                self.start(slot, generation, None, orders).map_err(|error| (slot, error))?;
+                self.start(slot, generation, None, commands).map_err(|error| (slot, error))?;
             }
             Action::Fork(slot, generation, template) => {
-                self.start(slot, generation, Some(template), orders).map_err(|error| (slot, error))?;
+                self.start(slot, generation, Some(template), commands).map_err(|error| (slot, error))?;
             }
             Action::Load(number, generation) => {
-                self.load(number, generation, orders).map_err(|error| (template_slot(number), error))?;
+                self.load(number, generation, commands).map_err(|error| (template_slot(number), error))?;
             }
-            Action::TermTemplate(number) => self.signal_template(number, libc::SIGTERM, orders),
-            Action::KillTemplate(number) => self.signal_template(number, libc::SIGKILL, orders),
+            Action::TermTemplate(number) => self.signal_template(number, libc::SIGTERM, commands),
+            Action::KillTemplate(number) => self.signal_template(number, libc::SIGKILL, commands),
             Action::Open(slot) => {
-                self.note_process(slot, NoteKind::Ready);
+                self.note_process(slot, EntryKind::Ready);
                 self.set_state(slot, SlotState::Ready);
                 self.segment.hand_over(Owner::this_process());
-                self.measure_one(slot, orders);
+                self.measure_one(slot, commands);
             }
             Action::Close(slot) => {
-                self.note_process(slot, NoteKind::Draining);
+                self.note_process(slot, EntryKind::Draining);
                 self.set_state(slot, SlotState::Draining);
             }
-            Action::Term(slot) => self.signal(slot, libc::SIGTERM, orders),
-            Action::Nudge(slot) => self.nudge(slot, orders),
-            Action::Kill(slot) => self.signal(slot, libc::SIGKILL, orders),
+            Action::Term(slot) => self.signal(slot, libc::SIGTERM, commands),
+            Action::Nudge(slot) => self.nudge(slot, commands),
+            Action::Kill(slot) => self.signal(slot, libc::SIGKILL, commands),
             Action::Clear(slot) => self.clear(slot),
             Action::Condition(up) => {
                 self.segment.set_condition(if up { Condition::Up } else { Condition::Down });
@@ -315,7 +321,7 @@ impl Supervised {
         slot: u16,
         generation: u32,
         template: Option<u16>,
-        orders: &mut Orders,
+        commands: &mut CommandQueue,
     ) -> io::Result<()> {
         let path = self.segment.socket_path(slot);
         // A name of one that has ended: the process that listens is to be another one.
@@ -323,8 +329,8 @@ impl Supervised {
         let listener = UnixListener::bind(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         let (output, writer) = spawner::pipe_from()?;
-        let order = self.order(slot, template).encode();
-        orders.push_back((order, vec![listener.into(), writer, output.try_clone()?]));
+        let command = self.command(slot, template).encode();
+        commands.push_back((command, vec![listener.into(), writer, output.try_clone()?]));
         self.segment.reset_served(slot);
         self.segment.set_state(slot, SlotState::Starting, generation);
         self.processes.insert(slot, Process::writing_to(output));
@@ -335,16 +341,16 @@ impl Supervised {
         self.segment.set_state(slot, state, self.segment.slot(slot).generation);
     }
 
-    fn signal(&self, slot: u16, signal: i32, orders: &mut Orders) {
-        self.note_process(slot, if signal == libc::SIGKILL { NoteKind::Killed } else { NoteKind::Told });
+    fn signal(&self, slot: u16, signal: i32, commands: &mut CommandQueue) {
+        self.note_process(slot, if signal == libc::SIGKILL { EntryKind::Killed } else { EntryKind::Told });
         self.set_state(slot, SlotState::Ending);
-        orders.push_back((Order::Signal { app: self.id, slot, signal }.encode(), Vec::new()));
+        commands.push_back((KeeperCommand::Signal { app: self.id, slot, signal }.encode(), Vec::new()));
     }
 
     /// Who does not know the signal would be ended by it before its time. A host of ours has heard the first word.
-    fn nudge(&self, slot: u16, orders: &mut Orders) {
+    fn nudge(&self, slot: u16, commands: &mut CommandQueue) {
         if self.about.is_program && catches(self.segment.slot(slot).pid, libc::SIGUSR1) {
-            self.signal(slot, libc::SIGUSR1, orders);
+            self.signal(slot, libc::SIGUSR1, commands);
         }
     }
 

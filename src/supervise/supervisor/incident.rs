@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::{
     control::Record,
-    segment::{FlightNote, NoteKind},
+    segment::{EntryKind, RecorderEntry},
 };
 use crate::log::escape;
 
@@ -22,9 +22,9 @@ pub(super) struct Mishap {
     pub(super) generation: u32,
     pub(super) age: Duration,
     /// Requests that it had, or has just lost.
-    pub(super) requests: Vec<FlightNote>,
+    pub(super) requests: Vec<RecorderEntry>,
     /// What it did before, the oldest first.
-    pub(super) events: Vec<FlightNote>,
+    pub(super) events: Vec<RecorderEntry>,
     /// Where the application was, if its host has said so.
     pub(super) stack: Vec<String>,
     /// The last lines of its output.
@@ -60,19 +60,19 @@ impl Mishap {
         records.extend(self.lines.iter().map(line("line")));
     }
 
-    fn request(&self, note: &FlightNote) -> Record {
+    fn request(&self, note: &RecorderEntry) -> Record {
         named(Record::new("request"), note).number("milliseconds", self.duration(note))
     }
 
     /// How long it had had a request, in milliseconds.
-    pub(super) fn duration(&self, note: &FlightNote) -> u64 {
+    pub(super) fn duration(&self, note: &RecorderEntry) -> u64 {
         match note.kind {
-            NoteKind::Running => milliseconds(self.at).saturating_sub(note.since),
+            EntryKind::Running => milliseconds(self.at).saturating_sub(note.since),
             _ => note.took.into(),
         }
     }
 
-    fn event(&self, note: &FlightNote) -> Record {
+    fn event(&self, note: &RecorderEntry) -> Record {
         let before = milliseconds(self.at).saturating_sub(note.since + u64::from(note.took));
         let record = Record::new("event").text("what", word(note.kind)).number("milliseconds_before", before);
         let record = named(record, note);
@@ -84,7 +84,7 @@ impl Mishap {
 }
 
 /// A request that is there now, or was a moment ago.
-pub(super) fn seen(application: &str, note: &FlightNote, now: Duration) -> Record {
+pub(super) fn seen(application: &str, note: &RecorderEntry, now: Duration) -> Record {
     let ended = note.since + u64::from(note.took);
     let record = Record::new("seen").text("application", application).text("what", word(note.kind));
     named(record, note)
@@ -94,7 +94,7 @@ pub(super) fn seen(application: &str, note: &FlightNote, now: Duration) -> Recor
         .number("status", note.status.into())
 }
 
-fn named(record: Record, note: &FlightNote) -> Record {
+fn named(record: Record, note: &RecorderEntry) -> Record {
     if note.line.is_empty() {
         return record;
     }
@@ -102,24 +102,24 @@ fn named(record: Record, note: &FlightNote) -> Record {
 }
 
 /// Whether this is the request that somebody asks for.
-pub(super) fn is_of(note: &FlightNote, word: &str) -> bool {
+pub(super) fn is_of(note: &RecorderEntry, word: &str) -> bool {
     let id = escape(&note.id);
     !id.is_empty() && (id == word || word.len() >= ENOUGH && id.starts_with(word))
 }
 
 /// Of requests in the words of the log, and of processes.
-fn word(kind: NoteKind) -> &'static str {
+fn word(kind: EntryKind) -> &'static str {
     match kind {
-        NoteKind::Running => "running",
-        NoteKind::Answered => "answered",
-        NoteKind::Cut => "cut",
-        NoteKind::TimedOut => "not answered in time",
-        NoteKind::Left => "left by its client",
-        NoteKind::Started => "the process began",
-        NoteKind::Ready => "it took requests",
-        NoteKind::Draining => "it got no more requests",
-        NoteKind::Told => "it was told to end",
-        NoteKind::Killed => "it was killed",
+        EntryKind::Running => "running",
+        EntryKind::Answered => "answered",
+        EntryKind::Cut => "cut",
+        EntryKind::TimedOut => "not answered in time",
+        EntryKind::Left => "left by its client",
+        EntryKind::Started => "the process began",
+        EntryKind::Ready => "it took requests",
+        EntryKind::Draining => "it got no more requests",
+        EntryKind::Told => "it was told to end",
+        EntryKind::Killed => "it was killed",
     }
 }
 

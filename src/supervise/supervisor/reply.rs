@@ -34,13 +34,13 @@ impl Supervisor {
         let known =
             self.apps.values_mut().find(|app| app.name() == name && !app.is_leaving() && may(app, user));
         let app = known.ok_or(ControlRefusal::Unknown)?;
-        let (orders, log) = (&mut self.orders, &mut self.log);
+        let (commands, log) = (&mut self.commands, &mut self.log);
         let what = match question {
             Question::Restart(_) if app.is_stopped() => return Err(ControlRefusal::Stopped),
             Question::Restart(_) => {
                 let line = format_args!("user {user} has asked for a restart of \"{name}\"");
                 log.line(Level::Notice, CONTROLLED, line);
-                app.restart(orders, log);
+                app.restart(commands, log);
                 "restart"
             }
             Question::Stop(_) => {
@@ -48,12 +48,12 @@ impl Supervisor {
                     "user {user} has stopped \"{name}\": requests get 503 until \"gangway start {name}\""
                 );
                 log.line(Level::Notice, CONTROLLED, line);
-                app.stop(orders, log);
+                app.stop(commands, log);
                 "stop"
             }
             _ => {
                 log.line(Level::Notice, CONTROLLED, format_args!("user {user} has started \"{name}\""));
-                app.start_again(orders, log);
+                app.start_again(commands, log);
                 "start"
             }
         };

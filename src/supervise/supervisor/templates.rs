@@ -5,7 +5,7 @@ use std::{io, os::fd::OwnedFd};
 
 use super::{
     super::plan::{Event, LifeEvent, TEMPLATES},
-    app::{Orders, Supervised},
+    app::{CommandQueue, Supervised},
     log::Log,
     process::Process,
 };
@@ -14,7 +14,7 @@ use crate::{
     log::{Level, escape},
     sys::spawner::{
         self, Exit,
-        tree::{self, Order, template_of, template_slot},
+        tree::{self, KeeperCommand, template_of, template_slot},
     },
 };
 
@@ -22,33 +22,38 @@ const _: () = assert!(TEMPLATES == tree::TEMPLATES);
 
 impl Supervised {
     /// Has a template made.
-    pub(super) fn load(&mut self, number: u16, generation: u32, orders: &mut Orders) -> io::Result<()> {
+    pub(super) fn load(
+        &mut self,
+        number: u16,
+        generation: u32,
+        commands: &mut CommandQueue,
+    ) -> io::Result<()> {
         let (output, writer) = spawner::pipe_from()?;
         let (app, slot, version) = (self.id, template_slot(number), self.version);
-        let order = Order::Load { app, slot, version, generation };
-        orders.push_back((order.encode(), vec![writer, output.try_clone()?]));
+        let command = KeeperCommand::Load { app, slot, version, generation };
+        commands.push_back((command.encode(), vec![writer, output.try_clone()?]));
         self.templates.insert(number, Process::writing_to(output));
         Ok(())
     }
 
-    /// The order for a process: from a template, or by itself.
-    pub(super) fn order(&self, slot: u16, template: Option<u16>) -> Order {
+    /// The command for a process: from a template, or by itself.
+    pub(super) fn command(&self, slot: u16, template: Option<u16>) -> KeeperCommand {
         match template {
-            Some(number) => Order::Fork { app: self.id, slot, template: template_slot(number) },
-            None => Order::Start { app: self.id, slot, version: self.version },
+            Some(number) => KeeperCommand::Fork { app: self.id, slot, template: template_slot(number) },
+            None => KeeperCommand::Start { app: self.id, slot, version: self.version },
         }
     }
 
-    pub(super) fn signal_template(&self, number: u16, signal: i32, orders: &mut Orders) {
-        let order = Order::Signal { app: self.id, slot: template_slot(number), signal };
-        orders.push_back((order.encode(), Vec::<OwnedFd>::new()));
+    pub(super) fn signal_template(&self, number: u16, signal: i32, commands: &mut CommandQueue) {
+        let command = KeeperCommand::Signal { app: self.id, slot: template_slot(number), signal };
+        commands.push_back((command.encode(), Vec::<OwnedFd>::new()));
     }
 
     /// A template has loaded the application, or says why it cannot.
-    pub(super) fn loaded(&mut self, slot: u16, reason: &[u8], orders: &mut Orders, log: &mut Log) {
+    pub(super) fn loaded(&mut self, slot: u16, reason: &[u8], commands: &mut CommandQueue, log: &mut Log) {
         let Some(number) = template_of(slot) else { return };
         if reason.is_empty() {
-            return self.happens(Event::TemplateReady(number), orders, log);
+            return self.happens(Event::TemplateReady(number), commands, log);
         }
         // It ends, which the keeper tells.
         if let Some(template) = self.templates.get_mut(&number) {
@@ -60,17 +65,23 @@ impl Supervised {
         &mut self,
         number: u16,
         why: String,
-        orders: &mut Orders,
+        commands: &mut CommandQueue,
         log: &mut Log,
     ) {
         let text = format_args!("the template of \"{}\" could not be started: {why}", self.about.name);
         log.line(Level::Error, PROCESS_NOT_STARTED, text);
         self.reason = why;
         self.templates.remove(&number);
-        self.happens(Event::TemplateEnded(number), orders, log);
+        self.happens(Event::TemplateEnded(number), commands, log);
     }
 
-    pub(super) fn template_exited(&mut self, number: u16, exit: Exit, orders: &mut Orders, log: &mut Log) {
+    pub(super) fn template_exited(
+        &mut self,
+        number: u16,
+        exit: Exit,
+        commands: &mut CommandQueue,
+        log: &mut Log,
+    ) {
         self.read_output(template_slot(number), log);
         self.reason = exit.to_string();
         if let Some(mut template) = self.templates.remove(&number) {
@@ -78,7 +89,7 @@ impl Supervised {
             self.freeze_template(&template, exit);
             self.reason = template.reason.unwrap_or_else(|| exit.to_string());
         }
-        self.happens(Event::TemplateEnded(number), orders, log);
+        self.happens(Event::TemplateEnded(number), commands, log);
         self.thaw();
     }
 

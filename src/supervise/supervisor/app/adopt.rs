@@ -11,7 +11,7 @@ use super::{
         log::Log,
         process::Process,
     },
-    Orders, Supervised,
+    CommandQueue, Supervised,
 };
 use crate::sys::{PidFd, monotonic, spawner::tree::template_of};
 
@@ -61,7 +61,7 @@ impl Supervised {
     }
 
     /// Begins, with what was adopted.
-    pub(in super::super) fn begin(&mut self, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn begin(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         self.plan.go_on(monotonic());
         if self.newest.is_some() {
             self.recall_files();
@@ -73,15 +73,15 @@ impl Supervised {
             }
         }
         if self.segment.is_stopped() {
-            self.happens(Event::Stop, orders, log);
+            self.happens(Event::Stop, commands, log);
         } else {
             self.say_unwatched(log);
             self.segment.set_condition(Condition::Up);
-            self.happens(Event::Tick, orders, log);
+            self.happens(Event::Tick, commands, log);
         }
         // The newest that was found has other words than those that are wanted.
         if self.newest.take().is_some_and(|(_, version)| version != self.version) {
-            self.happens(Event::Restart, orders, log);
+            self.happens(Event::Restart, commands, log);
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
         probe::{Known, Probe},
         warmup::{Warmup, WarmupProgress},
     },
-    Orders, Process, Supervised,
+    CommandQueue, Process, Supervised,
 };
 use crate::{error::WARMUP_FAILED, log::Level, sys::monotonic};
 
@@ -32,7 +32,7 @@ impl Supervised {
     }
 
     /// The time has come for something.
-    pub(in super::super) fn look(&mut self, now: Duration, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn look(&mut self, now: Duration, commands: &mut CommandQueue, log: &mut Log) {
         let (mut known, mut late) = (Vec::new(), Vec::new());
         for (slot, process) in &mut self.processes {
             if let Some(probe) = process.probe.as_mut().filter(|probe| probe.at() <= now) {
@@ -43,27 +43,32 @@ impl Supervised {
             }
         }
         for (slot, known) in known {
-            self.probed(slot, known, orders, log);
+            self.probed(slot, known, commands, log);
         }
         for slot in late {
-            self.warmed(slot, &WarmupProgress::Failed("it was not answered in time".to_owned()), orders, log);
+            self.warmed(
+                slot,
+                &WarmupProgress::Failed("it was not answered in time".to_owned()),
+                commands,
+                log,
+            );
         }
-        self.happens(Event::Tick, orders, log);
+        self.happens(Event::Tick, commands, log);
     }
 
     /// Something has come from one that begins.
-    pub(in super::super) fn look_at_probe(&mut self, slot: u16, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn look_at_probe(&mut self, slot: u16, commands: &mut CommandQueue, log: &mut Log) {
         let Some(process) = self.processes.get_mut(&slot) else { return };
         if let Some(probe) = &mut process.probe {
             let known = probe.read(monotonic());
-            self.probed(slot, known, orders, log);
+            self.probed(slot, known, commands, log);
         } else if let Some(warmup) = &mut process.warmup {
             let progress = warmup.go_on();
-            self.warmed(slot, &progress, orders, log);
+            self.warmed(slot, &progress, commands, log);
         }
     }
 
-    fn probed(&mut self, slot: u16, known: Known, orders: &mut Orders, log: &mut Log) {
+    fn probed(&mut self, slot: u16, known: Known, commands: &mut CommandQueue, log: &mut Log) {
         if known == Known::Nothing {
             return;
         }
@@ -78,20 +83,20 @@ impl Supervised {
         process.reason = process.unwell.clone().filter(|_| self.plan.would_replace(slot));
         if process.reason.is_some() {
             // It would answer requests with errors, and another generation answers them well.
-            return self.signal(slot, libc::SIGKILL, orders);
+            return self.signal(slot, libc::SIGKILL, commands);
         }
         let Some(words) = &self.about.warmup else {
-            return self.happens(Event::Ready(slot), orders, log);
+            return self.happens(Event::Ready(slot), commands, log);
         };
         let now = monotonic();
         let left = self.about.life.boot_timeout.map(|limit| (process.began + limit).saturating_sub(now));
         match Warmup::ask(&self.segment.socket_path(slot), words, now, left) {
             Ok(warmup) => process.warmup = Some(warmup),
-            Err(error) => self.warmed(slot, &WarmupProgress::Failed(error.to_string()), orders, log),
+            Err(error) => self.warmed(slot, &WarmupProgress::Failed(error.to_string()), commands, log),
         }
     }
 
-    fn warmed(&mut self, slot: u16, progress: &WarmupProgress, orders: &mut Orders, log: &mut Log) {
+    fn warmed(&mut self, slot: u16, progress: &WarmupProgress, commands: &mut CommandQueue, log: &mut Log) {
         if *progress == WarmupProgress::Goes {
             return;
         }
@@ -104,6 +109,6 @@ impl Supervised {
                 process.pid, self.about.name
             ));
         }
-        self.happens(Event::Ready(slot), orders, log);
+        self.happens(Event::Ready(slot), commands, log);
     }
 }

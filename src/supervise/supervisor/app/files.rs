@@ -13,7 +13,7 @@ use super::{
         log::Log,
         watch::Watch,
     },
-    Orders, Supervised,
+    CommandQueue, Supervised,
 };
 use crate::{
     error::RESTARTED,
@@ -125,10 +125,10 @@ impl Supervised {
     }
 
     /// Looks at them.
-    pub(in super::super) fn look_at_files(&mut self, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn look_at_files(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         if let Some(file) = self.is_watched().then(|| self.watches.look()).flatten() {
             self.say_changed(&file, log);
-            self.happens(Event::Restart, orders, log);
+            self.happens(Event::Restart, commands, log);
         }
         self.remember_files();
     }

@@ -9,7 +9,7 @@ use super::{
             control::Record,
             message::Trouble,
             plan::LifeEvent,
-            segment::{FlightNote, NoteKind},
+            segment::{EntryKind, RecorderEntry},
         },
         incident::{self, Mishap},
         process::Process,
@@ -40,12 +40,12 @@ impl Supervised {
     /// What is known of the process of a slot.
     fn look_back(&self, slot: u16, what: String) -> Mishap {
         let seen = self.segment.slot(slot);
-        let own = |note: &FlightNote| note.pid == seen.pid;
+        let own = |note: &RecorderEntry| note.pid == seen.pid;
         let process = self.processes.get(&slot);
         // What was lost before has another cause.
         let begin = monotonic().saturating_sub(JUST_LOST).as_millis() as u64;
-        let is_of_now = |note: &FlightNote| {
-            own(note) && (note.kind == NoteKind::Running || note.since + u64::from(note.took) >= begin)
+        let is_of_now = |note: &RecorderEntry| {
+            own(note) && (note.kind == EntryKind::Running || note.since + u64::from(note.took) >= begin)
         };
         Mishap {
             requests: self.segment.requests(slot).into_iter().filter(is_of_now).collect(),
@@ -161,7 +161,7 @@ impl Supervised {
         Some(incident::seen(self.name(), &found, now))
     }
 
-    pub(super) fn note_process(&self, slot: u16, kind: NoteKind) {
+    pub(super) fn note_process(&self, slot: u16, kind: EntryKind) {
         self.segment.note_process(slot, kind, monotonic().as_millis() as u64);
     }
 }

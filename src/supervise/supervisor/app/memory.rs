@@ -4,25 +4,25 @@
 
 use std::time::Duration;
 
-use super::{Orders, Supervised};
-use crate::sys::{monotonic, spawner::tree::Order};
+use super::{CommandQueue, Supervised};
+use crate::sys::{monotonic, spawner::tree::KeeperCommand};
 
 /// Looks of the keeper at the processes of an application, each of which takes it a part of a millisecond.
 const EVERY: Duration = Duration::from_secs(1);
 
 impl Supervised {
     /// Has all of them looked at.
-    pub(in super::super) fn measure(&mut self, orders: &mut Orders) {
+    pub(in super::super) fn measure(&mut self, commands: &mut CommandQueue) {
         let now = monotonic();
         if self.measured.is_some_and(|at| now < at + EVERY) {
             return;
         }
         self.measured = Some(now);
-        self.processes.keys().for_each(|slot| self.measure_one(*slot, orders));
+        self.processes.keys().for_each(|slot| self.measure_one(*slot, commands));
     }
 
-    pub(super) fn measure_one(&self, slot: u16, orders: &mut Orders) {
-        orders.push_back((Order::Measure { app: self.id, slot }.encode(), Vec::new()));
+    pub(super) fn measure_one(&self, slot: u16, commands: &mut CommandQueue) {
+        commands.push_back((KeeperCommand::Measure { app: self.id, slot }.encode(), Vec::new()));
     }
 
     pub(in super::super) fn measured(&self, slot: u16, pid: u32, bytes: u64) {

@@ -10,7 +10,7 @@ use super::{
         segment::{Condition, SlotState},
     },
     super::log::Log,
-    Orders, Supervised,
+    CommandQueue, Supervised,
 };
 use crate::{
     log::escape,
@@ -48,19 +48,19 @@ impl Supervised {
         self.plan.is_retired()
     }
 
-    pub(in super::super) fn restart(&mut self, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn restart(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         self.watches.forget();
-        self.happens(Event::Restart, orders, log);
+        self.happens(Event::Restart, commands, log);
     }
 
-    pub(in super::super) fn stop(&mut self, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn stop(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         self.segment.set_stopped(true);
-        self.happens(Event::Stop, orders, log);
+        self.happens(Event::Stop, commands, log);
     }
 
-    pub(in super::super) fn start_again(&mut self, orders: &mut Orders, log: &mut Log) {
+    pub(in super::super) fn start_again(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         self.segment.set_stopped(false);
-        self.happens(Event::Resume, orders, log);
+        self.happens(Event::Resume, commands, log);
     }
 
     /// Adds a record of the application, and one of each process.

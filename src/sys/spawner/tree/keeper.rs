@@ -20,7 +20,7 @@ use super::{
         request::SpawnerCommand,
         signals,
     },
-    Fact, MessageSocket, Order, Parcel,
+    Fact, KeeperCommand, MessageSocket, Parcel,
     message::{self, Heard, Recipe},
     processes,
     table::Table,
@@ -197,22 +197,22 @@ impl Keeper<'_> {
                 return;
             }
         };
-        match Order::decode(&packet.bytes) {
-            Some(Order::Start { app, slot, version }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
+        match KeeperCommand::decode(&packet.bytes) {
+            Some(KeeperCommand::Start { app, slot, version }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
                 Ok(fds) => self.start(app, slot, version, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
             },
-            Some(Order::Load { app, slot, version, generation }) => {
+            Some(KeeperCommand::Load { app, slot, version, generation }) => {
                 match <[OwnedFd; 2]>::try_from(packet.fds) {
                     Ok(fds) => self.load(app, slot, (version, generation), fds),
                     Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
                 }
             }
-            Some(Order::Fork { app, slot, template }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
+            Some(KeeperCommand::Fork { app, slot, template }) => match <[OwnedFd; 3]>::try_from(packet.fds) {
                 Ok(fds) => self.fork(app, slot, template, fds),
                 Err(_) => self.not_started(app, slot, Failure { step: Step::Request, errno: 0 }),
             },
-            Some(Order::Signal { app, slot, signal })
+            Some(KeeperCommand::Signal { app, slot, signal })
                 if matches!(signal, libc::SIGTERM | libc::SIGUSR1 | libc::SIGKILL) =>
             {
                 self.signal_template(app, slot, signal);
@@ -222,7 +222,7 @@ impl Keeper<'_> {
                     }
                 }
             }
-            Some(Order::Measure { app, slot }) => self.measure(app, slot),
+            Some(KeeperCommand::Measure { app, slot }) => self.measure(app, slot),
             _ => {}
         }
     }

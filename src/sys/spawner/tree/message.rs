@@ -130,7 +130,7 @@ fn identity(reader: &mut Parts<'_>) -> Option<Identity> {
 
 /// What the supervisor asks of the keeper.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum KeeperCommand {
     /// Make a process of an application with these words; with it come its listening socket and both ends of its output.
     Start {
         /// The application.
@@ -179,7 +179,7 @@ pub enum Order {
     },
 }
 
-impl Order {
+impl KeeperCommand {
     /// The message.
     #[must_use]
     pub fn encode(self) -> Vec<u8> {
@@ -349,15 +349,15 @@ mod tests {
     #[test]
     fn orders_and_facts_round_trip() {
         for order in [
-            Order::Start { app: 7, slot: 3, version: 9 },
-            Order::Load { app: 7, slot: template_slot(1), version: 9, generation: 4 },
-            Order::Fork { app: 7, slot: 3, template: template_slot(2) },
-            Order::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
-            Order::Measure { app: 7, slot: 3 },
+            KeeperCommand::Start { app: 7, slot: 3, version: 9 },
+            KeeperCommand::Load { app: 7, slot: template_slot(1), version: 9, generation: 4 },
+            KeeperCommand::Fork { app: 7, slot: 3, template: template_slot(2) },
+            KeeperCommand::Signal { app: 7, slot: 3, signal: libc::SIGTERM },
+            KeeperCommand::Measure { app: 7, slot: 3 },
         ] {
             let message = order.encode();
-            assert_eq!(Order::decode(&message), Some(order));
-            assert!((0..message.len()).all(|cut| Order::decode(&message[..cut]).is_none()));
+            assert_eq!(KeeperCommand::decode(&message), Some(order));
+            assert!((0..message.len()).all(|cut| KeeperCommand::decode(&message[..cut]).is_none()));
         }
         for fact in [
             Fact::Started(1, 2, 3),

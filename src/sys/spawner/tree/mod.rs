@@ -33,7 +33,9 @@ use std::{
 };
 
 pub use control::{Control, ForkReply, ForkRequest};
-pub use message::{Fact, Order, RunningTemplate, TEMPLATES, application, commit, template_of, template_slot};
+pub use message::{
+    Fact, KeeperCommand, RunningTemplate, TEMPLATES, application, commit, template_of, template_slot,
+};
 pub use parts::{Composer, Parts};
 pub use room::most as most_descriptors;
 pub use trial::load_once;

@@ -116,7 +116,7 @@ fn words_that_the_supervisor_has_not_read_yet_and_those_that_have_left_are_start
             let slot = notes(&path).iter().filter(|note| note.starts_with("all")).count() as u16;
             let (_reader, writer) = io::pipe().unwrap();
             let output = writer.try_clone().unwrap();
-            let order = Order::Start { app: 1, slot, version: 1 }.encode();
+            let order = KeeperCommand::Start { app: 1, slot, version: 1 }.encode();
             let listener = listener(slot);
             keeper.send(&order, &[listener.as_fd(), writer.as_fd(), output.as_fd()], true).unwrap();
         }
