@@ -2,9 +2,10 @@
 //! Where each word of a segment stands.
 //!
 //! ```text
-//! header | a bit for each cell that is in use | cells of the queue | slots, each with the places of its process behind it
-//! | a note for each place | for each slot the number of its events, and the last ones
+//! header | a bit for each cell that is in use | slots, each with the places of its process behind it
+//! | cells of the queue | a note for each place | for each slot the number of its events, and the last ones
 //! ```
+//! What is looked at of an application that nobody asks stands in front: mostly in one page.
 
 use std::{
     ops::Range,
@@ -14,7 +15,7 @@ use std::{
 use super::Shape;
 
 /// "gangway" and the version of all this.
-const MAGIC: u64 = 0x6761_6e67_7761_7902;
+const MAGIC: u64 = 0x6761_6e67_7761_7903;
 
 const SIZES: usize = 1;
 /// The number of the next one that comes to wait.
@@ -59,9 +60,9 @@ pub(super) struct SegmentLayout {
 impl SegmentLayout {
     pub(super) fn of(shape: Shape) -> Self {
         let room = usize::from(shape.room.max(1));
-        let cells = HEADER + room.div_ceil(64);
-        let (slots, slot_size) = (cells + room, PLACES + usize::from(shape.threads));
-        let cards = slots + usize::from(shape.slots) * slot_size;
+        let (slots, slot_size) = (HEADER + room.div_ceil(64), PLACES + usize::from(shape.threads));
+        let cells = slots + usize::from(shape.slots) * slot_size;
+        let cards = cells + room;
         let rings = cards + usize::from(shape.slots) * usize::from(shape.threads) * CARD;
         Self { shape, bits: HEADER, cells, slots, slot_size, cards, rings }
     }
@@ -77,7 +78,7 @@ impl SegmentLayout {
 
     /// The words that say which cells are in use.
     pub(super) fn bits(&self) -> Range<usize> {
-        self.bits..self.cells
+        self.bits..self.slots
     }
 
     /// Which bit of which word says whether a cell is in use.

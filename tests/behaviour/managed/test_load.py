@@ -214,7 +214,8 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
                         os.kill(chance.choice(grown), signal.SIGKILL)
                         kills += 1
     ran = path.read_text().split()
-    # Those that a process had begun when it was killed: nobody may run them again.
+    # Those that a process had read when it was killed may not run again. Some of them its application had not begun: a thread that has a request
+    # waits for the interpreter first.
     others = set(load.cut) - set(begun.read_text().split())
     print(
         f"{load.done} requests, {load.posted} POST, {len(load.cut)} of them cut, of which the application had {len(load.cut) - len(others)}; "
@@ -223,8 +224,6 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, preload):
     check(load)
     assert kills > 0 and load.posted > 0
     assert len(load.cut) <= kills * posts, f"{kills} kills, and {load.cut} got no answer"
-    # The process says that it begins one some microseconds before the application can say so.
-    assert len(others) <= max(1, kills // 20), f"no application has begun {others} of {load.cut}"
     once = [name for name in ran if name.startswith("p")]
     assert len(once) == len(set(once)), "a request ran twice that must not"
     wait_until(lambda: server.get("/app/get").status == 200, "it serves")
