@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # test.sh [PYTEST OPTION...]: the Rust tests, those of the package mod_python, the behaviour suite, and the tests of WSGI and of security
-# once more with applications in processes of their own; with SERVER set only the suite, on that server.
+# once more with applications in processes of their own, some of them in gangway-host; with SERVER set only the suite, on that server.
 . "$(dirname "$0")/lib.sh"
 
 SERVER=${SERVER:-}
@@ -72,6 +72,17 @@ managed_tests() {
     return "$status"
 }
 
+# What an application behind FastCGI is told, by a gangway-host that was started by hand.
+host_tests() {
+    local log=$BUILD/log/host.log status=0
+    local options=(--host --server=nginx,apache)
+    rm -f "$BUILD/log/host-again.log"
+    pytest 10m tests/behaviour/wsgi/test_environ.py -n "$JOBS" "${options[@]}" "$@" | tee "$log" || status=$?
+    SUMMARY+=("the environ of WSGI in gangway-host behind nginx and httpd: $(tail -n1 "$log" | tr -d '=' | xargs)")
+    if ((status == 1)) && run_again "$log" "${options[@]}"; then status=0; fi
+    return "$status"
+}
+
 # The package mod_python outside of a server.
 package_tests() {
     local log=$BUILD/log/mod_python.log status=0
@@ -87,6 +98,7 @@ SUMMARY=()
 [[ -n $SERVER ]] || package_tests || status=1
 behaviour_tests "$@" || status=1
 [[ -n $SERVER ]] || managed_tests "$@" || status=1
+[[ -n $SERVER ]] || host_tests "$@" || status=1
 printf '\n'
 for line in "${SUMMARY[@]}"; do say "$line"; done
 ((status == 0)) || die "tests FAILED"

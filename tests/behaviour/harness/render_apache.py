@@ -45,13 +45,13 @@ def section(spec):
         lines += ["    Options +ExecCGI", "    GangwayCGI " + " ".join(["On", *map(quoted, spec.cgi)])]
     if spec.spawn is not None:
         lines.append("    GangwaySpawn " + " ".join(map(quoted, spec.spawn)))
-    if spec.passes is not None and "proxy:" not in spec.apache and "ProxyPass" not in spec.apache:
+    if spec.passes is not None and not any(other in spec.apache for other in ("proxy:", "ProxyPass", "GangwayPass")):
         # A backend that refused a connection is asked again at once.
         lines.append(f"    ProxyPass {quoted(backend_url(spec.passes, spec.path))} retry=0")
     lines += [f"    GangwayPythonHandler {words}" for words in spec.handlers]
     for key, value in spec.params.items():
         # SetEnv reaches every backend of mod_proxy, whichever module speaks to it.
-        lines.append(f"    {'GangwayParam' if spec.passes is None else 'SetEnv'} {key} {quoted(value)}")
+        lines.append(f"    {'GangwayParam' if spec.passes is None or spec.hosted else 'SetEnv'} {key} {quoted(value)}")
     if spec.apache:
         lines += ["    " + line.strip() for line in spec.apache.strip().splitlines()]
     lines.append(f"</{name}>")

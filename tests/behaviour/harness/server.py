@@ -63,7 +63,8 @@ class Server:
             self.log.usual += [re.compile(text) for text in usual]
         if site.host:
             # Of a response that ends too early, which the host says as well.
-            self.log.usual.append(re.compile("prematurely closed connection while reading upstream"))
+            usual = ("prematurely closed connection while reading upstream", "GW0703 the backend closed the connection", r"GW0707 (?!GW)")
+            self.log.usual += [re.compile(text) for text in usual]
         self.process = None
         self.ports = {}
         self._connections = []

@@ -17,6 +17,7 @@ class Location:
     params: dict = field(default_factory=dict)
     files: str | None = None  # static files from this folder
     passes: str | None = None  # address of gangway_pass: fastcgi://host:port and the like
+    hosted: bool = False  # what is there is a gangway-host of the site's
     spawn: list | None = None  # words of gangway_spawn / GangwaySpawn; `files` is where its scripts are
     cgi: list | None = None  # words of gangway_cgi / GangwayCGI after `on`; `files` is where the scripts are
     handlers: tuple = ()  # lines of gangway_python_handler / GangwayPythonHandler, each as it is written behind the name
@@ -101,15 +102,21 @@ class Site:
             path, kind=kind, interface="asgi", target=target, options=words, params=params or {}, nginx=nginx, apache=apache
         )
 
-    def hosted(self, path, target, words, *, kind="prefix", params=None, **kw):
-        """The same in a gangway-host of its own; the same words share one."""
+    def hosted(self, path, target, words, *, kind="prefix", params=None, nginx="", apache=""):
+        """The same in a gangway-host of its own; the same words share one. In nginx a variable says where it is mounted, in httpd GangwayPass
+        does."""
         name = f"host-{target}-{'-'.join(words)}"
         host = self.backends.get(name)
         if host is None:
             number = sum(other.startswith("host-") for other in self.backends)
             host = self.program(name, Host(self.scratch, target, words, name=f"host{number}", unix=False))
-        mount = {"SCRIPT_NAME": path.rstrip("/")} if kind == "prefix" else {}
-        return self.passes(path, host, kind=kind, params={**mount, **(params or {})}, **kw)
+        if kind == "prefix":
+            mount = path.rstrip("/")
+            nginx = f"gangway_param SCRIPT_NAME {quoted(mount)};\n{nginx}"
+        apache = f"GangwayPass {host.address}\n{apache}"
+        location = self.passes(path, host, kind=kind, params=params, nginx=nginx, apache=apache)
+        location.hosted = True
+        return location
 
     def cgi(self, path, place, *, kind="prefix", params=None, nginx="", apache="", **options):
         """Runs the scripts of the folder `place`, or that file, below `path`. Further keywords are options; a list repeats its key."""

@@ -221,6 +221,7 @@ def test_params_add_and_override(server):
     assert "PLAIN" not in environ(server)
 
 
+@pytest.mark.not_behind_pass("httpd gives to backends what it gives to programs, of its own environment PATH", on="apache")
 def test_the_host_environment_is_not_in_the_request(server):
     """os.environ is the process's; the request's variables come from the request."""
     found = environ(server)
