@@ -24,7 +24,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gangway::supervise::control::{ControlRefusal, Question};
+use gangway::{
+    log::escape,
+    supervise::control::{ControlRefusal, Question},
+};
 use screen::Screen;
 use servers::Heard;
 use top::Counted;
@@ -72,7 +75,9 @@ pub fn run(words: impl Iterator<Item = OsString>, out: &mut dyn Write, errors: &
         Err(error) => Err((End::Usage, error)),
     };
     done.unwrap_or_else(|(end, text)| {
-        let _ = writeln!(errors, "gangway: {text}");
+        // It may repeat a word, such as an id that a client has chosen.
+        let text: Vec<_> = text.lines().map(|line| escape(line.as_bytes())).collect();
+        let _ = writeln!(errors, "gangway: {}", text.join("\n"));
         end
     })
 }
@@ -190,4 +195,19 @@ fn nobody(run_directory: Option<&Path>) -> Trouble {
              --run-directory DIR says where its sockets stand"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_word_steers_no_terminal() {
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let end = run(["say\u{1b}[31m".into()].into_iter(), &mut out, &mut errors);
+        let text = String::from_utf8_lossy(&errors);
+        assert_eq!(end, End::Usage);
+        assert!(text.starts_with("gangway: unknown command \"say\\x1b[31m\"\nusage: "), "{text}");
+        assert!(out.is_empty());
+    }
 }
