@@ -83,10 +83,12 @@ static AUTHORITIES: ModuleNames<5> = ModuleNames::new([
 /// httpd registers hooks.
 unsafe fn register_phases() {
     let none: *const *const c_char = ptr::null();
-    let middle = sys::APR_HOOK_MIDDLE as c_int;
+    let (middle, last) = (sys::APR_HOOK_MIDDLE as c_int, sys::APR_HOOK_LAST as c_int);
     // SAFETY: the caller's promise; the lists of names live for the process.
     unsafe {
         sys::ap_hook_post_read_request(Some(post_read_request), none, none, middle);
+        sys::ap_hook_translate_name(Some(phase_path), BEFORE.as_ptr(), none, middle);
+        sys::ap_hook_map_to_storage(Some(phase_storage), none, none, last);
         sys::ap_hook_translate_name(Some(phase_trans), none, none, sys::APR_HOOK_FIRST as c_int);
         sys::ap_hook_header_parser(Some(header_parser), none, none, middle);
         sys::ap_hook_access_checker(Some(access), none, none, middle);
@@ -148,6 +150,7 @@ unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec)
         // SAFETY: httpd gives the pool of the child.
         let pool = unsafe { ChildPool::from_raw(pool) };
         KINDS.iter().for_each(|kind| (kind.start)(&pool));
+        phases::begin_process();
     });
 }
 
@@ -168,6 +171,8 @@ request_hook!(last_fixups, claim::last_fixups);
 request_hook!(content_handler, serve);
 request_hook!(post_read_request, phases::post_read_request, if has_handlers);
 request_hook!(phase_trans, phases::trans, if has_handlers);
+request_hook!(phase_path, phases::take_path, if has_handlers);
+request_hook!(phase_storage, phases::map_to_storage, if has_handlers);
 request_hook!(header_parser, phases::header_parser, if has_handlers);
 request_hook!(access, phases::access, if has_handlers);
 request_hook!(force_authn, phases::force_authn, if has_handlers);

@@ -37,6 +37,8 @@ pub(crate) struct PhaseConf<'p> {
     ended: &'p [RequestPhase],
     /// What a client is asked to authenticate for, where no AuthName says it.
     pub(crate) realm: Option<&'p [u8]>,
+    /// Whether the content handlers stand in a `<Location>`; `None` where the section names none.
+    by_path: Option<bool>,
     /// Content handlers give the response without SetHandler.
     pub(crate) gives_content: bool,
     /// Handlers say who the client is, and what it may, without Require.
@@ -51,6 +53,19 @@ impl<'p> PhaseConf<'p> {
             HAS_CONNECTIONS.store(true, Ordering::Relaxed);
         }
         self.handlers = pool.copy(&[self.handlers, more].concat());
+    }
+
+    /// Notes where the content handlers stand.
+    pub(crate) fn set_by_path(&mut self, by_path: bool) {
+        self.by_path = Some(by_path);
+    }
+
+    /// Whether the response is that of handlers of a path, whatever file it would stand for.
+    pub(crate) fn needs_no_file(&self) -> bool {
+        self.by_path == Some(true)
+            && self.has(RequestPhase::Content)
+            && self.handlers.iter().all(|handler| handler.suffix.is_none() || handler.phase.is_filter())
+            && self.setting(b"PythonInterpPerDirectory") != Some(b"1")
     }
 
     /// Ends what sections around this one, and this one so far, say of phases.
@@ -109,6 +124,7 @@ impl<'p> PhaseConf<'p> {
                 (outer, inner) => pool.copy(&[outer, inner].concat()),
             },
             realm: inner.realm.or(outer.realm),
+            by_path: inner.by_path.or(outer.by_path),
             gives_content: outer.gives_content || inner.gives_content,
             asks: outer.asks || inner.asks,
         }

@@ -5,7 +5,8 @@ use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt, path::Path};
 
 /// Splits a path below a root where the file ends: filename, and the path behind it. As httpd's walk over directories: a part that is not
 /// there is the last one of the filename. Asks the file system, which may take its time.
-pub(super) fn split(path: &[u8], root: usize) -> (&[u8], &[u8]) {
+#[must_use]
+pub fn split(path: &[u8], root: usize) -> (&[u8], &[u8]) {
     let mut end = root.min(path.len());
     loop {
         let rest = path.get(end..).unwrap_or_default();

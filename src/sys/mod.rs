@@ -124,6 +124,12 @@ impl TimerFd {
         // It fails for a wrong time alone.
         let _ = timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once);
     }
+
+    /// Is not readable any more until the next time.
+    pub fn acknowledge(&self) {
+        // It fails where there is nothing to acknowledge.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
+    }
 }
 
 impl AsFd for TimerFd {

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use gangway::{
     exchange::Stop,
     log::{self, Level, RequestLog},
-    phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible},
+    phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible, split},
 };
 
 use super::connection::ConnectionTransaction;
-use crate::raw::{Lease, Request};
+use crate::raw::{Lease, Request, RequestState};
 
 /// A request that is reached from the one that is leased.
 pub(super) struct Facts {
@@ -26,12 +26,44 @@ impl Facts {
     }
 
     fn with<R>(&self, body: impl FnOnce(Request<'_>) -> Result<R, Stop>) -> Result<R, Stop> {
+        self.within(false, body)
+    }
+
+    /// What was written must be gone before.
+    fn when_gone<R>(&self, body: impl FnOnce(Request<'_>) -> Result<R, Stop>) -> Result<R, Stop> {
+        self.within(true, body)
+    }
+
+    fn within<R>(
+        &self,
+        needs_gone: bool,
+        body: impl FnOnce(Request<'_>) -> Result<R, Stop>,
+    ) -> Result<R, Stop> {
         let found = self.lease.with(|session| {
+            if needs_gone {
+                session.let_go();
+            }
             let own = session.request();
             let request = self.steps.iter().try_fold(own, |request, step| request.related(*step));
             body(request.ok_or(Stop::Misuse)?)
         });
         found.unwrap_or(Err(Stop::Misuse))
+    }
+}
+
+/// Tells the name of the file from what follows it in the path, where httpd has looked for none.
+fn tell_file(request: Request<'_>, fact: Fact) {
+    if matches!(fact, Fact::Filename | Fact::CanonicalFilename | Fact::PathInfo)
+        && RequestState::found(request).is_some_and(RequestState::takes_path)
+    {
+        let (path, root) = (request.filename(), request.document_root());
+        let root = if path.starts_with(root) { root.len() } else { 0 };
+        let (filename, rest) = split(path, root);
+        for (fact, value) in
+            [(Fact::PathInfo, rest), (Fact::CanonicalFilename, filename), (Fact::Filename, filename)]
+        {
+            request.set_fact(fact, Some(value));
+        }
     }
 }
 
@@ -47,6 +79,7 @@ fn by_realm(request: Request<'_>, fact: Fact) -> Option<&[u8]> {
 impl RequestFacts for Facts {
     fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
         self.with(|request| {
+            tell_file(request, fact);
             if let Some(value) = request.fact(fact).or_else(|| by_realm(request, fact)) {
                 give(value);
             }
@@ -55,15 +88,21 @@ impl RequestFacts for Facts {
     }
 
     fn set_text(&self, fact: Fact, value: Option<&[u8]>) -> Result<(), Stop> {
-        self.with(|request| possible(request.set_fact(fact, value)))
+        self.when_gone(|request| {
+            tell_file(request, fact);
+            possible(request.set_fact(fact, value))
+        })
     }
 
     fn number(&self, number: Number) -> Result<i64, Stop> {
-        self.with(|request| Ok(request.figure(number)))
+        use Number::{Aborted, BytesSent, Chunked, Clength, EosSent, SentBodyct};
+        let tells_of_response =
+            matches!(number, Aborted | BytesSent | Chunked | Clength | EosSent | SentBodyct);
+        self.within(tells_of_response, |request| Ok(request.figure(number)))
     }
 
     fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
-        self.with(|request| possible(request.set_figure(number, value)))
+        self.when_gone(|request| possible(request.set_figure(number, value)))
     }
 
     fn entries(
@@ -83,12 +122,12 @@ impl RequestFacts for Facts {
     }
 
     fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
-        self.with(|request| possible(request.change_table(table, change)))
+        self.when_gone(|request| possible(request.change_table(table, change)))
     }
 
     fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
         if which == Relation::Connection {
-            let is_there = self.steps.is_empty() && !self.with(|request| Ok(request.is_stream()))?;
+            let is_there = self.steps.is_empty() && !self.when_gone(|request| Ok(request.is_stream()))?;
             return Ok(
                 is_there.then(|| Box::new(ConnectionTransaction::new(&self.lease)) as Box<dyn Transaction>)
             );

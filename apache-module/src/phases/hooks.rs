@@ -27,6 +27,26 @@ pub(crate) fn trans(request: Request<'_>) -> c_int {
     run(request, RequestPhase::Trans)
 }
 
+/// Before httpd maps the path to a file: whether handlers of a `<Location>` give the response, whatever is there. As with mod_python
+/// sections of files do not count then. What Alias maps has gone its way already.
+pub(crate) fn take_path(request: Request<'_>) -> c_int {
+    let is_ours = conf(request).is_some_and(PhaseConf::needs_no_file)
+        && !request.is_proxied()
+        && !request.is_rewritten()
+        && request
+            .core_handler()
+            .is_some_and(|name| HANDLERS.iter().any(|ours| ours.eq_ignore_ascii_case(name)));
+    if is_ours {
+        RequestState::of(request).note_by_path();
+    }
+    DECLINED
+}
+
+/// Nobody looks for a file.
+pub(crate) fn map_to_storage(request: Request<'_>) -> c_int {
+    if RequestState::found(request).is_some_and(RequestState::is_by_path) { OK } else { DECLINED }
+}
+
 /// The first phase that knows the section: handlers of the beginning run here as well.
 pub(crate) fn header_parser(request: Request<'_>) -> c_int {
     match run(request, RequestPhase::Init) {

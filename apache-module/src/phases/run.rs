@@ -102,6 +102,7 @@ pub(super) fn answer_with(
     session.resume();
     with_lease(session, |lease| {
         let visited = Visited::new(lease, request.is_subrequest(), phase.has_bodies(), clean_up);
+        let visited = if phase == RequestPhase::Content && !nested { visited.outermost() } else { visited };
         let outcome =
             wsgi::inside(request, number, || application.run_phase(nested, &visited, &call, &state));
         let answer = match outcome {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request of httpd's, as handlers of phases see it.
 
-use std::{cell::Cell, os::fd::OwnedFd, sync::Arc};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 use gangway::{
     exchange::{FileSlice, Piece, Stop},
     phases::{FilterRead, Handler, PhaseAnswer, RequestFacts, RequestPhase, Transaction, possible},
 };
 
-use super::{connection::read_body, facts::Facts};
+use super::{connection::read_body, facts::Facts, held};
 use crate::raw::{Lease, Request, RequestState, Session, add_filter};
 
 /// Bytes that wait for more, or for the end of the phase, before they go through httpd's filters.
@@ -19,10 +19,8 @@ pub(super) struct Visited<'l> {
     lease: &'l Arc<Lease>,
     /// What it is.
     own: Facts,
-    /// Bytes that have not been passed on.
-    staged: Cell<usize>,
-    /// Bytes have been passed on.
-    sent: Cell<bool>,
+    /// What is to leave may wait for a moment.
+    may_hold: bool,
     /// The document of which this is a part sends the head.
     is_part: bool,
     /// Its handlers may read the body of the request and write a response.
@@ -32,6 +30,11 @@ pub(super) struct Visited<'l> {
 }
 
 impl<'l> Visited<'l> {
+    /// The same where nobody waits for its handlers, which give the whole response.
+    pub(super) fn outermost(self) -> Self {
+        Self { may_hold: self.has_bodies, ..self }
+    }
+
     pub(super) fn new(
         lease: &'l Arc<Lease>,
         is_part: bool,
@@ -39,7 +42,7 @@ impl<'l> Visited<'l> {
         clean_up: fn(Request<'_>),
     ) -> Self {
         let own = Facts::new(lease);
-        Self { lease, own, staged: Cell::new(0), sent: Cell::new(false), is_part, has_bodies, clean_up }
+        Self { lease, own, may_hold: false, is_part, has_bodies, clean_up }
     }
 
     /// The phase has ended: what was written leaves, and what was read too far is kept for the next one. Of one that has failed
@@ -47,27 +50,32 @@ impl<'l> Visited<'l> {
     /// the end of the response. Answers whether it was cut.
     pub(super) fn finish(&self, failed: bool, ends: bool) -> bool {
         let finished = self.lease.with(|session| {
-            let staged = self.staged.replace(0) > 0;
+            if failed || !ends {
+                session.let_go();
+            }
+            let (is_staged, is_sent) = (session.staging.bytes > 0, session.staging.is_sent);
             if failed && session.request().is_answered() {
                 // A filter has ended the response, with an error page or by cutting it.
                 session.withdraw();
-            } else if failed && self.sent.get() {
+            } else if failed && is_sent {
                 session.push_broken();
                 session.push_end(false);
                 let _gone = session.pass();
                 session.request().reset_if_unframed();
             } else if failed {
                 session.withdraw();
-            } else if staged {
+            } else if is_staged {
                 if ends && !self.is_part {
-                    // With the end behind it httpd knows the length of a response of which nothing has left.
-                    session.push_end(false);
+                    // With the end behind it httpd knows the length of a response of which nothing has left. It is short, and leaves
+                    // here: the client's next request is often there then when httpd looks for it.
+                    session.push_end(true);
                 }
                 let _gone = session.pass();
             }
             session.suspend();
-            failed && self.sent.get()
+            failed && is_sent
         });
+        held::forget();
         finished.unwrap_or(false)
     }
 
@@ -82,18 +90,28 @@ impl<'l> Visited<'l> {
             if session.request().is_aborted() {
                 return Err(Stop::Cancelled);
             }
-            let waits = self.staged.get() + piece.weight();
+            let waits = session.staging.bytes + piece.weight();
             session.push(piece).map_err(|_| Stop::Failed)?;
-            if flush {
-                session.push_flush();
+            let is_short = waits < STAGED;
+            if is_short && flush && !session.staging.is_held {
+                session.staging.is_held = self.may_hold && session.may_hold() && held::watch(self.lease);
             }
-            if !flush && waits < STAGED {
-                self.staged.set(waits.max(1));
+            if is_short && (!flush || session.staging.is_held) {
+                session.staging.bytes = waits.max(1);
                 return Ok(());
             }
-            self.staged.set(0);
-            self.sent.set(true);
-            if session.pass() { Ok(()) } else { Err(Stop::Cancelled) }
+            if session.send(flush) { Ok(()) } else { Err(Stop::Cancelled) }
+        })
+    }
+
+    /// Something that the client, or who looks at the response, must find what was written gone for.
+    fn when_gone<R>(
+        &self,
+        body: impl for<'a> FnOnce(&mut Session<'a>) -> Result<R, Stop>,
+    ) -> Result<R, Stop> {
+        self.with(|session| {
+            session.let_go();
+            body(session)
         })
     }
 }
@@ -105,7 +123,7 @@ impl Transaction for Visited<'_> {
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Stop> {
         possible(self.has_bodies)?;
-        self.with(|session| read_body(session, out))
+        self.when_gone(|session| read_body(session, out))
     }
 
     fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
@@ -117,21 +135,21 @@ impl Transaction for Visited<'_> {
     }
 
     fn set_length(&self, length: u64) -> Result<(), Stop> {
-        self.with(|session| {
+        self.when_gone(|session| {
             session.request().set_content_length(length);
             Ok(())
         })
     }
 
     fn meets_conditions(&self) -> Result<PhaseAnswer, Stop> {
-        self.with(|session| {
+        self.when_gone(|session| {
             Ok(session.request().unmet_condition().map_or(PhaseAnswer::Done, PhaseAnswer::Status))
         })
     }
 
     fn redirect(&self, target: &[u8]) -> Result<(), Stop> {
         possible(self.has_bodies)?;
-        self.with(|session| {
+        self.when_gone(|session| {
             let request = session.request();
             let target = request.pool().text(target);
             request.redirect_internally(target).map_err(|_| Stop::Failed)
@@ -139,7 +157,7 @@ impl Transaction for Visited<'_> {
     }
 
     fn add_handler(&self, handler: &Handler<'_>) -> Result<(), Stop> {
-        self.with(|session| {
+        self.when_gone(|session| {
             let request = session.request();
             let kept = RequestState::of(request);
             kept.add_handler(handler);
@@ -151,7 +169,7 @@ impl Transaction for Visited<'_> {
     }
 
     fn await_cleanup(&self) -> Result<(), Stop> {
-        self.with(|session| {
+        self.when_gone(|session| {
             let request = session.request();
             RequestState::of(request).await_end(request, self.clean_up);
             Ok(())
@@ -159,19 +177,19 @@ impl Transaction for Visited<'_> {
     }
 
     fn filter_read(&self, out: &mut [u8]) -> Result<FilterRead, Stop> {
-        self.with(|session| session.filter_read(out))
+        self.when_gone(|session| session.filter_read(out))
     }
 
     fn filter_write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
-        self.with(|session| session.filter_write(bytes, flush))
+        self.when_gone(|session| session.filter_write(bytes, flush))
     }
 
     fn filter_close(&self) -> Result<(), Stop> {
-        self.with(|session| session.filter_close())
+        self.when_gone(|session| session.filter_close())
     }
 
     fn filter_pass(&self, always: bool) -> Result<(), Stop> {
-        self.with(|session| session.filter_pass(always))
+        self.when_gone(|session| session.filter_pass(always))
     }
 
     fn add_filter(
@@ -180,6 +198,6 @@ impl Transaction for Visited<'_> {
         name: &[u8],
         handler: Option<&Handler<'_>>,
     ) -> Result<(), Stop> {
-        self.with(|session| possible(add_filter(session.request(), phase, name, handler)))
+        self.when_gone(|session| possible(add_filter(session.request(), phase, name, handler)))
     }
 }

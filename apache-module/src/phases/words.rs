@@ -11,7 +11,7 @@ use super::wanted;
 use crate::{
     phase_conf::PhaseConf,
     raw::{DirConf, can_converse, is_loaded, register_filter},
-    section,
+    section::{self, Section},
 };
 
 /// Whether the directive is ours, and may stand where it does.
@@ -73,8 +73,16 @@ pub(crate) fn add_handlers<'c>(
             }
         }
         conf.add_handlers(&handlers, pool);
+        if phase == RequestPhase::Content {
+            conf.set_by_path(is_by_path(command));
+        }
         Ok(())
     })
+}
+
+/// Whether the section is one of paths, not of files.
+fn is_by_path(command: &Command<'_>) -> bool {
+    matches!(section::of(command).0, Section::Location | Section::Pattern)
 }
 
 /// `PythonOutputFilter HANDLER NAME`, and the same for requests.
@@ -129,6 +137,7 @@ pub(crate) fn add_module<'c>(
             .map(|phase| Handler { phase, name, suffix: None, directory })
             .collect();
         conf.add_handlers(&handlers, pool);
+        conf.set_by_path(is_by_path(command));
         Ok(())
     })
 }

@@ -12,6 +12,7 @@ mod conversation;
 mod ends;
 mod filters;
 mod flow;
+mod held;
 mod includes;
 mod input;
 mod lease;

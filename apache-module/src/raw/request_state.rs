@@ -26,6 +26,8 @@ pub(crate) struct RequestState {
     is_busy: Cell<bool>,
     /// Nobody but handlers has to say who the client is.
     is_alone: Cell<bool>,
+    /// No file is looked for: its name has not been told from what follows it.
+    is_by_path: Cell<bool>,
     /// What is called at the end of the request.
     at_end: Cell<Option<fn(Request<'_>)>>,
     /// Handlers that others have added.
@@ -78,6 +80,21 @@ impl RequestState {
 
     pub(crate) fn is_alone(&self) -> bool {
         self.is_alone.get()
+    }
+
+    /// Notes that no file is to be looked for.
+    pub(crate) fn note_by_path(&self) {
+        self.is_by_path.set(true);
+    }
+
+    /// Whether no file is looked for.
+    pub(crate) fn is_by_path(&self) -> bool {
+        self.is_by_path.get()
+    }
+
+    /// The same, once: it is being looked for.
+    pub(crate) fn takes_path(&self) -> bool {
+        self.is_by_path.replace(false)
     }
 
     /// Adds a handler to those of the configuration.

@@ -14,11 +14,25 @@ pub(crate) struct Session<'r> {
     pub(super) input: Input<Brigade<'r>>,
     /// What passes, in a filter.
     pub(super) flow: Option<Flow<'r>>,
+    /// What of a response has not been passed on.
+    pub(crate) staging: Staging,
+}
+
+/// What of a response has been given by handlers, and has not been passed on.
+#[derive(Default)]
+pub(crate) struct Staging {
+    /// So many bytes; one where there are none, but something else.
+    pub(crate) bytes: usize,
+    /// Something has been passed on.
+    pub(crate) is_sent: bool,
+    /// It is to leave, and waits for a moment, for it may be all that there is.
+    pub(crate) is_held: bool,
 }
 
 impl<'r> Session<'r> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, output: None, input: Input::default(), flow: None }
+        let staging = Staging::default();
+        Self { request, output: None, input: Input::default(), flow: None, staging }
     }
 
     /// During one run of a filter.

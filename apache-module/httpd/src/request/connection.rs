@@ -209,6 +209,14 @@ impl Socket {
         self.set_option(libc::IPPROTO_TCP, libc::TCP_CORK, &c_int::from(on)) && on
     }
 
+    /// Whether the client has acknowledged all that was sent: there is room for more.
+    #[must_use]
+    pub fn is_drained(self) -> bool {
+        let mut left: c_int = 0;
+        // SAFETY: SIOCOUTQ, which is TIOCOUTQ, writes one int.
+        unsafe { libc::ioctl(self.0, libc::TIOCOUTQ, &raw mut left) == 0 && left == 0 }
+    }
+
     /// Whether the client has closed its side, also while bytes of it wait to be read. Never blocks. A number
     /// that is no longer this client's gives a wrong answer and does no harm.
     #[must_use]

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is asked for, and what serves it.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::{
+    ffi::{CStr, c_char, c_int},
+    ptr::{self, NonNull},
+};
 
 use super::{Request, redirect::LOCAL_REDIRECT};
 use crate::{module::Module, sys, text};
@@ -134,6 +137,25 @@ impl<'r, M: Module> Request<'r, M> {
     #[must_use]
     pub fn has_set_handler(self) -> bool {
         self.core_conf().is_some_and(|conf| !conf.handler.is_null() || !conf.expr_handler.is_null())
+    }
+
+    /// What SetHandler says for this request as it is now.
+    #[must_use]
+    pub fn core_handler(self) -> Option<&'r [u8]> {
+        let conf = self.core_conf()?;
+        if !conf.handler.is_null() {
+            // SAFETY: a C string of the configuration, which lives longer than the request.
+            return Some(unsafe { text(conf.handler) });
+        }
+        // httpd keeps a plain word as an expression, too.
+        let mut error: *const c_char = ptr::null();
+        // SAFETY: `from_raw` promises a live request, and its configuration lives longer; the answer is a C string in the request's
+        // pool or the configuration's, or NULL.
+        unsafe {
+            let expression = NonNull::new(conf.expr_handler)?;
+            let value = sys::ap_expr_str_exec(self.as_ptr(), expression.as_ptr(), &raw mut error);
+            (error.is_null() && !value.is_null()).then(|| text(value))
+        }
     }
 
     /// Whether Options let scripts run here.

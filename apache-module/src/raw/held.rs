@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The beginning of a response that a handler wants to leave, and that may be all of it: it waits for a moment.
+
+use std::ffi::CStr;
+
+use super::{Request, session::Session};
+
+/// Filters that another thread than the request's may pass bytes through while that one does nothing with the request: they are httpd's
+/// own, and call nobody else.
+const PLAIN: [&[u8]; 12] = [
+    b"byterange",
+    b"content_length",
+    b"core",
+    b"deflate",
+    b"fixup_headers_err",
+    b"fixup_headers_out",
+    b"http_header",
+    b"http_outerror",
+    b"mod_expires",
+    b"reqtimeout",
+    b"ssl/tls coalescing filter",
+    b"ssl/tls filter",
+];
+
+impl Session<'_> {
+    /// Whether what is to leave may wait, so that another thread lets it leave.
+    pub(crate) fn may_hold(&self) -> bool {
+        let request = self.request;
+        self.flow.is_none()
+            && !self.staging.is_sent
+            && request.is_initial()
+            && request.socket().is_some()
+            && has_plain_filters(request)
+    }
+
+    /// Lets leave what is staged, now. Answers whether the client is still there.
+    pub(crate) fn send(&mut self, flush: bool) -> bool {
+        if flush || self.staging.is_held {
+            self.push_flush();
+        }
+        (self.staging.bytes, self.staging.is_sent, self.staging.is_held) = (0, true, false);
+        self.pass()
+    }
+
+    /// What waits leaves, for something is done that must find it gone.
+    pub(crate) fn let_go(&mut self) {
+        if self.staging.is_held {
+            // Who writes next hears that the client has left.
+            let _gone = self.send(true);
+        }
+    }
+
+    /// The same unless it would have to wait for the client. Answers whether there is nothing left to wait for.
+    pub(super) fn let_go_if_free(&mut self) -> bool {
+        if self.staging.is_held && !self.request.socket().is_some_and(|socket| socket.is_drained()) {
+            return false;
+        }
+        self.let_go();
+        true
+    }
+}
+
+fn has_plain_filters(request: Request<'_>) -> bool {
+    // SAFETY: a `Request` is live on this thread; its filters live as long, and their names for the process.
+    unsafe {
+        let mut filter = (*request.as_ptr()).output_filters;
+        while let Some(known) = filter.as_ref() {
+            let name = CStr::from_ptr((*known.frec).name).to_bytes();
+            if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
+                return false;
+            }
+            filter = known.next;
+        }
+    }
+    true
+}
