@@ -4,6 +4,7 @@
 use std::{
     io,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use super::{Body, Delivery, Notify, Port, Readiness, SocketLink, Stop, Wait, Waker, gather};
@@ -26,6 +27,10 @@ struct ChannelState {
     waiting: Delivery,
     outstanding: usize,
     posted: bool,
+    /// What is posted waits for more, or for a moment.
+    soon: bool,
+    /// Something has been posted at some time.
+    began: bool,
     closed: bool,
     /// Output may be told of late.
     late: bool,
@@ -83,7 +88,7 @@ impl Channel {
     #[must_use]
     pub fn take(&self) -> Delivery {
         let mut state = lock(&self.state);
-        state.posted = false;
+        (state.posted, state.soon) = (false, false);
         std::mem::take(&mut state.waiting)
     }
 
@@ -149,14 +154,28 @@ impl Channel {
 
     fn post(&self, mut state: MutexGuard<'_, ChannelState>) {
         let first = !std::mem::replace(&mut state.posted, true);
+        let untold = std::mem::take(&mut state.soon);
+        state.began = true;
         // A handler that wants body bytes waits for them.
         let late = state.late && !state.feed.wanted;
         drop(state);
         match (first, late) {
-            (true, true) => self.notify.post_late(self.ticket),
             (true, false) => gather::post(&self.notify, self.ticket),
-            (false, _) => {}
+            (false, false) if untold => self.notify.tell(),
+            (_, true) if first || untold => self.notify.post_late(self.ticket),
+            (false, _) | (true, true) => {}
         }
+    }
+
+    /// Adds to what waits.
+    fn add(&self, delivery: Delivery) -> Result<MutexGuard<'_, ChannelState>, Stop> {
+        let mut state = lock(&self.state);
+        if state.closed && delivery.end.is_none() {
+            return Err(Stop::Cancelled);
+        }
+        state.outstanding = state.outstanding.saturating_add(delivery.weight());
+        state.waiting.append(delivery);
+        Ok(state)
     }
 
     fn read_fed(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
@@ -235,18 +254,37 @@ impl Port for Channel {
                 state.lacks_room = true;
                 return Err(Stop::Again);
             }
+            if state.soon {
+                self.post(state);
+                state = lock(&self.state);
+                continue;
+            }
             state = self.sleep(state);
         }
     }
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
-        let mut state = lock(&self.state);
-        if state.closed && delivery.end.is_none() {
-            return Err(Stop::Cancelled);
+        let mut state = self.add(delivery)?;
+        if state.soon {
+            state.waiting.measure();
         }
-        state.outstanding = state.outstanding.saturating_add(delivery.weight());
-        state.waiting.append(delivery);
         self.post(state);
+        Ok(())
+    }
+
+    fn deliver_soon(&self, delivery: Delivery) -> Result<(), Stop> {
+        let mut state = self.add(delivery)?;
+        if state.soon {
+            // It leaves with what waits already.
+            return Ok(());
+        }
+        if std::mem::replace(&mut state.began, true) {
+            self.post(state);
+            return Ok(());
+        }
+        (state.posted, state.soon) = (true, true);
+        drop(state);
+        self.notify.post_soon(self.ticket, Instant::now());
         Ok(())
     }
 
@@ -339,6 +377,10 @@ impl<S: ServerSide> Port for RelayedPort<S> {
 
     fn deliver(&self, delivery: Delivery) -> Result<(), Stop> {
         self.channel.deliver(delivery)
+    }
+
+    fn deliver_soon(&self, delivery: Delivery) -> Result<(), Stop> {
+        self.channel.deliver_soon(delivery)
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -13,6 +13,7 @@ mod mailbox;
 mod notify;
 mod offer;
 mod outbox;
+mod output;
 mod piece;
 mod port;
 mod pump;
@@ -42,7 +43,7 @@ use std::{
 };
 
 use crate::{
-    error::{BAD_HEADER, Code, ENGINE_MISUSE, TOO_LONG},
+    error::{BAD_HEADER, Code, ENGINE_MISUSE},
     http::{Fields, Head},
     log::{self, Level, Line},
     protocol::websocket::close_code,
@@ -313,58 +314,6 @@ impl Exchange {
         }
     }
 
-    /// Sends one piece of the body.
-    ///
-    /// # Errors
-    /// [`Stop::Again`] without effect; [`Stop::Invalid`] when it is longer than Content-Length allows (what it allows was sent);
-    /// [`Stop::Cancelled`]; [`Stop::Misuse`] before the head or after the end. A piece that comes back was not taken over.
-    pub fn write(&self, piece: Piece, flush: bool, wait: Wait) -> Result<(), (Stop, Option<Piece>)> {
-        let mut answer = lock(&self.answer);
-        if let Err(stop) = self.live() {
-            return Err((stop, Some(piece)));
-        }
-        if !answer.takes_body() {
-            return Err((self.misuse("a body write before start() or after finish()"), Some(piece)));
-        }
-        let patient = !flush && self.port.is_patient();
-        let full = patient && answer.is_full();
-        let leaves = full || (!patient && answer.must_deliver(piece.len().max(piece.weight()), flush));
-        if leaves && let Err(stop) = self.port.room(wait) {
-            return Err((stop, Some(piece)));
-        }
-        let excess = answer.stage(piece);
-        if full || (!patient && answer.must_deliver(0, flush)) {
-            // The piece has been taken over, so this call has succeeded even if the client left meanwhile; the
-            // next call answers Cancelled.
-            let _ = self.deliver(&mut answer);
-        }
-        if excess > 0 {
-            let text = format_args!(
-                "the application sent {excess} bytes more than its Content-Length; they are dropped"
-            );
-            self.report(TOO_LONG, text);
-            return Err((Stop::Invalid, None));
-        }
-        Ok(())
-    }
-
-    /// Sends what was staged.
-    ///
-    /// # Errors
-    /// As [`Exchange::write`].
-    pub fn flush(&self, wait: Wait) -> Result<(), Stop> {
-        let mut answer = lock(&self.answer);
-        self.live()?;
-        if !answer.takes_body() {
-            return Err(self.misuse("flush() before start() or after finish()"));
-        }
-        if !answer.has_staged() {
-            return Ok(());
-        }
-        self.port.room(wait)?;
-        self.deliver(&mut answer)
-    }
-
     /// Ends the response.
     ///
     /// # Errors
@@ -401,14 +350,6 @@ impl Exchange {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         lock(&self.answer).ended()
-    }
-
-    fn deliver(&self, answer: &mut Answer) -> Result<(), Stop> {
-        let delivered = self.within(|| self.port.deliver(answer.take_staged()));
-        if delivered == Err(Stop::Cancelled) {
-            self.mark(Cause::ClientGone);
-        }
-        delivered
     }
 
     /// The first cause stays.

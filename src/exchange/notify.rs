@@ -21,7 +21,11 @@ pub trait Notify: Send + Sync {
         self.post(ticket);
         false
     }
-    /// Tells the server's thread of what [`Notify::post_gathered`] has posted, if it does not know it yet. THREAD: any.
+    /// The same, but it can wait for a few milliseconds, or until [`Notify::tell`]. It must not post anything else.
+    fn post_soon(&self, ticket: u64, _now: Instant) {
+        self.post(ticket);
+    }
+    /// Tells the server's thread of what [`Notify::post_gathered`] or [`Notify::post_soon`] has posted, if it does not know it yet. THREAD: any.
     fn tell(&self) {}
     /// A line for the error log with that request's context. THREAD: any.
     fn log(&self, ticket: u64, level: Level, line: &str);

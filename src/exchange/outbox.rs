@@ -35,9 +35,9 @@ pub struct Outbox {
 /// For how long an event that can wait does.
 pub(crate) const LATE: Duration = Duration::from_micros(150);
 
-/// For how long gathered events wait at most, and how long a timer for that serves those that follow.
+/// For how long gathered events wait at most, and those of handlers that go on. A timer serves those that follow for half of its time.
 const GATHERED_MOST: Duration = Duration::from_millis(10);
-const GUARDED: Duration = Duration::from_millis(5);
+const SOON_MOST: Duration = Duration::from_millis(2);
 
 /// What the loop has been told, or is about to be, since it took the events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +54,7 @@ enum Told {
 struct Unread {
     events: Vec<OutboxEvent>,
     told: Told,
-    /// When the timer was set for gathered events, if it has not been set for others since.
+    /// When the timer shows itself for gathered events or for those of handlers that go on, if it has not been set for others since.
     guarded: Option<Instant>,
 }
 
@@ -116,14 +116,15 @@ impl Outbox {
         before
     }
 
-    /// Adds an event that its thread tells of soon. Answers whether it has to, and whether the timer must be set for it.
-    fn add_gathered(&self, event: OutboxEvent, now: Instant) -> (bool, bool) {
+    /// Adds an event that somebody tells of soon, and waits for no longer than `most`. Answers whether he has to, and whether the timer must
+    /// be set for it.
+    fn add_guarded(&self, event: OutboxEvent, now: Instant, most: Duration) -> (bool, bool) {
         let mut state = lock(&self.state);
         state.events.push(event);
-        let is_guarded = state.guarded.is_some_and(|at| now.saturating_duration_since(at) < GUARDED);
-        let must_guard = state.told == Told::Nothing && !is_guarded;
+        let left = state.guarded.map(|at| at.saturating_duration_since(now)).unwrap_or_default();
+        let must_guard = state.told == Told::Nothing && !(most / 2..=most).contains(&left);
         if must_guard {
-            state.guarded = Some(now);
+            state.guarded = Some(now + most);
         }
         (state.told != Told::Now, must_guard)
     }
@@ -139,11 +140,18 @@ impl Notify for Outbox {
     }
 
     fn post_gathered(&self, ticket: u64, now: Instant) -> bool {
-        let (must_tell, must_guard) = self.add_gathered(OutboxEvent::Ready(ticket), now);
+        let (must_tell, must_guard) = self.add_guarded(OutboxEvent::Ready(ticket), now, GATHERED_MOST);
         if must_guard {
             self.timerfd.set(GATHERED_MOST);
         }
         must_tell
+    }
+
+    fn post_soon(&self, ticket: u64, now: Instant) {
+        let (_, must_guard) = self.add_guarded(OutboxEvent::Ready(ticket), now, SOON_MOST);
+        if must_guard {
+            self.timerfd.set(SOON_MOST);
+        }
     }
 
     fn tell(&self) {

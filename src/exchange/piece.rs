@@ -220,6 +220,14 @@ impl Delivery {
         }
     }
 
+    /// Says how long a body is that is here as a whole, where nobody has said it.
+    pub(super) fn measure(&mut self) {
+        let is_whole = self.end == Some(End::Complete) && self.beyond.is_none() && !self.pieces.is_empty();
+        if let Some(head) = self.head.as_mut().filter(|head| is_whole && head.content_length.is_none()) {
+            head.content_length = Some(self.pieces.iter().map(|piece| piece.len() as u64).sum());
+        }
+    }
+
     /// Bytes of memory that the pieces take.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -26,6 +26,15 @@ pub trait Port: Send + Sync {
     /// [`Stop::Cancelled`].
     fn deliver(&self, delivery: Delivery) -> Result<(), Stop>;
 
+    /// The same for output that is to leave soon although the handler goes on. Where most handlers end right behind it, it may wait for a
+    /// moment, to leave together with the end.
+    ///
+    /// # Errors
+    /// As [`Port::deliver`].
+    fn deliver_soon(&self, delivery: Delivery) -> Result<(), Stop> {
+        self.deliver(delivery)
+    }
+
     /// Writes a line with the request's context. THREAD: any.
     fn log(&self, level: Level, line: &str);
 

@@ -108,7 +108,12 @@ impl<'r> SnapshotVisit<'r> {
         if piece.is_empty() {
             return if flush { self.exchange.flush(Wait::Yes) } else { Ok(()) };
         }
-        self.exchange.write(piece, flush, Wait::Yes).map_err(|(stop, _)| stop)
+        let written = if flush && self.gives_content() {
+            self.exchange.write_soon(piece, Wait::Yes)
+        } else {
+            self.exchange.write(piece, flush, Wait::Yes)
+        };
+        written.map_err(|(stop, _)| stop)
     }
 }
 

@@ -217,3 +217,72 @@ fn nothing_is_lost_between_two_threads() {
     assert_eq!(got, (0..WRITES).map(|write| 1 + write % 7).sum());
     assert!(most < 64 + 7, "{most} bytes waited");
 }
+
+/// As [`Posts`], and whether it was soon, or told.
+struct Kinds(Mutex<Vec<&'static str>>);
+
+impl Notify for Kinds {
+    fn post(&self, _: u64) {
+        lock(&self.0).push("now");
+    }
+
+    fn post_late(&self, _: u64) {
+        lock(&self.0).push("late");
+    }
+
+    fn post_soon(&self, _: u64, _: Instant) {
+        lock(&self.0).push("soon");
+    }
+
+    fn tell(&self) {
+        lock(&self.0).push("told");
+    }
+
+    fn log(&self, _ticket: u64, _level: Level, _line: &str) {}
+}
+
+fn kinds() -> (Arc<Kinds>, Arc<Channel>) {
+    let kinds = Arc::new(Kinds(Mutex::default()));
+    let channel = Channel::new(7, Arc::<Kinds>::clone(&kinds), Body::default(), 64);
+    (kinds, channel)
+}
+
+#[test]
+fn what_is_to_leave_soon_leaves_with_the_end_and_its_length() {
+    let (kinds, channel) = kinds();
+    let head = Head::check(200, b"", std::iter::empty()).unwrap();
+    channel.deliver_soon(Delivery { head: Some(head), ..delivery([copied(3)], None) }).unwrap();
+    channel.deliver_soon(delivery([copied(4)], None)).unwrap();
+    assert_eq!(*lock(&kinds.0), ["soon"]);
+    channel.deliver(delivery([], Some(End::Complete))).unwrap();
+    assert_eq!(*lock(&kinds.0), ["soon", "told"]);
+    assert_eq!(channel.take().head.unwrap().content_length, Some(7));
+}
+
+#[test]
+fn a_handler_that_goes_on_is_told_of_at_once_from_then_on() {
+    let (kinds, channel) = kinds();
+    channel.deliver_soon(delivery([copied(3)], None)).unwrap();
+    assert_eq!(channel.take().weight(), 3, "the time was over");
+    channel.deliver_soon(delivery([copied(4)], None)).unwrap();
+    assert_eq!(*lock(&kinds.0), ["soon", "now"]);
+    assert_eq!(channel.take().weight(), 4);
+    channel.deliver(delivery([], Some(End::Failed))).unwrap();
+    assert_eq!(lock(&kinds.0).len(), 3);
+}
+
+#[test]
+fn who_waits_for_room_has_told_before() {
+    let (kinds, channel) = kinds();
+    channel.deliver_soon(delivery([copied(64)], None)).unwrap();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| channel.room(Wait::Yes));
+        while lock(&kinds.0).len() < 2 {
+            thread::yield_now();
+        }
+        assert_eq!(channel.take().weight(), 64);
+        channel.sent(64);
+        assert_eq!(waiter.join().unwrap(), Ok(()));
+    });
+    assert_eq!(*lock(&kinds.0), ["soon", "told"]);
+}
