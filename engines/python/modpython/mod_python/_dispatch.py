@@ -2,8 +2,8 @@
 """Runs the handlers of a phase, in the order and by the rules of mod_python."""
 
 import html
-import inspect
 import sys
+from threading import get_ident
 
 from mod_python import _connection, _failures, _importer, _phases, apache
 from mod_python._filter import Filter
@@ -24,22 +24,27 @@ def run(transaction, request, phase, interpreter, handlers, settings, options, f
     request._settings, request._options = settings, options
     # Handlers may add others while they run.
     running = request._running = list(handlers)
-    request._relatives = {}
+    request.__dict__.pop("_relatives", None)
     answer = apache.DECLINED
-    outer = apache._CURRENT.replace(request)
+    default, is_content = _phases.DEFAULTS[phase], phase == _phases.CONTENT
+    here, current = get_ident(), apache._CURRENT.requests
+    outer, current[here] = current.get(here), request
     try:
         if phase == _phases.CLEANUP:
             _clean_up(request)
         for at, (handler, directory) in enumerate(running):
             request._at = at
-            given = _run_one(request, handler, _phases.default_object(name), directory, phase == _phases.CONTENT)
+            given = _run_one(request, handler, default, directory, is_content)
             if given is _NOT_THERE:
                 continue
             answer = given
             if answer not in going:
                 break
     finally:
-        apache._CURRENT.replace(outer)
+        if outer is None:
+            del current[here]
+        else:
+            current[here] = outer
     if phase in _phases.LAST or answer not in (apache.OK, apache.DECLINED):
         _end(request)
     return request, answer
@@ -49,10 +54,10 @@ def _run_filter(request, phase, filter_name, interpreter, handler, settings, opt
     """One run of a filter, perhaps inside of a phase of the same request, whose object keeps what it says of that."""
     name, default = FILTERS[phase]
     word, directory = handler
-    before = {key: request.__dict__[key] for key in _OF_A_RUN}
+    before = {key: getattr(request, key) for key in _OF_A_RUN}
     request.phase, request.interpreter, request._directory = name, interpreter, directory
     request._settings, request._options, request._running, request._at = settings, options, [handler], 0
-    request._relatives = {}
+    request.__dict__.pop("_relatives", None)
     outer = apache._CURRENT.replace(request)
     try:
         filter = Filter(request, filter_name, phase == INPUT, word, directory)
@@ -140,23 +145,46 @@ def _returned(request, error):
 
 def _find(request, handler, default, directory, argument):
     """The object of `module`, `module::object` or `module::object.method`; `argument` is what it will be called with."""
-    module_name, _, path = handler.partition("::")
     settings = request._settings
+    reload = settings.get("PythonAutoReload", "1") == "1"
+    key = None if reload else (request.interpreter, handler, directory, default)
+    if key in _STEADY:
+        module, part = _STEADY[key]
+        found = getattr(module, part)
+        if not isinstance(found, type):
+            return found
+    module_name, path, parts = _WORDS.get(handler) or _parse(handler)
     if "PythonPath" in settings:
         _importer.use_path(settings["PythonPath"])
-    folders = [directory] if directory else []
-    reload = settings.get("PythonAutoReload", "1") == "1"
-    found = _importer.find(request.interpreter, module_name, folders, reload)
+    module = found = _importer.find(request.interpreter, module_name, (directory,) if directory else (), reload)
     if path == _phases.IF_THERE:
-        path = ""
         if not hasattr(found, default):
             return _NOT_THERE
-    for part in (path or default).split("."):
-        if inspect.isclass(found):
+        path, parts = "", None
+    for part in parts or (default,):
+        if isinstance(found, type):
             # A method of a class is one of an object that the request has for itself.
             found = found(argument)
         found = getattr(found, part)
-    return found(argument) if inspect.isclass(found) and not path else found
+    if key is not None and len(parts or (default,)) == 1 and len(_STEADY) < _MOST_WORDS:
+        _STEADY[key] = module, part
+    return found(argument) if not path and isinstance(found, type) else found
+
+
+#: Where handlers of modules are that are loaded once (PythonAutoReload Off): module and name, by interpreter, word, directory and default.
+_STEADY = {}
+#: Words of handlers in their parts: the configuration has not many.
+_WORDS = {}
+_MOST_WORDS = 1024
+
+
+def _parse(handler):
+    """`module`, the object's name or "", and the parts of that."""
+    module_name, _, path = handler.partition("::")
+    parsed = module_name, path, tuple(path.split(".")) if path else None
+    if len(_WORDS) < _MOST_WORDS:
+        _WORDS[handler] = parsed
+    return parsed
 
 
 def _failed(request, handler, error, is_content):

@@ -6,7 +6,7 @@ from mod_python._server import numbers
 INPUT, OUTPUT = numbers["PHASE_INPUT_FILTER"], numbers["PHASE_OUTPUT_FILTER"]
 #: By number: what mod_python calls the directive, and the object of a handler that names none.
 FILTERS = {INPUT: ("PythonInputFilter", "inputfilter"), OUTPUT: ("PythonOutputFilter", "outputfilter")}
-_DIRECTIVES = frozenset(name for name, _ in FILTERS.values())
+DIRECTIVES = frozenset(name for name, _ in FILTERS.values())
 
 
 class Filters:
@@ -36,7 +36,7 @@ class Filters:
 
     def _check_body(self):
         """Raises ValueError in a filter, which is at work inside of what reads or writes a body."""
-        if self.phase in _DIRECTIVES:
+        if self.phase in DIRECTIVES:
             raise ValueError("a filter reads and writes with its own object")
 
     def _register_filter(self, kind, name, handler, directory):

@@ -23,6 +23,9 @@ _LOCK = threading.RLock()
 _ENTRIES = {}
 # Where the file of a module was found, as it is spelled there: by interpreter, name and folders.
 _FOUND = {}
+_NOWHERE = None, None
+# What Python itself has found: by the same.
+_PLAIN = set()
 _LOADS = {}
 _PATHS = {}
 _KEY = "__gangway_entry__"
@@ -185,9 +188,14 @@ def _file_in(folders, name):
 def find(interpreter, name, folders, reload, user=None):
     """The module of a name: a file of these folders, or one that Python itself finds. `user` are the globals of the module that asks."""
     key = (interpreter, name, *folders)
-    spelled, entry = _FOUND.get(key, (None, None))
-    if entry is not None and user is None:
-        module = entry.current(spelled, reload)
+    if user is None:
+        spelled, entry = _FOUND.get(key, _NOWHERE)
+        if entry is not None:
+            module = entry.current(spelled, reload)
+        elif key in _PLAIN and not (reload and folders and "." not in name):
+            module = _loaded(name)
+        else:
+            module = None
         if module is not None:
             return module
     if os.path.isabs(name):
@@ -201,7 +209,9 @@ def find(interpreter, name, folders, reload, user=None):
             # Behind everything else: a file of a site must not stand in the place of one of Python's own.
             if folder not in sys.path and os.path.isdir(folder):
                 sys.path.append(folder)
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
+        _PLAIN.add(key)
+        return module
     entry = _entry(interpreter, name, os.path.realpath(spelled))
     module = entry.get(reload)
     if len(folders) < 2 or os.path.isabs(key[1]):
@@ -211,6 +221,13 @@ def find(interpreter, name, folders, reload, user=None):
     if asking is not None and asking is not entry:
         asking.needs[entry] = entry.version
     return module
+
+
+def _loaded(name):
+    """The module where Python has loaded it, and does not load it just now."""
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    return None if spec is None or getattr(spec, "_initializing", False) else module
 
 
 def use_path(expression):

@@ -41,7 +41,8 @@ class Text(Member):
         return value
 
     def __set__(self, holder, value):
-        self.check_writable()
+        if not self.writable:
+            self.check_writable()
         if self.files and isinstance(value, str):
             value = os.fsencode(value)
         if value is not None and not isinstance(value, (str, bytes)):
@@ -79,6 +80,22 @@ class Table(Member):
         found = LiveTable(holder._transaction, self.number)
         # Beside it in the object from now on, where it is found without this.
         holder.__dict__[self.name] = found
+        return found
+
+
+class Own:
+    """An object that each holder has for itself, from when it is asked for."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, holder, owner=None):
+        if holder is None:
+            return self
+        found = holder.__dict__[self.name] = self.kind()
         return found
 
 

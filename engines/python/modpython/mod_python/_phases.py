@@ -39,6 +39,10 @@ def default_object(name):
     return name[len("Python") :].lower()
 
 
+#: The same by number.
+DEFAULTS = {number: default_object(name) for number, (name, _) in PHASES.items()}
+
+
 def is_past(number, current):
     """Whether a phase comes before the one that runs."""
     order = list(PHASES)

@@ -4,12 +4,13 @@
 import base64
 import binascii
 import os
+import types
 
 from mod_python._beside import Beside
 from mod_python._derived import Derived
-from mod_python._filters import Filters
+from mod_python._filters import DIRECTIVES, Filters
 from mod_python._later import Later
-from mod_python._members import Holder, Names, Number, Table, Text
+from mod_python._members import Holder, Names, Number, Own, Table, Text
 from mod_python._server_facts import Connection, Server
 
 
@@ -23,22 +24,24 @@ class Request(Beside, Derived, Filters, Later, Holder):
         "requires": "httpd 2.4 has no list of requirements; mod_authz_core decides on expressions, and a PythonAuthzHandler before it",
     }
 
+    # What most requests never say otherwise stands here once for all.
+    phase = interpreter = None
+    _settings = _options = types.MappingProxyType({})
+    #: Of the section that names the handler; empty for a section without one.
+    _directory = ""
+    #: Whether bytes of the response have been given to the server.
+    _began = False
+    #: Handlers of the phase that runs, with their directories, and the place of the present one.
+    _running, _at = (), 0
+    #: What is called at the end: callables with their data.
+    _cleanups = Own(list)
+    #: Handlers that are filters of this request's own, by kind and name.
+    _filters = Own(dict)
+    #: Requests beside it that have been asked for in the phase that runs.
+    _relatives = Own(dict)
+
     def __init__(self, transaction):
         self._transaction = transaction
-        self.phase = self.interpreter = None
-        self._settings, self._options = {}, {}
-        #: Of the section that names the handler; empty for a section without one.
-        self._directory = ""
-        #: Whether bytes of the response have been given to the server.
-        self._began = False
-        #: Handlers of the phase that runs, with their directories, and the place of the present one.
-        self._running, self._at = [], 0
-        #: What is called at the end: callables with their data.
-        self._cleanups = []
-        #: Handlers that are filters of this request's own, by kind and name.
-        self._filters = {}
-        #: Requests beside it that have been asked for in the phase that runs.
-        self._relatives = {}
 
     # ---- facts ----
 
@@ -207,12 +210,13 @@ class Request(Beside, Derived, Filters, Later, Holder):
         Raises OSError when the client has left.
         """
         if isinstance(string, str):
-            string = string.encode("utf-8", "surrogateescape")
+            string = string.encode() if string.isascii() else string.encode("utf-8", "surrogateescape")
         elif not isinstance(string, bytes):
             string = bytes(memoryview(string))
-        self._check_body()
+        if self.phase in DIRECTIVES:
+            self._check_body()
         self._began = True
-        self._transaction.write(string, bool(flush))
+        self._transaction.write(string, True if flush else False)
 
     def flush(self):
         """Sends what waits."""
