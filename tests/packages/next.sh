@@ -9,6 +9,7 @@ version() { dpkg-query -W -f '${Version}' "$1"; }
 
 service nginx start
 block nginx-site
+block user
 service apache2 start
 block httpd-site
 printf '#!/bin/sh\nexit 0\n' >/usr/sbin/policy-rc.d
