@@ -3,9 +3,12 @@
 
 import ctypes
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+from .deadline import wait_until
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -162,6 +165,15 @@ def established(ports):
         fields = line.split()
         found += int(fields[2].partition(":")[2], 16) in ports and fields[9] != "0"
     return found
+
+
+def stop(*pids):
+    """Stops processes: each of their threads has noticed when this returns, and does nothing more before SIGCONT."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    tasks = [int(task) for pid in pids for task in os.listdir(f"/proc/{pid}/task")]
+    states = lambda: {found.state for task in tasks if (found := process(task))}
+    wait_until(lambda: states() <= {"T"}, "all of them are stopped")
 
 
 def threads(pid):

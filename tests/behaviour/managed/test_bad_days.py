@@ -289,7 +289,7 @@ def test_a_stopped_supervisor_holds_no_request_and_no_reload(launch, scratch):
         warm=["/app/get", "/one/hello"],
     )
     pid = supervisor(server)
-    os.kill(pid, signal.SIGSTOP)
+    processes.stop(pid)
     server.log.allow(CUT + "|GW0908")
     try:
         with Load(server, "/app", fresh=1, kept=1, repeatable=True) as load:
@@ -318,10 +318,8 @@ def supervisor_or_none(server):
 def test_a_stopped_process_is_replaced_when_its_request_is_late(launch, preload):
     server = launch(lambda site: bad(site, preload=preload, timeout="5s"), warm=["/app/pid"])
     first = int(server.get("/app/pid").text)
-    os.kill(first, signal.SIGSTOP)
+    processes.stop(first)
     server.log.allow("GW0402|GW0405|GW0711|GW0906|GW0904|upstream timed out|" + CUT)
-    # Each of its threads has to notice.
-    wait_until(lambda: processes.process(first).state == "T", "it is stopped")
     assert server.get("/app/pid", timeout=30).status == 504
     wait_until(lambda: server.get("/app/pid").status == 200, "another one serves", 60)
     assert int(server.get("/app/pid").text) != first

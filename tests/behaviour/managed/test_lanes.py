@@ -109,7 +109,7 @@ def test_a_body_is_read_as_the_application_likes(launch):
 def test_requests_that_a_killed_process_has_not_begun_go_to_another(launch):
     server = serve(launch)
     (before,) = server.managed()
-    os.kill(before, signal.SIGSTOP)
+    processes.stop(before)
     clients = [server.connect() for _ in range(MANY)]
     for number, client in enumerate(clients):
         client.request("POST", "/app/echo", body=b"%d" % number * 3000)

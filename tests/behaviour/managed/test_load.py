@@ -295,7 +295,7 @@ def test_a_post_that_its_process_has_not_begun_goes_to_another(launch, scratch, 
     server = launch(configure, warm=["/app/get"])
     server.log.allow(CUT)
     stopped = int(server.get("/app/get").header("X-Pid"))
-    os.kill(stopped, signal.SIGSTOP)
+    processes.stop(stopped)
     names = [f"p{number}" for number in range(4)]
     post = lambda name: server.post("/app/post", name.encode(), [("X-Id", name)])
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -325,7 +325,7 @@ def test_a_long_post_that_its_process_has_not_begun_goes_to_another(launch, scra
     server.log.allow(CUT + "|buffered to a temporary file")
     bodies = {f"p{size}": os.urandom(size) for size in LONG[kind]}
     stopped = int(server.get("/app/get").header("X-Pid"))
-    os.kill(stopped, signal.SIGSTOP)
+    processes.stop(stopped)
     with concurrent.futures.ThreadPoolExecutor(len(bodies)) as pool:
         asked = {name: pool.submit(server.post, "/app/post", body, [("X-Id", name)]) for name, body in bodies.items()}
         # On a busy machine another process may have taken one from it before.

@@ -204,7 +204,7 @@ def test_a_process_that_was_asked_for_and_has_not_come_has_no_number(run):
     server = run(processes="1-2", threads=1, boot_timeout="2s")
     (first,) = wait_until(lambda: ready(server), "one is ready", 60)
     (template,) = set(server.managed()) - {first}
-    os.kill(template, signal.SIGSTOP)
+    processes.stop(template)
     os.kill(first, signal.SIGKILL)
     assert facts(server)["pid"] != first
     line = server.log.expect("GW0903 .* took no requests within boot_timeout=")

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from harness import programs
+from harness import processes, programs
 from harness.deadline import wait_until
 
 PHP = "/usr/bin/php-cgi"
@@ -167,7 +167,7 @@ def test_a_wait_ends_with_its_time(server, gate):
 
 def test_a_stopped_process_holds_nobody_else(server):
     pid = env(server, "/env.php")["pid"]
-    os.kill(pid, signal.SIGSTOP)
+    processes.stop(pid)
     try:
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             asked = [pool.submit(env, server, "/env.php") for _ in range(20)]

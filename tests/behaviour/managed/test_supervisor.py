@@ -120,7 +120,7 @@ def test_a_killed_supervisor_leaves_the_next_one_the_files_that_are_watched(laun
     helper.write_text("TEXT = b'newer'\n")
     wait_until(lambda: server.get("/app").text == "newer", "the change is seen", 30)
     # What changes while nobody watches is seen as well.
-    os.kill(server.keepers()["gangway-spawn"][0], signal.SIGSTOP)
+    processes.stop(server.keepers()["gangway-spawn"][0])
     try:
         kill(*server.keepers()["gangway-super"])
         helper.write_text("TEXT = b'the newest'\n")
