@@ -24,7 +24,7 @@ pub(super) struct Outgoing {
     close: Option<Vec<u8>>,
 }
 
-/// What is being written, while the connection's state is free for others: [`WebSocket::lend_output`].
+/// What is being written, while the connection's state is free for others: [`lend_output`](super::WebSocket::lend_output).
 #[derive(Debug, Default)]
 pub struct OutputLoan {
     bytes: Vec<u8>,
