@@ -17,18 +17,20 @@ use gangway::{
 use gangway_abi::ffi::{GW_OPTION_REPEATS, GW_VALUE_SWITCH, gw_option};
 use gangway_python_shared::statement;
 
-const REFERENCE: &str = include_str!("../docs/directives.md");
-const NGINX: &str = include_str!("../nginx-module/src/directives/mod.rs");
+mod map;
+
+const REFERENCE: &str = include_str!("../../docs/directives.md");
+const NGINX: &str = include_str!("../../nginx-module/src/directives/mod.rs");
 /// The settings of gangway_pass, which have their own tables in the page.
 const SETTINGS: [&str; 2] = [
-    include_str!("../nginx-module/src/directives/upstream/mod.rs"),
-    include_str!("../nginx-module/src/directives/upstream/tls.rs"),
+    include_str!("../../nginx-module/src/directives/upstream/mod.rs"),
+    include_str!("../../nginx-module/src/directives/upstream/tls.rs"),
 ];
-const HTTPD: &str = include_str!("../apache-module/src/directives/mod.rs");
+const HTTPD: &str = include_str!("../../apache-module/src/directives/mod.rs");
 /// Directives of httpd's for scripts that say who may come.
 const SCRIPTS: [&str; 3] = ["GangwayAccess", "GangwayAuthnProvider", "GangwayAuthzProvider"];
 /// The module for mod_proxy, with directives of its own.
-const PROXY: &str = include_str!("../apache-module/proxy/src/directives.rs");
+const PROXY: &str = include_str!("../../apache-module/proxy/src/directives.rs");
 
 /// The part of a page below a heading, to the next heading of the same rank.
 fn section<'p>(page: &'p str, heading: &str) -> &'p str {
@@ -132,7 +134,7 @@ fn each_directive_of_the_proxy_module_is_explained() {
     let rows: BTreeSet<_> = rows.into_iter().map(|name| format!("Gangway{name}")).collect();
     assert_eq!(rows, names.into_iter().map(str::to_owned).collect());
     // Those of the stock modules stand in the guide.
-    let guide = include_str!("../docs/migrate-httpd.md");
+    let guide = include_str!("../../docs/migrate-httpd.md");
     let stock: BTreeSet<_> =
         PROXY.split('"').filter(|word| word.starts_with("Proxy") && !word.contains(' ')).collect();
     assert_eq!(stock.len(), 4, "{stock:?}");
@@ -141,7 +143,7 @@ fn each_directive_of_the_proxy_module_is_explained() {
 
 #[test]
 fn each_directive_of_mod_python_has_its_state() {
-    let page = include_str!("../docs/mod_python.md");
+    let page = include_str!("../../docs/mod_python.md");
     let table = section(page, "## Directives");
     let names: BTreeSet<_> =
         HTTPD.split('"').filter(|word| word.starts_with("Python") && !word.contains(' ')).collect();
@@ -304,7 +306,7 @@ fn links_lead_to_files_and_headings() {
 
 #[test]
 fn codes_that_pages_mention_exist() {
-    let errors = include_str!("../docs/errors.md");
+    let errors = include_str!("../../docs/errors.md");
     for (path, text) in pages() {
         let codes = text.match_indices("GW").filter_map(|(at, _)| text.get(at..at + 6));
         let codes = codes.filter(|code| code.bytes().skip(2).all(|byte| byte.is_ascii_digit()));
@@ -354,77 +356,6 @@ fn paths_in_the_map_the_decisions_and_contributing_exist() {
     assert!(found > 100, "{found}");
 }
 
-/// The text of a file, or of all files below a folder.
-fn text_of(path: &Path) -> String {
-    if path.is_dir() {
-        return fs::read_dir(path).unwrap().map(|entry| text_of(&entry.unwrap().path())).collect();
-    }
-    String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
-}
-
-/// A name of the sources between backticks, without what leads to it and what it is called with.
-fn name_of(word: &str) -> Option<&str> {
-    let name = word.split(['(', '<', ' ', '\n']).next().unwrap().trim_end_matches(':');
-    let name = name.rsplit([':', '.']).next().unwrap();
-    (!word.contains('/') && !name.is_empty()).then_some(name)
-}
-
-#[test]
-fn names_in_contributing_stand_in_the_files_that_it_names() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let directives: String = ["nginx-module", "apache-module"]
-        .iter()
-        .map(|crate_| text_of(&root.join(crate_).join("src/directives")))
-        .collect();
-    let text = section(include_str!("../CONTRIBUTING.md"), "## How to add ...");
-    let mut found = 0;
-    for entry in text.split("\n\n**").skip(1) {
-        let files: String = paths(entry).into_iter().map(|path| text_of(&root.join(path))).collect();
-        for name in entry.split('`').skip(1).step_by(2).filter_map(name_of) {
-            let is_name =
-                |text: &str| text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name);
-            assert!(
-                is_name(&files) || is_name(&directives),
-                "no file of \"{}\" has {name}",
-                entry.lines().next().unwrap()
-            );
-            found += 1;
-        }
-    }
-    assert!(found > 25, "{found}");
-}
-
-/// Folders of the repository, those of the core and of the server modules, and the core's files.
-#[test]
-fn each_folder_stands_in_the_map() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let map = include_str!("../docs/architecture.md");
-    let mut found = 0;
-    for of in ["", "src", "nginx-module/src", "apache-module/src"] {
-        for entry in fs::read_dir(root.join(of)).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap();
-            let is_made = name.starts_with('.') || ["target", "build", "dist"].contains(&name);
-            let is_core = of == "src" && !["lib.rs", "runtime.rs", "fuzzing.rs"].contains(&name);
-            if path.is_dir() && !is_made || is_core {
-                let path = path.strip_prefix(root).unwrap().to_str().unwrap();
-                assert!(map.contains(&format!("`{path}")), "docs/architecture.md says nothing of {path}");
-                found += 1;
-            }
-        }
-    }
-    assert!(found > 45, "{found}");
-}
-
-#[test]
-fn the_map_stays_a_map() {
-    let lines = include_str!("../docs/architecture.md").lines().count();
-    assert!(
-        lines <= 150,
-        "docs/architecture.md has {lines} lines; what is a reason belongs into docs/decisions/"
-    );
-}
-
 #[test]
 fn each_decision_has_its_parts_and_its_line_in_the_index() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions");
@@ -458,7 +389,7 @@ fn each_block_of_the_install_page_is_run() {
     let words: Vec<_> = steps.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
     let mut before = "";
     let mut found = 0;
-    for line in include_str!("../docs/install.md").lines() {
+    for line in include_str!("../../docs/install.md").lines() {
         if line == "```sh" {
             let comment = before.strip_prefix("<!-- ").and_then(|rest| rest.strip_suffix(" -->"));
             match comment.and_then(|text| text.split_once(": ")) {
