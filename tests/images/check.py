@@ -90,7 +90,7 @@ class Container:
 def wait_for(condition, what, container):
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: {container.lines}"
+        assert time.monotonic() < deadline, f"{what}: {container.health(GANGWAY_HEALTH='off')}, {container.lines}"
         time.sleep(0.05)
 
 
@@ -131,8 +131,10 @@ def health_goes_by_the_status():
         stopped = container.run("gangway", "stop", name)
         assert stopped.returncode == 0, stopped
         wait_for(lambda: "is stopped" in container.health(GANGWAY_HEALTH="off").stderr, "its state is not known", container)
-        assert container.health().returncode != 0
-        assert container.run("gangway", "start", name).returncode == 0
+        health = container.health()
+        assert health.returncode != 0, health
+        started = container.run("gangway", "start", name)
+        assert started.returncode == 0, started
         wait_for(lambda: container.health().returncode == 0, "it is not healthy again", container)
         # Who is not in the container gets pages of the application, whatever the path.
         assert container.ask("/?json")[1].startswith("php"), container.ask("/?json")
