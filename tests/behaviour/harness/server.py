@@ -253,7 +253,7 @@ class Server:
         found = processes.descriptors(pid)
         if len(found) <= most:
             return found
-        if self.site.has_processes():
+        if self.site.keeps_unix_connections():
             idle = processes.unix_connections()
             kept = {number for number, target in found.items() if target in idle}
             if len(kept) <= self.site.kept_connections:

@@ -155,6 +155,10 @@ class Site:
         asks = any(word.startswith(("processes=", "user=")) for word in words)
         return asks or any(spec.spawn is not None for spec in self.locations) or self.text is not None
 
+    def keeps_unix_connections(self):
+        """Whether idle connections of unix sockets may stay open: to processes, and to backends with a path."""
+        return self.has_processes() or any(getattr(backend, "path", None) for backend in self.backends.values())
+
     def recorder(self, protocol, *, name=None, unix=False, certificate=None):
         """A backend in the test's hands, found again as `site.backends[name]`."""
         path = self.scratch / f"{name or protocol}.sock" if unix else None
