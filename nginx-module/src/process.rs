@@ -9,12 +9,10 @@ use crate::{
     conf::HandlerKind,
     directives::KINDS,
     phases,
-    raw::{self, Cycle},
+    raw::{self, Cycle, ERROR},
     serve::counting,
     status,
 };
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// What workers share, made by the process that forks them.
 pub(crate) unsafe extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {

@@ -117,7 +117,9 @@ fn one_that_is_stopped_stays_so_until_it_is_started() {
     for words in [&["name=blog"][..], &["name=blog", "env=A=1"], &["name=blog", "processes=2"]] {
         server.configure(&[words, &["name=wiki"]]);
         // With other words the application of before leaves beside it.
-        until("the one that left is gone", || of(&status(&server), "blog").text_of("state") != Some("leaving"));
+        until("the one that left is gone", || {
+            of(&status(&server), "blog").text_of("state") != Some("leaving")
+        });
         let blog = of(&status(&server), "blog");
         assert_eq!(blog.text_of("state"), Some("stopped"), "{words:?}");
         assert_eq!(server.segment(0).condition(), Condition::Down, "{words:?}");

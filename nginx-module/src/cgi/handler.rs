@@ -16,7 +16,7 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 use super::{programs::Programs, run::ScriptRun, script::Script, scripts, stdin, target::ScriptTarget};
 use crate::{
     conf::{Handler, LocationConf, MainConf},
-    raw::{Balancer, InCycle, Request, own},
+    raw::{Balancer, ERROR, INTERNAL_SERVER_ERROR, INVALID_HEADER, InCycle, OK, Request, own},
     serve::{
         accel,
         memo::{self, InternalRedirect},
@@ -24,11 +24,6 @@ use crate::{
     },
     upstream,
 };
-
-const OK: ngx_int_t = 0;
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("cgi::content_handler", INTERNAL_SERVER_ERROR, || {

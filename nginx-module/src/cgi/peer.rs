@@ -16,13 +16,9 @@ use super::{connection, programs::Programs, run::ScriptRun, scripts, stdin};
 use crate::{
     Shared,
     conf::LocationConf,
-    raw::{Balancer, Conf, Functions, Request, bytes},
+    raw::{AGAIN, Balancer, Conf, DONE, ERROR, Functions, OK, Request, bytes},
 };
 
-const OK: ngx_int_t = 0;
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
-const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
 /// Parts of nginx's buffers that are read into at a time.
 const PARTS: usize = 16;
 

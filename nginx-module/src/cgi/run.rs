@@ -8,10 +8,10 @@ use gangway::run::{Extent, Words};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::{programs::Programs, script::Launch, scripts, target::ScriptTarget};
-use crate::raw::Request;
+use crate::raw::{INTERNAL_SERVER_ERROR, Request};
 
 /// Before it is known what a script is told.
-const UNTOLD: Result<Words, ngx_int_t> = Err(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t);
+const UNTOLD: Result<Words, ngx_int_t> = Err(INTERNAL_SERVER_ERROR);
 
 pub(super) struct ScriptRun {
     pub(super) request: Request,

@@ -39,11 +39,9 @@ use super::{
 };
 use crate::{
     conf::MainConf,
-    raw::{Connection, Request, RequestBuffer, Watch, timer_data, watch_data},
+    raw::{Connection, Request, RequestBuffer, SERVICE_UNAVAILABLE, Watch, timer_data, watch_data},
     upstream,
 };
-
-const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 #[derive(Default)]
 struct Scripts {

@@ -8,9 +8,7 @@ use gangway::engine::fence;
 use nginx_sys::{ngx_chain_t, ngx_chain_update_sent, ngx_connection_t, ngx_http_request_t, ngx_int_t};
 
 use super::{run::ScriptRun, scripts};
-use crate::raw::{Request, RequestBuffer, buffers, bytes, is_special};
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
+use crate::raw::{ERROR, Request, RequestBuffer, buffers, bytes, is_special};
 
 /// The length of a body that nginx has read; `None` when the client announced none.
 pub(super) fn length(request: Request) -> Option<u64> {

@@ -11,12 +11,7 @@ use gangway::{
 use nginx_sys::ngx_int_t;
 
 use super::programs::Programs;
-use crate::raw::{ALIAS_OF_ALL, Request};
-
-const FORBIDDEN: ngx_int_t = nginx_sys::NGX_HTTP_FORBIDDEN as ngx_int_t;
-const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
-const MOVED: ngx_int_t = nginx_sys::NGX_HTTP_MOVED_PERMANENTLY as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+use crate::raw::{ALIAS_OF_ALL, FORBIDDEN, INTERNAL_SERVER_ERROR, MOVED, NOT_FOUND, Request};
 
 /// A script that a request names.
 pub(super) struct ScriptTarget {

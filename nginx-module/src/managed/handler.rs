@@ -5,10 +5,12 @@ use gangway::engine::fence;
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::service::Service;
-use crate::{conf::LocationConf, raw::Request, serve::accel, upstream};
-
-const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+use crate::{
+    conf::LocationConf,
+    raw::{DECLINED, INTERNAL_SERVER_ERROR, Request},
+    serve::accel,
+    upstream,
+};
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("managed::content_handler", INTERNAL_SERVER_ERROR, || {

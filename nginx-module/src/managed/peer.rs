@@ -39,14 +39,9 @@ use super::{
 use crate::{
     Shared,
     conf::LocationConf,
-    raw::{Balancer, Conf, Connection, Request, own, waiting},
+    raw::{AGAIN, Balancer, Conf, Connection, DONE, ERROR, OK, Request, own, waiting},
     upstream,
 };
-
-const OK: ngx_int_t = 0;
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// An upstream whose balancer gives places of processes.
 pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t> {

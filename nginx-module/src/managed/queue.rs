@@ -20,19 +20,13 @@ use gangway::{
     status::Incident,
     supervise::segment::{Claim, EntryKind, Place, QueuePoll, Segment, Ticket},
 };
-use nginx_sys::{ngx_event_t, ngx_int_t};
+use nginx_sys::ngx_event_t;
 
 use super::{processes, service::Service};
 use crate::{
-    raw::{self, Request, Timer, Watch},
+    raw::{self, AGAIN, BAD_GATEWAY, DONE, OK, Request, SERVICE_UNAVAILABLE, Timer, Watch},
     upstream,
 };
-
-const OK: ngx_int_t = 0;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
-const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
-const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 /// How often it is looked whose turn it is where no wakeup can be heard.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

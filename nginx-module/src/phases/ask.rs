@@ -13,12 +13,10 @@ use nginx_sys::ngx_int_t;
 use super::{WantedHandlers, apply, tell};
 use crate::{
     conf::{LocationConf, MainConf},
-    raw::Request,
+    raw::{INTERNAL_SERVER_ERROR, Request},
     serve::memo,
     wsgi::{self, ErrandHooks},
 };
-
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 
 /// Where the handlers of some phases are.
 pub(super) enum Asked {

@@ -14,13 +14,10 @@ use super::{
 };
 use crate::{
     conf::LocationConf,
-    raw::Request,
+    raw::{DONE, INTERNAL_SERVER_ERROR, Request},
     serve::{accel, memo},
     wsgi::{self, ErrandHooks},
 };
-
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 const CONTENT: &[RequestPhase] = &[RequestPhase::Content];
 

@@ -21,16 +21,12 @@ use nginx_sys::{ngx_chain_t, ngx_int_t};
 use super::WantedHandlers;
 use crate::{
     conf::MainConf,
-    raw::{Buffers, FilterInput, Mark, Request, Ticket, tag},
+    raw::{AGAIN, Buffers, ERROR, FilterInput, Mark, OK, Request, Ticket, tag},
     wsgi::{Aside, Listener, send_aside},
 };
 
 /// What a run gets at most.
 const PIECE_MOST: usize = 64 * 1024;
-
-const OK: ngx_int_t = 0;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// What a filter is to answer.
 pub(super) enum FilterAnswer {

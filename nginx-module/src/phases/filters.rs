@@ -19,12 +19,9 @@ use super::{
 use crate::{
     conf::LocationConf,
     filter_module,
-    raw::{Request, Ticket, Tickets, discard_chain, put_filters},
+    raw::{AGAIN, ERROR, INTERNAL_SERVER_ERROR, OK, Request, Ticket, Tickets, discard_chain, put_filters},
     serve::memo,
 };
-
-const OK: ngx_int_t = 0;
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 thread_local! {
     static FILTERED: RefCell<Tickets<Box<Filtering>>> = RefCell::default();
@@ -126,10 +123,10 @@ unsafe extern "C" fn body(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -
             Some(FilterAnswer::Failed { shows_page: true }) => {
                 // SAFETY: nginx has called this with the chain of a live request, and waits for the answer.
                 unsafe { discard_chain(chain) };
-                request.replace_filtered(nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t)
+                request.replace_filtered(INTERNAL_SERVER_ERROR)
             }
             Some(FilterAnswer::Failed { shows_page: false }) => ERROR,
-            Some(FilterAnswer::Waits) => nginx_sys::NGX_AGAIN as ngx_int_t,
+            Some(FilterAnswer::Waits) => AGAIN,
             Some(FilterAnswer::Went(status)) => status,
             // Its page, or what comes when the request has been given up.
             None => pass(),

@@ -13,14 +13,9 @@ use super::{
     content, headers,
 };
 use crate::{
-    raw::{Conf, Phase, Request},
+    raw::{Conf, DECLINED, DONE, INTERNAL_SERVER_ERROR, OK, Phase, Request},
     serve::memo,
 };
-
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const OK: ngx_int_t = 0;
-const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// Has nginx call what the configuration needs. For postconfiguration. Answers false without memory.
 pub(crate) fn install(conf: &Conf, wanted: &WantedHandlers) -> bool {

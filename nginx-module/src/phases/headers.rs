@@ -6,11 +6,9 @@ use gangway::{engine::fence, phases::Table, sys::lock};
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
-    raw::{HeadFilter, Request, put_head_filter_first},
+    raw::{ERROR, HeadFilter, Request, put_head_filter_first},
     serve::{head, memo},
 };
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// For postconfiguration, once in each.
 pub(super) fn install() {

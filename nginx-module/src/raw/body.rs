@@ -17,14 +17,11 @@ use nginx_sys::{
     ngx_http_request_body_t, ngx_http_request_empty_handler, ngx_http_request_t, ngx_int_t,
 };
 
-use super::{Request, buffers, field::field};
-
-const OK: ngx_int_t = 0;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const SPECIAL_RESPONSE: ngx_int_t = nginx_sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t;
-const BAD_REQUEST: ngx_int_t = nginx_sys::NGX_HTTP_BAD_REQUEST as ngx_int_t;
-const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
+use super::{
+    Request, buffers,
+    field::field,
+    status::{AGAIN, BAD_GATEWAY, BAD_REQUEST, DONE, OK, SPECIAL_RESPONSE},
+};
 
 /// A part of a request body.
 pub(crate) enum RequestBuffer<'a> {

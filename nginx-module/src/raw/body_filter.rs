@@ -9,10 +9,8 @@ use nginx_sys::{
     ngx_http_top_body_filter, ngx_http_top_header_filter, ngx_int_t, ngx_table_elt_t,
 };
 
-use super::{NoMemory, Request, chain::buffers, field::field};
+use super::{NoMemory, Request, chain::buffers, field::field, status::ERROR};
 use crate::filter_module;
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// A bit of `r->buffered` that none of nginx's own filters uses.
 const WAITS: u32 = 0x08;

@@ -7,7 +7,7 @@ use nginx_sys::{
     ngx_http_output_header_filter_pt, ngx_http_request_t, ngx_http_top_header_filter, ngx_int_t,
 };
 
-use super::Request;
+use super::{ERROR, Request};
 
 thread_local! {
     /// The filter that comes behind that of this module. nginx has one thread for configurations and requests, which it keeps in the
@@ -46,6 +46,6 @@ impl Request {
     /// Calls the filter behind this one.
     pub(crate) fn run_next_head_filter(self, which: HeadFilter) -> ngx_int_t {
         // SAFETY: a function of the chain that this process' nginx has made, for a live request whose head is on its way through it.
-        next(which).map_or(nginx_sys::NGX_ERROR as ngx_int_t, |next| unsafe { next(self.raw()) })
+        next(which).map_or(ERROR, |next| unsafe { next(self.raw()) })
     }
 }

@@ -8,10 +8,12 @@ use nginx_sys::{
     ngx_http_v2_stream_t, ngx_int_t, ngx_palloc, ngx_post_event, ngx_posted_events,
 };
 
-use super::{Request, field::field};
+use super::{
+    Request,
+    field::field,
+    status::{AGAIN, ERROR},
+};
 
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
 /// RFC 9113 §4.1: the length of a frame's header.
 const FRAME_HEADER: usize = 9;
 /// RFC 9113 §6.2.

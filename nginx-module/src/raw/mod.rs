@@ -44,6 +44,7 @@ mod request;
 mod request_headers;
 mod response;
 mod stand_in;
+mod status;
 mod text;
 mod ticket;
 mod turn;
@@ -71,6 +72,10 @@ pub(crate) use pool_text::PoolText;
 pub(crate) use request::Request;
 pub(crate) use response::HeaderSlot;
 pub(crate) use stand_in::{Functions, close_spare, take_back, unconnected, waiting};
+pub(crate) use status::{
+    AGAIN, BAD_GATEWAY, DECLINED, DONE, ERROR, FORBIDDEN, INTERNAL_SERVER_ERROR, INVALID_HEADER, MOVED,
+    NOT_ALLOWED, NOT_FOUND, OK, SERVICE_UNAVAILABLE,
+};
 pub(crate) use text::{ALIAS_OF_ALL, bytes, str_bytes};
 pub(crate) use ticket::{Ticket, Tickets};
 pub(crate) use turn::TurnWork;

@@ -16,7 +16,7 @@ use nginx_sys::{
 };
 use once_cell::unsync::OnceCell;
 
-use super::{Request, Upstream, field::field};
+use super::{ERROR, Request, Upstream, field::field};
 
 /// How nginx reads and writes.
 #[derive(Default)]
@@ -198,7 +198,7 @@ impl Upstream {
                 c.pool = ngx_create_pool(128, client.log);
             }
             if c.pool.is_null() {
-                return nginx_sys::NGX_ERROR as ngx_int_t;
+                return ERROR;
             }
             (*c.pool).log = client.log;
             (*u).writer.out = std::ptr::null_mut();

@@ -9,9 +9,7 @@ use nginx_sys::{
     ngx_posted_next_events,
 };
 
-use super::{Connection, Request, field::field, turn};
-
-const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
+use super::{Connection, Request, field::field, status::AGAIN, turn};
 
 /// The handlers of a connection of HTTP.
 #[derive(Clone, Copy)]

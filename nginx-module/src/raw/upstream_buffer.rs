@@ -10,7 +10,7 @@ use nginx_sys::{
     ngx_pnalloc, ngx_str_t, ngx_table_elt_t,
 };
 
-use super::{NoMemory, Request, Upstream, bytes, field::field};
+use super::{ERROR, NoMemory, Request, Upstream, bytes, field::field};
 
 impl Upstream {
     /// The bytes that nginx has read and nobody has taken.
@@ -120,7 +120,6 @@ impl Upstream {
     /// # Errors
     /// What `process_header` answers.
     pub(crate) fn add_header(self, request: Request, name: &[u8], value: &[u8]) -> Result<(), ngx_int_t> {
-        const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
         // SAFETY: the pool and the list of a live request; the one allocation holds name, NUL, value, NUL and the name in
         // lower case.
         unsafe {

@@ -15,12 +15,9 @@ use gangway::{
 use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use super::memo::{self, InternalRedirect};
-use crate::raw::{Conf, NoMemory, Phase, Request};
-
-const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
-const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
-const BAD_GATEWAY: ngx_int_t = nginx_sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+use crate::raw::{
+    BAD_GATEWAY, Conf, DECLINED, ERROR, INTERNAL_SERVER_ERROR, NOT_FOUND, NoMemory, OK, Phase, Request,
+};
 
 /// Whether X-Accel-Redirect has led to an application, which is not served; the log says so.
 pub(crate) fn leads_to_application(request: Request) -> bool {
@@ -103,7 +100,7 @@ pub(crate) fn redirect(request: Request, text: &[u8]) -> Result<(), ngx_int_t> {
 /// Installs the check of targets. It comes before the rewrite rules of the location: what they do is no longer the
 /// application's choice. (nginx calls the handlers of a phase from the last to the first, and dynamic modules come last.)
 pub(crate) fn install(conf: &Conf) -> ngx_int_t {
-    if conf.add_phase_handler(Phase::Rewrite, check_target) { 0 } else { nginx_sys::NGX_ERROR as ngx_int_t }
+    if conf.add_phase_handler(Phase::Rewrite, check_target) { OK } else { ERROR }
 }
 
 unsafe extern "C" fn check_target(r: *mut ngx_http_request_t) -> ngx_int_t {

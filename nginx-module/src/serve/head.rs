@@ -4,7 +4,7 @@
 use gangway::http::{Decimal, Head};
 use nginx_sys::ngx_int_t;
 
-use crate::raw::{HeaderSlot, Request};
+use crate::raw::{ERROR, HeaderSlot, Request};
 
 /// What became of a head.
 pub(crate) enum Sent {
@@ -18,21 +18,20 @@ pub(crate) enum Sent {
 
 /// Gives a head to nginx and its header filters. `whole`: the body is one piece, which follows.
 pub(crate) fn send(request: Request, head: &Head, whole: bool) -> Sent {
-    const NO_MEMORY: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
     let target = head.fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"x-accel-redirect"));
     if let Some((_, target)) = target
         && request.is_main()
     {
         return match keep_for_redirect(request, head) {
             Some(()) => Sent::Redirect(target.to_vec()),
-            None => Sent::Failed(NO_MEMORY),
+            None => Sent::Failed(ERROR),
         };
     }
     if set(request, head, whole).is_none() {
-        return Sent::Failed(NO_MEMORY);
+        return Sent::Failed(ERROR);
     }
     match request.send_header() {
-        status if status == NO_MEMORY || status > 0 => Sent::Failed(status),
+        status if status == ERROR || status > 0 => Sent::Failed(status),
         _ => Sent::Header,
     }
 }

@@ -14,16 +14,12 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 use crate::{
     conf::LocationConf,
     managed,
-    raw::Request,
+    raw::{ERROR, INTERNAL_SERVER_ERROR, NOT_ALLOWED, Request},
     serve::{
         counting,
         head::{self, Sent},
     },
 };
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const NOT_ALLOWED: ngx_int_t = nginx_sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
 
 pub(crate) unsafe extern "C" fn content_handler(r: *mut ngx_http_request_t) -> ngx_int_t {
     fence("status::content_handler", INTERNAL_SERVER_ERROR, || {

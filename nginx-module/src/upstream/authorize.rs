@@ -21,16 +21,12 @@ use nginx_sys::{
 use super::{ERROR, INTERNAL_SERVER_ERROR, Prepared, prepare, script::ScriptPath, send};
 use crate::{
     conf::{LocationConf, Scheme},
-    raw::{NoMemory, Request, Upstream, bytes, own},
+    raw::{AGAIN, DECLINED, DONE, NoMemory, Request, Upstream, bytes, own},
     serve::{
         authorization::{Answer, Authorization},
         head, memo,
     },
 };
-
-const DECLINED: ngx_int_t = nginx_sys::NGX_DECLINED as ngx_int_t;
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// The handler of the access phase.
 pub(crate) unsafe extern "C" fn access_handler(r: *mut ngx_http_request_t) -> ngx_int_t {

@@ -17,12 +17,9 @@ use super::{
 };
 use crate::{
     conf::AUTHORIZER_PAGE,
-    raw::{NoMemory, Request, Upstream},
+    raw::{AGAIN, INVALID_HEADER, NoMemory, Request, Upstream},
     serve::accel,
 };
-
-const AGAIN: ngx_int_t = nginx_sys::NGX_AGAIN as ngx_int_t;
-const INVALID_HEADER: ngx_int_t = nginx_sys::NGX_HTTP_UPSTREAM_INVALID_HEADER as ngx_int_t;
 
 /// What a part of the response made of the head.
 enum Step {

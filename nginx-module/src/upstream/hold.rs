@@ -20,10 +20,7 @@ use super::state::{
     Context, Response,
     hold::{Kept, Wait, WaitChange},
 };
-use crate::raw::{Connection, Upstream};
-
-const ERROR: isize = nginx_sys::NGX_ERROR as isize;
-const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
+use crate::raw::{AGAIN, Connection, ERROR, Upstream};
 
 /// Lets a head that is whole wait for its body, if it has to.
 pub(super) fn begin(context: &Context, response: &Response, upstream: Upstream) -> bool {

@@ -51,13 +51,9 @@ use nginx_sys::{ngx_http_request_t, ngx_int_t};
 
 use crate::{
     conf::{LocationConf, MainConf, Scheme},
-    raw::{Hooks, InCycle, NoMemory, Request, Upstream},
+    raw::{ERROR, Hooks, INTERNAL_SERVER_ERROR, InCycle, NoMemory, Request, SERVICE_UNAVAILABLE, Upstream},
 };
 use state::{Context, ResponseTarget, peer::Judge};
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
-const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 pub(crate) use authorize::access_handler;
 pub(crate) use head::process_header;

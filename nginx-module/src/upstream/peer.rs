@@ -32,14 +32,11 @@ use super::{
 };
 use crate::{
     conf::{MainConf, Scheme},
-    raw::{Balancer, Conf, Request, Upstream},
+    raw::{AGAIN, Balancer, Conf, DONE, OK, Request, Upstream},
 };
 pub(crate) use idle::stop as stop_listening;
 use reuse::Chosen;
 pub(crate) use signals::make as make_signals;
-
-const OK: ngx_int_t = 0;
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// How long an answer may take before it is looked whether anybody has accepted a fresh connection.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -164,7 +161,7 @@ fn watch(context: &Context, after: Duration) {
 
 /// What nginx is told when there is a connection.
 fn connected(context: &Context, upstream: Upstream) -> ngx_int_t {
-    if send::take_over(context, upstream) { nginx_sys::NGX_AGAIN as ngx_int_t } else { DONE }
+    if send::take_over(context, upstream) { AGAIN } else { DONE }
 }
 
 unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, state: ngx_uint_t) {

@@ -5,9 +5,7 @@ use gangway::engine::fence;
 use nginx_sys::{ngx_alloc_chain_link, ngx_chain_t, ngx_connection_t, ngx_create_temp_buf, ngx_event_pipe_t};
 
 use super::{flush, state::Context};
-use crate::raw::{Connection, bytes};
-
-const ERROR: isize = nginx_sys::NGX_ERROR as isize;
+use crate::raw::{Connection, ERROR, bytes};
 
 /// nginx's `recv_chain` of the connection to the backend, as long as a response is read.
 pub(super) unsafe extern "C" fn receive_chain(

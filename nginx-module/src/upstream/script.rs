@@ -23,10 +23,8 @@ use nginx_sys::ngx_int_t;
 use super::INTERNAL_SERVER_ERROR;
 use crate::{
     conf::{ConfParam, LocationConf, Pass, Scheme, ScriptCheck, UpstreamConf},
-    raw::{PoolText, Request},
+    raw::{NOT_FOUND, PoolText, Request},
 };
-
-const NOT_FOUND: ngx_int_t = nginx_sys::NGX_HTTP_NOT_FOUND as ngx_int_t;
 
 /// How long a script that was found counts as there. A backend finds by itself that a file is gone; what this saves is
 /// a walk through the folders for each request.

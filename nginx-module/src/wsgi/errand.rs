@@ -15,12 +15,12 @@ use gangway::{
 use nginx_sys::ngx_int_t;
 
 use super::{
-    handler::{INTERNAL_SERVER_ERROR, RequestLaunch, launch, take_body},
+    handler::{RequestLaunch, launch, take_body},
     hooks::ErrandHooks,
     mounted::Mounted,
     worker::Worker,
 };
-use crate::raw::Request;
+use crate::raw::{INTERNAL_SERVER_ERROR, Request};
 
 /// Sends handlers of phases on their way.
 ///

@@ -11,7 +11,7 @@ use std::{
 };
 
 use gangway::{engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line, sys::explain};
-use nginx_sys::{ngx_event_t, ngx_http_request_t, ngx_int_t};
+use nginx_sys::{ngx_event_t, ngx_http_request_t};
 
 use super::{
     in_flight::{InFlight, NextStep},
@@ -20,11 +20,9 @@ use super::{
 };
 use crate::{
     module,
-    raw::{self, Connection, Cycle, Request, Ticket, Timer, Watch, timer_data},
+    raw::{self, Connection, Cycle, DONE, Request, Ticket, Timer, Watch, timer_data},
     serve::{accel, counting},
 };
-
-const DONE: ngx_int_t = nginx_sys::NGX_DONE as ngx_int_t;
 
 /// How long a worker waits for applications when it shuts down gracefully, and when it must end now: the master
 /// kills a worker a second and a half after a fast stop (ngx_master_process_cycle() doubles a delay of 50 ms until it is above a second).

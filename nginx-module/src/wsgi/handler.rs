@@ -21,12 +21,9 @@ use super::{
 };
 use crate::{
     conf::{LocationConf, MainConf},
-    raw::Request,
+    raw::{INTERNAL_SERVER_ERROR, Request, SERVICE_UNAVAILABLE},
     serve::{accel, head, variables},
 };
-
-pub(super) const INTERNAL_SERVER_ERROR: ngx_int_t = nginx_sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
-const SERVICE_UNAVAILABLE: ngx_int_t = nginx_sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
 
 /// Seconds after which a client may try again when the queue is full.
 const RETRY_AFTER: &[u8] = b"1";

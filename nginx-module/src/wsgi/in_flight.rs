@@ -27,14 +27,12 @@ use super::{
 };
 use crate::{
     module,
-    raw::{Buffers, Msec, Request, Timer, is_exiting},
+    raw::{Buffers, ERROR, Msec, Request, Timer, is_exiting},
     serve::{
         counting,
         head::{self, Sent},
     },
 };
-
-const ERROR: ngx_int_t = nginx_sys::NGX_ERROR as ngx_int_t;
 
 /// One running request.
 pub(super) struct InFlight {

@@ -10,10 +10,8 @@ use gangway::{
 use nginx_sys::{ngx_chain_t, ngx_connection_t};
 
 use super::trunk::{Trunk, WORTH_PASSING, user};
-use crate::raw::{Functions, bytes};
+use crate::raw::{AGAIN, ERROR, Functions, bytes};
 
-const ERROR: isize = nginx_sys::NGX_ERROR as isize;
-const AGAIN: isize = nginx_sys::NGX_AGAIN as isize;
 /// Buffers of a read.
 const ROOMS_MOST: usize = 64;
 /// What is read behind the part of a response that its request takes itself: its end, and the beginning of another one.
