@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A script in the place of a backend: what nginx takes for a balancer, and how it reads.
 
-use std::{ffi::c_void, time::Instant};
+use std::{ffi::c_void, io::IoSliceMut, iter, time::Instant};
 
 use gangway::{
     report,
@@ -16,7 +16,7 @@ use super::{connection, programs::Programs, run::ScriptRun, scripts, stdin};
 use crate::{
     Shared,
     conf::LocationConf,
-    raw::{AGAIN, Balancer, Conf, DONE, ERROR, Functions, OK, Request, bytes},
+    raw::{AGAIN, Balancer, Conf, DONE, ERROR, Functions, OK, Request, rooms},
 };
 
 /// Parts of nginx's buffers that are read into at a time.
@@ -114,47 +114,30 @@ fn extent(run: &ScriptRun) -> Extent {
 
 /// nginx's `recv`.
 unsafe extern "C" fn recv(c: *mut ngx_connection_t, buffer: *mut u8, size: usize) -> isize {
-    let mut part = libc::iovec { iov_base: buffer.cast(), iov_len: size };
     fence("cgi::recv", ERROR, || {
-        // SAFETY: nginx reads from the live connection of a live request, into memory of its own.
-        unsafe { receive(c, std::slice::from_mut(&mut part)) }
+        // SAFETY: nginx reads from the live connection of a live request, into memory of its own, of this size.
+        unsafe { receive(c, iter::once(IoSliceMut::new(std::slice::from_raw_parts_mut(buffer, size)))) }
     })
 }
 
 /// nginx's `recv_chain`: into the room behind `last` of each buffer.
-unsafe extern "C" fn recv_chain(c: *mut ngx_connection_t, mut chain: *mut ngx_chain_t, limit: i64) -> isize {
+unsafe extern "C" fn recv_chain(c: *mut ngx_connection_t, chain: *mut ngx_chain_t, limit: i64) -> isize {
     fence("cgi::recv_chain", ERROR, || {
-        let mut parts: Vec<libc::iovec> = Vec::with_capacity(PARTS);
-        let mut left = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        // SAFETY: nginx gives a chain of live buffers of its own.
-        unsafe {
-            while let Some(link) = chain.as_ref() {
-                let room = bytes((*link.buf).last, (*link.buf).end).len().min(left);
-                if room == 0 || parts.len() == PARTS {
-                    break;
-                }
-                parts.push(libc::iovec { iov_base: (*link.buf).last.cast(), iov_len: room });
-                left -= room;
-                chain = link.next;
-            }
-            receive(c, &mut parts)
-        }
+        // SAFETY: nginx reads into a chain of live buffers of its own, from the live connection of a live request.
+        unsafe { receive(c, rooms(chain, limit).take(PARTS)) }
     })
 }
 
 /// Reads what the script has written, with what nginx wants to know about it.
 ///
 /// # Safety
-/// `c` is the live connection of a live request of ours, and the parts are writable.
-unsafe fn receive(c: *mut ngx_connection_t, parts: &mut [libc::iovec]) -> isize {
+/// `c` is the live connection of a live request of ours.
+unsafe fn receive<'a>(c: *mut ngx_connection_t, rooms: impl Iterator<Item = IoSliceMut<'a>>) -> isize {
     // SAFETY: `c` is live, says the caller, and so is its read event; its data is the request.
     let (r, read) = unsafe { ((*c).data.cast::<ngx_http_request_t>(), &mut *(*c).read) };
     // SAFETY: the request is live and its upstream one of ours, says the caller.
     let Some(id) = (unsafe { ScriptRun::with(r, |run| run.id) }) else { return ERROR };
-    // SAFETY: the parts are writable, says the caller.
-    let Some(got) = scripts::with_script(id, |script| unsafe { script.read_output(parts) }) else {
-        return ERROR;
-    };
+    let Some(got) = scripts::with_script(id, |script| script.read_output(rooms)) else { return ERROR };
     if got.count > 0 {
         // With epoll there is no other word about an end that has been seen already.
         read.set_ready(u32::from(got.may_have_more));

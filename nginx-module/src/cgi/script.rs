@@ -4,6 +4,7 @@
 use std::{
     ffi::c_void,
     fs::File,
+    io::IoSliceMut,
     os::fd::AsFd,
     ptr,
     rc::Rc,
@@ -111,18 +112,13 @@ impl Script {
     }
 
     /// Reads output into nginx's memory.
-    ///
-    /// # Safety
-    /// The parts are writable, and nobody reads them yet.
-    pub(super) unsafe fn read_output(&mut self, parts: &mut [libc::iovec]) -> Received {
+    pub(super) fn read_output<'a>(&mut self, rooms: impl Iterator<Item = IoSliceMut<'a>>) -> Received {
         let Some(stdout) = self.stdout.as_ref().filter(|_| !self.output_ended) else {
             return Received { ended: self.output_ended, ..Received::default() };
         };
         let mut received = Received::default();
-        for part in parts {
-            // SAFETY: the caller says so.
-            let room = unsafe { std::slice::from_raw_parts_mut(part.iov_base.cast::<u8>(), part.iov_len) };
-            if !fill(stdout, room, &mut received) {
+        for mut room in rooms {
+            if !fill(stdout, &mut room, &mut received) {
                 break;
             }
         }

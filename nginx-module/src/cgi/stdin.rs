@@ -8,7 +8,7 @@ use gangway::engine::fence;
 use nginx_sys::{ngx_chain_t, ngx_chain_update_sent, ngx_connection_t, ngx_http_request_t, ngx_int_t};
 
 use super::{run::ScriptRun, scripts};
-use crate::raw::{ERROR, Request, RequestBuffer, buffers, bytes, is_special};
+use crate::raw::{CHAIN_ERROR, ERROR, Request, RequestBuffer, buffers, bytes, is_special};
 
 /// The length of a body that nginx has read; `None` when the client announced none.
 pub(super) fn length(request: Request) -> Option<u64> {
@@ -66,12 +66,10 @@ pub(super) unsafe extern "C" fn send_chain(
     input: *mut ngx_chain_t,
     _limit: i64,
 ) -> *mut ngx_chain_t {
-    /// NGX_CHAIN_ERROR
-    const FAILED: *mut ngx_chain_t = ptr::without_provenance_mut(usize::MAX);
-    fence("stdin::send_chain", FAILED, || {
+    fence("stdin::send_chain", CHAIN_ERROR, || {
         // SAFETY: nginx sends on the live connection of a request whose upstream is ours, a chain of live buffers.
         unsafe {
-            let Some(id) = ScriptRun::with((*c).data.cast(), |run| run.id) else { return FAILED };
+            let Some(id) = ScriptRun::with((*c).data.cast(), |run| run.id) else { return CHAIN_ERROR };
             let mut sent = 0i64;
             for buffer in buffers(input) {
                 if is_special(&*buffer) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! nginx's buffers and chains of them.
 
-use std::{ffi::c_void, ptr};
+use std::{ffi::c_void, io::IoSliceMut, ptr};
 
 use nginx_sys::{ngx_alloc_chain_link, ngx_buf_t, ngx_chain_t, ngx_create_temp_buf, ngx_palloc};
 
-use super::Request;
+use super::{Request, bytes};
+
+/// NGX_CHAIN_ERROR
+pub(crate) const CHAIN_ERROR: *mut ngx_chain_t = ptr::without_provenance_mut(usize::MAX);
 
 /// nginx has no memory.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +67,24 @@ pub(crate) unsafe fn buffers(mut link: *mut ngx_chain_t) -> impl Iterator<Item =
         let (buffer, next) = unsafe { link.as_ref() }.map(|link| (link.buf, link.next))?;
         link = next;
         Some(buffer)
+    })
+}
+
+/// Where nginx's `recv_chain` reads into: the room behind `last` of each buffer, up to the first without any, and no more bytes than
+/// `limit` if that is above 0.
+///
+/// # Safety
+/// A chain of live buffers of nginx's that nobody else uses for `'a`.
+pub(crate) unsafe fn rooms<'a>(chain: *mut ngx_chain_t, limit: i64) -> impl Iterator<Item = IoSliceMut<'a>> {
+    let mut left = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    // SAFETY: the caller's chain is of live buffers, and ends with NULL.
+    unsafe { buffers(chain) }.map_while(move |buffer| {
+        // SAFETY: the buffer is live and nobody else's, says the caller; its memory goes on from `last` to `end`.
+        unsafe {
+            let room = bytes((*buffer).last, (*buffer).end).len().min(left);
+            left -= room;
+            (room > 0).then(|| IoSliceMut::new(std::slice::from_raw_parts_mut((*buffer).last, room)))
+        }
     })
 }
 

@@ -55,7 +55,7 @@ mod upstream_buffer;
 pub(crate) use auth::auth_basic_guards;
 pub(crate) use body::{More, RequestBuffer};
 pub(crate) use body_filter::{FilterInput, discard_chain, put_filters};
-pub(crate) use chain::{NoMemory, buffers, is_special, tag};
+pub(crate) use chain::{CHAIN_ERROR, NoMemory, buffers, is_special, rooms, tag};
 pub(crate) use conf::{Conf, ConfText, Phase, Setter, command, command_end, error_text, own};
 pub(crate) use connection::Connection;
 pub(crate) use cycle::{Cycle, InCycle, PerHttp, PerLocation};

@@ -10,7 +10,7 @@ use gangway::{
 use nginx_sys::{ngx_chain_t, ngx_connection_t};
 
 use super::trunk::{Trunk, WORTH_PASSING, user};
-use crate::raw::{AGAIN, ERROR, Functions, bytes};
+use crate::raw::{AGAIN, CHAIN_ERROR, ERROR, Functions, bytes, rooms};
 
 /// Buffers of a read.
 const ROOMS_MOST: usize = 64;
@@ -35,25 +35,11 @@ unsafe extern "C" fn recv(c: *mut ngx_connection_t, buffer: *mut u8, size: usize
 }
 
 /// nginx's `recv_chain`: into the room behind `last` of each buffer.
-unsafe extern "C" fn recv_chain(c: *mut ngx_connection_t, mut chain: *mut ngx_chain_t, limit: i64) -> isize {
+unsafe extern "C" fn recv_chain(c: *mut ngx_connection_t, chain: *mut ngx_chain_t, limit: i64) -> isize {
     fence("managed::lane_recv_chain", ERROR, || {
-        let mut left = usize::try_from(limit).ok().filter(|limit| *limit > 0).unwrap_or(usize::MAX);
-        let mut rooms = [const { None }; ROOMS_MOST];
-        let mut places = rooms.iter_mut();
-        // SAFETY: nginx gives a chain of live buffers of its own, with room behind `last`.
+        // SAFETY: nginx reads into a chain of live buffers of its own, from a live connection.
         unsafe {
-            while let Some(link) = chain.as_ref()
-                && let Some(place) = places.next()
-            {
-                let room = bytes((*link.buf).last, (*link.buf).end).len().min(left);
-                if room == 0 {
-                    break;
-                }
-                *place = Some(IoSliceMut::new(std::slice::from_raw_parts_mut((*link.buf).last, room)));
-                left -= room;
-                chain = link.next;
-            }
-            let mut rooms: Vec<_> = rooms.into_iter().flatten().collect();
+            let mut rooms: Vec<_> = rooms(chain, limit).take(ROOMS_MOST).collect();
             receive(c, &mut rooms)
         }
     })
@@ -162,8 +148,7 @@ unsafe extern "C" fn send_chain(
     mut chain: *mut ngx_chain_t,
     _: i64,
 ) -> *mut ngx_chain_t {
-    const FAILED: *mut ngx_chain_t = ptr::without_provenance_mut(usize::MAX);
-    fence("managed::lane_send_chain", FAILED, || {
+    fence("managed::lane_send_chain", CHAIN_ERROR, || {
         let mut parts = Vec::new();
         // SAFETY: nginx gives a chain of live buffers, which nobody changes meanwhile, and a live connection.
         unsafe {
@@ -171,13 +156,13 @@ unsafe extern "C" fn send_chain(
                 let buffer = &mut *link.buf;
                 if buffer.in_file() != 0 {
                     // A request with a body in a file does not come here.
-                    return FAILED;
+                    return CHAIN_ERROR;
                 }
                 parts.push(bytes(buffer.pos, buffer.last));
                 buffer.pos = buffer.last;
                 chain = link.next;
             }
-            if give(c, &parts) { ptr::null_mut() } else { FAILED }
+            if give(c, &parts) { ptr::null_mut() } else { CHAIN_ERROR }
         }
     })
 }
