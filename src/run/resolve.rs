@@ -78,21 +78,29 @@ pub fn resolve(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> R
     index_or_slash(place, look)
 }
 
-fn index_or_slash(place: &MappedPath<'_>, mut look: impl FnMut(&[u8]) -> Kind) -> Resolved {
-    let slash = place.path.ends_with(b"/");
-    for name in place.index {
-        let separator: &[u8] = if slash { b"" } else { b"/" };
-        let file = [place.path, separator, name.as_bytes()].concat();
-        match look(&file) {
-            Kind::File { .. } if !slash => return Resolved::NeedsSlash,
-            Kind::File { executable } => {
-                return Resolved::Script { file, executable, info: 0, index: name.clone().into_bytes() };
-            }
-            _ => {}
+fn index_or_slash(place: &MappedPath<'_>, look: impl FnMut(&[u8]) -> Kind) -> Resolved {
+    match find_index(place.path, place.index, look) {
+        Some(_) if !place.path.ends_with(b"/") => Resolved::NeedsSlash,
+        Some((file, name, executable)) => {
+            Resolved::Script { file, executable, info: 0, index: name.as_bytes().to_vec() }
         }
+        // A directory is not listed and not run.
+        None => Resolved::Forbidden,
     }
-    // A directory is not listed and not run.
-    Resolved::Forbidden
+}
+
+/// The first of the names of `index=` that is a file in a directory: its path, the name, whether a run bit is set.
+pub fn find_index<'n>(
+    directory: &[u8],
+    names: &'n [String],
+    mut look: impl FnMut(&[u8]) -> Kind,
+) -> Option<(Vec<u8>, &'n str, bool)> {
+    let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
+    names.iter().find_map(|name| {
+        let file = [directory, separator, name.as_bytes()].concat();
+        let Kind::File { executable } = look(&file) else { return None };
+        Some((file, name.as_str(), executable))
+    })
 }
 
 /// Servers have taken `.` and `..` out of a path; what still has them, or a NUL, was smuggled in.

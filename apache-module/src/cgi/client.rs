@@ -16,10 +16,8 @@ use std::{
 
 use gangway::{
     engine::fence,
-    error::CGI_SPAWNER,
-    log::{self, Level},
     pool::Permit,
-    run::{ScriptAction, ScriptEnd, ScriptLife},
+    run::{ScriptAction, ScriptEnd, ScriptLife, lost_line},
     sys::{
         self, EventFd, lock,
         pipe::drain,
@@ -32,8 +30,8 @@ use super::SPAWNER;
 
 /// Stack of the thread that reads reports.
 const STACK: usize = 256 * 1024;
-/// How often scripts that go on after their output are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often it is looked for the ends of silent scripts, and of those that go on after their output.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often one of them is read before the others are.
 const READS: usize = 64;
 
@@ -132,11 +130,9 @@ impl Client {
         if let Some(client) = place.as_ref().filter(|client| client.process == process) {
             return Ok(Arc::clone(client));
         }
-        let mut spawner = lock(&SPAWNER);
-        let spawner = spawner.as_mut().ok_or(io::ErrorKind::NotConnected)?;
         let client = Arc::new(Self {
             process,
-            connection: spawner.connect()?,
+            connection: SPAWNER.connect()?,
             running: Mutex::default(),
             next: AtomicU32::new(1),
             rests: Mutex::default(),
@@ -172,8 +168,7 @@ impl Client {
     fn kill(&self, id: u32) {
         if lock(&self.running).contains_key(&id) {
             // A helper that has ended has ended its scripts.
-            let _ =
-                self.connection.kill(id, u32::try_from(ScriptLife::GRACE.as_millis()).unwrap_or(u32::MAX));
+            let _ = self.connection.kill(id, ScriptLife::GRACE);
         }
     }
 
@@ -260,8 +255,7 @@ impl Client {
         for entry in &lost {
             entry.end.set(ScriptEnd::HelperLost);
         }
-        let text = format_args!("the helper that starts scripts has ended; {} scripts are lost", lost.len());
-        log::coded(Level::Error, CGI_SPAWNER, text);
+        lost_line(lost.len()).tell_process();
         false
     }
 }

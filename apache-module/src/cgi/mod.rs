@@ -17,7 +17,7 @@ mod waits;
 use std::{
     ffi::{CStr, c_int},
     io,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::OnceLock,
     time::Instant,
 };
 
@@ -25,16 +25,16 @@ use gangway::{
     config::Cgi,
     error::{CGI_FAILED, CGI_REFUSED, CGI_SPAWNER},
     http::Fields,
-    log::{self, Level, Throttle},
+    log::{self, Throttle},
     pool::{Permit, Pool, PoolLimits, Refusal},
     report,
     rights::Identity,
-    run::{BriefRuns, Words, full_line, late_line, spawn_request, users, words},
+    run::{BriefRuns, LEADS_OUT, Words, find_index, full_line, late_line, spawn_request, users, words},
     status::{AppKind, Incident, Passage},
     sys::{
         explain,
         files::{Kind, lies_below},
-        spawner::{InputPart, Pipes, Spawner},
+        spawner::{InputPart, Pipes, SpawnerSeat},
     },
     trace::{Answerer, Trace},
 };
@@ -79,8 +79,8 @@ fn settings() -> Vec<Cgi> {
     named().into_iter().map(|(cgi, _)| cgi).collect()
 }
 
-/// Made by the parent; children inherit its descriptor.
-static SPAWNER: Mutex<Option<Spawner>> = Mutex::new(None);
+/// Made by the parent.
+static SPAWNER: SpawnerSeat = SpawnerSeat::new();
 
 /// What the configuration says, with a gate for each of its directives. In a child.
 struct Scripts {
@@ -110,21 +110,11 @@ fn scripts() -> &'static Scripts {
 /// The parent has read its configuration and is about to make children. Answers whether they can run scripts.
 pub(crate) fn prepare(_: &ConfigurationPool) -> bool {
     let settings = settings();
-    let mut place = SPAWNER.lock().unwrap_or_else(PoisonError::into_inner);
-    // That of an earlier configuration ends with the last child that uses it.
-    *place = None;
     if settings.is_empty() {
+        SPAWNER.clear();
         return true;
     }
-    match Spawner::start(&users(&settings), || ()) {
-        Ok(spawner) => *place = Some(spawner),
-        Err(error) => {
-            let text = format_args!("cannot start the process that starts scripts: {}", explain(&error));
-            log::coded(Level::Error, CGI_SPAWNER, text);
-            return false;
-        }
-    }
-    true
+    SPAWNER.replace(&users(&settings), || ()).map_err(|line| line.tell_process()).is_ok()
 }
 
 /// After the walk through the file system: whether the request is a script's.
@@ -231,16 +221,11 @@ fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [
         report!(request, Error, CGI_REFUSED, "{file}: {why}");
         status
     };
-    let (file, index, kind) = if request.is_directory() {
+    let (file, index, executable) = if request.is_directory() {
         let slashed = request.uri().ends_with(b"/") && request.path_info().is_empty();
-        let found = cgi.index().iter().filter(|_| slashed).find_map(|name| {
-            let directory = request.filename();
-            let separator: &[u8] = if directory.ends_with(b"/") { b"" } else { b"/" };
-            let file = [directory, separator, name.as_bytes()].concat();
-            let kind = Kind::at(&file);
-            matches!(kind, Kind::File { .. }).then(|| (file, name.as_bytes(), kind))
-        });
-        found.ok_or_else(|| refuse(FORBIDDEN, "a directory is run by index= only"))?
+        let names = if slashed { cgi.index() } else { &[] };
+        find_index(request.filename(), names, Kind::at)
+            .ok_or_else(|| refuse(FORBIDDEN, "a directory is run by index= only"))?
     } else {
         let file = request.filename().to_vec();
         let kind = Kind::of(&file).map_err(|error| match error.kind() {
@@ -250,16 +235,16 @@ fn script_file<'c>(request: Request<'_>, cgi: &'c Cgi) -> Result<(Vec<u8>, &'c [
                 NOT_FOUND
             }
         })?;
-        (file, &[][..], kind)
+        let Kind::File { executable } = kind else { return Err(refuse(FORBIDDEN, "it is no plain file")) };
+        (file, "", executable)
     };
-    let Kind::File { executable } = kind else { return Err(refuse(FORBIDDEN, "it is no plain file")) };
     if !request.may_execute() {
         return Err(refuse(FORBIDDEN, "Options ExecCGI is off in this directory; add Options +ExecCGI"));
     }
     if cgi.any_symlinks() == Some(false) && !lies_below(&file, request.context_root()) {
-        return Err(refuse(FORBIDDEN, "a symbolic link leads out of the root (symlinks=any lets it)"));
+        return Err(refuse(FORBIDDEN, LEADS_OUT));
     }
-    Ok((file, index, executable))
+    Ok((file, index.as_bytes(), executable))
 }
 
 fn run(

@@ -9,13 +9,11 @@ use std::{
 use gangway::{run::Extent, sys::poll};
 
 use super::{
-    client::entry,
+    client::{LOOK_EVERY, entry},
     exchange::{Answer, Ready, ScriptExchange},
 };
 use crate::raw::OK;
 
-/// How often a silent script's end is looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often a stream of HTTP/2, which has no socket to watch, is asked for more.
 const ASK_EVERY: Duration = Duration::from_millis(2);
 

@@ -17,11 +17,11 @@ use std::{
 use gangway::{
     engine::fence,
     error::CGI_SPAWNER,
-    log::{self, Level, Throttle, escape},
+    log::{Throttle, escape},
     pool::{Admission, AdmissionQueue, Refusal},
     report,
     rights::Identity,
-    run::{Extent, ScriptAction, ScriptEnd, ScriptLife, full_line, spawn_request, users},
+    run::{Extent, ScriptAction, ScriptEnd, ScriptLife, full_line, lost_line, spawn_request, users},
     status::Incident,
     sys::{
         explain,
@@ -35,7 +35,7 @@ use super::{
     connection,
     programs::AllSettings,
     script::{Launch, Script, Watched, from_data},
-    spawner,
+    spawner::SPAWNER,
 };
 use crate::{
     conf::MainConf,
@@ -129,7 +129,7 @@ impl Scripts {
 
     fn helper(&mut self) -> io::Result<&SpawnerClient> {
         if self.helper.is_none() {
-            let connection = spawner::connect()?;
+            let connection = SPAWNER.connect()?;
             let watch =
                 Watch::new(connection.as_fd(), on_helper, ptr::null_mut()).ok_or_else(no_connection)?;
             self.helper = Some(Helper { _watch: watch, connection });
@@ -210,9 +210,8 @@ pub(super) fn act(id: u32) {
             },
             ScriptAction::Kill => with(|scripts| {
                 if let Some(helper) = &scripts.helper {
-                    let grace = u32::try_from(ScriptLife::GRACE.as_millis()).unwrap_or(u32::MAX);
                     // A helper that has ended has ended its scripts.
-                    let _ = helper.connection.kill(id, grace);
+                    let _ = helper.connection.kill(id, ScriptLife::GRACE);
                 }
             }),
             // What nginx makes of an output that ends, or that fails.
@@ -342,9 +341,7 @@ fn lose() {
         scripts.helper = None;
         scripts.table.iter().filter(|(_, script)| script.life.is_running()).map(|(id, _)| *id).collect()
     });
-    let count = lost.len();
-    let text = format_args!("the helper that starts scripts has ended; {count} scripts are lost");
-    log::coded(Level::Error, CGI_SPAWNER, text);
+    lost_line(lost.len()).tell_process();
     lost.into_iter().for_each(|id| end(id, ScriptEnd::HelperLost));
 }
 

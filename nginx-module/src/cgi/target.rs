@@ -5,7 +5,7 @@ use gangway::{
     error::CGI_REFUSED,
     log::{Level, escape},
     report_at,
-    run::{MappedPath, Resolved, resolve},
+    run::{LEADS_OUT, MappedPath, Resolved, resolve},
     sys::files::{Kind, lies_below},
 };
 use nginx_sys::ngx_int_t;
@@ -76,7 +76,7 @@ impl ScriptTarget {
                 // The administrator may name the script itself; what lies below a root may not lead out of it.
                 let below = file.len() > root.len();
                 if below && cgi.any_symlinks() != Some(true) && !lies_below(&file, root) {
-                    log(Level::Error, "a symbolic link leads out of the root (symlinks=any lets it)");
+                    log(Level::Error, LEADS_OUT);
                     return Err(FORBIDDEN);
                 }
                 let path_info = mapped.path.get(mapped.path.len().saturating_sub(info)..).unwrap_or_default();

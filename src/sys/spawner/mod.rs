@@ -9,6 +9,7 @@ mod launch;
 mod process;
 mod report;
 mod request;
+mod seat;
 mod signals;
 mod socket;
 pub mod tree;
@@ -19,6 +20,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{Mutex, OnceLock},
+    time::Duration,
 };
 
 pub use input::{InputPart, Pipes};
@@ -26,6 +28,7 @@ pub(in crate::sys) use launch::change_user;
 pub use process::memory_file;
 pub use report::{Exit, Failure, Report, Step};
 pub use request::{Run, SpawnRequest, SpawnRequestError, SpawnerCommand, encode_kill};
+pub use seat::SpawnerSeat;
 pub use socket::maker;
 pub use users::{account, is_root, lookup, own_account};
 
@@ -140,11 +143,12 @@ impl SpawnerClient {
         Message { bytes: request, fds: fds.into() }.send(self.socket.as_fd(), true)
     }
 
-    /// Ends the script with this number, if it has not ended: TERM to its group, KILL after `grace` milliseconds.
+    /// Ends the script with this number, if it has not ended: TERM to its group, KILL after `grace`.
     ///
     /// # Errors
     /// When the helper has ended, and with it its scripts.
-    pub fn kill(&self, id: u32, grace: u32) -> io::Result<()> {
+    pub fn kill(&self, id: u32, grace: Duration) -> io::Result<()> {
+        let grace = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
         self.post(Message { bytes: encode_kill(id, grace), fds: Vec::new() })
     }
 

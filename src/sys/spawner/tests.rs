@@ -146,11 +146,11 @@ fn the_whole_group_ends_by_term_or_by_kill() {
         let mut run = start(&request("/bin/sh", &arguments));
         let mut ready = [0; 6];
         run.output.read_exact(&mut ready).unwrap();
-        run.connection.kill(5, 100).unwrap();
+        run.connection.kill(5, Duration::from_millis(100)).unwrap();
         // The end of the output means that the sleeping child has gone as well.
         assert_eq!(run.output(), "");
         assert_eq!(run.outcome(), Ok(Exit::Signal(signal)));
-        run.connection.kill(5, 100).unwrap();
+        run.connection.kill(5, Duration::from_millis(100)).unwrap();
     }
 }
 
