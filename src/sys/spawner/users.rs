@@ -59,12 +59,11 @@ pub fn account(name: &CStr, user: u32, group: u32) -> Identity {
 /// The user that this process is.
 #[must_use]
 pub fn own_account() -> Identity {
-    let mut groups = vec![0; 1024];
+    let mut room = [0; 1024];
     // SAFETY: the first two have no conditions; of the third, 1024 numbers are writable, and the call says how many it wrote.
     let (user, group, count) =
-        unsafe { (libc::geteuid(), libc::getegid(), libc::getgroups(1024, groups.as_mut_ptr())) };
-    groups.truncate(usize::try_from(count).unwrap_or(0));
-    Identity { name: user.to_string(), user, group, groups }
+        unsafe { (libc::geteuid(), libc::getegid(), libc::getgroups(1024, room.as_mut_ptr())) };
+    Identity { name: user.to_string(), user, group, groups: first(&room, count) }
 }
 
 fn user_numbers(name: &CStr) -> Option<(u32, u32)> {
@@ -94,12 +93,16 @@ fn group_number(name: &CStr) -> Option<u32> {
 
 /// All groups of a user, never those of root or the system beyond what the user has.
 fn groups(name: &CStr, group: u32) -> Vec<u32> {
-    let mut groups = vec![0u32; 1024];
+    let mut room = [0; 1024];
     let mut count = 1024;
     // SAFETY: `count` numbers are writable; the call says how many it wrote.
-    let known = unsafe { libc::getgrouplist(name.as_ptr(), group, groups.as_mut_ptr(), &raw mut count) };
-    groups.truncate(if known < 0 { 0 } else { usize::try_from(count).unwrap_or(0) });
-    groups
+    let known = unsafe { libc::getgrouplist(name.as_ptr(), group, room.as_mut_ptr(), &raw mut count) };
+    first(&room, if known < 0 { 0 } else { count })
+}
+
+/// So many of them, in no more memory than they need: the server keeps them for each application.
+fn first(room: &[u32], count: i32) -> Vec<u32> {
+    room.get(..usize::try_from(count).unwrap_or(0)).unwrap_or_default().to_vec()
 }
 
 #[cfg(test)]
