@@ -180,6 +180,22 @@ fn word<'m>(rest: &mut &'m [u8]) -> Option<&'m CStr> {
     Some(word)
 }
 
+/// A program without limits or a user of its own, for tests.
+#[cfg(test)]
+pub(super) fn plain<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> SpawnRequest<'a> {
+    SpawnRequest {
+        id: 5,
+        identity: None,
+        outlives: false,
+        limits: Limits::default(),
+        directory: b"/",
+        script: program.as_bytes(),
+        program: program.as_bytes(),
+        arguments,
+        environment: b"A=1\0PATH=/usr/bin:/bin\0",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

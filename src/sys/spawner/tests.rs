@@ -7,7 +7,7 @@ use std::{
     sync::{LazyLock, MutexGuard},
 };
 
-use super::*;
+use super::{request::plain, *};
 use crate::{rights::Limits, sys::poll};
 
 /// One spawner for all tests. It is forked off a process with threads, which glibc allows as long as the child uses no
@@ -24,20 +24,6 @@ struct Running {
     output: File,
     errors: File,
     input: Option<File>,
-}
-
-fn request<'a>(program: &'a str, arguments: &'a [Vec<u8>]) -> SpawnRequest<'a> {
-    SpawnRequest {
-        id: 5,
-        identity: None,
-        outlives: false,
-        limits: Limits::default(),
-        directory: b"/",
-        script: program.as_bytes(),
-        program: program.as_bytes(),
-        arguments,
-        environment: b"A=1\0PATH=/usr/bin:/bin\0",
-    }
 }
 
 fn start(request: &SpawnRequest<'_>) -> Running {
@@ -86,7 +72,7 @@ fn a_script_has_its_descriptors_its_directory_and_its_environment_and_nothing_el
     let arguments = shell(
         "pwd; env | grep -v ^_= | grep -v ^PWD= | sort; n=3; while [ $n -lt 99 ]; do [ ! -e /proc/$$/fd/$n ] || echo $n; n=$((n+1)); done; cat; echo e >&2",
     );
-    let mut run = start(&request("/bin/sh", &arguments));
+    let mut run = start(&plain("/bin/sh", &arguments));
     run.input.take().unwrap().write_all(b"input").unwrap();
     assert_eq!(run.output(), "/\nA=1\nPATH=/usr/bin:/bin\ninput");
     let mut errors = String::new();
@@ -99,7 +85,7 @@ fn a_script_has_its_descriptors_its_directory_and_its_environment_and_nothing_el
 fn signals_and_the_group_are_the_scripts_own() {
     let arguments =
         shell("grep -E '^Sig(Blk|Ign)' /proc/self/status; ps -o pgid=,sid= -p $$ | grep -cw $$; umask");
-    let mut run = start(&request("/bin/sh", &arguments));
+    let mut run = start(&plain("/bin/sh", &arguments));
     drop(run.input.take());
     assert_eq!(run.output(), "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n1\n0022\n");
 }
@@ -108,22 +94,22 @@ fn signals_and_the_group_are_the_scripts_own() {
 fn limits_hold() {
     let arguments = shell("ulimit -v; ulimit -t; ulimit -n");
     let limits = Limits { memory: 1 << 30, cpu: 7, files: 33 };
-    let mut run = start(&SpawnRequest { limits, ..request("/bin/sh", &arguments) });
+    let mut run = start(&SpawnRequest { limits, ..plain("/bin/sh", &arguments) });
     assert_eq!(run.output(), format!("{}\n7\n33\n", (1 << 30) / 1024));
 }
 
 #[test]
 fn what_cannot_run_is_told_with_its_cause() {
     for (request, step, errno) in [
-        (request("/no/such/program", &[]), Step::Execute, libc::ENOENT),
-        (request("/etc/passwd", &[]), Step::Execute, libc::EACCES),
-        (SpawnRequest { directory: b"/no/such", ..request("/bin/true", &[]) }, Step::Directory, libc::ENOENT),
+        (plain("/no/such/program", &[]), Step::Execute, libc::ENOENT),
+        (plain("/etc/passwd", &[]), Step::Execute, libc::EACCES),
+        (SpawnRequest { directory: b"/no/such", ..plain("/bin/true", &[]) }, Step::Directory, libc::ENOENT),
     ] {
         let mut run = start(&request);
         assert_eq!(run.output(), "");
         assert_eq!(run.outcome(), Err(Failure { step, errno }));
     }
-    let mut run = start(&SpawnRequest { identity: Some(1), ..request("/bin/true", &[]) });
+    let mut run = start(&SpawnRequest { identity: Some(1), ..plain("/bin/true", &[]) });
     assert_eq!(run.output(), "");
     assert_eq!(run.outcome(), Err(Failure { step: Step::UnknownUser, errno: 0 }));
 }
@@ -131,9 +117,9 @@ fn what_cannot_run_is_told_with_its_cause() {
 #[test]
 fn ends_are_told() {
     let arguments = shell("kill -SEGV $$");
-    assert_eq!(start(&request("/bin/sh", &arguments)).outcome(), Ok(Exit::Signal(libc::SIGSEGV)));
+    assert_eq!(start(&plain("/bin/sh", &arguments)).outcome(), Ok(Exit::Signal(libc::SIGSEGV)));
     let arguments = shell("exit 3");
-    assert_eq!(start(&request("/bin/sh", &arguments)).outcome(), Ok(Exit::Status(3)));
+    assert_eq!(start(&plain("/bin/sh", &arguments)).outcome(), Ok(Exit::Status(3)));
 }
 
 #[test]
@@ -143,7 +129,7 @@ fn the_whole_group_ends_by_term_or_by_kill() {
         ("trap '' TERM; echo ready; sleep 60 & while :; do wait; done", libc::SIGKILL),
     ] {
         let arguments = shell(script);
-        let mut run = start(&request("/bin/sh", &arguments));
+        let mut run = start(&plain("/bin/sh", &arguments));
         let mut ready = [0; 6];
         run.output.read_exact(&mut ready).unwrap();
         run.connection.kill(5, Duration::from_millis(100)).unwrap();
@@ -157,7 +143,7 @@ fn the_whole_group_ends_by_term_or_by_kill() {
 #[test]
 fn scripts_end_with_the_process_that_wants_them_unless_they_outlive_it() {
     let arguments = shell("echo ready; sleep 60");
-    let mut run = start(&request("/bin/sh", &arguments));
+    let mut run = start(&plain("/bin/sh", &arguments));
     let mut ready = [0; 6];
     run.output.read_exact(&mut ready).unwrap();
     let Running { connection, mut output, .. } = run;
@@ -165,7 +151,7 @@ fn scripts_end_with_the_process_that_wants_them_unless_they_outlive_it() {
     assert_eq!(output.read(&mut ready).unwrap(), 0);
 
     let arguments = shell("echo ready; read line; echo $line");
-    let mut run = start(&SpawnRequest { outlives: true, ..request("/bin/sh", &arguments) });
+    let mut run = start(&SpawnRequest { outlives: true, ..plain("/bin/sh", &arguments) });
     run.output.read_exact(&mut ready).unwrap();
     let Running { connection, mut output, input, .. } = run;
     drop(connection);
@@ -181,11 +167,11 @@ fn a_large_environment_arrives_whole() {
     let environment = format!("{large}\0MORE={}\0", "y".repeat(50_000));
     let arguments = shell("echo ${#LARGE} ${#MORE}");
     let mut run =
-        start(&SpawnRequest { environment: environment.as_bytes(), ..request("/bin/sh", &arguments) });
+        start(&SpawnRequest { environment: environment.as_bytes(), ..plain("/bin/sh", &arguments) });
     assert_eq!(run.output(), "100000 50000\n");
     let environment = format!("TOO={}\0", "x".repeat(200_000));
     let mut run =
-        start(&SpawnRequest { environment: environment.as_bytes(), ..request("/bin/sh", &arguments) });
+        start(&SpawnRequest { environment: environment.as_bytes(), ..plain("/bin/sh", &arguments) });
     assert_eq!(run.output(), "");
     assert_eq!(run.outcome(), Err(Failure { step: Step::Execute, errno: libc::E2BIG }));
 }
@@ -200,7 +186,7 @@ fn more_requests_than_a_socket_holds_are_all_sent() {
     for id in 0..40 {
         let input = filled(&[b'0' + id as u8]).unwrap().unwrap();
         let (stdout, output) = io::pipe().unwrap();
-        let request = SpawnRequest { id, environment: &environment, ..request("/bin/sh", &arguments) };
+        let request = SpawnRequest { id, environment: &environment, ..plain("/bin/sh", &arguments) };
         connection.run(request.encode().unwrap(), [input, output.into(), no_output().unwrap()]).unwrap();
         outputs.push(stdout);
     }
@@ -247,7 +233,7 @@ fn a_user_gets_only_what_belongs_to_it() {
             directory,
             script: file,
             program: file,
-            ..request("/bin/false", &[])
+            ..plain("/bin/false", &[])
         });
         let text = run.output();
         (text, run.outcome())

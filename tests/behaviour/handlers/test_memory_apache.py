@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Handlers in httpd leave nothing behind, also where they raise."""
 
-import threading
-
 import pytest
 
-from harness import processes
+from harness import load
 
 pytestmark = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
 
@@ -48,14 +46,4 @@ def test_memory_stays_flat(launch, folder):
             status = 500 if number % 8 == 0 else 200
             assert server.get("/fails" if status == 500 else "/hello").status == status
 
-    def many(count):
-        threads = [threading.Thread(target=ask, args=(count,)) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    many(100)
-    before = processes.memory(worker, "Rss")
-    many(400)
-    assert processes.memory(worker, "Rss") - before < 6 << 20
+    load.stays_flat(worker, ask, clients=4)

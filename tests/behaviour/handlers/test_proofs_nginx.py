@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness import processes, wire
+from harness import load, processes, wire
 from harness.deadline import wait_until
 
 pytestmark = pytest.mark.servers("nginx", "nginx128")
@@ -216,14 +216,4 @@ def test_memory_stays_flat(launch, folder):
             client.request("GET", "/files/README")
             assert client.response().status == 200
 
-    def many(count):
-        threads = [threading.Thread(target=ask, args=(count,)) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    many(100)
-    before = processes.memory(worker, "Rss")
-    many(600)
-    assert processes.memory(worker, "Rss") - before < 6 << 20
+    load.stays_flat(worker, ask, clients=8, more=600)

@@ -4,8 +4,9 @@
 import functools
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
-from . import wire
+from . import processes, wire
 
 
 class Crowd:
@@ -27,6 +28,21 @@ class Crowd:
         self._stop.set()
         for thread in self._threads:
             thread.join(60)
+
+
+def stays_flat(pid, ask, clients, *, warm=100, more=400, most=6 << 20):
+    """So many clients call `ask` at once, each with how often it is to ask: first until the process is warm, then while it may
+    grow by less than `most`."""
+
+    def together(count):
+        with ThreadPoolExecutor(clients) as threads:
+            # What one of them raises is raised here.
+            list(threads.map(ask, [count] * clients))
+
+    together(warm)
+    before = processes.memory(pid, "Rss")
+    together(more)
+    assert processes.memory(pid, "Rss") - before < most
 
 
 class Load(Crowd):

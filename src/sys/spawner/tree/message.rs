@@ -344,7 +344,7 @@ impl<'m> Fact<'m> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rights::Limits;
+    use crate::sys::spawner::request::plain;
 
     #[test]
     fn orders_and_facts_round_trip() {
@@ -393,17 +393,7 @@ mod tests {
     #[test]
     fn an_application_is_understood_by_both_who_read_it() {
         let user = Identity { name: "blog".into(), user: 1001, group: 1002, groups: vec![1002, 1003] };
-        let request = SpawnRequest {
-            id: 0,
-            identity: None,
-            outlives: false,
-            limits: Limits::default(),
-            directory: b"/",
-            script: b"/bin/true",
-            program: b"/bin/true",
-            arguments: &[],
-            environment: b"A=1\0",
-        };
+        let request = plain("/bin/true", &[]);
         let message = application(5, 6, &request, Some(&user), (0o27, 3, b"/g"), b"more").unwrap();
         assert_eq!(Fact::decode(&message), Some(Fact::Application(5, 6, &b"more"[..])));
         let recipe = Recipe::decode(&message).unwrap();

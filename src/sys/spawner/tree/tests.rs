@@ -11,22 +11,13 @@ use std::{
 };
 
 use super::*;
-use crate::{rights::Limits, sys::spawner::SpawnRequest, sys::spawner::users::own_account};
+use crate::sys::spawner::{request::plain, users::own_account};
 
 /// An application as the server's parent tells it.
 fn told(tree: &Tree, id: u32, version: u32) {
-    let request = SpawnRequest {
-        id: 0,
-        identity: None,
-        outlives: false,
-        limits: Limits::default(),
-        directory: b"/",
-        script: b"/bin/sleep",
-        program: b"/bin/sleep",
-        arguments: &[b"60".to_vec()],
-        environment: b"",
-    };
-    let message = application(id, version, &request, None, (0o22, 0, b""), b"").unwrap();
+    let arguments = [b"60".to_vec()];
+    let message =
+        application(id, version, &plain("/bin/sleep", &arguments), None, (0o22, 0, b""), b"").unwrap();
     tree.tell(&message, &[]).unwrap();
 }
 
@@ -43,17 +34,21 @@ fn notes(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().split_whitespace().map(ToOwned::to_owned).collect()
 }
 
-/// Waits for a note, and answers all that there are.
-fn noted(path: &Path, last: &str) -> Vec<String> {
+/// Waits until the notes are as wanted, and answers them.
+fn awaited(path: &Path, wanted: impl Fn(&[String]) -> bool) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(20);
     loop {
         let found = notes(path);
-        if found.iter().any(|note| note == last) {
+        if wanted(&found) {
             return found;
         }
-        assert!(Instant::now() < until, "{last}: {found:?}");
+        assert!(Instant::now() < until, "{found:?}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+fn noted(path: &Path, last: &str) -> Vec<String> {
+    awaited(path, |notes| notes.iter().any(|note| note == last))
 }
 
 fn said(fact: &Fact<'_>) -> String {
@@ -86,17 +81,14 @@ fn a_supervisor_that_begins_in_the_middle_of_a_configuration_hears_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes");
     // The first one ends when it has heard the first application with other words.
-    let is_first = || notes(&path).iter().filter(|note| *note == "begins").count() == 1;
-    let tree = tree(&path, |_, fact| !(is_first() && matches!(fact, Fact::Application(1, 2, _))));
+    let begun = |notes: &[String]| notes.iter().filter(|note| *note == "begins").count();
+    let tree =
+        tree(&path, |_, fact| !(begun(&notes(&path)) == 1 && matches!(fact, Fact::Application(1, 2, _))));
     told(&tree, 1, 1);
     told(&tree, 2, 1);
     whole(&tree, 2);
     told(&tree, 1, 2);
-    let until = Instant::now() + Duration::from_secs(20);
-    while is_first() || notes(&path).is_empty() {
-        assert!(Instant::now() < until, "{:?}", notes(&path));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    awaited(&path, |notes| begun(notes) == 2);
     told(&tree, 2, 2);
     whole(&tree, 2);
     told(&tree, 3, 1);
