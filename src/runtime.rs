@@ -8,6 +8,7 @@
 
 mod aside;
 mod checks;
+mod direct;
 mod ending;
 mod figures;
 mod in_flight;
@@ -35,7 +36,7 @@ use crate::{
     error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
-    pool::{InFlightRequests, Permit, Pool, PoolLimits, Refusal, STACK},
+    pool::{InFlightRequests, Pool, PoolLimits, Refusal, STACK},
     status::{Incident, Tally},
     sys::{self, lock},
 };
@@ -206,31 +207,6 @@ impl Application {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.pool.waiting() + self.in_flight.waiting()
-    }
-
-    /// Runs the handler on the calling thread, when its turn comes.
-    ///
-    /// # Errors
-    /// [`Refusal`].
-    pub fn run(&self, exchange: &Arc<Exchange>, deadline: Option<Instant>) -> Result<(), Refusal> {
-        let admitted = self.pool.admit(deadline).inspect_err(|refusal| count(exchange, *refusal));
-        let mut permit: Permit<'_> = admitted?;
-        let app = match &*lock(&self.state) {
-            Lifecycle::Ready(app) => Some(Arc::clone(app)),
-            Lifecycle::Failed(reason) => {
-                fail(exchange, reason);
-                None
-            }
-            Lifecycle::Loading | Lifecycle::Stopped => return Err(Refusal::Stopping),
-        };
-        if let Some(app) = app {
-            app.enter();
-            exchange.begin(permit.begin());
-            app.handle(exchange);
-            app.leave();
-        }
-        drop(permit);
-        Ok(())
     }
 
     /// Waits until it has been loaded. For a server whose own threads run it, before the first of them does.

@@ -64,23 +64,24 @@ fn run(server: &Server, number: usize) {
 
 /// Runs a handler. Answers the next request of its connection, if it has come already.
 fn serve(server: &Server, number: usize, job: &Job, buffer: &mut [u8]) -> Option<Job> {
-    if !job.port.may_begin() {
-        return server.refuse(job, Page::Unavailable, buffer);
-    }
     server.begin_work(number, job);
     let begun = Instant::now();
     if server.application.config().timeout().is_some() {
         job.exchange.begin(begun);
         job.port.clock().restart();
     }
-    let ran = fence("a handler", Ok(()), || match &job.relay {
-        Some(relay) => relay.run(&server.application, &job.exchange, &*job.port),
-        None => server.application.run(&job.exchange, None),
+    let ran = fence("a handler", Ok(true), || match &job.relay {
+        Some(relay) if job.port.may_begin() => {
+            relay.run(&server.application, &job.exchange, &*job.port).map(|()| true)
+        }
+        Some(_) => Ok(false),
+        None => server.application.run_if(&job.exchange, None, || job.port.may_begin()),
     });
     let was_short = server.pace.ended(begun.elapsed());
     let outcome = match ran {
-        Ok(()) => job.port.finish(was_short && server.may_be_late()),
-        Err(_ending) => job.port.refuse(Page::Unavailable),
+        Ok(true) => job.port.finish(was_short && server.may_be_late()),
+        // Another process has it, or this one ends.
+        Ok(false) | Err(_) => job.port.refuse(Page::Unavailable),
     };
     tidy(server, job);
     server.end_work(number);

@@ -305,6 +305,21 @@ fn a_server_thread_does_not_run_what_is_cancelled() {
     assert!(await_line("native: vain:").contains("handled=0 "));
 }
 
+#[test]
+fn what_somebody_has_taken_back_does_not_run() {
+    let world = World::new();
+    let words = ["env=GREETING=back", "threads=1"];
+    let app = world.load_file(compile("good/native"), &words, Threads::Server);
+    let taken = get("/hello").prepare();
+    assert_eq!(app.run_if(&taken.exchange, None, || false), Ok(false));
+    assert_eq!(app.run_if(&taken.exchange, None, || panic!("caught on purpose")), Ok(false));
+    assert!(!App::is_running(&taken.exchange) && !taken.exchange.is_finished());
+    let hello = get("/hello").prepare();
+    assert_eq!(app.run_if(&hello.exchange, None, || true), Ok(true), "the place and the lock are free");
+    world.end();
+    assert!(await_line("native: back:").contains("handled=1 "));
+}
+
 /// A server side that panics when it gets output.
 struct Panics;
 

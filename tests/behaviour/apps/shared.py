@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Requests that share a connection to their process."""
 
+import ctypes
 import os
 import time
 
@@ -28,6 +29,13 @@ def waits(environ, start_response):
     gate.wait(query(environ)["name"])
     gate.close()
     return text(start_response, query(environ)["name"].encode())
+
+
+def holds(environ, start_response):
+    """Keeps Python's lock, so that no other request of this process can begin."""
+    gate = Gate(environ)
+    gate.tell("holds")
+    ctypes.PyDLL(None).sleep(600)
 
 
 def big(environ, start_response):

@@ -4,8 +4,11 @@
 import json
 import os
 import random
+import re
 import signal
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +46,22 @@ def serve(launch, lines=""):
 def sockets(server):
     (pid,) = server.managed()
     return sum(target.startswith("socket:") for target in processes.descriptors(pid).values())
+
+
+def waiting(pid):
+    """How many of the threads that run requests wait for Python's lock: they look for it every few milliseconds."""
+
+    def wakes():
+        found = {}
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if re.search(r"/\d+$", (task / "comm").read_text().strip()):
+                found[task] = (task / "status").read_text().partition("voluntary_ctxt_switches:")[2].split()[0]
+        return found
+
+    before = wakes()
+    time.sleep(0.1)
+    after = wakes()
+    return sum(after[task] != count for task, count in before.items())
 
 
 def begin(server, gate, name):
@@ -120,6 +139,26 @@ def test_requests_that_a_killed_process_has_not_begun_go_to_another(launch):
     server.log.expect("GW0904")
     server.log.expect("upstream prematurely closed connection while reading response header.*POST /app/echo")
     server.log.allow(r"connect\(\) to unix|recv\(\) failed")
+
+
+def test_requests_of_a_killed_process_that_wait_for_the_lock_of_python_go_to_another(launch, gate):
+    """Threads have taken them, and nothing of the application has run for them."""
+    server = serve(launch)
+    (before,) = server.managed()
+    holder = server.connect()
+    holder.request("POST", f"/app/holds?{gate.query}", body=b"x")
+    gate.visitor().at("holds")
+    clients = [server.connect() for _ in range(MANY - 1)]
+    for number, client in enumerate(clients):
+        client.request("POST", "/app/echo", body=b"%d" % number * 3000)
+    wait_until(lambda: waiting(before) == MANY - 1, "threads of the process have taken all of them")
+    os.kill(before, signal.SIGKILL)
+    for number, client in enumerate(clients):
+        assert client.response().body == b"%d" % number * 3000
+    assert holder.response().status == 502
+    server.log.expect("GW0904")
+    server.log.expect("upstream prematurely closed connection while reading response header.*POST /app/holds")
+    server.log.allow(r"upstream prematurely closed connection|connect\(\) to unix|recv\(\) failed")
 
 
 def test_a_request_that_a_killed_process_has_begun_runs_once(launch, gate):
