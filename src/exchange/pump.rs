@@ -3,6 +3,7 @@
 
 use std::{
     cell::RefCell,
+    os::fd::RawFd,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -53,6 +54,15 @@ pub trait Transport {
     fn flush(&mut self) -> Result<bool, ConnectionLost> {
         Ok(true)
     }
+
+    /// The client's socket, if the same bytes may go there without this: nothing stands before it, and it is not closed before the pump of
+    /// this connection has ended or has been dropped.
+    fn shared(&self) -> Option<RawFd> {
+        None
+    }
+
+    /// So many bytes have gone there.
+    fn count(&mut self, _written: usize) {}
 }
 
 /// The client's connection has failed.
@@ -92,21 +102,37 @@ pub struct SocketPump {
     drain: Option<Instant>,
     /// Until when the last bytes may wait.
     last_bytes: Option<Instant>,
+    /// The handler's thread writes messages itself where it can.
+    is_shared: bool,
 }
 
 impl SocketPump {
     /// One whose answer to the handshake is on its way. `unread`: what has been read of the client behind that.
     #[must_use]
     pub fn new(link: Arc<SocketLink>, unread: Vec<u8>) -> Self {
-        Self { link, unread, drain: None, last_bytes: None }
+        Self { link, unread, drain: None, last_bytes: None, is_shared: false }
     }
 
     /// Reads and writes what can be read and written now. Answers what it waits for.
     ///
     /// # Errors
-    /// It has ended.
+    /// It has ended. Nobody else writes to the client's socket any more.
     pub fn step<T: Transport>(&mut self, transport: &mut T) -> Result<PumpWait, SocketEnd> {
-        self.link.look();
+        transport.count(self.link.look());
+        let result = self.go_on(transport);
+        if result.is_err() {
+            self.keep(transport);
+        }
+        result
+    }
+
+    /// The socket is about to be closed.
+    fn keep<T: Transport>(&self, transport: &mut T) {
+        self.link.keep();
+        transport.count(self.link.look());
+    }
+
+    fn go_on<T: Transport>(&mut self, transport: &mut T) -> Result<PumpWait, SocketEnd> {
         let read = self.read(transport);
         self.look_at_time();
         let mut has_progress = false;
@@ -129,6 +155,13 @@ impl SocketPump {
             }
             look_at = Some(until);
         }
+        if !self.is_shared && is_written && has_left {
+            // Once: what stands before it does not change.
+            self.is_shared = true;
+            if let Some(socket) = transport.shared() {
+                self.link.share(socket);
+            }
+        }
         let reads = !is_over && self.link.wants_input();
         Ok(PumpWait {
             look_at,
@@ -142,6 +175,7 @@ impl SocketPump {
     /// The client has taken nothing for too long, or cannot any more.
     pub fn give_up(&self) {
         self.link.handle_end();
+        self.link.keep();
     }
 
     fn look_at_time(&self) {
@@ -204,9 +238,16 @@ impl SocketPump {
 
     /// Says that the service ends, as far as that can be said at once.
     pub fn end_now(&self, transport: &mut impl Transport) {
+        self.link.keep();
         self.link.restart();
         // It ends in any case.
         let _ = self.link.write(|bytes| transport.transmit(bytes));
         let _ = transport.flush();
+    }
+}
+
+impl Drop for SocketPump {
+    fn drop(&mut self) {
+        self.link.keep();
     }
 }

@@ -2,6 +2,8 @@
 //! A WebSocket between a handler, which has messages, and a server, which has bytes.
 
 use std::{
+    mem,
+    os::fd::RawFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
@@ -9,13 +11,20 @@ use std::{
 use super::{Notify, ROOM, Readiness, Stop, Wait, Waker, gather};
 use crate::{
     protocol::websocket::{Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code},
-    sys::lock,
+    sys::{self, lock},
 };
+
+/// So much a handler's thread writes itself: the server's waits for no more than that when it ends a connection.
+const DIRECT_MOST: usize = 256 * 1024;
 
 /// One accepted WebSocket.
 ///
 /// The server's thread gives it what the client has sent and writes what it is given; the handler's takes and sends messages. A
 /// handler that is busy does not keep the client waiting for the answer to a ping or to a close frame.
+///
+/// Where nothing stands between the frames and the client's socket, the handler's thread writes a message itself as long as nothing else
+/// waits to be written. Whoever writes has taken away what he writes ([`WebSocket::lend_output`]), so what is behind it waits. The socket
+/// stays the server's, which closes it after [`SocketLink::keep`].
 pub struct SocketLink {
     ticket: u64,
     notify: Arc<dyn Notify>,
@@ -37,6 +46,12 @@ struct LinkState {
     lacks_room: bool,
     /// The handler has taken the last event.
     is_told: bool,
+    /// The client's socket, which the handler's thread may write to.
+    shared: Option<RawFd>,
+    /// The handler's thread writes to it now.
+    is_writing: bool,
+    /// Bytes that it has written and the server does not know of.
+    written: usize,
 }
 
 impl SocketLink {
@@ -55,6 +70,9 @@ impl SocketLink {
             lacks_message: false,
             lacks_room: false,
             is_told: false,
+            shared: None,
+            is_writing: false,
+            written: 0,
         };
         Self { ticket, notify, rules, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -111,11 +129,36 @@ impl SocketLink {
         drop(state);
         let message = EncodedMessage::new(content, payload, self.rules.compression);
         let mut state = lock(&self.state);
+        let shared = state.shared.filter(|_| !state.socket.has_output());
         if !state.socket.send_encoded(message, Instant::now()) {
             return Err(Stop::Cancelled);
         }
-        self.post(state);
+        match shared {
+            Some(socket) => self.write_directly(state, socket),
+            None => self.post(state),
+        }
         Ok(())
+    }
+
+    /// Writes what the kernel takes at once, without the server, which is told of the rest. It is told of a connection that has failed when
+    /// it tries itself.
+    fn write_directly(&self, mut state: MutexGuard<'_, LinkState>, socket: RawFd) {
+        state.is_writing = true;
+        let output = state.socket.lend_output();
+        drop(state);
+        let rest = output.rest();
+        let count = sys::send_now(socket, rest.get(..DIRECT_MOST).unwrap_or(rest)).unwrap_or(0);
+        let mut state = lock(&self.state);
+        state.socket.return_output(output, count);
+        state.is_writing = false;
+        state.written = state.written.saturating_add(count);
+        if state.sleepers > 0 {
+            self.changed.notify_all();
+        }
+        // The server has found nothing to write meanwhile, and a close frame may have come.
+        if state.socket.has_output() || state.socket.is_closed() {
+            self.post(state);
+        }
     }
 
     /// Closes it; nothing happens if it is closed. THREAD: any.
@@ -161,8 +204,14 @@ impl SocketLink {
     /// What `sink` says.
     pub fn write<E>(&self, mut sink: impl FnMut(&[u8]) -> Result<usize, E>) -> Result<bool, E> {
         loop {
+            let mut state = lock(&self.state);
+            if state.is_writing {
+                // The handler's thread tells of what it leaves.
+                return Ok(true);
+            }
             // A handler that takes or sends a message does not wait until the kernel has taken the one before.
-            let output = lock(&self.state).socket.lend_output();
+            let output = state.socket.lend_output();
+            drop(state);
             if output.rest().is_empty() {
                 return Ok(true);
             }
@@ -175,9 +224,26 @@ impl SocketLink {
         }
     }
 
-    /// The server looks: from now on it is told again. SERVER.
-    pub fn look(&self) {
-        lock(&self.state).posted = false;
+    /// The server looks: from now on it is told again. Answers how many bytes the handler's thread has written since it looked. SERVER.
+    pub fn look(&self) -> usize {
+        let mut state = lock(&self.state);
+        state.posted = false;
+        mem::take(&mut state.written)
+    }
+
+    /// The handler's thread may write to the client's socket, which nothing stands before, until [`SocketLink::keep`]. SERVER.
+    pub fn share(&self, socket: RawFd) {
+        lock(&self.state).shared = Some(socket);
+    }
+
+    /// Nobody writes to the client's socket any more but the server, which may close it. It waits while the kernel takes what is being
+    /// written, which does not wait for the client. SERVER.
+    pub fn keep(&self) {
+        let mut state = lock(&self.state);
+        state.shared = None;
+        while state.is_writing {
+            state = self.sleep(state);
+        }
     }
 
     /// Whether the client is to be read from. SERVER.
@@ -219,7 +285,7 @@ impl SocketLink {
     }
 
     fn post(&self, mut state: MutexGuard<'_, LinkState>) {
-        let first = !std::mem::replace(&mut state.posted, true);
+        let first = !mem::replace(&mut state.posted, true);
         drop(state);
         if first {
             gather::post(&self.notify, self.ticket);

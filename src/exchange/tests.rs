@@ -4,6 +4,7 @@
 #![expect(unsafe_code, reason = "bytes that are lent, as an engine lends them")]
 
 mod channel;
+mod direct;
 mod gathered;
 mod model;
 mod pump;

@@ -5,6 +5,7 @@
 
 mod backlog;
 pub mod cgroup;
+mod client;
 mod diag;
 mod ending;
 pub mod epoll;
@@ -24,6 +25,7 @@ pub mod umask;
 mod unread;
 
 pub use backlog::has_waiting;
+pub use client::{receive_now, send_now};
 pub use ending::EndSignals;
 pub use left_open::LeftOpen;
 pub use local::{enlarge, receive_with, send_with};

@@ -19,6 +19,7 @@ mod lease;
 mod module;
 mod output;
 mod pieces;
+mod plain;
 mod request_state;
 mod retained;
 mod scripts;

@@ -52,7 +52,8 @@ pub(crate) fn can_suspend(request: Request<'_>) -> bool {
 impl Upgraded<'_> {
     /// Has the MPM let go of the connection when the handler has answered [`SUSPENDED`]. It is to be used from the hook on that says so,
     /// on one thread at a time.
-    pub(crate) fn suspend(self) -> (Suspended, ConnectionKey) {
+    pub(crate) fn suspend(mut self) -> (Suspended, ConnectionKey) {
+        self.leave_filters_out();
         let connection = self.request().connection();
         // SAFETY: the connection of a live request, on its thread.
         unsafe { set_suspended(connection) }

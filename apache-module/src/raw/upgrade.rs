@@ -6,7 +6,7 @@ use std::{mem, os::fd::RawFd, ptr, time::Duration};
 
 use gangway::exchange::{ConnectionLost, Transport, TransportRead};
 
-use super::{BodyRead, Request, Session, Socket, StreamInput, pieces::Bytes, sys};
+use super::{BodyRead, Request, Session, Socket, StreamInput, pieces::Bytes, plain::PlainSocket, sys};
 
 /// Bytes that are given to the filters at a time. Below 64 KiB, for from there on httpd waits for the client (`core_filters.c`).
 const PART: usize = 32 * 1024;
@@ -19,6 +19,8 @@ pub(crate) struct Upgraded<'r> {
     pub(super) session: Session<'r>,
     /// Of a stream of HTTP/2.
     stream: Option<StreamState>,
+    /// Where the filters can be left out.
+    plain: Option<PlainSocket>,
 }
 
 /// What is known of the stream that a WebSocket is.
@@ -60,7 +62,13 @@ impl<'r> Upgraded<'r> {
         Self {
             session: Session::new(request),
             stream: input.map(|input| StreamState { input, has_no_body: false }),
+            plain: None,
         }
+    }
+
+    /// Nobody but a thread of ours uses the connection from now on: it leaves filters out that do nothing.
+    pub(super) fn leave_filters_out(&mut self) {
+        self.plain = PlainSocket::of(self.request());
     }
 
     pub(crate) fn request(&self) -> Request<'r> {
@@ -108,16 +116,24 @@ impl<'r> Upgraded<'r> {
 }
 
 impl Transport for Upgraded<'_> {
-    /// About what httpd's filters give at a time: a thread may have no more than one WebSocket.
-    const PART: usize = 16 * 1024;
+    /// What a socket of the kernel holds of messages of some size.
+    const PART: usize = 64 * 1024;
 
     fn receive(&mut self, into: &mut [u8]) -> TransportRead {
         if let Some(stream) = &self.stream {
             stream.input.take_signs();
         }
+        if let Some(read) = self.plain.as_mut().and_then(|plain| plain.receive(into)) {
+            return read;
+        }
         match self.session.read_now(into) {
             Ok(BodyRead::Bytes(count)) => TransportRead::Bytes(count),
-            Ok(BodyRead::Later) if !self.request().is_aborted() => TransportRead::Later,
+            Ok(BodyRead::Later) if !self.request().is_aborted() => {
+                if let Some(plain) = &mut self.plain {
+                    plain.leave_filters_out();
+                }
+                TransportRead::Later
+            }
             Ok(BodyRead::End) if self.is_end_of_no_body() => self.receive(into),
             Ok(BodyRead::Later | BodyRead::End) | Err(_) => TransportRead::End,
         }
@@ -126,6 +142,9 @@ impl Transport for Upgraded<'_> {
     fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost> {
         if !self.flush()? {
             return Ok(0);
+        }
+        if let Some(plain) = &self.plain {
+            return plain.transmit(bytes);
         }
         let part = bytes.get(..bytes.len().min(PART)).unwrap_or_default();
         self.session.push_bytes(Bytes::Own(part.to_vec()));
@@ -154,5 +173,15 @@ impl Transport for Upgraded<'_> {
             return Err(ConnectionLost);
         }
         Ok(!self.is_pending())
+    }
+
+    fn shared(&self) -> Option<RawFd> {
+        self.plain.as_ref().map(PlainSocket::descriptor)
+    }
+
+    fn count(&mut self, written: usize) {
+        if let Some(plain) = &self.plain {
+            plain.count_written(written);
+        }
     }
 }

@@ -2,10 +2,12 @@
 //! A connection that speaks another protocol than HTTP from now on, as nginx's own upstreams have it: the request stays, and its
 //! connection is read from and written to without nginx's filters.
 
+use std::os::fd::RawFd;
+
 use gangway::exchange::{ConnectionLost, Transport, TransportRead};
 use nginx_sys::{
     NGX_HTTP_VERSION_11, ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_event_handler_pt, ngx_event_t,
-    ngx_exiting, ngx_handle_read_event, ngx_handle_write_event, ngx_http_request_t, ngx_post_event,
+    ngx_exiting, ngx_handle_read_event, ngx_handle_write_event, ngx_http_request_t, ngx_io, ngx_post_event,
     ngx_posted_next_events,
 };
 
@@ -145,6 +147,20 @@ impl Transport for Connection {
             AGAIN => Ok(0),
             count => usize::try_from(count).map_err(|_| ConnectionLost),
         }
+    }
+
+    fn shared(&self) -> Option<RawFd> {
+        // SAFETY: nginx sets its functions when it starts.
+        let plain = unsafe { ngx_io.send };
+        // TLS, and whatever else stands before a socket, has a function of its own.
+        let is_plain = !self.is_tls()
+            && field!(*self, send).map(|send| send as usize) == plain.map(|send| send as usize);
+        is_plain.then(|| self.descriptor())
+    }
+
+    fn count(&mut self, written: usize) {
+        let sent = field!(*self, sent);
+        field!(*self, sent = sent.saturating_add(written as i64));
     }
 }
 

@@ -297,6 +297,12 @@ impl WebSocket {
         self.outgoing.written(written);
     }
 
+    /// Whether something is to be written, or is being.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// Bytes of messages that wait to be written.
     #[must_use]
     pub fn unwritten(&self) -> usize {

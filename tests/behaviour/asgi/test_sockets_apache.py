@@ -73,3 +73,23 @@ def test_silent_ones_give_memory_back(launch):
         client.text("still there")
         client.expect_text("still there")
         client.close()
+
+
+@pytest.mark.servers("apache", "apache-worker")
+def test_the_log_counts_what_they_send_and_get(launch):
+    def configure(site):
+        site.apache_main = 'LogFormat "%I %O" bytes\nCustomLog bytes.log bytes "expr=%{REQUEST_URI} == \'/echo\'"'
+        site.asgi("/", "asgi_sockets:app")
+
+    server = launch(configure, warm=["/hello"])
+    client = opened(server)
+    for _ in range(20):
+        client.text("x" * 1000)
+        client.expect_text("x" * 1000)
+    client.close()
+    log = server.folder / "bytes.log"
+    line = wait_until(lambda: log.read_text(), "the access log has a line")
+    got, sent = line.split()
+    # A frame has four bytes before so long a message, and a client's a mask; beside them are the heads and the last frames.
+    assert 0 < int(got) - 20 * 1008 < 500
+    assert 0 < int(sent) - 20 * 1004 < 500

@@ -39,6 +39,23 @@ def test_limit_conn_counts_them(launch):
     server.log.allow("limiting connections by zone")
 
 
+def test_the_log_counts_what_they_send(launch):
+    def configure(site):
+        site.nginx_http = "log_format sent '$uri $bytes_sent';"
+        site.asgi("/", "asgi_sockets:app", nginx="access_log sent.log sent;")
+
+    server = launch(configure, warm=["/hello"])
+    client = WebSocket(server.connect(), "/echo")
+    for _ in range(20):
+        client.text("x" * 1000)
+        client.expect_text("x" * 1000)
+    client.close()
+    log = server.folder / "sent.log"
+    lines = wait_until(lambda: [line for line in log.read_text().splitlines() if "/echo" in line], "the access log has a line")
+    # A frame has four bytes before so long a message; beside them are the head and the last frame.
+    assert 0 < int(lines[0].split()[1]) - 20 * 1004 < 500
+
+
 @pytest.mark.parametrize("filters", ["ssi on; ssi_types *;", "sub_filter a b; sub_filter_types *;", "gzip on; gzip_types *; gzip_min_length 0;"])
 def test_filters_of_responses_hold_no_handshake_back(launch, filters):
     server = launch(lambda site: site.asgi("/", "asgi_sockets:app", nginx=filters), warm=["/hello"])

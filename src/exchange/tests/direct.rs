@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Messages that the handler's thread writes to the client's socket itself.
+
+use std::{
+    io::Read,
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::net::UnixStream,
+    },
+    sync::mpsc::Receiver,
+    thread,
+    time::Duration,
+};
+
+use super::{
+    super::pump::{ConnectionLost, SocketEnd, SocketPump, Transport, TransportRead},
+    channel::posts,
+    *,
+};
+use crate::{
+    protocol::websocket::{Content, SocketRules, tests::frame},
+    sys::{receive_now, send_now},
+};
+
+const RULES: SocketRules = SocketRules {
+    message_most: 1024 * 1024,
+    compression: None,
+    ping_every: None,
+    ping_wait: Duration::from_secs(20),
+    close_wait: Duration::from_secs(20),
+    idle: None,
+};
+
+/// A connection whose socket nothing stands before.
+struct Plain {
+    socket: UnixStream,
+    written: usize,
+    counted: usize,
+}
+
+impl Transport for Plain {
+    const PART: usize = 1024;
+
+    fn receive(&mut self, into: &mut [u8]) -> TransportRead {
+        match receive_now(self.socket.as_raw_fd(), into) {
+            Ok(None) => TransportRead::Later,
+            Ok(Some(0)) | Err(_) => TransportRead::End,
+            Ok(Some(count)) => TransportRead::Bytes(count),
+        }
+    }
+
+    fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost> {
+        let count = send_now(self.socket.as_raw_fd(), bytes).map_err(|_| ConnectionLost)?;
+        self.written += count;
+        Ok(count)
+    }
+
+    fn shared(&self) -> Option<RawFd> {
+        Some(self.socket.as_raw_fd())
+    }
+
+    fn count(&mut self, written: usize) {
+        self.counted += written;
+    }
+}
+
+/// A WebSocket that has been looked at once, its client, and what its server is told.
+fn shared() -> (Arc<SocketLink>, SocketPump, Plain, UnixStream, Receiver<u64>) {
+    let (notify, told) = posts();
+    let (socket, client) = UnixStream::pair().unwrap();
+    let link = Arc::new(SocketLink::new(1, notify, None, RULES));
+    let mut pump = SocketPump::new(Arc::clone(&link), Vec::new());
+    let mut plain = Plain { socket, written: 0, counted: 0 };
+    pump.step(&mut plain).unwrap();
+    (link, pump, plain, client, told)
+}
+
+fn got(client: &UnixStream) -> Vec<u8> {
+    let mut room = [0; 4096];
+    let count = receive_now(client.as_raw_fd(), &mut room).unwrap().unwrap_or(0);
+    room[..count].to_vec()
+}
+
+#[test]
+fn a_message_leaves_without_the_server() {
+    let (link, mut pump, mut plain, client, told) = shared();
+    link.send(Content::Text, b"hello", Wait::No).unwrap();
+    assert_eq!((got(&client), told.try_iter().count()), (b"\x81\x05hello".to_vec(), 0));
+    pump.step(&mut plain).unwrap();
+    assert_eq!((plain.written, plain.counted), (0, 7), "it is counted");
+}
+
+#[test]
+fn before_the_first_look_it_leaves_by_the_server() {
+    let (notify, told) = posts();
+    let link = Arc::new(SocketLink::new(1, notify, None, RULES));
+    link.send(Content::Text, b"early", Wait::No).unwrap();
+    assert_eq!(told.try_iter().count(), 1);
+}
+
+#[test]
+fn what_the_client_does_not_take_is_left_to_the_server_and_so_is_what_follows() {
+    let (link, mut pump, mut plain, client, told) = shared();
+    let message = vec![b'x'; 60_000];
+    while told.try_iter().count() == 0 {
+        link.send(Content::Binary, &message, Wait::No).unwrap();
+    }
+    link.send(Content::Text, b"last", Wait::No).unwrap();
+    let mut all = Vec::new();
+    while !all.ends_with(b"\x81\x04last") {
+        all.extend(got(&client));
+        pump.step(&mut plain).unwrap();
+    }
+    assert!(plain.written > 0 && plain.counted > 0);
+    assert_eq!(plain.written + plain.counted, all.len());
+    assert_eq!((all.len() - 6) % (message.len() + 4), 0);
+    got(&client);
+    told.try_iter().count();
+    link.send(Content::Text, b"again", Wait::No).unwrap();
+    assert_eq!((got(&client), told.try_iter().count()), (b"\x81\x05again".to_vec(), 0));
+}
+
+#[test]
+fn nobody_else_writes_when_it_has_ended() {
+    let (link, mut pump, mut plain, client, told) = shared();
+    pump.drain(Duration::ZERO, 1);
+    pump.step(&mut plain).unwrap();
+    assert_eq!(got(&client)[0], 0x88);
+    assert!(link.send(Content::Text, b"late", Wait::No).is_err());
+    let (other, mut ended, mut other_plain, gone, _) = shared();
+    gone.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(ended.step(&mut other_plain), Err(SocketEnd::Broken));
+    assert!(other.send(Content::Text, b"late", Wait::No).is_err());
+    assert!(got(&gone).is_empty());
+    // A pump that is dropped has no socket any more.
+    let (link, pump, _plain, client, told_of_it) = shared();
+    drop(pump);
+    link.send(Content::Text, b"kept", Wait::No).unwrap();
+    assert_eq!((got(&client).len(), told_of_it.try_iter().count()), (0, 1));
+    drop(told);
+}
+
+/// Both threads at once: frames stay whole and in order, none is lost and none left waiting, and the answers to pings come between them.
+#[test]
+fn two_threads_write_one_after_the_other() {
+    const MESSAGES: u32 = 20_000;
+    const PINGS: usize = 500;
+    let (link, mut pump, mut plain, client, told) = shared();
+    let handler = thread::spawn(move || {
+        for number in 0..MESSAGES {
+            let length = 8 + (number as usize * 7919) % 3000;
+            let mut message = number.to_be_bytes().to_vec();
+            message.resize(length, b'm');
+            link.send(Content::Binary, &message, Wait::Yes).unwrap();
+        }
+    });
+    let mut writer = client.try_clone().unwrap();
+    let pinger = thread::spawn(move || {
+        for _ in 0..PINGS {
+            std::io::Write::write_all(&mut writer, &frame(0x89, b"ping")).unwrap();
+            thread::yield_now();
+        }
+    });
+    let reader = thread::spawn(move || read_frames(client, MESSAGES));
+    while !reader.is_finished() {
+        let wait = pump.step(&mut plain).unwrap();
+        if !wait.is_stalled && !wait.reads_on {
+            // Whatever is left is told of: a message that is not would end this by the time limit of the client.
+            let _ = told.recv_timeout(Duration::from_millis(1));
+        }
+    }
+    handler.join().unwrap();
+    pinger.join().unwrap();
+    let pongs = reader.join().unwrap();
+    assert!(pongs > 0 && pongs <= PINGS);
+}
+
+/// Reads so many messages, which are numbered. Answers how many pongs came between them.
+fn read_frames(mut client: UnixStream, messages: u32) -> usize {
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut next, mut pongs) = (0, 0);
+    while next < messages {
+        let mut head = [0; 2];
+        client.read_exact(&mut head).unwrap();
+        let length = match head[1] {
+            126 => {
+                let mut length = [0; 2];
+                client.read_exact(&mut length).unwrap();
+                usize::from(u16::from_be_bytes(length))
+            }
+            short => usize::from(short),
+        };
+        let mut payload = vec![0; length];
+        client.read_exact(&mut payload).unwrap();
+        if head[0] == 0x8a {
+            assert_eq!(payload, b"ping");
+            pongs += 1;
+        } else {
+            assert_eq!((head[0], &payload[..4]), (0x82, &next.to_be_bytes()[..]));
+            next += 1;
+        }
+    }
+    pongs
+}
