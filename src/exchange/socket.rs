@@ -5,7 +5,7 @@ use std::{
     mem,
     os::fd::RawFd,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Notify, ROOM, Readiness, Stop, Wait, Waker, gather};
@@ -16,6 +16,11 @@ use crate::{
 
 /// So much a handler's thread writes itself: the server's waits for no more than that when it ends a connection.
 const DIRECT_MOST: usize = 256 * 1024;
+
+/// So much it writes in so long without having waited for a message. One that sends without end goes on by the server, so that it finds no
+/// room now and then: with a client that is quick no other handler of its event loop would have its turn.
+const RUN_MOST: usize = ROOM;
+const RUN: Duration = Duration::from_millis(10);
 
 /// One accepted WebSocket.
 ///
@@ -52,6 +57,8 @@ struct LinkState {
     is_writing: bool,
     /// Bytes that it has written and the server does not know of.
     written: usize,
+    /// Bytes that it has written since then.
+    run: (Instant, usize),
 }
 
 impl SocketLink {
@@ -62,8 +69,9 @@ impl SocketLink {
         waker: Option<Arc<dyn Waker>>,
         rules: SocketRules,
     ) -> Self {
+        let now = Instant::now();
         let state = LinkState {
-            socket: WebSocket::new(rules, Instant::now()),
+            socket: WebSocket::new(rules, now),
             waker,
             posted: false,
             sleepers: 0,
@@ -73,6 +81,7 @@ impl SocketLink {
             shared: None,
             is_writing: false,
             written: 0,
+            run: (now, 0),
         };
         Self { ticket, notify, rules, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -97,6 +106,7 @@ impl SocketLink {
             }
             if wait == Wait::No {
                 state.lacks_message = true;
+                state.run.1 = 0;
                 return Err(Stop::Again);
             }
             state = self.sleep(state);
@@ -128,9 +138,10 @@ impl SocketLink {
         // Compressing takes long, and the server's thread must not wait for it.
         drop(state);
         let message = EncodedMessage::new(content, payload, self.rules.compression);
+        let now = Instant::now();
         let mut state = lock(&self.state);
-        let shared = state.shared.filter(|_| !state.socket.has_output());
-        if !state.socket.send_encoded(message, Instant::now()) {
+        let shared = state.shared.filter(|_| state.is_direct(now));
+        if !state.socket.send_encoded(message, now) {
             return Err(Stop::Cancelled);
         }
         match shared {
@@ -152,6 +163,7 @@ impl SocketLink {
         state.socket.return_output(output, count);
         state.is_writing = false;
         state.written = state.written.saturating_add(count);
+        state.run.1 = state.run.1.saturating_add(count);
         if state.sleepers > 0 {
             self.changed.notify_all();
         }
@@ -301,6 +313,14 @@ impl SocketLink {
 }
 
 impl LinkState {
+    /// Whether the handler's thread may write a message itself.
+    fn is_direct(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.run.0) >= RUN {
+            self.run = (now, 0);
+        }
+        self.run.1 < RUN_MOST && !self.socket.has_output()
+    }
+
     /// What a handler that does not wait is to know now, once.
     fn ready(&mut self) -> [Option<Readiness>; 2] {
         let has_room = self.socket.is_closed() || self.socket.unwritten() < ROOM;

@@ -106,7 +106,7 @@ static OUT: OnceLock<Option<Count>> = OnceLock::new();
 unsafe fn has_only(names: &[&[u8]], mut filter: *mut sys::ap_filter_t) -> bool {
     // SAFETY: the caller promises a list whose filters live as long as the connection, and their names for the process.
     while let Some(known) = unsafe { filter.as_ref() } {
-        // SAFETY: as above.
+        // SAFETY: the record of a filter lives as long as the filter, and its name is a string that httpd keeps for the process.
         let name = unsafe { CStr::from_ptr((*known.frec).name) }.to_bytes();
         if !names.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
             return false;

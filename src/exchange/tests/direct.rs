@@ -121,6 +121,28 @@ fn what_the_client_does_not_take_is_left_to_the_server_and_so_is_what_follows() 
 }
 
 #[test]
+fn one_that_sends_without_end_goes_on_by_the_server() {
+    let (link, mut pump, mut plain, client, told) = shared();
+    let message = vec![b'x'; 60_000];
+    let mut sends = |told: &Receiver<u64>| {
+        let direct = (0..10_000).find(|_| {
+            link.send(Content::Binary, &message, Wait::No).unwrap();
+            (0..20).for_each(|_| drop(receive_now(client.as_raw_fd(), &mut [0; 4096])));
+            told.try_iter().count() > 0
+        });
+        pump.step(&mut plain).unwrap();
+        while !got(&client).is_empty() {}
+        direct
+    };
+    // About as much as there is room for, unless a turn takes very long here.
+    let first = sends(&told).unwrap();
+    assert!(first >= 4, "{first}");
+    // Whoever has waited for a message begins anew.
+    assert_eq!(link.receive(Wait::No).unwrap_err(), Stop::Again);
+    assert!(sends(&told).unwrap() >= 4);
+}
+
+#[test]
 fn nobody_else_writes_when_it_has_ended() {
     let (link, mut pump, mut plain, client, told) = shared();
     pump.drain(Duration::ZERO, 1);
