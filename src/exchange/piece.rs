@@ -180,6 +180,10 @@ impl Delivery {
             last.extend_from_slice(more);
             return;
         }
+        if self.pieces.capacity() == 0 {
+            // What push() would take by a longer way.
+            self.pieces = Vec::with_capacity(4);
+        }
         self.pieces.push(piece);
     }
 

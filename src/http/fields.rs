@@ -233,7 +233,8 @@ impl Fields {
 
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.pairs.iter().filter_map(|pair| self.part(pair))
+        // Who collects them knows how many there are.
+        self.pairs.iter().map(|pair| self.part(pair).unwrap_or_default())
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn run(request: Request<'_>, phase: RequestPhase) -> c_int {
 /// Those of the configuration, and behind them those that other handlers have added.
 fn all_handlers<'r>(request: Request<'r>, conf: &PhaseConf<'r>, phase: RequestPhase) -> Vec<Handler<'r>> {
     let mut handlers = Vec::new();
-    if !conf.handlers.is_empty() {
+    if conf.has(phase) {
         handlers.extend(chosen(conf.handlers, phase, request.filename()));
     }
     if let Some(kept) = RequestState::found(request) {

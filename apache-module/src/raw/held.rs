@@ -6,21 +6,24 @@ use std::ffi::CStr;
 use super::{Request, session::Session};
 
 /// Filters that another thread than the request's may pass bytes through while that one does nothing with the request: they are httpd's
-/// own, and call nobody else.
-const PLAIN: [&[u8]; 12] = [
-    b"byterange",
-    b"content_length",
-    b"core",
-    b"deflate",
-    b"fixup_headers_err",
-    b"fixup_headers_out",
-    b"http_header",
-    b"http_outerror",
-    b"mod_expires",
-    b"reqtimeout",
-    b"ssl/tls coalescing filter",
-    b"ssl/tls filter",
-];
+/// own, and call nobody else. By the names that httpd makes of those with which they are registered, in lower case.
+fn is_plain(filter: &[u8]) -> bool {
+    matches!(
+        filter,
+        b"byterange"
+            | b"content_length"
+            | b"core"
+            | b"deflate"
+            | b"fixup_headers_err"
+            | b"fixup_headers_out"
+            | b"http_header"
+            | b"http_outerror"
+            | b"mod_expires"
+            | b"reqtimeout"
+            | b"ssl/tls coalescing filter"
+            | b"ssl/tls filter"
+    )
+}
 
 impl Session<'_> {
     /// Whether what is to leave may wait, so that another thread lets it leave.
@@ -65,8 +68,7 @@ fn has_plain_filters(request: Request<'_>) -> bool {
     unsafe {
         let mut filter = (*request.as_ptr()).output_filters;
         while let Some(known) = filter.as_ref() {
-            let name = CStr::from_ptr((*known.frec).name).to_bytes();
-            if !PLAIN.iter().any(|plain| name.eq_ignore_ascii_case(plain)) {
+            if !is_plain(CStr::from_ptr((*known.frec).name).to_bytes()) {
                 return false;
             }
             filter = known.next;

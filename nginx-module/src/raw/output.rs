@@ -84,6 +84,9 @@ impl Buffers {
         let mut chain: *mut ngx_chain_t = ptr::null_mut();
         let mut end: *mut *mut ngx_chain_t = &raw mut chain;
         let count = pieces.len();
+        if self.held.capacity() == 0 {
+            self.held = VecDeque::with_capacity(count);
+        }
         for piece in pieces {
             let Some(link) = self.link(request, Some(piece)) else { return (-1, 0) };
             // SAFETY: `end` is the address of `chain` or of the last link's `next`; links live in the pool.
