@@ -38,6 +38,14 @@ struct Pair {
     value: Range<usize>,
 }
 
+/// Where that stands which is written at the end.
+#[inline]
+fn written(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
+    let start = bytes.len();
+    write(bytes);
+    start..bytes.len()
+}
+
 impl Fields {
     /// An empty list with room for `fields` pairs of `bytes` bytes together.
     #[must_use]
@@ -105,31 +113,30 @@ impl Fields {
     ) -> Pair {
         let bytes = &mut self.bytes;
         match self.layout {
-            Layout::Terminated => {}
-            Layout::FastCgi => match lengths.map(u8::try_from) {
-                [Ok(name @ ..=127), Ok(value @ ..=127)] => bytes.extend_from_slice(&[name, value]),
-                _ => lengths
-                    .into_iter()
-                    .filter_map(PairLength::of)
-                    .for_each(|length| bytes.extend_from_slice(length.bytes())),
-            },
-            Layout::Uwsgi => bytes.extend_from_slice(&(lengths[0] as u16).to_le_bytes()),
+            Layout::Terminated => {
+                let name = written(bytes, write_name);
+                bytes.push(0);
+                let value = written(bytes, write_value);
+                bytes.push(0);
+                Pair { name, value }
+            }
+            Layout::FastCgi => {
+                match lengths.map(u8::try_from) {
+                    [Ok(name @ ..=127), Ok(value @ ..=127)] => bytes.extend_from_slice(&[name, value]),
+                    _ => lengths
+                        .into_iter()
+                        .filter_map(PairLength::of)
+                        .for_each(|length| bytes.extend_from_slice(length.bytes())),
+                }
+                Pair { name: written(bytes, write_name), value: written(bytes, write_value) }
+            }
+            Layout::Uwsgi => {
+                bytes.extend_from_slice(&(lengths[0] as u16).to_le_bytes());
+                let name = written(bytes, write_name);
+                bytes.extend_from_slice(&(lengths[1] as u16).to_le_bytes());
+                Pair { name, value: written(bytes, write_value) }
+            }
         }
-        let name = bytes.len();
-        write_name(bytes);
-        let name = name..bytes.len();
-        match self.layout {
-            Layout::Terminated => bytes.push(0),
-            Layout::FastCgi => {}
-            Layout::Uwsgi => bytes.extend_from_slice(&(lengths[1] as u16).to_le_bytes()),
-        }
-        let value = bytes.len();
-        write_value(bytes);
-        let value = value..bytes.len();
-        if self.layout == Layout::Terminated {
-            bytes.push(0);
-        }
-        Pair { name, value }
     }
 
     /// How many bytes of memory the names and values could have.
