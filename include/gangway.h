@@ -48,6 +48,7 @@
  *   1.7  gw_host.gather: an engine that answers several requests in one turn wakes each server once for them;
  *        GW_PHASE_CONNECTION, GW_RELATED_CONNECTION: a connection in the place of a request
  *   1.8  gw_app_spec.place, gw_host.condition: an application that was made ready and cannot run says so
+ *   1.9  GW_NOWAIT of gw_transactions.write: handlers write without giving up a lock, where nobody has to wait
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -60,7 +61,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 8
+#define GW_ABI_MINOR 9
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -373,7 +374,7 @@ typedef struct gw_transactions {
     /* As gw_host.read_body(), without flags: it may wait for the client. */
     gw_status (*read)(gw_transaction *transaction, uint8_t *buffer, size_t capacity, size_t *length);
     /* Sends a copy of the bytes, and before the first ones the head that the facts and tables make. It may wait for the
-     * client. FLAGS GW_FLUSH. */
+     * client. FLAGS GW_FLUSH and, since 1.9, GW_NOWAIT. */
     gw_status (*write)(gw_transaction *transaction, const uint8_t *data, size_t length, uint32_t flags);
     /* As gw_host.send_file(). FLAGS GW_FLUSH. */
     gw_status (*send_file)(gw_transaction *transaction, int fd, uint64_t offset, uint64_t length, uint32_t flags);

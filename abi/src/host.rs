@@ -94,6 +94,8 @@ pub struct Transactions {
     pub read: unsafe extern "C" fn(*mut gw_transaction, *mut u8, usize, *mut usize) -> gw_status,
     /// Sends a copy.
     pub write: unsafe extern "C" fn(*mut gw_transaction, *const u8, usize, u32) -> gw_status,
+    /// Whether that knows `GW_NOWAIT`: not where the host is older than ABI 1.9.
+    pub writes_at_once: bool,
     /// Sends a part of a file.
     pub send_file: unsafe extern "C" fn(*mut gw_transaction, i32, u64, u64, u32) -> gw_status,
     /// Declares the length of the response.
@@ -120,7 +122,7 @@ pub struct Transactions {
 }
 
 impl Transactions {
-    fn of(table: &gw_transactions) -> Option<Self> {
+    fn of(table: &gw_transactions, minor: u32) -> Option<Self> {
         Some(Self {
             text: table.text?,
             set_text: table.set_text?,
@@ -130,6 +132,7 @@ impl Transactions {
             change_table: table.change_table?,
             read: table.read?,
             write: table.write?,
+            writes_at_once: minor >= 9,
             send_file: table.send_file?,
             set_length: table.set_length?,
             meets_conditions: table.meets_conditions?,
@@ -205,7 +208,7 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     let transactions = unsafe { table.transactions.cast::<usize>().as_ref() };
     let transactions = transactions.filter(|size| **size >= TRANSACTIONS_1_2).and_then(|size| {
         // SAFETY: as many bytes are readable as the table says, and zeros are a value of the struct: NULL and 0.
-        Transactions::of(&unsafe { widened(table.transactions, *size) })
+        Transactions::of(&unsafe { widened(table.transactions, *size) }, table.abi_minor)
     });
     // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
     let sockets = unsafe { table.sockets.cast::<usize>().as_ref() };

@@ -5,7 +5,7 @@ use std::{ffi::c_void, ptr::NonNull, slice};
 
 use gangway_abi::{
     bytes::borrow,
-    ffi::{self as abi, GW_FLUSH},
+    ffi::{self as abi, GW_FLUSH, GW_NOWAIT},
     head::{is_connection_field, is_field_name, is_field_value},
 };
 
@@ -221,7 +221,12 @@ unsafe extern "C" fn write(
     // SAFETY: gangway.h: the transaction is live and `data` is readable for the call.
     unsafe {
         call("write", transaction, |transaction| {
-            transaction.write(readable(transaction, "write()", data, length)?, flags & GW_FLUSH != 0)
+            let (bytes, flush) = (readable(transaction, "write()", data, length)?, flags & GW_FLUSH != 0);
+            if flags & GW_NOWAIT == 0 {
+                transaction.write(bytes, flush)
+            } else {
+                transaction.write_at_once(bytes, flush)
+            }
         })
     }
 }

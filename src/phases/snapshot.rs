@@ -118,8 +118,10 @@ impl Snapshot {
             | Handler | User | ApAuthType | StatusLine => {}
             _ => return false,
         }
-        // What is asked for later is not made from the path once a part of it is set.
-        let _ = self.text(Filename);
+        if matches!(fact, Uri | Filename | CanonicalFilename | PathInfo) {
+            // What is asked for later is not made from the path once a part of it is set.
+            let _ = self.text(Filename);
+        }
         if let Some(place) = self.texts.get_mut(fact as usize) {
             *place = value.map_or(SnapshotValue::Absent, |value| SnapshotValue::Own(value.to_vec()));
         }
@@ -315,6 +317,16 @@ mod tests {
         assert!(!snapshot.set_text(Fact::Uri, None) && !snapshot.set_text(Fact::Protocol, Some(b"x")));
         snapshot.forget_text(Fact::Uri);
         assert_eq!(snapshot.text(Fact::Uri), None);
+    }
+
+    #[test]
+    fn what_has_no_part_in_the_path_does_not_ask_the_file_system() {
+        let mut snapshot = Snapshot::default();
+        snapshot.tell_path(b"/nowhere/page".to_vec(), 8);
+        assert!(snapshot.set_text(Fact::ContentType, Some(b"text/plain")) && snapshot.mapped.is_some());
+        assert!(snapshot.set_text(Fact::PathInfo, Some(b"/more")) && snapshot.mapped.is_none());
+        assert_eq!(snapshot.text(Fact::Filename), Some(&b"/nowhere/page"[..]));
+        assert_eq!(snapshot.text(Fact::PathInfo), Some(&b"/more"[..]));
     }
 
     #[test]

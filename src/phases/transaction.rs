@@ -297,6 +297,14 @@ pub trait Transaction {
         Err(Stop::Invalid)
     }
 
+    /// The same where nobody has to wait for it.
+    ///
+    /// # Errors
+    /// [`Stop::Again`] without effect, else as [`Self::write`].
+    fn write_at_once(&self, _: &[u8], _: bool) -> Result<(), Stop> {
+        Err(Stop::Again)
+    }
+
     /// Sends a part of a file.
     ///
     /// # Errors

@@ -102,16 +102,16 @@ impl<'r> SnapshotVisit<'r> {
         })
     }
 
-    fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+    fn push(&self, piece: Piece, flush: bool, wait: Wait) -> Result<(), Stop> {
         self.with_bodies()?;
         self.begin()?;
         if piece.is_empty() {
-            return if flush { self.exchange.flush(Wait::Yes) } else { Ok(()) };
+            return if flush { self.exchange.flush(wait) } else { Ok(()) };
         }
         let written = if flush && self.gives_content() {
-            self.exchange.write_soon(piece, Wait::Yes)
+            self.exchange.write_soon(piece, wait)
         } else {
-            self.exchange.write(piece, flush, Wait::Yes)
+            self.exchange.write(piece, flush, wait)
         };
         written.map_err(|(stop, _)| stop)
     }
@@ -186,11 +186,15 @@ impl Transaction for SnapshotVisit<'_> {
     }
 
     fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
-        self.push(Piece::Copied(bytes.to_vec()), flush)
+        self.push(Piece::Copied(bytes.to_vec()), flush, Wait::Yes)
+    }
+
+    fn write_at_once(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
+        self.push(Piece::Copied(bytes.to_vec()), flush, Wait::No)
     }
 
     fn send_file(&self, file: OwnedFd, offset: u64, length: u64, flush: bool) -> Result<(), Stop> {
-        self.push(Piece::File(FileSlice { fd: file, offset, len: length }), flush)
+        self.push(Piece::File(FileSlice { fd: file, offset, len: length }), flush, Wait::Yes)
     }
 
     fn set_length(&self, length: u64) -> Result<(), Stop> {

@@ -16,16 +16,22 @@ class Beside:
     """A part of Request."""
 
     def _related(self, name):
-        found = self._relatives.get(name, self)
+        known = self._known_relatives()
+        found = known.get(name, self)
         # None is an answer, too.
         if found is self:
             other = self._transaction.related(numbers["RELATED_" + name])
             found = None
             if other is not None:
                 found = _other()(other)
-                found.phase, found.interpreter = self.phase, self.interpreter
-            self._relatives[name] = found
+                found._place = self._place
+            known[name] = found
         return found
+
+    def _known_relatives(self):
+        if self._relatives is None:
+            self._relatives = {}
+        return self._relatives
 
     @property
     def main(self):

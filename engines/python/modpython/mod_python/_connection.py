@@ -1,12 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Handlers of connections: what they get, which reads and writes bytes of a protocol that is theirs alone."""
 
-from mod_python._server import numbers
 from mod_python._server_facts import Connection
-
-PHASE = numbers["PHASE_CONNECTION"]
-NAME = "PythonConnectionHandler"
-DEFAULT = "connectionhandler"
 
 
 class Conversation(Connection):

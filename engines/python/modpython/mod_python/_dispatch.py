@@ -3,65 +3,55 @@
 
 import html
 import sys
-from threading import get_ident
 
 from mod_python import _connection, _failures, _importer, _phases, apache
 from mod_python._filter import Filter
-from mod_python._filters import FILTERS, INPUT
-from mod_python._request import Request
+from mod_python._filters import INPUT
 
 
-def run(transaction, request, phase, interpreter, handlers, settings, options, filter_name=""):
-    """Answers the object of the request, for its next phase, and what the phase answers."""
-    if request is None:
-        request = Request(transaction)
-    if phase in FILTERS:
-        return request, _run_filter(request, phase, filter_name, interpreter, handlers[0], settings, options)
-    if phase == _connection.PHASE:
-        return request, _run_connection(request, interpreter, handlers, settings, options)
-    name, going = _phases.PHASES[phase]
-    request.phase, request.interpreter = name, interpreter
-    request._settings, request._options = settings, options
-    # Handlers may add others while they run.
-    running = request._running = list(handlers)
-    request.__dict__.pop("_relatives", None)
-    answer = apache.DECLINED
-    default, is_content = _phases.DEFAULTS[phase], phase == _phases.CONTENT
-    here, current = get_ident(), apache._CURRENT.requests
-    outer, current[here] = current.get(here), request
-    try:
-        if phase == _phases.CLEANUP:
-            _clean_up(request)
-        for at, (handler, directory) in enumerate(running):
-            request._at = at
-            given = _run_one(request, handler, default, directory, is_content)
-            if given is _NOT_THERE:
-                continue
-            answer = given
-            if answer not in going:
-                break
-    finally:
-        if outer is None:
-            del current[here]
-        else:
-            current[here] = outer
-    if phase in _phases.LAST or answer not in (apache.OK, apache.DECLINED):
-        _end(request)
-    return request, answer
-
-
-def _run_filter(request, phase, filter_name, interpreter, handler, settings, options):
-    """One run of a filter, perhaps inside of a phase of the same request, whose object keeps what it says of that."""
-    name, default = FILTERS[phase]
-    word, directory = handler
-    before = {key: getattr(request, key) for key in _OF_A_RUN}
-    request.phase, request.interpreter, request._directory = name, interpreter, directory
-    request._settings, request._options, request._running, request._at = settings, options, [handler], 0
-    request.__dict__.pop("_relatives", None)
+def run(request, place):
+    """Runs the handlers of a place for a request, and answers what the phase answers. One handler whose module is loaded once the engine calls itself."""
+    if place.is_filter:
+        return _run_filter(request, place)
+    if place.number == _phases.CONNECTION:
+        return _run_connection(request, place)
+    request._place, request._running, request._relatives = place, None, None
     outer = apache._CURRENT.replace(request)
     try:
-        filter = Filter(request, filter_name, phase == INPUT, word, directory)
-        _find(request, word, default, directory, filter)(filter)
+        if place.number == _phases.CLEANUP:
+            _clean_up(request)
+        answer = go_on(request, place, 0, apache.DECLINED)
+    finally:
+        apache._CURRENT.replace(outer)
+    if place.is_last or answer not in (apache.OK, apache.DECLINED):
+        end(request)
+    return answer
+
+
+def go_on(request, place, at, answer, argument=None):
+    """Runs the handlers from one of them on. Handlers may add others while they run. `argument`: what those get that are not given the request."""
+    while at < len(running := request._handlers()):
+        request._at = at
+        given = _run_one(request, place, at, running[at], argument)
+        at += 1
+        if given is _NOT_THERE:
+            continue
+        answer = given
+        if answer not in place.going:
+            break
+    request._at, request._running = 0, None
+    return answer
+
+
+def _run_filter(request, place):
+    """One run of a filter, perhaps inside of a phase of the same request, whose object keeps what it says of that."""
+    before = {key: getattr(request, key) for key in _OF_A_RUN}
+    request._place, request._running, request._at, request._relatives = place, None, 0, None
+    outer = apache._CURRENT.replace(request)
+    word, directory = place.handlers[0]
+    try:
+        filter = Filter(request, place.filter_name, place.number == INPUT, word, directory)
+        _find(place, 0, word, directory, filter)(filter)
         return apache.OK
     except apache.SERVER_RETURN as error:
         return _returned(request, error)
@@ -72,19 +62,13 @@ def _run_filter(request, phase, filter_name, interpreter, handler, settings, opt
         request.__dict__.update(before)
 
 
-def _run_connection(request, interpreter, handlers, settings, options):
+def _run_connection(request, place):
     """Gives a connection to its handlers, until one does not decline. What stands in the place of a request they do not see."""
-    request.phase, request.interpreter = _connection.NAME, interpreter
-    request._settings, request._options = settings, options
+    request._place = place
     conversation = _connection.Conversation(request)
     outer = apache._CURRENT.replace(request)
     try:
-        for handler, directory in handlers:
-            request._directory = directory
-            answer = _run_one(request, handler, _connection.DEFAULT, directory, False, conversation)
-            if answer != apache.DECLINED:
-                return answer
-        return apache.DECLINED
+        return go_on(request, place, 0, apache.DECLINED, conversation)
     finally:
         apache._CURRENT.replace(outer)
 
@@ -93,7 +77,7 @@ def _run_connection(request, interpreter, handlers, settings, options):
 _NOT_THERE = object()
 
 #: What a request says of the run of its handlers that is at work.
-_OF_A_RUN = ("phase", "interpreter", "_directory", "_settings", "_options", "_running", "_at", "_relatives")
+_OF_A_RUN = ("_place", "_running", "_at", "_relatives")
 
 
 def _clean_up(request):
@@ -106,33 +90,49 @@ def _clean_up(request):
             _failures.tell(request._transaction.log, error, f'GW0319 a clean-up of interpreter "{request.interpreter}" raised ')
 
 
-def _end(request):
+def end(request):
     """After the last handler that may look at the request: locks of sessions are given back, whatever it has forgotten."""
-    for call in request.__dict__.pop("_at_end", ()):
+    calls, request._at_end = request._at_end, None
+    for call in calls or ():
         try:
             call()
         except Exception as error:
             _failures.tell(request._transaction.log, error, f'GW0319 the end of a request of interpreter "{request.interpreter}" raised ')
 
 
-def _run_one(request, handler, default, directory, is_content, argument=None):
-    """`argument`: what handlers get that are not given the request."""
+def _run_one(request, place, at, handler, argument=None):
+    word, directory = handler
     argument = request if argument is None else argument
     try:
-        request._directory = directory
-        found = _find(request, handler, default, directory, argument)
-        if found is _NOT_THERE:
-            return found
-        answer = found(argument)
-        # A bool is a slip of the pen: True would be status 1.
-        if type(answer) is not int:
-            kind = type(answer).__name__
-            raise TypeError(f"the handler {handler!r} returned {kind}; return apache.OK, apache.DECLINED or a status")
-        return answer
-    except apache.SERVER_RETURN as error:
-        return _returned(request, error)
+        found = _find(place, at, word, directory, argument)
+        return found if found is _NOT_THERE else checked(word, found(argument))
     except Exception as error:
-        return _failed(request, handler, error, is_content)
+        return caught(request, word, error)
+
+
+def checked(word, answer):
+    """The answer of a handler. A bool is a slip of the pen: True would be status 1."""
+    if type(answer) is not int:
+        kind = type(answer).__name__
+        raise TypeError(f"the handler {word!r} returned {kind}; return apache.OK, apache.DECLINED or a status")
+    return answer
+
+
+def caught(request, word, error):
+    """What a handler answers that has raised this."""
+    if isinstance(error, apache.SERVER_RETURN):
+        return _returned(request, error)
+    if isinstance(error, Exception):
+        return _failed(request, word, error, request._place.number == _phases.CONTENT)
+    raise error
+
+
+def answered(request, word, answer):
+    """The answer of a handler that is no number."""
+    try:
+        return checked(word, answer)
+    except TypeError as error:
+        return caught(request, word, error)
 
 
 def _returned(request, error):
@@ -143,36 +143,33 @@ def _returned(request, error):
     return result if type(result) is int else apache.HTTP_INTERNAL_SERVER_ERROR
 
 
-def _find(request, handler, default, directory, argument):
+def _find(place, at, word, directory, argument):
     """The object of `module`, `module::object` or `module::object.method`; `argument` is what it will be called with."""
-    settings = request._settings
-    reload = settings.get("PythonAutoReload", "1") == "1"
-    key = None if reload else (request.interpreter, handler, directory, default)
-    if key in _STEADY:
-        module, part = _STEADY[key]
+    is_steady = place.settings.get("PythonAutoReload", "1") != "1" and at < len(place.handlers)
+    if is_steady and at in place.steady:
+        module, part = place.steady[at]
         found = getattr(module, part)
         if not isinstance(found, type):
             return found
-    module_name, path, parts = _WORDS.get(handler) or _parse(handler)
-    if "PythonPath" in settings:
-        _importer.use_path(settings["PythonPath"])
-    module = found = _importer.find(request.interpreter, module_name, (directory,) if directory else (), reload)
+    module_name, path, parts = _WORDS.get(word) or _parse(word)
+    if "PythonPath" in place.settings:
+        _importer.use_path(place.settings["PythonPath"])
+    reload = place.settings.get("PythonAutoReload", "1") == "1"
+    module = found = _importer.find(place.interpreter, module_name, (directory,) if directory else (), reload)
     if path == _phases.IF_THERE:
-        if not hasattr(found, default):
+        if not hasattr(found, place.default):
             return _NOT_THERE
         path, parts = "", None
-    for part in parts or (default,):
+    for part in parts or (place.default,):
         if isinstance(found, type):
             # A method of a class is one of an object that the request has for itself.
             found = found(argument)
         found = getattr(found, part)
-    if key is not None and len(parts or (default,)) == 1 and len(_STEADY) < _MOST_WORDS:
-        _STEADY[key] = module, part
+    if is_steady and len(parts or (place.default,)) == 1:
+        place.steady[at] = module, part
     return found(argument) if not path and isinstance(found, type) else found
 
 
-#: Where handlers of modules are that are loaded once (PythonAutoReload Off): module and name, by interpreter, word, directory and default.
-_STEADY = {}
 #: Words of handlers in their parts: the configuration has not many.
 _WORDS = {}
 _MOST_WORDS = 1024

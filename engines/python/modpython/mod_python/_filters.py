@@ -6,7 +6,6 @@ from mod_python._server import numbers
 INPUT, OUTPUT = numbers["PHASE_INPUT_FILTER"], numbers["PHASE_OUTPUT_FILTER"]
 #: By number: what mod_python calls the directive, and the object of a handler that names none.
 FILTERS = {INPUT: ("PythonInputFilter", "inputfilter"), OUTPUT: ("PythonOutputFilter", "outputfilter")}
-DIRECTIVES = frozenset(name for name, _ in FILTERS.values())
 
 
 class Filters:
@@ -36,7 +35,7 @@ class Filters:
 
     def _check_body(self):
         """Raises ValueError in a filter, which is at work inside of what reads or writes a body."""
-        if self.phase in DIRECTIVES:
+        if self._place.is_filter:
             raise ValueError("a filter reads and writes with its own object")
 
     def _register_filter(self, kind, name, handler, directory):

@@ -63,6 +63,8 @@ class Later:
         current = _phases.NUMBERS.get(self.phase, _phases.CONTENT)
         directory = self._directory if dir is None else dir
         if phase == current and self.phase == htype:
+            if self._running is None:
+                self._running = list(self._place.handlers)
             self._running.append((handler, directory))
         elif _phases.is_past(phase, current):
             raise ValueError(f"the phase of {htype} is over")
@@ -72,7 +74,7 @@ class Later:
     @property
     def hlist(self):
         """The handlers of the phase that runs, from the present one on."""
-        return HandlerList(self._running, self._at)
+        return HandlerList(self._handlers(), self._at)
 
     def register_cleanup(self, callable, data=None):
         """Has `callable(data)` called at the end of this request, when its response has left; the last one that was registered first."""

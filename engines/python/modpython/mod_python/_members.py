@@ -99,6 +99,26 @@ class Own:
         return found
 
 
+class Ready:
+    """A property for which a value of the holder's own may stand."""
+
+    def __init__(self, function):
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, holder, owner=None):
+        return self if holder is None else self.function(holder)
+
+
+class Told:
+    """What the place says whose handlers run. One that a holder has been given itself stands before it."""
+
+    def __init__(self, name, doc):
+        self.name, self.__doc__ = name, doc
+
+    def __get__(self, holder, owner=None):
+        return self if holder is None else getattr(holder._place, self.name)
+
+
 class Names(Member):
     """A list of names of the server, as a tuple."""
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The phases of a request: what mod_python calls them, and what lets the next handler of one run."""
 
+import types
+
+from mod_python._filters import FILTERS
 from mod_python._server import numbers
 
 OK, DECLINED = 0, -1
@@ -47,3 +50,43 @@ def is_past(number, current):
     """Whether a phase comes before the one that runs."""
     order = list(PHASES)
     return order.index(number) < order.index(current)
+
+
+class Place:
+    """The handlers of a phase at a place of the configuration, and what they are told there: made once for many requests, which change nothing of
+    it.
+    """
+
+    __slots__ = ("number", "phase", "default", "going", "interpreter", "handlers", "settings", "options", "filter_name", "is_filter", "steady")
+
+    def __init__(self, number, interpreter, handlers, settings, options, filter_name=""):
+        self.number, self.interpreter = number, interpreter
+        #: The words of the configuration with the directories of their sections.
+        self.handlers = handlers
+        self.settings, self.options, self.filter_name = settings, options, filter_name
+        self.phase, self.going, self.default, self.is_filter = _KINDS[number]
+        #: Where handlers of modules are that are loaded once (PythonAutoReload Off): module and name, by the handler's place in the list.
+        self.steady = {}
+
+    @property
+    def is_last(self):
+        """Whether nobody asks after a request when these have run."""
+        return self.number in LAST
+
+    @property
+    def is_plain(self):
+        """Whether all that is to be done is to call the handlers with the request."""
+        return self.number in PHASES and self.number != CLEANUP
+
+
+CONNECTION = numbers["PHASE_CONNECTION"]
+_KINDS = {number: (name, going, DEFAULTS[number], False) for number, (name, going) in PHASES.items()}
+_KINDS |= {number: (name, _GO_ON, default, True) for number, (name, default) in FILTERS.items()}
+_KINDS[CONNECTION] = "PythonConnectionHandler", _WHEN_DECLINED, "connectionhandler", False
+
+
+class Nowhere:
+    """Of a request that no handler has run for."""
+
+    phase = interpreter = None
+    handlers, settings, options, is_filter = (), types.MappingProxyType({}), types.MappingProxyType({}), False

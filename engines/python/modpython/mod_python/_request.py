@@ -4,13 +4,13 @@
 import base64
 import binascii
 import os
-import types
 
 from mod_python._beside import Beside
 from mod_python._derived import Derived
-from mod_python._filters import DIRECTIVES, Filters
+from mod_python._filters import Filters
 from mod_python._later import Later
-from mod_python._members import Holder, Names, Number, Own, Table, Text
+from mod_python._members import Holder, Names, Number, Own, Ready, Table, Text, Told
+from mod_python._phases import Nowhere
 from mod_python._server_facts import Connection, Server
 
 
@@ -25,23 +25,35 @@ class Request(Beside, Derived, Filters, Later, Holder):
     }
 
     # What most requests never say otherwise stands here once for all.
-    phase = interpreter = None
-    _settings = _options = types.MappingProxyType({})
-    #: Of the section that names the handler; empty for a section without one.
-    _directory = ""
+    #: Whose handlers run.
+    _place = Nowhere
+    phase = Told("phase", "The directive of the handlers that run, such as PythonHandler.")
+    interpreter = Told("interpreter", "Whose modules they use.")
+    _settings, _options = Told("settings", "Directives."), Told("options", "PythonOption.")
     #: Whether bytes of the response have been given to the server.
     _began = False
-    #: Handlers of the phase that runs, with their directories, and the place of the present one.
-    _running, _at = (), 0
+    #: Handlers that run, with their directories, where they are not those of the place alone; and the number of the present one.
+    _running, _at = None, 0
     #: What is called at the end: callables with their data.
     _cleanups = Own(list)
     #: Handlers that are filters of this request's own, by kind and name.
     _filters = Own(dict)
     #: Requests beside it that have been asked for in the phase that runs.
-    _relatives = Own(dict)
+    _relatives = None
+    #: What is called when the last handler has run that may look at it.
+    _at_end = None
 
     def __init__(self, transaction):
         self._transaction = transaction
+
+    @Ready
+    def _directory(self):
+        """Of the section that names the handler; empty for a section without one."""
+        handlers = self._handlers()
+        return handlers[self._at][1] if self._at < len(handlers) else ""
+
+    def _handlers(self):
+        return self._place.handlers if self._running is None else self._running
 
     # ---- facts ----
 
@@ -213,7 +225,7 @@ class Request(Beside, Derived, Filters, Later, Holder):
             string = string.encode() if string.isascii() else string.encode("utf-8", "surrogateescape")
         elif not isinstance(string, bytes):
             string = bytes(memoryview(string))
-        if self.phase in DIRECTIVES:
+        if self._place.is_filter:
             self._check_body()
         self._began = True
         self._transaction.write(string, True if flush else False)

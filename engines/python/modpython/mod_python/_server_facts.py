@@ -135,8 +135,8 @@ class Connection(Holder):
 
     def _bytes(self):
         """What reads and writes: below a request, whose response is then what is written here, and after which the connection ends."""
-        request = self._request
-        found = request._relatives.get("CONNECTION")
+        known = self._request._known_relatives()
+        found = known.get("CONNECTION")
         if found is None:
             try:
                 found = self._transaction.related(numbers["RELATED_CONNECTION"])
@@ -144,7 +144,7 @@ class Connection(Holder):
                 found = None
             if found is None:
                 raise AttributeError("connection.read(), readline() and write() are for connections of httpd's that a request has for itself; use req.read() and req.write()")
-            request._relatives["CONNECTION"] = found
+            known["CONNECTION"] = found
         return found
 
     def log_error(self, message, level=3):

@@ -284,4 +284,6 @@ def _of_request(req, made):
 
 def _at_end(req, call):
     """Has the dispatcher call this after the last handler of the request."""
-    req.__dict__.setdefault("_at_end", []).append(call)
+    if getattr(req, "_at_end", None) is None:
+        req._at_end = []
+    req._at_end.append(call)

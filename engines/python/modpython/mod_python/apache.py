@@ -3,14 +3,13 @@
 
 import os
 import sys
-import threading
 
 from mod_python import _environ, _importer, _locks, mp_version
 from mod_python._derived import stat
 from mod_python._process import register_cleanup  # noqa: F401 (a part of the interface)
 from mod_python._query import parse_qs, parse_qsl
 from mod_python._request import log_level
-from mod_python._server import log_process, numbers
+from mod_python._server import current, log_process, numbers, replace_current
 from mod_python._tables import table
 
 version = mp_version
@@ -125,22 +124,16 @@ class SERVER_RETURN(Exception):  # noqa: N801, N818 (mod_python's name)
 
 
 class _Current:
-    """The requests whose handlers run, by the number of their thread: threading.local costs several times as much."""
-
-    def __init__(self):
-        self.requests = {}
+    """The request whose handlers the calling thread runs: the engine knows it, for threading.local costs several times as much."""
 
     @property
     def request(self):
-        """That of the calling thread; None outside of handlers."""
-        return self.requests.get(threading.get_ident())
+        """None outside of handlers."""
+        return current()
 
     def replace(self, request):
         """Another one in its place; None for none. Answers the one before."""
-        before = self.requests.pop(threading.get_ident(), None)
-        if request is not None:
-            self.requests[threading.get_ident()] = request
-        return before
+        return replace_current(request)
 
 
 _CURRENT = _Current()

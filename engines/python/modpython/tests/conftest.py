@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import sys
+import threading
 import types
 
 import pytest
@@ -19,6 +20,17 @@ server = types.ModuleType("mod_python._server")
 server.numbers = {
     name: int(number) for name, number in re.findall(r"#define GW_((?:PHASE|FACT|NUMBER|TABLE|CHANGE|RELATED|LOOK_UP)_\w+) (\d+)u", HEADER.read_text())
 }
+CURRENT = {}
+
+
+def replace_current(request):
+    before = CURRENT.pop(threading.get_ident(), None)
+    if request is not None:
+        CURRENT[threading.get_ident()] = request
+    return before
+
+
+server.current, server.replace_current = lambda: CURRENT.get(threading.get_ident()), replace_current
 server.log_process = lambda level, text: LINES.append((level, text))
 spec = importlib.util.spec_from_file_location("bootstrap", PACKAGE.parent / "runtime" / "src" / "bootstrap.py")
 bootstrap = importlib.util.module_from_spec(spec)

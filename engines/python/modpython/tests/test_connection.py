@@ -7,7 +7,8 @@ import types
 
 import pytest
 
-from mod_python import _connection, _dispatch, apache
+from mod_python import _dispatch, _phases, apache
+from mod_python._phases import Place
 from mod_python._request import Request
 
 
@@ -22,8 +23,7 @@ def run(transaction, monkeypatch):
         monkeypatch.setitem(sys.modules, "talks", module)
         transaction.body = io.BufferedReader(io.BytesIO(body))
         handlers = [(f"talks::talk{number}", "") for number in range(len(functions))]
-        request, answer = _dispatch.run(transaction, Request(transaction), _connection.PHASE, "main", handlers, {}, {"a": "b"})
-        return answer
+        return _dispatch.run(Request(transaction), Place(_phases.CONNECTION, "main", handlers, {}, {"a": "b"}))
 
     return run
 

@@ -4,6 +4,8 @@
 import pytest
 
 from mod_python import _dispatch, apache
+from mod_python._phases import Place
+from mod_python._request import Request
 from mod_python._server import numbers
 
 MODULE = """
@@ -35,7 +37,7 @@ def run(tmp_path, transaction):
 
     def run(*names, phase="CONTENT", **settings):
         handlers = [(f"handlers_here{name}", str(tmp_path)) for name in names]
-        return _dispatch.run(transaction, None, numbers["PHASE_" + phase], str(tmp_path), handlers, settings, {})[1]
+        return _dispatch.run(Request(transaction), Place(numbers["PHASE_" + phase], str(tmp_path), handlers, settings, {}))
 
     return run
 
@@ -101,7 +103,7 @@ def test_a_traceback_is_shown_escaped_and_only_where_it_is_wanted(run, transacti
 
 
 def test_what_is_not_there_says_so(transaction):
-    request = _dispatch.Request(transaction)
+    request = Request(transaction)
     for name in ("requires", "no_such_member"):
         with pytest.raises(AttributeError):
             getattr(request, name)

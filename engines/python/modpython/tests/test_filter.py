@@ -3,8 +3,9 @@
 
 import pytest
 
-from mod_python import _dispatch, apache
+from mod_python import _dispatch, _phases, apache
 from mod_python._filter import Filter
+from mod_python._phases import Place
 from mod_python._server import numbers
 
 OUTPUT, INPUT = numbers["PHASE_OUTPUT_FILTER"], numbers["PHASE_INPUT_FILTER"]
@@ -109,7 +110,7 @@ def run(tmp_path, transaction, make):
         passing = Passing(transaction, b"Text")
         request = request or make()
         handlers = [("filters_here" + name, str(tmp_path))]
-        answer = _dispatch.run(transaction, request, phase, str(tmp_path), handlers, {}, {"of": "filter"}, "SOME")[1]
+        answer = _dispatch.run(request, Place(phase, str(tmp_path), handlers, {}, {"of": "filter"}, "SOME"))
         return answer, passing.written, request
 
     return run
@@ -126,8 +127,9 @@ def test_handlers(run, tmp_path):
 
 
 def test_a_run_leaves_the_request_as_it_was(run, make, tmp_path):
-    request = make(options={"of": "request"})
-    request.phase, request._directory, request._running = "PythonHandler", "/srv", [("handler", "/srv")]
+    request = make()
+    del request._options
+    request._place = Place(_phases.CONTENT, "main", [("handler", "/srv")], {}, {"of": "request"})
     run("", request=request)
     assert request.seen == ("SOME", 0, "filters_here", str(tmp_path), "PythonOutputFilter", {"of": "filter"}, "filters_here")
     assert (request.phase, request._directory, request.hlist.handler) == ("PythonHandler", "/srv", "handler")

@@ -4,6 +4,8 @@
 import pytest
 
 from mod_python import _dispatch, apache
+from mod_python._phases import Place
+from mod_python._request import Request
 from mod_python._server import numbers
 
 MODULE = """
@@ -42,7 +44,8 @@ def run(tmp_path, transaction):
 
     def run(*names, phase="CONTENT", request=None):
         handlers = [(f"handlers_later{name}", str(tmp_path)) for name in names]
-        request, answer = _dispatch.run(transaction, request, numbers["PHASE_" + phase], str(tmp_path), handlers, {}, {})
+        request = request or Request(transaction)
+        answer = _dispatch.run(request, Place(numbers["PHASE_" + phase], str(tmp_path), handlers, {}, {}))
         assert answer in (apache.OK, apache.DECLINED), transaction.lines
         return request
 

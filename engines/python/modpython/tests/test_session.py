@@ -51,7 +51,7 @@ def end(request):
     """As the dispatcher does after the last handler."""
     from mod_python import _dispatch
 
-    _dispatch._end(request)
+    _dispatch.end(request)
 
 
 def begun(ask, name, value=1, **options):
@@ -464,7 +464,7 @@ for _ in range(40):
     session = Session.Session(request)
     session["value"] += 1
     session.save()
-    _dispatch._end(request)
+    _dispatch.end(request)
 """
 
 
@@ -479,7 +479,7 @@ def test_processes_do_not_lose_what_others_have_saved(ask, name):
 
 def test_a_process_that_is_killed_keeps_no_lock(ask):
     first, session = begun(ask, "FileSession")
-    code = PROCESS.replace("_dispatch._end(request)", "print('held', flush=True); __import__('time').sleep(60)")
+    code = PROCESS.replace("_dispatch.end(request)", "print('held', flush=True); __import__('time').sleep(60)")
     words = [sys.executable, "-c", code, os.path.dirname(__file__), str(ask.folder), "FileSession", session.id()]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"held\n"

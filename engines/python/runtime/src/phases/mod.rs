@@ -5,11 +5,15 @@
 //! ```text
 //! package      puts the package where `import mod_python` finds it
 //! run          one phase, and what is kept of a request between two of them
+//! places       what the configuration says of handlers, as the package takes it
+//! direct       one handler, called without the package
 //! transaction  the request, as the package sees it; stay: for how long, and on which thread; filters: what passes it
 //! ```
 
+mod direct;
 mod filters;
 mod package;
+mod places;
 mod run;
 mod stay;
 mod transaction;

@@ -7,7 +7,10 @@ use pyo3::{
     types::{PyDict, PyModule},
 };
 
-use super::transaction::{Transaction, log_process};
+use super::{
+    direct::{current, replace_current},
+    transaction::{Transaction, log_process},
+};
 use crate::{cold::Cold, interpreter::code};
 
 /// Modules by name, without that of the package.
@@ -58,11 +61,13 @@ const MODULES: &[(&str, &str)] = modules![
 
 const FINDER: &std::ffi::CStr = code!("phases/finder.py");
 
-/// Makes it importable. Answers its `_dispatch.run`.
-pub(super) fn install(py: Python<'_>) -> PyResult<Py<PyAny>> {
+/// Makes it importable.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     let server = PyModule::new(py, "mod_python._server")?;
     server.add_class::<Transaction>()?;
     server.add_function(wrap_pyfunction!(log_process, &server)?)?;
+    server.add_function(wrap_pyfunction!(current, &server)?)?;
+    server.add_function(wrap_pyfunction!(replace_current, &server)?)?;
     server.add("numbers", numbers(py)?)?;
     for name in ["lines", "one_line"] {
         server.add(name, Cold::get(py).function(py, name)?)?;
@@ -73,7 +78,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<Py<PyAny>> {
     }
     let finder = PyModule::from_code(py, FINDER, c"<gangway>", c"_gangway_finder")?;
     finder.call_method1("install", (sources, server))?;
-    Ok(py.import("mod_python._dispatch")?.getattr("run")?.unbind())
+    Ok(())
 }
 
 /// The numbers of gangway.h by their names, so that they stand in the header alone.

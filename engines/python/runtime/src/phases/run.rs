@@ -4,21 +4,20 @@
 use std::{
     ffi::{OsStr, c_void},
     os::unix::ffi::OsStrExt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use gangway_abi::{
     Level,
-    bytes::{borrow, fields},
-    ffi::{gw_bytes, gw_field, gw_phase, gw_transaction},
+    ffi::{gw_phase, gw_transaction},
 };
 use gangway_python_shared::codes::Code;
-use pyo3::{
-    prelude::*,
-    types::{PyDict, PyList, PyString},
-};
+use pyo3::{prelude::*, types::PyString};
 
-use super::{package, stay::OuterStay, transaction::Transaction};
+use super::{direct::Dispatch, package, places::Places, stay::OuterStay, transaction::Transaction};
 use crate::{
     cold::Cold,
     errors_stream::{self, Before},
@@ -33,9 +32,10 @@ use crate::{
 /// The handlers of this process: all of its sites use them.
 #[derive(Debug)]
 pub(crate) struct Handlers {
-    run: Py<PyAny>,
-    /// The class of requests.
-    request: Py<PyAny>,
+    dispatch: Dispatch,
+    places: Places,
+    /// The class of places.
+    place: Py<PyAny>,
 }
 
 impl Handlers {
@@ -49,13 +49,13 @@ impl Handlers {
     }
 
     fn begin(py: Python<'_>, words: &[(Vec<u8>, Vec<u8>)]) -> PyResult<Self> {
-        let run = package::install(py)?;
+        package::install(py)?;
         let begin = py.import("mod_python._process")?.getattr("begin")?;
         for (name, value) in words {
             begin.call1((native(py, name)?, OsStr::from_bytes(value)))?;
         }
-        let request = py.import("mod_python._request")?.getattr("Request")?.unbind();
-        Ok(Self { run, request })
+        let place = py.import("mod_python._phases")?.getattr("Place")?.unbind();
+        Ok(Self { dispatch: Dispatch::find(py)?, places: Places::default(), place })
     }
 }
 
@@ -68,6 +68,8 @@ struct Kept {
 
 /// What [`forget`] was given, until a thread has the interpreter's lock anyway.
 static FORGOTTEN: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+/// Whether there may be something, for whoever has no use for the lock otherwise.
+static IS_PENDING: AtomicBool = AtomicBool::new(false);
 
 /// The end of a request. Never waits.
 ///
@@ -80,10 +82,15 @@ pub(crate) unsafe fn forget(state: *mut c_void) {
     // SAFETY: the caller's promise: made in `run`, and given back once.
     let kept = unsafe { *Box::from_raw(state.cast::<Kept>()) };
     FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner).push(kept);
+    IS_PENDING.store(true, Ordering::Release);
 }
 
 /// Drops what was forgotten.
 pub(crate) fn drain(py: Python<'_>) {
+    if !IS_PENDING.load(Ordering::Acquire) {
+        return;
+    }
+    IS_PENDING.store(false, Ordering::Release);
     let all = std::mem::take(&mut *FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner));
     // Outside of the lock: the end of an object may run code of the application.
     for kept in all {
@@ -163,62 +170,20 @@ unsafe fn kept<'p>(py: Python<'_>, phase: &'p gw_phase) -> Option<&'p Kept> {
 /// # Safety
 /// What `phase` points to is borrowed for the call.
 unsafe fn call(py: Python<'_>, handlers: &Handlers, kept: &Kept, phase: &gw_phase) -> PyResult<i32> {
-    // SAFETY: the caller promises that all of the phase is borrowed for the call.
-    let (interpreter, named, settings, options) = unsafe {
-        (
-            native_of(py, phase.interpreter)?,
-            pairs(py, fields(phase.handlers, phase.handler_count))?,
-            assignments(py, fields(phase.settings, phase.setting_count))?,
-            assignments(py, fields(phase.options, phase.option_count))?,
-        )
-    };
-    let transaction = kept.transaction.clone_ref(py);
+    // SAFETY: all that the phase points to is borrowed for this call, as the caller promises.
+    let place = unsafe { handlers.places.find(handlers.place.bind(py), phase)? };
     // A filter may run inside of the request's first phase, and its object is the same.
     let known = kept.request.get(py)?.as_ref().map(|known| known.clone_ref(py));
+    let is_new = known.is_none();
     let request = match known {
         Some(known) => known,
         None => {
-            let made = handlers.request.call1(py, (transaction.clone_ref(py),))?;
+            let made = handlers.dispatch.make(py, &kept.transaction)?;
             *kept.request.get_mut(py)? = Some(made.clone_ref(py));
             made
         }
     };
-    // A host before 1.6 has a shorter struct, which ends before this member.
-    let has_filter = phase.struct_size >= size_of::<gw_phase>();
-    // SAFETY: the caller promises that all of the phase is borrowed for the call; the member is there.
-    let filter = if has_filter { unsafe { native_of(py, phase.filter)? } } else { native(py, b"")? };
-    let arguments = (transaction, request, phase.phase, interpreter, named, settings, options, filter);
-    let (_, answer): (Py<PyAny>, i32) = handlers.run.bind(py).call1(arguments)?.extract()?;
-    Ok(answer)
-}
-
-/// # Safety
-/// The bytes are borrowed for the call.
-unsafe fn native_of<'py>(py: Python<'py>, bytes: gw_bytes) -> PyResult<Bound<'py, PyAny>> {
-    // SAFETY: the caller promises bytes that are borrowed for the call.
-    native(py, unsafe { borrow(bytes) })
-}
-
-/// # Safety
-/// The fields are borrowed for the call.
-unsafe fn pairs<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyList>> {
-    let list = PyList::empty(py);
-    for field in fields {
-        // SAFETY: the caller promises that names and values are borrowed for the call.
-        list.append(unsafe { (native_of(py, field.name)?, native_of(py, field.value)?) })?;
-    }
-    Ok(list)
-}
-
-/// # Safety
-/// The fields are borrowed for the call.
-unsafe fn assignments<'py>(py: Python<'py>, fields: &[gw_field]) -> PyResult<Bound<'py, PyDict>> {
-    let all = PyDict::new(py);
-    for field in fields {
-        // SAFETY: the caller promises that names and values are borrowed for the call.
-        unsafe { all.set_item(native_of(py, field.name)?, native_of(py, field.value)?)? };
-    }
-    Ok(all)
+    handlers.dispatch.run(request.bind(py), &place, is_new)
 }
 
 /// An exception that the package has let through: SystemExit and its kin, or a defect of its own.

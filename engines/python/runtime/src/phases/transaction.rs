@@ -7,7 +7,10 @@ use std::{ffi::c_void, ptr};
 use gangway_abi::{
     Level,
     bytes::{borrow, lend},
-    ffi::{GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_MISUSE, GW_OK, gw_bytes, gw_status, gw_transaction},
+    ffi::{
+        GW_AGAIN, GW_CANCELLED, GW_FLUSH, GW_INVALID, GW_MISUSE, GW_NOWAIT, GW_OK, gw_bytes, gw_status,
+        gw_transaction,
+    },
     host::{self, Filters, Transactions},
 };
 use pyo3::{
@@ -242,6 +245,15 @@ impl Transaction {
         let bytes = data.as_bytes();
         let flags = if flush { GW_FLUSH } else { 0 };
         let (address, length) = (bytes.as_ptr() as usize, bytes.len());
+        if self.calls.writes_at_once {
+            let raw = self.lent(py)?;
+            // SAFETY: `data` keeps the bytes alive for the call; the transaction is live while a phase of it runs, which does not end while
+            // this thread has the interpreter's lock.
+            let status = unsafe { (self.calls.write)(raw, bytes.as_ptr(), length, flags | GW_NOWAIT) };
+            if status != GW_AGAIN {
+                return outcome(status, "writing");
+            }
+        }
         let status = self.wait(py, move |calls, raw| {
             // SAFETY: `data` keeps the bytes alive for the call, and bytes objects never change; the transaction is live.
             unsafe { (calls.write)(raw, address as *const u8, length, flags) }
