@@ -104,6 +104,14 @@ impl HandlerPlace {
     /// The handlers of a phase for a file, in order.
     #[must_use]
     pub fn chosen(&self, phase: RequestPhase, filename: &[u8]) -> Vec<Handler<'_>> {
+        if !self.goes_by_suffix() {
+            return self
+                .handlers
+                .iter()
+                .filter(|handler| handler.phase == phase)
+                .map(OwnedHandler::lend)
+                .collect();
+        }
         let all: Vec<_> = self.handlers.iter().map(OwnedHandler::lend).collect();
         chosen(&all, phase, filename).copied().collect()
     }

@@ -2,7 +2,7 @@
 //! A request as data of its own, for a server whose requests belong to one thread and whose handlers run on others.
 
 use super::{
-    Change, Fact, Number, RequestPhase, Table,
+    Change, Fact, Number, Relation, RequestPhase, Table,
     mapping::split,
     place::OwnedHandler,
     plan::Handler,
@@ -35,6 +35,8 @@ pub struct Snapshot {
     added: Vec<OwnedHandler>,
     /// Something is to be done at the end.
     awaits_cleanup: bool,
+    /// It is a part of another request, and it was redirected from another path.
+    beside: [bool; 2],
 }
 
 impl Default for Snapshot {
@@ -51,6 +53,7 @@ impl Default for Snapshot {
             target: None,
             added: Vec::new(),
             awaits_cleanup: false,
+            beside: [false; 2],
         }
     }
 }
@@ -93,6 +96,23 @@ impl Snapshot {
         }
     }
 
+    /// The server tells whether it is a part of another request, and whether another path has sent it here.
+    pub fn tell_beside(&mut self, is_part: bool, is_redirected: bool) {
+        self.beside = [is_part, is_redirected];
+    }
+
+    /// Whether there is no such transaction beside it.
+    pub(super) fn has_none_beside(&self, which: Relation) -> bool {
+        let [is_part, is_redirected] = self.beside;
+        match which {
+            Relation::Main => !is_part,
+            Relation::Prev => !is_redirected,
+            // It would have ended.
+            Relation::Next => true,
+            Relation::Connection => false,
+        }
+    }
+
     /// A text. May ask the file system.
     pub fn text(&mut self, fact: Fact) -> Option<&[u8]> {
         if matches!(fact, Fact::Filename | Fact::CanonicalFilename | Fact::PathInfo)
@@ -103,6 +123,11 @@ impl Snapshot {
             self.tell_text(Fact::CanonicalFilename, filename);
             self.tell_text(Fact::PathInfo, rest);
         }
+        self.pathless(fact)
+    }
+
+    /// A text that does not come from the path in the file system.
+    pub(super) fn pathless(&self, fact: Fact) -> Option<&[u8]> {
         self.values.get(self.texts.get(fact as usize)?)
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Change, Fact, Handler, Number, PhaseAnswer, RequestFacts, RequestPhase, Table, Transaction,
+    Change, Fact, Handler, Number, PhaseAnswer, Relation, RequestFacts, RequestPhase, Table, Transaction,
     conditions::unmet, possible, snapshot::Snapshot,
 };
 use crate::{
@@ -80,13 +80,13 @@ impl<'r> SnapshotVisit<'r> {
             }
             let status = u16::try_from(snapshot.number(Number::Status)).unwrap_or(500);
             let length = snapshot.length().map(|length| length.to_string());
-            let text = |snapshot: &mut Snapshot, fact| snapshot.text(fact).map(<[u8]>::to_vec);
-            let line = text(snapshot, Fact::StatusLine).unwrap_or_default();
+            let line = snapshot.pathless(Fact::StatusLine).unwrap_or_default();
             let reason = line.splitn(2, |byte| *byte == b' ').nth(1).unwrap_or_default();
-            let (kind, coding) = (text(snapshot, Fact::ContentType), text(snapshot, Fact::ContentEncoding));
+            let kind = snapshot.pathless(Fact::ContentType);
+            let coding = snapshot.pathless(Fact::ContentEncoding);
             let facts = [
-                (&b"Content-Type"[..], kind.as_deref()),
-                (b"Content-Encoding", coding.as_deref()),
+                (&b"Content-Type"[..], kind),
+                (b"Content-Encoding", coding),
                 (b"Content-Length", length.as_deref().map(str::as_bytes)),
             ];
             let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -162,6 +162,11 @@ impl RequestFacts for SnapshotVisit<'_> {
             snapshot.change(table, change);
             Ok(())
         })
+    }
+
+    fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        // A request beside this one belongs to the server's thread.
+        self.with(|snapshot| possible(snapshot.has_none_beside(which)).map(|()| None))
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -12,6 +12,7 @@ use crate::{
 pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Option<()> {
     texts(request, place, snapshot)?;
     numbers(request, snapshot);
+    snapshot.tell_beside(!request.is_main(), request.is_internal() && request.is_main());
     // What handlers have made of them stays.
     if snapshot.entries(Table::HeadersIn).next().is_none() {
         request.headers().for_each(|(name, value)| snapshot.tell_entry(Table::HeadersIn, name, value));

@@ -57,6 +57,20 @@ def replaced(req):
     req.write("another one")
     return apache.OK
 
+def beside(req):
+    found = []
+    for name in ("main", "prev", "next"):
+        try:
+            found.append(getattr(req, name) is not None)
+        except ValueError:
+            found.append("refused")
+    req.write(repr(found))
+    return apache.OK
+
+def goes(req):
+    req.internal_redirect("/steady/beside")
+    return apache.OK
+
 def accesshandler(req):
     req.notes["access"] = req.phase
     return apache.OK
@@ -106,6 +120,12 @@ def test_each_time_the_same(server, name, status, body):
         assert body is None or response.body == body
     # What was before does not stay.
     assert server.get("/steady/adds").body == b"first last"
+
+
+def test_requests_beside_it(server, kind):
+    assert server.get("/steady/beside").body == b"[False, False, False]"
+    redirected = server.get("/steady/goes").body
+    assert redirected == (b"[False, 'refused', False]" if kind.startswith("nginx") else b"[False, True, False]")
 
 
 def test_two_phases_of_one_request(server):

@@ -45,7 +45,7 @@ class Text(Member):
             self.check_writable()
         if self.files and isinstance(value, str):
             value = os.fsencode(value)
-        if value is not None and not isinstance(value, (str, bytes)):
+        if type(value) is not str and value is not None and not isinstance(value, (str, bytes)):
             raise TypeError(f"{self.name} must be str, not {type(value).__name__}")
         holder._transaction.set_text(self.number, value)
 

@@ -85,20 +85,28 @@ pub(crate) unsafe fn forget(state: *mut c_void) {
     IS_PENDING.store(true, Ordering::Release);
 }
 
+/// So many that have been forgotten are no reason to give their room back.
+const USUAL: usize = 64;
+
 /// Drops what was forgotten.
 pub(crate) fn drain(py: Python<'_>) {
     if !IS_PENDING.load(Ordering::Acquire) {
         return;
     }
     IS_PENDING.store(false, Ordering::Release);
-    let all = std::mem::take(&mut *FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner));
+    let forgotten = || FORGOTTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = std::mem::take(&mut *forgotten());
     // Outside of the lock: the end of an object may run code of the application.
-    for kept in all {
-        let Kept { transaction, request } = kept;
+    for Kept { transaction, request } in all.drain(..) {
         if let Some(request) = request.into_inner() {
             request.drop_ref(py);
         }
         transaction.drop_ref(py);
+    }
+    // Its room is for the next ones, unless they were many.
+    let mut list = forgotten();
+    if list.capacity() == 0 && all.capacity() <= USUAL {
+        *list = all;
     }
 }
 
