@@ -172,6 +172,7 @@ def test_who_closes_and_does_not_end_the_connection(server, gate):
 
 def test_pings_without_end_to_who_reads_nothing(server):
     client = WebSocket(server.connect(receive_buffer=4096), "/echo")
+    plain_requests(server)
     before = processes.memory(server.worker())
     client.connection.socket.settimeout(0.5)
     block = frame(PING, bytes(100)) * 1000

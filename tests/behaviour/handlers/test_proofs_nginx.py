@@ -3,6 +3,7 @@
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -30,6 +31,7 @@ HALVES = '''
 from mod_python import apache
 FIRST = "{number}"
 import threading
+from concurrent.futures import ThreadPoolExecutor
 threading.Event().wait(0.02)
 SECOND = "{number}"
 
@@ -152,17 +154,21 @@ def test_twenty_changes_under_load(launch, folder):
                 if response.status != 200 or first != second:
                     wrong.append((path, response.status, text))
                 done[0] += 1
+                # After a thousand requests.
+                if response.header("Connection") == "close":
+                    client = server.connect()
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for number in range(1, 21):
-        write(folder, "page", HALVES.format(number=number))
-        wanted = f"{number} {number}".encode()
-        wait_until(lambda wanted=wanted: server.get("/page").body == wanted, "the changed module answers")
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as threads:
+        clients = [threads.submit(ask) for _ in range(8)]
+        try:
+            for number in range(1, 21):
+                write(folder, "page", HALVES.format(number=number))
+                wanted = f"{number} {number}".encode()
+                wait_until(lambda wanted=wanted: server.get("/page").body == wanted, "the changed module answers")
+        finally:
+            stop.set()
+        for client in clients:
+            client.result()
     assert not wrong, wrong[:3]
     assert done[0] > 200
 
