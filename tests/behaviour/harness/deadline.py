@@ -22,8 +22,14 @@ def wait_until(condition, what, timeout=10.0):
         pause = min(pause * 1.5, 0.05)
 
 
-def growth(value, seconds=1.0):
-    """How much `value()` grows while nothing is to happen, which is all that there is to wait for."""
+def looks(value, seconds):
+    """`value()` now and so much later."""
     before = value()
     time.sleep(seconds)
-    return value() - before
+    return before, value()
+
+
+def growth(value, seconds=1.0):
+    """How much `value()` grows while nothing is to happen, which is all that there is to wait for."""
+    before, after = looks(value, seconds)
+    return after - before

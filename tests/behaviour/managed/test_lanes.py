@@ -7,13 +7,12 @@ import random
 import re
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from harness import processes
-from harness.deadline import wait_until
+from harness.deadline import looks, wait_until
 
 pytestmark = pytest.mark.servers("nginx", "nginx128")
 
@@ -58,9 +57,7 @@ def waiting(pid):
                 found[task] = (task / "status").read_text().partition("voluntary_ctxt_switches:")[2].split()[0]
         return found
 
-    before = wakes()
-    time.sleep(0.1)
-    after = wakes()
+    before, after = looks(wakes, 0.1)
     return sum(after[task] != count for task, count in before.items())
 
 
