@@ -176,6 +176,15 @@ def stop(*pids):
     wait_until(lambda: states() <= {"T"}, "all of them are stopped")
 
 
+def at_rest(*pids):
+    """Whether no thread of these processes computes, or would if it had a processor."""
+    try:
+        tasks = [int(task) for pid in pids for task in os.listdir(f"/proc/{pid}/task")]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return all((found := process(task)) is None or found.state == "S" for task in tasks)
+
+
 def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
