@@ -46,18 +46,19 @@ pub(crate) fn tally(kind: AppKind, number: usize) -> Tally {
     })
 }
 
-/// Notes what is known of a request that an application has had; `process`: which one has answered it.
+/// Notes what is known of a request that an application has had; `process`: which one has answered it, asked where somebody wants to know,
+/// for some have to ask the system.
 pub(crate) fn note(
     request: Request<'_>,
     kind: AppKind,
     number: usize,
     passage: &Passage,
-    process: Option<u32>,
+    process: impl FnOnce() -> Option<u32>,
 ) {
     if notes::are_wanted() {
         let names = lock(&NAMES);
         let name = names.iter().filter(|(of, _)| *of == kind).nth(number);
-        notes::set(request, name.map(|(_, name)| name.as_str()), passage, process);
+        notes::set(request, name.map(|(_, name)| name.as_str()), passage, process());
     }
 }
 

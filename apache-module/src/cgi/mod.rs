@@ -144,7 +144,7 @@ pub(crate) fn serve(request: Request<'_>, number: usize) -> c_int {
                 let passage = Passage::arrive(counting::tally(AppKind::Cgi, number));
                 let status = run(session, (cgi, gate, runs), ready, (trace, &passage));
                 counting::close(&passage, request, status);
-                counting::note(request, AppKind::Cgi, number, &passage, None);
+                counting::note(request, AppKind::Cgi, number, &passage, || None);
                 status
             }
             Err(status) => status,

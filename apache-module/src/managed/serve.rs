@@ -143,7 +143,7 @@ fn carry(
     buffers.give_back();
     let status = status.unwrap_or_else(|status| status);
     counting::close(&passage, request, status);
-    counting::note(request, AppKind::Managed, number, &passage, process.get());
+    counting::note(request, AppKind::Managed, number, &passage, || process.get());
     status
 }
 

@@ -126,7 +126,7 @@ impl AcceptedSocket {
         }
         let label = label(request);
         self.notices.close(|level, line| request.write(level, line), label);
-        let own = Some(raw::process_id());
+        let own = || Some(raw::process_id());
         counting::note(request, AppKind::InProcess, self.number, self.exchange.passage(), own);
     }
 

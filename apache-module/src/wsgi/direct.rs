@@ -48,7 +48,7 @@ pub(super) fn run(
             Err(refusal) => exchange.within(|| refuse(request, application, refusal)),
         };
         port.cork.end();
-        let own = Some(raw::process_id());
+        let own = || Some(raw::process_id());
         counting::note(request, AppKind::InProcess, number, exchange.passage(), own);
         status
     })

@@ -73,7 +73,8 @@ pub(super) fn run(
         return status;
     }
     notices.close(|level, line| request.write(level, line), label(request));
-    counting::note(request, AppKind::InProcess, number, exchange.passage(), Some(raw::process_id()));
+    let own = || Some(raw::process_id());
+    counting::note(request, AppKind::InProcess, number, exchange.passage(), own);
     status
 }
 

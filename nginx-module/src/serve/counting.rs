@@ -153,10 +153,16 @@ pub(crate) fn name(number: usize) -> Option<String> {
     lock(&NAMES).get(number).map(|(_, name)| name.clone())
 }
 
-/// Notes what is known of a request, if the configuration has a variable that says it.
-pub(crate) fn note(request: Request, number: usize, passage: &Passage, process: Option<u32>) {
+/// Notes what is known of a request, if the configuration has a variable that says it. `process`: asked then alone, for some have to ask
+/// the system.
+pub(crate) fn note(
+    request: Request,
+    number: usize,
+    passage: &Passage,
+    process: impl FnOnce() -> Option<u32>,
+) {
     if HAS_NOTES.load(Ordering::Relaxed) {
-        let (queue, run) = passage.times();
+        let ((queue, run), process) = (passage.times(), process());
         // Without memory the variables are empty.
         let _ = memo::note(request, |notes| notes.counts = Some(CountNote { number, queue, run, process }));
     }

@@ -431,7 +431,8 @@ impl InFlight {
     /// For variables of a log, and of headers.
     pub(super) fn note(&self) {
         if let Some(counted) = self.counted {
-            counting::note(self.request, counted, self.exchange.passage(), Some(std::process::id()));
+            let own = || Some(std::process::id());
+            counting::note(self.request, counted, self.exchange.passage(), own);
         }
     }
 

@@ -222,7 +222,7 @@ impl Context {
     pub(super) fn note(&self) {
         let (counted, process) = self.counted.get();
         if let Some(passage) = self.passage.get() {
-            counting::note(self.request, counted, passage, process);
+            counting::note(self.request, counted, passage, || process);
         }
     }
 
