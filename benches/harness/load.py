@@ -36,7 +36,15 @@ def wrk(port: int, scenario: Scenario, connections: int, seconds: float) -> dict
     line = next((line for line in text.splitlines() if line.startswith("{")), None)
     if line is None:
         raise BenchError(f"wrk gave no figures: {text.strip()[-200:]}")
-    return json.loads(line)
+    got = json.loads(line)
+    return got | {"unseen": unseen(got, connections)}
+
+
+def unseen(got: dict, connections: int) -> float:
+    """The share of the clients' time that went to requests which had no answer when the round ended. Each client always has one request under
+    way, so what the answered ones did not wait, the others did; and wrk's percentiles know nothing of them."""
+    waited = got["requests"] * got["mean"]
+    return max(0.0, 1.0 - waited / (connections * got["micros"]))
 
 
 def measure(put_load: Callable[[], dict], counted: Callable[[], list[int]], everybody: Callable[[], list[int]], length: int) -> dict:
@@ -69,6 +77,7 @@ def figures(got: dict, length: int, cpu: float) -> dict:
         "p50": got["p50"],
         "p99": got["p99"],
         "max": got["max"],
+        "unseen": got.get("unseen", 0.0),
         "cpu": cpu / requests * 1e6,
         # wrk does not look into bodies, but it counts bytes.
         "errors": max(errors, int(got["bytes"] < requests * length)),

@@ -14,7 +14,7 @@ end
 function done(summary, latency, requests)
   local e = summary.errors
   io.stderr:write(string.format(
-    '{"requests":%d,"bytes":%d,"micros":%d,"p50":%d,"p99":%d,"max":%d,"status":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d}\n',
-    summary.requests, summary.bytes, summary.duration, latency:percentile(50), latency:percentile(99), latency.max,
+    '{"requests":%d,"bytes":%d,"micros":%d,"p50":%d,"p99":%d,"mean":%.1f,"max":%d,"status":%d,"connect":%d,"read":%d,"write":%d,"timeout":%d}\n',
+    summary.requests, summary.bytes, summary.duration, latency:percentile(50), latency:percentile(99), latency.mean, latency.max,
     e.status, e.connect, e.read, e.write, e.timeout))
 end
