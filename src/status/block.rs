@@ -348,6 +348,12 @@ impl Block<'_> {
         words::say_unwell(self.words, unwell);
     }
 
+    /// The same as it was said last: since when, in seconds of the clock that does not go back, and why.
+    #[must_use]
+    pub fn said_unwell(&self) -> Option<(u64, String)> {
+        words::unwell_since(self.words).map(|since| (since, words::unwell_reason(self.words)))
+    }
+
     /// What was said.
     #[must_use]
     pub fn report(&self) -> LifeReport {

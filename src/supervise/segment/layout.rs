@@ -34,6 +34,8 @@ pub(super) const PREFIX_MAX: usize = 102;
 /// Words of a slot.
 pub(super) const STATE: usize = 0;
 pub(super) const PID: usize = 1;
+/// Beside the process id: it has said that the application cannot run in it.
+pub(super) const UNWELL_BIT: u64 = 1 << 32;
 pub(super) const SERVED: usize = 2;
 /// Its share of memory in bytes, as it was when it was looked at last; 0 before.
 pub(super) const MEMORY: usize = 3;

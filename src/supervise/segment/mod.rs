@@ -103,6 +103,8 @@ pub struct Slot {
     pub generation: u32,
     /// Its process id, 0 without one.
     pub pid: u32,
+    /// It has said that the application cannot run in it.
+    pub is_unwell: bool,
     /// How many requests it has now.
     pub claims: u16,
     /// How many requests it has had.
@@ -305,8 +307,19 @@ impl Segment {
     /// Says how much memory the process of a slot has as its share, in bytes.
     pub fn set_memory(&self, slot: u16, pid: u32, bytes: u64) {
         let at = self.layout.slot(slot);
-        if self.word(at + layout::PID).load(SeqCst) == u64::from(pid) {
+        if self.word(at + layout::PID).load(SeqCst) as u32 == pid {
             self.word(at + layout::MEMORY).store(bytes, SeqCst);
+        }
+    }
+
+    /// Says whether the application can run in the process of a slot, for a supervisor that takes the place of this one. It is forgotten with
+    /// the process.
+    pub fn set_unwell(&self, slot: u16, is_unwell: bool) {
+        let word = self.word(self.layout.slot(slot) + layout::PID);
+        if is_unwell {
+            word.fetch_or(layout::UNWELL_BIT, SeqCst);
+        } else {
+            word.fetch_and(!layout::UNWELL_BIT, SeqCst);
         }
     }
 
@@ -320,10 +333,12 @@ impl Segment {
     pub fn slot(&self, slot: u16) -> Slot {
         let at = self.layout.slot(slot);
         let SlotWord { state, generation } = SlotWord::decode(self.word(at + layout::STATE).load(SeqCst));
+        let pid = self.word(at + layout::PID).load(SeqCst);
         Slot {
             state,
             generation,
-            pid: self.word(at + layout::PID).load(SeqCst) as u32,
+            pid: pid as u32,
+            is_unwell: pid & layout::UNWELL_BIT != 0,
             claims: self.claims(slot),
             served: self.word(at + layout::SERVED).load(Relaxed),
             memory: Some(self.word(at + layout::MEMORY).load(SeqCst)).filter(|bytes| *bytes > 0),

@@ -374,7 +374,10 @@ impl Supervised {
         process.output = more.then_some(output);
         // What they are like is looked at before the process serves.
         process.files.drain(..).for_each(|file| self.watches.report(file));
-        let is_lost = std::mem::take(&mut process.is_lost);
+        let (is_lost, is_unwell) = (std::mem::take(&mut process.is_lost), process.unwell.is_some());
+        if template_of(slot).is_none() && self.segment.slot(slot).is_unwell != is_unwell {
+            self.segment.set_unwell(slot, is_unwell);
+        }
         self.remember_files();
         if is_lost && self.segment.slot(slot).state == SlotState::Ready {
             // As if a worker had said it.

@@ -4,11 +4,12 @@ said of it."""
 
 import json
 import os
+import signal
 
 import pytest
 
 from harness.command import Gangway
-from harness.deadline import wait_until
+from harness.deadline import looks, wait_until
 
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache")
 
@@ -130,3 +131,26 @@ def test_code_that_cannot_be_loaded_replaces_nothing_where_processes_load_it_by_
     wait_until(lambda: server.get("/app").text == "newer", "the next attempt heals it", 60)
     wait_until(lambda: "failed_reason" not in of_page(server), "that is said")
     server.settle()
+
+
+@pytest.mark.parametrize("way", ["alone", "forked"])
+def test_another_supervisor_says_the_same(launch, scratch, way):
+    write(scratch, BROKEN)
+
+    def configure(site):
+        site.wsgi("/app", "site_that_fails:app", root=scratch, name=NAME, **KINDS[way])
+        site.status("/gangway")
+
+    server = launch(configure)
+    server.log.allow(r"GW03\d\d|GW090[357]|Traceback|no_such_module")
+    wait_until(lambda: of_page(server)["state"] == "failing", lambda: f"it is said: {of_page(server)}", 30)
+    (pid,) = server.keepers()["gangway-super"]
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: server.keepers().get("gangway-super", []) not in ([], [pid]), "another one is there")
+    assert server.get("/app").status == 500
+    wait_until(lambda: of_page(server)["state"] == "failing", lambda: f"it is said again: {of_page(server)}", 30)
+    assert looks(lambda: of_page(server)["state"], 1) == ("failing", "failing")
+    assert "no_such_module_at_all" in of_page(server)["failing_reason"]
+    write(scratch, GOOD)
+    wait_until(lambda: server.get("/app").status == 200, "it has healed", 30)
+    wait_until(lambda: of_page(server)["state"] == "serving", lambda: f"that is said: {of_page(server)}")

@@ -19,7 +19,7 @@ impl Supervised {
     /// Takes over a process that ran before this supervisor, or a template.
     pub(in super::super) fn adopt(&mut self, found: FoundFiles) {
         let FoundFiles { slot, pid, version, output, .. } = found;
-        let (now, process) = (monotonic(), Process::found(pid, output));
+        let (now, mut process) = (monotonic(), Process::found(pid, output));
         let generation = if let Some((generation, is_loaded)) = found.template {
             let Some(number) = template_of(slot) else { return };
             self.plan.adopt_template(number, generation, is_loaded, now);
@@ -34,6 +34,7 @@ impl Supervised {
                 SlotState::Starting | SlotState::Vacant => plan::Found::Starting,
             };
             self.plan.adopt(slot, seen.generation, state, now);
+            process.unwell = seen.is_unwell.then(|| self.recall_unwell());
             self.processes.insert(slot, process);
             if state == plan::Found::Starting {
                 self.probe(slot);

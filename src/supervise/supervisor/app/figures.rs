@@ -3,14 +3,17 @@
 
 use std::{
     rc::Rc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use super::{
     super::super::plan::{LifeEvent, Wear},
     Supervised,
 };
-use crate::status::{AppKind, AppLife, Block, ExitReason, FailedDeploy, StatusBoard};
+use crate::{
+    status::{AppKind, AppLife, Block, ExitReason, FailedDeploy, StatusBoard},
+    sys::monotonic,
+};
 
 /// What was said.
 #[derive(Default)]
@@ -46,6 +49,18 @@ impl Supervised {
         if self.with_block(tell) {
             self.figures.last = Some(now);
         }
+    }
+
+    /// Why the application cannot run in a process that has said so to the supervisor before this one, and since when.
+    pub(super) fn recall_unwell(&mut self) -> String {
+        let mut known = None;
+        self.with_block(|block| known = block.said_unwell());
+        let (since, why) = known.map_or_else(
+            || (monotonic(), "its output says why".to_owned()),
+            |(since, why)| (Duration::from_secs(since), why),
+        );
+        self.unwell = Some((since, why.clone()));
+        why
     }
 
     /// Counts what has happened.
