@@ -10,6 +10,7 @@ use gangway::{
     report,
 };
 
+use super::held;
 use crate::raw::{Below, Lease, Session};
 
 /// A connection that handlers take over.
@@ -24,7 +25,11 @@ impl ConnectionTransaction {
     }
 
     fn with<R>(&self, body: impl FnOnce(&mut Session<'_>) -> Result<R, Stop>) -> Result<R, Stop> {
-        let found = self.lease.with(|session| self.below.with(session.request(), body));
+        let found = self.lease.with(|session| {
+            // What the request has written stands before it.
+            held::let_go(session);
+            self.below.with(session.request(), body)
+        });
         found.ok_or(Stop::Misuse)?.unwrap_or(Err(Stop::Invalid))
     }
 }

@@ -9,7 +9,7 @@ use gangway::{
     phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible, split},
 };
 
-use super::connection::ConnectionTransaction;
+use super::{connection::ConnectionTransaction, held};
 use crate::raw::{Lease, Request, RequestState};
 
 /// A request that is reached from the one that is leased.
@@ -41,7 +41,7 @@ impl Facts {
     ) -> Result<R, Stop> {
         let found = self.lease.with(|session| {
             if needs_gone {
-                session.let_go();
+                held::let_go(session);
             }
             let own = session.request();
             let request = self.steps.iter().try_fold(own, |request, step| request.related(*step));

@@ -22,7 +22,7 @@ use gangway::{
 };
 
 use super::wanted;
-use crate::raw::Lease;
+use crate::raw::{Lease, Session};
 
 /// In microseconds: what is held leaves after half of it to twice as much, on a busy server after a few of them.
 const MOMENT: u64 = 1000;
@@ -38,6 +38,14 @@ struct HeldPlace(Mutex<Option<HeldResponse>>);
 struct HeldResponse {
     lease: Arc<Lease>,
     since: u64,
+}
+
+impl HeldPlace {
+    /// That of this lease is gone. A later one stays.
+    fn forget(&self, gone: &Arc<Lease>) {
+        let held = lock(&self.0).take_if(|held| Arc::ptr_eq(&held.lease, gone));
+        drop(held);
+    }
 }
 
 thread_local! {
@@ -63,7 +71,15 @@ pub(super) fn watch(lease: &Arc<Lease>) -> bool {
     true
 }
 
-/// The response of this thread has ended.
+/// What waits leaves, for something is done that must find it gone. That may last, and nobody needs to look meanwhile.
+pub(super) fn let_go(session: &mut Session<'_>) {
+    if session.staging.is_held {
+        forget();
+        session.let_go();
+    }
+}
+
+/// The response of this thread has ended, or has nothing that waits.
 pub(super) fn forget() {
     PLACE.with(|place| {
         if let Some(place) = place.get() {
@@ -146,9 +162,9 @@ impl HeldWatch {
             let now = self.now();
             self.looked.store(now, Ordering::Relaxed);
             let mut is_any = self.look(now, &mut due);
-            for lease in due.drain(..) {
+            for (place, lease) in due.drain(..) {
                 // One that cannot leave now is met again.
-                is_any |= !lease.let_go();
+                if lease.let_go() { place.forget(&lease) } else { is_any = true }
             }
             if is_any {
                 self.set(now);
@@ -157,7 +173,7 @@ impl HeldWatch {
     }
 
     /// Finds what has waited for long enough. Answers whether anything else waits.
-    fn look(&self, now: u64, due: &mut Vec<Arc<Lease>>) -> bool {
+    fn look(&self, now: u64, due: &mut Vec<(Arc<HeldPlace>, Arc<Lease>)>) -> bool {
         let mut is_any = false;
         lock(&self.places).retain(|place| {
             let Some(place) = place.upgrade() else { return false };
@@ -165,7 +181,7 @@ impl HeldWatch {
                 if now.saturating_sub(holding.since) < MOMENT / 2 {
                     is_any = true;
                 } else {
-                    due.push(Arc::clone(&holding.lease));
+                    due.push((Arc::clone(&place), Arc::clone(&holding.lease)));
                 }
             }
             true

@@ -51,7 +51,7 @@ impl<'l> Visited<'l> {
     pub(super) fn finish(&self, failed: bool, ends: bool) -> bool {
         let finished = self.lease.with(|session| {
             if failed || !ends {
-                session.let_go();
+                held::let_go(session);
             }
             let (is_staged, is_sent) = (session.staging.bytes > 0, session.staging.is_sent);
             if failed && session.request().is_answered() {
@@ -100,6 +100,9 @@ impl<'l> Visited<'l> {
                 session.staging.bytes = waits.max(1);
                 return Ok(());
             }
+            if session.staging.is_held {
+                held::forget();
+            }
             if session.send(flush) { Ok(()) } else { Err(Stop::Cancelled) }
         })
     }
@@ -110,7 +113,7 @@ impl<'l> Visited<'l> {
         body: impl for<'a> FnOnce(&mut Session<'a>) -> Result<R, Stop>,
     ) -> Result<R, Stop> {
         self.with(|session| {
-            session.let_go();
+            held::let_go(session);
             body(session)
         })
     }

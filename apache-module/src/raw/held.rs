@@ -3,10 +3,16 @@
 
 use std::ffi::CStr;
 
+use gangway::{
+    http::{is_field_name, is_field_value},
+    phases::{Fact, Table},
+};
+
 use super::{Request, session::Session};
 
 /// Filters that another thread than the request's may pass bytes through while that one does nothing with the request: they are httpd's
-/// own, and call nobody else. By the names that httpd makes of those with which they are registered, in lower case.
+/// own, and call nobody else. By the names that httpd makes of those with which they are registered, in lower case. mod_headers is not among them: its
+/// expressions may ask for another path, whose phases run there, with handlers that wait for a lock which the request's thread has.
 fn is_plain(filter: &[u8]) -> bool {
     matches!(
         filter,
@@ -14,8 +20,6 @@ fn is_plain(filter: &[u8]) -> bool {
             | b"content_length"
             | b"core"
             | b"deflate"
-            | b"fixup_headers_err"
-            | b"fixup_headers_out"
             | b"http_header"
             | b"http_outerror"
             | b"mod_expires"
@@ -53,14 +57,29 @@ impl Session<'_> {
         }
     }
 
-    /// The same unless it would have to wait for the client. Answers whether there is nothing left to wait for.
+    /// The same on another thread, unless it would have to wait for the client. Answers whether there is nothing left to wait for.
     pub(super) fn let_go_if_free(&mut self) -> bool {
         if self.staging.is_held && !self.request.socket().is_some_and(|socket| socket.is_drained()) {
             return false;
         }
-        self.let_go();
+        // Another head is refused when the handler goes on.
+        if self.staging.is_held && has_sound_head(self.request) {
+            self.let_go();
+        }
         true
     }
+}
+
+/// Whether httpd sends this head. In the place of another one it has an error's page answer, whose handlers are for the request's own thread.
+fn has_sound_head(request: Request<'_>) -> bool {
+    let mut is_sound = [Fact::ContentType, Fact::ContentEncoding]
+        .into_iter()
+        .all(|fact| request.fact(fact).is_none_or(is_field_value));
+    for table in [Table::HeadersOut, Table::ErrHeadersOut] {
+        request
+            .show_table(table, &mut |name, value| is_sound &= is_field_name(name) && is_field_value(value));
+    }
+    is_sound
 }
 
 fn has_plain_filters(request: Request<'_>) -> bool {

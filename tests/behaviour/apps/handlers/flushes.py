@@ -2,6 +2,7 @@
 """Handlers that flush what they write."""
 
 import socket
+import time
 from urllib.parse import parse_qs
 
 from mod_python import apache
@@ -22,4 +23,34 @@ def stops(req):
             gate.sendall(b"wrote %d\n" % number)
             if not gate.recv(1):
                 raise ConnectionError("the test closed the gate")
+    return apache.OK
+
+
+def looks(req):
+    """Looks at its request for longer than what it has written waits."""
+    end = time.monotonic() + 0.05
+    req.write("first ")
+    while time.monotonic() < end:
+        req.status
+    req.write("last")
+    return apache.OK
+
+
+def page(req):
+    req.write("the error's page")
+    return apache.OK
+
+
+def notes(req):
+    """A fixup handler."""
+    req.notes["fixed"] = "up"
+    return apache.DECLINED
+
+
+def below(req):
+    """Writes below the request what must follow what it has written before."""
+    connection = req.connection
+    connection.write("")
+    req.write("first ")
+    connection.write("last")
     return apache.OK
