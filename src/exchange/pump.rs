@@ -134,6 +134,10 @@ impl SocketPump {
 
     fn go_on<T: Transport>(&mut self, transport: &mut T) -> Result<PumpWait, SocketEnd> {
         let read = self.read(transport);
+        if read.is_err() {
+            // This is the last turn: what the handler's thread is writing comes back, and what is behind it leaves now.
+            self.link.keep();
+        }
         self.look_at_time();
         let mut has_progress = false;
         let written =

@@ -162,12 +162,43 @@ fn nobody_else_writes_when_it_has_ended() {
     drop(told);
 }
 
+/// A client may send its close frame and close its side at once, also while the handler's thread writes.
+#[test]
+fn the_answer_to_a_last_word_does_not_get_lost() {
+    for _ in 0..1000 {
+        let (link, mut pump, mut plain, mut client, _told) = shared();
+        let handler = thread::spawn(move || {
+            // No more than the socket holds.
+            (0..100).all(|_| link.send(Content::Binary, &[b'm'; 500], Wait::Yes).is_ok())
+        });
+        // It has begun.
+        let mut all = vec![0];
+        client.read_exact(&mut all).unwrap();
+        let mut writer = client.try_clone().unwrap();
+        let reader = thread::spawn(move || {
+            client.read_to_end(&mut all).unwrap();
+            all
+        });
+        std::io::Write::write_all(&mut writer, &frame(0x88, &[3, 0xe8])).unwrap();
+        writer.shutdown(std::net::Shutdown::Write).unwrap();
+        while pump.step(&mut plain).is_ok() {}
+        drop((pump, plain));
+        handler.join().unwrap();
+        assert!(reader.join().unwrap().ends_with(b"\x88\x02\x03\xe8"));
+    }
+}
+
 /// Both threads at once: frames stay whole and in order, none is lost and none left waiting, and the answers to pings come between them.
 #[test]
 fn two_threads_write_one_after_the_other() {
     const MESSAGES: u32 = 20_000;
     const PINGS: usize = 500;
     let (link, mut pump, mut plain, client, told) = shared();
+    // The connection does not end before the test.
+    let (mut writer, _open) = (client.try_clone().unwrap(), client.try_clone().unwrap());
+    let ask = |writer: &mut UnixStream| std::io::Write::write_all(writer, &frame(0x89, b"ping")).unwrap();
+    ask(&mut writer);
+    pump.step(&mut plain).unwrap();
     let handler = thread::spawn(move || {
         for number in 0..MESSAGES {
             let length = 8 + (number as usize * 7919) % 3000;
@@ -176,15 +207,15 @@ fn two_threads_write_one_after_the_other() {
             link.send(Content::Binary, &message, Wait::Yes).unwrap();
         }
     });
-    let mut writer = client.try_clone().unwrap();
     let pinger = thread::spawn(move || {
-        for _ in 0..PINGS {
-            std::io::Write::write_all(&mut writer, &frame(0x89, b"ping")).unwrap();
+        for _ in 1..PINGS {
+            ask(&mut writer);
             thread::yield_now();
         }
     });
     let reader = thread::spawn(move || read_frames(client, MESSAGES));
-    while !reader.is_finished() {
+    // Where this thread gets little to do the last pings come when all messages have been read.
+    while !reader.is_finished() || !pinger.is_finished() {
         let wait = pump.step(&mut plain).unwrap();
         if !wait.is_stalled && !wait.reads_on {
             // Whatever is left is told of: a message that is not would end this by the time limit of the client.
