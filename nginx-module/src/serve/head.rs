@@ -6,6 +6,9 @@ use nginx_sys::ngx_int_t;
 
 use crate::raw::{ERROR, HeaderSlot, Request};
 
+/// RFC 9110 §15.2.2.
+const SWITCHING_PROTOCOLS: u16 = 101;
+
 /// What became of a head.
 pub(crate) enum Sent {
     /// It is nginx's now.
@@ -50,6 +53,10 @@ fn set(request: Request, head: &Head, whole: bool) -> Option<()> {
     // The whole response is known to be that long, and the application did not speak of ranges itself.
     if head.status == 200 && head.content_length.is_some() && !head.has(b"accept-ranges") {
         request.allow_ranges(!whole);
+    }
+    if head.status == SWITCHING_PROTOCOLS {
+        // What follows is no response, for which `limit_rate` holds; nor is anybody there who would send the rest of the head later.
+        request.set_limit_rate(0);
     }
     Some(())
 }
