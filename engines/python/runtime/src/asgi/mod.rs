@@ -28,6 +28,7 @@ mod tls;
 mod watch;
 
 use std::{
+    cell::Cell,
     ffi::CStr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -142,9 +143,19 @@ impl AsgiApp {
     }
 }
 
+thread_local! {
+    static IS_LOOP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this is the thread of a loop. An application may have other threads call what is for that alone.
+fn is_loop() -> bool {
+    IS_LOOP.get()
+}
+
 /// The life of the loop's thread.
 fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
     let queue = &watched.queue;
+    IS_LOOP.set(true);
     Python::attach(|py| {
         // SAFETY: the interpreter's lock is held.
         watched.ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);

@@ -17,7 +17,7 @@ use pyo3::{
     types::PyBytes,
 };
 
-use super::{call::Call, extras::gone, header_list::HeaderList};
+use super::{call::Call, extras::gone, header_list::HeaderList, is_loop};
 use crate::text::text;
 
 /// Messages from this size on are made into frames without the interpreter's lock.
@@ -143,10 +143,11 @@ impl Socket {
         let send = self.sockets.send;
         let act = move || {
             let request = std::ptr::with_exposed_provenance_mut(request);
-            // SAFETY: the request is alive, since the loop's thread ends it, which is here; the message is borrowed.
+            // SAFETY: the request is alive, since the loop's thread ends it: that is here, or waits for the interpreter's lock; the
+            // message is borrowed.
             unsafe { send(request, kind, message.as_ptr(), message.len(), GW_NOWAIT) }
         };
-        match if message.len() < LARGE { act() } else { py.detach(act) } {
+        match if message.len() >= LARGE && is_loop() { py.detach(act) } else { act() } {
             GW_OK => Ok(true),
             GW_AGAIN => Ok(false),
             GW_CANCELLED => Err(gone()),
