@@ -11,9 +11,10 @@ use gangway::{
 
 use super::{Request, sys};
 
-/// mod_logio, which counts for the log, and httpd's own.
+/// mod_logio, which counts for the log, and httpd's own. What mod_reqtimeout has before what leaves looks for the end of a response, which
+/// begins the time of the next request.
 const INPUT: [&[u8]; 2] = [b"log_input_output", b"core_in"];
-const OUTPUT: [&[u8]; 1] = [b"core"];
+const OUTPUT: [&[u8]; 2] = [b"reqtimeout", b"core"];
 
 type Count = unsafe extern "C" fn(*mut sys::conn_rec, sys::apr_off_t);
 

@@ -40,7 +40,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// One that has been silent for so long keeps no memory for what it says next.
 const SILENCE: Duration = Duration::from_secs(1);
 const STACK: usize = 512 * 1024;
-/// The number of the eventfd.
+/// The number of the eventfd and of the timer.
 const WAKEUP: u64 = 0;
 
 static LOOP: OnceLock<Option<Arc<LoopHandle>>> = OnceLock::new();
@@ -100,6 +100,8 @@ fn begin() -> io::Result<Arc<LoopHandle>> {
     let outbox = Arc::new(Outbox::new()?);
     let epoll = Epoll::new()?;
     epoll.add_signal(outbox.eventfd(), WAKEUP)?;
+    // What a handler has sent leaves also when it does not come back to tell of it.
+    epoll.add_signal(outbox.timerfd(), WAKEUP)?;
     let handle = Arc::new(LoopHandle {
         outbox,
         commands: Mutex::default(),
@@ -298,6 +300,7 @@ impl SocketLoop {
                 if *interest != wanted {
                     *interest = wanted;
                     if self.epoll.change(*descriptor, number, wanted).is_err() {
+                        accepted.give_up();
                         return self.end(number, SocketEnd::Broken);
                     }
                 }

@@ -67,6 +67,7 @@ impl ClientSocket {
         }
         let stalled = wait.is_stalled.then(|| request.core_location().send_timeout);
         if !connection.watch(stalled, wait.has_progress) {
+            self.pump.give_up();
             return Err(SocketEnd::Broken);
         }
         Ok(wait.look_at)

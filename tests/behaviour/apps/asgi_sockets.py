@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import threading
 import time
 
 from gate import Gate
@@ -240,3 +241,45 @@ async def do_fail(scope, receive, send):
         raise SystemExit
     await send({"type": "websocket.close"})
     raise ValueError(place)
+
+
+async def do_hold(scope, receive, send):
+    """Sends as many bytes as it is told to, and holds the loop then."""
+    gate = gate_of(scope)
+    await accept(receive, send)
+    size = int((await receive())["text"])
+    # The server has nothing to look at any more.
+    await asyncio.sleep(1.5)
+    await send({"type": "websocket.send", "bytes": bytes(size)})
+    gate.wait("holding")
+    gate.close()
+    await receive()
+
+
+async def do_tick(scope, receive, send):
+    """Sends as many messages as it is told to, each some time after the one before."""
+    await accept(receive, send)
+    for number in range(int((await receive())["text"])):
+        await send({"type": "websocket.send", "text": str(number)})
+        await asyncio.sleep(0.003)
+    await receive()
+
+
+async def do_elsewhere(scope, receive, send):
+    """Another thread has send() work, also while this one ends."""
+    await accept(receive, send)
+    message = {"type": "websocket.send", "text": "".join(map(chr, range(0x20, 0x7F))) * 2000}
+
+    def talk():
+        step = None
+        while step is None:
+            try:
+                # What it waits for is of the loop.
+                step = send(message).send(None)
+            except StopIteration:
+                continue
+            except (OSError, RuntimeError):
+                break
+
+    threading.Thread(target=talk).start()
+    await receive()

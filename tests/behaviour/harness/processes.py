@@ -189,6 +189,14 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def pauses(pid, name):
+    """How often the threads of this name in a process have gone to sleep."""
+    tasks = [task for task in Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text().strip() == name]
+    assert tasks, f"{pid} has no thread {name}"
+    lines = [line for task in tasks for line in (task / "status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
 def memory(pid, field="Pss"):
     """Bytes of `field` (Rss, Pss, Private_Dirty ...) of a process."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
