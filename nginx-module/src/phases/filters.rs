@@ -63,9 +63,9 @@ unsafe extern "C" fn head(r: *mut ngx_http_request_t) -> ngx_int_t {
 
 /// Whether filters are to see the body. `None` without memory.
 fn begin(request: Request) -> Option<bool> {
+    // Of another response, whose head has not left: this one comes in its place. Where the request has gone to another place nothing else tells of that one.
+    request.set_filter_waits(false);
     if let Some(ticket) = ticket_of(request) {
-        // The head of another response has not left: this one comes in its place.
-        request.set_filter_waits(false);
         match remove(ticket) {
             Some(known) if !known.has_failed() => {}
             // The page that says so.
@@ -141,6 +141,11 @@ fn ready(ticket: Ticket) {
     else {
         return;
     };
+    if ticket_of(request) != Some(ticket) {
+        // The request has gone to another place meanwhile, for an error's page: of this response nothing leaves.
+        drop(remove(ticket));
+        return;
+    }
     with(ticket, Filtering::go_on);
     // Whoever writes the response has room again, or learns that it has failed.
     request.run_writer();

@@ -64,6 +64,18 @@ def links(filter):
         filter.req.began = True
         filter.write('<!--#include virtual="/part" -->|')
     filter.pass_on()
+
+def gives_up(req):
+    """Fails while its response is in the filter."""
+    req.write("a part ")
+    gate.Gate({"QUERY_STRING": req.args}).wait("in the handler")
+    raise ValueError("on purpose")
+
+def page(req):
+    """An error's page that takes its time."""
+    gate.Gate({"QUERY_STRING": req.args}).wait("in the page")
+    req.write("the page")
+    return 0
 '''
 
 
@@ -126,6 +138,8 @@ def configure(site, kind):
     site.static(
         "/facts/", site.apps / "served", nginx=f"gangway_python_handler access own {own}; gangway_python_handler output_filter own::facts {own};"
     )
+    site.location("/gives-up", nginx=f"gangway_python_handler output_filter own::waits {own}; gangway_python_handler own::gives_up {own}; error_page 500 /slow-page?$args;")
+    site.location("/slow-page", nginx=f"gangway_python_handler own::page {own};")
     site.static("/ssi/", folder, nginx=f"ssi on; {upper}")
     site.static("/links/", site.apps / "served", nginx=f"ssi on; ssi_types *; gangway_python_handler output_filter own::links {own};")
     site.location("/part", nginx=f"gangway_python_handler output_filter filters {where}; return 200 'a part';")
@@ -298,6 +312,23 @@ def test_others_are_served_while_a_filter_waits(server, gate):
     assert server.get("/upper/README").status == 200
     visitor.go()
     assert client.response().body == served(server)
+
+
+def test_the_page_of_a_response_that_failed_in_its_filter(server, gate):
+    """What the filter still gives belongs to a response that nobody waits for."""
+    client = server.connect()
+    client.request("GET", f"/gives-up?{gate.query}")
+    visitors = {visitor.next(): visitor for visitor in (gate.visitor(), gate.visitor())}
+    visitors["in the handler"].go()
+    page = gate.visitor().at("in the page")
+    visitors["in the filter"].go()
+    wait_until(lambda: visitors["in the filter"].next() == "", "the filter has ended")
+    for _ in range(5):
+        assert server.get("/plain").body == b"a part"
+    page.go()
+    response = client.response()
+    assert (response.status, response.body) == (500, b"the page")
+    server.log.expect("GW0319.*on purpose")
 
 
 def test_many_at_a_time(server):
