@@ -25,6 +25,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
         mpsc::{self, Sender},
     },
     time::{Duration, Instant},
@@ -33,7 +34,7 @@ use std::{
 use crate::{
     config::ApplicationConf,
     engine::{App, Engine, Health, fence},
-    error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, STOP_TIMEOUT, THREADS_FAILED},
+    error::{DEADLINE, LOAD_FAILED, QUEUE_DEADLINE, QUEUE_FULL, THREADS_FAILED},
     exchange::{Cause, Exchange, Outcome},
     log::{self, Level, Line, Throttle},
     pool::{InFlightRequests, Pool, PoolLimits, Refusal, STACK},
@@ -230,7 +231,11 @@ impl Application {
         }
     }
 
-    fn load(self: &Arc<Self>, engines: &mut OpenEngines) {
+    /// `is_ending`: the process ends, perhaps while this lasts. Then nothing begins to run.
+    fn load(self: &Arc<Self>, engines: &mut OpenEngines, is_ending: &AtomicBool) {
+        if is_ending.load(Ordering::Acquire) {
+            return;
+        }
         let spec = self.config.spec();
         let loaded = engines.get(self.config.engine()).and_then(|engine| {
             engine.load(spec, &self.health).map_err(|reason| {
@@ -239,6 +244,9 @@ impl Application {
             })
         });
         match loaded {
+            Ok(app) if is_ending.load(Ordering::Acquire) => {
+                *lock(&self.state) = Lifecycle::Ready(Arc::new(app));
+            }
             Ok(app) => self.ready(Arc::new(app)),
             Err(reason) => self.failed(reason),
         }
@@ -330,6 +338,8 @@ enum LoaderCommand {
 pub struct Runtime {
     commands: Sender<LoaderCommand>,
     done: Mutex<mpsc::Receiver<bool>>,
+    /// The process ends.
+    is_ending: Arc<AtomicBool>,
     applications: Mutex<HashMap<ApplicationConf, Arc<Application>>>,
 }
 
@@ -342,16 +352,18 @@ impl Runtime {
         sys::keep_freed();
         let (commands, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let ends = Arc::clone(&is_ending);
         sys::spawn("gw-engine", STACK, move || {
             // Not where threads of the server run handlers: those would have another working directory.
             if threads == Threads::Own {
                 sys::umask::restore();
             }
-            let ended = fence("the engine thread", false, || serve(&inbox, Vec::new()));
+            let ended = fence("the engine thread", false, || serve(&inbox, Vec::new(), &ends));
             // The error is that nobody waits any more.
             let _ = end.send(ended);
         })?;
-        Ok(Self { commands, done: Mutex::new(done), applications: Mutex::default() })
+        Ok(Self { commands, done: Mutex::new(done), is_ending, applications: Mutex::default() })
     }
 
     /// The application of this configuration; it is loaded when it is asked for the first time.
@@ -372,27 +384,28 @@ impl Runtime {
     /// have ended; if not, threads of theirs are still running.
     pub fn stop(&self, grace: Duration) -> bool {
         let deadline = Instant::now() + grace;
+        self.is_ending.store(true, Ordering::Release);
         if self.commands.send(LoaderCommand::Stop(deadline)).is_err() {
             return true;
         }
         let ended = lock(&self.done).recv_timeout(grace + Duration::from_millis(100));
         if ended.is_err() {
-            let text = format_args!(
-                "applications did not end within {}s; the worker process ends without them",
-                grace.as_secs_f32()
-            );
-            log::coded(Level::Warn, STOP_TIMEOUT, text);
+            self.tell_late(grace);
         }
         ended == Ok(true)
     }
 }
 
-fn serve(inbox: &mpsc::Receiver<LoaderCommand>, mut loaded: Vec<Arc<Application>>) -> bool {
+fn serve(
+    inbox: &mpsc::Receiver<LoaderCommand>,
+    mut loaded: Vec<Arc<Application>>,
+    is_ending: &AtomicBool,
+) -> bool {
     let mut engines = OpenEngines::default();
     while let Ok(command) = inbox.recv() {
         match command {
             LoaderCommand::Load(application) => {
-                application.load(&mut engines);
+                application.load(&mut engines, is_ending);
                 loaded.push(application);
             }
             LoaderCommand::Stop(deadline) => {

@@ -3,10 +3,10 @@
 
 use std::{
     sync::{Arc, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use super::{Application, Lifecycle, in_flight::alone};
+use super::{Application, Lifecycle, Runtime, in_flight::alone};
 use crate::{
     engine::fence,
     error::{STOP_TIMEOUT, THREADS_FAILED},
@@ -26,6 +26,28 @@ pub struct Loss {
     pub what: &'static str,
     /// What it did not heed, and what that costs.
     pub how: &'static str,
+}
+
+impl Runtime {
+    /// The process ends before its applications have.
+    pub(super) fn tell_late(&self, grace: Duration) {
+        let mut is_loading = false;
+        let nothing_began = lock(&self.applications).values().all(|application| {
+            let state = lock(&application.state);
+            is_loading |= matches!(*state, Lifecycle::Loading);
+            matches!(*state, Lifecycle::Loading | Lifecycle::Failed(_))
+        });
+        if nothing_began && is_loading {
+            // No request has met one, and there is nothing to end.
+            log::pass_on(Level::Info, "the worker process ends while its applications are being loaded");
+            return;
+        }
+        let text = format_args!(
+            "applications did not end within {}s; the worker process ends without them",
+            grace.as_secs_f32()
+        );
+        log::coded(Level::Warn, STOP_TIMEOUT, text);
+    }
 }
 
 impl Application {

@@ -3,6 +3,7 @@
 
 use std::sync::{
     Arc, Mutex,
+    atomic::AtomicBool,
     mpsc::{self, Receiver, Sender},
 };
 
@@ -24,6 +25,7 @@ pub struct EngineThread {
     inbox: Receiver<LoaderCommand>,
     end: Sender<bool>,
     application: Arc<Application>,
+    is_ending: Arc<AtomicBool>,
 }
 
 impl Template {
@@ -58,8 +60,14 @@ impl Template {
         application.ready(Arc::new(self.app));
         let (commands, inbox) = mpsc::channel();
         let (end, done) = mpsc::channel();
-        let runtime = Runtime { commands, done: Mutex::new(done), applications: Mutex::default() };
-        let thread = EngineThread { inbox, end, application: Arc::clone(&application) };
+        let is_ending = Arc::new(AtomicBool::new(false));
+        let thread = EngineThread {
+            inbox,
+            end,
+            application: Arc::clone(&application),
+            is_ending: Arc::clone(&is_ending),
+        };
+        let runtime = Runtime { commands, done: Mutex::new(done), is_ending, applications: Mutex::default() };
         Some((runtime, application, thread))
     }
 }
@@ -67,8 +75,8 @@ impl Template {
 impl EngineThread {
     /// Lives on the calling thread until the runtime is stopped or dropped.
     pub fn live(self) {
-        let Self { inbox, end, application } = self;
-        let ended = fence("the engine thread", false, || serve(&inbox, vec![application]));
+        let Self { inbox, end, application, is_ending } = self;
+        let ended = fence("the engine thread", false, || serve(&inbox, vec![application], &is_ending));
         // The error is that nobody waits any more.
         let _ = end.send(ended);
     }

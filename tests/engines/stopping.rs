@@ -14,7 +14,7 @@ use gangway::{
     runtime::{self, Application, Threads},
 };
 
-use crate::world::{Client, PATIENCE, World, await_line, compile, config, get, lines_with};
+use crate::world::{Client, PATIENCE, World, await_line, compile, config, directory, get, lines_with};
 
 #[test]
 fn requests_wait_while_the_application_loads() {
@@ -94,6 +94,27 @@ fn waiting_requests_are_sent_away_at_the_end() {
     });
     assert!(await_line("native: sent-away:").contains("handled=1 "));
     assert_eq!(get("/").prepare().submit(&app), Err(Refusal::Stopping));
+}
+
+#[test]
+fn a_process_that_ends_while_an_application_loads_has_nothing_to_end() {
+    let fifo = directory().join(format!("loads-{}", std::process::id()));
+    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    // SAFETY: a path that ends with NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let world = World::new();
+    let loads = format!("env=LOADS={}", fifo.display());
+    let app = world.load("good/native", &["env=GREETING=ends-loading", &loads, "threads=4"]);
+    let waiting = get("/hello").send(&app);
+    await_line(fifo.to_str().unwrap());
+    world.stop(Duration::from_millis(20));
+    await_line("the worker process ends while its applications are being loaded");
+    // Where it is there nevertheless, nothing begins to run.
+    drop(std::fs::File::options().write(true).open(&fifo).unwrap());
+    assert_eq!(waiting.ended().end, Some(End::Failed));
+    assert!(await_line("native: ends-loading:").contains("handled=0 threads=0 "));
+    assert!(lines_with("GW0208 applications did not end within 0.02s").is_empty());
+    std::fs::remove_file(fifo).unwrap();
 }
 
 #[test]

@@ -7,7 +7,8 @@
  * The engine has one big lock, as interpreters have: enter() takes it, leave() gives it up, and every call of the
  * host that may wait for the client is made without it. What a request does is chosen by its PATH_INFO.
  *
- * Options: env=GREETING=TEXT, env=FAIL=REASON (load() fails with this reason), debug=on (logs each request).
+ * Options: env=GREETING=TEXT, env=FAIL=REASON (load() fails with this reason), env=LOADS=FIFO (load() ends when somebody has opened this
+ * for writing), debug=on (logs each request).
  */
 #define _POSIX_C_SOURCE 200809L
 #include <gangway.h>
@@ -332,7 +333,7 @@ static gw_status check(const gw_app_spec *const *specs, size_t count, char *erro
 
 static gw_status read_options(gw_app *app, const gw_app_spec *spec, char *error, size_t capacity)
 {
-    static const char greeting[] = "GREETING=", fail[] = "FAIL=";
+    static const char greeting[] = "GREETING=", fail[] = "FAIL=", loads[] = "LOADS=";
     size_t i, at = 0, room = 1;
     for (i = 0; i < spec->option_count; i++) {
         room += spec->options[i].name.len + spec->options[i].value.len + 2;
@@ -354,6 +355,15 @@ static gw_status read_options(gw_app *app, const gw_app_spec *spec, char *error,
         } else if (same(option->name, "env") && length >= 5 && memcmp(value, fail, 5) == 0) {
             snprintf(error, capacity, "%.*s", (int)(length - 5), value + 5);
             return GW_ERROR;
+        } else if (same(option->name, "env") && length >= 6 && memcmp(value, loads, 6) == 0) {
+            char path[4096];
+            FILE *fifo;
+            snprintf(path, sizeof path, "%.*s", (int)(length - 6), value + 6);
+            log_line(NULL, GW_LOG_NOTICE, path);
+            fifo = fopen(path, "r");
+            if (fifo) {
+                fclose(fifo);
+            }
         }
     }
     return GW_OK;
