@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The beginning of a response that a handler wants to leave, and that may be all of it: it waits for a moment.
 
-use std::ffi::CStr;
+use std::{ffi::CStr, sync::OnceLock};
 
 use gangway::{
     http::{is_field_name, is_field_value},
     phases::{Fact, Table},
 };
 
-use super::{Request, session::Session};
+use super::{Request, Socket, session::Session};
 
 /// Filters that another thread than the request's may pass bytes through while that one does nothing with the request: they are httpd's
 /// own, and call nobody else. By the names that httpd makes of those with which they are registered, in lower case. mod_headers is not among them: its
@@ -36,7 +36,7 @@ impl Session<'_> {
         self.flow.is_none()
             && !self.staging.is_sent
             && request.is_initial()
-            && request.socket().is_some()
+            && request.socket().is_some_and(has_room)
             && has_plain_filters(request)
     }
 
@@ -62,24 +62,48 @@ impl Session<'_> {
         if self.staging.is_held && !self.request.socket().is_some_and(|socket| socket.is_drained()) {
             return false;
         }
-        // Another head is refused when the handler goes on.
-        if self.staging.is_held && has_sound_head(self.request) {
+        // Another one leaves when the handler goes on.
+        if self.staging.is_held && self.may_leave() {
             self.let_go();
         }
         true
     }
+
+    /// Whether it leaves without a wait, and without anybody who is asked for it.
+    fn may_leave(&self) -> bool {
+        let Some(head) = head_length(self.request) else { return false };
+        let length = head + self.staging.bytes + AROUND;
+        self.request.socket().is_some_and(|socket| length <= socket.send_buffer() / 4 * 3)
+    }
 }
 
-/// Whether httpd sends this head. In the place of another one it has an error's page answer, whose handlers are for the request's own thread.
-fn has_sound_head(request: Request<'_>) -> bool {
-    let mut is_sound = [Fact::ContentType, Fact::ContentEncoding]
-        .into_iter()
-        .all(|fact| request.fact(fact).is_none_or(is_field_value));
-    for table in [Table::HeadersOut, Table::ErrHeadersOut] {
-        request
-            .show_table(table, &mut |name, value| is_sound &= is_field_name(name) && is_field_value(value));
+/// What httpd, the chunks and TLS add to what handlers have given, at most.
+const AROUND: usize = 1024;
+/// Below this a response that waits may be too much. Linux begins with so much where nobody says anything.
+const LEAST_BUFFER: usize = 16 * 1024;
+
+/// Whether the kernel takes what may wait. SendBufferSize is one for the server: asked once, and not for each request.
+fn has_room(socket: Socket) -> bool {
+    static HAS_ROOM: OnceLock<bool> = OnceLock::new();
+    *HAS_ROOM.get_or_init(|| socket.send_buffer() >= LEAST_BUFFER)
+}
+
+/// The length of a head that httpd sends. In the place of another one it has an error's page answer, whose handlers are for the request's own thread.
+fn head_length(request: Request<'_>) -> Option<usize> {
+    let (mut length, mut is_sound) = (0, true);
+    for fact in [Fact::ContentType, Fact::ContentEncoding] {
+        if let Some(value) = request.fact(fact) {
+            length += value.len();
+            is_sound &= is_field_value(value);
+        }
     }
-    is_sound
+    for table in [Table::HeadersOut, Table::ErrHeadersOut] {
+        request.show_table(table, &mut |name, value| {
+            length += name.len() + value.len() + 4;
+            is_sound &= is_field_name(name) && is_field_value(value);
+        });
+    }
+    is_sound.then_some(length)
 }
 
 fn has_plain_filters(request: Request<'_>) -> bool {

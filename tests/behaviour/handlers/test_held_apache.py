@@ -65,3 +65,24 @@ def test_nobody_looks_at_what_has_left(server):
     assert growth(lambda: wakes(server), 0.5) < 20
     client.send(b"anna")
     assert list(blocks) == [b"anna"]
+
+
+@pytest.mark.servers("apache", "apache-worker")
+@pytest.mark.parametrize("more", ["", "&head"], ids=["small buffer", "large head"])
+def test_a_client_that_does_not_read_holds_up_nobody_else(launch, gate, more):
+    """What waits leaves only where the kernel takes all of it: the request's thread has the interpreter's lock, and may ask for the response."""
+
+    def small(site):
+        configure(site, None)
+        handler = f"SetHandler mod_python\nPythonHandler {site.apps}/handlers/flushes.py::stays"
+        site.location("/stays", apache=handler)
+        site.apache_main = "" if more else "SendBufferSize 2048"
+
+    server = launch(small, warm=["/page"])
+    client = server.connect(receive_buffer=1024)
+    client.request("GET", f"/stays?{gate.query}{more}")
+    handler = gate.visitor()
+    for _ in range(50):
+        assert server.get("/page").body == b"the error's page"
+    handler.go()
+    assert client.response().status == 200

@@ -217,6 +217,24 @@ impl Socket {
         unsafe { libc::ioctl(self.0, libc::TIOCOUTQ, &raw mut left) == 0 && left == 0 }
     }
 
+    /// How much the kernel takes before the client has acknowledged any of it: more than a half of this many bytes. 0 where it is not known.
+    #[must_use]
+    pub fn send_buffer(self) -> usize {
+        let mut size: c_int = 0;
+        let mut length = size_of::<c_int>() as libc::socklen_t;
+        // SAFETY: SO_SNDBUF writes one int, for which there is room.
+        let status = unsafe {
+            libc::getsockopt(
+                self.0,
+                libc::SOL_SOCKET,
+                libc::SO_SNDBUF,
+                (&raw mut size).cast(),
+                &raw mut length,
+            )
+        };
+        if status == 0 { usize::try_from(size).unwrap_or_default() } else { 0 }
+    }
+
     /// Whether the client has closed its side, also while bytes of it wait to be read. Never blocks. A number
     /// that is no longer this client's gives a wrong answer and does no harm.
     #[must_use]

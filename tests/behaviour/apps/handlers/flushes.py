@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Handlers that flush what they write."""
 
+import select
 import socket
 import time
 from urllib.parse import parse_qs
@@ -53,4 +54,17 @@ def below(req):
     connection.write("")
     req.write("first ")
     connection.write("last")
+    return apache.OK
+
+
+def stays(req):
+    """Looks at its request until the test lets it go on."""
+    with socket.socket(socket.AF_UNIX) as gate:
+        gate.connect(parse_qs(req.args)["gate"][0])
+        if "head" in req.args:
+            for number in range(400):
+                req.headers_out[f"X-{number}"] = "y" * 8000
+        req.write("x" * 8000)
+        while not select.select([gate], [], [], 0.0005)[0]:
+            req.status
     return apache.OK
