@@ -231,11 +231,12 @@ impl InFlight {
 
     fn socket_step(&mut self) -> NextStep {
         if self.request.is_buffered() {
-            if self.send(Vec::new(), false) == ERROR {
+            let has_failed = self.send(Vec::new(), false) == ERROR;
+            if has_failed || self.request.is_buffered() && !ClientSocket::waits(self.request) {
                 return self.end(NextStep::Finalize(ERROR));
             }
             if self.request.is_buffered() {
-                return self.watch_output();
+                return NextStep::Wait;
             }
         }
         let Some(socket) = &mut self.socket else { return NextStep::Wait };

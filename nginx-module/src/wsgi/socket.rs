@@ -48,6 +48,17 @@ impl ClientSocket {
         Some(Self { pump: SocketPump::new(link, unread), handlers })
     }
 
+    /// The answer to the handshake has not left, for the client takes nothing. Answers whether it has time left, which it does not get by what
+    /// it sends.
+    pub(super) fn waits(request: Request) -> bool {
+        let connection = request.connection();
+        if connection.write().has_timed_out() {
+            request.set_timed_out();
+            return false;
+        }
+        connection.watch(Some(request.core_location().send_timeout), false)
+    }
+
     /// Reads and writes what can be read and written now. Answers when it is to be looked at, if nothing happens before.
     ///
     /// # Errors

@@ -3,9 +3,13 @@
 
 import pytest
 
-from harness import processes
+from harness import places, processes
 from harness.deadline import wait_until
-from harness.websocket import BINARY, CLOSE, PING, PONG, SERVERS, TEXT, WebSocket, close_payload, frame, handshake
+from harness.websocket import BINARY, CLOSE, SERVERS, TEXT, WebSocket, close_payload, handshake
+from harness.wire import Connection, head_bytes
+
+# Of responses that stand before one that has no room.
+SIZES = (1, 20, 60, 130)
 
 pytestmark = pytest.mark.servers(*SERVERS)
 
@@ -68,3 +72,27 @@ def test_another_thread_sends_while_the_loop_ends(launch):
             assert len(found[1]) == 95 * 2000
         assert found == (CLOSE, close_payload(1000))
     assert server.get("/hello").body == b"plain"
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_who_takes_not_even_the_answer_to_the_handshake(launch):
+    port = places.free_port()
+
+    def configure(site):
+        site.nginx_server = f"listen 127.0.0.1:{port} sndbuf=4k; send_timeout 1s; keepalive_requests 1000;"
+        for size in SIZES:
+            site.location(f"/{size}", kind="exact", nginx=f"return 200 {'x' * size};")
+        site.asgi("/", "asgi_sockets:app", ws_idle="1s")
+
+    server = launch(configure, warm=["/hello"])
+    # Some of them fill the kernel's room just with what comes before.
+    clients = []
+    for size in SIZES:
+        filler, ask = head_bytes("GET", f"/{size}", [("Host", "x")], "HTTP/1.1"), head_bytes("GET", "/echo", [("Host", "x"), *handshake()], "HTTP/1.1")
+        for count in range(25, 65):
+            clients.append(Connection(port, receive_buffer=2304))
+            clients[-1].send(filler * count + ask)
+    wait_until(lambda: processes.accepted([port]) == 0, "the server has ended all of them", timeout=20)
+    for client in clients:
+        client.close()
+    server.log.allow("client timed out")
