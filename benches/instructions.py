@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
-from harness import asgi_peers, processes  # noqa: E402
+from harness import asgi_peers, managed_peers, processes  # noqa: E402
 from harness.load import BenchError  # noqa: E402
 from harness.peers import APPS, DIST, ENVIRONMENT, HELLO, Site, httpd_gangway, nginx_gangway  # noqa: E402
 from harness.running import Running  # noqa: E402
@@ -28,10 +28,11 @@ from suites import asgi, handlers  # noqa: E402
 SERVERS = {"nginx": (nginx_gangway, SCENARIOS), "httpd": (httpd_gangway, SCENARIOS)}
 SERVERS |= {"nginx-asgi": (asgi_peers.gangway_in_nginx, asgi.SCENARIOS), "httpd-asgi": (asgi_peers.gangway_in_httpd, asgi.SCENARIOS)}
 SERVERS |= {"nginx-handler": (handlers.nginx_handler, SCENARIOS), "httpd-handler": (partial(handlers.ours, reload="Off"), SCENARIOS)}
+SERVERS |= {"nginx-managed": (managed_peers.nginx_managed, SCENARIOS), "httpd-managed": (managed_peers.httpd_managed, SCENARIOS)}
 FEW, MANY = 1000, 9000
 # What ours, and others, take memory by.
 ALLOCATORS = ("malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc")
-OURS = re.compile(r"(ngx_http_gangway_module|mod_gangway|gangway_python\w*)\.so$")
+OURS = re.compile(r"((ngx_http_gangway_module|mod_gangway|gangway_python\w*)\.so|gangway-host)$")
 CALLGRIND = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--quiet", "--compress-pos=no"]
 # Of a server that starts, or ends, in slow motion.
 PATIENCE = 180.0

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use gangway::supervise::segment::RequestId;
+
 use crate::raw::Request;
 
 /// The ids of this child: a part of chance, and a number.
@@ -16,10 +18,10 @@ static OWN_IDS: LazyLock<(u64, AtomicU64)> =
     LazyLock::new(|| (RandomState::new().hash_one(std::process::id()), AtomicU64::new(0)));
 
 /// That of mod_unique_id, or the one that a log has as `%L` already, or one of our own.
-pub(super) fn id_of(request: Request<'_>) -> Vec<u8> {
+pub(super) fn id_of<'r>(request: Request<'r>) -> RequestId<'r> {
     if let Some(id) = request.variable(c"UNIQUE_ID").or_else(|| request.log_id()) {
-        return id.to_vec();
+        return RequestId::Text(id);
     }
     let (chance, number) = &*OWN_IDS;
-    format!("{chance:016x}{:016x}", number.fetch_add(1, Ordering::Relaxed)).into_bytes()
+    RequestId::Own(*chance, number.fetch_add(1, Ordering::Relaxed))
 }

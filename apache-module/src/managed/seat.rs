@@ -69,7 +69,7 @@ impl Seat {
         segment.note_request(
             &place,
             now(),
-            &recorder::id_of(request),
+            recorder::id_of(request),
             [request.method(), request.original_target()],
         );
         Ok(Self { service, segment, place: Some(place) })

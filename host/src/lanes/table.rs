@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The requests of one connection.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use gangway::{
     exchange::{Cause, Exchange},
     supervise::begun::BegunWords,
     sys::lock,
 };
+use rustc_hash::FxHashMap;
 
 use super::incoming::LaneIncoming;
 use crate::{
@@ -31,7 +29,7 @@ pub(crate) trait Granted: Send + Sync {
 pub(crate) struct LaneTable {
     connection: Arc<Connection>,
     incoming: Mutex<LaneIncoming>,
-    running: Mutex<HashMap<u16, Lane>>,
+    running: Mutex<FxHashMap<u16, Lane>>,
     /// Where the worker sees which requests have been begun.
     words: Option<BegunWords>,
     epoll: Arc<Epoll>,

@@ -10,7 +10,7 @@ use gangway::{
     error::DEADLINE,
     supervise::{
         Trouble,
-        segment::{EntryKind, Place, Segment},
+        segment::{EntryKind, Place, RequestId, Segment},
     },
 };
 
@@ -25,15 +25,16 @@ thread_local! {
 /// The request has a place.
 pub(super) fn begin(service: &Service, request: Request, segment: &Segment, place: &Place) {
     let line = [request.method(), request.unparsed_uri()];
-    match service.request_id(request) {
-        Some(id) if !id.is_empty() => segment.note_request(place, processes::now(), &id, line),
-        _ => {
+    let known = service.request_id(request).filter(|id| !id.is_empty());
+    let id = known.as_deref().map_or_else(
+        || {
             let (chance, number) = OWN_IDS.get();
             OWN_IDS.set((chance, number + 1));
-            let id = format!("{chance:016x}{number:016x}");
-            segment.note_request(place, processes::now(), id.as_bytes(), line);
-        }
-    }
+            RequestId::Own(chance, number)
+        },
+        RequestId::Text,
+    );
+    segment.note_request(place, processes::now(), id, line);
 }
 
 /// What has become of it.

@@ -39,7 +39,7 @@ use std::{
 use crate::sys::{EventFd, shared::SharedWords};
 use layout::SegmentLayout;
 pub use queue::{QueuePoll, Ticket};
-pub use recorder::{EntryKind, RecorderEntry};
+pub use recorder::{EntryKind, RecorderEntry, RequestId};
 pub use word::{Condition, Owner, SlotState};
 use word::{PlaceWord, SlotWord};
 

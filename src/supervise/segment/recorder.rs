@@ -17,7 +17,7 @@ use std::sync::atomic::{
 
 use super::{
     Place, Segment,
-    layout::{self, EVENT, EVENTS},
+    layout::{self, CARD, EVENT, EVENTS},
 };
 
 const HEAD: usize = 3;
@@ -69,6 +69,10 @@ impl EntryKind {
     pub fn is_loss(self) -> bool {
         matches!(self, Self::Cut | Self::TimedOut)
     }
+
+    fn number(self) -> u8 {
+        KINDS.iter().position(|kind| *kind == self).unwrap_or(0) as u8
+    }
 }
 
 /// Something that a process had or did.
@@ -90,45 +94,138 @@ pub struct RecorderEntry {
     pub line: Vec<u8>,
 }
 
-impl RecorderEntry {
+/// Under which id a request is noted.
+#[derive(Clone, Copy, Debug)]
+pub enum RequestId<'a> {
+    /// The server's, of which the beginning is kept.
+    Text(&'a [u8]),
+    /// One of our own: two numbers, which are shown as 32 hexadecimal digits.
+    Own(u64, u64),
+}
+
+/// What the head of a note says.
+#[derive(Clone, Copy)]
+struct NoteHead {
+    kind: EntryKind,
+    pid: u32,
+    since: u64,
+    took: u32,
+    status: u16,
+}
+
+impl NoteHead {
     fn of_process(kind: EntryKind, pid: u32, since: u64) -> Self {
-        Self { kind, pid, since, took: 0, status: 0, id: Vec::new(), line: Vec::new() }
+        Self { kind, pid, since, took: 0, status: 0 }
+    }
+
+    fn words(self) -> (u64, u64) {
+        ((self.since & TIME) | u64::from(self.pid) << 40, u64::from(self.took) | u64::from(self.status) << 32)
     }
 }
 
-/// An id that is half as long in bytes.
-fn packed(id: &[u8]) -> Option<Vec<u8>> {
+/// The first word of a note but for its number: what it is, and what stands behind its head.
+#[derive(Clone, Copy)]
+struct NoteShape {
+    kind: u8,
+    /// The id is hexadecimal, and stands there half as long.
+    is_packed: bool,
+    id: u8,
+    line: u8,
+}
+
+impl NoteShape {
+    fn of(word: u64) -> Self {
+        let [kind, is_packed, id, line, ..] = word.to_le_bytes();
+        Self { kind, is_packed: is_packed == 1, id, line }
+    }
+
+    fn word(self, number: u32) -> u64 {
+        let [a, b, c, d] = number.to_le_bytes();
+        u64::from_le_bytes([self.kind, self.is_packed.into(), self.id, self.line, a, b, c, d])
+    }
+
+    fn kind(self) -> Option<EntryKind> {
+        KINDS.get(usize::from(self.kind)).copied()
+    }
+
+    fn with(self, kind: EntryKind) -> Self {
+        Self { kind: kind.number(), ..self }
+    }
+
+    /// As it is where there are so many bytes for it, and how many words have them.
+    fn cut(self, room: usize) -> (Self, usize) {
+        let id = usize::from(self.id).min(room);
+        let line = usize::from(self.line).min(room - id);
+        (Self { id: id as u8, line: line as u8, ..self }, (id + line).div_ceil(8))
+    }
+}
+
+/// An id that is half as long in bytes, if all of it is hexadecimal.
+fn pack<'a>(id: &[u8], packed: &'a mut [u8; LONGEST_ID / 2]) -> Option<&'a [u8]> {
     let digit = |byte: &u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
         b'a'..=b'f' => Some(byte - b'a' + 10),
         _ => None,
     };
-    let pair = |pair: &[u8]| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?);
-    id.chunks(2).map(pair).collect()
+    let room = packed.get_mut(..id.len().div_ceil(2))?;
+    for (place, pair) in room.iter_mut().zip(id.chunks(2)) {
+        *place = digit(pair.first()?)? << 4 | digit(pair.get(1)?)?;
+    }
+    Some(room)
 }
 
 fn unpacked(bytes: &[u8]) -> Vec<u8> {
-    bytes.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |value: u8| DIGITS.get(usize::from(value)).copied().unwrap_or(b'?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn write(words: &[AtomicU64], number: u32, note: &RecorderEntry) {
-    let Some((head, payload)) = words.split_first_chunk::<HEAD>() else { return };
-    let id = note.id.get(..LONGEST_ID).unwrap_or(&note.id);
-    let packed = packed(id);
-    let (is_packed, id) = packed.as_deref().map_or((0, id), |packed| (1, packed));
-    let room = payload.len() * 8 - id.len();
-    let line = note.line.get(..room).unwrap_or(&note.line);
-    let kind = KINDS.iter().position(|kind| *kind == note.kind).unwrap_or(0) as u64;
-    head[0].store(0, Relaxed);
+/// Writes a note around what `fill` writes behind its head.
+fn put(words: &[AtomicU64], number: u32, head: NoteHead, shape: NoteShape, fill: impl FnOnce(&[AtomicU64])) {
+    let Some((first, payload)) = words.split_first_chunk::<HEAD>() else { return };
+    let (when, end) = head.words();
+    first[0].store(0, Relaxed);
     fence(Release);
-    head[1].store((note.since & TIME) | u64::from(note.pid) << 40, Relaxed);
-    head[2].store(u64::from(note.took) | u64::from(note.status) << 32, Relaxed);
-    let mut bytes = id.iter().chain(line).copied();
-    for word in payload.iter().take((id.len() + line.len()).div_ceil(8)) {
-        word.store(u64::from_le_bytes(std::array::from_fn(|_| bytes.next().unwrap_or(0))), Relaxed);
+    first[1].store(when, Relaxed);
+    first[2].store(end, Relaxed);
+    fill(payload);
+    first[0].store(shape.word(number), Release);
+}
+
+/// Writes a note with an id and a line in three parts.
+fn write(words: &[AtomicU64], number: u32, head: NoteHead, id: RequestId<'_>, line: [&[u8]; 3]) {
+    let room = words.len().saturating_sub(HEAD).min(CARD - HEAD) * 8;
+    let (mut packed, mut bytes) = ([0; LONGEST_ID / 2], [0; (CARD - HEAD) * 8]);
+    let (is_packed, id) = match id {
+        RequestId::Own(first, second) => {
+            let (high, low) = packed.split_at_mut(8);
+            high.copy_from_slice(&first.to_be_bytes());
+            low.copy_from_slice(&second.to_be_bytes());
+            (true, packed.as_slice())
+        }
+        RequestId::Text(id) => {
+            let id = id.get(..LONGEST_ID).unwrap_or(id);
+            pack(id, &mut packed).map_or((false, id), |packed| (true, packed))
+        }
+    };
+    let mut used = 0;
+    for part in [id, line[0], line[1], line[2]] {
+        let part = part.get(..room - used).unwrap_or(part);
+        if let Some(place) = bytes.get_mut(used..used + part.len()) {
+            place.copy_from_slice(part);
+        }
+        used += part.len();
     }
-    let lengths = kind | is_packed << 8 | (id.len() as u64) << 16 | (line.len() as u64) << 24;
-    head[0].store(lengths | u64::from(number) << 32, Release);
+    let (id, kind) = (id.len().min(room), head.kind.number());
+    let shape = NoteShape { kind, is_packed, id: id as u8, line: (used - id) as u8 };
+    put(words, number, head, shape, |payload| {
+        for (word, bytes) in payload.iter().zip(bytes.chunks_exact(8)).take(used.div_ceil(8)) {
+            word.store(
+                u64::from_le_bytes(std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0))),
+                Relaxed,
+            );
+        }
+    });
 }
 
 /// A note with its number, if it is whole and was not changed meanwhile.
@@ -144,68 +241,77 @@ fn read(words: &[AtomicU64]) -> Option<(u32, RecorderEntry)> {
     if head[0].load(Relaxed) != first {
         return None;
     }
-    let small = |shift: u32| (first >> shift & 0xff) as usize;
-    let (id, rest) = bytes.split_at_checked(small(16))?;
+    let shape = NoteShape::of(first);
+    let (id, rest) = bytes.split_at_checked(shape.id.into())?;
     let note = RecorderEntry {
-        kind: *KINDS.get(small(0))?,
+        kind: shape.kind()?,
         pid: (when >> 40) as u32,
         since: when & TIME,
         took: end as u32,
         status: (end >> 32) as u16,
-        id: if small(8) == 1 { unpacked(id) } else { id.to_vec() },
-        line: rest.get(..small(24))?.to_vec(),
+        id: if shape.is_packed { unpacked(id) } else { id.to_vec() },
+        line: rest.get(..shape.line.into())?.to_vec(),
     };
     Some(((first >> 32) as u32, note))
 }
 
 impl Segment {
     /// Notes which request has a place: its id, and its method and path.
-    pub fn note_request(&self, place: &Place, now: u64, id: &[u8], line: [&[u8]; 2]) {
-        let pid = self.pid(place.slot);
-        let line = [line[0], b" ", line[1]].concat();
-        let note = RecorderEntry {
-            id: id.to_vec(),
-            line,
-            ..RecorderEntry::of_process(EntryKind::Running, pid, now)
-        };
-        write(self.words(self.layout.card(place.index)), 1, &note);
+    pub fn note_request(&self, place: &Place, now: u64, id: RequestId<'_>, line: [&[u8]; 2]) {
+        let head = NoteHead::of_process(EntryKind::Running, self.pid(place.slot), now);
+        write(self.words(self.layout.card(place.index)), 1, head, id, [line[0], b" ", line[1]]);
     }
 
     /// Notes what has become of it, before the place is given back.
     pub fn note_end(&self, place: &Place, now: u64, kind: EntryKind, status: u16) {
         let card = self.words(self.layout.card(place.index));
-        let Some((_, note)) = read(card).filter(|(_, note)| note.kind == EntryKind::Running) else { return };
-        let took = u32::try_from(now.saturating_sub(note.since)).unwrap_or(u32::MAX);
-        let note = RecorderEntry { kind, took, status, ..note };
+        let Some(([first, when, _], known)) = card.split_first_chunk::<HEAD>() else { return };
+        // It is the caller's own: nobody else writes there meanwhile.
+        let (shape, when) = (NoteShape::of(first.load(Relaxed)), when.load(Relaxed));
+        if shape.word(1) != first.load(Relaxed) || shape.kind() != Some(EntryKind::Running) {
+            return;
+        }
+        let since = when & TIME;
+        let took = u32::try_from(now.saturating_sub(since)).unwrap_or(u32::MAX);
+        let head = NoteHead { kind, pid: (when >> 40) as u32, since, took, status };
+        self.note(place.slot, |words, number| {
+            let (shape, length) = shape.with(kind).cut(words.len().saturating_sub(HEAD) * 8);
+            put(words, number, head, shape, |payload| {
+                for (to, from) in payload.iter().zip(known).take(length) {
+                    to.store(from.load(Relaxed), Relaxed);
+                }
+            });
+        });
         if kind.is_loss() {
             // Whoever asks why finds all of it, until the place has another request.
-            write(card, 1, &note);
+            put(card, 1, head, shape.with(kind), |_| {});
         } else {
             self.forget_note(place.index);
         }
-        self.note(place.slot, &note);
     }
 
     /// The request never reached the process of the place, unless it is known what became of it.
     pub fn forget_request(&self, place: &Place) {
-        let card = self.words(self.layout.card(place.index));
-        if read(card).is_some_and(|(_, note)| note.kind == EntryKind::Running) {
+        let first = self.words(self.layout.card(place.index)).first().map_or(0, |first| first.load(Relaxed));
+        if first != 0 && NoteShape::of(first).kind() == Some(EntryKind::Running) {
             self.forget_note(place.index);
         }
     }
 
     /// Notes what becomes of the process of a slot.
     pub(in super::super) fn note_process(&self, slot: u16, kind: EntryKind, now: u64) {
-        self.note(slot, &RecorderEntry::of_process(kind, self.pid(slot), now));
+        let head = NoteHead::of_process(kind, self.pid(slot), now);
+        self.note(slot, |words, number| write(words, number, head, RequestId::Text(b""), [b""; 3]));
     }
 
-    fn note(&self, slot: u16, note: &RecorderEntry) {
+    /// Has the next event of a slot written, with its number.
+    fn note(&self, slot: u16, write: impl FnOnce(&[AtomicU64], u32)) {
         let ring = self.words(self.layout.ring(slot));
         let Some((count, events)) = ring.split_first() else { return };
         // Numbers begin at 1: 0 is no note.
         let number = count.fetch_add(1, Relaxed) as u32;
         let at = number as usize % EVENTS * EVENT;
-        write(events.get(at..at + EVENT).unwrap_or_default(), number.wrapping_add(1), note);
+        write(events.get(at..at + EVENT).unwrap_or_default(), number.wrapping_add(1));
     }
 
     /// What a worker that has ended had in a place is nobody's.
@@ -247,110 +353,4 @@ impl Segment {
 }
 
 #[cfg(all(test, not(miri)))]
-mod tests {
-    use std::path::Path;
-
-    use super::{
-        super::{Claim, Owner, Shape, SlotState, Wake, layout::CARD},
-        *,
-    };
-
-    fn segment() -> Segment {
-        let shape = Shape { slots: 3, threads: 2, room: 4 };
-        let Ok(segment) = Segment::create(shape, Path::new("/tmp/x"), Wake::Threads) else {
-            panic!("there is memory")
-        };
-        segment.set_state(1, SlotState::Ready, 1);
-        segment.set_pid(1, 1234);
-        segment
-    }
-
-    fn claim(segment: &Segment) -> Place {
-        let Claim::Claimed(place) = segment.claim(Owner::of(7), 0) else { panic!("it is ready") };
-        place
-    }
-
-    const ID: &[u8] = b"0123456789abcdef0123456789abcdef";
-
-    #[test]
-    fn what_runs_is_known_until_it_has_ended_and_then_what_became_of_it() {
-        let segment = segment();
-        let (one, two) = (claim(&segment), claim(&segment));
-        let path = [b'x'; 300];
-        segment.note_request(&one, 50, ID, [b"GET", &path]);
-        segment.note_request(&two, 60, b"an id@1", [b"POST", b"/b"]);
-        let running = segment.running(1);
-        assert_eq!(running.len(), 2);
-        let note = &running[0];
-        assert_eq!((note.kind, note.pid, note.since, note.id.as_slice()), (EntryKind::Running, 1234, 50, ID));
-        assert_eq!((note.line.len(), note.line.starts_with(b"GET xx")), ((CARD - HEAD) * 8 - 16, true));
-        assert_eq!(
-            (running[1].id.as_slice(), running[1].line.as_slice()),
-            (&b"an id@1"[..], &b"POST /b"[..])
-        );
-        segment.note_end(&one, 80, EntryKind::Answered, 200);
-        segment.note_end(&two, 90, EntryKind::Cut, 0);
-        // Nothing is noted twice.
-        segment.note_end(&two, 95, EntryKind::Answered, 200);
-        let _ = (segment.release(Owner::of(7), one), segment.release(Owner::of(7), two));
-        assert_eq!(segment.running(1), []);
-        let lost = segment.requests(1);
-        assert_eq!((lost.len(), lost[0].kind, lost[0].line.as_slice()), (1, EntryKind::Cut, &b"POST /b"[..]));
-        let events = segment.events(1);
-        let seen: Vec<_> = events.iter().map(|note| (note.kind, note.took, note.status)).collect();
-        assert_eq!(seen, [(EntryKind::Answered, 30, 200), (EntryKind::Cut, 30, 0)]);
-        assert_eq!((events[0].id.as_slice(), events[0].line.len()), (ID, 24));
-        assert!(segment.events(0).is_empty());
-    }
-
-    #[test]
-    fn a_request_that_was_lost_is_known_and_one_that_never_came_is_not() {
-        let segment = segment();
-        let place = claim(&segment);
-        segment.note_request(&place, 100, ID, [b"GET", b"/"]);
-        segment.note_end(&place, 110, EntryKind::Cut, 0);
-        segment.forget_request(&place);
-        assert_eq!(segment.requests(1).len(), 1);
-        segment.note_request(&place, 120, ID, [b"GET", b"/"]);
-        segment.forget_request(&place);
-        assert_eq!(segment.requests(1), []);
-        let _ = segment.release(Owner::of(7), place);
-    }
-
-    #[test]
-    fn the_last_events_are_kept_in_their_order() {
-        let segment = segment();
-        segment.note_process(1, EntryKind::Started, 1);
-        for now in 0..100 {
-            let place = claim(&segment);
-            segment.note_request(&place, now, ID, [b"GET", b"/"]);
-            segment.note_end(&place, now + 1, EntryKind::Answered, 200);
-            let _ = segment.release(Owner::of(7), place);
-        }
-        let since: Vec<_> = segment.events(1).iter().map(|note| note.since).collect();
-        assert_eq!(since, (100 - EVENTS as u64..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn what_a_dead_worker_had_is_forgotten() {
-        let segment = segment();
-        let place = claim(&segment);
-        segment.note_request(&place, 1, ID, [b"GET", b"/"]);
-        segment.free_worker(Owner::of(7), Owner::of(8));
-        assert_eq!(segment.running(1), []);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn notes_say_what_they_were_made_of(id: Vec<u8>, line: Vec<u8>, kind in 0..KINDS.len(), since in 0..TIME, took: u32, status: u16) {
-            let words: Vec<AtomicU64> = (0..CARD).map(|_| AtomicU64::new(u64::MAX)).collect();
-            let note = RecorderEntry { kind: KINDS[kind], pid: 4_000_000, since, took, status, id, line };
-            write(&words, 9, &note);
-            let (number, found) = read(&words).unwrap();
-            proptest::prop_assert_eq!(number, 9);
-            proptest::prop_assert!(note.id.starts_with(&found.id) && note.line.starts_with(&found.line));
-            proptest::prop_assert!(found.id.len() == note.id.len().min(LONGEST_ID));
-            proptest::prop_assert_eq!(RecorderEntry { id: Vec::new(), line: Vec::new(), ..found }, RecorderEntry { id: Vec::new(), line: Vec::new(), ..note });
-        }
-    }
-}
+mod tests;

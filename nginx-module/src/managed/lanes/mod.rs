@@ -7,13 +7,21 @@
 mod io;
 mod trunk;
 
-use std::{ptr::NonNull, rc::Rc, sync::Arc};
+use std::{
+    ptr::{self, NonNull},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
-use gangway::supervise::segment::{Place, Segment};
-use nginx_sys::ngx_connection_t;
+use gangway::{
+    engine::fence,
+    supervise::segment::{Place, Segment},
+};
+use nginx_sys::{ngx_connection_t, ngx_event_t};
 
 use super::{linger::Reason, queue::give_back, service::Service};
-use crate::raw::{self, Connection, Request, close_spare, take_back, unconnected};
+use crate::raw::{self, Connection, Request, Timer, close_spare, take_back, unconnected};
 use trunk::{LaneUser, LeftLane, TRUNKS, Trunk, open, user};
 
 /// What a request asks of a connection that it shares.
@@ -91,7 +99,7 @@ pub(super) unsafe fn leave(
     // SAFETY: the caller's connection came from `unconnected`.
     unsafe { take_back(connection) };
     if is_last {
-        close_spare(1);
+        rest_soon();
     }
     trunk.users.borrow_mut().remove(&lane);
     let mut lanes = trunk.lanes.borrow_mut();
@@ -109,6 +117,27 @@ pub(super) unsafe fn leave(
     let left = LeftLane::new(&trunk, service, place, reason);
     trunk.users.borrow_mut().insert(lane, LaneUser::Left(left));
     trunk.post();
+}
+
+/// How long nobody has a lane before the stand-ins of the last ones are closed: those of the next turn of the event loop save two calls each.
+const REST: Duration = Duration::from_secs(1);
+
+/// Nobody has a lane.
+fn rest_soon() {
+    TRUNKS.with_borrow_mut(|trunks| {
+        let timer = trunks.rest.get_or_insert_with(|| Timer::new(on_rest, ptr::null_mut(), false));
+        if !timer.is_set() {
+            timer.set(REST);
+        }
+    });
+}
+
+unsafe extern "C" fn on_rest(_: *mut ngx_event_t) {
+    fence("managed::lanes::on_rest", (), || {
+        if TRUNKS.with_borrow(|trunks| trunks.users.is_empty()) {
+            close_spare(1);
+        }
+    });
 }
 
 /// The worker ends.

@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
     io::{ErrorKind, IoSliceMut, Read, Write},
     os::{fd::AsFd, unix::net::UnixStream},
     ptr::{self, NonNull},
@@ -24,6 +23,7 @@ use gangway::{
     sys::{enlarge, send_with},
 };
 use nginx_sys::{ngx_connection_t, ngx_event_t};
+use rustc_hash::FxHashMap;
 
 use super::super::{linger::Reason, queue::give_back, service::Service};
 use crate::raw::{Connection, Timer, Watch, timer_data, watch_data};
@@ -51,7 +51,7 @@ pub(super) struct Trunk {
     words: Option<BegunWords>,
     pub(super) watch: RefCell<Option<Watch>>,
     pub(super) lanes: RefCell<Lanes>,
-    pub(super) users: RefCell<HashMap<LaneId, LaneUser>>,
+    pub(super) users: RefCell<FxHashMap<LaneId, LaneUser>>,
     /// It will be looked after in this turn of the event loop.
     is_posted: Cell<bool>,
     /// The record that has been left to its request last: if that does not take it, nobody waits for it.
@@ -104,10 +104,12 @@ impl Drop for LeftLane {
 
 #[derive(Default)]
 pub(super) struct Trunks {
-    pub(super) all: HashMap<usize, Rc<Trunk>>,
+    pub(super) all: FxHashMap<usize, Rc<Trunk>>,
     last: usize,
     /// Which lane a stand-in has.
-    pub(super) users: HashMap<usize, (Rc<Trunk>, LaneId)>,
+    pub(super) users: FxHashMap<usize, (Rc<Trunk>, LaneId)>,
+    /// When stand-ins that nobody has used are given up.
+    pub(super) rest: Option<Timer>,
 }
 
 thread_local! {
