@@ -2,14 +2,13 @@
 //! Handlers of requests in the place of an application: what they get to know of a request that a web server tells in variables.
 
 use std::{
-    any::Any,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use gangway::{
     engine::{AfterErrand, ContentErrand, Transit},
-    exchange::{Exchange, RequestHead},
+    exchange::{Errand, Exchange, RequestHead},
     http::Fields,
     phases::{Change, Fact, HandlerPlace, Number, Snapshot, Table, method_number},
     supervise::MAPPED,
@@ -66,7 +65,7 @@ pub(crate) fn afterwards(
     if !lock(&transit.snapshot).has_afterwards() {
         return None;
     }
-    let errand: Arc<dyn Any + Send + Sync> = AfterErrand::new(Arc::clone(transit), place).for_head();
+    let errand: Arc<dyn Errand> = AfterErrand::new(Arc::clone(transit), place).for_head();
     let head = RequestHead { errand: Some(errand), ..RequestHead::default() };
     Some(Exchange::new(head, Arc::<dyn RequestPort>::clone(port)))
 }
@@ -145,7 +144,7 @@ fn texts(variables: &Fields, place: &HandlerPlace, snapshot: &mut Snapshot) {
         let root = get(b"DOCUMENT_ROOT");
         ([root, &path].concat(), root.len())
     });
-    snapshot.tell_path(file, root);
+    snapshot.tell_path(&file, root);
 }
 
 /// Where the path leads, as a web server of ours says it.

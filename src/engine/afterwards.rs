@@ -3,12 +3,9 @@
 
 use std::{any::Any, sync::Arc};
 
-use super::{
-    app::{App, Errand},
-    errand::Transit,
-};
+use super::{app::App, errand::Transit};
 use crate::{
-    exchange::{Exchange, Outcome},
+    exchange::{Errand, Exchange, Outcome},
     phases::{Handler, HandlerPlace, OwnedHandler, RequestPhase, SnapshotVisit},
     sys::lock,
 };
@@ -23,6 +20,14 @@ pub struct AfterErrand {
     place: Arc<HandlerPlace>,
 }
 
+impl Errand for AfterErrand {
+    fn run(&self, application: &dyn Any, exchange: &Exchange) {
+        if let Some(app) = application.downcast_ref() {
+            self.run_in(app, exchange);
+        }
+    }
+}
+
 impl AfterErrand {
     /// Of a request that has ended at this place. What handlers see of it is copied.
     #[must_use]
@@ -32,12 +37,12 @@ impl AfterErrand {
 
     /// For [`RequestHead::errand`](crate::exchange::RequestHead).
     #[must_use]
-    pub fn for_head(self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Errand(Box::new(move |app, exchange| self.run(app, exchange))))
+    pub fn for_head(self) -> Arc<dyn Errand> {
+        Arc::new(self)
     }
 
     /// Runs them. THREAD: pool thread, between enter() and leave().
-    fn run(&self, app: &App, exchange: &Exchange) {
+    fn run_in(&self, app: &App, exchange: &Exchange) {
         for phase in PHASES {
             let (added, awaits) = {
                 let snapshot = lock(&self.transit.snapshot);

@@ -2,7 +2,7 @@
 //! One application in an engine, and the calls about it.
 
 use std::{
-    any::Any,
+    cell::Cell,
     ffi::{CStr, c_char},
     ptr,
     sync::{Arc, Mutex, TryLockError, Weak, atomic::Ordering},
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::ENGINE_MISUSE,
-    exchange::{Exchange, Outcome, Readiness, RequestHead, Waker},
+    exchange::{Errand, Exchange, Outcome, Readiness, RequestHead, Waker},
     http::Fields,
     log,
     sys::lock,
@@ -168,11 +168,13 @@ fn reason(error: &mut [c_char; ERROR_MOST]) -> String {
     if text.is_empty() { "the engine gave no reason".into() } else { text }
 }
 
-/// What a thread does for a request in the place of calling the handler.
-pub(super) struct Errand(pub(super) Box<ErrandFn>);
+thread_local! {
+    /// Memory for the variables of a request, which leaves it to the next one of this thread. One inside of it takes its own.
+    static FIELDS: Cell<Vec<abi::gw_field>> = const { Cell::new(Vec::new()) };
+}
 
-/// Between enter() and leave().
-pub(super) type ErrandFn = dyn Fn(&App, &Exchange) + Send + Sync;
+/// More than those of most requests: their memory is given back.
+const MANY_FIELDS: usize = 256;
 
 /// A loaded application.
 pub struct App {
@@ -245,7 +247,8 @@ impl App {
             return;
         }
         let variables = &exchange.head().variables;
-        let mut fields = Vec::with_capacity(variables.len());
+        let mut fields = if self.is_async { Vec::with_capacity(variables.len()) } else { FIELDS.take() };
+        fields.clear();
         fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
         let raw = exchange.head().wire.as_ref().map(|wire| &wire.fields);
         let wire: Vec<abi::gw_field> =
@@ -275,16 +278,15 @@ impl App {
         // use them after it.
         let status = unsafe { self.engine.handle_fn()(self.raw, request, &raw const head) };
         lock(&self.running).retain(|other| !Arc::ptr_eq(other, exchange));
+        if fields.capacity() <= MANY_FIELDS {
+            FIELDS.set(fields);
+        }
         self.end(exchange, status);
     }
 
     /// Does what stands in the place of the handler. Nothing interrupts it.
-    fn run_errand(&self, exchange: &Arc<Exchange>, errand: &Arc<dyn Any + Send + Sync>) {
-        fence("errand", (), || {
-            if let Some(Errand(run)) = errand.downcast_ref() {
-                run(self, exchange);
-            }
-        });
+    fn run_errand(&self, exchange: &Arc<Exchange>, errand: &Arc<dyn Errand>) {
+        fence("errand", (), || errand.run(self, exchange));
         self.end(exchange, GW_ERROR);
     }
 

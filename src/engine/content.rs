@@ -4,11 +4,11 @@
 use std::{any::Any, sync::Arc};
 
 use super::{
-    app::{App, Errand},
+    app::App,
     errand::{PhaseErrand, Transit},
 };
 use crate::{
-    exchange::{Exchange, Outcome, Piece, Stop, Wait},
+    exchange::{Errand, Exchange, Outcome, Piece, Stop, Wait},
     phases::{HandlerPlace, PhaseAnswer, RequestPhase, Snapshot, SnapshotVisit, Table, complete_refusal},
     sys::lock,
 };
@@ -23,6 +23,14 @@ pub struct ContentErrand {
     place: Arc<HandlerPlace>,
     /// The text of a response that has a status and nothing else.
     page: fn(u16) -> Vec<u8>,
+}
+
+impl Errand for ContentErrand {
+    fn run(&self, application: &dyn Any, exchange: &Exchange) {
+        if let Some(app) = application.downcast_ref() {
+            self.run_in(app, exchange);
+        }
+    }
 }
 
 impl ContentErrand {
@@ -41,12 +49,12 @@ impl ContentErrand {
 
     /// For [`RequestHead::errand`](crate::exchange::RequestHead).
     #[must_use]
-    pub fn for_head(self) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Errand(Box::new(move |app, exchange| self.run(app, exchange))))
+    pub fn for_head(self) -> Arc<dyn Errand> {
+        Arc::new(self)
     }
 
     /// Runs them. THREAD: pool thread, between enter() and leave().
-    fn run(&self, app: &App, exchange: &Exchange) {
+    fn run_in(&self, app: &App, exchange: &Exchange) {
         let snapshot = &self.transit().snapshot;
         let visit = SnapshotVisit::new(snapshot, exchange, RequestPhase::Content).alone();
         let verdict = self.asked.run_phases(app, &visit);

@@ -7,12 +7,12 @@ use std::{
 };
 
 use super::{
-    app::{App, Errand},
+    app::App,
     phases::{PhaseCall, PhaseState},
 };
 use crate::{
     error::NOBODY_LET_IN,
-    exchange::{Exchange, Outcome},
+    exchange::{Errand, Exchange, Outcome},
     phases::{
         Fact, Handler, HandlerPlace, Number, OwnedHandler, PhaseAnswer, RequestPhase, Snapshot,
         SnapshotVisit, Transaction,
@@ -58,14 +58,17 @@ impl Transit {
         (phase, filter): (RequestPhase, &[u8]),
         handlers: &[Handler<'_>],
     ) -> Option<PhaseAnswer> {
-        let (settings, mut options) = (place.settings(), place.options());
-        options.retain(|(_, value)| !value.is_empty());
-        let name = {
-            let mut snapshot = lock(&self.snapshot);
-            snapshot.text(Fact::ServerHostname).map(<[u8]>::to_vec).unwrap_or_default()
+        let (settings, options) = (place.settings(), place.options());
+        let name;
+        let interpreter = match place.interpreter() {
+            Some(known) => known,
+            None => {
+                let mut snapshot = lock(&self.snapshot);
+                name = snapshot.text(Fact::ServerHostname).map(<[u8]>::to_vec).unwrap_or_default();
+                &name
+            }
         };
-        let interpreter = place.interpreter().unwrap_or(&name);
-        let call = PhaseCall { phase, filter, interpreter, handlers, settings: &settings, options: &options };
+        let call = PhaseCall { phase, filter, interpreter, handlers, settings, options };
         // One run of a request at a time: the next begins when the server knows of the end of this one.
         let state = lock(&self.state);
         app.run_phase(transaction, &call, &state)
@@ -101,6 +104,27 @@ const UNAUTHORIZED: PhaseAnswer = PhaseAnswer::Status(401);
 const FORBIDDEN: PhaseAnswer = PhaseAnswer::Status(403);
 const FAILED: PhaseAnswer = PhaseAnswer::Status(500);
 
+impl Errand for PhaseErrand {
+    fn run(&self, application: &dyn Any, exchange: &Exchange) {
+        if let Some(app) = application.downcast_ref() {
+            self.run_in(app, exchange);
+        }
+    }
+
+    fn label(&self) -> Option<[Vec<u8>; 2]> {
+        // A handler may ask the file system meanwhile.
+        let snapshot = self.transit.snapshot.try_lock().ok()?;
+        Some(
+            [Fact::Method, Fact::UnparsedUri]
+                .map(|fact| snapshot.pathless(fact).unwrap_or_default().to_vec()),
+        )
+    }
+
+    fn answers(&self) -> bool {
+        self.phases == [RequestPhase::Content]
+    }
+}
+
 impl PhaseErrand {
     /// Of these phases, in this order. One with `Content` has no other.
     #[must_use]
@@ -128,12 +152,12 @@ impl PhaseErrand {
 
     /// For [`RequestHead::errand`](crate::exchange::RequestHead).
     #[must_use]
-    pub fn for_head(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Errand(Box::new(move |app, exchange| self.run(app, exchange))))
+    pub fn for_head(self: Arc<Self>) -> Arc<dyn Errand> {
+        self
     }
 
     /// Runs them. THREAD: pool thread, between enter() and leave().
-    fn run(&self, app: &App, exchange: &Exchange) {
+    fn run_in(&self, app: &App, exchange: &Exchange) {
         let gives_content = self.phases == [RequestPhase::Content];
         let phase = self.phases.first().copied().unwrap_or(RequestPhase::Content);
         let visit = SnapshotVisit::new(&self.transit.snapshot, exchange, phase);

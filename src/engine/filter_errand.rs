@@ -7,12 +7,9 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use super::{
-    app::{App, Errand},
-    errand::Transit,
-};
+use super::{app::App, errand::Transit};
 use crate::{
-    exchange::{Exchange, Outcome, Piece, Stop, Wait},
+    exchange::{Errand, Exchange, Outcome, Piece, Stop, Wait},
     phases::{FilterSink, FilterVisit, Handler, HandlerPlace, OwnedHandler, PhaseAnswer, RequestPhase},
     sys::lock,
 };
@@ -59,11 +56,19 @@ impl FilterChain {
     }
 }
 
+impl Errand for FilterErrand {
+    fn run(&self, application: &dyn Any, exchange: &Exchange) {
+        if let Some(app) = application.downcast_ref() {
+            self.run_in(app, exchange);
+        }
+    }
+}
+
 impl FilterErrand {
     /// For [`RequestHead::errand`](crate::exchange::RequestHead).
     #[must_use]
-    pub fn for_head(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
-        Arc::new(Errand(Box::new(move |app, exchange| self.run(app, exchange))))
+    pub fn for_head(self: Arc<Self>) -> Arc<dyn Errand> {
+        self
     }
 
     /// What it says of those to come, at its end.
@@ -73,7 +78,7 @@ impl FilterErrand {
     }
 
     /// Runs it. THREAD: pool thread, between enter() and leave().
-    fn run(&self, app: &App, exchange: &Exchange) {
+    fn run_in(&self, app: &App, exchange: &Exchange) {
         let outcome = match self.pass(app, exchange) {
             Ok(outcome) => {
                 // Before the server is told.

@@ -128,7 +128,7 @@ unsafe extern "C" fn write(
         call("write", request, |exchange| {
             let data = readable(exchange, "write() with NULL data", data, length)?;
             let send = |slice: &[u8], flush| {
-                let piece = Piece::Copied(slice.to_vec());
+                let piece = exchange.copy(slice);
                 exchange.write(piece, flush, wait(flags)).map_err(|(stop, _)| stop)
             };
             // All or nothing without waiting.

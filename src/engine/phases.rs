@@ -16,8 +16,13 @@ use super::{
 use crate::{
     error::ENGINE_MISUSE,
     log::Level,
-    phases::{Handler, PhaseAnswer, RequestPhase, Transaction},
+    phases::{Handler, PhaseAnswer, RequestPhase, Transaction, Words},
 };
+
+thread_local! {
+    /// Memory for what a call says, which leaves it to the next one. A call inside of another one takes its own.
+    static SAID: Cell<Vec<abi::gw_field>> = const { Cell::new(Vec::new()) };
+}
 
 /// What a phase is told of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -29,9 +34,9 @@ pub struct PhaseCall<'c> {
     /// The handlers, in order.
     pub handlers: &'c [Handler<'c>],
     /// The engine's words.
-    pub settings: &'c [(&'c [u8], &'c [u8])],
+    pub settings: Words<'c>,
     /// The handlers' own words.
-    pub options: &'c [(&'c [u8], &'c [u8])],
+    pub options: Words<'c>,
     /// The name of a filter.
     pub filter: &'c [u8],
 }
@@ -72,12 +77,15 @@ impl App {
     ) -> Option<PhaseAnswer> {
         let (engine, app) = self.parts();
         let (run, forget) = (engine.table().run_phase?, engine.table().forget?);
-        let fields = |pairs: &[(&[u8], &[u8])]| -> Vec<abi::gw_field> {
-            pairs.iter().map(|(name, value)| lend_field(name, value)).collect()
-        };
-        let handlers: Vec<_> =
-            call.handlers.iter().map(|handler| lend_field(handler.name, handler.directory)).collect();
-        let (settings, options) = (fields(call.settings), fields(call.options));
+        let mut said = SAID.take();
+        said.clear();
+        said.extend(call.handlers.iter().map(|handler| lend_field(handler.name, handler.directory)));
+        let settings_from = said.len();
+        said.extend(call.settings.iter().map(|(name, value)| lend_field(name, value)));
+        let options_from = said.len();
+        said.extend(call.options.iter().map(|(name, value)| lend_field(name, value)));
+        let (before_options, options) = said.split_at(options_from);
+        let (handlers, settings) = before_options.split_at(settings_from);
         state.forget.set(Some(forget));
         let phase = abi::gw_phase {
             struct_size: size_of::<abi::gw_phase>(),
@@ -98,6 +106,7 @@ impl App {
         // SAFETY: gangway.h: the application is loaded and this thread may call it; all that is lent outlives the call, after which
         // the engine uses nothing of it but the state, which `PhaseState` gives to the same engine's forget().
         let status = unsafe { run(app, visit.lend(), &raw const phase, &raw mut answer) };
+        SAID.set(said);
         if status != GW_OK {
             return None;
         }

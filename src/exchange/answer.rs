@@ -19,6 +19,11 @@ const STAGED_MOST: usize = 64 * 1024;
 /// Pieces that may wait for a flush: each lent one holds memory of the engine, each file a descriptor.
 const PIECES_MOST: usize = 32;
 
+/// What the heads and bodies of small responses need.
+const USUAL_FIELDS: usize = 4;
+const USUAL_HEAD: usize = 256;
+const USUAL_BODY: usize = 512;
+
 /// Interim responses of one request: who sends more has no use for them.
 const INTERIM_MOST: u8 = 16;
 
@@ -59,13 +64,30 @@ pub(super) struct Answer {
     interim: u8,
     /// What ends with the response.
     place: Option<Box<dyn Any + Send>>,
+    spare: Spare,
+}
+
+/// Memory for a response, made by the thread that will give it back: what one thread frees and another one takes goes a long way through an
+/// allocator, each time.
+#[derive(Default)]
+struct Spare {
+    fields: Fields,
+    bytes: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn new(no_body: bool) -> Self {
+    /// `is_likely`: there will be one of the handler's.
+    pub(super) fn new(no_body: bool, is_likely: bool) -> Self {
+        let (mut staged, mut spare) = (Delivery::default(), Spare::default());
+        if is_likely {
+            spare.fields = Fields::with_capacity(USUAL_FIELDS, USUAL_HEAD);
+        }
+        if is_likely && !no_body {
+            (spare.bytes, staged.pieces) = (Vec::with_capacity(USUAL_BODY), Vec::with_capacity(1));
+        }
         Self {
             phase: AnswerPhase::Waiting,
-            staged: Delivery::default(),
+            staged,
             head_left: false,
             drop_body: no_body,
             no_body,
@@ -73,7 +95,28 @@ impl Answer {
             status: 500,
             interim: 0,
             place: None,
+            spare,
         }
+    }
+
+    /// Room for the fields of a head, of which so many are known.
+    pub(super) fn room_for_fields(&mut self, count: usize) -> Fields {
+        let spare = std::mem::take(&mut self.spare.fields);
+        if spare.capacity() > 0 && count <= USUAL_FIELDS {
+            spare
+        } else {
+            Fields::with_capacity(count, USUAL_HEAD)
+        }
+    }
+
+    /// A copy, in the spare memory if that is there and large enough.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.len() > self.spare.bytes.capacity() {
+            return bytes.to_vec();
+        }
+        let mut copied = std::mem::take(&mut self.spare.bytes);
+        copied.extend_from_slice(bytes);
+        copied
     }
 
     pub(super) fn hold(&mut self, place: Box<dyn Any + Send>) {

@@ -90,6 +90,23 @@ pub enum Cause {
     Shutdown = 3,
 }
 
+/// What the thread that takes a request does in the place of calling its handler.
+pub trait Errand: fmt::Debug + Send + Sync {
+    /// Does it. `application`: where the handler would be called; who has made the errand knows its type. THREAD: pool thread, between
+    /// enter() and leave() of that.
+    fn run(&self, application: &dyn Any, exchange: &Exchange);
+
+    /// The method and the target of the request, for lines without its context, if they can be told without a wait.
+    fn label(&self) -> Option<[Vec<u8>; 2]> {
+        None
+    }
+
+    /// Whether it most likely gives a response.
+    fn answers(&self) -> bool {
+        false
+    }
+}
+
 /// What the handler gets to know of a request.
 #[derive(Debug, Default)]
 pub struct RequestHead {
@@ -107,8 +124,8 @@ pub struct RequestHead {
     pub socket: Option<SocketOffer>,
     /// How it came in, for an engine that wants to know.
     pub wire: Option<Box<Wire>>,
-    /// What the thread that takes the request does in the place of calling the handler; whoever runs it knows its type.
-    pub errand: Option<Arc<dyn Any + Send + Sync>>,
+    /// What the thread that takes the request does in the place of calling the handler.
+    pub errand: Option<Arc<dyn Errand>>,
 }
 
 /// One request. Shared by the server's thread and the handler's.
@@ -146,8 +163,9 @@ impl Exchange {
     /// A request that has not been handled yet.
     #[must_use]
     pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
-        let (answer, trace) =
-            (Mutex::new(Answer::new(head.no_body)), Trace::open(head.traced, Answerer::Application));
+        let is_likely = head.errand.as_ref().is_none_or(|errand| errand.answers());
+        let answer = Mutex::new(Answer::new(head.no_body, is_likely));
+        let trace = Trace::open(head.traced, Answerer::Application);
         if let Some(trace) = &trace {
             trace.identify(&head.variables);
         }
@@ -247,6 +265,9 @@ impl Exchange {
     /// The request in words, for lines without its context.
     #[must_use]
     pub fn label(&self) -> String {
+        if let Some([method, target]) = self.head.errand.as_ref().and_then(|errand| errand.label()) {
+            return format!("\"{} {}\"", log::escape(&method), log::escape(&target));
+        }
         let value = |name: &[u8]| {
             let found = self.head.variables.iter().find(|(known, _)| *known == name);
             log::escape(found.map_or(&[][..], |(_, value)| value))
@@ -299,7 +320,8 @@ impl Exchange {
         if answer.has_head() {
             return Err(self.misuse("start() was called twice"));
         }
-        match Head::check(status, reason, headers) {
+        let fields = answer.room_for_fields(headers.size_hint().0);
+        match Head::check_in(fields, status, reason, headers) {
             Ok(head) => {
                 if let Some(trace) = &self.trace {
                     trace.start(head.status);

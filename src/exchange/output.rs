@@ -5,6 +5,11 @@ use super::{Cause, Exchange, Stop, Wait, answer::Answer, piece::Piece};
 use crate::{error::TOO_LONG, sys::lock};
 
 impl Exchange {
+    /// A copy of bytes that are to be sent.
+    pub(crate) fn copy(&self, bytes: &[u8]) -> Piece {
+        Piece::Copied(lock(&self.answer).copy(bytes))
+    }
+
     /// Sends one piece of the body.
     ///
     /// # Errors

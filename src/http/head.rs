@@ -59,18 +59,26 @@ impl Head {
         reason: &[u8],
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<Self, HeadError> {
+        Self::check_in(Fields::with_capacity(headers.size_hint().0, 256), status, reason, headers)
+    }
+
+    /// [`Head::check`], into an empty list of the caller's.
+    ///
+    /// # Errors
+    /// As [`Head::check`].
+    pub(crate) fn check_in<'a>(
+        fields: Fields,
+        status: u16,
+        reason: &[u8],
+        headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    ) -> Result<Self, HeadError> {
         if !(200..=599).contains(&status) {
             return Err(HeadError::Status(status));
         }
         if !is_field_value(reason) {
             return Err(HeadError::Reason(crate::log::escape(reason)));
         }
-        let mut head = Self {
-            status,
-            reason: reason.to_vec(),
-            fields: Fields::with_capacity(headers.size_hint().0, 256),
-            content_length: None,
-        };
+        let mut head = Self { status, reason: reason.to_vec(), fields, content_length: None };
         for (name, value) in headers {
             head.add(name, value)?;
         }

@@ -6,6 +6,39 @@ use super::plan::{Handler, RequestPhase, chosen, merge_assignments, merge_handle
 /// A name and its value.
 type OwnedPair = (Vec<u8>, Vec<u8>);
 
+/// Names and their values, as somebody has them.
+#[derive(Clone, Copy, Debug)]
+pub enum Words<'w> {
+    /// Each borrowed from where it is.
+    Lent(&'w [(&'w [u8], &'w [u8])]),
+    /// Those of a place.
+    Own(&'w [OwnedPair]),
+    /// Those of a place that have a value: others only end what places around it say.
+    Valued(&'w [OwnedPair]),
+}
+
+impl<'w> Words<'w> {
+    /// How many there are at most.
+    #[must_use]
+    pub fn most(self) -> usize {
+        match self {
+            Self::Lent(pairs) => pairs.len(),
+            Self::Own(pairs) | Self::Valued(pairs) => pairs.len(),
+        }
+    }
+
+    /// In order.
+    pub fn iter(self) -> impl Iterator<Item = (&'w [u8], &'w [u8])> {
+        let (lent, own) = match self {
+            Self::Lent(pairs) => (pairs, &[][..]),
+            Self::Own(pairs) | Self::Valued(pairs) => (&[][..], pairs),
+        };
+        let own = own.iter().map(|(name, value)| (name.as_slice(), value.as_slice()));
+        let is_meant = move |value: &[u8]| !matches!(self, Self::Valued(_)) || !value.is_empty();
+        lent.iter().copied().chain(own).filter(move |(_, value)| is_meant(value))
+    }
+}
+
 /// One handler, as [`Handler`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedHandler {
@@ -118,14 +151,14 @@ impl HandlerPlace {
 
     /// The engine's words.
     #[must_use]
-    pub fn settings(&self) -> Vec<(&[u8], &[u8])> {
-        lend(&self.settings)
+    pub fn settings(&self) -> Words<'_> {
+        Words::Own(&self.settings)
     }
 
     /// The handlers' words.
     #[must_use]
-    pub fn options(&self) -> Vec<(&[u8], &[u8])> {
-        lend(&self.options)
+    pub fn options(&self) -> Words<'_> {
+        Words::Valued(&self.options)
     }
 
     /// Whose modules the handlers use, where it is said.
@@ -213,7 +246,14 @@ mod tests {
         inner.set_option(b"b", b"3");
         inner.set_option(b"b", b"4");
         let merged = HandlerPlace::merged(&outer, &inner);
-        assert_eq!(merged.options(), [(&b"a"[..], &b"1"[..]), (b"b", b"4")]);
+        let options: Vec<_> = merged.options().iter().collect();
+        assert_eq!(options, [(&b"a"[..], &b"1"[..]), (b"b", b"4")]);
+        let below = HandlerPlace::merged(&merged, &{
+            let mut place = HandlerPlace::default();
+            place.set_option(b"a", b"");
+            place
+        });
+        assert_eq!((below.options().iter().count(), below.options().most()), (1, 2));
         assert_eq!(merged.realm(), Some(&b"Outside"[..]));
         assert_eq!(merged.interpreter(), None);
     }

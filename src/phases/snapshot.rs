@@ -6,7 +6,7 @@ use super::{
     mapping::split,
     place::OwnedHandler,
     plan::Handler,
-    values::{SnapshotValue, SnapshotValues},
+    values::{SnapshotRange, SnapshotValue, SnapshotValues},
 };
 
 /// A name and its value.
@@ -18,7 +18,9 @@ type SnapshotEntry = (SnapshotValue, SnapshotValue);
 pub struct Snapshot {
     /// What the server has told.
     values: SnapshotValues,
-    texts: [SnapshotValue; Fact::ALL.len()],
+    texts: [Option<SnapshotRange>; Fact::ALL.len()],
+    /// Texts that handlers have set and that there was no room for, by their numbers.
+    long_texts: Vec<(usize, Vec<u8>)>,
     /// Texts that handlers have set, which are theirs from then on.
     changed: u64,
     numbers: [i64; Number::ALL.len()],
@@ -26,7 +28,7 @@ pub struct Snapshot {
     touched: u64,
     tables: [Vec<SnapshotEntry>; Table::ALL.len()],
     /// Where the path leads in the file system, and how long the root is, until somebody wants to know what of it is a file.
-    mapped: Option<(Vec<u8>, usize)>,
+    mapped: Option<(SnapshotRange, usize)>,
     /// How long the response is, where a handler has said it.
     length: Option<u64>,
     /// The path that is to answer.
@@ -43,7 +45,8 @@ impl Default for Snapshot {
     fn default() -> Self {
         Self {
             values: SnapshotValues::default(),
-            texts: [const { SnapshotValue::Absent }; Fact::ALL.len()],
+            texts: [None; Fact::ALL.len()],
+            long_texts: Vec::new(),
             changed: 0,
             numbers: [0; Number::ALL.len()],
             touched: 0,
@@ -65,8 +68,8 @@ impl Snapshot {
             && let Some(place) = self.texts.get_mut(fact as usize)
         {
             // Most of it is what it was in the phase before.
-            if self.values.get(place) != Some(value) {
-                *place = self.values.tell(value);
+            if place.map(|place| self.values.slice(place)) != Some(value) {
+                *place = self.values.put(value);
             }
         }
     }
@@ -90,9 +93,11 @@ impl Snapshot {
 
     /// The server tells where the path leads in the file system: FILENAME and PATH_INFO come from that when they are asked for. `root`:
     /// how much of it is no part of the path.
-    pub fn tell_path(&mut self, path: Vec<u8>, root: usize) {
+    pub fn tell_path(&mut self, path: &[u8], root: usize) {
         if !self.has_set(Fact::Filename) {
-            self.mapped = Some((path, root));
+            // Most likely where it led in the phase before.
+            let known = self.mapped.map(|(known, _)| known).filter(|known| self.values.slice(*known) == path);
+            self.mapped = known.or_else(|| self.values.put(path)).map(|place| (place, root));
         }
     }
 
@@ -116,8 +121,9 @@ impl Snapshot {
     /// A text. May ask the file system.
     pub fn text(&mut self, fact: Fact) -> Option<&[u8]> {
         if matches!(fact, Fact::Filename | Fact::CanonicalFilename | Fact::PathInfo)
-            && let Some((path, root)) = self.mapped.take()
+            && let Some((place, root)) = self.mapped.take()
         {
+            let path = self.values.slice(place).to_vec();
             let (filename, rest) = split(&path, root);
             self.tell_text(Fact::Filename, filename);
             self.tell_text(Fact::CanonicalFilename, filename);
@@ -127,8 +133,14 @@ impl Snapshot {
     }
 
     /// A text that does not come from the path in the file system.
-    pub(super) fn pathless(&self, fact: Fact) -> Option<&[u8]> {
-        self.values.get(self.texts.get(fact as usize)?)
+    pub(crate) fn pathless(&self, fact: Fact) -> Option<&[u8]> {
+        match self.texts.get(fact as usize)? {
+            Some(place) => Some(self.values.slice(*place)),
+            None => {
+                let mut long = self.long_texts.iter();
+                long.find(|(number, _)| *number == fact as usize).map(|(_, value)| value.as_slice())
+            }
+        }
     }
 
     /// Sets a text for handlers, or takes it away. Answers whether it can be set.
@@ -147,8 +159,10 @@ impl Snapshot {
             // What is asked for later is not made from the path once a part of it is set.
             let _ = self.text(Filename);
         }
-        if let Some(place) = self.texts.get_mut(fact as usize) {
-            *place = value.map_or(SnapshotValue::Absent, |value| SnapshotValue::Own(value.to_vec()));
+        let range = value.and_then(|value| self.values.put_in_room(value));
+        self.place_text(fact, range);
+        if let (None, Some(value)) = (range, value) {
+            self.long_texts.push((fact as usize, value.to_vec()));
         }
         self.changed |= 1 << (fact as u32);
         true
@@ -163,9 +177,15 @@ impl Snapshot {
     /// A text is the server's again.
     pub fn forget_text(&mut self, fact: Fact) {
         self.changed &= !(1 << (fact as u32));
+        self.place_text(fact, None);
+    }
+
+    /// A text stands there from now on.
+    fn place_text(&mut self, fact: Fact, range: Option<SnapshotRange>) {
         if let Some(place) = self.texts.get_mut(fact as usize) {
-            *place = SnapshotValue::Absent;
+            *place = range;
         }
+        self.long_texts.retain(|(number, _)| *number != fact as usize);
     }
 
     /// A number.
@@ -194,7 +214,7 @@ impl Snapshot {
     /// The entries of a table in order.
     pub fn entries(&self, table: Table) -> impl Iterator<Item = (&[u8], &[u8])> {
         let entries = self.tables.get(table as usize).map_or(&[][..], Vec::as_slice);
-        entries.iter().filter_map(|(name, value)| Some((self.values.get(name)?, self.values.get(value)?)))
+        entries.iter().map(|(name, value)| (self.values.get(name), self.values.get(value)))
     }
 
     /// The first value of a name in a table, in any case.
@@ -207,24 +227,21 @@ impl Snapshot {
     pub fn change(&mut self, table: Table, change: Change<'_>) {
         let Some(entries) = self.tables.get_mut(table as usize) else { return };
         self.touched |= 1 << (table as u32);
-        let own = |bytes: &[u8]| SnapshotValue::Own(bytes.to_vec());
-        let is = |entry: &SnapshotEntry, name: &[u8]| {
-            self.values.get(&entry.0).is_some_and(|known| known.eq_ignore_ascii_case(name))
-        };
         match change {
             Change::Set(name, value) => {
+                let entry = (self.values.set(name), self.values.set(value));
+                let is_it = |known: &SnapshotEntry| self.values.is(&known.0, name);
                 // In its place, as httpd's tables do it: the order of headers stays.
-                let at = entries.iter().position(|known| is(known, name));
-                let entry = (own(name), own(value));
+                let at = entries.iter().position(is_it);
                 match at.and_then(|at| entries.get_mut(at)) {
                     Some(place) => *place = entry,
                     None => entries.push(entry),
                 }
                 let mut is_first = true;
-                entries.retain(|known| !is(known, name) || std::mem::replace(&mut is_first, false));
+                entries.retain(|known| !is_it(known) || std::mem::replace(&mut is_first, false));
             }
-            Change::Add(name, value) => entries.push((own(name), own(value))),
-            Change::Unset(name) => entries.retain(|known| !is(known, name)),
+            Change::Add(name, value) => entries.push((self.values.set(name), self.values.set(value))),
+            Change::Unset(name) => entries.retain(|known| !self.values.is(&known.0, name)),
             Change::Clear => entries.clear(),
         }
     }
@@ -347,7 +364,7 @@ mod tests {
     #[test]
     fn what_has_no_part_in_the_path_does_not_ask_the_file_system() {
         let mut snapshot = Snapshot::default();
-        snapshot.tell_path(b"/nowhere/page".to_vec(), 8);
+        snapshot.tell_path(b"/nowhere/page", 8);
         assert!(snapshot.set_text(Fact::ContentType, Some(b"text/plain")) && snapshot.mapped.is_some());
         assert!(snapshot.set_text(Fact::PathInfo, Some(b"/more")) && snapshot.mapped.is_none());
         assert_eq!(snapshot.text(Fact::Filename), Some(&b"/nowhere/page"[..]));

@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Bytes of a snapshot: what a server tells stands in one buffer, what handlers make of it in memory of its own.
+//! Bytes of a snapshot: what a server tells stands in one buffer, and what handlers make of it there as well while there is room.
 
-/// A text, or a part of an entry of a table.
-#[derive(Clone, Debug, Default)]
+use std::num::NonZeroU32;
+
+/// A part of an entry of a table.
+#[derive(Clone, Debug)]
 pub(super) enum SnapshotValue {
-    /// There is none.
-    #[default]
-    Absent,
-    /// From the first of these places of the buffer to before the second.
-    Told(u32, u32),
+    /// In the buffer.
+    Told(SnapshotRange),
     /// It can be as long as a handler likes, and set as often.
     Own(Vec<u8>),
+}
+
+/// Where in the buffer a value stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SnapshotRange {
+    from: u32,
+    /// What follows it is at the place before this.
+    behind: NonZeroU32,
 }
 
 /// The buffer of a server's values. It grows until the request ends, with what is new each time that the server tells something.
@@ -22,23 +29,47 @@ const USUAL: usize = 1024;
 
 impl SnapshotValues {
     /// The bytes of a value.
-    pub(super) fn get<'v>(&'v self, value: &'v SnapshotValue) -> Option<&'v [u8]> {
+    pub(super) fn get<'v>(&'v self, value: &'v SnapshotValue) -> &'v [u8] {
         match value {
-            SnapshotValue::Absent => None,
-            SnapshotValue::Told(from, to) => self.0.get(*from as usize..*to as usize),
-            SnapshotValue::Own(bytes) => Some(bytes),
+            SnapshotValue::Told(range) => self.slice(*range),
+            SnapshotValue::Own(bytes) => bytes,
         }
     }
 
-    /// A value that the server tells.
-    pub(super) fn tell(&mut self, bytes: &[u8]) -> SnapshotValue {
+    /// Whether a value is this one, in any case.
+    pub(super) fn is(&self, value: &SnapshotValue, text: &[u8]) -> bool {
+        self.get(value).eq_ignore_ascii_case(text)
+    }
+
+    /// The bytes at a place.
+    pub(super) fn slice(&self, range: SnapshotRange) -> &[u8] {
+        self.0.get(range.from as usize..range.behind.get() as usize - 1).unwrap_or_default()
+    }
+
+    /// A value that the server tells. `None`: the buffer is as long as it can be.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Option<SnapshotRange> {
         if self.0.capacity() == 0 {
             self.0.reserve(USUAL);
         }
-        let (from, to) = (u32::try_from(self.0.len()), u32::try_from(self.0.len() + bytes.len()));
-        let (Ok(from), Ok(to)) = (from, to) else { return SnapshotValue::Own(bytes.to_vec()) };
+        let behind = u32::try_from(self.0.len() + bytes.len() + 1).ok().and_then(NonZeroU32::new)?;
+        let from = self.0.len() as u32;
         self.0.extend_from_slice(bytes);
-        SnapshotValue::Told(from, to)
+        Some(SnapshotRange { from, behind })
+    }
+
+    /// A value that handlers set, if there is room: the buffer does not grow by what can be set again and again.
+    pub(super) fn put_in_room(&mut self, bytes: &[u8]) -> Option<SnapshotRange> {
+        if bytes.len() <= self.0.capacity() - self.0.len() { self.put(bytes) } else { None }
+    }
+
+    /// The same for a table.
+    pub(super) fn tell(&mut self, bytes: &[u8]) -> SnapshotValue {
+        self.put(bytes).map_or_else(|| SnapshotValue::Own(bytes.to_vec()), SnapshotValue::Told)
+    }
+
+    /// What handlers set, for a table.
+    pub(super) fn set(&mut self, bytes: &[u8]) -> SnapshotValue {
+        self.put_in_room(bytes).map_or_else(|| SnapshotValue::Own(bytes.to_vec()), SnapshotValue::Told)
     }
 }
 
@@ -51,8 +82,18 @@ mod tests {
         let mut values = SnapshotValues::default();
         let all = [&b"one"[..], b"", b"three"].map(|bytes| values.tell(bytes));
         let found = all.each_ref().map(|value| values.get(value));
-        assert_eq!(found, [Some(&b"one"[..]), Some(b""), Some(b"three")]);
-        assert_eq!(values.get(&SnapshotValue::Absent), None);
-        assert_eq!(values.get(&SnapshotValue::Own(b"own".to_vec())), Some(&b"own"[..]));
+        assert_eq!(found, [&b"one"[..], b"", b"three"]);
+        assert_eq!(values.get(&SnapshotValue::Own(b"own".to_vec())), b"own");
+    }
+
+    #[test]
+    fn what_handlers_set_does_not_make_the_buffer_longer() {
+        let mut values = SnapshotValues::default();
+        assert!(matches!(values.set(b"none is there"), SnapshotValue::Own(_)));
+        values.tell(b"some");
+        let room = values.0.capacity();
+        let all: Vec<_> = (0..100).map(|_| values.set(&[b'v'; 50])).collect();
+        assert!(all.iter().all(|value| values.get(value) == [b'v'; 50]));
+        assert!(matches!(all.first(), Some(SnapshotValue::Told(_))) && values.0.capacity() == room);
     }
 }

@@ -191,11 +191,11 @@ impl Transaction for SnapshotVisit<'_> {
     }
 
     fn write(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
-        self.push(Piece::Copied(bytes.to_vec()), flush, Wait::Yes)
+        self.push(self.exchange.copy(bytes), flush, Wait::Yes)
     }
 
     fn write_at_once(&self, bytes: &[u8], flush: bool) -> Result<(), Stop> {
-        self.push(Piece::Copied(bytes.to_vec()), flush, Wait::No)
+        self.push(self.exchange.copy(bytes), flush, Wait::No)
     }
 
     fn send_file(&self, file: OwnedFd, offset: u64, length: u64, flush: bool) -> Result<(), Stop> {

@@ -3,12 +3,32 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasherDefault, Hasher},
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::Instant,
 };
 
 use super::Refusal;
 use crate::{exchange::Exchange, sys::lock};
+
+/// For addresses of this process, which no client chooses.
+#[derive(Default)]
+struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        // A table looks at both ends.
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_usize(usize::from(*byte)));
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        self.0 = (self.0.rotate_left(5) ^ address as u64).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
 
 /// Who has a place, and who waits for one. Nothing here calls an application.
 pub(crate) struct InFlightRequests {
@@ -21,7 +41,7 @@ pub(crate) struct InFlightRequests {
 #[derive(Default)]
 struct InFlightState {
     /// By their addresses.
-    running: HashMap<usize, Arc<Exchange>>,
+    running: HashMap<usize, Arc<Exchange>, BuildHasherDefault<AddressHasher>>,
     waiting: VecDeque<Arc<Exchange>>,
     stopping: bool,
     /// A thread gives those who wait to the application.

@@ -12,7 +12,7 @@ use gangway::{
     log::Level,
     phases::{
         Change, Fact, FilterRead, Handler, Number, PhaseAnswer, RequestFacts, RequestPhase, Table,
-        Transaction,
+        Transaction, Words,
     },
     runtime::{Application, Threads},
 };
@@ -172,8 +172,8 @@ fn run(
         phase,
         interpreter: b"main",
         handlers: &handlers,
-        settings: &[],
-        options: &[],
+        settings: Words::Lent(&[]),
+        options: Words::Lent(&[]),
         filter: b"capitals",
     };
     app.run_phase(false, memory, &call, state).unwrap()

@@ -34,7 +34,8 @@ struct Mapped {
 
 impl Mapped {
     fn of(request: Request, programs: &Programs) -> Option<Self> {
-        let (mut path, root) = request.map_to_path()?;
+        let (path, root) = request.map_to_path()?;
+        let mut path = path.to_vec();
         let alias = request.alias();
         if let Some(Some(text)) = programs.root.get().copied()
             && alias == ALIAS_OF_ALL

@@ -73,14 +73,13 @@ impl Request {
     }
 
     /// The file that the path is mapped to by `root` or `alias`, and how much of it is the root.
-    pub(crate) fn map_to_path(self) -> Option<(Vec<u8>, usize)> {
+    pub(crate) fn map_to_path(&self) -> Option<(&[u8], usize)> {
         let (mut path, mut root) = (ngx_str_t::empty(), 0);
-        // SAFETY: live request; nginx answers the end of the path in its pool, or NULL.
+        // SAFETY: live request; nginx answers the end of the path in its pool, which lives as long, or NULL.
         unsafe {
             let last = nginx_sys::ngx_http_map_uri_to_path(self.raw(), &raw mut path, &raw mut root, 0);
             let length = last.addr().checked_sub(path.data.addr()).filter(|_| !last.is_null())?;
-            let mapped = std::slice::from_raw_parts(path.data, length);
-            Some((mapped.to_vec(), root))
+            Some((std::slice::from_raw_parts(path.data, length), root))
         }
     }
 }

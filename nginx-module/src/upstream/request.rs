@@ -114,7 +114,7 @@ fn tell_host(variables: &mut Fields, request: Request, is_mapped: bool) -> Optio
     variables.push(ARRIVED, Decimal::default().write(Msec::now().number()));
     if is_mapped {
         let (path, root) = request.map_to_path()?;
-        variables.push(MAPPED, &[root.to_string().as_bytes(), b":", &path].concat());
+        variables.push(MAPPED, &[root.to_string().as_bytes(), b":", path].concat());
     }
     Some(())
 }

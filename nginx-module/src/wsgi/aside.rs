@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handlers that run beside requests: filters of what passes, and what comes after a response. Their threads are not those of requests.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use gangway::{
     error::SERVER_FAILED,
-    exchange::{Body, Cause, Channel, Delivery, Exchange, ROOM, RequestHead},
+    exchange::{Body, Cause, Channel, Delivery, Errand, Exchange, ROOM, RequestHead},
     http::Fields,
     pool::Refusal,
     report,
@@ -37,7 +37,7 @@ pub(crate) fn send(
     request: Request,
     mounted: Option<&Mounted>,
     lane: Beside,
-    errand: Arc<dyn Any + Send + Sync>,
+    errand: Arc<dyn Errand>,
     listener: Listener,
 ) -> Result<Aside, Refusal> {
     let (Some(worker), Some(mounted)) = (Worker::current(), mounted) else {

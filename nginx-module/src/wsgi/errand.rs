@@ -7,7 +7,6 @@ use gangway::{
     engine::PhaseErrand,
     error::SERVER_FAILED,
     exchange::{Body, RequestHead},
-    http::Fields,
     log::{Level, RequestLog},
     report,
     status::Tally,
@@ -40,11 +39,7 @@ pub(crate) fn run(
         if hooks.is_early { (Some(Body::new(Vec::new())), None) } else { take_body(request)? };
     let application = worker.mounted(mounted);
     let counted = (!hooks.is_early).then_some(mounted.counted);
-    let mut variables = Fields::with_capacity(2, 64);
-    variables.push(b"REQUEST_METHOD", request.method());
-    variables.push(b"REQUEST_URI", request.unparsed_uri());
     let head = RequestHead {
-        variables,
         content_length: length,
         no_body: request.is_head(),
         traced: request.takes(Level::Debug),
