@@ -73,7 +73,7 @@ fn texts(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Opt
     known(Fact::DocumentRoot, request.document_root()?);
     known(Fact::ServerHostname, request.server_name());
     if let Some(indexes) = request.http::<MainConf>().variables {
-        known(Fact::LocalIp, request.variable(indexes.server_addr));
+        known(Fact::LocalIp, &request.local_addr(indexes.server_addr));
     }
     if let Some((_, range)) = request.headers().find(|(name, _)| name.eq_ignore_ascii_case(b"range")) {
         known(Fact::Range, range);

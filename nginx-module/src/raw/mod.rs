@@ -32,6 +32,7 @@ mod host;
 mod interim;
 #[cfg(ngx_feature = "http_v2")]
 mod interim_v2;
+mod local_addr;
 mod log;
 mod log_file;
 mod memo;
