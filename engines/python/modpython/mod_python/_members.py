@@ -134,12 +134,26 @@ class Names(Member):
         raise AttributeError("this list is the server's")
 
 
+class Missing:
+    """In the place of a member of mod_python's that is not here: says why."""
+
+    def __init__(self, name, why):
+        self.name, self.why = name, why
+
+    def __get__(self, holder, owner=None):
+        raise AttributeError(f"{owner.__name__}.{self.name}: {self.why}")
+
+
 class Holder:
+    """What has members. It has no `__getattr__`, for Python looks for that in the class whenever any attribute is asked for."""
+
     #: Names of mod_python's that are not here, and why.
     _missing = {}
 
-    def __getattr__(self, name):
-        kind = type(self).__name__
-        if name in self._missing:
-            raise AttributeError(f"{kind}.{name}: {self._missing[name]}")
-        raise AttributeError(f"{kind!r} object has no attribute {name!r}")
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        for name, why in cls.__dict__.get("_missing", {}).items():
+            setattr(cls, name, Missing(name, why))
+
+    def __dir__(self):
+        return [name for name in super().__dir__() if name not in self._missing]

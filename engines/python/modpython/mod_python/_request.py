@@ -222,7 +222,8 @@ class Request(Beside, Derived, Filters, Later, Holder):
         Raises OSError when the client has left.
         """
         if isinstance(string, str):
-            string = string.encode() if string.isascii() else string.encode("utf-8", "surrogateescape")
+            if not string.isascii():
+                string = string.encode("utf-8", "surrogateescape")
         elif not isinstance(string, bytes):
             string = bytes(memoryview(string))
         if self._place.is_filter:

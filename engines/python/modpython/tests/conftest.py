@@ -96,7 +96,8 @@ class Transaction:
         self.written.append(os.pread(number, count, offset))
 
     def write(self, data, flush):
-        self.written.append(data)
+        # As in the server: text is ASCII.
+        self.written.append(data.encode("ascii") if isinstance(data, str) else data)
 
     def add_handler(self, phase, name, directory):
         self.added.append((phase, name, directory))

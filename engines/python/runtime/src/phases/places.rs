@@ -20,7 +20,17 @@ const MOST: usize = 4096;
 
 /// The places that are known.
 #[derive(Debug, Default)]
-pub(super) struct Places(Guarded<HashMap<u64, Vec<Arc<Place>>>>);
+pub(super) struct Places(Guarded<KnownPlaces>);
+
+#[derive(Debug, Default)]
+struct KnownPlaces {
+    /// The last one of a phase, which most likely is the next one: by the number of the phase.
+    last: Vec<Option<Arc<Place>>>,
+    all: HashMap<u64, Vec<Arc<Place>>>,
+}
+
+/// More than there are.
+const PHASES: usize = 32;
 
 /// The handlers of a phase at a place of the configuration, and what they are told.
 #[derive(Debug)]
@@ -150,20 +160,41 @@ impl Places {
         let py = class.py();
         // SAFETY: all that the phase points to is borrowed for this call, as the caller promises.
         let call = unsafe { PhaseWords::of(phase) };
-        let mixed = call.mix();
-        let known =
-            self.0.get(py)?.get(&mixed).and_then(|all| all.iter().find(|one| call.is(&one.said)).cloned());
-        if let Some(known) = known {
-            return Ok(known);
+        let slot = call.phase as usize % PHASES;
+        let last = self
+            .0
+            .get(py)?
+            .last
+            .get(slot)
+            .and_then(Option::as_ref)
+            .filter(|last| call.is(&last.said))
+            .cloned();
+        if let Some(last) = last {
+            return Ok(last);
         }
-        let made = Arc::new(Place::new(class, &call)?);
-        let mut all = self.0.get_mut(py)?;
-        let forgotten = if all.len() >= MOST { std::mem::take(&mut *all) } else { HashMap::new() };
-        all.entry(mixed).or_default().push(Arc::clone(&made));
-        drop(all);
+        let mixed = call.mix();
+        let is_it = |one: &&Arc<Place>| call.is(&one.said);
+        let known = self.0.get(py)?.all.get(&mixed).and_then(|all| all.iter().find(is_it).cloned());
+        let (found, is_new) = match known {
+            Some(known) => (known, false),
+            None => (Arc::new(Place::new(class, &call)?), true),
+        };
+        let mut places = self.0.get_mut(py)?;
+        let mut forgotten = KnownPlaces::default();
+        if is_new {
+            if places.all.len() >= MOST {
+                std::mem::swap(&mut *places, &mut forgotten);
+            }
+            places.all.entry(mixed).or_default().push(Arc::clone(&found));
+        }
+        places.last.resize(PHASES, None);
+        if let Some(last) = places.last.get_mut(slot) {
+            *last = Some(Arc::clone(&found));
+        }
+        drop(places);
         // The end of an object may run code of the application.
         drop(forgotten);
-        Ok(made)
+        Ok(found)
     }
 }
 

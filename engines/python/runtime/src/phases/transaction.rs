@@ -16,7 +16,7 @@ use gangway_abi::{
 use pyo3::{
     exceptions::{PyOSError, PyRuntimeError, PyValueError},
     prelude::*,
-    types::{PyBytes, PyList},
+    types::{PyBytes, PyList, PyString},
 };
 
 use super::stay::{OuterStay, Stay};
@@ -24,7 +24,7 @@ use crate::{
     body::{Body, Received, Source},
     forked,
     gil::Guarded,
-    text::{native, with_latin1, with_utf8},
+    text::{native, utf8, with_latin1, with_utf8},
 };
 
 /// A request, while a phase of it runs.
@@ -240,9 +240,12 @@ impl Transaction {
         self.body.get_mut(py)?.read_line(py, self, usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// Sends bytes. Waits for a client that reads slowly.
-    fn write(&self, py: Python<'_>, data: &Bound<'_, PyBytes>, flush: bool) -> PyResult<()> {
-        let bytes = data.as_bytes();
+    /// Sends bytes, or a string as it is in UTF-8. Waits for a client that reads slowly.
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, flush: bool) -> PyResult<()> {
+        let bytes = match data.cast::<PyBytes>() {
+            Ok(bytes) => bytes.as_bytes(),
+            Err(_) => utf8(data.cast()?).ok_or_else(|| PyValueError::new_err("text with lone surrogates"))?,
+        };
         let flags = if flush { GW_FLUSH } else { 0 };
         let (address, length) = (bytes.as_ptr() as usize, bytes.len());
         if self.calls.writes_at_once {
@@ -255,7 +258,7 @@ impl Transaction {
             }
         }
         let status = self.wait(py, move |calls, raw| {
-            // SAFETY: `data` keeps the bytes alive for the call, and bytes objects never change; the transaction is live.
+            // SAFETY: `data` keeps the bytes alive for the call, and neither bytes nor strings change; the transaction is live.
             unsafe { (calls.write)(raw, address as *const u8, length, flags) }
         })?;
         outcome(status, "writing")
@@ -392,7 +395,7 @@ impl Transaction {
     }
 
     /// A line of the log with the request's context.
-    fn log(&self, py: Python<'_>, level: u32, text: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+    fn log(&self, py: Python<'_>, level: u32, text: &Bound<'_, PyString>) -> PyResult<()> {
         let raw = self.lent(py)?;
         with_utf8(text, |bytes| {
             // SAFETY: the transaction is live while a phase of it runs; the bytes are borrowed for the call.
