@@ -100,7 +100,7 @@ class Server:
         for call, socket in held:
             self.application = self.port.find(call)
             if self.application is not None:
-                self.begin(call, socket)
+                self.begin(call.key, call, socket)
 
     # ---- events ----
 
@@ -141,7 +141,7 @@ class Server:
     def handle(self, events):
         for kind, key, value in events:
             if kind == NEW:
-                self.begin(*value)
+                self.begin(key, *value)
             elif kind == READY:
                 request = self.requests.get(key)
                 if request is not None:
@@ -174,31 +174,33 @@ class Server:
                 call.finish(False)
                 return
 
-    def begin(self, call, socket):
+    def begin(self, key, call, socket):
         if self.application is None:
             # The import of a second attempt runs with the loop standing still.
             self.held.append((call, socket))
             set_once(self.pause, None)
             return
         request = self.kinds.Http(self, call) if socket is None else self.kinds.WebSocket(self, call, socket)
-        self.requests[call.key] = request
+        self.requests[key] = request
         try:
             scope = call.scope(self.state.copy())
         except Exception as error:
             request.fail(error)
             return
-        request.task = self.spawn(self.serve(request, scope))
-        if not request.task.done():
-            self.tasks.add(request.task)
-            request.task.add_done_callback(self.tasks.discard)
+        task = self.spawn(request, self.serve(request, scope))
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
 
-    def spawn(self, coroutine):
+    def spawn(self, request, coroutine):
         """A real Task: one that an application has a factory for is made by that. Otherwise it runs up to its first wait."""
         loop = self.loop
         if loop.get_task_factory() is not None or not loop.is_running():
-            return loop.create_task(coroutine)
+            request.task = loop.create_task(coroutine)
+            return request.task
         if EAGER:
-            return asyncio.Task(coroutine, loop=loop, eager_start=True)
+            request.task = asyncio.Task(coroutine, loop=loop, eager_start=True)
+            return request.task
         # A Task gives its first step to the loop, which takes it from here: with the Task's own context.
         loop.call_soon = self.take_step
         try:
@@ -207,6 +209,7 @@ class Server:
             del loop.call_soon
         step, context = self.step
         self.step = None
+        request.task = task
         context.run(step)
         return task
 
@@ -218,13 +221,14 @@ class Server:
             # It has been started eagerly. Who does not name the loop asks for the process, too, before 3.12.
             request.task = asyncio.current_task(self.loop)
         try:
-            await self.application(scope, request.receive, request.sender())
+            await self.application(scope, request.receive, request.sender(self.port))
         except (KeyboardInterrupt, SystemExit) as error:
             request.fail(RuntimeError(f"the application raised {type(error).__name__}"))
         except BaseException as error:
             request.fail(error)
         else:
-            request.fail(None)
+            if not request.ended:
+                request.fail(None)
 
     # ---- the end ----
 

@@ -82,9 +82,9 @@ class Http(Request):
     # All of it is Request's, for another call of a constructor would cost every request something.
     __slots__ = ()
 
-    def sender(self):
+    def sender(self, port):
         """What the application has as send(), which comes here with what it does not do itself."""
-        return self.server.port.sender(self.call, self)
+        return port.sender(self.call, self)
 
     async def receive(self):
         while not self.body_ended and not self.gone and not self.ended:
@@ -238,7 +238,7 @@ class WebSocket(Request):
         self.phase = phase
         self.started = True
 
-    def sender(self):
+    def sender(self, port):
         return self.send
 
     async def receive(self):

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gangway_abi::host;
-use pyo3::{prelude::*, types::PyDict};
+use pyo3::{exceptions::PyKeyError, prelude::*, types::PyDict};
 
 /// The requests of a loop, and whether the server is told later of what they send.
 pub(super) struct Roster {
@@ -24,8 +24,11 @@ impl Roster {
 
     /// The server has no more of a request.
     pub(super) fn forget(&self, py: Python<'_>, key: usize) -> PyResult<()> {
-        let requests = self.requests.bind(py);
-        if requests.contains(key)? { requests.del_item(key) } else { Ok(()) }
+        match self.requests.bind(py).del_item(key) {
+            // Few have been forgotten before.
+            Err(error) if error.is_instance_of::<PyKeyError>(py) => Ok(()),
+            deleted => deleted,
+        }
     }
 
     /// Whether the server is told later of what is sent now.
