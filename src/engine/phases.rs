@@ -16,7 +16,7 @@ use super::{
 use crate::{
     error::ENGINE_MISUSE,
     log::Level,
-    phases::{Handler, PhaseAnswer, RequestPhase, Transaction, Words},
+    phases::{Handler, PhaseAnswer, PlaceWords, RequestPhase, Transaction},
 };
 
 thread_local! {
@@ -34,9 +34,9 @@ pub struct PhaseCall<'c> {
     /// The handlers, in order.
     pub handlers: &'c [Handler<'c>],
     /// The engine's words.
-    pub settings: Words<'c>,
+    pub settings: PlaceWords<'c>,
     /// The handlers' own words.
-    pub options: Words<'c>,
+    pub options: PlaceWords<'c>,
     /// The name of a filter.
     pub filter: &'c [u8],
 }

@@ -28,7 +28,7 @@ mod words;
 pub use application_words::ApplicationWords;
 pub use filtering::{FilterSink, FilterVisit};
 pub use mapping::split;
-pub use place::{HandlerPlace, OwnedHandler, Words};
+pub use place::{HandlerPlace, OwnedHandler, PlaceWords};
 pub use refusal::{complete_refusal, method_number};
 pub use snapshot::Snapshot;
 pub use visit::SnapshotVisit;

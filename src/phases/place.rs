@@ -8,7 +8,7 @@ type OwnedPair = (Vec<u8>, Vec<u8>);
 
 /// Names and their values, as somebody has them.
 #[derive(Clone, Copy, Debug)]
-pub enum Words<'w> {
+pub enum PlaceWords<'w> {
     /// Each borrowed from where it is.
     Lent(&'w [(&'w [u8], &'w [u8])]),
     /// Those of a place.
@@ -17,7 +17,7 @@ pub enum Words<'w> {
     Valued(&'w [OwnedPair]),
 }
 
-impl<'w> Words<'w> {
+impl<'w> PlaceWords<'w> {
     /// How many there are at most.
     #[must_use]
     pub fn most(self) -> usize {
@@ -151,14 +151,14 @@ impl HandlerPlace {
 
     /// The engine's words.
     #[must_use]
-    pub fn settings(&self) -> Words<'_> {
-        Words::Own(&self.settings)
+    pub fn settings(&self) -> PlaceWords<'_> {
+        PlaceWords::Own(&self.settings)
     }
 
     /// The handlers' words.
     #[must_use]
-    pub fn options(&self) -> Words<'_> {
-        Words::Valued(&self.options)
+    pub fn options(&self) -> PlaceWords<'_> {
+        PlaceWords::Valued(&self.options)
     }
 
     /// Whose modules the handlers use, where it is said.

@@ -11,8 +11,8 @@ use gangway::{
     exchange::Stop,
     log::Level,
     phases::{
-        Change, Fact, FilterRead, Handler, Number, PhaseAnswer, RequestFacts, RequestPhase, Table,
-        Transaction, Words,
+        Change, Fact, FilterRead, Handler, Number, PhaseAnswer, PlaceWords, RequestFacts, RequestPhase,
+        Table, Transaction,
     },
     runtime::{Application, Threads},
 };
@@ -172,8 +172,8 @@ fn run(
         phase,
         interpreter: b"main",
         handlers: &handlers,
-        settings: Words::Lent(&[]),
-        options: Words::Lent(&[]),
+        settings: PlaceWords::Lent(&[]),
+        options: PlaceWords::Lent(&[]),
         filter: b"capitals",
     };
     app.run_phase(false, memory, &call, state).unwrap()

@@ -7,7 +7,7 @@ use gangway::{
     engine::PhaseCall,
     error::SERVER_FAILED,
     log,
-    phases::{Handler, PhaseAnswer, Words},
+    phases::{Handler, PhaseAnswer, PlaceWords},
     report,
 };
 
@@ -49,8 +49,8 @@ fn is_done(request: Request<'_>, state: &FilterState, visited: &Visited<'_>) -> 
         phase: state.phase(),
         interpreter: interpreter(request, conf, &handlers),
         handlers: &handlers,
-        settings: Words::Lent(conf.settings),
-        options: Words::Lent(&options),
+        settings: PlaceWords::Lent(conf.settings),
+        options: PlaceWords::Lent(&options),
         filter: state.name(),
     };
     let kept = RequestState::of(request).for_filter();

@@ -3,7 +3,7 @@
 
 use gangway::{
     engine::PhaseCall,
-    phases::{Handler, PhaseAnswer, RequestPhase, Words},
+    phases::{Handler, PhaseAnswer, PlaceWords, RequestPhase},
 };
 use gangway_httpd::brigade::Brigade;
 
@@ -48,8 +48,8 @@ fn is_made(request: Request<'_>, way: &[u8], visited: &Visited<'_>) -> bool {
         phase: RequestPhase::OutputFilter,
         interpreter: interpreter(request, conf, &handlers),
         handlers: &handlers,
-        settings: Words::Lent(conf.settings),
-        options: Words::Lent(&options),
+        settings: PlaceWords::Lent(conf.settings),
+        options: PlaceWords::Lent(&options),
         filter: b"INCLUDES",
     };
     let kept = RequestState::of(request).for_filter();

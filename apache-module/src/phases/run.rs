@@ -6,7 +6,7 @@ use std::{ffi::c_int, sync::Arc};
 use gangway::{
     engine::PhaseCall,
     error::SERVER_FAILED,
-    phases::{Handler, PhaseAnswer, RequestPhase, Words, chosen},
+    phases::{Handler, PhaseAnswer, PlaceWords, RequestPhase, chosen},
     report,
     runtime::Application,
 };
@@ -93,8 +93,8 @@ pub(super) fn answer_with(
         phase,
         interpreter: interpreter(request, conf, handlers),
         handlers,
-        settings: Words::Lent(conf.settings),
-        options: Words::Lent(&options),
+        settings: PlaceWords::Lent(conf.settings),
+        options: PlaceWords::Lent(&options),
         filter: b"",
     };
     let nested = wsgi::is_inside();

@@ -101,8 +101,7 @@ fn write_both(
         Some(root) => root,
         None => request.document_root()?,
     };
-    let server_addr = request.local_addr(indexes.server_addr);
-    let let_in = memo::let_in(request);
+    let (server_addr, let_in) = (request.local_addr(indexes.server_addr), memo::let_in(request));
     let (user, how) = user_of(&request, let_in.as_deref());
     let announced = !request.content_type().is_empty() || request.declares_body();
     // What is said of the client's body does not describe that of a part, which has none. An authorizer is told of it.
