@@ -86,3 +86,22 @@ def test_a_client_that_does_not_read_holds_up_nobody_else(launch, gate, more):
         assert server.get("/page").body == b"the error's page"
     handler.go()
     assert client.response().status == 200
+
+
+@pytest.mark.servers("apache", "apache-worker")
+def test_who_waits_for_a_client_has_no_lock(launch):
+    """What is done with a head lets leave what waits, to a client that has not read what it had before."""
+
+    def bounded(site):
+        configure(site, None)
+        site.location("/late", apache=f"SetHandler mod_python\nPythonHandler {site.apps}/handlers/flushes.py::late")
+        site.apache_main = "SendBufferSize 65536\nMaxKeepAliveRequests 0"
+
+    server = launch(bounded, warm=["/page", "/late"])
+    client = server.connect(receive_buffer=1024)
+    client.send(b"GET /late HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100)
+    for _ in range(100):
+        assert server.get("/page").body == b"the error's page"
+    for _ in range(100):
+        response = client.response()
+        assert (response.status, response.header("X-Late")) == (200, None)

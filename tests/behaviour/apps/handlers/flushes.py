@@ -68,3 +68,9 @@ def stays(req):
         while not select.select([gate], [], [], 0.0005)[0]:
             req.status
     return apache.OK
+
+
+def late(req):
+    req.write("x" * 8000)
+    req.headers_out["X-Late"] = "1"
+    return apache.OK

@@ -81,6 +81,7 @@ impl Transaction {
         [name, handler, directory]: [&Bound<'_, PyAny>; 3],
     ) -> PyResult<()> {
         let add = self.filters()?.add;
+        self.let_go(py)?;
         with_bytes(name, |name| {
             with_bytes(handler, |handler| {
                 with_bytes(directory, |directory| {

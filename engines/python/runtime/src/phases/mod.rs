@@ -7,7 +7,8 @@
 //! run          one phase, and what is kept of a request between two of them
 //! places       what the configuration says of handlers, as the package takes it
 //! direct       one handler, called without the package
-//! transaction  the request, as the package sees it; stay: for how long, and on which thread; filters: what passes it
+//! transaction  the request, as the package sees it; stay: for how long, and on which thread; filters: what passes it;
+//!              waiting: calls that wait for the client
 //! ```
 
 mod direct;
@@ -17,5 +18,6 @@ mod places;
 mod run;
 mod stay;
 mod transaction;
+mod waiting;
 
 pub(crate) use run::{Handlers, drain, forget, run};

@@ -2,7 +2,11 @@
 //! A request on its way through the phases, for the package: texts, numbers and tables of the server, bytes in and out. What
 //! they are called and what is made of them is the package's.
 
-use std::{ffi::c_void, ptr};
+use std::{
+    ffi::c_void,
+    ptr,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use gangway_abi::{
     Level,
@@ -21,7 +25,7 @@ use pyo3::{
 
 use super::stay::{OuterStay, Stay};
 use crate::{
-    body::{Body, Received, Source},
+    body::Body,
     forked,
     gil::Guarded,
     text::{native, utf8, with_latin1, with_utf8},
@@ -32,10 +36,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Transaction {
     calls: Transactions,
-    stay: Stay,
+    pub(super) stay: Stay,
     /// Of one beside another one: that, and the run of it that this is good for.
-    beside: Option<(Py<Self>, u64)>,
+    pub(super) beside: Option<(Py<Self>, u64)>,
     body: Guarded<Body>,
+    /// What was written in this run of a phase may wait at the server.
+    pub(super) may_wait: AtomicBool,
 }
 
 /// A raw pointer on its way into a call without the interpreter's lock.
@@ -75,11 +81,13 @@ impl Transaction {
         let calls = host::host()?.transactions?;
         let mut body = Body::default();
         body.begin(None);
-        Some(Self { calls, stay: Stay::default(), beside: None, body: Guarded::new(body) })
+        let (body, may_wait) = (Guarded::new(body), AtomicBool::new(false));
+        Some(Self { calls, stay: Stay::default(), beside: None, body, may_wait })
     }
 
     /// A phase begins on this thread. Answers what [`Self::end`] is to be given.
     pub(super) fn begin(&self, py: Python<'_>, raw: *mut gw_transaction) -> OuterStay {
+        self.may_wait.store(false, Ordering::Relaxed);
         self.stay.begin(py, raw)
     }
 
@@ -143,6 +151,7 @@ impl Transaction {
     }
 
     fn set_text(&self, py: Python<'_>, fact: u32, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        self.let_go(py)?;
         let set = |value: *const gw_bytes| {
             let raw = self.lent(py)?;
             // SAFETY: the transaction is live while a phase of it runs; the value is NULL or borrowed for the call.
@@ -158,6 +167,7 @@ impl Transaction {
     }
 
     fn number(&self, py: Python<'_>, number: u32) -> PyResult<i64> {
+        self.let_go_for(py, number)?;
         let (raw, mut value) = (self.lent(py)?, 0);
         // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
         outcome(unsafe { (self.calls.number)(raw, number, &raw mut value) }, "this number")?;
@@ -165,6 +175,7 @@ impl Transaction {
     }
 
     fn set_number(&self, py: Python<'_>, number: u32, value: i64) -> PyResult<()> {
+        self.let_go(py)?;
         let raw = self.lent(py)?;
         // SAFETY: the transaction is live while a phase of it runs.
         outcome(unsafe { (self.calls.set_number)(raw, number, value) }, "this number")
@@ -211,6 +222,7 @@ impl Transaction {
         name: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
+        self.let_go(py)?;
         with_bytes(name, |name| {
             with_bytes(value, |value| {
                 let raw = self.lent(py)?;
@@ -261,6 +273,7 @@ impl Transaction {
             // SAFETY: `data` keeps the bytes alive for the call, and neither bytes nor strings change; the transaction is live.
             unsafe { (calls.write)(raw, address as *const u8, length, flags) }
         })?;
+        self.may_wait.store(true, Ordering::Relaxed);
         outcome(status, "writing")
     }
 
@@ -282,12 +295,14 @@ impl Transaction {
     }
 
     fn set_length(&self, py: Python<'_>, length: u64) -> PyResult<()> {
+        self.let_go(py)?;
         let raw = self.lent(py)?;
         // SAFETY: the transaction is live while a phase of it runs.
         outcome(unsafe { (self.calls.set_length)(raw, length) }, "this length")
     }
 
     fn meets_conditions(&self, py: Python<'_>) -> PyResult<i32> {
+        self.let_go(py)?;
         let (raw, mut answer) = (self.lent(py)?, 0);
         // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
         outcome(unsafe { (self.calls.meets_conditions)(raw, &raw mut answer) }, "this question")?;
@@ -313,6 +328,7 @@ impl Transaction {
         directory: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let add = self.calls.add_handler.ok_or_else(|| too_old("handlers that are added"))?;
+        self.let_go(py)?;
         with_bytes(name, |name| {
             with_bytes(directory, |directory| {
                 let raw = self.lent(py)?;
@@ -325,6 +341,7 @@ impl Transaction {
     /// Has the phase at the end of the request run.
     fn await_cleanup(&self, py: Python<'_>) -> PyResult<()> {
         let wait = self.calls.await_cleanup.ok_or_else(|| too_old("clean-ups"))?;
+        self.let_go(py)?;
         let raw = self.lent(py)?;
         // SAFETY: the transaction is live while a phase of it runs.
         outcome(unsafe { wait(raw) }, "a clean-up")
@@ -361,6 +378,7 @@ impl Transaction {
     fn related(slf: &Bound<'_, Self>, which: u32) -> PyResult<Option<Self>> {
         let (py, this) = (slf.py(), slf.get());
         let ask = this.calls.related.ok_or_else(|| too_old("requests beside a request"))?;
+        this.let_go(py)?;
         let (raw, mut other) = (this.lent(py)?, ptr::null_mut());
         // SAFETY: the transaction is live while a phase of it runs; the place outlives the call.
         outcome(unsafe { ask(raw, which, &raw mut other) }, "this request")?;
@@ -412,25 +430,6 @@ pub(super) fn with_bytes<R>(
     match value.cast::<PyBytes>() {
         Ok(bytes) => each(bytes.as_bytes()),
         Err(_) => with_latin1(value, "a value", each),
-    }
-}
-
-impl Source for Transaction {
-    fn receive(&self, py: Python<'_>, out: &mut [u8]) -> PyResult<Received> {
-        let (address, capacity) = (out.as_mut_ptr() as usize, out.len());
-        let mut length = 0usize;
-        let length_address = &raw mut length as usize;
-        let status = self.wait(py, move |calls, raw| {
-            // SAFETY: `out` and `length` are borrowed mutably for this whole function, which waits for the call; the
-            // transaction is live.
-            unsafe { (calls.read)(raw, address as *mut u8, capacity, length_address as *mut usize) }
-        })?;
-        match status {
-            GW_OK => Ok(Received::Bytes(length)),
-            GW_CANCELLED => Ok(Received::Left),
-            GW_MISUSE => outcome(status, "reading").map(|()| Received::Broken),
-            _ => Ok(Received::Broken),
-        }
     }
 }
 
