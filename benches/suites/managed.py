@@ -21,7 +21,7 @@ from harness.scenarios import SCENARIOS
 from suites import wsgi
 
 # Of the application in the server: hello at 32 connections.
-CEILINGS = {"nginx": 2.3, "httpd": 2.0}
+CEILINGS = {"nginx": 1.7, "httpd": 1.6}
 SCENARIO_NAMES = ["hello", "body", "echo", "flask", "io", "replaced", "memory"]
 # Milliseconds until an idle process that was killed has a successor that answers.
 REPLACED = 100.0
