@@ -9,6 +9,7 @@ use std::sync::atomic::{
 
 use super::{
     lane::LANE,
+    reason::{ExitReason, RestartReason},
     words::{self, HEAD, SEEN_IN, cut, text, word, write_text},
 };
 
@@ -18,7 +19,8 @@ const PLACES: usize = 3;
 const ROOM: usize = 4;
 const NAME: usize = 5;
 const NAME_WORDS: usize = 17;
-/// The supervisor's words.
+/// The supervisor's words: what began new generations, and all from [`REPORT`] on.
+const BEGUN: usize = 22;
 const REPORT: usize = 32;
 const EXITS: usize = REPORT;
 const RESTARTS: usize = 48;
@@ -32,7 +34,8 @@ const EDITION: usize = 54;
 const REASON: usize = 55;
 const REASON_WORDS: usize = 40;
 
-const _: () = assert!(NAME + NAME_WORDS <= REPORT);
+const _: () = assert!(NAME + NAME_WORDS <= BEGUN);
+const _: () = assert!(BEGUN + RestartReason::ALL.len() <= REPORT);
 const _: () = assert!(EXITS + ExitReason::ALL.len() <= RESTARTS);
 const _: () = assert!(REASON + REASON_WORDS <= words::FIRST);
 
@@ -70,60 +73,6 @@ impl AppKind {
 
     fn decode(word: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as u64 == word)
-    }
-}
-
-/// Why a process of an application has ended, or was replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitReason {
-    /// By itself.
-    Died,
-    /// Before it took requests.
-    BootFailed,
-    /// It took no requests in time.
-    BootTimeout,
-    /// It did not answer a request in time.
-    Deadline,
-    /// It did not finish in time what it had.
-    DrainTimeout,
-    /// It did not end when it was told to.
-    Killed,
-    /// It has had as many requests as it may.
-    MaxRequests,
-    /// It has used as much memory as it may.
-    MaxRss,
-    /// It has reached its age.
-    Lifetime,
-}
-
-impl ExitReason {
-    /// All of them, in the order of their words.
-    pub const ALL: [Self; 9] = [
-        Self::Died,
-        Self::BootFailed,
-        Self::BootTimeout,
-        Self::Deadline,
-        Self::DrainTimeout,
-        Self::Killed,
-        Self::MaxRequests,
-        Self::MaxRss,
-        Self::Lifetime,
-    ];
-
-    /// In a word.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Died => "died",
-            Self::BootFailed => "boot_failed",
-            Self::BootTimeout => "boot_timeout",
-            Self::Deadline => "deadline",
-            Self::DrainTimeout => "drain_timeout",
-            Self::Killed => "killed",
-            Self::MaxRequests => "max_requests",
-            Self::MaxRss => "max_rss",
-            Self::Lifetime => "lifetime",
-        }
     }
 }
 
@@ -192,6 +141,8 @@ pub struct LifeReport {
     pub generation: u32,
     /// Processes that ended or were replaced.
     exits: [u64; ExitReason::ALL.len()],
+    /// Generations that began after another one.
+    begun: [u64; RestartReason::ALL.len()],
     /// Generations that came to serve after another one.
     pub restarts: u64,
     /// Generations that could not be started.
@@ -205,6 +156,12 @@ impl LifeReport {
     #[must_use]
     pub fn exits(&self, reason: ExitReason) -> u64 {
         self.exits.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Generations that began for this reason.
+    #[must_use]
+    pub fn begun(&self, reason: RestartReason) -> u64 {
+        self.begun.get(reason as usize).copied().unwrap_or(0)
     }
 }
 
@@ -327,6 +284,11 @@ impl Block<'_> {
         self.store(GENERATION, generation.into());
     }
 
+    /// A new generation begins.
+    pub fn restart_begun(&self, reason: RestartReason) {
+        self.add(BEGUN + reason as usize, 1);
+    }
+
     /// A new generation serves.
     pub fn restarted(&self) {
         self.add(RESTARTS, 1);
@@ -362,6 +324,7 @@ impl Block<'_> {
             life: life.and_then(|life| AppLife::ALL.get(life).copied()),
             generation: self.load(GENERATION) as u32,
             exits: std::array::from_fn(|reason| self.load(EXITS + reason)),
+            begun: std::array::from_fn(|reason| self.load(BEGUN + reason)),
             restarts: self.load(RESTARTS),
             failed_restarts: self.load(FAILED_RESTARTS),
             failed: self.failed(),

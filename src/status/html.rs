@@ -4,9 +4,10 @@
 use std::{fmt::Write, time::Duration};
 
 use super::{
-    block::{AppKind, ExitReason},
+    block::{AppKind, LifeReport},
     histogram::{BOUNDS, Histogram},
     lane::Incident,
+    reason::{ExitReason, RestartReason},
     snapshot::{AppProcess, AppSnapshot, ServerSnapshot},
 };
 
@@ -155,8 +156,9 @@ fn facts(out: &mut Page, app: &AppSnapshot) {
     if kept + fresh > 0 {
         out.fact("connections kept", &format!("{} <small>new {}</small>", grouped(kept), grouped(fresh)));
     }
-    if report.restarts > 0 {
-        out.fact("restarts", &grouped(report.restarts));
+    let begun = begun(report);
+    if report.restarts > 0 || !begun.is_empty() {
+        out.fact("restarts", &format!("{} <small>{begun}</small>", grouped(report.restarts)));
     }
     if let Some(bytes) = app.pss() {
         out.fact("memory", &memory(bytes));
@@ -173,9 +175,23 @@ fn facts(out: &mut Page, app: &AppSnapshot) {
     }
     out.concern("failed restarts", report.failed_restarts);
     for reason in ExitReason::ALL {
-        out.concern(&format!("ended: {}", reason.name().replace('_', " ")), report.exits(reason));
+        let (name, count) = (format!("ended: {}", reason.name().replace('_', " ")), report.exits(reason));
+        match count {
+            0 => {}
+            count if reason.is_wanted() => out.fact(&name, &grouped(count)),
+            count => out.concern(&name, count),
+        }
     }
     out.put(format_args!("</dl>\n"));
+}
+
+/// What new generations began for, in words.
+fn begun(report: &LifeReport) -> String {
+    let seen = |reason: RestartReason| Some((reason, report.begun(reason))).filter(|(_, count)| *count > 0);
+    let words = RestartReason::ALL.into_iter().filter_map(seen);
+    let words =
+        words.map(|(reason, count)| format!("{} {}", reason.name().replace('_', " "), grouped(count)));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 /// A histogram: a bar for each bucket, with half and 99 of a hundred in words.

@@ -5,9 +5,10 @@
 use std::fmt::Write;
 
 use super::{
-    block::{AppKind, ExitReason},
+    block::AppKind,
     histogram::{BOUNDS, Histogram},
     lane::{CodeClass, Incident},
+    reason::{ExitReason, RestartReason},
     snapshot::{AppSnapshot, ServerSnapshot},
 };
 
@@ -121,6 +122,13 @@ fn processes(out: &mut Families<'_>) {
         let report = &app.counts.report;
         let outcomes = [("done", report.restarts), ("failed", report.failed_restarts)];
         managed(app, || outcomes.map(|(outcome, count)| (vec![("outcome", outcome)], count)).into())
+    });
+    let help = "New generations of an application, by what they began for.";
+    out.begin("gangway_restarts_begun", "counter", "", help);
+    out.samples("gangway_restarts_begun_total", |app| {
+        let begun =
+            |reason: RestartReason| (vec![("reason", reason.name())], app.counts.report.begun(reason));
+        managed(app, || RestartReason::ALL.map(begun).into())
     });
     let help = "Whether the last new generation could not be started, so that an older one serves.";
     out.begin("gangway_deploy_failed", "gauge", "", help);

@@ -5,6 +5,7 @@
 //! board      the memory: a block for each application, kept over reloads
 //! roll       the applications that a configuration names
 //! block      what stands there of one; what its supervisor says of it
+//! reason     why processes end, and why they are replaced
 //! words      texts in it, and why an application cannot run
 //! lane       what one worker counts; histogram: how long something took
 //! passage    a request on its way, which counts each of its steps once
@@ -22,11 +23,12 @@ mod json;
 mod lane;
 mod metrics;
 mod passage;
+mod reason;
 mod roll;
 mod snapshot;
 mod words;
 
-pub use block::{AppKind, AppLife, Block, ExitReason, FailedDeploy, LifeReport};
+pub use block::{AppKind, AppLife, Block, FailedDeploy, LifeReport};
 pub use board::{Announced, AppFigures, StatusBoard, Unwell, WorkerFigures, WorkerMark};
 pub use choice::StatusForm;
 pub use histogram::{BOUNDS, BUCKETS, Histogram};
@@ -35,6 +37,7 @@ pub use json::json;
 pub use lane::{CodeClass, Figures, Incident};
 pub use metrics::metrics;
 pub use passage::{Passage, Tally};
+pub use reason::{ExitReason, RestartReason};
 pub use roll::Roll;
 pub use snapshot::{AppProcess, AppSnapshot, ServerSnapshot, StatusDetail, numbers};
 

@@ -4,10 +4,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{
-    block::{AppKind, AppLife, ExitReason, FailedDeploy},
+    block::{AppKind, AppLife, FailedDeploy},
     board::{AppFigures, StatusBoard, Unwell},
     histogram::Histogram,
     lane::{CodeClass, Incident},
+    reason::{ExitReason, RestartReason},
 };
 use crate::sys::{monotonic, proportional, resident, start_time};
 
@@ -171,7 +172,7 @@ impl AppSnapshot {
 #[must_use]
 pub fn numbers(counts: &AppFigures) -> Vec<(String, u64)> {
     let (figures, report) = (&counts.figures, &counts.report);
-    let mut all: Vec<(String, u64)> = Vec::with_capacity(48);
+    let mut all: Vec<(String, u64)> = Vec::with_capacity(56);
     let mut add = |name: &str, number: u64| all.push((name.to_owned(), number));
     add("requests", figures.requests());
     add("failures", figures.failures());
@@ -203,6 +204,9 @@ pub fn numbers(counts: &AppFigures) -> Vec<(String, u64)> {
     if counts.kind == AppKind::Managed {
         add("restarts", report.restarts);
         add("restarts_failed", report.failed_restarts);
+        for reason in RestartReason::ALL {
+            add(&format!("restarts_begun_{}", reason.name()), report.begun(reason));
+        }
         for reason in ExitReason::ALL {
             add(&format!("exits_{}", reason.name()), report.exits(reason));
         }

@@ -21,7 +21,7 @@ mod wear;
 
 use std::time::Duration;
 
-use crate::config::Life;
+use crate::{config::Life, status::RestartReason};
 pub use adopt::Found;
 use backoff::Backoff;
 use slot::{Phase, PlanSlot};
@@ -53,7 +53,7 @@ pub enum Event {
     /// Requests wait and no process has a place for them.
     Demand,
     /// New code or other words for the process: all are to be replaced.
-    Restart,
+    Restart(RestartReason),
     /// The configuration has the application no more.
     Retire,
     /// Somebody wants no processes, whatever comes.
@@ -145,8 +145,12 @@ pub enum LifeEvent {
     Killed(u16),
     /// It is to be replaced by another one, because of this.
     Worn(u16, Wear),
-    /// A new generation begins.
-    RestartBegun(u32),
+    /// It ended by itself and without a complaint, when it had answered requests.
+    Finished(u16),
+    /// Nobody has asked it for the time of `idle=`.
+    Idle(u16),
+    /// A new generation begins, because of this.
+    RestartBegun(u32, RestartReason),
     /// It serves now.
     RestartDone(u32),
     /// It could not be started; the old one goes on.
@@ -277,7 +281,7 @@ impl Plan {
         match event {
             Event::Configured(life) => self.configured(life),
             Event::Demand => self.demanded = true,
-            Event::Restart => self.restart(),
+            Event::Restart(reason) => self.restart(reason),
             Event::Stop => self.stop(),
             Event::Resume => self.resume(),
             Event::Retire => self.retired = self.retired.or(Some(now)),
@@ -301,7 +305,7 @@ impl Plan {
         }
     }
 
-    fn restart(&mut self) {
+    fn restart(&mut self, reason: RestartReason) {
         let is_loaded = self.templates.restart();
         if self.slots.iter().all(|slot| !slot.phase.is_alive()) {
             // Who starts next starts with the new code.
@@ -312,7 +316,7 @@ impl Plan {
             self.generation = self.generation.wrapping_add(1);
             self.backoff = Backoff::default();
             self.restarting = true;
-            self.act(Action::Tell(LifeEvent::RestartBegun(self.generation)));
+            self.act(Action::Tell(LifeEvent::RestartBegun(self.generation, reason)));
         }
         // What has failed may be whole now: requests wait for it.
         self.say_condition(true);
@@ -373,7 +377,7 @@ impl Plan {
                 self.failed(generation, now);
             }
             // Programs may count their requests themselves and end.
-            Phase::Ready if clean && worked => {}
+            Phase::Ready if clean && worked => self.act(Action::Tell(LifeEvent::Finished(number))),
             Phase::Ready => {
                 self.act(Action::Tell(LifeEvent::Died(number)));
                 self.died(generation, young, worked, now);

@@ -35,11 +35,19 @@ fn what_the_supervisor_says_is_read() {
     block.say(AppLife::Restarting, 3);
     block.count_exit(ExitReason::Died);
     block.count_exit(ExitReason::Lifetime);
+    block.count_exit(ExitReason::Finished);
+    block.restart_begun(RestartReason::Files);
+    block.restart_begun(RestartReason::Configuration);
     let failed = FailedDeploy { generation: 3, at: 1_700_000_000, reason: "ImportError: no module".into() };
     block.restart_failed(&failed);
     let report = block.report();
     assert_eq!((report.life, report.generation), (Some(AppLife::Restarting), 3));
     assert_eq!((report.exits(ExitReason::Died), report.exits(ExitReason::Killed)), (1, 0));
+    assert_eq!((report.exits(ExitReason::Finished), report.begun(RestartReason::Command)), (1, 0));
+    assert_eq!(
+        [RestartReason::Files, RestartReason::Configuration].map(|reason| report.begun(reason)),
+        [1, 1]
+    );
     assert_eq!((report.failed, report.failed_restarts), (Some(failed), 1));
     block.restarted();
     let report = block.report();
@@ -48,6 +56,9 @@ fn what_the_supervisor_says_is_read() {
         assert_eq!(life as usize, index);
     }
     for (index, reason) in ExitReason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, index);
+    }
+    for (index, reason) in RestartReason::ALL.into_iter().enumerate() {
         assert_eq!(reason as usize, index);
     }
 }

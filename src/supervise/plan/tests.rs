@@ -98,7 +98,7 @@ fn processes_come_on_demand_and_go_when_idle() {
     world.waiting = 0;
     world.settle(true);
     assert!(world.processes.is_empty() && world.now >= SECOND * 60, "{world}");
-    assert!(world.events.is_empty(), "{:?}", world.events);
+    assert_eq!(world.events, [LifeEvent::Idle(0)]);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn other_code_is_waited_for_after_attempts_that_failed() {
         world.happens(Event::Tick);
     }
     assert!(!world.up, "{world}");
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     assert!(world.up, "{world}");
 }
 
@@ -207,7 +207,7 @@ fn a_process_that_counts_its_requests_itself_has_not_failed() {
     world.step(Step::Work(0));
     world.happens(Event::Tick);
     world.happens(Event::Exited(0, true));
-    assert_eq!((world.processes.len(), world.events.len()), (1, 0));
+    assert_eq!((world.processes.len(), world.events.as_slice()), (1, &[LifeEvent::Finished(0)][..]));
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn one_that_does_not_boot_in_time_is_killed() {
 #[test]
 fn one_that_ignores_term_is_killed() {
     let mut world = booted(life(1, 1));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let new = world.slots(|process| !process.booted)[0];
     world.happens(Event::Ready(new));
     world.step(Step::Wake);
@@ -236,13 +236,16 @@ fn one_that_ignores_term_is_killed() {
     assert!(!world.processes[&0].killed && world.now == told + NUDGE);
     world.step(Step::Wake);
     assert!(world.processes[&0].killed && world.now == told + GRACE);
-    assert_eq!(world.events, [LifeEvent::RestartBegun(2), LifeEvent::RestartDone(2), LifeEvent::Killed(0)]);
+    assert_eq!(
+        world.events,
+        [LifeEvent::RestartBegun(2, RestartReason::Command), LifeEvent::RestartDone(2), LifeEvent::Killed(0)]
+    );
 }
 
 #[test]
 fn a_restart_shows_first_that_the_code_can_be_started_and_then_changes_all_at_once() {
     let mut world = booted(life(3, 3));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let canary = world.slots(|process| !process.booted);
     assert_eq!(canary.len(), 1);
     world.happens(Event::Ready(canary[0]));
@@ -257,7 +260,7 @@ fn a_restart_shows_first_that_the_code_can_be_started_and_then_changes_all_at_on
 #[test]
 fn code_that_cannot_be_started_leaves_the_old_processes_in_their_place() {
     let mut world = booted(life(2, 2));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let before = world.now;
     while world.now < before + SECOND * 120 {
         match world.slots(|process| !process.booted).first() {
@@ -275,7 +278,7 @@ fn code_that_cannot_be_started_leaves_the_old_processes_in_their_place() {
 fn a_busy_process_drains_until_its_limit() {
     let mut world = booted(life(1, 1));
     world.step(Step::Work(0));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let new = world.slots(|process| !process.booted)[0];
     world.happens(Event::Ready(new));
     let begun = world.now;
@@ -301,7 +304,7 @@ fn one_that_did_not_answer_in_time_is_replaced_at_once() {
 #[test]
 fn a_claim_that_comes_with_the_close_is_waited_for() {
     let mut world = booted(life(1, 1));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let new = world.slots(|process| !process.booted)[0];
     world.happens(Event::Ready(new));
     assert!(!world.processes[&0].told, "nobody has looked since it was closed");
@@ -419,7 +422,7 @@ fn one_that_was_stopped_serves_its_last_requests_and_comes_back_when_it_is_to() 
     assert_eq!(world.slots(|process| process.told), [1]);
     world.settle(true);
     assert!(world.processes.is_empty());
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     world.happens(Event::Demand);
     assert!(world.processes.is_empty() && !world.up && world.plan.wakes(world.now).is_none());
     world.happens(Event::Resume);

@@ -140,6 +140,7 @@ impl Plan {
         }
         for number in unused.into_iter().rev() {
             if ready > self.life.least as usize {
+                self.act(Action::Tell(LifeEvent::Idle(number)));
                 self.drain(number, now);
                 ready -= 1;
             }

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     error::PROCESS_NOT_STARTED,
     log::Level,
+    status::RestartReason,
     sys::{
         catches, monotonic, pipe, resident,
         spawner::{
@@ -133,7 +134,7 @@ impl Supervised {
         log: &mut Log,
     ) {
         let life = self.about.life != about.life;
-        let file = self.watches.at_reload();
+        let changed = self.watches.at_reload();
         if self.about.files != about.files {
             self.watches.renew(&about.files);
         }
@@ -144,11 +145,11 @@ impl Supervised {
             self.happens(Event::Configured(self.about.life), commands, log);
         }
         let words = std::mem::replace(&mut self.version, version) != version;
-        if let Some(file) = file.filter(|_| !words) {
+        if words {
+            self.happens(Event::Restart(RestartReason::Configuration), commands, log);
+        } else if let Some((file, reason)) = changed {
             self.say_changed(&file, log);
-            self.happens(Event::Restart, commands, log);
-        } else if words {
-            self.happens(Event::Restart, commands, log);
+            self.happens(Event::Restart(reason), commands, log);
         }
         self.remember_files();
     }

@@ -42,7 +42,7 @@ fn nobody_has_a_template_whom_nobody_asks() {
 #[test]
 fn a_restart_loads_the_new_code_first_and_then_changes_all_at_once() {
     let mut world = preloaded(life(3, 3));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     assert_eq!(
         world.templates.values().filter(|template| !template.told).count(),
         2,
@@ -59,7 +59,7 @@ fn a_restart_loads_the_new_code_first_and_then_changes_all_at_once() {
 #[test]
 fn code_that_cannot_be_loaded_leaves_the_old_processes_in_their_place() {
     let mut world = preloaded(life(2, 2));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let before = world.now;
     while world.now < before + SECOND * 120 {
         match world.templates.iter().find(|(_, template)| !template.loaded || template.told) {
@@ -124,7 +124,7 @@ fn a_template_that_does_not_load_in_time_is_killed() {
 fn while_new_code_cannot_be_loaded_old_processes_are_replaced_by_their_own_template() {
     let mut world = preloaded(life(2, 2));
     world.now += STABLE;
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let new = *world.templates.iter().find(|(_, template)| !template.loaded).unwrap().0;
     world.happens(Event::TemplateEnded(new));
     for slot in world.slots(|process| process.open) {
@@ -194,7 +194,7 @@ fn a_new_supervisor_forks_from_the_template_that_is_there() {
 #[test]
 fn a_new_supervisor_goes_on_with_a_restart() {
     let mut world = preloaded(life(2, 2));
-    world.happens(Event::Restart);
+    world.happens(Event::Restart(RestartReason::Command));
     let loading = *world.templates.iter().find(|(_, template)| !template.loaded).unwrap().0;
     let mut next = taken_over(&world);
     assert!(next.plan.is_restarting() && next.open() == 2 && next.templates.len() == 2, "{next}");

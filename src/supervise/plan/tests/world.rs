@@ -243,7 +243,7 @@ impl World {
                 self.now = at;
                 self.happens(Event::Tick);
             }
-            Step::Restart => self.happens(Event::Restart),
+            Step::Restart => self.happens(Event::Restart(RestartReason::Command)),
             Step::Stop => self.happens(Event::Stop),
             Step::Resume => self.happens(Event::Resume),
             Step::Demand => {

@@ -13,7 +13,10 @@ use super::{
     },
     CommandQueue, Supervised,
 };
-use crate::sys::{PidFd, monotonic, spawner::tree::template_of};
+use crate::{
+    status::RestartReason,
+    sys::{PidFd, monotonic, spawner::tree::template_of},
+};
 
 impl Supervised {
     /// Takes over a process that ran before this supervisor, or a template.
@@ -82,7 +85,7 @@ impl Supervised {
         }
         // The newest that was found has other words than those that are wanted.
         if self.newest.take().is_some_and(|(_, version)| version != self.version) {
-            self.happens(Event::Restart, commands, log);
+            self.happens(Event::Restart(RestartReason::Configuration), commands, log);
         }
     }
 }

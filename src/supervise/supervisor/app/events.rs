@@ -30,6 +30,8 @@ impl Supervised {
             LifeEvent::Died(_) => log.line(Level::Error, PROCESS_DIED, format_args!(
                 "a process of \"{name}\" ended unexpectedly ({reason}); another one takes its place{}", self.lost_requests()
             )),
+            // As the configuration or the program wants it: nobody has to read that.
+            LifeEvent::Idle(_) | LifeEvent::Finished(_) => {}
             LifeEvent::Waits(pause, 0) => log.line(Level::Notice, PROCESS_DIED, format_args!(
                 "the next process of \"{name}\" is started in {:.1} s, for the last one has ended early",
                 pause.as_secs_f64()
@@ -60,7 +62,7 @@ impl Supervised {
                     who(slot), words_of(*wear)
                 ));
             }
-            LifeEvent::RestartBegun(generation) => log.line(Level::Notice, RESTARTED, format_args!(
+            LifeEvent::RestartBegun(generation, _) => log.line(Level::Notice, RESTARTED, format_args!(
                 "the processes of \"{name}\" are replaced: generation {generation} begins"
             )),
             LifeEvent::RestartDone(generation) => log.line(Level::Notice, RESTARTED, format_args!(

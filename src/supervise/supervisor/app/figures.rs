@@ -66,6 +66,7 @@ impl Supervised {
     /// Counts what has happened.
     pub(super) fn count(&self, what: &LifeEvent) {
         self.with_block(|block| match what {
+            LifeEvent::RestartBegun(_, reason) => block.restart_begun(*reason),
             LifeEvent::RestartDone(_) => block.restarted(),
             LifeEvent::RestartFailed(generation) => {
                 let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -89,6 +90,8 @@ fn reason(what: &LifeEvent) -> Option<ExitReason> {
         LifeEvent::Worn(_, Wear::Requests(_)) => ExitReason::MaxRequests,
         LifeEvent::Worn(_, Wear::Resident(_)) => ExitReason::MaxRss,
         LifeEvent::Worn(_, Wear::Age) => ExitReason::Lifetime,
+        LifeEvent::Idle(_) => ExitReason::Idle,
+        LifeEvent::Finished(_) => ExitReason::Finished,
         _ => return None,
     })
 }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     error::RESTARTED,
     log::{Level, escape},
+    status::RestartReason,
 };
 
 /// The most that is remembered of an application, in bytes.
@@ -81,29 +82,39 @@ impl Watches {
     }
 
     /// What has changed, when the server is reloaded.
-    pub(super) fn at_reload(&mut self) -> Option<PathBuf> {
-        let file = self.restart.as_mut().and_then(Watch::look_now).map(PathBuf::from);
-        let file = file.or_else(|| self.code.look_now().map(PathBuf::from));
-        let file = file.or_else(|| self.reported.look_now().map(PathBuf::from));
-        if file.is_some() {
+    pub(super) fn at_reload(&mut self) -> Option<(PathBuf, RestartReason)> {
+        let changed = self.touched().or_else(|| {
+            let file = self.code.look_now().or_else(|| self.reported.look_now());
+            file.map(|file| (file.to_owned(), RestartReason::ServerReload))
+        });
+        if changed.is_some() {
             self.forget();
         }
-        file
+        changed
     }
 
-    fn look(&mut self) -> Option<PathBuf> {
-        let file = self.restart.as_mut().and_then(Watch::look_now).map(PathBuf::from);
-        if file.is_some() {
+    fn look(&mut self) -> Option<(PathBuf, RestartReason)> {
+        let touched = self.touched();
+        if touched.is_some() {
             // Who starts now starts with what is there.
             self.code.forget();
         }
-        let code = || self.code.look().or_else(|| self.reported.look()).map(PathBuf::from);
-        let file = file.or_else(|| self.always.then(code).flatten());
-        if file.is_some() {
+        let code = || {
+            let file = self.code.look().or_else(|| self.reported.look());
+            file.map(|file| (file.to_owned(), RestartReason::Files))
+        };
+        let changed = touched.or_else(|| self.always.then(code).flatten());
+        if changed.is_some() {
             // Those of before may be what an attempt fails for.
             self.reported.forget();
         }
-        file
+        changed
+    }
+
+    /// The file that is there for that, if somebody has touched it.
+    fn touched(&mut self) -> Option<(PathBuf, RestartReason)> {
+        let file = self.restart.as_mut().and_then(Watch::look_now);
+        file.map(|file| (file.to_owned(), RestartReason::RestartFile))
     }
 
     /// A process has named a file.
@@ -126,9 +137,9 @@ impl Supervised {
 
     /// Looks at them.
     pub(in super::super) fn look_at_files(&mut self, commands: &mut CommandQueue, log: &mut Log) {
-        if let Some(file) = self.is_watched().then(|| self.watches.look()).flatten() {
+        if let Some((file, reason)) = self.is_watched().then(|| self.watches.look()).flatten() {
             self.say_changed(&file, log);
-            self.happens(Event::Restart, commands, log);
+            self.happens(Event::Restart(reason), commands, log);
         }
         self.remember_files();
     }

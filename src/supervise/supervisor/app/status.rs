@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     log::escape,
-    status::{AppKind, AppLife, numbers},
+    status::{AppKind, AppLife, RestartReason, numbers},
     sys::{cgroup, cpu_time, monotonic, proportional, resident, start_time},
 };
 
@@ -50,7 +50,7 @@ impl Supervised {
 
     pub(in super::super) fn restart(&mut self, commands: &mut CommandQueue, log: &mut Log) {
         self.watches.forget();
-        self.happens(Event::Restart, commands, log);
+        self.happens(Event::Restart(RestartReason::Command), commands, log);
     }
 
     pub(in super::super) fn stop(&mut self, commands: &mut CommandQueue, log: &mut Log) {
