@@ -83,6 +83,8 @@ pub struct Seen {
     pub claims: u16,
     /// Requests that it has had.
     pub served: u64,
+    /// A worker says that it takes no more, which has not been looked into yet.
+    pub is_gone: bool,
 }
 
 /// What is seen in the shared memory.

@@ -40,6 +40,8 @@ pub(super) struct PlanSlot {
     pub(super) used_at: Time,
     pub(super) served: u64,
     pub(super) claims: u16,
+    /// It takes no requests, as a worker says.
+    pub(super) is_gone: bool,
     /// When it began, and as the how manieth.
     pub(super) born: Time,
     pub(super) birth: u32,
@@ -81,6 +83,12 @@ impl PlanSlot {
             return Some(Wear::Requests(self.served));
         }
         self.expires.is_some_and(|at| at <= now).then_some(Wear::Age)
+    }
+
+    /// How many of those who wait have a place of it, of so many, as soon as they look.
+    pub(super) fn free(&self, threads: u32) -> usize {
+        let free = threads.saturating_sub(self.claims.into()) as usize;
+        if self.phase == Phase::Ready && !self.is_gone { free } else { 0 }
     }
 
     /// When it will have been idle for this long.

@@ -95,6 +95,8 @@ fn processes_come_on_demand_and_go_when_idle() {
     world.step(Step::Demand);
     assert_eq!(world.processes.len(), 1);
     world.happens(Event::Ready(0));
+    // Who waits has a place of it as soon as it looks.
+    assert_eq!((world.waiting, world.processes.len()), (1, 1));
     world.waiting = 0;
     world.settle(true);
     assert!(world.processes.is_empty() && world.now >= SECOND * 60, "{world}");

@@ -212,7 +212,11 @@ impl Plan {
         let staying = self.count(|slot| current(slot) && !slot.leaving);
         let leaving = self.count(|slot| current(slot) && slot.leaving);
         let (least, most) = (self.life.least as usize, self.life.most as usize);
-        let load = if self.demanded { look.waiting().div_ceil(self.threads as usize) } else { 0 };
+        // Who waits while one has just come will have a place of that.
+        let free: usize =
+            self.slots.iter().filter(|slot| current(slot)).map(|slot| slot.free(self.threads)).sum();
+        let waiting = look.waiting().saturating_sub(free);
+        let load = if self.demanded { waiting.div_ceil(self.threads as usize) } else { 0 };
         // What serves already will have a place soon as well: at most twice as many at a time.
         let load = load.min(staying + leaving + 1);
         let wanted = (staying + leaving + load).max(least).min(most);

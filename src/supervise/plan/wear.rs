@@ -18,7 +18,7 @@ impl Plan {
                 slot.used_at = now;
             }
             self.worked |= seen.served != slot.served;
-            (slot.served, slot.claims) = (seen.served, seen.claims);
+            (slot.served, slot.claims, slot.is_gone) = (seen.served, seen.claims, seen.is_gone);
         }
         if self.counts() && self.count_at.is_none_or(|at| at <= now) {
             let worked = std::mem::take(&mut self.worked);

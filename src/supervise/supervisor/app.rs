@@ -84,7 +84,8 @@ struct Eyes<'s>(&'s Segment);
 impl Look for Eyes<'_> {
     fn slot(&self, slot: u16) -> Seen {
         let slot = self.0.slot(slot);
-        Seen { claims: slot.claims, served: slot.served }
+        let is_gone = matches!(slot.state, SlotState::Stuck | SlotState::Gone);
+        Seen { claims: slot.claims, served: slot.served, is_gone }
     }
 
     fn waiting(&self) -> usize {
