@@ -237,7 +237,14 @@ impl StatusBoard {
             block.lanes().nth(worker.pid() as usize % self.lanes)
         });
         let head = block.head().first_chunk();
-        Tally(lane.zip(head).map(|(words, head)| WorkerLane::new(words, head, block.places())))
+        let bounds = match kind {
+            // As many as there are processes, and in all workers together.
+            AppKind::Managed => None,
+            // A backend has a queue of its own.
+            AppKind::Upstream => Some((block.places(), u64::MAX)),
+            AppKind::InProcess | AppKind::Cgi => Some((block.places(), block.room())),
+        };
+        Tally(lane.zip(head).map(|(words, head)| WorkerLane::new(words, head, bounds)))
     }
 
     /// The applications of the present configuration, in the order in which they came.

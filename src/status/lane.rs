@@ -155,17 +155,17 @@ pub(super) struct WorkerLane {
     words: &'static [AtomicU64; LANE],
     /// Those of the application.
     head: &'static [AtomicU64; HEAD],
-    /// How many requests it runs at a time.
-    places: u64,
+    /// How many requests it runs at a time, and how many may wait; nobody knows where somebody else says how many do.
+    bounds: Option<(u64, u64)>,
 }
 
 impl WorkerLane {
     pub(super) fn new(
         words: &'static [AtomicU64; LANE],
         head: &'static [AtomicU64; HEAD],
-        places: u64,
+        bounds: Option<(u64, u64)>,
     ) -> Self {
-        Self { words, head, places }
+        Self { words, head, bounds }
     }
 
     /// The application cannot run here for this reason, or, if that is empty, it can.
@@ -182,8 +182,11 @@ impl WorkerLane {
     /// A request has come.
     pub(super) fn arrives(self) {
         let waiting = self.words[WAITING].fetch_add(1, Relaxed) + 1;
-        let running = self.words[RUNNING].load(Relaxed);
-        self.note_waiting((waiting + running).saturating_sub(self.places));
+        if let Some((places, room)) = self.bounds {
+            let running = self.words[RUNNING].load(Relaxed);
+            // One more is refused, and has not waited.
+            self.note_waiting((waiting + running).saturating_sub(places).min(room));
+        }
     }
 
     /// So many wait.
@@ -314,15 +317,15 @@ mod tests {
     use super::super::words::head;
     use super::*;
 
-    fn lane(places: u64) -> (WorkerLane, &'static [AtomicU64; LANE]) {
+    fn lane(bounds: Option<(u64, u64)>) -> (WorkerLane, &'static [AtomicU64; LANE]) {
         let words: &'static [AtomicU64; LANE] =
             Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-        (WorkerLane::new(words, head(), places), words)
+        (WorkerLane::new(words, head(), bounds), words)
     }
 
     #[test]
     fn what_is_counted_is_read() {
-        let (lane, words) = lane(1);
+        let (lane, words) = lane(Some((1, 9)));
         for _ in 0..3 {
             lane.arrives();
         }
@@ -344,8 +347,25 @@ mod tests {
     }
 
     #[test]
+    fn who_is_refused_has_not_waited() {
+        let (bounded, words) = lane(Some((1, 2)));
+        for _ in 0..5 {
+            bounded.arrives();
+        }
+        assert_eq!(Figures::read(words, true).highest, 2);
+        // Where there are several processes who lets requests wait says how many do.
+        let (managed, words) = lane(None);
+        for _ in 0..5 {
+            managed.arrives();
+        }
+        assert_eq!(Figures::read(words, true).highest, 0);
+        managed.note_waiting(3);
+        assert_eq!(Figures::read(words, true).highest, 3);
+    }
+
+    #[test]
     fn workers_are_summed() {
-        let ((one, first), (two, second)) = (lane(4), lane(4));
+        let ((one, first), (two, second)) = (lane(None), lane(None));
         one.answered(CodeClass::Success);
         two.answered(CodeClass::Success);
         one.note_waiting(3);

@@ -219,7 +219,7 @@ mod tests {
     fn tally() -> (Tally, impl Fn() -> Figures) {
         let words: &'static [AtomicU64; LANE] =
             Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))));
-        (Tally(Some(WorkerLane::new(words, head(), 2))), move || Figures::read(words, true))
+        (Tally(Some(WorkerLane::new(words, head(), Some((2, 9))))), move || Figures::read(words, true))
     }
 
     #[test]

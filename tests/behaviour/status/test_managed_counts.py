@@ -142,7 +142,7 @@ def test_one_that_is_killed_has_died(run, preload):
 def test_one_that_ends_in_a_request_has_died_and_the_request_is_replayed(run):
     """It runs again, in the next process, which it ends as well: no request has a third one."""
     server = run("trouble:app", warm=["/app/pid"])
-    server.log.allow("it is at leave")
+    server.log.allow("it is at ")
     response = get(server, "leave", timeout=60)
     assert response.status == 502
     is_counted(server, "exits_died", 2)
@@ -201,7 +201,8 @@ def test_one_whose_requests_do_not_end(run, workspace, gate):
     server = run(drain_timeout="1s", threads=2)
     gangway = Gangway(workspace, server)
     client = server.connect()
-    client.request("GET", f"/app/wait?{gate.query}")
+    # No other process may have it.
+    client.request("POST", f"/app/wait?{gate.query}", body=b"x")
     visitor = gate.visitor().at("inside")
     gangway("restart", NAME)
     is_counted(server, "exits_drain_timeout")
@@ -245,6 +246,7 @@ def test_one_that_is_too_old(run):
 def test_one_that_nobody_asks(run):
     server = run(processes="0-2", idle="1s")
     first = pid(server)
+    assert [process["pid"] for process in found(server)["processes"]] == [first], "one request needs one process"
     server.close_clients()
     is_counted(server, "exits_idle")
     wait_until(lambda: not processes.alive(first), "it has ended", 60)
@@ -282,7 +284,7 @@ def test_a_program_that_ends_by_itself_after_its_requests(launch, scratch):
 def test_a_full_queue_and_a_wait_that_is_too_long(run, gate, scratch):
     """The first one is never silent for so long; those that wait have the whole time and no more."""
     server = run("deadlines:app", threads=1, queue=1, timeout="3s", warm=["/gangway", "/app/pid"])
-    server.log.allow("GW0401|GW0405")
+    server.log.allow("GW0401|GW0405|upstream timed out")
     first = server.connect()
     first.request("GET", f"/app/trickle?{gate.query}")
     gate.visitor().at("trickles")
@@ -297,6 +299,20 @@ def test_a_full_queue_and_a_wait_that_is_too_long(run, gate, scratch):
     app = found(server)
     assert (app["requests_503"], app["requests_504"], app["waiting_highest"]) == (1, 1, 1)
     assert others(agree(server)) == {"refused_queue_full": 1, "timeouts_queue": 1}
+
+
+def test_who_finds_a_place_has_not_waited(run, gate):
+    server = run(processes=3, threads=1, queue=1, warm=["/gangway", "/app/facts"])
+    wait_until(lambda: len([p for p in found(server)["processes"] if p["state"] == "ready"]) == 3, "all are there", 60)
+    before = found(server)["waiting_highest"]
+    clients = [server.connect() for _ in range(3)]
+    for client in clients:
+        client.request("GET", f"/app/wait?{gate.query}")
+    visitors = [gate.visitor().at("inside") for _ in clients]
+    assert found(server)["running"] == 3 and found(server)["waiting_highest"] == before
+    for visitor in visitors:
+        visitor.go()
+    assert {client.response().status for client in clients} == {200}
 
 
 def test_a_request_that_another_process_gets(run, gate):
@@ -374,9 +390,9 @@ def test_generations_count_by_what_they_began_for(launch, workspace, scratch, pr
 def test_another_supervisor_counts_on(launch, workspace):
     def configure(site):
         site.status("/gangway")
-        site.wsgi("/app", "process:app", name=NAME, processes=1)
+        site.wsgi("/app", "bad_days:app", name=NAME, processes=1)
 
-    server = launch(configure, warm=["/gangway", "/app/count"])
+    server = launch(configure, warm=["/gangway", "/app/pid"])
     server.log.allow("GW0907")
     gangway = Gangway(workspace, server)
     gangway("restart", NAME)
