@@ -3,7 +3,9 @@
 
 A module is known by the name of its interpreter and the path of its file, so two `index.py` of two directories are two modules. A changed
 one is loaded beside the old one, which serves until the new one is whole; one that cannot be loaded leaves the old one in its place. A
-module that was imported by a changed one's user is a reason to load that user again.
+module that was imported by a changed one's user is a reason to load that user again. A module may say `__mp_path__`, further folders of what
+it imports, `__mp_clone__(module)`, which gets the one that is made in its place before its code runs, and `__mp_purge__()`, which is called
+when that one stands there.
 """
 
 import builtins
@@ -15,6 +17,7 @@ import time
 import types
 
 from mod_python import _failures
+from mod_python._server import current, log_process
 
 # A file that has changed within this time may be half written: who has an older version goes on with that.
 SETTLES = 0.1  # seconds
@@ -29,6 +32,11 @@ _PLAIN = set()
 _LOADS = {}
 _PATHS = {}
 _KEY = "__gangway_entry__"
+#: PythonOption: further folders in which modules of handlers are looked for, as a list of Python's.
+OPTION = "mod_python.importer.path"
+_FOLDERS = {}
+# Whether nothing is loaded again in this process.
+_FROZEN = False
 
 
 class Entry:
@@ -51,6 +59,7 @@ class Entry:
         Raises what its code raises, where there is no older version to go on with.
         """
         module = self.module
+        reload = reload and not _FROZEN
         if module is not None and (not reload or self._is_fresh()):
             return module
         # Who has an older version does not wait for another thread that loads the next one.
@@ -71,7 +80,7 @@ class Entry:
         leads elsewhere since.
         """
         module = self.module
-        if module is None or not reload:
+        if module is None or not reload or _FROZEN:
             return module
         try:
             found = os.stat(spelled)
@@ -105,7 +114,7 @@ class Entry:
         return 0 <= time.time() - newest / 1e9 < SETTLES
 
     def _load(self):
-        stamp, needs = self._stamp(), dict(self.needs)
+        stamp, needs, before = self._stamp(), dict(self.needs), self.module
         old, self.needs = self.needs, {}
         try:
             module = self._execute()
@@ -123,6 +132,12 @@ class Entry:
         self.version += 1
         self._publish(module)
         self.module = module
+        purge = getattr(before, "__mp_purge__", None)
+        if purge is not None:
+            try:
+                purge()
+            except Exception as error:
+                _failures.tell(log_process, error, f"GW0319 __mp_purge__() of {self.path} raised ")
 
     def _execute(self):
         with open(self.path, "rb") as file:
@@ -133,6 +148,9 @@ class Entry:
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
         module.__dict__[_KEY] = self
         self.loading = module
+        clone = getattr(self.module, "__mp_clone__", None)
+        if clone is not None:
+            clone(module)
         exec(code, module.__dict__)
         return module
 
@@ -147,10 +165,71 @@ def _import(name, globals=None, locals=None, fromlist=(), level=0):
     """`import` in a module that stands here: what is beside it comes first, each directory for itself."""
     user = (globals or {}).get(_KEY)
     if level == 0 and user is not None and "." not in name:
-        path = _file_in([os.path.dirname(user.path)], name)
+        path = _file_in(folders_of(globals), name)
         if path is not None and path != user.path:
             return _need(user, name, path)
     return builtins.__import__(name, globals, locals, fromlist, level)
+
+
+def folders_of(asking):
+    """Where what a module imports is looked for first; `asking` are its globals. Beside it, in its __mp_path__, in PythonOption's folders."""
+    folders = []
+    user = asking.get(_KEY)
+    if user is not None:
+        beside = os.path.dirname(user.path)
+        folders.append(beside)
+        for folder in asking.get("__mp_path__", ()):
+            folders.append(named_path(folder, beside) or folder)
+    request = current()
+    if request is not None and OPTION in request._options:
+        folders += option_folders(request._options[OPTION], request._directory)
+    return folders
+
+
+def option_folders(expression, root):
+    """What PythonOption says: an expression of Python for a list of folders. `~/`, `./` and `../` are the section's, which is `root`."""
+    folders = _FOLDERS.get((expression, root))
+    if folders is None:
+        value = eval(expression, {"sys": sys, "os": os})
+        if not isinstance(value, (list, tuple)) or not all(isinstance(folder, str) for folder in value):
+            raise TypeError(f"PythonOption {OPTION} {expression!r} is {type(value).__name__}, and must be a list of strings")
+        folders = [named_path(folder, root, root) or folder for folder in value]
+        for folder in folders:
+            if not os.path.isabs(folder):
+                raise ValueError(f"PythonOption {OPTION}: {folder!r} must be an absolute path, or begin with ~/, ./ or ../")
+        with _LOCK:
+            if len(_FOLDERS) < _MOST_FOLDERS:
+                _FOLDERS[expression, root] = folders
+    return folders
+
+
+_MOST_FOLDERS = 1024
+
+
+def named_path(name, beside, root=None):
+    """The path of a name that begins with `~/` (of the handler's section), `./` or `../` (of the module that asks); None of another name.
+
+    Raises ImportError where there is no such folder to begin at.
+    """
+    start, _, rest = name.partition("/")
+    if start not in ("~", ".", ".."):
+        return None
+    if start == "~":
+        if root is None:
+            request = current()
+            root = request and request._directory
+        if not root:
+            raise ImportError(f"{name!r} begins at the folder of the handler's section, and here is none; name an absolute path", name=name)
+        return os.path.normpath(os.path.join(root, rest))
+    if not beside:
+        raise ImportError(f"{name!r} begins at the folder of the module that asks, which the importer of handlers has not loaded; name an absolute path", name=name)
+    return os.path.normpath(os.path.join(beside, name))
+
+
+def freeze():
+    """Nothing is loaded again in this process from now on, whatever changes."""
+    global _FROZEN
+    _FROZEN = True
 
 
 def _need(user, name, path):
@@ -214,7 +293,7 @@ def find(interpreter, name, folders, reload, user=None):
         return module
     entry = _entry(interpreter, name, os.path.realpath(spelled))
     module = entry.get(reload)
-    if len(folders) < 2 or os.path.isabs(key[1]):
+    if len(folders) < 2 or os.path.isabs(key[1]) or os.path.dirname(spelled) == folders[0]:
         # In a later folder than the first it is found until an earlier one has it.
         _FOUND[key] = spelled, entry
     asking = (user or {}).get(_KEY)

@@ -149,21 +149,28 @@ def log_error(message, level=APLOG_ERR, server=None):
 
 
 def import_module(name, autoreload=None, log=None, path=None):
-    """The module of a name or of an absolute path; loaded again when its file has changed.
+    """The module of a name, or of a file: an absolute path, `./file.py` or `../file.py` from the folder of the module that asks, or
+    `~/file.py` from that of the handler's section. Loaded again when its file has changed.
 
-    Looked for in the directories of `path`, beside the module that asks, and where Python itself looks (modules from there are not loaded
-    again). `autoreload` is PythonAutoReload where it is not given. `log` is there for mod_python's sake.
+    A name is looked for in the folders of `path`, beside the module that asks, in its `__mp_path__`, in those of
+    `PythonOption mod_python.importer.path`, and where Python itself looks (modules from there are not loaded again). `autoreload` is
+    PythonAutoReload where it is not given. `log` is there for mod_python's sake. Raises ImportError where there is none.
     """
     asking = sys._getframe(1).f_globals
     request = _CURRENT.request
     settings = request._settings if request is not None else {}
     reload = settings.get("PythonAutoReload", "1") == "1" if autoreload is None else bool(autoreload)
-    folders = list(path or [])
     entry = asking.get(_importer._KEY)
-    if entry is not None:
-        folders.append(os.path.dirname(entry.path))
+    beside = os.path.dirname(entry.path) if entry is not None else None
+    name = _importer.named_path(name, beside) or name
+    folders = [_importer.named_path(folder, beside) or folder for folder in path or ()] + _importer.folders_of(asking)
     interpreter = request.interpreter if request is not None else entry.interpreter if entry is not None else ""
     return _importer.find(interpreter, name, folders, reload, asking)
+
+
+def freeze_modules():
+    """Has this process load no module again from now on, even where its file changes: as PythonAutoReload Off, for all handlers."""
+    _importer.freeze()
 
 
 #: An older name of table.

@@ -113,3 +113,11 @@ def test_what_is_not_there_says_so(transaction):
     assert request.own == 5
     with pytest.raises(AttributeError):
         request.method = "GET"
+
+
+@pytest.mark.parametrize(("word", "options"), [("~/lib/deep_here.py", {}), ("deep_here", {"mod_python.importer.path": "['~/lib']"})])
+def test_a_handler_in_another_folder(tmp_path, transaction, word, options):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "deep_here.py").write_text("def handler(req): return 200")
+    place = Place(numbers["PHASE_CONTENT"], str(tmp_path), [(word, str(tmp_path))], {}, options)
+    assert _dispatch.run(Request(transaction), place) == 200

@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from mod_python import _importer
+from conftest import replace_current
+
+from mod_python import _importer, apache
 
 
 def write(path, text, age=10):
@@ -188,3 +190,160 @@ def test_python_path_adds_and_takes_nothing_away(tmp_path):
             _importer.use_path("5")
     finally:
         sys.path[:] = before
+
+
+# ---- apache.import_module ----
+
+
+@pytest.fixture
+def at(make):
+    """Makes the calling thread run the handlers of a request in a section."""
+    before = []
+
+    def at(folder, path=None):
+        request = make(options={} if path is None else {_importer.OPTION: path})
+        request._directory, request.interpreter = str(folder), "main"
+        before.append(replace_current(request))
+        return request
+
+    yield at
+    if before:
+        replace_current(before[0])
+
+
+def test_paths_begin_at_the_module_or_at_the_section(tmp_path, at):
+    (tmp_path / "inner").mkdir()
+    write(tmp_path / "part.py", "NAME = 'outer'")
+    write(tmp_path / "inner" / "part.py", "NAME = 'inner'")
+    write(
+        tmp_path / "inner" / "index.py",
+        "from mod_python import apache\n"
+        "NAMES = [apache.import_module(name).NAME for name in ('./part.py', '../part.py', '~/part.py', '~/inner/../inner/part.py', 'part')]",
+    )
+    at(tmp_path)
+    assert find(tmp_path / "inner").NAMES == ["inner", "outer", "outer", "inner", "inner"]
+
+
+def test_a_path_of_folders_begins_there_too(tmp_path, at):
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / f"only_{name}.py", f"NAME = {name!r}")
+    write(
+        tmp_path / "a" / "index.py",
+        "from mod_python import apache\n"
+        "NAMES = [apache.import_module('only_b', path=['../b']).NAME, apache.import_module('only_c', path=['~/c']).NAME]",
+    )
+    at(tmp_path)
+    assert find(tmp_path / "a").NAMES == ["b", "c"]
+
+
+@pytest.mark.parametrize("name", ["./part.py", "../part.py", "~/part.py"])
+def test_a_path_that_begins_nowhere(name):
+    with pytest.raises(ImportError, match="name an absolute path"):
+        apache.import_module(name)
+
+
+def test_a_path_that_leads_to_nothing_names_the_file(tmp_path, at):
+    at(tmp_path)
+    with pytest.raises(ImportError, match=str(tmp_path / "absent.py")):
+        apache.import_module("~/absent.py")
+
+
+def test_what_is_imported_below_a_path_is_a_reason(tmp_path, at):
+    (tmp_path / "below").mkdir()
+    write(tmp_path / "index.py", "from mod_python import apache\nPART = apache.import_module('./below/part.py')")
+    write(tmp_path / "below" / "part.py", "from mod_python import apache\nVALUE = apache.import_module('../deep.py').VALUE")
+    write(tmp_path / "deep.py", "VALUE = 1")
+    at(tmp_path)
+    old = find(tmp_path)
+    assert old.PART.VALUE == 1 and find(tmp_path) is old
+    write(tmp_path / "deep.py", "VALUE = 2")
+    assert find(tmp_path).PART.VALUE == 2 and old.PART.VALUE == 1
+
+
+def test_folders_of_an_option(tmp_path, at):
+    for name in ("site", "site/shared", "other"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "site" / "shared" / "by_statement.py", "VALUE = 'shared'")
+    write(tmp_path / "other" / "by_call.py", "VALUE = 'other'")
+    write(
+        tmp_path / "site" / "index.py",
+        "from mod_python import apache\nimport by_statement\nVALUES = by_statement.VALUE, apache.import_module('by_call').VALUE",
+    )
+    at(tmp_path / "site", f"['~/shared', '../other', {str(tmp_path)!r}]")
+    assert find(tmp_path / "site").VALUES == ("shared", "other")
+
+
+@pytest.mark.parametrize(("expression", "error"), [("5", TypeError), ("['here']", ValueError), ("[1]", TypeError), ("[", SyntaxError)])
+def test_an_option_that_is_no_list_of_folders(tmp_path, expression, error):
+    with pytest.raises(error):
+        _importer.option_folders(expression, str(tmp_path))
+
+
+def test_a_module_has_folders_of_its_own(tmp_path, at):
+    (tmp_path / "lib").mkdir()
+    write(tmp_path / "lib" / "part_of_lib.py", "VALUE = 1")
+    write(
+        tmp_path / "index.py",
+        "from mod_python import apache\n__mp_path__ = ['./lib']\nimport part_of_lib\nSAME = apache.import_module('part_of_lib') is part_of_lib",
+    )
+    at(tmp_path)
+    old = find(tmp_path)
+    assert old.SAME and old.part_of_lib.VALUE == 1
+    write(tmp_path / "lib" / "part_of_lib.py", "VALUE = 2")
+    assert find(tmp_path).part_of_lib.VALUE == 2
+
+
+CARRIED = """
+if 'COUNTS' not in globals():
+    COUNTS, PURGED = [], []
+COUNTS.append({number})
+def __mp_clone__(module):
+    module.COUNTS, module.PURGED = COUNTS, PURGED
+def __mp_purge__():
+    PURGED.append({number})
+"""
+
+
+def test_state_is_carried_over(tmp_path):
+    write(tmp_path / "index.py", CARRIED.format(number=1))
+    old = find(tmp_path)
+    assert (old.COUNTS, old.PURGED) == ([1], [])
+    write(tmp_path / "index.py", CARRIED.format(number=2))
+    new = find(tmp_path)
+    assert new is not old and new.COUNTS is old.COUNTS
+    assert (new.COUNTS, new.PURGED) == ([1, 2], [1])
+
+
+def test_hooks_that_raise(tmp_path, log):
+    write(tmp_path / "index.py", "VALUE = 1\ndef __mp_clone__(module):\n    raise ValueError('clone')")
+    old = find(tmp_path)
+    write(tmp_path / "index.py", "VALUE = 2")
+    assert find(tmp_path) is old
+    assert [text for _, text in log if "GW0320" in text and "clone" in text]
+    log.clear()
+    write(tmp_path / "other.py", "VALUE = 1\ndef __mp_purge__():\n    raise ValueError('purge')")
+    find(tmp_path, "other")
+    write(tmp_path / "other.py", "VALUE = 2")
+    assert find(tmp_path, "other").VALUE == 2
+    assert [text for _, text in log if "GW0319" in text and "__mp_purge__" in text]
+
+
+def test_a_failed_load_purges_nothing(tmp_path, log):
+    write(tmp_path / "index.py", CARRIED.format(number=1))
+    old = find(tmp_path)
+    write(tmp_path / "index.py", "raise ValueError")
+    assert find(tmp_path) is old and old.PURGED == []
+
+
+def test_frozen_modules_stay_what_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(_importer, "_FROZEN", False)
+    write(tmp_path / "index.py", "import part\nVALUE = 1")
+    write(tmp_path / "part.py", "VALUE = 1")
+    old = find(tmp_path)
+    apache.freeze_modules()
+    for name in ("index", "part"):
+        write(tmp_path / f"{name}.py", "VALUE = 2")
+    assert find(tmp_path) is old and find(tmp_path, "part").VALUE == 1
+    write(tmp_path / "late.py", "VALUE = 1")
+    assert find(tmp_path, "late").VALUE == 1

@@ -39,6 +39,42 @@ CONNECTION = """
 """.split()
 FILTER = "close closed dir disable flush handler is_input name pass_on read readline req write".split()
 TABLE = "add clear copy get has_key items iteritems iterkeys itervalues keys popitem setdefault update values".split()
+#: What the documentation of mod_python 3.5 says of its module `apache`: functions and attributes, constants.
+APACHE = """
+    _global_lock _global_trylock _global_unlock allow_methods build_cgi_env config_tree exists_config_define freeze_modules import_module
+    interpreter log_error main_server make_table mpm_query parse_qs parse_qsl register_cleanup restore_nocgi server_root setup_cgi stat table
+    MODULE_MAGIC_NUMBER_MAJOR MODULE_MAGIC_NUMBER_MINOR SERVER_RETURN version
+""".split()
+CONSTANTS = """
+    OK DECLINED DONE
+    HTTP_CONTINUE HTTP_SWITCHING_PROTOCOLS HTTP_PROCESSING HTTP_OK HTTP_CREATED HTTP_ACCEPTED HTTP_NON_AUTHORITATIVE HTTP_NO_CONTENT
+    HTTP_RESET_CONTENT HTTP_PARTIAL_CONTENT HTTP_MULTI_STATUS HTTP_MULTIPLE_CHOICES HTTP_MOVED_PERMANENTLY HTTP_MOVED_TEMPORARILY
+    HTTP_SEE_OTHER HTTP_NOT_MODIFIED HTTP_USE_PROXY HTTP_TEMPORARY_REDIRECT HTTP_BAD_REQUEST HTTP_UNAUTHORIZED HTTP_PAYMENT_REQUIRED
+    HTTP_FORBIDDEN HTTP_NOT_FOUND HTTP_METHOD_NOT_ALLOWED HTTP_NOT_ACCEPTABLE HTTP_PROXY_AUTHENTICATION_REQUIRED HTTP_REQUEST_TIME_OUT
+    HTTP_CONFLICT HTTP_GONE HTTP_LENGTH_REQUIRED HTTP_PRECONDITION_FAILED HTTP_REQUEST_ENTITY_TOO_LARGE HTTP_REQUEST_URI_TOO_LARGE
+    HTTP_UNSUPPORTED_MEDIA_TYPE HTTP_RANGE_NOT_SATISFIABLE HTTP_EXPECTATION_FAILED HTTP_IM_A_TEAPOT HTTP_UNPROCESSABLE_ENTITY HTTP_LOCKED
+    HTTP_FAILED_DEPENDENCY HTTP_UPGRADE_REQUIRED HTTP_INTERNAL_SERVER_ERROR HTTP_NOT_IMPLEMENTED HTTP_BAD_GATEWAY HTTP_SERVICE_UNAVAILABLE
+    HTTP_GATEWAY_TIME_OUT HTTP_VERSION_NOT_SUPPORTED HTTP_VARIANT_ALSO_VARIES HTTP_INSUFFICIENT_STORAGE HTTP_NOT_EXTENDED
+    APLOG_EMERG APLOG_ALERT APLOG_CRIT APLOG_ERR APLOG_WARNING APLOG_NOTICE APLOG_INFO APLOG_DEBUG APLOG_NOERRNO
+    AP_CONN_UNKNOWN AP_CONN_CLOSE AP_CONN_KEEPALIVE
+    PROXYREQ_NONE PROXYREQ_PROXY PROXYREQ_REVERSE PROXYREQ_RESPONSE
+    REQ_PROCEED REQ_NOACTION REQ_ABORTED REQ_EXIT
+    REQUEST_NO_BODY REQUEST_CHUNKED_ERROR REQUEST_CHUNKED_DECHUNK
+    REMOTE_HOST REMOTE_NAME REMOTE_NOLOOKUP REMOTE_DOUBLE_REV
+    URI_SCHEME URI_HOSTINFO URI_USER URI_PASSWORD URI_HOSTNAME URI_PORT URI_PATH URI_QUERY URI_FRAGMENT
+    FINFO_MODE FINFO_INO FINFO_DEV FINFO_NLINK FINFO_UID FINFO_GID FINFO_SIZE FINFO_ATIME FINFO_MTIME FINFO_CTIME FINFO_FNAME FINFO_NAME
+    FINFO_FILETYPE APR_FINFO_LINK APR_FINFO_MTIME APR_FINFO_CTIME APR_FINFO_ATIME APR_FINFO_SIZE APR_FINFO_DEV APR_FINFO_INODE
+    APR_FINFO_NLINK APR_FINFO_TYPE APR_FINFO_USER APR_FINFO_GROUP APR_FINFO_UPROT APR_FINFO_GPROT APR_FINFO_WPROT APR_FINFO_ICASE
+    APR_FINFO_NAME APR_FINFO_MIN APR_FINFO_IDENT APR_FINFO_OWNER APR_FINFO_PROT APR_FINFO_NORM APR_FINFO_DIRENT
+    APR_NOFILE APR_REG APR_DIR APR_CHR APR_BLK APR_PIPE APR_LNK APR_SOCK APR_UNKFILE
+    M_GET M_PUT M_POST M_DELETE M_CONNECT M_OPTIONS M_TRACE M_PATCH M_PROPFIND M_PROPPATCH M_MKCOL M_COPY M_MOVE M_LOCK M_UNLOCK
+    M_VERSION_CONTROL M_CHECKOUT M_UNCHECKOUT M_CHECKIN M_UPDATE M_LABEL M_REPORT M_MKWORKSPACE M_MKACTIVITY M_BASELINE_CONTROL M_MERGE
+    M_INVALID
+    AP_MPMQ_MAX_DAEMON_USED AP_MPMQ_IS_THREADED AP_MPMQ_IS_FORKED AP_MPMQ_HARD_LIMIT_DAEMONS AP_MPMQ_HARD_LIMIT_THREADS
+    AP_MPMQ_MAX_THREADS AP_MPMQ_MIN_SPARE_DAEMONS AP_MPMQ_MIN_SPARE_THREADS AP_MPMQ_MAX_SPARE_DAEMONS AP_MPMQ_MAX_SPARE_THREADS
+    AP_MPMQ_MAX_REQUESTS_DAEMON AP_MPMQ_MAX_DAEMONS AP_MPMQ_NOT_SUPPORTED AP_MPMQ_STATIC AP_MPMQ_DYNAMIC
+    AP_REQ_ACCEPT_PATH_INFO AP_REQ_REJECT_PATH_INFO AP_REQ_DEFAULT_PATH_INFO
+""".split()
 
 
 def section(heading):
@@ -93,3 +129,30 @@ def test_names_of_rows_are_members():
             continue
         for name in told(row.split(" | ")[0]):
             assert has(Request, name) or name in Request._missing, name
+
+
+def row_of(module):
+    return next(row for row in section("Modules").splitlines() if row.startswith(f"| `{module}` |"))
+
+
+@pytest.mark.parametrize("name", APACHE + CONSTANTS)
+def test_each_name_of_apache_is_there_or_says_why_not(name):
+    try:
+        getattr(apache, name)
+    except AttributeError as error:
+        assert name in apache._MISSING and str(error) == f"apache.{name}: {apache._MISSING[name]}"
+    else:
+        assert name not in apache._MISSING
+
+
+def test_the_page_has_each_function_of_apache():
+    row = row_of("apache")
+    # A star stands for what is left out.
+    patterns = [re.escape(name).replace(r"\*", ".*") for name in told(row)]
+    assert [name for name in APACHE if not any(re.fullmatch(pattern, name) for pattern in patterns)] == []
+    assert "`AttributeError`" in row
+
+
+def test_another_name_is_an_error_as_in_any_module():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = apache.no_such_name
