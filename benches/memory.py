@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Memory of four processes of a Flask application: forked from gangway-host's template, each on its own, and under gunicorn.
+"""Memory of four processes of a Flask application: forked from gangway-host's template, each on its own, and under gunicorn; and of a handler of
+mod_python that uses Flask, forked and each on its own.
 
     benches/memory.py DIST VENV
 
@@ -86,12 +87,16 @@ def until(ready):
         time.sleep(0.01)
 
 
-def host(dist, venv):
-    return [str(dist / "gangway-host")], ["--engines", str(dist), "wsgi", "flask_hello:application", f"root={APPS}", f"venv={venv}", f"threads={THREADS}"]
+WSGI = "wsgi", "flask_hello:application"
+HANDLER = "handlers", "content", "flask_handler"
 
 
-def template(folder, dist, venv):
-    program, words = host(dist, venv)
+def host(dist, venv, what):
+    return [str(dist / "gangway-host")], ["--engines", str(dist), *what, f"root={APPS}", f"venv={venv}", f"threads={THREADS}"]
+
+
+def template(folder, dist, venv, what):
+    program, words = host(dist, venv, what)
     here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     here.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
     process = subprocess.Popen([*program, "--template", *words], stdin=there)
@@ -113,8 +118,8 @@ def template(folder, dist, venv):
     return [process.pid, *pids], lambda: [ask_fastcgi(folder / f"{number}.sock") for number in range(PROCESSES)]
 
 
-def apart(folder, dist, venv):
-    program, words = host(dist, venv)
+def apart(folder, dist, venv, what):
+    program, words = host(dist, venv, what)
     pids = []
     for number in range(PROCESSES):
         with listener(folder, number) as listening:
@@ -154,13 +159,16 @@ def compare(dist, venv):
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
     found = {}
     for name, start, words in (
-        ("gangway, preload=on", template, (dist, venv)),
-        ("gangway, preload=off", apart, (dist, venv)),
+        ("gangway, preload=on", template, (dist, venv, WSGI)),
+        ("gangway, preload=off", apart, (dist, venv, WSGI)),
+        ("handler, preload=on", template, (dist, venv, HANDLER)),
+        ("handler, preload=off", apart, (dist, venv, HANDLER)),
         ("gunicorn", gunicorn, (venv,)),
         ("gunicorn --preload", gunicorn, (venv, "--preload")),
     ):
         found[name] = measure(name, start, *words)
     forked, plain, preloaded = (found[name] for name in ("gangway, preload=on", "gunicorn", "gunicorn --preload"))
+    print(f"a handler forked against each on its own: {found['handler, preload=on'] / found['handler, preload=off']:.2f}")
     print(f"preload=on against gunicorn: {forked / plain:.2f}, against gunicorn --preload: {forked / preloaded:.2f}")
     return found
 

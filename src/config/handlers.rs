@@ -4,7 +4,7 @@
 use super::{ApplicationConf, ConfigError, Engines, Managed, Parser, Placed, application::known};
 use crate::{
     error::{BAD_OPTION, BAD_TARGET},
-    phases::{HandlerPlace, HandlerTerms, HandlerWords},
+    phases::{Handler, HandlerPlace, HandlerTerms, HandlerWords, RequestPhase},
 };
 
 /// What engines call handlers of phases.
@@ -49,12 +49,39 @@ impl Parser<'_> {
     ) -> Result<(ApplicationConf, HandlerPlace), ConfigError> {
         let wrong = |why: String| ConfigError::new(BAD_TARGET, format!("handlers {why}"));
         let words = HandlerWords::parse_hosted(words, self.base, terms).map_err(wrong)?;
-        let place = check(&words)?;
+        let mut place = check(&words)?;
+        if place.interpreter().is_none() {
+            place.set_interpreter(MAIN);
+        }
         let (engine, interface) = engines.interface(INTERFACE)?;
         let mut application = self.application(engine, interface, &of_the_application(&words, terms))?;
         application.name_after(&words.title());
+        if interface.options.iter().any(|option| option.name == HANDLER) {
+            for handler in of_the_process(&place) {
+                application.push(HANDLER, handler);
+            }
+        }
         Ok((application, place))
     }
+}
+
+/// The interpreter of a process that is for one place, where nothing is said: requests with another server's name have the same modules.
+const MAIN: &[u8] = b"main";
+
+/// What engines call the handlers that a process is for. Those that state it load them before a request comes.
+const HANDLER: &str = "handler";
+
+/// All handlers of a place, each as lines: interpreter, directory, handler, options.
+fn of_the_process(place: &HandlerPlace) -> Vec<String> {
+    let options: Vec<_> = place.options().iter().map(|(name, value)| [name, b"=", value].concat()).collect();
+    let of_one = |handler: Handler<'_>| {
+        let mut lines = vec![place.interpreter().unwrap_or_default(), handler.directory, handler.name];
+        lines.extend(options.iter().map(Vec::as_slice));
+        // What cannot be said in lines is loaded when it is asked for.
+        let can_be_said = !lines.iter().any(|line| line.contains(&b'\n'));
+        can_be_said.then(|| String::from_utf8(lines.join(&b'\n')).ok()).flatten()
+    };
+    place.handlers(RequestPhase::Content).filter_map(of_one).collect()
 }
 
 /// What they say of a place.

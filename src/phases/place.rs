@@ -134,16 +134,16 @@ impl HandlerPlace {
         self.handlers.iter().any(|handler| handler.suffix.is_some())
     }
 
+    /// The handlers of a phase for any file.
+    pub fn handlers(&self, phase: RequestPhase) -> impl Iterator<Item = Handler<'_>> {
+        self.handlers.iter().filter(move |handler| handler.phase == phase).map(OwnedHandler::lend)
+    }
+
     /// The handlers of a phase for a file, in order.
     #[must_use]
     pub fn chosen(&self, phase: RequestPhase, filename: &[u8]) -> Vec<Handler<'_>> {
         if !self.goes_by_suffix() {
-            return self
-                .handlers
-                .iter()
-                .filter(|handler| handler.phase == phase)
-                .map(OwnedHandler::lend)
-                .collect();
+            return self.handlers(phase).collect();
         }
         let all: Vec<_> = self.handlers.iter().map(OwnedHandler::lend).collect();
         chosen(&all, phase, filename).copied().collect()

@@ -107,8 +107,12 @@ impl Spec {
                 self.env.push(variable(value)?);
                 return Ok(());
             }
-            b"path" | b"import" if self.target == Target::Module(HANDLERS.to_owned()) => {
-                let word: &'static [u8] = if key == b"path" { b"path" } else { b"import" };
+            b"path" | b"import" | b"handler" if self.target == Target::Module(HANDLERS.to_owned()) => {
+                let word: &'static [u8] = match key {
+                    b"path" => b"path",
+                    b"import" => b"import",
+                    _ => b"handler",
+                };
                 self.words.push((word, value.to_vec()));
                 return Ok(());
             }

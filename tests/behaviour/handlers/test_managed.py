@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -54,7 +55,16 @@ def ends(req):
 
 def slow(req):
     threading.Event().wait(60)
+
+BEGUN = os.getpid()
+
+def begun(req):
+    threading.Event().wait(0.2)
+    req.write(f"{os.getpid()} {BEGUN} {req.interpreter}")
+    return apache.OK
 """
+
+BROKEN = "import a_module_that_nobody_has\n\ndef handler(req):\n    return 0\n"
 
 SHOP = """
 from mod_python import Session, psp, util
@@ -96,6 +106,7 @@ def serve(launch, scratch, workspace):
         if places.AS_ROOT:
             shutil.chown(sessions, places.WORKER_USER)
         (folder / "mine.py").write_text(MINE)
+        (folder / "broken.py").write_text(BROKEN)
         for name, text in {"shop.py": SHOP, "page.html": "<h1><%= title %></h1>", "now.psp": "<%= 6 * 7 %>"}.items():
             (site_folder / name).write_text(text)
 
@@ -267,6 +278,37 @@ def test_a_changed_module(server, serve):
     (serve.site / "new").write_text(SHOP.replace("the shop", "another"))
     os.replace(serve.site / "new", serve.site / "shop.py")
     wait_until(lambda: server.get("/site/shop").body == b"<html>another</html>", "the changed module answers")
+
+
+def test_the_module_of_a_handler_is_loaded_once_for_all_processes(serve):
+    server = serve(**{"/begun": f"mine::begun root={serve.folder} processes=2 threads=1"})
+
+    def answers():
+        with ThreadPoolExecutor(6) as crowd:
+            return crowd.map(lambda _: server.get("/begun").text, range(6))
+
+    found = set()
+
+    def both():
+        found.update(answers())
+        return len(found) == 2
+
+    wait_until(both, "both processes have answered")
+    pids, begun, interpreters = (set(parts) for parts in zip(*(text.split() for text in found), strict=True))
+    assert len(pids) == 2 and len(begun) == 1 and not begun & pids
+    assert int(*begun) in server.managed() and interpreters == {"main"}
+
+
+@pytest.mark.parametrize("preload", ["on", "off"])
+def test_a_handler_that_cannot_be_loaded(serve, preload):
+    server = serve(**{"/broken": f"broken root={serve.folder} processes=1 preload={preload}"})
+    server.log.expect('GW0301 cannot load "broken": there is no module "a_module_that_nobody_has"', 30)
+    server.log.allow("GW0301|GW0319|GW090|Traceback|ModuleNotFoundError|import a_module|File ")
+    assert server.get("/broken", timeout=60).status == 500
+    assert server.get("/hello").status == 200
+    (serve.folder / "new").write_text("def handler(req):\n    req.write('healed')\n    return 0\n")
+    os.replace(serve.folder / "new", serve.folder / "broken.py")
+    wait_until(lambda: server.get("/broken").body == b"healed", "it has healed", 60)
 
 
 @pytest.mark.parametrize(

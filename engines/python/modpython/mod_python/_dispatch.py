@@ -155,12 +155,7 @@ def _find(place, at, word, directory, argument):
     if "PythonPath" in place.settings:
         _importer.use_path(place.settings["PythonPath"])
     reload = place.settings.get("PythonAutoReload", "1") == "1"
-    if module_name[0] in "~.":
-        module_name = _importer.named_path(module_name, directory, directory) or module_name
-    folders = (directory,) if directory else ()
-    if _importer.OPTION in place.options:
-        folders = (*folders, *_importer.option_folders(place.options[_importer.OPTION], directory))
-    module = found = _importer.find(place.interpreter, module_name, folders, reload)
+    module = found = _importer.of_handler(place.interpreter, module_name, directory, place.options, reload)
     if path == _phases.IF_THERE:
         if not hasattr(found, place.default):
             return _NOT_THERE

@@ -226,6 +226,16 @@ def named_path(name, beside, root=None):
     return os.path.normpath(os.path.join(beside, name))
 
 
+def of_handler(interpreter, name, folder, options, reload):
+    """The module of a handler in a section, which is `folder` or nothing, with its options."""
+    if name[0] in "~.":
+        name = named_path(name, folder, folder) or name
+    folders = (folder,) if folder else ()
+    if OPTION in options:
+        folders = (*folders, *option_folders(options[OPTION], folder))
+    return find(interpreter, name, folders, reload)
+
+
 def freeze():
     """Nothing is loaded again in this process from now on, whatever changes."""
     global _FROZEN

@@ -20,6 +20,16 @@ def begin(word, value):
         _failures.tell(log_process, error, f'GW0319 {name} "{value}" raised ')
 
 
+def load_handler(value):
+    """Loads the module of a handler that this process is for: lines of its interpreter, folder and word, and NAME=VALUE for options.
+
+    Raises what its code raises.
+    """
+    interpreter, folder, word, *options = value.split("\n")
+    options = dict(option.split("=", 1) for option in options)
+    _importer.of_handler(interpreter, word.partition("::")[0], folder, options, True)
+
+
 def import_at_start(name, interpreter):
     """`MODULE`, or `MODULE::FUNCTION`, which is called without arguments."""
     module, _, path = name.partition("::")

@@ -4,7 +4,7 @@
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Instant, SystemTime},
 };
 
@@ -103,7 +103,7 @@ impl Spec {
                 b"venv" => spec.venv = Some(OsStr::from_bytes(value).into()),
                 b"program" => spec.program = Some(value.to_vec()),
                 b"debug" => spec.debug = value == b"on",
-                b"path" | b"import" => spec.words.push((key.to_vec(), value.to_vec())),
+                b"path" | b"import" | b"handler" => spec.words.push((key.to_vec(), value.to_vec())),
                 b"env" => {
                     let at = value.iter().position(|byte| *byte == b'=').ok_or("env= has no value")?;
                     spec.variables.push((value[..at].to_vec(), value[at + 1..].to_vec()));
@@ -128,6 +128,42 @@ impl Spec {
     /// The module's name or the file's path.
     pub(crate) fn module(&self) -> &str {
         &self.module
+    }
+
+    /// Why it cannot be loaded, or a module of it: `module` is what was to be imported, from `root`. Logs the traceback and one line with cause and cure.
+    pub(crate) fn explain(
+        &self,
+        py: Python<'_>,
+        (module, root): (&str, Option<&Path>),
+        error: &PyErr,
+        before: &Bound<'_, PyAny>,
+        begun: SystemTime,
+    ) -> LoadFailure {
+        let cold = Cold::get(py);
+        let (root, venv) = (root.map(Path::as_os_str), self.venv.as_deref().map(Path::as_os_str));
+        let explained = cold
+            .function(py, "explain")
+            .and_then(|explain| {
+                explain.call1((with_traceback(py, error), module, root, venv, before))
+            })
+            .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
+        let Ok((cause, lines, files, imported)) = explained else {
+            let text = format_args!("cannot load {:?}: {error}", self.name);
+            log(Level::Error, Code::ImportFailed, text);
+            return LoadFailure::new(error.to_string(), Explained::default(), begun);
+        };
+        files::report_failed(&files);
+        let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
+            Ok("NameClash") => Code::NameClash,
+            Ok("NoCallable") => Code::NoCallable,
+            _ => Code::ImportFailed,
+        };
+        if code == Code::ImportFailed {
+            log_lines(std::ptr::null_mut(), &lines);
+        }
+        log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
+        let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
+        LoadFailure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
     }
 }
 
@@ -289,7 +325,10 @@ impl App {
                 files::report(py, &self.spec.module, self.spec.root.as_deref(), &before);
                 State::Ready(callable.unbind())
             }
-            Ok((Err(error), before)) => State::Failed(self.explain(py, &error, &before, begun)),
+            Ok((Err(error), before)) => {
+                let target = (&*self.spec.module, self.spec.root.as_deref());
+                State::Failed(self.spec.explain(py, target, &error, &before, begun))
+            }
             Err(error) => State::Failed(LoadFailure::new(error.to_string(), Explained::default(), begun)),
         }
     }
@@ -304,42 +343,6 @@ impl App {
             Some(starter) => starter.bind(py).call1((callable,)),
             None => Ok(callable),
         }
-    }
-
-    /// Logs the traceback and one line with cause and cure.
-    fn explain(
-        &self,
-        py: Python<'_>,
-        error: &PyErr,
-        before: &Bound<'_, PyAny>,
-        begun: SystemTime,
-    ) -> LoadFailure {
-        let cold = Cold::get(py);
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.clone().into_os_string());
-        let (root, venv) = (path(&self.spec.root), path(&self.spec.venv));
-        let explained = cold
-            .function(py, "explain")
-            .and_then(|explain| {
-                explain.call1((with_traceback(py, error), &self.spec.module, root, venv, before))
-            })
-            .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
-        let Ok((cause, lines, files, imported)) = explained else {
-            let text = format_args!("cannot load {:?}: {error}", self.name);
-            log(Level::Error, Code::ImportFailed, text);
-            return LoadFailure::new(error.to_string(), Explained::default(), begun);
-        };
-        files::report_failed(&files);
-        let code = match error.get_type(py).name().map(|name| name.to_string()).as_deref() {
-            Ok("NameClash") => Code::NameClash,
-            Ok("NoCallable") => Code::NoCallable,
-            _ => Code::ImportFailed,
-        };
-        if code == Code::ImportFailed {
-            log_lines(std::ptr::null_mut(), &lines);
-        }
-        log(Level::Error, code, format_args!("cannot load {:?}: {cause}", self.name));
-        let lines = lines.iter().filter_map(|line| line.cast::<PyString>().ok().map(|line| line.to_string()));
-        LoadFailure::new(cause, Explained { lines: lines.collect(), files, imported }, begun)
     }
 }
 

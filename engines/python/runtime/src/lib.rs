@@ -142,7 +142,7 @@ unsafe extern "C" fn load(
             Some(options) if !spec.is_template => AsgiApp::load(spec, options).map(Loaded::Asgi),
             _ => Python::attach(|py| {
                 if spec.has_handlers() {
-                    Handlers::load(py, &spec.words).map(Loaded::Handlers)
+                    Handlers::load(py, &spec).map(Loaded::Handlers)
                 } else {
                     App::load(py, spec, None).map(|app| Loaded::Wsgi(Box::new(app)))
                 }

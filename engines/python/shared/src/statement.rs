@@ -67,7 +67,7 @@ pub static LOOP_OPTIONS: [Constant<gw_option>; 3] = [
 ];
 
 /// What handlers have besides some of those.
-pub static HANDLER_OPTIONS: [Constant<gw_option>; 2] = [
+pub static HANDLER_OPTIONS: [Constant<gw_option>; 3] = [
     constant(option(c"path", GW_VALUE_TEXT, c"none", c"an expression of Python for sys.path")),
     constant(gw_option {
         flags: GW_OPTION_REPEATS,
@@ -78,16 +78,35 @@ pub static HANDLER_OPTIONS: [Constant<gw_option>; 2] = [
             c"MODULE[::FUNCTION] INTERPRETER: what a process begins with",
         )
     }),
+    constant(gw_option {
+        flags: GW_OPTION_REPEATS,
+        ..option(
+            c"handler",
+            GW_VALUE_TEXT,
+            c"none",
+            c"lines INTERPRETER, DIRECTORY, HANDLER, NAME=VALUE ...: one that a process is for; its module is loaded at once",
+        )
+    }),
 ];
 
 static OPTION_LIST: Constant<[*const gw_option; 6]> = pointers(&OPTIONS);
 
 /// What handlers can be told: all of a process use one Python. Their own words come with each request.
-static HANDLER_OPTION_LIST: Constant<[*const gw_option; 6]> = {
+static HANDLER_OPTION_LIST: Constant<[*const gw_option; 7]> = {
     let [_, venv, python, env, env_file, _] = &OPTIONS;
-    let [path, import] = &HANDLER_OPTIONS;
+    let [path, import, handler] = &HANDLER_OPTIONS;
     // SAFETY: the options are constant.
-    unsafe { Constant::new([venv.get(), python.get(), env.get(), env_file.get(), path.get(), import.get()]) }
+    unsafe {
+        Constant::new([
+            venv.get(),
+            python.get(),
+            env.get(),
+            env_file.get(),
+            path.get(),
+            import.get(),
+            handler.get(),
+        ])
+    }
 };
 
 const fn interface(

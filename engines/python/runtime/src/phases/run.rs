@@ -4,10 +4,12 @@
 use std::{
     ffi::{OsStr, c_void},
     os::unix::ffi::OsStrExt,
+    path::Path,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::SystemTime,
 };
 
 use gangway_abi::{
@@ -19,12 +21,16 @@ use pyo3::{prelude::*, types::PyString};
 
 use super::{direct::Dispatch, package, places::Places, stay::OuterStay, transaction::Transaction};
 use crate::{
+    app::Spec,
     cold::Cold,
     errors_stream::{self, Before},
+    failure::{Explained, LoadFailure},
+    files,
     gil::Guarded,
     leave::end_child,
     release,
     request::{Context, Entered},
+    template,
     text::native,
     threads,
 };
@@ -39,23 +45,64 @@ pub(crate) struct Handlers {
 }
 
 impl Handlers {
-    /// Loads the package.
+    /// Loads the package, and what the process begins with.
     ///
-    /// `words` are what the process begins with; a module of those that cannot be loaded stops nothing.
-    pub(crate) fn load(py: Python<'_>, words: &[(Vec<u8>, Vec<u8>)]) -> Result<Self, String> {
-        Self::begin(py, words).map_err(|error| {
+    /// A module of those that cannot be loaded stops nothing, but one of a handler in a process that is to be forked.
+    pub(crate) fn load(py: Python<'_>, spec: &Spec) -> Result<Self, String> {
+        if spec.is_template {
+            template::tell_faults(py);
+        }
+        let loaded = Self::begin(py, spec).map_err(|error| {
             format!("the package mod_python cannot be loaded: {}", Cold::get(py).one_line(py, &error))
-        })
+        })?;
+        for (_, handler) in spec.words.iter().filter(|(name, _)| name == HANDLER) {
+            if let Some(failure) = load_handler(py, spec, handler)
+                && spec.is_template
+            {
+                return Err(failure.cause);
+            }
+        }
+        if spec.is_template {
+            template::loaded(py, &spec.name);
+        }
+        Ok(loaded)
     }
 
-    fn begin(py: Python<'_>, words: &[(Vec<u8>, Vec<u8>)]) -> PyResult<Self> {
+    fn begin(py: Python<'_>, spec: &Spec) -> PyResult<Self> {
         package::install(py)?;
         let begin = py.import("mod_python._process")?.getattr("begin")?;
-        for (name, value) in words {
+        for (name, value) in spec.words.iter().filter(|(name, _)| name != HANDLER) {
             begin.call1((native(py, name)?, OsStr::from_bytes(value)))?;
         }
         let place = py.import("mod_python._phases")?.getattr("Place")?.unbind();
         Ok(Self { dispatch: Dispatch::find(py)?, places: Places::default(), place })
+    }
+}
+
+/// The word for a handler that the process is for.
+const HANDLER: &[u8] = b"handler";
+
+/// Loads the module of a handler. Answers why that cannot be, which has been logged.
+fn load_handler(py: Python<'_>, spec: &Spec, handler: &[u8]) -> Option<LoadFailure> {
+    let begun = SystemTime::now();
+    files::take_question(py);
+    let mut lines = handler.split(|byte| *byte == b'\n').skip(1);
+    let root = lines.next().filter(|root| !root.is_empty()).map(|root| Path::new(OsStr::from_bytes(root)));
+    let word = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let module = word.split("::").next().unwrap_or_default();
+    let before = Cold::get(py).function(py, "known_modules").and_then(|known| known.call0());
+    let loaded = before.and_then(|before| {
+        let load = py.import("mod_python._process")?.getattr("load_handler")?;
+        Ok((load.call1((OsStr::from_bytes(handler),)), before))
+    });
+    end_child(py, loaded.as_ref().map_or_else(Some, |(loaded, _)| loaded.as_ref().err()));
+    match loaded {
+        Ok((Ok(_), before)) => {
+            files::report(py, module, root, &before);
+            None
+        }
+        Ok((Err(error), before)) => Some(spec.explain(py, (module, root), &error, &before, begun)),
+        Err(error) => Some(LoadFailure::new(error.to_string(), Explained::default(), begun)),
     }
 }
 
