@@ -27,6 +27,8 @@ pub struct Snapshot {
     /// Tables that somebody has changed.
     touched: u64,
     tables: [Vec<SnapshotEntry>; Table::ALL.len()],
+    /// What is known of the connection's encryption, by the names that mod_ssl has for it.
+    tls: Vec<SnapshotEntry>,
     /// Where the path leads in the file system, and how long the root is, until somebody wants to know what of it is a file.
     mapped: Option<(SnapshotRange, usize)>,
     /// How long the response is, where a handler has said it.
@@ -51,6 +53,7 @@ impl Default for Snapshot {
             numbers: [0; Number::ALL.len()],
             touched: 0,
             tables: [const { Vec::new() }; Table::ALL.len()],
+            tls: Vec::new(),
             mapped: None,
             length: None,
             target: None,
@@ -99,6 +102,23 @@ impl Snapshot {
             let known = self.mapped.map(|(known, _)| known).filter(|known| self.values.slice(*known) == path);
             self.mapped = known.or_else(|| self.values.put(path)).map(|place| (place, root));
         }
+    }
+
+    /// The server tells something of the connection's encryption, once; empty where there is nothing of this name.
+    pub fn tell_tls(&mut self, name: &[u8], value: &[u8]) {
+        self.tls.push((self.values.tell(name), self.values.tell(value)));
+    }
+
+    /// Whether the server has told something of the connection's encryption.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        !self.tls.is_empty()
+    }
+
+    /// What the server has told of the connection's encryption by this name.
+    pub(super) fn tls(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut all = self.tls.iter().map(|(name, value)| (self.values.get(name), self.values.get(value)));
+        all.find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
     /// The server tells whether it is a part of another request, and whether another path has sent it here.

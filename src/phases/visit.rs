@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Change, Fact, Handler, Number, PhaseAnswer, Relation, RequestFacts, RequestPhase, Table, Transaction,
+    Change, Fact, Handler, LookUp, Number, PhaseAnswer, Relation, RequestFacts, RequestPhase, Table, Transaction,
     conditions::unmet, possible, snapshot::Snapshot,
 };
 use crate::{
@@ -17,6 +17,11 @@ use crate::{
     log::Level,
     sys::lock,
 };
+
+/// Questions that httpd's ap_mpm_query() answers, and an answer: AP_MPMQ_IS_THREADED, AP_MPMQ_IS_FORKED, AP_MPMQ_STATIC.
+const THREADED: &[u8] = b"2";
+const FORKED: &[u8] = b"3";
+const STATIC: &[u8] = b"1";
 
 /// What handlers of one run get.
 pub struct SnapshotVisit<'r> {
@@ -167,6 +172,22 @@ impl RequestFacts for SnapshotVisit<'_> {
     fn related(&self, which: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
         // A request beside this one belongs to the server's thread.
         self.with(|snapshot| possible(snapshot.has_none_beside(which)).map(|()| None))
+    }
+
+    fn look_up(&self, what: LookUp, name: &[u8], give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        self.with(|snapshot| {
+            match what {
+                LookUp::Ssl if snapshot.number(Number::IsHttps) != 0 => {
+                    let known = snapshot.tls(name).ok_or(Stop::Invalid)?;
+                    Some(known).filter(|known| !known.is_empty()).into_iter().for_each(give);
+                }
+                // Whatever the server is, the handlers run on threads of several processes.
+                LookUp::Mpm if [THREADED, FORKED].contains(&name) => give(STATIC),
+                // No encryption, no words of a command line, and nothing else that a server of this kind has settings for.
+                LookUp::Ssl | LookUp::Mpm | LookUp::Define => {}
+            }
+            Ok(())
+        })
     }
 
     fn log(&self, level: Level, line: &str) {

@@ -17,6 +17,9 @@ pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapsh
     if snapshot.entries(Table::HeadersIn).next().is_none() {
         request.headers().for_each(|(name, value)| snapshot.tell_entry(Table::HeadersIn, name, value));
     }
+    if request.is_tls() && !snapshot.has_tls() {
+        tell_tls(request, snapshot);
+    }
     let location = request.location::<LocationConf>();
     for param in location.params.iter().flatten() {
         let value = request.evaluate(param.value)?;
@@ -25,6 +28,47 @@ pub(super) fn tell(request: Request, place: &HandlerPlace, snapshot: &mut Snapsh
         }
     }
     Some(())
+}
+
+/// Variables of mod_ssl's, and those of nginx that say the same of a connection.
+const OF_TLS: [(&[u8], &[u8]); 6] = [
+    (b"SSL_PROTOCOL", b"ssl_protocol"),
+    (b"SSL_CIPHER", b"ssl_cipher"),
+    (b"SSL_SESSION_ID", b"ssl_session_id"),
+    (b"SSL_TLS_SNI", b"ssl_server_name"),
+    (b"SSL_CLIENT_VERIFY", b"ssl_client_verify"),
+    (b"SSL_SESSION_RESUMED", b"ssl_session_reused"),
+];
+
+/// The same of the client's certificate.
+const OF_A_CLIENT: [(&[u8], &[u8]); 7] = [
+    (b"SSL_CLIENT_S_DN", b"ssl_client_s_dn"),
+    (b"SSL_CLIENT_I_DN", b"ssl_client_i_dn"),
+    (b"SSL_CLIENT_M_SERIAL", b"ssl_client_serial"),
+    (b"SSL_CLIENT_V_START", b"ssl_client_v_start"),
+    (b"SSL_CLIENT_V_END", b"ssl_client_v_end"),
+    (b"SSL_CLIENT_V_REMAIN", b"ssl_client_v_remain"),
+    (b"SSL_CLIENT_CERT", b"ssl_client_raw_cert"),
+];
+
+fn tell_tls(request: Request, snapshot: &mut Snapshot) {
+    let mut has_certificate = false;
+    for (name, variable) in OF_TLS {
+        let mut value = request.named_variable(variable);
+        match variable {
+            b"ssl_client_verify" => has_certificate = !matches!(value, b"" | b"NONE"),
+            // In mod_ssl's words.
+            b"ssl_session_reused" if value == b"r" => value = b"Resumed",
+            b"ssl_session_reused" => value = b"Initial",
+            _ => {}
+        }
+        snapshot.tell_tls(name, value);
+    }
+    for (name, variable) in OF_A_CLIENT {
+        // Taking a certificate apart is work, and most clients have none.
+        let value = if has_certificate { request.named_variable(variable) } else { b"" };
+        snapshot.tell_tls(name, value);
+    }
 }
 
 /// As [`tell`], for filters of the response.
@@ -72,6 +116,7 @@ fn texts(request: Request, place: &HandlerPlace, snapshot: &mut Snapshot) -> Opt
     known(Fact::RemoteIp, request.remote_addr());
     known(Fact::DocumentRoot, request.document_root()?);
     known(Fact::ServerHostname, request.server_name());
+    known(Fact::ServerRoot, request.server_root());
     if let Some(indexes) = request.http::<MainConf>().variables {
         known(Fact::LocalIp, &request.local_addr(indexes.server_addr));
     }

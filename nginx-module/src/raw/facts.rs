@@ -1,9 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What handlers of phases are told of a request beside what applications get to know.
 
+use nginx_sys::ngx_cycle;
+
 use super::{Request, field::field, header::list};
 
 impl Request {
+    /// The folder in which relative paths of nginx's own files begin, without a slash at its end.
+    pub(crate) fn server_root(&self) -> &[u8] {
+        // SAFETY: nginx has a cycle while it answers requests, and keeps it for as long as this one.
+        let prefix = self.bytes(unsafe { (*ngx_cycle).prefix });
+        prefix.strip_suffix(b"/").unwrap_or(prefix)
+    }
+
     /// The request line, without its end.
     pub(crate) fn request_line(&self) -> &[u8] {
         self.bytes(field!(self.main(), request_line))

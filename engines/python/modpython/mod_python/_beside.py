@@ -53,13 +53,19 @@ class Beside:
         return self._related("NEXT")
 
     def ssl_var_lookup(self, var_name):
-        """A variable of mod_ssl's for this connection, such as SSL_CIPHER, in any phase; None where there is none.
+        """A variable of mod_ssl's for this connection, such as SSL_CIPHER, in any phase, as str; None where there is none, and without TLS.
 
-        Unlike subprocess_env it does not need SSLOptions +StdEnvVars.
+        Unlike subprocess_env it does not need SSLOptions +StdEnvVars. Raises ValueError for one that the server cannot tell: nginx has some of them,
+        a process of its own none.
         """
         if not isinstance(var_name, str):
             raise TypeError(f"the name of a variable is str, not {type(var_name).__name__}")
-        return self._transaction.look_up(numbers["LOOK_UP_SSL"], var_name)
+        try:
+            return self._transaction.look_up(numbers["LOOK_UP_SSL"], var_name)
+        except ValueError:
+            raise ValueError(
+                f"the server cannot tell {var_name} here; `gangway_param {var_name} $ssl_...;` (GangwayParam in httpd) puts a variable of the server into req.subprocess_env"
+            ) from None
 
     @property
     def allowed_methods(self):

@@ -195,26 +195,32 @@ def _transaction(name):
 
 
 def mpm_query(code):
-    """What the MPM says to one of apache.AP_MPMQ_*: a number. Raises ValueError for a question that it does not know."""
+    """What the MPM says to one of apache.AP_MPMQ_*: a number. Raises ValueError for a question that it does not know.
+
+    In nginx and in processes of their own AP_MPMQ_IS_THREADED and AP_MPMQ_IS_FORKED are AP_MPMQ_STATIC, and others are not known.
+    """
     answer = _transaction("mpm_query()").look_up(numbers["LOOK_UP_MPM"], str(code))
     if answer is None:
-        raise ValueError(f"the MPM does not answer the query {code}")
+        raise ValueError(f"the server does not answer the query {code} about its processes and threads")
     return int(answer)
 
 
 def exists_config_define(name):
-    """Whether the server was started with -D and this word."""
+    """Whether the server was started with -D and this word: True or False. nginx has no such words, so False there."""
     return _transaction("exists_config_define()").look_up(numbers["LOOK_UP_DEFINE"], name) is not None
 
 
 def server_root():
-    """ServerRoot."""
-    return _transaction("server_root()").text(numbers["FACT_SERVER_ROOT"])
+    """ServerRoot, as str; in nginx its prefix (`nginx -p`). Raises AttributeError in processes of their own."""
+    root = _transaction("server_root()").text(numbers["FACT_SERVER_ROOT"])
+    if root is None:
+        raise AttributeError("apache.server_root(): a process of its own is not told where the server's files are; say it with option=NAME=VALUE")
+    return root
 
 
 def config_tree():
     """The directives of the server's configuration, without .htaccess: a list of (directive, arguments). Behind a section stands a list of
-    what is in it. A copy.
+    what is in it. A copy. Raises AttributeError where the server does not tell it: in nginx, and in processes of their own.
     """
     around = [[]]
     for name, arguments in _transaction("config_tree()").entries(numbers["TABLE_CONFIG_TREE"], None):
@@ -225,6 +231,8 @@ def config_tree():
             around.append([])
             around[-2].append(around[-1])
         around[-1].append((directive, arguments))
+    if not around[0]:
+        raise AttributeError("apache.config_tree(): handlers see the directives of httpd alone, and in its own processes; `nginx -T` shows those of nginx")
     return around[0]
 
 
