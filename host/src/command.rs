@@ -127,7 +127,7 @@ fn seconds(word: &OsStr) -> Result<Duration, String> {
 /// The words of the one engine that has such handlers.
 const TERMS: HandlerTerms = HandlerTerms {
     switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
-    application: &["venv", "python", "env", "env_file"],
+    application: &["venv", "python", "env", "env_file", "path", "import"],
     target: b"mod_python",
     refusal: |_| None,
 };

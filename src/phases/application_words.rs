@@ -8,6 +8,9 @@ pub(super) fn key(word: &[u8]) -> &[u8] {
     word.split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
+/// Words of which there may be several.
+const REPEATED: [&[u8]; 2] = [b"env", b"import"];
+
 /// What all directives of a configuration say of the one application that stands for its handlers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationWords(Vec<Vec<u8>>);
@@ -23,7 +26,7 @@ impl ApplicationWords {
             if self.0.contains(word) {
                 continue;
             }
-            let known = self.0.iter().find(|known| key(known) == key(word) && key(word) != b"env");
+            let known = self.0.iter().find(|known| key(known) == key(word) && !REPEATED.contains(&key(word)));
             if let Some(known) = known {
                 return Err(format!(
                     "has \"{}\", and another one \"{}\": all handlers of phases of a process are one application",
@@ -59,9 +62,9 @@ mod tests {
             |words: &[&str]| -> Vec<_> { words.iter().map(|word| word.as_bytes().to_vec()).collect() };
         assert_eq!(all.add(&words(&["venv=/v", "env=A=1"])), Ok(true));
         assert_eq!(all.add(&words(&["venv=/v"])), Ok(false));
-        assert_eq!(all.add(&words(&["env=B=1"])), Ok(true));
+        assert_eq!(all.add(&words(&["env=B=1", "import=a site", "import=b site"])), Ok(true));
         assert!(all.has(b"venv") && !all.has(b"ven") && !all.has(b"threads"));
         assert!(all.add(&words(&["venv=/w"])).unwrap_err().contains("and another one \"venv=/v\""));
-        assert_eq!(all.iter().count(), 3);
+        assert_eq!(all.iter().count(), 5);
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use super::{
-    Change, Fact, Handler, LookUp, Number, PhaseAnswer, Relation, RequestFacts, RequestPhase, Table, Transaction,
-    conditions::unmet, possible, snapshot::Snapshot,
+    Change, Fact, Handler, LookUp, Number, PhaseAnswer, Relation, RequestFacts, RequestPhase, Table,
+    Transaction, conditions::unmet, possible, snapshot::Snapshot,
 };
 use crate::{
     error::{BODY_FAILED, ENGINE_MISUSE},

@@ -124,14 +124,17 @@ directives! {
         |command, conf, words| phases::add_filter(command, conf, RequestPhase::OutputFilter, words);
     set_handler_module, "PythonHandlerModule", FILES, "a module whose functions are handlers of the phases of their names",
         phases::add_module;
-    set_optimize, "PythonOptimize", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, true, LATER);
-    set_pdb, "PythonEnablePdb", FILES, "not supported yet",
-        |command, _, words| phases::refuse_missing(command, words, true, LATER);
+    set_optimize, "PythonOptimize", FILES, "Off",
+        |command, _, words| phases::refuse_missing(command, words, true, OPTIMIZE);
+    set_pdb, "PythonEnablePdb", FILES, "Off",
+        |command, _, words| phases::refuse_missing(command, words, true, PDB);
 }
 
-/// Why some of mod_python's directives are refused.
-const LATER: &str = "this version of Gangway does not have it yet; docs/mod_python.md says what it has";
+/// Why some of mod_python's directives are refused where they are on.
+const OPTIMIZE: &str = "all handlers and applications of a process have one interpreter, which is told when it starts: \
+                        add env=PYTHONOPTIMIZE=1 to a GangwayPythonHandler, or set that variable where httpd is started";
+const PDB: &str = "pdb talks to a terminal, which a server does not have, and would hold its thread: set PythonDebug On for \
+                   tracebacks, or call breakpoint() with env=PYTHONBREAKPOINT= naming a debugger that listens on a socket";
 
 /// Notes what serves the section.
 fn choose<'c>(

@@ -23,7 +23,7 @@ const NAME: &str = "gangway_python_handler";
 /// The Python engine's words: settings by the names of mod_python's directives, and what it states of its application.
 const TERMS: HandlerTerms = HandlerTerms {
     switches: &[("debug", "PythonDebug"), ("autoreload", "PythonAutoReload")],
-    application: &["venv", "python", "env", "env_file"],
+    application: &["venv", "python", "env", "env_file", "path", "import"],
     target: b"mod_python",
     refusal,
 };

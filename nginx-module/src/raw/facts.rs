@@ -5,6 +5,9 @@ use nginx_sys::ngx_cycle;
 
 use super::{Request, field::field, header::list};
 
+/// The last of nginx's levels.
+const DEBUG: i64 = 8;
+
 impl Request {
     /// The folder in which relative paths of nginx's own files begin, without a slash at its end.
     pub(crate) fn server_root(&self) -> &[u8] {
@@ -58,7 +61,10 @@ impl Request {
     /// The level of the error log, by nginx's numbers.
     pub(crate) fn log_level(self) -> i64 {
         // SAFETY: a live connection has a live log.
-        i64::try_from(unsafe { (*field!(self.connection(), log)).log_level }).unwrap_or_default() & 0xf
+        let level =
+            i64::try_from(unsafe { (*field!(self.connection(), log)).log_level }).unwrap_or_default() & 0xf;
+        // With debug there are bits for its kinds instead of a level.
+        if level == 0 { DEBUG } else { level }
     }
 
     /// The status of the response whose head is about to leave.

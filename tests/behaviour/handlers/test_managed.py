@@ -280,6 +280,8 @@ def test_a_changed_module(server, serve):
     wait_until(lambda: server.get("/site/shop").body == b"<html>another</html>", "the changed module answers")
 
 
+# A server of one request at a time asks for one process at a time.
+@pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker")
 def test_the_module_of_a_handler_is_loaded_once_for_all_processes(serve):
     server = serve(**{"/begun": f"mine::begun root={serve.folder} processes=2 threads=1"})
 

@@ -162,3 +162,31 @@ def test_who_declines_lets_nobody_in(server):
 def test_files_by_their_suffix(server):
     assert server.get("/typed/hello.py").body == b"Hello from mod_python\n"
     assert server.get("/typed/passwords").body.startswith(b"eve:")
+
+
+START = """
+import os, sys
+STARTED = []
+def warm():
+    STARTED.append(os.getpid())
+    print("warmed in a process")
+def handler(req):
+    import from_the_path
+    req.write(f"{len(STARTED)} {from_the_path.WORD} {__debug__} {sys.flags.optimize}")
+    return 0
+"""
+
+
+@pytest.mark.parametrize("processes", ["", "processes=1"], ids=["server", "processes"])
+def test_what_a_process_begins_with(launch, scratch, kind, processes):
+    folder = scratch / "begins"
+    (folder / "lib").mkdir(parents=True)
+    folder.chmod(0o755)
+    (folder / "start.py").write_text(START)
+    (folder / "lib" / "from_the_path.py").write_text("WORD = 'found'")
+    words = f'"path=sys.path + [\'{folder}/lib\']" "import={folder}/start.py::warm main" "import=no_such_module_anywhere main" env=PYTHONOPTIMIZE=1'
+    server = launch(lambda site: site.location("/start", handlers=(f"start root={folder} interpreter=main {words} {processes}",)))
+    assert server.get("/start").text == "1 found False 1"
+    server.log.expect("warmed in a process")
+    server.log.expect('GW0319 PythonImport "no_such_module_anywhere main" raised ModuleNotFoundError')
+    server.log.allow("GW0319|Traceback|ModuleNotFoundError")

@@ -7,6 +7,10 @@ from mod_python import _failures, _importer
 from mod_python._server import log_process
 
 
+#: The interpreter where nothing names one: that of handlers in processes of their own.
+MAIN = "main"
+
+
 def begin(word, value):
     """One of the words that the server gives before the first request: `path` (PythonPath) or `import` (PythonImport)."""
     try:
@@ -14,7 +18,7 @@ def begin(word, value):
             _importer.use_path(value)
         else:
             module, _, interpreter = value.partition(" ")
-            import_at_start(module, interpreter)
+            import_at_start(module, interpreter or MAIN)
     except Exception as error:
         name = "PythonPath" if word == "path" else "PythonImport"
         _failures.tell(log_process, error, f'GW0319 {name} "{value}" raised ')

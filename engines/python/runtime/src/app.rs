@@ -130,8 +130,32 @@ impl Spec {
         &self.module
     }
 
-    /// Why it cannot be loaded, or a module of it: `module` is what was to be imported, from `root`. Logs the traceback and one line with cause and cure.
-    pub(crate) fn explain(
+    /// An attempt to import the application, or a module of it, which stands in that folder. The host is told which files it is made of.
+    pub(crate) fn attempt<R>(
+        &self,
+        py: Python<'_>,
+        (module, root): (&str, Option<&Path>),
+        import: impl FnOnce() -> PyResult<R>,
+    ) -> Result<R, Box<LoadFailure>> {
+        let begun = SystemTime::now();
+        files::take_question(py);
+        let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());
+        let attempted = before.map(|before| (import(), before));
+        end_child(py, attempted.as_ref().map_or_else(Some, |(imported, _)| imported.as_ref().err()));
+        match attempted {
+            Ok((Ok(imported), before)) => {
+                files::report(py, module, root, &before);
+                Ok(imported)
+            }
+            Ok((Err(error), before)) => {
+                Err(Box::new(self.explain(py, (module, root), &error, &before, begun)))
+            }
+            Err(error) => Err(Box::new(LoadFailure::new(error.to_string(), Explained::default(), begun))),
+        }
+    }
+
+    /// Why that cannot be loaded. Logs the traceback and one line with cause and cure.
+    fn explain(
         &self,
         py: Python<'_>,
         (module, root): (&str, Option<&Path>),
@@ -143,9 +167,7 @@ impl Spec {
         let (root, venv) = (root.map(Path::as_os_str), self.venv.as_deref().map(Path::as_os_str));
         let explained = cold
             .function(py, "explain")
-            .and_then(|explain| {
-                explain.call1((with_traceback(py, error), module, root, venv, before))
-            })
+            .and_then(|explain| explain.call1((with_traceback(py, error), module, root, venv, before)))
             .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
         let Ok((cause, lines, files, imported)) = explained else {
             let text = format_args!("cannot load {:?}: {error}", self.name);
@@ -315,21 +337,9 @@ impl App {
     }
 
     fn load_once(&self, py: Python<'_>) -> State {
-        let begun = SystemTime::now();
-        files::take_question(py);
-        let before = Cold::get(py).function(py, "known_modules").and_then(|function| function.call0());
-        let attempted = before.map(|before| (self.import(py), before));
-        end_child(py, attempted.as_ref().map_or_else(Some, |(imported, _)| imported.as_ref().err()));
-        match attempted {
-            Ok((Ok(callable), before)) => {
-                files::report(py, &self.spec.module, self.spec.root.as_deref(), &before);
-                State::Ready(callable.unbind())
-            }
-            Ok((Err(error), before)) => {
-                let target = (&*self.spec.module, self.spec.root.as_deref());
-                State::Failed(self.spec.explain(py, target, &error, &before, begun))
-            }
-            Err(error) => State::Failed(LoadFailure::new(error.to_string(), Explained::default(), begun)),
+        match self.spec.attempt(py, (&self.spec.module, self.spec.root.as_deref()), || self.import(py)) {
+            Ok(callable) => State::Ready(callable.unbind()),
+            Err(failure) => State::Failed(*failure),
         }
     }
 

@@ -9,7 +9,6 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::SystemTime,
 };
 
 use gangway_abi::{
@@ -24,8 +23,7 @@ use crate::{
     app::Spec,
     cold::Cold,
     errors_stream::{self, Before},
-    failure::{Explained, LoadFailure},
-    files,
+    failure::LoadFailure,
     gil::Guarded,
     leave::end_child,
     release,
@@ -56,7 +54,7 @@ impl Handlers {
             format!("the package mod_python cannot be loaded: {}", Cold::get(py).one_line(py, &error))
         })?;
         for (_, handler) in spec.words.iter().filter(|(name, _)| name == HANDLER) {
-            if let Some(failure) = load_handler(py, spec, handler)
+            if let Err(failure) = load_handler(py, spec, handler)
                 && spec.is_template
             {
                 return Err(failure.cause);
@@ -82,28 +80,19 @@ impl Handlers {
 /// The word for a handler that the process is for.
 const HANDLER: &[u8] = b"handler";
 
-/// Loads the module of a handler. Answers why that cannot be, which has been logged.
-fn load_handler(py: Python<'_>, spec: &Spec, handler: &[u8]) -> Option<LoadFailure> {
-    let begun = SystemTime::now();
-    files::take_question(py);
+/// Loads the module of a handler.
+///
+/// # Errors
+/// Why that cannot be, which has been logged.
+fn load_handler(py: Python<'_>, spec: &Spec, handler: &[u8]) -> Result<(), Box<LoadFailure>> {
     let mut lines = handler.split(|byte| *byte == b'\n').skip(1);
     let root = lines.next().filter(|root| !root.is_empty()).map(|root| Path::new(OsStr::from_bytes(root)));
-    let word = String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let word = String::from_utf8_lossy(lines.next().unwrap_or_default());
     let module = word.split("::").next().unwrap_or_default();
-    let before = Cold::get(py).function(py, "known_modules").and_then(|known| known.call0());
-    let loaded = before.and_then(|before| {
+    spec.attempt(py, (module, root), || {
         let load = py.import("mod_python._process")?.getattr("load_handler")?;
-        Ok((load.call1((OsStr::from_bytes(handler),)), before))
-    });
-    end_child(py, loaded.as_ref().map_or_else(Some, |(loaded, _)| loaded.as_ref().err()));
-    match loaded {
-        Ok((Ok(_), before)) => {
-            files::report(py, module, root, &before);
-            None
-        }
-        Ok((Err(error), before)) => Some(spec.explain(py, (module, root), &error, &before, begun)),
-        Err(error) => Some(LoadFailure::new(error.to_string(), Explained::default(), begun)),
-    }
+        load.call1((OsStr::from_bytes(handler),)).map(drop)
+    })
 }
 
 /// What is kept of a request between its phases.
