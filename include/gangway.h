@@ -25,7 +25,8 @@
  *               unless its declaration says otherwise. (NULL, 0) is a valid empty gw_bytes.
  *   Bytes       Names and values are bytes, not text: they may hold any byte but NUL and need not be UTF-8.
  *   Threads     Each declaration says who may call it. "Request thread" is the thread that is inside handle()
- *               for this request, or, after handle() has returned GW_AGAIN, any one thread at a time.
+ *               for this request, or, after handle() has returned GW_AGAIN, any one thread at a time; since 1.10
+ *               read_body() may then be called by one thread while another one calls the others, but for finish().
  *   Unwinding   Nothing may unwind (C++ exception, Rust panic, longjmp) across any function of this header.
  *   Blocking    Functions with a `flags` argument that has GW_NOWAIT never block; without it they may wait for
  *               the client. Do not wait while you hold a lock that other requests need (an interpreter's).
@@ -49,6 +50,7 @@
  *        GW_PHASE_CONNECTION, GW_RELATED_CONNECTION: a connection in the place of a request
  *   1.8  gw_app_spec.place, gw_host.condition: an application that was made ready and cannot run says so
  *   1.9  GW_NOWAIT of gw_transactions.write: handlers write without giving up a lock, where nobody has to wait
+ *   1.10 read_body() on a thread of its own, beside one that writes, after GW_AGAIN
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -61,7 +63,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 9
+#define GW_ABI_MINOR 10
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -482,7 +484,8 @@ typedef struct gw_host {
      * GW_OK alone; 0 is the end of the body, also on every later call. GW_ERROR: the client's body is broken or
      * too late.
      * FLAGS GW_NOWAIT. THREAD: request thread; a host that has read the body beforehand allows any one thread at a
-     * time while handle() runs, every other host answers GW_MISUSE there. */
+     * time while handle() runs, every other host answers GW_MISUSE there. After GW_AGAIN of handle() one thread may call it
+     * while another one calls the others (since 1.10). */
     gw_status (*read_body)(gw_request *request, uint8_t *buffer, size_t capacity, uint32_t flags, size_t *length);
 
     /* Gives the response head: status 200 to 599, a reason phrase (empty: the server's own), headers in order.

@@ -134,6 +134,8 @@ pub struct Exchange {
     port: Arc<dyn Port>,
     cancelled: AtomicU8,
     answer: Mutex<Answer>,
+    /// The response has ended, for those who do not wait for `answer`.
+    ended: AtomicBool,
     /// What has been accepted.
     link: OnceLock<Arc<SocketLink>>,
     /// Whether a handler works on this request: from handle() to its end, or to finish() when it is asynchronous.
@@ -175,6 +177,7 @@ impl Exchange {
             port,
             cancelled: AtomicU8::new(0),
             answer,
+            ended: AtomicBool::new(false),
             link: OnceLock::new(),
             running: AtomicBool::new(false),
             interrupting: Mutex::default(),
@@ -295,7 +298,8 @@ impl Exchange {
     /// # Errors
     /// As [`Port::read_body`].
     pub fn read_body(&self, out: &mut [u8], wait: Wait) -> Result<usize, Stop> {
-        if self.is_finished() {
+        // Not by the answer, which another thread that waits for room holds: it would wait for a client that waits for this one.
+        if self.ended.load(Ordering::Acquire) {
             return Err(self.misuse("read_body() after finish()"));
         }
         if self.head.content_length == Some(0) {
@@ -351,6 +355,7 @@ impl Exchange {
             let _ = link.close(code, "");
         }
         let fault = answer.end(outcome);
+        self.ended.store(true, Ordering::Release);
         if let Some((code, text)) = &fault
             && !self.is_abandoned()
         {

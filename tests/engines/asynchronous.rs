@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! An engine whose handle() returns before the answer.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gangway::{
     exchange::{Cause, End},
     pool::Refusal,
 };
 
-use crate::world::{World, get};
+use crate::world::{PATIENCE, World, get};
 
 fn complete(text: &str) -> (Option<u16>, String, Option<End>) {
     (Some(200), text.into(), Some(End::Complete))
@@ -151,4 +151,31 @@ fn requests_at_the_end_of_the_process_are_cancelled() {
     world.stop(Duration::from_millis(500));
     assert_eq!(running.ended().end, Some(End::Failed));
     assert_eq!(waiting.ended().end, Some(End::Failed));
+}
+
+#[test]
+fn one_thread_reads_while_another_one_waits_for_the_client() {
+    let world = World::new();
+    let app = world.load("good/duplex", &[]);
+    let mut client = get("/").room(4096).fed(&[]).send(&app);
+    client.await_blocked();
+    // Nothing of the response is taken before the whole body has been read.
+    let mut parts = 8;
+    let deadline = Instant::now() + PATIENCE;
+    while !client.has_line("read 8000 bytes") {
+        assert!(Instant::now() < deadline, "who reads waits for who writes");
+        if !client.channel.wants_body() {
+            client.posted_within(Duration::from_millis(10));
+        } else if parts > 0 {
+            client.channel.feed(&[b'x'; 1000]);
+            parts -= 1;
+        } else {
+            client.channel.end_body(true);
+        }
+    }
+    assert!(client.end.is_none() && client.body.is_empty());
+    let client = client.ended();
+    assert_eq!((client.body.len(), client.end), (64 * 4096, Some(End::Complete)));
+    client.await_gone();
+    world.end();
 }
