@@ -210,6 +210,15 @@ impl Application {
         self.pool.waiting() + self.in_flight.waiting()
     }
 
+    /// How long a request of it may go on when the process ends, if it is one that answers later.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Option<Duration> {
+        match &*lock(&self.state) {
+            Lifecycle::Ready(app) if app.is_async() => self.config.drain_timeout(),
+            _ => None,
+        }
+    }
+
     /// Waits until it has been loaded. For a server whose own threads run it, before the first of them does.
     ///
     /// # Errors

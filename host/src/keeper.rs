@@ -38,6 +38,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(5);
 const UNFINISHED: Duration = Duration::from_secs(1);
 /// How long the application may take to end when there is no time left.
 const HURRY: Duration = Duration::from_secs(1);
+/// How long a process has that a server of ours looks after: it is killed five seconds after it was told to end.
+const MANAGED_DRAIN: Duration = Duration::from_millis(4500);
 /// What is left of the time for the end when handlers that still run are interrupted.
 const LAST_PART: Duration = Duration::from_secs(5);
 
@@ -196,11 +198,12 @@ impl Keeper {
 
     /// Takes nothing more, finishes what has begun, and ends the application.
     fn end(&self, expired: &mut Vec<Expired>, buffer: &mut [u8]) -> bool {
-        let mut deadline = Instant::now() + self.drain;
+        let drain = if self.is_managed { self.drain.min(MANAGED_DRAIN) } else { self.drain };
+        let mut deadline = Instant::now() + drain;
         let server = &self.server;
         server.end();
         let mut quiet_since = Instant::now();
-        while Instant::now() + LAST_PART.min(self.drain / 2) < deadline {
+        while Instant::now() + LAST_PART.min(drain / 2) < deadline {
             let now = Instant::now();
             if !server.is_quiet() {
                 quiet_since = now;

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     ConfigError,
-    options::{ASYNC_OPTIONS, HOST_OPTIONS, OptionTables, SOCKET_OPTIONS},
+    options::{ASYNC_OPTIONS, DRAIN_OPTIONS, HOST_OPTIONS, OptionTables, SOCKET_OPTIONS},
     sockets::SocketTerms,
     terms::{RequestTerms, tell_terms},
     values,
@@ -20,6 +20,8 @@ use crate::{
 const DEFAULT_THREADS: u32 = 8;
 /// Requests at a time of an application that answers later, without `in_flight=`.
 const DEFAULT_IN_FLIGHT: u32 = 1000;
+/// How long requests of such an application may go on in a process that ends, without `drain_timeout=`.
+const DEFAULT_DRAIN: Duration = Duration::from_secs(60);
 
 /// The interface of native handlers, in the words of gangway.h.
 pub(super) const NATIVE: &str = "native";
@@ -31,8 +33,9 @@ pub struct ApplicationConf {
     engine: Arc<Path>,
     terms: RequestTerms,
     in_flight: u32,
+    drain_timeout: Option<Duration>,
     /// Of an application that is asked for WebSockets.
-    sockets: Option<SocketTerms>,
+    sockets: Option<Box<SocketTerms>>,
     has_fields: bool,
 }
 
@@ -57,10 +60,16 @@ impl ApplicationConf {
         self.in_flight as usize
     }
 
+    /// How long requests of an application that answers later may go on in a process that ends; `None`: as long as they like.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Option<Duration> {
+        self.drain_timeout
+    }
+
     /// What holds for its WebSockets; `None`: it is not asked for any.
     #[must_use]
     pub fn sockets(&self) -> Option<&SocketTerms> {
-        self.sockets.as_ref()
+        self.sockets.as_deref()
     }
 
     /// Whether its engine wants the header fields of a request as they came.
@@ -71,7 +80,7 @@ impl ApplicationConf {
 
     /// What its interface says of it.
     pub(super) fn take_interface(&mut self, interface: &Interface) {
-        self.sockets = interface.has_sockets.then(SocketTerms::default);
+        self.sockets = interface.has_sockets.then(Box::default);
         self.has_fields = interface.has_fields;
     }
 
@@ -153,6 +162,7 @@ impl Parser<'_> {
             engine: Arc::clone(engine),
             terms: RequestTerms::new(self.timeout),
             in_flight: DEFAULT_IN_FLIGHT,
+            drain_timeout: Some(DEFAULT_DRAIN),
             sockets: None,
             has_fields: false,
         }
@@ -233,6 +243,7 @@ impl Parser<'_> {
             "threads" => application.spec.threads = values::count(value, 1, u32::MAX)?,
             "queue" => application.terms.queue = values::count(value, 0, u32::MAX)?,
             "in_flight" => application.in_flight = values::count(value, 1, u32::MAX)?,
+            "drain_timeout" => application.drain_timeout = values::time(value)?,
             "timeout" => application.terms.timeout = values::time(value)?,
             "pass_authorization" => application.terms.pass_authorization = value == "on",
             other => {
@@ -255,7 +266,7 @@ impl ApplicationConf {
 
 /// The options of an interface and those of every application, which must not be the same.
 pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<OptionTables<'i>, ConfigError> {
-    let hosts = OptionTables::new(ASYNC_OPTIONS, HOST_OPTIONS).and(SOCKET_OPTIONS);
+    let hosts = OptionTables::new(ASYNC_OPTIONS, HOST_OPTIONS).and(SOCKET_OPTIONS).and(DRAIN_OPTIONS);
     if let Some(clash) = interface.options.iter().find(|option| hosts.find(option.name).is_some()) {
         let text = format!(
             "the engine {} states an option \"{}\", which is the server module's own",
@@ -265,7 +276,7 @@ pub(super) fn known<'i>(engine: &Path, interface: &'i Interface) -> Result<Optio
         return Err(ConfigError::new(ENGINE_STATEMENT, text));
     }
     let known = OptionTables::new(&interface.options, HOST_OPTIONS);
-    let known = if interface.is_async { known.and(ASYNC_OPTIONS) } else { known };
+    let known = if interface.is_async { known.and(ASYNC_OPTIONS).and(DRAIN_OPTIONS) } else { known };
     Ok(if interface.has_sockets { known.and(SOCKET_OPTIONS) } else { known })
 }
 

@@ -23,6 +23,9 @@ pub const HOST_OPTIONS: &[OptionDef] = &[
 /// The options of applications that answer later, whose requests do not each have a thread.
 pub const ASYNC_OPTIONS: &[OptionDef] = &[option("in_flight", Value::Count(1, 1_000_000), "1000")];
 
+/// Of those as well, but in processes of their own: there it is one of [`MANAGED_OPTIONS`].
+pub(super) const DRAIN_OPTIONS: &[OptionDef] = &[option("drain_timeout", Value::Time, "60s")];
+
 /// The options of applications that are asked for WebSockets.
 pub const SOCKET_OPTIONS: &[OptionDef] = &[
     option("ws_max_message", Value::Size, "1m"),

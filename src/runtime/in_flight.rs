@@ -17,6 +17,9 @@ use crate::{
     sys::lock,
 };
 
+/// This part of the time for the end is over when requests that nobody waits for are interrupted.
+const FIRST_PART: u32 = 4;
+
 /// A place among the requests of an application, until the response has ended.
 struct InFlightPlace {
     application: Weak<Application>,
@@ -65,13 +68,21 @@ impl Application {
         app.handle(exchange);
     }
 
-    /// Ends the requests of an application that answers later. Those that still run when most of the time is over are
-    /// cancelled, which its engine ends when it is unloaded.
-    pub(super) fn land(&self, early: Instant) {
+    /// Ends the requests of an application that answers later. Who has been told that nobody waits for the response, and has not
+    /// ended soon, is interrupted; those that still run when most of the time is over are cancelled, which its engine ends when it is
+    /// unloaded.
+    pub(super) fn land(self: &Arc<Self>, early: Instant) {
         for exchange in self.in_flight.stop() {
             exchange.cancel(Cause::Shutdown);
             // The error is that somebody else has ended it.
             let _ = exchange.finish(Outcome::Failed);
+        }
+        let soon = Instant::now() + early.saturating_duration_since(Instant::now()) / FIRST_PART;
+        if self.in_flight.await_empty(soon) {
+            return;
+        }
+        for exchange in self.in_flight.running().iter().filter(|exchange| exchange.cancelled().is_some()) {
+            self.interrupt(exchange);
         }
         if self.in_flight.await_empty(early) {
             return;
@@ -81,6 +92,7 @@ impl Application {
             let text = format_args!("{name}: {label} still runs at the end of the worker; it is cancelled");
             log::coded(Level::Warn, STOP_TIMEOUT, text);
             exchange.cancel(Cause::Shutdown);
+            self.interrupt(&exchange);
         }
     }
 }

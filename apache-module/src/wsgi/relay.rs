@@ -21,7 +21,7 @@ use gangway::{
 use super::{probe::Probe, stuck};
 use crate::{
     counting,
-    raw::{self, GATEWAY_TIME_OUT, OK, Session, Socket},
+    raw::{self, GATEWAY_TIME_OUT, OK, SERVICE_UNAVAILABLE, Session, Socket},
     reply::{Progress, refuse},
     socket::{self, AcceptedSocket, HandlerSide, Notices, label},
 };
@@ -66,6 +66,7 @@ pub(super) fn run(
         timeout,
         accepted,
         deadline: accepted + timeout,
+        ends_since: None,
         is_upgraded: false,
     };
     let status = relay.pump();
@@ -90,6 +91,8 @@ struct HandlerRelay<'r, 'a> {
     timeout: Duration,
     accepted: Instant,
     deadline: Instant,
+    /// Since when this process is known to end.
+    ends_since: Option<Instant>,
     /// It has become a WebSocket, which has ended the request itself, or will.
     is_upgraded: bool,
 }
@@ -101,6 +104,9 @@ impl HandlerRelay<'_, '_> {
             let (posted, lines) = self.notices.wait(self.deadline.min(Instant::now() + LOOK_EVERY));
             for (level, line) in &lines {
                 self.session.request().write(*level, line);
+            }
+            if self.outlasts_process() {
+                return self.leave_behind();
             }
             if posted {
                 if let Some(status) = self.advance() {
@@ -126,6 +132,35 @@ impl HandlerRelay<'_, '_> {
         self.application.config().has_fields()
             && self.progress.head_sent()
             && self.session.request().socket().is_some_and(Socket::is_closed)
+    }
+
+    /// Whether it has gone on for too long in a process that ends.
+    fn outlasts_process(&mut self) -> bool {
+        if !raw::is_stopping() {
+            return false;
+        }
+        let since = *self.ends_since.get_or_insert_with(Instant::now);
+        self.application.drain_timeout().is_some_and(|most| since.elapsed() >= most)
+    }
+
+    /// The process does not wait for it any longer.
+    fn leave_behind(&mut self) -> c_int {
+        let (request, name) = (self.session.request(), &self.application.config().spec().name);
+        self.exchange.within(|| {
+            let text = "the process ends, and the request has not within drain_timeout=";
+            report!(request, Info, None, "{name}: {text}");
+        });
+        abandon(self.application, self.exchange, Cause::Shutdown);
+        self.break_off(SERVICE_UNAVAILABLE)
+    }
+
+    /// Ends a response that is not whole; `status` is the client's if nothing of it has left.
+    fn break_off(&mut self, status: c_int) -> c_int {
+        if !self.progress.head_sent() {
+            return status;
+        }
+        let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
+        self.progress.finish(&mut self.session, cut)
     }
 
     /// Does what the handler waits for. Answers at the end.
@@ -226,10 +261,6 @@ impl HandlerRelay<'_, '_> {
         self.exchange.cancel(Cause::Deadline);
         self.application.interrupt(self.exchange);
         stuck::watch(self.application, self.exchange, label);
-        if !self.progress.head_sent() {
-            return Some(GATEWAY_TIME_OUT);
-        }
-        let cut = Delivery { end: Some(End::Failed), ..Delivery::default() };
-        Some(self.progress.finish(&mut self.session, cut))
+        Some(self.break_off(GATEWAY_TIME_OUT))
     }
 }

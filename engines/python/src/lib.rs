@@ -239,7 +239,6 @@ unsafe fn forward_load(
     for (key, word) in [(&b"loop"[..], plan.spec.event_loop), (b"lifespan", plan.spec.lifespan)] {
         options.extend(word.map(|word| (key, word.as_bytes().to_vec())));
     }
-    options.extend(plan.spec.startup_timeout.clone().map(|time| (&b"startup_timeout"[..], time)));
     options.extend(plan.spec.words.iter().cloned());
     let fields: Vec<gw_field> =
         options.iter().map(|(key, value)| gw_field { name: lend(key), value: lend(value) }).collect();

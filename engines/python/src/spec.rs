@@ -32,8 +32,6 @@ pub(crate) struct Spec {
     /// Which event loop, and whether it has a lifespan, for ASGI.
     pub(crate) event_loop: Option<&'static str>,
     pub(crate) lifespan: Option<&'static str>,
-    /// How long its startup may take, as it was written.
-    pub(crate) startup_timeout: Option<Vec<u8>>,
     /// Words for the runtime alone, with their names.
     pub(crate) words: Vec<(&'static [u8], Vec<u8>)>,
 }
@@ -61,7 +59,6 @@ impl Spec {
             debug: false,
             event_loop: None,
             lifespan: None,
-            startup_timeout: None,
             words: Vec::new(),
         }
     }
@@ -128,8 +125,10 @@ impl Spec {
                 self.lifespan = Some(one_of("lifespan", value, &["auto", "on", "off"])?);
                 return Ok(());
             }
-            b"startup_timeout" if self.lifespan.is_some() => {
-                self.startup_timeout = Some(value.to_vec());
+            b"startup_timeout" | b"disconnect_timeout" if self.lifespan.is_some() => {
+                let is_startup = key == b"startup_timeout";
+                let word: &'static [u8] = if is_startup { b"startup_timeout" } else { b"disconnect_timeout" };
+                self.words.push((word, value.to_vec()));
                 return Ok(());
             }
             _ => {

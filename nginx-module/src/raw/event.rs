@@ -155,6 +155,12 @@ impl Watch {
         }
     }
 
+    /// Has `handler` called, too, when the worker begins to shut down: as nginx calls those of connections that it may close then.
+    pub(crate) fn tell_exit(&self) {
+        // SAFETY: a connection of this process's array, which is ours as long as the watch.
+        unsafe { (*self.0.as_ptr()).set_idle(1) }
+    }
+
     /// The event that its handler is called with.
     pub(crate) fn event(&self) -> ConnectionEvent {
         // SAFETY: a connection of this process's array, which is ours as long as the watch.

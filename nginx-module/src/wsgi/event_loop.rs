@@ -7,7 +7,7 @@ use std::{
     io,
     os::fd::AsFd,
     ptr,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use gangway::{engine::fence, error::SERVER_FAILED, exchange::OutboxEvent, log::Line, sys::explain};
@@ -28,9 +28,13 @@ use crate::{
 /// kills a worker a second and a half after a fast stop (ngx_master_process_cycle() doubles a delay of 50 ms until it is above a second).
 const GRACE: Duration = Duration::from_secs(5);
 const SHORT_GRACE: Duration = Duration::from_millis(1000);
+/// How often a worker that shuts down looks which requests hold it up.
+const EXIT_LOOK_EVERY: Duration = Duration::from_millis(500);
 
 thread_local! {
     static WATCHES: Cell<Vec<Watch>> = const { Cell::new(Vec::new()) };
+    /// Of a worker that shuts down: the timer that looks which requests hold it up, and since when it does.
+    static EXIT: RefCell<Option<(Timer, Instant)>> = const { RefCell::new(None) };
     /// Memory for what is taken from pool threads.
     static EVENTS: RefCell<Vec<OutboxEvent>> = const { RefCell::new(Vec::new()) };
 }
@@ -55,7 +59,9 @@ fn run(applications: &Applications, multiprocess: bool) -> io::Result<()> {
             .ok_or_else(|| io::Error::other("no free connection; raise worker_connections"))
     };
     let outbox = worker.outbox();
-    WATCHES.set(vec![watch(outbox.eventfd().as_fd())?, watch(outbox.timerfd().as_fd())?]);
+    let watches = vec![watch(outbox.eventfd().as_fd())?, watch(outbox.timerfd().as_fd())?];
+    watches.iter().for_each(Watch::tell_exit);
+    WATCHES.set(watches);
     for (config, counted) in applications.all.iter().zip(&applications.counted) {
         worker.application(config).count_at(counting::tally(*counted));
     }
@@ -73,6 +79,7 @@ pub(crate) fn stop() {
     }
     drain(worker);
     drop(WATCHES.take());
+    drop(EXIT.take());
 }
 
 /// Takes what pool threads have for the loop.
@@ -167,7 +174,37 @@ unsafe extern "C" fn on_outbox(event: *mut ngx_event_t) {
         // SAFETY: nginx calls this with the event of one of our watches.
         unsafe { raw::acknowledge(event) };
         if let Some(worker) = Worker::current() {
+            if raw::is_exiting() {
+                begin_exit();
+            }
             drain(worker);
+        }
+    });
+}
+
+/// The worker shuts down: from now on it is looked which requests hold it up.
+fn begin_exit() {
+    EXIT.with_borrow_mut(|exit| {
+        exit.get_or_insert_with(|| {
+            let mut look = Timer::new(on_exit_look, ptr::null_mut(), false);
+            look.set(EXIT_LOOK_EVERY);
+            (look, Instant::now())
+        });
+    });
+}
+
+unsafe extern "C" fn on_exit_look(_: *mut ngx_event_t) {
+    fence("on_exit_look", (), || {
+        let Some(worker) = Worker::current() else { return };
+        let since = EXIT.with_borrow_mut(|exit| {
+            let (look, since) = exit.as_mut()?;
+            look.set(EXIT_LOOK_EVERY);
+            Some(*since)
+        });
+        let mut late = Vec::new();
+        worker.for_each(|flight| late.extend(since.and_then(|since| flight.outlasts(since))));
+        for ticket in late {
+            wake(ticket, InFlight::leave_behind);
         }
     });
 }

@@ -4,6 +4,8 @@
 //! A request in flight is found by its ticket, never by an address: nginx may end a request in any call that finalizes, and
 //! everybody else (a pool thread, a timer, nginx's cleanup) then finds that the ticket is gone.
 
+mod ending;
+
 use std::{
     ptr,
     sync::Arc,
@@ -15,7 +17,7 @@ use gangway::{
     http::{Fields, Head},
     pool::Refusal,
     report,
-    runtime::{Application, Overdue, abandon},
+    runtime::{Application, Overdue},
 };
 use nginx_sys::{ngx_event_t, ngx_int_t};
 
@@ -28,10 +30,7 @@ use super::{
 use crate::{
     module,
     raw::{Buffers, ERROR, Msec, Request, Timer, is_exiting},
-    serve::{
-        counting,
-        head::{self, Sent},
-    },
+    serve::head::{self, Sent},
 };
 
 /// One running request.
@@ -407,42 +406,9 @@ impl InFlight {
         self.end(NextStep::Leave(status, stuck))
     }
 
-    fn end(&mut self, next: NextStep) -> NextStep {
-        self.finalized = true;
-        self.timer.stop();
-        if let Some(socket) = &self.socket {
-            socket.give_back(self.request);
-        }
-        if self.reads_body() {
-            self.request.ignore_body();
-        }
-        next
-    }
-
     /// Whether more of the body may come in.
     pub(super) fn reads_body(&self) -> bool {
         self.feed.as_ref().is_some_and(Feed::is_open)
-    }
-
-    /// What the handler still sends has no place to go.
-    pub(super) fn abandon(&self) {
-        abandon(&self.application, &self.exchange, Cause::ClientGone);
-    }
-
-    /// For variables of a log, and of headers.
-    pub(super) fn note(&self) {
-        if let Some(counted) = self.counted {
-            let own = || Some(std::process::id());
-            counting::note(self.request, counted, self.exchange.passage(), own);
-        }
-    }
-
-    /// nginx has ended the request.
-    pub(super) fn close(self) {
-        if !self.ended {
-            self.abandon();
-        }
-        self.note();
     }
 }
 

@@ -123,7 +123,7 @@ impl Worker {
     }
 
     /// Lets `act` look at all requests.
-    pub(super) fn for_each(&self, act: impl Fn(&InFlight)) {
+    pub(super) fn for_each(&self, mut act: impl FnMut(&InFlight)) {
         self.in_flight.borrow().values().for_each(|flight| act(flight));
     }
 

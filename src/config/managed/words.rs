@@ -119,7 +119,10 @@ impl Parser<'_> {
         application: impl FnOnce(&[&[u8]]) -> Result<ApplicationConf, ConfigError>,
     ) -> Result<Placed, ConfigError> {
         let own = OptionTables::new(APPLICATION_OPTIONS, MANAGED_OPTIONS);
-        let is_engines = |key: &str| engines.is_some_and(|known| known.find(key).is_some());
+        let is_known = |key: &str| engines.is_some_and(|known| known.find(key).is_some());
+        let is_elsewhere = words.iter().skip(1).any(|word| asks(word) && !key(word).is_some_and(is_known));
+        // That one is said of an application in either place.
+        let is_engines = |key: &str| is_known(key) && !(is_elsewhere && key == "drain_timeout");
         let found = |word: &[u8]| key(word).filter(|key| !is_engines(key)).and_then(|key| own.find(key));
         let (target, rest) = words.split_at(words.len().min(1));
         let (managed, others): (Vec<&[u8]>, Vec<&[u8]>) = rest.iter().partition(|word| found(word).is_some());
@@ -132,7 +135,7 @@ impl Parser<'_> {
         }
         let application = application(&[target, &others].concat())?;
         let Some(first) = managed.first() else { return Ok(Placed::InProcess(application)) };
-        if !managed.iter().any(|word| asks(word)) {
+        if !is_elsewhere {
             return Err(ConfigError::new(
                 BAD_OPTION,
                 format!(

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import threading
+import time
 
 from gate import Gate
 
@@ -208,6 +209,69 @@ async def do_writer(scope, receive, send):
     gate.close()
 
 
+async def do_endless(scope, receive, send):
+    """Events without an end, until nobody takes them."""
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+    event = {"type": "http.response.body", "body": b"data: tick\n\n", "more_body": True}
+    await send(event)
+    gate.tell("streaming")
+    try:
+        while True:
+            await asyncio.sleep(0.05)
+            await send(event)
+    except OSError:
+        gate.tell("OSError")
+    gate.close()
+
+
+async def do_deaf(scope, receive, send):
+    """Does not end when its client has left, whether it has been told or has not asked."""
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    gate.tell("begun")
+    try:
+        if b"asks=1" in scope["query_string"]:
+            await body_of(receive)
+            gate.tell((await receive())["type"])
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        gate.tell("cancelled")
+        raise
+    finally:
+        gate.close()
+
+
+async def do_farewell(scope, receive, send):
+    """Has something to do when its client has left, and does it."""
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    gate.tell("begun")
+    await body_of(receive)
+    await receive()
+    await asyncio.to_thread(gate.wait, "finishing")
+    gate.tell("finished")
+    gate.close()
+
+
+async def do_tidy(scope, receive, send):
+    """Works on after its response, for as long as the query says."""
+    words = dict(pair.split("=", 1) for pair in scope["query_string"].decode().split("&"))
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await answer(send, b"whole")
+    gate.tell("tidying")
+    try:
+        await asyncio.sleep(float(words["seconds"]))
+        gate.tell("tidied")
+    except asyncio.CancelledError:
+        gate.tell("cancelled")
+        raise
+    finally:
+        gate.close()
+
+
 async def do_after(scope, receive, send):
     """Goes on after its response."""
     gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
@@ -348,6 +412,14 @@ async def do_block(scope, receive, send):
     gate.wait("blocking")
     gate.close()
     await answer(send, b"late")
+
+
+async def do_compute(scope, receive, send):
+    """Holds the loop and the interpreter until the file of the query is there."""
+    end, path = time.monotonic() + 90, scope["query_string"].decode()
+    while time.monotonic() < end and not os.path.exists(path):
+        sum(range(200_000))
+    await answer(send, b"computed")
 
 
 async def do_gate(scope, receive, send):

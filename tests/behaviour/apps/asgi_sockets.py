@@ -122,6 +122,25 @@ async def do_listen(scope, receive, send):
     gate.close()
 
 
+async def do_linger(scope, receive, send):
+    """Goes on when the WebSocket has ended: by its client, or by itself."""
+    gate = gate_of(scope)
+    await accept(receive, send)
+    if b"closes=1" in scope["query_string"]:
+        await send({"type": "websocket.close"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+    try:
+        gate.tell("lingering")
+        await asyncio.sleep(1.5)
+        gate.tell("done")
+    except asyncio.CancelledError:
+        gate.tell("cancelled")
+        raise
+    finally:
+        gate.close()
+
+
 async def do_talk(scope, receive, send):
     """Sends until nobody is there."""
     gate = gate_of(scope)

@@ -2,6 +2,7 @@
 """How an application on an event loop begins, is bounded, and ends."""
 
 import json
+import time
 
 import pytest
 
@@ -120,6 +121,38 @@ def test_the_shutdown_runs(launch, scratch):
     wait_until(lambda: note.read_text() == "shut down\n", "the shutdown has run")
 
 
+@pytest.fixture
+def journal(scratch):
+    path = scratch / "note"
+    path.touch()
+    path.chmod(0o666)
+    return path
+
+
+@pytest.mark.parametrize("seconds", ["0.5", "3600"])
+def test_work_after_a_response_has_two_seconds_when_the_process_ends(launch, gate, journal, seconds):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", env=f"SHUTDOWN_NOTE={journal}"), warm=["/hello"])
+    assert server.get(f"/tidy?{gate.query}&seconds={seconds}").body == b"whole"
+    visitor = gate.visitor().at("tidying")
+    began = time.monotonic()
+    server.send_signal("reload")
+    visitor.at("tidied" if seconds == "0.5" else "cancelled")
+    if seconds == "3600":
+        assert time.monotonic() - began > 1.9
+    wait_until(lambda: journal.read_text() == "shut down\n", "the shutdown has run after it")
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_a_fast_stop_cancels_what_runs(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app"), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/sleep?{gate.query}")
+    visitor = gate.visitor().at("asleep")
+    server.stop()
+    visitor.at("cancelled")
+    server.log.expect("GW0208 asgi_app:app: \"GET /sleep.*it is cancelled")
+
+
 @pytest.mark.servers("nginx", "nginx128")
 def test_requests_in_flight_are_bounded(launch, gate):
     server = launch(lambda site: site.asgi("/", "asgi_app:app", in_flight=1, queue=1), warm=["/hello"])
@@ -176,6 +209,40 @@ def test_a_loop_that_is_blocked_is_named(launch, gate):
     visitor.go()
     wait_until(lambda: server.get("/hello").status == 200, "the loop goes on")
     server.log.allow("GW0402")
+
+
+def test_a_loop_that_stays_stuck_costs_its_worker(launch, gate, kind):
+    server = launch(beside("asgi_app:app", timeout="500ms"), warm=["/well/hello"])
+    old = server.workers()
+    client = server.connect()
+    client.request("GET", f"/block?{gate.query}")
+    gate.visitor().at("blocking")
+    assert client.response().status == 504
+    server.log.expect("GW0402")
+    server.log.expect("GW0322")
+    server.log.allow("File |    |GW0208")
+    line = server.log.expect("GW0403", 20).raw
+    if kind.startswith("apache"):
+        assert "apachectl graceful replaces the process" in line
+        server.reload(timeout=60)
+    else:
+        server.log.expect("GW0404 a task of asgi_app:app is lost: this worker process shuts down gracefully")
+        wait_until(lambda: not set(old) & set(server.workers()), "the worker is replaced", 30)
+    wait_until(lambda: server.get("/hello").body == b"hello", "another one serves", 20)
+
+
+@pytest.mark.servers("nginx", "nginx128", "apache")
+def test_a_loop_that_computes_is_named(launch, scratch):
+    """It holds the interpreter's lock, which who names it needs as well."""
+    server = launch(beside("asgi_app:app", timeout="off"), warm=["/well/hello"])
+    client = server.connect(timeout=90)
+    client.request("GET", f"/compute?{scratch}/enough")
+    # A machine that has no time for it makes it no loop that is stuck.
+    server.log.expect("GW0322 the event loop of application", 60)
+    server.log.expect("in do_compute")
+    server.log.allow("File |    ")
+    (scratch / "enough").touch()
+    assert client.response().body == b"computed"
 
 
 def test_a_loop_that_blocks_is_named_before_anybody_gives_up(launch, gate):

@@ -3,6 +3,7 @@
 
 import functools
 import gc
+import time
 
 import pytest
 
@@ -115,3 +116,81 @@ def test_memory_is_flat_under_mixed_load(launch, journal):
         after = more(1500, 1500)
     assert not load.failures + listeners.failures, (load.failures + listeners.failures)[:5]
     assert after - before < 2 << 20, f"{before >> 10} KiB, then {after >> 10} KiB"
+
+
+ALL = ("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
+
+
+@pytest.mark.servers(*ALL)
+@pytest.mark.parametrize("path", ["endless", "deaf"])
+def test_a_stream_without_an_end_does_not_keep_its_worker(launch, gate, path):
+    """Also where the application does not look whether somebody is there."""
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", drain_timeout="700ms", timeout="off"), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/{path}?{gate.query}")
+    blocks = client.blocks(head := client.head())
+    next(blocks)
+    visitor = gate.visitor().at("streaming" if path == "endless" else "begun")
+    began = time.monotonic()
+    server.reload(timeout=20)
+    assert time.monotonic() - began > 0.6, "it has had its time"
+    visitor.at("OSError" if path == "endless" else "cancelled")
+    for _ in blocks:
+        pass
+    assert not head.complete, "the client sees that the response is not whole"
+    assert server.get("/hello").body == b"hello"
+
+
+@pytest.mark.servers(*ALL)
+def test_a_request_that_ends_by_itself_is_not_touched_by_a_reload(launch, gate, kind):
+    def configure(site):
+        # httpd's prefork has a process for each.
+        site.workers = 2 if kind == "apache-prefork" else 1
+        site.asgi("/", "asgi_app:app")
+
+    server = launch(configure, warm=["/hello"])
+    old = set(server.workers())
+    client = server.connect()
+    client.request("GET", f"/stream?{gate.query}")
+    visitor = gate.visitor().at("part 0").go()
+    blocks = client.blocks(head := client.head())
+    assert next(blocks) == b"data: 0\n\n"
+    server.send_signal("reload")
+    wait_until(lambda: set(server.workers()) - old, "the new worker is there")
+    assert server.get("/hello").body == b"hello"
+    for number in (1, 2):
+        visitor.at(f"part {number}").go()
+        assert next(blocks) == b"data: %d\n\n" % number
+    assert list(blocks) == [] and head.complete
+    wait_until(lambda: not old & set(server.workers()), "the old worker has ended", 20)
+
+
+def test_a_request_without_a_head_is_answered_by_503(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", drain_timeout="300ms"), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/sleep?{gate.query}")
+    visitor = gate.visitor().at("asleep")
+    server.send_signal("reload")
+    assert client.response().status == 503
+    visitor.at("cancelled")
+
+
+@pytest.mark.parametrize("path", ["endless", "deaf"])
+def test_an_endless_stream_of_a_process_of_its_own(launch, gate, journal, path):
+    """drain_timeout= bounds it there, and with it the server's worker. The application ends as it should, and is not killed."""
+    words = {"processes": 1, "drain_timeout": "1s", "env": ["VERSION=1", f"SHUTDOWN_NOTE={journal}"]}
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", **words), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/{path}?{gate.query}")
+    blocks = client.blocks(head := client.head())
+    next(blocks)
+    visitor = gate.visitor().at("streaming" if path == "endless" else "begun")
+    server.configuration.write_text(server.configuration.read_text().replace("VERSION=1", "VERSION=2"))
+    server.reload(timeout=30)
+    visitor.at("OSError" if path == "endless" else "cancelled")
+    server.log.expect("GW0906 requests of process .* did not end within drain_timeout=")
+    for _ in blocks:
+        pass
+    assert not head.complete
+    wait_until(lambda: journal.read_text() == "shut down\n", "its shutdown has run")
+    server.log.allow("GW0208|upstream|GW07")

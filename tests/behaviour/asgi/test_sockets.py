@@ -219,6 +219,19 @@ def test_the_server_answers_while_the_application_holds_the_loop(server, gate):
     server.log.allow("GW0322|File |    ")
 
 
+def test_the_server_answers_while_the_application_computes(server):
+    """It holds the interpreter's lock as well, which nobody who answers may want."""
+    client = opened(server, "/busy")
+    for number in range(20):
+        client.send(PING, b"%d" % number)
+        assert client.frame() == (PONG, b"%d" % number)
+    # Before it was done, and its message the next one.
+    client.expect_text("done")
+    client.send(CLOSE, close_payload(1001))
+    assert client.frame()[0] == CLOSE
+    server.log.allow("GW0322|File |    ")
+
+
 # ---- the end ----
 
 

@@ -187,6 +187,20 @@ def test_nobody_outlives_the_time_of_a_shutdown(launch):
     assert client.frame() is None
 
 
+@pytest.mark.servers(*SHARED)
+@pytest.mark.parametrize("closes", [0, 1], ids=["its client", "itself"])
+def test_an_application_that_goes_on_after_the_end(launch, gate, closes):
+    server = launch(serve(disconnect_timeout="300ms"), warm=["/hello"])
+    client = opened(server, f"/linger?{gate.query}&closes={closes}")
+    if closes:
+        client.expect_close(1000)
+        gate.visitor().at("lingering").at("done")
+    else:
+        client.close()
+        gate.visitor().at("lingering").at("cancelled")
+        server.log.expect("GW0324")
+
+
 def test_a_client_that_takes_nothing_has_send_timeout(launch, gate):
     def configure(site):
         site.apache_main = "Timeout 1"

@@ -5,12 +5,13 @@ import pytest
 
 from harness import wire
 
-WARM = ("/app/hello", "/loose/hello")
+WARM = ("/app/hello", "/loose/hello", "/brief/hello")
 
 
 def configure(site, kind):
     site.asgi("/app", "asgi_app:app")
     site.asgi("/loose", "asgi_app:app", nginx="gangway_request_buffering off;")
+    site.asgi("/brief", "asgi_app:app", disconnect_timeout="400ms", in_flight=1)
 
 
 def test_parts_leave_at_once(server, gate):
@@ -62,6 +63,51 @@ def test_a_client_that_does_not_read_holds_its_request_alone(server, gate):
     for _ in range(20):
         assert server.get("/app/hello").body == b"hello"
     connection.close()
+
+
+@pytest.mark.parametrize("asks", [1, 0], ids=["told", "never-asks"])
+def test_a_request_that_goes_on_without_its_client_is_cancelled(server, gate, asks):
+    client = server.connect()
+    client.request("GET", f"/brief/deaf?{gate.query}&asks={asks}")
+    visitor = gate.visitor().at("begun")
+    client.close()
+    if asks:
+        visitor.at("http.disconnect")
+    visitor.at("cancelled")
+    line = server.log.expect("GW0324").raw
+    assert "still ran 0.4s after its client had left" in line
+    # There is one place.
+    assert server.get("/brief/hello").body == b"hello"
+
+
+def test_a_request_that_ends_in_time_without_its_client_is_not_cancelled(server, gate):
+    client = server.connect()
+    client.request("GET", f"/app/farewell?{gate.query}")
+    visitor = gate.visitor().at("begun")
+    client.close()
+    visitor.at("finishing")
+    clock(server, gate)
+    visitor.go().at("finished")
+
+
+def clock(server, gate):
+    """Goes for longer than what is cancelled in this time."""
+    client = server.connect()
+    client.request("GET", f"/brief/deaf?{gate.query}&asks=1")
+    visitor = gate.visitor().at("begun")
+    client.close()
+    visitor.at("http.disconnect").at("cancelled")
+    server.log.expect("GW0324")
+
+
+def test_work_after_the_response_is_not_cancelled(server, gate):
+    client = server.connect()
+    client.request("GET", f"/brief/after?{gate.query}", [("Connection", "close")])
+    assert client.response().body == b"whole"
+    visitor = gate.visitor().at("after")
+    client.close()
+    clock(server, gate)
+    visitor.go().at("http.disconnect")
 
 
 def test_work_after_the_response(server, gate):

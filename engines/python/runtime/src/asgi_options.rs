@@ -10,12 +10,19 @@ pub(crate) struct LoopOptions {
     pub(crate) lifespan: String,
     /// How long the startup of the lifespan may take, in seconds.
     pub(crate) startup_timeout: Option<f64>,
+    /// How long a request may go on when its client has left, in seconds.
+    pub(crate) disconnect_timeout: Option<f64>,
 }
 
 impl LoopOptions {
     /// What holds without any of them.
     pub(crate) fn new() -> Self {
-        Self { kind: "auto".to_owned(), lifespan: "auto".to_owned(), startup_timeout: Some(60.0) }
+        Self {
+            kind: "auto".to_owned(),
+            lifespan: "auto".to_owned(),
+            startup_timeout: Some(60.0),
+            disconnect_timeout: Some(60.0),
+        }
     }
 
     /// Takes an option, whose value the host has checked. Answers whether it is one of these.
@@ -24,6 +31,7 @@ impl LoopOptions {
         match key {
             b"loop" => self.kind = value.into_owned(),
             b"lifespan" => self.lifespan = value.into_owned(),
+            b"disconnect_timeout" => self.disconnect_timeout = seconds(&value),
             b"startup_timeout" => self.startup_timeout = seconds(&value),
             _ => return false,
         }

@@ -49,6 +49,7 @@ codes! {
     Incomplete = 321, "the application ended without a whole response";
     LoopBlocked = 322, "the event loop of an application does not go on";
     LifespanFailed = 323, "the lifespan of an application did not end well";
+    LeftAlone = 324, "a request went on for too long after its client had left";
 }
 
 impl fmt::Display for Code {

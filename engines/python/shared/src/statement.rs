@@ -60,10 +60,16 @@ pub static OPTIONS: [Constant<gw_option>; 6] = [
 ];
 
 /// What an application on an event loop has besides those.
-pub static LOOP_OPTIONS: [Constant<gw_option>; 3] = [
+pub static LOOP_OPTIONS: [Constant<gw_option>; 4] = [
     constant(option(c"loop", GW_VALUE_TEXT, c"auto", c"auto, asyncio or uvloop")),
     constant(option(c"lifespan", GW_VALUE_TEXT, c"auto", c"auto, on or off")),
     constant(option(c"startup_timeout", GW_VALUE_TIME, c"60s", c"how long the startup may take")),
+    constant(option(
+        c"disconnect_timeout",
+        GW_VALUE_TIME,
+        c"60s",
+        c"how long a request may go on when its client has left",
+    )),
 ];
 
 /// What handlers have besides some of those.
@@ -126,9 +132,9 @@ const fn interface(
     }
 }
 
-static ASGI_OPTION_LIST: Constant<[*const gw_option; 9]> = {
+static ASGI_OPTION_LIST: Constant<[*const gw_option; 10]> = {
     let [root, venv, python, env, env_file, debug] = &OPTIONS;
-    let [event_loop, lifespan, startup_timeout] = &LOOP_OPTIONS;
+    let [event_loop, lifespan, startup_timeout, disconnect_timeout] = &LOOP_OPTIONS;
     // SAFETY: the options are constant.
     unsafe {
         Constant::new([
@@ -141,6 +147,7 @@ static ASGI_OPTION_LIST: Constant<[*const gw_option; 9]> = {
             event_loop.get(),
             lifespan.get(),
             startup_timeout.get(),
+            disconnect_timeout.get(),
         ])
     }
 };

@@ -28,12 +28,12 @@ class StartupFailed(RuntimeError):
 class Server:
     """The loop, the application and its requests."""
 
-    def __init__(self, port, kinds, loop, lifespan, startup_timeout, threads):
+    def __init__(self, port, kinds, loop, lifespan, times, threads):
         self.port = port
         self.kinds = kinds
         self.kind = loop
         self.lifespan_kind = lifespan
-        self.startup_timeout = startup_timeout
+        self.startup_timeout, self.disconnect_timeout = times
         self.threads = threads
         self.loop = None
         self.application = None
@@ -42,6 +42,8 @@ class Server:
         self.requests = port.requests
         self.tasks = set()
         self.held = []
+        # Requests that go on though their clients have left, by their keys: what ends them.
+        self.left = {}
         # Events have woken requests in this turn.
         self.has_woken = False
         # The first step of a Task that is being made, and its context.
@@ -164,6 +166,24 @@ class Server:
             request.task.cancel()
         else:
             self.drop_held(key)
+
+    def bear(self, request):
+        """Its client has left: it may go on for a while."""
+        if self.disconnect_timeout is not None:
+            self.left[request.call.key] = self.loop.call_later(self.disconnect_timeout, self.give_up, request)
+
+    def forget_left(self, key):
+        """A request whose client has left has ended."""
+        timer = self.left.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    def give_up(self, request):
+        """Nobody gets what a request still does, and it holds a place of others."""
+        self.left.pop(request.call.key, None)
+        if not request.ended and not request.is_after_work():
+            request.call.give_up(self.disconnect_timeout)
+            request.task.cancel()
 
     def drop_held(self, key):
         """A request is over before it has begun."""
@@ -370,5 +390,5 @@ def new_loop(kind):
     return asyncio.SelectorEventLoop()
 
 
-def run(port, kinds, loop, lifespan, startup_timeout, threads):
-    Server(port, kinds, loop, lifespan, startup_timeout, threads).run()
+def run(port, kinds, loop, lifespan, times, threads):
+    Server(port, kinds, loop, lifespan, times, threads).run()

@@ -321,6 +321,15 @@ impl Call {
         Ok(())
     }
 
+    /// It still runs so many seconds after its client has left.
+    fn give_up(&self, seconds: f64) {
+        let Ok(request) = self.request() else { return };
+        let text = format!(
+            "still ran {seconds}s after its client had left, and is cancelled; disconnect_timeout= says when"
+        );
+        self.log(request, Level::Info, Code::LeftAlone, &text);
+    }
+
     /// The application has raised when its response was complete: what it does then is its own work.
     fn raised_late(&self, py: Python<'_>, error: Bound<'_, PyAny>) {
         let (cold, error) = (Cold::get(py), PyErr::from_value(error));

@@ -152,10 +152,22 @@ fn is_loop() -> bool {
     IS_LOOP.get()
 }
 
+/// Lets this thread have SIGCHLD, by which uvloop knows that a child has ended: all threads of a server may block it.
+fn hear_of_children() {
+    // SAFETY: a set that sigemptyset(3) makes; the mask is this thread's.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
 /// The life of the loop's thread.
 fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
     let queue = &watched.queue;
     IS_LOOP.set(true);
+    hear_of_children();
     Python::attach(|py| {
         // SAFETY: the interpreter's lock is held.
         watched.ident.store(unsafe { ffi::PyThread_get_thread_ident() }, Ordering::Relaxed);
@@ -166,10 +178,9 @@ fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
         let ran = Bound::new(py, LoopPort::new(py, Arc::clone(queue), spec, report)).and_then(|port| {
             let requests = PyModule::from_code(py, REQUESTS, c"<gangway>", c"_gangway_asgi_requests")?;
             let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
-            let ran = module.call_method1(
-                "run",
-                (&port, requests, &options.kind, &options.lifespan, options.startup_timeout, threads),
-            );
+            let times = (options.startup_timeout, options.disconnect_timeout);
+            let ran = module
+                .call_method1("run", (&port, requests, &options.kind, &options.lifespan, times, threads));
             // Requests that the loop has not answered.
             port.get().close();
             ran

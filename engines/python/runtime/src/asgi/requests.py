@@ -46,6 +46,7 @@ class Request:
     def ready(self, what):
         if what & GONE:
             self.gone = True
+            self.server.bear(self)
         self.wake()
 
     def wake(self):
@@ -58,6 +59,12 @@ class Request:
         """The server has no more of it."""
         self.ended = True
         self.server.requests.pop(self.call.key, None)
+        if self.gone:
+            self.server.forget_left(self.call.key)
+
+    def is_after_work(self):
+        """What it does now is no part of its response."""
+        return False
 
     def end(self):
         """The response is whole."""
@@ -256,6 +263,10 @@ class WebSocket(Request):
             else:
                 await self.wait()
         return self.disconnect
+
+    def is_after_work(self):
+        # The application has closed it.
+        return self.closing
 
     def arrived(self, message):
         if message is False:
