@@ -7,6 +7,7 @@ thread.
 """
 
 import asyncio
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
@@ -53,12 +54,15 @@ class Server:
         # Done when the process ends.
         self.ended = None
         self.stopping = False
+        # This is a child that the application has forked: the loop is its parent's.
+        self.forked = False
 
     def run(self):
         self.loop = new_loop(self.kind)
         asyncio.set_event_loop(self.loop)
         self.loop.set_default_executor(ThreadPoolExecutor(self.threads, thread_name_prefix="asyncio"))
         self.ended = self.loop.create_future()
+        os.register_at_fork(after_in_child=self.note_fork)
         try:
             self.loop.add_reader(self.port.fileno(), self.look)
             self.application = self.port.load(self.start)
@@ -79,6 +83,20 @@ class Server:
     @staticmethod
     async def until(pause):
         await pause
+
+    def note_fork(self):
+        """In a child that the application has forked, inside of os.fork()."""
+        self.forked = True
+        # What waits there comes back to the loop, which would take events of its parent's.
+        self.loop.call_soon(self.leave, RuntimeError("a forked child has waited in the event loop of its parent"))
+        ready = getattr(self.loop, "_ready", None)
+        if ready is not None:
+            ready.rotate(1)
+
+    def leave(self, error):
+        """No child gets back to the server: it ends as a program does."""
+        if self.forked:
+            self.port.end_child(error)
 
     # ---- the application ----
 
@@ -195,6 +213,8 @@ class Server:
                 return
 
     def begin(self, key, call, socket):
+        if self.forked:
+            self.leave(RuntimeError("a forked child has waited in a request of its parent"))
         if self.application is None:
             # The import of a second attempt runs with the loop standing still.
             self.held.append((call, socket))
@@ -243,10 +263,14 @@ class Server:
         try:
             await self.application(scope, request.receive, request.sender(self.port))
         except (KeyboardInterrupt, SystemExit) as error:
+            self.leave(error)
             request.fail(RuntimeError(f"the application raised {type(error).__name__}"))
         except BaseException as error:
+            self.leave(error)
             request.fail(error)
         else:
+            if self.forked:
+                self.leave(None)
             if not request.ended:
                 request.fail(None)
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::{App, Found, Spec},
-    release,
+    leave, release,
 };
 
 /// Requests and wake-ups that one pass of the loop takes: those who are at work get on in between.
@@ -155,6 +155,12 @@ impl LoopPort {
     pub(super) fn close(&self) {
         self.gather(false);
         self.queue.refuse_rest();
+    }
+
+    /// In a child that the application has forked: ends it.
+    #[expect(clippy::unused_self, reason = "a method for Python")]
+    fn end_child(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) {
+        leave::end_child(py, error.map(PyErr::from_value).as_ref());
     }
 
     #[expect(clippy::unused_self, reason = "a method for Python")]
