@@ -32,9 +32,12 @@ pub(super) fn take(
     sink: &mut impl Sink,
 ) -> Result<bool, ngx_int_t> {
     let request = context.request;
+    // The body has ended, and only lines for the log are looked for in what has come already.
+    let mut is_whole = false;
     loop {
         let (count, event) = match response.decoder.decode(input) {
             Ok(found) => found,
+            Err(_) if is_whole => return Ok(end(sink)),
             Err(error) => {
                 // The backend broke its protocol within the body: the client gets what has come.
                 fail(context, sink, error.code(), &error);
@@ -43,6 +46,7 @@ pub(super) fn take(
         };
         input = input.get(count..).unwrap_or_default();
         match event {
+            ResponseEvent::More if is_whole => return Ok(end(sink)),
             ResponseEvent::More => return Ok(true),
             ResponseEvent::Errors(bytes) => context.stderr.borrow_mut().add(request, bytes),
             ResponseEvent::Output(bytes) => {
@@ -69,12 +73,7 @@ pub(super) fn take(
                 fail(context, sink, BACKEND_CUT, &why);
                 return Ok(false);
             }
-            ResponseEvent::OutputEnd => {
-                if !context.keeps_connection() {
-                    sink.done();
-                    return Ok(false);
-                }
-            }
+            ResponseEvent::OutputEnd => is_whole = !context.keeps_connection(),
             ResponseEvent::End(_) => {
                 sink.done();
                 upstream.set_keeps_connection(input.is_empty() && context.keeps_connection());
@@ -82,6 +81,12 @@ pub(super) fn take(
             }
         }
     }
+}
+
+/// Nothing more is taken of a connection that is not kept. Answers that no more is to come.
+fn end(sink: &mut impl Sink) -> bool {
+    sink.done();
+    false
 }
 
 /// The response has failed: what still comes is not looked at, and the client sees that it is cut.

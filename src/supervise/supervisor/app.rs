@@ -77,6 +77,8 @@ pub(super) struct Supervised {
     figures: FiguresTold,
     /// When the memory of its processes was looked at.
     measured: Option<Duration>,
+    /// Its program cannot stand to be asked whether it takes requests.
+    is_unasked: bool,
 }
 
 struct Eyes<'s>(&'s Segment);
@@ -124,6 +126,7 @@ impl Supervised {
             due: None,
             figures: FiguresTold::default(),
             measured: None,
+            is_unasked: false,
         }
     }
 
@@ -218,6 +221,7 @@ impl Supervised {
         }
         self.reason = exit.to_string();
         self.read_output(slot, log);
+        self.note_end_at_question(slot, log);
         if let Some(process) = self.processes.get_mut(&slot) {
             (process.probe, process.warmup) = (None, None);
             process.write_rest(&self.about.name, log);

@@ -20,9 +20,12 @@ const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_secs(1);
 /// The end of a connection may be that of the process, of which the keeper tells soon.
 const AFTER_END: Duration = Duration::from_millis(50);
+/// One that is not asked, or has not answered, has ended by then if it cannot be started, or takes requests soon: they wait for it in its socket.
+const UNASKED: Duration = Duration::from_millis(500);
 
 pub(super) struct Probe {
-    stream: UnixStream,
+    /// None for a program that is not asked.
+    stream: Option<UnixStream>,
     state: State,
     at: Duration,
     /// How long after the last look.
@@ -32,7 +35,11 @@ pub(super) struct Probe {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Asked,
-    Ended,
+    /// The connection has ended without an answer, before or after the question had been read.
+    Ended {
+        was_read: bool,
+    },
+    Unasked,
 }
 
 /// What is known now.
@@ -52,12 +59,17 @@ impl Probe {
         let mut stream = UnixStream::connect(path)?;
         stream.set_nonblocking(true)?;
         stream.write_all(&question)?;
-        Ok(Self { stream, state: State::Asked, at: now + FIRST_LOOK, after: FIRST_LOOK })
+        Ok(Self { stream: Some(stream), state: State::Asked, at: now + FIRST_LOOK, after: FIRST_LOOK })
+    }
+
+    /// For a program that ends when it is asked something, as those with Ruby's own library do: who has not ended after a while is ready.
+    pub(super) fn without_question(now: Duration) -> Self {
+        Self { stream: None, state: State::Unasked, at: now + UNASKED, after: UNASKED }
     }
 
     /// What to wait for, as long as something can come.
     pub(super) fn descriptor(&self) -> Option<RawFd> {
-        (self.state == State::Asked).then(|| self.stream.as_raw_fd())
+        self.stream.as_ref().filter(|_| self.state == State::Asked).map(AsRawFd::as_raw_fd)
     }
 
     /// When to look again.
@@ -68,14 +80,27 @@ impl Probe {
     /// Something has come.
     pub(super) fn read(&mut self, now: Duration) -> Known {
         let mut room = [0; 512];
-        match self.stream.read(&mut room) {
+        let Some(stream) = &mut self.stream else { return Known::Nothing };
+        match stream.read(&mut room) {
             Ok(count) if count > 0 => Known::Takes,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Known::Nothing,
-            _ => {
-                (self.state, self.at) = (State::Ended, now + AFTER_END);
+            // A socket that is closed with something unread gives an error in the place of its end.
+            end => {
+                let was_read = end.is_ok();
+                // Who is about to end because of the question takes connections until it has.
+                let pause = if was_read { UNASKED } else { AFTER_END };
+                (self.state, self.at) = (State::Ended { was_read }, now + pause);
                 Known::Nothing
             }
         }
+    }
+
+    /// The process has ended. Answers whether it had read the question and not answered it, so that it may have ended for that.
+    pub(super) fn may_have_ended_it(&mut self, now: Duration) -> bool {
+        if self.state == State::Asked {
+            self.read(now);
+        }
+        self.state == State::Ended { was_read: true }
     }
 
     /// The time has come.
@@ -84,10 +109,11 @@ impl Probe {
             State::Asked => {
                 self.after = (self.after * 2).min(LOOK);
                 self.at = now + self.after;
-                let taken = sys::has_unread(self.stream.as_raw_fd(), true) == Some(false);
+                let taken = self.descriptor().is_some_and(|fd| sys::has_unread(fd, true) == Some(false));
                 if taken { Known::Takes } else { Known::Nothing }
             }
-            State::Ended => match UnixStream::connect(path) {
+            State::Unasked => Known::Takes,
+            State::Ended { .. } => match UnixStream::connect(path) {
                 Ok(_) => Known::Takes,
                 Err(_) => Known::Gone,
             },

@@ -28,6 +28,7 @@ def configure(site, kind):
         site.passes(f"/kept/{protocol}/", backend, nginx="gangway_ignore_client_abort on;")
         site.passes(f"/late/{protocol}/", backend, nginx="gangway_read_timeout 300ms;")
         site.passes(f"/notice/{protocol}/", backend, nginx="gangway_stderr_level notice;")
+        site.passes(f"/fresh/{protocol}/", backend, nginx="gangway_keep_conn off;" if protocol == "fastcgi" else "")
         gzip = "gzip on; gzip_types *; gzip_min_length 0;"
         site.passes(f"/gzip/{protocol}/", backend, nginx=gzip, apache="SetOutputFilter DEFLATE")
 
@@ -340,6 +341,18 @@ def test_standard_error_goes_to_the_log_by_line(server, backend):
     found = [line.raw for line in server.log.lines() if "line" in line.raw and "GW" in line.raw]
     assert len(found) == 3, found
     assert not [line for line in found if "first" in line and "second" in line]
+
+
+@pytest.mark.parametrize("protocol", ["fastcgi"])
+def test_standard_error_behind_the_output_goes_to_the_log(server, backend):
+    """The response is whole at the end of its output, on a connection that is not kept, too."""
+    client = server.connect()
+    client.request("GET", "/fresh/fastcgi/x")
+    peer = backend.next(client)
+    peer.request()
+    peer.send(stdout(head("fastcgi") + b"body") + gateway.record(gateway.STDOUT) + stderr(b"said afterwards\n") + gateway.end_request())
+    assert client.response().body == b"body"
+    server.log.expect("said afterwards")
 
 
 @pytest.mark.better("the stock modules log what one record holds", strict=False)

@@ -12,7 +12,11 @@ use super::{
     },
     CommandQueue, Process, Supervised,
 };
-use crate::{error::WARMUP_FAILED, log::Level, sys::monotonic};
+use crate::{
+    error::{PROCESS_NOT_READY, WARMUP_FAILED},
+    log::Level,
+    sys::monotonic,
+};
 
 impl Process {
     /// When to look at it again.
@@ -27,8 +31,29 @@ impl Supervised {
         let path = self.segment.socket_path(slot);
         if let Some(process) = self.processes.get_mut(&slot) {
             // Without a listener it has ended already, which the keeper tells.
-            process.probe = Probe::ask(&path, monotonic()).ok();
+            let now = monotonic();
+            process.probe = if self.is_unasked {
+                Some(Probe::without_question(now))
+            } else {
+                Probe::ask(&path, now).ok()
+            };
         }
+    }
+
+    /// A process has ended while it began. A program that did when it was asked whether it takes requests is not asked again.
+    pub(super) fn note_end_at_question(&mut self, slot: u16, log: &mut Log) {
+        let probe = self.processes.get_mut(&slot).and_then(|process| process.probe.as_mut());
+        if !self.about.is_program
+            || self.is_unasked
+            || !probe.is_some_and(|probe| probe.may_have_ended_it(monotonic()))
+        {
+            return;
+        }
+        self.is_unasked = true;
+        log.line(Level::Notice, PROCESS_NOT_READY, format_args!(
+            "\"{}\" ends when it is asked whether it takes requests (FCGI_GET_VALUES): its processes count as ready half a second after they have begun from now on",
+            self.about.name
+        ));
     }
 
     /// The time has come for something.
