@@ -31,6 +31,6 @@ if ($_GET['what'] === 'flush') {
         flush();
     }
 } else {
-    at('inside');
-    echo 'inside';
+    at($_GET['what']);
+    echo $_GET['what'];
 }
