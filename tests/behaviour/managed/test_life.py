@@ -12,6 +12,8 @@ from harness import places, processes, programs
 from harness.deadline import wait_until
 
 as_root = pytest.mark.skipif(not places.AS_ROOT, reason="only root can start an application as another user")
+# What depends on how httpd's parent starts and ends its children.
+ALL_MPMS = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
 # What a request meets whose process is killed.
 CUT = r"upstream prematurely closed|recv\(\) failed|readv\(\) failed|connect\(\) to unix|GW0703|GW0904"
 
@@ -69,6 +71,7 @@ def test_the_tree_has_the_rights_that_it_needs(launch):
         assert os.stat(f"{run}/{name}").st_mode & 0o777 == 0o600
 
 
+@ALL_MPMS
 @pytest.mark.parametrize("how", ["stop", "quit"])
 def test_nothing_is_left_when_the_server_ends(launch, how):
     server = launch(lambda site: perl(site, processes="2-3"), warm=["/one/hello"])
@@ -90,6 +93,7 @@ def programs_of(kind, site):
         site.wsgi("/one", "pep3333:app", processes=3, preload=kind == "forked")
 
 
+@ALL_MPMS
 @pytest.mark.parametrize("how", ["stop", "quit"])
 @pytest.mark.parametrize("program", ["perl", "c", "php", "alone", "forked"])
 def test_nobody_waits_for_programs_that_have_nothing_to_do(launch, program, how):
@@ -106,6 +110,7 @@ def test_nobody_waits_for_programs_that_have_nothing_to_do(launch, program, how)
     assert took < 1.5
 
 
+@ALL_MPMS
 def test_quit_lets_what_runs_end(launch, gate):
     server = launch(lambda site: site.wsgi("/app", "slow:app", processes=1, timeout="60s"), warm=["/app/hello"])
     running = server.connect()
@@ -117,11 +122,13 @@ def test_quit_lets_what_runs_end(launch, gate):
     assert server.wait() == 0
 
 
+@ALL_MPMS
 @pytest.mark.parametrize("preload", [False, True], ids=["alone", "forked"])
-def test_an_application_that_has_left_the_configuration_answers_its_last_requests(launch, gate, preload):
+def test_an_application_that_has_left_the_configuration_answers_its_last_requests(launch, gate, kind, preload):
     """Those whose process is killed then, and those that waited for it."""
 
     def configure(site):
+        site.workers = 4 if kind == "apache-prefork" else 1
         site.wsgi("/app", "slow:app", name="first", processes=1, threads=1, preload=preload, timeout="60s")
         site.status("/gangway")
 
@@ -163,14 +170,25 @@ def test_without_such_an_application_there_is_nothing_of_it(launch):
             assert not any("memfd:gangway (" in target for target in processes.descriptors(pid).values())
 
 
+@ALL_MPMS
 def test_a_killed_parent_leaves_the_processes_to_its_workers(launch):
-    server = launch.prepare(lambda site: perl(site, processes=2))
+    """To the last of them."""
+
+    def configure(site):
+        site.workers = 2
+        perl(site, processes=2)
+
+    server = launch.prepare(configure)
     server.start()
-    worker, ended = server.worker(), gone(server)
+    (worker, last), ended = server.workers(), gone(server)
     os.kill(server.pid(), signal.SIGKILL)
     server.process.wait(10)
     assert server.get("/one/hello").body == b"hello"
     os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not processes.alive(worker), "it has ended")
+    assert server.get("/one/hello").body == b"hello"
+    assert not ended()
+    os.kill(last, signal.SIGKILL)
     wait_until(ended, "nothing is left", 20)
     processes.reap_orphans(set())
 
@@ -339,6 +357,7 @@ def test_mistakes_name_their_cure(configtest):
         assert found.status == 1 and all(part in found.output for part in parts), found.output
 
 
+@ALL_MPMS
 @pytest.mark.parametrize("name", ["gangway-super", "gangway-spawn", "gangway-guard"])
 def test_whoever_looks_after_processes_may_be_killed(launch, name):
     server = launch(lambda site: perl(site, processes=2), warm=["/one/hello"])
