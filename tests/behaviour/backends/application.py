@@ -3,7 +3,9 @@
 
 import json
 import os
+import socket
 import sys
+import threading
 from urllib.parse import parse_qs
 
 
@@ -37,6 +39,14 @@ def application(environ, start_response):
     if path == "redirect":
         start_response("303 See Other", [*plain, ("Location", "http://other.example/")])
         return [b""]
+    if path == "gate":
+        # A line to who waits there, and a byte when it may go on.
+        with socket.socket(socket.AF_UNIX) as gate:
+            gate.connect(query["gate"])
+            gate.sendall(f"{threading.get_ident()}\n".encode())
+            gate.recv(1)
+        start_response("200 OK", plain)
+        return [str(os.getpid()).encode()]
     if path == "complain":
         environ["wsgi.errors"].write("a complaint of the application\n")
         environ["wsgi.errors"].flush()
@@ -52,4 +62,5 @@ if __name__ == "__main__":
         from flup.server.fcgi import WSGIServer
     else:
         from flup.server.scgi import WSGIServer
-    WSGIServer(application, bindAddress=("127.0.0.1", port), debug=False).run()
+    # Port 0: it takes requests on its descriptor 0.
+    WSGIServer(application, bindAddress=("127.0.0.1", port) if port else None, debug=False).run()

@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from harness import processes, programs
+from harness import processes, programs, venvs
 from harness.deadline import wait_until
 
 PHP = "/usr/bin/php-cgi"
@@ -234,3 +234,55 @@ def test_a_process_that_is_killed_loses_no_request_that_may_be_repeated(server):
             done += len([one.result() for one in asked])
     assert (failures, done) == ([], 320)
     server.log.allow("GW0904|connect\\(\\) to unix|upstream prematurely closed|recv\\(\\) failed|GW0703|readv\\(\\) failed|writev\\(\\) failed|send\\(\\) failed")
+
+
+@pytest.fixture
+def flup(launch):
+    """A script on flup, as its pages show it, with four requests at a time in one process."""
+
+    def configure(site):
+        python = venvs.backends_venv() / "bin" / "python"
+        script = programs.sources(site.scratch) / "application.py"
+        site.status("/gangway")
+        site.spawn("/flup/", python, script, "fastcgi", 0, name="flup", threads=4, queue=2, timeout="60s")
+
+    return launch(configure, warm=["/flup/hello", "/gangway"])
+
+
+def test_flup_takes_requests_on_descriptor_0(flup):
+    server = flup
+    assert server.get("/flup/hello").body == b"hello"
+    found = env(server, "/flup/env?a=b", headers=[("X-Some", "thing")])
+    assert (found["REQUEST_URI"], found["QUERY_STRING"], found["HTTP_X_SOME"]) == ("/flup/env?a=b", "a=b", "thing")
+    for size in (0, 70_000, 1_000_000):
+        assert server.post("/flup/echo", b"b" * size).body == b"b" * size
+    assert server.get("/flup/missing").status == 404
+    assert server.get("/flup/complain").body == b"complained"
+    server.log.expect("a complaint of the application")
+    assert len(server.managed()) == 1
+
+
+def test_flup_runs_four_requests_at_a_time_in_threads_and_the_others_wait(flup, gate):
+    server = flup
+    ask = f"/flup/gate?{gate.query}"
+    (pid,) = server.managed()
+    clients = [server.connect() for _ in range(6)]
+    for client in clients[:4]:
+        client.request("GET", ask)
+    visitors = [gate.visitor() for _ in clients[:4]]
+    assert {visitor.pid for visitor in visitors} == {pid}
+    assert len({visitor.next() for visitor in visitors}) == 4, "each has a thread of its own"
+    status = lambda: json.loads(server.get("/gangway?json").body)["applications"][0]
+    for client in clients[4:]:
+        client.request("GET", ask)
+    wait_until(lambda: status()["waiting"] == 2, status)
+    assert status()["running"] == 4
+    assert server.get(ask).status == 503
+    server.log.expect("GW0401")
+    for visitor in visitors:
+        visitor.go()
+    for _ in clients[4:]:
+        visitor = gate.visitor()
+        visitor.next()
+        visitor.go()
+    assert [client.response().text for client in clients] == [str(pid)] * 6
