@@ -3,7 +3,7 @@
 """Many idle WebSockets in one process of a web server: memory of each, the latency of plain requests meanwhile, whether each gets its ping, and how a
 reload ends them.
 
-    benches/sockets.py [--sockets 10000] [--ping 10] [--drain 5] [--deflate] [--app asgi_plain:application]
+    benches/sockets.py [--sockets 10000] [--ping 10] [--drain 5] [--app asgi_plain:application]
 
 Server and clients share the machine, so latencies are compared with those without sockets, of the same run.
 """

@@ -4,7 +4,7 @@
 import threading
 from dataclasses import dataclass
 
-from litestar import Litestar, Request, get, post
+from litestar import Litestar, Request, WebSocket, get, post, websocket
 from litestar.response import Stream
 
 
@@ -38,4 +38,15 @@ def stream() -> Stream:
     return Stream(lines(), media_type="text/plain")
 
 
-app = Litestar([index, make, blocking, stream], openapi_config=None)
+@websocket("/talk")
+async def talk(socket: WebSocket) -> None:
+    await socket.accept()
+    await socket.send_json({"path": socket.url.path, "word": socket.query_params["word"]})
+    async for message in socket.iter_data():
+        if message == "leave":
+            await socket.close(4000, "as you like")
+            return
+        await socket.send_text(message.upper())
+
+
+app = Litestar([index, make, blocking, stream, talk], openapi_config=None)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A Quart application."""
 
-from quart import Quart, request
+from quart import Quart, request, websocket
 
 app = Quart(__name__)
 STARTED = []
@@ -30,3 +30,14 @@ async def stream():
             yield f"{number}\n"
 
     return lines(), 200, {"Content-Type": "text/plain"}
+
+
+@app.websocket("/talk")
+async def talk():
+    await websocket.send_json({"path": websocket.path, "word": websocket.args["word"]})
+    while True:
+        message = await websocket.receive()
+        if message == "leave":
+            await websocket.close(4000, "as you like")
+            return
+        await websocket.send(message.upper())

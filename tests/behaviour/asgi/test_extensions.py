@@ -8,12 +8,13 @@ import ssl
 import pytest
 
 from harness import applications
+from harness.authority import Authority
 
 WARM = ("/app/hello",)
 
 
 def configure(site, kind):
-    site.tls = True
+    site.tls = site.http2 = True
     site.asgi("/app", "asgi_app:app")
 
 
@@ -35,6 +36,16 @@ def test_early_hints(server):
     assert client.response().body == b"hello"
 
 
+def test_early_hints_over_http2(server):
+    client = server.http2()
+    response = client.get("/app/hint")
+    assert (response.status, response.body) == (200, b"hinted")
+    links = [value for status, fields in response.interim for name, value in fields if (status, name) == (103, "link")]
+    # httpd may put both into one field.
+    assert ", ".join(links) == "</a.css>; rel=preload, </b.js>; rel=preload"
+    assert client.get("/app/hello").body == b"hello"
+
+
 def test_a_client_of_http_1_0_gets_no_hints(server):
     client = server.connect()
     client.send(b"GET /app/hint HTTP/1.0\r\nHost: localhost\r\n\r\n")
@@ -49,6 +60,14 @@ def test_trailers(server):
     assert (response.body, response.trailers) == (b"told", [("x-sum", "1"), ("x-more", "2")])
     client.request("GET", "/app/hello")
     assert client.response().body == b"hello"
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_trailers_over_http2(server):
+    client = server.http2()
+    response = client.get("/app/trailers", [("te", "trailers")])
+    assert (response.body, response.trailers) == (b"told", [("x-sum", "1"), ("x-more", "2")])
+    assert client.get("/app/trailers").trailers == []
 
 
 def test_trailers_that_nobody_wants(server):
@@ -80,3 +99,37 @@ def test_what_is_known_of_tls(server, kind):
     # nginx has no variable of its own certificate.
     assert (tls["server_cert"] or "").startswith("-----BEGIN CERTIFICATE" if kind.startswith("apache") else "")
     assert "tls" not in json.loads(server.get("/app/scope").body)["extensions"]
+
+
+def with_client(server, certificate):
+    """What the application sees of a client with this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.load_cert_chain(f"{certificate}.crt", f"{certificate}.key")
+    client = server.connect("tls")
+    client.socket = context.wrap_socket(client.socket, server_hostname="localhost")
+    client.request("GET", "/scope")
+    return json.loads(client.response().body)["extensions"]["tls"]
+
+
+def test_the_certificate_of_a_client(launch, scratch, kind):
+    authority = Authority(scratch)
+    known, unknown = authority.issue("ada", authority.certificate), authority.issue("mallory", None)
+
+    def configure(site):
+        site.tls = True
+        ca = f"{authority.certificate}.crt"
+        site.nginx_server = f"ssl_client_certificate {ca}; ssl_verify_client optional_no_ca;"
+        site.apache_host = f"SSLCACertificateFile {ca}\nSSLVerifyClient optional_no_ca"
+        site.asgi("/", "asgi_app:app")
+
+    server = launch(configure, warm=["/hello"])
+    server.log.allow("AH01906|AH02")
+    tls = with_client(server, known)
+    assert [one.split() for one in tls["client_cert_chain"]] == [pathlib.Path(f"{known}.crt").read_text().split()]
+    assert (tls["client_cert_name"], tls["client_cert_error"]) == ("CN=ada", None)
+    if kind.startswith("nginx"):
+        # httpd lets it in as it is, and says no more of it than GENEROUS.
+        tls = with_client(server, unknown)
+        assert tls["client_cert_name"] == "CN=mallory" and "self" in tls["client_cert_error"]

@@ -93,3 +93,50 @@ def test_fastapi(server):
 def test_fastapi_upload(server):
     body, headers = multipart(bytes(100_000))
     assert json.loads(server.post("/fastapi/upload", body, headers).body) == {"name": "up.bin", "length": 100_000}
+
+
+def done(server):
+    return json.loads(server.get("/fastapi/done").body)
+
+
+def test_fastapi_works_on_after_its_response(server):
+    assert server.post("/fastapi/later?word=tidied", b"").status == 200
+    wait_until(lambda: done(server)[-2:] == ["on a thread: tidied", "on the loop: tidied"], "both tasks have run, in order")
+
+
+def test_fastapi_streams_rows(server):
+    lines = server.get("/fastapi/rows?count=20000").text.splitlines()
+    assert len(lines) == 20_000 and lines[-1] == "19999,399960001"
+
+
+def test_fastapi_sends_each_event_at_once(server, gate):
+    client = server.connect()
+    client.request("GET", f"/fastapi/events?{gate.query}")
+    visitor = gate.visitor()
+    head = None
+    for number in range(3):
+        visitor.at(f"event {number}").go()
+        if head is None:
+            head = client.head()
+            blocks = client.blocks(head)
+        assert next(blocks) == b"id: %d\ndata: at once\n\n" % number
+    assert list(blocks) == [] and head.complete
+    assert head.header("Content-Type").startswith("text/event-stream")
+
+
+def test_fastapi_chat(server):
+    one, two = (WebSocket(server.connect(), f"/fastapi/chat/{name}?token=secret") for name in ("one", "two"))
+    one.text('{"say": "hello"}')
+    for client in (one, two):
+        assert json.loads(client.receive()[1]) == {"from": "one", "said": "hello"}
+    two.close(1001)
+    wait_until(lambda: "two has left with 1001" in done(server), "it has seen the end")
+    one.text('{"say": "alone"}')
+    assert json.loads(one.receive()[1]) == {"from": "one", "said": "alone"}
+    one.close()
+
+
+def test_fastapi_refuses_a_websocket(server):
+    client = server.connect()
+    client.request("GET", "/fastapi/chat/nobody", handshake())
+    assert client.response().status == 403

@@ -7,6 +7,7 @@ import pytest
 
 from harness import venvs
 from harness.forms import multipart
+from harness.websocket import CLOSE, WebSocket, close_payload
 
 WARM = ("/django/", "/litestar/", "/quart/")
 NUMBERS = [str(number) for number in range(20)]
@@ -44,3 +45,17 @@ def test_quart(server):
 @pytest.mark.parametrize("name", ["django", "litestar", "quart"])
 def test_streams(server, name):
     assert server.get(f"/{name}/stream").text.split() == NUMBERS
+
+
+@pytest.mark.parametrize("name", ["litestar", "quart"])
+def test_websockets(server, name):
+    client = WebSocket(server.connect(), f"/{name}/talk?word=hello")
+    assert json.loads(client.receive()[1])["word"] == "hello"
+    for word in ("one", "x" * 100_000):
+        client.text(word)
+        client.expect_text(word.upper())
+    client.close()
+    client = WebSocket(server.connect(), f"/{name}/talk?word=again")
+    client.receive()
+    client.text("leave")
+    assert client.receive() == (CLOSE, close_payload(4000, "as you like"))

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """WebSockets: their limits, time, TLS, access rules, and what becomes of them when the server ends."""
 
+import time
+
 import pytest
 
 from harness import wire
@@ -158,6 +160,21 @@ def test_a_reload_closes_them_with_1012_spread_over_the_time(launch, kind):
     after.text("of the new worker")
     after.expect_text("of the new worker")
     after.close()
+
+
+@pytest.mark.servers(*SHARED)
+def test_the_closings_are_spread_over_all_of_the_time(launch):
+    server = launch(serve(ws_drain="4s"), warm=["/hello"])
+    server.log.allow("AH00288")
+    waiting = [opened(server) for _ in range(12)]
+    by_connection = {client.connection: client for client in waiting}
+    server.send_signal("reload")
+    began, times = time.monotonic(), []
+    while by_connection:
+        client = by_connection.pop(wire.first_to_answer(by_connection))
+        client.expect_close(1012)
+        times.append(time.monotonic() - began)
+    assert times[0] < 2 < times[-1] < 10, times
 
 
 def test_a_reload_does_not_cut_what_is_said(launch):

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from harness import hosts, places, programs, venvs
+from harness.forms import multipart
 from harness.websocket import WebSocket
 
 EXAMPLES = sorted(path.parent.name for path in (places.REPOSITORY / "examples").glob("*/nginx.conf"))
@@ -140,6 +141,29 @@ def test_the_chat_example_tells_everybody(example, launch):
     for client in (first, second):
         client.expect_text("hello, all")
         client.close()
+
+
+def test_the_fastapi_example_streams_and_works_on(example, launch):
+    server = launch(example("fastapi"), warm=["/", "/facts", "/notes"])
+    server.log.allow(r"/\.ready")
+    client = server.connect()
+    client.request("GET", "/events")
+    head = client.head()
+    assert head.header("Content-Type").startswith("text/event-stream")
+    # Each by itself, half a second after the one before.
+    events = [block.decode() for block in client.blocks(head)]
+    assert [event.split(" at ")[0] for event in events] == [f"data: {number}" for number in range(1, 6)]
+    kind = [("Content-Type", "application/json")]
+    # Each process has its own, and a connection has one process.
+    client = server.connect()
+    client.request("POST", "/notes", kind, b'{"text": "rope"}')
+    added = client.response()
+    assert (added.status, json.loads(added.body)) == (201, {"text": "rope", "done": False})
+    server.log.expect("a note was added: rope")
+    client.request("GET", "/notes")
+    assert json.loads(client.response().body) == [{"text": "rope", "done": False}]
+    body, headers = multipart(bytes(100_000), title="a file")
+    assert json.loads(server.post("/upload", body, headers).body)["size"] == 100_000
 
 
 def test_the_example_with_processes_has_three_users(example, launch):

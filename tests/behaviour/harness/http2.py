@@ -143,6 +143,8 @@ class Connection:
         elif isinstance(event, h2.events.InformationalResponseReceived):
             fields = [(str(k), str(v)) for k, v in event.headers]
             response.interim.append((int(fields[0][1]), fields[1:]))
+        elif isinstance(event, h2.events.TrailersReceived):
+            response.trailers = [(str(k), str(v)) for k, v in event.headers]
         elif isinstance(event, h2.events.DataReceived):
             response.body += event.data
             self.state.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
