@@ -69,6 +69,19 @@ def test_a_client_cannot_choose_variables_of_the_gateway(server, protocol):
     assert ask(server, protocol, [("X-Set-By-Gateway", "evil")])["HTTP_X_SET_BY_GATEWAY"] == "gateway"
 
 
+@pytest.mark.parametrize("nominated", ["X-Forwarded-For", "X-Set-By-Gateway", "Host", "Remote-Addr", "Cookie", "X-Forwarded-For, X-Set-By-Gateway"])
+def test_connection_cannot_remove_what_the_gateway_set(server, nominated):
+    """And of what the client has sent itself it may take away nothing but that (RFC 9110 section 7.6.1)."""
+    fields = [("Host", "localhost"), ("X-Forwarded-For", "198.51.100.7"), ("Cookie", "c=3"), ("Connection", f"close, {nominated}")]
+    client = server.connect()
+    client.send(wire.head_bytes("GET", "/one/env", fields))
+    found = json.loads(client.response().body)
+    assert found["HTTP_X_SET_BY_GATEWAY"] == "gateway"
+    assert (found["REMOTE_ADDR"], found["HTTP_HOST"]) == ("127.0.0.1", "localhost")
+    # Both servers pass these on to programs: who relies on one has it from the server, not from a client.
+    assert (found["HTTP_X_FORWARDED_FOR"], found["HTTP_COOKIE"]) == ("198.51.100.7", "c=3")
+
+
 @PROTOCOLS
 def test_no_user_without_authentication(server, protocol):
     basic = "Basic " + base64.b64encode(b"admin:secret").decode()
@@ -188,6 +201,8 @@ def test_who_is_not_the_workers_user_reaches_no_process(server):
 def test_one_site_reads_nothing_of_another(launch, scratch):
     """Files, memory, environment, sockets, signals and the status of another owner's application."""
     mine, his = USERS[:2]
+    # What others may write runs for nobody: see test_rights.py.
+    scratch.chmod(0o755)
     source = scratch / "spy.py"
     source.write_text(
         "import json, os, signal, socket, urllib.parse\n"
