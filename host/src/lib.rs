@@ -20,6 +20,7 @@ mod listen;
 mod notify;
 mod outgoing;
 mod pace;
+mod places;
 mod port;
 mod port_state;
 mod relay;
@@ -94,7 +95,9 @@ struct ServeOptions {
 fn run(serve: Serve) -> Result<bool, String> {
     let Serve { address, is_template, is_trial, is_managed, account, drain, mut config, handlers } = serve;
     let control = if is_template { Some(template::control()?) } else { None };
-    let checked = account.map_or(Ok(()), |name| look_for(&name)).and_then(|()| check(&config));
+    let look = |name: String| look_for(&name).and_then(|()| places::check(&config, handlers.as_ref()));
+    let allowed = account.map_or(Ok(()), look);
+    let checked = allowed.and_then(|()| check(&config));
     if let (Some(control), Err(reason)) = (&control, &checked) {
         control.not_loaded(reason);
     }

@@ -103,6 +103,13 @@ pub fn own_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The group of this process.
+#[must_use]
+pub fn own_group() -> u32 {
+    // SAFETY: it has no conditions.
+    unsafe { libc::getegid() }
+}
+
 /// Parts of the local time: year, month (0 is January), day, weekday (0 is Sunday), hour, minute, second.
 #[must_use]
 pub fn local_time() -> [i32; 7] {

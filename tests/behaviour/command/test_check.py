@@ -78,6 +78,7 @@ def test_what_cannot_be_loaded_says_why(check, scratch):
 
 @pytest.mark.skipif(not USERS, reason="needs root and an account beside the workers'")
 def test_it_is_the_user_who_loads(check, scratch):
+    scratch.chmod(0o755)
     (scratch / "secret").write_text("x")
     (scratch / "secret").chmod(0o600)
     (scratch / "reads.py").write_text(f"open({str(scratch / 'secret')!r})\nimport os\ndef app(e, s):\n    s('200 OK', [])\n    return [b'']\n")

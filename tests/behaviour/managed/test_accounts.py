@@ -53,6 +53,7 @@ def with_accounts(server, accounts):
 
 @pytest.mark.parametrize("preload", ["on", "off"])
 def test_a_restart_says_why_and_what_runs_stays(launch, scratch, workspace, accounts, preload):
+    scratch.chmod(0o755)
     (scratch / "site_of_nobody.py").write_text(MODULE)
 
     def configure(site):
