@@ -64,7 +64,7 @@ check: setup ## formatting, clippy, documentation, the C header as C99 and C++17
 fuzz: setup ## the fuzz targets for longer than `make test` does: SECONDS_EACH=60 with cargo-fuzz, else RUNS=3000000
 	@SECONDS_EACH="$(SECONDS_EACH)" RUNS="$(RUNS)" SEED="$(SEED)" tools/fuzz.sh $(ARGS)
 
-bench: bench-setup build ## Gangway beside its peers: SUITE=wsgi|managed|upstreams|cgi|handlers ARGS='--quick' and more, see benches/README.md
+bench: bench-setup build ## Gangway beside its peers: SUITE=wsgi|asgi|managed|upstreams|cgi|handlers ARGS='--quick' and more, see benches/README.md
 	@/usr/bin/python3 benches/bench.py $(SUITE) $(ARGS)
 
 bench-setup: setup

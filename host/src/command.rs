@@ -24,7 +24,7 @@ pub(crate) const USAGE: &str = "usage: gangway-host [--listen ADDRESS] [--engine
   DIR        where the engines are, instead of beside this program or in /usr/lib/gangway
   SECONDS    how long running requests may take after SIGTERM, 30 without it
   --check    loads the application, says what is wrong with it, and ends
-  INTERFACE  wsgi; handlers for those of mod_python; or native for a shared object that speaks gangway.h
+  INTERFACE  wsgi or asgi; handlers for those of mod_python; or native for a shared object that speaks gangway.h
   TARGET     what to run: blog.wsgi:application
   key=value  the options of gangway_wsgi: venv=, root=, threads=, queue=, timeout=, ...
   Example: gangway-host --listen unix:/run/blog.sock wsgi blog.wsgi:application venv=/srv/blog/.venv";
