@@ -109,6 +109,8 @@ FOREVER = Forever()
 
 async def do_tasks():
     """What from 3.11 on a standard application is made of."""
+    if not hasattr(asyncio, "TaskGroup"):
+        return None
     found = []
     try:
         async with asyncio.timeout(0.05):

@@ -71,4 +71,7 @@ def test_a_forked_child_ends_where_it_leaves_the_handler(ask, server, how, statu
 
 
 def test_timeouts_and_groups_of_tasks(ask):
-    assert ask("tasks") == ["timeout", "cancelled", ["LookupError"], [0, 1, 2]]
+    found = ask("tasks")
+    if found is None:
+        pytest.skip("this Python has neither")
+    assert found == ["timeout", "cancelled", ["LookupError"], [0, 1, 2]]

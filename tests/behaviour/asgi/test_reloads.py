@@ -9,6 +9,7 @@ import pytest
 
 from harness import processes, wire
 from harness.deadline import wait_until
+from harness.http2 import Reset
 from harness.load import Crowd, Load
 from harness.websocket import CLOSE, TEXT, WebSocket, close_payload
 
@@ -138,6 +139,8 @@ def test_a_stream_without_an_end_does_not_keep_its_worker(launch, gate, path):
     for _ in blocks:
         pass
     assert not head.complete, "the client sees that the response is not whole"
+    # httpd's, of places that its old processes have not left yet.
+    server.log.allow("AH00288")
     assert server.get("/hello").body == b"hello"
 
 
@@ -163,6 +166,33 @@ def test_a_request_that_ends_by_itself_is_not_touched_by_a_reload(launch, gate, 
         assert next(blocks) == b"data: %d\n\n" % number
     assert list(blocks) == [] and head.complete
     wait_until(lambda: not old & set(server.workers()), "the old worker has ended", 20)
+
+
+def test_a_stream_over_http2_does_not_keep_its_worker(launch, gate):
+    def configure(site):
+        site.http2 = True
+        site.asgi("/", "asgi_app:app", drain_timeout="700ms", timeout="off")
+
+    server = launch(configure, warm=["/hello"])
+    client = server.http2()
+    client.outlives_goaway = True
+    stream = client.send_head("GET", f"/endless?{gate.query}")
+    visitor = gate.visitor().at("streaming")
+    client.until(lambda: client.streams[stream].body)
+    server.reload(timeout=20)
+    visitor.at("OSError")
+    with pytest.raises((Reset, ConnectionError)):
+        client.response(stream)
+
+
+def test_a_graceful_end_does_not_wait_for_a_stream(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", drain_timeout="700ms", timeout="off"), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/endless?{gate.query}")
+    visitor = gate.visitor().at("streaming")
+    server.send_signal("quit")
+    visitor.at("OSError")
+    assert server.wait(20) == 0
 
 
 def test_a_request_without_a_head_is_answered_by_503(launch, gate):
