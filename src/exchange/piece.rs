@@ -122,7 +122,8 @@ impl Piece {
         }
     }
 
-    pub(super) fn truncate(&mut self, len: u64) {
+    /// Takes away what goes beyond this length.
+    pub fn truncate(&mut self, len: u64) {
         let short = usize::try_from(len).unwrap_or(usize::MAX);
         match self {
             Self::Copied(bytes) => bytes.truncate(short),

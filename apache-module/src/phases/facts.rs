@@ -122,6 +122,9 @@ impl RequestFacts for Facts {
     }
 
     fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
+        // With both tables in a head there would be two of it, and httpd knows of one.
+        let is_length = table == Table::ErrHeadersOut && names_length(change);
+        let table = if is_length { Table::HeadersOut } else { table };
         self.when_gone(|request| possible(request.change_table(table, change)))
     }
 
@@ -163,4 +166,10 @@ impl Transaction for Facts {
     fn facts(&self) -> &dyn RequestFacts {
         self
     }
+}
+
+/// Whether a change is one of the response's length.
+fn names_length(change: Change<'_>) -> bool {
+    let (Change::Set(name, _) | Change::Add(name, _) | Change::Unset(name)) = change else { return false };
+    name.eq_ignore_ascii_case(b"content-length")
 }

@@ -4,8 +4,10 @@
 use std::{os::fd::OwnedFd, sync::Arc};
 
 use gangway::{
+    error::{TOO_LONG, TOO_SHORT},
     exchange::{FileSlice, Piece, Stop},
     phases::{FilterRead, Handler, PhaseAnswer, RequestFacts, RequestPhase, Transaction, possible},
+    report,
 };
 
 use super::{connection::read_body, facts::Facts, held};
@@ -54,6 +56,13 @@ impl<'l> Visited<'l> {
                 held::let_go(session);
             }
             let (is_staged, is_sent) = (session.staging.bytes > 0, session.staging.is_sent);
+            let missing = session.staging.missing();
+            let is_short = ends && is_sent && missing > 0 && session.request().answers_with_body();
+            if is_short && !failed && !session.request().is_aborted() {
+                let request = session.request();
+                report!(request, Error, TOO_SHORT, "a handler has written {missing} bytes less than its Content-Length; the connection is cut");
+            }
+            let failed = failed || is_short;
             if failed && session.request().is_answered() {
                 // A filter has ended the response, with an error page or by cutting it.
                 session.withdraw();
@@ -84,11 +93,21 @@ impl<'l> Visited<'l> {
     }
 
     /// Takes a piece of the response, and lets it leave where there is enough or somebody says so.
-    fn push(&self, piece: Piece, flush: bool) -> Result<(), Stop> {
+    fn push(&self, mut piece: Piece, flush: bool) -> Result<(), Stop> {
         possible(self.has_bodies)?;
         self.with(|session| {
             if session.request().is_aborted() {
                 return Err(Stop::Cancelled);
+            }
+            let excess = session.hold_to_length(&mut piece);
+            if excess > 0 {
+                let request = session.request();
+                report!(
+                    request,
+                    Warn,
+                    TOO_LONG,
+                    "a handler has written {excess} bytes more than its Content-Length; they are dropped"
+                );
             }
             let waits = session.staging.bytes + piece.weight();
             session.push(piece).map_err(|_| Stop::Failed)?;

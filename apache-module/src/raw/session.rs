@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One request's way in and out while its handler runs.
 
-use gangway::exchange::Body;
+use gangway::exchange::{Body, Piece};
 use gangway_httpd::brigade::{Brigade, KeptBrigade};
 
 use super::{Request, flow::Flow};
@@ -27,6 +27,17 @@ pub(crate) struct Staging {
     pub(crate) is_sent: bool,
     /// It is to leave, and waits for a moment, for it may be all that there is.
     pub(crate) is_held: bool,
+    /// So many bytes have been given, those that have been passed on with them.
+    given: u64,
+    /// How many there are to be, as the head says.
+    declared: Option<u64>,
+}
+
+impl Staging {
+    /// Bytes of which the head speaks, and that have not come.
+    pub(crate) fn missing(&self) -> u64 {
+        self.declared.map_or(0, |declared| declared.saturating_sub(self.given))
+    }
 }
 
 impl<'r> Session<'r> {
@@ -38,6 +49,23 @@ impl<'r> Session<'r> {
     /// During one run of a filter.
     pub(crate) fn in_filter(request: Request<'r>, flow: Flow<'r>) -> Self {
         Self { flow: Some(flow), ..Self::new(request) }
+    }
+
+    /// A piece of the response is as long as the head lets it be. Answers how many bytes are too many: behind what the head speaks of a client
+    /// looks for the next response.
+    pub(crate) fn hold_to_length(&mut self, piece: &mut Piece) -> u64 {
+        if !self.staging.is_sent {
+            let is_its_own = !self.request.has_sent_head() && !self.request.is_subrequest();
+            self.staging.declared = is_its_own.then(|| self.request.declared_length()).flatten();
+        }
+        let length = piece.len() as u64;
+        let kept =
+            self.staging.declared.map_or(length, |most| length.min(most.saturating_sub(self.staging.given)));
+        if kept < length {
+            piece.truncate(kept);
+        }
+        self.staging.given += kept;
+        length - kept
     }
 
     pub(crate) fn request(&self) -> Request<'r> {

@@ -18,12 +18,28 @@ def handler(req):
 def accesshandler(req):
     return apache.OK
 
+def echo(req):
+    req.write(req.read())
+    return apache.OK
+
 def fails(argument):
     raise ValueError("on purpose")
+
+def early(req):
+    if req.uri == "/bad/post_read_request":
+        raise ValueError("on purpose")
+    return apache.OK
+
+def translates(req):
+    if req.uri == "/bad/trans":
+        raise ValueError("on purpose")
+    return apache.DECLINED
 """
 #: Phases in which a handler raises, and the status that comes of it.
-PHASES = dict.fromkeys(("header_parser", "access", "authen", "authz", "type", "fixup", "content", "output_filter"), 500) | {"log": 200, "cleanup": 200}
-CLIENTS, RESTARTS = 64, 4
+PHASES = dict.fromkeys(("init", "header_parser", "access", "authen", "authz", "type", "fixup", "content", "output_filter"), 500) | {"log": 200, "cleanup": 200}
+EARLY = ("post_read_request", "trans")
+CLIENTS, RESTARTS, THREADS = 64, 4, 64
+SENT = b"sent " * 400
 
 
 def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
@@ -35,16 +51,22 @@ def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
 
     def configure(site):
         site.workers = 8 if kind == "apache-prefork" else 1
+        site.threads_per_child = THREADS
+        site.handlers = (f"post_read_request stress::early {where}", f"trans stress::translates {where}")
         site.location("/fine", handlers=(f"stress {where}", f"access stress {where}", f"log stress::accesshandler {where}"))
         for phase in PHASES:
             lines = [f"{phase} stress::fails {where}"]
             if phase != "content":
                 lines.append(f"stress {where}")
             site.location(f"/bad/{phase}", handlers=lines)
+        for phase in EARLY:
+            site.location(f"/bad/{phase}", handlers=(f"stress {where}",))
+        # What fails is the reading of the handler.
+        site.location("/bad/input_filter", handlers=(f"input_filter stress::fails {where}", f"stress::echo {where}"))
 
     server = launch(configure)
     server.log.allow("GW0319|client denied|AH00|AH03")
-    paths = [("/fine", 200), *((f"/bad/{phase}", status) for phase, status in PHASES.items())]
+    paths = [("/fine", 200), *((f"/bad/{phase}", status) for phase, status in PHASES.items()), *((f"/bad/{phase}", 500) for phase in (*EARLY, "input_filter"))]
     done, wrong, seen = threading.Event(), [], []
 
     def ask(number):
@@ -52,7 +74,7 @@ def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
             path, status = paths[number % len(paths)]
             number += 1
             try:
-                response = server.get(path)
+                response = server.post(path, SENT) if path.endswith("input_filter") else server.get(path)
             except Exception as error:
                 wrong.append((path, error))
                 return
@@ -64,7 +86,8 @@ def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(RESTARTS):
+        # Processes of one request each end one after the other.
+        for _ in range(RESTARTS // 2 if kind == "apache-prefork" else RESTARTS):
             server.reload()
     finally:
         done.set()

@@ -38,6 +38,19 @@ impl<'r, M: Module> Request<'r, M> {
         }
     }
 
+    /// The length of the response's body, where its head says one.
+    #[must_use]
+    pub fn declared_length(self) -> Option<u64> {
+        let said = self.entry(OwnTable::HeadersOut, c"Content-Length")?;
+        std::str::from_utf8(said).ok()?.parse().ok()
+    }
+
+    /// Whether a response of this status to this method has a body.
+    #[must_use]
+    pub fn answers_with_body(self) -> bool {
+        !self.is_head() && !matches!(field!(self, status), 204 | 304)
+    }
+
     /// Whether the client can see where the response ends without the end of the connection.
     #[must_use]
     pub fn is_framed(self) -> bool {
