@@ -40,13 +40,23 @@ sign() {
 # An engine that the server modules must refuse, for every Debian: it needs nothing but memcpy() and the like.
 wrong_engine() { cc -shared -fPIC -O1 -Iinclude -o "$1" tests/engines/bad/wrong_major.c; }
 
+# wheels ROOT: what the sites of examples/hosting need, for the Python of the root, which reaches no index.
+wheels() {
+    local version
+    version=$(in_root "$1" -n -- python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    quiet wheels pip download -d "$1/tests/wheels" --only-binary :all: --python-version "$version" --implementation cp --platform "manylinux2014_$(uname -m)" \
+        -r examples/hosting/blog/requirements.txt -r examples/hosting/shop/requirements.txt
+}
+
 test_on() {
-    local name=${1/:/-} suite=${1%:*} next=${1#*:} steps=(prepare install serve contents upgrade wrong remove)
+    local name=${1/:/-} suite=${1%:*} next=${1#*:} steps=(prepare install hosting serve contents upgrade wrong remove)
     local root=$BUILD/packages/$name network step
     [[ -d dist/apt/dists/$suite ]] || die "dist/apt has nothing for $suite: make deb RELEASE=$suite"
     make_root "$suite" "$root"
     mkdir -p "$root/tests"
     cp tests/packages/* docs/install.md "$root/tests/"
+    mkdir "$root/tests/examples"
+    cp -r examples/hosting "$root/tests/examples/"
     if grep -qsx 'Package: libnginx-mod-http-gangway' "dist/apt/dists/$suite"/main/binary-*/Packages; then
         touch "$root/tests/with-nginx"
     else
@@ -63,6 +73,7 @@ test_on() {
         steps=(prepare install next)
     fi
     for step in "${steps[@]}"; do
+        [[ $step != hosting ]] || wheels "$root"
         network=-n
         case $step in prepare | install | next) network= ;; esac
         say "$1: $step"

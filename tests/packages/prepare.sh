@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # What a host has before it gets Gangway: the servers and php-fpm. Services are not started: there is no init in here.
 . /tests/lib.sh
-packages=(apache2 php-fpm curl procps adduser ca-certificates)
+packages=(apache2 php-fpm php-cgi python3-venv curl procps adduser ca-certificates)
 ! has_nginx || packages+=(nginx)
 apt-get -q update
 apt-get -q install -y --no-install-recommends "${packages[@]}"
