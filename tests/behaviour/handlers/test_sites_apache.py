@@ -38,6 +38,7 @@ HELLO = "from mod_python import apache\nVALUE = {}\n\ndef handler(req):\n    req
 HTACCESS = "AddHandler mod_python .py\nPythonHandler hello\n"
 
 
+@ANY
 def test_a_site_in_htaccess(launch, scratch, kind):
     folder, configure = site_with(scratch, kind, htaccess=HTACCESS, hello=HELLO.format(1))
     server = launch(configure)
@@ -49,6 +50,7 @@ def test_a_site_in_htaccess(launch, scratch, kind):
     assert server.get("/site/inner/any.py").body == b"{'name': 'value'}"
 
 
+@ANY
 def test_htaccess_needs_the_administrators_word(launch, scratch, kind):
     folder, configure = site_with(scratch, kind, main="", htaccess=HTACCESS, hello=HELLO.format(1))
     server = launch(configure)
@@ -56,6 +58,7 @@ def test_htaccess_needs_the_administrators_word(launch, scratch, kind):
     server.log.expect("PythonHandler: stands in .htaccess, and no directive of Python's stands in the configuration")
 
 
+@ANY
 def test_htaccess_needs_allowoverride(launch, scratch, kind):
     folder, configure = site_with(scratch, kind, override="Options", htaccess=HTACCESS, hello=HELLO.format(1))
     server = launch(configure)
@@ -96,6 +99,7 @@ def test_what_is_off_passes(configtest):
     assert configtest(right).status == 0
 
 
+@ANY
 def test_a_module_of_handlers(launch, scratch, kind):
     """PythonHandlerModule: functions are handlers of the phases by whose names they are called; who has none is not missed."""
     module = "from mod_python import apache\n" + "".join(
@@ -115,6 +119,7 @@ def write(path, text):
     new.replace(path)
 
 
+@ANY
 def test_changed_modules_are_loaded_beside_the_old_ones(launch, scratch, kind):
     """20 changes, 2 of them of a module that the handler imports: no request fails, and none sees half of a module."""
     folder, configure = site_with(
@@ -155,6 +160,8 @@ def test_changed_modules_are_loaded_beside_the_old_ones(launch, scratch, kind):
     assert not failures, failures[:3]
 
 
+# A child of prefork that has no older one fails with the new one.
+@pytest.mark.servers("apache", "apache-worker")
 def test_a_change_that_cannot_be_loaded_leaves_the_old_module(launch, scratch, kind):
     folder, configure = site_with(scratch, kind, htaccess=HTACCESS, hello=HELLO.format(1))
     server = launch(configure)
@@ -174,6 +181,7 @@ def test_a_change_that_cannot_be_loaded_leaves_the_old_module(launch, scratch, k
     wait_until(lambda: server.get("/site/any.py").body == b"2", "the corrected module serves")
 
 
+@ANY
 def test_autoreload_off(launch, scratch, kind):
     folder, configure = site_with(
         scratch, kind, htaccess=HTACCESS + "PythonAutoReload Off\n", hello=HELLO.format(1)

@@ -2,6 +2,7 @@
 """One engine for every libpython of this machine."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -34,8 +35,46 @@ def whole_job(server):
     server.log.expect("printed line")
 
 
-def test_by_prefix(launch, python):
+HANDLER = """
+from mod_python import Session, apache, psp, util
+
+def handler(req):
+    form = util.FieldStorage(req)
+    session = Session.Session(req)
+    session.setdefault("items", []).append(str(form["item"]))
+    session.save()
+    req.content_type = "text/plain; charset=utf-8"
+    psp.PSP(req, string="<% for item in items: %><%= item %>;", vars={"items": session["items"]}).run()
+    return apache.OK
+"""
+
+
+def handlers_of(scratch, python):
+    """A handler with forms, sessions and pages: the words of its directive."""
+    folder, sessions = scratch / "handlers", scratch / "sessions"
+    folder.mkdir()
+    folder.chmod(0o755)
+    sessions.mkdir(mode=0o700)
+    if places.AS_ROOT:
+        shutil.chown(sessions, places.WORKER_USER)
+    (folder / "items.py").write_text(HANDLER)
+    return f"items root={folder} python={python.prefix} option=mod_python.session.database_directory={sessions}"
+
+
+def job_of_handlers(server):
+    """A handler, twice: with a session, a form and a page."""
+    kind = ("Content-Type", "application/x-www-form-urlencoded")
+    first = server.post("/items", b"item=p%C3%A9ars", headers=[kind])
+    assert (first.status, first.body) == (200, b"p\xc3\xa9ars;")
+    cookie = ("Cookie", first.header("Set-Cookie").partition(";")[0])
+    assert server.post("/items", b"item=plums", headers=[kind, cookie]).body == b"p\xc3\xa9ars;plums;"
+
+
+def test_by_prefix(launch, python, scratch):
+    words = handlers_of(scratch, python)
+
     def configure(site):
+        site.location("/items", handlers=(words,))
         site.wsgi("/app", "pep3333:app", python=python.prefix)
         site.wsgi("/process", "process:app", python=python.prefix)
 
@@ -44,6 +83,7 @@ def test_by_prefix(launch, python):
     assert tuple(found["version"]) == python.version
     assert found["prefix"] == str(python.prefix)
     whole_job(server)
+    job_of_handlers(server)
     server.reload()
     assert server.get("/app/hello").text == "hello"
 

@@ -8,6 +8,7 @@ import pytest
 
 from harness import processes, wire
 from harness.deadline import wait_until
+from harness.watch import Watch
 
 GIB = 1 << 30
 FLAT = 16 << 20
@@ -22,33 +23,6 @@ def configure(site, kind):
     site.nginx_http = "client_max_body_size 0;"
     if kind.startswith("apache"):
         site.apache_main = "LimitRequestBody 0\nRequestReadTimeout header=0 body=0"
-
-
-class Watch:
-    """The largest resident size of a process while it runs, above that at the beginning."""
-
-    def __init__(self, pid):
-        self.pid = pid
-        self.before = processes.resident(pid)
-        self.most = self.before
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        while not self._stop.wait(0.02):
-            self.most = max(self.most, processes.resident(self.pid))
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
-
-    @property
-    def growth(self):
-        return self.most - self.before
 
 
 def warm_up(server):
