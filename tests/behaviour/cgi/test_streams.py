@@ -355,6 +355,11 @@ def starters(others):
     return {name: [p.pid for p in living if kind(p) == name] for name in (*names, "helper")}
 
 
+def present():
+    """Those that other servers of this process have: a living one's number is nobody else's, and numbers come round."""
+    return {pid for pids in starters(()).values() for pid in pids}
+
+
 def configure_hello(site, user=None):
     folder = scripts.Folder(site.scratch / "cgi")
     folder.shell("hello", "echo; echo hello; id -un")
@@ -369,7 +374,7 @@ def configure_hello(site, user=None):
 
 @pytest.mark.parametrize("killed", [["spawner", "helper"], ["guardian", "helper"], ["guardian", "spawner", "helper"]], ids=",".join)
 def test_a_spawner_that_is_killed_is_replaced(launch, killed):
-    others = processes.processes()
+    others = present()
     server = launch(configure_hello, warm=["/cgi/hello"])
     names = {"spawner": processes.SPAWNER, "guardian": processes.GUARDIAN, "helper": "helper"}
     # One that has just been started may still have its parent's name.
@@ -395,7 +400,7 @@ def test_a_spawner_that_is_killed_is_replaced(launch, killed):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 def test_scripts_of_other_users_are_started_by_the_new_spawner(launch):
-    others = processes.processes()
+    others = present()
     server = launch(lambda site: configure_hello(site, "nobody"), warm=["/cgi/hello"])
     before = starters(others)
     for name in (processes.SPAWNER, "helper"):
