@@ -123,6 +123,7 @@ class SignedCookie(Cookie):
 
     @classmethod
     def parse(cls, text, secret=None, names=None, **extra):
+        """As Cookie.parse(), for cookies whose signatures are to be verified. Raises CookieError without a secret."""
         if isinstance(secret, dict):  # mod_python passes keywords on in a dictionary
             secret = secret.get("secret")
         if not secret:
@@ -153,6 +154,7 @@ class SignedCookie(Cookie):
         self.value = self._unsign(self.name, str(self.value), secret)
 
     def hexdigest(self, text):
+        """The signature of a text as the value of this cookie, as str of hexadecimal digits."""
         return self._sign(self.name, text, self._secret)
 
     def _written(self):

@@ -12,9 +12,10 @@ class Member:
 
     writable = False
 
-    def __init__(self, number, doc):
+    def __init__(self, number, doc, kind):
         self.number = numbers[number]
-        self.__doc__ = doc
+        # What help() shows: the type stands with it, and what happens to who sets it.
+        self.__doc__ = f"{doc} {kind}{'; can be set.' if self.writable else '; AttributeError where it is set.'}"
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -28,8 +29,8 @@ class Text(Member):
     """A text of the server, each byte a character; None where there is none."""
 
     def __init__(self, name, doc, writable=False, files=False):
-        super().__init__("FACT_" + name, doc)
         self.writable, self.files = writable, files
+        super().__init__("FACT_" + name, doc, "str or None")
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -54,8 +55,8 @@ class Number(Member):
     """A number of the server."""
 
     def __init__(self, name, doc, writable=False, unit=1):
-        super().__init__("NUMBER_" + name, doc)
         self.writable, self.unit = writable, unit
+        super().__init__("NUMBER_" + name, doc, "int" if unit == 1 else "float")
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -72,7 +73,7 @@ class Table(Member):
     """A table of the server."""
 
     def __init__(self, name, doc):
-        super().__init__("TABLE_" + name, doc)
+        super().__init__("TABLE_" + name, doc, "A table as apache.table(), whose changes the server sees at once")
 
     def __get__(self, holder, owner=None):
         if holder is None:
@@ -123,7 +124,7 @@ class Names(Member):
     """A list of names of the server, as a tuple."""
 
     def __init__(self, name, doc):
-        super().__init__("TABLE_" + name, doc)
+        super().__init__("TABLE_" + name, doc, "Tuple of str")
 
     def __get__(self, holder, owner=None):
         if holder is None:

@@ -27,8 +27,8 @@ class Request(Beside, Derived, Filters, Later, Holder):
     # What most requests never say otherwise stands here once for all.
     #: Whose handlers run.
     _place = Nowhere
-    phase = Told("phase", "The directive of the handlers that run, such as PythonHandler.")
-    interpreter = Told("interpreter", "Whose modules they use.")
+    phase = Told("phase", "The directive of the handlers that run, such as PythonHandler. str")
+    interpreter = Told("interpreter", "The name whose modules they use. str")
     _settings, _options = Told("settings", "Directives."), Told("options", "PythonOption.")
     #: Whether bytes of the response have been given to the server.
     _began = False
@@ -135,23 +135,23 @@ class Request(Beside, Derived, Filters, Later, Holder):
     # ---- configuration ----
 
     def get_config(self):
-        """Directives of Python's that apply here, by name: {"PythonDebug": "1"}."""
+        """Directives of Python's that apply here, by name: {"PythonDebug": "1"}. A dictionary of str, a copy."""
         return dict(self._settings)
 
     def get_options(self):
-        """PythonOption, as far as it applies here."""
+        """PythonOption, as far as it applies here. A dictionary of str, a copy."""
         return dict(self._options)
 
     def document_root(self):
-        """DocumentRoot, or what mod_vhost_alias and its kin have made of it."""
+        """DocumentRoot, or what mod_vhost_alias and its kin have made of it. str"""
         return self._document_root
 
     def auth_name(self):
-        """AuthName; None without it."""
+        """AuthName; None without it. str"""
         return self._auth_name
 
     def auth_type(self):
-        """AuthType; None without it."""
+        """AuthType; None without it. str"""
         return self._auth_type
 
     def get_basic_auth_pw(self):
@@ -200,12 +200,12 @@ class Request(Beside, Derived, Filters, Later, Holder):
         return self._transaction.read(len)
 
     def readline(self, len=-1):
-        """A line of the body with its end, or the first so many bytes of it; b"" at the end."""
+        """A line of the body with its end, or the first so many bytes of it, as bytes; b"" at the end. Raises OSError as read()."""
         self._check_body()
         return self._transaction.read_line(len)
 
     def readlines(self, sizehint=-1):
-        """The lines of the body, and no further ones once they have so many bytes together."""
+        """The lines of the body as a list of bytes, and no further ones once they have so many bytes together. Raises OSError as read()."""
         lines, total = [], 0
         while line := self.readline():
             lines.append(line)
@@ -232,7 +232,7 @@ class Request(Beside, Derived, Filters, Later, Holder):
         self._transaction.write(string, True if flush else False)
 
     def flush(self):
-        """Sends what waits."""
+        """Sends what waits. Raises OSError when the client has left."""
         self._check_body()
         self._began = True
         self._transaction.write(b"", True)
@@ -254,18 +254,18 @@ class Request(Beside, Derived, Filters, Later, Holder):
         return count
 
     def set_content_length(self, len):
-        """Declares how long the response is."""
+        """Declares how long the response is, in bytes. More than that is dropped, and where less comes the connection is cut."""
         self._transaction.set_length(len)
 
     def send_http_header(self):
         """Nothing: the head leaves with the first bytes of the body, as in every httpd since 2.0."""
 
     def meets_conditions(self):
-        """apache.OK, or the status for a client whose copy is as good (If-Modified-Since and its kin)."""
+        """apache.OK, or the status for a client whose copy is as good (If-Modified-Since and its kin). int"""
         return self._transaction.meets_conditions()
 
     def internal_redirect(self, new_uri):
-        """Has another path of this server answer."""
+        """Has another path of this server answer. Raises OSError or RuntimeError where the response has begun, and in processes of their own."""
         self._check_body()
         self._began = True
         self._transaction.redirect(new_uri)

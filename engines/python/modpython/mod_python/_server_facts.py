@@ -41,12 +41,12 @@ class Server(Holder):
 
     @property
     def pathlen(self):
-        """The length of `path`."""
+        """The length of `path`, in characters. int"""
         return len(self.path or "")
 
     @property
     def addrs(self):
-        """Addresses of the section of the virtual host, each with its port; 0 stands for any."""
+        """Addresses of the section of the virtual host, each with its port: a tuple of (str, int); 0 stands for any."""
         found = self._transaction.entries(numbers["TABLE_SERVER_ADDRS"], None)
         return tuple((name, int(port)) for name, port in found)
 
@@ -59,6 +59,7 @@ class Server(Holder):
         return self._request.get_options()
 
     def log_error(self, message, level=3):
+        """A line of the error log, about the request. `level` is one of apache.APLOG_*."""
         self._request.log_error(message, level)
 
     def register_cleanup(self, request, callable, data=None):
@@ -89,19 +90,19 @@ class Connection(Holder):
 
     @property
     def remote_addr(self):
-        """Address and port of the client."""
+        """Address and port of the client: (str, int)."""
         return self.remote_ip, self._remote_port
 
     client_addr = remote_addr
 
     @property
     def client_ip(self):
-        """As remote_ip."""
+        """As remote_ip. str"""
         return self.remote_ip
 
     @property
     def local_addr(self):
-        """Address and port of the server."""
+        """Address and port of the server: (str, int)."""
         return self.local_ip, self._local_port
 
     @property
@@ -148,4 +149,5 @@ class Connection(Holder):
         return found
 
     def log_error(self, message, level=3):
+        """A line of the error log, about the request. `level` is one of apache.APLOG_*."""
         self._request.log_error(message, level)

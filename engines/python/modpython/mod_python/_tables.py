@@ -39,6 +39,7 @@ class _Base:
         self._change(_UNSET, key, "")
 
     def __contains__(self, key):
+        """Whether there is an entry of this name, in any case. bool"""
         return isinstance(key, (str, bytes)) and bool(self._of(key))
 
     has_key = __contains__
@@ -74,9 +75,11 @@ class _Base:
         return [key for key, _ in self._all()]
 
     def values(self):
+        """The values, in order, as a list of str."""
         return [value for _, value in self._all()]
 
     def items(self):
+        """(name, value) of each entry, in order, as a list."""
         return self._all()
 
     def iterkeys(self):
@@ -92,10 +95,11 @@ class _Base:
         return iter(self.items())
 
     def add(self, key, value):
-        """A value beside those that the name has already, as for Set-Cookie."""
+        """A value beside those that the name has already, as for Set-Cookie. Raises ValueError for what would split a head."""
         self._change(_ADD, _name(key), _text(value))
 
     def clear(self):
+        """Takes all entries away."""
         self._change(_CLEAR, "", "")
 
     def copy(self):
@@ -103,6 +107,7 @@ class _Base:
         return table(self._all())
 
     def setdefault(self, key, default=""):
+        """As get(); a name that is not there gets this value. Raises ValueError as when it is set."""
         values = self._of(_name(key))
         if values:
             return values[0] if len(values) == 1 else values
@@ -110,11 +115,13 @@ class _Base:
         return default
 
     def update(self, other=(), /, **more):
+        """Sets what a dictionary, a table or pairs have. Raises ValueError for what would split a head."""
         pairs = other.items() if hasattr(other, "items") else other
         for key, value in (*pairs, *more.items()):
             self[key] = value
 
     def pop(self, key, default=_ABSENT):
+        """As get(), and takes the name away. Raises KeyError where it is not there and nothing is given for that."""
         value = self.get(key, default)
         if value is _ABSENT:
             raise KeyError(key)
@@ -123,6 +130,7 @@ class _Base:
         return value
 
     def popitem(self):
+        """The name of the last entry and its value or values, and takes them away. Raises KeyError where there is none."""
         entries = self._all()
         if not entries:
             raise KeyError("popitem(): the table is empty")

@@ -80,7 +80,7 @@ class StringField(_Described, str):
 
     @property
     def value(self):
-        """The text."""
+        """The text, as str."""
         return str.__str__(self)
 
     @property
@@ -156,6 +156,7 @@ class FieldStorage:
         self.list = [field for field in self.list if field.name != name]
 
     def __contains__(self, name):
+        """Whether there is a field of this name. bool"""
         return any(field.name == name for field in self.list)
 
     has_key = __contains__

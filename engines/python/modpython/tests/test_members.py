@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """docs/mod_python.md says of every member what there is of it, and says nothing of what there is not."""
 
+import inspect
 import re
 
 import pytest
 from conftest import PACKAGE
 
-from mod_python import apache
+from mod_python import Cookie, Session, apache, cache, psp, publisher, util
 from mod_python._filter import Filter
+from mod_python._members import Member
 from mod_python._request import Request
 from mod_python._server_facts import Connection, Server
 
@@ -156,3 +158,57 @@ def test_the_page_has_each_function_of_apache():
 def test_another_name_is_an_error_as_in_any_module():
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = apache.no_such_name
+
+
+OWN = [kind for kind in (Request, Server, Connection, Filter, apache.table)]
+OWN += [
+    member
+    for module in (apache, Cookie, Session, cache, psp, publisher, util)
+    for member in vars(module).values()
+    if inspect.isclass(member) and member.__module__ == module.__name__ and not member.__name__.startswith("_")
+]
+
+
+def public(kind):
+    missing = getattr(kind, "_missing", {})
+    for name in dir(kind):
+        own = any(name in vars(base) for base in kind.__mro__ if base.__module__.startswith("mod_python"))
+        if own and not name.startswith("_") and name not in missing:
+            yield name, inspect.getattr_static(kind, name)
+
+
+@pytest.mark.parametrize("kind", OWN, ids=lambda kind: kind.__name__)
+def test_help_says_something_of_each_member(kind):
+    silent = []
+    for name, member in public(kind):
+        text = inspect.getdoc(member if not callable(member) or isinstance(member, type) else getattr(kind, name))
+        is_plain = not (callable(member) or isinstance(member, (property, Member)) or hasattr(member, "__get__"))
+        if not is_plain and not (text and len(text) > 9):
+            silent.append(name)
+    assert silent == []
+
+
+@pytest.mark.parametrize("kind", [Request, Server, Connection])
+def test_help_says_the_type_of_what_the_server_tells(kind):
+    facts = {name: member.__doc__ for name, member in public(kind) if isinstance(member, Member)}
+    assert len(facts) > 5
+    for name, text in facts.items():
+        assert re.search(r"\b(str or None|int|float|table|Tuple of str)\b", text), name
+        assert text.endswith(("can be set.", "AttributeError where it is set.")), name
+        if "float" in text:
+            assert "seconds" in text, name
+
+
+@pytest.mark.parametrize("name", APACHE)
+def test_help_says_something_of_each_function_of_apache(name):
+    found = getattr(apache, name, None)
+    if callable(found):
+        assert inspect.getdoc(found), name
+
+
+READS_OR_WRITES = "read readline readlines write flush sendfile discard_request_body internal_redirect".split()
+
+
+@pytest.mark.parametrize("name", READS_OR_WRITES)
+def test_help_says_what_calls_raise(name):
+    assert "Raises OSError" in getattr(Request, name).__doc__
