@@ -83,6 +83,9 @@ pub enum Command {
     },
 }
 
+/// How long the end of a process takes at most whose time for its requests is over.
+const END_OF_ITS_OWN: Duration = Duration::from_secs(5);
+
 /// Requests that a process holds at a time of an application that answers later, at most: each has a thread of `gangway-host`.
 pub const HELD_MOST: usize = 128;
 
@@ -208,6 +211,14 @@ impl Managed {
     #[must_use]
     pub fn replay(&self) -> Replay {
         self.replay
+    }
+
+    /// How long a request may go on in a process of the server that ends, of an application that answers later: its streams may have no
+    /// end. Its own process may be one that is replaced as well, and ends them in a better way, so that it has its time before.
+    #[must_use]
+    pub fn drains_within(&self) -> Option<Duration> {
+        let is_async = matches!(self.launch.command, Command::Host { in_flight: Some(_), .. });
+        self.life.drain_timeout.filter(|_| is_async).map(|time| time + END_OF_ITS_OWN)
     }
 
     /// Whether it would be asked for WebSockets in the server's own processes: FastCGI has none.

@@ -174,6 +174,9 @@ fn one_thread_reads_while_another_one_waits_for_the_client() {
         }
     }
     assert!(client.end.is_none() && client.body.is_empty());
+    // What waits has been told of already.
+    let taken = client.take();
+    client.channel.sent(taken);
     let client = client.ended();
     assert_eq!((client.body.len(), client.end), (64 * 4096, Some(End::Complete)));
     client.await_gone();

@@ -9,6 +9,7 @@ use std::{
     io::{self, Write},
     mem,
     ops::Range,
+    time::{Duration, Instant},
 };
 
 use gangway::{
@@ -25,7 +26,7 @@ use gangway::{
 use gangway_httpd::transfer::{AT_A_TIME, BodyQuota, Carried, Filled, Passed, Record, Then, Wire};
 
 use crate::{
-    raw::{BodyRead, Gangway, OK, Request, ScriptRequest, Session},
+    raw::{self, BodyRead, Gangway, OK, Request, ScriptRequest, Session},
     reply::Progress,
 };
 
@@ -65,6 +66,9 @@ pub(super) struct ManagedRequest<'r> {
     /// The status of the response, 0 before.
     status: u16,
     is_hosted: bool,
+    /// How long it may go on in a process of httpd that ends, and since when this one is known to.
+    drains_within: Option<Duration>,
+    ends_since: Cell<Option<Instant>>,
     /// The end of the response. It leaves when the process has been given back: a client that reads slowly, or asks at once for
     /// more, does not find it taken.
     last: Option<Delivery>,
@@ -72,7 +76,12 @@ pub(super) struct ManagedRequest<'r> {
 
 impl<'r> ManagedRequest<'r> {
     /// One whose body is read from the session, unless it has `ended`.
-    pub(super) fn new(session: Session<'r>, body_ended: bool, is_hosted: bool) -> Self {
+    pub(super) fn new(
+        session: Session<'r>,
+        body_ended: bool,
+        is_hosted: bool,
+        drains_within: Option<Duration>,
+    ) -> Self {
         Self {
             session,
             body_ended,
@@ -89,6 +98,8 @@ impl<'r> ManagedRequest<'r> {
             level: Cell::new(Level::Error),
             status: 0,
             is_hosted,
+            drains_within,
+            ends_since: Cell::new(None),
             last: None,
         }
     }
@@ -184,6 +195,17 @@ impl<'r> Carried<'r> for ManagedRequest<'r> {
 
     fn request(&self) -> Request<'r> {
         self.session.request()
+    }
+
+    fn may_be_left(&self) -> bool {
+        self.drains_within.is_some()
+    }
+
+    fn is_left(&self) -> bool {
+        let Some(most) = self.drains_within.filter(|_| raw::is_stopping()) else { return false };
+        let since = self.ends_since.get().unwrap_or_else(Instant::now);
+        self.ends_since.set(Some(since));
+        since.elapsed() >= most
     }
 
     fn body_ended(&self) -> bool {

@@ -25,7 +25,7 @@ use gangway::{
     sys::{explain, is_shortage},
     trace::Answerer,
 };
-use gangway_httpd::transfer::{Buffers, Record, Then, Times, Transfer, TransferError, Wait, Wire};
+use gangway_httpd::transfer::{Buffers, Carried, Record, Then, Times, Transfer, TransferError, Wait, Wire};
 
 use super::{
     carried::ManagedRequest,
@@ -203,7 +203,12 @@ impl<'r, 'b> Attempts<'r, 'b> {
         Ok(Self {
             request,
             service,
-            carried: ManagedRequest::new(session, body_ended, service.is_hosted()),
+            carried: ManagedRequest::new(
+                session,
+                body_ended,
+                service.is_hosted(),
+                service.managed.drains_within(),
+            ),
             is_acknowledged,
             buffers,
             passage,
@@ -324,7 +329,12 @@ impl<'r, 'b> Attempts<'r, 'b> {
         let name = managed.name();
         let (level, code, text) = match failure {
             TransferError::Gone | TransferError::Answered => {
-                let text = format!("the client has left before the response of {name} was whole");
+                let text = match self.carried.is_left() {
+                    true => {
+                        format!("{name}: the process ends, and the request has not within drain_timeout=")
+                    }
+                    false => format!("the client has left before the response of {name} was whole"),
+                };
                 (Level::Info, CLIENT_LEFT, text)
             }
             TransferError::Timeout => return silent_line(managed, pid),

@@ -6,6 +6,7 @@
 //! processes   who runs the processes: for the master, and for a worker
 //! handler     the content handler; then as gangway_pass: body, cache, buffers, filters
 //! peer        in place of a balancer: a place of a process
+//! exit        requests that keep a worker which shuts down
 //! queue       requests of this worker that wait for a place
 //! recorder    what is noted of a request, for who asks later why something went wrong
 //! linger      processes that a request has left before they were done
@@ -13,6 +14,7 @@
 //! ```
 //! A request has a place of a process before it connects to it, and whoever has none waits: the event loop never does.
 
+mod exit;
 mod handler;
 mod lanes;
 mod linger;
@@ -29,6 +31,7 @@ pub(crate) use service::Service;
 
 /// At the end of a process.
 pub(crate) fn stop() {
+    exit::stop();
     queue::stop();
     linger::stop();
     lanes::stop();

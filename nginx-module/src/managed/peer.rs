@@ -29,6 +29,7 @@ use nginx_sys::{
 };
 
 use super::{
+    exit::{self, Observed},
     lanes::{self, LaneWeight},
     linger::{self, Reason},
     processes,
@@ -64,6 +65,7 @@ struct Run {
     service: Rc<Service>,
     segment: Arc<Segment>,
     seat: Rc<Seat>,
+    _observed: Option<Observed>,
     /// The ticket of a request that waits, or is to be refused.
     waits: Cell<Option<u32>>,
     /// An attempt has failed: the next one is another one's.
@@ -97,10 +99,12 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
             return ERROR;
         };
         upstream::arrive(request, service.counted);
+        let seat = Rc::default();
         let run = Run {
             request,
             segment,
-            seat: Rc::default(),
+            _observed: exit::observe(request, &service, &seat),
+            seat,
             waits: Cell::new(None),
             is_repeated: Cell::new(false),
             process: Cell::new(0),

@@ -64,6 +64,19 @@ impl Connection {
         }
     }
 
+    /// Ends what is on the connection of a client or of its stream, as nginx does when `worker_shutdown_timeout` is over.
+    pub(crate) fn shut(self) {
+        field!(self, set_close(1));
+        field!(self, set_error(1));
+        let read = self.read().raw();
+        // SAFETY: the event of a live connection, whose handler looks at these two flags first.
+        unsafe {
+            if let Some(handler) = (*read).handler {
+                handler(read);
+            }
+        }
+    }
+
     /// How many bytes have been sent on it for the present request.
     pub(crate) fn sent(self) -> i64 {
         field!(self, sent)

@@ -93,6 +93,12 @@ impl<T> Tickets<T> {
         self.0.values().flatten()
     }
 
+    /// The ticket of a value that is in its place and for which `is_it` says so.
+    pub(crate) fn find(&self, is_it: impl Fn(&T) -> bool) -> Option<Ticket> {
+        let found = self.0.iter().find(|(_, value)| value.as_ref().is_some_and(&is_it));
+        found.map(|(key, _)| Ticket(key.data().as_ffi()))
+    }
+
     /// Gives the ticket up. Answers the value, if it was in its place.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<T> {
         self.0.remove(ticket.key()).flatten()

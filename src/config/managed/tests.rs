@@ -13,12 +13,16 @@ fn program(words: &[&str]) -> Result<Managed, ConfigError> {
 }
 
 fn placed(words: &[&str]) -> Result<Placed, ConfigError> {
+    placed_as(false, words)
+}
+
+fn placed_as(is_async: bool, words: &[&str]) -> Result<Placed, ConfigError> {
     let option = |name, value| OptionDef { name, value, repeats: false, default: "none" };
     let interface = Interface {
         name: "test",
         target: Target::Text,
         target_form: "NAME",
-        is_async: false,
+        is_async,
         has_sockets: false,
         has_fields: false,
         options: vec![option("root", Value::Directory), option("env", Value::Text)],
@@ -181,4 +185,26 @@ fn users_have_one_group() {
     let error = program(&["/bin/sh", "user=nobody:users", "group=nogroup"]).unwrap_err().to_string();
     assert!(error.contains("keep one"), "{error}");
     assert!(program(&["/bin/sh", "user=root"]).unwrap_err().to_string().contains("do not run as root"));
+}
+
+#[test]
+fn the_time_for_requests_of_what_is_replaced_is_said_in_either_place() {
+    let Ok(Placed::InProcess(application)) = placed_as(true, &["app", "drain_timeout=2s", "in_flight=7"])
+    else {
+        panic!("in the server's process");
+    };
+    assert_eq!((application.drain_timeout(), application.in_flight()), (Some(Duration::from_secs(2)), 7));
+    let Ok(Placed::InProcess(application)) = placed_as(true, &["app"]) else { panic!("as it comes") };
+    assert_eq!(application.drain_timeout(), Some(Duration::from_secs(60)));
+    for is_async in [true, false] {
+        let Ok(Placed::Managed(managed)) = placed_as(is_async, &["app", "drain_timeout=off", "processes=1"])
+        else {
+            panic!("in its own");
+        };
+        assert_eq!(managed.life().drain_timeout, None);
+    }
+    let error = placed(&["app", "drain_timeout=2s"]).unwrap_err().to_string();
+    assert!(error.contains("for an application in processes of its own"), "{error}");
+    let error = placed_as(true, &["app", "drain_timeout=2s", "drain_timeout=3s"]).unwrap_err().to_string();
+    assert!(error.contains("stands twice"), "{error}");
 }

@@ -224,3 +224,19 @@ def test_an_endless_stream_of_a_process_of_its_own(launch, gate, journal, path):
     assert not head.complete
     wait_until(lambda: journal.read_text() == "shut down\n", "its shutdown has run")
     server.log.allow("GW0208|upstream|GW07")
+
+
+def test_an_endless_stream_of_a_process_that_stays(launch, gate):
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", processes=1, drain_timeout="1s"), warm=["/hello"])
+    (pid,) = server.managed()
+    client = server.connect()
+    client.request("GET", f"/endless?{gate.query}")
+    blocks = client.blocks(head := client.head())
+    next(blocks)
+    visitor = gate.visitor().at("streaming")
+    server.reload(timeout=15)
+    visitor.at("OSError")
+    for _ in blocks:
+        pass
+    assert not head.complete
+    assert server.managed() == [pid] and server.get("/hello").body == b"hello"

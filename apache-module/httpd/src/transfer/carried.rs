@@ -59,6 +59,16 @@ pub trait Carried<'r> {
     /// The request.
     fn request(&self) -> Request<'r, Self::Module>;
 
+    /// Whether this server may give it up by itself, which is then looked at now and then.
+    fn may_be_left(&self) -> bool {
+        false
+    }
+
+    /// Whether it has.
+    fn is_left(&self) -> bool {
+        false
+    }
+
     /// Whether the last byte of the body has been taken.
     fn body_ended(&self) -> bool;
 

@@ -47,12 +47,15 @@ impl<'r, C: Carried<'r>> Transfer<'_, C> {
             let grace = GRACE.saturating_sub(at.max(begun).elapsed());
             time = time.min(grace.max(Duration::from_millis(1)));
         }
+        if self.carried.may_be_left() {
+            time = time.min(GRACE);
+        }
         Ok(if self.client.is_none() { time.min(LOOKS_EACH) } else { time })
     }
 
     /// Notes whether the client is still there, in a wait that began then.
     fn look_at_client(&mut self, ready: Readiness, begun: Instant) -> Result<(), TransferError> {
-        if ready.client_reset || self.carried.request().is_aborted() {
+        if ready.client_reset || self.carried.request().is_aborted() || self.carried.is_left() {
             return Err(TransferError::Gone);
         }
         if ready.client_closed && self.closed_at.is_none() {
