@@ -154,7 +154,8 @@ def test_two_servers_share_a_run_directory(launch):
     first, second = ([path for path in processes.run_directories(server.pid()) if os.path.isdir(path)] for server in servers)
     assert os.path.dirname(first[0]) == os.path.dirname(second[0]) and first != second
     servers[0].stop()
-    assert processes.run_directories(servers[0].pid()) == []
+    # Who looks after processes ends when the server has ended.
+    wait_until(lambda: processes.run_directories(servers[0].pid()) == [], "nothing of it is left", 20)
     assert servers[1].get("/one/hello").body == b"hello"
     servers[1].reload()
     assert servers[1].get("/one/hello").body == b"hello"
