@@ -121,6 +121,25 @@ def test_the_check_says_so_too(launch, site_of_mine, workspace):
     assert done.returncode == 1 and "can be written by everybody" in done.stdout + done.stderr, done
 
 
+HANDLER = "from mod_python import apache\nimport os\ndef handler(req):\n    req.write(str(os.getuid()))\n    return apache.OK\n"
+
+
+@PRELOAD
+@pytest.mark.parametrize("part", PARTS)
+def test_handlers_are_looked_at_as_applications_are(launch, site_of_mine, part, preload):
+    (site_of_mine / "shop" / "wsgi.py").write_text(HANDLER)
+    path = site_of_mine / PARTS[part]
+    path.chmod(path.stat().st_mode | 0o002)
+    words = f"shop.wsgi root={site_of_mine} user={USERS[0]} preload={'on' if preload else 'off'} name={NAME}"
+    server = launch(lambda site: site.location("/app", handlers=(words,)))
+    server.log.allow("GW090[1-5]")
+    assert server.get("/app", timeout=60).status in (500, 503)
+    server.log.expect("can be written by everybody.*so that others than the user of user= choose what runs", 30)
+    path.chmod(path.stat().st_mode & ~0o002)
+    wait_until(lambda: serves(server), "it heals by itself", 60)
+    server.settle()
+
+
 def test_an_application_of_the_workers_user_is_not_asked(launch, site_of_mine):
     """It runs as the server does: nobody becomes somebody else by it."""
     site_of_mine.chmod(0o777)
