@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Members of requests, servers and connections in nginx, and functions about the server; and the same in processes of their own."""
 
+import http.client
 import json
 import re
+import ssl
 from pathlib import Path
 
 import pytest
@@ -42,7 +44,7 @@ def asks(req):
     ask("define", apache.exists_config_define, "SSL")
     for name in ("IS_THREADED", "IS_FORKED", "MAX_DAEMONS"):
         ask(name, apache.mpm_query, getattr(apache, "AP_MPMQ_" + name))
-    for name in ("SSL_PROTOCOL", "SSL_CIPHER", "SSL_SESSION_RESUMED", "SSL_TLS_SNI", "SSL_CLIENT_VERIFY", "SSL_CLIENT_S_DN", "SSL_CLIENT_CERT",
+    for name in ("SSL_PROTOCOL", "SSL_CIPHER", "SSL_SESSION_RESUMED", "SSL_TLS_SNI", "SSL_CLIENT_VERIFY", "SSL_CLIENT_S_DN", "SSL_CLIENT_I_DN", "SSL_CLIENT_M_SERIAL", "SSL_CLIENT_V_END", "SSL_CLIENT_CERT",
                  "SSL_SERVER_A_SIG", "HTTP_HOST"):
         ask(name, req.ssl_var_lookup, name)
     req.write(json.dumps(seen))
@@ -76,6 +78,7 @@ def server(launch, scratch):
 
     def configure(site):
         site.tls = True
+        site.nginx_server = "ssl_verify_client optional_no_ca;"
         site.location("/members", handlers=(f"asking root={folder}",))
         site.location("/asks", handlers=(f"asking::asks root={folder}",))
         site.location("/kept", handlers=(f"asking::kept root={folder}", f"access asking::keeps root={folder}"))
@@ -109,6 +112,27 @@ def test_variables_of_tls(server):
         assert seen[name].startswith("ValueError: ") and f"gangway_param {name} $ssl_" in seen[name]
     first, _, second = server.get("/kept", port="tls").text.partition(" ")
     assert first == second == seen["SSL_PROTOCOL"]
+
+
+def with_certificate(server, path):
+    """The body of a response to a client that shows the server's own certificate."""
+    context = ssl.create_default_context(cafile=f"{server.certificate}.crt")
+    context.load_cert_chain(f"{server.certificate}.crt", f"{server.certificate}.key")
+    client = http.client.HTTPSConnection("127.0.0.1", server.ports["tls"], context=context, timeout=20)
+    client.request("GET", path)
+    body = client.getresponse().read()
+    client.close()
+    return json.loads(body)
+
+
+def test_the_certificate_of_a_client(server):
+    seen = with_certificate(server, "/asks")
+    assert seen["SSL_CLIENT_VERIFY"].startswith("FAILED:") or seen["SSL_CLIENT_VERIFY"] == "SUCCESS"
+    assert seen["SSL_CLIENT_S_DN"] == seen["SSL_CLIENT_I_DN"] == "CN=localhost"
+    assert seen["SSL_CLIENT_CERT"].strip() == Path(f"{server.certificate}.crt").read_text().strip()
+    assert re.fullmatch("[0-9A-F]+", seen["SSL_CLIENT_M_SERIAL"]) and seen["SSL_CLIENT_V_END"]
+    # The next client has none.
+    assert json.loads(server.get("/asks", port="tls").body)["SSL_CLIENT_CERT"] is None
 
 
 def test_a_process_of_its_own_says_what_it_is_not_told(server):

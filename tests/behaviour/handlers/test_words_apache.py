@@ -5,7 +5,7 @@ import base64
 
 import pytest
 
-pytestmark = pytest.mark.servers("apache")
+pytestmark = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
 
 
 def configure(site, kind):
