@@ -13,7 +13,7 @@ contents() {
             grep -qx -- "${file##*/}" <<<"$said" || fail "docs/install.md does not say that $name has $file"
         done
         for file in $said; do
-            dpkg -L "$name" | grep -q -- "/$file$" || fail "$name has no $file, which docs/install.md names"
+            dpkg -L "$name" | grep -- "/$file$" >/dev/null || fail "$name has no $file, which docs/install.md names"
         done
         for file in $(dpkg -L "$name" | grep -E '\.so$|^/usr/(bin|lib)/.*/?gangway(-host)?$'); do
             [[ -f $file ]] || continue

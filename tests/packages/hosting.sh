@@ -41,8 +41,8 @@ three_sites() {
     site /shop/ shop
     site /wiki/admin/ wiki
     curl -fsS http://127.0.0.1:8080/wiki/style.css >/dev/null || fail "a file of the wiki is not served"
-    page /gangway | grep -q "blog.wsgi:application" || fail "the status page does not know the blog"
-    gangway status | grep -q "shop:app" || fail "gangway status does not know the shop"
+    [[ $(page /gangway) == *blog.wsgi:application* ]] || fail "the status page does not know the blog"
+    [[ $(gangway status) == *shop:app* ]] || fail "gangway status does not know the shop"
     # One site cannot read another one's data.
     ! su -s /bin/sh shop -c 'cat /srv/wiki/data/*' >/dev/null 2>&1 || fail "the shop reads the data of the wiki"
     su -s /bin/sh shop -c 'gangway restart shop:app' || fail "the owner of the shop cannot restart it"

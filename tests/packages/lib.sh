@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # shellcheck shell=bash
 # Sourced by the steps, which run in a root of Debian. /tests/blocks has the commands of docs/install.md, a file for each.
+# Who looks for something in what a program says reads it to its end: with pipefail a `grep -q` that has found it ends the program with SIGPIPE.
 set -euo pipefail
 
 fail() { echo "packages: $*" >&2; exit 1; }

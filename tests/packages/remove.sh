@@ -13,7 +13,7 @@ serve_everywhere() {
     ! has_nginx || ask http://127.0.0.1:8080/ "hello from Flask"
     pgrep -u blog >/dev/null || fail "no process belongs to the user of the application"
     for name in guard spawn super host; do
-        ours | grep -q "gangway-$name" || fail "gangway-$name does not run, or is called otherwise: $(ps -eo comm=,args=)"
+        ours | grep "gangway-$name" >/dev/null || fail "gangway-$name does not run, or is called otherwise: $(ps -eo comm=,args=)"
     done
 }
 

@@ -15,6 +15,41 @@ app = flask.Flask(__name__)
 def hello():
     return f"user {pwd.getpwuid(os.getuid()).pw_name}\n"
 PY
+# An event loop and handlers, on whatever Python this Debian has.
+cat >/srv/who/tasks.py <<'PY'
+import asyncio, contextvars, sys
+
+here = contextvars.ContextVar("here")
+
+async def doubled(number):
+    await asyncio.sleep(0.01)
+    return number * 2 if here.get() == "set" else None
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    here.set("set")
+    task = asyncio.current_task()
+    assert isinstance(task, asyncio.Task) and task in asyncio.all_tasks()
+    if sys.version_info >= (3, 11):
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            parts = [group.create_task(doubled(number)) for number in (1, 2, 3)]
+        found = [part.result() for part in parts]
+    else:
+        found = await asyncio.wait_for(asyncio.gather(*map(doubled, (1, 2, 3))), 10)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": f"tasks {found} on {sys.version.split()[0]}\n".encode()})
+PY
+cat >/srv/who/counter.py <<'PY'
+from mod_python import Session, apache
+
+def handler(req):
+    session = Session.Session(req)
+    session["count"] = session.get("count", 0) + 1
+    session.save()
+    req.content_type = "text/plain"
+    req.write(f"handler {session['count']} {session.is_new()}\n")
+    return apache.OK
+PY
 fpm=$(echo /usr/sbin/php-fpm*)
 "$fpm" --daemonize
 fpm_socket=$(echo /run/php/php*-fpm.sock)
@@ -38,6 +73,8 @@ serve_nginx() {
 server {
     listen 127.0.0.1:8091;
     location / { gangway_wsgi who:app root=/srv/who; }
+    location /tasks/ { gangway_asgi tasks:app root=/srv/who; }
+    location /counter/ { gangway_python_handler counter root=/srv/who; }
     location /cgi/ { alias /srv/cgi/; gangway_cgi on; }
     location ~ \.php\$ { root /srv/php; gangway_pass fastcgi://unix:$fpm_socket; }
 }
@@ -47,6 +84,8 @@ CONF
     service nginx reload
     ask http://127.0.0.1:8091/ "user www-data"
     ask http://127.0.0.1:8091/cgi/hello/there "cgi /there"
+    ask http://127.0.0.1:8091/tasks/ "tasks [2, 4, 6] on 3."
+    ask http://127.0.0.1:8091/counter/ "handler 1 "
     ask http://127.0.0.1:8091/index.php "php fpm-fcgi"
     service nginx reload
     ask http://127.0.0.1:8091/ "user www-data"
@@ -76,6 +115,12 @@ Listen 127.0.0.1:8092
     <Location /own>
         GangwayWSGI who:app root=/srv/who user=blog processes=1 name=own
     </Location>
+    <Location /tasks>
+        GangwayASGI tasks:app root=/srv/who
+    </Location>
+    <Location /counter>
+        GangwayPythonHandler counter root=/srv/who
+    </Location>
     Alias /cgi /srv/cgi
     <Directory /srv/cgi>
         Options +ExecCGI
@@ -93,6 +138,8 @@ CONF
     ask http://127.0.0.1:8092/app/ "user www-data"
     ask http://127.0.0.1:8092/own/ "user blog"
     ask http://127.0.0.1:8092/cgi/hello/there "cgi /there"
+    ask http://127.0.0.1:8092/tasks/ "tasks [2, 4, 6] on 3."
+    ask http://127.0.0.1:8092/counter/ "handler 1 "
     ask http://127.0.0.1:8092/index.php "php fpm-fcgi"
     service apache2 reload
     ask http://127.0.0.1:8092/own/ "user blog"

@@ -79,7 +79,7 @@ PY
         cookie) tells 'is garbled' apache2 -t -f /var/tmp/httpd.conf ;;
         esac
     done
-    dpkg-query -W -f '${Depends}' libapache2-mod-gangway | grep -q 'apache2-api-20120211' || fail "apt does not know for which httpd the module is"
+    dpkg-query -W -f '${Depends}' libapache2-mod-gangway | grep 'apache2-api-20120211' >/dev/null || fail "apt does not know for which httpd the module is"
     apache2ctl configtest
 }
 
