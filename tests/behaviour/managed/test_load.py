@@ -45,21 +45,23 @@ def status(site):
     site.status("/gangway")
 
 
+def application(server):
+    (found,) = json.loads(server.get("/gangway?json").body)["applications"]
+    return found
+
+
 def running(server):
     """How many requests each process has."""
-    (application,) = json.loads(server.get("/gangway?json").body)["applications"]
-    return {process["pid"]: process["running"] for process in application["processes"]}
+    return {process["pid"]: process["running"] for process in application(server)["processes"]}
 
 
 def generation(server):
-    (application,) = json.loads(server.get("/gangway?json").body)["applications"]
-    return application["generation"]
+    return application(server)["generation"]
 
 
 def deployed(server):
     """How many generations began after the first one, by what they began for."""
-    (application,) = json.loads(server.get("/gangway?json").body)["applications"]
-    counts = {key.removeprefix("restarts_begun_"): count for key, count in application.items() if key.startswith("restarts_begun_")}
+    counts = {key.removeprefix("restarts_begun_"): count for key, count in application(server).items() if key.startswith("restarts_begun_")}
     return {reason: count for reason, count in counts.items() if count or reason in ("restart_file", "server_reload")}
 
 
@@ -222,7 +224,11 @@ def test_restarts_reloads_kills_and_a_broken_deploy(launch, scratch, kind, prelo
             replace(restart, str(steps))
             # Whoever is faster sees it: who looks once a second, or who looks at a reload.
             if is_broken:
-                server.log.expect("GW0907 generation .* cannot be started", 60)
+                # An earlier one may have failed because its first process was killed.
+                begins = lambda: deployed(server) == {"restart_file": steps + 1, "server_reload": 0}
+                wait_until(begins, lambda: f"the broken one begins: {deployed(server)}", 60)
+                wait_until(lambda: application(server).get("failed_generation") == generation(server), "it cannot be started", 60)
+                server.log.expect(f"GW0907 generation {generation(server)} .* cannot be started", 60)
                 go_on(load)
                 code.write_text(good)
             server.reload()
