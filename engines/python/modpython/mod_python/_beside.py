@@ -74,13 +74,15 @@ class Beside:
         return tuple(name for at, name in enumerate(METHODS) if allowed >> at & 1) + self.allowed_xmethods
 
     def allow_methods(self, methods, reset=0):
-        """Adds to the methods that `Allow` names in an answer of 405; with `reset` these are all. A list of names.
+        """Adds to the methods that `Allow` names in an answer of 405; with `reset` these are all. A list of names, or of numbers (apache.M_*).
 
         Raises ValueError for one that httpd has no number for.
         """
         allowed = 0 if reset else self.allowed
-        for name in [methods] if isinstance(methods, str) else methods:
-            if name.upper() not in METHODS:
+        for name in [methods] if isinstance(methods, (str, int)) else methods:
+            if isinstance(name, int) and 0 <= name < len(METHODS):
+                name = METHODS[name]
+            if not isinstance(name, str) or name.upper() not in METHODS:
                 raise ValueError(f"httpd has no number for the method {name!r}")
             allowed |= 1 << METHODS.index(name.upper())
         self.allowed = allowed

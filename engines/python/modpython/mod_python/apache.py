@@ -236,9 +236,16 @@ def config_tree():
     return around[0]
 
 
-def allow_methods(req, *args):
-    """As req.allow_methods(), with each method as an argument of its own."""
-    req.allow_methods(args)
+def allow_methods(*args):
+    """As req.allow_methods(), with each method as an argument of its own: its name, or one of apache.M_*. The first one may be the request;
+    without it that of the running handler is meant. Raises RuntimeError where none runs, ValueError for a method that httpd has no number for.
+    """
+    request = _CURRENT.request
+    if args and hasattr(args[0], "allow_methods"):
+        request, *args = args
+    if request is None:
+        raise RuntimeError("apache.allow_methods() is for the request whose handler runs; outside of one give it the request first")
+    request.allow_methods(args)
 
 
 def build_cgi_env(req):

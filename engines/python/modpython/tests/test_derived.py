@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from conftest import replace_current
+
 from mod_python import _derived, apache
 from mod_python._server import numbers
 
@@ -142,3 +144,23 @@ def test_dates(make):
 def test_a_body_that_nobody_wants(make):
     request = make(b"x" * 200_000)
     assert request.discard_request_body() == apache.OK and request.read() == b""
+
+
+def test_methods_that_are_allowed(make):
+    """By name and by number, and by the function of the module, which needs no request while a handler runs."""
+    req = make()
+    req.allow_methods(["get", apache.M_POST], 1)
+    assert req.allowed_methods == ("GET", "POST")
+    req.allow_methods(apache.M_DELETE)
+    apache.allow_methods(req, "PUT")
+    before = replace_current(req)
+    try:
+        apache.allow_methods(apache.M_OPTIONS, "PATCH")
+    finally:
+        replace_current(before)
+    assert req.allowed_methods == ("GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH")
+    for wrong in ("BREW", 99, None):
+        with pytest.raises(ValueError):
+            req.allow_methods([wrong])
+    with pytest.raises(RuntimeError):
+        apache.allow_methods("GET")
