@@ -122,9 +122,15 @@ impl RequestFacts for Facts {
     }
 
     fn change(&self, table: Table, change: Change<'_>) -> Result<(), Stop> {
-        // With both tables in a head there would be two of it, and httpd knows of one.
-        let is_length = table == Table::ErrHeadersOut && names_length(change);
-        let table = if is_length { Table::HeadersOut } else { table };
+        let leaves = matches!(table, Table::HeadersOut | Table::ErrHeadersOut);
+        // A head has one length, and httpd knows of one table that has it.
+        let (table, change) = match change {
+            Change::Add(name, value) if leaves && names_length(change) => {
+                (Table::HeadersOut, Change::Set(name, value))
+            }
+            _ if leaves && names_length(change) => (Table::HeadersOut, change),
+            _ => (table, change),
+        };
         self.when_gone(|request| possible(request.change_table(table, change)))
     }
 

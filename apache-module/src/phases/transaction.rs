@@ -99,15 +99,18 @@ impl<'l> Visited<'l> {
             if session.request().is_aborted() {
                 return Err(Stop::Cancelled);
             }
-            let excess = session.hold_to_length(&mut piece);
-            if excess > 0 {
+            let (was_empty, excess) = (piece.is_empty(), session.hold_to_length(&mut piece));
+            if excess > 0 && session.is_first_excess() {
                 let request = session.request();
                 report!(
                     request,
                     Warn,
                     TOO_LONG,
-                    "a handler has written {excess} bytes more than its Content-Length; they are dropped"
+                    "a handler has written {excess} bytes more than its Content-Length; they are dropped, and what it writes behind them"
                 );
+            }
+            if piece.is_empty() && !was_empty && (!flush || session.staging.bytes == 0) {
+                return Ok(());
             }
             let waits = session.staging.bytes + piece.weight();
             session.push(piece).map_err(|_| Stop::Failed)?;

@@ -4,8 +4,10 @@
 use std::{ffi::CStr, sync::OnceLock};
 
 use gangway::{
+    error::TOO_LONG,
     http::{is_field_name, is_field_value},
     phases::{Fact, Table},
+    report,
 };
 
 use super::{Request, Socket, session::Session};
@@ -42,6 +44,15 @@ impl Session<'_> {
 
     /// Lets leave what is staged, now. Answers whether the client is still there.
     pub(crate) fn send(&mut self, flush: bool) -> bool {
+        let excess = if self.staging.is_sent { 0 } else { self.settle_length() };
+        if excess > 0 && self.is_first_excess() {
+            report!(
+                self.request,
+                Warn,
+                TOO_LONG,
+                "a handler has written {excess} bytes more than its Content-Length before anything has left; the response has none"
+            );
+        }
         if flush || self.staging.is_held {
             self.push_flush();
         }

@@ -29,8 +29,10 @@ pub(crate) struct Staging {
     pub(crate) is_held: bool,
     /// So many bytes have been given, those that have been passed on with them.
     given: u64,
-    /// How many there are to be, as the head says.
+    /// How many there are to be, as the head says that has left.
     declared: Option<u64>,
+    /// There were more.
+    is_too_long: bool,
 }
 
 impl Staging {
@@ -51,13 +53,22 @@ impl<'r> Session<'r> {
         Self { flow: Some(flow), ..Self::new(request) }
     }
 
-    /// A piece of the response is as long as the head lets it be. Answers how many bytes are too many: behind what the head speaks of a client
-    /// looks for the next response.
-    pub(crate) fn hold_to_length(&mut self, piece: &mut Piece) -> u64 {
-        if !self.staging.is_sent {
-            let is_its_own = !self.request.has_sent_head() && !self.request.is_subrequest();
-            self.staging.declared = is_its_own.then(|| self.request.declared_length()).flatten();
+    /// The response begins to leave: from here on its length is what the head says. Answers by how many bytes it is longer already, for which the head
+    /// speaks of no length.
+    pub(super) fn settle_length(&mut self) -> u64 {
+        let is_its_own = !self.request.has_sent_head() && !self.request.is_subrequest();
+        let declared = is_its_own.then(|| self.request.declared_length()).flatten();
+        let excess = declared.map_or(0, |declared| self.staging.given.saturating_sub(declared));
+        if excess > 0 {
+            self.request.forget_length();
         }
+        self.staging.declared = declared.filter(|_| excess == 0);
+        excess
+    }
+
+    /// A piece of a response that has begun to leave is as long as its head lets it be. Answers how many bytes are too many: behind what the head speaks
+    /// of a client looks for the next response. Of one that leaves whole httpd knows the length.
+    pub(crate) fn hold_to_length(&mut self, piece: &mut Piece) -> u64 {
         let length = piece.len() as u64;
         let kept =
             self.staging.declared.map_or(length, |most| length.min(most.saturating_sub(self.staging.given)));
@@ -66,6 +77,11 @@ impl<'r> Session<'r> {
         }
         self.staging.given += kept;
         length - kept
+    }
+
+    /// Whether this is the first time that the response turns out to be too long.
+    pub(crate) fn is_first_excess(&mut self) -> bool {
+        !std::mem::replace(&mut self.staging.is_too_long, true)
     }
 
     pub(crate) fn request(&self) -> Request<'r> {

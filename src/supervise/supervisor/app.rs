@@ -143,6 +143,8 @@ impl Supervised {
             self.watches.renew(&about.files);
         }
         self.plan.set_preload(about.preload);
+        // Other words may be those of another program.
+        self.is_unasked &= self.version == version;
         self.about = about;
         self.say_unwatched(log);
         if life {
@@ -221,7 +223,7 @@ impl Supervised {
         }
         self.reason = exit.to_string();
         self.read_output(slot, log);
-        self.note_end_at_question(slot, log);
+        self.note_end_at_question(slot, exit, log);
         if let Some(process) = self.processes.get_mut(&slot) {
             (process.probe, process.warmup) = (None, None);
             process.write_rest(&self.about.name, log);

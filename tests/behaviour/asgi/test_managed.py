@@ -131,3 +131,21 @@ def test_the_shutdown_runs(launch, scratch):
     )
     server.stop()
     wait_until(lambda: note.read_text() == "shut down\n", "the shutdown has run")
+
+
+def test_the_shutdown_runs_although_a_request_does_not_end(launch, scratch, gate):
+    """A server that stops ends its processes within two seconds: what still runs there is cut off in time for the shutdown."""
+    note = scratch / "note"
+    note.touch()
+    note.chmod(0o666)
+    server = launch(
+        lambda site: site.asgi("/", "asgi_app:app", processes=1, env=f"SHUTDOWN_NOTE={note}"), warm=["/hello"]
+    )
+    client = server.connect()
+    client.request("GET", f"/deaf?{gate.query}")
+    next(client.blocks(client.head()))
+    gate.visitor().at("begun")
+    server.log.allow("GW0208|GW0906|upstream|GW07|closed")
+    server.stop()
+    wait_until(lambda: note.read_text() == "shut down\n", "the shutdown has run")
+    assert server.wait(20) == 0

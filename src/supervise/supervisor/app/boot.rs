@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{
     super::{
-        super::plan::Event,
+        super::{plan::Event, segment::SlotState},
         log::Log,
         probe::{Known, Probe},
         warmup::{Warmup, WarmupProgress},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     error::{PROCESS_NOT_READY, WARMUP_FAILED},
     log::Level,
-    sys::monotonic,
+    sys::{monotonic, spawner::Exit},
 };
 
 impl Process {
@@ -32,7 +32,7 @@ impl Supervised {
         if let Some(process) = self.processes.get_mut(&slot) {
             // Without a listener it has ended already, which the keeper tells.
             let now = monotonic();
-            process.probe = if self.is_unasked {
+            process.probe = if self.is_unasked && self.about.is_program {
                 Some(Probe::without_question(now))
             } else {
                 Probe::ask(&path, now).ok()
@@ -40,13 +40,14 @@ impl Supervised {
         }
     }
 
-    /// A process has ended while it began. A program that did when it was asked whether it takes requests is not asked again.
-    pub(super) fn note_end_at_question(&mut self, slot: u16, log: &mut Log) {
+    /// A process has ended while it began. A program that did by itself when it was asked whether it takes requests is not asked again.
+    pub(super) fn note_end_at_question(&mut self, slot: u16, exit: Exit, log: &mut Log) {
+        let by_itself = matches!(exit, Exit::Status(_)) && self.segment.slot(slot).state != SlotState::Ending;
+        if !by_itself || !self.about.is_program || self.is_unasked {
+            return;
+        }
         let probe = self.processes.get_mut(&slot).and_then(|process| process.probe.as_mut());
-        if !self.about.is_program
-            || self.is_unasked
-            || !probe.is_some_and(|probe| probe.may_have_ended_it(monotonic()))
-        {
+        if !probe.is_some_and(|probe| probe.may_have_ended_it(monotonic())) {
             return;
         }
         self.is_unasked = true;

@@ -35,6 +35,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between TERM and KILL at the end of the server.
 const LAST_GRACE: Duration = Duration::from_secs(2);
+/// When a host of ours that still runs something is told once more: it hurries then, and has the time to end its application.
+const LAST_HURRY: Duration = Duration::from_millis(300);
 /// And between TERM and the signal by which FastCGI's own library leaves the wait for a request, again and again: it is lost on one
 /// that is about to wait. Nobody has a request any more.
 const LAST_NUDGE: Duration = Duration::from_millis(20);
@@ -408,12 +410,18 @@ impl Keeper<'_> {
         // The end of its channel is that of the supervisor, which takes its sockets away.
         let supervisor = self.supervisor.take().map(|supervisor| supervisor.pid);
         let lives = || supervisor.is_some_and(processes::exists);
-        let until = Instant::now() + LAST_GRACE;
+        let begun = Instant::now();
+        let (until, mut hurry) = (begun + LAST_GRACE, Some(begun + LAST_HURRY));
         while (!self.processes.is_empty() || lives()) && Instant::now() < until {
             let fd = self.children.as_raw_fd();
             let mut shown = [libc::pollfd { fd, events: libc::POLLIN, revents: 0 }];
             poll(&mut shown, Some(LAST_NUDGE));
             self.collect();
+            if hurry.is_some_and(|hurry| hurry <= Instant::now()) {
+                hurry = None;
+                let hosts = self.processes.iter().filter(|process| process.is_hosted);
+                hosts.for_each(|process| processes::signal_group(process.pid, libc::SIGTERM));
+            }
             if shown.iter().all(|entry| entry.revents == 0) {
                 self.nudge();
             }

@@ -63,6 +63,15 @@ def headers(req):
     return apache.OK
 
 
+def late_length(req):
+    """Says a length when more than that is written and nothing has left, and goes on then."""
+    req.write("b" * 5000, 0)
+    req.set_content_length(2500)
+    req.write("b" * 5000)
+    req.write("b" * 10_000)
+    return apache.OK
+
+
 def marks(req):
     """Leaves marks in everything that it can, and shows those that are there already."""
     tables = {name: getattr(req, name) for name in ("headers_in", "headers_out", "err_headers_out", "subprocess_env", "notes")}
