@@ -3,6 +3,7 @@
 
 use super::{ApplicationConf, ConfigError, Engines, Managed, Parser, Placed, application::known};
 use crate::{
+    engine::Interface,
     error::{BAD_OPTION, BAD_TARGET},
     phases::{Handler, HandlerPlace, HandlerTerms, HandlerWords, RequestPhase},
 };
@@ -22,10 +23,11 @@ impl Parser<'_> {
         terms: &HandlerTerms,
     ) -> Result<Managed, ConfigError> {
         let (engine, interface) = engines.interface(INTERFACE)?;
+        let (interface, _) = for_people(interface);
         check(words)?;
         let all = of_the_application(words, terms);
-        let placed = self.place(&all, Some(known(engine, interface)?), |words_of_it| {
-            let mut application = self.application(engine, interface, words_of_it)?;
+        let placed = self.place(&all, Some(known(engine, &interface)?), |words_of_it| {
+            let mut application = self.application(engine, &interface, words_of_it)?;
             application.name_after(&words.title());
             Ok(application)
         })?;
@@ -54,9 +56,10 @@ impl Parser<'_> {
             place.set_interpreter(MAIN);
         }
         let (engine, interface) = engines.interface(INTERFACE)?;
-        let mut application = self.application(engine, interface, &of_the_application(&words, terms))?;
+        let (interface, loads_at_once) = for_people(interface);
+        let mut application = self.application(engine, &interface, &of_the_application(&words, terms))?;
         application.name_after(&words.title());
-        if interface.options.iter().any(|option| option.name == HANDLER) {
+        if loads_at_once {
             for handler in of_the_process(&place) {
                 application.push(HANDLER, handler);
             }
@@ -70,6 +73,14 @@ const MAIN: &[u8] = b"main";
 
 /// What engines call the handlers that a process is for. Those that state it load them before a request comes.
 const HANDLER: &str = "handler";
+
+/// An interface without what only a process says to its engine, and whether there is that.
+fn for_people(interface: &Interface) -> (Interface, bool) {
+    let mut written = interface.clone();
+    written.options.retain(|option| option.name != HANDLER);
+    let is_less = written.options.len() < interface.options.len();
+    (written, is_less)
+}
 
 /// All handlers of a place, each as lines: interpreter, directory, handler, options.
 fn of_the_process(place: &HandlerPlace) -> Vec<String> {

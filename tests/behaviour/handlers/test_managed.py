@@ -322,6 +322,7 @@ def test_a_handler_that_cannot_be_loaded(serve, preload):
         ("hello processes=0", "such as 4"),
         ("hello processes=1 prozesses=2", "did you mean"),
         ("hello processes=1 root=/none", "no directory"),
+        ("hello processes=1 handler=hello", 'unknown option "handler"'),
     ],
 )
 def test_what_cannot_be(configtest, line, cure):
