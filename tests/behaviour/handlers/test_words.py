@@ -3,8 +3,11 @@
 
 import base64
 import json
+import shutil
 
 import pytest
+
+from harness import places
 
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
 
@@ -190,3 +193,45 @@ def test_what_a_process_begins_with(launch, scratch, kind, processes):
     server.log.expect("warmed in a process")
     server.log.expect('GW0319 PythonImport "no_such_module_anywhere main" raised ModuleNotFoundError')
     server.log.allow("GW0319|Traceback|ModuleNotFoundError")
+
+
+PROMISES = """
+from mod_python import Session, apache
+
+def handler(req):
+    table, _, value = (req.args or "").partition("=")
+    if table:
+        # Locked until the end of the request.
+        Session.Session(req, sid="0" * 32)
+    if table == "call":
+        req.set_content_length(int(value))
+    elif table:
+        getattr(req, table)["Content-Length"] = value
+    for table in (req.headers_out, req.err_headers_out):
+        table["Content-Encoding"], table["ETag"], table["X-Kept"] = "gzip", '"1"', "1"
+        table["Cache-Control"], table["Content-Disposition"] = "max-age=60", "attachment"
+    req.content_type, req.content_encoding, req.status_line = "image/png", "gzip", "200 Fine"
+    raise ValueError("on purpose, \u20ac")
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_a_page_of_debug_says_nothing_of_the_document_that_there_was_to_be(launch, scratch, processes):
+    folder, sessions = scratch / "debug", scratch / "sessions"
+    folder.mkdir()
+    folder.chmod(0o755)
+    sessions.mkdir(mode=0o700)
+    if places.AS_ROOT:
+        shutil.chown(sessions, places.WORKER_USER)
+    (folder / "promises.py").write_text(PROMISES, encoding="utf-8")
+    words = f"promises root={folder} debug=on option=mod_python.session.database_directory={sessions}{processes}"
+    server = launch(lambda site: site.location("/x", handlers=(words,)))
+    # A session that is still locked would have the next one wait.
+    for query in ("", "?call=3", "?call=100000", "?headers_out=3", "?err_headers_out=100000", "?headers_out=many", "?headers_out=3"):
+        response = server.get("/x" + query)
+        assert (response.status, response.reason, response.header("content-type")) == (500, "Internal Server Error", "text/html; charset=utf-8"), query
+        assert "on purpose, \u20ac" in response.text and response.body.endswith(b"because of PythonDebug On.</p>\n"), query
+        assert response.all("content-length") == [str(len(response.body))] and set(response.all("x-kept")) == {"1"}, query
+        for name in ("content-encoding", "etag", "cache-control", "content-disposition"):
+            assert response.all(name) == [], (query, name)
+    server.log.expect("GW0319")

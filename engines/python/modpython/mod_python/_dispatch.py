@@ -190,19 +190,31 @@ def _failed(request, handler, error, is_content):
     _failures.tell(request._transaction.log, error, text)
     if not is_content or request._began or request._settings.get("PythonDebug") != "1":
         return apache.HTTP_INTERNAL_SERVER_ERROR
+    shown = html.escape("\n".join(_failures.lines(error)))
+    title = html.escape(f"{request.phase} {handler}")
+    page = (
+        f"<!doctype html>\n<title>500 Internal Server Error</title>\n<h1>{title} failed</h1>\n<pre>{shown}</pre>\n"
+        "<p>This page is shown because of PythonDebug On.</p>\n"
+    ).encode("utf-8", "backslashreplace")
     try:
-        request.status = apache.HTTP_INTERNAL_SERVER_ERROR
-        request.content_type = "text/html; charset=utf-8"
-        shown = html.escape("\n".join(_failures.lines(error)))
-        title = html.escape(f"{request.phase} {handler}")
-        request.write(
-            f"<!doctype html>\n<title>500 Internal Server Error</title>\n<h1>{title} failed</h1>\n<pre>{shown}</pre>\n"
-            "<p>This page is shown because of PythonDebug On.</p>\n"
-        )
-    except OSError:
-        # The client has left.
+        request.status, request.status_line = apache.HTTP_INTERNAL_SERVER_ERROR, None
+        request.content_type, request.content_encoding = "text/html; charset=utf-8", None
+        for table in (request.headers_out, request.err_headers_out):
+            for name in _OF_THE_DOCUMENT:
+                table.pop(name, None)
+        request.set_content_length(len(page))
+        request.write(page)
+    except (OSError, ValueError):
+        # The client has left, or the server refuses what the handler has made of the head.
         return apache.HTTP_INTERNAL_SERVER_ERROR
     return apache.DONE
+
+
+#: What a handler may have said of what it was about to send.
+_OF_THE_DOCUMENT = (
+    "Content-Length", "Content-Type", "Content-Encoding", "Content-Language", "Content-Disposition", "Content-Range", "Content-MD5", "Digest",
+    "Content-Digest", "Repr-Digest", "ETag", "Last-Modified", "Accept-Ranges", "Cache-Control", "Expires",
+)  # fmt: skip
 
 
 assert sys.version_info >= (3, 9), "Gangway's mod_python needs Python 3.9"
