@@ -153,7 +153,7 @@ def _find(place, at, word, directory, argument):
             return found
     module_name, path, parts = _WORDS.get(word) or _parse(word)
     if "PythonPath" in place.settings:
-        _importer.use_path(place.settings["PythonPath"])
+        _importer.use_path(_importer.as_path(place.settings["PythonPath"]))
     reload = place.settings.get("PythonAutoReload", "1") == "1"
     module = found = _importer.of_handler(place.interpreter, module_name, directory, place.options, reload)
     if path == _phases.IF_THERE:

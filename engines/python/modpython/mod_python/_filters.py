@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Members of `req` about filters, which see the bodies that pass."""
 
+import os
+
 from mod_python._server import numbers
 
 INPUT, OUTPUT = numbers["PHASE_INPUT_FILTER"], numbers["PHASE_OUTPUT_FILTER"]
@@ -44,8 +46,8 @@ class Filters:
         self._filters[kind, name.lower()] = name, handler, self._directory if directory is None else directory
 
     def _add_filter(self, kind, name):
-        words = self._filters.get((kind, name.lower()), (name, "", ""))
-        words = (word.encode("utf-8", "surrogateescape") for word in words)
+        name_of_it, *handler = self._filters.get((kind, name.lower()), (name, "", ""))
+        words = (name_of_it.encode("utf-8", "surrogateescape"), *map(os.fsencode, handler))
         try:
             self._transaction.add_filter(kind, *words)
         except ValueError:

@@ -31,12 +31,73 @@ _NOWHERE = None, None
 _PLAIN = set()
 _LOADS = {}
 _PATHS = {}
+_THREAD = threading.local()
 _KEY = "__gangway_entry__"
 #: PythonOption: further folders in which modules of handlers are looked for, as a list of Python's.
 OPTION = "mod_python.importer.path"
 _FOLDERS = {}
 # Whether nothing is loaded again in this process.
 _FROZEN = False
+
+
+class Loading:
+    """A lock for those who load modules, one in the other. Whose `__mp_purge__` is due is asked when nobody has it: that may wait for a thread
+    which imports something.
+    """
+
+    def __init__(self):
+        self._lock, self._depth, self._replaced = threading.RLock(), 0, []
+
+    def acquire(self, blocking):
+        """Whether this thread has it now."""
+        taken = self._lock.acquire(blocking)
+        if taken:
+            self._depth += 1
+        return taken
+
+    def replaced(self, path, module):
+        """Another module stands in the place of this one. For who has the lock."""
+        self._replaced.append((path, module))
+
+    def release(self):
+        replaced = ()
+        self._depth -= 1
+        if self._depth == 0:
+            replaced, self._replaced = self._replaced, []
+        self._lock.release()
+        for path, module in replaced:
+            try:
+                module.__mp_purge__()
+            except Exception as error:
+                _failures.tell(log_process, error, f"GW0319 __mp_purge__() of {path} raised ")
+
+
+class Section:
+    """Where a handler is named: its interpreter, and its folder and options, each byte of which is a character as in `req.get_options()`."""
+
+    def __init__(self, interpreter, folder, options):
+        self.interpreter, self.folder, self.options = interpreter, folder, options
+
+    def load(self, name):
+        """The module of a handler before there is a request. Its code is in this section, as that of one which a request loads."""
+        outer, _THREAD.section = asked_before_requests(), self
+        try:
+            return of_handler(self.interpreter, name, self.folder, self.options, True)
+        finally:
+            _THREAD.section = outer
+
+
+def asked_before_requests():
+    """The section whose module this thread loads without a request; None for any other code."""
+    return getattr(_THREAD, "section", None)
+
+
+def section():
+    """The section of the handler that this thread runs or loads; None outside of them."""
+    request = current()
+    if request is None:
+        return asked_before_requests()
+    return Section(request.interpreter, request._directory, request._options)
 
 
 class Entry:
@@ -132,12 +193,8 @@ class Entry:
         self.version += 1
         self._publish(module)
         self.module = module
-        purge = getattr(before, "__mp_purge__", None)
-        if purge is not None:
-            try:
-                purge()
-            except Exception as error:
-                _failures.tell(log_process, error, f"GW0319 __mp_purge__() of {self.path} raised ")
+        if hasattr(before, "__mp_purge__"):
+            self.lock.replaced(self.path, before)
 
     def _execute(self):
         with open(self.path, "rb") as file:
@@ -180,9 +237,9 @@ def folders_of(asking):
         folders.append(beside)
         for folder in asking.get("__mp_path__", ()):
             folders.append(named_path(folder, beside) or folder)
-    request = current()
-    if request is not None and OPTION in request._options:
-        folders += option_folders(request._options[OPTION], request._directory)
+    here = section()
+    if here is not None and OPTION in here.options:
+        folders += option_folders(here.options[OPTION], here.folder)
     return folders
 
 
@@ -190,7 +247,7 @@ def option_folders(expression, root):
     """What PythonOption says: an expression of Python for a list of folders. `~/`, `./` and `../` are the section's, which is `root`."""
     folders = _FOLDERS.get((expression, root))
     if folders is None:
-        value = eval(expression, {"sys": sys, "os": os})
+        value = eval(as_path(expression), {"sys": sys, "os": os})
         if not isinstance(value, (list, tuple)) or not all(isinstance(folder, str) for folder in value):
             raise TypeError(f"PythonOption {OPTION} {expression!r} is {type(value).__name__}, and must be a list of strings")
         folders = [named_path(folder, root, root) or folder for folder in value]
@@ -206,6 +263,11 @@ def option_folders(expression, root):
 _MOST_FOLDERS = 1024
 
 
+def as_path(text):
+    """A text of the server, each byte of which is a character, as Python takes names of files."""
+    return text if text.isascii() else os.fsdecode(text.encode("latin-1"))
+
+
 def named_path(name, beside, root=None):
     """The path of a name that begins with `~/` (of the handler's section), `./` or `../` (of the module that asks); None of another name.
 
@@ -216,8 +278,8 @@ def named_path(name, beside, root=None):
         return None
     if start == "~":
         if root is None:
-            request = current()
-            root = request and request._directory
+            here = section()
+            root = here and here.folder
         if not root:
             raise ImportError(f"{name!r} begins at the folder of the handler's section, and here is none; name an absolute path", name=name)
         return os.path.normpath(os.path.join(root, rest))
@@ -254,7 +316,7 @@ def _entry(interpreter, name, path):
     with _LOCK:
         entry = _ENTRIES.get(key)
         if entry is None:
-            lock = _LOADS.setdefault(interpreter, threading.RLock())
+            lock = _LOADS.setdefault(interpreter, Loading())
             entry = _ENTRIES[key] = Entry(interpreter, name, path, lock)
         return entry
 
@@ -303,7 +365,7 @@ def find(interpreter, name, folders, reload, user=None):
         return module
     entry = _entry(interpreter, name, os.path.realpath(spelled))
     module = entry.get(reload)
-    if len(folders) < 2 or os.path.isabs(key[1]) or os.path.dirname(spelled) == folders[0]:
+    if len(folders) < 2 or os.path.isabs(key[1]) or spelled == os.path.join(folders[0], name + ".py"):
         # In a later folder than the first it is found until an earlier one has it.
         _FOUND[key] = spelled, entry
     asking = (user or {}).get(_KEY)

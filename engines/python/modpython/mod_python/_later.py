@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Members of `req` about what runs later in its life: handlers that are added, and what is called at its end."""
 
-from mod_python import _phases
+import os
 
+from mod_python import _phases
 
 _SILENT = "::" + _phases.IF_THERE
 
@@ -69,7 +70,7 @@ class Later:
         elif _phases.is_past(phase, current):
             raise ValueError(f"the phase of {htype} is over")
         else:
-            self._transaction.add_handler(phase, handler.encode("utf-8", "surrogateescape"), directory.encode("utf-8", "surrogateescape"))
+            self._transaction.add_handler(phase, os.fsencode(handler), os.fsencode(directory))
 
     @property
     def hlist(self):

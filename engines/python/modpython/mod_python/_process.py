@@ -2,6 +2,7 @@
 """The beginning and the end of a process: PythonImport, and what is called when a process ends."""
 
 import atexit
+import os
 
 from mod_python import _failures, _importer
 from mod_python._server import log_process
@@ -30,8 +31,10 @@ def load_handler(value):
     Raises what its code raises.
     """
     interpreter, folder, word, *options = value.split("\n")
-    options = dict(option.split("=", 1) for option in options)
-    _importer.of_handler(interpreter, word.partition("::")[0], folder, options, True)
+    # As they come with a request.
+    interpreter, *options = (os.fsencode(text).decode("latin-1") for text in (interpreter, *options))
+    section = _importer.Section(interpreter, folder, dict(option.split("=", 1) for option in options))
+    section.load(word.partition("::")[0])
 
 
 def import_at_start(name, interpreter):

@@ -164,7 +164,8 @@ def import_module(name, autoreload=None, log=None, path=None):
     beside = os.path.dirname(entry.path) if entry is not None else None
     name = _importer.named_path(name, beside) or name
     folders = [_importer.named_path(folder, beside) or folder for folder in path or ()] + _importer.folders_of(asking)
-    interpreter = request.interpreter if request is not None else entry.interpreter if entry is not None else ""
+    here = _importer.section()
+    interpreter = here.interpreter if here is not None else entry.interpreter if entry is not None else ""
     return _importer.find(interpreter, name, folders, reload, asking)
 
 
@@ -187,8 +188,25 @@ make_table = table
 AP_MPMQ_NOT_SUPPORTED, AP_MPMQ_STATIC, AP_MPMQ_DYNAMIC = range(3)
 
 
+class _Unasked:
+    """Answers in the place of a server where a process of its own loads handlers, as the process does when they run."""
+
+    _MPM = {str(AP_MPMQ_IS_THREADED): "1", str(AP_MPMQ_IS_FORKED): "1"}
+
+    def look_up(self, what, name):
+        return self._MPM.get(name) if what == numbers["LOOK_UP_MPM"] else None
+
+    def text(self, fact):
+        return None
+
+    def entries(self, table, name):
+        return ()
+
+
 def _transaction(name):
     request = _CURRENT.request
+    if request is None and _importer.asked_before_requests() is not None:
+        return _Unasked()
     if request is None:
         raise RuntimeError(f"apache.{name} asks the server, which answers while a handler runs; outside of one there is nobody to ask")
     return request._transaction
@@ -302,9 +320,9 @@ _MISSING = {
 
 def __getattr__(name):
     if name == "interpreter":
-        # Of the handler that runs in this thread.
-        request = _CURRENT.request
-        return request.interpreter if request is not None else None
+        # Of the handler that this thread runs or loads.
+        here = _importer.section()
+        return here.interpreter if here is not None else None
     if name in _MISSING:
         raise AttributeError(f"apache.{name}: {_MISSING[name]}")
     raise AttributeError(f"module 'mod_python.apache' has no attribute {name!r}")
