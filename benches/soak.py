@@ -4,6 +4,10 @@
 leave in the middle, WebSockets that stay, echo and come and go. Says what has failed, and the memory of the worker as time goes by.
 
     benches/soak.py [--server nginx|httpd] [--minutes 10] [--app asgi_plain:application] [--loop auto]
+    benches/soak.py [--server nginx|httpd] [--minutes 10] --handlers
+
+With --handlers handlers of mod_python's API run instead: a hello, sessions, forms with a file, a check that refuses, an output filter, a log handler, and
+those that raise.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import asyncio
 import collections
 import os
 import random
+import re
 import sys
 import tempfile
 import time
@@ -38,7 +43,7 @@ http {{
     client_body_buffer_size 512k;
     server {{
         listen 127.0.0.1:{port} backlog=1024;
-        location / {{ gangway_asgi {words}; }}
+        {locations}
     }}
 }}
 """
@@ -64,10 +69,36 @@ MinSpareThreads 1
 MaxSpareThreads 64
 AsyncRequestWorkerFactor 40
 MaxKeepAliveRequests 1000
-<Location "/">
-    GangwayASGI {words}
-</Location>
+{locations}
 """
+# By path: the handlers of phases there, content first.
+HANDLERS = {
+    "/": ["hello"],
+    "/session": ["session"],
+    "/form": ["form"],
+    "/checked": ["hello", "access check", "log note"],
+    "/upper": ["hello", "output_filter upper"],
+    "/fails": ["fails"],
+}
+
+
+RAISED = re.compile(r"Traceback|handler_soak|raise ValueError|ValueError: /fails|GW0319")
+
+
+def locations(options):
+    """The part of the configuration that is about what is measured."""
+    is_nginx = options.server == "nginx"
+    if not options.handlers:
+        words = f"{options.app} root={APPS} venv={VENV} ws_ping=5s loop={options.loop}"
+        return f"location / {{ gangway_asgi {words}; }}" if is_nginx else f'<Location "/">\nGangwayASGI {words}\n</Location>'
+    found = []
+    for path, handlers in HANDLERS.items():
+        words = [" ".join([*handler.split()[:-1], f"handler_soak::{handler.split()[-1]} root={APPS}"]) for handler in handlers]
+        place = f"= {path}" if is_nginx else f'"{path}"'
+        lines = [f"gangway_python_handler {word};" if is_nginx else f"GangwayPythonHandler {word}" for word in words]
+        opened, closed = (f"location {place} {{", "}") if is_nginx else (f"<Location {place}>", "</Location>")
+        found += [opened, *lines, closed]
+    return "\n".join(found)
 
 
 def arguments():
@@ -76,6 +107,7 @@ def arguments():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--app", default="asgi_plain:application", help="a module in benches/apps/ and its application")
     parser.add_argument("--loop", default="auto")
+    parser.add_argument("--handlers", action="store_true", help="handlers of mod_python's API in the place of an application")
     parser.add_argument("--pause", type=float, default=0.01, help="seconds between two things that a client does")
     return parser.parse_args()
 
@@ -85,13 +117,12 @@ class Server:
         self.port, self.folder = free_port(), folder
         is_root = os.geteuid() == 0
         user = "User www-data\nGroup www-data" if options.server == "httpd" else "user root;"
-        words = f"{options.app} root={APPS} venv={VENV} ws_ping=5s loop={options.loop}"
         template = NGINX_CONFIGURATION if options.server == "nginx" else HTTPD_CONFIGURATION
         text = template.format(
             dist=DIST,
             folder=folder,
             port=self.port,
-            words=words,
+            locations=locations(options),
             user=user if is_root else "",
             modules="/usr/lib/apache2/modules",
         )
@@ -128,12 +159,12 @@ class Crowd:
     async def connect(self):
         return await asyncio.open_connection("127.0.0.1", self.port)
 
-    async def ask(self, reader, writer, path, body=b"", closes=False):
-        more = "Connection: close\r\n" if closes else ""
+    async def ask(self, reader, writer, path, body=b"", closes=False, status=200, fields=""):
+        more = fields + ("Connection: close\r\n" if closes else "")
         method = f"POST {path} HTTP/1.1\r\nContent-Length: {len(body)}\r\n" if body else f"GET {path} HTTP/1.1\r\n"
         writer.write(f"{method}Host: localhost\r\n{more}\r\n".encode() + body)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        assert head.startswith(b"http/1.1 200 "), head[:60]
+        assert head.startswith(b"http/1.1 %d " % status), head[:60]
         if b"transfer-encoding: chunked" in head:
             found = b""
             while size := int(await reader.readline(), 16):
@@ -163,6 +194,24 @@ class Crowd:
                 break
             turns += 1
             assert len(found) == {"/": 14, "/json": 28, "/io": 14, "/body": 65536}[path], path
+            await asyncio.sleep(self.pause)
+        writer.close()
+
+    async def handled(self):
+        """Handlers, one after the other, on a connection of twenty seconds."""
+        reader, writer = await self.connect()
+        part = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+        stays, until = True, time.monotonic() + 20
+        while stays and time.monotonic() < until and not self.over.is_set():
+            path, status = random.choice((("/", 200), ("/session", 200), ("/form", 200), ("/checked", 200), ("/checked?no", 403), ("/upper", 200), ("/fails", 500)))
+            size, body, fields = random.choice((10, 20_000)), b"", ""
+            if path == "/form":
+                body = part % (b"name", b"", b"somebody") + part % (b"file", b'; filename="f"', b"y" * size) + b"--x--\r\n"
+                fields = "Content-Type: multipart/form-data; boundary=x\r\n"
+            found, stays = await self.ask(reader, writer, path, body, status=status, fields=fields)
+            wanted = {"/": b"Hello, World!\n", "/checked": b"Hello, World!\n", "/upper": b"HELLO, WORLD!\n", "/form": b"somebody %d\n" % size, "/session": b"1\n"}
+            assert found == wanted.get(path, found), (path, found)
+            self.done[path] += 1
             await asyncio.sleep(self.pause)
         writer.close()
 
@@ -245,6 +294,8 @@ async def soak(options, server):
     worker = server.worker()
     work = [crowd.fresh] * 3 + [crowd.kept] * 4 + [crowd.upload] * 3 + [crowd.stream] * 3 + [crowd.leave] * 3
     work += [crowd.talk] * 6 + [crowd.stay] * 40
+    if options.handlers:
+        work = [crowd.fresh] + [crowd.handled] * 16
     tasks = [asyncio.ensure_future(crowd.repeat(act)) for act in work]
     begun = time.monotonic()
     while time.monotonic() - begun < options.minutes * 60:
@@ -272,7 +323,9 @@ def main():
         finally:
             processes.stop([server.process])
             log = folder / "error.log"
-            print("".join(log.read_text().splitlines(keepends=True)[:20]) if log.exists() else "no log", end="")
+            lines = log.read_text().splitlines(keepends=True) if log.exists() else ["no log\n"]
+            # Handlers that raise are meant to.
+            print("".join([line for line in lines if not (options.handlers and RAISED.search(line))][:20]), end="")
     sys.exit(not is_good)
 
 
