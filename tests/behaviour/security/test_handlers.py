@@ -320,7 +320,7 @@ def test_one_request_sees_nothing_of_another(server, place):
 
 @PLACE
 def test_answers_find_their_own_requests_when_others_are_aborted(server, place):
-    server.log.allow("GW0[235]|client|AH|prematurely")
+    server.log.allow(TRACEBACK + "GW0[235]|client|AH|prematurely")
     clients = {}
     for number in range(4):
         client = server.connect()
