@@ -333,6 +333,8 @@ def test_answers_find_their_own_requests_when_others_are_aborted(server, place):
         client.request("POST", f"{place}/body", [("X-Id", name + "again")], name.encode())
         response = client.response()
         assert (response.text, response.header("X-Id")) == (name, name + "again")
+    # Those that were aborted have ended when a later one has, and said so.
+    assert server.get(f"{place}/waits?0.3").status == 200
 
 
 @PLACE
