@@ -42,9 +42,11 @@ wrong_engine() { cc -shared -fPIC -O1 -Iinclude -o "$1" tests/engines/bad/wrong_
 
 # wheels ROOT: what the sites of examples/hosting need, for the Python of the root, which reaches no index.
 wheels() {
-    local version
+    local version pip=("$BUILD/venv-test/bin/python" -m pip)
+    # `make test` has made it; a machine may have no pip besides.
+    [[ -x ${pip[0]} ]] || pip=(pip)
     version=$(in_root "$1" -n -- python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    quiet wheels pip download -d "$1/tests/wheels" --only-binary :all: --python-version "$version" --implementation cp --platform "manylinux2014_$(uname -m)" \
+    quiet wheels "${pip[@]}" download -d "$1/tests/wheels" --only-binary :all: --python-version "$version" --implementation cp --platform "manylinux2014_$(uname -m)" \
         -r examples/hosting/blog/requirements.txt -r examples/hosting/shop/requirements.txt
 }
 
