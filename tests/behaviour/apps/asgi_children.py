@@ -2,6 +2,7 @@
 """What an application on an event loop starts: by its loop, by threads, and by os.fork() in the middle of a handler."""
 
 import asyncio
+import atexit
 import json
 import os
 import sys
@@ -75,17 +76,42 @@ async def do_many():
     return await asyncio.wait_for(asyncio.gather(*map(one, range(20))), 20)
 
 
-async def do_fork(how):
-    """A child that leaves the handler, or waits in it, which it cannot: the loop is its parent's. Its parent says how it has ended."""
+def fork(how):
+    """The child may leave here. Answers as os.fork() does."""
     pid = os.fork()
     if pid == 0:
         if how == "exit":
             sys.exit(5)
         if how == "raise":
             raise LookupError("the child has failed")
-        if how == "wait":
-            await FOREVER
-        return "from the child"
+        if how == "look":
+            sys.setprofile(refuse_events)
+    return pid
+
+
+def refuse_events(frame, event, what):
+    """Ends a child that would take what is its parent's."""
+    if event == "c_call" and what.__name__ in ("drain", "gather", "is_to_stop"):
+        os._exit(7)
+
+
+async def fork_in_task(how):
+    return await asyncio.ensure_future(fork_later(how))
+
+
+async def fork_later(how):
+    pid = fork(how)
+    if pid == 0 and how == "wait":
+        await FOREVER
+    return pid
+
+
+async def fork_in_thread(how):
+    return await asyncio.to_thread(fork, how)
+
+
+async def ended(pid):
+    """How a child has ended."""
     for _ in range(500):
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
@@ -94,6 +120,20 @@ async def do_fork(how):
     os.kill(pid, 9)
     os.waitpid(pid, 0)
     return "it has not ended"
+
+
+async def do_fork(how, where="handler"):
+    """A child that leaves the handler, or waits in it, which it cannot: the loop is its parent's. Its parent says how it has ended."""
+    pid = await {"handler": fork_later, "task": fork_in_task, "thread": fork_in_thread}[where](how)
+    if pid == 0:
+        if how == "look":
+            await FOREVER
+        return "from the child"
+    return await ended(pid)
+
+
+async def do_debug(on):
+    asyncio.get_running_loop().set_debug(on == "1")
 
 
 class Forever:
@@ -105,6 +145,18 @@ class Forever:
 
 
 FOREVER = Forever()
+
+
+def fork_at_exit():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+async def do_at_exit():
+    """A child of the end of the process, when its loop is closed."""
+    atexit.register(fork_at_exit)
 
 
 async def do_tasks():

@@ -241,6 +241,24 @@ def leave(environ):
     return str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
+def fork_and_leave(how):
+    pid = os.fork()
+    if pid == 0 and how == "exit":
+        sys.exit(5)
+    return pid
+
+
+def by_executor(environ):
+    """A child that leaves a function in a thread of an executor. The parent says how it ended."""
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        pid = executor.submit(fork_and_leave, query(environ)["how"]).result()
+    timer = threading.Timer(10, os.kill, (pid, signal.SIGKILL))
+    timer.start()
+    status = os.waitpid(pid, 0)[1]
+    timer.cancel()
+    return str(os.waitstatus_to_exitcode(status))
+
+
 def stream(environ, start_response):
     """A generator that forks; the child leaves it as `how` says."""
     how = query(environ)["how"]
@@ -319,7 +337,7 @@ def app(environ, start_response):
         return Closing(query(environ)["out"])
     work = {
         "thread": by_own_thread, "look": look, "signals": signals, "pools": pools, "failures": failures, "masks": masks, "leave": leave,
-        "speak": speak, "inherited": inherited,
+        "speak": speak, "inherited": inherited, "executor": by_executor,
     }[name]  # fmt: skip
     body = work(environ).encode()
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])

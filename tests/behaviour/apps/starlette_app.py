@@ -2,6 +2,8 @@
 """Starlette: lifespan, streams, background tasks, threads."""
 
 import contextlib
+import os
+import sys
 import threading
 
 import anyio
@@ -9,6 +11,8 @@ import sniffio
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocketDisconnect
@@ -100,6 +104,30 @@ async def denied(websocket):
     await websocket.send_denial_response(PlainTextResponse("no", status_code=402))
 
 
+def forked(request):
+    """In a thread: a child leaves the view, by the status that it is asked for or by returning. Who started it says its number."""
+    pid = os.fork()
+    if pid == 0 and "status" in request.query_params:
+        sys.exit(int(request.query_params["status"]))
+    return PlainTextResponse(str(pid))
+
+
+async def forked_in_group(request):
+    """On the loop, and behind this middleware in a Task of its own."""
+    return forked(request)
+
+
+def reap(request):
+    """How a child has ended."""
+    ended, status = os.waitpid(int(request.query_params["pid"]), os.WNOHANG)
+    return PlainTextResponse(str(os.waitstatus_to_exitcode(status)) if ended else "")
+
+
+async def passed_on(request, call_next):
+    return await call_next(request)
+
+
+MIDDLEWARE = [Middleware(BaseHTTPMiddleware, dispatch=passed_on)]
 LOOP_THREAD = threading.current_thread()
 app = Starlette(
     lifespan=lifespan,
@@ -117,5 +145,8 @@ app = Starlette(
         WebSocketRoute("/talk", talk),
         WebSocketRoute("/denied", denied),
         Mount("/inner", routes=[Route("/page", index)]),
+        Route("/forked", forked),
+        Mount("/wrapped", routes=[Route("/forked", forked), Route("/group", forked_in_group)], middleware=MIDDLEWARE),
+        Route("/reap", reap),
     ],
 )

@@ -61,13 +61,50 @@ def test_many_children_at_once(ask):
     assert ask("many") == list(range(20))
 
 
-@pytest.mark.parametrize(("how", "status"), [("return", 0), ("exit", 5), ("raise", 1), ("wait", 1)])
-def test_a_forked_child_ends_where_it_leaves_the_handler(ask, server, how, status):
-    server.log.allow("Traceback|File|LookupError|RuntimeError|forked child|    ")
+ENDS = [
+    ("handler", "return", 0),
+    ("handler", "exit", 5),
+    ("handler", "raise", 1),
+    ("handler", "wait", 1),
+    ("task", "exit", 5),
+    ("task", "raise", 1),
+    ("task", "wait", 1),
+    ("thread", "return", 0),
+    ("thread", "exit", 5),
+    ("thread", "raise", 1),
+]
+
+
+@pytest.mark.parametrize(("where", "how", "status"), ENDS)
+def test_a_forked_child_ends_where_it_leaves_the_handler(ask, server, where, how, status):
+    if how in ("raise", "wait"):
+        server.log.allow("Traceback|File|LookupError|RuntimeError|forked child|    ")
     for _ in range(2):
-        assert ask(f"fork?how={how}") == status
+        assert ask(f"fork?how={how}&where={where}") == status
     # Who does not get back to the loop takes nothing of it away.
     assert ask("pipes") == [True, 0]
+    if how == "raise":
+        server.log.expect("LookupError: the child has failed")
+
+
+def test_a_forked_child_does_not_look_for_events_of_its_parent(ask, server):
+    server.log.allow("Traceback|File|RuntimeError|forked child|    ")
+    assert [ask("fork?how=look") for _ in range(10)] == [1] * 10
+
+
+def test_a_child_of_a_thread_while_the_loop_is_debugged(ask):
+    ask("debug?on=1")
+    try:
+        assert ask("fork?how=return&where=thread") == 0
+    finally:
+        ask("debug?on=0")
+
+
+def test_a_child_of_the_end_of_the_process(launch):
+    """The harness refuses the lines that a hook would write."""
+    server = launch(lambda site: site.asgi("/", "asgi_children:app"), warm=["/at_exit"])
+    server.log.allow(FORKED_MULTITHREADED)
+    server.reload()
 
 
 def test_timeouts_and_groups_of_tasks(ask):

@@ -52,6 +52,21 @@ def test_starlette_threads_and_groups(server):
     assert json.loads(server.get("/starlette/groups").body) == [[0, 1, 2], True, True]
 
 
+@pytest.mark.parametrize("path", ["forked?", "forked?status=5", "wrapped/forked?", "wrapped/forked?status=5", "wrapped/group?status=5"])
+def test_starlette_forked(server, path):
+    """Children of views in threads, and of views in Tasks of a middleware."""
+    server.log.allow("DeprecationWarning|os.fork|pid = ")
+    pid = server.get(f"/starlette/{path}").text
+    statuses = []
+
+    def has_ended():
+        statuses.append(server.get(f"/starlette/reap?pid={pid}").text)
+        return statuses[-1]
+
+    wait_until(has_ended, "the child has ended", 20)
+    assert statuses[-1] == ("5" if "status" in path else "0")
+
+
 def test_starlette_background(server):
     assert server.get("/starlette/later?word=tidied").text == "whole"
     wait_until(lambda: "tidied" in json.loads(server.get("/starlette/done").body), "the task has run")

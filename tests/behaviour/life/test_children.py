@@ -145,6 +145,13 @@ def test_a_forked_child_that_leaves_close_ends(server, scratch, place):
     client.close()
 
 
+@pytest.mark.parametrize("how, status", [("return", 0), ("exit", 5)])
+def test_a_child_of_a_thread_of_an_executor_ends(server, place, how, status):
+    server.log.allow(FORKED_MULTITHREADED)
+    for _ in range(2):
+        assert server.get(f"{place}/executor?how={how}").text == str(status)
+
+
 def test_a_child_of_an_applications_thread_ends_without_the_server(server, place):
     server.log.allow(FORKED_MULTITHREADED)
     assert json.loads(server.get(f"{place}/thread").body) == [0]

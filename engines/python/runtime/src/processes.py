@@ -37,6 +37,7 @@ def prepare(warn, leave_server, launch, note_inheritable, is_expected):
         _FORKED = True
         leave_server(sorted(_mask()))
         _become_main_thread()
+        _leave_executor(sys._getframe())
         sys.stdout = sys.stderr = open(2, "w", buffering=1, closefd=False)
 
     os.register_at_fork(after_in_child=in_child)
@@ -193,6 +194,23 @@ def _become_main_thread():
         main._set_tstate_lock()
 
 
+def _leave_executor(frame):
+    """A thread of an executor would wait for other work when this one has ended, and nobody is there to give it any."""
+    executors = sys.modules.get("concurrent.futures.thread")
+    if executors is None:
+        return
+    code = executors._WorkItem.run.__code__
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    future = getattr(frame and frame.f_locals.get("self"), "future", None)
+    if future is not None:
+        # Another thread may have had its lock.
+        future._condition = threading.Condition()
+        # Exit handlers wait for threads of executors, and this is the one that runs them.
+        executors._threads_queues.pop(threading.current_thread(), None)
+        future.add_done_callback(lambda done: end_child(done.exception()))
+
+
 def end_child(error):
     """Ends a forked child that has left the application, as the end of a program: by a return or by an exception."""
     status = 1
@@ -209,6 +227,9 @@ def end_child(error):
 
 
 def _status(error):
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, SystemExit):
+        # asyncio knows of no running loop in a child, which raises in what an exit goes through (scopes of anyio).
+        error = error.__context__
     if error is None:
         return 0
     if not isinstance(error, SystemExit):

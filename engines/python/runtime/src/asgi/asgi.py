@@ -9,7 +9,8 @@ thread.
 import asyncio
 import os
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import get_ident
 from time import monotonic
 
 NEW, READY, CANCEL, STOP = 1, 2, 3, 4
@@ -37,6 +38,7 @@ class Server:
         self.startup_timeout, self.disconnect_timeout = times
         self.threads = threads
         self.loop = None
+        self.thread = get_ident()
         self.application = None
         self.lifespan = None
         self.state = {}
@@ -56,6 +58,8 @@ class Server:
         self.stopping = False
         # This is a child that the application has forked: the loop is its parent's.
         self.forked = False
+        # The Task that has forked it.
+        self.forker = None
 
     def run(self):
         self.loop = new_loop(self.kind)
@@ -77,6 +81,10 @@ class Server:
                     self.loop.run_until_complete(self.until(self.pause))
                 self.begin_held()
             self.finish()
+        except BaseException as error:
+            # asyncio raises SystemExit of a Task here. What close() ends is the parent's.
+            self.leave(error)
+            raise
         finally:
             self.close()
 
@@ -87,11 +95,32 @@ class Server:
     def note_fork(self):
         """In a child that the application has forked, inside of os.fork()."""
         self.forked = True
+        if self.loop.is_closed():
+            return
+        if get_ident() != self.thread:
+            # The loop has no thread there. A thread of anyio's gives its result to it, and would wait for other work.
+            self.loop.call_soon_threadsafe = self.leave_thread
+            return
+        self.forker = asyncio.current_task(self.loop)
         # What waits there comes back to the loop, which would take events of its parent's.
-        self.loop.call_soon(self.leave, RuntimeError("a forked child has waited in the event loop of its parent"))
+        self.loop.call_soon(self.leave_loop)
         ready = getattr(self.loop, "_ready", None)
         if ready is not None:
             ready.rotate(1)
+
+    def leave_loop(self):
+        """In such a child: its Task has ended, or waits."""
+        task, error = self.forker, None
+        if task is not None and task.done() and not task.cancelled():
+            error = task.exception()
+        self.leave(error or RuntimeError("a forked child has waited in the event loop of its parent"))
+
+    def leave_thread(self, callback, *args, context=None):
+        """In the place of the loop's call_soon_threadsafe: the last of a result is its exception or its Future; what has none waits."""
+        error = args[-1] if args else RuntimeError("a forked child has waited for the event loop of its parent")
+        if isinstance(error, Future):
+            error = error.exception()
+        self.leave(error if isinstance(error, BaseException) else None)
 
     def leave(self, error):
         """No child gets back to the server: it ends as a program does."""
@@ -136,6 +165,8 @@ class Server:
             set_once(self.pause, None)
 
     def drain(self):
+        if self.forked:
+            self.leave_loop()
         self.port.gather(True)
         self.has_woken = False
         end = monotonic() + TURN
@@ -213,8 +244,6 @@ class Server:
                 return
 
     def begin(self, key, call, socket):
-        if self.forked:
-            self.leave(RuntimeError("a forked child has waited in a request of its parent"))
         if self.application is None:
             # The import of a second attempt runs with the loop standing still.
             self.held.append((call, socket))
@@ -228,6 +257,9 @@ class Server:
             request.fail(error)
             return
         task = self.spawn(request, self.serve(request, scope))
+        if self.forked:
+            # It waits in its first step.
+            self.leave_loop()
         if not task.done():
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)

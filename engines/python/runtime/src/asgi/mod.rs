@@ -181,11 +181,11 @@ fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
             let times = (options.startup_timeout, options.disconnect_timeout);
             let ran = module
                 .call_method1("run", (&port, requests, &options.kind, &options.lifespan, times, threads));
+            forked::stop_child();
             // Requests that the loop has not answered.
             port.get().close();
             ran
         });
-        forked::stop_child();
         if let Err(error) = ran {
             let cold = Cold::get(py);
             if let Some(lines) = cold.lines(py, &error) {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     app::{App, Found, Spec},
-    leave, release,
+    forked, leave, release,
 };
 
 /// Requests and wake-ups that one pass of the loop takes: those who are at work get on in between.
@@ -119,11 +119,15 @@ impl LoopPort {
 
     /// Whether the loop is to end. Requests that have come stay where they are: the application is not there yet.
     fn is_to_stop(&self) -> bool {
-        self.queue.is_to_stop()
+        !forked::is_child() && self.queue.is_to_stop()
     }
 
     /// Some events, each of a kind, a key and a value. While there are some the loop has to come again: it is not woken.
     fn drain<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        if forked::is_child() {
+            // The descriptor is its parent's, too, and a thread that it has not may have had the lock.
+            return Err(forked::refusal());
+        }
         release::drain(py);
         let events = self.queue.take(BATCH);
         let list = PyList::empty(py);
@@ -148,7 +152,9 @@ impl LoopPort {
 
     /// From now on what requests send is told to the server later; or it is told what it has not been told.
     fn gather(&self, is_on: bool) {
-        self.roster.gather(is_on);
+        if !forked::is_child() {
+            self.roster.gather(is_on);
+        }
     }
 
     /// No more events are taken.
