@@ -144,6 +144,8 @@ pub struct Exchange {
     passage: Passage,
     /// Held by `interrupt` while it speaks of a running handler; taken at the end of a blocking handler's run.
     pub(crate) interrupting: Mutex<()>,
+    /// Its handler has been told to return, or will be.
+    pub(crate) is_interrupted: AtomicBool,
     /// What an asynchronous engine borrows until finish().
     kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
     trace: Option<Box<Trace>>,
@@ -181,6 +183,7 @@ impl Exchange {
             link: OnceLock::new(),
             running: AtomicBool::new(false),
             interrupting: Mutex::default(),
+            is_interrupted: AtomicBool::new(false),
             kept: Mutex::default(),
             trace,
         })

@@ -2,7 +2,7 @@
 //! How requests of an application end that do not end by themselves, and how the application ends.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -18,6 +18,9 @@ use crate::{
 
 /// This part of the time for the end is left when handlers are interrupted.
 const LAST_PART: u32 = 5;
+
+/// So many threads interrupt the requests of an application at most, where many are to end at once: each call may block.
+const INTERRUPTERS: usize = 4;
 
 /// What does not end when a request of an application does not: words for the log.
 #[derive(Clone, Copy, Debug)]
@@ -79,19 +82,34 @@ impl Application {
 
     /// Makes the handler of an expired request return soon, from a thread of its own: it may block.
     pub fn interrupt(self: &Arc<Self>, exchange: &Arc<Exchange>) {
-        let (this, exchange) = (Arc::clone(self), Arc::clone(exchange));
-        *lock(&self.interrupts) += 1;
-        let body = move || {
-            fence("interrupt", (), || this.interrupt_now(&exchange));
-            this.interrupt_ended();
-        };
-        if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
-            self.interrupt_ended();
-            log::coded(
-                Level::Error,
-                THREADS_FAILED,
-                format_args!("cannot start a thread to interrupt a request: {error}"),
-            );
+        self.interrupt_all(vec![Arc::clone(exchange)]);
+    }
+
+    /// The same for many, from few threads.
+    pub(super) fn interrupt_all(self: &Arc<Self>, exchanges: Vec<Arc<Exchange>>) {
+        for exchange in &exchanges {
+            exchange.is_interrupted.store(true, Ordering::Relaxed);
+        }
+        let count = exchanges.len().min(INTERRUPTERS);
+        let rest = Arc::new(Mutex::new(exchanges));
+        for _ in 0..count {
+            let (this, rest) = (Arc::clone(self), Arc::clone(&rest));
+            *lock(&self.interrupts) += 1;
+            let body = move || {
+                let next = || lock(&rest).pop();
+                while let Some(exchange) = next() {
+                    fence("interrupt", (), || this.interrupt_now(&exchange));
+                }
+                this.interrupt_ended();
+            };
+            if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
+                self.interrupt_ended();
+                log::coded(
+                    Level::Error,
+                    THREADS_FAILED,
+                    format_args!("cannot start a thread to interrupt a request: {error}"),
+                );
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! Applications that answer later: the thread that has a request gives it to them itself.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -81,20 +81,27 @@ impl Application {
         if self.in_flight.await_empty(soon) {
             return;
         }
-        for exchange in self.in_flight.running().iter().filter(|exchange| exchange.cancelled().is_some()) {
-            self.interrupt(exchange);
-        }
+        let mut given_up = self.in_flight.running();
+        given_up.retain(|exchange| exchange.cancelled().is_some() && !is_interrupted(exchange));
+        self.interrupt_all(given_up);
         if self.in_flight.await_empty(early) {
             return;
         }
-        for exchange in self.in_flight.running() {
+        let mut rest = self.in_flight.running();
+        for exchange in &rest {
             let (name, label) = (&self.config.spec().name, exchange.label());
             let text = format_args!("{name}: {label} still runs at the end of the worker; it is cancelled");
             log::coded(Level::Warn, STOP_TIMEOUT, text);
             exchange.cancel(Cause::Shutdown);
-            self.interrupt(&exchange);
         }
+        // Who has been told once may be at its `finally:`.
+        rest.retain(|exchange| !is_interrupted(exchange));
+        self.interrupt_all(rest);
     }
+}
+
+fn is_interrupted(exchange: &Arc<Exchange>) -> bool {
+    exchange.is_interrupted.load(Ordering::Relaxed)
 }
 
 /// The application for the engine thread alone: another one may just tell it of a request.

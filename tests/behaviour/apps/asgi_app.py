@@ -243,6 +243,27 @@ async def do_deaf(scope, receive, send):
         gate.close()
 
 
+async def do_untidy(scope, receive, send):
+    """A stream that has much to do when it is cancelled, and nobody should cancel that."""
+    gate = Gate({"QUERY_STRING": scope["query_string"].decode()})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+    gate.tell("begun")
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        try:
+            gate.tell("cancelled")
+            # Longer than the end of a worker waits, and not as long as it takes.
+            await asyncio.sleep(3.4)
+            gate.tell("tidied")
+        except asyncio.CancelledError:
+            gate.tell("cancelled again")
+            raise
+        finally:
+            gate.close()
+
+
 async def do_farewell(scope, receive, send):
     """Has something to do when its client has left, and does it."""
     gate = Gate({"QUERY_STRING": scope["query_string"].decode()})

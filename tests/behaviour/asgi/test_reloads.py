@@ -144,6 +144,44 @@ def test_a_stream_without_an_end_does_not_keep_its_worker(launch, gate, path):
     assert server.get("/hello").body == b"hello"
 
 
+def test_a_stream_is_cancelled_once_at_the_end_of_its_worker(launch, gate):
+    """Also where its `finally:` takes long."""
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", drain_timeout="700ms", timeout="off"), warm=["/hello"])
+    client = server.connect()
+    client.request("GET", f"/untidy?{gate.query}")
+    next(client.blocks(client.head()))
+    visitor = gate.visitor().at("begun")
+    server.send_signal("reload")
+    visitor.at("cancelled").at("tidied")
+    server.log.expect("still runs at the end of the worker; it is cancelled")
+
+
+@pytest.mark.servers("nginx", "nginx128")
+def test_many_streams_are_interrupted_by_few_threads(launch, gate):
+    """Each of those may wait for the loop, which another request holds."""
+    server = launch(lambda site: site.asgi("/", "asgi_app:app", drain_timeout="700ms", timeout="off"), warm=["/hello"])
+    (pid,) = server.workers()
+    streams = [server.connect() for _ in range(30)]
+    for client in streams:
+        client.request("GET", f"/deaf?{gate.query}")
+        next(client.blocks(client.head()))
+    for _ in streams:
+        gate.visitor().at("begun")
+    holder = server.connect()
+    holder.request("GET", f"/block?{gate.query}")
+    gate.visitor().at("blocking")
+    server.send_signal("reload")
+    counts = []
+
+    def has_ended():
+        counts.append(processes.threads_named(pid, "gw-interrupt"))
+        return pid not in server.workers()
+
+    wait_until(has_ended, "the old worker has ended", 30)
+    assert max(counts) <= 4
+    server.log.allow("GW0208|GW0322|still runs")
+
+
 @pytest.mark.servers(*ALL)
 def test_a_request_that_ends_by_itself_is_not_touched_by_a_reload(launch, gate, kind):
     def configure(site):

@@ -189,6 +189,17 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
+def threads_named(pid, name):
+    """How many threads of a process have this name; none of one that has ended."""
+    found = 0
+    for comm in Path("/proc").glob(f"{pid}/task/*/comm"):
+        try:
+            found += comm.read_text().strip() == name
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
 def pauses(pid, name):
     """How often the threads of this name in a process have gone to sleep."""
     tasks = [task for task in Path(f"/proc/{pid}/task").iterdir() if (task / "comm").read_text().strip() == name]

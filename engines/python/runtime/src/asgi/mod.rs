@@ -80,6 +80,8 @@ const LOADING: Duration = Duration::from_secs(2);
 pub(crate) struct AsgiApp {
     watched: Arc<Watched>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Held by an interrupt() that waits for the loop.
+    looking: Mutex<()>,
 }
 
 impl AsgiApp {
@@ -101,7 +103,7 @@ impl AsgiApp {
         match loaded.recv_timeout(LOADING) {
             Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => {
                 watched.begin().map_err(failed)?;
-                Ok(Self { watched, thread: Mutex::new(Some(thread)) })
+                Ok(Self { watched, thread: Mutex::new(Some(thread)), looking: Mutex::default() })
             }
             Ok(Err(reason)) => {
                 let _panicked = thread.join();
@@ -128,7 +130,14 @@ impl AsgiApp {
     pub(crate) fn interrupt(&self, request: *mut gw_request) {
         let queue = &self.watched.queue;
         let before = queue.passes();
-        if queue.push(LoopEvent::Cancel { request }) && !queue.has_passed(before, BLOCKED) {
+        if !queue.push(LoopEvent::Cancel { request }) {
+            return;
+        }
+        // Of many that are to end at once one waits for the loop.
+        if let Ok(_one) = self.looking.try_lock()
+            && !self.watched.is_named()
+            && !queue.has_passed(before, BLOCKED)
+        {
             self.watched.name();
         }
     }

@@ -72,6 +72,11 @@ impl Watched {
         );
     }
 
+    /// Whether it has been named, and has not gone on since.
+    pub(super) fn is_named(&self) -> bool {
+        self.is_named.load(Relaxed)
+    }
+
     /// Begins to watch it, until its queue is closed.
     pub(super) fn begin(self: &Arc<Self>) -> io::Result<()> {
         let watched = Arc::clone(self);
