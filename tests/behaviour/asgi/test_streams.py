@@ -75,7 +75,7 @@ def test_a_request_that_goes_on_without_its_client_is_cancelled(server, gate, as
         visitor.at("http.disconnect")
     visitor.at("cancelled")
     line = server.log.expect("GW0324").raw
-    assert "still ran 0.4s after its client had left" in line
+    assert "still ran 0.4s after its client had left" in line and "notice]" in line
     # There is one place.
     assert server.get("/brief/hello").body == b"hello"
 

@@ -327,7 +327,7 @@ impl Call {
         let text = format!(
             "still ran {seconds}s after its client had left, and is cancelled; disconnect_timeout= says when"
         );
-        self.log(request, Level::Info, Code::LeftAlone, &text);
+        self.log(request, Level::Notice, Code::LeftAlone, &text);
     }
 
     /// The application has raised when its response was complete: what it does then is its own work.
