@@ -124,15 +124,13 @@ directives! {
         |command, conf, words| phases::add_filter(command, conf, RequestPhase::OutputFilter, words);
     set_handler_module, "PythonHandlerModule", FILES, "a module whose functions are handlers of the phases of their names",
         phases::add_module;
-    set_optimize, "PythonOptimize", FILES, "Off",
-        |command, _, words| phases::refuse_missing(command, words, true, OPTIMIZE);
+    set_optimize, "PythonOptimize", sys::RSRC_CONF, "On starts Python without assertions, as by python3 -O",
+        |command, _, words| phases::set_optimize(command, words);
     set_pdb, "PythonEnablePdb", FILES, "Off",
         |command, _, words| phases::refuse_missing(command, words, true, PDB);
 }
 
-/// Why some of mod_python's directives are refused where they are on.
-const OPTIMIZE: &str = "all handlers and applications of a process have one interpreter, which is told when it starts: \
-                        add env=PYTHONOPTIMIZE=1 to a GangwayPythonHandler, or set that variable where httpd is started";
+/// Why one of mod_python's directives is refused where it is on.
 const PDB: &str = "pdb talks to a terminal, which a server does not have, and would hold its thread: set PythonDebug On for \
                    tracebacks, or call breakpoint() with env=PYTHONBREAKPOINT= naming a debugger that listens on a socket";
 

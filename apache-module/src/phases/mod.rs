@@ -33,6 +33,6 @@ pub(crate) use includes::register_includes;
 pub(crate) use scripts::{SCRIPTS, ScriptUse, set_script, set_wsgi_script};
 pub(crate) use wanted::add_application;
 pub(crate) use words::{
-    add_filter, add_handlers, add_import, add_module, add_option, refuse_missing, set_home, set_switch,
-    set_text,
+    add_filter, add_handlers, add_import, add_module, add_option, refuse_missing, set_home, set_optimize,
+    set_switch, set_text,
 };

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gangway::{config::Parser, phases::ApplicationWords};
+use gangway::{config::Parser, error::CANNOT_SHARE, log, phases::ApplicationWords};
 use gangway_httpd::directive::Command;
 
 use crate::{config, wsgi::Configured};
@@ -22,6 +22,8 @@ struct WantedHandlers {
     imports: Vec<Vec<u8>>,
     /// PythonPath of the server.
     path: Option<Vec<u8>>,
+    /// Whether Python starts as by `python3 -O`.
+    is_optimized: bool,
 }
 
 /// The number of the application; [`NONE`] without one. A child has it from its parent.
@@ -58,6 +60,30 @@ pub(super) fn set_path(path: &[u8]) {
     });
 }
 
+/// `PythonOptimize On`: a process has one interpreter, so one word is enough.
+pub(super) fn optimize() {
+    config::kept(|wanted: &mut WantedHandlers| wanted.is_optimized = true);
+}
+
+/// What the interpreter reads when it starts.
+const OPTIMIZE: &[u8] = b"env=PYTHONOPTIMIZE=";
+
+/// The word for an interpreter that starts as by `python3 -O`.
+///
+/// # Errors
+/// Another directive says something else.
+fn optimized(words: &ApplicationWords) -> Result<Vec<u8>, String> {
+    let said = words.iter().filter_map(|word| word.strip_prefix(OPTIMIZE)).find(|value| *value != b"1");
+    match said {
+        Some(value) => Err(format!(
+            "{CANNOT_SHARE} \"env=PYTHONOPTIMIZE={}\" stands beside PythonOptimize On, which is 1, and a process has one interpreter: keep \
+             one of them",
+            log::escape(value)
+        )),
+        None => Ok([OPTIMIZE, b"1"].concat()),
+    }
+}
+
 /// The number of the application, if the configuration has handlers.
 pub(super) fn number() -> Option<usize> {
     let number = NUMBER.load(Ordering::Relaxed);
@@ -77,6 +103,9 @@ pub(crate) fn add_application() -> Result<(), String> {
         // As many as httpd has threads: mod_python has no limit of its own.
         options.push(b"threads=1024".to_vec());
     }
+    if wanted.is_optimized {
+        options.push(optimized(&wanted.words).map_err(|error| format!("{place}: {error}"))?);
+    }
     options.extend(wanted.path.map(|path| [b"path=", path.as_slice()].concat()));
     options.extend(wanted.imports.iter().map(|import| [b"import=", import.as_slice()].concat()));
     let mut words: Vec<&[u8]> = vec![b"mod_python"];
@@ -84,6 +113,6 @@ pub(crate) fn add_application() -> Result<(), String> {
     let parser = Parser { base: &base, timeout: None };
     let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))
         .map_err(|error| format!("{place}: {error}"))?;
-    NUMBER.store(config::kept(|all: &mut Configured| all.add(application, place)), Ordering::Relaxed);
+    NUMBER.store(config::kept(|all: &mut Configured| all.add_first(application, place)), Ordering::Relaxed);
     Ok(())
 }

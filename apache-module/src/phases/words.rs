@@ -180,15 +180,27 @@ pub(crate) fn set_switch<'c>(
     name: &'static [u8],
     words: &[&[u8]],
 ) -> Result<(), String> {
-    let value: &'static [u8] = match *words {
-        [word] if word.eq_ignore_ascii_case(b"on") => b"1",
-        [word] if word.eq_ignore_ascii_case(b"off") => b"0",
-        _ => return Err("must be On or Off".into()),
-    };
+    let value: &'static [u8] = if is_on(words)? { b"1" } else { b"0" };
     change(command, conf, |conf| {
         conf.set(name, value, command.pool());
         Ok(())
     })
+}
+
+fn is_on(words: &[&[u8]]) -> Result<bool, String> {
+    match *words {
+        [word] if word.eq_ignore_ascii_case(b"on") => Ok(true),
+        [word] if word.eq_ignore_ascii_case(b"off") => Ok(false),
+        _ => Err("must be On or Off".into()),
+    }
+}
+
+/// `PythonOptimize On`: for the interpreter that all handlers and applications of a process have. As in mod_python `Off` says nothing.
+pub(crate) fn set_optimize(command: &Command<'_>, words: &[&[u8]]) -> Result<(), String> {
+    if is_on(words)? && applies(command)? {
+        wanted::optimize();
+    }
+    Ok(())
 }
 
 /// `PythonOption NAME [VALUE]`.

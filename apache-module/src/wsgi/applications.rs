@@ -14,20 +14,34 @@ use crate::{config, counting};
 
 /// Every application with its directive and the place of that, in order.
 #[derive(Default)]
-pub(crate) struct Configured(Vec<(ApplicationConf, String)>);
+pub(crate) struct Configured {
+    all: Vec<(ApplicationConf, String)>,
+    /// The one that loads before the others.
+    first: Option<usize>,
+}
 
 impl Configured {
     /// Answers the number of one more.
     pub(crate) fn add(&mut self, application: ApplicationConf, place: String) -> usize {
-        let Self(all) = self;
-        all.push((application, place));
-        all.len() - 1
+        self.all.push((application, place));
+        self.all.len() - 1
     }
+
+    /// One more, which loads before the others: so it is the one that says how the interpreter starts.
+    pub(crate) fn add_first(&mut self, application: ApplicationConf, place: String) -> usize {
+        let number = self.add(application, place);
+        *self.first.insert(number)
+    }
+}
+
+/// The number of the application that loads before the others, if there is one.
+pub(super) fn first() -> Option<usize> {
+    config::kept(|configured: &mut Configured| configured.first)
 }
 
 /// Those of the configuration, by number.
 pub(crate) fn configured() -> Vec<ApplicationConf> {
-    config::kept(|Configured(all)| all.iter().map(|(config, _)| config.clone()).collect())
+    config::kept(|Configured { all, .. }| all.iter().map(|(config, _)| config.clone()).collect())
 }
 
 /// Asks the engines about all of them, which they must also be able to run side by side.
@@ -36,7 +50,7 @@ pub(crate) fn configured() -> Vec<ApplicationConf> {
 /// The place of the first directive that is wrong, and why it is.
 pub(crate) fn check() -> Result<(), String> {
     runtime::check(&configured()).map_err(|(number, reason)| {
-        let place = config::kept(|Configured(all)| all.get(number).map(|(_, place)| place.clone()));
+        let place = config::kept(|Configured { all, .. }| all.get(number).map(|(_, place)| place.clone()));
         format!("{}: {reason}", place.unwrap_or_default())
     })
 }

@@ -62,6 +62,9 @@ pub(crate) fn start(pool: &raw::ChildPool) {
         let runs_on = if is_relayed { Threads::Own } else { Threads::Server };
         process.application(&config, runs_on)
     };
+    if let Some(first) = applications::first().and_then(|first| configs.get(first)) {
+        load(first.clone());
+    }
     let applications = configs.into_iter().map(load).collect();
     applications::keep(Process { id: raw::process_id(), runtime: process, applications });
     raw::on_exit(pool, stop);

@@ -164,7 +164,11 @@ pub(super) fn install(cf: &Conf) -> Result<bool, String> {
         all.push(config.clone());
         runtime::check_newest(all).map_err(|error| format!("\"{NAME}\" {error}"))?;
         let counted = main.kinds.entry::<Counted>().add_application(&config);
-        main.kinds.entry::<Applications>().counted.push(counted);
+        let Applications { all, counted: numbers } = main.kinds.entry();
+        numbers.push(counted);
+        // The first one that loads starts the interpreter, and directives for handlers say how.
+        all.rotate_right(1);
+        numbers.rotate_right(1);
         let wanted = main.kinds.entry::<WantedHandlers>();
         wanted.settle(counted);
         Ok(phases::install(cf, wanted))

@@ -195,6 +195,28 @@ def test_what_a_process_begins_with(launch, scratch, kind, processes):
     server.log.allow("GW0319|Traceback|ModuleNotFoundError")
 
 
+BESIDE = """
+import sys
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [str(sys.flags.optimize).encode()]
+"""
+
+
+def test_what_python_reads_when_it_starts_is_told_before_other_applications(launch, scratch):
+    folder = scratch / "first"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "beside.py").write_text(BESIDE)
+
+    def configure(site):
+        site.wsgi("/beside", "beside:application", root=folder)
+        site.location("/handled", handlers=(f"fixup beside::no root={folder} env=PYTHONOPTIMIZE=1",))
+
+    assert launch(configure).get("/beside").text == "1"
+
+
 PROMISES = """
 from mod_python import Session, apache
 
