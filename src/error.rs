@@ -43,6 +43,7 @@ codes! {
     CLOSED = 108, "the workers cannot reach the files of an application";
     HOST_MISSING = 109, "the program that runs applications in processes of their own is missing";
     STATUS_OPEN = 110, "the status is shown to everybody";
+    NO_DEBUGGER = 111, "handlers run without a debugger";
     ENGINE_MISSING = 201, "an engine cannot be opened";
     ENGINE_ENTRY = 202, "an engine has no entry point or returned no table";
     ENGINE_VERSION = 203, "an engine was built for another ABI version";

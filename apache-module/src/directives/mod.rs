@@ -126,13 +126,9 @@ directives! {
         phases::add_module;
     set_optimize, "PythonOptimize", sys::RSRC_CONF, "On starts Python without assertions, as by python3 -O",
         |command, _, words| phases::set_optimize(command, words);
-    set_pdb, "PythonEnablePdb", FILES, "Off",
-        |command, _, words| phases::refuse_missing(command, words, true, PDB);
+    set_pdb, "PythonEnablePdb", FILES, "On runs handlers under pdb, where httpd was started with -X",
+        phases::set_debugger;
 }
-
-/// Why one of mod_python's directives is refused where it is on.
-const PDB: &str = "pdb talks to a terminal, which a server does not have, and would hold its thread: set PythonDebug On for \
-                   tracebacks, or call breakpoint() with env=PYTHONBREAKPOINT= naming a debugger that listens on a socket";
 
 /// Notes what serves the section.
 fn choose<'c>(
@@ -190,6 +186,7 @@ fn warn() {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     let mut lines = config::with_engines(|engines| engines.take_refusals());
     lines.extend(crate::status::warnings());
+    lines.extend(phases::warning());
     if let Some(worker) = raw::worker() {
         lines.extend(KINDS.iter().flat_map(|kind| (kind.warnings)(&worker)));
     }

@@ -31,8 +31,8 @@ pub(crate) use hooks::{
 };
 pub(crate) use includes::register_includes;
 pub(crate) use scripts::{SCRIPTS, ScriptUse, set_script, set_wsgi_script};
-pub(crate) use wanted::add_application;
+pub(crate) use wanted::{add_application, warning};
 pub(crate) use words::{
-    add_filter, add_handlers, add_import, add_module, add_option, refuse_missing, set_home, set_optimize,
+    add_filter, add_handlers, add_import, add_module, add_option, set_debugger, set_home, set_optimize,
     set_switch, set_text,
 };

@@ -6,10 +6,15 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use gangway::{config::Parser, error::CANNOT_SHARE, log, phases::ApplicationWords};
+use gangway::{
+    config::Parser,
+    error::{CANNOT_SHARE, NO_DEBUGGER},
+    log,
+    phases::ApplicationWords,
+};
 use gangway_httpd::directive::Command;
 
-use crate::{config, wsgi::Configured};
+use crate::{config, raw::is_single_process, wsgi::Configured};
 
 /// What the configuration says outside of `.htaccess`.
 #[derive(Clone, Default)]
@@ -24,6 +29,8 @@ struct WantedHandlers {
     path: Option<Vec<u8>>,
     /// Whether Python starts as by `python3 -O`.
     is_optimized: bool,
+    /// Where handlers are to run under a debugger.
+    debugged: Option<String>,
 }
 
 /// The number of the application; [`NONE`] without one. A child has it from its parent.
@@ -63,6 +70,24 @@ pub(super) fn set_path(path: &[u8]) {
 /// `PythonOptimize On`: a process has one interpreter, so one word is enough.
 pub(super) fn optimize() {
     config::kept(|wanted: &mut WantedHandlers| wanted.is_optimized = true);
+}
+
+/// `PythonEnablePdb On`.
+pub(super) fn debug(command: &Command<'_>) {
+    config::kept(|wanted: &mut WantedHandlers| {
+        wanted.debugged.get_or_insert_with(|| command.position());
+    });
+}
+
+/// What is wrong with these directives and stops nothing.
+pub(crate) fn warning() -> Option<String> {
+    let place = config::kept(|wanted: &mut WantedHandlers| wanted.debugged.clone())?;
+    (!is_single_process()).then(|| {
+        format!(
+            "{NO_DEBUGGER} PythonEnablePdb on {place} needs the terminal of a server in one process: start httpd with -X, or remove the \
+             directive; requests are answered without pdb"
+        )
+    })
 }
 
 /// What the interpreter reads when it starts.

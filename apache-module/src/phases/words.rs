@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! mod_python's directives. Where mod_python itself is loaded they are its own, and nothing here says anything.
 
-use gangway::{
-    log,
-    phases::{Handler, RequestPhase, parse_handlers},
-};
+use gangway::phases::{Handler, RequestPhase, parse_handlers};
 use gangway_httpd::directive::Command;
 
 use super::wanted;
@@ -195,6 +192,19 @@ fn is_on(words: &[&[u8]]) -> Result<bool, String> {
     }
 }
 
+/// `PythonEnablePdb On | Off`.
+pub(crate) fn set_debugger<'c>(
+    command: &Command<'c>,
+    conf: &mut DirConf<'c>,
+    words: &[&[u8]],
+) -> Result<(), String> {
+    set_switch(command, conf, b"PythonEnablePdb", words)?;
+    if is_on(words)? && applies(command)? && !command.is_in_htaccess() {
+        wanted::debug(command);
+    }
+    Ok(())
+}
+
 /// `PythonOptimize On`: for the interpreter that all handlers and applications of a process have. As in mod_python `Off` says nothing.
 pub(crate) fn set_optimize(command: &Command<'_>, words: &[&[u8]]) -> Result<(), String> {
     if is_on(words)? && applies(command)? {
@@ -247,18 +257,4 @@ pub(crate) fn add_import(command: &Command<'_>, words: &[&[u8]]) -> Result<(), S
     }
     wanted::add_import(&[module, b" ", interpreter].concat());
     Ok(())
-}
-
-/// A directive of mod_python's that is understood and cannot be obeyed. What it would switch off is off.
-pub(crate) fn refuse_missing(
-    command: &Command<'_>,
-    words: &[&[u8]],
-    off: bool,
-    cure: &str,
-) -> Result<(), String> {
-    if !applies(command)? || off && matches!(words, [word] if word.eq_ignore_ascii_case(b"off")) {
-        return Ok(());
-    }
-    let words: Vec<_> = words.iter().map(|word| log::escape(word)).collect();
-    Err(format!("(\"{}\") is not supported: {cure}", words.join(" ")))
 }

@@ -77,7 +77,7 @@ def test_htaccess_needs_allowoverride(launch, scratch, kind):
         ("PythonImport a", "PythonImport", "needs a module and the name"),
         ("PythonHandlerModule a::b", "PythonHandlerModule", "without an object"),
         ("PythonHandlerModule", "PythonHandlerModule", "needs the name of a module"),
-        ("PythonEnablePdb On", "PythonEnablePdb", "PythonDebug On"),
+        ("PythonEnablePdb 1", "PythonEnablePdb", "must be On or Off"),
         ("PythonHandler a\nPythonHome /no/such/folder", "handlers, the first of which", "/no/such/folder"),
         ("<Location /a>\nPythonTransHandler a\n</Location>", "PythonTransHandler", "not allowed"),
     ],

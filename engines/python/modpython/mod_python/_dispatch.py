@@ -51,7 +51,7 @@ def _run_filter(request, place):
     word, directory = place.handlers[0]
     try:
         filter = Filter(request, place.filter_name, place.number == INPUT, word, directory)
-        _find(place, 0, word, directory, filter)(filter)
+        call(place, _find(place, 0, word, directory, filter), filter)
         return apache.OK
     except apache.SERVER_RETURN as error:
         return _returned(request, error)
@@ -105,9 +105,18 @@ def _run_one(request, place, at, handler, argument=None):
     argument = request if argument is None else argument
     try:
         found = _find(place, at, word, directory, argument)
-        return found if found is _NOT_THERE else checked(word, found(argument))
+        return found if found is _NOT_THERE else checked(word, call(place, found, argument))
     except Exception as error:
         return caught(request, word, error)
+
+
+def call(place, found, argument):
+    """Calls a handler, under pdb where PythonEnablePdb and a server with a terminal (`httpd -X`) want that."""
+    if place.is_debugged and (apache.exists_config_define("DEBUG") or apache.exists_config_define("ONE_PROCESS")):
+        from mod_python import _debugger
+
+        return _debugger.run(found, argument)
+    return found(argument)
 
 
 def checked(word, answer):
@@ -145,7 +154,7 @@ def _returned(request, error):
 
 def _find(place, at, word, directory, argument):
     """The object of `module`, `module::object` or `module::object.method`; `argument` is what it will be called with."""
-    is_steady = place.settings.get("PythonAutoReload", "1") != "1" and at < len(place.handlers)
+    is_steady = place.settings.get("PythonAutoReload", "1") != "1" and at < len(place.handlers) and not place.is_debugged
     if is_steady and at in place.steady:
         module, part = place.steady[at]
         found = getattr(module, part)

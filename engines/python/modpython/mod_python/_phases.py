@@ -74,6 +74,11 @@ class Place:
         return self.number in LAST
 
     @property
+    def is_debugged(self):
+        """Whether handlers run under pdb, if the server has a terminal."""
+        return self.settings.get("PythonEnablePdb") == "1"
+
+    @property
     def is_plain(self):
         """Whether all that is to be done is to call the handlers with the request."""
         return self.number in PHASES and self.number != CLEANUP

@@ -26,6 +26,7 @@ const MODULES: &[(&str, &str)] = modules![
     "__init__",
     "_beside",
     "_connection",
+    "_debugger",
     "_derived",
     "_dispatch",
     "_environ",
