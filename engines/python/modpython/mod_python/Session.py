@@ -22,6 +22,7 @@ from mod_python._session import (
     IDENTIFIER,
     LARGEST,
     BaseSession,
+    file_option,
     folder,
     is_over,
     number,
@@ -179,7 +180,7 @@ class DbmSession(BaseSession):
     """
 
     def __init__(self, req, dbm=0, sid=0, secret=None, dbmtype=None, timeout=0, lock=1):
-        name = dbm or option(req, "mod_python.dbm_session.database_filename", "session_dbm", default="mp_sess.dbm")
+        name = dbm or file_option(req, "mod_python.dbm_session.database_filename", "session_dbm", default="mp_sess.dbm")
         if not os.path.isabs(name):
             name = os.path.join(folder(req, "dbm"), name)
         self._database, self._kind = name, dbmtype or databases

@@ -247,7 +247,7 @@ def option_folders(expression, root):
     """What PythonOption says: an expression of Python for a list of folders. `~/`, `./` and `../` are the section's, which is `root`."""
     folders = _FOLDERS.get((expression, root))
     if folders is None:
-        value = eval(as_path(expression), {"sys": sys, "os": os})
+        value = _evaluated(as_path(expression))
         if not isinstance(value, (list, tuple)) or not all(isinstance(folder, str) for folder in value):
             raise TypeError(f"PythonOption {OPTION} {expression!r} is {type(value).__name__}, and must be a list of strings")
         folders = [named_path(folder, root, root) or folder for folder in value]
@@ -266,6 +266,11 @@ _MOST_FOLDERS = 1024
 def as_path(text):
     """A text of the server, each byte of which is a character, as Python takes names of files."""
     return text if text.isascii() else os.fsdecode(text.encode("latin-1"))
+
+
+def _evaluated(expression):
+    """The value of an expression for folders, whose names may be no text in the encoding of the system: the literals have them as `os.fsdecode`."""
+    return eval(expression.encode("utf-8", "backslashreplace"), {"sys": sys, "os": os})
 
 
 def named_path(name, beside, root=None):
@@ -388,7 +393,7 @@ def use_path(expression):
     if expression in _PATHS:
         return
     with _LOCK:
-        value = eval(expression, {"sys": sys, "os": os})
+        value = _evaluated(expression)
         if not isinstance(value, (list, tuple)) or not all(isinstance(folder, str) for folder in value):
             raise TypeError(f"PythonPath {expression!r} is {type(value).__name__}, and must be a list of strings")
         last_known = max((at for at, folder in enumerate(value) if folder in sys.path), default=-1)

@@ -102,7 +102,7 @@ class FileLock:
 
     def __init__(self, directory, name):
         self._path = os.path.join(directory, ".locks")
-        self._place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") >> 2
+        self._place = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") >> 2
         self._number = None
 
     def attempt(self):

@@ -8,7 +8,7 @@ import secrets
 import time
 import weakref
 
-from mod_python import Cookie, _locks, apache
+from mod_python import Cookie, _importer, _locks, apache
 
 COOKIE_NAME = "pysid"
 #: Seconds without a request after which a session is forgotten.
@@ -29,6 +29,12 @@ def option(req, *names, default=None):
     return next((options[name] for name in names if options.get(name)), default)
 
 
+def file_option(req, *names, default=None):
+    """The same where it names a file or a folder."""
+    text = option(req, *names, default=default)
+    return text and _importer.as_path(text)
+
+
 def switch(text):
     return str(text).lower() not in ("0", "off", "no", "false", "")
 
@@ -43,7 +49,7 @@ def number(req, name, default, older=()):
 
 def folder(req, kind):
     own = f"mod_python.{kind}_session.database_directory"
-    return _locks.folder(option(req, own, "mod_python.session.database_directory", "session_directory"))
+    return _locks.folder(file_option(req, own, "mod_python.session.database_directory", "session_directory"))
 
 
 def pack(state):

@@ -12,7 +12,7 @@ import io
 import os
 import stat
 
-from mod_python import apache
+from mod_python import _importer, apache
 
 #: Headers of a connection, which an application has no say in (PEP 3333, "Other HTTP Features").
 _HOP_BY_HOP = frozenset(
@@ -178,7 +178,7 @@ def _application(req):
     option = req.get_options().get("mod_python.wsgi.application")
     if not option:
         raise ValueError("PythonOption mod_python.wsgi.application is missing: module::application")
-    module, _, name = option.partition("::")
+    module, _, name = _importer.as_path(option).partition("::")
     folder = req._directory
     found = apache.import_module(module, path=[folder] if folder else [])
     for part in (name or "application").split("."):

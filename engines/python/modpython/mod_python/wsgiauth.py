@@ -24,7 +24,7 @@ _HASH = "gangway-realm-hash"
 
 
 def _function(req, option, name):
-    path = req.get_options().get(_PREFIX + option)
+    path = _importer.as_path(req.get_options().get(_PREFIX + option) or "")
     if not path:
         raise LookupError(f"{_DIRECTIVES[option]}, or PythonOption {_PREFIX}{option}, names no script")
     if not path.startswith("/"):

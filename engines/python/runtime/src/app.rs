@@ -30,6 +30,7 @@ use crate::{
     gil::Guarded,
     leave::end_child,
     template,
+    text::{file_name, optional_file_name},
 };
 
 /// What the front found out about the application.
@@ -164,10 +165,14 @@ impl Spec {
         begun: SystemTime,
     ) -> LoadFailure {
         let cold = Cold::get(py);
-        let (root, venv) = (root.map(Path::as_os_str), self.venv.as_deref().map(Path::as_os_str));
         let explained = cold
             .function(py, "explain")
-            .and_then(|explain| explain.call1((with_traceback(py, error), module, root, venv, before)))
+            .and_then(|explain| {
+                let (root, venv) =
+                    (optional_file_name(py, root)?, optional_file_name(py, self.venv.as_deref())?);
+                let module = file_name(py, module.as_bytes())?;
+                explain.call1((with_traceback(py, error), module, root, venv, before))
+            })
             .and_then(|result| result.extract::<(String, Bound<'_, PyList>, Vec<OsString>, Vec<String>)>());
         let Ok((cause, lines, files, imported)) = explained else {
             let text = format_args!("cannot load {:?}: {error}", self.name);
@@ -222,8 +227,9 @@ impl App {
         let cold = Cold::get(py);
         let text = |error: PyErr| format!("the application could not be prepared: {error}");
         if let Some(root) = &spec.root {
-            let clash =
-                cold.function(py, "add_root").and_then(|function| function.call1((root.as_os_str(),)));
+            let clash = cold
+                .function(py, "add_root")
+                .and_then(|function| function.call1((file_name(py, root.as_os_str().as_bytes())?,)));
             if let Some(clash) = clash.and_then(|clash| clash.extract::<Option<String>>()).map_err(text)? {
                 return Err(clash);
             }
@@ -346,7 +352,7 @@ impl App {
     fn import<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let cold = Cold::get(py);
         let load = if self.spec.module.starts_with('/') { "load_file" } else { "load_module" };
-        let module = cold.function(py, load)?.call1((&self.spec.module,))?;
+        let module = cold.function(py, load)?.call1((file_name(py, self.spec.module.as_bytes())?,))?;
         let kind = if self.spec.asgi.is_some() { "ASGI" } else { "WSGI" };
         let callable = cold.function(py, "find_callable")?.call1((module, &self.spec.callable, kind))?;
         match &self.starter {

@@ -11,7 +11,10 @@ use std::{
 
 use pyo3::prelude::*;
 
-use crate::cold::Cold;
+use crate::{
+    cold::Cold,
+    text::{file_name, optional_file_name},
+};
 
 /// The variable by which a supervisor asks; docs/processes.md has the lines.
 const ASKED: &str = "GANGWAY_REPORT_FILES";
@@ -34,9 +37,9 @@ pub(crate) fn report(py: Python<'_>, module: &str, root: Option<&Path>, before: 
     if !is_asked() {
         return;
     }
-    let root = root.map(Path::as_os_str);
-    let files =
-        Cold::get(py).function(py, "own_files").and_then(|function| function.call1((before, module, root)));
+    let files = Cold::get(py).function(py, "own_files").and_then(|function| {
+        function.call1((before, file_name(py, module.as_bytes())?, optional_file_name(py, root)?))
+    });
     // Without them the application is replaced when somebody says so.
     if let Ok(files) = files.and_then(|files| files.extract::<Vec<OsString>>()) {
         say(&files);

@@ -115,7 +115,7 @@ fn initialize(program: Option<&[u8]>) -> Result<(), String> {
     }
     if let (Some(function), Some(program)) = (set_program_name, program) {
         // The interpreter keeps the pointer.
-        let name = Box::leak(wide(program).into_boxed_slice());
+        let name = Box::leak(wide(program, locale::has_utf8_names(utf8_mode)).into_boxed_slice());
         // SAFETY: the symbol has this type in every version that has it; the string is NUL-terminated and is never
         // freed.
         unsafe {
@@ -199,12 +199,19 @@ unsafe fn initialize_by_config(
     Ok(())
 }
 
-/// A path as the interpreter takes it; bytes that are not UTF-8 as PEP 383 has them.
-fn wide(path: &[u8]) -> Vec<libc::wchar_t> {
+/// A path as the interpreter takes it; bytes that are not UTF-8 as PEP 383 has them. In another encoding that is so for all that are not
+/// ASCII: characters that it does not have would end the process.
+fn wide(path: &[u8], is_utf8: bool) -> Vec<libc::wchar_t> {
     let mut text = Vec::with_capacity(path.len() + 1);
-    for chunk in path.utf8_chunks() {
-        text.extend(chunk.valid().chars().map(|char| char as libc::wchar_t));
-        text.extend(chunk.invalid().iter().map(|byte| 0xdc00 + libc::wchar_t::from(*byte)));
+    let escaped = |byte: &u8| 0xdc00 + libc::wchar_t::from(*byte);
+    if is_utf8 {
+        for chunk in path.utf8_chunks() {
+            text.extend(chunk.valid().chars().map(|char| char as libc::wchar_t));
+            text.extend(chunk.invalid().iter().map(escaped));
+        }
+    } else {
+        let each = |byte: &u8| if byte.is_ascii() { libc::wchar_t::from(*byte) } else { escaped(byte) };
+        text.extend(path.iter().map(each));
     }
     text.push(0);
     text

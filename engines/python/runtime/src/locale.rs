@@ -32,6 +32,12 @@ pub(crate) fn choose() -> bool {
     utf8
 }
 
+/// Whether names of files are UTF-8 for the interpreter, once the locale is chosen.
+pub(crate) fn has_utf8_names(utf8_mode: bool) -> bool {
+    // SAFETY: the answer is a C string, valid until the locale changes, and no other thread changes it while the worker starts.
+    utf8_mode || unsafe { CStr::from_ptr(libc::nl_langinfo(libc::CODESET)) } == c"UTF-8"
+}
+
 /// PEP 538: C.UTF-8 instead of C, for this process and, by the environment, for those that it starts.
 fn coerce() {
     if variable("PYTHONCOERCECLOCALE").as_deref() == Some(b"0") || variable("LC_ALL").is_some() {

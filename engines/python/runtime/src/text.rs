@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bytes of Python strings without copies where there is a way.
 
-use std::{ffi::c_char, ptr, slice};
+use std::{ffi::c_char, os::unix::ffi::OsStrExt, path::Path, ptr, slice};
 
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
@@ -75,6 +75,23 @@ pub(crate) fn native<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, 
             ffi::PyUnicode_DecodeLatin1(bytes.as_ptr().cast(), size, ptr::null()),
         )
     }
+}
+
+/// The name of a file, or words that hold such names, as `os.fsdecode` has it: whatever the locale is, Python's own functions for files find it.
+pub(crate) fn file_name<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let size = ffi::Py_ssize_t::try_from(bytes.len()).map_err(|_| PyValueError::new_err("value too long"))?;
+    // SAFETY: the pointer and the size are those of a slice; the result is a new str, or null with an exception.
+    unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyUnicode_DecodeFSDefaultAndSize(bytes.as_ptr().cast(), size))
+    }
+}
+
+/// That of a path; None for none.
+pub(crate) fn optional_file_name<'py>(
+    py: Python<'py>,
+    path: Option<&Path>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    path.map(|path| file_name(py, path.as_os_str().as_bytes())).transpose()
 }
 
 /// The name of an object's type, for messages.

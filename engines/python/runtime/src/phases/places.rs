@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the configuration says at a place, as the package takes it: made once for many requests.
 
-use std::{collections::HashMap, ffi::OsStr, os::unix::ffi::OsStrExt, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use gangway_abi::{
     bytes::{borrow, fields},
@@ -13,7 +13,10 @@ use pyo3::{
     types::{PyDict, PyList, PyTuple},
 };
 
-use crate::{gil::Guarded, text::native};
+use crate::{
+    gil::Guarded,
+    text::{file_name, native},
+};
 
 /// More than the places of a large configuration. Whoever has more of them begins anew then.
 const MOST: usize = 4096;
@@ -204,7 +207,7 @@ impl Place {
         let handlers = PyList::empty(py);
         for (name, directory) in call.pairs(0) {
             // What names files, as Python takes that.
-            handlers.append((OsStr::from_bytes(name), OsStr::from_bytes(directory)))?;
+            handlers.append((file_name(py, name)?, file_name(py, directory)?))?;
         }
         let assignments = |which| -> PyResult<Bound<'_, PyDict>> {
             let all = PyDict::new(py);
@@ -212,7 +215,7 @@ impl Place {
                 .try_for_each(|(name, value)| all.set_item(native(py, name)?, native(py, value)?))?;
             Ok(all)
         };
-        let word = OsStr::from_bytes(call.pairs(0).next().map_or(&b""[..], |(name, _)| name));
+        let word = file_name(py, call.pairs(0).next().map_or(&b""[..], |(name, _)| name))?;
         let (interpreter, filter) = (native(py, call.interpreter)?, native(py, call.filter)?);
         let told = (call.phase, interpreter, handlers, assignments(1)?, assignments(2)?, filter);
         let object = class.call1(told)?;
@@ -225,7 +228,7 @@ impl Place {
         });
         Ok(Self {
             said: Said { phase: call.phase, counts: call.counts(), parts },
-            word: word.into_pyobject(py)?.into_any().unbind(),
+            word: word.unbind(),
             goes_on: (going.contains(0)?, going.contains(-1)?),
             is_last: object.getattr(intern!(py, "is_last"))?.extract()?,
             is_single: is_plain && call.counts()[0] == 1,

@@ -29,7 +29,7 @@ use crate::{
     release,
     request::{Context, Entered},
     template,
-    text::native,
+    text::{file_name, native},
     threads,
 };
 
@@ -70,7 +70,7 @@ impl Handlers {
         package::install(py)?;
         let begin = py.import("mod_python._process")?.getattr("begin")?;
         for (name, value) in spec.words.iter().filter(|(name, _)| name != HANDLER) {
-            begin.call1((native(py, name)?, OsStr::from_bytes(value)))?;
+            begin.call1((native(py, name)?, file_name(py, value)?))?;
         }
         let place = py.import("mod_python._phases")?.getattr("Place")?.unbind();
         Ok(Self { dispatch: Dispatch::find(py)?, places: Places::default(), place })
@@ -91,7 +91,7 @@ fn load_handler(py: Python<'_>, spec: &Spec, handler: &[u8]) -> Result<(), Box<L
     let module = word.split("::").next().unwrap_or_default();
     spec.attempt(py, (module, root), || {
         let load = py.import("mod_python._process")?.getattr("load_handler")?;
-        load.call1((OsStr::from_bytes(handler),)).map(drop)
+        load.call1((file_name(py, handler)?,)).map(drop)
     })
 }
 
