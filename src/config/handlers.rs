@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Handlers of the phase content in processes of their own.
 
+use std::path::Path;
+
 use super::{ApplicationConf, ConfigError, Engines, Managed, Parser, Placed, application::known};
 use crate::{
     engine::Interface,
@@ -12,7 +14,7 @@ use crate::{
 const INTERFACE: &str = "handlers";
 
 impl Parser<'_> {
-    /// Handlers with `processes=` or `user=`.
+    /// Handlers with `processes=` or `user=`, which may ask where the files of the server are.
     ///
     /// # Errors
     /// The first word that is wrong, with the cure.
@@ -21,6 +23,7 @@ impl Parser<'_> {
         engines: &mut Engines,
         words: &HandlerWords,
         terms: &HandlerTerms,
+        server_root: &Path,
     ) -> Result<Managed, ConfigError> {
         let (engine, interface) = engines.interface(INTERFACE)?;
         let (interface, _) = for_people(interface);
@@ -35,7 +38,7 @@ impl Parser<'_> {
             let text = "handlers in processes of their own need processes=N or user=NAME";
             return Err(ConfigError::new(BAD_OPTION, text));
         };
-        managed.run_handlers(words.of_the_place(terms));
+        managed.run_handlers(words.of_the_place(terms), server_root);
         Ok(*managed)
     }
 

@@ -20,6 +20,9 @@ use crate::{
     rights::{Identity, Limits},
 };
 
+/// The variable that tells handlers where the files of the server are.
+const SERVER_ROOT: &str = "GANGWAY_SERVER_ROOT";
+
 /// An application in processes of its own. Equal ones share their processes, also over a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Managed {
@@ -234,7 +237,12 @@ impl Managed {
     }
 
     /// Has its processes run handlers of requests.
-    pub(super) fn run_handlers(&mut self, words: Vec<Vec<u8>>) {
+    pub(super) fn run_handlers(&mut self, words: Vec<Vec<u8>>, server_root: &Path) {
+        // One that is no text cannot be said.
+        if let Some(root) = server_root.to_str() {
+            let root = if root.len() > 1 { root.trim_end_matches('/') } else { root };
+            self.launch.set(SERVER_ROOT, root.to_owned());
+        }
         // They are a part of the server that asks for passwords.
         self.terms.pass_authorization = true;
         if let Command::Host { handlers, .. } = &mut self.launch.command {

@@ -64,7 +64,9 @@ pub(super) fn application(managed: Managed, place: String) -> Result<Choice, Str
 /// Handlers that `gangway-host` is to run.
 pub(super) fn handlers(command: &Command<'_>, words: &HandlerWords) -> Result<Choice, String> {
     let parser = Parser { base: command.server_root(), timeout: None };
-    let managed = config::with_engines(|engines| parser.managed_handlers(engines, words, &HANDLER_TERMS));
+    let managed = config::with_engines(|engines| {
+        parser.managed_handlers(engines, words, &HANDLER_TERMS, command.server_root())
+    });
     let managed = managed.map_err(|error| error.to_string())?;
     let host = config::with_engines(|engines| engines.host()).map_err(|error| error.to_string())?;
     let place = format!("GangwayPythonHandler on {}", command.position());

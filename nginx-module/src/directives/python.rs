@@ -99,8 +99,9 @@ fn add_managed(cf: &Conf, location: &mut LocationConf, words: &HandlerWords) -> 
     }
     let managed = cf.change_http(|main: &mut MainConf| {
         let parser = Parser { base: cf.prefix(), timeout: Some(DEFAULT_TIMEOUT) };
-        let managed =
-            parser.managed_handlers(&mut main.engines, words, &TERMS).map_err(|error| error.to_string())?;
+        let managed = parser
+            .managed_handlers(&mut main.engines, words, &TERMS, cf.server_root())
+            .map_err(|error| error.to_string())?;
         main.engines.take_refusals().iter().for_each(|line| cf.warn(line));
         Ok::<_, String>(managed)
     })?;

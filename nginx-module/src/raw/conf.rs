@@ -203,6 +203,14 @@ impl Conf {
         Path::new(std::ffi::OsStr::from_bytes(prefix))
     }
 
+    /// The prefix of nginx itself (`nginx -p`).
+    pub(crate) fn server_root(&self) -> &Path {
+        use std::os::unix::ffi::OsStrExt;
+        // SAFETY: the cycle of a configuration phase is live and its strings stay unchanged.
+        let prefix = unsafe { str_bytes(&(*(*self.raw).cycle).prefix) };
+        Path::new(std::ffi::OsStr::from_bytes(prefix))
+    }
+
     /// Gives a value to the cycle.
     pub(crate) fn own<T>(&self, value: T) -> *mut T {
         // SAFETY: the pool of a configuration phase is live in it.

@@ -411,7 +411,7 @@ impl Making<'_> {
 }
 
 impl Launch {
-    fn set(&mut self, name: &str, value: String) {
+    pub(super) fn set(&mut self, name: &str, value: String) {
         match self.environment.iter_mut().find(|(known, _)| known == name) {
             Some((_, known)) => *known = value,
             None => self.environment.push((name.to_owned(), value)),

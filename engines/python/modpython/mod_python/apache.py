@@ -229,10 +229,16 @@ def exists_config_define(name):
 
 
 def server_root():
-    """ServerRoot, as str; in nginx its prefix (`nginx -p`). Raises AttributeError in processes of their own."""
+    """ServerRoot, as str; in nginx its prefix (`nginx -p`). Raises AttributeError where nobody has told it: under a gangway-host that was started
+    by hand, without GANGWAY_SERVER_ROOT in its environment.
+    """
     root = _transaction("server_root()").text(numbers["FACT_SERVER_ROOT"])
+    if root is not None:
+        return _importer.as_path(root)
+    # Processes of their own are told when they start.
+    root = os.environ.get("GANGWAY_SERVER_ROOT")
     if root is None:
-        raise AttributeError("apache.server_root(): a process of its own is not told where the server's files are; say it with option=NAME=VALUE")
+        raise AttributeError("apache.server_root(): this process is not told where the server's files are: set GANGWAY_SERVER_ROOT in its environment")
     return root
 
 
