@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Handlers of all phases in httpd under load, while it is restarted again and again, and handlers that raise beside them."""
+"""Handlers of all phases under load, while the server is reloaded again and again, and handlers that raise beside them."""
 
 import threading
 
 import pytest
 
-pytestmark = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
+pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
 
 MODULE = """
 from mod_python import apache
@@ -22,6 +22,9 @@ def echo(req):
     req.write(req.read())
     return apache.OK
 
+def passes(filter):
+    filter.pass_on()
+
 def fails(argument):
     raise ValueError("on purpose")
 
@@ -36,37 +39,43 @@ def translates(req):
     return apache.DECLINED
 """
 #: Phases in which a handler raises, and the status that comes of it.
-PHASES = dict.fromkeys(("init", "header_parser", "access", "authen", "authz", "type", "fixup", "content", "output_filter"), 500) | {"log": 200, "cleanup": 200}
+PHASES = dict.fromkeys(("init", "header_parser", "access", "authen", "authz", "fixup", "content", "output_filter"), 500) | {"log": 200, "cleanup": 200}
 EARLY = ("post_read_request", "trans")
-CLIENTS, RESTARTS, THREADS = 64, 4, 64
-SENT = b"sent " * 400
+#: Those that httpd alone has. Of a filter of requests it is the reading of the handler that fails.
+OF_HTTPD = {"type": 500, "input_filter": 500}
+CLIENTS, THREADS = 64, 64
+#: Processes of prefork, of one request each, end one after the other.
+RELOADS = {"nginx": 10, "nginx128": 10, "apache-prefork": 2}
+HELLO, SENT = b"hello " * 1000, b"sent " * 400
 
 
-def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
+def test_reloads_under_load_with_handlers_that_raise(launch, scratch, kind):
     folder = scratch / "stress"
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "stress.py").write_text(MODULE)
-    where = f"root={folder}"
+    is_httpd = kind.startswith("apache")
+    phases = PHASES | (OF_HTTPD if is_httpd else {})
+    where = f"root={folder}" if is_httpd else f"root={folder} threads={THREADS}"
 
     def configure(site):
         site.workers = 8 if kind == "apache-prefork" else 1
         site.threads_per_child = THREADS
         site.handlers = (f"post_read_request stress::early {where}", f"trans stress::translates {where}")
-        site.location("/fine", handlers=(f"stress {where}", f"access stress {where}", f"log stress::accesshandler {where}"))
-        for phase in PHASES:
+        fine = (f"stress {where}", f"access stress {where}", f"log stress::accesshandler {where}", f"output_filter stress::passes {where}")
+        site.location("/fine", handlers=fine)
+        site.location("/echo", handlers=(f"stress::echo {where}",))
+        for phase in phases:
             lines = [f"{phase} stress::fails {where}"]
             if phase != "content":
-                lines.append(f"stress {where}")
+                lines.append(f"stress::{'echo' if phase == 'input_filter' else 'handler'} {where}")
             site.location(f"/bad/{phase}", handlers=lines)
         for phase in EARLY:
             site.location(f"/bad/{phase}", handlers=(f"stress {where}",))
-        # What fails is the reading of the handler.
-        site.location("/bad/input_filter", handlers=(f"input_filter stress::fails {where}", f"stress::echo {where}"))
 
-    server = launch(configure)
-    server.log.allow("GW0319|client denied|AH00|AH03")
-    paths = [("/fine", 200), *((f"/bad/{phase}", status) for phase, status in PHASES.items()), *((f"/bad/{phase}", 500) for phase in (*EARLY, "input_filter"))]
+    server = launch(configure, warm=["/fine"])
+    server.log.allow("GW0319|client denied|AH00|AH03" if is_httpd else "GW0319|GW0510|Traceback|File |ValueError|raise |^\\s|\\]\\s{2,}")
+    paths = [("/fine", 200), ("/echo", 200), *((f"/bad/{phase}", status) for phase, status in phases.items()), *((f"/bad/{phase}", 500) for phase in EARLY)]
     done, wrong, seen = threading.Event(), [], []
 
     def ask(number):
@@ -74,11 +83,12 @@ def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
             path, status = paths[number % len(paths)]
             number += 1
             try:
-                response = server.post(path, SENT) if path.endswith("input_filter") else server.get(path)
+                response = server.post(path, SENT) if path in ("/echo", "/bad/input_filter") else server.get(path)
             except Exception as error:
                 wrong.append((path, error))
                 return
-            if response.status != status or (status == 200 and response.body != b"hello " * 1000):
+            expected = SENT if path == "/echo" else HELLO
+            if response.status != status or (status == 200 and response.body != expected):
                 wrong.append((path, response.status, len(response.body)))
             seen.append(path)
 
@@ -86,8 +96,7 @@ def test_restarts_under_load_with_handlers_that_raise(launch, scratch, kind):
     for thread in threads:
         thread.start()
     try:
-        # Processes of one request each end one after the other.
-        for _ in range(RESTARTS // 2 if kind == "apache-prefork" else RESTARTS):
+        for _ in range(RELOADS.get(kind, 4)):
             server.reload()
     finally:
         done.set()
