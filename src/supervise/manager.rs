@@ -37,7 +37,9 @@ use crate::{
 };
 
 /// Where programs find others, unless `env=PATH=...` says otherwise.
-const PATH: &str = "PATH=/usr/local/bin:/usr/bin:/bin";
+const PATH: (&str, &str) = ("PATH", "/usr/local/bin:/usr/bin:/bin");
+/// A process of PHP would end by itself after 500 requests, and what has come meanwhile with it: `max_requests=` replaces one that has no request.
+const ENDLESS_PHP: (&str, &str) = ("PHP_FCGI_MAX_REQUESTS", "0");
 
 /// Descriptors that those who look after processes need for an application, at least, and for themselves.
 const DESCRIPTORS_EACH: u64 = 3;
@@ -325,6 +327,14 @@ pub(super) struct Launched<'a> {
     pub(super) managed: &'a Managed,
 }
 
+/// All of its variables, each with a zero behind it.
+fn environment(named: &[(String, String)], is_program: bool) -> Vec<u8> {
+    let ours = [Some(PATH), is_program.then_some(ENDLESS_PHP)].into_iter().flatten();
+    let missing = ours.filter(|(ours, _)| named.iter().all(|(name, _)| name != ours));
+    let named = named.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    missing.chain(named).flat_map(|(name, value)| format!("{name}={value}\0").into_bytes()).collect()
+}
+
 /// What is told of an application, with the file of `gangway-host` and the user of those whose words name none.
 pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -> io::Result<Vec<u8>> {
     let (managed, launch) = (launched.managed, launched.managed.launch());
@@ -335,14 +345,8 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
         // Behind the word by which the keeper knows a host of ours.
         arguments.splice(1..1, [b"--account".to_vec(), user.name.clone().into_bytes()]);
     }
-    let mut environment = Vec::new();
-    if !launch.environment.iter().any(|(name, _)| name == "PATH") {
-        environment.extend_from_slice(PATH.as_bytes());
-        environment.push(0);
-    }
-    for (name, value) in &launch.environment {
-        environment.extend_from_slice(format!("{name}={value}\0").as_bytes());
-    }
+    let is_program = matches!(launch.command, Command::Program { .. });
+    let environment = environment(&launch.environment, is_program);
     let request = SpawnRequest {
         id: 0,
         identity: None,
@@ -359,7 +363,7 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
         name: launched.name.to_owned(),
         threads: managed.threads(),
         preload: launch.command.is_preloaded(),
-        is_program: matches!(launch.command, Command::Program { .. }),
+        is_program,
         life: *managed.life(),
         owner: AppOwner { user: runs.user, name: runs.name.clone() },
         files: files(managed),
@@ -370,4 +374,22 @@ pub(super) fn message(launched: &Launched<'_>, host: &Path, worker: &Identity) -
     let (user, manner) = (launch.user.as_ref(), (launch.umask, launch.nice, group));
     tree::application(launched.app, launched.version, &request, user, manner, &about.encode())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_that_are_named_stand_in_the_place_of_ours() {
+        let text = |named: &[(&str, &str)], is_program| {
+            let named: Vec<_> =
+                named.iter().map(|(name, value)| (String::from(*name), String::from(*value))).collect();
+            String::from_utf8(environment(&named, is_program)).unwrap().replace('\0', " ")
+        };
+        assert_eq!(text(&[], true), "PATH=/usr/local/bin:/usr/bin:/bin PHP_FCGI_MAX_REQUESTS=0 ");
+        assert_eq!(text(&[("A", "1")], false), "PATH=/usr/local/bin:/usr/bin:/bin A=1 ");
+        let named = [("PHP_FCGI_MAX_REQUESTS", "9"), ("PATH", "/bin")];
+        assert_eq!(text(&named, true), "PHP_FCGI_MAX_REQUESTS=9 PATH=/bin ");
+    }
 }

@@ -7,6 +7,7 @@
 //! link        in a worker: asks for processes
 //! supervisor  in a process of its own: carries out what the plan decides
 //! plan        decides, without clock and processes
+//! replays     to how many processes a request goes when theirs end
 //! refusals    what the log says of requests that no process takes
 //! control     what `gangway` and the supervisor say to each other
 //! processes   what a page shows of them
@@ -49,6 +50,7 @@ mod message;
 pub mod plan;
 mod processes;
 pub mod refusals;
+mod replays;
 pub mod segment;
 mod supervisor;
 
@@ -56,4 +58,5 @@ pub use link::Link;
 pub use manager::{ManagedPool, Manager, Setup};
 pub use message::Trouble;
 pub use processes::processes;
+pub use replays::Replays;
 pub use supervisor::Stamp;

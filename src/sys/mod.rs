@@ -33,8 +33,8 @@ pub use memory::keep_freed;
 pub use onlooker::see_as;
 pub(crate) use process::nanoseconds;
 pub use process::{
-    PidFd, alive_since, catches, cpu_time, local_time, monotonic, own_group, own_user, proportional,
-    resident, start_time,
+    PidFd, alive_since, catches, cpu_time, is_ending, local_time, monotonic, own_group, own_user,
+    proportional, resident, start_time,
 };
 pub use progress::{Progress, progress};
 pub use shortage::{explain, explain_text, is_shortage};

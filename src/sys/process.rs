@@ -89,6 +89,26 @@ fn begun(pid: u32) -> Option<(char, Duration)> {
     Some((state, ticks(&text, 22)?))
 }
 
+/// Whether a process has ended, or is about to: the kernel closes its sockets before it counts as ended. 0 is none.
+#[must_use]
+pub fn is_ending(pid: u32) -> bool {
+    /// PF_EXITING of the kernel's flags in /proc/PID/stat.
+    const EXITING: u64 = 4;
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return !exists(pid) };
+    let mut fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
+    let (state, flags) = (fields.next().unwrap_or_default(), fields.nth(5));
+    let flags: u64 = flags.and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    matches!(state, "Z" | "X") || flags & EXITING != 0
+}
+
+/// Whether there is a process with this number, also where /proc is closed to others.
+fn exists(pid: u32) -> bool {
+    let Some(pid) = libc::pid_t::try_from(pid).ok().filter(|pid| *pid > 0) else { return false };
+    // SAFETY: numbers only, and 0 is no signal.
+    let status = unsafe { libc::kill(pid, 0) };
+    status == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
 /// The processor time that a process has used.
 #[must_use]
 pub fn cpu_time(pid: u32) -> Option<Duration> {
@@ -152,5 +172,17 @@ mod tests {
         assert!(catches(std::process::id(), libc::SIGSEGV));
         assert!(!catches(std::process::id(), libc::SIGURG) && !catches(std::process::id(), 0));
         assert!(!catches(u32::MAX, libc::SIGSEGV));
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_seen_before_it_is_collected() {
+        assert!(!is_ending(std::process::id()) && exists(std::process::id()));
+        assert!(is_ending(0) && is_ending(u32::MAX));
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        while !is_ending(child.id()) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(is_ending(child.id()));
     }
 }

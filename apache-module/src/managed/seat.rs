@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A request's place of a process. Who finds none waits for one, on the thread that serves the request.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use gangway::{
     status::Tally,
@@ -120,7 +117,7 @@ impl Seat {
 
     /// Whether the process has ended, or is about to: the kernel closes its sockets before it counts as ended.
     pub(super) fn is_ending(&self) -> bool {
-        is_ending(self.pid())
+        self.place.as_ref().is_none_or(|place| self.segment.is_ending(place))
     }
 }
 
@@ -133,16 +130,6 @@ impl Drop for Seat {
             self.segment.release(owner(), place);
         }
     }
-}
-
-fn is_ending(pid: u32) -> bool {
-    /// PF_EXITING of the kernel's flags in /proc/PID/stat.
-    const EXITING: u64 = 4;
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
-    let mut fields = text.rsplit(") ").next().unwrap_or_default().split(' ');
-    let (state, flags) = (fields.next().unwrap_or_default(), fields.nth(5));
-    let flags: u64 = flags.and_then(|flags| flags.parse().ok()).unwrap_or(0);
-    matches!(state, "Z" | "X") || flags & EXITING != 0
 }
 
 fn wait(
@@ -173,23 +160,5 @@ fn wait(
         };
         segment.withdraw(ticket, owner());
         return Err(outcome);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    #[test]
-    fn the_end_of_a_process_is_seen_before_it_is_collected() {
-        assert!(!is_ending(std::process::id()));
-        let mut child = Command::new("/bin/true").spawn().unwrap();
-        while !is_ending(child.id()) {
-            std::thread::yield_now();
-        }
-        child.wait().unwrap();
-        assert!(is_ending(child.id()));
     }
 }

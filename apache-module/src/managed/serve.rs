@@ -18,7 +18,7 @@ use gangway::{
     report,
     status::{AppKind, Incident, Passage},
     supervise::{
-        ARRIVED, MAPPED, TAKEN_FROM,
+        ARRIVED, MAPPED, Replays, TAKEN_FROM,
         refusals::{late_line, silent_line},
         segment::{EntryKind, Segment},
     },
@@ -215,9 +215,9 @@ impl<'r, 'b> Attempts<'r, 'b> {
         })
     }
 
-    /// Makes attempts, two at most of those that reach a process.
+    /// Makes attempts.
     fn run(mut self, seat: impl Fn() -> Result<Seat, NoSeat>) -> Result<c_int, c_int> {
-        let (mut may_repeat, mut gone) = (true, 0);
+        let (mut replays, mut gone) = (Replays::new(self.service.is_hosted()), 0);
         loop {
             let seat = seat().map_err(|why| self.refuse(why))?;
             self.passage.begin(Instant::now());
@@ -236,7 +236,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
                 }
                 Err(error) => return Err(self.not_connected(seat, &error)),
             };
-            match self.attempt(wire, seat, std::mem::take(&mut may_repeat)) {
+            match self.attempt(wire, seat, &mut replays) {
                 Outcome::Done(status) => return Ok(status),
                 Outcome::Again => {
                     self.passage.tally().happened(Incident::Replay);
@@ -246,7 +246,7 @@ impl<'r, 'b> Attempts<'r, 'b> {
         }
     }
 
-    fn attempt(&mut self, wire: Wire, seat: Seat, may_repeat: bool) -> Outcome {
+    fn attempt(&mut self, wire: Wire, seat: Seat, replays: &mut Replays) -> Outcome {
         let times = times(self.service, self.request);
         let mut transfer = Transfer::new(&mut self.carried, &FastCgi, &wire, self.buffers, times);
         let mut done = transfer.run();
@@ -266,8 +266,8 @@ impl<'r, 'b> Attempts<'r, 'b> {
             Replay::Idempotent => is_idempotent(self.request.method()),
             Replay::All => true,
         };
-        let is_harmless = transfer.total_sent == 0 || is_unread && self.service.is_hosted() || may_run_twice;
-        let is_repeatable = transfer.is_first_part && is_harmless;
+        let is_unbegun = transfer.total_sent == 0 || is_unread && self.service.is_hosted();
+        let is_repeatable = transfer.is_first_part;
         let Err(failure) = done else {
             if is_clean && self.service.is_hosted() {
                 idle::put(self.service, seat.slot(), wire);
@@ -279,10 +279,10 @@ impl<'r, 'b> Attempts<'r, 'b> {
             drop(seat);
             return Outcome::Done(self.carried.send_last());
         };
-        let is_repeated = may_repeat
-            && is_repeatable
+        let is_repeated = is_repeatable
             && matches!(failure, TransferError::Closed(_))
-            && self.carried.is_untouched();
+            && self.carried.is_untouched()
+            && replays.follow(!is_unbegun, may_run_twice);
         let status = if is_repeated { OK } else { self.fail(&failure, has_begun, seat.pid()) };
         match failure {
             TransferError::Timeout => seat.leave_stuck(),

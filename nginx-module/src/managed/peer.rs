@@ -18,7 +18,7 @@ use gangway::{
     report,
     status::Incident,
     supervise::{
-        SHARED_BODY_MOST, refusals,
+        Replays, SHARED_BODY_MOST, refusals,
         segment::{Claim, EntryKind, Place, Segment, Ticket},
     },
     sys::{duplicate, explain},
@@ -56,9 +56,6 @@ pub(crate) fn server_conf(cf: &Conf) -> Option<*mut ngx_http_upstream_srv_conf_t
     }
 }
 
-/// So often an end that a request has met already is none of its attempts.
-const DROPS_AGAIN: u8 = 3;
-
 /// One request's part of an application. It lives in the request's pool.
 struct Run {
     request: Request,
@@ -70,11 +67,7 @@ struct Run {
     waits: Cell<Option<u32>>,
     /// An attempt has failed: the next one is another one's.
     is_repeated: Cell<bool>,
-    /// The process that has the request, and the one that has closed its connection without an answer, by their numbers.
-    process: Cell<u32>,
-    dropped_by: Cell<Option<u32>>,
-    /// How often the same one has done that again.
-    drops_again: Cell<u8>,
+    replays: Cell<Replays>,
     /// Where its process listens, as nginx names it.
     name: RefCell<ngx_str_t>,
     address: Cell<libc::sockaddr_un>,
@@ -107,9 +100,7 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
             seat,
             waits: Cell::new(None),
             is_repeated: Cell::new(false),
-            process: Cell::new(0),
-            dropped_by: Cell::new(None),
-            drops_again: Cell::new(0),
+            replays: Cell::new(Replays::new(service.is_hosted())),
             name: RefCell::new(ngx_str_t::empty()),
             // SAFETY: all-zero is an address of no family.
             address: Cell::new(unsafe { std::mem::zeroed() }),
@@ -121,7 +112,7 @@ unsafe extern "C" fn init(r: *mut ngx_http_request_t, _: *mut ngx_http_upstream_
             return ERROR;
         }
         upstream.set_balancer(Balancer { get: Some(get), free: Some(free), data: run.cast() });
-        // One replay: see `directives::managed`.
+        // One at least, and then as many as `free` says.
         upstream.set_tries(2);
         upstream::keep_connections(request);
         OK
@@ -172,8 +163,7 @@ unsafe extern "C" fn get(pc: *mut ngx_peer_connection_t, data: *mut c_void) -> n
 fn set_address(run: &Run, pc: &mut ngx_peer_connection_t) -> Option<()> {
     use std::os::unix::ffi::OsStrExt;
     let slot = run.seat.slot()?;
-    run.process.set(run.segment.slot(slot).pid);
-    upstream::is_given(run.request, run.process.get());
+    upstream::is_given(run.request, run.segment.slot(slot).pid);
     let path = run.segment.socket_path(slot);
     let path = path.as_os_str().as_bytes();
     // SAFETY: all-zero is an address of no family.
@@ -251,13 +241,8 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             pc.connection.as_ref().is_some_and(|c| (*c.read).timedout() | (*c.write).timedout() != 0)
         };
         let has_closed = state & NGX_PEER_FAILED as usize != 0 && !timed_out && has_closed(pc);
-        if state & NGX_PEER_FAILED as usize != 0
-            && !is_gone
-            && !(has_closed && run.is_same_end())
-            && pc.tries > 0
-        {
-            let is_last = run.service.managed.replay() == Replay::Off && !run.is_unread();
-            pc.tries = if is_last { 0 } else { pc.tries - 1 };
+        if state & NGX_PEER_FAILED as usize != 0 && !is_gone && pc.tries > 0 {
+            pc.tries = usize::from(run.goes_on());
             run.is_repeated.set(true);
         }
         let has_waited = run.stop_waiting();
@@ -266,7 +251,8 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
             refusals::late_line(&run.service.managed, waited).tell(&run.request);
         }
         // A host that has done that has ended, or is about to: the next attempt goes to another process. A program may live on.
-        let is_dropped = has_closed && run.service.mount.is_some();
+        let is_ending = || run.seat.look(|place| run.segment.is_ending(place)).unwrap_or(false);
+        let is_dropped = has_closed && (run.service.mount.is_some() || is_ending());
         if lanes::has(pc.connection) {
             let connection = std::mem::replace(&mut pc.connection, std::ptr::null_mut());
             let place = run.seat.leave();
@@ -298,21 +284,12 @@ unsafe extern "C" fn free(pc: *mut ngx_peer_connection_t, data: *mut c_void, sta
 }
 
 impl Run {
-    /// Whether a program has ended under the request, and this is its end once more: before all of its sockets are closed one more connection
-    /// may seem to be made, which says nothing of the request. One that takes several requests may be several processes, each of which can end.
-    fn is_same_end(&self) -> bool {
-        let process = self.process.get();
-        let is_same = self.dropped_by.replace(Some(process)) == Some(process);
-        let again = self.drops_again.get();
-        if !is_same
-            || self.service.mount.is_some()
-            || self.segment.shape().threads > 1
-            || again >= DROPS_AGAIN
-        {
-            return false;
-        }
-        self.drops_again.set(again + 1);
-        true
+    /// Whether another process gets a request that this one has failed. Which methods may run twice nginx knows, and what `let_another_have_it` has told it.
+    fn goes_on(&self) -> bool {
+        let mut replays = self.replays.get();
+        let may = replays.follow(!self.is_unread(), self.service.managed.replay() != Replay::Off);
+        self.replays.set(replays);
+        may
     }
 
     /// Whether the request may share a connection, and what it asks of that. One with a long body, or one that comes later, may not: others would

@@ -53,12 +53,11 @@ impl Seat {
     }
 
     /// Looks at the place, if there is one.
-    pub(super) fn look(&self, look: impl FnOnce(&Place)) {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&Place) -> T) -> Option<T> {
         let place = self.0.take();
-        if let Some(place) = &place {
-            look(place);
-        }
+        let seen = place.as_ref().map(look);
         self.0.set(place);
+        seen
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -36,7 +36,7 @@ use std::{
     },
 };
 
-use crate::sys::{EventFd, shared::SharedWords};
+use crate::sys::{EventFd, is_ending, shared::SharedWords};
 use layout::SegmentLayout;
 pub use queue::{QueuePoll, Ticket};
 pub use recorder::{EntryKind, RecorderEntry, RequestId};
@@ -212,6 +212,12 @@ impl Segment {
     /// Nobody listens for the process of this place: it takes no more requests.
     pub fn mark_gone(&self, place: &Place) {
         self.mark(place, SlotState::Gone);
+    }
+
+    /// Whether the process of this place has ended, or is about to. Before all of its sockets are closed one more connection may seem to be made.
+    #[must_use]
+    pub fn is_ending(&self, place: &Place) -> bool {
+        is_ending(self.slot(place.slot).pid)
     }
 
     fn mark(&self, place: &Place, mark: SlotState) {

@@ -300,17 +300,20 @@ def test_php_is_restarted_reloaded_and_killed(launch, scratch):
         client.start()
     try:
         began, steps, kills = time.monotonic(), 0, 0
+        next_kill = began
         while time.monotonic() - began < SOAK or steps < RELOADS:
             restart.write_text(str(steps))
             server.reload()
             steps += 1
             before = server.managed()
             go_on_asking()
-            if kills < time.monotonic() - began and (grown := [pid for pid in server.managed() if pid in before]):
+            if time.monotonic() >= next_kill and (grown := [pid for pid in server.managed() if pid in before]):
                 # One that a restart replaces may end by itself meanwhile.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chance.choice(grown), signal.SIGKILL)
                     kills += 1
+                    # One that comes late does not bring the next one forward: a request that has lost one process is with its second.
+                    next_kill = time.monotonic() + 1
     finally:
         stop.set()
         for client in clients:
@@ -320,6 +323,50 @@ def test_php_is_restarted_reloaded_and_killed(launch, scratch):
     assert kills > 0
     wait_until(lambda: len(server.managed()) == 3, "all are there again", 60)
     server.settle()
+
+
+LINGERS = r"""
+use FCGI;
+my %env;
+my $request = FCGI::Request(\*STDIN, \*STDOUT, \*STDERR, \%env, 0, 0);
+exit if $request->Accept() < 0;
+print "Content-Type: text/plain\r\n\r\n$$";
+$request->Finish();
+select(undef, undef, undef, 0.01) until -e "FOLDER/leave-$$";
+"""
+
+
+@ALL_MPMS
+@pytest.mark.parametrize("method, replay", [("GET", "on"), ("POST", "all")])
+def test_programs_that_end_by_themselves_one_after_the_other_cost_no_request(launch, scratch, kind, method, replay):
+    """Each has answered one request and is about to end: who comes then waits in the queue of its socket, and is cut with that. So ends PHP after
+    PHP_FCGI_MAX_REQUESTS."""
+    script = scratch / "lingers.pl"
+    script.write_text(LINGERS.replace("FOLDER", str(scratch)))
+
+    def configure(site):
+        site.workers = 6 if kind == "apache-prefork" else 1
+        status(site)
+        site.spawn("/one/", "/usr/bin/perl", script, processes=3, replay=replay)
+
+    server = launch(configure, warm=["/gangway"])
+    server.log.allow(CUT)
+    wait_until(lambda: len(running(server)) == 3, "all are there", 60)
+    answered = lambda: int(server.get("/one/x").text)
+    has = lambda pid: running(server).get(pid) == 1
+    clients = [server.connect() for _ in range(2)]
+    lingering = []
+    for client in clients:
+        # The first that is free gets both.
+        lingering.append(answered())
+        client.request(method, "/one/x")
+        wait_until(lambda: has(lingering[-1]), "it has another one")
+    lingering.append(answered())
+    (scratch / f"leave-{lingering[0]}").touch()
+    wait_until(lambda: has(lingering[2]), "the third one has the request of the first")
+    (scratch / f"leave-{lingering[2]}").touch()
+    response = clients[0].response()
+    assert (response.status, int(response.text) in lingering) == (200, False)
 
 
 @ALL_MPMS

@@ -105,6 +105,10 @@ def test_its_environment_is_chosen(server):
     assert found["REQUEST_URI"] == "/c/env" and "HOME" not in found
 
 
+def test_php_does_not_end_by_itself_after_500_requests(server):
+    assert len({env(server, "/narrow/env.php")["pid"] for _ in range(520)}) == 1
+
+
 def test_processes_are_those_that_were_asked_for(server):
     pids = {env(server, "/env.php")["pid"] for _ in range(30)}
     assert 1 <= len(pids) <= 3
