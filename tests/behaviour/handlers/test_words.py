@@ -257,3 +257,42 @@ def test_a_page_of_debug_says_nothing_of_the_document_that_there_was_to_be(launc
         for name in ("content-encoding", "etag", "cache-control", "content-disposition"):
             assert response.all(name) == [], (query, name)
     server.log.expect("GW0319")
+
+
+BEGUN = """
+def handler(req):
+    req.content_type = "text/html"
+    if req.args == "promised":
+        req.set_content_length(20)
+    if req.args == "flushed":
+        req.write("x" * 100000)
+        req.flush()
+    req.write("<p>begun</p>")
+    raise ValueError("late, on purpose")
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_debug_shows_what_goes_wrong_behind_the_beginning_of_a_response(launch, scratch, processes):
+    folder = scratch / "begun"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "begun.py").write_text(BEGUN)
+
+    def configure(site):
+        site.location("/debug", handlers=(f"begun root={folder} debug=on{processes}",))
+
+    server = launch(configure)
+    for query in ("", "?flushed"):
+        response = server.get("/debug" + query)
+        assert response.complete and response.status in (200, 500), query
+        assert response.text.lstrip("x").startswith("<p>begun</p>\n<h1>PythonHandler begun failed</h1>"), query
+        assert "late, on purpose" in response.text and response.body.endswith(b"because of PythonDebug On.</p>\n"), query
+    # What was promised is not broken: there are so many bytes, or the client sees that some are missing.
+    try:
+        response = server.get("/debug?promised")
+        assert not response.complete or len(response.body) in (20, int(response.header("content-length")))
+    except ConnectionError:
+        pass
+    server.log.expect("GW0319")
+    server.log.allow("GW0503|GW0504|GW0703|prematurely")

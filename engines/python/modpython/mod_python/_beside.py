@@ -82,9 +82,11 @@ class Beside:
         for name in [methods] if isinstance(methods, (str, int)) else methods:
             if isinstance(name, int) and 0 <= name < len(METHODS):
                 name = METHODS[name]
-            if not isinstance(name, str) or name.upper() not in METHODS:
+            # For httpd HEAD is GET.
+            known = "GET" if isinstance(name, str) and name.upper() == "HEAD" else name
+            if not isinstance(known, str) or known.upper() not in METHODS:
                 raise ValueError(f"httpd has no number for the method {name!r}")
-            allowed |= 1 << METHODS.index(name.upper())
+            allowed |= 1 << METHODS.index(known.upper())
         self.allowed = allowed
 
 

@@ -55,13 +55,14 @@ class Derived:
 
     @property
     def parsed_uri(self):
-        """The address that was asked for, in pieces: places are apache.URI_*, and what it does not have is None; the port is a number."""
+        """The address that was asked for, in pieces: places are apache.URI_*, and what it does not have is None; the port is a number,
+        that of the Host header where the address has none."""
         target = self.unparsed_uri or ""
         path, query, fragment, scheme, hostinfo, user, password, name, port = (None,) * 9
         if target.startswith("/") or "://" not in target:
             path, _, fragment = target.partition("#")
             path, mark, query = path.partition("?")
-            return None, None, None, None, None, None, path, query if mark else None, fragment or None
+            return None, None, None, None, None, _environ.host_port(self), path, query if mark else None, fragment or None
         try:
             parts = urlsplit(target)
             scheme, hostinfo, path, query, fragment = parts

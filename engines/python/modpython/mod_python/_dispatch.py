@@ -197,21 +197,22 @@ def _failed(request, handler, error, is_content):
     """Says in the log what has happened, and in the response where PythonDebug is on. Answers 500: never access."""
     text = f'GW0319 {request.phase} "{handler}" of interpreter "{request.interpreter}" raised '
     _failures.tell(request._transaction.log, error, text)
-    if not is_content or request._began or request._settings.get("PythonDebug") != "1":
+    if not is_content or request._settings.get("PythonDebug") != "1":
         return apache.HTTP_INTERNAL_SERVER_ERROR
     shown = html.escape("\n".join(_failures.lines(error)))
     title = html.escape(f"{request.phase} {handler}")
-    page = (
-        f"<!doctype html>\n<title>500 Internal Server Error</title>\n<h1>{title} failed</h1>\n<pre>{shown}</pre>\n"
-        "<p>This page is shown because of PythonDebug On.</p>\n"
-    ).encode("utf-8", "backslashreplace")
+    text = f"<h1>{title} failed</h1>\n<pre>{shown}</pre>\n<p>This page is shown because of PythonDebug On.</p>\n"
+    begins = "\n" if request._began else "<!doctype html>\n<title>500 Internal Server Error</title>\n"
+    page = (begins + text).encode("utf-8", "backslashreplace")
     try:
         request.status, request.status_line = apache.HTTP_INTERNAL_SERVER_ERROR, None
-        request.content_type, request.content_encoding = "text/html; charset=utf-8", None
         for table in (request.headers_out, request.err_headers_out):
-            for name in _OF_THE_DOCUMENT:
+            for name in _OF_THE_DOCUMENT if not request._began else ("Content-Length",):
                 table.pop(name, None)
-        request.set_content_length(len(page))
+        if not request._began:
+            request.content_type, request.content_encoding = "text/html; charset=utf-8", None
+            request.set_content_length(len(page))
+        # Behind what it has written, as in mod_python.
         request.write(page)
     except (OSError, ValueError):
         # The client has left, or the server refuses what the handler has made of the head.

@@ -42,8 +42,16 @@ def server_port(req):
         return req.connection.local_addr[1]
     if ":" not in host.rpartition("]")[2]:
         return 443 if req.is_https() else 80
+    return host_port(req) or req.connection.local_addr[1]
+
+
+def host_port(req):
+    """The port in the Host header; None without one."""
+    host = req.headers_in.get("Host")
+    if not isinstance(host, str) or ":" not in host.rpartition("]")[2]:
+        return None
     port = host.rpartition(":")[2]
-    return int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else req.connection.local_addr[1]
+    return int(port) if port.isascii() and port.isdigit() and 0 < int(port) < 65536 else None
 
 
 def split_path(req):

@@ -12,6 +12,8 @@ import re
 _MARK = re.compile(r"<%(--|=|@)?")
 _COLON = re.compile(r":\s*(#.*)?\Z")
 _DIRECTIVE = re.compile(r"""\s*include\s+file\s*=\s*(?:"([^"]*)"|'([^']*)')\s*\Z""")
+#: What mod_python leaves to Python's strings in the text of a page: all escapes but \\n, \\r, \\t and that of a quotation mark.
+_ESCAPE = re.compile(r"\\(?:[\\'abfv\n]|[0-7]{1,3}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|N\{[^{}]+\})", re.ASCII)
 #: Pages in pages; more are taken for a circle.
 _DEPTH = 20
 
@@ -26,6 +28,14 @@ def stamp(path):
     """What changes when a file does. Raises OSError."""
     found = os.stat(path)
     return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _escaped(found):
+    try:
+        return ast.literal_eval(f'"{found.group()}"')
+    except SyntaxError:
+        # No character has such a number or name.
+        return found.group()
 
 
 class Page:
@@ -93,7 +103,7 @@ class Page:
 
     def _write(self, text, place):
         if text:
-            text = text.replace("<\\%", "<%").replace("%\\>", "%>")
+            text = _ESCAPE.sub(_escaped, text.replace("<\\%", "<%").replace("%\\>", "%>"))
             self._lines.append((self._indent, f"req.write({text!r},0)", *place))
 
     def _expression(self, code, line, where):
@@ -139,12 +149,22 @@ class Page:
             self._enter(indent)
             last = indent, stripped
         if last is None:
+            self._end_blocks(code.split("\n"))
             return
         self._indent, stripped = last
         self._begun = None
         if _COLON.search(stripped) and not stripped.startswith("#"):
             self._begun = len(self._lines), self._indent
             self._indent += "\t"
+
+    def _end_blocks(self, lines):
+        """Empty code that ends with an empty line ends blocks: those that its last line but that one does not stand in."""
+        if len(lines) < 2 or lines[-1]:
+            return
+        indent = lines[-2] if len(lines) > 2 else ""
+        if indent in self._open:
+            self._indent, self._begun = indent, None
+            self._enter(indent)
 
     def _of_first(self, indent):
         """The indentation of code that begins behind `<%`: there is a space between them that means nothing."""

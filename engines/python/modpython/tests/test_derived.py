@@ -59,6 +59,11 @@ def test_the_address_in_pieces(make, target, pieces):
     assert apache.URI_PATH == 6 and apache.URI_FRAGMENT == 8
 
 
+def test_the_port_of_an_address_without_one_is_that_of_the_host_header(request_of):
+    for host, port in (("localhost:8080", 8080), ("localhost", None), ("[::1]:81", 81), ("h:x", None)):
+        assert request_of(0, 80, headers={"Host": host}, UNPARSED_URI="/a").parsed_uri[apache.URI_PORT] == port
+
+
 def test_variables(request_of, transaction):
     request = request_of(
         1,
@@ -149,7 +154,7 @@ def test_a_body_that_nobody_wants(make):
 def test_methods_that_are_allowed(make):
     """By name and by number, and by the function of the module, which needs no request while a handler runs."""
     req = make()
-    req.allow_methods(["get", apache.M_POST], 1)
+    req.allow_methods(["HEAD", "get", apache.M_POST], 1)
     assert req.allowed_methods == ("GET", "POST")
     req.allow_methods(apache.M_DELETE)
     apache.allow_methods(req, "PUT")

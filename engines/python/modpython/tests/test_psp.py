@@ -42,7 +42,14 @@ def shown(request_of, text, **variables):
     [
         ("", ""),
         ("plain 'text' \"\"\" \\ \\n\r\n", "plain 'text' \"\"\" \\ \\n\r\n"),
+        # Escapes are those of Python's strings, but for four, as in mod_python.
+        (r"it\'s \x41\101\u0041\N{DIGIT ONE} \\ \d \n\r\t\" \N{NONE} \x4 \U99999999", "it's AAA1 \\ \\d \\n\\r\\t\\\" \\N{NONE} \\x4 \\U99999999"),
+        ("one\\\nline\\", "oneline\\"),
         ("a<%= 1 + 1 %>b", "a2b"),
+        # Empty code that ends with an empty line ends blocks.
+        ("<%\nfor n in range(2):\n    m = n\n%>a<%\n%>b", "aab"),
+        ("<% for n in range(2): %>a<%\n\n%>b<%\t\n%>c", "aabc"),
+        ("<%\nfor n in range(2):\n    m = n\n%>a<% %>b<%\n    \n%>c<%\n  \n%>d", "abcdabcd"),
         ("<%= 1 # a comment %>|", "1|"),
         ("<%=\n  (1,\n   2)\n%>", "(1, 2)"),
         ("<%-- <% nothing %> --%>x", "x"),
