@@ -6,6 +6,7 @@
 
 import base64
 import binascii
+import email.utils
 import hashlib
 import hmac
 import marshal
@@ -31,7 +32,8 @@ def _date(seconds):
 
 
 def _check_value(text, what):
-    if any(char in ';,\r\n\0"\\ \t' or not " " <= char <= "~" for char in text):
+    # Blanks, commas and quotation marks, of which RFC 6265 makes nothing either, every client has kept since mod_python's days.
+    if any(char == ";" or not " " <= char <= "~" for char in text):
         raise CookieError(f"the {what} of a cookie holds what ends it: {text!r}; encode it, or use MarshalCookie")
     return text
 
@@ -39,7 +41,8 @@ def _check_value(text, what):
 class Cookie:
     """A cookie with its attributes: `Cookie("name", "value", path="/", expires=time.time() + 3600)`.
 
-    `expires` may be seconds since 1970 or a date as text. Raises CookieError for a name that is none, KeyError for an unknown attribute.
+    `expires` may be seconds since 1970 or a date as text. Raises CookieError for a name that is none, AttributeError for an
+    attribute that is none, ValueError for a date that is none.
     """
 
     DOWNGRADE = 0
@@ -61,16 +64,22 @@ class Cookie:
             raise AttributeError(f"{key!r} is no attribute of a cookie: {', '.join(_ATTRIBUTES)}")
         if key in _EPOCH_ATTRIBUTES and isinstance(value, (int, float)):
             value = _date(value)
+        elif key in _EPOCH_ATTRIBUTES and email.utils.parsedate(value) is None:
+            raise ValueError(f"Invalid expires time: {value}")
         object.__setattr__(self, key, value)
 
     @classmethod
-    def parse(cls, text, names=None, **extra):
-        """The cookies of a Cookie header by name; of a name that stands twice the first one, which is that of the longest path."""
+    def parse(cls, text, names=None, mismatch=None, **extra):
+        """The cookies of a Cookie header by name; of a name that stands twice the first one, which is that of the longest path.
+
+        Those that cannot be, or are not signed, are left out. With `mismatch` EXCEPTION they raise CookieError, with DOWNGRADE they are there
+        as a Cookie, whose value nobody vouches for.
+        """
         found = {}
         for part in (text or "").split(";"):
             name, equals, value = part.strip().partition("=")
             name, value = name.strip(), value.strip()
-            if not equals or name.startswith("$") or name in found or (names is not None and name not in names):
+            if not equals or not name or name.startswith("$") or name in found or (names is not None and name not in names):
                 continue
             if len(value) > 1 and value[0] == value[-1] == '"':
                 value = value[1:-1]
@@ -78,7 +87,10 @@ class Cookie:
                 found[name] = cls._read(name, value, **extra)
             except CookieError:
                 # Somebody else's, or forged.
-                continue
+                if mismatch == cls.EXCEPTION:
+                    raise
+                if mismatch == cls.DOWNGRADE and _TOKEN.issuperset(name):
+                    found[name] = Cookie(name, value)
         return found
 
     @classmethod
@@ -122,13 +134,13 @@ class SignedCookie(Cookie):
         self._secret = secret.encode() if isinstance(secret, str) else bytes(secret)
 
     @classmethod
-    def parse(cls, text, secret=None, names=None, **extra):
+    def parse(cls, text, secret=None, names=None, mismatch=None, **extra):
         """As Cookie.parse(), for cookies whose signatures are to be verified. Raises CookieError without a secret."""
         if isinstance(secret, dict):  # mod_python passes keywords on in a dictionary
             secret = secret.get("secret")
         if not secret:
             raise CookieError("signed cookies need their secret")
-        return super().parse(text, names=names, secret=secret, **extra)
+        return super().parse(text, names=names, mismatch=mismatch, secret=secret, **extra)
 
     @staticmethod
     def _sign(name, text, secret):
@@ -159,6 +171,8 @@ class SignedCookie(Cookie):
 
     def _written(self):
         text = _check_value(str(self.value), "value")
+        if text.endswith(" "):
+            raise CookieError(f"the value of a signed cookie ends with a blank, which clients take away: {text!r}")
         return self.hexdigest(text) + text
 
 

@@ -18,7 +18,13 @@ def request(cookie=None):
 def test_a_cookie_as_text():
     cookie = Cookie.Cookie("name", "value", path="/", expires=0, secure=True, httponly=False, max_age=5)
     assert str(cookie) == "name=value; path=/; secure; expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=5"
-    assert str(Cookie.Cookie("a", "b", expires="whenever", samesite="Lax")) == "a=b; expires=whenever; SameSite=Lax"
+    for date in ("Wed, 09-Jun-2021 10:18:14 GMT", "Wed, 09 Jun 2021 10:18:14 GMT"):
+        assert str(Cookie.Cookie("a", "b", expires=date, samesite="Lax")) == f"a=b; expires={date}; SameSite=Lax"
+    with pytest.raises(ValueError):
+        Cookie.Cookie("a", "b", expires="whenever")
+    # As every client keeps it, and reads it back but for quotes around all of it.
+    for value in ("a b", "a, b", 'a "b" c', "a\\b"):
+        assert str(Cookie.Cookie("a", value)) == f"a={value}" and Cookie.Cookie.parse(f"x=1; a={value}; y=2")["a"].value == value
     with pytest.raises(AttributeError):
         Cookie.Cookie("a", "b", colour="red")
 
@@ -29,12 +35,27 @@ def test_names_that_are_none(name):
         Cookie.Cookie(name, "x")
 
 
-@pytest.mark.parametrize("value", ["a;b", "a\r\nSet-Cookie: x", "a b", "a\0", 'a"b', "\xe4"])
+@pytest.mark.parametrize("value", ["a;b", "a\r\nSet-Cookie: x", "a\tb", "a\0", "\x7f", "\xe4"])
 def test_values_that_would_end_it(value):
     with pytest.raises(Cookie.CookieError):
         str(Cookie.Cookie("a", value))
     with pytest.raises(Cookie.CookieError):
         str(Cookie.SignedCookie("a", value, "secret"))
+
+
+def test_what_is_not_signed_may_be_asked_for():
+    good = str(Cookie.SignedCookie("c", "some value", "secret"))
+    forged = good[:-1] + "x"
+    for kind in (Cookie.SignedCookie, Cookie.MarshalCookie):
+        header = request(forged)
+        assert Cookie.get_cookies(header, kind, secret="secret", mismatch=Cookie.Cookie.IGNORE) == {}
+        with pytest.raises(Cookie.CookieError):
+            Cookie.get_cookies(header, kind, secret="secret", mismatch=Cookie.Cookie.EXCEPTION)
+        found = Cookie.get_cookies(header, kind, secret="secret", mismatch=Cookie.Cookie.DOWNGRADE)["c"]
+        assert type(found) is Cookie.Cookie and found.value == forged[2:]
+    assert Cookie.get_cookie(request(good), "c", Cookie.SignedCookie, secret="secret", mismatch=Cookie.Cookie.EXCEPTION).value == "some value"
+    with pytest.raises(Cookie.CookieError):
+        str(Cookie.SignedCookie("c", "blank ", "secret"))
 
 
 def test_attributes_cannot_add_others():
