@@ -215,7 +215,7 @@ typedef struct gw_transaction gw_transaction;
                                     * are is the handlers' matter. Texts, numbers and notes of the connection are there, and nothing of a request.
                                     * GW_ANSWER_DECLINED: the server's own protocol goes on. Since 1.7 */
 
-/* What a phase answers; everything else is the status of an HTTP response. */
+/* What a phase answers; everything else is the status of an HTTP response, from 200 to 599. */
 #define GW_ANSWER_OK 0
 #define GW_ANSWER_DECLINED (-1)
 #define GW_ANSWER_DONE (-2)

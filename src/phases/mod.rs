@@ -55,7 +55,7 @@ pub enum PhaseAnswer {
 }
 
 impl PhaseAnswer {
-    /// As an engine says it; a number that is none of them is none.
+    /// As an engine says it; a number that is none of them is none. An interim status answers no request.
     #[must_use]
     pub fn from_abi(answer: i32) -> Option<Self> {
         use gangway_abi::ffi;
@@ -64,7 +64,7 @@ impl PhaseAnswer {
             ffi::GW_ANSWER_DECLINED => Some(Self::Declined),
             ffi::GW_ANSWER_DONE => Some(Self::Over),
             status => {
-                u16::try_from(status).ok().filter(|status| (100..600).contains(status)).map(Self::Status)
+                u16::try_from(status).ok().filter(|status| (200..600).contains(status)).map(Self::Status)
             }
         }
     }
@@ -76,16 +76,16 @@ mod tests {
 
     #[test]
     fn answers_are_three_words_or_a_status() {
-        let answers = [0, -1, -2, 100, 403, 599].map(PhaseAnswer::from_abi);
+        let answers = [0, -1, -2, 200, 403, 599].map(PhaseAnswer::from_abi);
         let known = [
             PhaseAnswer::Done,
             PhaseAnswer::Declined,
             PhaseAnswer::Over,
-            PhaseAnswer::Status(100),
+            PhaseAnswer::Status(200),
             PhaseAnswer::Status(403),
             PhaseAnswer::Status(599),
         ];
         assert_eq!(answers, known.map(Some));
-        assert_eq!([-3, 1, 99, 600, 70_000, i32::MIN].map(PhaseAnswer::from_abi), [None; 6]);
+        assert_eq!([-3, 1, 100, 199, 600, 70_000, i32::MIN].map(PhaseAnswer::from_abi), [None; 7]);
     }
 }

@@ -115,6 +115,12 @@ def test_what_is_no_answer_is_500(server, query):
     server.log.expect("GW0319")
 
 
+@pytest.mark.parametrize("number", [1, 100, 101, 199, 600])
+def test_a_number_that_is_no_status_is_500(server, number):
+    assert server.get(f"/returns?status={number}").status == 500
+    server.log.expect(f"GW0207 a phase answered {number}, which is no status")
+
+
 def test_another_path_answers(server):
     assert server.get("/redirects").body == b"Hello from mod_python\n"
 

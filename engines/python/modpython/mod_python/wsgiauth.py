@@ -91,6 +91,8 @@ def authzhandler(req):
 
 def _in_group(req, wanted):
     found = _function(req, "auth_group_script", "groups_for_user")(_variables(req), req.user)
+    # It may be read once alone.
+    found = found if isinstance(found, (str, bytes)) else list(found)
     if isinstance(found, (str, bytes)) or not all(isinstance(name, str) for name in found):
         raise TypeError("groups_for_user() must return a list of names")
     return apache.OK if wanted.intersection(found) else apache.HTTP_FORBIDDEN

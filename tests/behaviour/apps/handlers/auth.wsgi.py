@@ -38,7 +38,7 @@ def get_realm_hash(environ, user, realm):
 def groups_for_user(environ, user):
     if user == "bob":
         return ["builders"]
-    return ["staff", "mathematicians"]
+    return (name for name in ["staff", "mathematicians"])
 
 
 assert sys.version_info >= (3,)
