@@ -39,8 +39,14 @@ CALLGRIND = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--quiet", 
 PATIENCE = 180.0
 
 
-def ask(connection: socket.socket) -> None:
-    connection.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+def ask(*connections: socket.socket) -> None:
+    for connection in connections:
+        connection.sendall(b"GET /hello HTTP/1.1\r\nHost: localhost\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+    for connection in connections:
+        read_answer(connection)
+
+
+def read_answer(connection: socket.socket) -> None:
     answer = b""
     # A handler that flushes what it writes has it sent in chunks.
     while not answer.endswith((HELLO, b"\r\n0\r\n\r\n")):
@@ -68,8 +74,8 @@ def connect(running: Running) -> socket.socket:
             time.sleep(0.1)
 
 
-def run(server: str, requests: int, folder: Path) -> collections.Counter:
-    """What a server counts that answers so many requests."""
+def run(server: str, requests: int, connections: int, folder: Path) -> collections.Counter:
+    """What a server counts that answers so many requests over so many connections."""
     running = Running(server, folder)
     # The user of the workers writes here.
     folder.chmod(0o1777)
@@ -78,9 +84,10 @@ def run(server: str, requests: int, folder: Path) -> collections.Counter:
     [command] = peer(site)
     running.start([[*CALLGRIND, f"--callgrind-out-file={folder}/callgrind.%p", *command]], APPS, ENVIRONMENT)
     try:
-        with contextlib.closing(connect(running)) as connection:
-            for _ in range(requests):
-                ask(connection)
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(contextlib.closing(connect(running))) for _ in range(connections)]
+            for _ in range(requests // connections):
+                ask(*clients)
     finally:
         processes.stop(running.processes, PATIENCE)
     counted = collections.Counter()
@@ -112,8 +119,8 @@ def count(file: Path) -> collections.Counter:
         elif re.match(r"[\d+*-]\S* \d", line):
             if not is_inclusive:
                 counted["instructions", Path(place["ob"]).name] += int(line.split()[1])
-                if OURS.search(place["ob"]):
-                    counted["functions", place["fn"]] += int(line.split()[1])
+                kind = "functions" if OURS.search(place["ob"]) else "other functions"
+                counted[kind, place["fn"]] += int(line.split()[1])
             is_inclusive = False
     return counted
 
@@ -128,15 +135,19 @@ def report(server: str, spent: collections.Counter, requests: int, functions: in
     for kind in ("our allocations", "allocations"):
         parts = [f"{name} {value:.2f}" for (found, name), value in sorted(each.items()) if found == kind and value >= 0.005]
         print(f"  {kind}: {', '.join(parts) or 'none'}")
-    own = sorted(((value, name) for (kind, name), value in each.items() if kind == "functions"), reverse=True)
-    for value, name in own[:functions]:
-        print(f"  {value:7,.0f}  {name}")
+    for listed in ("functions", "other functions"):
+        most = sorted(((value, name) for (kind, name), value in each.items() if kind == listed), reverse=True)
+        if functions:
+            print(f"  {listed}:")
+        for value, name in most[:functions]:
+            print(f"  {value:7,.0f}  {name}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("servers", nargs="*", metavar="SERVER", help=f"of {', '.join(SERVERS)}; default: all")
-    parser.add_argument("--functions", type=int, default=0, metavar="N", help="list the N of ours that take the most")
+    parser.add_argument("--functions", type=int, default=0, metavar="N", help="list the N that take the most, of ours and of others")
+    parser.add_argument("--connections", type=int, default=1, metavar="N", help="at the same time; default: 1")
     arguments = parser.parse_args()
     servers = arguments.servers or list(SERVERS)
     if unknown := set(servers) - set(SERVERS):
@@ -145,7 +156,7 @@ def main() -> None:
     for server in servers:
         with tempfile.TemporaryDirectory(prefix="gangway-instructions-") as folder:
             Path(folder).chmod(0o755)
-            counted = [run(server, requests, Path(folder, str(requests))) for requests in (FEW, MANY)]
+            counted = [run(server, requests, arguments.connections, Path(folder, str(requests))) for requests in (FEW, MANY)]
             few, many = counted
             many.subtract(few)
             report(server, many, MANY - FEW, arguments.functions)
