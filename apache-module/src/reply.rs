@@ -6,7 +6,7 @@ use std::ffi::c_int;
 use gangway::{
     error::SERVER_FAILED,
     exchange::{Delivery, End, Piece},
-    http::Head,
+    http::{Head, is_named},
     pool::Refusal,
     report,
     runtime::Application,
@@ -141,11 +141,15 @@ fn set_head(request: Request<'_>, head: &Head) -> bool {
         }
     };
     // httpd reads the type from its own place, where a module that looked at a file name may have left one.
-    let types = head.fields.iter().filter(|(name, value)| is_content_type(name) && !value.is_empty());
-    request.set_content_type(types.last().map(|(_, value)| value));
-    for (name, value) in head.fields.iter().filter(|(name, _)| !is_content_type(name)) {
-        request.add_header(name, value);
+    let mut content_type = None;
+    for (name, value) in head.fields.iter() {
+        if !is_named(name, b"Content-Type") {
+            request.add_header(name, value);
+        } else if !value.is_empty() {
+            content_type = Some(value);
+        }
     }
+    request.set_content_type(content_type);
     request.choose_ranges(head.content_length);
     if let Some(length) = head.content_length {
         request.set_content_length(length);
@@ -171,10 +175,6 @@ fn is_not_modified(request: Request<'_>, last_modified: Option<&[u8]>) -> bool {
         request.set_status(304, b"");
     }
     is_not_modified
-}
-
-fn is_content_type(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-type")
 }
 
 /// Answers a request that no handler takes.

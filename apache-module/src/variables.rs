@@ -7,7 +7,7 @@ use gangway::{
     cgi::{Facts, rejoin_cookies, write_request},
     config::check_param_name,
     error::SERVER_FAILED,
-    http::{Decimal, Fields},
+    http::{Decimal, Fields, is_named},
     log::{self},
     report,
 };
@@ -114,14 +114,19 @@ fn write<'r>(
     // httpd has joined all lines of one name by ", ".
     let cookies = request.header(c"Cookie").and_then(rejoin_cookies);
     let host = request.corrected_host();
-    let sent = request.headers().filter(|(name, _)| host.is_none() || !name.eq_ignore_ascii_case(b"host"));
-    let headers = sent.map(|(name, value)| match &cookies {
-        Some(cookies) if name.eq_ignore_ascii_case(b"cookie") => (name, cookies.as_slice()),
-        _ => (name, value),
-    });
-    let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
     let mut variables = Fields::with_capacity(32 + params.len(), 1024);
-    write_request(&mut variables, fields, &facts, headers, &params);
+    if host.is_none() && cookies.is_none() {
+        // Of most requests: as they are.
+        write_request(&mut variables, fields, &facts, request.headers(), &params);
+    } else {
+        let sent = request.headers().filter(|(name, _)| host.is_none() || !is_named(name, b"Host"));
+        let headers = sent.map(|(name, value)| match &cookies {
+            Some(cookies) if is_named(name, b"Cookie") => (name, cookies.as_slice()),
+            _ => (name, value),
+        });
+        let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
+        write_request(&mut variables, fields, &facts, headers, &params);
+    }
     add_others(request, &mut variables);
     Ok(variables)
 }

@@ -192,8 +192,19 @@ const PREFIX: &[u8] = b"HTTP_";
 /// Only letters, digits and "-" have one spelling as a variable: `X_Forwarded_For`, `X.Forwarded.For` and their kin would be
 /// taken for `X-Forwarded-For`.
 pub(super) fn has_one_spelling(name: &[u8]) -> bool {
-    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-') && !name.is_empty()
+    // Without a way out: a step is a look into a table, and other names are rare.
+    !name.is_empty() && name.iter().fold(true, |all, byte| all & HAVE_ONE_SPELLING[usize::from(*byte)])
 }
+
+static HAVE_ONE_SPELLING: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0u8;
+    while byte < u8::MAX {
+        bytes[byte as usize] = byte.is_ascii_alphanumeric() || byte == b'-';
+        byte += 1;
+    }
+    bytes
+};
 
 /// Which request headers become variables.
 pub(super) fn is_passed(name: &[u8], pass_authorization: bool) -> bool {
@@ -224,7 +235,18 @@ pub(super) fn is_variable(name: &[u8], variable: &[u8]) -> bool {
 }
 
 fn as_in_variables(byte: u8) -> u8 {
-    if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
+    static BYTES: [u8; 256] = {
+        let mut bytes = [0; 256];
+        let mut byte = 0u8;
+        loop {
+            bytes[byte as usize] = if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() };
+            if byte == u8::MAX {
+                break bytes;
+            }
+            byte += 1;
+        }
+    };
+    BYTES[usize::from(byte)]
 }
 
 #[cfg(test)]

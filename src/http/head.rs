@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A response head that is safe to send.
 
-use super::{Fields, is_connection_field, is_field_name, is_field_value, parse_length};
+use super::{Fields, is_connection_field, is_field_name, is_field_value, is_named, parse_length};
 use crate::error::{BAD_HEADER, BAD_LENGTH, BAD_STATUS, Code};
 
 /// A checked response head.
@@ -108,7 +108,7 @@ impl Head {
             return Err(HeadError::Value(escape(name), escape(value)));
         }
         let value = value.trim_ascii();
-        if name.eq_ignore_ascii_case(b"content-length") {
+        if is_named(name, b"Content-Length") {
             let length = parse_length(value).ok_or_else(|| HeadError::Length(escape(value)))?;
             // RFC 9112 §6.3: several lengths that differ cannot be trusted.
             if self.content_length.is_some_and(|known| known != length) {

@@ -136,6 +136,11 @@ fn write_both(
     // The host of the request's target replaces the Host header: what the application is told, what nginx chose the server
     // by and what the key of a cache holds are one.
     let host = request.target_host();
+    if host.is_none() && shape.headers && !shape.cacheable && !is_part {
+        // Of most requests: as they are.
+        write_request(variables, fields, &facts, request.headers(), &params);
+        return Some(());
+    }
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
     let headers = request.headers().filter(|(name, _)| !replaced(name));
     let headers = host.map(|host| (&b"Host"[..], host)).into_iter().chain(headers);

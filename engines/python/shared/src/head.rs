@@ -6,7 +6,7 @@ use std::fmt;
 use gangway_abi::{
     bytes::{lend, lend_field},
     ffi::{gw_bytes, gw_field},
-    head::{is_connection_field, is_field_name, is_field_value, parse_length},
+    head::{is_connection_field, is_field_name, is_field_value, is_named, parse_length},
 };
 
 /// The head of one response.
@@ -85,7 +85,7 @@ impl Head {
             return Ok(());
         }
         let value = value.trim_ascii();
-        if name.eq_ignore_ascii_case(b"content-length") {
+        if is_named(name, b"Content-Length") {
             let length = parse_length(value).filter(|_| self.length.is_none());
             self.length =
                 Some(length.ok_or_else(|| Rule::Length(String::from_utf8_lossy(value).into_owned()))?);
