@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 
 use gangway::{
-    cgi::{Facts, rejoin_cookies, write_request},
+    cgi::{Facts, Param, rejoin_cookies, write_request},
     config::check_param_name,
     error::SERVER_FAILED,
     http::{Decimal, Fields, is_named},
@@ -111,24 +111,34 @@ fn write<'r>(
         // httpd has no switch for them: nobody has asked for such names.
         second_spellings: false,
     };
+    let mut variables = Fields::with_capacity(32 + params.len(), 1024);
+    write_with_headers(request, &mut variables, fields, &facts, &params);
+    add_others(request, &mut variables);
+    Ok(variables)
+}
+
+/// Writes what the facts, the request's headers and the administrator's words say.
+fn write_with_headers(
+    request: Request<'_>,
+    variables: &mut Fields,
+    fields: Option<&mut Fields>,
+    facts: &Facts<'_>,
+    params: &[Param<'_>],
+) {
     // httpd has joined all lines of one name by ", ".
     let cookies = request.header(c"Cookie").and_then(rejoin_cookies);
     let host = request.corrected_host();
-    let mut variables = Fields::with_capacity(32 + params.len(), 1024);
     if host.is_none() && cookies.is_none() {
         // Of most requests: as they are.
-        write_request(&mut variables, fields, &facts, request.headers(), &params);
-    } else {
-        let sent = request.headers().filter(|(name, _)| host.is_none() || !is_named(name, b"Host"));
-        let headers = sent.map(|(name, value)| match &cookies {
-            Some(cookies) if is_named(name, b"Cookie") => (name, cookies.as_slice()),
-            _ => (name, value),
-        });
-        let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
-        write_request(&mut variables, fields, &facts, headers, &params);
+        return write_request(variables, fields, facts, request.headers(), params);
     }
-    add_others(request, &mut variables);
-    Ok(variables)
+    let sent = request.headers().filter(|(name, _)| host.is_none() || !is_named(name, b"Host"));
+    let headers = sent.map(|(name, value)| match &cookies {
+        Some(cookies) if is_named(name, b"Cookie") => (name, cookies.as_slice()),
+        _ => (name, value),
+    });
+    let headers = host.iter().map(|host| (&b"Host"[..], host.as_slice())).chain(headers);
+    write_request(variables, fields, facts, headers, params);
 }
 
 /// Adds what httpd and its modules say besides, where it is not known yet.

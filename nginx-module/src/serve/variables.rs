@@ -133,14 +133,26 @@ fn write_both(
         // nginx has dropped them, unless underscores_in_headers or ignore_invalid_headers say that they are wanted.
         second_spellings: true,
     };
+    if request.target_host().is_none() && shape.headers && !shape.cacheable && !is_part {
+        // Of most requests: as they are.
+        write_request(variables, fields, &facts, request.headers(), &params);
+    } else {
+        write_chosen_headers(variables, fields, &facts, &params, (request, shape, is_part));
+    }
+    Some(())
+}
+
+/// Writes with those headers that a request has for the application.
+fn write_chosen_headers(
+    variables: &mut Fields,
+    fields: Option<&mut Fields>,
+    facts: &Facts<'_>,
+    params: &[Param<'_>],
+    (request, shape, is_part): (Request, &Shape<'_>, bool),
+) {
     // The host of the request's target replaces the Host header: what the application is told, what nginx chose the server
     // by and what the key of a cache holds are one.
     let host = request.target_host();
-    if host.is_none() && shape.headers && !shape.cacheable && !is_part {
-        // Of most requests: as they are.
-        write_request(variables, fields, &facts, request.headers(), &params);
-        return Some(());
-    }
     let replaced = |name: &[u8]| host.is_some() && name.eq_ignore_ascii_case(b"host");
     let headers = request.headers().filter(|(name, _)| !replaced(name));
     let headers = host.map(|host| (&b"Host"[..], host)).into_iter().chain(headers);
@@ -148,8 +160,7 @@ fn write_both(
         shape.cacheable && is_one_of(&CONDITIONS, name) || is_part && is_one_of(&DESCRIBE_BODY, name)
     };
     let headers = headers.filter(|(name, _)| shape.headers && !is_hidden(name));
-    write_request(variables, fields, &facts, headers, &params);
-    Some(())
+    write_request(variables, fields, facts, headers, params);
 }
 
 /// What nginx knows of TLS, by the names of mod_ssl.
