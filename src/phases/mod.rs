@@ -31,6 +31,7 @@ pub use mapping::split;
 pub use place::{HandlerPlace, OwnedHandler, PlaceWords};
 pub use refusal::{complete_refusal, method_number};
 pub use snapshot::Snapshot;
+pub use values::is_line_of;
 pub use visit::SnapshotVisit;
 pub use words::{HandlerDirective, HandlerTerms, HandlerWords};
 

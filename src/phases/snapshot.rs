@@ -6,7 +6,7 @@ use super::{
     mapping::split,
     place::OwnedHandler,
     plan::Handler,
-    values::{SnapshotRange, SnapshotValue, SnapshotValues},
+    values::{SnapshotRange, SnapshotValue, SnapshotValues, is_line_of},
 };
 
 /// A name and its value.
@@ -219,8 +219,10 @@ impl Snapshot {
         use Number::{Allowed, Assbackwards, Mtime, NoCache, NoLocalCopy, Proxyreq, Status, UsedPathInfo};
         match number {
             Status => {
-                // That of an earlier status would be sent instead.
-                self.forget_text(Fact::StatusLine);
+                // That of another status would be sent instead.
+                if !self.pathless(Fact::StatusLine).is_some_and(|line| is_line_of(line, value)) {
+                    self.forget_text(Fact::StatusLine);
+                }
             }
             // The server has no such responses.
             Assbackwards | Proxyreq if value != 0 => return false,

@@ -3,6 +3,12 @@
 
 use std::num::NonZeroU32;
 
+/// Whether a status line, `404 Not here`, is one of this status.
+#[must_use]
+pub fn is_line_of(line: &[u8], status: i64) -> bool {
+    line.get(..3) == Some(status.to_string().as_bytes()) && line.get(3).is_none_or(|byte| *byte == b' ')
+}
+
 /// A part of an entry of a table.
 #[derive(Clone, Debug)]
 pub(super) enum SnapshotValue {

@@ -265,6 +265,33 @@ def test_a_page_of_debug_says_nothing_of_the_document_that_there_was_to_be(launc
     server.log.expect("GW0319")
 
 
+LINES = """
+def handler(req):
+    first, _, last = req.args.partition("-")
+    for part in (first, last):
+        if part == "line":
+            req.status_line = "299 Words of its own"
+        elif part:
+            req.status = int(part)
+    req.write("x")
+    return 0
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_the_words_of_a_status_are_of_that_status(launch, scratch, processes):
+    folder = scratch / "lines"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "lines.py").write_text(LINES)
+    server = launch(lambda site: site.location("/x", handlers=(f"lines root={folder}{processes}",)))
+    for query in ("299-line", "line-299"):
+        response = server.get(f"/x?{query}")
+        assert (response.status, response.reason) == (299, "Words of its own"), query
+    response = server.get("/x?line-404")
+    assert (response.status, response.reason) == (404, "Not Found")
+
+
 BEGUN = """
 def handler(req):
     req.content_type = "text/html"

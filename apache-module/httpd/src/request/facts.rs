@@ -6,7 +6,7 @@ use std::{
     ptr,
 };
 
-use gangway::phases::{Change, Fact, Number, Table};
+use gangway::phases::{Change, Fact, Number, Table, is_line_of};
 
 use super::{Request, tables::OwnTable};
 use crate::{module::Module, sys, text};
@@ -163,8 +163,10 @@ impl<'r, M: Module> Request<'r, M> {
             match number {
                 Number::Status => {
                     (*raw).status = small;
-                    // That of an earlier status would be sent instead.
-                    (*raw).status_line = ptr::null();
+                    // That of another status would be sent instead.
+                    if !is_line_of(text((*raw).status_line), value) {
+                        (*raw).status_line = ptr::null();
+                    }
                 }
                 Number::Assbackwards => (*raw).assbackwards = small,
                 Number::Proxyreq => (*raw).proxyreq = small,
