@@ -51,6 +51,7 @@
  *   1.8  gw_app_spec.place, gw_host.condition: an application that was made ready and cannot run says so
  *   1.9  GW_NOWAIT of gw_transactions.write: handlers write without giving up a lock, where nobody has to wait
  *   1.10 read_body() on a thread of its own, beside one that writes, after GW_AGAIN
+ *   1.11 gw_sockets.descriptor and read: the thread of an event loop reads from busy WebSockets itself
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -63,7 +64,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 10
+#define GW_ABI_MINOR 11
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -106,7 +107,7 @@ typedef struct gw_app_spec {
     size_t option_count;
     uint32_t threads;        /* handle() runs on at most this many threads at a time in this process */
     uint32_t flags;          /* GW_APP_* */
-    gw_place *place;         /* for gw_host.condition(), until unload() has returned; NULL: nobody wants to know. Since 1.8 */
+    gw_place *place;         /* for gw_host.condition() and gw_sockets, until unload() has returned; NULL: nobody wants to know. Since 1.8 */
 } gw_app_spec;
 
 #define GW_APP_MULTIPROCESS 1u /* other processes of this server may run the same application */
@@ -456,6 +457,16 @@ typedef struct gw_sockets {
      * after 123 bytes. GW_INVALID: a number that must not be sent (1005, 1006, 1015, below 1000, above 4999). Of a WebSocket that is
      * closed already GW_OK. It never waits. */
     gw_status (*close)(gw_request *request, uint16_t code, gw_bytes reason);
+
+    /* For an engine whose requests share an event loop. Where messages of a client follow each other quickly the host may leave it to
+     * the loop's thread to read them, which saves a change of threads. descriptor() answers what that watches for being readable, level-triggered,
+     * from load() until unload() at the latest, or -1 where there is nothing to watch; it is the host's, who alone reads from it and closes it.
+     * read() reads what has come, without waiting, and calls ready(GW_READY_READ) as ever, on this thread before it returns; the
+     * descriptor stays readable while there is more. A loop that does not come for it is not waited for: after a fifth of a second
+     * at most the host reads itself, as it does for who has not asked for the descriptor. `place` is gw_app_spec.place.
+     * THREAD: any, from load() until unload() has returned; read() by one at a time. Since 1.11. */
+    int32_t (*descriptor)(gw_place *place);
+    void (*read)(gw_place *place);
 } gw_sockets;
 
 /* ---- The host's table ---------------------------------------------------------------------------------- */

@@ -96,7 +96,7 @@ layout! {
         struct_size abi_major abi_minor read_body start write write_owned send_file flush finish cancelled log
         transactions sockets interim trailers gather condition
     }
-    gw_sockets { struct_size accept receive send close }
+    gw_sockets { struct_size accept receive send close descriptor read }
     gw_phase {
         struct_size phase reserved interpreter handlers handler_count settings setting_count options option_count state
         filter

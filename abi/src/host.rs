@@ -66,11 +66,20 @@ pub struct Sockets {
     pub send: unsafe extern "C" fn(*mut gw_request, u32, *const u8, usize, u32) -> gw_status,
     /// Closes it.
     pub close: unsafe extern "C" fn(*mut gw_request, u16, gw_bytes) -> gw_status,
+    descriptor: Option<unsafe extern "C" fn(*mut gw_place) -> i32>,
+    read: Option<unsafe extern "C" fn(*mut gw_place)>,
 }
 
 impl Sockets {
     fn of(table: &gw_sockets) -> Option<Self> {
-        Some(Self { accept: table.accept?, receive: table.receive?, send: table.send?, close: table.close? })
+        Some(Self {
+            accept: table.accept?,
+            receive: table.receive?,
+            send: table.send?,
+            close: table.close?,
+            descriptor: table.descriptor,
+            read: table.read,
+        })
     }
 }
 
@@ -177,6 +186,9 @@ impl Filters {
 /// Bytes of the `gw_transactions` of ABI 1.2: its last member and all before.
 const TRANSACTIONS_1_2: usize = offset_of!(gw_transactions, log) + size_of::<usize>();
 
+/// Bytes of the `gw_sockets` of ABI 1.4.
+const SOCKETS_1_4: usize = offset_of!(gw_sockets, close) + size_of::<usize>();
+
 /// Bytes of the `gw_host` of ABI 1.0: its last member and all before.
 const SIZE_1_0: usize = offset_of!(gw_host, log) + size_of::<usize>();
 
@@ -212,9 +224,9 @@ pub unsafe fn accept(table: *const gw_host) -> Result<&'static Host, &'static st
     });
     // SAFETY: NULL, or by gangway.h a table that stays until the process ends and begins with its size.
     let sockets = unsafe { table.sockets.cast::<usize>().as_ref() };
-    let sockets = sockets.filter(|size| **size >= size_of::<gw_sockets>()).and_then(|_| {
-        // SAFETY: the table is as long as the struct that is read here.
-        Sockets::of(unsafe { &*table.sockets })
+    let sockets = sockets.filter(|size| **size >= SOCKETS_1_4).and_then(|size| {
+        // SAFETY: as many bytes are readable as the table says, and zeros are a value of the struct: NULL and 0.
+        Sockets::of(&unsafe { widened(table.sockets, *size) })
     });
     let host = (|| {
         Some(Host {
@@ -273,11 +285,11 @@ pub unsafe fn log_bytes(request: *mut gw_request, level: Level, line: &[u8]) {
     }
 }
 
-/// The host's side of an application, by which an engine says whether that can run.
+/// The host's side of an application, by which an engine says whether that can run, and has what its event loop waits for.
 #[derive(Debug, Clone, Copy)]
 pub struct Place(*mut gw_place);
 
-// SAFETY: gangway.h: any thread may name it in condition(), the only call that takes it.
+// SAFETY: gangway.h: any thread may name it in the calls that take it.
 unsafe impl Send for Place {}
 // SAFETY: gangway.h: several threads may name it at a time, and this side never looks at what it points to.
 unsafe impl Sync for Place {}
@@ -300,6 +312,28 @@ impl Place {
             // SAFETY: who has made this promises that the application is not unloaded; the bytes are borrowed for the call.
             unsafe { condition(self.0, lend(reason.as_bytes())) };
         }
+    }
+
+    /// What an event loop watches, to call [`Place::read_sockets`] when it is readable; `None` where there is nothing.
+    #[must_use]
+    pub fn sockets_descriptor(self) -> Option<i32> {
+        let sockets = self.sockets()?;
+        // The one is of no use without the other.
+        let (descriptor, _) = (sockets.descriptor?, sockets.read?);
+        // SAFETY: who has made this promises that the application is not unloaded.
+        Some(unsafe { descriptor(self.0) }).filter(|number| *number >= 0)
+    }
+
+    /// Reads from busy WebSockets. THREAD: one at a time.
+    pub fn read_sockets(self) {
+        if let Some(read) = self.sockets().and_then(|sockets| sockets.read) {
+            // SAFETY: who has made this promises that the application is not unloaded.
+            unsafe { read(self.0) };
+        }
+    }
+
+    fn sockets(self) -> Option<&'static Sockets> {
+        HOST.get().filter(|_| !self.0.is_null())?.sockets.as_ref()
     }
 }
 

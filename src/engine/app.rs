@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::ENGINE_MISUSE,
-    exchange::{Errand, Exchange, Outcome, Readiness, RequestHead, Waker},
+    exchange::{BusySockets, Errand, Exchange, Outcome, Readiness, RequestHead, Waker},
     http::Fields,
     log,
     sys::lock,
@@ -185,7 +185,6 @@ pub struct App {
     /// What blocking handlers work on.
     running: Mutex<Vec<Arc<Exchange>>>,
     /// What the engine names by a pointer, as long as this lives.
-    #[expect(dead_code, reason = "it lives as long as this")]
     health: Arc<Health>,
 }
 
@@ -389,6 +388,10 @@ impl Waker for Awaken {
             // SAFETY: gangway.h: `request` is a name here, which no other request has while `exchange` is alive.
             unsafe { ready(app.raw, Arc::as_ptr(&exchange).cast_mut().cast(), what) }
         }
+    }
+
+    fn busy_sockets(&self) -> Option<Arc<BusySockets>> {
+        self.app.upgrade()?.health.busy_sockets().cloned()
     }
 }
 

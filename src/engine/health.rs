@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Whether an application can run, as its engine says: one that cannot be loaded answers its requests with errors, and may heal.
+//! Whether an application can run, as its engine says: one that cannot be loaded answers its requests with errors, and may heal. And what its
+//! event loop can wait for, if it has one.
 
 use std::{
     fmt,
-    sync::{Mutex, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
-use crate::sys::lock;
+use crate::{exchange::BusySockets, sys::lock};
 
 /// The longest reason that is kept, in bytes.
 const REASON_MOST: usize = 1024;
@@ -20,6 +21,8 @@ pub struct Health {
     /// Empty: it runs, or nothing else is known.
     reason: Mutex<String>,
     listener: OnceLock<Box<Listener>>,
+    /// Once the engine has asked for it. Without a descriptor there is none.
+    busy: OnceLock<Option<Arc<BusySockets>>>,
 }
 
 impl Health {
@@ -40,6 +43,16 @@ impl Health {
             reason.clone_into(&mut known);
             self.tell(&known);
         }
+    }
+
+    /// The WebSockets that the thread of its event loop reads from, which it has asked for.
+    pub fn busy_sockets(&self) -> Option<&Arc<BusySockets>> {
+        self.busy.get()?.as_ref()
+    }
+
+    /// The same, for the event loop that asks for it.
+    pub(super) fn watch_busy_sockets(&self) -> Option<&Arc<BusySockets>> {
+        self.busy.get_or_init(|| BusySockets::new().ok().map(Arc::new)).as_ref()
     }
 
     /// With the lock, so that changes are told in their order.

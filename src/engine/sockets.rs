@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The table of calls for WebSockets: `gw_sockets`.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, sync::Arc};
 
 use gangway_abi::{bytes::lend, ffi as abi};
 
-use super::calls::{call, headers_of, readable, wait};
+use super::{
+    calls::{call, headers_of, readable, wait},
+    fence::fence,
+    health::Health,
+};
 use crate::protocol::websocket::{Content, SocketEvent};
 
 /// The one table of this process.
@@ -15,6 +19,8 @@ pub(super) static SOCKETS: abi::gw_sockets = abi::gw_sockets {
     receive: Some(receive),
     send: Some(send),
     close: Some(close),
+    descriptor: Some(descriptor),
+    read: Some(read),
 };
 
 unsafe extern "C" fn accept(
@@ -96,4 +102,22 @@ unsafe extern "C" fn close(
             exchange.close(code, &String::from_utf8_lossy(reason))
         })
     }
+}
+
+unsafe extern "C" fn descriptor(place: *mut abi::gw_place) -> i32 {
+    fence("descriptor", -1, || {
+        // SAFETY: gangway.h: the place is NULL or that of a specification, which lives as long as its application.
+        let health = unsafe { place.cast::<Health>().as_ref() };
+        health.and_then(Health::watch_busy_sockets).map_or(-1, |sockets| sockets.descriptor())
+    })
+}
+
+unsafe extern "C" fn read(place: *mut abi::gw_place) {
+    fence("read", (), || {
+        // SAFETY: gangway.h: the place is NULL or that of a specification, which lives as long as its application.
+        let health = unsafe { place.cast::<Health>().as_ref() };
+        if let Some(sockets) = health.and_then(Health::busy_sockets).map(Arc::clone) {
+            sockets.read();
+        }
+    });
 }

@@ -7,6 +7,7 @@
 mod answer;
 mod beyond;
 mod body;
+mod busy;
 mod channel;
 pub(crate) mod gather;
 mod mailbox;
@@ -23,6 +24,7 @@ mod upgrade;
 pub use answer::Outcome;
 pub use beyond::Wire;
 pub use body::{Body, BodyPart};
+pub use busy::BusySockets;
 pub use channel::{Channel, RelayedPort, ServerSide};
 pub use mailbox::Mailbox;
 pub use notify::{Notify, ROOM, Readiness, Waker};

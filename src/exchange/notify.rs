@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the two sides of an exchange tell each other.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
+use super::BusySockets;
 use crate::log::Level;
 
 /// Output in bytes that may wait for a client before the handler waits: the default of [`Channel::new`](super::Channel::new).
@@ -46,4 +47,9 @@ pub enum Readiness {
 pub trait Waker: Send + Sync {
     /// THREAD: any, without a lock of the exchange. Must not block.
     fn wake(&self, readiness: Readiness);
+
+    /// Where the handler's thread reads from busy WebSockets itself, if it does.
+    fn busy_sockets(&self) -> Option<Arc<BusySockets>> {
+        None
+    }
 }

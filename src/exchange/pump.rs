@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::SocketLink;
+use super::{SocketLink, busy, socket::LeaseNews};
 
 /// Bytes that are read in one turn: a client that sends without end does not keep the others waiting.
 const MOST: usize = 256 * 1024;
@@ -32,6 +32,15 @@ pub enum TransportRead {
     /// The client has closed its side, or the connection has failed.
     End,
 }
+
+/// A client whose messages follow each other for so many turns, none of which is further from the one before or brings more than a little, has
+/// its socket read by the handler's thread.
+const BUSY_TURNS: u32 = 8;
+const BUSY: Duration = Duration::from_millis(50);
+/// How often the server looks whether that thread still reads: otherwise it does so itself, for a handler that is busy keeps no ping waiting.
+const LEASE: Duration = Duration::from_millis(100);
+/// For how long the server reads itself when the handler did not take what came.
+const FULL: Duration = Duration::from_secs(1);
 
 /// A client's connection. Nothing here waits.
 pub trait Transport {
@@ -63,6 +72,14 @@ pub trait Transport {
 
     /// So many bytes have gone there.
     fn count(&mut self, _written: usize) {}
+
+    /// Whether the handler's thread may also read from there, while this side does not watch it for that.
+    fn can_lend(&self) -> bool {
+        false
+    }
+
+    /// So many bytes have been read there.
+    fn count_read(&mut self, _read: usize) {}
 }
 
 /// The client's connection has failed.
@@ -91,6 +108,8 @@ pub struct PumpWait {
     pub is_stalled: bool,
     /// The client has taken something this time.
     pub has_progress: bool,
+    /// Somebody else reads at the moment: what shows there is not to be looked at.
+    pub is_lent: bool,
 }
 
 /// One WebSocket of this process.
@@ -104,13 +123,37 @@ pub struct SocketPump {
     last_bytes: Option<Instant>,
     /// The handler's thread writes messages itself where it can.
     is_shared: bool,
+    /// Turns in which something has come, one soon after the other, and the last of them.
+    busy: u32,
+    last_read: Option<Instant>,
+    lending: Lending,
+}
+
+/// Who reads.
+#[derive(Clone, Copy)]
+enum Lending {
+    /// The server.
+    No,
+    /// The handler's thread; when to look whether it still does.
+    Until(Instant),
+    /// The server, until then at least.
+    NotBefore(Instant),
 }
 
 impl SocketPump {
     /// One whose answer to the handshake is on its way. `unread`: what has been read of the client behind that.
     #[must_use]
     pub fn new(link: Arc<SocketLink>, unread: Vec<u8>) -> Self {
-        Self { link, unread, drain: None, last_bytes: None, is_shared: false }
+        Self {
+            link,
+            unread,
+            drain: None,
+            last_bytes: None,
+            is_shared: false,
+            busy: 0,
+            last_read: None,
+            lending: Lending::No,
+        }
     }
 
     /// Reads and writes what can be read and written now. Answers what it waits for.
@@ -128,6 +171,8 @@ impl SocketPump {
 
     /// The socket is about to be closed.
     fn keep<T: Transport>(&self, transport: &mut T) {
+        self.link.take_back();
+        transport.count_read(self.link.ask(false).0);
         self.link.keep();
         transport.count(self.link.look());
     }
@@ -167,13 +212,69 @@ impl SocketPump {
             }
         }
         let reads = !is_over && self.link.wants_input();
-        Ok(PumpWait {
+        let mut wait = PumpWait {
             look_at,
             reads,
             reads_on: reads && reads_on,
             is_stalled: !(is_written && has_left),
             has_progress,
-        })
+            is_lent: false,
+        };
+        self.lend(transport, &wait);
+        if let Lending::Until(at) = self.lending {
+            wait.is_lent = true;
+            wait.look_at = wait.look_at.into_iter().chain([at]).min();
+        }
+        Ok(wait)
+    }
+
+    /// Lends reading to the handler's thread, where the client is busy and nothing is left of what it has said.
+    fn lend<T: Transport>(&mut self, transport: &T, wait: &PumpWait) {
+        let is_quiet = wait.reads && !wait.reads_on && !wait.is_stalled && self.unread.is_empty();
+        if self.busy < BUSY_TURNS || !is_quiet || self.drain.is_some() {
+            return;
+        }
+        let now = Instant::now();
+        match self.lending {
+            Lending::Until(_) => return,
+            Lending::NotBefore(at) if now < at => return,
+            Lending::NotBefore(_) | Lending::No => {}
+        }
+        if transport.can_lend() && self.link.lend() {
+            self.lending = Lending::Until(now + LEASE);
+        }
+    }
+
+    /// Whether the handler's thread goes on to read.
+    fn is_lent<T: Transport>(&mut self, transport: &mut T) -> bool {
+        let Lending::Until(at) = self.lending else { return false };
+        let now = Instant::now();
+        let is_due = now >= at;
+        let (count, news) = self.link.ask(is_due);
+        transport.count_read(count);
+        match news {
+            LeaseNews::GoesOn if is_due => self.lending = Lending::Until(now + LEASE),
+            LeaseNews::GoesOn => {}
+            LeaseNews::Back(rest) => {
+                self.busy = 0;
+                self.lending = if rest.is_empty() { Lending::No } else { Lending::NotBefore(now + FULL) };
+                self.unread = rest;
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The connection has failed, which this side sees first: it reads again.
+    pub fn take_back(&self) {
+        self.link.take_back();
+    }
+
+    /// So much has come in this turn.
+    fn note_read(&mut self, count: usize) {
+        let now = Instant::now();
+        let is_soon = self.last_read.replace(now).is_some_and(|last| now - last < BUSY);
+        self.busy = if is_soon && count < busy::PART { self.busy.saturating_add(1) } else { 0 };
     }
 
     /// The client has taken nothing for too long, or cannot any more.
@@ -198,6 +299,9 @@ impl SocketPump {
 
     /// Gives the core what the client has sent. Answers whether more may be there.
     fn read<T: Transport>(&mut self, transport: &mut T) -> Result<bool, ConnectionLost> {
+        if self.is_lent(transport) {
+            return Ok(false);
+        }
         if !self.unread.is_empty() {
             let taken = self.link.handle_bytes(&self.unread);
             self.unread.drain(..taken.min(self.unread.len()));
@@ -206,7 +310,8 @@ impl SocketPump {
             }
             self.unread = Vec::new();
         }
-        BUFFER.with_borrow_mut(|buffer| {
+        let mut read = 0_usize;
+        let result = BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(T::PART, 0);
             for _ in 0..MOST / T::PART {
                 if !self.link.wants_input() {
@@ -218,6 +323,7 @@ impl SocketPump {
                     TransportRead::NextTurn => return Ok(true),
                     TransportRead::End => return Err(ConnectionLost),
                     TransportRead::Bytes(count) => {
+                        read = read.saturating_add(count);
                         let bytes = buffer.get(..count).unwrap_or_default();
                         let taken = self.link.handle_bytes(bytes);
                         if taken < count {
@@ -229,7 +335,11 @@ impl SocketPump {
                 }
             }
             Ok(true)
-        })
+        });
+        if read > 0 {
+            self.note_read(read);
+        }
+        result
     }
 
     /// The process ends: when it is closed, spread over `most` by `number`.

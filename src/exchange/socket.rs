@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A WebSocket between a handler, which has messages, and a server, which has bytes.
 
+mod lending;
+
 use std::{
     mem,
     os::fd::RawFd,
@@ -13,6 +15,9 @@ use crate::{
     protocol::websocket::{Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code},
     sys::{self, lock},
 };
+
+use lending::Lease;
+pub(super) use lending::LeaseNews;
 
 /// So much a handler's thread writes itself: the server's waits for no more than that when it ends a connection.
 const DIRECT_MOST: usize = 256 * 1024;
@@ -29,7 +34,8 @@ const RUN: Duration = Duration::from_millis(10);
 ///
 /// Where nothing stands between the frames and the client's socket, the handler's thread writes a message itself as long as nothing else
 /// waits to be written. Whoever writes has taken away what he writes ([`WebSocket::lend_output`]), so what is behind it waits. The socket
-/// stays the server's, which closes it after [`SocketLink::keep`].
+/// stays the server's, which closes it after [`SocketLink::keep`]. Reading is lent to that thread as well, as long as the client is busy
+/// ([`SocketLink::lend`]): then the server does not read.
 pub struct SocketLink {
     ticket: u64,
     notify: Arc<dyn Notify>,
@@ -59,6 +65,8 @@ struct LinkState {
     written: usize,
     /// Bytes that it has written since then.
     run: (Instant, usize),
+    /// It reads from it. In a box, for most are silent.
+    lease: Option<Box<Lease>>,
 }
 
 impl SocketLink {
@@ -82,6 +90,7 @@ impl SocketLink {
             is_writing: false,
             written: 0,
             run: (now, 0),
+            lease: None,
         };
         Self { ticket, notify, rules, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -96,7 +105,8 @@ impl SocketLink {
             let was_full = !state.socket.wants_input();
             if let Some(event) = state.socket.poll() {
                 state.is_told |= matches!(event, SocketEvent::Closed { .. });
-                if was_full && state.socket.wants_input() {
+                // Who reads himself sees what is still there.
+                if was_full && state.socket.wants_input() && !state.is_lent(None) {
                     self.post(state);
                 }
                 return Ok(event);
@@ -248,10 +258,11 @@ impl SocketLink {
         lock(&self.state).shared = Some(socket);
     }
 
-    /// Nobody writes to the client's socket any more but the server, which may close it. It waits while the kernel takes what is being
+    /// Nobody reads from the client's socket any more, or writes to it, but the server, which may close it. It waits while the kernel takes what is being
     /// written, which does not wait for the client. SERVER.
     pub fn keep(&self) {
         let mut state = lock(&self.state);
+        state.end_lease();
         state.shared = None;
         while state.is_writing {
             state = self.sleep(state);
@@ -285,6 +296,12 @@ impl SocketLink {
     fn change<R>(&self, act: impl FnOnce(&mut WebSocket) -> R) -> R {
         let mut state = lock(&self.state);
         let result = act(&mut state.socket);
+        self.tell(state);
+        result
+    }
+
+    /// Tells the handler of what has changed.
+    fn tell(&self, mut state: MutexGuard<'_, LinkState>) {
         if state.sleepers > 0 {
             self.changed.notify_all();
         }
@@ -293,7 +310,6 @@ impl SocketLink {
         if let Some(waker) = waker {
             ready.into_iter().flatten().for_each(|readiness| waker.wake(readiness));
         }
-        result
     }
 
     fn post(&self, mut state: MutexGuard<'_, LinkState>) {

@@ -6,6 +6,7 @@
 mod channel;
 mod direct;
 mod gathered;
+mod lent;
 mod model;
 mod pump;
 mod rules;

@@ -4,7 +4,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     time::Duration,
 };
 
@@ -81,18 +81,30 @@ impl Epoll {
     }
 
     /// Waits until something shows, or the time is over. An interruption counts as the end of the time.
-    pub fn wait(&self, timeout: Option<Duration>, mut told: impl FnMut(Shown)) {
+    pub fn wait(&self, timeout: Option<Duration>, told: impl FnMut(Shown)) {
+        self.wait_for(EVENTS, timeout, told);
+    }
+
+    /// The same for some of those that show something, `most` at a time: the others come first the next time.
+    pub fn wait_for(&self, most: usize, timeout: Option<Duration>, mut told: impl FnMut(Shown)) {
         let timeout = timeout.map(|left| Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         });
         let mut events = [const { MaybeUninit::<Event>::uninit() }; EVENTS];
-        let Ok((events, _)) = wait(&self.0, &mut events, timeout.as_ref()) else { return };
+        let room = events.get_mut(..most.clamp(1, EVENTS)).unwrap_or_default();
+        let Ok((events, _)) = wait(&self.0, room, timeout.as_ref()) else { return };
         for event in events {
             let (flags, data) = (event.flags, event.data);
             let has_failed = flags.intersects(EventFlags::ERR | EventFlags::HUP);
             told(Shown { number: data.u64(), has_failed });
         }
+    }
+}
+
+impl AsRawFd for Epoll {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }
 

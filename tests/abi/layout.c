@@ -120,12 +120,14 @@ MEMBER(gw_host, trailers, 112);
 MEMBER(gw_host, gather, 120);
 MEMBER(gw_host, condition, 128);
 
-SIZE(gw_sockets, 40);
+SIZE(gw_sockets, 56);
 MEMBER(gw_sockets, struct_size, 0);
 MEMBER(gw_sockets, accept, 8);
 MEMBER(gw_sockets, receive, 16);
 MEMBER(gw_sockets, send, 24);
 MEMBER(gw_sockets, close, 32);
+MEMBER(gw_sockets, descriptor, 40);
+MEMBER(gw_sockets, read, 48);
 
 SIZE(gw_engine, 160);
 MEMBER(gw_engine, struct_size, 0);
@@ -151,7 +153,7 @@ MEMBER(gw_engine, forget, 144);
 MEMBER(gw_engine, ready, 152);
 
 VALUE(GW_ABI_MAJOR, 1);
-VALUE(GW_ABI_MINOR, 10);
+VALUE(GW_ABI_MINOR, 11);
 VALUE(GW_OK, 0);
 VALUE(GW_AGAIN, 1);
 VALUE(GW_CANCELLED, 2);

@@ -49,6 +49,10 @@ impl PlainSocket {
         self.is_bare = true;
     }
 
+    pub(super) fn is_bare(&self) -> bool {
+        self.is_bare
+    }
+
     /// Reads what has come. `None`: the filters are to be asked.
     pub(super) fn receive(&mut self, into: &mut [u8]) -> Option<TransportRead> {
         if !self.is_bare {
@@ -63,7 +67,7 @@ impl PlainSocket {
             Ok(Some(0)) | Err(_) => TransportRead::End,
             Ok(Some(count)) => {
                 self.is_drained = count < into.len();
-                self.count(c"ap_logio_add_bytes_in", &IN, count);
+                self.count_read(count);
                 TransportRead::Bytes(count)
             }
         })
@@ -78,6 +82,10 @@ impl PlainSocket {
 
     pub(super) fn count_written(&self, count: usize) {
         self.count(c"ap_logio_add_bytes_out", &OUT, count);
+    }
+
+    pub(super) fn count_read(&self, count: usize) {
+        self.count(c"ap_logio_add_bytes_in", &IN, count);
     }
 
     /// Has mod_logio count, if it is there.

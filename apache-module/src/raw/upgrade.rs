@@ -184,4 +184,14 @@ impl Transport for Upgraded<'_> {
             plain.count_written(written);
         }
     }
+
+    fn can_lend(&self) -> bool {
+        self.plain.as_ref().is_some_and(PlainSocket::is_bare)
+    }
+
+    fn count_read(&mut self, read: usize) {
+        if let Some(plain) = &self.plain {
+            plain.count_read(read);
+        }
+    }
 }

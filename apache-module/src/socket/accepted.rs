@@ -94,6 +94,11 @@ impl AcceptedSocket {
         Ok(wait)
     }
 
+    /// The connection has failed: its server sees that, whoever reads.
+    pub(super) fn take_back(&self) {
+        self.pump.take_back();
+    }
+
     /// The process ends: it is closed within `ws_drain=`.
     pub(super) fn drain(&mut self) {
         if let Some(terms) = self.application.config().sockets() {

@@ -287,6 +287,9 @@ impl SocketLoop {
             }
             SocketPhase::Open { socket, descriptor, interest } => {
                 let LoopSocket { accepted, connection } = &mut **socket;
+                if has_failed {
+                    accepted.take_back();
+                }
                 let wait = match connection.with(|upgraded| accepted.go_on(upgraded)) {
                     // Nobody reads what is written, and what may still be read is not wanted.
                     Ok(wait) if has_failed && !wait.reads => {
@@ -296,7 +299,7 @@ impl SocketLoop {
                     Ok(wait) => wait,
                     Err(end) => return self.end(number, end),
                 };
-                let wanted = Interest { reads: wait.reads, writes: wait.is_stalled };
+                let wanted = Interest { reads: wait.reads && !wait.is_lent, writes: wait.is_stalled };
                 if *interest != wanted {
                     *interest = wanted;
                     if self.epoll.change(*descriptor, number, wanted).is_err() {

@@ -6,12 +6,16 @@ use std::os::fd::RawFd;
 
 use gangway::exchange::{ConnectionLost, Transport, TransportRead};
 use nginx_sys::{
-    NGX_HTTP_VERSION_11, ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_event_handler_pt, ngx_event_t,
-    ngx_exiting, ngx_handle_read_event, ngx_handle_write_event, ngx_http_request_t, ngx_io, ngx_post_event,
-    ngx_posted_next_events,
+    NGX_HTTP_VERSION_11, ngx_add_timer, ngx_connection_t, ngx_del_timer, ngx_event_actions, ngx_event_flags,
+    ngx_event_handler_pt, ngx_event_t, ngx_exiting, ngx_handle_read_event, ngx_handle_write_event,
+    ngx_http_request_t, ngx_int_t, ngx_io, ngx_post_event, ngx_posted_next_events, ngx_uint_t,
 };
 
 use super::{Connection, Request, field::field, status::AGAIN, turn};
+
+/// EPOLLIN and EPOLLRDHUP, as nginx asks for reading (NGX_READ_EVENT); NGX_CLEAR_EVENT.
+const READ: ngx_int_t = (libc::EPOLLIN | libc::EPOLLRDHUP) as ngx_int_t;
+const EDGES: ngx_uint_t = libc::EPOLLET as u32 as ngx_uint_t;
 
 /// The handlers of a connection of HTTP.
 #[derive(Clone, Copy)]
@@ -97,8 +101,8 @@ impl Connection {
     }
 
     /// Has nginx tell of the next change in both directions. `stalled`: how long the client may take nothing of what is to be
-    /// written, if something is. `progress`: it has taken something.
-    pub(crate) fn watch(self, stalled: Option<usize>, progress: bool) -> bool {
+    /// written, if something is. `progress`: it has taken something. `is_lent`: somebody else reads, and nginx is not told of that.
+    pub(crate) fn watch(self, stalled: Option<usize>, progress: bool, is_lent: bool) -> bool {
         let (read, write) = (self.read(), self.write());
         // SAFETY: the events of a live connection.
         unsafe {
@@ -107,7 +111,15 @@ impl Connection {
                 None if write.has_timer() => ngx_del_timer(write.raw()),
                 _ => {}
             }
-            ngx_handle_read_event(read.raw(), 0) == 0 && ngx_handle_write_event(write.raw(), 0) == 0
+            let watches = if !is_lent {
+                ngx_handle_read_event(read.raw(), 0) == 0
+            } else if field!(read, active()) != 0 {
+                // What is watched for writing stays as it is.
+                ngx_event_actions.del.is_some_and(|del| del(read.raw(), READ, EDGES) == 0)
+            } else {
+                true
+            };
+            watches && ngx_handle_write_event(write.raw(), 0) == 0
         }
     }
 }
@@ -156,6 +168,12 @@ impl Transport for Connection {
         let is_plain = !self.is_tls()
             && field!(*self, send).map(|send| send as usize) == plain.map(|send| send as usize);
         is_plain.then(|| self.descriptor())
+    }
+
+    fn can_lend(&self) -> bool {
+        // What else tells of events may need to be told of them by each read.
+        // SAFETY: nginx sets its flags when it starts.
+        unsafe { ngx_event_flags & nginx_sys::NGX_USE_EPOLL_EVENT as usize != 0 }
     }
 
     fn count(&mut self, written: usize) {

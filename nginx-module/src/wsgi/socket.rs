@@ -56,7 +56,7 @@ impl ClientSocket {
             request.set_timed_out();
             return false;
         }
-        connection.watch(Some(request.core_location().send_timeout), false)
+        connection.watch(Some(request.core_location().send_timeout), false, false)
     }
 
     /// Reads and writes what can be read and written now. Answers when it is to be looked at, if nothing happens before.
@@ -77,7 +77,7 @@ impl ClientSocket {
             connection.read_on_later();
         }
         let stalled = wait.is_stalled.then(|| request.core_location().send_timeout);
-        if !connection.watch(stalled, wait.has_progress) {
+        if !connection.watch(stalled, wait.has_progress, wait.is_lent) {
             self.pump.give_up();
             return Err(SocketEnd::Broken);
         }

@@ -224,6 +224,14 @@ impl WebSocket {
         !self.inbox.is_empty() || self.closed.is_some()
     }
 
+    /// Whether messages come or go at the moment, and are polled: there has been one within so long, and one at most waits.
+    #[must_use]
+    pub fn is_flowing(&self, now: Instant, within: Duration) -> bool {
+        self.state == SocketState::Open
+            && self.inbox.len() <= 1
+            && now.saturating_duration_since(self.used) < within
+    }
+
     /// Whether the client is to be read from: not while so much waits to be polled.
     #[must_use]
     pub fn wants_input(&self) -> bool {

@@ -2,6 +2,7 @@
 """WebSockets without a framework: each path is a case."""
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -165,6 +166,23 @@ async def do_block(scope, receive, send):
     gate.close()
     await send({"type": "websocket.send", "text": "let on"})
     await receive()
+
+
+async def do_converse(scope, receive, send):
+    """Echoes, holds the loop when it is told to, or takes nothing more until it is let on."""
+    gate = gate_of(scope)
+    await accept(receive, send)
+    while (message := await receive())["type"] != "websocket.disconnect":
+        if message.get("text") == "hold":
+            gate.wait("holding")
+        elif message.get("text") == "rest":
+            await asyncio.to_thread(gate.wait, "resting")
+        kind = "text" if message.get("text") is not None else "bytes"
+        # Its client may have left meanwhile.
+        with contextlib.suppress(OSError):
+            await send({"type": "websocket.send", kind: message[kind]})
+    gate.tell(f"{message['code']}")
+    gate.close()
 
 
 async def do_slow(scope, receive, send):

@@ -57,7 +57,7 @@ pub(crate) struct Spec {
     /// What handlers begin with, in order: names with values.
     pub(crate) words: Vec<(Vec<u8>, Vec<u8>)>,
     /// Where it is said whether it can run.
-    place: Place,
+    pub(crate) place: Place,
 }
 
 impl Spec {

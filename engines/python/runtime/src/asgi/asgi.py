@@ -2,7 +2,7 @@
 """Runs an ASGI application on an event loop of a thread of its own.
 
 Compiled into the runtime. `port` is what the thread has of the server: the queue of events, and the application. A `call` is
-one request, with a `socket` if it asks for a WebSocket; they never wait. `kinds` is requests.py. All of this runs on the loop's
+one request, with a `socket` if it asks for a WebSocket; they never wait. `kinds` is requests.py, `lifespans` lifespan.py. All of this runs on the loop's
 thread.
 """
 
@@ -15,24 +15,20 @@ from time import monotonic
 
 NEW, READY, CANCEL, STOP = 1, 2, 3, 4
 
-# How long requests may still take when the process ends, how long after they have been cancelled, and the lifespan.
-FINISH, CANCELLED, SHUTDOWN = 2.0, 1.0, 2.0
+# How long requests may still take when the process ends, and how long after they have been cancelled.
+FINISH, CANCELLED = 2.0, 1.0
 # How long a turn takes events before others go on.
 TURN = 0.002
 # The eager start runs a coroutine up to its first wait without a pass of the loop.
 EAGER = sys.version_info >= (3, 12)
 
 
-class StartupFailed(RuntimeError):
-    """The application has said so by lifespan.startup.failed."""
-
-
 class Server:
     """The loop, the application and its requests."""
 
-    def __init__(self, port, kinds, loop, lifespan, times, threads):
+    def __init__(self, port, modules, loop, lifespan, times, threads):
         self.port = port
-        self.kinds = kinds
+        self.kinds, self.lifespans = modules
         self.kind = loop
         self.lifespan_kind = lifespan
         self.startup_timeout, self.disconnect_timeout = times
@@ -51,6 +47,8 @@ class Server:
         self.has_woken = False
         # The first step of a Task that is being made, and its context.
         self.step = None
+        # The descriptor of busy WebSockets, if the loop reads from them.
+        self.sockets = None
         # Done when the loop is to stand still.
         self.pause = None
         # Done when the process ends.
@@ -71,6 +69,9 @@ class Server:
             self.loop.add_reader(self.port.fileno(), self.look)
             self.application = self.port.load(self.start)
             self.loop.add_reader(self.port.fileno(), self.drain)
+            self.sockets = self.port.sockets_fileno()
+            if self.sockets is not None:
+                self.loop.add_reader(self.sockets, self.read_sockets)
             # What has come meanwhile.
             self.loop.call_soon(self.drain)
             self.port.serve(True)
@@ -134,7 +135,7 @@ class Server:
         self.lifespan = None
         self.state = {}
         if self.lifespan_kind != "off":
-            lifespan = Lifespan(self, application)
+            lifespan = self.lifespans.Lifespan(self, application)
             if self.loop.run_until_complete(lifespan.startup()):
                 self.lifespan = lifespan
         return application
@@ -160,9 +161,21 @@ class Server:
 
     def stop(self):
         self.stopping = True
-        set_once(self.ended, None)
+        self.set_once(self.ended, None)
         if self.pause is not None:
-            set_once(self.pause, None)
+            self.set_once(self.pause, None)
+
+    def read_sockets(self):
+        """Clients whose messages follow each other quickly: no other thread reads those."""
+        if self.forked:
+            self.leave_loop()
+        self.port.read_sockets()
+        self.drain()
+
+    @staticmethod
+    def set_once(future, value):
+        if not future.done():
+            future.set_result(value)
 
     def drain(self):
         if self.forked:
@@ -247,7 +260,7 @@ class Server:
         if self.application is None:
             # The import of a second attempt runs with the loop standing still.
             self.held.append((call, socket))
-            set_once(self.pause, None)
+            self.set_once(self.pause, None)
             return
         request = self.kinds.Http(self, call) if socket is None else self.kinds.WebSocket(self, call, socket)
         self.requests[key] = request
@@ -332,106 +345,12 @@ class Server:
         self.port.close()
         try:
             self.loop.remove_reader(self.port.fileno())
+            if self.sockets is not None:
+                self.loop.remove_reader(self.sockets)
             asyncio.set_event_loop(None)
             self.loop.close()
         except Exception as error:
             self.port.warn(f"the event loop could not be closed: {error!r}")
-
-
-class Lifespan:
-    """The lifespan protocol: one call of the application for the life of the process."""
-
-    def __init__(self, server, application):
-        self.server = server
-        self.application = application
-        self.inbox = asyncio.Queue()
-        self.started = server.loop.create_future()
-        self.stopped = server.loop.create_future()
-        self.task = None
-
-    async def startup(self):
-        """Answers whether the application has a lifespan."""
-        scope = {
-            "type": "lifespan",
-            "asgi": {"version": "3.0", "spec_version": "2.0"},
-            "state": self.server.state,
-        }
-        self.task = asyncio.ensure_future(self.run(scope))
-        self.inbox.put_nowait({"type": "lifespan.startup"})
-        await asyncio.wait(
-            {self.started, self.task, self.server.ended},
-            timeout=self.server.startup_timeout,
-            return_when=asyncio.FIRST_COMPLETED,
-        )
-        if not self.started.done() and not self.task.done():
-            self.task.cancel()
-            await asyncio.wait({self.task}, timeout=CANCELLED)
-            if self.server.stopping:
-                raise StartupFailed("the process ends, and the application's startup has not")
-            raise StartupFailed(
-                f"the application's startup has not ended within {self.server.startup_timeout:g}s; if it needs longer, "
-                "raise startup_timeout="
-            )
-        if self.started.done():
-            reason = self.started.result()
-            if reason is None:
-                return True
-            # It may still tidy up.
-            await asyncio.wait({self.task}, timeout=SHUTDOWN)
-            raise StartupFailed(f"the application's startup failed: {reason or 'it gave no reason'}")
-        # "If an exception is raised when calling the application callable with a lifespan.startup message or a scope of type
-        # lifespan, the server must continue but not send any lifespan events."
-        error = self.task.exception()
-        if self.server.lifespan_kind == "on":
-            if error is not None:
-                raise error
-            raise StartupFailed("the application has no lifespan; use lifespan=auto or lifespan=off")
-        return False
-
-    async def run(self, scope):
-        await self.application(scope, self.receive, self.send)
-
-    async def receive(self):
-        return await self.inbox.get()
-
-    async def send(self, message):
-        kind = message["type"]
-        if kind == "lifespan.startup.complete":
-            set_once(self.started, None)
-        elif kind == "lifespan.startup.failed":
-            set_once(self.started, message.get("message", ""))
-        elif kind == "lifespan.shutdown.complete":
-            set_once(self.stopped, None)
-        elif kind == "lifespan.shutdown.failed":
-            set_once(self.stopped, message.get("message", "") or "it gave no reason")
-        else:
-            raise ValueError(f"{kind!r} is not a message of the lifespan protocol")
-
-    async def shutdown(self):
-        if self.task.done():
-            self.warn_of(self.task)
-            return
-        self.inbox.put_nowait({"type": "lifespan.shutdown"})
-        done, _ = await asyncio.wait(
-            {self.stopped, self.task}, timeout=SHUTDOWN, return_when=asyncio.FIRST_COMPLETED
-        )
-        if not done:
-            self.server.port.warn(f"the application's shutdown has not ended within {SHUTDOWN:g}s")
-            return
-        if self.stopped.done() and self.stopped.result() is not None:
-            self.server.port.warn(f"the application's shutdown failed: {self.stopped.result()}")
-        await asyncio.wait({self.task}, timeout=CANCELLED)
-        if self.task.done():
-            self.warn_of(self.task)
-
-    def warn_of(self, task):
-        if not task.cancelled() and task.exception() is not None:
-            self.server.port.warn(f"the application's lifespan raised {task.exception()!r}")
-
-
-def set_once(future, value):
-    if not future.done():
-        future.set_result(value)
 
 
 def new_loop(kind):
@@ -446,5 +365,5 @@ def new_loop(kind):
     return asyncio.SelectorEventLoop()
 
 
-def run(port, kinds, loop, lifespan, times, threads):
-    Server(port, kinds, loop, lifespan, times, threads).run()
+def run(port, modules, loop, lifespan, times, threads):
+    Server(port, modules, loop, lifespan, times, threads).run()

@@ -10,7 +10,7 @@
 //! tls         what the server knows of its TLS
 //! extras      what a response can be more than head and body
 //! watch       who tells of a loop that does not go on
-//! asgi.py     the loop, the lifespan; requests.py: the messages of a request
+//! asgi.py     the loop; lifespan.py: the lifespan; requests.py: the messages of a request
 //! ```
 //! Threads of the server only put events into the queue, without the interpreter's lock. Everything else is done by the loop's
 //! thread: it imports the application, runs its lifespan and answers requests, with calls of the host that do not wait.
@@ -69,6 +69,7 @@ macro_rules! code {
 
 const CODE: &CStr = code!("asgi.py");
 const REQUESTS: &CStr = code!("requests.py");
+const LIFESPAN: &CStr = code!("lifespan.py");
 
 /// As the host's pool threads have it: interpreters recurse deeply.
 const STACK: usize = 8 * 1024 * 1024;
@@ -186,10 +187,13 @@ fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
         let threads = spec.threads;
         let ran = Bound::new(py, LoopPort::new(py, Arc::clone(queue), spec, report)).and_then(|port| {
             let requests = PyModule::from_code(py, REQUESTS, c"<gangway>", c"_gangway_asgi_requests")?;
+            let lifespan = PyModule::from_code(py, LIFESPAN, c"<gangway>", c"_gangway_asgi_lifespan")?;
             let module = PyModule::from_code(py, CODE, c"<gangway>", c"_gangway_asgi")?;
             let times = (options.startup_timeout, options.disconnect_timeout);
-            let ran = module
-                .call_method1("run", (&port, requests, &options.kind, &options.lifespan, times, threads));
+            let ran = module.call_method1(
+                "run",
+                (&port, (requests, lifespan), &options.kind, &options.lifespan, times, threads),
+            );
             forked::stop_child();
             // Requests that the loop has not answered.
             port.get().close();

@@ -3,7 +3,10 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
-use gangway_abi::{Level, host};
+use gangway_abi::{
+    Level,
+    host::{self, Place},
+};
 use gangway_python_shared::{codes::Code, log::log};
 use pyo3::{
     exceptions::PyRuntimeError,
@@ -42,12 +45,14 @@ pub(super) struct LoopPort {
     begin: Mutex<Option<(Spec, Report)>>,
     app: OnceLock<Arc<App>>,
     roster: Arc<Roster>,
+    place: Place,
 }
 
 impl LoopPort {
     pub(super) fn new(py: Python<'_>, queue: Arc<LoopQueue>, spec: Spec, report: Report) -> Self {
+        let place = spec.place;
         let (begin, roster) = (Mutex::new(Some((spec, report))), Arc::new(Roster::new(py)));
-        Self { queue, begin, app: OnceLock::new(), roster }
+        Self { queue, begin, app: OnceLock::new(), roster, place }
     }
 
     fn app(&self) -> PyResult<&Arc<App>> {
@@ -110,6 +115,21 @@ impl LoopPort {
 
     fn fileno(&self) -> i32 {
         self.queue.fileno()
+    }
+
+    /// What is readable when busy WebSockets are; None where the loop does not read from them.
+    fn sockets_fileno(&self) -> Option<i32> {
+        self.place.sockets_descriptor()
+    }
+
+    /// Reads from busy WebSockets, which gives events.
+    fn read_sockets(&self) -> PyResult<()> {
+        if forked::is_child() {
+            return Err(forked::refusal());
+        }
+        self.queue.awake();
+        self.place.read_sockets();
+        Ok(())
     }
 
     /// From now on the loop takes events, or stands still for a while.

@@ -58,6 +58,8 @@ pub(super) struct LoopQueue {
 struct QueueState {
     events: VecDeque<LoopEvent>,
     told: bool,
+    /// What its descriptor has been written, or is about to be, and has not been read from it.
+    unread: u64,
     closed: bool,
     /// How often the loop has looked.
     passes: u64,
@@ -78,6 +80,15 @@ pub(super) struct Probe {
     pub(super) passes: u64,
     /// How many events there have been.
     pub(super) pushed: u64,
+}
+
+impl QueueState {
+    /// The loop is told, if it has not been yet: then its descriptor is to be written to.
+    fn tell(&mut self) -> bool {
+        let first = !std::mem::replace(&mut self.told, true);
+        self.unread += u64::from(first);
+        first
+    }
 }
 
 impl LoopQueue {
@@ -113,7 +124,7 @@ impl LoopQueue {
         state.serves &= !matches!(event, LoopEvent::Stop);
         state.events.push_back(event);
         state.pushed += 1;
-        let first = !std::mem::replace(&mut state.told, true);
+        let first = state.tell();
         let is_resting = std::mem::take(&mut state.is_resting);
         drop(state);
         if is_resting {
@@ -144,8 +155,7 @@ impl LoopQueue {
         if !state.serves || state.closed {
             return None;
         }
-        let (probe, first) =
-            (Probe { passes: state.passes, pushed: state.pushed }, !std::mem::replace(&mut state.told, true));
+        let (probe, first) = (Probe { passes: state.passes, pushed: state.pushed }, state.tell());
         drop(state);
         if first {
             self.tell();
@@ -168,6 +178,11 @@ impl LoopQueue {
         !state.closed
     }
 
+    /// The loop is awake, and takes what comes from now on. LOOP.
+    pub(super) fn awake(&self) {
+        self.state().told = true;
+    }
+
     /// At most `most` events. If there are none the next one is told of, otherwise the loop has to come again. LOOP.
     pub(super) fn take(&self, most: usize) -> Vec<LoopEvent> {
         let mut state = self.state();
@@ -182,9 +197,13 @@ impl LoopQueue {
 
     /// From now on the loop may sleep.
     fn sleep(&self, state: &mut QueueState) {
-        if std::mem::take(&mut state.told) {
-            // Nothing there: the loop has come for another reason.
-            let _count = (&self.eventfd).read(&mut [0; 8]);
+        state.told = false;
+        if state.unread > 0 {
+            let mut count = [0; 8];
+            // Nothing there: the loop has come for another reason, and who tells it has not written yet.
+            if (&self.eventfd).read(&mut count).is_ok() {
+                state.unread = state.unread.saturating_sub(u64::from_ne_bytes(count));
+            }
         }
     }
 
@@ -249,5 +268,41 @@ fn refuse(event: LoopEvent) {
     if let (LoopEvent::New { request, .. }, Some(host)) = (event, host::host()) {
         // SAFETY: the request was handed over by handle(), and nobody has taken it who could have ended it.
         let _gone = unsafe { (host.finish)(request, GW_ERROR) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_readable(queue: &LoopQueue) -> bool {
+        let mut entry = libc::pollfd { fd: queue.fileno(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, which lives for the call.
+        unsafe { libc::poll(&raw mut entry, 1, 0) == 1 }
+    }
+
+    #[test]
+    fn a_loop_that_looks_before_it_is_told_sleeps_after_that() {
+        let queue = LoopQueue::new().unwrap();
+        assert!(queue.state().tell(), "somebody is about to write");
+        assert!(queue.take(1).is_empty(), "the loop looks for another reason");
+        assert!(queue.state().tell(), "and somebody else writes first");
+        queue.tell();
+        assert!(queue.take(1).is_empty() && !is_readable(&queue));
+        queue.tell();
+        assert!(is_readable(&queue));
+        assert!(
+            queue.take(1).is_empty() && !is_readable(&queue),
+            "nothing is left that would wake it for ever"
+        );
+    }
+
+    #[test]
+    fn a_loop_that_is_awake_is_not_told() {
+        let queue = LoopQueue::new().unwrap();
+        queue.awake();
+        assert!(queue.push(LoopEvent::Stop) && !is_readable(&queue));
+        assert_eq!((queue.take(2).len(), queue.take(2).len()), (1, 0));
+        assert!(queue.push(LoopEvent::Stop) && is_readable(&queue));
     }
 }

@@ -24,7 +24,6 @@ const MODULES: &[(&str, &str)] = modules![
     "Cookie",
     "Session",
     "__init__",
-    "_apache",
     "_beside",
     "_connection",
     "_debugger",
