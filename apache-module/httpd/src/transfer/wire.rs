@@ -68,6 +68,7 @@ pub struct Wire {
     fd: RawFd,
     /// Ours, blocking, and reading waits for [`PATIENCE`]; otherwise the server closes it.
     owned: Option<OwnedFd>,
+    is_unix: bool,
     is_reused: bool,
     is_slow: Cell<bool>,
 }
@@ -86,11 +87,22 @@ fn set_limit(fd: RawFd, option: libc::c_int, limit: Duration) -> io::Result<()> 
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether a socket is one of AF_UNIX.
+fn is_unix(fd: RawFd) -> bool {
+    let mut domain: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: so many bytes are writable.
+    let status = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_DOMAIN, (&raw mut domain).cast(), &raw mut size)
+    };
+    status == 0 && domain == libc::AF_UNIX
+}
+
 impl Wire {
     /// A socket of the server's, which must outlive this.
     #[must_use]
     pub fn of_server(fd: RawFd) -> Self {
-        Self { fd, owned: None, is_reused: false, is_slow: Cell::default() }
+        Self { fd, owned: None, is_unix: false, is_reused: false, is_slow: Cell::default() }
     }
 
     /// Connects to a unix socket. Waits for a place among those that wait to be accepted, but not longer than `limit`: then
@@ -126,7 +138,7 @@ impl Wire {
                 libc::connect(fd, (&raw const place).cast(), size)
             };
             if status == 0 {
-                return Ok(Self { owned: Some(owned), ..Self::of_server(fd) });
+                return Ok(Self { owned: Some(owned), is_unix: true, ..Self::of_server(fd) });
             }
             let error = io::Error::last_os_error();
             if error.kind() != io::ErrorKind::Interrupted {
@@ -179,7 +191,7 @@ impl Wire {
         if unsafe { libc::fcntl(fd, libc::F_SETFL, libc::O_RDWR) } != 0 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { fd, owned: Some(owned), is_reused: true, is_slow: self.is_slow })
+        Ok(Self { fd, owned: Some(owned), is_unix: is_unix(fd), is_reused: true, is_slow: self.is_slow })
     }
 
     /// Whether an idle connection can carry a request: the backend has neither closed it nor sent anything.
@@ -251,7 +263,10 @@ impl Wire {
 
     /// Receives what is there or comes soon. `likely`: it is probably there.
     pub fn receive_soon(&self, buffer: &mut [u8], soon: Duration, likely: bool) -> Received {
-        if self.owned.is_some() && soon == PATIENCE {
+        // A thread that sleeps in recv(2) on a unix socket is woken already when the other side reads what it was sent, and sleeps again; one in
+        // poll(2) sleeps until there is something.
+        let is_woken_early = self.is_unix && !likely;
+        if self.owned.is_some() && soon == PATIENCE && !is_woken_early {
             return self.receive_with(buffer, 0);
         }
         if likely {
