@@ -1,14 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Many idle WebSockets in one process of a web server: memory of each, the latency of plain requests meanwhile, whether each gets its ping, and how a
-reload ends them.
+reload ends them. In httpd, its event MPM has one child of 25 threads.
 
-    benches/sockets.py [--sockets 10000] [--ping 10] [--drain 5] [--app asgi_plain:application]
+    benches/sockets.py [--server nginx|httpd] [--sockets 10000] [--ping 10] [--drain 5] [--app asgi_plain:application]
 
 Server and clients share the machine, so latencies are compared with those without sockets, of the same run.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import resource
@@ -26,12 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.dont_write_bytecode = True
 
 from harness import processes  # noqa: E402
-from harness.peers import APPS, DIST, NGINX, VENV  # noqa: E402
+from harness.peers import APPS, DIST, HTTPD, NGINX, VENV, asked  # noqa: E402
 from harness.running import free_port  # noqa: E402
 from harness.sockets import CLOSE, PING, PONG, TEXT, connect, frame, head  # noqa: E402
 
 PARALLEL = 200
-CONFIGURATION = """\
+NGINX_CONFIGURATION = """\
 load_module {dist}/ngx_http_gangway_module.so;
 daemon off;
 {user}
@@ -50,9 +51,37 @@ http {{
 }}
 """
 
+HTTPD_CONFIGURATION = """\
+ServerRoot {folder}
+DefaultRuntimeDir {folder}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule gangway_module {dist}/mod_gangway.so
+{user}
+ServerName localhost
+Listen 127.0.0.1:{port}
+ListenBacklog 4096
+PidFile {folder}/httpd.pid
+ErrorLog {folder}/error.log
+LogLevel warn
+MaxKeepAliveRequests 0
+ThreadsPerChild 25
+ThreadLimit 25
+StartServers 1
+ServerLimit 3
+MaxRequestWorkers 25
+MinSpareThreads 1
+MaxSpareThreads 75
+AsyncRequestWorkerFactor {connections}
+<Location />
+    GangwayASGI {target} in_flight={most} ws_ping={ping}s ws_drain={drain}s
+</Location>
+"""
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", choices=("nginx", "httpd"), default="nginx")
     parser.add_argument("--sockets", type=int, default=10000)
     parser.add_argument("--ping", type=int, default=10, help="ws_ping= in seconds")
     parser.add_argument("--drain", type=int, default=5, help="ws_drain= in seconds")
@@ -64,9 +93,11 @@ def arguments():
 class Server:
     def __init__(self, options, folder):
         self.port = free_port()
-        text = CONFIGURATION.format(
+        is_nginx, is_root = options.server == "nginx", os.geteuid() == 0
+        text = (NGINX_CONFIGURATION if is_nginx else HTTPD_CONFIGURATION).format(
             dist=DIST,
-            user="user root;" if os.geteuid() == 0 else "",
+            modules="" if is_nginx else asked("apxs", "-q", "LIBEXECDIR"),
+            user=("user root;" if is_nginx else "User www-data\nGroup www-data") if is_root else "",
             files=options.sockets + 1000,
             folder=folder,
             connections=options.sockets + 500,
@@ -76,9 +107,12 @@ class Server:
             ping=options.ping,
             drain=options.drain,
         )
-        (folder / "nginx.conf").write_text(text)
-        self.folder = folder
-        self.process = processes.start([NGINX, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"], folder, folder, {})
+        (folder / "server.conf").write_text(text)
+        self.graceful = signal.SIGHUP if is_nginx else signal.SIGUSR1
+        command = [NGINX, "-p", str(folder), "-e", f"{folder}/error.log", "-c", f"{folder}/server.conf"]
+        if not is_nginx:
+            command = [HTTPD, "-d", str(folder), "-f", f"{folder}/server.conf", "-DFOREGROUND"]
+        self.process = processes.start(command, folder, folder, {})
         until(lambda: self.asked() and self.workers(), 20)
 
     def asked(self):
@@ -88,10 +122,21 @@ class Server:
             return False
 
     def workers(self):
-        return [pid for pid in processes.tree([self.process.pid]) if pid != self.process.pid]
+        """Those processes that have the application's loop."""
+        children = [pid for pid in processes.tree([self.process.pid]) if pid != self.process.pid]
+        return [pid for pid in children if "gw-loop" in names_of_threads(pid)]
 
     def stop(self):
         processes.stop([self.process])
+
+
+def names_of_threads(pid):
+    names = set()
+    for file in Path(f"/proc/{pid}/task").glob("*/comm"):
+        # A thread may end meanwhile.
+        with contextlib.suppress(OSError):
+            names.add(file.read_text().strip())
+    return names
 
 
 def until(ready, seconds):
@@ -277,8 +322,8 @@ def measure(options, server):
     each = (memory(worker) - before) / options.sockets / 1024
     print(f"{each:.1f} KiB each after pings", flush=True)
     orders.write(f"listen {options.drain + 10}\n")
-    server.process.send_signal(signal.SIGHUP)
-    until(lambda: len(server.workers()) > 1, 20)
+    server.process.send_signal(server.graceful)
+    until(lambda: any(other != worker for other in server.workers()), 20)
     told("plain requests during the reload", latencies(server.port, options.requests))
     _, restarted, closed, first, last = heard(words)
     print(f"a reload: {restarted} of {closed} closed with 1012, the first after {first} s, the last after {last} s", flush=True)

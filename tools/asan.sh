@@ -68,7 +68,7 @@ esac
 
 status=0
 # Memory has another size with the sanitizer's shadows and quarantine, and a process with memory= no room for them; a site of its own runs in a server that has no sanitizer.
-GANGWAY_DIST=$DIST SERVER=$SERVER tools/test.sh -k 'not memory and not gibibyte and not a_download_over_http2 and not slow_readers and not two_sites and not what_a_process_is_given and not who_never_reads and not who_reads_nothing' "$@" || status=$?
+GANGWAY_DIST=$DIST SERVER=$SERVER tools/test.sh -k 'not memory and not gibibyte and not a_download_over_http2 and not slow_readers and not two_sites and not what_a_process_is_given and not who_never_reads and not who_reads_nothing and not test_large' "$@" || status=$?
 # What is no error is the sanitizer's wonder about the stacks of greenlets.
 mapfile -t reports < <(grep -l "ERROR: AddressSanitizer" "$LOGS"/report.* 2>/dev/null)
 if ((${#reports[@]})); then
