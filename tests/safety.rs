@@ -20,7 +20,7 @@ use syn::{
 };
 
 /// Where each crate with `unsafe` in it begins.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 11] = [
     "src/lib.rs",
     "abi/src/lib.rs",
     "nginx-module/src/lib.rs",
@@ -29,7 +29,9 @@ const CRATES: [&str; 9] = [
     "apache-module/proxy/src/lib.rs",
     "engines/python/src/lib.rs",
     "engines/python/runtime/src/lib.rs",
+    "engines/python/shared/src/lib.rs",
     "host/src/lib.rs",
+    "command/src/lib.rs",
 ];
 
 /// What a line that names nothing says, and nothing else.
