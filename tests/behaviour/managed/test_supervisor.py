@@ -49,6 +49,12 @@ def forked(server):
     return [pid for pid in pids if pid not in templates], templates
 
 
+def both_forked(server):
+    """The same once two processes have their own names: one that answers may be there before the other has been forked."""
+    wait_until(lambda: [len(pids) for pids in forked(server)] == [2, 1], "two processes and their template are there")
+    return forked(server)
+
+
 @pytest.fixture
 def ready(workspace):
     """A function of a server: processes that take requests."""
@@ -79,7 +85,7 @@ def test_young_processes_that_are_killed_all_at_once_make_nobody_be_refused(laun
 
 def test_a_killed_supervisor_costs_no_template_and_no_request(launch, scratch):
     server = launch(lambda site: counted(site, scratch, processes=2), warm=["/app/get", "/app/stream"])
-    before = forked(server)
+    before = both_forked(server)
     with Load(server, "/app", fresh=2, kept=2) as load:
         for _ in range(5):
             (pid,) = server.keepers()["gangway-super"]
@@ -108,7 +114,7 @@ def test_a_killed_supervisor_leaves_the_next_one_the_files_that_are_watched(laun
         lambda site: site.wsgi("/app", "site_of_a_test:app", root=scratch, processes=2, reload=True, timeout="60s"), warm=["/app"]
     )
     server.log.allow("GW0907")
-    before = forked(server)
+    before = both_forked(server)
 
     def kill_supervisor():
         (pid,) = server.keepers()["gangway-super"]
