@@ -67,6 +67,9 @@ impl ContentErrand {
             PhaseAnswer::Status(status) if status >= 300 => Outcome::Failed,
             _ => Outcome::Complete,
         };
+        if outcome == Outcome::Complete {
+            exchange.measure();
+        }
         // The error is that somebody else has ended it: the client has left.
         let _ = exchange.finish(outcome);
     }

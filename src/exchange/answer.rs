@@ -193,6 +193,13 @@ impl Answer {
             || self.staged.pieces.len() + usize::from(more > 0) > PIECES_MOST
     }
 
+    /// No more of the body comes: says how long it is, where nothing has left and nobody has said it.
+    pub(super) fn measure(&mut self) {
+        if !self.drop_body {
+            self.staged.measure_all();
+        }
+    }
+
     /// Whether so much waits for a patient port that it must leave with the next piece.
     pub(super) fn is_full(&self) -> bool {
         self.staged.weight() >= ROOM || self.staged.pieces.len() >= PIECES_MOST

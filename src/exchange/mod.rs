@@ -378,6 +378,11 @@ impl Exchange {
         delivered
     }
 
+    /// Nothing more is written: a response of which nothing has left has its length. Before [`Self::finish`].
+    pub(crate) fn measure(&self) {
+        lock(&self.answer).measure();
+    }
+
     /// Whether the response has been ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {

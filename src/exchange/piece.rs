@@ -233,6 +233,15 @@ impl Delivery {
         }
     }
 
+    /// As [`Self::measure`], when all of it is here that there will be.
+    pub(super) fn measure_all(&mut self) {
+        let is_whole = self.beyond.is_none();
+        let is_open = |head: &&mut Head| is_whole && head.content_length.is_none() && !head.forbids_body();
+        if let Some(head) = self.head.as_mut().filter(is_open) {
+            head.content_length = Some(self.pieces.iter().map(|piece| piece.len() as u64).sum());
+        }
+    }
+
     /// Bytes of memory that the pieces take.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -329,3 +329,28 @@ def test_debug_shows_what_goes_wrong_behind_the_beginning_of_a_response(launch, 
         pass
     server.log.expect("GW0319")
     server.log.allow("GW0503|GW0504|GW0703|prematurely")
+
+
+PARTS = """
+def handler(req):
+    req.content_type = "text/plain"
+    for flush in req.args or "":
+        req.write("part", int(flush))
+    return 0
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_a_response_of_which_nothing_has_left_has_its_length(launch, scratch, processes):
+    """What is flushed may have left."""
+    folder = scratch / "parts"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "parts.py").write_text(PARTS)
+    server = launch(lambda site: site.location("/x", handlers=(f"parts root={folder}{processes}",)))
+    for query in ("", "0", "00"):
+        response = server.get(f"/x?{query}")
+        assert (response.text, response.all("content-length")) == ("part" * len(query), [str(4 * len(query))]), query
+        with server.connect() as client:
+            client.request("HEAD", f"/x?{query}")
+            assert client.response("HEAD").status == 200
