@@ -178,7 +178,8 @@ impl<'r> Flow<'r> {
 
     pub(super) fn pass(&mut self, always: bool) -> Result<(), Stop> {
         if self.is_closed {
-            return Err(Stop::Invalid);
+            // An end that has passed with the rest leaves nothing to pass.
+            return if self.given.first().is_none() { Ok(()) } else { Err(Stop::Invalid) };
         }
         self.passes_always |= always;
         self.ask()?;

@@ -9,7 +9,7 @@ from harness import wire
 
 pytestmark = pytest.mark.servers("apache", "apache-worker", "apache-prefork")
 
-NAMES = ("lines", "small", "says", "fails", "fails_late", "once", "cuts", "drops", "ends")
+NAMES = ("lines", "small", "says", "fails", "fails_late", "once", "twice", "cuts", "drops", "ends")
 
 
 def configure(site, kind):
@@ -90,6 +90,8 @@ def test_what_a_filter_does_not_read_is_gone(server):
 def test_a_filter_steps_aside(server):
     assert server.get("/filters/once").body == b"<first>one two three"
     assert server.get("/filters/files/once/README").body == b"<first>" + served(server, "README")
+    assert server.get("/filters/twice").body == b"<one two three"
+    assert server.get("/filters/files/twice/README").body == b"<" + served(server, "README")
 
 
 def test_a_filter_ends_the_body(server):

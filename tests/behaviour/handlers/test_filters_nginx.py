@@ -12,7 +12,7 @@ from harness.deadline import wait_until
 
 pytestmark = pytest.mark.servers("nginx", "nginx128")
 
-NAMES = ("outputfilter", "lines", "small", "says", "fails", "fails_late", "once", "cuts", "drops", "ends")
+NAMES = ("outputfilter", "lines", "small", "says", "fails", "fails_late", "once", "twice", "cuts", "drops", "ends")
 
 OWN = '''
 import gate
@@ -232,6 +232,8 @@ def test_what_a_filter_does_with_what_it_gets(server):
     assert server.get("/files/ends/README").body == b""
     assert server.get("/app/once").body == b"<first>one two three"
     assert server.get("/files/once/README").body == b"<first>" + served(server)
+    assert server.get("/app/twice").body == b"<one two three"
+    assert server.get("/files/twice/README").body == b"<" + served(server)
     client = server.connect()
     for _ in range(3):
         client.request("GET", "/files/cuts/README")

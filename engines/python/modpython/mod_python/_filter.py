@@ -27,6 +27,8 @@ class Filter:
         self.closed = 0
         # What readline() has read too far.
         self._ahead = b""
+        # disable() was called.
+        self._is_off = False
 
     def read(self, len=-1):
         """At most so many bytes, or all that has come. b"" where there is no more in this run; None at the end.
@@ -93,6 +95,10 @@ class Filter:
         self._rest(True)
 
     def _rest(self, always):
+        if self._is_off:
+            # That has passed it all already.
+            return
+        self._is_off = always
         ahead, self._ahead = self._ahead, b""
         self.write(ahead)
         self._transaction.filter_pass(always)

@@ -154,3 +154,13 @@ def test_filters_of_one_request(make, transaction):
         request.add_output_filter("unknown")
     with pytest.raises(ValueError):
         request.register_output_filter("", "m")
+
+
+def test_what_is_disabled_may_be_passed_on(filtering):
+    """As handlers of mod_python's have it: the first of both calls passes all."""
+    filter, passing = filtering(b"line one\nline two\n")
+    assert filter.readline() == b"line one\n"
+    filter.disable()
+    filter.pass_on()
+    filter.disable()
+    assert (passing.written, passing.calls) == ([b"line two\n"], [("pass", True)])

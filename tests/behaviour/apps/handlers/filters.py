@@ -64,6 +64,15 @@ def once(filter):
     filter.disable()
 
 
+def twice(filter):
+    """Each of both passes all that is there; in mod_python's programs they stand together in either order."""
+    filter.write(b"<")
+    for _ in range(2):
+        filter.pass_on()
+        filter.disable()
+    filter.pass_on()
+
+
 def cuts(filter):
     """Ends the body before its end."""
     filter.write(filter.read(5) or b"")
