@@ -265,6 +265,32 @@ def test_a_page_of_debug_says_nothing_of_the_document_that_there_was_to_be(launc
     server.log.expect("GW0319")
 
 
+LOCKS = """
+import _apache
+from mod_python import apache
+
+def handler(req):
+    _apache._global_lock(req.server, "a name")
+    try:
+        taken = _apache._global_trylock(req.server, "another name")
+        _apache._global_unlock(req.server, "another name")
+    finally:
+        _apache._global_unlock(req.server, "a name")
+    req.write(f"{taken} {_apache.SERVER_RETURN is apache.SERVER_RETURN} {_apache.table({'A': 'b'})['a']}")
+    return 0
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_the_c_module_of_mod_python(launch, scratch, processes):
+    folder = scratch / "locks"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "takes.py").write_text(LOCKS)
+    server = launch(lambda site: site.location("/x", handlers=(f"takes root={folder}{processes}",)), warm=["/x"])
+    assert server.get("/x").text == "1 True b"
+
+
 LINES = """
 def handler(req):
     first, _, last = req.args.partition("-")

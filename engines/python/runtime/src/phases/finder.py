@@ -6,6 +6,8 @@ import importlib.machinery
 import sys
 
 PACKAGE = "mod_python"
+#: mod_python's own, which stands beside it.
+C_MODULE = "_apache"
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -16,6 +18,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         """The module's name inside of the package; None for one of somebody else."""
         if name == PACKAGE:
             return "__init__"
+        if name == C_MODULE:
+            return name
         package, _, part = name.rpartition(".")
         return part if package == PACKAGE and part in self.sources else None
 

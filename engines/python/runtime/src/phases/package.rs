@@ -24,6 +24,7 @@ const MODULES: &[(&str, &str)] = modules![
     "Cookie",
     "Session",
     "__init__",
+    "_apache",
     "_beside",
     "_connection",
     "_debugger",
