@@ -253,7 +253,7 @@ def test_an_endless_stream_of_a_process_of_its_own(launch, gate, journal, path):
     blocks = client.blocks(head := client.head())
     next(blocks)
     visitor = gate.visitor().at("streaming" if path == "endless" else "begun")
-    server.configuration.write_text(server.configuration.read_text().replace("VERSION=1", "VERSION=2"))
+    server.rewrite(server.configuration.read_text().replace("VERSION=1", "VERSION=2"))
     server.reload(timeout=30)
     visitor.at("OSError" if path == "endless" else "cancelled")
     server.log.expect("GW0906 requests of process .* did not end within drain_timeout=")

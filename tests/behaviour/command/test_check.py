@@ -21,7 +21,7 @@ def check(launch, workspace):
         server = launch.prepare(configure)
         server.write_configuration()
         if change is not None:
-            server.configuration.write_text(change(server.configuration.read_text()))
+            server.rewrite(change(server.configuration.read_text()))
         words = ["check", "--server", str(server.binary), "-c", str(server.configuration)]
         done = Gangway(workspace, server).run(*words, environment={"APACHE_RUN_DIR": str(server.folder)})
         return done.returncode, done.stdout + done.stderr

@@ -244,7 +244,7 @@ def test_the_configuration_test_starts_no_interpreter(configtest, scratch):
 def test_a_reload_with_a_wrong_configuration_keeps_the_old_one(launch, kind):
     server = launch(lambda site: site.wsgi("/app", "pep3333:app"), warm=["/app/hello"])
     good = server.configuration.read_text()
-    server.configuration.write_text(good.replace("pep3333:app", "pep3333:app threads=none"))
+    server.rewrite(good.replace("pep3333:app", "pep3333:app threads=none"))
     if kind.startswith("apache"):
         # httpd ends when a reload meets a wrong configuration, which is why apachectl tests it first.
         assert server.configtest().status != 0
@@ -252,4 +252,4 @@ def test_a_reload_with_a_wrong_configuration_keeps_the_old_one(launch, kind):
         server.send_signal("reload")
         server.log.expect(r"\[emerg\].*GW0102.*threads=none")
     assert server.get("/app/hello").body == b"hello"
-    server.configuration.write_text(good)
+    server.rewrite(good)

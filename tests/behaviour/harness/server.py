@@ -76,7 +76,13 @@ class Server:
 
     def write_configuration(self):
         self.ports = {name: places.free_port() for name in ("http", "http2", "tls")}
-        self.configuration.write_text(self.site.text(self) if self.site.text else self.render())
+        self.rewrite(self.site.text(self) if self.site.text else self.render())
+
+    def rewrite(self, text):
+        """Another configuration, in one step: httpd may be reading the one before, after one more signal than it needed."""
+        new = self.configuration.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self.configuration)
 
     @property
     def configuration(self):

@@ -68,7 +68,7 @@ def test_a_reload_brings_new_code_while_the_old_one_finishes(launch, counted, ga
     visitor = gate.visitor().at("inside")
     before = server.worker()
     text = server.configuration.read_text()
-    server.configuration.write_text(text.replace("timeout=60s", "timeout=60s env=VERSION=2"))
+    server.rewrite(text.replace("timeout=60s", "timeout=60s env=VERSION=2"))
     server.send_signal("reload")
     wait_until(lambda: server.get("/app/get").header("X-Version") == "2", "the new code answers")
     assert processes.alive(before)

@@ -63,7 +63,7 @@ def limits(pid):
 def say(server, old, new):
     text = server.configuration.read_text()
     assert old in text
-    server.configuration.write_text(text.replace(old, new))
+    server.rewrite(text.replace(old, new))
 
 
 # ---- the run directory ----

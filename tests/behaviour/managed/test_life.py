@@ -31,7 +31,7 @@ def facts(server, path="/app/facts"):
 def change(server, old, new):
     text = server.configuration.read_text()
     assert old in text
-    server.configuration.write_text(text.replace(old, new))
+    server.rewrite(text.replace(old, new))
 
 
 def restart(server):
@@ -245,12 +245,12 @@ def test_applications_come_and_go_with_reloads(launch, kind):
         with_it = without.replace("Redirect 404", f"GangwaySpawn {words}")
     assert server.keepers() == {}
     for _ in range(2):
-        server.configuration.write_text(with_it)
+        server.rewrite(with_it)
         server.reload()
         assert server.get("/one/hello").body == b"hello"
         assert len(server.managed()) == 2
         ended = gone(server)
-        server.configuration.write_text(without)
+        server.rewrite(without)
         server.reload()
         assert server.get("/one/hello").status == 404
         wait_until(ended, "nothing is left", 20)
@@ -266,7 +266,7 @@ def test_a_reload_that_the_processes_cannot_follow_leaves_what_runs(launch, kind
         text = text.replace("processes=2;", f"processes=2; }} location /two/ {{ gangway_spawn /usr/bin/perl nothing {many};")
     else:
         text += f'<Location "/two/">\nGangwaySpawn /usr/bin/perl nothing {many}\n</Location>\n'
-    server.configuration.write_text(text)
+    server.rewrite(text)
     server.reload()
     server.log.expect("GW0908 .* are too many; what runs already goes on ")
     assert server.get("/one/hello").body == b"hello"

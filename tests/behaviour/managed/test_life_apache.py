@@ -25,7 +25,7 @@ def test_graceful_restarts_under_load_lose_nothing(launch, scratch, words, kind)
     with Load(server, "/app", fresh=2, kept=2) as load:
         for number in range(1, 6):
             if words == "other":
-                server.configuration.write_text(text.replace("VERSION=0", f"VERSION={number}"))
+                server.rewrite(text.replace("VERSION=0", f"VERSION={number}"))
             server.reload(60)
             done = load.done
             wait_until(lambda done=done: load.done > done + 20 or load.failures, "requests go on", 60)

@@ -112,7 +112,7 @@ def test_twenty_reloads_with_other_words(launch, scratch, preload):
     text = server.configuration.read_text()
     with Load(server, "/app", fresh=2, kept=2) as load:
         for number in range(1, RELOADS + 1):
-            server.configuration.write_text(text.replace("VERSION=0", f"VERSION={number}"))
+            server.rewrite(text.replace("VERSION=0", f"VERSION={number}"))
             server.reload()
             version = str(number)
             wait_until(lambda version=version: server.get("/app/get").header("X-Version") == version, "it is the new code", 60)
@@ -133,7 +133,7 @@ def test_reloads_with_more_and_fewer_processes(launch, scratch, preload):
     text = server.configuration.read_text()
     with Load(server, "/app", fresh=2, kept=2) as load:
         for number in itertools.islice(itertools.cycle((3, 1, 2)), 6):
-            server.configuration.write_text(text.replace("processes=2", f"processes={number}"))
+            server.rewrite(text.replace("processes=2", f"processes={number}"))
             server.reload()
             go_on(load)
     check(load)
@@ -182,14 +182,14 @@ def test_a_broken_deploy_leaves_the_old_code(launch, scratch):
     broken = path.with_suffix(".pl")
     broken.write_text("die 'it cannot be loaded';")
     script = programs.sources(server.site.scratch) / "fcgi.pl"
-    server.configuration.write_text(text.replace(str(script), str(broken)))
+    server.rewrite(text.replace(str(script), str(broken)))
     server.reload()
     server.log.expect("GW0907 generation 2 of .* cannot be started")
     server.log.allow("GW090[2357]|it cannot be loaded")
     for _ in range(20):
         assert server.get("/one/hello").body == b"hello"
     assert set(old) <= set(server.managed())
-    server.configuration.write_text(text)
+    server.rewrite(text)
     server.reload()
     wait_until(lambda: server.get("/one/hello").body == b"hello", "it serves")
     wait_until(lambda: not any(processes.alive(pid) for pid in old) or server.managed() == old, "it has settled", 60)

@@ -179,7 +179,7 @@ def test_drain_timeout(run, gate, preload):
     client.request("GET", f"/app/wait?{gate.query}")
     visitor = gate.visitor().at("inside")
     text = server.configuration.read_text()
-    server.configuration.write_text(text.replace("VERSION=1", "VERSION=2"))
+    server.rewrite(text.replace("VERSION=1", "VERSION=2"))
     server.send_signal("reload")
     server.log.expect(rf"GW0906 requests of process {visitor.pid} .* did not end within drain_timeout=; it is told to end", 60)
     # What it hears then interrupts the request, in time or by KILL.

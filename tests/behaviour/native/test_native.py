@@ -151,7 +151,7 @@ def test_a_reload_brings_another_handler(launch, build):
     hello, handler = build("good/hello"), build("good/native")
     server = launch(lambda site: native(site, "/", hello), warm=["/"])
     text = server.configuration.read_text()
-    server.configuration.write_text(text.replace(str(hello), f"{handler}:app"))
+    server.rewrite(text.replace(str(hello), f"{handler}:app"))
     server.reload()
     assert server.get("/hello").body == b"Hello"
 

@@ -370,7 +370,7 @@ def test_generations_count_by_what_they_began_for(launch, workspace, scratch, pr
     touched.touch()
     is_said(waiting, {"restarts": 2, "restarts_begun_command": 1, "restarts_begun_restart_file": 1})
     text = server.configuration.read_text()
-    server.configuration.write_text(text.replace("VERSION=1", "VERSION=2"))
+    server.rewrite(text.replace("VERSION=1", "VERSION=2"))
     server.reload()
     expected = {"restarts": 3, "restarts_begun_command": 1, "restarts_begun_restart_file": 1, "restarts_begun_configuration": 1}
     is_said(waiting, expected)
