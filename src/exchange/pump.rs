@@ -250,6 +250,10 @@ impl SocketPump {
         let Lending::Until(at) = self.lending else { return false };
         let now = Instant::now();
         let is_due = now >= at;
+        if self.link.deadline().is_some_and(|deadline| now >= deadline) {
+            // What has come by then comes first.
+            self.link.take_back();
+        }
         let (count, news) = self.link.ask(is_due);
         transport.count_read(count);
         match news {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    super::busy::{BusySocket, BusySockets},
+    super::busy::{self, BusySocket, BusySockets},
     LinkState, SocketLink,
 };
 use crate::sys::{self, epoll::Shown, lock};
@@ -47,7 +47,9 @@ impl SocketLink {
         let waker = lock(&self.state).waker.clone();
         let Some(sockets) = waker.and_then(|waker| waker.busy_sockets()) else { return false };
         let mut state = lock(&self.state);
-        let can_be = state.lease.is_none() && state.socket.is_flowing(Instant::now(), FLOWING);
+        let can_be = state.lease.is_none()
+            && state.socket.is_flowing(Instant::now(), FLOWING)
+            && state.socket.last_length() < busy::PART;
         let Some(socket) = state.shared.filter(|_| can_be) else { return false };
         let reader: Weak<dyn BusySocket> = Arc::<Self>::downgrade(self);
         let number = sockets.add(socket, reader);
@@ -122,7 +124,9 @@ impl LinkState {
         let bytes = buffer.get(..count).unwrap_or_default();
         let taken = self.socket.handle_bytes(bytes, Instant::now());
         lease.rest = bytes.get(taken..).unwrap_or_default().to_vec();
-        taken >= count && count < buffer.len() && !self.socket.is_closed()
+        // By what it is when it has been decompressed, too.
+        let is_little = count < buffer.len() && self.socket.last_length() < busy::PART;
+        taken >= count && is_little && !self.socket.is_closed()
     }
 
     /// The handler's thread reads no more: what it has not taken is the server's to give.

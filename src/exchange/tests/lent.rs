@@ -110,11 +110,15 @@ impl Scene {
     }
 
     fn beside(sockets: Arc<BusySockets>) -> Self {
+        Self::with(sockets, RULES)
+    }
+
+    fn with(sockets: Arc<BusySockets>, rules: SocketRules) -> Self {
         let (notify, told) = posts();
         let (sender, woken) = mpsc::channel();
         let waker = Loop { sockets: Arc::clone(&sockets), woken: Mutex::new(sender) };
         let (socket, client) = UnixStream::pair().unwrap();
-        let link = Arc::new(SocketLink::new(1, notify, Some(Arc::new(waker)), RULES));
+        let link = Arc::new(SocketLink::new(1, notify, Some(Arc::new(waker)), rules));
         let pump = SocketPump::new(Arc::clone(&link), Vec::new());
         let plain = Plain { socket, read: 0, counted: 0 };
         let mut scene = Self { sockets, link, pump, plain, client, told, woken };
@@ -319,6 +323,45 @@ fn large_messages_are_the_servers() {
         count += scene.taken().iter().filter(|taken| **taken == message).count();
     }
     writer.join().unwrap();
+}
+
+#[test]
+fn messages_that_become_large_are_the_servers() {
+    let mut scene = Scene::lent();
+    let part = vec![b'x'; 10_000];
+    for first in [2, 0] {
+        scene.client.write_all(&frame(first, &part)).unwrap();
+        scene.sockets.read();
+        assert_eq!(scene.told.try_iter().count(), 0, "it is none yet");
+    }
+    scene.say(0, &part);
+    scene.sockets.read();
+    assert_eq!((scene.taken(), scene.told.try_iter().count()), (vec![part.repeat(3)], 1));
+    assert!(!scene.step().is_lent);
+    for _ in 0..20 {
+        scene.client.write_all(&frame(2, &part)).unwrap();
+        assert!(!scene.step().is_lent);
+        scene.say(0, &part);
+        assert!(!scene.step().is_lent);
+        assert_eq!(scene.taken().len(), 1);
+    }
+    scene.be_busy();
+}
+
+#[test]
+fn what_has_come_before_a_time_is_over_comes_first() {
+    let rules = SocketRules { idle: Some(Duration::from_millis(120)), ..RULES };
+    let mut scene = Scene::with(Arc::new(BusySockets::new().unwrap()), rules);
+    scene.be_busy();
+    let end = Instant::now() + Duration::from_secs(10);
+    // Nobody reads, and the next look is late.
+    scene.say(1, b"in time");
+    while scene.link.deadline().is_some_and(|at| Instant::now() < at) {
+        assert!(Instant::now() < end);
+        thread::yield_now();
+    }
+    assert!(!scene.step().is_lent);
+    assert_eq!(scene.taken(), [b"in time"], "it is not closed");
 }
 
 #[test]

@@ -95,6 +95,8 @@ pub struct WebSocket {
     asked: Option<Instant>,
     /// When the last message came or went.
     used: Instant,
+    /// Bytes of the last one that came, as the application gets it.
+    last_length: usize,
     /// When a close frame of ours went out.
     closing_since: Option<Instant>,
 }
@@ -114,6 +116,7 @@ impl WebSocket {
             last_received: now,
             asked: None,
             used: now,
+            last_length: 0,
             closing_since: None,
         }
     }
@@ -232,6 +235,12 @@ impl WebSocket {
             && now.saturating_duration_since(self.used) < within
     }
 
+    /// Bytes of the last message that has come, as the application gets it: a few of the wire may become many.
+    #[must_use]
+    pub const fn last_length(&self) -> usize {
+        self.last_length
+    }
+
     /// Whether the client is to be read from: not while so much waits to be polled.
     #[must_use]
     pub fn wants_input(&self) -> bool {
@@ -343,7 +352,7 @@ impl WebSocket {
     fn arrive(&mut self, arrival: Arrival, now: Instant) {
         match arrival {
             Arrival::Message(message) => {
-                self.used = now;
+                (self.used, self.last_length) = (now, message.payload.len());
                 self.inbox_weight += message.payload.len() + MESSAGE_COST;
                 self.inbox.push_back(message);
             }

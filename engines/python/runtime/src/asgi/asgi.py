@@ -45,6 +45,8 @@ class Server:
         self.left = {}
         # Events have woken requests in this turn.
         self.has_woken = False
+        # The loop comes back to what it has left there.
+        self.is_more_due = False
         # The first step of a Task that is being made, and its context.
         self.step = None
         # The descriptor of busy WebSockets, if the loop reads from them.
@@ -169,23 +171,30 @@ class Server:
         """Clients whose messages follow each other quickly: no other thread reads those."""
         if self.forked:
             self.leave_loop()
-        self.port.read_sockets()
-        self.drain()
+        try:
+            self.port.read_sockets()
+        finally:
+            # The server does not wake a loop that has been here.
+            self.drain()
 
     @staticmethod
     def set_once(future, value):
         if not future.done():
             future.set_result(value)
 
+    def drain_more(self):
+        self.is_more_due = False
+        self.drain()
+
     def drain(self):
         if self.forked:
             self.leave_loop()
-        self.port.gather(True)
         self.has_woken = False
         end = monotonic() + TURN
         # The server does not wake a loop that has found something.
         is_over = False
         try:
+            self.port.gather(True)
             while events := self.port.drain():
                 self.handle(events)
                 if monotonic() > end:
@@ -199,8 +208,10 @@ class Server:
                 self.loop.call_soon(self.port.gather, False)
             else:
                 self.port.gather(False)
-            if not is_over:
-                self.loop.call_soon(self.drain)
+            if not is_over and not self.is_more_due:
+                # Once in a pass of the loop, however often it finds something.
+                self.is_more_due = True
+                self.loop.call_soon(self.drain_more)
 
     def handle(self, events):
         for kind, key, value in events:
