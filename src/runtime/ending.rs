@@ -93,7 +93,7 @@ impl Application {
         let count = exchanges.len().min(INTERRUPTERS);
         let rest = Arc::new(Mutex::new(exchanges));
         for _ in 0..count {
-            let (this, rest) = (Arc::clone(self), Arc::clone(&rest));
+            let (this, rest, unreached) = (Arc::clone(self), Arc::clone(&rest), Arc::clone(&rest));
             *lock(&self.interrupts) += 1;
             let body = move || {
                 let next = || lock(&rest).pop();
@@ -104,6 +104,10 @@ impl Application {
             };
             if let Err(error) = sys::spawn("gw-interrupt", STACK, body) {
                 self.interrupt_ended();
+                // Those whom no other thread gets to are to be interrupted at the end.
+                lock(&unreached).iter().for_each(|exchange| {
+                    exchange.is_interrupted.store(false, Ordering::Relaxed);
+                });
                 log::coded(
                     Level::Error,
                     THREADS_FAILED,

@@ -138,6 +138,9 @@ pub(crate) fn add_application() -> Result<(), String> {
     let parser = Parser { base: &base, timeout: None };
     let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))
         .map_err(|error| format!("{place}: {error}"))?;
-    NUMBER.store(config::kept(|all: &mut Configured| all.add_first(application, place)), Ordering::Relaxed);
+    // The first one that loads starts the interpreter: these do where their directives say how.
+    let says_how = application.spec().options.iter().any(|(key, _)| key == "env");
+    let add = if says_how { Configured::add_first } else { Configured::add };
+    NUMBER.store(config::kept(|all: &mut Configured| add(all, application, place)), Ordering::Relaxed);
     Ok(())
 }

@@ -86,7 +86,8 @@ fn settle(_: &Conf, handler: &Handler, upstream: &mut UpstreamConf) -> Result<()
     if service.managed().replay() == Replay::All {
         conf.next_upstream |= NGX_HTTP_UPSTREAM_FT_NON_IDEMPOTENT as usize;
     }
-    conf.next_upstream_timeout = 0;
+    // How often, replay= and what a process says of a request decide.
+    (conf.next_upstream_tries, conf.next_upstream_timeout) = (0, 0);
     // A program that takes one request at a time serves one connection at a time: one that is kept for another request would
     // keep the requests of other workers out.
     if is_program && upstream.keep_conn == 2 {

@@ -41,7 +41,7 @@ def application(environ, start_response):
 """
 
 
-def sites(scratch, extra):
+def sites(scratch, extra, words=""):
     """Handlers and an application that stands before them, in one process."""
     folder, library = scratch / "flags", scratch / "flags" / "library"
     library.mkdir(parents=True)
@@ -56,7 +56,7 @@ def sites(scratch, extra):
         path = f"sys.path + ['{library}', '{folder}']"
         site.apache_host = f"""
             <Location "/application">
-                GangwayWSGI flags:application root={folder}
+                GangwayWSGI flags:application root={folder} {words}
             </Location>
             PythonPath "{path}"
             <Location "/handler">
@@ -79,6 +79,11 @@ def test_python_starts_without_assertions(launch, scratch, said):
         text = server.get(path).text
         assert text.startswith("1 False False ") and text.endswith(".opt-1.pyc Documented."), text
     assert all(path.name.endswith(".opt-1.pyc") for path in (library / "__pycache__").iterdir())
+
+
+def test_an_application_says_how_python_starts_where_handlers_do_not(launch, scratch):
+    _, configure = sites(scratch, "", "env=PYTHONOPTIMIZE=1")
+    assert launch(configure).get("/handler").text.startswith("1 False False ")
 
 
 def test_python_starts_with_assertions_where_nothing_is_said(launch, scratch):
@@ -309,11 +314,11 @@ def test_one_request_at_a_time_has_the_terminal(terminal, clients):
 
 
 @ANY
-def test_without_anybody_at_the_terminal_no_request_hangs(launch, scratch):
+def test_without_anybody_at_the_terminal_there_is_no_debugger(launch, scratch):
     nobody = Terminal(launch.prepare(debugged(scratch / "debugged")), "pipes", subprocess.DEVNULL)
     for _ in range(2):
-        assert nobody.server.get("/stepped/a").status == 500
-    nobody.server.log.expect("GW0319 .*BdbQuit")
+        assert nobody.server.get("/stepped/a").text == "10 of /stepped/a"
+    nobody.server.log.expect("said by the handler")
     assert nobody.server.get("/plain/a").status == 200
     nobody.close()
 

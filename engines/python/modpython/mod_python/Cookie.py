@@ -64,7 +64,7 @@ class Cookie:
             raise AttributeError(f"{key!r} is no attribute of a cookie: {', '.join(_ATTRIBUTES)}")
         if key in _EPOCH_ATTRIBUTES and isinstance(value, (int, float)):
             value = _date(value)
-        elif key in _EPOCH_ATTRIBUTES and email.utils.parsedate(value) is None:
+        elif key in _EPOCH_ATTRIBUTES and isinstance(value, str) and email.utils.parsedate(value) is None:
             raise ValueError(f"Invalid expires time: {value}")
         object.__setattr__(self, key, value)
 

@@ -22,6 +22,7 @@ def test_a_cookie_as_text():
         assert str(Cookie.Cookie("a", "b", expires=date, samesite="Lax")) == f"a=b; expires={date}; SameSite=Lax"
     with pytest.raises(ValueError):
         Cookie.Cookie("a", "b", expires="whenever")
+    assert str(Cookie.Cookie("a", "b", expires=None, path="/")) == "a=b; path=/"
     # As every client keeps it, and reads it back but for quotes around all of it.
     for value in ("a b", "a, b", 'a "b" c', "a\\b"):
         assert str(Cookie.Cookie("a", value)) == f"a={value}" and Cookie.Cookie.parse(f"x=1; a={value}; y=2")["a"].value == value
