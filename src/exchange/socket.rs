@@ -35,7 +35,7 @@ const RUN: Duration = Duration::from_millis(10);
 /// Where nothing stands between the frames and the client's socket, the handler's thread writes a message itself as long as nothing else
 /// waits to be written. Whoever writes has taken away what he writes ([`WebSocket::lend_output`]), so what is behind it waits. The socket
 /// stays the server's, which closes it after [`SocketLink::keep`]. Reading is lent to that thread as well, as long as the client is busy
-/// ([`SocketLink::lend`]): then the server does not read.
+/// (`lend()`): then the server does not read.
 pub struct SocketLink {
     ticket: u64,
     notify: Arc<dyn Notify>,
