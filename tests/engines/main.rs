@@ -6,6 +6,7 @@
 
 mod asynchronous;
 mod broken;
+mod busy;
 mod documented;
 mod native;
 mod phases;

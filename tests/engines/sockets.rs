@@ -27,12 +27,12 @@ const FIELDS: [(&[u8], &[u8]); 5] = [
     (b"Sec-WebSocket-Protocol", b"chat, superchat"),
 ];
 
-fn offer() -> SocketOffer {
+pub(crate) fn offer() -> SocketOffer {
     SocketOffer::read(|| FIELDS.into_iter(), RULES, false).unwrap().unwrap()
 }
 
 /// A frame of a client's, masked with zeros.
-fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match u16::try_from(payload.len()) {
         Ok(short @ 0..=125) => frame.push(0x80 | short as u8),

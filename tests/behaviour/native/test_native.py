@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from harness import places
-from harness.websocket import PING, PONG, WebSocket, handshake
+from harness.deadline import wait_until
+from harness.websocket import PING, PONG, SERVERS, TEXT, WebSocket, frame, handshake
 
 ENGINES = places.REPOSITORY / "tests" / "engines"
 INCLUDE = places.REPOSITORY / "include"
@@ -71,6 +72,55 @@ def test_an_engine_in_c_has_websockets(launch, build):
     plain = server.connect()
     plain.request("GET", "/deny", handshake())
     assert plain.response().body == b"from the loop"
+
+
+def talk(client, count):
+    for number in range(count):
+        client.text(str(number))
+        client.expect_text(str(number))
+
+
+def number_of(server, path):
+    """What the engine says of itself: a number, and what it counts."""
+    return int(server.get(path).body.split()[0])
+
+
+@pytest.mark.servers(*SERVERS)
+def test_the_loop_of_an_engine_in_c_reads_from_busy_clients(launch, build):
+    handler = build("good/loop")
+    server = launch(lambda site: native(site, "/", handler), warm=["/"])
+    client = WebSocket(server.connect(), "/echo")
+    talk(client, 60)
+    before = number_of(server, "/reads")
+    talk(client, 400)
+    assert number_of(server, "/reads") - before > 200
+    for number in range(20):
+        client.send(PING, str(number).encode())
+        assert client.frame() == (PONG, str(number).encode())
+    talk(client, 60)
+    client.text("close")
+    client.expect_close(4001)
+    wait_until(lambda: number_of(server, "/flights") == 1, "the engine has nothing of it")
+
+
+@pytest.mark.servers(*SERVERS)
+def test_busy_clients_of_an_engine_in_c_end_as_others_do(launch, build):
+    handler = build("good/loop")
+    server = launch(lambda site: native(site, "/", handler), warm=["/"])
+    closing, leaving, resetting, staying = clients = [WebSocket(server.connect(), "/echo") for _ in range(4)]
+    for client in clients:
+        talk(client, 60)
+    closing.close(1001, "busy until now")
+    server.log.expect("closed with 1001: busy until now")
+    leaving.connection.send(frame(TEXT, b"cut off")[:5])
+    leaving.connection.close()
+    server.log.expect("closed with 1006")
+    resetting.connection.reset()
+    wait_until(lambda: number_of(server, "/flights") == 2, "the engine has the one that stays, and the request that asks")
+    before = number_of(server, "/reads")
+    talk(staying, 200)
+    assert number_of(server, "/reads") > before
+    staying.close()
 
 
 def test_an_engine_in_c_has_hints_and_trailers(launch, build):

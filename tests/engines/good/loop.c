@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * An event-driven engine in C: one thread of its own works on all requests and never waits for one of them. What it would wait
- * for, ready() tells. It states the interface "native", whose handle() alone is asynchronous, so it is no GW_ENGINE_ASYNC.
+ * for, ready() tells, and the thread sleeps in epoll_wait() until then; messages of busy WebSockets it has read itself. It states
+ * the interface "native", whose handle() alone is asynchronous, so it is no GW_ENGINE_ASYNC.
  * What a request does is chosen by its PATH_INFO; a WebSocket gets back what it sends.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -12,12 +13,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define BLOCK 65536u
 #define BLOCKS 32u
 
 /* A request, from handle() to finish(). Only the loop's thread has it. */
 struct flight {
+    gw_app *app;
     gw_request *request;
     const gw_request_head *head;
     unsigned long bytes; /* read, or blocks written */
@@ -38,10 +43,15 @@ struct event {
 
 struct gw_app {
     pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct event *first, **last;
+    int epoll;
+    int wakeup;          /* an eventfd, by which other threads wake the loop */
+    gw_place *place;     /* NULL: the host reads from all WebSockets */
+    unsigned long reads; /* how often the host has been asked to read */
     struct flight *flights;
+
+    pthread_mutex_t lock; /* of what follows, which the other threads have as well */
+    struct event *first, **last;
+    int sleeps; /* the loop finds nothing to do and has not been woken */
     int ending;
 };
 
@@ -72,6 +82,17 @@ static gw_status say(struct flight *flight, const char *format, unsigned long nu
     gw_status status = host->start(flight->request, 200, text(""), NULL, 0);
     snprintf(line, sizeof line, format, number);
     return status == GW_OK ? host->write(flight->request, (const uint8_t *)line, strlen(line), GW_NOWAIT) : status;
+}
+
+/* How many requests there are, with the one that asks. */
+static unsigned long count_flights(const gw_app *app)
+{
+    const struct flight *flight;
+    unsigned long count = 0;
+    for (flight = app->flights; flight; flight = flight->next) {
+        count++;
+    }
+    return count;
 }
 
 /* The body, as it comes. */
@@ -229,6 +250,12 @@ static gw_status go_on(struct flight *flight)
     if (strcmp(path, "/framed") == 0) {
         return framed(flight);
     }
+    if (strcmp(path, "/flights") == 0) {
+        return say(flight, "%lu in flight", count_flights(flight->app));
+    }
+    if (strcmp(path, "/reads") == 0) {
+        return say(flight, "%lu reads", flight->app->reads);
+    }
     if (flight->head->flags & GW_REQUEST_WEBSOCKET && strcmp(path, "/deny") != 0) {
         return echo(flight);
     }
@@ -258,6 +285,7 @@ static void take(gw_app *app, struct event *event)
             host->finish(event->request, GW_ERROR);
             return;
         }
+        flight->app = app;
         flight->request = event->request;
         flight->head = event->head;
         flight->next = app->flights;
@@ -274,32 +302,52 @@ static void take(gw_app *app, struct event *event)
     }
 }
 
+/* Sleeps until another thread has something to do, or until a busy client has said something. Then the host reads that and calls
+ * ready() from in there, so no lock is held that ready() takes. */
+static void await_events(gw_app *app)
+{
+    struct epoll_event shown[2];
+    int count, sleeps;
+    pthread_mutex_lock(&app->lock);
+    sleeps = app->sleeps = !app->first && !app->ending;
+    pthread_mutex_unlock(&app->lock);
+    count = epoll_wait(app->epoll, shown, 2, sleeps ? -1 : 0);
+    pthread_mutex_lock(&app->lock);
+    app->sleeps = 0; /* what comes from now on is found without a word */
+    pthread_mutex_unlock(&app->lock);
+    while (count-- > 0) {
+        if (shown[count].data.fd == app->wakeup) {
+            eventfd_t words;
+            eventfd_read(app->wakeup, &words);
+        } else {
+            app->reads++;
+            host->sockets->read(app->place);
+        }
+    }
+}
+
 static void *loop(void *context)
 {
     gw_app *app = context;
-    pthread_mutex_lock(&app->lock);
-    for (;;) {
-        struct event *event = app->first;
-        if (event) { /* all that is there, in one turn */
-            app->first = NULL;
-            app->last = &app->first;
-            pthread_mutex_unlock(&app->lock);
-            host->gather(1);
-            while (event) {
-                struct event *next = event->next;
-                take(app, event);
-                free(event);
-                event = next;
-            }
-            host->gather(0);
-            pthread_mutex_lock(&app->lock);
-        } else if (app->ending) {
-            break;
-        } else {
-            pthread_cond_wait(&app->changed, &app->lock);
+    int ends;
+    do {
+        struct event *event;
+        await_events(app);
+        pthread_mutex_lock(&app->lock);
+        event = app->first; /* all that is there, in one turn */
+        app->first = NULL;
+        app->last = &app->first;
+        ends = app->ending && !event;
+        pthread_mutex_unlock(&app->lock);
+        host->gather(1);
+        while (event) {
+            struct event *next = event->next;
+            take(app, event);
+            free(event);
+            event = next;
         }
-    }
-    pthread_mutex_unlock(&app->lock);
+        host->gather(0);
+    } while (!ends);
     while (app->flights) { /* what still waits ends with the application */
         struct flight *flight = app->flights;
         app->flights = flight->next;
@@ -308,6 +356,15 @@ static void *loop(void *context)
         free(flight);
     }
     return NULL;
+}
+
+/* With the lock. */
+static void wake(gw_app *app)
+{
+    if (app->sleeps) {
+        app->sleeps = 0;
+        eventfd_write(app->wakeup, 1);
+    }
 }
 
 static int push(gw_app *app, gw_request *request, const gw_request_head *head, uint32_t what)
@@ -323,25 +380,57 @@ static int push(gw_app *app, gw_request *request, const gw_request_head *head, u
     pthread_mutex_lock(&app->lock);
     *app->last = event;
     app->last = &event->next;
-    pthread_cond_signal(&app->changed);
+    wake(app);
     pthread_mutex_unlock(&app->lock);
     return 1;
+}
+
+static int watch(gw_app *app, int descriptor)
+{
+    struct epoll_event event = {0};
+    event.events = EPOLLIN;
+    event.data.fd = descriptor;
+    return epoll_ctl(app->epoll, EPOLL_CTL_ADD, descriptor, &event) == 0;
+}
+
+/* Has the loop read from busy WebSockets, where the host can do that: the place came with 1.8, and the calls with 1.11. Without them
+ * the same messages come by ready() alone. */
+static int watch_sockets(gw_app *app, const gw_app_spec *spec)
+{
+    const gw_sockets *sockets = host->sockets;
+    int32_t descriptor;
+    if (spec->struct_size < offsetof(gw_app_spec, place) + sizeof spec->place ||
+        sockets->struct_size < offsetof(gw_sockets, read) + sizeof sockets->read) {
+        return 1;
+    }
+    app->place = spec->place;
+    descriptor = sockets->descriptor(app->place);
+    return descriptor < 0 || watch(app, descriptor);
+}
+
+/* The host's descriptor is not closed here: it only is watched no more. */
+static void release(gw_app *app)
+{
+    close(app->epoll);
+    close(app->wakeup);
+    pthread_mutex_destroy(&app->lock);
+    free(app);
 }
 
 static gw_status load(const gw_app_spec *spec, gw_app **out, char *error, size_t capacity)
 {
     gw_app *app = calloc(1, sizeof *app);
-    (void)spec;
     if (!app) {
         snprintf(error, capacity, "out of memory");
         return GW_ERROR;
     }
     app->last = &app->first;
     pthread_mutex_init(&app->lock, NULL);
-    pthread_cond_init(&app->changed, NULL);
-    if (pthread_create(&app->thread, NULL, loop, app) != 0) {
-        snprintf(error, capacity, "cannot start a thread");
-        free(app);
+    app->epoll = epoll_create1(EPOLL_CLOEXEC);
+    app->wakeup = eventfd(0, EFD_CLOEXEC);
+    if (!watch(app, app->wakeup) || !watch_sockets(app, spec) || pthread_create(&app->thread, NULL, loop, app) != 0) {
+        snprintf(error, capacity, "cannot start an event loop");
+        release(app);
         return GW_ERROR;
     }
     *out = app;
@@ -362,12 +451,10 @@ static void unload(gw_app *app)
 {
     pthread_mutex_lock(&app->lock);
     app->ending = 1;
-    pthread_cond_signal(&app->changed);
+    wake(app);
     pthread_mutex_unlock(&app->lock);
     pthread_join(app->thread, NULL);
-    pthread_mutex_destroy(&app->lock);
-    pthread_cond_destroy(&app->changed);
-    free(app);
+    release(app);
 }
 
 static const gw_interface native = {
