@@ -138,9 +138,6 @@ pub(crate) fn add_application() -> Result<(), String> {
     let parser = Parser { base: &base, timeout: None };
     let application = config::with_engines(|engines| parser.interface(engines, "handlers", &words))
         .map_err(|error| format!("{place}: {error}"))?;
-    // The first one that loads starts the interpreter: these do where their directives say how.
-    let says_how = application.spec().options.iter().any(|(key, _)| key == "env");
-    let add = if says_how { Configured::add_first } else { Configured::add };
-    NUMBER.store(config::kept(|all: &mut Configured| add(all, application, place)), Ordering::Relaxed);
+    NUMBER.store(config::kept(|all: &mut Configured| all.add_first(application, place)), Ordering::Relaxed);
     Ok(())
 }

@@ -167,11 +167,9 @@ pub(super) fn install(cf: &Conf) -> Result<bool, String> {
         let counted = main.kinds.entry::<Counted>().add_application(&config);
         let Applications { all, counted: numbers } = main.kinds.entry();
         numbers.push(counted);
-        if config.spec().options.iter().any(|(key, _)| key == "env") {
-            // The first one that loads starts the interpreter, and directives for handlers say how.
-            all.rotate_right(1);
-            numbers.rotate_right(1);
-        }
+        // The first one that loads starts the interpreter, and directives for handlers say how.
+        all.rotate_right(1);
+        numbers.rotate_right(1);
         let wanted = main.kinds.entry::<WantedHandlers>();
         wanted.settle(counted);
         Ok(phases::install(cf, wanted))

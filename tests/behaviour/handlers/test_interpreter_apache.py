@@ -41,7 +41,7 @@ def application(environ, start_response):
 """
 
 
-def sites(scratch, extra, words=""):
+def sites(scratch, extra):
     """Handlers and an application that stands before them, in one process."""
     folder, library = scratch / "flags", scratch / "flags" / "library"
     library.mkdir(parents=True)
@@ -56,7 +56,7 @@ def sites(scratch, extra, words=""):
         path = f"sys.path + ['{library}', '{folder}']"
         site.apache_host = f"""
             <Location "/application">
-                GangwayWSGI flags:application root={folder} {words}
+                GangwayWSGI flags:application root={folder}
             </Location>
             PythonPath "{path}"
             <Location "/handler">
@@ -79,11 +79,6 @@ def test_python_starts_without_assertions(launch, scratch, said):
         text = server.get(path).text
         assert text.startswith("1 False False ") and text.endswith(".opt-1.pyc Documented."), text
     assert all(path.name.endswith(".opt-1.pyc") for path in (library / "__pycache__").iterdir())
-
-
-def test_an_application_says_how_python_starts_where_handlers_do_not(launch, scratch):
-    _, configure = sites(scratch, "", "env=PYTHONOPTIMIZE=1")
-    assert launch(configure).get("/handler").text.startswith("1 False False ")
 
 
 def test_python_starts_with_assertions_where_nothing_is_said(launch, scratch):
