@@ -54,6 +54,14 @@ impl ApplicationConf {
         &self.engine
     }
 
+    /// Whether it is to load before `others` of its process, of which the first starts what all of them run in: it says with what
+    /// environment (`env=`), or none of them does.
+    #[must_use]
+    pub fn loads_before<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
+        let says_how = |application: &Self| application.spec.options.iter().any(|(key, _)| key == "env");
+        says_how(self) || !others.into_iter().any(says_how)
+    }
+
     /// Requests at a time of an application that answers later.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -27,10 +27,12 @@ impl Configured {
         self.all.len() - 1
     }
 
-    /// One more, which loads before the others: so it is the one that says how the interpreter starts.
+    /// One more, which loads before the others, unless they say how the interpreter starts and it does not.
     pub(crate) fn add_first(&mut self, application: ApplicationConf, place: String) -> usize {
+        let is_first = application.loads_before(self.all.iter().map(|(other, _)| other));
         let number = self.add(application, place);
-        *self.first.insert(number)
+        self.first = is_first.then_some(number);
+        number
     }
 }
 

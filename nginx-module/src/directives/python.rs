@@ -167,9 +167,11 @@ pub(super) fn install(cf: &Conf) -> Result<bool, String> {
         let counted = main.kinds.entry::<Counted>().add_application(&config);
         let Applications { all, counted: numbers } = main.kinds.entry();
         numbers.push(counted);
-        // The first one that loads starts the interpreter, and directives for handlers say how.
-        all.rotate_right(1);
-        numbers.rotate_right(1);
+        // The first one that loads starts the interpreter.
+        if config.loads_before(all.iter()) {
+            all.rotate_right(1);
+            numbers.rotate_right(1);
+        }
         let wanted = main.kinds.entry::<WantedHandlers>();
         wanted.settle(counted);
         Ok(phases::install(cf, wanted))

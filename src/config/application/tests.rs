@@ -63,6 +63,17 @@ fn a_target_may_be_any_text() {
 }
 
 #[test]
+fn who_says_with_what_environment_loads_before_who_does_not() {
+    let [silent, says] = [&["a:b"][..], &["a:b", "env=A=1"]].map(|words| parse(words).unwrap());
+    for (it, other, is_first) in
+        [(&silent, &silent, true), (&silent, &says, false), (&says, &silent, true), (&says, &says, true)]
+    {
+        assert_eq!(it.loads_before([other]), is_first);
+    }
+    assert!(silent.loads_before([]));
+}
+
+#[test]
 fn options_reach_their_owner() {
     let words = ["a:b", "root=/", "threads=3", "queue=0", "timeout=off", "env=A=1", "env=B=2", "debug=on"];
     let application = parse(&words).unwrap();

@@ -223,6 +223,19 @@ def test_what_python_reads_when_it_starts_is_told_before_other_applications(laun
     assert launch(configure).get("/beside").text == "1"
 
 
+def test_an_application_says_how_python_starts_where_handlers_do_not(launch, scratch):
+    folder = scratch / "first"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "beside.py").write_text(BESIDE)
+
+    def configure(site):
+        site.wsgi("/beside", "beside:application", root=folder, env=["PYTHONOPTIMIZE=1"])
+        site.location("/handled", handlers=(f"fixup beside::no root={folder}",))
+
+    assert launch(configure).get("/beside").text == "1"
+
+
 PROMISES = """
 from mod_python import Session, apache
 
