@@ -8,6 +8,7 @@ mod direct;
 mod gathered;
 mod lent;
 mod model;
+mod plain;
 mod pump;
 mod rules;
 

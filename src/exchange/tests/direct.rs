@@ -3,66 +3,22 @@
 
 use std::{
     io::Read,
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     sync::mpsc::Receiver,
     thread,
     time::Duration,
 };
 
 use super::{
-    super::pump::{ConnectionLost, SocketEnd, SocketPump, Transport, TransportRead},
+    super::pump::{SocketEnd, SocketPump},
     channel::posts,
+    plain::{Plain, RULES},
     *,
 };
 use crate::{
-    protocol::websocket::{Content, SocketRules, tests::frame},
-    sys::{receive_now, send_now},
+    protocol::websocket::{Content, tests::frame},
+    sys::receive_now,
 };
-
-const RULES: SocketRules = SocketRules {
-    message_most: 1024 * 1024,
-    compression: None,
-    ping_every: None,
-    ping_wait: Duration::from_secs(20),
-    close_wait: Duration::from_secs(20),
-    idle: None,
-};
-
-/// A connection whose socket nothing stands before.
-struct Plain {
-    socket: UnixStream,
-    written: usize,
-    counted: usize,
-}
-
-impl Transport for Plain {
-    const PART: usize = 1024;
-
-    fn receive(&mut self, into: &mut [u8]) -> TransportRead {
-        match receive_now(self.socket.as_raw_fd(), into) {
-            Ok(None) => TransportRead::Later,
-            Ok(Some(0)) | Err(_) => TransportRead::End,
-            Ok(Some(count)) => TransportRead::Bytes(count),
-        }
-    }
-
-    fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost> {
-        let count = send_now(self.socket.as_raw_fd(), bytes).map_err(|_| ConnectionLost)?;
-        self.written += count;
-        Ok(count)
-    }
-
-    fn shared(&self) -> Option<RawFd> {
-        Some(self.socket.as_raw_fd())
-    }
-
-    fn count(&mut self, written: usize) {
-        self.counted += written;
-    }
-}
 
 /// A WebSocket that has been looked at once, its client, and what its server is told.
 fn shared() -> (Arc<SocketLink>, SocketPump, Plain, UnixStream, Receiver<u64>) {
@@ -70,7 +26,7 @@ fn shared() -> (Arc<SocketLink>, SocketPump, Plain, UnixStream, Receiver<u64>) {
     let (socket, client) = UnixStream::pair().unwrap();
     let link = Arc::new(SocketLink::new(1, notify, None, RULES));
     let mut pump = SocketPump::new(Arc::clone(&link), Vec::new());
-    let mut plain = Plain { socket, written: 0, counted: 0 };
+    let mut plain = Plain::new(socket);
     pump.step(&mut plain).unwrap();
     (link, pump, plain, client, told)
 }
@@ -87,7 +43,7 @@ fn a_message_leaves_without_the_server() {
     link.send(Content::Text, b"hello", Wait::No).unwrap();
     assert_eq!((got(&client), told.try_iter().count()), (b"\x81\x05hello".to_vec(), 0));
     pump.step(&mut plain).unwrap();
-    assert_eq!((plain.written, plain.counted), (0, 7), "it is counted");
+    assert_eq!((plain.written, plain.told_written), (0, 7), "it is counted");
 }
 
 #[test]
@@ -111,8 +67,8 @@ fn what_the_client_does_not_take_is_left_to_the_server_and_so_is_what_follows() 
         all.extend(got(&client));
         pump.step(&mut plain).unwrap();
     }
-    assert!(plain.written > 0 && plain.counted > 0);
-    assert_eq!(plain.written + plain.counted, all.len());
+    assert!(plain.written > 0 && plain.told_written > 0);
+    assert_eq!(plain.written + plain.told_written, all.len());
     assert_eq!((all.len() - 6) % (message.len() + 4), 0);
     got(&client);
     told.try_iter().count();

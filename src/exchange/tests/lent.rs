@@ -3,10 +3,7 @@
 
 use std::{
     io::Write,
-    os::{
-        fd::{AsRawFd, RawFd},
-        unix::net::UnixStream,
-    },
+    os::{fd::AsRawFd, unix::net::UnixStream},
     sync::{
         Weak,
         mpsc::{self, Receiver, Sender},
@@ -19,62 +16,16 @@ use super::{
     super::{
         BusySockets, PumpWait, Waker,
         busy::BusySocket,
-        pump::{ConnectionLost, SocketEnd, SocketPump, Transport, TransportRead},
+        pump::{SocketEnd, SocketPump},
     },
     channel::posts,
+    plain::{Plain, RULES},
     *,
 };
 use crate::{
     protocol::websocket::{SocketEvent, SocketRules, tests::frame},
-    sys::{poll, receive_now, send_now},
+    sys::{poll, receive_now},
 };
-
-const RULES: SocketRules = SocketRules {
-    message_most: 1024 * 1024,
-    compression: None,
-    ping_every: None,
-    ping_wait: Duration::from_secs(20),
-    close_wait: Duration::from_secs(20),
-    idle: None,
-};
-
-/// A connection whose socket nothing stands before.
-struct Plain {
-    socket: UnixStream,
-    read: usize,
-    counted: usize,
-}
-
-impl Transport for Plain {
-    const PART: usize = 1024;
-
-    fn receive(&mut self, into: &mut [u8]) -> TransportRead {
-        match receive_now(self.socket.as_raw_fd(), into) {
-            Ok(None) => TransportRead::Later,
-            Ok(Some(0)) | Err(_) => TransportRead::End,
-            Ok(Some(count)) => {
-                self.read += count;
-                TransportRead::Bytes(count)
-            }
-        }
-    }
-
-    fn transmit(&mut self, bytes: &[u8]) -> Result<usize, ConnectionLost> {
-        send_now(self.socket.as_raw_fd(), bytes).map_err(|_| ConnectionLost)
-    }
-
-    fn shared(&self) -> Option<RawFd> {
-        Some(self.socket.as_raw_fd())
-    }
-
-    fn can_lend(&self) -> bool {
-        true
-    }
-
-    fn count_read(&mut self, read: usize) {
-        self.counted += read;
-    }
-}
 
 /// A handler's thread with a set of busy WebSockets.
 struct Loop {
@@ -120,7 +71,7 @@ impl Scene {
         let (socket, client) = UnixStream::pair().unwrap();
         let link = Arc::new(SocketLink::new(1, notify, Some(Arc::new(waker)), rules));
         let pump = SocketPump::new(Arc::clone(&link), Vec::new());
-        let plain = Plain { socket, read: 0, counted: 0 };
+        let plain = Plain::new(socket);
         let mut scene = Self { sockets, link, pump, plain, client, told, woken };
         assert!(!scene.step().is_lent);
         scene
@@ -197,7 +148,7 @@ fn the_handler_reads_what_a_busy_client_says() {
     assert!(!scene.shows());
     assert!(scene.step().is_lent);
     assert_eq!(
-        (scene.plain.read, scene.plain.counted),
+        (scene.plain.read, scene.plain.told_read),
         (before, frame(0x81, b"mine").len()),
         "it is counted"
     );
