@@ -25,8 +25,10 @@ pub(crate) enum LaneMessage {
     TooLarge(u16),
     /// Its body is longer than what comes here.
     TooLong(u16),
-    /// Nobody waits for its response.
+    /// Nobody waits for its response: it has been handed over, and may have its end by now.
     Aborted(u16),
+    /// The same of one that has not come wholly, so that nobody else answers it.
+    Withdrawn(u16),
     /// So many bytes more may be sent.
     Granted(u16, u32),
     /// Bytes for the worker.
@@ -83,7 +85,10 @@ impl LaneIncoming {
                 }
                 Received::Body(id, bytes) => self.begun_mut(id).and_then(|begun| begun.add_body(bytes)),
                 Received::BodyEnd(id) => self.begun(id).map(LaneMessage::Request),
-                Received::Abort(id) => Some(LaneMessage::Aborted(id)),
+                Received::Abort(id) => Some(match self.begun(id) {
+                    Some(_) => LaneMessage::Withdrawn(id),
+                    None => LaneMessage::Aborted(id),
+                }),
                 Received::Granted(id, bytes) => Some(LaneMessage::Granted(id, bytes)),
                 Received::Refused { id, status, .. } => {
                     Some(LaneMessage::Reply(end(id, 0, Some(status)).to_vec()))
@@ -212,6 +217,13 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = wire.chunks(1).collect();
         assert_eq!(heard(&bytes), expected);
+    }
+
+    #[test]
+    fn who_aborts_a_request_that_is_not_whole_withdraws_it() {
+        let mut incoming = LaneIncoming::new();
+        let wire = [record(1, 9, &[0, 1, 1, 0, 0, 0, 0, 0]), record(4, 9, b"\x01\x01a1"), record(2, 9, b"")];
+        assert_eq!(incoming.take(&mut wire.concat().as_slice()), Ok(Some(LaneMessage::Withdrawn(9))));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
 
 use gangway::{
     error::{BODY_FAILED, SERVER_FAILED},
-    exchange::{Delivery, End, Piece, Port, Stop, Wait},
+    exchange::{Cause, Delivery, End, Piece, Port, Stop, Wait},
     log::{self, Level},
     protocol::fastcgi::lanes::Window,
     sys::{explain, lock},
@@ -179,7 +179,13 @@ impl LanePort {
             self.give(&mut response, text, last.pieces)
         } else if response.head_sent {
             response.ends = Some(LaneEnd::Cut);
-            self.give(&mut response, Vec::new(), last.pieces)
+            if cancelled == Some(Cause::ClientGone) {
+                // Nobody takes what there was no room for, and the worker waits for the end alone.
+                response.cut();
+                Outgoing::default()
+            } else {
+                self.give(&mut response, Vec::new(), last.pieces)
+            }
         } else {
             response.ends = Some(LaneEnd::Whole);
             let page = page.unwrap_or_else(|| substitute(cancelled, false));
@@ -370,3 +376,6 @@ impl Port for LanePort {
         self.state.is_gone() || self.table.connection().is_left()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -81,8 +81,14 @@ impl LaneTable {
         lock(&self.running).get(&id).map(|lane| Arc::clone(&lane.port))
     }
 
-    pub(crate) fn exchange(&self, id: u16) -> Option<Arc<Exchange>> {
-        lock(&self.running).get(&id).map(|lane| Arc::clone(&lane.exchange))
+    /// Nobody waits for the response of a request that was handed over. One whose end has been given meanwhile gets no other: the worker may
+    /// have given its number to another request.
+    pub(crate) fn abort(&self, id: u16) {
+        // Not under the lock: to cancel is to call the port.
+        let exchange = lock(&self.running).get(&id).map(|lane| Arc::clone(&lane.exchange));
+        if let Some(exchange) = exchange {
+            exchange.cancel(Cause::ClientGone);
+        }
     }
 
     /// Stops all that run, wait, or have not been sent wholly.

@@ -98,11 +98,8 @@ impl Server {
                 self.complain(format_args!("a request is refused: its variables are too large"));
                 refuse(table, id, Page::TooLarge);
             }
-            LaneMessage::Aborted(id) => match table.exchange(id) {
-                Some(exchange) => exchange.cancel(Cause::ClientGone),
-                // It had not come wholly.
-                None => refuse(table, id, Page::BadRequest),
-            },
+            LaneMessage::Aborted(id) => table.abort(id),
+            LaneMessage::Withdrawn(id) => refuse(table, id, Page::BadRequest),
             LaneMessage::Granted(id, bytes) => {
                 if let Some(port) = table.port(id) {
                     port.grant(bytes);
