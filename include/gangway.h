@@ -52,6 +52,8 @@
  *   1.9  GW_NOWAIT of gw_transactions.write: handlers write without giving up a lock, where nobody has to wait
  *   1.10 read_body() on a thread of its own, beside one that writes, after GW_AGAIN
  *   1.11 gw_sockets.descriptor and read: the thread of an event loop reads from busy WebSockets itself
+ *   1.12 gw_transactions.next_server, GW_NUMBER_GENERATION, GW_NUMBER_RESTART_TIME, GW_TABLE_SETTINGS and GW_TABLE_OPTIONS: the servers of
+ *        the configuration, with or without a request
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -64,7 +66,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 11
+#define GW_ABI_MINOR 12
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -322,6 +324,9 @@ typedef struct gw_phase {
 #define GW_NUMBER_READ_BODY 39u
 #define GW_NUMBER_READ_CHUNKED 40u
 #define GW_NUMBER_EXPECTING_100 41u
+#define GW_NUMBER_GENERATION 42u       /* how often the server had been restarted when this process began. This and the next one since 1.12; GW_INVALID: the
+                                        * server does not tell */
+#define GW_NUMBER_RESTART_TIME 43u     /* microseconds since 1970: when the server was started, or restarted other than gracefully */
 
 /* Tables: names in any case, and several values for one name. */
 #define GW_TABLE_HEADERS_IN 1u
@@ -338,6 +343,9 @@ typedef struct gw_phase {
 #define GW_TABLE_SERVER_ADDRS 11u     /* of the virtual host: address and port */
 #define GW_TABLE_CONFIG_TREE 12u      /* the directives of the configuration and their arguments; one that stands in a section has a TAB before
                                          its name for each section around it */
+/* Of a server that next_server() has given. Since 1.12. */
+#define GW_TABLE_SETTINGS 13u         /* as gw_phase.settings, as far as they stand outside of its sections */
+#define GW_TABLE_OPTIONS 14u          /* the same of gw_phase.options */
 
 #define GW_CHANGE_SET 1u   /* in the place of all values of the name */
 #define GW_CHANGE_ADD 2u   /* beside them */
@@ -419,6 +427,12 @@ typedef struct gw_transactions {
     /* In any phase before the body passes: adds a filter to this transaction; `phase` is GW_PHASE_INPUT_FILTER or GW_PHASE_OUTPUT_FILTER.
      * With an empty handler it is one of the server's or of the configuration, by its name. GW_INVALID: there is none of that name. */
     gw_status (*add_filter)(gw_transaction *transaction, uint32_t phase, gw_bytes name, gw_bytes handler, gw_bytes directory);
+
+    /* Since 1.12. The servers of the configuration, one behind the other: for NULL the main one, which stands in no section, else the one behind that
+     * of this transaction, or NULL behind the last one. A server is a transaction that stays until the process ends. Its texts, numbers and tables are
+     * those of a server; log(), look_up() and next_server() work as well, and all else is GW_INVALID. GW_INVALID: the host does not tell of servers.
+     * THREAD: any, from load() on, for NULL and servers. */
+    gw_status (*next_server)(gw_transaction *transaction, gw_transaction **server);
 } gw_transactions;
 
 /* ---- WebSockets ---------------------------------------------------------------------------------------- */

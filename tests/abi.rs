@@ -104,6 +104,7 @@ layout! {
     gw_transactions {
         struct_size text set_text number set_number table change_table read write send_file set_length meets_conditions redirect log
         add_handler await_cleanup related look_up filter_read filter_write filter_close filter_pass add_filter
+        next_server
     }
     gw_engine {
         struct_size abi_major abi_minor name flags interfaces interface_count check load enter leave thread_end handle
@@ -249,6 +250,8 @@ fn rust_agrees_with_the_values() {
         ("GW_NUMBER_READ_BODY", i64::from(abi::GW_NUMBER_READ_BODY)),
         ("GW_NUMBER_READ_CHUNKED", i64::from(abi::GW_NUMBER_READ_CHUNKED)),
         ("GW_NUMBER_EXPECTING_100", i64::from(abi::GW_NUMBER_EXPECTING_100)),
+        ("GW_NUMBER_GENERATION", i64::from(abi::GW_NUMBER_GENERATION)),
+        ("GW_NUMBER_RESTART_TIME", i64::from(abi::GW_NUMBER_RESTART_TIME)),
         ("GW_TABLE_HEADERS_IN", i64::from(abi::GW_TABLE_HEADERS_IN)),
         ("GW_TABLE_HEADERS_OUT", i64::from(abi::GW_TABLE_HEADERS_OUT)),
         ("GW_TABLE_ERR_HEADERS_OUT", i64::from(abi::GW_TABLE_ERR_HEADERS_OUT)),
@@ -261,6 +264,8 @@ fn rust_agrees_with_the_values() {
         ("GW_TABLE_CONTENT_LANGUAGES", i64::from(abi::GW_TABLE_CONTENT_LANGUAGES)),
         ("GW_TABLE_SERVER_ADDRS", i64::from(abi::GW_TABLE_SERVER_ADDRS)),
         ("GW_TABLE_CONFIG_TREE", i64::from(abi::GW_TABLE_CONFIG_TREE)),
+        ("GW_TABLE_SETTINGS", i64::from(abi::GW_TABLE_SETTINGS)),
+        ("GW_TABLE_OPTIONS", i64::from(abi::GW_TABLE_OPTIONS)),
         ("GW_RELATED_MAIN", i64::from(abi::GW_RELATED_MAIN)),
         ("GW_RELATED_PREV", i64::from(abi::GW_RELATED_PREV)),
         ("GW_RELATED_NEXT", i64::from(abi::GW_RELATED_NEXT)),

@@ -126,7 +126,9 @@ pub struct Transactions {
     pub look_up: Option<
         unsafe extern "C" fn(*mut gw_transaction, u32, gw_bytes, gw_give_fn, *mut c_void) -> gw_status,
     >,
-    /// The calls of filters; `None` as above.
+    /// The servers of the configuration; `None` where the host is older than ABI 1.12.
+    pub next_server: Option<unsafe extern "C" fn(*mut gw_transaction, *mut *mut gw_transaction) -> gw_status>,
+    /// The calls of filters; `None` where the host is older than ABI 1.6.
     pub filters: Option<Filters>,
 }
 
@@ -151,6 +153,7 @@ impl Transactions {
             await_cleanup: table.await_cleanup,
             related: table.related,
             look_up: table.look_up,
+            next_server: table.next_server,
             filters: Filters::of(table),
         })
     }

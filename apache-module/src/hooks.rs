@@ -149,6 +149,7 @@ unsafe extern "C" fn child_init(pool: *mut apr_pool_t, _server: *mut server_rec)
     fence("child_init", (), || {
         // SAFETY: httpd gives the pool of the child.
         let pool = unsafe { ChildPool::from_raw(pool) };
+        phases::begin_servers(&pool);
         KINDS.iter().for_each(|kind| (kind.start)(&pool));
         phases::begin_process();
     });

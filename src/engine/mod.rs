@@ -20,6 +20,7 @@ mod health;
 mod host;
 mod library;
 mod phases;
+mod servers;
 mod sockets;
 mod statement;
 mod transactions;
@@ -36,6 +37,7 @@ pub use health::Health;
 pub(crate) use library::own_directory;
 pub use library::{Engine, EngineError, EntryFn};
 pub use phases::{PhaseCall, PhaseState};
+pub use servers::tell_servers;
 pub use statement::{Interface, OptionDef, Target, Value};
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
     calls::{is_within_a_file, log_text},
     dynamic,
     fence::fence,
-    filters,
+    filters, servers,
     visit::{Taker, Visit, call, misuse, readable, refuse},
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(super) static TRANSACTIONS: abi::gw_transactions = abi::gw_transactions {
     filter_close: Some(filters::close),
     filter_pass: Some(filters::pass),
     add_filter: Some(filters::add),
+    next_server: Some(servers::next_server),
 };
 
 unsafe extern "C" fn text(

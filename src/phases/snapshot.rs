@@ -277,6 +277,21 @@ impl Snapshot {
     /// Declares how long the response is.
     pub fn set_length(&mut self, length: u64) {
         self.length = Some(length);
+        self.tell_number(Number::Clength, i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    /// The head has been made: how long the response is to be is what it says.
+    pub(super) fn settle_length(&mut self) {
+        let said = || {
+            [Table::HeadersOut, Table::ErrHeadersOut]
+                .iter()
+                .find_map(|table| self.entry(*table, b"content-length"))
+        };
+        if self.length.is_none()
+            && let Some(length) = said().and_then(|said| std::str::from_utf8(said).ok()?.parse().ok())
+        {
+            self.set_length(length);
+        }
     }
 
     /// How long a handler says that the response is.

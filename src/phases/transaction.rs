@@ -125,6 +125,8 @@ numbered! {
         ReadBody = GW_NUMBER_READ_BODY,
         ReadChunked = GW_NUMBER_READ_CHUNKED,
         Expecting100 = GW_NUMBER_EXPECTING_100,
+        Generation = GW_NUMBER_GENERATION,
+        RestartTime = GW_NUMBER_RESTART_TIME,
     }
 }
 
@@ -143,6 +145,8 @@ numbered! {
         ContentLanguages = GW_TABLE_CONTENT_LANGUAGES,
         ServerAddrs = GW_TABLE_SERVER_ADDRS,
         ConfigTree = GW_TABLE_CONFIG_TREE,
+        Settings = GW_TABLE_SETTINGS,
+        Options = GW_TABLE_OPTIONS,
     }
 }
 
@@ -183,6 +187,8 @@ impl Table {
                 | Self::ContentLanguages
                 | Self::ServerAddrs
                 | Self::ConfigTree
+                | Self::Settings
+                | Self::Options
         )
     }
 }
@@ -261,6 +267,14 @@ pub trait RequestFacts {
     /// # Errors
     /// [`Stop::Invalid`] where a server does not know.
     fn related(&self, _: Relation) -> Result<Option<Box<dyn Transaction>>, Stop> {
+        Err(Stop::Invalid)
+    }
+
+    /// The place of its server among those of which the adapter has told, from 0 on.
+    ///
+    /// # Errors
+    /// [`Stop::Invalid`] where a server does not tell.
+    fn server(&self) -> Result<usize, Stop> {
         Err(Stop::Invalid)
     }
 

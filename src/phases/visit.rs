@@ -104,6 +104,11 @@ impl<'r> SnapshotVisit<'r> {
             let tables = snapshot.entries(Table::HeadersOut).chain(snapshot.entries(Table::ErrHeadersOut));
             let headers = facts.clone().chain(tables.filter(|(name, _)| !is_fact(name)));
             self.exchange.start(status, reason, headers)
+        })?;
+        // Whatever becomes of the tables.
+        self.with(|snapshot| {
+            snapshot.settle_length();
+            Ok(())
         })
     }
 
@@ -140,6 +145,8 @@ impl RequestFacts for SnapshotVisit<'_> {
         match number {
             Number::Aborted => Ok(self.exchange.is_abandoned().into()),
             Number::SentBodyct => Ok(self.exchange.has_head().into()),
+            // Only a server with processes of its own counts its starts.
+            Number::Generation | Number::RestartTime => Err(Stop::Invalid),
             _ => self.with(|snapshot| Ok(snapshot.number(number))),
         }
     }

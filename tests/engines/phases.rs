@@ -7,7 +7,7 @@ use std::{
 };
 
 use gangway::{
-    engine::{PhaseCall, PhaseState},
+    engine::{PhaseCall, PhaseState, tell_servers},
     exchange::Stop,
     log::Level,
     phases::{
@@ -96,10 +96,61 @@ impl RequestFacts for Memory {
         Ok(())
     }
 
+    fn server(&self) -> Result<usize, Stop> {
+        Ok(0)
+    }
+
     fn log(&self, _: Level, line: &str) {
         self.log.borrow_mut().push(line.to_owned());
     }
 }
+
+/// A server of which the name is known.
+struct NamedServer(&'static str);
+
+impl RequestFacts for NamedServer {
+    fn text(&self, fact: Fact, give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {
+        if fact != Fact::ServerHostname {
+            return Err(Stop::Invalid);
+        }
+        give(self.0.as_bytes());
+        Ok(())
+    }
+
+    fn set_text(&self, _: Fact, _: Option<&[u8]>) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn number(&self, _: Number) -> Result<i64, Stop> {
+        Ok(80)
+    }
+
+    fn set_number(&self, _: Number, _: i64) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn entries(&self, _: Table, _: Option<&[u8]>, _: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Stop> {
+        Ok(())
+    }
+
+    fn change(&self, _: Table, _: Change<'_>) -> Result<(), Stop> {
+        Err(Stop::Invalid)
+    }
+
+    fn server(&self) -> Result<usize, Stop> {
+        Ok(SERVERS.iter().position(|name| *name == self.0).unwrap())
+    }
+
+    fn log(&self, _: Level, _: &str) {}
+}
+
+impl Transaction for NamedServer {
+    fn facts(&self) -> &dyn RequestFacts {
+        self
+    }
+}
+
+const SERVERS: [&str; 3] = ["main.example", "one.example", "two.example"];
 
 impl Transaction for Memory {
     fn facts(&self) -> &dyn RequestFacts {
@@ -224,7 +275,7 @@ fn what_is_wrong_is_refused() {
     let memory = Memory::default();
     let state = PhaseState::default();
     let refused = run(&app, &memory, &state, RequestPhase::Content, &["wrong"]);
-    assert_eq!(refused, Some(PhaseAnswer::Status(216)), "{:?}", memory.log.borrow());
+    assert_eq!(refused, Some(PhaseAnswer::Status(217)), "{:?}", memory.log.borrow());
     assert!(memory.tables.borrow().is_empty() && memory.written.borrow().is_empty());
     assert!(memory.log.borrow().iter().any(|line| line.contains("GW0501")));
     assert!(memory.log.borrow().iter().any(|line| line.contains("GW0207")));
@@ -232,6 +283,20 @@ fn what_is_wrong_is_refused() {
     assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["nonsense"]), None);
     assert!(memory.log.borrow().iter().any(|line| line.contains("answered 7, which is no status")));
     assert_eq!(run(&app, &memory, &state, RequestPhase::Content, &["unknown"]), None);
+    drop(state);
+    world.end();
+}
+
+#[test]
+fn servers_are_there_on_any_thread() {
+    let world = World::new();
+    let app = world.load_file(compile("good/phases"), &[], Threads::Server);
+    app.await_loaded().unwrap();
+    let (memory, state) = (Memory::default(), PhaseState::default());
+    assert_eq!(run(&app, &memory, &state, RequestPhase::Fixup, &["servers"]), Some(PhaseAnswer::Status(500)));
+    tell_servers(SERVERS.iter().map(|name| Box::new(NamedServer(name)) as Box<_>).collect());
+    assert_eq!(run(&app, &memory, &state, RequestPhase::Fixup, &["servers"]), Some(PhaseAnswer::Done));
+    assert_eq!(*memory.log.borrow(), ["main.example one.example two.example behind it: one.example"]);
     drop(state);
     world.end();
 }

@@ -9,7 +9,7 @@
 //! figures    the memory for figures of applications, which both modules share
 //! retained   numbers that outlive a module
 //! param      GangwayParam, which both modules have
-//! request    what httpd knows of a request, each thing with its type
+//! request    what httpd knows of a request, each thing with its type; server: the same of a server; lists: lists of both
 //! brigade    lists of buckets, on their way through filters
 //! pool       memory that lives as long as a configuration or a request
 //! parts      requests that are parts of another one
@@ -23,6 +23,7 @@
 pub mod brigade;
 pub mod directive;
 pub mod figures;
+mod lists;
 pub mod log;
 pub mod module;
 pub mod notes;
@@ -31,6 +32,7 @@ pub mod parts;
 pub mod pool;
 pub mod request;
 pub mod retained;
+pub mod server;
 pub mod transfer;
 pub mod tree;
 

@@ -56,13 +56,23 @@ impl Log {
         self.write((sys::APLOG_WARNING | sys::APLOG_STARTUP) as c_int, line);
     }
 
+    /// Writes a line to the log of a server. THREAD: any.
+    pub(crate) fn server(&self, server: *const sys::server_rec, at: Level, line: &str) {
+        self.write_to(server, level(at), line);
+    }
+
     fn write(&self, level: c_int, line: &str) {
+        // SAFETY: httpd's own, NULL as long as there is no server.
+        self.write_to(unsafe { sys::ap_server_conf }, level, line);
+    }
+
+    fn write_to(&self, server: *const sys::server_rec, level: c_int, line: &str) {
         let length = c_int::try_from(line.len()).unwrap_or(c_int::MAX);
         let (source, index) = (self.source.as_ptr(), (self.module_index)());
         // SAFETY: the format takes a length and that many bytes; httpd logs from any thread, and to its standard error as
         // long as there is no server.
         unsafe {
-            let (server, format) = (sys::ap_server_conf, c"%.*s".as_ptr());
+            let format = c"%.*s".as_ptr();
             sys::ap_log_error_(source, 0, index, level, 0, server, format, length, line.as_ptr());
         }
     }

@@ -9,6 +9,8 @@ use gangway::{
     phases::{Change, Fact, LookUp, Number, Relation, RequestFacts, Table, Transaction, possible, split},
 };
 
+use gangway_httpd::server::Server;
+
 use super::{connection::ConnectionTransaction, held};
 use crate::raw::{Lease, Request, RequestState};
 
@@ -98,7 +100,11 @@ impl RequestFacts for Facts {
         use Number::{Aborted, BytesSent, Chunked, Clength, EosSent, SentBodyct};
         let tells_of_response =
             matches!(number, Aborted | BytesSent | Chunked | Clength | EosSent | SentBodyct);
-        self.within(tells_of_response, |request| Ok(request.figure(number)))
+        let value = self.within(tells_of_response, |request| Ok(request.figure(number)))?;
+        let is_own_length = number == Clength && self.steps.is_empty();
+        // What the head says that has left, whatever has become of the tables.
+        let declared = is_own_length.then(|| self.lease.with(|session| session.staging.declared())).flatten();
+        Ok(declared.flatten().unwrap_or(value))
     }
 
     fn set_number(&self, number: Number, value: i64) -> Result<(), Stop> {
@@ -146,6 +152,10 @@ impl RequestFacts for Facts {
         }
         let steps = self.steps.iter().copied().chain([which]).collect();
         Ok(Some(Box::new(Self { lease: Arc::clone(&self.lease), steps })))
+    }
+
+    fn server(&self) -> Result<usize, Stop> {
+        self.with(|request| request.server().and_then(Server::place).ok_or(Stop::Invalid))
     }
 
     fn look_up(&self, what: LookUp, name: &[u8], give: &mut dyn FnMut(&[u8])) -> Result<(), Stop> {

@@ -6,7 +6,7 @@
 //! scripts      those that say who may come, as mod_wsgi has them
 //! hooks        the phases of httpd, each with the handlers that the configuration has for it
 //! run          one run of handlers, on the thread that has the request; filters: one for each piece of a body; includes: parts of pages of mod_include
-//! transaction  the request, as they see it; facts: what it is, and those beside it; connection: the connection below it; held: what of a response waits for its end
+//! transaction  the request, as they see it; facts: what it is, and those beside it; servers: the servers; connection: the connection below it; held: what of a response waits for its end
 //! ```
 
 mod connection;
@@ -18,6 +18,7 @@ mod hooks;
 mod includes;
 mod run;
 mod scripts;
+mod servers;
 mod transaction;
 mod wanted;
 mod words;
@@ -31,6 +32,7 @@ pub(crate) use hooks::{
 };
 pub(crate) use includes::register_includes;
 pub(crate) use scripts::{SCRIPTS, ScriptUse, set_script, set_wsgi_script};
+pub(crate) use servers::begin_servers;
 pub(crate) use wanted::{add_application, warning};
 pub(crate) use words::{
     add_filter, add_handlers, add_import, add_module, add_option, set_debugger, set_home, set_optimize,

@@ -45,8 +45,8 @@ pub(crate) use retained::{leave as leave_open, note_start, take_left};
 pub(crate) use scripts::ScriptRequest;
 pub(crate) use server::{
     busy_threads, install_log, is_async, is_loaded, is_same_process, is_single_process, is_stopping, is_test,
-    is_threaded, leave, log_startup, most_processes, process_id, retire_process, threads_per_process,
-    warn_startup, worker,
+    is_threaded, leave, log_startup, most_processes, process_id, retire_process, servers,
+    threads_per_process, warn_startup, worker,
 };
 pub(crate) use session::Session;
 pub(crate) use stream::{StreamInput, stream_threads};

@@ -8,11 +8,19 @@ use gangway::{
     sys::spawner::{account, is_root},
 };
 
-use super::{connections, module::LOG, sys};
+use gangway_httpd::server::{Server, all_servers};
+
+use super::{ChildPool, connections, module::LOG, sys};
 
 /// Sends the core's lines about the process to httpd's log.
 pub(crate) fn install_log() {
     LOG.install();
+}
+
+/// The servers of the configuration, the main one first.
+pub(crate) fn servers(_: &ChildPool) -> impl Iterator<Item = Server<'static>> {
+    // SAFETY: a process that has such a pool is a child: it ends with its configuration.
+    unsafe { all_servers() }
 }
 
 /// Writes a line that a configuration test shows.

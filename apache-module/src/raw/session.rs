@@ -36,6 +36,11 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
+    /// How many bytes there are to be, as the head says that has left.
+    pub(crate) fn declared(&self) -> Option<i64> {
+        self.declared.and_then(|declared| i64::try_from(declared).ok())
+    }
+
     /// Bytes of which the head speaks, and that have not come.
     pub(crate) fn missing(&self) -> u64 {
         self.declared.map_or(0, |declared| declared.saturating_sub(self.given))

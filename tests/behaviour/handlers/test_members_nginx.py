@@ -41,6 +41,9 @@ def asks(req):
             seen[name] = f"{type(error).__name__}: {error}"
     ask("root", apache.server_root)
     ask("tree", apache.config_tree)
+    ask("main", lambda: apache.main_server)
+    for name in ("next", "my_generation", "restart_time"):
+        ask(name, getattr, req.server, name)
     ask("define", apache.exists_config_define, "SSL")
     for name in ("IS_THREADED", "IS_FORKED", "MAX_DAEMONS"):
         ask(name, apache.mpm_query, getattr(apache, "AP_MPMQ_" + name))
@@ -98,6 +101,8 @@ def test_functions_about_the_server(server):
     seen = json.loads(server.get("/asks").body)
     assert seen["root"] and seen["root"].startswith("/") and not seen["root"].endswith("/")
     assert seen["tree"].startswith("AttributeError: ") and "nginx -T" in seen["tree"]
+    for name in ("main", "next", "my_generation", "restart_time"):
+        assert seen[name].startswith("AttributeError: ") and "httpd alone" in seen[name], seen[name]
     assert (seen["define"], seen["IS_THREADED"], seen["IS_FORKED"]) == (False, 1, 1)
     assert seen["MAX_DAEMONS"].startswith("ValueError: ")
     assert {name: value for name, value in seen.items() if name.startswith("SSL_")} == dict.fromkeys((n for n in seen if n.startswith("SSL_")))
@@ -138,6 +143,8 @@ def test_the_certificate_of_a_client(server):
 def test_a_process_of_its_own_says_what_it_is_not_told(server):
     seen = json.loads(server.get("/own/asks").body)
     assert seen["root"] == str(server.folder) and seen["tree"].startswith("AttributeError: ")
+    for name in ("main", "next", "my_generation", "restart_time"):
+        assert seen[name].startswith("AttributeError: ") and "httpd alone" in seen[name], seen[name]
     assert (seen["define"], seen["IS_THREADED"], seen["SSL_CIPHER"]) == (False, 1, None)
     over_tls = json.loads(server.get("/own/asks", port="tls").body)
     assert over_tls["SSL_CIPHER"].startswith("ValueError: ") and "req.subprocess_env" in over_tls["SSL_CIPHER"]

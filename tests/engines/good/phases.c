@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
  * Handlers of phases. The word of a handler says what it does: "let-in" looks at a header and refuses, "count" keeps a number from phase to
- * phase, "write" answers, "look-forward" has "log-it" run after the response, "upper" and "pass" are
+ * phase, "write" answers, "look-forward" has "log-it" run after the response, "servers" looks at all servers, "upper" and "pass" are
  * filters, "wrong" tries what the host must refuse.
  */
 #include <gangway.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,7 @@ static int32_t wrong(gw_transaction *transaction)
     refused += calls->send_file(transaction, -1, 0, 1, 0) == GW_MISUSE;
     refused += calls->redirect(transaction, text("http://elsewhere/")) == GW_INVALID;
     refused += calls->text(NULL, GW_FACT_URI, note_yes, NULL) == GW_MISUSE;
+    refused += calls->next_server(NULL, NULL) == GW_MISUSE;
     return 200 + refused;
 }
 
@@ -113,6 +115,51 @@ static int32_t log_it(gw_transaction *transaction)
         return 500;
     int length = snprintf(line, sizeof line, "ended with %d", (int)status);
     host->transactions->log(transaction, GW_LOG_NOTICE, (const uint8_t *)line, (size_t)length);
+    return GW_ANSWER_OK;
+}
+
+static void append(void *context, gw_bytes name, gw_bytes value)
+{
+    char *line = context;
+    (void)name;
+    size_t length = strlen(line);
+    snprintf(line + length, 128 - length, "%.*s ", (int)value.len, (const char *)value.ptr);
+}
+
+static gw_transaction *main_server;
+
+/* Without a request, on a thread of this engine's own. */
+static void *look_at_servers(void *line)
+{
+    const gw_transactions *calls = host->transactions;
+    gw_transaction *server = NULL, *other;
+    gw_bytes text_of_it = text("x");
+    int64_t port = 0;
+    while (calls->next_server(server, &server) == GW_OK && server != NULL) {
+        if (main_server == NULL)
+            main_server = server;
+        if (calls->text(server, GW_FACT_SERVER_HOSTNAME, append, line) != GW_OK || calls->number(server, GW_NUMBER_SERVER_PORT, &port) != GW_OK
+            || calls->text(server, GW_FACT_URI, append, line) != GW_INVALID || calls->set_text(server, GW_FACT_USER, &text_of_it) != GW_INVALID
+            || calls->related(server, GW_RELATED_MAIN, &other) != GW_INVALID || calls->write(server, text_of_it.ptr, 1, 0) != GW_INVALID)
+            append(line, text(""), text("WRONG"));
+    }
+    return line;
+}
+
+static int32_t servers(gw_transaction *transaction)
+{
+    char line[128] = "";
+    pthread_t thread;
+    gw_transaction *next = NULL;
+    if (pthread_create(&thread, NULL, look_at_servers, line) != 0 || pthread_join(thread, NULL) != 0)
+        return 500;
+    /* That of the transaction is the main one. */
+    if (host->transactions->next_server(transaction, &next) != GW_OK || next == NULL || next == main_server)
+        return 500;
+    append(line, text(""), text("behind it:"));
+    if (host->transactions->text(next, GW_FACT_SERVER_HOSTNAME, append, line) != GW_OK)
+        return 500;
+    host->transactions->log(transaction, GW_LOG_NOTICE, (const uint8_t *)line, strlen(line));
     return GW_ANSWER_OK;
 }
 
@@ -168,6 +215,8 @@ static gw_status run_phase(gw_app *app, gw_transaction *transaction, const gw_ph
             *answer = look_forward(transaction);
         else if (is(handler, "log-it"))
             *answer = log_it(transaction);
+        else if (is(handler, "servers"))
+            *answer = servers(transaction);
         else if (is(handler, "upper") && phase->filter.len > 0)
             *answer = upper(transaction);
         else if (is(handler, "pass"))

@@ -46,14 +46,14 @@ impl<'r, M: Module> Request<'r, M> {
                 Fact::RemoteHost => {
                     sys::ap_get_useragent_host(raw, sys::REMOTE_HOST as c_int, ptr::null_mut())
                 }
-                Fact::ServerHostname => (*(*raw).server).server_hostname,
-                Fact::ServerAdmin => (*(*raw).server).server_admin,
-                Fact::ErrorFname => (*(*raw).server).error_fname,
                 Fact::LocalHost => (*(*raw).connection).local_host,
                 Fact::RemoteLogname => sys::ap_get_remote_logname(raw),
-                Fact::ServerPath => (*(*raw).server).path,
-                Fact::DefnName => (*(*raw).server).defn_name,
-                Fact::ServerRoot => sys::ap_server_root,
+                Fact::ServerHostname
+                | Fact::ServerAdmin
+                | Fact::ErrorFname
+                | Fact::ServerPath
+                | Fact::DefnName
+                | Fact::ServerRoot => return self.server()?.fact(fact),
             }
         };
         // SAFETY: httpd keeps NULL or a C string in these places, in pools that live at least as long as the request.
@@ -93,7 +93,7 @@ impl<'r, M: Module> Request<'r, M> {
         // addresses of a connection as long as it.
         unsafe {
             let raw = &*self.as_ptr();
-            let (connection, server) = (&*raw.connection, &*raw.server);
+            let connection = &*raw.connection;
             let port = |address: *mut sys::apr_sockaddr_t| address.as_ref().map_or(0, |address| address.port);
             match number {
                 Number::Status => raw.status.into(),
@@ -120,23 +120,13 @@ impl<'r, M: Module> Request<'r, M> {
                 Number::Keepalive => connection.keepalive.into(),
                 Number::Keepalives => connection.keepalives.into(),
                 Number::DoubleReverse => connection.double_reverse().into(),
-                Number::ServerPort => server.port.into(),
-                Number::Timeout => server.timeout,
-                Number::KeepAliveTimeout => server.keep_alive_timeout,
-                Number::KeepAliveMax => server.keep_alive_max.into(),
-                Number::KeepAlive => server.keep_alive.into(),
-                Number::Loglevel => server.log.level.into(),
-                Number::IsVirtual => server.is_virtual.into(),
                 Number::IsHttps => self.is_https().into(),
-                Number::DefnLineNumber => server.defn_line_number.into(),
-                Number::LimitReqLine => server.limit_req_line.into(),
-                Number::LimitReqFieldsize => server.limit_req_fieldsize.into(),
-                Number::LimitReqFields => server.limit_req_fields.into(),
                 Number::Remaining => raw.remaining,
                 Number::ReadLength => raw.read_length,
                 Number::ReadBody => raw.read_body.into(),
                 Number::ReadChunked => raw.read_chunked.into(),
                 Number::Expecting100 => raw.expecting_100.into(),
+                _ => self.server().and_then(|server| server.figure(number)).unwrap_or(0),
             }
         }
     }

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Lists of httpd's that handlers of phases look at, other requests beside one, and what httpd finds by name.
 
-use std::{
-    ffi::{c_char, c_int},
-    sync::OnceLock,
-};
+use std::{ffi::c_char, sync::OnceLock};
 
 use gangway::phases::{LookUp, Relation, Table};
 
 use super::Request;
-use crate::{
-    module::Module,
-    sys::{self, apr_array_header_t},
-    text,
-};
+use crate::{lists::show_names, module::Module, sys, text};
 
 type SslVariable = unsafe extern "C" fn(
     *mut sys::apr_pool_t,
@@ -31,23 +24,15 @@ impl<'r, M: Module> Request<'r, M> {
         // directives as long as the configuration.
         unsafe {
             match list {
-                Table::ServerNames => show_names((*(*raw).server).names, show),
-                Table::ServerWildNames => show_names((*(*raw).server).wild_names, show),
                 Table::ContentLanguages => show_names((*raw).content_languages, show),
                 Table::AllowedXmethods => {
                     if let Some(allowed) = (*raw).allowed_methods.as_ref() {
                         show_names(allowed.method_list, show);
                     }
                 }
-                Table::ServerAddrs => {
-                    let mut next = (*(*raw).server).addrs;
-                    while let Some(address) = next.as_ref() {
-                        show(text(address.virthost), address.host_port.to_string().as_bytes());
-                        next = address.next;
-                    }
+                _ => {
+                    self.server().map(|server| server.show_list(list, show));
                 }
-                Table::ConfigTree => show_tree(sys::ap_conftree, 0, show),
-                _ => {}
             }
         }
     }
@@ -76,19 +61,8 @@ impl<'r, M: Module> Request<'r, M> {
                     show(value);
                 }
             }
-            LookUp::Define => {
-                // SAFETY: the name is a C string for the call.
-                if unsafe { sys::ap_exists_config_define(self.pool().keep(name)) } != 0 {
-                    show(b"1");
-                }
-            }
-            LookUp::Mpm => {
-                let query = std::str::from_utf8(name).ok().and_then(|name| name.parse::<c_int>().ok());
-                let mut answer: c_int = 0;
-                // SAFETY: the place for the answer is this function's own.
-                if query.is_some_and(|query| unsafe { sys::ap_mpm_query(query, &raw mut answer) } == 0) {
-                    show(answer.to_string().as_bytes());
-                }
+            LookUp::Define | LookUp::Mpm => {
+                self.server().map(|server| server.look_up(what, name, show));
             }
         }
     }
@@ -110,34 +84,6 @@ impl<'r, M: Module> Request<'r, M> {
         unsafe {
             let value = (*function)?(pool.as_ptr(), (*raw).server, (*raw).connection, raw, pool.keep(name));
             (!value.is_null()).then(|| text(value)).filter(|value| !value.is_empty())
-        }
-    }
-}
-
-/// # Safety
-/// NULL or an array of C strings, which lives for the call.
-unsafe fn show_names(array: *const apr_array_header_t, show: &mut dyn FnMut(&[u8], &[u8])) {
-    // SAFETY: the caller promises NULL or an array that lives for the call, each of whose elements is a C string.
-    unsafe {
-        let Some(array) = array.as_ref() else { return };
-        let first = array.elts.cast::<*const c_char>();
-        for at in 0..usize::try_from(array.nelts).unwrap_or(0) {
-            show(text(first.add(at).read()), b"");
-        }
-    }
-}
-
-/// # Safety
-/// `first` is NULL or the first of a list of httpd's directives.
-unsafe fn show_tree(first: *const sys::ap_directive_t, depth: usize, show: &mut dyn FnMut(&[u8], &[u8])) {
-    let mut next = first;
-    // SAFETY: the caller's list ends with NULL, and so do those within it; names and arguments are C strings or NULL.
-    unsafe {
-        while let Some(directive) = next.as_ref() {
-            let name = [&b"\t".repeat(depth), text(directive.directive)].concat();
-            show(&name, text(directive.args));
-            show_tree(directive.first_child, depth + 1, show);
-            next = directive.next;
         }
     }
 }

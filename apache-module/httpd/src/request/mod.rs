@@ -22,6 +22,7 @@ use gangway::log::{Level, RequestLog};
 use crate::{
     module::{Module, module_index, place_of},
     pool::Pool,
+    server::Server,
     sys::{self, request_rec},
 };
 
@@ -92,6 +93,14 @@ impl<'r, M: Module> Request<'r, M> {
     #[must_use]
     pub fn connection(self) -> *mut sys::conn_rec {
         field!(self, connection)
+    }
+
+    /// The server that it has come to.
+    #[must_use]
+    pub fn server(self) -> Option<Server<'r>> {
+        let server = field!(self, server);
+        // SAFETY: httpd keeps the server of a request for longer.
+        unsafe { Server::from_raw(server) }
     }
 
     /// What makes buckets for the connection.

@@ -11,7 +11,7 @@ from mod_python._filters import Filters
 from mod_python._later import Later
 from mod_python._members import Holder, Names, Number, Own, Ready, Table, Text, Told
 from mod_python._phases import Nowhere
-from mod_python._server_facts import Connection, Server
+from mod_python._server_facts import Connection, Server, log_level
 
 
 class Request(Beside, Derived, Filters, Later, Holder):
@@ -275,12 +275,3 @@ class Request(Beside, Derived, Filters, Later, Holder):
     def log_error(self, message, level=3):
         """A line of the error log, about this request. `level` is one of apache.APLOG_*."""
         self._transaction.log(log_level(level), str(message))
-
-
-# apache.APLOG_EMERG to APLOG_DEBUG in the levels of gangway.h.
-_LEVELS = (1, 1, 1, 1, 2, 3, 4, 5)
-
-
-def log_level(level):
-    """A level of httpd's in the numbers of gangway.h; bits above the level are ignored."""
-    return _LEVELS[level & 7]

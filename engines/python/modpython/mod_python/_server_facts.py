@@ -3,7 +3,7 @@
 
 from mod_python._members import Holder, Names, Number, Table, Text
 from mod_python._process import register_cleanup
-from mod_python._server import numbers
+from mod_python._server import next_server, numbers
 
 
 class Server(Holder):
@@ -11,10 +11,10 @@ class Server(Holder):
 
     _missing = {
         "send_buffer_size": "httpd 2.4 keeps SendBufferSize to itself; read it in apache.config_tree()",
-        "my_generation": "mod_status shows the generation of the server's processes",
-        "restart_time": "mod_status shows when the server was started",
-        "next": "apache.config_tree() has the sections of all virtual hosts",
     }
+
+    #: The one behind it, once it has been asked for.
+    _behind = ()
 
     def __init__(self, request):
         self._transaction = request._transaction
@@ -50,6 +50,36 @@ class Server(Holder):
         found = self._transaction.entries(numbers["TABLE_SERVER_ADDRS"], None)
         return tuple((name, int(port)) for name, port in found)
 
+    @property
+    def next(self):
+        """The next virtual host in httpd's list, which begins with apache.main_server; None behind the last one. It lasts as long as the process,
+        and any thread may ask it. AttributeError in nginx and in processes of their own, which are told of no other servers.
+        """
+        if self._behind == ():
+            self._behind = _behind(self._transaction, "server.next")
+        return self._behind
+
+    @property
+    def my_generation(self):
+        """How often the configuration had been read anew when this process began: 0 before the first restart. int. AttributeError in nginx and in
+        processes of their own.
+        """
+        return self._of_starts("GENERATION", "my_generation")
+
+    @property
+    def restart_time(self):
+        """When the server was started, or restarted other than gracefully, in seconds since 1970. float. AttributeError in nginx and in processes of
+        their own.
+        """
+        return self._of_starts("RESTART_TIME", "restart_time") / 1_000_000
+
+    def _of_starts(self, number, name):
+        try:
+            return self._transaction.number(numbers["NUMBER_" + number])
+        except ValueError:
+            pass
+        raise AttributeError(f"server.{name}: httpd alone counts its starts, for handlers in its own processes")
+
     def get_config(self):
         """Directives of Python's for this request, by name."""
         return self._request.get_config()
@@ -65,6 +95,50 @@ class Server(Holder):
     def register_cleanup(self, request, callable, data=None):
         """As apache.register_cleanup(); the request is there for mod_python's sake."""
         register_cleanup(callable, data)
+
+
+class OtherServer(Server):
+    """A server of the configuration, with which no request has to do."""
+
+    def __init__(self, transaction):
+        self._transaction = transaction
+
+    def get_config(self):
+        """Directives of Python's that stand outside of its sections, by name. A dictionary of str."""
+        return dict(self._transaction.entries(numbers["TABLE_SETTINGS"], None))
+
+    def get_options(self):
+        """PythonOption, as far as it stands outside of its sections. A dictionary of str."""
+        return dict(self._transaction.entries(numbers["TABLE_OPTIONS"], None))
+
+    def log_error(self, message, level=3):
+        """A line of its error log. `level` is one of apache.APLOG_*."""
+        self._transaction.log(log_level(level), str(message))
+
+
+def _behind(transaction, name):
+    """The server behind that of a transaction, the main one for None; None behind the last one."""
+    try:
+        found = next_server(transaction)
+    except (ValueError, RuntimeError):
+        found = ()
+    if found == ():
+        raise AttributeError(f"{name}: httpd alone tells handlers of its other servers, and in its own processes; req.server has what is known of that of a request")
+    return found and OtherServer(found)
+
+
+def main_server():
+    """The server that stands in no <VirtualHost>."""
+    return _behind(None, "apache.main_server")
+
+
+# apache.APLOG_EMERG to APLOG_DEBUG in the levels of gangway.h.
+_LEVELS = (1, 1, 1, 1, 2, 3, 4, 5)
+
+
+def log_level(level):
+    """A level of httpd's in the numbers of gangway.h; bits above the level are ignored."""
+    return _LEVELS[level & 7]
 
 
 class Connection(Holder):

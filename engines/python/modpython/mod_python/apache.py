@@ -4,12 +4,12 @@
 import os
 import sys
 
-from mod_python import _environ, _importer, _locks, mp_version
+from mod_python import _environ, _importer, _locks, _server_facts, mp_version
 from mod_python._derived import stat
 from mod_python._process import register_cleanup  # noqa: F401 (a part of the interface)
 from mod_python._query import parse_qs, parse_qsl
-from mod_python._request import log_level
 from mod_python._server import current, log_process, numbers, replace_current
+from mod_python._server_facts import log_level
 from mod_python._tables import table
 
 version = mp_version
@@ -140,9 +140,11 @@ _CURRENT = _Current()
 
 
 def log_error(message, level=APLOG_ERR, server=None):
-    """A line of the error log; about the current request, where there is one."""
+    """A line of the error log; of that of a server (apache.main_server), else about the current request, where there is one."""
     request = _CURRENT.request
-    if request is not None:
+    if isinstance(server, _server_facts.OtherServer):
+        server.log_error(message, level)
+    elif request is not None:
         request.log_error(message, level)
     else:
         log_process(log_level(level), str(message))
@@ -205,11 +207,16 @@ class _Unasked:
 
 def _transaction(name):
     request = _CURRENT.request
-    if request is None and _importer.asked_before_requests() is not None:
+    if request is not None:
+        return request._transaction
+    try:
+        # What is the same for all servers.
+        return _main_server()._transaction
+    except AttributeError:
+        pass
+    if _importer.asked_before_requests() is not None:
         return _Unasked()
-    if request is None:
-        raise RuntimeError(f"apache.{name} asks the server, which answers while a handler runs; outside of one there is nobody to ask")
-    return request._transaction
+    raise RuntimeError(f"apache.{name} asks the server, which answers while a handler runs; outside of one there is nobody to ask here")
 
 
 def mpm_query(code):
@@ -316,7 +323,6 @@ def _global_unlock(server, key, index=-1):
 
 
 _MISSING = {
-    "main_server": "there is no server without a request; take req.server, or read apache.config_tree()",
     "setup_cgi": "mod_python.cgihandler sets the environment of a script for its own thread; nothing else needs it",
     "restore_nocgi": "mod_python.cgihandler sets the environment of a script for its own thread; nothing else needs it",
     "MODULE_MAGIC_NUMBER_MAJOR": "modules of handlers do not depend on httpd's ABI",
@@ -324,7 +330,15 @@ _MISSING = {
 }
 
 
+def _main_server():
+    """The same object for all who ask."""
+    found = globals().get("main_server")
+    return found if found is not None else globals().setdefault("main_server", _server_facts.main_server())
+
+
 def __getattr__(name):
+    if name == "main_server":
+        return _main_server()
     if name == "interpreter":
         # Of the handler that this thread runs or loads.
         here = _importer.section()

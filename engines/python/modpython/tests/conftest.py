@@ -30,6 +30,17 @@ def replace_current(request):
     return before
 
 
+server.servers = None
+
+
+def next_server(transaction):
+    if server.servers is None:
+        raise ValueError("the server refuses this server")
+    at = 0 if transaction is None else server.servers.index(transaction) + 1
+    return server.servers[at] if at < len(server.servers) else None
+
+
+server.next_server = next_server
 server.current, server.replace_current = lambda: CURRENT.get(threading.get_ident()), replace_current
 server.log_process = lambda level, text: LINES.append((level, text))
 spec = importlib.util.spec_from_file_location("bootstrap", PACKAGE.parent / "runtime" / "src" / "bootstrap.py")

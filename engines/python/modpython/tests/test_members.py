@@ -142,6 +142,10 @@ def test_each_name_of_apache_is_there_or_says_why_not(name):
     try:
         getattr(apache, name)
     except AttributeError as error:
+        if name == "main_server":
+            # Where the server tells of none.
+            assert "req.server" in str(error)
+            return
         assert name in apache._MISSING and str(error) == f"apache.{name}: {apache._MISSING[name]}"
     else:
         assert name not in apache._MISSING
@@ -212,3 +216,25 @@ READS_OR_WRITES = "read readline readlines write flush sendfile discard_request_
 @pytest.mark.parametrize("name", READS_OR_WRITES)
 def test_help_says_what_calls_raise(name):
     assert "Raises OSError" in getattr(Request, name).__doc__
+
+
+def test_servers_of_the_configuration(make, transaction, monkeypatch):
+    import sys
+
+    numbers, told = sys.modules["mod_python._server"].numbers, [type(transaction)() for _ in range(3)]
+    for at, one in enumerate(told):
+        one.texts[numbers["FACT_SERVER_HOSTNAME"]] = f"server-{at}.example"
+    monkeypatch.setattr(sys.modules["mod_python._server"], "servers", told)
+    first = apache.main_server
+    monkeypatch.delitem(vars(apache), "main_server")
+    assert first.server_hostname == "server-0.example" and first.next.next.server_hostname == "server-2.example" and first.next.next.next is None
+    assert first.next is first.next and first.get_options() == {} and first.get_config() == {}
+    told[0].change(numbers["TABLE_OPTIONS"], numbers["CHANGE_SET"], "name", "value")
+    assert first.get_options() == {"name": "value"}
+    apache.log_error("a line", apache.APLOG_WARNING, first)
+    assert told[0].lines == [(2, "a line")]
+    request = make()
+    monkeypatch.setattr(sys.modules["mod_python._server"], "servers", [transaction, told[1]])
+    assert request.server.next.server_hostname == "server-1.example" and request.server.next.next is None
+    transaction.figures[numbers["NUMBER_RESTART_TIME"]] = 1_500_000
+    assert (request.server.restart_time, request.server.my_generation) == (1.5, 0)

@@ -39,7 +39,7 @@ def methods(req):
 
 def refuses(req):
     found = []
-    for holder, name in ((req, "requires"), (req.connection, "readline"), (req.server, "send_buffer_size"), (apache, "main_server"), (req, "nonsense")):
+    for holder, name in ((req, "requires"), (req.connection, "readline"), (req.server, "send_buffer_size"), (req, "nonsense")):
         try:
             getattr(holder, name)
         except AttributeError as error:

@@ -8,7 +8,7 @@
 //! places       what the configuration says of handlers, as the package takes it
 //! direct       one handler, called without the package
 //! transaction  the request, as the package sees it; stay: for how long, and on which thread; filters: what passes it;
-//!              waiting: calls that wait for the client
+//!              waiting: calls that wait for the client; servers: those of the configuration
 //! ```
 
 mod direct;
@@ -16,6 +16,7 @@ mod filters;
 mod package;
 mod places;
 mod run;
+mod servers;
 mod stay;
 mod transaction;
 mod waiting;

@@ -9,6 +9,7 @@ use pyo3::{
 
 use super::{
     direct::{current, replace_current},
+    servers::next_server,
     transaction::{Transaction, log_process},
 };
 use crate::{cold::Cold, interpreter::code};
@@ -68,6 +69,7 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     let server = PyModule::new(py, "mod_python._server")?;
     server.add_class::<Transaction>()?;
     server.add_function(wrap_pyfunction!(log_process, &server)?)?;
+    server.add_function(wrap_pyfunction!(next_server, &server)?)?;
     server.add_function(wrap_pyfunction!(current, &server)?)?;
     server.add_function(wrap_pyfunction!(replace_current, &server)?)?;
     server.add("numbers", numbers(py)?)?;
@@ -106,10 +108,11 @@ fn numbers(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         GW_NUMBER_SERVER_PORT GW_NUMBER_TIMEOUT GW_NUMBER_KEEP_ALIVE_TIMEOUT GW_NUMBER_KEEP_ALIVE_MAX
         GW_NUMBER_KEEP_ALIVE GW_NUMBER_LOGLEVEL GW_NUMBER_IS_VIRTUAL GW_NUMBER_IS_HTTPS
         GW_NUMBER_DEFN_LINE_NUMBER GW_NUMBER_LIMIT_REQ_LINE GW_NUMBER_LIMIT_REQ_FIELDSIZE GW_NUMBER_LIMIT_REQ_FIELDS
-        GW_NUMBER_REMAINING GW_NUMBER_READ_LENGTH GW_NUMBER_READ_BODY GW_NUMBER_READ_CHUNKED GW_NUMBER_EXPECTING_100
+        GW_NUMBER_REMAINING GW_NUMBER_READ_LENGTH GW_NUMBER_READ_BODY GW_NUMBER_READ_CHUNKED GW_NUMBER_EXPECTING_100 GW_NUMBER_GENERATION
+        GW_NUMBER_RESTART_TIME
         GW_TABLE_HEADERS_IN GW_TABLE_HEADERS_OUT GW_TABLE_ERR_HEADERS_OUT GW_TABLE_SUBPROCESS_ENV GW_TABLE_NOTES
         GW_TABLE_CONNECTION_NOTES GW_TABLE_SERVER_NAMES GW_TABLE_SERVER_WILD_NAMES GW_TABLE_ALLOWED_XMETHODS
-        GW_TABLE_CONTENT_LANGUAGES GW_TABLE_SERVER_ADDRS GW_TABLE_CONFIG_TREE
+        GW_TABLE_CONTENT_LANGUAGES GW_TABLE_SERVER_ADDRS GW_TABLE_CONFIG_TREE GW_TABLE_SETTINGS GW_TABLE_OPTIONS
         GW_RELATED_MAIN GW_RELATED_PREV GW_RELATED_NEXT GW_RELATED_CONNECTION GW_LOOK_UP_SSL GW_LOOK_UP_DEFINE GW_LOOK_UP_MPM
         GW_CHANGE_SET GW_CHANGE_ADD GW_CHANGE_UNSET GW_CHANGE_CLEAR
     ];

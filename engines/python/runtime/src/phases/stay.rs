@@ -36,7 +36,7 @@ fn here() -> usize {
 }
 
 impl Stay {
-    /// That of a transaction beside one whose run is known.
+    /// That of a transaction beside one whose run is known, or of a server.
     pub(super) fn beside(raw: *mut gw_transaction) -> Self {
         Self { raw: AtomicPtr::new(raw), ..Self::default() }
     }

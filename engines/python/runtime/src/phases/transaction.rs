@@ -71,7 +71,7 @@ pub(super) fn outcome(status: gw_status, what: &str) -> PyResult<()> {
 }
 
 /// The server's module is older than this engine.
-fn too_old(what: &str) -> PyErr {
+pub(super) fn too_old(what: &str) -> PyErr {
     PyRuntimeError::new_err(format!("this server's module does not have {what}; it is older than the engine"))
 }
 
@@ -83,6 +83,11 @@ impl Transaction {
         body.begin(None);
         let (body, may_wait) = (Guarded::new(body), AtomicBool::new(false));
         Some(Self { calls, stay: Stay::default(), beside: None, body, may_wait })
+    }
+
+    /// A server, which stays until the process ends.
+    pub(super) fn of_server(raw: *mut gw_transaction) -> Option<Self> {
+        Some(Self { stay: Stay::beside(raw), ..Self::new()? })
     }
 
     /// A phase begins on this thread. Answers what [`Self::end`] is to be given.
