@@ -8,6 +8,7 @@ import shutil
 import pytest
 
 from harness import places
+from harness.wire import Truncated
 
 pytestmark = pytest.mark.servers("nginx", "nginx128", "apache", "apache-worker", "apache-prefork")
 
@@ -364,10 +365,50 @@ def test_debug_shows_what_goes_wrong_behind_the_beginning_of_a_response(launch, 
     try:
         response = server.get("/debug?promised")
         assert not response.complete or len(response.body) in (20, int(response.header("content-length")))
-    except ConnectionError:
-        pass
+    except (ConnectionError, Truncated) as error:
+        assert b"on purpose" not in getattr(error, "response", response).body
     server.log.expect("GW0319")
     server.log.allow("GW0503|GW0504|GW0703|prematurely")
+
+
+ANNOUNCED = """
+def handler(req):
+    how, _, kind = req.args.partition("-")
+    if how == "call":
+        req.set_content_length(100020)
+    else:
+        getattr(req, how)["Content-Length"] = "100020"
+    if kind == "small":
+        req.write("x" * 5, 0)
+    else:
+        req.write("x" * 100000)
+        req.flush()
+    if kind == "cleared":
+        req.headers_out.clear()
+    raise ValueError("late, on purpose")
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_no_traceback_fills_a_length_that_was_announced(launch, scratch, processes):
+    """A client takes so many bytes for the whole response, whatever they are."""
+    folder = scratch / "announced"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "announced.py").write_text(ANNOUNCED)
+    server = launch(lambda site: site.location("/debug", handlers=(f"announced root={folder} debug=on{processes}",)))
+    for how in ("call", "headers_out", "err_headers_out"):
+        for kind in ("", "cleared"):
+            with pytest.raises(Truncated) as cut:
+                server.get(f"/debug?{how}-{kind}")
+            body = cut.value.response.body
+            assert cut.value.response.status == 200 and body == b"x" * len(body), (how, kind)
+        # Nothing has left: the page of the error stands in its place, or behind it.
+        response = server.get(f"/debug?{how}-small")
+        assert (response.status, response.complete) == (500, True) and response.header("content-length") == str(len(response.body)), how
+        assert b"xxx" not in response.body or b"on purpose" in response.body, how
+    server.log.expect("GW0319")
+    server.log.allow("GW0503|GW0504|GW0703|prematurely|GW0209")
 
 
 PARTS = """

@@ -199,6 +199,9 @@ def _failed(request, handler, error, is_content):
     _failures.tell(request._transaction.log, error, text)
     if not is_content or request._settings.get("PythonDebug") != "1":
         return apache.HTTP_INTERNAL_SERVER_ERROR
+    if request._began and _is_announced(request):
+        # What fills the length would look like the end of the response to its client.
+        return apache.HTTP_INTERNAL_SERVER_ERROR
     shown = html.escape("\n".join(_failures.lines(error)))
     title = html.escape(f"{request.phase} {handler}")
     text = f"<h1>{title} failed</h1>\n<pre>{shown}</pre>\n<p>This page is shown because of PythonDebug On.</p>\n"
@@ -218,6 +221,16 @@ def _failed(request, handler, error, is_content):
         # The client has left, or the server refuses what the handler has made of the head.
         return apache.HTTP_INTERNAL_SERVER_ERROR
     return apache.DONE
+
+
+def _is_announced(request):
+    """Whether the head of the response has left, or can be no other any more, and says a length."""
+    try:
+        tables = request.headers_out, request.err_headers_out
+        return bool(request.sent_bodyct) and (request.clength > 0 or any("Content-Length" in table for table in tables))
+    except OSError:
+        # The client has left.
+        return True
 
 
 #: What a handler may have said of what it was about to send.
