@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -107,7 +108,10 @@ def test_one_process_has_one_interpreter(configtest, lines, cure):
 
 
 DEBUGGED = """
+import atexit
 from mod_python import apache
+
+atexit.register(print, "the interpreter ends")
 
 def handler(req):
     number = len(req.uri)
@@ -219,7 +223,11 @@ class Terminal:
 
     def close(self):
         self.process.terminate()
-        assert self.process.wait(30) == 0
+        status = self.process.wait(30)
+        # The event MPM, without any module of ours, crashes at its exit in one process in one of thirty times: its list of pools for connections is cleaned
+        # up after those pools are gone. By then our part is over.
+        assert status == 0 or self.server.kind == "apache" and status == -signal.SIGSEGV
+        assert "the interpreter ends" in (self.server.folder / "error.log").read_text()
         for end in (self.read_end, self.write_end):
             if end is not None:
                 os.close(end)
@@ -321,6 +329,7 @@ def test_without_anybody_at_the_terminal_there_is_no_debugger(launch, scratch):
 @ANY
 def test_a_server_for_others_has_no_debugger(launch, scratch):
     server = launch(debugged(scratch / "debugged"))
+    server.log.allow("the interpreter ends")
     # At its start httpd says such things on its standard error.
     said = (server.folder / "output.log").read_text()
     assert len(re.findall("GW0111 PythonEnablePdb on line .* needs the terminal of a server in one process: start httpd with -X", said)) == 1
