@@ -17,6 +17,7 @@ use super::{
     fence::fence,
     finish::{finish, lend as lend_request, release},
     health::Health,
+    lent::{self, Kept, MANY_FIELDS},
     library::Engine,
 };
 use crate::{
@@ -173,9 +174,6 @@ thread_local! {
     static FIELDS: Cell<Vec<abi::gw_field>> = const { Cell::new(Vec::new()) };
 }
 
-/// More than those of most requests: their memory is given back.
-const MANY_FIELDS: usize = 256;
-
 /// A loaded application.
 pub struct App {
     engine: Engine,
@@ -246,12 +244,12 @@ impl App {
             return;
         }
         let variables = &exchange.head().variables;
-        let mut fields = if self.is_async { Vec::with_capacity(variables.len()) } else { FIELDS.take() };
+        let (mut fields, mut wire) = if self.is_async { lent::take() } else { (FIELDS.take(), Vec::new()) };
         fields.clear();
         fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
         let raw = exchange.head().wire.as_ref().map(|wire| &wire.fields);
-        let wire: Vec<abi::gw_field> =
-            raw.into_iter().flat_map(Fields::iter).map(|(name, value)| lend_field(name, value)).collect();
+        wire.clear();
+        wire.extend(raw.into_iter().flat_map(Fields::iter).map(|(name, value)| lend_field(name, value)));
         let head = abi::gw_request_head {
             struct_size: size_of::<abi::gw_request_head>(),
             variables: fields.as_ptr(),
@@ -298,11 +296,11 @@ impl App {
     fn handle_async(
         self: &Arc<Self>,
         exchange: &Arc<Exchange>,
-        fields: (Vec<abi::gw_field>, Vec<abi::gw_field>),
+        fields: lent::Memory,
         head: abi::gw_request_head,
     ) {
-        let kept = Arc::new(Kept { _fields: fields, head });
-        let head = &raw const kept.head;
+        let kept = Arc::new(Kept::new(fields, head));
+        let head = kept.head();
         exchange.keep(kept);
         if self.engine.table().ready.is_some() {
             exchange.set_waker(Arc::new(Awaken {
@@ -394,18 +392,6 @@ impl Waker for Awaken {
         self.app.upgrade()?.health.busy_sockets().cloned()
     }
 }
-
-/// What an asynchronous request keeps alive.
-struct Kept {
-    _fields: (Vec<abi::gw_field>, Vec<abi::gw_field>),
-    head: abi::gw_request_head,
-}
-
-// SAFETY: the pointers are into the exchange that keeps this value and that nobody changes, and only the engine reads
-// through them, on one thread at a time.
-unsafe impl Send for Kept {}
-// SAFETY: nothing of it is written after it was made.
-unsafe impl Sync for Kept {}
 
 /// What the head says of a request and its response.
 fn flags(head: &RequestHead) -> u32 {

@@ -18,6 +18,7 @@ mod filters;
 mod finish;
 mod health;
 mod host;
+mod lent;
 mod library;
 mod phases;
 mod servers;

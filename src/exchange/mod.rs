@@ -148,8 +148,11 @@ pub struct Exchange {
     pub(crate) interrupting: Mutex<()>,
     /// Its handler has been told to return, or will be.
     pub(crate) is_interrupted: AtomicBool,
-    /// What an asynchronous engine borrows until finish().
-    kept: Mutex<Option<Arc<dyn Any + Send + Sync>>>,
+    /// What an asynchronous engine borrows until finish(). It stays here until the end, for its memory belongs to the thread that has
+    /// the next request made of it: a memory allocator has the two wait for each other where the engine's thread gives it back.
+    kept: OnceLock<Arc<dyn Any + Send + Sync>>,
+    /// An asynchronous engine holds this request.
+    is_lent: AtomicBool,
     trace: Option<Box<Trace>>,
 }
 
@@ -186,19 +189,22 @@ impl Exchange {
             running: AtomicBool::new(false),
             interrupting: Mutex::default(),
             is_interrupted: AtomicBool::new(false),
-            kept: Mutex::default(),
+            kept: OnceLock::new(),
+            is_lent: AtomicBool::new(false),
             trace,
         })
     }
 
     /// Keeps what an asynchronous engine borrows. In an Arc: unlike a Box it may move while somebody reads through a pointer.
     pub(crate) fn keep(&self, kept: Arc<dyn Any + Send + Sync>) {
-        *lock(&self.kept) = Some(kept);
+        // A request is handed over once.
+        let _kept_before = self.kept.set(kept);
+        self.is_lent.store(true, Ordering::Release);
     }
 
     /// Whether an asynchronous engine held this request until now.
     pub(crate) fn give_up(&self) -> bool {
-        lock(&self.kept).take().is_some()
+        self.is_lent.swap(false, Ordering::AcqRel)
     }
 
     /// What the handler gets to know.

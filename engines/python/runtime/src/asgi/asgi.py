@@ -13,14 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import get_ident
 from time import monotonic
 
-NEW, READY, CANCEL, STOP = 1, 2, 3, 4
-
 # How long requests may still take when the process ends, and how long after they have been cancelled.
 FINISH, CANCELLED = 2.0, 1.0
-# How long a turn takes events before others go on.
-TURN = 0.002
-# The eager start runs a coroutine up to its first wait without a pass of the loop.
-EAGER = sys.version_info >= (3, 12)
+# The eager start runs a coroutine up to its first wait without a pass of the loop. Before that tasks.rs does it.
+EAGER = sys.version_info >= (3, 14)
 
 
 class Server:
@@ -43,10 +39,6 @@ class Server:
         self.held = []
         # Requests that go on though their clients have left, by their keys: what ends them.
         self.left = {}
-        # Events have woken requests in this turn.
-        self.has_woken = False
-        # The loop comes back to what it has left there.
-        self.is_more_due = False
         # The first step of a Task that is being made, and its context.
         self.step = None
         # The descriptor of busy WebSockets, if the loop reads from them.
@@ -62,6 +54,7 @@ class Server:
         self.forker = None
 
     def run(self):
+        self.port.attach(self)
         self.loop = new_loop(self.kind)
         asyncio.set_event_loop(self.loop)
         self.loop.set_default_executor(ThreadPoolExecutor(self.threads, thread_name_prefix="asyncio"))
@@ -70,12 +63,12 @@ class Server:
         try:
             self.loop.add_reader(self.port.fileno(), self.look)
             self.application = self.port.load(self.start)
-            self.loop.add_reader(self.port.fileno(), self.drain)
+            self.loop.add_reader(self.port.fileno(), self.port.drain)
             self.sockets = self.port.sockets_fileno()
             if self.sockets is not None:
                 self.loop.add_reader(self.sockets, self.read_sockets)
             # What has come meanwhile.
-            self.loop.call_soon(self.drain)
+            self.loop.call_soon(self.port.drain)
             self.port.serve(True)
             while not self.stopping:
                 # One task for all the time: anyio keeps its threads for as long as that runs.
@@ -152,7 +145,7 @@ class Server:
         for call, socket in held:
             self.application = self.port.find(call)
             if self.application is not None:
-                self.begin(call.key, call, socket)
+                self.port.begin(call, socket)
 
     # ---- events ----
 
@@ -175,57 +168,12 @@ class Server:
             self.port.read_sockets()
         finally:
             # The server does not wake a loop that has been here.
-            self.drain()
+            self.port.drain()
 
     @staticmethod
     def set_once(future, value):
         if not future.done():
             future.set_result(value)
-
-    def drain_more(self):
-        self.is_more_due = False
-        self.drain()
-
-    def drain(self):
-        if self.forked:
-            self.leave_loop()
-        self.has_woken = False
-        end = monotonic() + TURN
-        # The server does not wake a loop that has found something.
-        is_over = False
-        try:
-            self.port.gather(True)
-            while events := self.port.drain():
-                self.handle(events)
-                if monotonic() > end:
-                    # Those who are at work get on in between.
-                    break
-            else:
-                is_over = True
-        finally:
-            if self.has_woken:
-                # They run before this does.
-                self.loop.call_soon(self.port.gather, False)
-            else:
-                self.port.gather(False)
-            if not is_over and not self.is_more_due:
-                # Once in a pass of the loop, however often it finds something.
-                self.is_more_due = True
-                self.loop.call_soon(self.drain_more)
-
-    def handle(self, events):
-        for kind, key, value in events:
-            if kind == NEW:
-                self.begin(key, *value)
-            elif kind == READY:
-                request = self.requests.get(key)
-                if request is not None:
-                    self.has_woken = True
-                    request.ready(value)
-            elif kind == CANCEL:
-                self.cancel(key)
-            else:
-                self.stop()
 
     def gather(self):
         """The server need not know at once of what is sent in this pass of the loop."""
@@ -267,68 +215,47 @@ class Server:
                 call.finish(False)
                 return
 
-    def begin(self, key, call, socket):
-        if self.application is None:
-            # The import of a second attempt runs with the loop standing still.
-            self.held.append((call, socket))
-            self.set_once(self.pause, None)
-            return
-        request = self.kinds.Http(self, call) if socket is None else self.kinds.WebSocket(self, call, socket)
-        self.requests[key] = request
-        try:
-            scope = call.scope(self.state.copy())
-        except Exception as error:
-            request.fail(error)
-            return
-        task = self.spawn(request, self.serve(request, scope))
-        if self.forked:
-            # It waits in its first step.
-            self.leave_loop()
-        if not task.done():
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+    def hold(self, call, socket):
+        """The import of a second attempt runs with the loop standing still."""
+        self.held.append((call, socket))
+        self.set_once(self.pause, None)
 
-    def spawn(self, request, coroutine):
-        """A real Task: one that an application has a factory for is made by that. Otherwise it runs up to its first wait."""
+    def socket(self, call, socket):
+        return self.kinds.WebSocket(self, call, socket)
+
+    # ---- Tasks ----
+
+    def prepare(self, coroutine):
+        """A Task whose first step is not given to the loop, that step, and its context."""
         loop = self.loop
-        if loop.get_task_factory() is not None or not loop.is_running():
-            request.task = loop.create_task(coroutine)
-            return request.task
-        if EAGER:
-            request.task = asyncio.Task(coroutine, loop=loop, eager_start=True)
-            return request.task
-        # A Task gives its first step to the loop, which takes it from here: with the Task's own context.
         loop.call_soon = self.take_step
         try:
             task = asyncio.Task(coroutine, loop=loop)
         finally:
             del loop.call_soon
-        step, context = self.step
-        self.step = None
-        request.task = task
-        context.run(step)
-        return task
+        (step, context), self.step = self.step, None
+        return task, step, context
 
     def take_step(self, step, *, context):
         self.step = step, context
 
-    async def serve(self, request, scope):
-        if request.task is None:
-            # It has been started eagerly. Who does not name the loop asks for the process, too, before 3.12.
-            request.task = asyncio.current_task(self.loop)
-        try:
-            await self.application(scope, request.receive, request.sender(self.port))
-        except (KeyboardInterrupt, SystemExit) as error:
-            self.leave(error)
-            request.fail(RuntimeError(f"the application raised {type(error).__name__}"))
-        except BaseException as error:
-            self.leave(error)
-            request.fail(error)
-        else:
-            if self.forked:
-                self.leave(None)
-            if not request.ended:
-                request.fail(None)
+    def spawn(self, coroutine):
+        """A Task as the loop makes it. One that an application has a factory for is made by that."""
+        loop = self.loop
+        if not EAGER or loop.get_task_factory() is not None or not loop.is_running():
+            return loop.create_task(coroutine)
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+
+    def keep(self, task):
+        """Somebody has to: a loop has weak references to Tasks alone."""
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    def postpone(self, task, step, context):
+        """The loop takes the first step of a Task later."""
+        self.loop.call_soon(step, context=context)
+        self.keep(task)
 
     # ---- the end ----
 

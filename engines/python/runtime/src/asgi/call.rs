@@ -165,7 +165,11 @@ impl Call {
 
 #[pymethods]
 impl Call {
-    fn scope<'py>(&self, py: Python<'py>, state: Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
+    pub(super) fn scope<'py>(
+        &self,
+        py: Python<'py>,
+        state: Bound<'py, PyDict>,
+    ) -> PyResult<Bound<'py, PyDict>> {
         self.request()?;
         // SAFETY: the head lives as long as the request, which has not been finished.
         let head = unsafe { self.head.load(Ordering::Relaxed).as_ref() };
@@ -209,10 +213,10 @@ impl Call {
     /// Gives the head.
     pub(super) fn start(&self, status: u16, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let request = self.request()?;
-        let headers = HeaderList::read(headers)?;
-        let fields = headers.fields();
-        // SAFETY: the request is alive; everything is borrowed for the call.
-        let answer = unsafe { (self.host.start)(request, status, lend(b""), fields.as_ptr(), fields.len()) };
+        let answer = HeaderList::lend(headers, |fields| {
+            // SAFETY: the request is alive; everything is borrowed for the call, which keeps the interpreter's lock.
+            unsafe { (self.host.start)(request, status, lend(b""), fields.as_ptr(), fields.len()) }
+        })?;
         heard(answer)
     }
 
@@ -268,13 +272,12 @@ impl Call {
     /// Gives fields that follow the body.
     fn trailers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let request = self.request()?;
-        let headers = HeaderList::read(headers)?;
-        let fields = headers.fields();
-        match self.host.trailers {
-            // SAFETY: the request is alive; everything is borrowed for the call.
-            Some(trailers) => heard(unsafe { trailers(request, fields.as_ptr(), fields.len()) }),
-            None => Ok(()),
-        }
+        let Some(trailers) = self.host.trailers else { return Ok(()) };
+        let answer = HeaderList::lend(headers, |fields| {
+            // SAFETY: the request is alive; everything is borrowed for the call, which keeps the interpreter's lock.
+            unsafe { trailers(request, fields.as_ptr(), fields.len()) }
+        })?;
+        heard(answer)
     }
 
     /// Tells the client early of what it will need.

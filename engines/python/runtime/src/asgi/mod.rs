@@ -5,7 +5,8 @@
 //! queue       events from the server's threads to the loop
 //! port        what the loop's thread has: the queue, and the application to load
 //! call        one request, for Python; socket: one that asks for a WebSocket; header_list: what both get of headers
-//! sender      what an application sends its response with; roster: what all requests have together
+//! sender      what an application sends its response with, receiver: what it reads with; roster: what all requests have together
+//! serving     the coroutine that calls the application; coroutine: steps of such; tasks: the Tasks that they run in
 //! scope       what a request is, as the application sees it
 //! tls         what the server knows of its TLS
 //! extras      what a response can be more than head and body
@@ -16,14 +17,18 @@
 //! thread: it imports the application, runs its lifespan and answers requests, with calls of the host that do not wait.
 
 mod call;
+mod coroutine;
 mod extras;
 mod header_list;
 mod port;
 mod queue;
+mod receiver;
 mod roster;
 mod scope;
 mod sender;
+mod serving;
 mod socket;
+mod tasks;
 mod tls;
 mod watch;
 
@@ -196,7 +201,7 @@ fn run(spec: Spec, options: &LoopOptions, watched: &Watched, report: Report) {
             );
             forked::stop_child();
             // Requests that the loop has not answered.
-            port.get().close();
+            port.get().close(py);
             ran
         });
         if let Err(error) = ran {

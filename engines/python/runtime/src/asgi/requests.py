@@ -89,10 +89,6 @@ class Http(Request):
     # All of it is Request's, for another call of a constructor would cost every request something.
     __slots__ = ()
 
-    def sender(self, port):
-        """What the application has as send(), which comes here with what it does not do itself."""
-        return port.sender(self.call, self)
-
     async def receive(self):
         while not self.body_ended and not self.gone and not self.ended:
             part = self.call.read()
@@ -244,9 +240,6 @@ class WebSocket(Request):
     def enter(self, phase):
         self.phase = phase
         self.started = True
-
-    def sender(self, port):
-        return self.send
 
     async def receive(self):
         if not self.connected:

@@ -15,7 +15,7 @@ use pyo3::{
 };
 
 use super::tls::TlsFacts;
-use crate::text::text;
+use crate::{gil::Guarded, text::text};
 
 /// The version of the parts of the specification for HTTP and WebSocket.
 const SPEC_VERSION: &str = "2.5";
@@ -91,13 +91,13 @@ pub(super) unsafe fn scope<'py>(
         extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
     } else {
         scope.set_item(intern!(py, "method"), upper(py, facts.method)?)?;
-        scope.set_item(intern!(py, "scheme"), text(py, facts.scheme)?)?;
+        scope.set_item(intern!(py, "scheme"), usual(py, facts.scheme)?)?;
         add_extensions(&extensions, head, &facts)?;
     }
     if let Some(tls) = facts.tls.extension(py)? {
         extensions.set_item(intern!(py, "tls"), tls)?;
     }
-    scope.set_item(intern!(py, "root_path"), text(py, facts.script_name)?)?;
+    scope.set_item(intern!(py, "root_path"), usual(py, facts.script_name)?)?;
     // As root_path and what follows it, which is what applications expect of it since 2023.
     scope.set_item(intern!(py, "path"), joined(py, facts.script_name, facts.path_info)?)?;
     scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path(facts.request_uri)))?;
@@ -138,8 +138,22 @@ fn upper<'py>(py: Python<'py>, method: &[u8]) -> PyResult<Bound<'py, PyString>> 
     if method.iter().any(u8::is_ascii_lowercase) {
         text(py, &method.to_ascii_uppercase())
     } else {
-        text(py, method)
+        usual(py, method)
     }
+}
+
+/// A text that is mostly one of few.
+fn usual<'py>(py: Python<'py>, bytes: &[u8]) -> PyResult<Bound<'py, PyString>> {
+    Ok(match bytes {
+        b"" => intern!(py, ""),
+        b"GET" => intern!(py, "GET"),
+        b"POST" => intern!(py, "POST"),
+        b"HEAD" => intern!(py, "HEAD"),
+        b"http" => intern!(py, "http"),
+        b"https" => intern!(py, "https"),
+        other => return text(py, other),
+    }
+    .clone())
 }
 
 fn joined<'py>(py: Python<'py>, first: &[u8], second: &[u8]) -> PyResult<Bound<'py, PyString>> {
@@ -248,17 +262,33 @@ fn add_extensions(all: &Bound<'_, PyDict>, head: &gw_request_head, facts: &Facts
     Ok(())
 }
 
-/// The address and port that the client has connected to, or the path of the socket.
-fn server<'py>(
+/// The address and port that the client has connected to, or the path of the socket. Most requests come by the same.
+fn server<'py>(py: Python<'py>, facts: &Facts<'_>, local_port: u32) -> PyResult<Bound<'py, PyAny>> {
+    type Last = (Vec<u8>, Vec<u8>, u32, Py<PyAny>);
+    static LAST: Guarded<Option<Last>> = Guarded::new(None);
+    let host = if facts.server_addr.is_empty() { facts.server_name } else { facts.server_addr };
+    if let Some((_, _, _, server)) = LAST
+        .get(py)?
+        .as_ref()
+        .filter(|last| last.0 == host && last.1 == facts.server_port && last.2 == local_port)
+    {
+        return Ok(server.bind(py).clone());
+    }
+    let server = server_of(py, host, facts.server_port, local_port)?.into_pyobject(py)?;
+    *LAST.get_mut(py)? = Some((host.into(), facts.server_port.into(), local_port, server.clone().unbind()));
+    Ok(server)
+}
+
+fn server_of<'py>(
     py: Python<'py>,
-    facts: &Facts<'_>,
+    host: &[u8],
+    port: &[u8],
     local_port: u32,
 ) -> PyResult<Option<(Bound<'py, PyString>, Option<u16>)>> {
-    let host = if facts.server_addr.is_empty() { facts.server_name } else { facts.server_addr };
     if let Some(path) = host.strip_prefix(b"unix:") {
         return Ok(Some((text(py, path)?, None)));
     }
-    let address = peer(py, host, facts.server_port)?;
+    let address = peer(py, host, port)?;
     Ok(match u16::try_from(local_port) {
         Ok(port @ 1..) => address.map(|(host, _)| (host, Some(port))),
         _ => address,

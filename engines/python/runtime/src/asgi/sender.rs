@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an application gets as `send` for a response. What most responses are made of is done here, the rest by requests.py,
-//! which knows the messages of all others.
+//! What an application gets as `send` for a response. What most responses are made of is done here, the rest by the Http of requests.py,
+//! which knows the messages of all others and is made for a request that has some.
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU8, Ordering},
+    atomic::{AtomicBool, AtomicU8, Ordering},
 };
 
+use gangway_abi::ffi::GW_READY_GONE;
 use pyo3::{
     PyTraverseError, PyVisit,
     exceptions::{PyRuntimeError, PyStopIteration},
@@ -15,8 +16,8 @@ use pyo3::{
     types::{PyBytes, PyDict, PyString, PyTuple},
 };
 
-use super::{call::Call, roster::Roster};
-use crate::text::utf8;
+use super::{call::Call, coroutine, roster::Roster};
+use crate::{gil::Guarded, text::utf8};
 
 /// Nothing has been sent.
 const FRESH: u8 = 0;
@@ -25,19 +26,67 @@ const STARTED: u8 = 1;
 /// requests.py has the rest.
 const ELSEWHERE: u8 = 2;
 
-/// `send`, of one request.
+/// `send`, of one request, and how far its response is.
 #[pyclass(frozen)]
 pub(super) struct Sender {
     roster: Arc<Roster>,
     call: Py<Call>,
-    /// The Http of requests.py.
-    http: Py<PyAny>,
+    /// The Http of requests.py, if there is one.
+    http: Guarded<Option<Py<PyAny>>>,
+    /// What runs the application, if it is known.
+    task: Guarded<Option<Py<PyAny>>>,
     phase: AtomicU8,
+    /// A response has begun. An Http knows that itself.
+    started: AtomicBool,
+    /// The server has no more of the request. An Http knows that itself.
+    ended: AtomicBool,
 }
 
 impl Sender {
-    pub(super) fn new(roster: Arc<Roster>, call: Py<Call>, http: Py<PyAny>) -> Self {
-        Self { roster, call, http, phase: AtomicU8::new(FRESH) }
+    pub(super) fn new(roster: Arc<Roster>, call: Py<Call>) -> Self {
+        let (http, task) = (Guarded::new(None), Guarded::new(None));
+        let (started, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { roster, call, http, task, phase: AtomicU8::new(FRESH), started, ended }
+    }
+
+    fn known_http<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.http.get(py)?.as_ref().map(|http| http.bind(py).clone()))
+    }
+
+    /// The Http of this request, which knows what has happened here.
+    pub(super) fn http<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let Some(http) = self.known_http(py)? {
+            return Ok(http);
+        }
+        let http = self.roster.http(py, &self.call)?;
+        let task = self.task.get(py)?.as_ref().map(|task| task.clone_ref(py));
+        http.setattr(intern!(py, "task"), task)?;
+        if self.started.load(Ordering::Relaxed) {
+            http.setattr(intern!(py, "started"), true)?;
+        }
+        if self.ended.load(Ordering::Relaxed) {
+            http.setattr(intern!(py, "sent"), true)?;
+            http.setattr(intern!(py, "ended"), true)?;
+        } else {
+            self.roster.know(py, self.call.get().key, &http)?;
+        }
+        *self.http.get_mut(py)? = Some(http.clone().unbind());
+        Ok(http)
+    }
+
+    pub(super) fn set_task(&self, py: Python<'_>, task: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if let Some(http) = self.known_http(py)? {
+            http.setattr(intern!(py, "task"), task)?;
+        }
+        *self.task.get_mut(py)? = task.map(|task| task.clone().unbind());
+        Ok(())
+    }
+
+    fn is_ended(&self, py: Python<'_>) -> PyResult<bool> {
+        match self.known_http(py)? {
+            Some(http) => http.getattr(intern!(py, "ended"))?.is_truthy(),
+            None => Ok(self.ended.load(Ordering::Relaxed)),
+        }
     }
 
     /// Does what a message says. Answers false for one that is not for here, without effect.
@@ -75,8 +124,11 @@ impl Sender {
             None => PyTuple::empty(py).into_any(),
         };
         self.call.get().start(status.extract()?, &headers)?;
-        self.http.setattr(py, intern!(py, "started"), true)?;
+        if let Some(http) = self.known_http(py)? {
+            http.setattr(intern!(py, "started"), true)?;
+        }
         self.phase.store(STARTED, Ordering::Relaxed);
+        self.started.store(true, Ordering::Relaxed);
         Ok(true)
     }
 
@@ -90,7 +142,7 @@ impl Sender {
             return Ok(false);
         }
         if !self.roster.gathers() {
-            self.http.getattr(py, intern!(py, "server"))?.call_method0(py, intern!(py, "gather"))?;
+            self.roster.server(py)?.call_method0(intern!(py, "gather"))?;
         }
         if !self.call.get().write(py, &body, has_more)? {
             return Ok(false);
@@ -103,17 +155,22 @@ impl Sender {
 
     /// As the Http ends.
     fn end(&self, py: Python<'_>) -> PyResult<()> {
-        let (http, call) = (self.http.bind(py), self.call.get());
+        let (http, call) = (self.known_http(py)?, self.call.get());
         self.phase.store(ELSEWHERE, Ordering::Relaxed);
-        http.setattr(intern!(py, "sent"), true)?;
-        http.setattr(intern!(py, "ended"), true)?;
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(http) = &http {
+            http.setattr(intern!(py, "sent"), true)?;
+            http.setattr(intern!(py, "ended"), true)?;
+        }
         self.roster.forget(py, call.key)?;
         call.finish(true);
         // Whoever waits for the client is told.
-        if http.getattr(intern!(py, "waiters"))?.is_truthy()? {
-            http.call_method0(intern!(py, "wake"))?;
+        match http {
+            Some(http) if http.getattr(intern!(py, "waiters"))?.is_truthy()? => {
+                http.call_method0(intern!(py, "wake")).map(drop)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -122,24 +179,61 @@ impl Sender {
     /// What asyncio.iscoroutinefunction() looks at.
     #[classattr]
     fn _is_coroutine(py: Python<'_>) -> Option<Py<PyAny>> {
-        py.import("asyncio.coroutines")
-            .and_then(|module| module.getattr("_is_coroutine"))
-            .ok()
-            .map(Bound::unbind)
+        coroutine::asyncio_mark(py)
     }
 
     /// What inspect.iscoroutinefunction() looks at, from 3.12 on.
     #[classattr]
     fn _is_coroutine_mark(py: Python<'_>) -> Option<Py<PyAny>> {
-        py.import("inspect").and_then(|module| module.getattr("_is_coroutine_mark")).ok().map(Bound::unbind)
+        coroutine::inspect_mark(py)
     }
 
     fn __call__(slf: Bound<'_, Self>, message: Py<PyAny>) -> Sending {
         Sending { sender: slf.unbind(), step: SendingStep::Asked(message) }
     }
 
+    #[getter]
+    fn call(&self, py: Python<'_>) -> Py<Call> {
+        self.call.clone_ref(py)
+    }
+
+    #[getter]
+    fn get_task<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        Ok(self.task.get(py)?.as_ref().map(|task| task.bind(py).clone()))
+    }
+
+    #[setter(task)]
+    fn replace_task(&self, task: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_task(task.py(), Some(task))
+    }
+
+    /// GW_READY_* for it. Who waits for something has an Http, as has whoever is given up later because its client has left.
+    pub(super) fn ready(&self, py: Python<'_>, what: u32) -> PyResult<()> {
+        if what & GW_READY_GONE != 0 || self.known_http(py)?.is_some() {
+            self.http(py)?.call_method1(intern!(py, "ready"), (what,))?;
+        }
+        Ok(())
+    }
+
+    /// The application has returned, perhaps without a whole response, or has raised.
+    pub(super) fn fail(&self, py: Python<'_>, error: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        if error.is_none() && self.is_ended(py)? {
+            return Ok(());
+        }
+        self.http(py)?.call_method1(intern!(py, "fail"), (error,)).map(drop)
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.http)
+        // SAFETY: the collector has the interpreter's lock, and nothing of the interpreter is called.
+        let py = unsafe { Python::assume_attached() };
+        for part in [&self.http, &self.task] {
+            if let Ok(part) = part.get(py)
+                && let Some(object) = &*part
+            {
+                visit.call(object)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -178,7 +272,7 @@ impl Sending {
                 if sender.get().has_sent(py, message.bind(py))? {
                     return Ok(None);
                 }
-                let rest = sender.get().http.bind(py).call_method1(intern!(py, "send"), (message,))?;
+                let rest = sender.get().http(py)?.call_method1(intern!(py, "send"), (message,))?;
                 slf.try_borrow_mut()?.step = SendingStep::Elsewhere(rest.clone().unbind());
                 rest
             }

@@ -72,13 +72,12 @@ impl Socket {
         headers: &Bound<'_, PyAny>,
     ) -> PyResult<bool> {
         let request = self.call.bind(py).get().request()?;
-        let headers = HeaderList::read(headers)?;
-        let fields = headers.fields();
         let subprotocol = subprotocol.unwrap_or_default();
-        // SAFETY: the request is alive; everything is borrowed for the call.
-        let answer = unsafe {
-            (self.sockets.accept)(request, lend(subprotocol.as_bytes()), fields.as_ptr(), fields.len())
-        };
+        let answer = HeaderList::lend(headers, |fields| {
+            let subprotocol = lend(subprotocol.as_bytes());
+            // SAFETY: the request is alive; everything is borrowed for the call, which keeps the interpreter's lock.
+            unsafe { (self.sockets.accept)(request, subprotocol, fields.as_ptr(), fields.len()) }
+        })?;
         match answer {
             GW_OK => Ok(true),
             GW_CANCELLED => Ok(false),
