@@ -55,10 +55,12 @@ impl ApplicationConf {
     }
 
     /// Whether it is to load before `others` of its process, of which the first starts what all of them run in: it says with what
-    /// environment (`env=`), or none of them does.
+    /// environment (`env=`, `env_file=`), or none of them does.
     #[must_use]
     pub fn loads_before<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
-        let says_how = |application: &Self| application.spec.options.iter().any(|(key, _)| key == "env");
+        let says_how = |application: &Self| {
+            application.spec.options.iter().any(|(key, _)| ["env", "env_file"].contains(&key.as_str()))
+        };
         says_how(self) || !others.into_iter().any(says_how)
     }
 

@@ -24,6 +24,7 @@ fn interface(target: Target) -> Interface {
             option("size", Value::Size),
             option("idle", Value::Time),
             OptionDef { repeats: true, ..option("env", Value::Assignment) },
+            option("env_file", Value::File),
         ],
     }
 }
@@ -71,6 +72,8 @@ fn who_says_with_what_environment_loads_before_who_does_not() {
         assert_eq!(it.loads_before([other]), is_first);
     }
     assert!(silent.loads_before([]));
+    let of_a_file = parse(&["a:b", "env_file=/dev/null"]).unwrap();
+    assert!(!silent.loads_before([&of_a_file]) && of_a_file.loads_before([&says]));
 }
 
 #[test]
