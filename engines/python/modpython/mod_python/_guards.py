@@ -11,6 +11,7 @@ this raises, so that a guard that is not understood never lets anybody pass.
 """
 
 import ast
+import functools
 import hmac
 import inspect
 import textwrap
@@ -25,20 +26,21 @@ class NotUnderstood(TypeError):
 
 def of(thing):
     """The guards of an object, as dictionaries, the outermost first: its own, then those inside of its function, then of what that wraps."""
-    seen = []
-    while thing is not None:
+    seen, pending = [], [thing]
+    while pending:
+        thing = pending.pop()
         own = {name: getattr(thing, name) for name in NAMES if hasattr(thing, name)}
         if own:
             yield own
         function = _function(thing)
-        if function is None or any(function is known for known in seen):
-            return
-        seen.append(function)
-        inner = _inside(function)
+        inner = {} if function is None else _inside(function)
         if inner:
             yield inner
-        # A decorator's function stands before the one that has the guards.
-        thing = getattr(function, "__wrapped__", None)
+        # A decorator's function stands before the one that has the guards, or an object does, which may have no code of Python's: functools.cache.
+        for place in (function, _bare(thing)):
+            if place is not None and not any(place is known for known in seen):
+                seen.append(place)
+                pending += [wrapped for wrapped in [inspect.getattr_static(place, "__wrapped__", None)] if wrapped is not None]
 
 
 def _function(thing):
@@ -50,6 +52,17 @@ def _function(thing):
             return _function(thing.func)
         thing = call
     return thing if isinstance(thing, types.FunctionType) else None
+
+
+def _bare(thing):
+    """What a method or a functools.partial calls in the end."""
+    while True:
+        if isinstance(thing, types.MethodType):
+            thing = thing.__func__
+        elif isinstance(thing, functools.partial):
+            thing = thing.func
+        else:
+            return thing
 
 
 def _inside(function):

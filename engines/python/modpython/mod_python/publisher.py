@@ -7,6 +7,7 @@ and classes are never published. `__auth__`, `__access__` and `__auth_realm__` s
 
 import base64
 import binascii
+import functools
 import os
 import types
 
@@ -17,7 +18,7 @@ _PRIVATE = (type, types.ModuleType, types.BuiltinFunctionType, types.BuiltinMeth
 #: What a path may end at and not go through: members of these are nobody's pages.
 _LEAVES = (
     bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset, type(None), type(Ellipsis), types.FunctionType,
-    types.MethodType, types.GeneratorType, types.CodeType, types.FrameType, types.TracebackType,
+    types.MethodType, types.GeneratorType, types.CodeType, types.FrameType, types.TracebackType, functools.partial, type(functools.lru_cache(len)),
 )  # fmt: skip
 _METHODS = ("GET", "HEAD", "POST")
 

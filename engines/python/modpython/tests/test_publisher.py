@@ -121,6 +121,32 @@ def decorated(req):
     __access__ = 0
     return "never"
 
+@functools.lru_cache
+def remembered(req):
+    __access__ = 0
+    return "never"
+
+remembered_in_part = functools.partial(remembered)
+
+class Remembering:
+    @functools.lru_cache
+    def method(self, req):
+        __access__ = 0
+        return "never"
+
+remembering = Remembering()
+
+class Decorator:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+    def __call__(self, req):
+        return self.__wrapped__(req)
+
+@Decorator
+def decorated_by_an_object(req):
+    __access__ = 0
+    return "never"
+
 def attribute(req):
     return "never"
 attribute.__access__ = 0
@@ -208,7 +234,7 @@ def test_pages(site, path, query, expected):
     [
         "_secret", "__doc__", "__builtins__", "tree/_hidden", "tree/__class__", "tree/__init__/__globals__", "tree/method/__func__", "os", "os/system",
         "apache", "system", "listdir", "Tree", "Tree/label", "Tree/method", "page/im_func", "page/func_globals", "text/upper", "pair/append",
-        "number/real", "tree/data/keys", "rows/gi_frame", "index/index", "functools/partial", "tree.__class__", "tree/below/_hidden",
+        "number/real", "tree/data/keys", "rows/gi_frame", "index/index", "functools/partial", "partial/keywords", "partial/func", "remembered/cache_parameters", "tree.__class__", "tree/below/_hidden",
     ],
 )  # fmt: skip
 def test_what_is_never_published(site, path):
@@ -280,7 +306,19 @@ def test_guards_inside_of_functions(site):
     assert site("/page.py/closed") == 403
     assert site("/page.py/opened") == "open"
     assert site("/page.py/decorated") == 403
+    for path in ("remembered", "remembered_in_part", "remembering/method", "decorated_by_an_object"):
+        assert site(f"/page.py/{path}") == 403, path
     assert site("/page.py/attribute") == 403
+
+
+def test_what_wraps_itself_has_an_end():
+    class Wrapper:
+        def __call__(self, req):
+            return "page"
+
+    circle = Wrapper()
+    circle.__wrapped__ = circle
+    assert list(_guards.of(circle)) == []
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !", "Bearer x", "Basic " + base64.b64encode(b"eve").decode(), "Basic " + base64.b64encode(b"e\0:x").decode()])
