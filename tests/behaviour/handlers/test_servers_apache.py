@@ -62,6 +62,25 @@ def refused(req):
     req.write(" ".join(kinds))
     return apache.OK
 
+KEPT = []
+
+def keeps(req):
+    # One of a request that is over says so, and so does one on another thread.
+    said = []
+    def ask():
+        try:
+            KEPT[0].next
+        except Exception as error:
+            said.append(f"{type(error).__name__} {error}")
+    if KEPT:
+        ask()
+    KEPT[:] = [req.server]
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    req.write("\\n".join(said))
+    return apache.OK
+
 def talk(conn):
     conn.write(" ".join(server.server_hostname for server in chain(conn.base_server)))
     return apache.OK
@@ -101,6 +120,7 @@ def sites(launch, scratch):
             </VirtualHost>
         """
         site.location("/sees", apache="SetHandler mod_python\nPythonHandler sees")
+        site.location("/keeps", apache="SetHandler mod_python\nPythonHandler sees::keeps")
         site.location("/refused", apache="SetHandler mod_python\nPythonHandler sees::refused")
 
     before = time.time()
@@ -139,6 +159,12 @@ def test_a_server_has_a_log_of_its_own(sites):
 
 def test_a_server_has_nothing_of_a_request(sites):
     assert sites.get("/refused").text == "AttributeError AttributeError RuntimeError ValueError ValueError RuntimeError"
+
+
+def test_the_server_of_a_request_is_for_its_handlers(sites):
+    assert sites.get("/keeps").text.startswith("RuntimeError asking for another server is for the thread")
+    first, second = sites.get("/keeps").text.splitlines()
+    assert first.startswith("ValueError this object belongs to a request") and second.startswith("RuntimeError ")
 
 
 def test_a_connection_has_them(sites):

@@ -224,14 +224,17 @@ def test_what_python_reads_when_it_starts_is_told_before_other_applications(laun
     assert launch(configure).get("/beside").text == "1"
 
 
-def test_an_application_says_how_python_starts_where_handlers_do_not(launch, scratch):
+@pytest.mark.parametrize("how", ["word", "file"])
+def test_an_application_says_how_python_starts_where_handlers_do_not(launch, scratch, how):
     folder = scratch / "first"
     folder.mkdir()
     folder.chmod(0o755)
     (folder / "beside.py").write_text(BESIDE)
 
     def configure(site):
-        site.wsgi("/beside", "beside:application", root=folder, env=["PYTHONOPTIMIZE=1"])
+        (folder / "variables").write_text("PYTHONOPTIMIZE=1\n")
+        said = {"env": ["PYTHONOPTIMIZE=1"]} if how == "word" else {"env_file": folder / "variables"}
+        site.wsgi("/beside", "beside:application", root=folder, **said)
         site.location("/handled", handlers=(f"fixup beside::no root={folder}",))
 
     assert launch(configure).get("/beside").text == "1"

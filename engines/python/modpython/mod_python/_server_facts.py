@@ -120,11 +120,11 @@ def _behind(transaction, name):
     """The server behind that of a transaction, the main one for None; None behind the last one."""
     try:
         found = next_server(transaction)
-    except (ValueError, RuntimeError):
-        found = ()
-    if found == ():
-        raise AttributeError(f"{name}: httpd alone tells handlers of its other servers, and in its own processes; req.server has what is known of that of a request")
-    return found and OtherServer(found)
+    except NotImplementedError:
+        pass
+    else:
+        return found and OtherServer(found)
+    raise AttributeError(f"{name}: httpd alone tells handlers of its other servers, and in its own processes; req.server has what is known of that of a request")
 
 
 def main_server():

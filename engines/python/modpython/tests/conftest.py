@@ -35,7 +35,7 @@ server.servers = None
 
 def next_server(transaction):
     if server.servers is None:
-        raise ValueError("the server refuses this server")
+        raise NotImplementedError("the server does not tell of servers")
     at = 0 if transaction is None else server.servers.index(transaction) + 1
     return server.servers[at] if at < len(server.servers) else None
 

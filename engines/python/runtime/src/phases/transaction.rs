@@ -71,7 +71,7 @@ pub(super) fn outcome(status: gw_status, what: &str) -> PyResult<()> {
 }
 
 /// The server's module is older than this engine.
-pub(super) fn too_old(what: &str) -> PyErr {
+fn too_old(what: &str) -> PyErr {
     PyRuntimeError::new_err(format!("this server's module does not have {what}; it is older than the engine"))
 }
 
