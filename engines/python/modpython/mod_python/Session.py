@@ -8,10 +8,12 @@ run one after the other.
 
 import contextlib
 import dbm as databases
+import errno
 import os
 import random
 import re
 import secrets
+import tempfile
 import time
 
 from mod_python import _locks, _session, apache
@@ -33,6 +35,10 @@ from mod_python._session import (
 )
 
 __all__ = ["COOKIE_NAME", "DFT_LOCK", "DFT_TIMEOUT", "BaseSession", "DbmSession", "FileSession", "MemorySession", "Session"]
+
+
+#: Bytes by which a database may grow beside what is put into it.
+_SPARE = 64 * 1024
 
 
 class MemorySession(BaseSession):
@@ -216,7 +222,16 @@ class DbmSession(BaseSession):
     def do_save(self, dict):
         data = pack(dict)
         with self._open() as base:
+            # dbm.ndbm writes when it is closed, and says nothing of a disk that is full, which damages the database.
+            is_silent = type(base).__module__.startswith("_dbm")
+            if is_silent:
+                with tempfile.TemporaryFile(dir=self._directory) as room:
+                    os.posix_fallocate(room.fileno(), 0, len(data) + _SPARE)
             base[self._sid] = data
+        if is_silent:
+            with self._open() as base:
+                if self._sid not in base or base[self._sid] != data:
+                    raise OSError(errno.EIO, "the database has not kept the session", self._database)
 
     def do_delete(self):
         with self._open() as base, contextlib.suppress(KeyError):

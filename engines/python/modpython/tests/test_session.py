@@ -4,6 +4,7 @@
 import gc
 import os
 import pickle
+import resource
 import subprocess
 import sys
 import threading
@@ -302,6 +303,29 @@ def test_cleanup_takes_away_what_is_over_and_nothing_else(ask, type_name, monkey
     monkeypatch.setattr(time, "time", lambda: now)
     assert Session.Session(ask(old, type_name)).is_new()
     assert not Session.Session(ask(young, type_name)).is_new()
+
+
+@pytest.mark.parametrize("kind", ["dbm.dumb", "dbm.gnu", "dbm.ndbm"])
+def test_a_session_for_which_there_is_no_room_is_not_said_to_be_kept(ask, kind, capfd):
+    """As with a full disk. Not every database tells its caller."""
+    database = pytest.importorskip(kind, exc_type=ImportError)
+    request = ask()
+    session = Session.DbmSession(request, dbmtype=database)
+    session["n"] = "small"
+    session.save()
+    session["n"] = os.urandom(200_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            session.save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    session["n"] = "small again"
+    session.save()
+    end(request)
+    assert Session.DbmSession(ask(request), dbmtype=database)["n"] == "small again"
+    capfd.readouterr()
 
 
 def clean(ask, **options):
