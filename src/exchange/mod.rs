@@ -172,7 +172,8 @@ impl Exchange {
     /// A request that has not been handled yet.
     #[must_use]
     pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
-        let is_likely = head.errand.as_ref().is_none_or(|errand| errand.answers());
+        // Most requests for a WebSocket get one, which may stay for hours.
+        let is_likely = head.socket.is_none() && head.errand.as_ref().is_none_or(|errand| errand.answers());
         let answer = Mutex::new(Answer::new(head.no_body, is_likely));
         let trace = Trace::open(head.traced, Answerer::Application);
         if let Some(trace) = &trace {
