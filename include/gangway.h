@@ -54,6 +54,7 @@
  *   1.11 gw_sockets.descriptor and read: the thread of an event loop reads from busy WebSockets itself
  *   1.12 gw_transactions.next_server, GW_NUMBER_GENERATION, GW_NUMBER_RESTART_TIME, GW_TABLE_SETTINGS and GW_TABLE_OPTIONS: the servers of
  *        the configuration, with or without a request
+ *   1.13 GW_INTERFACE_FORGETS_HEAD: a WebSocket that stays for hours does not keep what the engine was told of its request
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -66,7 +67,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 12
+#define GW_ABI_MINOR 13
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -116,7 +117,7 @@ typedef struct gw_app_spec {
 #define GW_APP_TEMPLATE 2u     /* this process answers no request: it is forked once the application is loaded; only for
                                   engines that have fork_child(). See there. Since 1.1 */
 
-/* One request. Borrowed until the request is finished (not only for the call). */
+/* One request. Borrowed until the request is finished (not only for the call); see GW_INTERFACE_FORGETS_HEAD. */
 typedef struct gw_request_head {
     size_t struct_size;
     const gw_field *variables; /* the meta-variables of RFC 3875 section 4.1, the HTTP_* fields and the
@@ -176,6 +177,8 @@ typedef struct gw_option {
 #define GW_INTERFACE_WEBSOCKET 2u /* its applications are asked for WebSockets: without it a request for one comes as a
                                      plain one, for GW_REQUEST_WEBSOCKET is not set. Since 1.4 */
 #define GW_INTERFACE_FIELDS 4u /* a request's head has its fields as they came, and no HTTP_* variables made of them. Since 1.5 */
+#define GW_INTERFACE_FORGETS_HEAD 8u /* of asynchronous ones: it looks at no variable and no field of a request any more once accept() has
+                                        answered GW_OK. The host gives their memory back, and the head has none of them then. Since 1.13 */
 
 /* A kind of application that the engine runs. The interface "wsgi" is what gangway_wsgi and GangwayWSGI want; the
  * server modules say which interfaces have a directive. An engine without any is a native handler: gangway_native

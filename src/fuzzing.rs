@@ -131,6 +131,7 @@ fn interface() -> Interface {
         is_async: false,
         has_sockets: false,
         has_fields: false,
+        forgets_head: false,
     }
 }
 

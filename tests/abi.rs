@@ -284,6 +284,7 @@ fn rust_agrees_with_the_values() {
         ("GW_MESSAGE_BINARY", i64::from(abi::GW_MESSAGE_BINARY)),
         ("GW_MESSAGE_CLOSED", i64::from(abi::GW_MESSAGE_CLOSED)),
         ("GW_INTERFACE_FIELDS", i64::from(abi::GW_INTERFACE_FIELDS)),
+        ("GW_INTERFACE_FORGETS_HEAD", i64::from(abi::GW_INTERFACE_FORGETS_HEAD)),
         ("GW_READY_READ", i64::from(abi::GW_READY_READ)),
         ("GW_READY_ROOM", i64::from(abi::GW_READY_ROOM)),
         ("GW_READY_GONE", i64::from(abi::GW_READY_GONE)),

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::ENGINE_MISUSE,
-    exchange::{BusySockets, Errand, Exchange, Outcome, Readiness, RequestHead, Waker},
+    exchange::{BusySockets, Errand, Exchange, Outcome, Readiness, ToldHead, Waker},
     http::Fields,
     log,
     sys::lock,
@@ -153,6 +153,7 @@ impl Engine {
                 name: spec.name.clone(),
                 raw: app,
                 is_async,
+                forgets_head: self.forgets_head(spec.interface),
                 running: Mutex::default(),
                 health: Arc::clone(health),
             })
@@ -180,6 +181,8 @@ pub struct App {
     name: String,
     raw: *mut abi::gw_app,
     is_async: bool,
+    /// It does not look at a request's head any more once it has accepted a WebSocket.
+    forgets_head: bool,
     /// What blocking handlers work on.
     running: Mutex<Vec<Arc<Exchange>>>,
     /// What the engine names by a pointer, as long as this lives.
@@ -239,15 +242,15 @@ impl App {
             return;
         }
         exchange.taken_by(&self.name);
-        if let Some(errand) = &exchange.head().errand {
+        if let Some(errand) = exchange.errand() {
             self.run_errand(exchange, errand);
             return;
         }
-        let variables = &exchange.head().variables;
+        let told = exchange.told();
         let (mut fields, mut wire) = if self.is_async { lent::take() } else { (FIELDS.take(), Vec::new()) };
         fields.clear();
-        fields.extend(variables.iter().map(|(name, value)| lend_field(name, value)));
-        let raw = exchange.head().wire.as_ref().map(|wire| &wire.fields);
+        fields.extend(told.variables.iter().map(|(name, value)| lend_field(name, value)));
+        let raw = told.wire.as_ref().map(|wire| &wire.fields);
         wire.clear();
         wire.extend(raw.into_iter().flat_map(Fields::iter).map(|(name, value)| lend_field(name, value)));
         let head = abi::gw_request_head {
@@ -255,18 +258,19 @@ impl App {
             variables: fields.as_ptr(),
             variable_count: fields.len(),
             content_length: exchange
-                .head()
-                .content_length
+                .content_length()
                 .map_or(-1, |length| i64::try_from(length).unwrap_or(-1)),
-            flags: flags(exchange.head()),
+            flags: flags(exchange, &told),
             reserved: 0,
             fields: if raw.is_some() { wire.as_ptr() } else { ptr::null() },
             field_count: wire.len(),
-            local_port: exchange.head().wire.as_ref().map_or(0, |wire| wire.local_port.into()),
+            local_port: told.wire.as_ref().map_or(0, |wire| wire.local_port.into()),
             reserved2: 0,
         };
+        // What it points to stays: nobody changes that before it is forgotten, which an asynchronous engine alone has done.
+        drop(told);
         if self.is_async() {
-            self.handle_async(exchange, (fields, wire), head);
+            self.handle_async(exchange, Kept::new((fields, wire), head, self.forgets_head));
             return;
         }
         lock(&self.running).push(Arc::clone(exchange));
@@ -293,13 +297,8 @@ impl App {
     }
 
     /// The request outlives the call: its parts are kept by one reference that finish() gives up.
-    fn handle_async(
-        self: &Arc<Self>,
-        exchange: &Arc<Exchange>,
-        fields: lent::Memory,
-        head: abi::gw_request_head,
-    ) {
-        let kept = Arc::new(Kept::new(fields, head));
+    fn handle_async(self: &Arc<Self>, exchange: &Arc<Exchange>, kept: Kept) {
+        let kept = Arc::new(kept);
         let head = kept.head();
         exchange.keep(kept);
         if self.engine.table().ready.is_some() {
@@ -394,10 +393,10 @@ impl Waker for Awaken {
 }
 
 /// What the head says of a request and its response.
-fn flags(head: &RequestHead) -> u32 {
-    let wire = head.wire.as_ref();
-    flag(head.no_body, abi::GW_REQUEST_NO_BODY)
-        | flag(head.socket.is_some(), abi::GW_REQUEST_WEBSOCKET)
+fn flags(exchange: &Exchange, told: &ToldHead) -> u32 {
+    let wire = told.wire.as_ref();
+    flag(exchange.has_no_body(), abi::GW_REQUEST_NO_BODY)
+        | flag(told.has_offer(), abi::GW_REQUEST_WEBSOCKET)
         | flag(wire.is_some_and(|wire| wire.has_interim), abi::GW_REQUEST_INTERIM)
         | flag(wire.is_some_and(|wire| wire.has_trailers), abi::GW_REQUEST_TRAILERS)
 }

@@ -280,6 +280,11 @@ impl Engine {
             || stated.is_some_and(|stated| stated.is_async)
     }
 
+    /// Whether applications of this interface do not look at a request's head any more once they have accepted a WebSocket.
+    pub(super) fn forgets_head(&self, interface: &str) -> bool {
+        self.interfaces.iter().any(|stated| stated.name == interface && stated.forgets_head)
+    }
+
     /// Whether a process that has loaded an application can be forked.
     #[must_use]
     pub fn can_fork(&self) -> bool {

@@ -9,6 +9,7 @@ use super::{
     calls::{call, headers_of, readable, wait},
     fence::fence,
     health::Health,
+    lent::forget_head,
 };
 use crate::protocol::websocket::{Content, SocketEvent};
 
@@ -29,12 +30,14 @@ unsafe extern "C" fn accept(
     headers: *const abi::gw_field,
     header_count: usize,
 ) -> abi::gw_status {
-    // SAFETY: gangway.h: `request` is live; the subprotocol and the headers are borrowed for the call.
+    // SAFETY: gangway.h: `request` is live; the subprotocol and the headers are borrowed for the call, which is one of the request thread.
     unsafe {
         call("accept", request, |exchange| {
             let (wrong, text) = ("accept() with a NULL subprotocol", subprotocol);
             let subprotocol = readable(exchange, wrong, text.ptr, text.len)?;
-            exchange.accept(subprotocol, headers_of(exchange, "accept()", headers, header_count)?)
+            exchange.accept(subprotocol, headers_of(exchange, "accept()", headers, header_count)?)?;
+            forget_head(exchange);
+            Ok(())
         })
     }
 }

@@ -79,6 +79,8 @@ pub struct Interface {
     pub has_sockets: bool,
     /// They want the header fields of a request as they came.
     pub has_fields: bool,
+    /// They do not look at the head of a request any more once they have accepted a WebSocket.
+    pub forgets_head: bool,
 }
 
 /// Reads the interfaces of an engine that has passed the handshake.
@@ -126,7 +128,8 @@ fn interface(raw: *const abi::gw_interface) -> Result<Interface, String> {
     let is_async = raw.flags & abi::GW_INTERFACE_ASYNC != 0;
     let has_sockets = raw.flags & abi::GW_INTERFACE_WEBSOCKET != 0;
     let has_fields = raw.flags & abi::GW_INTERFACE_FIELDS != 0;
-    Ok(Interface { name, target, target_form, options, is_async, has_sockets, has_fields })
+    let forgets_head = raw.flags & abi::GW_INTERFACE_FORGETS_HEAD != 0;
+    Ok(Interface { name, target, target_form, options, is_async, has_sockets, has_fields, forgets_head })
 }
 
 fn option(raw: *const abi::gw_option) -> Result<OptionDef, String> {

@@ -44,7 +44,7 @@ impl Exchange {
             return Err(Stop::Invalid);
         }
         let fields = self.checked(headers)?;
-        let is_wanted = self.head.wire.as_ref().is_some_and(|wire| wire.has_interim);
+        let is_wanted = self.told().wire.as_ref().is_some_and(|wire| wire.has_interim);
         if !is_wanted || fields.is_empty() || !answer.may_hint() || self.port.room(Wait::No).is_err() {
             return Ok(());
         }
@@ -60,7 +60,7 @@ impl Exchange {
         let mut answer = lock(&self.answer);
         self.live()?;
         let fields = self.checked(headers)?;
-        let is_wanted = self.head.wire.as_ref().is_some_and(|wire| wire.has_trailers);
+        let is_wanted = self.told().wire.as_ref().is_some_and(|wire| wire.has_trailers);
         if answer.takes_body() {
             if is_wanted {
                 answer.add_trailers(&fields);

@@ -19,6 +19,7 @@ mod piece;
 mod port;
 mod pump;
 mod socket;
+mod told;
 mod upgrade;
 
 pub use answer::Outcome;
@@ -35,6 +36,8 @@ pub use piece::{Beyond, Delivery, End, FileSlice, Lent, Piece};
 pub use port::Port;
 pub use pump::{ConnectionLost, PumpWait, SocketEnd, SocketPump, Transport, TransportRead};
 pub use socket::SocketLink;
+pub use told::RequestHead;
+pub(crate) use told::ToldHead;
 
 use std::{
     any::Any,
@@ -46,11 +49,11 @@ use std::{
 
 use crate::{
     error::{BAD_HEADER, Code, ENGINE_MISUSE},
-    http::{Fields, Head},
+    http::Head,
     log::{self, Level, Line},
     protocol::websocket::close_code,
     report, report_at,
-    status::{Passage, Tally},
+    status::Passage,
     sys::lock,
     trace::{self, Answerer, Trace},
 };
@@ -109,30 +112,13 @@ pub trait Errand: fmt::Debug + Send + Sync {
     }
 }
 
-/// What the handler gets to know of a request.
-#[derive(Debug, Default)]
-pub struct RequestHead {
-    /// The meta-variables.
-    pub variables: Fields,
-    /// Length of the body; `None` when it is known at its end only.
-    pub content_length: Option<u64>,
-    /// The answer carries no body (HEAD).
-    pub no_body: bool,
-    /// The server's log takes details of this request.
-    pub traced: bool,
-    /// Where it is counted.
-    pub tally: Tally,
-    /// The client asks for a WebSocket, which its handler may accept.
-    pub socket: Option<SocketOffer>,
-    /// How it came in, for an engine that wants to know.
-    pub wire: Option<Box<Wire>>,
-    /// What the thread that takes the request does in the place of calling the handler.
-    pub errand: Option<Arc<dyn Errand>>,
-}
-
 /// One request. Shared by the server's thread and the handler's.
 pub struct Exchange {
-    head: RequestHead,
+    told: Mutex<ToldHead>,
+    content_length: Option<u64>,
+    no_body: bool,
+    traced: bool,
+    errand: Option<Arc<dyn Errand>>,
     port: Arc<dyn Port>,
     cancelled: AtomicU8,
     answer: Mutex<Answer>,
@@ -160,7 +146,7 @@ pub struct Exchange {
 impl log::RequestLog for Exchange {
     /// What else the server's log leaves out, it decides when the line has reached it.
     fn takes(&self, level: Level) -> bool {
-        level != Level::Debug || self.head.traced
+        level != Level::Debug || self.traced
     }
 
     fn write(&self, level: Level, line: &str) {
@@ -174,14 +160,19 @@ impl Exchange {
     pub fn new(head: RequestHead, port: Arc<dyn Port>) -> Arc<Self> {
         // Most requests for a WebSocket get one, which may stay for hours.
         let is_likely = head.socket.is_none() && head.errand.as_ref().is_none_or(|errand| errand.answers());
-        let answer = Mutex::new(Answer::new(head.no_body, is_likely));
-        let trace = Trace::open(head.traced, Answerer::Application);
+        let RequestHead { variables, content_length, no_body, traced, tally, socket, wire, errand } = head;
+        let answer = Mutex::new(Answer::new(no_body, is_likely));
+        let trace = Trace::open(traced, Answerer::Application);
         if let Some(trace) = &trace {
-            trace.identify(&head.variables);
+            trace.identify(&variables);
         }
         Arc::new(Self {
-            passage: Passage::arrive(head.tally),
-            head,
+            passage: Passage::arrive(tally),
+            told: Mutex::new(ToldHead::new(variables, wire, socket)),
+            content_length,
+            no_body,
+            traced,
+            errand,
             port,
             cancelled: AtomicU8::new(0),
             answer,
@@ -208,10 +199,24 @@ impl Exchange {
         self.is_lent.swap(false, Ordering::AcqRel)
     }
 
-    /// What the handler gets to know.
-    #[must_use]
-    pub fn head(&self) -> &RequestHead {
-        &self.head
+    /// What an asynchronous engine borrows, or has borrowed.
+    pub(crate) fn kept<T: Any>(&self) -> Option<&T> {
+        self.kept.get()?.downcast_ref()
+    }
+
+    /// Length of the body; `None` when it is known at its end only.
+    pub(crate) fn content_length(&self) -> Option<u64> {
+        self.content_length
+    }
+
+    /// Whether the answer carries no body.
+    pub(crate) fn has_no_body(&self) -> bool {
+        self.no_body
+    }
+
+    /// What is done in the place of calling the handler.
+    pub(crate) fn errand(&self) -> Option<&Arc<dyn Errand>> {
+        self.errand.as_ref()
     }
 
     /// Stops the exchange: calls of the handler answer [`Stop::Cancelled`] from now on. The first cause stays.
@@ -277,19 +282,6 @@ impl Exchange {
         self.cancelled().is_some() || self.port.client_gone()
     }
 
-    /// The request in words, for lines without its context.
-    #[must_use]
-    pub fn label(&self) -> String {
-        if let Some([method, target]) = self.head.errand.as_ref().and_then(|errand| errand.label()) {
-            return format!("\"{} {}\"", log::escape(&method), log::escape(&target));
-        }
-        let value = |name: &[u8]| {
-            let found = self.head.variables.iter().find(|(known, _)| *known == name);
-            log::escape(found.map_or(&[][..], |(_, value)| value))
-        };
-        format!("\"{} {}\"", value(b"REQUEST_METHOD"), value(b"REQUEST_URI"))
-    }
-
     /// Writes a line with the request's context, as one of its events.
     pub fn log(&self, level: Level, line: &str) {
         self.within(|| report_at!(*self, level, None, "{line}"));
@@ -314,7 +306,7 @@ impl Exchange {
         if self.ended.load(Ordering::Acquire) {
             return Err(self.misuse("read_body() after finish()"));
         }
-        if self.head.content_length == Some(0) {
+        if self.content_length == Some(0) {
             return Ok(0);
         }
         self.live()?;

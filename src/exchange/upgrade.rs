@@ -20,18 +20,28 @@ impl Exchange {
         headers: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Result<(), Stop> {
         let mut answer = lock(&self.answer);
-        let Some(offer) = &self.head.socket else {
-            return Err(self.misuse("accept() of a request that asks for no WebSocket"));
-        };
         if answer.has_head() {
             return Err(self.misuse("accept() after another answer"));
         }
-        self.live()?;
-        let (head, rules) = offer.accept(subprotocol, headers).map_err(|error| {
-            self.report(BAD_HEADER, format_args!("the WebSocket is not accepted: {error}"));
-            Stop::Invalid
-        })?;
-        let link = self.port.open_socket(rules)?;
+        // Out of its place: a line about it may have to say which request this is.
+        let Some(offer) = self.take_offer() else {
+            return Err(self.misuse("accept() of a request that asks for no WebSocket"));
+        };
+        let opened = self.live().and_then(|()| {
+            let (head, rules) = offer.accept(subprotocol, headers).map_err(|error| {
+                self.report(BAD_HEADER, format_args!("the WebSocket is not accepted: {error}"));
+                Stop::Invalid
+            })?;
+            Ok((head, self.port.open_socket(rules)?))
+        });
+        let (head, link) = match opened {
+            Ok(opened) => opened,
+            Err(stop) => {
+                // It may be accepted otherwise.
+                self.put_offer_back(offer);
+                return Err(stop);
+            }
+        };
         if let Some(trace) = &self.trace {
             trace.start(head.status);
         }

@@ -131,6 +131,19 @@ fn an_engine_closes_with_its_own_number_or_by_its_end() {
 }
 
 #[test]
+fn nothing_is_kept_of_the_head_for_an_engine_that_forgets_it() {
+    let world = World::new();
+    let (mut client, link, _app) = open(&world, "/echo");
+    let word = frame(0x81, b"facts");
+    assert_eq!(link.handle_bytes(&word), word.len());
+    assert_eq!(await_written(&mut client, &link, 26), b"\x81\x180 variables and 0 fields");
+    assert_eq!(client.exchange.label(), "\"GET \"", "lines still say which request it is");
+    client.exchange.cancel(Cause::ClientGone);
+    client.ended().await_gone();
+    world.end();
+}
+
+#[test]
 fn an_engine_may_answer_as_it_answers_every_request() {
     let world = World::new();
     let app = world.load_native("good/loop", &[]);

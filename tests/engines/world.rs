@@ -107,6 +107,7 @@ pub(crate) fn config(file: &'static str, words: &[&str]) -> ApplicationConf {
         is_async: false,
         has_sockets: false,
         has_fields: false,
+        forgets_head: false,
         options: vec![option("env", Value::Assignment), option("debug", Value::Switch)],
     };
     let engine = directory().join(file).into();

@@ -15,6 +15,7 @@ fn interface(target: Target) -> Interface {
         is_async: false,
         has_sockets: false,
         has_fields: false,
+        forgets_head: false,
         options: vec![
             option("root", Value::Directory),
             option("file", Value::File),

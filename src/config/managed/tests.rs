@@ -25,6 +25,7 @@ fn placed_as(is_async: bool, words: &[&str]) -> Result<Placed, ConfigError> {
         is_async,
         has_sockets: false,
         has_fields: false,
+        forgets_head: false,
         options: vec![option("root", Value::Directory), option("env", Value::Text)],
     };
     let words: Vec<_> = words.iter().map(|word| word.as_bytes()).collect();

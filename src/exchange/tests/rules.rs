@@ -2,6 +2,7 @@
 //! One test per rule of a response in progress.
 
 use super::*;
+use crate::http::Fields;
 
 /// So many rounds of a loop; few under Miri, for which each is a thousand times dearer.
 const fn rounds(many: usize, few: usize) -> usize {

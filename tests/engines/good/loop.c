@@ -200,6 +200,11 @@ static gw_status answer(struct flight *flight)
     if (says(flight, "fail")) {
         return GW_ERROR;
     }
+    if (says(flight, "facts")) {
+        char line[64];
+        int length = snprintf(line, sizeof line, "%zu variables and %zu fields", flight->head->variable_count, flight->head->field_count);
+        return host->sockets->send(flight->request, GW_MESSAGE_TEXT, (const uint8_t *)line, (size_t)length, GW_NOWAIT);
+    }
     return host->sockets->send(flight->request, flight->kind, flight->message, flight->length, GW_NOWAIT);
 }
 
@@ -462,7 +467,7 @@ static const gw_interface native = {
     .name = "native",
     .target_form = "NAME",
     .target = GW_TARGET_TEXT,
-    .flags = GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET | GW_INTERFACE_FIELDS,
+    .flags = GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET | GW_INTERFACE_FIELDS | GW_INTERFACE_FORGETS_HEAD,
 };
 static const gw_interface *const interfaces[] = {&native};
 

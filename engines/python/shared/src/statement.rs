@@ -7,9 +7,9 @@ use std::ffi::CStr;
 use gangway_abi::{
     constant::{Constant, pointers},
     ffi::{
-        GW_INTERFACE_ASYNC, GW_INTERFACE_FIELDS, GW_INTERFACE_WEBSOCKET, GW_OPTION_REPEATS, GW_TARGET_MEMBER,
-        GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY, GW_VALUE_FILE, GW_VALUE_SWITCH,
-        GW_VALUE_TEXT, GW_VALUE_TIME, gw_interface, gw_option,
+        GW_INTERFACE_ASYNC, GW_INTERFACE_FIELDS, GW_INTERFACE_FORGETS_HEAD, GW_INTERFACE_WEBSOCKET,
+        GW_OPTION_REPEATS, GW_TARGET_MEMBER, GW_TARGET_TEXT, GW_VALUE_ASSIGNMENT, GW_VALUE_DIRECTORY,
+        GW_VALUE_FILE, GW_VALUE_SWITCH, GW_VALUE_TEXT, GW_VALUE_TIME, gw_interface, gw_option,
     },
 };
 
@@ -170,7 +170,11 @@ static STATED: [Constant<gw_interface>; 3] = [
     unsafe {
         Constant::new(gw_interface {
             target: GW_TARGET_MEMBER,
-            flags: GW_INTERFACE_ASYNC | GW_INTERFACE_WEBSOCKET | GW_INTERFACE_FIELDS,
+            // The scope is made before the application runs, and nothing of the head is looked at after that.
+            flags: GW_INTERFACE_ASYNC
+                | GW_INTERFACE_WEBSOCKET
+                | GW_INTERFACE_FIELDS
+                | GW_INTERFACE_FORGETS_HEAD,
             ..interface(
                 c"asgi",
                 c"MODULE:CALLABLE or /path/file.py:CALLABLE, for example main:app",
