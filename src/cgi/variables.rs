@@ -105,19 +105,21 @@ fn add_facts(variables: &mut Fields, facts: &Facts<'_>, params: &[Param<'_>]) {
         .find(|param| param.name == b"SCRIPT_NAME")
         .map_or(facts.mount, |param| param.value);
     let (script_name, path_info) = split_mount(mount, facts.path);
-    variables.push(b"REQUEST_METHOD", facts.method);
-    variables.push(b"SCRIPT_NAME", script_name);
-    variables.push(b"PATH_INFO", path_info);
-    variables.push(b"QUERY_STRING", facts.query);
-    variables.push(b"REQUEST_URI", facts.request_uri);
-    variables.push(b"SERVER_PROTOCOL", facts.protocol);
-    variables.push(b"SERVER_NAME", facts.server_name);
-    variables.push(b"SERVER_PORT", facts.server_port);
-    variables.push(b"SERVER_SOFTWARE", facts.server_software);
-    variables.push(b"GATEWAY_INTERFACE", b"CGI/1.1");
-    variables.push(b"REMOTE_ADDR", facts.remote_addr);
-    variables.push(b"REQUEST_SCHEME", if facts.https { b"https" } else { b"http" });
-    variables.push(b"DOCUMENT_ROOT", facts.document_root);
+    variables.push_all(&[
+        (b"REQUEST_METHOD", facts.method),
+        (b"SCRIPT_NAME", script_name),
+        (b"PATH_INFO", path_info),
+        (b"QUERY_STRING", facts.query),
+        (b"REQUEST_URI", facts.request_uri),
+        (b"SERVER_PROTOCOL", facts.protocol),
+        (b"SERVER_NAME", facts.server_name),
+        (b"SERVER_PORT", facts.server_port),
+        (b"SERVER_SOFTWARE", facts.server_software),
+        (b"GATEWAY_INTERFACE", b"CGI/1.1"),
+        (b"REMOTE_ADDR", facts.remote_addr),
+        (b"REQUEST_SCHEME", if facts.https { b"https" } else { b"http" }),
+        (b"DOCUMENT_ROOT", facts.document_root),
+    ]);
     let mut add = |name: &[u8], value: &[u8]| {
         if !value.is_empty() {
             variables.push(name, value);
@@ -173,17 +175,12 @@ fn add_headers<'a>(
 fn add_header(variables: &mut Fields, first: usize, name: &[u8], value: &[u8]) {
     let added = variables.len();
     variables.push_mapped(PREFIX, name, as_in_variables, value);
-    if let Some(earlier) = same_name(variables, first, added) {
+    if let Some(earlier) = variables.same_as_last(first) {
         // RFC 9110 §5.3: a list may be sent as several lines. RFC 9113 §8.2.3: cookies are joined by "; ".
         let separator: &[u8] = if name.eq_ignore_ascii_case(b"cookie") { b"; " } else { b", " };
         variables.append_to(earlier, separator, value);
         variables.remove(added);
     }
-}
-
-fn same_name(variables: &Fields, first: usize, added: usize) -> Option<usize> {
-    let (name, _) = variables.pair(added)?;
-    (first..added).find(|&index| variables.pair(index).is_some_and(|(known, _)| known == name))
 }
 
 /// What begins the variable of a header.

@@ -38,12 +38,29 @@ struct Pair {
     value: Range<usize>,
 }
 
+impl Pair {
+    #[inline]
+    fn of<'b>(&self, bytes: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        Some((bytes.get(self.name.clone())?, bytes.get(self.value.clone())?))
+    }
+}
+
 /// Where that stands which is written at the end.
 #[inline]
 fn written(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) -> Range<usize> {
     let start = bytes.len();
     write(bytes);
     start..bytes.len()
+}
+
+/// Copies bytes into room that holds NULs, and leaves one of those behind them. Answers how many bytes those are.
+#[inline]
+fn put_terminated(room: &mut &mut [u8], bytes: &[u8]) -> usize {
+    if let Some((place, [_nul, rest @ ..])) = std::mem::take(room).split_at_mut_checked(bytes.len()) {
+        place.copy_from_slice(bytes);
+        *room = rest;
+    }
+    bytes.len()
 }
 
 impl Fields {
@@ -75,6 +92,36 @@ impl Fields {
             |bytes| bytes.extend_from_slice(value),
         );
         self.pairs.push(pair);
+    }
+
+    /// Adds these pairs, for which room is made once where it is known how much that is.
+    #[inline]
+    pub fn push_all(&mut self, pairs: &[(&[u8], &[u8])]) {
+        if self.layout != Layout::Terminated {
+            return self.push_each(pairs);
+        }
+        let mut at = self.bytes.len();
+        let length = pairs.iter().fold(0, |sum, (name, value)| sum + name.len() + value.len() + 2);
+        self.bytes.resize(at + length, 0);
+        let mut room = self.bytes.get_mut(at..).unwrap_or_default();
+        self.pairs.extend(pairs.iter().map(|(name, value)| {
+            let name = at..at + put_terminated(&mut room, name);
+            let value = name.end + 1..name.end + 1 + put_terminated(&mut room, value);
+            at = value.end + 1;
+            Pair { name, value }
+        }));
+    }
+
+    #[inline(never)]
+    fn push_each(&mut self, pairs: &[(&[u8], &[u8])]) {
+        for (name, value) in pairs {
+            let pair = self.add(
+                [name.len(), value.len()],
+                |bytes| bytes.extend_from_slice(name),
+                |bytes| bytes.extend_from_slice(value),
+            );
+            self.pairs.push(pair);
+        }
     }
 
     /// Adds a pair whose value is these parts one after the other.
@@ -197,11 +244,7 @@ impl Fields {
     /// The pair at `index`.
     #[must_use]
     pub fn pair(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        self.part(self.pairs.get(index)?)
-    }
-
-    fn part(&self, pair: &Pair) -> Option<(&[u8], &[u8])> {
-        Some((self.bytes.get(pair.name.clone())?, self.bytes.get(pair.value.clone())?))
+        self.pairs.get(index)?.of(&self.bytes)
     }
 
     /// All pairs in order, if they have this layout and nothing else stands among them.
@@ -218,6 +261,17 @@ impl Fields {
         let Some(index) = index else { return Some([all, b""]) };
         let pair = self.pairs.get(index)?;
         Some([all.get(..pair.name.start)?, all.get(pair.value.end + 1..)?])
+    }
+
+    /// The position of the first pair from `first` on that has the name of the last one, if that is another one.
+    #[must_use]
+    pub(crate) fn same_as_last(&self, first: usize) -> Option<usize> {
+        let (last, others) = self.pairs.split_last()?;
+        let (others, name) = (others.get(first..)?, self.bytes.get(last.name.clone())?);
+        let is_same = |pair: &Pair| {
+            pair.name.end - pair.name.start == name.len() && self.bytes.get(pair.name.clone()) == Some(name)
+        };
+        others.iter().position(is_same).map(|at| first + at)
     }
 
     /// The names in order.
@@ -241,7 +295,8 @@ impl Fields {
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         // Who collects them knows how many there are.
-        self.pairs.iter().map(|pair| self.part(pair).unwrap_or_default())
+        let bytes = self.bytes.as_slice();
+        self.pairs.iter().map(move |pair| pair.of(bytes).unwrap_or_default())
     }
 }
 
@@ -281,6 +336,39 @@ mod tests {
             fields.replace(0, b"2");
             assert_eq!(fields.in_one_piece(layout), None);
         }
+    }
+
+    #[test]
+    fn pairs_that_come_together_stand_as_those_that_come_one_by_one() {
+        let long = [b'v'; 300];
+        let pairs: [(&[u8], &[u8]); 4] = [(b"A", b"1"), (b"", b""), (b"NAME", &long), (b"B", b"")];
+        for layout in [Layout::Terminated, Layout::FastCgi, Layout::Uwsgi] {
+            let (mut fields, mut each) = (Fields::default(), Fields::default());
+            for list in [&mut fields, &mut each] {
+                list.begin(layout);
+                list.push(b"FIRST", b"0");
+            }
+            fields.push_all(&pairs);
+            fields.push_all(&[]);
+            fields.push(b"LAST", b"2");
+            pairs
+                .into_iter()
+                .chain([(&b"LAST"[..], &b"2"[..])])
+                .for_each(|(name, value)| each.push(name, value));
+            assert_eq!(fields.iter().collect::<Vec<_>>(), each.iter().collect::<Vec<_>>());
+            assert_eq!(fields.in_one_piece(layout), each.in_one_piece(layout));
+        }
+    }
+
+    #[test]
+    fn one_pair_is_found_that_has_the_name_of_the_last() {
+        let mut fields = Fields::default();
+        let found = |fields: &Fields| [0, 1, 2, 9].map(|first| fields.same_as_last(first));
+        assert_eq!(found(&fields), [None; 4]);
+        [b"A", b"B", b"a", b"A"].iter().for_each(|name| fields.push(*name, b"1"));
+        assert_eq!(found(&fields), [Some(0), None, None, None]);
+        fields.push(b"B", b"2");
+        assert_eq!(found(&fields), [Some(1), Some(1), None, None]);
     }
 
     #[test]

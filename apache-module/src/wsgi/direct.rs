@@ -34,13 +34,14 @@ pub(super) fn run(
     whole: Option<Body>,
 ) -> c_int {
     let request = session.request();
+    let socket = request.socket();
     with_lease(session, |lease| {
         let port = Arc::new(DirectPort {
             lease: Arc::clone(lease),
             state: Mutex::new(ResponseState { whole, ..ResponseState::default() }),
             gone: AtomicBool::new(false),
-            probe: Probe::new(request.socket()),
-            cork: Cork::new(request.socket()),
+            probe: Probe::new(socket),
+            cork: Cork::new(socket),
         });
         let exchange = Exchange::new(head, Arc::<DirectPort>::clone(&port));
         let status = match process::inside(request, number, || application.run(&exchange, None)) {

@@ -19,8 +19,8 @@ const LONG: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub(super) struct Handlers {
     weight: u8,
-    /// The moving average of the length of those that did not wait.
-    usual: Duration,
+    /// The moving average of the length of those that did not wait, in nanoseconds.
+    usual: u32,
 }
 
 impl Handlers {
@@ -32,7 +32,8 @@ impl Handlers {
             self.weight = HEAVIEST.min(self.weight + ADDED);
         } else {
             self.weight = self.weight.saturating_sub(1);
-            self.usual = (self.usual * 7 + length.min(LONG)) / 8;
+            // None is longer than a second.
+            self.usual = (self.usual * 7 + length.min(LONG).subsec_nanos()) / 8;
         }
     }
 
@@ -43,12 +44,12 @@ impl Handlers {
 
     /// Whether the thread's clock is to be read when a handler begins.
     pub(super) fn are_timed(&self) -> bool {
-        self.weight > 0 || self.usual >= TIMED
+        self.weight > 0 || self.usual >= TIMED.subsec_nanos()
     }
 
     /// After so long a handler waits for something, or takes so much longer than others that it does not matter.
     pub(super) fn brief(&self) -> Duration {
-        (self.usual * 3).clamp(BRIEF, LONG)
+        Duration::from_nanos(u64::from(self.usual) * 3).clamp(BRIEF, LONG)
     }
 }
 

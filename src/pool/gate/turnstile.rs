@@ -213,7 +213,7 @@ impl<T: Clone> Turnstile<T> {
 
     /// Who is to be woken now: for a place, or to watch.
     pub(super) fn wake(&mut self, now: Instant) -> Option<T> {
-        if self.phase != AdmissionPhase::Open {
+        if self.phase != AdmissionPhase::Open || self.line.is_empty() {
             return None;
         }
         self.call(now).or_else(|| self.send_watch())

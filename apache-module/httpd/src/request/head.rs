@@ -6,6 +6,8 @@ use std::{
     ptr,
 };
 
+use gangway::http::Decimal;
+
 use super::Request;
 use crate::{module::Module, sys, text};
 
@@ -16,14 +18,15 @@ impl<M: Module> Request<'_, M> {
         let own = unsafe { sys::ap_get_status_line(c_int::from(status)) };
         // SAFETY: that C string.
         let (code, phrase) = unsafe { text(own) }.split_at_checked(4).unwrap_or_default();
-        let number = status.to_string();
+        let mut number = Decimal::default();
+        let number = number.write(status);
         // httpd answers 500 for a status that it does not know.
-        let is_known = code.trim_ascii() == number.as_bytes();
+        let is_known = code.strip_suffix(b" ") == Some(number);
         let line = if is_known && (reason.is_empty() || phrase == reason) {
             own
         } else {
             let reason = if reason.is_empty() { b"Status" } else { reason };
-            self.pool().join(&[number.as_bytes(), b" ", reason])
+            self.pool().join(&[number, b" ", reason])
         };
         // SAFETY: `from_raw` promises a live request of this thread; the line is in its pool or httpd's own.
         unsafe {
