@@ -4,6 +4,7 @@
 reload ends them. In httpd, its event MPM has one child of 25 threads.
 
     benches/sockets.py [--server nginx|httpd] [--sockets 10000] [--ping 10] [--drain 5] [--app asgi_plain:application]
+                       [--request-pool 4k]
 
 Server and clients share the machine, so latencies are compared with those without sockets, of the same run.
 """
@@ -46,6 +47,7 @@ http {{
     keepalive_requests 100000000;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        request_pool_size {pool};
         location / {{ gangway_asgi {target} in_flight={most} ws_ping={ping}s ws_drain={drain}s; }}
     }}
 }}
@@ -86,6 +88,7 @@ def arguments():
     parser.add_argument("--ping", type=int, default=10, help="ws_ping= in seconds")
     parser.add_argument("--drain", type=int, default=5, help="ws_drain= in seconds")
     parser.add_argument("--app", default="asgi_plain:application", help="a module in benches/apps/ and its application, which echoes at /ws")
+    parser.add_argument("--request-pool", default="4k", help="request_pool_size of nginx, whose default is 4k")
     parser.add_argument("--requests", type=int, default=2000, help="plain requests of each measurement of latency")
     return parser.parse_args()
 
@@ -105,6 +108,7 @@ class Server:
             target=f"{options.app} root={APPS} venv={VENV}",
             most=options.sockets + 100,
             ping=options.ping,
+            pool=options.request_pool,
             drain=options.drain,
         )
         (folder / "server.conf").write_text(text)

@@ -55,6 +55,17 @@ def test_the_administrators_fields(server):
     assert ("x-other", "stays") in fields
 
 
+def test_fields_that_many_requests_have_are_each_clients_own(server):
+    """They are made once: what differs in its middle, is longer, or is of another name is another one."""
+    values = [f"agent {left}{number:03}{right}" for number in range(100) for left, right in (("", "z" * 20), ("a" * 20, ""))]
+    values += ["", "x" * 256, "x" * 257, "x" * 255 + "y"]
+    for value in [*values, *reversed(values)]:
+        found = json.loads(server.get("/app/scope", [("User-Agent", value), ("Accept-Language", value), ("Cookie", value)]).body)
+        fields = [(name["bytes"], field["bytes"]) for name, field in found["headers"]]
+        for name in ("user-agent", "accept-language", "cookie"):
+            assert [known for field, known in fields if field == name] == [value]
+
+
 def test_the_application_lives_on_the_thread_of_its_loop(server):
     first = json.loads(server.get("/app/life").body)
     assert first["import"] and first["startup"] and first["loop"] and first["task"]

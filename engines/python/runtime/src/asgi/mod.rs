@@ -7,7 +7,7 @@
 //! call        one request, for Python; socket: one that asks for a WebSocket; header_list: what both get of headers
 //! sender      what an application sends its response with, receiver: what it reads with; roster: what all requests have together
 //! serving     the coroutine that calls the application; coroutine: steps of such; tasks: the Tasks that they run in
-//! scope       what a request is, as the application sees it
+//! scope       what a request is, as the application sees it; seen_fields: what many have in common
 //! tls         what the server knows of its TLS
 //! extras      what a response can be more than head and body
 //! watch       who tells of a loop that does not go on
@@ -25,6 +25,7 @@ mod queue;
 mod receiver;
 mod roster;
 mod scope;
+mod seen_fields;
 mod sender;
 mod serving;
 mod socket;

@@ -14,7 +14,7 @@ use pyo3::{
     types::{PyBytes, PyDict, PyList, PyString},
 };
 
-use super::tls::TlsFacts;
+use super::{seen_fields, tls::TlsFacts};
 use crate::{gil::Guarded, text::text};
 
 /// The version of the parts of the specification for HTTP and WebSocket.
@@ -186,7 +186,7 @@ unsafe fn read<'a>(
         if name == b"sec-websocket-protocol" {
             subprotocols.push(value);
         }
-        headers.append((field_bytes(py, name), PyBytes::new(py, value)))?;
+        headers.append(seen_fields::pair(py, name, value)?)?;
     }
     // SAFETY: the caller guarantees the head, whose variables live as long.
     for variable in unsafe { fields(head.variables, head.variable_count) } {
@@ -204,30 +204,6 @@ unsafe fn read<'a>(
         }
     }
     Ok(subprotocols)
-}
-
-/// The name of a field. Those that most requests have are made once.
-fn field_bytes<'py>(py: Python<'py>, name: &[u8]) -> Bound<'py, PyBytes> {
-    const USUAL: [&[u8]; 12] = [
-        b"accept",
-        b"accept-encoding",
-        b"accept-language",
-        b"authorization",
-        b"cache-control",
-        b"connection",
-        b"content-length",
-        b"content-type",
-        b"cookie",
-        b"host",
-        b"referer",
-        b"user-agent",
-    ];
-    static MADE: [PyOnceLock<Py<PyBytes>>; USUAL.len()] = [const { PyOnceLock::new() }; USUAL.len()];
-    let at = USUAL.iter().position(|known| *known == name);
-    match at.and_then(|at| MADE.get(at)) {
-        Some(made) => made.get_or_init(py, || PyBytes::new(py, name).unbind()).bind(py).clone(),
-        None => PyBytes::new(py, name),
-    }
 }
 
 /// The header fields as they came, where the host has them.
