@@ -55,6 +55,7 @@
  *   1.12 gw_transactions.next_server, GW_NUMBER_GENERATION, GW_NUMBER_RESTART_TIME, GW_TABLE_SETTINGS and GW_TABLE_OPTIONS: the servers of
  *        the configuration, with or without a request
  *   1.13 GW_INTERFACE_FORGETS_HEAD: a WebSocket that stays for hours does not keep what the engine was told of its request
+ *   1.14 gw_phase.suffix: handlers know which files they are for
  */
 #ifndef GANGWAY_H
 #define GANGWAY_H
@@ -67,7 +68,7 @@ extern "C" {
 #endif
 
 #define GW_ABI_MAJOR 1
-#define GW_ABI_MINOR 13
+#define GW_ABI_MINOR 14
 #define GW_ENGINE_ENTRY "gw_engine_entry"
 
 /* ---- Results ------------------------------------------------------------------------------------------- */
@@ -248,6 +249,7 @@ typedef struct gw_phase {
     void **state;             /* the engine's own for this transaction, NULL before its first phase. When it is not NULL at
                                  the end of the transaction, forget() gets it */
     gw_bytes filter;          /* the name of the filter; empty in other phases. Since 1.6 */
+    gw_bytes suffix;          /* the suffix of the files that these handlers are for, with its dot; empty where they are for all. Since 1.14 */
 } gw_phase;
 
 /* Texts of a transaction. Those marked "w" can be set. */

@@ -99,7 +99,7 @@ layout! {
     gw_sockets { struct_size accept receive send close descriptor read }
     gw_phase {
         struct_size phase reserved interpreter handlers handler_count settings setting_count options option_count state
-        filter
+        filter suffix
     }
     gw_transactions {
         struct_size text set_text number set_number table change_table read write send_file set_length meets_conditions redirect log

@@ -41,6 +41,14 @@ pub struct PhaseCall<'c> {
     pub filter: &'c [u8],
 }
 
+impl PhaseCall<'_> {
+    /// That of the files which the handlers are for; of a filter it is a name.
+    fn suffix(&self) -> &[u8] {
+        let first = self.handlers.first().filter(|_| !self.phase.is_filter());
+        first.and_then(|handler| handler.suffix).unwrap_or_default()
+    }
+}
+
 /// What an engine keeps for a transaction, from its first phase to its end. A phase may begin inside of another one.
 #[derive(Debug)]
 pub struct PhaseState {
@@ -100,6 +108,7 @@ impl App {
             option_count: options.len(),
             state: state.raw.as_ptr(),
             filter: lend(call.filter),
+            suffix: lend(call.suffix()),
         };
         let visit = Visit::new(Visited::Lent(transaction));
         let mut answer = abi::GW_ANSWER_DECLINED;

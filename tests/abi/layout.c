@@ -61,7 +61,7 @@ MEMBER(gw_interface, flags, 36);
 MEMBER(gw_interface, options, 40);
 MEMBER(gw_interface, option_count, 48);
 
-SIZE(gw_phase, 104);
+SIZE(gw_phase, 120);
 MEMBER(gw_phase, struct_size, 0);
 MEMBER(gw_phase, phase, 8);
 MEMBER(gw_phase, reserved, 12);
@@ -74,6 +74,7 @@ MEMBER(gw_phase, options, 64);
 MEMBER(gw_phase, option_count, 72);
 MEMBER(gw_phase, state, 80);
 MEMBER(gw_phase, filter, 88);
+MEMBER(gw_phase, suffix, 104);
 
 SIZE(gw_transactions, 192);
 MEMBER(gw_transactions, struct_size, 0);
@@ -154,7 +155,7 @@ MEMBER(gw_engine, forget, 144);
 MEMBER(gw_engine, ready, 152);
 
 VALUE(GW_ABI_MAJOR, 1);
-VALUE(GW_ABI_MINOR, 13);
+VALUE(GW_ABI_MINOR, 14);
 VALUE(GW_OK, 0);
 VALUE(GW_AGAIN, 1);
 VALUE(GW_CANCELLED, 2);

@@ -335,6 +335,37 @@ def test_the_words_of_a_status_are_of_that_status(launch, scratch, processes):
     assert (response.status, response.reason) == (404, "Not Found")
 
 
+SUFFIXES = """
+def handler(req):
+    req.write(f"{req.extension!r}")
+    return 0
+
+def page(req):
+    return f"a page {req.extension}"
+"""
+
+
+@pytest.mark.parametrize("processes", ["", " processes=1"], ids=["server", "processes"])
+def test_handlers_know_the_suffix_that_they_are_for(launch, scratch, processes):
+    folder = scratch / "suffixes"
+    folder.mkdir()
+    folder.chmod(0o755)
+    (folder / "suffixes.py").write_text(SUFFIXES)
+
+    def configure(site):
+        # In processes of their own one line is all that a place has.
+        others = (f"suffixes root={folder}",) if not processes else ()
+        site.static("/x/", folder, handlers=(f'"suffixes | .htm" root={folder}{processes}', *others))
+        site.static("/all/", folder, handlers=(f"suffixes root={folder}{processes}",))
+        site.static("/pages/", folder, handlers=(f'"mod_python.publisher | .htm" root={folder}{processes}',))
+
+    server = launch(configure)
+    assert server.get("/x/suffixes.htm").text == "'.htm'"
+    for path in ("/all/suffixes.htm", "/all/suffixes") + (("/x/suffixes.txt", "/x/suffixes") if not processes else ()):
+        assert server.get(path).text == "None", path
+    assert server.get("/pages/suffixes.htm/page").text == "a page .htm"
+
+
 BEGUN = """
 def handler(req):
     req.content_type = "text/html"

@@ -57,13 +57,13 @@ class Place:
     it.
     """
 
-    __slots__ = ("number", "phase", "default", "going", "interpreter", "handlers", "settings", "options", "filter_name", "is_filter", "steady")
+    __slots__ = ("number", "phase", "default", "going", "interpreter", "handlers", "settings", "options", "filter_name", "is_filter", "steady", "extension")
 
-    def __init__(self, number, interpreter, handlers, settings, options, filter_name=""):
+    def __init__(self, number, interpreter, handlers, settings, options, filter_name="", extension=None):
         self.number, self.interpreter = number, interpreter
         #: The words of the configuration with the directories of their sections.
         self.handlers = handlers
-        self.settings, self.options, self.filter_name = settings, options, filter_name
+        self.settings, self.options, self.filter_name, self.extension = settings, options, filter_name, extension
         self.phase, self.going, self.default, self.is_filter = _KINDS[number]
         #: Where handlers of modules are that are loaded once (PythonAutoReload Off): module and name, by the handler's place in the list.
         self.steady = {}
@@ -93,5 +93,5 @@ _KINDS[CONNECTION] = "PythonConnectionHandler", _WHEN_DECLINED, "connectionhandl
 class Nowhere:
     """Of a request that no handler has run for."""
 
-    phase = interpreter = None
+    phase = interpreter = extension = None
     handlers, settings, options, is_filter = (), types.MappingProxyType({}), types.MappingProxyType({}), False

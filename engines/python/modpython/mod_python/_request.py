@@ -18,7 +18,6 @@ class Request(Beside, Derived, Filters, Later, Holder):
     """A request, from its first phase to its last: handlers may keep attributes of their own in it."""
 
     _missing = {
-        "extension": "os.path.splitext(req.filename)[1] is the suffix of the file",
         "get_addhandler_exts": "apache.config_tree() has the suffixes of AddHandler",
         "wsgi_start_response": "mod_python.wsgi has a start_response of its own",
         "requires": "httpd 2.4 has no list of requirements; mod_authz_core decides on expressions, and a PythonAuthzHandler before it",
@@ -29,6 +28,7 @@ class Request(Beside, Derived, Filters, Later, Holder):
     _place = Nowhere
     phase = Told("phase", "The directive of the handlers that run, such as PythonHandler. str")
     interpreter = Told("interpreter", "The name whose modules they use. str")
+    extension = Told("extension", "The suffix that the handlers which run are for, as behind `|` of PythonHandler; None where they are for all files. str or None")
     _settings, _options = Told("settings", "Directives."), Told("options", "PythonOption.")
     #: Whether bytes of the response have been given to the server.
     _began = False

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the configuration says at a place, as the package takes it: made once for many requests.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, mem::offset_of, sync::Arc};
 
 use gangway_abi::{
     bytes::{borrow, fields},
@@ -73,6 +73,7 @@ struct PhaseWords<'p> {
     phase: u32,
     interpreter: &'p [u8],
     filter: &'p [u8],
+    suffix: &'p [u8],
     /// Handlers, settings, options.
     fields: [&'p [gw_field]; 3],
 }
@@ -81,14 +82,16 @@ impl<'p> PhaseWords<'p> {
     /// # Safety
     /// What `phase` points to is borrowed for as long as `'p`.
     unsafe fn of(phase: &'p gw_phase) -> Self {
-        // A host before 1.6 has a shorter struct, which ends before this member.
-        let has_filter = phase.struct_size >= size_of::<gw_phase>();
+        // A host before 1.6 has a shorter struct, which ends before the first of these members, one before 1.14 before the second.
+        let has_filter = phase.struct_size >= offset_of!(gw_phase, suffix);
+        let has_suffix = phase.struct_size >= size_of::<gw_phase>();
         // SAFETY: the caller promises that all of the phase is borrowed; the member is there.
         unsafe {
             Self {
                 phase: phase.phase,
                 interpreter: borrow(phase.interpreter),
                 filter: if has_filter { borrow(phase.filter) } else { b"" },
+                suffix: if has_suffix { borrow(phase.suffix) } else { b"" },
                 fields: [
                     fields(phase.handlers, phase.handler_count),
                     fields(phase.settings, phase.setting_count),
@@ -112,7 +115,7 @@ impl<'p> PhaseWords<'p> {
     /// Gives all of its words in order, as long as they are wanted. Answers whether all were.
     fn each(&self, mut wants: impl FnMut(&'p [u8]) -> bool) -> bool {
         // Plain loops: this is done for each request.
-        if !wants(self.interpreter) || !wants(self.filter) {
+        if !wants(self.interpreter) || !wants(self.filter) || !wants(self.suffix) {
             return false;
         }
         for which in 0..self.fields.len() {
@@ -217,7 +220,8 @@ impl Place {
         };
         let word = file_name(py, call.pairs(0).next().map_or(&b""[..], |(name, _)| name))?;
         let (interpreter, filter) = (native(py, call.interpreter)?, native(py, call.filter)?);
-        let told = (call.phase, interpreter, handlers, assignments(1)?, assignments(2)?, filter);
+        let suffix = (!call.suffix.is_empty()).then(|| native(py, call.suffix)).transpose()?;
+        let told = (call.phase, interpreter, handlers, assignments(1)?, assignments(2)?, filter, suffix);
         let object = class.call1(told)?;
         let going = object.getattr(intern!(py, "going"))?;
         let is_plain: bool = object.getattr(intern!(py, "is_plain"))?.extract()?;
