@@ -439,7 +439,8 @@ def test_no_traceback_fills_a_length_that_was_announced(launch, scratch, process
             assert cut.value.response.status == 200 and body == b"x" * len(body), (how, kind)
         # Nothing has left: the page of the error stands in its place, or behind it.
         response = server.get(f"/debug?{how}-small")
-        assert (response.status, response.complete) == (500, True) and response.header("content-length") == str(len(response.body)), how
+        assert (response.status, response.complete) == (500, True), how
+        assert response.header("content-length") in (None, str(len(response.body))), how
         assert b"xxx" not in response.body or b"on purpose" in response.body, how
     server.log.expect("GW0319")
     server.log.allow("GW0503|GW0504|GW0703|prematurely|GW0209")
