@@ -12,7 +12,9 @@ use std::{
 
 use super::{Notify, ROOM, Readiness, Stop, Wait, Waker, gather};
 use crate::{
-    protocol::websocket::{Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code},
+    protocol::websocket::{
+        Compression, Content, EncodedMessage, SocketEvent, SocketRules, WebSocket, close_code,
+    },
     sys::{self, lock},
 };
 
@@ -39,7 +41,8 @@ const RUN: Duration = Duration::from_millis(10);
 pub struct SocketLink {
     ticket: u64,
     notify: Arc<dyn Notify>,
-    rules: SocketRules,
+    /// Whoever sends compresses without the state.
+    compression: Option<Compression>,
     state: Mutex<LinkState>,
     changed: Condvar,
 }
@@ -92,7 +95,13 @@ impl SocketLink {
             run: (now, 0),
             lease: None,
         };
-        Self { ticket, notify, rules, state: Mutex::new(state), changed: Condvar::new() }
+        Self {
+            ticket,
+            notify,
+            compression: rules.compression,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
     /// The next thing that has happened. HANDLER.
@@ -147,7 +156,7 @@ impl SocketLink {
         }
         // Compressing takes long, and the server's thread must not wait for it.
         drop(state);
-        let message = EncodedMessage::new(content, payload, self.rules.compression);
+        let message = EncodedMessage::new(content, payload, self.compression);
         let now = Instant::now();
         let mut state = lock(&self.state);
         let shared = state.shared.filter(|_| state.is_direct(now));
