@@ -39,8 +39,8 @@ class Server:
         self.held = []
         # Requests that go on though their clients have left, by their keys: what ends them.
         self.left = {}
-        # The first step of a Task that is being made, and its context.
-        self.step = None
+        # The coroutine of a Task that is being made, its first step with its context, and who takes what others give the loop meanwhile.
+        self.coming = self.step = self.call_soon = None
         # The descriptor of busy WebSockets, if the loop reads from them.
         self.sockets = None
         # Done when the loop is to stand still.
@@ -228,16 +228,27 @@ class Server:
     def prepare(self, coroutine):
         """A Task whose first step is not given to the loop, that step, and its context."""
         loop = self.loop
+        # An application may have put its own there.
+        own = vars(loop).get("call_soon")
+        self.coming, self.call_soon = coroutine, loop.call_soon
         loop.call_soon = self.take_step
         try:
             task = asyncio.Task(coroutine, loop=loop)
         finally:
-            del loop.call_soon
-        (step, context), self.step = self.step, None
+            if own is None:
+                del loop.call_soon
+            else:
+                loop.call_soon = own
+        (step, context), self.step, self.coming, self.call_soon = self.step, None, None, None
         return task, step, context
 
-    def take_step(self, step, *, context):
-        self.step = step, context
+    def take_step(self, callback, *args, context=None):
+        """In the place of the loop's call_soon. What the collector of garbage finalizes meanwhile may call it, too."""
+        task = getattr(callback, "__self__", None)
+        if isinstance(task, asyncio.Task) and task.get_coro() is self.coming:
+            self.step = callback, context
+            return None
+        return self.call_soon(callback, *args, context=context)
 
     def spawn(self, coroutine):
         """A Task as the loop makes it. One that an application has a factory for is made by that."""

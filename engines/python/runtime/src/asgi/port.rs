@@ -187,16 +187,18 @@ impl LoopPort {
         let (application, receive, send) =
             (turn.application.clone().unbind(), receive.unbind(), send.unbind());
         let given = Given { application, scope, receive, send, event_loop: None };
-        if turn.is_plain {
-            self.tasks.begin(server, &turn.event_loop, given, &request)?;
+        let begun = if turn.is_plain {
+            self.tasks.begin(server, &turn.event_loop, given, &request)
         } else {
-            spawn(turn, given, &request)?;
-        }
+            spawn(turn, given, &request)
+        };
+        // Its client would wait for ever.
+        let begun = begun.or_else(|error| request.fail(py, Some(error)));
         if forked::is_child() {
             // It waits in its first step.
             server.call_method0(intern!(py, "leave_loop"))?;
         }
-        Ok(())
+        begun
     }
 }
 

@@ -298,8 +298,8 @@ impl Serving {
     fn __getattr__<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
         let inner = match (name, self.0.get(py)?.inner.as_ref()) {
             (
-                "cr_frame" | "cr_code" | "cr_await" | "cr_running" | "cr_origin" | "__name__"
-                | "__qualname__",
+                "cr_frame" | "cr_code" | "cr_await" | "cr_running" | "cr_suspended" | "cr_origin"
+                | "__name__" | "__qualname__",
                 Some(inner),
             ) => Some(inner.bind(py).clone()),
             _ => None,

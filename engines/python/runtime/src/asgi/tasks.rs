@@ -6,7 +6,7 @@
 //! request: it is entered as asyncio enters a Task, and as long as nothing waits its own first step, which the loop would call, is not
 //! taken. As soon as the application waits the step is taken, in which the coroutine says what is waited for: from then on it
 //! is a Task like all others, and the next request has another one. One of which anybody has kept something is not used again: the Task
-//! itself, a weak reference, a callback, a context variable, its name, a cancellation.
+//! itself, its coroutine, its context, a weak reference, a callback, a context variable, its name, a cancellation.
 
 use std::{ffi::CStr, mem};
 
@@ -44,14 +44,16 @@ struct Spare {
     marks: Option<Marks>,
 }
 
-/// A Task that nobody but us has.
+/// What a Task has that nobody but us has.
 struct Marks {
     /// By which asyncio.all_tasks() finds it while it runs.
     known: Py<PyAny>,
     name: Py<PyAny>,
-    task_references: isize,
-    serving_references: isize,
 }
+
+/// The references that there are to a Task that nobody else has: ours and that of its first step. To its coroutine and to its context
+/// there are ours and the Task's.
+const OWN: isize = 2;
 
 /// Functions of asyncio and of the interpreter.
 struct Asyncio {
@@ -132,6 +134,9 @@ impl Tasks {
         spare.serving.get().take(py, given, request.clone_ref(py))?;
         request.set_task(py, Some(spare.task.bind(py)))?;
         if spare.marks.is_none() || self.waited(py) >= WAITED {
+            if is_inside_task(event_loop)? {
+                return spare.leave_to_loop(server);
+            }
             spare.go(server)?;
             self.note(py, !spare.task.call_method0(py, intern!(py, "done"))?.is_truthy(py)?);
             return Ok(());
@@ -171,8 +176,9 @@ impl Tasks {
 
     /// A Task without a request: it is kept, or ends.
     fn end(&self, py: Python<'_>, spare: Spare) -> PyResult<()> {
+        // First of all, for other threads find it there.
+        spare.forget(py)?;
         if spare.is_untouched(py)? {
-            spare.forget(py)?;
             spare.serving.get().rest(py)?;
             *self.spare.get_mut(py)? = Some(spare);
             return Ok(());
@@ -196,7 +202,7 @@ impl Spare {
         drop(made);
         let marks = match Asyncio::get(py) {
             Some(asyncio) if context.len()? == 0 && task.get_type().is(asyncio.kind.bind(py)) => {
-                Some(Marks::make(asyncio, &task, &serving)?)
+                Some(Marks::make(asyncio, &task)?)
             }
             _ => None,
         };
@@ -231,11 +237,10 @@ impl Spare {
         let py = event_loop.py();
         let Some(asyncio) = Asyncio::get(py) else { return Ok(None) };
         self.know(py)?;
-        let current = asyncio.current.bind(py);
-        if current.get_item(event_loop)?.is_some_and(|other| !other.is_none()) {
+        if is_inside_task(event_loop)? {
             return Ok(None);
         }
-        current.set_item(event_loop, &self.task)?;
+        asyncio.current.bind(py).set_item(event_loop, &self.task)?;
         let mut entered = CurrentTask { asyncio, event_loop: event_loop.clone(), context: None };
         // SAFETY: the object is a context, and the interpreter's lock is held.
         if unsafe { (asyncio.context_enter)(self.context.as_ptr()) } != 0 {
@@ -268,10 +273,11 @@ impl Spare {
     /// Whether nobody has kept anything of it, nor changed it.
     fn is_untouched(&self, py: Python<'_>) -> PyResult<bool> {
         let (Some(asyncio), Some(marks)) = (Asyncio::get(py), &self.marks) else { return Ok(false) };
-        let task = self.task.bind(py);
-        Ok(references(task) == marks.task_references
-            && references(self.serving.bind(py)) == marks.serving_references
-            && self.context.bind(py).len()? == 0
+        let (task, context) = (self.task.bind(py), self.context.bind(py));
+        Ok(references(task) == OWN
+            && references(self.serving.bind(py)) == OWN
+            && references(context) == OWN
+            && context.len()? == 0
             && asyncio.count_weak_references.bind(py).call1((task,))?.extract::<usize>()? == 1
             && task.getattr(intern!(py, "_callbacks"))?.is_none()
             && task.call_method0(intern!(py, "get_name"))?.is(&marks.name)
@@ -281,7 +287,7 @@ impl Spare {
 
 impl Marks {
     /// Those of a Task that has just been made.
-    fn make(asyncio: &Asyncio, task: &Bound<'_, PyAny>, serving: &Bound<'_, Serving>) -> PyResult<Self> {
+    fn make(asyncio: &Asyncio, task: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = task.py();
         let all = asyncio.all.bind(py);
         all.call_method1(intern!(py, "discard"), (task,))?;
@@ -289,10 +295,16 @@ impl Marks {
         Ok(Self {
             known: asyncio.weak_reference.bind(py).call1((task, remove))?.unbind(),
             name: task.call_method0(intern!(py, "get_name"))?.unbind(),
-            task_references: references(task),
-            serving_references: references(serving),
         })
     }
+}
+
+/// Whether the loop runs inside of one of its Tasks, which asyncio itself has no way to do.
+fn is_inside_task(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = event_loop.py();
+    let Some(asyncio) = Asyncio::get(py) else { return Ok(false) };
+    let current = asyncio.current.bind(py).get_item(event_loop)?;
+    Ok(current.is_some_and(|task| !task.is_none()))
 }
 
 /// How many references there are to an object.
