@@ -76,11 +76,11 @@ struct Spare {
 }
 
 impl Answer {
-    /// `is_likely`: there will be one of the handler's.
-    pub(super) fn new(no_body: bool, is_likely: bool) -> Self {
+    /// `is_likely`: there will be one of the handler's. Its memory is of the kind that the variables of the request have.
+    pub(super) fn new(variables: &Fields, no_body: bool, is_likely: bool) -> Self {
         let (mut staged, mut spare) = (Delivery::default(), Spare::default());
         if is_likely {
-            spare.fields = Fields::with_capacity(USUAL_FIELDS, USUAL_HEAD);
+            spare.fields = Fields::like(variables, USUAL_FIELDS, USUAL_HEAD);
         }
         if is_likely && !no_body {
             (spare.bytes, staged.pieces) = (Vec::with_capacity(USUAL_BODY), Vec::with_capacity(1));

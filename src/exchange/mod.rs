@@ -161,7 +161,7 @@ impl Exchange {
         // Most requests for a WebSocket get one, which may stay for hours.
         let is_likely = head.socket.is_none() && head.errand.as_ref().is_none_or(|errand| errand.answers());
         let RequestHead { variables, content_length, no_body, traced, tally, socket, wire, errand } = head;
-        let answer = Mutex::new(Answer::new(no_body, is_likely));
+        let answer = Mutex::new(Answer::new(&variables, no_body, is_likely));
         let trace = Trace::open(traced, Answerer::Application);
         if let Some(trace) = &trace {
             trace.identify(&variables);

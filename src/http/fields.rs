@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use super::memory::{ListMemory, Pair};
 use crate::wire::PairLength;
 
 /// How the pairs of a list stand in memory, each right behind the one before it.
@@ -24,25 +25,10 @@ pub enum Layout {
 /// They stand there as those want them who get them in the end, which can then take all of them as they are.
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
-    bytes: Vec<u8>,
-    pairs: Vec<Pair>,
+    memory: ListMemory,
     layout: Layout,
     /// Bytes between the pairs belong to none of them any more, or the order is another.
     is_scattered: bool,
-}
-
-/// Where a pair stands.
-#[derive(Clone, Debug)]
-struct Pair {
-    name: Range<usize>,
-    value: Range<usize>,
-}
-
-impl Pair {
-    #[inline]
-    fn of<'b>(&self, bytes: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
-        Some((bytes.get(self.name.clone())?, bytes.get(self.value.clone())?))
-    }
 }
 
 /// Where that stands which is written at the end.
@@ -67,20 +53,35 @@ impl Fields {
     /// An empty list with room for `fields` pairs of `bytes` bytes together.
     #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
-        let (bytes, pairs) = (Vec::with_capacity(bytes + 2 * fields), Vec::with_capacity(fields));
-        Self { bytes, pairs, ..Self::default() }
+        Self { memory: ListMemory::with_capacity(fields, bytes + 2 * fields), ..Self::default() }
+    }
+
+    /// The same, in memory that serves one request of this thread after the other: for a thread with many requests at a time.
+    #[must_use]
+    pub fn of_request(fields: usize, bytes: usize) -> Self {
+        Self { memory: ListMemory::kept(fields, bytes + 2 * fields), ..Self::default() }
+    }
+
+    /// Like [`Self::of_request`] if `other` is, otherwise like [`Self::with_capacity`].
+    #[must_use]
+    pub(crate) fn like(other: &Self, fields: usize, bytes: usize) -> Self {
+        if other.memory.is_kept() {
+            Self::of_request(fields, bytes)
+        } else {
+            Self::with_capacity(fields, bytes)
+        }
     }
 
     /// Gives back what is not used: of a list that stays for long.
     pub fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
-        self.pairs.shrink_to_fit();
+        self.memory.bytes.shrink_to_fit();
+        self.memory.pairs.shrink_to_fit();
     }
 
     /// Forgets all pairs and keeps the memory, for pairs of another layout.
     pub fn begin(&mut self, layout: Layout) {
-        self.bytes.clear();
-        self.pairs.clear();
+        self.memory.bytes.clear();
+        self.memory.pairs.clear();
         (self.layout, self.is_scattered) = (layout, false);
     }
 
@@ -91,7 +92,7 @@ impl Fields {
             |bytes| bytes.extend_from_slice(name),
             |bytes| bytes.extend_from_slice(value),
         );
-        self.pairs.push(pair);
+        self.memory.pairs.push(pair);
     }
 
     /// Adds these pairs, for which room is made once where it is known how much that is.
@@ -100,11 +101,11 @@ impl Fields {
         if self.layout != Layout::Terminated {
             return self.push_each(pairs);
         }
-        let mut at = self.bytes.len();
+        let mut at = self.memory.bytes.len();
         let length = pairs.iter().fold(0, |sum, (name, value)| sum + name.len() + value.len() + 2);
-        self.bytes.resize(at + length, 0);
-        let mut room = self.bytes.get_mut(at..).unwrap_or_default();
-        self.pairs.extend(pairs.iter().map(|(name, value)| {
+        self.memory.bytes.resize(at + length, 0);
+        let mut room = self.memory.bytes.get_mut(at..).unwrap_or_default();
+        self.memory.pairs.extend(pairs.iter().map(|(name, value)| {
             let name = at..at + put_terminated(&mut room, name);
             let value = name.end + 1..name.end + 1 + put_terminated(&mut room, value);
             at = value.end + 1;
@@ -120,7 +121,7 @@ impl Fields {
                 |bytes| bytes.extend_from_slice(name),
                 |bytes| bytes.extend_from_slice(value),
             );
-            self.pairs.push(pair);
+            self.memory.pairs.push(pair);
         }
     }
 
@@ -134,7 +135,7 @@ impl Fields {
                 bytes.extend_from_slice(second);
             },
         );
-        self.pairs.push(pair);
+        self.memory.pairs.push(pair);
     }
 
     /// Adds a pair whose name is `prefix` and then each byte of `name` as `map` wants it.
@@ -147,7 +148,7 @@ impl Fields {
             },
             |bytes| bytes.extend_from_slice(value),
         );
-        self.pairs.push(pair);
+        self.memory.pairs.push(pair);
     }
 
     /// Writes a pair behind all others. The closures write as many bytes as `lengths` says.
@@ -158,7 +159,7 @@ impl Fields {
         write_name: impl FnOnce(&mut Vec<u8>),
         write_value: impl FnOnce(&mut Vec<u8>),
     ) -> Pair {
-        let bytes = &mut self.bytes;
+        let bytes = &mut self.memory.bytes;
         match self.layout {
             Layout::Terminated => {
                 let name = written(bytes, write_name);
@@ -189,7 +190,7 @@ impl Fields {
     /// How many bytes of memory the names and values could have.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.memory.bytes.capacity()
     }
 
     /// Replaces the value of the pair at `index` by itself, `separator` and `more`.
@@ -204,7 +205,7 @@ impl Fields {
 
     /// Writes the pair at `index` anew: the value that it has, if that stays, and then `parts`.
     fn rewrite(&mut self, index: usize, stays: bool, parts: &[&[u8]]) {
-        let Some(Pair { name, value }) = self.pairs.get(index).cloned() else { return };
+        let Some(Pair { name, value }) = self.memory.pairs.get(index).cloned() else { return };
         let old = if stays { value } else { 0..0 };
         let length = old.len() + parts.iter().map(|part| part.len()).sum::<usize>();
         let pair = self.add(
@@ -215,7 +216,7 @@ impl Fields {
                 parts.iter().for_each(|part| bytes.extend_from_slice(part));
             },
         );
-        if let Some(place) = self.pairs.get_mut(index) {
+        if let Some(place) = self.memory.pairs.get_mut(index) {
             *place = pair;
         }
         self.is_scattered = true;
@@ -223,8 +224,8 @@ impl Fields {
 
     /// Removes the pair at `index`, keeping the order of the others.
     pub fn remove(&mut self, index: usize) {
-        if index < self.pairs.len() {
-            self.pairs.remove(index);
+        if index < self.memory.pairs.len() {
+            self.memory.pairs.remove(index);
             self.is_scattered = true;
         }
     }
@@ -244,13 +245,13 @@ impl Fields {
     /// The pair at `index`.
     #[must_use]
     pub fn pair(&self, index: usize) -> Option<(&[u8], &[u8])> {
-        self.pairs.get(index)?.of(&self.bytes)
+        self.memory.pairs.get(index)?.of(&self.memory.bytes)
     }
 
     /// All pairs in order, if they have this layout and nothing else stands among them.
     #[must_use]
     pub(crate) fn in_one_piece(&self, layout: Layout) -> Option<&[u8]> {
-        (self.layout == layout && !self.is_scattered).then_some(&self.bytes)
+        (self.layout == layout && !self.is_scattered).then_some(&self.memory.bytes)
     }
 
     /// All pairs in order but the one at `index`, in pieces, if they are [terminated][Layout::Terminated] and nothing else
@@ -259,17 +260,18 @@ impl Fields {
     pub(crate) fn terminated_but(&self, index: Option<usize>) -> Option<[&[u8]; 2]> {
         let all = self.in_one_piece(Layout::Terminated)?;
         let Some(index) = index else { return Some([all, b""]) };
-        let pair = self.pairs.get(index)?;
+        let pair = self.memory.pairs.get(index)?;
         Some([all.get(..pair.name.start)?, all.get(pair.value.end + 1..)?])
     }
 
     /// The position of the first pair from `first` on that has the name of the last one, if that is another one.
     #[must_use]
     pub(crate) fn same_as_last(&self, first: usize) -> Option<usize> {
-        let (last, others) = self.pairs.split_last()?;
-        let (others, name) = (others.get(first..)?, self.bytes.get(last.name.clone())?);
+        let (last, others) = self.memory.pairs.split_last()?;
+        let (others, name) = (others.get(first..)?, self.memory.bytes.get(last.name.clone())?);
         let is_same = |pair: &Pair| {
-            pair.name.end - pair.name.start == name.len() && self.bytes.get(pair.name.clone()) == Some(name)
+            pair.name.end - pair.name.start == name.len()
+                && self.memory.bytes.get(pair.name.clone()) == Some(name)
         };
         others.iter().position(is_same).map(|at| first + at)
     }
@@ -277,26 +279,26 @@ impl Fields {
     /// The names in order.
     #[inline]
     pub(crate) fn names(&self) -> impl Iterator<Item = &[u8]> {
-        self.pairs.iter().map(|pair| self.bytes.get(pair.name.clone()).unwrap_or_default())
+        self.memory.pairs.iter().map(|pair| self.memory.bytes.get(pair.name.clone()).unwrap_or_default())
     }
 
     /// The number of pairs.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pairs.len()
+        self.memory.pairs.len()
     }
 
     /// Whether there is no pair.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pairs.is_empty()
+        self.memory.pairs.is_empty()
     }
 
     /// The pairs in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         // Who collects them knows how many there are.
-        let bytes = self.bytes.as_slice();
-        self.pairs.iter().map(move |pair| pair.of(bytes).unwrap_or_default())
+        let bytes = self.memory.bytes.as_slice();
+        self.memory.pairs.iter().map(move |pair| pair.of(bytes).unwrap_or_default())
     }
 }
 
@@ -419,8 +421,8 @@ mod tests {
         fields.push_mapped(b"X-", b"c", |byte| byte.to_ascii_uppercase(), b"");
         fields.append_to(0, b",", b"6");
         fields.replace(1, b"4");
-        for pair in &fields.pairs {
-            assert_eq!((fields.bytes[pair.name.end], fields.bytes[pair.value.end]), (0, 0));
+        for pair in &fields.memory.pairs {
+            assert_eq!((fields.memory.bytes[pair.name.end], fields.memory.bytes[pair.value.end]), (0, 0));
         }
     }
 }

@@ -4,6 +4,7 @@
 mod decimal;
 mod fields;
 mod head;
+mod memory;
 
 pub use decimal::Decimal;
 pub use fields::{Fields, Layout};

@@ -57,7 +57,7 @@ pub(crate) fn build(
     location: &LocationConf,
     shape: &Shape<'_>,
 ) -> Option<Fields> {
-    let mut variables = Fields::with_capacity(USUAL_PAIRS, USUAL_BYTES);
+    let mut variables = Fields::of_request(USUAL_PAIRS, USUAL_BYTES);
     write(&mut variables, request, main, location, shape)?;
     Some(variables)
 }
@@ -69,8 +69,8 @@ pub(crate) fn build_apart(
     location: &LocationConf,
     shape: &Shape<'_>,
 ) -> Option<(Fields, Fields)> {
-    let mut variables = Fields::with_capacity(USUAL_PAIRS, USUAL_BYTES / 2);
-    let mut fields = Fields::with_capacity(USUAL_PAIRS, USUAL_BYTES);
+    let mut variables = Fields::of_request(USUAL_PAIRS, USUAL_BYTES / 2);
+    let mut fields = Fields::of_request(USUAL_PAIRS, USUAL_BYTES);
     write_both(&mut variables, Some(&mut fields), request, (main, location), shape)?;
     Some((variables, fields))
 }
