@@ -24,6 +24,7 @@ async def app(scope, receive, send):
     task = asyncio.current_task()
     seen = {
         "name": task.get_name(),
+        "kind": type(task).__name__,
         "var": VAR.get(),
         "variables": len(contextvars.copy_context()),
         "in_all": task in asyncio.all_tasks(),
@@ -334,10 +335,14 @@ async def do_break(task, scope, receive, send):
     KEPT.append(task)
 
 
+class Made(asyncio.Task):
+    pass
+
+
 async def do_factory(task, scope, receive, send):
     loop = asyncio.get_running_loop()
     if loop.get_task_factory() is None:
-        loop.set_task_factory(lambda loop, coroutine, **words: asyncio.Task(coroutine, loop=loop, name="made", **words))
+        loop.set_task_factory(lambda loop, coroutine, **words: Made(coroutine, loop=loop, **words))
     else:
         loop.set_task_factory(None)
 

@@ -188,9 +188,9 @@ def test_a_request_without_a_task_is_answered(ask):
 def test_a_factory_of_tasks_has_them_all(ask):
     ask("factory")
     try:
-        assert [ask("plain")["name"] for _ in range(3)] == ["made"] * 3
-        assert ask("wait?what=nap&times=2")["name"] == "made"
-        assert ask("keep?what=variable")["name"] == "made"
+        assert [ask("plain")["kind"] for _ in range(3)] == ["Made"] * 3
+        assert ask("wait?what=nap&times=2")["kind"] == "Made"
+        assert ask("keep?what=variable")["kind"] == "Made"
     finally:
         ask("factory")
     assert ask.fresh().startswith("Task-")

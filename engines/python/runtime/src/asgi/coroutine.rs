@@ -90,7 +90,10 @@ pub(super) fn asyncio_mark(py: Python<'_>) -> Option<Py<PyAny>> {
     module.and_then(|module| module.getattr("_is_coroutine")).ok().map(Bound::unbind)
 }
 
-/// The same for inspect.iscoroutinefunction(), from 3.12 on.
+/// The same for inspect.iscoroutinefunction(), from 3.12 on, whose first releases had another name for it.
 pub(super) fn inspect_mark(py: Python<'_>) -> Option<Py<PyAny>> {
-    py.import("inspect").and_then(|module| module.getattr("_is_coroutine_mark")).ok().map(Bound::unbind)
+    let module = py.import("inspect").ok()?;
+    let mark =
+        ["_is_coroutine_mark", "_is_coroutine_marker"].iter().find_map(|name| module.getattr(*name).ok());
+    mark.map(Bound::unbind)
 }

@@ -25,7 +25,7 @@ impl Receiver {
 
     /// What inspect.iscoroutinefunction() looks at, from 3.12 on.
     #[classattr]
-    fn _is_coroutine_mark(py: Python<'_>) -> Option<Py<PyAny>> {
+    fn _is_coroutine_marker(py: Python<'_>) -> Option<Py<PyAny>> {
         coroutine::inspect_mark(py)
     }
 
