@@ -256,6 +256,7 @@ def test_applications_that_cannot_be_awaited(ask, name):
     ask.server.log.allow("Traceback|File|raise|    |Error|StopIteration")
 
 
+@pytest.mark.servers("nginx", "nginx128", "apache")
 def test_requests_at_the_same_time_have_tasks_of_their_own(ask):
     clients = [ask.server.connect() for _ in range(20)]
     for number, client in enumerate(clients):
