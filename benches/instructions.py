@@ -28,6 +28,7 @@ from suites import asgi, handlers  # noqa: E402
 SERVERS = {"nginx": (nginx_gangway, SCENARIOS), "httpd": (httpd_gangway, SCENARIOS)}
 SERVERS |= {"nginx-asgi": (asgi_peers.gangway_in_nginx, asgi.SCENARIOS), "httpd-asgi": (asgi_peers.gangway_in_httpd, asgi.SCENARIOS)}
 SERVERS |= {"nginx-handler": (handlers.nginx_handler, SCENARIOS), "httpd-handler": (partial(handlers.ours, reload="Off"), SCENARIOS)}
+SERVERS |= {"httpd-file": (handlers.httpd_unloaded, SCENARIOS), "httpd-file-loaded": (handlers.httpd_loaded, SCENARIOS)}
 # The worker's part; whether that of the process is in it depends on which file of callgrind's is written when it is told to end.
 SERVERS |= {"nginx-managed": (managed_peers.nginx_managed, SCENARIOS)}
 FEW, MANY = 1000, 9000

@@ -72,6 +72,11 @@ def httpd_file(site: Site, lines: str) -> Commands:
     return [httpd(site, lines)]
 
 
+def httpd_unloaded(site: Site) -> Commands:
+    """With the section that httpd looks at there, too."""
+    return httpd_file(site, "<Location /elsewhere>\n    SetHandler none\n</Location>")
+
+
 def httpd_loaded(site: Site) -> Commands:
     """The module, with a handler somewhere else."""
     elsewhere = f"<Location /elsewhere>\n    SetHandler mod_python\n    PythonHandler {MODULE}\n</Location>"
@@ -112,7 +117,7 @@ FIELD = (
     of_httpd("httpd-mod_python", "httpd + mod_python, PythonAutoReload Off", partial(theirs, reload="Off"), (MOD_PYTHON,)),
     of_httpd("httpd-gangway-reload", "httpd + Gangway, PythonAutoReload On", partial(ours, reload="On")),
     of_httpd("httpd-mod_python-reload", "httpd + mod_python, PythonAutoReload On", partial(theirs, reload="On"), (MOD_PYTHON,)),
-    of_httpd("httpd-file", "httpd, a static file, without the module", partial(httpd_file, lines=""), ()),
+    of_httpd("httpd-file", "httpd, a static file, without the module", httpd_unloaded, ()),
     of_httpd("httpd-file-loaded", "httpd, a static file, with the module and a handler elsewhere", httpd_loaded),
     of_nginx("nginx-return", "nginx return 200", nginx_return),
     of_nginx("nginx-handler", "nginx + Gangway, a handler", nginx_handler),

@@ -13,9 +13,10 @@ def configure(site, kind):
     site.tls = True
     site.apache_host = "ServerAlias other.example *.wild.example"
     site.location("/members", apache=f"SetHandler mod_python\nPythonHandler {file}")
-    for name in ("tree", "methods", "refuses", "outer", "inner", "kept", "locks"):
+    for name in ("tree", "suffixes", "methods", "refuses", "outer", "inner", "kept", "locks"):
         site.location(f"/members/{name}", apache=f"PythonHandler {file}::{name}")
     site.location("/members/outer", apache=f"PythonLogHandler {file}")
+    site.location("/pages", apache="AddHandler mod_python .PY psp\nAddHandler cgi-script .pl\naddhandler python-program .py .old")
 
 
 def test_facts(server, kind):
@@ -55,6 +56,10 @@ def test_the_tree_of_directives(server):
     assert any(name == "PythonHandler" and value.endswith("members.py::tree") for name, value in walk(tree))
     section = next(at for at, node in enumerate(tree) if isinstance(node[0], str) and node[0].startswith("<"))
     assert isinstance(tree[section + 1][0], list) or isinstance(tree[section + 1][0][0], str)
+
+
+def test_suffixes_that_are_pythons(server):
+    assert server.get("/members/suffixes").body == b"py psp old"
 
 
 def test_methods_that_are_allowed(server):

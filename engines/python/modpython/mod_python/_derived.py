@@ -85,6 +85,24 @@ class Derived:
         """Address and port of the client. The port is that of the connection, which with mod_remoteip is another one's."""
         return self.useragent_ip, self.connection.remote_addr[1]
 
+    def get_addhandler_exts(self):
+        """The suffixes that AddHandler gives to Python anywhere in the server's configuration, without dots, with spaces between them. str
+
+        What stands in .htaccess is not among them. Raises AttributeError where apache.config_tree() does.
+        """
+        from mod_python import apache
+
+        def suffixes(nodes):
+            for node in nodes:
+                if not isinstance(node[0], str):
+                    yield from suffixes(node)
+                elif node[0].lower() == "addhandler":
+                    handler, *words = node[1].split()
+                    if handler.strip('"').lower() in ("mod_python", "python-program"):
+                        yield from (word.strip('"').lstrip(".").lower() for word in words)
+
+        return " ".join(dict.fromkeys(suffixes(apache.config_tree())))
+
     # ---- variables ----
 
     def add_cgi_vars(self):

@@ -18,7 +18,6 @@ class Request(Beside, Derived, Filters, Later, Holder):
     """A request, from its first phase to its last: handlers may keep attributes of their own in it."""
 
     _missing = {
-        "get_addhandler_exts": "apache.config_tree() has the suffixes of AddHandler",
         "wsgi_start_response": "mod_python.wsgi has a start_response of its own",
         "requires": "httpd 2.4 has no list of requirements; mod_authz_core decides on expressions, and a PythonAuthzHandler before it",
     }

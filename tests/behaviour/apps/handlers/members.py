@@ -25,6 +25,11 @@ def handler(req):
     return apache.OK
 
 
+def suffixes(req):
+    req.write(req.get_addhandler_exts())
+    return apache.OK
+
+
 def tree(req):
     req.write(json.dumps(apache.config_tree()))
     return apache.OK

@@ -11,7 +11,6 @@ import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import get_ident
-from time import monotonic
 
 # How long requests may still take when the process ends, and how long after they have been cancelled.
 FINISH, CANCELLED = 2.0, 1.0
